@@ -1,0 +1,379 @@
+"""Overrides → plan. The one module that knows Hydra.
+
+Hydra composes the tree (defaults and config groups) and parses the overrides' grammar. Everything that it would let
+through is checked here: keys that are not there, additions, deletions, types, interpolations.
+"""
+
+import dataclasses
+import difflib
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, TypeVar, final
+
+import torch
+import yaml
+from hydra import compose, initialize_config_dir
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override, OverrideType, QuotedString
+from hydra.errors import HydraException
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from resformer import jobs, plugins
+from resformer.engines.base import Engine
+from resformer.errors import Incompatible, UserError
+from resformer.jobs import Json
+from resformer.model import OWN, ModelSettings
+from resformer.residuals.base import Residual
+from resformer.store.study import check_name
+from resformer.tasks.base import Task
+from resformer.train import Member, Shape, TrainSettings
+
+T = TypeVar("T")
+Value = int | float | bool | str | None
+
+GROUPS = {"task": "task", "model.residual": "model/residual", "engine": "engine"}
+"""Keys that choose a variant, with Hydra's name of the config group."""
+
+_SHORTHAND = {True: "add", False: "plain"}
+_MOST_POINTS = 1_000_000
+_KINDS = {"int": "a whole number", "int | None": "a whole number or null", "float": "a number", "bool": "true or false"}
+
+
+@final
+@dataclass(frozen=True)
+class Axis:
+    """One key and the values it takes; one value if it is not swept."""
+
+    key: str
+    values: tuple[Value, ...]
+    swept: bool
+
+
+@final
+@dataclass(frozen=True)
+class Request:
+    """What was asked, resolved."""
+
+    study: str
+    overrides: list[list[str]]
+    """The grids, each a list of overrides, after the command line replaced the study's."""
+    swept: list[str]
+    shapes: list[tuple[Shape, list[Member]]]
+    excluded: list[Json]
+    """Combinations that make no sense, with the reason."""
+    engine: Engine
+
+    def jobs(self) -> list[jobs.Job]:
+        """All of it as jobs, the longest first."""
+        return jobs.pack(self.shapes, self.engine.stack)
+
+
+def folder() -> Path:
+    """The configuration: the checkout's own, or what the wheel brought."""
+    package = Path(__file__).parent
+    checkout = package.parent / "configs"
+    return checkout if (checkout / "config.yaml").exists() else package / "configs"
+
+
+def choices(key: str) -> list[str]:
+    """The names a config group offers."""
+    return sorted(path.stem for path in (folder() / GROUPS[key]).glob("*.yaml"))
+
+
+def studies() -> dict[str, Path]:
+    """Study files by name; the working directory's `configs/study` hides the package's."""
+    places = (folder() / "study", Path.cwd() / "configs" / "study")
+    return {path.stem: path for place in places for path in sorted(place.glob("*.yaml"))}
+
+
+def keys() -> list[str]:
+    """Every key that can be set with the default variants."""
+    return [*GROUPS, *(key for key in _flat(_composed(())) if not key.endswith(".name"))]
+
+
+def request(study: str | None, overrides: Sequence[str]) -> Request:
+    """Resolve what was asked; UserError says in one line what is wrong with it.
+
+    Without a study and without overrides it is the quick study. Without a study, the name is made of the swept keys
+    and a hash of the fixed settings, so that the same command finds its study again.
+    """
+    grids, name = _grids(study, overrides)
+    shapes: dict[Shape, dict[Member, None]] = {}
+    excluded: list[Json] = []
+    engines: set[Engine] = set()
+    swept: dict[str, None] = {}
+    for grid in grids:
+        axes = [_axis(override) for override in grid.values()]
+        swept |= dict.fromkeys(axis.key for axis in axes if axis.swept)
+        members = [_build(Member, "member", settings) for settings in _members(axes)]
+        for point in _points([axis for axis in axes if not axis.key.startswith("member.")]):
+            try:
+                shape, engine = _resolve(point)
+            except Incompatible as reason:
+                wanted = {key: value for key, value in point.items() if any(a.key == key and a.swept for a in axes)}
+                excluded.append({"settings": wanted, "reason": str(reason)})
+                continue
+            shapes.setdefault(shape, {}).update(dict.fromkeys(members))
+            engines.add(engine)
+    if not shapes:
+        others = f" (and {len(excluded) - 1} more combinations make no sense)" if len(excluded) > 1 else ""
+        raise UserError(f"{excluded[0]['reason']}{others}")
+    if len(engines) > 1:
+        raise UserError("engine: one sweep runs on one engine; give each engine setting one value")
+    return Request(
+        study=name or _made_up_name(list(swept), shapes),
+        overrides=[[override.input_line for override in grid.values()] for grid in grids],
+        swept=list(swept),
+        shapes=[(shape, list(members)) for shape, members in shapes.items()],
+        excluded=excluded,
+        engine=engines.pop(),
+    )
+
+
+def _grids(study: str | None, overrides: Sequence[str]) -> tuple[list[dict[str, Override]], str | None]:
+    """The grids to run, each its overrides by key, and the study's name if it has one already."""
+    if study is not None:
+        check_name(study)
+    own = _parse(overrides)
+    if study is None and not own:
+        study = "quick"
+    saved = studies().get(study) if study is not None else None
+    if saved is None:
+        if study is not None and not own:
+            raise UserError(f"--study {study}: no such study file; there are {', '.join(studies())}; or add KEY=VALUE")
+        return [own], study
+    grids = [_parse(grid) for grid in _study_file(saved)]
+    return [{**{key: found for key, found in grid.items() if key not in own}, **own} for grid in grids], study
+
+
+def _study_file(path: Path) -> list[list[str]]:
+    """A study file is a list of overrides, or a list of such lists."""
+    try:
+        tree = yaml.safe_load(path.read_text())
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: cannot be read as YAML: {_one_line(error)}") from error
+    grids = [tree] if isinstance(tree, list) and all(isinstance(item, str) for item in tree) else tree
+    well_formed = isinstance(grids, list) and grids and all(
+        isinstance(grid, list) and all(isinstance(item, str) for item in grid) for grid in grids
+    )
+    if not well_formed:
+        raise UserError(f"{path}: must be a list of overrides (KEY=VALUE), or a list of such lists")
+    return grids
+
+
+def _parse(overrides: Sequence[str]) -> dict[str, Override]:
+    """The overrides by canonical key; UserError for what is no plain KEY=VALUE, and for a key given twice."""
+    found: dict[str, Override] = {}
+    parser = OverridesParser.create()
+    for text in overrides:
+        try:
+            override = parser.parse_override(text)
+        except (HydraException, ValueError) as error:
+            raise UserError(f"{text!r}: cannot be read as KEY=VALUE: {_one_line(error)}") from error
+        if override.type is not OverrideType.CHANGE or override.package is not None:
+            raise UserError(f"{text}: settings are replaced, not added, deleted or moved: KEY=VALUE")
+        key = _canonical(override.key_or_group)
+        if key in found:
+            raise UserError(f"{text}: {key} is given twice, also as {found[key].input_line}; give it once")
+        found[key] = override
+    return found
+
+
+def _canonical(key: str) -> str:
+    """`model/residual` and `model.residual` are one key."""
+    return next((canonical for canonical, group in GROUPS.items() if key == group), key)
+
+
+def _axis(override: Override) -> Axis:
+    """The values of an override, with the shorthand of the residual schemes written out."""
+    key, text = _canonical(override.key_or_group), override.input_line
+    values = tuple(_plain(value, text) for value in _elements(override))
+    if override.key_or_group == "model.residual":
+        for value in values:
+            if not isinstance(value, bool):
+                raise UserError(f"{text}: must be true or false; another scheme is model/residual=NAME")
+        values = tuple(_SHORTHAND[bool(value)] for value in values)
+    if key in GROUPS:
+        for value in values:
+            if value not in choices(key):
+                raise UserError(f"{GROUPS[key]}={value}: must be one of {', '.join(choices(key))}")
+    return Axis(key, tuple(dict.fromkeys(values)), override.is_sweep_override())
+
+
+def _elements(override: Override) -> list[object]:
+    text = override.input_line
+    if not override.is_sweep_override():
+        return [override.value()]
+    if not override.is_discrete_sweep():
+        raise UserError(f"{text}: is not finite; write the values out, a,b,c, or range(from,to,step)")
+    try:
+        values = list(itertools.islice(override.sweep_iterator(), _MOST_POINTS + 1))
+    except (HydraException, ValueError, ZeroDivisionError):
+        values = []
+    if not values:
+        raise UserError(f"{text}: gives no values; write them out, a,b,c, or range(from,to,step)")
+    if len(values) > _MOST_POINTS:
+        raise UserError(f"{text}: more than {_MOST_POINTS:,} values; split the sweep")
+    return values
+
+
+def _plain(value: object, text: str) -> Value:
+    """The value as a plain one, or UserError."""
+    if isinstance(value, QuotedString):
+        value = value.text
+    if not isinstance(value, int | float | bool | str | None):
+        raise UserError(f"{text}: must be one value, not a list or a mapping")
+    if isinstance(value, str) and ("${" in value or "\0" in value):
+        raise UserError(f"{text!r}: must be a plain value; nothing is interpolated")
+    return value
+
+
+def _members(axes: Sequence[Axis]) -> Iterator[dict[str, Any]]:
+    defaults = {f"member.{key}": value for key, value in _composed(())["member"].items()}
+    chosen = [axis for axis in axes if axis.key.startswith("member.")]
+    for axis in chosen:
+        if axis.key not in defaults:
+            raise _unknown(axis.key, axis.values[0])
+    for point in _points(chosen):
+        yield {key.removeprefix("member."): value for key, value in {**defaults, **point}.items()}
+
+
+def _points(axes: Sequence[Axis]) -> Iterator[dict[str, Value]]:
+    """Every combination of the axes' values."""
+    count = 1
+    for axis in axes:
+        count *= len(axis.values)
+    if count > _MOST_POINTS:
+        raise UserError(f"the grid has {count:,} combinations; at most {_MOST_POINTS:,} can be planned at once")
+    for values in itertools.product(*(axis.values for axis in axes)):
+        yield dict(zip((axis.key for axis in axes), values, strict=True))
+
+
+@cache
+def _composed(groups: tuple[tuple[str, str], ...]) -> Json:
+    """The tree of these variants, as plain values. Composing takes 50 ms, so it is done once per choice."""
+    with initialize_config_dir(version_base="1.3", config_dir=str(folder().resolve())):
+        tree = compose("config", overrides=[f"{GROUPS[key]}={name}" for key, name in groups])
+    found = OmegaConf.to_container(tree, resolve=False)
+    assert isinstance(found, dict)
+    return {str(key): value for key, value in found.items()}
+
+
+def _resolve(point: Mapping[str, Value]) -> tuple[Shape, Engine]:
+    """One combination of settings as what it means; Incompatible if it makes no sense."""
+    groups = tuple((key, str(value)) for key, value in point.items() if key in GROUPS)
+    tree = _copied(_composed(groups))
+    for key, value in point.items():
+        if key not in GROUPS:
+            _set(tree, key, value)
+    model_settings = dict(tree["model"])
+    task = _variant("resformer.tasks", "task", tree["task"], Task)
+    residual = _variant("resformer.residuals", "model.residual", model_settings.pop("residual"), Residual)
+    engine = _variant("resformer.engines", "engine", tree["engine"], Engine)
+    model = _build(ModelSettings, "model", model_settings)
+    model = ModelSettings(
+        depth=model.depth,
+        width=model.width,
+        heads=model.heads,
+        hidden=4 * model.width if model.hidden is None else model.hidden,
+        activation=model.activation,
+        attention=task.attention if model.attention == OWN else model.attention,
+        norm=residual.own_norm if model.norm == OWN else model.norm,
+    )
+    train = _build(TrainSettings, "train", tree["train"])
+    return Shape(task, model, residual, train, _device(tree["device"])), engine
+
+
+def _device(device: object) -> str:
+    if device not in ("auto", "cpu", "cuda"):
+        raise UserError(f"device={device}: must be one of auto, cpu, cuda")
+    there = torch.cuda.is_available()
+    if device == "cuda" and not there:
+        raise UserError("device=cuda: there is no GPU that torch can use here; cpu or auto would work")
+    return "cuda" if there and device != "cpu" else "cpu"
+
+
+def _set(tree: Json, key: str, value: Value) -> None:
+    """Replace one leaf of the tree."""
+    *path, last = key.split(".")
+    node: Any = tree
+    for part in path:
+        node = node.get(part) if isinstance(node, dict) else None
+    if not isinstance(node, dict) or last not in node:
+        raise _unknown(key, value)
+    if isinstance(node[last], dict):
+        raise UserError(f"{key}={value}: is a group of settings; set one of {', '.join(f'{key}.{k}' for k in node[last])}")
+    if last == "name":
+        raise UserError(f"{key}={value}: choose it with {GROUPS['.'.join(path)]}={value}")
+    node[last] = value
+
+
+def _unknown(key: str, value: Value) -> UserError:
+    """No such key: a mistake, or, under a variant, a setting that only others have."""
+    close = difflib.get_close_matches(key, keys(), n=1)
+    hint = f"did you mean {close[0]}?" if close else f"the sections are {', '.join(_composed(()))}"
+    kind = Incompatible if any(key.startswith(f"{group}.") for group in GROUPS) else UserError
+    return kind(f"{key}={value}: there is no such setting; {hint}")
+
+
+def _variant(package: str, section: str, settings: Json, base: type[T]) -> T:
+    own = {key: value for key, value in settings.items() if key != "name"}
+    return _build(plugins.load(package, settings["name"], base), section, own)
+
+
+def _build(kind: type[T], section: str, settings: Mapping[str, Any]) -> T:
+    """The settings as their dataclass: types are checked by merging into a fresh schema, ranges by the class."""
+    for key, value in settings.items():
+        if value == "???":
+            raise UserError(f"{section}.{key}: has no value; give it one")
+    wanted = {field.name: str(getattr(field.type, "__name__", field.type)) for field in dataclasses.fields(kind)}
+
+    def refuse(key: str) -> UserError:
+        return UserError(f"{section}.{key}={settings.get(key)}: must be {_KINDS.get(wanted[key], 'text')}")
+
+    for key, value in settings.items():
+        # OmegaConf takes 7 for true.
+        if wanted[key] == "bool" and not isinstance(value, bool):
+            raise refuse(key)
+    try:
+        checked = OmegaConf.to_container(OmegaConf.merge(OmegaConf.structured(kind), settings))
+    except OmegaConfBaseException as error:
+        raise refuse(str(error.key)) from error
+    assert isinstance(checked, dict)
+    return kind(**{str(key): value for key, value in checked.items()})
+
+
+def _copied(tree: Any) -> Any:
+    return {key: _copied(value) for key, value in tree.items()} if isinstance(tree, dict) else tree
+
+
+def _flat(tree: Json, prefix: str = "") -> dict[str, Value]:
+    """The leaves of a tree by dotted key."""
+    found: dict[str, Value] = {}
+    for key, value in tree.items():
+        found |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return found
+
+
+def _made_up_name(swept: Sequence[str], shapes: Mapping[Shape, Mapping[Member, None]]) -> str:
+    """The swept keys and 6 hex digits of what is the same in all members."""
+    points = [
+        {**_flat(jobs.shape_to_json(shape)), **_flat({"member": vars(member)})}
+        for shape, members in shapes.items()
+        for member in members
+    ]
+    fixed = {
+        key: value
+        for key, value in points[0].items()
+        if key not in swept and all(point.get(key) == value for point in points)
+    }
+    words = [key.rpartition(".")[2] for key in swept] or ["single"]
+    return f"{'-'.join(words)[:60]}-{jobs.digest(fixed, 6)}"
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split("\nSee http")[0].split())

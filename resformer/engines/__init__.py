@@ -1,0 +1,1 @@
+"""Who runs workers. One file per engine."""

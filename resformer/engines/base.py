@@ -1,0 +1,63 @@
+"""What an engine is given and what it tells."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, final
+
+from resformer.errors import require
+from resformer.train import Progress
+
+
+@final
+@dataclass(frozen=True)
+class Event:
+    """Something a worker did with a job. `detail` is the reason where a job failed or was tried again."""
+
+    kind: Literal["started", "progress", "finished", "failed", "retried"]
+    worker: int
+    job: str
+    progress: Progress | None = None
+    detail: str = ""
+
+
+@final
+@dataclass(frozen=True)
+class Assignment:
+    """What workers need to know: the study, the launch they work for, its jobs longest first, and the rules."""
+
+    study: Path
+    launch: int
+    jobs: tuple[str, ...]
+    retries: int
+    lease_seconds: float
+
+
+@dataclass(frozen=True)
+class Engine(ABC):
+    """An engine; a subclass is a frozen dataclass of its settings, and final."""
+
+    workers: int | None
+    """Null: as many as the machine takes."""
+    stack: int
+    """Members trained together at most."""
+    retries: int
+    """Further attempts of a job that failed."""
+    lease_seconds: float
+    """A holder whose heartbeat stands still for this long has lost its job."""
+
+    def __post_init__(self) -> None:
+        if self.workers is not None:
+            require(1 <= self.workers <= 4096, "engine.workers", self.workers, "must be from 1 to 4096, or null")
+        require(1 <= self.stack <= 65536, "engine.stack", self.stack, "must be from 1 to 65536 members")
+        require(0 <= self.retries <= 100, "engine.retries", self.retries, "must be from 0 to 100")
+        require(1 <= self.lease_seconds <= 86400, "engine.lease_seconds", self.lease_seconds, "must be from 1 to 86400")
+
+    @abstractmethod
+    def count(self, jobs: Sequence[str], device: str) -> int:
+        """How many workers it starts for these jobs."""
+
+    @abstractmethod
+    def run(self, assignment: Assignment, workers: int, tell: Callable[[Event], None]) -> None:
+        """Run the jobs until each is finished or has failed; a KeyboardInterrupt stops the workers and goes on up."""

@@ -1,0 +1,129 @@
+"""Worker processes on this machine."""
+
+import multiprocessing
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from typing import Any, final
+
+from resformer.engines.base import Assignment, Engine, Event
+from resformer.store.study import Study
+from resformer.work import prepare, work
+
+_GRACE_SECONDS = 5.0
+
+
+@final
+@dataclass(frozen=True)
+class Local(Engine):
+    """Workers from a fork server that has only imported torch, one thread each; macOS spawns instead.
+
+    A worker's death costs its job only: the job is tried again, and another worker takes its place. A worker leaves
+    when its pipe to the supervisor closes, so none outlives it.
+    """
+
+    def count(self, jobs: Sequence[str], device: str) -> int:
+        """One per core this process may use, or one on a GPU; never more than jobs."""
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        return min(self.workers or (1 if device == "cuda" else cores), len(jobs))
+
+    def run(self, assignment: Assignment, workers: int, tell: Callable[[Event], None]) -> None:
+        """Run the jobs with so many workers. Whatever is raised here, no worker is left behind."""
+        context = _context()
+        crew: list[_Worker] = []
+        most_starts = workers + len(assignment.jobs) * (assignment.retries + 1)
+        try:
+            crew += [_Worker.start(context, assignment, number) for number in range(workers)]
+            starts = workers
+            while crew:
+                wait([handle for worker in crew for handle in (worker.pipe, worker.process.sentinel)])
+                for worker in list(crew):
+                    worker.drain(tell)
+                    if worker.process.is_alive():
+                        continue
+                    worker.drain(tell)
+                    crew.remove(worker)
+                    if worker.process.exitcode != 0:
+                        worker.mourn(assignment, tell)
+                        if starts == most_starts:
+                            raise RuntimeError("workers die faster than they finish jobs")
+                        crew.append(_Worker.start(context, assignment, worker.number))
+                        starts += 1
+        finally:
+            _dismiss(crew)
+
+
+@final
+@dataclass
+class _Worker:
+    """The supervisor's side of a worker process."""
+
+    number: int
+    process: BaseProcess
+    pipe: Connection
+    job: str | None = None
+    """What it is working on."""
+
+    @classmethod
+    def start(cls, context: Any, assignment: Assignment, number: int) -> "_Worker":
+        ours, theirs = context.Pipe()
+        process = context.Process(target=_main, args=(assignment, number, theirs), name=f"resformer-{number}")
+        process.start()
+        theirs.close()
+        return cls(number, process, ours)
+
+    def drain(self, tell: Callable[[Event], None]) -> None:
+        """Pass on what the worker has said."""
+        try:
+            while self.pipe.poll():
+                event: Event = self.pipe.recv()
+                self.job = event.job if event.kind in ("started", "progress") else None
+                tell(event)
+        except (EOFError, ConnectionResetError):
+            return
+
+    def mourn(self, assignment: Assignment, tell: Callable[[Event], None]) -> None:
+        """Say what became of the job of a worker that died."""
+        if self.job is not None:
+            died = f"worker {self.number} died (exit code {self.process.exitcode})"
+            failed = Study(assignment.study).failure(self.job) is not None
+            tell(Event("failed" if failed else "retried", self.number, self.job, detail=died))
+
+
+def _dismiss(crew: Sequence[_Worker]) -> None:
+    """Let the workers go: first by closing their pipes, then by force."""
+    for worker in crew:
+        worker.pipe.close()
+    deadline = time.monotonic() + _GRACE_SECONDS
+    for worker in crew:
+        worker.process.join(max(0.0, deadline - time.monotonic()))
+        if worker.process.is_alive():
+            worker.process.kill()
+            worker.process.join()
+
+
+def _context() -> Any:
+    if sys.platform != "linux":
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["torch", "resformer.train"])
+    return context
+
+
+def _main(assignment: Assignment, number: int, pipe: Connection) -> None:
+    """A worker process."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    prepare()
+
+    def stop(seconds: float) -> bool:
+        return pipe.poll(seconds)
+
+    try:
+        work(assignment, number, pipe.send, stop)
+    except BrokenPipeError:
+        return

@@ -1,0 +1,24 @@
+"""The errors a user can cause.
+
+    UserError               the request is wrong: one line on stderr, exit code 2, nothing changed on disk
+    └── Incompatible        settings that are each fine but do not go together: a sweep leaves the combination out
+
+Everything else that is raised is a bug and keeps its traceback.
+"""
+
+from typing import final
+
+
+class UserError(Exception):
+    """One line: the setting, its value, and what would work."""
+
+
+@final
+class Incompatible(UserError):
+    """A combination of settings that makes no sense, each of which is fine elsewhere."""
+
+
+def require(condition: bool, setting: str, value: object, wanted: str) -> None:
+    """Raise `UserError("setting=value: wanted")` unless the condition holds."""
+    if not condition:
+        raise UserError(f"{setting}={value}: {wanted}")

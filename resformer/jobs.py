@@ -1,0 +1,101 @@
+"""A job: some members of one shape, trained together. Here it becomes plain JSON and comes back."""
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar, final
+
+from resformer import plugins
+from resformer.model import ModelSettings
+from resformer.residuals.base import Residual
+from resformer.tasks.base import Task
+from resformer.train import Member, Shape, TrainSettings
+
+Json = dict[str, Any]
+Base = TypeVar("Base")
+
+
+@final
+@dataclass(frozen=True)
+class Job:
+    """Members of one shape, with what is known before they train."""
+
+    shape: Shape
+    members: tuple[Member, ...]
+
+    @property
+    def id(self) -> str:
+        """16 hex digits: a hash of the shape and the members."""
+        return digest({"shape": shape_to_json(self.shape), "members": [vars(member) for member in self.members]})
+
+    def flops(self) -> int:
+        """Floating-point operations in matrix products if every member trains to the budget."""
+        train = self.shape.train
+        return len(self.members) * train.steps * self.shape.transformer().flops_per_step(train.batch)
+
+    def to_json(self) -> Json:
+        """The resolved job: a line of the plan, and `job.json`."""
+        transformer = self.shape.transformer()
+        return {
+            "id": self.id,
+            "shape": shape_to_json(self.shape),
+            "members": [vars(member) for member in self.members],
+            "parameters": transformer.parameters(),
+            "flops_per_step": transformer.flops_per_step(self.shape.train.batch),
+            "blind_loss": self.shape.task.blind_loss(),
+        }
+
+
+def from_json(job: Json) -> Job:
+    """The job that `to_json` was called on."""
+    return Job(shape_from_json(job["shape"]), tuple(Member(**member) for member in job["members"]))
+
+
+def shape_to_json(shape: Shape) -> Json:
+    """A shape as a tree of plain values; variants carry their name."""
+    return {
+        "task": _variant_to_json(shape.task),
+        "model": {**dataclasses.asdict(shape.model), "residual": _variant_to_json(shape.residual)},
+        "train": dataclasses.asdict(shape.train),
+        "device": shape.device,
+    }
+
+
+def shape_from_json(tree: Json) -> Shape:
+    """The shape that `shape_to_json` was called on."""
+    model = dict(tree["model"])
+    residual = variant("resformer.residuals", model.pop("residual"), Residual)
+    task = variant("resformer.tasks", tree["task"], Task)
+    return Shape(task, ModelSettings(**model), residual, TrainSettings(**tree["train"]), tree["device"])
+
+
+def variant(package: str, settings: Mapping[str, Any], base: type[Base]) -> Base:
+    """The variant that `name` names, with the other settings as its own."""
+    own = {key: value for key, value in settings.items() if key != "name"}
+    return plugins.load(package, settings["name"], base)(**own)
+
+
+def _variant_to_json(instance: Task | Residual) -> Json:
+    return {"name": type(instance).__module__.rpartition(".")[2], **dataclasses.asdict(instance)}
+
+
+def digest(tree: object, digits: int = 16) -> str:
+    """The first hex digits of the SHA-256 of a tree's canonical JSON."""
+    return hashlib.sha256(canonical(tree)).hexdigest()[:digits]
+
+
+def canonical(tree: object) -> bytes:
+    """JSON with sorted keys, no spaces, and no NaN."""
+    return json.dumps(tree, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
+
+
+def pack(shape_members: Sequence[tuple[Shape, Sequence[Member]]], stack: int) -> list[Job]:
+    """Jobs of at most `stack` members each, as even as they come, the longest first."""
+    jobs = []
+    for shape, members in shape_members:
+        count = -(-len(members) // stack)
+        bounds = [len(members) * part // count for part in range(count + 1)]
+        jobs += [Job(shape, tuple(members[low:high])) for low, high in zip(bounds, bounds[1:], strict=False)]
+    return sorted(jobs, key=lambda job: (-job.flops(), job.id))

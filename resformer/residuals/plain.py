@@ -1,0 +1,24 @@
+"""No residual connection."""
+
+from dataclasses import dataclass
+from typing import ClassVar, final
+
+from torch import Tensor
+
+from resformer.residuals.base import NORMS, Place, Residual
+
+
+@final
+@dataclass(frozen=True)
+class Plain(Residual):
+    """x' = F(x). The stack whose training error rises with depth (He et al. 2015, arXiv 1512.03385, fig. 1).
+
+    Learned: nothing. Norm: any; its own is `post`.
+    """
+
+    own_norm: ClassVar[str] = "post"
+    norms: ClassVar[tuple[str, ...]] = NORMS
+
+    def write(self, carried: Tensor, f_PBTD: Tensor, place: Place) -> Tensor:
+        """The sub-layer's output alone."""
+        return f_PBTD

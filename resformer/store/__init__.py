@@ -1,0 +1,1 @@
+"""The study folder: the queue, the results and the record of what was asked."""

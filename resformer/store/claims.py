@@ -1,0 +1,166 @@
+"""Who holds a job. `claim-<k>` is attempt k; it is created once, and only when claim k-1 is over.
+
+A claim is two lines: who holds it (JSON), and a heartbeat counter that the holder's training loop advances.
+"""
+
+import json
+import os
+import platform
+import re
+import time
+from dataclasses import asdict, dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal, final
+
+from resformer.store import files
+
+_DIGITS = 12
+_BEAT_SECONDS = 1.0
+
+
+@final
+@dataclass(frozen=True)
+class Holder:
+    """A process, named so that another one can tell whether it still runs."""
+
+    host: str
+    boot: str
+    """The boot id; empty where the system tells none, and then only silence ends a claim."""
+    namespace: str
+    """The process namespace, in which `pid` means something."""
+    pid: int
+    started: str
+    """The process' start time, since pids are used again."""
+
+    def gone(self) -> bool:
+        """Whether this process has certainly ended."""
+        here = holder()
+        if not here.boot or (self.boot, self.namespace) != (here.boot, here.namespace):
+            return False
+        return _started(self.pid) != self.started
+
+
+def holder() -> Holder:
+    """This process."""
+    return _holder(os.getpid())
+
+
+@cache
+def _holder(pid: int) -> Holder:
+    return Holder(
+        platform.node(), _read("/proc/sys/kernel/random/boot_id"), _namespace(), pid, _started(pid)
+    )
+
+
+def _read(path: str) -> str:
+    try:
+        return Path(path).read_text().strip()
+    except OSError:
+        return ""
+
+
+def _namespace() -> str:
+    try:
+        return os.readlink("/proc/self/ns/pid")
+    except OSError:
+        return ""
+
+
+def _started(pid: int) -> str:
+    """Field 22 of /proc/<pid>/stat, counted behind the parenthesis that closes the name; empty if there is none.
+
+    A zombie has ended: its parent only has not asked yet.
+    """
+    fields = _read(f"/proc/{pid}/stat").rpartition(")")[2].split()
+    return fields[19] if len(fields) > 19 and fields[0] != "Z" else ""
+
+
+@final
+@dataclass
+class Claim:
+    """A claim that this process holds."""
+
+    job: Path
+    attempt: int
+    beats: int = 0
+    last_beat: float = field(default_factory=time.monotonic)
+
+    @property
+    def folder(self) -> Path:
+        """Where this attempt, and no other, writes."""
+        return self.job / f"attempt-{self.attempt}"
+
+    def beat(self) -> None:
+        """Advance the heartbeat counter, at most once a second."""
+        if time.monotonic() - self.last_beat < _BEAT_SECONDS:
+            return
+        self.last_beat = time.monotonic()
+        self.beats += 1
+        with open(self.job / f"claim-{self.attempt}", "r+b") as file:
+            file.seek(-_DIGITS, os.SEEK_END)
+            file.write(b"%0*d" % (_DIGITS, self.beats))
+
+
+@final
+@dataclass
+class Watch:
+    """What this process has seen of other holders' heartbeats, by its own monotonic clock."""
+
+    lease_seconds: float
+    seen: dict[Path, tuple[str, float]] = field(default_factory=dict)
+
+    def silent(self, claim: Path, counter: str) -> bool:
+        """Whether the counter has stood still for a whole lease while this process looked."""
+        known, since = self.seen.get(claim, ("", 0.0))
+        if counter != known:
+            self.seen[claim] = (counter, time.monotonic())
+            return False
+        return time.monotonic() - since > self.lease_seconds
+
+
+def take(job: Path, launch: int, retries: int, watch: Watch) -> Claim | Literal["held", "exhausted"]:
+    """Claim the job; or say that somebody holds it, or that this launch has used up its attempts at it."""
+    attempt = attempts(job)
+    if attempt and not over(job, attempt, watch):
+        return "held"
+    if attempt and attempts(job, since=launch) > retries:
+        return "exhausted"
+    mine = json.dumps({"launch": launch, **asdict(holder())})
+    job.mkdir(parents=True, exist_ok=True)
+    created = files.create(job / f"claim-{attempt + 1}", f"{mine}\n{0:0{_DIGITS}d}".encode())
+    return Claim(job, attempt + 1) if created else "held"
+
+
+def attempts(job: Path, since: int = 0) -> int:
+    """How many attempts there were, of launch `since` and later ones; attempts are numbered from 1."""
+    if not since:
+        names = os.listdir(job) if job.is_dir() else []
+        return max((int(match[1]) for name in names if (match := re.fullmatch(r"claim-(\d+)", name))), default=0)
+    return sum(launch_of(job, attempt) >= since for attempt in range(1, attempts(job) + 1))
+
+
+def launch_of(job: Path, attempt: int) -> int:
+    """The launch in whose name an attempt was made; 0 where its claim cannot be read."""
+    found = _parse(job / f"claim-{attempt}")
+    return int(found[0]["launch"]) if found else 0
+
+
+def over(job: Path, attempt: int, watch: Watch | None = None) -> bool:
+    """Whether an attempt has ended: it left an error, its process is gone, or it has been silent for a lease."""
+    if (job / f"attempt-{attempt}" / "error.txt").exists():
+        return True
+    found = _parse(job / f"claim-{attempt}")
+    if found is None:
+        return watch is not None and watch.silent(job / f"claim-{attempt}", "unreadable")
+    who, counter = found
+    gone = Holder(**{name: value for name, value in who.items() if name != "launch"}).gone()
+    return gone or (watch is not None and watch.silent(job / f"claim-{attempt}", counter))
+
+
+def _parse(claim: Path) -> tuple[dict[str, Any], str] | None:
+    first, _, counter = _read(str(claim)).partition("\n")
+    try:
+        return json.loads(first), counter
+    except ValueError:
+        return None

@@ -1,0 +1,205 @@
+"""One study: its launches, its plan, and the results its jobs committed."""
+
+import hashlib
+import io
+import json
+import os
+import re
+import traceback
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, final
+
+import numpy.typing as npt
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from resformer.errors import UserError
+from resformer.store import claims, files
+from resformer.store.claims import Claim
+
+Json = dict[str, Any]
+
+_MARK = ".resformer"
+_MARK_TEXT = b"Results of resformer, one folder per study.\n"
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+
+
+class Damaged(Exception):
+    """A committed result whose files are not what was committed: the file and what is wrong with it."""
+
+
+@final
+@dataclass(frozen=True)
+class Study:
+    """A study folder. Nothing is read or written before a method asks for it."""
+
+    path: Path
+
+    @property
+    def name(self) -> str:
+        """The folder's name."""
+        return self.path.name
+
+    def job(self, job_id: str) -> Path:
+        """The folder of a job; made at the first claim."""
+        return self.path / "jobs" / job_id[:2] / job_id
+
+    def launches(self) -> list[Json]:
+        """What was asked, oldest first."""
+        found = self.path.glob("launches/*.json")
+        return [json.loads(path.read_bytes()) for path in sorted(found, key=lambda path: int(path.stem))]
+
+    def planned(self) -> dict[str, Json]:
+        """Every planned job by its id, in the order of the plans."""
+        plans = sorted(self.path.glob("plan-*.jsonl"), key=lambda path: int(path.stem.removeprefix("plan-")))
+        return {job["id"]: job for plan in plans for job in files.lines(plan)}
+
+    def launch(self, record: Json, jobs: Sequence[Json]) -> int:
+        """Put a launch and the jobs it adds on disk; returns its number.
+
+        The plan is one durable write, and making it is what takes the number, so two launches never share one.
+        """
+        open_results(self.path.parent)
+        (self.path / "launches").mkdir(parents=True, exist_ok=True)
+        plan = b"".join(json.dumps(job, allow_nan=False).encode() + b"\n" for job in jobs)
+        number = 1
+        while not files.create(self.path / f"plan-{number}.jsonl", plan):
+            number += 1
+        files.create(self.path / "launches" / f"{number}.json", _pretty({"launch": number, **record}))
+        return number
+
+    def committed(self) -> set[str]:
+        """Ids of the jobs that the workers' lists name; a cache: `has_result` is the truth about one job."""
+        return {line["job"] for path in self.path.glob("done/*.jsonl") for line in files.lines(path)}
+
+    def has_result(self, job_id: str) -> bool:
+        """Whether this job is finished."""
+        return (self.job(job_id) / "result.json").exists()
+
+    def finished(self, job_ids: Iterable[str]) -> set[str]:
+        """Those of the jobs that are finished."""
+        known = self.committed()
+        return {job_id for job_id in job_ids if job_id in known or self.has_result(job_id)}
+
+    def commit(self, claim: Claim, tables: dict[str, dict[str, Any]], timing: Json) -> bool:
+        """Write an attempt's files, then `result.json`, once; False if another attempt was first."""
+        claim.folder.mkdir(exist_ok=True)
+        for name, columns in tables.items():
+            files.write(claim.folder / f"{name}.parquet", _parquet(columns))
+        files.write(claim.folder / "timing.json", _pretty(timing))
+        names = [*(f"{name}.parquet" for name in tables), "timing.json"]
+        job_id = claim.job.name
+        result = {
+            "job": job_id,
+            "attempt": claim.attempt,
+            "files": {name: _facts((claim.folder / name).read_bytes()) for name in names},
+        }
+        first = files.create(claim.job / "result.json", _pretty(result))
+        if first:
+            self._note_done(job_id)
+        return first
+
+    def _note_done(self, job_id: str) -> None:
+        me = claims.holder()
+        path = self.path / "done" / f"{me.host}-{me.pid}-{me.started}.jsonl"
+        path.parent.mkdir(exist_ok=True)
+        with open(path, "ab") as file:
+            file.write(json.dumps({"job": job_id}).encode() + b"\n")
+
+    def read(self, job_id: str, table: str, columns: list[str] | None = None) -> pd.DataFrame:
+        """A table of a finished job, checked against the hash in its `result.json`; raises Damaged."""
+        data = self._verified(job_id, f"{table}.parquet")
+        return pq.read_table(io.BytesIO(data), columns=columns).to_pandas()
+
+    def timing(self, job_id: str) -> Json:
+        """Wall times of a finished job (seconds) and its member-steps; raises Damaged."""
+        found: Json = json.loads(self._verified(job_id, "timing.json"))
+        return found
+
+    def _verified(self, job_id: str, name: str) -> bytes:
+        folder = self.job(job_id)
+        try:
+            result = json.loads((folder / "result.json").read_bytes())
+            path = folder / f"attempt-{result['attempt']:d}" / name
+            data, facts = path.read_bytes(), result["files"][name]
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise Damaged(f"{folder / 'result.json'}: {error}") from error
+        if _facts(data) != facts:
+            raise Damaged(f"{path}: not the bytes that were committed")
+        return data
+
+    def failure(self, job_id: str) -> str | None:
+        """Why a job failed: the last line of its last error; None if it did not, or may still go on."""
+        job = self.job(job_id)
+        last = claims.attempts(job)
+        if not last or self.has_result(job_id):
+            return None
+        error = job / f"attempt-{last}" / "error.txt"
+        launch = claims.launch_of(job, last)
+        retries = next((found["engine"]["retries"] for found in self.launches() if found["launch"] == launch), 0)
+        if claims.attempts(job, since=launch) <= retries or not claims.over(job, last):
+            return None
+        return error.read_text().strip().splitlines()[-1] if error.exists() else "its worker died"
+
+    def fail(self, claim: Claim, error: BaseException) -> None:
+        """End an attempt with the traceback of what went wrong."""
+        claim.folder.mkdir(exist_ok=True)
+        text = "".join(traceback.format_exception(error))
+        files.write(claim.folder / "error.txt", text.encode(errors="backslashreplace"))
+
+
+def check_name(name: str) -> str:
+    """The name of a study, or UserError: it becomes a folder, so it must not be a path."""
+    if not _NAME.fullmatch(name):
+        raise UserError(f"study {name!r}: a name of letters, digits, '.', '_' and '-', starting with a letter or digit")
+    return name
+
+
+def find(results: Path, name: str) -> Study:
+    """The study of that name, there or not yet; UserError if its place is taken by something else."""
+    study = Study(results / check_name(name))
+    _check_results(results)
+    taken = study.path.exists() and not (study.path / "launches").is_dir()
+    if taken and (not study.path.is_dir() or os.listdir(study.path)):
+        raise UserError(f"study {name}: {study.path} is there and is no study of resformer; choose another name")
+    return study
+
+
+def existing(results: Path) -> list[Study]:
+    """The studies in a results folder, the one launched last first."""
+    _check_results(results)
+    launched = sorted(results.glob("*/launches/*.json"), key=lambda path: path.stat().st_mtime_ns, reverse=True)
+    return [Study(path) for path in dict.fromkeys(path.parent.parent for path in launched)]
+
+
+def open_results(results: Path) -> None:
+    """Make the results folder if it is not there, and mark it as resformer's."""
+    results.mkdir(parents=True, exist_ok=True)
+    files.create(results / _MARK, _MARK_TEXT)
+
+
+def _check_results(results: Path) -> None:
+    if results.exists() and not results.is_dir():
+        raise UserError(f"--results {results}: is a file; name a folder")
+    if results.is_dir() and os.listdir(results) and not (results / _MARK).exists():
+        raise UserError(
+            f"--results {results}: holds files of something else (there is no {_MARK} in it); name a new or empty folder"
+        )
+
+
+def _parquet(columns: dict[str, list[object] | npt.NDArray[Any]]) -> bytes:
+    """The columns as Parquet, with page checksums: without them most flipped bits go unseen."""
+    buffer = io.BytesIO()
+    pq.write_table(pa.table(columns), buffer, write_page_checksum=True, compression="zstd")
+    return buffer.getvalue()
+
+
+def _facts(data: bytes) -> Json:
+    return {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+
+
+def _pretty(tree: object) -> bytes:
+    return json.dumps(tree, indent=1, allow_nan=False).encode() + b"\n"

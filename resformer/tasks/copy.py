@@ -1,0 +1,31 @@
+"""Say it again."""
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar, final
+
+from torch import Tensor
+
+from resformer.tasks.base import Task
+
+
+@final
+@dataclass(frozen=True)
+class Copy(Task):
+    """The target is the source.
+
+        reads     3 1 4 1 ⟂ 3 1 4
+        scored            3 1 4 1
+
+    Causal by itself: each answer has to be fetched from `length` positions back. In place it would be trivial.
+    """
+
+    attention: ClassVar[str] = "causal"
+
+    def target(self, source: Tensor) -> Tensor:
+        """The source itself."""
+        return source
+
+    def blind_loss(self) -> float:
+        """ln(symbols): every symbol is equally likely at every position."""
+        return math.log(self.symbols)

@@ -1,0 +1,31 @@
+"""Say it backwards."""
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar, final
+
+from torch import Tensor
+
+from resformer.tasks.base import Task
+
+
+@final
+@dataclass(frozen=True)
+class Reverse(Task):
+    """The target is the source read from its end.
+
+        reads     3 1 4 1 ⟂ 1 4 1
+        scored            1 4 1 3
+
+    Causal by itself. The distance an answer is fetched from differs from position to position: 1, 3, 5, … back.
+    """
+
+    attention: ClassVar[str] = "causal"
+
+    def target(self, source: Tensor) -> Tensor:
+        """The source, last token first."""
+        return source.flip(-1)
+
+    def blind_loss(self) -> float:
+        """ln(symbols): every symbol is equally likely at every position."""
+        return math.log(self.symbols)
