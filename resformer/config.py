@@ -101,7 +101,25 @@ def request(study: str | None, overrides: Sequence[str]) -> Request:
     Without a study and without overrides it is the quick study. Without a study, the name is made of the swept keys
     and a hash of the fixed settings, so that the same command finds its study again.
     """
-    grids, name = _grids(study, overrides)
+    return _resolved(*_grids(study, overrides))
+
+
+def single(overrides: Sequence[str]) -> Request:
+    """The one job that `train` runs, as the study `train`; UserError if it is more than one."""
+    own = _parse(overrides)
+    for key, override in own.items():
+        if override.is_sweep_override() and not key.startswith("member."):
+            raise UserError(f"{_text(override)}: train runs one job; resformer sweep runs several")
+    found = _resolved([own], "train")
+    count = len(found.jobs())
+    if count > 1:
+        raise UserError(
+            f"train runs one job, this makes {count}: raise engine.stack={found.engine.stack}, or use sweep"
+        )
+    return found
+
+
+def _resolved(grids: Sequence[Mapping[str, Override]], name: str | None) -> Request:
     shapes: dict[Shape, dict[Member, None]] = {}
     excluded: list[Json] = []
     engines: set[Engine] = set()
@@ -126,7 +144,7 @@ def request(study: str | None, overrides: Sequence[str]) -> Request:
         raise UserError("engine: one sweep runs on one engine; give each engine setting one value")
     return Request(
         study=name or _made_up_name(list(swept), shapes),
-        overrides=[[override.input_line for override in grid.values()] for grid in grids],
+        overrides=[[_text(override) for override in grid.values()] for grid in grids],
         swept=list(swept),
         shapes=[(shape, list(members)) for shape, members in shapes.items()],
         excluded=excluded,
@@ -157,8 +175,10 @@ def _study_file(path: Path) -> list[list[str]]:
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: cannot be read as YAML: {_one_line(error)}") from error
     grids = [tree] if isinstance(tree, list) and all(isinstance(item, str) for item in tree) else tree
-    well_formed = isinstance(grids, list) and grids and all(
-        isinstance(grid, list) and all(isinstance(item, str) for item in grid) for grid in grids
+    well_formed = (
+        isinstance(grids, list)
+        and grids
+        and all(isinstance(grid, list) and all(isinstance(item, str) for item in grid) for grid in grids)
     )
     if not well_formed:
         raise UserError(f"{path}: must be a list of overrides (KEY=VALUE), or a list of such lists")
@@ -178,9 +198,14 @@ def _parse(overrides: Sequence[str]) -> dict[str, Override]:
             raise UserError(f"{text}: settings are replaced, not added, deleted or moved: KEY=VALUE")
         key = _canonical(override.key_or_group)
         if key in found:
-            raise UserError(f"{text}: {key} is given twice, also as {found[key].input_line}; give it once")
+            raise UserError(f"{text}: {key} is given twice, also as {_text(found[key])}; give it once")
         found[key] = override
     return found
+
+
+def _text(override: Override) -> str:
+    """As the user typed it."""
+    return override.input_line or ""
 
 
 def _canonical(key: str) -> str:
@@ -190,8 +215,8 @@ def _canonical(key: str) -> str:
 
 def _axis(override: Override) -> Axis:
     """The values of an override, with the shorthand of the residual schemes written out."""
-    key, text = _canonical(override.key_or_group), override.input_line
-    values = tuple(_plain(value, text) for value in _elements(override))
+    key, text = _canonical(override.key_or_group), _text(override)
+    values: tuple[Value, ...] = tuple(_plain(value, text) for value in _elements(override))
     if override.key_or_group == "model.residual":
         for value in values:
             if not isinstance(value, bool):
@@ -205,13 +230,13 @@ def _axis(override: Override) -> Axis:
 
 
 def _elements(override: Override) -> list[object]:
-    text = override.input_line
+    text = _text(override)
     if not override.is_sweep_override():
         return [override.value()]
     if not override.is_discrete_sweep():
         raise UserError(f"{text}: is not finite; write the values out, a,b,c, or range(from,to,step)")
     try:
-        values = list(itertools.islice(override.sweep_iterator(), _MOST_POINTS + 1))
+        values: list[object] = list(itertools.islice(override.sweep_iterator(), _MOST_POINTS + 1))
     except (HydraException, ValueError, ZeroDivisionError):
         values = []
     if not values:
@@ -306,7 +331,9 @@ def _set(tree: Json, key: str, value: Value) -> None:
     if not isinstance(node, dict) or last not in node:
         raise _unknown(key, value)
     if isinstance(node[last], dict):
-        raise UserError(f"{key}={value}: is a group of settings; set one of {', '.join(f'{key}.{k}' for k in node[last])}")
+        raise UserError(
+            f"{key}={value}: is a group of settings; set one of {', '.join(f'{key}.{k}' for k in node[last])}"
+        )
     if last == "name":
         raise UserError(f"{key}={value}: choose it with {GROUPS['.'.join(path)]}={value}")
     node[last] = value
@@ -330,7 +357,7 @@ def _build(kind: type[T], section: str, settings: Mapping[str, Any]) -> T:
     for key, value in settings.items():
         if value == "???":
             raise UserError(f"{section}.{key}: has no value; give it one")
-    wanted = {field.name: str(getattr(field.type, "__name__", field.type)) for field in dataclasses.fields(kind)}
+    wanted = {field.name: str(getattr(field.type, "__name__", field.type)) for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
 
     def refuse(key: str) -> UserError:
         return UserError(f"{section}.{key}={settings.get(key)}: must be {_KINDS.get(wanted[key], 'text')}")

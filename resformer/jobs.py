@@ -77,7 +77,7 @@ def variant(package: str, settings: Mapping[str, Any], base: type[Base]) -> Base
     return plugins.load(package, settings["name"], base)(**own)
 
 
-def _variant_to_json(instance: Task | Residual) -> Json:
+def _variant_to_json(instance: Any) -> Json:
     return {"name": type(instance).__module__.rpartition(".")[2], **dataclasses.asdict(instance)}
 
 

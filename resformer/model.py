@@ -13,7 +13,7 @@ import torch.nn.functional as nnf
 from torch import Tensor
 
 from resformer.errors import Incompatible, UserError, require
-from resformer.residuals.base import NORMS, Place, Residual
+from resformer.residuals.base import NORMS, Group, Place, Residual
 from resformer.weights import Weight, ones, unpack, xavier, zeros
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"relu": torch.relu, "gelu": nnf.gelu}
@@ -115,14 +115,15 @@ class Transformer:
     def _block_weights(self, block: int) -> list[Weight]:
         depth, width, norm = self.settings.depth, self.settings.width, self.settings.norm
         found = []
-        for group, fan_in, fan_out in (
-            ("query", width, width),
-            ("key", width, width),
-            ("value", width, width),
-            ("output", width, width),
-            ("ffn_in", width, self.hidden),
-            ("ffn_out", self.hidden, width),
-        ):
+        fans: dict[Group, tuple[int, int]] = {
+            "query": (width, width),
+            "key": (width, width),
+            "value": (width, width),
+            "output": (width, width),
+            "ffn_in": (width, self.hidden),
+            "ffn_out": (self.hidden, width),
+        }
+        for group, (fan_in, fan_out) in fans.items():
             name = f"block{block}.{group}"
             found += [
                 xavier(f"{name}.matrix", fan_in, fan_out, self.residual.gain(group, depth)),
@@ -158,9 +159,11 @@ class Transformer:
     def _attend(self, w: Mapping[str, Tensor], block: int, x_PBTD: Tensor) -> Tensor:
         """Multi-head attention. It has no parameters of its own, so P folds into the batch."""
         heads = self.settings.heads
+        members, sequences, tokens, width = x_PBTD.shape
 
         def split(group: str) -> Tensor:
-            return _linear(w, f"block{block}.{group}", x_PBTD).flatten(0, 1).unflatten(-1, (heads, -1)).transpose(1, 2)
+            y_PBTD = _linear(w, f"block{block}.{group}", x_PBTD)
+            return y_PBTD.view(members * sequences, tokens, heads, width // heads).transpose(1, 2)
 
         mixed = nnf.scaled_dot_product_attention(
             split("query"), split("key"), split("value"), is_causal=self.settings.attention == "causal"
@@ -202,7 +205,8 @@ def _embed(token_PVD: Tensor, reads_PBT: Tensor) -> Tensor:
 def _linear(w: Mapping[str, Tensor], name: str, x_PBTD: Tensor) -> Tensor:
     """x·W + b, each member with its own: one batched product."""
     bias = w[f"{name}.bias"].unsqueeze(1)
-    return torch.baddbmm(bias, x_PBTD.flatten(1, 2), w[f"{name}.matrix"]).unflatten(1, x_PBTD.shape[1:3])
+    y_PRD = torch.baddbmm(bias, x_PBTD.flatten(1, 2), w[f"{name}.matrix"])
+    return y_PRD.view(*x_PBTD.shape[:3], y_PRD.shape[-1])
 
 
 def _norm(w: Mapping[str, Tensor], name: str, x_PBTD: Tensor) -> Tensor:

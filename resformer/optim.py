@@ -12,7 +12,7 @@ def clip(grad_PN: Tensor, most: float) -> Tensor:
 
     The rule of `torch.nn.utils.clip_grad_norm_` (Pascanu et al. 2013, arXiv 1211.5063, algorithm 1), row by row.
     """
-    norm_P = torch.linalg.vector_norm(grad_PN, dim=1)
+    norm_P: Tensor = torch.linalg.vector_norm(grad_PN, dim=1)
     grad_PN.mul_((most / (norm_P + 1e-6)).clamp_(max=1.0).unsqueeze(1))
     return norm_P
 

@@ -74,9 +74,7 @@ class TrainSettings:
         for setting in ("eps", "clip"):
             value = getattr(self, setting)
             require(0 < value < math.inf, f"train.{setting}", value, "must be positive")
-        require(
-            0 < self.target_accuracy <= 1, "train.target_accuracy", self.target_accuracy, "must be in (0, 1]"
-        )
+        require(0 < self.target_accuracy <= 1, "train.target_accuracy", self.target_accuracy, "must be in (0, 1]")
 
 
 @final
@@ -298,9 +296,7 @@ def _runs(shape: Shape, members: Sequence[Member], records: Sequence[_Record]) -
         "seed": [member.seed for member in members],
         "lr": [member.lr for member in members],
         "outcome": [record.outcome for record in records],
-        "stalled": [
-            record.outcome == "unsolved" and record.losses[-1] >= _STALLED * blind for record in records
-        ],
+        "stalled": [record.outcome == "unsolved" and record.losses[-1] >= _STALLED * blind for record in records],
         "solved_step": [record.solved_step for record in records],
         "diverged_step": [record.diverged_step for record in records],
         "last_step": [record.steps[-1] for record in records],

@@ -69,6 +69,6 @@ def unpack(weights: Sequence[Weight], flat_PN: Tensor) -> Mapping[str, Tensor]:
     """Each weight by name, a view (P, *shape) of `flat_PN`; the backward of the split is one concatenation."""
     pieces = flat_PN.split_with_sizes([weight.size for weight in weights], dim=1)
     return {
-        weight.name: piece.unflatten(1, weight.shape) if len(weight.shape) != 1 else piece
+        weight.name: piece.view(-1, *weight.shape) if len(weight.shape) != 1 else piece
         for weight, piece in zip(weights, pieces, strict=True)
     }

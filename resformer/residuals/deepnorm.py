@@ -27,4 +27,4 @@ class DeepNorm(Residual):
 
     def write(self, carried: Tensor, f_PBTD: Tensor, place: Place) -> Tensor:
         """The sum with the skip scaled."""
-        return (2 * place.depth) ** 0.25 * carried + f_PBTD
+        return carried * (2.0 * place.depth) ** 0.25 + f_PBTD

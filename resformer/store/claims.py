@@ -48,9 +48,7 @@ def holder() -> Holder:
 
 @cache
 def _holder(pid: int) -> Holder:
-    return Holder(
-        platform.node(), _read("/proc/sys/kernel/random/boot_id"), _namespace(), pid, _started(pid)
-    )
+    return Holder(platform.node(), _read("/proc/sys/kernel/random/boot_id"), _namespace(), pid, _started(pid))
 
 
 def _read(path: str) -> str:

@@ -109,10 +109,11 @@ class Study:
         with open(path, "ab") as file:
             file.write(json.dumps({"job": job_id}).encode() + b"\n")
 
-    def read(self, job_id: str, table: str, columns: list[str] | None = None) -> pd.DataFrame:
+    def read(self, job_id: str, name: str, columns: list[str] | None = None) -> pd.DataFrame:
         """A table of a finished job, checked against the hash in its `result.json`; raises Damaged."""
-        data = self._verified(job_id, f"{table}.parquet")
-        return pq.read_table(io.BytesIO(data), columns=columns).to_pandas()
+        data = self._verified(job_id, f"{name}.parquet")
+        table: pd.DataFrame = pq.read_table(io.BytesIO(data), columns=columns).to_pandas()
+        return table
 
     def timing(self, job_id: str) -> Json:
         """Wall times of a finished job (seconds) and its member-steps; raises Damaged."""

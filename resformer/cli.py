@@ -1,0 +1,281 @@
+"""The command line: parse, call, print. torch and Hydra are imported inside the commands that need them."""
+
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
+
+import typer
+
+from resformer import __version__
+from resformer.errors import UserError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from resformer.engines.base import Event
+    from resformer.launch import Launch
+    from resformer.store.study import Study
+
+app = typer.Typer(
+    help="How deep can a transformer train, how fast, and why does it stop: with and without residual connections.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Overrides = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[KEY=VALUE]...", help="Settings to replace; a,b,c and range(0,5) are swept over."),
+]
+Results = Annotated[Path, typer.Option("--results", help="The folder that holds the studies.")]
+
+
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM."""
+
+
+@app.callback()
+def _root(
+    version: Annotated[bool, typer.Option("--version", help="Print the version and leave.", is_eager=True)] = False,
+) -> None:
+    if version:
+        print(__version__)
+        raise typer.Exit
+
+
+@app.command()
+def train(overrides: Overrides = None, results: Results = Path("results")) -> None:
+    """Train one job, with its loss curve live, and print its outcome (study `train`)."""
+    with _answering():
+        from resformer import config, launch
+        from resformer.store import study as store
+
+        plan = launch.plan(config.single(overrides or []), store.find(results, "train"))
+        failed = _train_here(plan) if plan.wanted else False
+        if not failed:
+            _print_outcomes(plan)
+    _leave(1 if failed else 0)
+
+
+@app.command()
+def sweep(
+    overrides: Overrides = None,
+    study: Annotated[str | None, typer.Option(help="A study file, or the name of a new study.")] = None,
+    engine: Annotated[str | None, typer.Option(help="Who runs the workers: engine=NAME.")] = None,
+    workers: Annotated[int | None, typer.Option(help="How many: engine.workers=N.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the grid and what it costs; run nothing.")] = False,
+    results: Results = Path("results"),
+) -> None:
+    """Run a study, all of it or what is missing of it, and print its report. Alone: the quick study."""
+    with _answering():
+        from resformer import config, launch
+        from resformer.store import study as store
+
+        asked = [*(overrides or [])]
+        asked += [f"engine={engine}"] if engine is not None else []
+        asked += [f"engine.workers={workers}"] if workers is not None else []
+        request = config.request(study, asked)
+        plan = launch.plan(request, store.find(results, request.study))
+        if dry_run:
+            _print_grid(plan)
+            return
+        failed = _sweep(plan)
+        _print_report(plan.study, "table")
+    _leave(1 if failed else 0)
+
+
+@app.command()
+def report(
+    study: Annotated[str | None, typer.Argument(help="Which study; without it the one launched last.")] = None,
+    form: Annotated[
+        Literal["table", "markdown", "csv", "json", "latex"], typer.Option("--format", help="How it is printed.")
+    ] = "table",
+    figures: Annotated[Path | None, typer.Option(metavar="DIR", help="Also draw the figures there.")] = None,
+    results: Results = Path("results"),
+) -> None:
+    """Print what a study found."""
+    with _answering():
+        chosen = _chosen(results, study)
+        _print_report(chosen, form)
+        if figures is not None:
+            from resformer.report.figures import draw
+
+            for path in draw(chosen, figures):
+                print(path, file=sys.stderr)
+
+
+def main() -> None:
+    """The entry point."""
+    app()
+
+
+@contextmanager
+def _answering() -> Iterator[None]:
+    """A request that is wrong is one line and exit code 2; a stop is 130 or 143 and says how to go on."""
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        yield
+    except UserError as error:
+        print(f"resformer: {' '.join(str(error).split())}", file=sys.stderr)
+        _leave(2)
+    except KeyboardInterrupt as stop:
+        print("resformer: stopped; the same command goes on where this one left off", file=sys.stderr)
+        _leave(143 if isinstance(stop, _Terminated) else 130)
+
+
+def _terminate(signum: int, frame: FrameType | None) -> NoReturn:
+    raise _Terminated
+
+
+def _leave(code: int) -> NoReturn:
+    raise typer.Exit(code)
+
+
+def _consoles() -> "tuple[Console, Console]":
+    """For data, and for progress and notes."""
+    from rich.console import Console
+
+    return Console(highlight=False), Console(stderr=True, highlight=False)
+
+
+def _chosen(results: Path, name: str | None) -> "Study":
+    """The study that was named, or the one launched last, `train` excepted."""
+    from resformer.store import study as store
+
+    there = store.existing(results)
+    names = ", ".join(study.name for study in there) or "none; resformer sweep makes one"
+    if name is not None:
+        chosen = store.find(results, name)
+        if chosen.name not in {study.name for study in there}:
+            raise UserError(f"study {name}: is not in {results}; there are {names}")
+        return chosen
+    last = next((study for study in there if study.name != "train"), None)
+    if last is None:
+        raise UserError(f"--results {results}: there is no study to report; resformer sweep makes one")
+    return last
+
+
+def _sweep(plan: "Launch") -> bool:
+    """Run what a plan wants; returns whether a job failed."""
+    from resformer.report.progress import follow
+
+    out, err = _consoles()
+    for row in plan.request.excluded:
+        settings = ", ".join(f"{key}={value}" for key, value in row["settings"].items())
+        err.print(f"left out: {settings} ({row['reason']})", markup=False, soft_wrap=True)
+    if not plan.wanted:
+        err.print(f"{plan.study.path}: all {plan.members} members are finished", markup=False, soft_wrap=True)
+        return False
+    engine = plan.request.engine
+    workers = engine.count(list(plan.wanted), plan.request.shapes[0][0].device)
+    done = f" ({plan.finished} finished before)" if plan.finished else ""
+    err.print(
+        f"{plan.study.path}: {plan.members} members{done}, {len(plan.wanted)} jobs to run, {workers} workers",
+        markup=False,
+        soft_wrap=True,
+    )
+    failed: dict[str, str] = {}
+
+    assignment = plan.start(_command())
+    with follow(plan.wanted, range(workers), err) as show:
+
+        def tell(event: "Event") -> None:
+            show(event)
+            if event.kind == "failed":
+                failed[event.job] = event.detail
+
+        engine.run(assignment, workers, tell)
+    for job, reason in failed.items():
+        err.print(f"failed: {plan.study.job(job)}: {reason}", style="red", markup=False, soft_wrap=True)
+    return bool(failed)
+
+
+def _train_here(plan: "Launch") -> bool:
+    """Train the one job of a plan in this process; returns whether it failed."""
+    import time
+
+    from rich.live import Live
+
+    from resformer import work
+    from resformer.report.curve import chart
+
+    _, err = _consoles()
+    losses: list[float] = []
+    failed = False
+    shown = ""
+
+    def never(seconds: float) -> bool:
+        time.sleep(seconds)
+        return False
+
+    with Live("", console=err, refresh_per_second=8, transient=False) as live:
+
+        def tell(event: "Event") -> None:
+            nonlocal failed, shown
+            failed = failed or event.kind == "failed"
+            if event.detail:
+                live.console.print(f"{event.kind}: {event.detail}", markup=False)
+            now = event.progress
+            if now is None:
+                return
+            losses.append(now.loss)
+            shown = f"step {now.step}/{now.steps}  held-out loss {now.loss:.3f}  accuracy {now.accuracy:.3f}"
+            if err.is_terminal:
+                live.update(f"{chart(losses, now.steps, now.step)}\n{shown}")
+            else:
+                live.console.print(shown, markup=False)
+
+        work.prepare()
+        work.work(plan.start(_command()), 0, tell, never)
+    return failed
+
+
+def _print_outcomes(plan: "Launch") -> None:
+    """What became of each member that was asked for, a line each."""
+    from resformer.report.outcome import outcomes
+
+    asked = {(member.seed, member.lr) for _, members in plan.request.shapes for member in members}
+    for line in outcomes(plan.study, plan.jobs, asked):
+        print(line)
+
+
+def _command() -> list[str]:
+    """What the user typed."""
+    return [Path(sys.argv[0]).name, *sys.argv[1:]]
+
+
+def _print_report(study: "Study", form: str) -> None:
+    from resformer.report import table
+    from resformer.report.summary import summarise
+
+    summary = summarise(study)
+    if form == "table":
+        table.render_terminal(summary, _consoles()[0])
+        return
+    forms: dict[str, Any] = {
+        "json": table.as_json,
+        "csv": table.as_csv,
+        "markdown": table.as_markdown,
+        "latex": table.as_latex,
+    }
+    print(forms[form](summary))
+
+
+def _print_grid(plan: "Launch") -> None:
+    from resformer.estimate import seconds_at_most
+    from resformer.report.preview import preview
+
+    engine = plan.request.engine
+    workers = engine.count(list(plan.wanted), plan.request.shapes[0][0].device)
+    found = [job.to_json() for job in plan.request.jobs()]
+    seconds = seconds_at_most(plan.wanted, workers)
+    out, err = _consoles()
+    out.print(preview(plan.study.name, found, plan.request.swept, len(plan.wanted), workers, seconds))
+    for row in plan.request.excluded:
+        settings = ", ".join(f"{key}={value}" for key, value in row["settings"].items())
+        err.print(f"left out: {settings} ({row['reason']})", markup=False, soft_wrap=True)

@@ -1,0 +1,35 @@
+"""What a plan would cost, before it runs."""
+
+import dataclasses
+from collections.abc import Mapping
+
+from resformer import jobs
+from resformer.jobs import Json
+from resformer.train import train
+from resformer.work import prepare
+
+_STEPS = 3
+_MEMBERS = 4
+
+
+def seconds_at_most(wanted: Mapping[str, Json], workers: int) -> float:
+    """Seconds if every member used up its budget: a few steps of the median job are timed, the rest is scaled.
+
+    Scaled by floating-point operations in matrix products, evaluations included; good to a factor of about 1.5.
+    """
+    if not wanted:
+        return 0.0
+    prepare()
+    found = [jobs.from_json(job) for job in wanted.values()]
+    sample = sorted(found, key=lambda job: job.shape.transformer().flops_per_step(job.shape.train.batch))[
+        len(found) // 2
+    ]
+    settings = dataclasses.replace(sample.shape.train, steps=_STEPS, eval_every=_STEPS)
+    short = jobs.Job(dataclasses.replace(sample.shape, train=settings), sample.members[:_MEMBERS])
+    timings = [train(short.shape, short.members, lambda _: None, lambda: None).timing for _ in range(2)]
+    rate = short.flops() / min(timing["training_seconds"] for timing in timings)
+    work = 0.0
+    for job in found:
+        evaluated = job.shape.train.eval_sequences / (3 * job.shape.train.batch * job.shape.train.eval_every)
+        work += job.flops() * (1 + evaluated)
+    return work / rate / workers

@@ -1,0 +1,112 @@
+"""From what was asked to what has to run: only members that are neither finished nor planned make new jobs."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import final
+
+from resformer import jobs, versions
+from resformer.config import Request
+from resformer.engines.base import Assignment
+from resformer.errors import UserError
+from resformer.jobs import Job, Json
+from resformer.store.study import Study
+from resformer.train import Member, Shape
+
+
+@final
+@dataclass(frozen=True)
+class Launch:
+    """What a request means for a study folder, before anything is written."""
+
+    request: Request
+    study: Study
+    new: list[Job]
+    """Jobs to add to the plan."""
+    wanted: dict[str, Json]
+    """All unfinished jobs that hold a requested member, by id, the longest first."""
+    jobs: list[str]
+    """All jobs that hold a requested member, finished ones too."""
+    finished: int
+    """Requested members whose job is finished."""
+
+    @property
+    def members(self) -> int:
+        """How many members were asked for."""
+        return sum(len(members) for _, members in self.request.shapes)
+
+    def start(self, asked: Sequence[str]) -> Assignment:
+        """Put the launch on disk, the whole plan in one durable write; returns what workers need to know."""
+        engine = self.request.engine
+        record = {
+            "asked": list(asked),
+            "overrides": self.request.overrides,
+            "swept": self.request.swept,
+            "excluded": self.request.excluded,
+            "jobs": list(self.wanted),
+            "engine": {"name": type(engine).__module__.rpartition(".")[2], **vars(engine)},
+            "started": datetime.now(UTC).isoformat(timespec="seconds"),
+            "versions": versions.versions(),
+            "fingerprint": versions.fingerprint(shape for shape, _ in self.request.shapes),
+        }
+        number = self.study.launch(record, [job.to_json() for job in self.new])
+        return Assignment(self.study.path, number, tuple(self.wanted), engine.retries, engine.lease_seconds)
+
+
+def plan(request: Request, study: Study) -> Launch:
+    """What has to run; UserError if the study's results come from other versions of what computes."""
+    _check_versions(request, study)
+    planned = study.planned()
+    finished = study.finished(planned)
+    where = {key: job_id for job_id, job in planned.items() for key in _members(job)}
+    asked = {shape: _shape_key(shape) for shape, _ in request.shapes}
+    known = {
+        (shape, member): where[asked[shape], member.seed, member.lr]
+        for shape, members in request.shapes
+        for member in members
+        if (asked[shape], member.seed, member.lr) in where
+    }
+    rest = [
+        (shape, [member for member in members if (shape, member) not in known]) for shape, members in request.shapes
+    ]
+    new = jobs.pack([(shape, members) for shape, members in rest if members], request.engine.stack)
+    open_ids = dict.fromkeys(job_id for job_id in known.values() if job_id not in finished)
+    wanted = [*(planned[job_id] for job_id in open_ids), *(job.to_json() for job in new)]
+    wanted.sort(key=lambda job: (-_cost(job), job["id"]))
+    return Launch(
+        request=request,
+        study=study,
+        new=new,
+        wanted={job["id"]: job for job in wanted},
+        jobs=list(dict.fromkeys([*known.values(), *(job.id for job in new)])),
+        finished=sum(job_id in finished for job_id in known.values()),
+    )
+
+
+def _shape_key(shape: Shape) -> str:
+    return jobs.digest(jobs.shape_to_json(shape))
+
+
+def _members(job: Json) -> list[tuple[str, int, float]]:
+    shape = jobs.digest(job["shape"])
+    return [(shape, Member(**member).seed, Member(**member).lr) for member in job["members"]]
+
+
+def _cost(job: Json) -> int:
+    return int(len(job["members"]) * job["flops_per_step"] * job["shape"]["train"]["steps"])
+
+
+def _check_versions(request: Request, study: Study) -> None:
+    now = versions.fingerprint(shape for shape, _ in request.shapes)
+    torch_now = versions.versions()["torch"]
+    for launch in study.launches():
+        torch_then, then = launch["versions"]["torch"], launch["fingerprint"]
+        differing = [name for name in now if name in then and then[name] != now[name]]
+        other = "choose another --study name, or another --results folder"
+        if torch_then != torch_now:
+            raise UserError(f"study {study.name}: was made with torch {torch_then}, this is {torch_now}; {other}")
+        if differing:
+            name = differing[0]
+            raise UserError(
+                f"study {study.name}: was computed by other code: {name} was {then[name]}, is {now[name]}; {other}"
+            )

@@ -1,0 +1,1 @@
+"""Results → table, figures, JSON. No torch and no Hydra in here."""

@@ -1,0 +1,216 @@
+"""A study's results as the report's JSON: every number that a report shows is computed here, once."""
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Any, cast
+
+import numpy as np
+import pandas as pd
+
+from resformer import stats
+from resformer.errors import UserError
+from resformer.store.study import Damaged, Study
+
+Json = dict[str, Any]
+
+BASELINE = "plain"
+_NAMES = {"task.name": "task", "model.depth": "depth", "model.residual.name": "residual", "model.norm": "norm"}
+_CELL = ["task", "depth", "residual", "norm"]
+_FACTS = ["parameters", "flops_per_step", "blind_loss"]
+
+
+def summarise(study: Study) -> Json:
+    """The report's JSON of a study; UserError if nothing has finished yet.
+
+    A statistic that is not computed yet is null: intervals of medians, means and limits, and all of the comparisons.
+    """
+    members, problems = load(study)
+    if members.empty:
+        failed = problems["failed"]
+        why = f"{len(failed)} jobs failed, the first: {failed[0]['reason']}" if failed else "no job has finished"
+        raise UserError(f"study {study.name}: nothing to report, {why}")
+    settings, axes = _axes(members)
+    cells = [_cell(key, group) for key, group in _groups(members, axes)]
+    columns = [axis for axis in axes if axis != "depth"]
+    return {
+        "study": study.name,
+        "settings": settings,
+        "cells": [{"study": study.name, **cell} for cell in cells],
+        "rates": [row for key, group in _groups(members, axes) for row in _rates({"study": study.name, **key}, group)],
+        "limits": [{"study": study.name, **row} for row in _limits(cells, columns)],
+        "comparisons": [{"study": study.name, **row} for row in _comparisons(cells, columns)],
+        "excluded": _excluded(study),
+        **problems,
+    }
+
+
+def load(study: Study) -> tuple[pd.DataFrame, dict[str, list[Json]]]:
+    """A row per finished member, with its settings, outcome and job; and what is missing, damaged or failed."""
+    problems: dict[str, list[Json]] = {"missing": [], "damaged": [], "failed": []}
+    tables = []
+    for job_id, job in study.planned().items():
+        if not study.has_result(job_id):
+            reason = study.failure(job_id)
+            row = {"job": job_id, "members": len(job["members"]), "settings": job_label(job)}
+            problems["failed" if reason else "missing"].append({**row, **({"reason": reason} if reason else {})})
+            continue
+        try:
+            runs, timing = study.read(job_id, "runs"), study.timing(job_id)
+        except Damaged as damage:
+            problems["damaged"].append({"job": job_id, "reason": str(damage)})
+            continue
+        facts = {name: job[name] for name in _FACTS}
+        seconds = {"training_seconds": timing["training_seconds"], "member_steps": timing["member_steps"]}
+        tables.append(runs.assign(job=job_id, **shape_settings(job), **facts, **seconds))
+    if not tables:
+        return pd.DataFrame(), problems
+    members = pd.concat(tables, ignore_index=True)
+    identity = [name for name in members.columns if "." in name or name in _CELL] + ["device", "seed", "lr"]
+    return members.drop_duplicates(identity), problems
+
+
+def shape_settings(job: Json) -> dict[str, Any]:
+    """The settings of a job's shape by dotted key; the four that every report names go by their short names."""
+
+    def flat(tree: Json, prefix: str) -> Iterable[tuple[str, Any]]:
+        for key, value in tree.items():
+            if isinstance(value, dict):
+                yield from flat(value, f"{prefix}{key}.")
+            else:
+                yield prefix + key, value
+
+    return {_NAMES.get(key, key): value for key, value in flat(job["shape"], "")}
+
+
+def job_label(job: Json) -> str:
+    """What a job trains, in a few words."""
+    shape = shape_settings(job)
+    return f"{shape['task']} depth {shape['depth']} {shape['residual']} {shape['norm']}"
+
+
+def _axes(members: pd.DataFrame) -> tuple[Json, list[str]]:
+    """Settings that all members share, and the keys that tell cells apart: the usual four and whatever else varies."""
+    keys = [*_CELL, *(name for name in members.columns if "." in name), "device"]
+    shapes = members[keys].drop_duplicates()
+    axes = list(_CELL)
+    for key in keys[len(_CELL) :]:
+        if shapes.groupby(axes, dropna=False)[key].nunique(dropna=False).max() > 1:
+            axes.append(key)
+    shared = {key: _plain(shapes[key].iloc[0]) for key in keys if shapes[key].nunique(dropna=False) == 1}
+    return {key: value for key, value in shared.items() if key not in axes or key == "task"}, axes
+
+
+def _groups(members: pd.DataFrame, axes: Sequence[str]) -> Iterable[tuple[Json, pd.DataFrame]]:
+    for values, group in members.groupby(list(axes), dropna=False, sort=True):
+        key = {name: _plain(value) for name, value in zip(axes, cast("tuple[Any, ...]", values), strict=True)}
+        yield key, group
+
+
+def _cell(key: Json, group: pd.DataFrame) -> Json:
+    """One cell: each seed at the learning rate that the other seeds chose."""
+    seeds, rates, steps_SR, loss_SR, ran_SR = _tables(group)
+    budget = int(group["train.steps"].iloc[0])
+    chosen = stats.rates_by_other_seeds(steps_SR, loss_SR, ran_SR, budget)
+    scored = {seed: rates[column] for seed, column in zip(seeds, chosen, strict=True) if column is not None}
+    picked = group[[scored.get(seed) == lr for seed, lr in zip(group["seed"], group["lr"], strict=True)]]
+    steps_S = picked["solved_step"].to_numpy(np.float64, na_value=np.nan)
+    outcomes = Counter(picked["outcome"])
+    most = Counter(scored.values())
+    lr = min(most, key=lambda rate: (-most[rate], rate))
+    times = group.drop_duplicates("job")
+    return {
+        **key,
+        "seeds": len(picked),
+        "solved": outcomes["solved"],
+        "unsolved": outcomes["unsolved"],
+        "stalled": int(picked["stalled"].sum()),
+        "diverged": outcomes["diverged"],
+        "lr": lr,
+        "lr_by_seed": {str(seed): rate for seed, rate in scored.items()},
+        "lr_at_edge": lr in (rates[0], rates[-1]) if len(rates) > 1 else None,
+        "median_steps": stats.median_steps(steps_S),
+        "median_low": None,
+        "median_high": None,
+        "mean_steps": stats.restricted_mean(steps_S, budget),
+        "mean_low": None,
+        "mean_high": None,
+        "final_loss": _median(picked["final_loss"]),
+        "final_accuracy": _median(picked["final_accuracy"]),
+        "parameters": int(group["parameters"].iloc[0]),
+        "flops_per_step": int(group["flops_per_step"].iloc[0]),
+        "ms_per_member_step": _ratio(1000 * times["training_seconds"].sum(), times["member_steps"].sum()),
+    }
+
+
+def _rates(key: Json, group: pd.DataFrame) -> Iterable[Json]:
+    budget = int(group["train.steps"].iloc[0])
+    for lr, runs in group.groupby("lr"):
+        steps_S = runs["solved_step"].to_numpy(np.float64, na_value=np.nan)
+        yield {
+            **key,
+            "lr": lr,
+            "seeds": len(runs),
+            "solved": int((runs["outcome"] == "solved").sum()),
+            "mean_steps": stats.restricted_mean(steps_S, budget),
+            "final_loss": _median(runs["final_loss"]),
+        }
+
+
+def _tables(group: pd.DataFrame) -> tuple[list[int], list[float], stats.Floats, stats.Floats, Any]:
+    """Seeds, rates, and the members laid out by them: steps to solve, final loss, and whether there is one."""
+    seeds, rates = sorted(group["seed"].unique()), sorted(group["lr"].unique())
+    steps_SR = np.full((len(seeds), len(rates)), np.nan)
+    loss_SR, ran_SR = steps_SR.copy(), np.zeros(steps_SR.shape, dtype=bool)
+    for seed, lr, step, loss in group[["seed", "lr", "solved_step", "final_loss"]].itertuples(index=False):
+        place = seeds.index(seed), rates.index(lr)
+        steps_SR[place] = np.nan if pd.isna(step) else step
+        loss_SR[place], ran_SR[place] = loss, True
+    return [int(seed) for seed in seeds], [float(rate) for rate in rates], steps_SR, loss_SR, ran_SR
+
+
+def _limits(cells: Sequence[Json], columns: Sequence[str]) -> Iterable[Json]:
+    for key, found in _columns(cells, columns):
+        floor, limit = stats.depth_run(*([cell[name] for cell in found] for name in ("depth", "solved", "seeds")))
+        yield {**key, "depth_limit": limit, "low": None, "high": None, "depth_floor": floor}
+
+
+def _columns(cells: Sequence[Json], columns: Sequence[str]) -> Iterable[tuple[Json, list[Json]]]:
+    """The cells of each column, by ascending depth."""
+    keys = dict.fromkeys(tuple(cell[name] for name in columns) for cell in cells)
+    for key in keys:
+        found = [cell for cell in cells if tuple(cell[name] for name in columns) == key]
+        yield dict(zip(columns, key, strict=True)), sorted(found, key=lambda cell: int(cell["depth"]))
+
+
+def _comparisons(cells: Sequence[Json], columns: Sequence[str]) -> Iterable[Json]:
+    """One primary row per scheme and column that has a baseline."""
+    keys = [key for key, _ in _columns(cells, columns)]
+    for key in keys:
+        if key["residual"] != BASELINE and {**key, "residual": BASELINE} in keys:
+            rest = {name: value for name, value in key.items() if name != "residual"}
+            empty = dict.fromkeys(("ratio", "low", "high", "bound", "p", "p_adjusted"))
+            yield {**rest, "depth": None, "baseline": BASELINE, "scheme": key["residual"], **empty}
+
+
+def _excluded(study: Study) -> list[Json]:
+    found = [row for launch in study.launches() for row in launch["excluded"]]
+    return [row for number, row in enumerate(found) if row not in found[:number]]
+
+
+def _median(column: pd.Series) -> float | None:
+    """The median with a non-finite value as the largest; None if it is that."""
+    values = np.sort(column.fillna(np.inf).to_numpy(np.float64))
+    middle = values[[(len(values) - 1) // 2, len(values) // 2]].mean() if len(values) else math.inf
+    return float(middle) if math.isfinite(middle) else None
+
+
+def _ratio(above: float, below: float) -> float | None:
+    return float(above / below) if below else None
+
+
+def _plain(value: Any) -> Any:
+    """A NumPy scalar as Python's; a missing value as None."""
+    if pd.isna(value):
+        return None
+    return value.item() if isinstance(value, np.generic) else value
