@@ -16,7 +16,7 @@ from resformer.errors import UserError
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from resformer.engines.base import Event
+    from resformer.events import Event
     from resformer.launch import Launch
     from resformer.store.study import Study
 
@@ -164,7 +164,7 @@ def _sweep(plan: "Launch") -> bool:
     """Run what a plan wants; returns whether a job failed."""
     from resformer.report.progress import follow
 
-    out, err = _consoles()
+    _, err = _consoles()
     for row in plan.request.excluded:
         settings = ", ".join(f"{key}={value}" for key, value in row["settings"].items())
         err.print(f"left out: {settings} ({row['reason']})", markup=False, soft_wrap=True)

@@ -4,6 +4,7 @@ Hydra composes the tree (defaults and config groups) and parses the overrides' g
 through is checked here: keys that are not there, additions, deletions, types, interpolations.
 """
 
+import copy
 import dataclasses
 import difflib
 import itertools
@@ -291,7 +292,7 @@ def _composed(groups: tuple[tuple[str, str], ...]) -> Json:
 def _resolve(point: Mapping[str, Value]) -> tuple[Shape, Engine]:
     """One combination of settings as what it means; Incompatible if it makes no sense."""
     groups = tuple((key, str(value)) for key, value in point.items() if key in GROUPS)
-    tree = _copied(_composed(groups))
+    tree = copy.deepcopy(_composed(groups))
     for key, value in point.items():
         if key not in GROUPS:
             _set(tree, key, value)
@@ -372,10 +373,6 @@ def _build(kind: type[T], section: str, settings: Mapping[str, Any]) -> T:
         raise refuse(str(error.key)) from error
     assert isinstance(checked, dict)
     return kind(**{str(key): value for key, value in checked.items()})
-
-
-def _copied(tree: Any) -> Any:
-    return {key: _copied(value) for key, value in tree.items()} if isinstance(tree, dict) else tree
 
 
 def _flat(tree: Json, prefix: str = "") -> dict[str, Value]:

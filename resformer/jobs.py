@@ -5,6 +5,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, TypeVar, final
 
 from resformer import plugins
@@ -97,5 +98,5 @@ def pack(shape_members: Sequence[tuple[Shape, Sequence[Member]]], stack: int) ->
     for shape, members in shape_members:
         count = -(-len(members) // stack)
         bounds = [len(members) * part // count for part in range(count + 1)]
-        jobs += [Job(shape, tuple(members[low:high])) for low, high in zip(bounds, bounds[1:], strict=False)]
+        jobs += [Job(shape, tuple(members[low:high])) for low, high in pairwise(bounds)]
     return sorted(jobs, key=lambda job: (-job.flops(), job.id))

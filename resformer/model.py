@@ -1,7 +1,7 @@
 """The stacked transformer: P independent members in one batched computation.
 
-Shapes: P members, B sequences, T tokens, D width, H heads, K head width, F FFN width, V vocabulary, L depth, N
-parameters of a member. Nothing is ever reduced over P.
+Shapes: P members, B sequences, T tokens, R = B·T rows, D width, H heads, K head width, F FFN width, V vocabulary, L
+depth, N parameters of a member. Nothing is ever reduced over P.
 """
 
 from collections.abc import Callable, Mapping
@@ -16,7 +16,7 @@ from resformer.errors import Incompatible, UserError, require
 from resformer.residuals.base import NORMS, Group, Place, Residual
 from resformer.weights import Weight, ones, unpack, xavier, zeros
 
-ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"relu": torch.relu, "gelu": nnf.gelu}
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"relu": torch.relu_, "gelu": nnf.gelu}
 ATTENTIONS = ("bidirectional", "causal")
 OWN = "own"
 
@@ -139,41 +139,42 @@ class Transformer:
         """Logits at the scored positions, (P, B, scored, V)."""
         w = unpack(self.weights(), flat_PN)
         norm = self.settings.norm
-        carried = self.residual.open(_embed(w["embedding.token"], reads_PBT) + w["embedding.position"].unsqueeze(1))
+        x_PBTD = _embed(w["embedding.token"], reads_PBT) + w["embedding.position"].unsqueeze(1)
+        carried = self.residual.open(x_PBTD.flatten(1, 2))
         for sublayer in range(1, 2 * self.settings.depth + 1):
             place = Place(sublayer, self.settings.depth, w)
-            h_PBTD = self.residual.read(carried, place)
+            h_PRD = self.residual.read(carried, place)
             if norm in _INNER:
-                h_PBTD = _norm(w, f"sublayer{sublayer}.in", h_PBTD)
-            f_PBTD = self._attend(w, place.block, h_PBTD) if sublayer % 2 else self._feed(w, place.block, h_PBTD)
+                h_PRD = _norm(w, f"sublayer{sublayer}.in", h_PRD)
+            f_PRD = self._attend(w, place.block, h_PRD) if sublayer % 2 else self._feed(w, place.block, h_PRD)
             if norm in _BRANCH:
-                f_PBTD = _norm(w, f"sublayer{sublayer}.branch", f_PBTD)
-            carried = self.residual.write(carried, f_PBTD, place)
+                f_PRD = _norm(w, f"sublayer{sublayer}.branch", f_PRD)
+            carried = self.residual.write(carried, f_PRD, place)
             if norm in _OUTER:
                 carried = _norm(w, f"sublayer{sublayer}.out", carried)
-        x_PBTD = self.residual.close(carried)[:, :, -self.scored :]
+        x_PBTD = self.residual.close(carried).view(x_PBTD.shape)
+        x_PRD = x_PBTD[:, :, -self.scored :].flatten(1, 2)
         if norm in _LAST:
-            x_PBTD = _norm(w, "last", x_PBTD)
-        return _linear(w, "head", x_PBTD)
+            x_PRD = _norm(w, "last", x_PRD)
+        return _linear(w, "head", x_PRD).view(*reads_PBT.shape[:2], self.scored, self.vocabulary)
 
-    def _attend(self, w: Mapping[str, Tensor], block: int, x_PBTD: Tensor) -> Tensor:
+    def _attend(self, w: Mapping[str, Tensor], block: int, x_PRD: Tensor) -> Tensor:
         """Multi-head attention. It has no parameters of its own, so P folds into the batch."""
-        heads = self.settings.heads
-        members, sequences, tokens, width = x_PBTD.shape
 
         def split(group: str) -> Tensor:
-            y_PBTD = _linear(w, f"block{block}.{group}", x_PBTD)
-            return y_PBTD.view(members * sequences, tokens, heads, width // heads).transpose(1, 2)
+            y_PRD = _linear(w, f"block{block}.{group}", x_PRD)
+            return y_PRD.view(-1, self.tokens, self.settings.heads, y_PRD.shape[-1] // self.settings.heads).transpose(
+                1, 2
+            )
 
-        mixed = nnf.scaled_dot_product_attention(
-            split("query"), split("key"), split("value"), is_causal=self.settings.attention == "causal"
-        )
-        return _linear(w, f"block{block}.output", mixed.transpose(1, 2).reshape(x_PBTD.shape))
+        causal = self.settings.attention == "causal"
+        mixed = nnf.scaled_dot_product_attention(split("query"), split("key"), split("value"), is_causal=causal)
+        return _linear(w, f"block{block}.output", mixed.transpose(1, 2).reshape(x_PRD.shape))
 
-    def _feed(self, w: Mapping[str, Tensor], block: int, x_PBTD: Tensor) -> Tensor:
+    def _feed(self, w: Mapping[str, Tensor], block: int, x_PRD: Tensor) -> Tensor:
         """FFN: linear, activation, linear."""
         activate = ACTIVATIONS[self.settings.activation]
-        return _linear(w, f"block{block}.ffn_out", activate(_linear(w, f"block{block}.ffn_in", x_PBTD)))
+        return _linear(w, f"block{block}.ffn_out", activate(_linear(w, f"block{block}.ffn_in", x_PRD)))
 
     def parameters(self) -> int:
         """N."""
@@ -202,15 +203,13 @@ def _embed(token_PVD: Tensor, reads_PBT: Tensor) -> Tensor:
     return nnf.embedding(reads_PBT + first_row[:, None, None], token_PVD.flatten(0, 1))
 
 
-def _linear(w: Mapping[str, Tensor], name: str, x_PBTD: Tensor) -> Tensor:
+def _linear(w: Mapping[str, Tensor], name: str, x_PRD: Tensor) -> Tensor:
     """x·W + b, each member with its own: one batched product."""
-    bias = w[f"{name}.bias"].unsqueeze(1)
-    y_PRD = torch.baddbmm(bias, x_PBTD.flatten(1, 2), w[f"{name}.matrix"])
-    return y_PRD.view(*x_PBTD.shape[:3], y_PRD.shape[-1])
+    return torch.baddbmm(w[f"{name}.bias"].unsqueeze(1), x_PRD, w[f"{name}.matrix"])
 
 
-def _norm(w: Mapping[str, Tensor], name: str, x_PBTD: Tensor) -> Tensor:
+def _norm(w: Mapping[str, Tensor], name: str, x_PRD: Tensor) -> Tensor:
     """Layer norm over D (Ba et al. 2016, arXiv 1607.06450), each member with its own gain and bias."""
-    unit = nnf.layer_norm(x_PBTD, x_PBTD.shape[-1:])
-    gain, bias = (w[f"{name}.norm.{part}"][:, None, None, :] for part in ("gain", "bias"))
+    unit = nnf.layer_norm(x_PRD, x_PRD.shape[-1:])
+    gain, bias = (w[f"{name}.norm.{part}"].unsqueeze(1) for part in ("gain", "bias"))
     return torch.addcmul(bias, unit, gain)

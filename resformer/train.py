@@ -14,6 +14,7 @@ from torch import Tensor
 
 from resformer import streams
 from resformer.errors import Incompatible, require
+from resformer.events import Progress
 from resformer.model import ModelSettings, Transformer
 from resformer.optim import adamw, clip
 from resformer.residuals.base import Residual
@@ -118,23 +119,6 @@ class Shape:
         return Transformer(
             self.model, self.residual, self.task.vocabulary, self.task.tokens(attention), self.task.length
         )
-
-
-@final
-@dataclass(frozen=True)
-class Progress:
-    """Where a job is, told at every evaluation."""
-
-    step: int
-    steps: int
-    members: int
-    """How many are still training."""
-    solved: int
-    diverged: int
-    loss: float
-    """Median held-out loss of those that were evaluated, nats per token."""
-    accuracy: float
-    """Median held-out accuracy of those that were evaluated."""
 
 
 @final

@@ -36,7 +36,8 @@ def fingerprint(shapes: Iterable[Shape]) -> dict[str, str]:
 
 def _hash(module: str) -> str:
     spec = importlib.util.find_spec(module)
-    assert spec is not None and spec.origin is not None
+    assert spec is not None
+    assert spec.origin is not None
     tree = ast.parse(Path(spec.origin).read_bytes())
     for node in ast.walk(tree):
         body = getattr(node, "body", None)

@@ -6,12 +6,13 @@ from collections.abc import Callable
 import torch
 
 from resformer import jobs
-from resformer.engines.base import Assignment, Event
+from resformer.engines.base import Assignment
+from resformer.events import Event, Progress
 from resformer.jobs import Json
 from resformer.store import claims, files
 from resformer.store.claims import Claim, Watch
 from resformer.store.study import Study
-from resformer.train import Progress, train
+from resformer.train import train
 
 _POLL_SECONDS = 0.2
 

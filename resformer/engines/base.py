@@ -1,25 +1,13 @@
-"""What an engine is given and what it tells."""
+"""What an engine is given."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, final
+from typing import final
 
 from resformer.errors import require
-from resformer.train import Progress
-
-
-@final
-@dataclass(frozen=True)
-class Event:
-    """Something a worker did with a job. `detail` is the reason where a job failed or was tried again."""
-
-    kind: Literal["started", "progress", "finished", "failed", "retried"]
-    worker: int
-    job: str
-    progress: Progress | None = None
-    detail: str = ""
+from resformer.events import Event
 
 
 @final

@@ -11,7 +11,8 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any, final
 
-from resformer.engines.base import Assignment, Engine, Event
+from resformer.engines.base import Assignment, Engine
+from resformer.events import Event
 from resformer.store.study import Study
 from resformer.work import prepare, work
 

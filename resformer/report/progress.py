@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, final
@@ -13,6 +13,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from resformer.events import Event, Progress
 from resformer.report.summary import job_label
 
 Json = dict[str, Any]
@@ -26,14 +27,14 @@ class Tally:
     planned: Mapping[str, Json]
     """The jobs this sweep runs, by id."""
     began: float = field(default_factory=time.monotonic)
-    now: dict[int, tuple[str, Any]] = field(default_factory=dict)
+    now: dict[int, tuple[str, Progress | None]] = field(default_factory=dict)
     """By worker: its job and the last progress of it."""
     counts: Counter[str] = field(default_factory=Counter)
     """Members by outcome."""
     settled: dict[str, str] = field(default_factory=dict)
     """Finished and failed jobs, with the reason of a failure."""
 
-    def take(self, event: Any) -> str | None:
+    def take(self, event: Event) -> str | None:
         """Account for an event; returns a line worth printing, or None."""
         if event.job not in self.planned:
             return None
@@ -50,7 +51,7 @@ class Tally:
                 self.settled[event.job] = event.detail
                 self.counts["failed"] += members
                 return f"{self._count()} {label}: failed: {event.detail}"
-        _, progress = self.now.pop(event.worker, (None, None))
+        _, progress = self.now.pop(event.worker, ("", None))
         self.settled[event.job] = ""
         found = {"solved": progress.solved if progress else 0, "diverged": progress.diverged if progress else 0}
         found["unsolved"] = members - sum(found.values())
@@ -79,12 +80,12 @@ def _weight(job: Json) -> int:
 
 
 @contextmanager
-def follow(planned: Mapping[str, Json], workers: Sequence[int], console: Console) -> Iterator[Any]:
+def follow(planned: Mapping[str, Json], workers: Sequence[int], console: Console) -> Iterator[Callable[[Event], None]]:
     """Yields a function that takes an engine's events and shows them."""
     tally = Tally(planned)
     if not console.is_terminal:
 
-        def line(event: Any) -> None:
+        def line(event: Event) -> None:
             text = tally.take(event)
             if text:
                 console.print(text, markup=False, highlight=False, soft_wrap=True)
@@ -93,7 +94,7 @@ def follow(planned: Mapping[str, Json], workers: Sequence[int], console: Console
         return
     with Live(get_renderable=lambda: _picture(tally, workers), console=console, refresh_per_second=4) as live:
 
-        def show(event: Any) -> None:
+        def show(event: Event) -> None:
             text = tally.take(event)
             if text:
                 live.console.print(text, markup=False, highlight=False)
@@ -118,8 +119,8 @@ def _picture(tally: Tally, workers: Sequence[int]) -> RenderableType:
     for heading in ("step", "loss", "training", "solved"):
         table.add_column(heading, justify="right")
     for worker in workers:
-        job, progress = tally.now.get(worker, (None, None))
-        if job is None:
+        job, progress = tally.now.get(worker, ("", None))
+        if not job:
             table.add_row(str(worker), Text("idle", style="dim"))
         elif progress is None:
             table.add_row(str(worker), job_label(tally.planned[job]))

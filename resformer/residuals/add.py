@@ -20,6 +20,6 @@ class Add(Residual):
     own_norm: ClassVar[str] = "post"
     norms: ClassVar[tuple[str, ...]] = NORMS
 
-    def write(self, carried: Tensor, f_PBTD: Tensor, place: Place) -> Tensor:
+    def write(self, carried: Tensor, f_PRD: Tensor, place: Place) -> Tensor:
         """The sum."""
-        return carried + f_PBTD
+        return carried + f_PRD

@@ -38,14 +38,15 @@ class Place:
         return (self.sublayer + 1) // 2
 
     def broadcast(self, name: str) -> Tensor:
-        """A weight of shape (1,) or (D,) as (P, 1, 1, 1 or D), to go with x_PBTD."""
-        return self.weights[name][:, None, None, :]
+        """A weight of shape (1,) or (D,) as (P, 1, 1 or D), to go with x_PRD."""
+        return self.weights[name].unsqueeze(1)
 
 
 class Residual(ABC):
     """A residual scheme; a subclass is a frozen dataclass of the scheme's own settings, and final.
 
-    What is carried is a tensor whose last axes are (P, B, T, D); a scheme with several streams stacks them in front.
+    What is carried is a tensor whose last axes are (P, R, D), R = B·T rows, one per token of the member's batch; a
+    scheme with several streams stacks them in front.
     """
 
     own_norm: ClassVar[str]
@@ -61,18 +62,18 @@ class Residual(ABC):
         """What the initial draw of a weight group is multiplied with; 1 by default."""
         return 1.0
 
-    def open(self, x_PBTD: Tensor) -> Tensor:
+    def open(self, x_PRD: Tensor) -> Tensor:
         """Embedding → carried."""
-        return x_PBTD
+        return x_PRD
 
     def read(self, carried: Tensor, place: Place) -> Tensor:
-        """Carried → the sub-layer's input x_PBTD, before its norm."""
+        """Carried → the sub-layer's input x_PRD, before its norm."""
         return carried
 
     @abstractmethod
-    def write(self, carried: Tensor, f_PBTD: Tensor, place: Place) -> Tensor:
+    def write(self, carried: Tensor, f_PRD: Tensor, place: Place) -> Tensor:
         """Carried and the sub-layer's output → carried', before the outer norm."""
 
     def close(self, carried: Tensor) -> Tensor:
-        """Carried → the output of the stack x_PBTD, before the last norm."""
+        """Carried → the output of the stack x_PRD, before the last norm."""
         return carried

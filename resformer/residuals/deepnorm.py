@@ -11,7 +11,7 @@ from resformer.residuals.base import Group, Place, Residual
 @final
 @dataclass(frozen=True)
 class DeepNorm(Residual):
-    """x' = N(α·x + F(x)), α = (2L)^¼, L the number of blocks (Wang et al. 2022, arXiv 2203.00555, fig. 2, encoder only).
+    """x' = N(α·x + F(x)), α = (2L)^¼, L the number of blocks (Wang et al. 2022, arXiv 2203.00555, fig. 2).
 
     Initial gain β = (8L)^(-¼) on value, output and both FFN matrices, 1 on query and key. The paper draws
     Xavier-normal; here every scheme shares one Xavier-uniform draw, so that comparisons are paired. Learned: nothing.
@@ -25,6 +25,7 @@ class DeepNorm(Residual):
         """β, or 1 for query and key."""
         return 1.0 if group in ("query", "key") else (8 * depth) ** -0.25
 
-    def write(self, carried: Tensor, f_PBTD: Tensor, place: Place) -> Tensor:
+    def write(self, carried: Tensor, f_PRD: Tensor, place: Place) -> Tensor:
         """The sum with the skip scaled."""
-        return carried * (2.0 * place.depth) ** 0.25 + f_PBTD
+        alpha: float = (2 * place.depth) ** 0.25
+        return carried * alpha + f_PRD

@@ -41,9 +41,9 @@ class LayerScale(Residual):
         """λ of every sub-layer."""
         return [Weight(_lambda(i), (width,), "constant", self.initial(depth)) for i in range(1, 2 * depth + 1)]
 
-    def write(self, carried: Tensor, f_PBTD: Tensor, place: Place) -> Tensor:
+    def write(self, carried: Tensor, f_PRD: Tensor, place: Place) -> Tensor:
         """The sum with the branch scaled channel by channel."""
-        return carried + place.broadcast(_lambda(place.sublayer)) * f_PBTD
+        return carried + place.broadcast(_lambda(place.sublayer)) * f_PRD
 
 
 def _lambda(sublayer: int) -> str:

@@ -19,6 +19,6 @@ class Plain(Residual):
     own_norm: ClassVar[str] = "post"
     norms: ClassVar[tuple[str, ...]] = NORMS
 
-    def write(self, carried: Tensor, f_PBTD: Tensor, place: Place) -> Tensor:
+    def write(self, carried: Tensor, f_PRD: Tensor, place: Place) -> Tensor:
         """The sub-layer's output alone."""
-        return f_PBTD
+        return f_PRD

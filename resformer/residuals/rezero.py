@@ -31,9 +31,9 @@ class ReZero(Residual):
         """α of every block."""
         return [Weight(_alpha(block), (1,), "constant", self.initial) for block in range(1, depth + 1)]
 
-    def write(self, carried: Tensor, f_PBTD: Tensor, place: Place) -> Tensor:
+    def write(self, carried: Tensor, f_PRD: Tensor, place: Place) -> Tensor:
         """The sum with the branch scaled."""
-        return carried + place.broadcast(_alpha(place.block)) * f_PBTD
+        return carried + place.broadcast(_alpha(place.block)) * f_PRD
 
 
 def _alpha(block: int) -> str:

@@ -27,7 +27,7 @@ def create(path: Path, data: bytes) -> bool:
 def write(path: Path, data: bytes) -> None:
     """Write `path` in one stroke, replacing what was there: temp file, fsync, rename, fsync of the folder."""
     with _temporary(path, data) as temporary:
-        os.replace(temporary, path)
+        temporary.replace(path)
         sync_folder(path.parent)
 
 

@@ -1,0 +1,69 @@
+"""What the tests share: small shapes, and the command line as a user types it."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from typer.testing import CliRunner, Result
+
+from resformer.cli import app
+from resformer.model import ModelSettings
+from resformer.residuals.add import Add
+from resformer.tasks.copy import Copy
+from resformer.train import Shape, TrainSettings
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+@pytest.fixture
+def model() -> ModelSettings:
+    return ModelSettings(depth=2, width=16, heads=2, hidden=32, activation="relu", attention="causal", norm="post")
+
+
+@pytest.fixture
+def settings() -> TrainSettings:
+    return TrainSettings(
+        steps=20,
+        batch=8,
+        warmup_steps=5,
+        beta1=0.9,
+        beta2=0.98,
+        eps=1e-8,
+        weight_decay=0.0,
+        clip=1.0,
+        eval_every=5,
+        eval_sequences=16,
+        target_accuracy=0.99,
+        patience=5,
+        stop_when_solved=True,
+    )
+
+
+@pytest.fixture
+def shape(model: ModelSettings, settings: TrainSettings) -> Shape:
+    return Shape(Copy(length=6, symbols=8), model, Add(), settings, "cpu")
+
+
+@pytest.fixture
+def resformer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
+    """`resformer(*words)` in this process, in an empty working directory; stdout and stderr apart."""
+    monkeypatch.chdir(tmp_path)
+    return lambda *words: CliRunner().invoke(app, list(words))
+
+
+@pytest.fixture
+def command(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """`resformer WORDS...` as a process of its own, in an empty working directory."""
+
+    def run(*words: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "resformer", *words], cwd=tmp_path, capture_output=True, text=True, check=False
+        )
+
+    return run
