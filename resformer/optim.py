@@ -41,9 +41,8 @@ class AdamW:
             flat_PN.mul_(1.0 - lr_P1 * self.weight_decay)
         self.mean_PN.lerp_(grad_PN, 1.0 - self.beta1)
         self.square_PN.mul_(self.beta2).addcmul_(grad_PN, grad_PN, value=1.0 - self.beta2)
-        size = lr_P1 / (1.0 - self.beta1**self.steps)
-        scale = (self.square_PN.sqrt() / (1.0 - self.beta2**self.steps) ** 0.5).add_(self.eps)
-        flat_PN.sub_(size * self.mean_PN / scale)
+        scale_PN = self.square_PN.sqrt().div_((1.0 - self.beta2**self.steps) ** 0.5).add_(self.eps)
+        flat_PN.addcdiv_(self.mean_PN * (lr_P1 / (1.0 - self.beta1**self.steps)), scale_PN, value=-1.0)
 
     def keep(self, rows: Tensor) -> None:
         """Drop the members whose row numbers are not among `rows`."""

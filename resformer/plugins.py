@@ -5,8 +5,6 @@ import inspect
 import pkgutil
 from typing import TypeVar
 
-from resformer.errors import UserError
-
 Base = TypeVar("Base")
 
 
@@ -17,10 +15,10 @@ def names(package: str) -> list[str]:
 
 
 def load(package: str, name: str, base: type[Base]) -> type[Base]:
-    """The subclass of `base` that module `package.name` defines; UserError lists the names there are."""
+    """The subclass of `base` that module `package.name` defines; LookupError lists the names there are."""
     if name not in names(package):
         kind = package.rpartition(".")[2]
-        raise UserError(f"{name!r} is none of the {kind} there are: {', '.join(names(package))}")
+        raise LookupError(f"{name!r} is none of the {kind} there are: {', '.join(names(package))}")
     module = importlib.import_module(f"{package}.{name}")
     (found,) = [
         member

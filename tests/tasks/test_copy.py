@@ -1,0 +1,24 @@
+import math
+
+import torch
+
+from resformer import streams
+from resformer.tasks.copy import Copy
+
+
+def test_target_is_the_source() -> None:
+    task = Copy(4, 5)
+    source, target = task.draw(streams.stream(torch.tensor([1, 2]), "test"), 10)
+    assert source.shape == target.shape == (2, 10, 4)
+    assert torch.equal(source, target)
+
+
+def test_the_sequence_its_docstring_draws() -> None:
+    source = torch.tensor([[[3, 1, 4, 1]]])
+    reads = Copy(4, 9).reads(source, source, "causal")
+    assert reads.tolist() == [[[3, 1, 4, 1, 9, 3, 1, 4]]]
+    assert Copy(4, 9).tokens("causal") == 8
+
+
+def test_blind_loss_is_that_of_a_fair_die() -> None:
+    assert Copy(4, 6).blind_loss() == math.log(6)

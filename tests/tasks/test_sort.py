@@ -1,0 +1,34 @@
+import itertools
+import math
+from collections import Counter
+
+import pytest
+import torch
+
+from resformer.tasks.sort import Sort
+
+
+def test_the_sequence_its_docstring_draws() -> None:
+    source = torch.tensor([[[3, 1, 4, 1]]])
+    target = Sort(4, 9).target(source)
+    assert target.tolist() == [[[1, 1, 3, 4]]]
+    assert torch.equal(Sort(4, 9).reads(source, target, "bidirectional"), source)
+    assert Sort(4, 9).tokens("bidirectional") == 4
+
+
+@pytest.mark.parametrize(("length", "symbols"), [(1, 3), (2, 4), (3, 5), (4, 3)])
+def test_blind_loss_by_enumeration(length: int, symbols: int) -> None:
+    sources = list(itertools.product(range(symbols), repeat=length))
+    entropies = []
+    for position in range(length):
+        counts = Counter(sorted(source)[position] for source in sources)
+        entropies.append(-sum(n / len(sources) * math.log(n / len(sources)) for n in counts.values()))
+    assert Sort(length, symbols).blind_loss() == pytest.approx(sum(entropies) / length, abs=1e-12)
+
+
+def test_blind_loss_of_the_default_task() -> None:
+    assert Sort(8, 16).blind_loss() == pytest.approx(2.07, abs=0.005)
+
+
+def test_blind_loss_of_the_longest_task_is_a_number() -> None:
+    assert 0 < Sort(512, 4096).blind_loss() < math.log(4096)

@@ -1,0 +1,177 @@
+"""The contract of the population, one test per line of it."""
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from resformer import plugins, streams
+from resformer.model import ModelSettings
+from resformer.residuals.add import Add
+from resformer.residuals.base import Residual
+from resformer.tasks.copy import Copy
+from resformer.train import Member, Shape, Trained, TrainSettings, train
+from resformer.weights import Weight, initial, unpack
+
+
+def trained(shape: Shape, members: Sequence[Member], dtype: torch.dtype = torch.float32) -> Trained:
+    return train(shape, members, lambda _: None, lambda: None, dtype)
+
+
+def curves(found: Trained, seed: int, lr: float) -> np.ndarray:
+    table = pd.DataFrame(found.curves)
+    return table[(table["seed"] == seed) & (table["lr"] == lr)].to_numpy()
+
+
+def same(left: np.ndarray, right: np.ndarray) -> bool:
+    return np.array_equal(left, right, equal_nan=True)
+
+
+MEMBERS = [Member(seed, lr) for lr in (1e-3, 1e-2) for seed in (0, 1, 7)]
+
+
+@pytest.mark.parametrize("width", [16, 32, 36])
+def test_together_equals_alone_bit_for_bit(shape: Shape, width: int) -> None:
+    shape = dataclasses.replace(shape, model=dataclasses.replace(shape.model, width=width))
+    together = trained(shape, MEMBERS)
+    for size in (1, 2, 3):
+        for start in range(0, len(MEMBERS), size):
+            part = MEMBERS[start : start + size]
+            apart = trained(shape, part)
+            for member in part:
+                assert same(curves(apart, member.seed, member.lr), curves(together, member.seed, member.lr))
+
+
+def test_together_equals_alone_in_float64(shape: Shape) -> None:
+    shape = dataclasses.replace(shape, train=dataclasses.replace(shape.train, steps=40))
+    together = trained(shape, MEMBERS, torch.float64)
+    for member in MEMBERS:
+        apart = curves(trained(shape, [member], torch.float64), member.seed, member.lr)
+        # 40 steps of float64: round-off of 1e-16 a step, amplified by training by far less than 1e5.
+        np.testing.assert_allclose(apart, curves(together, member.seed, member.lr), rtol=1e-10, atol=1e-12)
+
+
+def test_bits_do_not_change_when_others_leave(shape: Shape) -> None:
+    """A learning rate that breaks at once makes its members leave at the first evaluation."""
+    leaving = [Member(seed, 1e30) for seed in (3, 4)]
+    mixed = trained(shape, [MEMBERS[0], leaving[0], MEMBERS[1], leaving[1], MEMBERS[4]])
+    assert [mixed.runs["outcome"][row] for row in (1, 3)] == ["diverged"] * 2
+    assert mixed.runs["last_step"] == [20, 5, 20, 5, 20]
+    for member in (MEMBERS[0], MEMBERS[1], MEMBERS[4]):
+        assert same(curves(trained(shape, [member]), member.seed, member.lr), curves(mixed, member.seed, member.lr))
+
+
+def test_permuting_members_permutes_results(shape: Shape) -> None:
+    order = [4, 2, 0, 5, 1, 3]
+    straight, shuffled = trained(shape, MEMBERS), trained(shape, [MEMBERS[row] for row in order])
+    for name, column in straight.runs.items():
+        assert [column[row] for row in order] == shuffled.runs[name]
+    for member in MEMBERS:
+        assert same(curves(straight, member.seed, member.lr), curves(shuffled, member.seed, member.lr))
+
+
+def test_learning_rate_zero_does_not_move(shape: Shape) -> None:
+    still = curves(trained(shape, [Member(0, 0.0), Member(1, 1e-2)]), 0, 0.0)
+    held_out = pd.DataFrame(still)[5].dropna()
+    assert len(held_out) == 5
+    assert held_out.nunique() == 1
+
+
+def test_a_member_that_reaches_nan_leaves_the_others_bit_for_bit_unchanged(shape: Shape) -> None:
+    """NaN in one member's weights, through forward, loss, gradient, clipping and the optimiser."""
+    transformer = shape.transformer()
+    flat_PN = initial(transformer.weights(), torch.arange(3), torch.float32)
+    reads, answers = _batch(shape, torch.arange(3))
+    clean = torch.autograd.grad(_losses(shape, flat_PN.requires_grad_(), reads, answers).sum(), flat_PN)[0]
+    broken_PN = flat_PN.detach().clone()
+    broken_PN[1, ::7] = float("nan")
+    loss_P = _losses(shape, broken_PN.requires_grad_(), reads, answers)
+    broken = torch.autograd.grad(loss_P.sum(), broken_PN)[0]
+    assert torch.isnan(loss_P).tolist() == [False, True, False]
+    assert torch.equal(broken[[0, 2]], clean[[0, 2]])
+
+
+def _batch(shape: Shape, seeds: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    source, target = shape.task.draw(streams.stream(seeds, "test"), shape.train.batch)
+    return shape.task.reads(source, target, shape.model.attention), target
+
+
+def _losses(shape: Shape, flat_PN: torch.Tensor, reads: torch.Tensor, answers: torch.Tensor) -> torch.Tensor:
+    logits = shape.transformer().forward(flat_PN, reads)
+    each = torch.nn.functional.cross_entropy(logits.flatten(0, 2), answers.flatten(), reduction="none")
+    return each.view(len(flat_PN), -1).mean(1)
+
+
+def _weights(residual: Residual, depth: int) -> list[Weight]:
+    model = ModelSettings(depth, 16, 2, 32, "relu", "causal", residual.own_norm)
+    settings = TrainSettings(20, 8, 5, 0.9, 0.98, 1e-8, 0.0, 1.0, 5, 16, 0.99, 5, True)
+    return Shape(Copy(6, 8), model, residual, settings, "cpu").transformer().weights()
+
+
+SCHEMES = {
+    "plain": {},
+    "add": {},
+    "rezero": {"initial": 0.0},
+    "deepnorm": {},
+    "layerscale": {"initial_to_18_blocks": 0.1, "initial_to_24_blocks": 1e-5, "initial_beyond": 1e-6},
+}
+
+
+def test_initial_weights_depend_on_seed_and_name_only() -> None:
+    base = unpack(_weights(Add(), 3), initial(_weights(Add(), 3), torch.tensor([5, 9]), torch.float64))
+    assert set(SCHEMES) == set(plugins.names("resformer.residuals"))
+    for name, own in SCHEMES.items():
+        residual = plugins.load("resformer.residuals", name, Residual)(**own)
+        for depth in (1, 6):
+            weights = _weights(residual, depth)
+            found = unpack(weights, initial(weights, torch.tensor([2, 9, 5]), torch.float64))
+            for shared in set(found) & set(base):
+                group = shared.split(".")[1]
+                gain = residual.gain(group, depth) if shared.endswith(".matrix") and "block" in shared else 1.0
+                torch.testing.assert_close(found[shared][[2, 1]], base[shared] * gain, rtol=1e-12, atol=0)
+
+
+def test_data_depend_on_seed_step_and_task_only(shape: Shape, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The sources that reach training are the same for other depths, schemes, rates, batch mates and attention."""
+    drawn: dict[str, list[torch.Tensor]] = {}
+    draw = Copy.draw
+
+    def record(label: str, wanted: Shape, members: Sequence[Member]) -> None:
+        def keep(task: Copy, state_P: torch.Tensor, sequences: int) -> tuple[torch.Tensor, torch.Tensor]:
+            source, target = draw(task, state_P, sequences)
+            drawn.setdefault(label, []).append(source[-1])
+            return source, target
+
+        monkeypatch.setattr(Copy, "draw", keep)
+        trained(wanted, members)
+
+    record("one", shape, [Member(3, 1e-3)])
+    deeper = dataclasses.replace(shape.model, depth=4, attention="bidirectional", norm="pre")
+    record("other", dataclasses.replace(shape, model=deeper), [Member(0, 1e-2), Member(3, 1e-2)])
+    record("another seed", shape, [Member(4, 1e-3)])
+    assert all(torch.equal(*pair) for pair in zip(drawn["one"], drawn["other"], strict=True))
+    held_out, *batches = drawn["one"]
+    assert torch.equal(held_out, drawn["another seed"][0])
+    assert not any(torch.equal(*pair) for pair in zip(batches, drawn["another seed"][1:], strict=True))
+    assert len({tuple(batch.flatten().tolist()) for batch in batches}) == len(batches) == shape.train.steps
+
+
+@pytest.mark.parametrize("norm", ["none", "pre", "post", "sandwich", "pre_post", "branch"])
+def test_causal_output_has_no_gradient_to_later_inputs(shape: Shape, norm: str) -> None:
+    """Token embeddings are made to differ position by position, so that a gradient says which position it reached."""
+    shape = dataclasses.replace(shape, model=dataclasses.replace(shape.model, norm=norm))
+    transformer = shape.transformer()
+    flat_PN = initial(transformer.weights(), torch.arange(2), torch.float64).requires_grad_()
+    reads, _ = _batch(shape, torch.arange(2))
+    logits = transformer.forward(flat_PN, reads)
+    places = {weight.name: number for number, weight in enumerate(transformer.weights())}
+    sizes = [weight.size for weight in transformer.weights()]
+    first = transformer.tokens - transformer.scored
+    for position in range(transformer.scored):
+        grad = torch.autograd.grad(logits[:, :, position].sum(), flat_PN, retain_graph=True)[0]
+        position_PTD = grad.split_with_sizes(sizes, dim=1)[places["embedding.position"]].view(2, transformer.tokens, -1)
+        assert not position_PTD[:, first + position + 1 :].any()
+        assert position_PTD[:, : first + position + 1].abs().sum(dim=-1).gt(0).all()

@@ -1,0 +1,145 @@
+"""A job's members → rows: outcomes, leaving, and what is recorded."""
+
+import dataclasses
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from resformer.errors import Incompatible, UserError
+from resformer.events import Progress
+from resformer.tasks.copy import Copy
+from resformer.train import Member, Shape, TrainSettings, _Record, train
+
+
+def judged(settings: TrainSettings, evaluations: list[tuple[float, float]], bound: float = 4.0) -> tuple[_Record, int]:
+    """The record after (loss, accuracy) at every evaluation until it leaves, and how many it saw."""
+    record = _Record()
+    for number, (loss, accuracy) in enumerate(evaluations, start=1):
+        record.evaluated((number - 1) * settings.eval_every, loss, accuracy)
+        if record.judge(settings, bound, None):
+            return record, number
+    return record, len(evaluations)
+
+
+def test_solved_is_the_first_of_two_evaluations_in_a_row(settings: TrainSettings) -> None:
+    record, seen = judged(settings, [(2.0, 0.1), (0.1, 0.99), (0.2, 0.98), (0.1, 0.995), (0.1, 1.0), (0.1, 1.0)])
+    assert (record.outcome, record.solved_step, seen) == ("solved", 15, 5)
+
+
+def test_a_first_crossing_at_the_last_evaluation_is_not_solved(settings: TrainSettings) -> None:
+    record, _ = judged(settings, [(2.0, 0.1), (0.2, 0.9), (0.1, 1.0)])
+    assert (record.outcome, record.solved_step) == ("unsolved", None)
+
+
+def test_diverged_is_patience_evaluations_above_both_bounds_after_warm_up(settings: TrainSettings) -> None:
+    settings = dataclasses.replace(settings, patience=3, warmup_steps=5)
+    record, seen = judged(settings, [(2.0, 0.1), (9.0, 0.0), (9.0, 0.0), (9.0, 0.0), (9.0, 0.0), (9.0, 0.0)])
+    assert (record.outcome, record.diverged_step, seen) == ("diverged", 20, 5)
+    for losses in ([2.0, 9.0, 9.0, 3.9, 9.0, 9.0], [9.5, 9.0, 9.0, 9.0, 9.0, 9.0]):
+        assert judged(settings, [(loss, 0.0) for loss in losses])[0].outcome == "unsolved"
+
+
+def test_a_member_that_solved_stays_solved_when_it_trains_on(settings: TrainSettings) -> None:
+    settings = dataclasses.replace(settings, stop_when_solved=False)
+    record, seen = judged(settings, [(2.0, 0.0), (0.1, 1.0), (0.1, 1.0), (0.5, 0.5), (math.nan, 0.0)])
+    assert (record.outcome, record.solved_step, seen) == ("solved", 5, 5)
+
+
+def test_members_that_are_done_leave_and_the_rest_goes_on(shape: Shape) -> None:
+    """An easy task: the larger rate solves early, rate 0 never does."""
+    settings = dataclasses.replace(shape.train, steps=200, batch=32, eval_every=10)
+    shape = dataclasses.replace(shape, train=settings)
+    told: list[Progress] = []
+    found = train(shape, [Member(0, 1e-2), Member(0, 0.0)], told.append, lambda: None)
+    runs = pd.DataFrame(found.runs)
+    assert runs["outcome"].tolist() == ["solved", "unsolved"]
+    assert runs["last_step"][0] == runs["solved_step"][0] + 10
+    assert runs["last_step"][1] == 200
+    assert [now.members for now in told] == [2] * int(runs["solved_step"][0] // 10 + 1) + [1] * int(
+        20 - runs["solved_step"][0] // 10
+    )
+    assert found.timing["member_steps"] == runs["last_step"].sum()
+    everyone = dataclasses.replace(shape, train=dataclasses.replace(settings, stop_when_solved=False))
+    stayed = pd.DataFrame(train(everyone, [Member(0, 1e-2)], told.append, lambda: None).runs)
+    assert stayed[["outcome", "solved_step", "last_step"]].values.tolist() == [["solved", runs["solved_step"][0], 200]]
+
+
+def test_stalled_is_unsolved_at_the_blind_loss(shape: Shape) -> None:
+    """Rate 0 keeps the loss of the initial weights, far above the blind loss."""
+    runs = train(shape, [Member(0, 0.0)], lambda _: None, lambda: None).runs
+    assert runs["outcome"] == ["unsolved"]
+    assert runs["stalled"] == [True]
+    assert runs["final_loss"][0] > shape.task.blind_loss()
+
+
+def test_divergence_names_the_first_step_that_broke(shape: Shape) -> None:
+    found = train(shape, [Member(0, 1e30)], lambda _: None, lambda: None)
+    (step,) = found.runs["diverged_step"]
+    table = pd.DataFrame(found.curves)
+    broken = ~np.isfinite(table["loss"]) | ~np.isfinite(table["gradient_norm"])
+    assert found.runs["outcome"] == ["diverged"]
+    assert table["step"][broken & (table["step"] > 0)].min() == step
+
+
+def test_curves_hold_every_step_and_every_evaluation(shape: Shape) -> None:
+    table = pd.DataFrame(train(shape, [Member(0, 1e-3), Member(1, 1e-3)], lambda _: None, lambda: None).curves)
+    for _, curve in table.groupby("seed"):
+        assert curve["step"].tolist() == list(range(21))
+        assert curve["loss"].isna().tolist() == [True] + [False] * 20
+        assert curve["gradient_norm"].notna().sum() == 20
+        assert curve["step"][curve["held_out_loss"].notna()].tolist() == [0, 5, 10, 15, 20]
+        assert curve["held_out_accuracy"].dropna().between(0, 1).all()
+
+
+def test_a_budget_that_is_no_multiple_ends_with_an_evaluation(shape: Shape) -> None:
+    shape = dataclasses.replace(shape, train=dataclasses.replace(shape.train, steps=7))
+    table = pd.DataFrame(train(shape, [Member(0, 1e-3)], lambda _: None, lambda: None).curves)
+    assert table["step"][table["held_out_loss"].notna()].tolist() == [0, 5, 7]
+
+
+def test_the_same_training_twice_is_the_same_bits(shape: Shape) -> None:
+    left, right = (train(shape, [Member(2, 1e-2)], lambda _: None, lambda: None) for _ in range(2))
+    assert left.runs == right.runs
+    assert all(np.array_equal(left.curves[name], right.curves[name], equal_nan=True) for name in left.curves)
+
+
+def test_an_exception_from_beat_ends_the_training(shape: Shape) -> None:
+    class Stop(Exception):
+        pass
+
+    def beat() -> None:
+        raise Stop
+
+    with pytest.raises(Stop):
+        train(shape, [Member(0, 1e-3)], lambda _: None, beat)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"steps": 0}, "train.steps=0"),
+        ({"batch": 0}, "train.batch=0"),
+        ({"beta1": 1.0}, "train.beta1=1.0"),
+        ({"eps": 0.0}, "train.eps=0.0"),
+        ({"clip": math.inf}, "train.clip=inf"),
+        ({"weight_decay": math.nan}, "train.weight_decay=nan"),
+        ({"target_accuracy": 1.5}, "train.target_accuracy=1.5"),
+        ({"eval_every": 0}, "train.eval_every=0"),
+    ],
+)
+def test_settings_that_cannot_be(settings: TrainSettings, change: dict[str, float], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        dataclasses.replace(settings, **change)
+
+
+@pytest.mark.parametrize(("seed", "lr"), [(-1, 1e-3), (2**32, 1e-3), (0, -1.0), (0, math.nan), (0, math.inf)])
+def test_members_that_cannot_be(seed: int, lr: float) -> None:
+    with pytest.raises(UserError, match=r"member\.(seed|lr)="):
+        Member(seed, lr)
+
+
+def test_a_task_with_too_few_sequences_to_hold_some_out_is_refused(shape: Shape) -> None:
+    with pytest.raises(Incompatible, match=r"task\.length=2: with task\.symbols=8 there are 64"):
+        dataclasses.replace(shape, task=Copy(2, 8))
