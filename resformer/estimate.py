@@ -27,7 +27,8 @@ def seconds_at_most(wanted: Mapping[str, Json], workers: int) -> float:
     settings = dataclasses.replace(sample.shape.train, steps=_STEPS, eval_every=_STEPS)
     short = jobs.Job(dataclasses.replace(sample.shape, train=settings), sample.members[:_MEMBERS])
     timings = [train(short.shape, short.members, lambda _: None, lambda: None).timing for _ in range(2)]
-    rate = short.flops() / min(timing["training_seconds"] for timing in timings)
+    fastest: float = min(stretch["seconds"] for timing in timings for stretch in timing["stretches"])
+    rate = short.flops() / fastest
     work = 0.0
     for job in found:
         evaluated = job.shape.train.eval_sequences / (3 * job.shape.train.batch * job.shape.train.eval_every)

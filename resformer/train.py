@@ -4,7 +4,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, final
+from typing import Any, Literal, final
 
 import numpy as np
 import numpy.typing as npt
@@ -109,8 +109,8 @@ class Shape:
         sources, held_out = self.task.symbols**self.task.length, self.train.eval_sequences
         if sources < 100 * held_out:
             raise Incompatible(
-                f"task.length={self.task.length}: with task.symbols={self.task.symbols} there are {sources:,} different "
-                f"sequences; accuracy on held-out ones needs {100 * held_out:,} (100 × train.eval_sequences)"
+                f"task.length={self.task.length}: with task.symbols={self.task.symbols} there are {sources:,} "
+                f"different sequences; accuracy on held-out ones needs {100 * held_out:,} (100 × train.eval_sequences)"
             )
 
     def transformer(self) -> Transformer:
@@ -126,13 +126,14 @@ class Shape:
 class Trained:
     """What a job's members did.
 
-    `runs` has a row per member, in the order given; `curves` a row per member and step. No wall times: those are in
-    `timing` (seconds), so that equal trainings give equal rows.
+    `runs` has a row per member, in the order given; `curves` a row per member and step. Wall times are apart in
+    `timing`, so that equal trainings give equal rows: the seconds in all, and for every stretch between two
+    evaluations how many members trained for how many steps in how many seconds.
     """
 
     runs: dict[str, list[object]]
     curves: dict[str, npt.NDArray[np.generic]]
-    timing: dict[str, float]
+    timing: dict[str, Any]
 
 
 @final
@@ -193,13 +194,14 @@ def train(
     records = [_Record() for _ in members]
     alive = torch.arange(len(members), device=device)
     loss_SP, norm_SP = (torch.full((settings.steps, len(members)), math.nan, device=device) for _ in range(2))
-    training = evaluating = 0.0
-    member_steps = 0
-    mark = time.perf_counter()
+    stretches: list[dict[str, float]] = []
+    evaluated_at, mark = 0, began
     for step in range(settings.steps + 1):
         if step % settings.eval_every == 0 or step == settings.steps:
             finite_P = (torch.isfinite(loss_SP) & torch.isfinite(norm_SP))[:step, alive].cpu()
-            training, mark = training + time.perf_counter() - mark, time.perf_counter()
+            if step:
+                taken = time.perf_counter() - mark
+                stretches.append({"members": len(alive), "steps": step - evaluated_at, "seconds": taken})
             loss_P, accuracy_P = _evaluate(model, flat_PN, reads_1BT, answers_1BS)
             staying = []
             for row, index in enumerate(alive.tolist()):
@@ -223,9 +225,9 @@ def train(
                     accuracy=float(np.median(accuracy_P)),
                 )
             )
-            evaluating, mark = evaluating + time.perf_counter() - mark, time.perf_counter()
             if not staying or step == settings.steps:
                 break
+            evaluated_at, mark = step, time.perf_counter()
         beat()
         state_P = streams.stream(seed_P, "batch", step)
         source_PBS, answers_PBS = shape.task.draw(state_P, settings.batch)
@@ -237,16 +239,10 @@ def train(
         loss_SP[step, alive] = batch_loss_P.detach().to(loss_SP.dtype)
         norm_SP[step, alive] = clip(grad_PN, settings.clip).to(norm_SP.dtype)
         optimiser.step(flat_PN, grad_PN, lr_P * min(1.0, (step + 1) / max(1, settings.warmup_steps)))
-        member_steps += len(alive)
     return Trained(
         runs=_runs(shape, members, records),
         curves=_curves(members, records, loss_SP.cpu().numpy(), norm_SP.cpu().numpy()),
-        timing={
-            "seconds": time.perf_counter() - began,
-            "training_seconds": training,
-            "evaluating_seconds": evaluating,
-            "member_steps": member_steps,
-        },
+        timing={"seconds": time.perf_counter() - began, "stretches": stretches},
     )
 
 

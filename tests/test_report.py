@@ -56,7 +56,8 @@ class Made:
         for job, outcomes in self.jobs[:finished]:
             claim = claims.take(self.study.job(job.id), launch, 0, Watch(60.0))
             assert isinstance(claim, Claim)
-            timing = {"seconds": 3.0, "training_seconds": 2.0, "evaluating_seconds": 1.0, "member_steps": 1000}
+            full = {"members": 5, "steps": 10, "seconds": 0.1}
+            timing = {"seconds": 3.0, "stretches": [full, full, {"members": 1, "steps": 10, "seconds": 9.0}]}
             self.study.commit(claim, {"runs": runs(job, outcomes), "curves": curves(job, outcomes)}, timing)
         return self.study
 

@@ -60,7 +60,9 @@ def test_members_that_are_done_leave_and_the_rest_goes_on(shape: Shape) -> None:
     assert [now.members for now in told] == [2] * int(runs["solved_step"][0] // 10 + 1) + [1] * int(
         20 - runs["solved_step"][0] // 10
     )
-    assert found.timing["member_steps"] == runs["last_step"].sum()
+    stretches = found.timing["stretches"]
+    assert sum(stretch["members"] * stretch["steps"] for stretch in stretches) == runs["last_step"].sum()
+    assert sum(stretch["seconds"] for stretch in stretches) < found.timing["seconds"]
     everyone = dataclasses.replace(shape, train=dataclasses.replace(settings, stop_when_solved=False))
     stayed = pd.DataFrame(train(everyone, [Member(0, 1e-2)], told.append, lambda: None).runs)
     assert stayed[["outcome", "solved_step", "last_step"]].values.tolist() == [["solved", runs["solved_step"][0], 200]]

@@ -9,6 +9,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
 
 from resformer.report.summary import BASELINE, load, summarise
 from resformer.store.study import Study
@@ -53,7 +55,7 @@ def _curves(study: Study, cells: Sequence[Json], runs: pd.DataFrame) -> Figure:
         axes.set_yscale("log")
         axes.set_xlabel("step")
     panels[0].set_ylabel("held-out loss (nats per token)")
-    _legend(figure, cells, "dotted: the best that can be done without looking at the input")
+    _legend(figure, cells, False, "dotted: the best that can be done without looking at the input")
     return figure
 
 
@@ -99,19 +101,27 @@ def _steps(cells: Sequence[Json], runs: pd.DataFrame) -> Figure:
     axes.axhline(budget, color="0.6", linewidth=0.8)
     axes.set_xscale("log", base=2)
     axes.set_yscale("log")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_major_formatter(ScalarFormatter())
+    axes.yaxis.set_minor_formatter(NullFormatter())
     axes.set_ylim(top=budget * 1.9)
     axes.set_xticks(depths, [str(depth) for depth in depths])
     axes.set_xlabel("depth (blocks)")
     axes.set_ylabel("steps to solve")
-    _legend(figure, cells, "lines: medians; above the grey line (the budget): how many seeds did not solve")
+    _legend(figure, cells, True, "lines: medians; above the grey line (the budget): how many seeds did not solve")
     return figure
 
 
-def _legend(figure: Figure, cells: Sequence[Json], note: str) -> None:
+def _legend(figure: Figure, cells: Sequence[Json], markers: bool, note: str) -> None:
     columns = dict.fromkeys((cell["residual"], cell["norm"]) for cell in sorted(cells, key=_order))
     lines = [
-        mpl.lines.Line2D(
-            [], [], color=_COLOURS.get(residual, _OTHER), linestyle=_STYLES[norm], marker=_MARKERS[norm], markersize=4
+        Line2D(
+            [],
+            [],
+            color=_COLOURS.get(residual, _OTHER),
+            linestyle=_STYLES[norm],
+            marker=_MARKERS[norm] if markers else None,
+            markersize=4,
         )
         for residual, norm in columns
     ]

@@ -61,13 +61,26 @@ def load(study: Study) -> tuple[pd.DataFrame, dict[str, list[Json]]]:
             problems["damaged"].append({"job": job_id, "reason": str(damage)})
             continue
         facts = {name: job[name] for name in _FACTS}
-        seconds = {"training_seconds": timing["training_seconds"], "member_steps": timing["member_steps"]}
-        tables.append(runs.assign(job=job_id, **shape_settings(job), **facts, **seconds))
+        tables.append(runs.assign(job=job_id, **shape_settings(job), **facts, ms=_ms_per_member_step(timing)))
     if not tables:
         return pd.DataFrame(), problems
     members = pd.concat(tables, ignore_index=True)
     identity = [name for name in members.columns if "." in name or name in _CELL] + ["device", "seed", "lr"]
     return members.drop_duplicates(identity), problems
+
+
+def _ms_per_member_step(timing: Json) -> float:
+    """Median over the stretches between evaluations in which all members of the job still trained.
+
+    Later stretches have smaller stacks and are left out, so that a column that solves early is timed like one that
+    does not.
+    """
+    stretches = timing["stretches"]
+    if not stretches:
+        return math.nan
+    most = max(stretch["members"] for stretch in stretches)
+    full = [stretch for stretch in stretches if stretch["members"] == most]
+    return float(np.median([1000 * part["seconds"] / (part["steps"] * part["members"]) for part in full]))
 
 
 def shape_settings(job: Json) -> dict[str, Any]:
@@ -118,7 +131,6 @@ def _cell(key: Json, group: pd.DataFrame) -> Json:
     outcomes = Counter(picked["outcome"])
     most = Counter(scored.values())
     lr = min(most, key=lambda rate: (-most[rate], rate))
-    times = group.drop_duplicates("job")
     return {
         **key,
         "seeds": len(picked),
@@ -139,7 +151,7 @@ def _cell(key: Json, group: pd.DataFrame) -> Json:
         "final_accuracy": _median(picked["final_accuracy"]),
         "parameters": int(group["parameters"].iloc[0]),
         "flops_per_step": int(group["flops_per_step"].iloc[0]),
-        "ms_per_member_step": _ratio(1000 * times["training_seconds"].sum(), times["member_steps"].sum()),
+        "ms_per_member_step": _median(group.drop_duplicates("job")["ms"]),
     }
 
 
@@ -203,10 +215,6 @@ def _median(column: pd.Series) -> float | None:
     values = np.sort(column.fillna(np.inf).to_numpy(np.float64))
     middle = values[[(len(values) - 1) // 2, len(values) // 2]].mean() if len(values) else math.inf
     return float(middle) if math.isfinite(middle) else None
-
-
-def _ratio(above: float, below: float) -> float | None:
-    return float(above / below) if below else None
 
 
 def _plain(value: Any) -> Any:

@@ -187,7 +187,7 @@ def _check_results(results: Path) -> None:
         raise UserError(f"--results {results}: is a file; name a folder")
     if results.is_dir() and os.listdir(results) and not (results / _MARK).exists():
         raise UserError(
-            f"--results {results}: holds files of something else (there is no {_MARK} in it); name a new or empty folder"
+            f"--results {results}: holds files of something else (there is no {_MARK} in it); use a new or empty one"
         )
 
 
