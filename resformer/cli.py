@@ -30,7 +30,7 @@ app = typer.Typer(
 
 Overrides = Annotated[
     list[str] | None,
-    typer.Argument(metavar="[KEY=VALUE]...", help="Settings to replace; a,b,c and range(0,5) are swept over."),
+    typer.Argument(metavar="KEY=VALUE", help="Settings to replace; a,b,c and range(0,5) are swept over."),
 ]
 Results = Annotated[Path, typer.Option("--results", help="The folder that holds the studies.")]
 
@@ -39,13 +39,19 @@ class _Terminated(KeyboardInterrupt):
     """SIGTERM."""
 
 
-@app.callback()
-def _root(
-    version: Annotated[bool, typer.Option("--version", help="Print the version and leave.", is_eager=True)] = False,
-) -> None:
-    if version:
+def _print_version(wanted: bool) -> None:
+    if wanted:
         print(__version__)
         raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and leave.", is_eager=True, callback=_print_version)
+    ] = False,
+) -> None:
+    pass
 
 
 @app.command()
@@ -85,7 +91,11 @@ def sweep(
             _print_grid(plan)
             return
         failed = _sweep(plan)
-        _print_report(plan.study, "table")
+        try:
+            _print_report(plan.study, "table")
+        except UserError as nothing:
+            print(f"resformer: {_printable(str(nothing))}", file=sys.stderr)
+            failed = True
     _leave(1 if failed else 0)
 
 
@@ -100,6 +110,8 @@ def report(
 ) -> None:
     """Print what a study found."""
     with _answering():
+        if figures is not None and figures.exists() and not figures.is_dir():
+            raise UserError(f"--figures {figures}: is a file; name a folder")
         chosen = _chosen(results, study)
         _print_report(chosen, form)
         if figures is not None:
@@ -121,11 +133,16 @@ def _answering() -> Iterator[None]:
     try:
         yield
     except UserError as error:
-        print(f"resformer: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"resformer: {_printable(str(error))}", file=sys.stderr)
         _leave(2)
     except KeyboardInterrupt as stop:
         print("resformer: stopped; the same command goes on where this one left off", file=sys.stderr)
         _leave(143 if isinstance(stop, _Terminated) else 130)
+
+
+def _printable(text: str) -> str:
+    """One line, in which control characters are shown, not obeyed."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in " ".join(text.split()))
 
 
 def _terminate(signum: int, frame: FrameType | None) -> NoReturn:
@@ -162,20 +179,21 @@ def _chosen(results: Path, name: str | None) -> "Study":
 
 def _sweep(plan: "Launch") -> bool:
     """Run what a plan wants; returns whether a job failed."""
-    from resformer.report.progress import follow
+    from resformer.report.progress import counted, follow
 
     _, err = _consoles()
     for row in plan.request.excluded:
         settings = ", ".join(f"{key}={value}" for key, value in row["settings"].items())
         err.print(f"left out: {settings} ({row['reason']})", markup=False, soft_wrap=True)
     if not plan.wanted:
-        err.print(f"{plan.study.path}: all {plan.members} members are finished", markup=False, soft_wrap=True)
+        err.print(f"{plan.study.path}: {counted(plan.members, 'member')}, all finished", markup=False, soft_wrap=True)
         return False
     engine = plan.request.engine
     workers = engine.count(list(plan.wanted), plan.request.shapes[0][0].device)
     done = f" ({plan.finished} finished before)" if plan.finished else ""
     err.print(
-        f"{plan.study.path}: {plan.members} members{done}, {len(plan.wanted)} jobs to run, {workers} workers",
+        f"{plan.study.path}: {counted(plan.members, 'member')}{done}, {counted(len(plan.wanted), 'job')} to run, "
+        f"{counted(workers, 'worker')}",
         markup=False,
         soft_wrap=True,
     )

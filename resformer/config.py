@@ -8,6 +8,7 @@ import copy
 import dataclasses
 import difflib
 import itertools
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -18,7 +19,7 @@ import torch
 import yaml
 from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override, OverrideType, QuotedString
+from hydra.core.override_parser.types import Override, OverrideType, QuotedString, RangeSweep
 from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -173,7 +174,7 @@ def _study_file(path: Path) -> list[list[str]]:
     """A study file is a list of overrides, or a list of such lists."""
     try:
         tree = yaml.safe_load(path.read_text())
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (OSError, RecursionError, yaml.YAMLError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: cannot be read as YAML: {_one_line(error)}") from error
     grids = [tree] if isinstance(tree, list) and all(isinstance(item, str) for item in tree) else tree
     well_formed = (
@@ -227,7 +228,9 @@ def _axis(override: Override) -> Axis:
         for value in values:
             if value not in choices(key):
                 raise UserError(f"{GROUPS[key]}={value}: must be one of {', '.join(choices(key))}")
-    return Axis(key, tuple(dict.fromkeys(values)), override.is_sweep_override())
+    # 1 == True == 1.0: without the type, a value of the wrong one would vanish behind a right one.
+    distinct = dict.fromkeys((type(value), value) for value in values)
+    return Axis(key, tuple(value for _, value in distinct), override.is_sweep_override())
 
 
 def _elements(override: Override) -> list[object]:
@@ -237,8 +240,11 @@ def _elements(override: Override) -> list[object]:
     if not override.is_discrete_sweep():
         raise UserError(f"{text}: is not finite; write the values out, a,b,c, or range(from,to,step)")
     try:
-        values: list[object] = list(itertools.islice(override.sweep_iterator(), _MOST_POINTS + 1))
-    except (HydraException, ValueError, ZeroDivisionError):
+        # Hydra lists the whole of a shuffled range before it gives its first value.
+        sweep = override.value()
+        found = sweep.range() if isinstance(sweep, RangeSweep) else override.sweep_iterator()
+        values: list[object] = list(itertools.islice(found, _MOST_POINTS + 1))
+    except (HydraException, ValueError, ArithmeticError):
         values = []
     if not values:
         raise UserError(f"{text}: gives no values; write them out, a,b,c, or range(from,to,step)")
@@ -345,7 +351,7 @@ def _unknown(key: str, value: Value) -> UserError:
     close = difflib.get_close_matches(key, keys(), n=1)
     hint = f"did you mean {close[0]}?" if close else f"the sections are {', '.join(_composed(()))}"
     kind = Incompatible if any(key.startswith(f"{group}.") for group in GROUPS) else UserError
-    return kind(f"{key}={value}: there is no such setting; {hint}")
+    return kind(f"{key}={_typed(value)}: there is no such setting; {hint}")
 
 
 def _variant(package: str, section: str, settings: Json, base: type[T]) -> T:
@@ -361,11 +367,13 @@ def _build(kind: type[T], section: str, settings: Mapping[str, Any]) -> T:
     wanted = {field.name: str(getattr(field.type, "__name__", field.type)) for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
 
     def refuse(key: str) -> UserError:
-        return UserError(f"{section}.{key}={settings.get(key)}: must be {_KINDS.get(wanted[key], 'text')}")
+        return UserError(f"{section}.{key}={_typed(settings[key])}: must be {_KINDS.get(wanted[key], 'text')}")
 
     for key, value in settings.items():
         # OmegaConf takes 7 for true.
         if wanted[key] == "bool" and not isinstance(value, bool):
+            raise refuse(key)
+        if wanted[key] == "float" and isinstance(value, int) and abs(value) > sys.float_info.max:
             raise refuse(key)
     try:
         checked = OmegaConf.to_container(OmegaConf.merge(OmegaConf.structured(kind), settings))
@@ -397,6 +405,13 @@ def _made_up_name(swept: Sequence[str], shapes: Mapping[Shape, Mapping[Member, N
     }
     words = [key.rpartition(".")[2] for key in swept] or ["single"]
     return f"{'-'.join(words)[:60]}-{jobs.digest(fixed, 6)}"
+
+
+def _typed(value: Value) -> str:
+    """A value as a user types it."""
+    if value is None:
+        return "null"
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _one_line(error: BaseException) -> str:

@@ -8,7 +8,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from resformer.report.progress import clock
+from resformer.report.progress import clock, counted
 from resformer.report.summary import shape_settings
 
 Json = dict[str, Any]
@@ -24,9 +24,9 @@ def preview(
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1))
     for axis in axes:
         if not axis.startswith("member."):
-            table.add_column(axis)
+            table.add_column(axis, overflow="fold")
     for heading in ("members", "parameters", "MFLOPs/step", "TFLOPs"):
-        table.add_column(heading, justify="right")
+        table.add_column(heading, justify="right", overflow="fold")
     rows: dict[tuple[str, ...], list[int | float]] = {}
     for job in jobs:
         shape = shape_settings(job)
@@ -39,8 +39,9 @@ def preview(
     count = sum(len(job["members"]) for job in jobs)
     total = sum(map(_flops, jobs)) / 1e12
     told = (
-        f"{name}: {count} members in {len(jobs)} jobs, {to_run} jobs to run; {total:,.1f} TFLOPs in matrix products if "
-        f"every member uses up its budget: at most about {clock(seconds)} with {workers} worker{'s' * (workers != 1)}"
+        f"{name}: {counted(count, 'member')} in {counted(len(jobs), 'job')}, {counted(to_run, 'job')} to run; "
+        f"{total:,.1f} TFLOPs in matrix products if every member uses up its budget: "
+        f"at most about {clock(seconds)} with {counted(workers, 'worker')}"
     )
     return Group(table, Text(told))
 

@@ -178,13 +178,17 @@ def existing(results: Path) -> list[Study]:
 
 def open_results(results: Path) -> None:
     """Make the results folder if it is not there, and mark it as resformer's."""
-    results.mkdir(parents=True, exist_ok=True)
-    files.create(results / _MARK, _MARK_TEXT)
+    try:
+        results.mkdir(parents=True, exist_ok=True)
+        files.create(results / _MARK, _MARK_TEXT)
+    except OSError as error:
+        raise UserError(f"--results {results}: cannot be written: {error.strerror}; name another folder") from error
 
 
 def _check_results(results: Path) -> None:
-    if results.exists() and not results.is_dir():
-        raise UserError(f"--results {results}: is a file; name a folder")
+    nearest = next((path for path in (results, *results.parents) if path.exists()), results)
+    if nearest.exists() and not nearest.is_dir():
+        raise UserError(f"--results {results}: {nearest} is a file; name a folder")
     if results.is_dir() and os.listdir(results) and not (results / _MARK).exists():
         raise UserError(
             f"--results {results}: holds files of something else (there is no {_MARK} in it); use a new or empty one"

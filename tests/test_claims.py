@@ -1,0 +1,265 @@
+"""Who holds a job: one process, until it has ended or gone silent."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import pytest
+
+from resformer.store import claims
+from resformer.store.claims import Claim, Holder, Watch, attempts, holder, over, take
+
+TAKER = """
+import sys
+from pathlib import Path
+from resformer.store.claims import Claim, Watch, take
+
+print("ready", flush=True)
+input()
+got = take(Path(sys.argv[1]), int(sys.argv[2]), 9, Watch(60.0))
+print(got.attempt if isinstance(got, Claim) else got, flush=True)
+input()
+"""
+
+LEASE = 30.0
+
+
+class Clock:
+    """The monotonic clock, as far ahead as the test says."""
+
+    def __init__(self) -> None:
+        self.now = time.monotonic()
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def job(tmp_path: Path) -> Path:
+    return tmp_path / "jobs" / "ab" / "abcd"
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(claims.time, "monotonic", clock)
+    return clock
+
+
+def claimed(job: Path, launch: int = 1, retries: int = 9, watch: Watch | None = None) -> Claim:
+    found = take(job, launch, retries, watch or Watch(LEASE))
+    assert isinstance(found, Claim)
+    return found
+
+
+def error(claim: Claim) -> None:
+    claim.folder.mkdir()
+    (claim.folder / "error.txt").write_text("RuntimeError: on purpose")
+
+
+@contextmanager
+def taker(job: Path, launch: int = 1) -> Iterator[subprocess.Popen[str]]:
+    """A process that takes the job at its first line of input, and stays until it is killed."""
+    words = [sys.executable, "-c", TAKER, str(job), str(launch)]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert hear(process) == "ready"
+            yield process
+        finally:
+            process.kill()
+
+
+def hear(process: subprocess.Popen[str]) -> str:
+    assert process.stdout is not None
+    return process.stdout.readline().strip()
+
+
+def go(process: subprocess.Popen[str]) -> None:
+    assert process.stdin is not None
+    process.stdin.write("\n")
+    process.stdin.flush()
+
+
+def rewrite(claim: Path, **changes: object) -> None:
+    """Make a claim somebody else's."""
+    first, counter = claim.read_text().split("\n")
+    claim.write_text(f"{json.dumps({**json.loads(first), **changes})}\n{counter}")
+
+
+def wait_for_zombie(pid: int) -> None:
+    deadline = time.monotonic() + 10
+    while ") Z " not in Path(f"/proc/{pid}/stat").read_text():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_a_claim_is_held_until_its_attempt_ends_in_an_error(job: Path) -> None:
+    first = claimed(job)
+    assert (first.attempt, first.folder) == (1, job / "attempt-1")
+    assert take(job, 1, 9, Watch(LEASE)) == "held"
+    error(first)
+    assert over(job, 1)
+    assert claimed(job).attempt == 2
+    assert take(job, 1, 9, Watch(LEASE)) == "held"
+    assert sorted(os.listdir(job)) == ["attempt-1", "claim-1", "claim-2"]
+
+
+def test_attempts_of_a_launch_run_out(job: Path) -> None:
+    for _ in range(3):
+        error(claimed(job, retries=2))
+    assert take(job, 1, 2, Watch(LEASE)) == "exhausted"
+    assert attempts(job) == 3
+
+
+def test_a_new_launch_has_fresh_attempts(job: Path) -> None:
+    for launch in (1, 2, 5):
+        error(claimed(job, launch, retries=1))
+        error(claimed(job, launch, retries=1))
+        assert take(job, launch, 1, Watch(LEASE)) == "exhausted"
+    assert attempts(job) == 6
+    assert attempts(job, since=2) == 4
+
+
+def test_more_than_nine_attempts_are_counted_as_numbers(job: Path) -> None:
+    for number in range(1, 13):
+        claim = claimed(job, retries=99)
+        assert claim.attempt == number
+        error(claim)
+
+
+def test_a_claim_says_who_holds_it(job: Path) -> None:
+    claimed(job, launch=7)
+    first, counter = (job / "claim-1").read_text().split("\n")
+    found = json.loads(first)
+    assert found.pop("launch") == 7
+    assert Holder(**found) == holder()
+    assert found["pid"] == os.getpid()
+    assert counter == "000000000000"
+
+
+def test_a_living_process_holds_its_job_and_a_dead_one_does_not(job: Path) -> None:
+    with taker(job) as process:
+        go(process)
+        assert hear(process) == "1"
+        assert take(job, 1, 9, Watch(LEASE)) == "held"
+        process.kill()
+        process.wait()
+        assert over(job, 1)
+        assert claimed(job).attempt == 2
+
+
+def test_an_attempt_that_left_only_its_claim_counts(job: Path) -> None:
+    with taker(job) as process:
+        go(process)
+        assert hear(process) == "1"
+    assert os.listdir(job) == ["claim-1"]
+    assert take(job, 1, 0, Watch(LEASE)) == "exhausted"
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
+def test_a_zombie_has_ended(job: Path) -> None:
+    with taker(job) as process:
+        go(process)
+        assert hear(process) == "1"
+        process.kill()
+        wait_for_zombie(process.pid)  # nobody has asked for its exit code
+        assert claimed(job).attempt == 2
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
+@pytest.mark.parametrize(
+    ("changes", "found"),
+    [
+        ({"started": "1"}, 2),
+        ({"boot": "of another machine", "started": "1"}, "held"),
+        ({"namespace": "pid:[1]", "started": "1"}, "held"),
+        ({"boot": "", "started": "1"}, "held"),
+    ],
+    ids=["pid used again", "other machine", "other container", "unknown boot"],
+)
+def test_only_a_process_that_can_be_seen_can_be_seen_gone(
+    job: Path, changes: dict[str, object], found: int | str
+) -> None:
+    claimed(job)
+    rewrite(job / "claim-1", **changes)
+    taken = take(job, 1, 9, Watch(LEASE))
+    assert (taken.attempt if isinstance(taken, Claim) else taken) == found
+
+
+def test_a_silent_claim_is_taken_over_after_the_lease(job: Path, clock: Clock) -> None:
+    claimed(job)
+    watch = Watch(LEASE)
+    clock.now += 1000 * LEASE  # how old a claim is says nothing: the lease runs while somebody looks
+    assert take(job, 1, 9, watch) == "held"
+    clock.now += 0.9 * LEASE
+    assert take(job, 1, 9, watch) == "held"
+    assert take(job, 1, 9, Watch(LEASE)) == "held"  # who has just come has seen nothing yet
+    clock.now += 0.2 * LEASE
+    assert claimed(job, watch=watch).attempt == 2
+
+
+def test_a_beating_claim_is_held_for_ever(job: Path, clock: Clock) -> None:
+    claim, watch = claimed(job), Watch(LEASE)
+    for _ in range(20):
+        clock.now += 0.7 * LEASE
+        assert take(job, 1, 9, watch) == "held"
+        clock.now += 0.2 * LEASE
+        claim.beat()
+    clock.now += 0.7 * LEASE
+    assert take(job, 1, 9, watch) == "held"
+    clock.now += 1.1 * LEASE
+    assert claimed(job, watch=watch).attempt == 2
+
+
+def test_each_successor_has_a_lease_of_its_own(job: Path, clock: Clock) -> None:
+    claimed(job)
+    watch = Watch(LEASE)
+    take(job, 1, 9, watch)
+    clock.now += 1.1 * LEASE
+    assert claimed(job, watch=watch).attempt == 2
+    assert take(job, 1, 9, watch) == "held"
+    clock.now += 1.1 * LEASE
+    assert claimed(job, watch=watch).attempt == 3
+
+
+def test_a_beat_advances_the_counter_at_most_once_a_second(job: Path, clock: Clock) -> None:
+    claim = claimed(job)
+    before = (job / "claim-1").read_text()
+    for second in range(1, 13):
+        clock.now += 1.01
+        for _ in range(3):
+            claim.beat()
+        first, counter = (job / "claim-1").read_text().split("\n")
+        assert int(counter) == second
+    assert first == before.split("\n")[0]
+    assert len((job / "claim-1").read_text()) == len(before)
+
+
+@pytest.mark.parametrize("text", ["", "not JSON\n000000000000", "\0" * 200, '{"launch": 1, "qid": 7}\n000000000000'])
+def test_an_unreadable_claim_is_held_for_a_lease(job: Path, clock: Clock, text: str) -> None:
+    claimed(job)
+    (job / "claim-1").write_text(text)
+    watch = Watch(LEASE)
+    assert take(job, 1, 9, watch) == "held"
+    clock.now += 0.9 * LEASE
+    assert take(job, 1, 9, watch) == "held"
+    clock.now += 0.2 * LEASE
+    assert claimed(job, watch=watch).attempt == 2
+
+
+@pytest.mark.parametrize("dead", [False, True], ids=["new", "taken over"])
+def test_of_eight_processes_one_gets_the_job(job: Path, dead: bool) -> None:
+    if dead:
+        error(claimed(job))
+    with ExitStack() as stack:
+        racers = [stack.enter_context(taker(job)) for _ in range(8)]
+        for racer in racers:
+            go(racer)
+        got = sorted(hear(racer) for racer in racers)
+    assert got == ["2" if dead else "1", *7 * ["held"]]
+    assert attempts(job) == 1 + dead

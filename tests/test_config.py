@@ -1,0 +1,407 @@
+"""Overrides → plan: what composes, what is replaced, what is refused."""
+
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from resformer import config
+from resformer.config import Request
+from resformer.errors import UserError
+from resformer.train import Shape
+
+YAMLS = sorted(config.folder().rglob("*.yaml"), key=str)
+KEYS = config.keys()
+
+
+def ask(*overrides: str) -> Request:
+    return config.request("some", overrides)
+
+
+def only(*overrides: str) -> Shape:
+    ((shape, _),) = ask(*overrides).shapes
+    return shape
+
+
+def answer(plan: Callable[[], Request]) -> Request | UserError:
+    """What is planned, or why not; anything else that is raised is a bug."""
+    try:
+        return plan()
+    except UserError as error:
+        return error
+
+
+def members(request: Request) -> int:
+    return sum(len(found) for _, found in request.shapes)
+
+
+@contextmanager
+def within(seconds: float) -> Iterator[None]:
+    """TimeoutError if the body takes longer."""
+
+    def ring(signum: int, frame: FrameType | None) -> None:
+        raise TimeoutError
+
+    before = signal.signal(signal.SIGALRM, ring)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+# What composes
+
+
+@pytest.mark.parametrize(("study", "count", "shapes"), [("quick", 240, 16), ("sort", 300, 20), ("depth", 1080, 72)])
+def test_studies_have_the_members_they_promise(study: str, count: int, shapes: int) -> None:
+    found = config.request(study, [])
+    assert (members(found), len(found.shapes), found.excluded) == (count, shapes, [])
+    assert found.study == study
+
+
+@pytest.mark.parametrize("path", YAMLS, ids=[path.relative_to(config.folder()).as_posix() for path in YAMLS])
+def test_every_yaml_composes(path: Path) -> None:
+    group = path.parent.relative_to(config.folder()).as_posix()
+    if group == "study":
+        assert config.request(path.stem, []).shapes
+    elif group == ".":
+        assert ask("member.seed=0").shapes
+    else:
+        assert ask(f"{group}={path.stem}").shapes
+
+
+def test_without_anything_it_is_the_quick_study() -> None:
+    assert config.request(None, []) == config.request("quick", [])
+
+
+def test_the_quick_study_is_copy_at_width_32() -> None:
+    for shape, found in config.request("quick", []).shapes:
+        assert type(shape.task).__name__ == "Copy"
+        assert (shape.task.length, shape.task.symbols) == (8, 16)
+        assert (shape.model.width, shape.model.heads, shape.train.batch, shape.train.steps) == (32, 4, 32, 600)
+        assert {(member.seed, member.lr) for member in found} == {
+            (seed, lr) for seed in range(5) for lr in (1e-3, 3e-3, 1e-2)
+        }
+
+
+@pytest.mark.parametrize(("task", "accuracy", "every"), [("copy", 0.99, 10), ("reverse", 0.99, 10), ("sort", 0.95, 20)])
+def test_a_task_brings_its_target_and_its_evaluations(task: str, accuracy: float, every: int) -> None:
+    train = only(f"task={task}").train
+    assert (train.target_accuracy, train.eval_every) == (accuracy, every)
+    assert only("train.eval_every=7", f"task={task}").train.eval_every == 7
+
+
+# What is resolved
+
+
+@pytest.mark.parametrize(
+    ("scheme", "norm"),
+    [("plain", "post"), ("add", "post"), ("rezero", "none"), ("deepnorm", "post"), ("layerscale", "pre")],
+)
+def test_own_norm_is_the_schemes(scheme: str, norm: str) -> None:
+    assert only(f"model/residual={scheme}").model.norm == norm
+
+
+@pytest.mark.parametrize(("task", "attention"), [("copy", "causal"), ("reverse", "causal"), ("sort", "bidirectional")])
+def test_own_attention_is_the_tasks(task: str, attention: str) -> None:
+    assert only(f"task={task}").model.attention == attention
+    assert only(f"task={task}", "model.attention=causal").model.attention == "causal"
+
+
+def test_hidden_is_four_times_the_width_unless_it_is_set() -> None:
+    assert only("model.width=48").model.hidden == 192
+    assert only("model.width=48", "model.hidden=null").model.hidden == 192
+    assert only("model.width=48", "model.hidden=10").model.hidden == 10
+
+
+def test_device_auto_is_the_gpu_where_there_is_one() -> None:
+    assert only("device=auto").device == ("cuda" if torch.cuda.is_available() else "cpu")
+    assert only("device=cpu").device == "cpu"
+
+
+@pytest.mark.parametrize(("short", "scheme"), [("true", "add"), ("false", "plain")])
+def test_shorthand_of_the_residual_schemes(short: str, scheme: str) -> None:
+    assert ask(f"model.residual={short}") == Request(
+        **{**vars(ask(f"model/residual={scheme}")), "overrides": [[f"model.residual={short}"]]}
+    )
+
+
+def test_a_member_is_never_counted_twice() -> None:
+    assert members(ask("task=copy,copy", "device=cpu,cpu", "member.lr=0.001,1e-3,0.003", "member.seed=1,1,2")) == 4
+    assert members(ask("model.norm=own,post", "model.hidden=null,128")) == 1
+
+
+def test_members_share_jobs_and_the_rest_makes_more() -> None:
+    found = ask("member.seed=range(0,4)", "member.lr=1e-3,1e-2", "model.depth=1,2,4")
+    assert (len(found.shapes), len(found.jobs()), members(found)) == (3, 3, 24)
+    assert {shape.model.depth for shape, _ in found.shapes} == {1, 2, 4}
+    assert [job.shape.model.depth for job in found.jobs()] == [4, 2, 1], "the longest first"
+    assert [len(job.members) for job in ask("member.seed=range(0,5)", "engine.stack=2").jobs()].count(2) == 2
+
+
+# The command line replaces a study's keys
+
+
+@pytest.mark.parametrize("study", ["quick", "sort", "depth"])
+def test_an_override_replaces_the_key_in_every_grid(study: str) -> None:
+    before, after = config.request(study, []), config.request(study, ["model.depth=3", "train.batch=8"])
+    assert len(after.overrides) == len(before.overrides)
+    for grid in after.overrides:
+        assert [text for text in grid if text.startswith("model.depth=")] == ["model.depth=3"]
+    assert {(shape.model.depth, shape.train.batch) for shape, _ in after.shapes} == {(3, 8)}
+    depths = len({shape.model.depth for shape, _ in before.shapes})
+    assert members(after) * depths == members(before)
+
+
+@pytest.mark.parametrize("override", ["model.residual=false", "model/residual=plain"])
+def test_both_spellings_of_the_residual_scheme_replace_a_studys(override: str) -> None:
+    shapes = config.request("depth", [override, "model.norm=own"]).shapes
+    assert {type(shape.residual).__name__ for shape, _ in shapes} == {"Plain"}
+
+
+def test_a_study_file_here_hides_the_packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "configs" / "study"
+    folder.mkdir(parents=True)
+    (folder / "quick.yaml").write_text("- model.depth=3\n- member.seed=range(0,2)\n")
+    (folder / "mine.yaml").write_text("- [model.depth=1, task=copy]\n- [model.depth=2, task=sort]\n")
+    assert members(config.request("quick", [])) == members(config.request(None, [])) == 2
+    assert [shape.model.depth for shape, _ in config.request("mine", []).shapes] == [1, 2]
+    assert members(config.request("sort", [])) == 300, "the package's others are still there"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"model.depth=1",
+        b"model.depth: 1",
+        b"- model.depth=1\n- [model.depth=2]",
+        b"- [1, 2]",
+        b"- null",
+        b"- {model.depth: 1}",
+        b"- a: [",
+        b"\xff\xfe\x00",
+        b"- model.depth=1\n- model.depth=2",
+        b"- ~model.depth",
+        b"- &a [x, x]\n- &b [*a, *a]\n- [*b, *b]",
+        b"- !!python/object/apply:os.getcwd []",
+        b"[" * 5000,
+    ],
+)
+def test_a_study_file_that_makes_no_sense(content: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "configs" / "study").mkdir(parents=True)
+    (tmp_path / "configs" / "study" / "mine.yaml").write_bytes(content)
+    with pytest.raises(UserError):
+        config.request("mine", [])
+
+
+def test_a_study_file_that_is_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "configs" / "study" / "mine.yaml").mkdir(parents=True)
+    with pytest.raises(UserError, match=r"mine\.yaml"):
+        config.request("mine", [])
+
+
+def test_an_unknown_study_needs_overrides() -> None:
+    with pytest.raises(UserError, match="depth, quick, sort"):
+        config.request("nowhere", [])
+    assert config.request("nowhere", ["model.depth=1"]).study == "nowhere"
+
+
+# Names of studies that were given none
+
+seeds = st.sets(st.integers(0, 2**32 - 1), min_size=1, max_size=6).map(sorted)
+
+
+@settings(deadline=None, max_examples=50)
+@given(seeds, seeds)
+def test_a_made_up_name_does_not_depend_on_the_seeds_swept(some: Sequence[int], others: Sequence[int]) -> None:
+    names = {
+        config.request(None, ["model.depth=1,2", f"member.seed=choice({','.join(map(str, values))})"]).study
+        for values in (some, others)
+    }
+    (name,) = names
+    assert name.startswith("depth-seed-")
+
+
+def test_a_made_up_name_tells_fixed_settings_apart() -> None:
+    def name(*overrides: str) -> str:
+        return config.request(None, overrides).study
+
+    assert name("model.depth=1,2") == name("model.depth=1,2") == name("model.depth=1,2,4")
+    assert name("model.depth=1,2") == name("model.depth=1,2", "task=copy"), "a default written out"
+    assert name("model.residual=true,false") == name("model/residual=add,plain")
+    different = [("model.depth=1,2",), ("model.depth=1,2", "task=sort"), ("model.depth=1,2", "model.norm=pre")]
+    assert len({name(*overrides) for overrides in different}) == 3
+    assert name("model.depth=3").startswith("single-")
+
+
+# Combinations that make no sense
+
+
+@pytest.mark.parametrize(
+    ("overrides", "left", "excluded", "reason"),
+    [
+        (["model/residual=deepnorm,rezero", "model.norm=post,pre"], 1, 3, "model.norm="),
+        (["model.heads=3,4"], 1, 1, "model.heads=3"),
+        (["model.heads=2,3", "model.width=8,9"], 2, 2, "model.heads="),
+        (["task.length=2,8"], 1, 1, "task.length=2"),
+        (["model/residual=rezero,add", "model.residual.initial=0.5"], 1, 1, "model.residual.initial=0.5"),
+    ],
+)
+def test_combinations_without_sense_are_left_out(overrides: list[str], left: int, excluded: int, reason: str) -> None:
+    found = ask(*overrides)
+    swept = {"model.residual" if "/" in text else text.partition("=")[0] for text in overrides if "," in text}
+    assert (len(found.shapes), len(found.excluded)) == (left, excluded)
+    for row in found.excluded:
+        assert set(row["settings"]) == swept
+        assert reason in row["reason"]
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [["model/residual=rezero", "model.norm=post,pre"], ["model.heads=3,5,7"], ["model.residual.initial=1"]],
+)
+def test_a_grid_needs_one_combination_with_sense(overrides: list[str]) -> None:
+    with pytest.raises(UserError, match=r"model\."):
+        ask(*overrides)
+
+
+# train
+
+
+def test_train_is_one_job() -> None:
+    assert len(config.single([]).jobs()) == 1
+    assert config.single([]).study == "train"
+    (job,) = config.single(["model.depth=2", "member.seed=range(0,4)", "member.lr=1e-3,1e-2"]).jobs()
+    assert len(job.members) == 8
+
+
+@pytest.mark.parametrize(
+    ("overrides", "named"),
+    [
+        (["model.depth=1,2"], "model.depth"),
+        (["task=copy,sort"], "task"),
+        (["model.norm=choice(pre,post)"], "model.norm"),
+        (["train.steps=range(1,4)"], "train.steps"),
+        (["member.seed=range(0,17)"], "engine.stack"),
+    ],
+)
+def test_train_refuses_a_sweep(overrides: list[str], named: str) -> None:
+    with pytest.raises(UserError, match=named):
+        config.single(overrides)
+
+
+def test_a_bigger_stack_is_one_job_again() -> None:
+    (job,) = config.single(["member.seed=range(0,17)", "engine.stack=17"]).jobs()
+    assert len(job.members) == 17
+
+
+# Whatever is typed is an answer or a UserError
+
+small = st.integers(-5, 20).map(str)
+atoms = st.one_of(
+    small,
+    st.integers(min_value=10**24).map(str),
+    st.floats().map(str),
+    st.text(max_size=6),
+    st.sampled_from(
+        [
+            *("true", "false", "null", "???", "copy", "add", "rezero", "post", "pre", "'x'", '"1"', "[1,2]", "{a:1}"),
+            *("${oc.env:HOME}", "glob(*)", "1e400", "\\", "'", "$", "@"),
+        ]
+    ),
+)
+calls = st.builds(
+    lambda name, words: f"{name}({','.join(words)})",
+    st.sampled_from(["choice", "range", "interval", "sort", "shuffle", "tag", "int", "float", "str", "bool", "glob"]),
+    st.lists(small | st.sampled_from(["1.5", "nan", "true", "x", "reverse=true"]), max_size=3),
+)
+values = atoms | calls | st.lists(atoms | calls, max_size=3).map(",".join)
+typed = st.text(max_size=20) | st.builds(
+    lambda sign, key, equals, value: sign + key + equals + value,
+    st.sampled_from(["", "", "", "", "+", "++", "~"]),
+    st.sampled_from([*KEYS, "model/residual", "model.residual.initial", "model", "member", "hydra", "_target_"]),
+    st.sampled_from(["=", "=", "=", "=", "", "@x="]),
+    values,
+)
+
+
+@settings(deadline=None, max_examples=200)
+@given(st.lists(typed, min_size=1, max_size=2))
+def test_any_overrides_are_planned_or_refused(overrides: list[str]) -> None:
+    for plan in (lambda: config.request("some", overrides), lambda: config.single(overrides)):
+        found = answer(plan)
+        if isinstance(found, UserError):
+            assert str(found)
+        else:
+            assert sum(len(job.members) for job in found.jobs()) == members(found) > 0
+
+
+@settings(deadline=None, max_examples=100)
+@given(st.sampled_from(KEYS), atoms)
+def test_any_value_of_a_setting_is_taken_or_refused(key: str, value: str) -> None:
+    found = answer(lambda: ask(f"{key}={value}"))
+    if isinstance(found, UserError):
+        assert key.rpartition(".")[2] in str(found)
+    else:
+        assert members(found) > 0
+
+
+@pytest.mark.parametrize("key", [key for key in KEYS if key not in config.GROUPS])
+@pytest.mark.parametrize("value", ["nan", "1" + "0" * 400])
+def test_no_setting_takes_nan_or_what_no_float_holds(key: str, value: str) -> None:
+    with pytest.raises(UserError, match=key.rpartition(".")[2]):
+        ask(f"{key}={value}")
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "model.depth=1,true",
+        "model.depth=1,1.0",
+        "train.stop_when_solved=true,1",
+        "train.stop_when_solved=1,true",
+        "model.residual=true,1",
+    ],
+)
+def test_a_wrong_type_does_not_hide_behind_an_equal_value(override: str) -> None:
+    with pytest.raises(UserError, match=override.partition("=")[0]):
+        ask(override)
+
+
+@pytest.mark.parametrize(
+    "sweep",
+    [
+        "interval(0,1)",
+        "range(0,inf)",
+        "range(0,1e12)",
+        "range(0,1000000000000)",
+        "range(0,1,1e-20)",
+        "range(0,1,0)",
+        "range(0,1,nan)",
+        "range(nan,1)",
+        "range(3,0)",
+        "sort(range(0,1e12))",
+        "shuffle(range(0,1e12))",
+    ],
+)
+def test_a_sweep_without_end_or_values(sweep: str) -> None:
+    with within(5), pytest.raises(UserError, match=r"member\.seed"):
+        ask(f"member.seed={sweep}")
+
+
+def test_a_grid_too_large_to_plan() -> None:
+    keys = ["model.depth", "model.width", "model.hidden", "train.steps"]
+    with within(5), pytest.raises(UserError, match="combinations"):
+        ask(*(f"{key}=range(1,100)" for key in keys))

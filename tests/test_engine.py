@@ -1,0 +1,552 @@
+"""Small sweeps for real: what they compute, and what is left of them when workers and supervisors die."""
+
+import contextlib
+import json
+import multiprocessing
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from typer.testing import Result
+
+import resformer.work
+from resformer import config, jobs, launch
+from resformer.config import Request
+from resformer.engines.base import Assignment
+from resformer.engines.local import Local
+from resformer.errors import UserError
+from resformer.events import Event
+from resformer.jobs import Job
+from resformer.launch import Launch
+from resformer.model import ModelSettings
+from resformer.residuals.add import Add
+from resformer.store.claims import Claim, Watch, attempts, take
+from resformer.store.study import Study, open_results
+from resformer.tasks.copy import Copy
+from resformer.train import Member, Shape, TrainSettings, train
+from resformer.work import prepare, work
+
+SWEEP = [
+    "model.depth=1",
+    "model.width=8",
+    "model.heads=2",
+    "task.length=5",
+    "task.symbols=8",
+    "train.eval_sequences=16",
+    "engine.stack=1",
+    "engine.workers=2",
+]
+
+TAKE = """
+import sys
+from pathlib import Path
+from resformer.store.claims import Watch, take
+
+take(Path(sys.argv[1]), 1, 0, Watch(60.0))
+"""
+
+
+@pytest.fixture
+def shape(settings: TrainSettings) -> Shape:
+    model = ModelSettings(depth=1, width=8, heads=2, hidden=16, activation="relu", attention="causal", norm="post")
+    return Shape(Copy(length=5, symbols=8), model, Add(), settings, "cpu")
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Study:
+    return Study(tmp_path / "results" / "tiny")
+
+
+@pytest.fixture
+def _as_in_a_worker() -> Iterator[None]:
+    prepare()
+    yield
+    torch.set_flush_denormal(False)
+
+
+def steps(shape: Shape, count: int, eval_every: int = 5) -> Shape:
+    """The shape, trained by every member for so many steps."""
+    return replace(shape, train=replace(shape.train, steps=count, eval_every=eval_every, stop_when_solved=False))
+
+
+def planned(
+    study: Study, shapes: Sequence[Shape], seeds: int = 2, stack: int = 2, retries: int = 1, lease: float = 60.0
+) -> Launch:
+    engine = Local(workers=2, stack=stack, retries=retries, lease_seconds=lease)
+    members = [Member(seed=seed, lr=lr) for seed in range(seeds) for lr in (1e-3, 1e-2)]
+    return launch.plan(Request("tiny", [], [], [(shape, members) for shape in shapes], [], engine), study)
+
+
+def run(plan: Launch, tell: Callable[[Event], None], workers: int = 2) -> Assignment:
+    assignment = plan.start(["sweep"])
+    plan.request.engine.run(assignment, workers, tell)
+    return assignment
+
+
+def pid(study: Study, job_id: str, attempt: int = 1) -> int:
+    """Who holds a job."""
+    claim = study.job(job_id) / f"claim-{attempt}"
+    return int(json.loads(claim.read_text().split("\n")[0])["pid"])
+
+
+def pids(study: Study) -> set[int]:
+    """Every process that held a job."""
+    return {pid(study, path.parent.name, int(path.name[6:])) for path in study.path.glob("jobs/*/*/claim-*")}
+
+
+def attempt(study: Study, job_id: str) -> int:
+    """The attempt that was committed."""
+    return int(json.loads((study.job(job_id) / "result.json").read_bytes())["attempt"])
+
+
+def errors(study: Study) -> list[Path]:
+    return sorted(study.path.glob("jobs/*/*/attempt-*/error.txt"))
+
+
+def wait_until(condition: Callable[[], bool], seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.05)
+
+
+def runs(process: int) -> bool:
+    """Whether a process is there; one that has ended and that nobody has asked after is not."""
+    try:
+        os.kill(process, 0)
+        return ") Z " not in Path(f"/proc/{process}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def never(seconds: float) -> bool:
+    time.sleep(seconds)
+    return False
+
+
+# --- results
+
+
+@pytest.mark.usefixtures("_as_in_a_worker")
+def test_a_sweep_finishes_and_its_bits_are_those_of_each_job_alone(study: Study, shape: Shape, tmp_path: Path) -> None:
+    plan = planned(study, [shape, steps(shape, 40)], seeds=3)
+    events: list[Event] = []
+    run(plan, events.append)
+
+    assert len(plan.jobs) == 6
+    assert study.finished(plan.jobs) == set(plan.jobs)
+    assert Counter(event.job for event in events if event.kind == "finished") == Counter(plan.jobs)
+    assert {event.kind for event in events} == {"started", "progress", "finished"}
+    assert {event.worker for event in events} == {0, 1}
+    assert not multiprocessing.active_children()
+    assert launch.plan(plan.request, study).wanted == {}
+
+    alone = Study(tmp_path / "alone" / "tiny")
+    alone.launch({}, [])
+    for job in plan.new:
+        trained = train(job.shape, job.members, lambda now: None, lambda: None)
+        claim = take(alone.job(job.id), 1, 0, Watch(60.0))
+        assert isinstance(claim, Claim)
+        alone.commit(claim, {"runs": trained.runs, "curves": trained.curves}, trained.timing)
+        for name in ("runs.parquet", "curves.parquet"):
+            assert (study.job(job.id) / "attempt-1" / name).read_bytes() == (claim.folder / name).read_bytes()
+        assert jobs.from_json(json.loads((study.job(job.id) / "job.json").read_bytes())) == job
+
+
+def test_the_longest_job_is_first(study: Study, shape: Shape) -> None:
+    plan = planned(study, [shape, steps(shape, 80), steps(shape, 40)], stack=4)
+    order: list[str] = []
+    run(plan, lambda event: order.append(event.job) if event.kind == "started" else None, workers=1)
+    assert [study.planned()[job]["shape"]["train"]["steps"] for job in order] == [80, 40, 20]
+    assert list(study.planned()) == order
+
+
+def test_no_more_workers_than_jobs(shape: Shape) -> None:
+    engine = Local(workers=None, stack=1, retries=0, lease_seconds=60.0)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    assert engine.count(["job"] * 1000, "cpu") == cores
+    assert engine.count(["job"] * 1000, "cuda") == 1
+    assert engine.count(["job"], "cpu") == 1
+    assert replace(engine, workers=3).count(["job"] * 2, "cpu") == 2
+    assert replace(engine, workers=3).count(["job"] * 9, "cuda") == 3
+
+
+# --- what a launch plans
+
+
+def test_only_members_that_are_neither_finished_nor_planned_are_planned(study: Study, shape: Shape) -> None:
+    first = planned(study, [shape], seeds=1)
+    assert first.finished == 0
+    run(first, lambda event: None)
+    assert planned(study, [shape], seeds=1).wanted == {}
+
+    more = planned(study, [shape], seeds=2)  # one seed more, planned and not run
+    assert [[member.seed for member in job.members] for job in more.new] == [[1, 1]]
+    assert more.finished == 2
+    more.start(["sweep"])
+
+    most = planned(study, [shape, steps(shape, 40)], seeds=3, stack=99)
+    assert {(job.shape.train.steps, member.seed) for job in most.new for member in job.members} == {
+        (20, 2),
+        (40, 0),
+        (40, 1),
+        (40, 2),
+    }
+    assert set(most.wanted) == {job.id for job in (*more.new, *most.new)}
+    assert set(most.jobs) == {job.id for job in (*first.new, *more.new, *most.new)}
+    assert (most.members, most.finished) == (12, 2)
+    run(most, lambda event: None)
+
+    assert study.finished(most.jobs) == set(most.jobs)
+    rows = [tuple(row) for job in study.planned() for row in study.read(job, "runs")[["seed", "lr"]].itertuples()]
+    assert len(rows) == 12
+    assert [found["launch"] for found in study.launches()] == [1, 2, 3]
+    assert [attempts(study.job(job)) for job in study.planned()] == [1] * len(most.jobs)
+
+
+@pytest.mark.parametrize(
+    ("section", "name"),
+    [("versions", "torch"), ("fingerprint", "resformer.train"), ("fingerprint", "resformer.tasks.copy")],
+)
+def test_results_of_other_code_are_not_mixed(study: Study, shape: Shape, section: str, name: str) -> None:
+    planned(study, [shape]).start(["sweep"])
+    path = study.path / "launches" / "1.json"
+    record = json.loads(path.read_bytes())
+    now, record[section][name] = record[section][name], "0.0.older"
+    path.write_text(json.dumps(record))
+    before = sorted(study.path.rglob("*"))
+    with pytest.raises(UserError, match=rf"0\.0\.older.*{re.escape(now)}"):
+        planned(study, [shape])
+    assert sorted(study.path.rglob("*")) == before
+
+
+# --- jobs that fail
+
+
+def test_a_job_that_raises_leaves_its_traceback_and_the_others_finish(
+    study: Study, shape: Shape, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = planned(study, [shape], seeds=3, retries=1)
+    bad, *good = plan.new
+    honest = resformer.work.train
+
+    def brittle(shape: Shape, members: Sequence[Member], *rest: object) -> object:
+        if tuple(members) == bad.members:
+            raise ArithmeticError("on purpose")
+        return honest(shape, members, *rest)  # type: ignore[arg-type]
+
+    events: list[Event] = []
+    monkeypatch.setattr(resformer.work, "train", brittle)
+    work(plan.start(["sweep"]), 0, events.append, never)
+    assert study.finished(plan.jobs) == {job.id for job in good}
+    assert [event.kind for event in events if event.job == bad.id] == ["started", "retried", "started", "failed"]
+    assert "on purpose" in events[[event.kind for event in events].index("failed")].detail
+    assert study.failure(bad.id) == "ArithmeticError: on purpose"
+    assert len(errors(study)) == 2
+    for path in errors(study):
+        assert path.read_text().startswith("Traceback")
+        assert "in brittle" in path.read_text()
+
+    work(planned(study, [shape], seeds=3, retries=0).start(["sweep"]), 0, events.append, never)
+    assert attempts(study.job(bad.id)) == 3  # without retries, but with a fresh attempt
+
+    monkeypatch.undo()
+    work(planned(study, [shape], seeds=3, retries=0).start(["sweep"]), 0, events.append, never)
+    assert study.finished(plan.jobs) == set(plan.jobs)
+    assert attempt(study, bad.id) == 4
+
+
+def test_a_planned_job_that_cannot_be_read_fails_alone(study: Study, shape: Shape) -> None:
+    good = Job(shape, (Member(0, 1e-3),)).to_json()
+    bad = {**good, "id": "bad0bad0bad0bad0", "shape": {**good["shape"], "task": {"name": "no such task"}}}
+    number = study.launch({"engine": {"retries": 1}}, [bad, good])
+    events: list[Event] = []
+    Local(workers=1, stack=1, retries=1, lease_seconds=60.0).run(
+        Assignment(study.path, number, (bad["id"], good["id"]), 1, 60.0), 1, events.append
+    )
+    assert study.finished([bad["id"], good["id"]]) == {good["id"]}
+    assert [event.kind for event in events if event.job == bad["id"]] == ["started", "retried", "started", "failed"]
+    assert "no such task" in str(study.failure(bad["id"]))
+
+
+def job_ids(words: Sequence[str]) -> list[str]:
+    return [job.id for job in config.request("tiny", words).jobs()]
+
+
+def in_the_way(study: Study, job_id: str) -> None:
+    """A folder where the first attempt has to write a file, in a study that has no launch yet."""
+    open_results(study.path.parent)
+    (study.path / "launches").mkdir(parents=True)
+    (study.job(job_id) / "attempt-1" / "runs.parquet").mkdir(parents=True)
+
+
+def test_a_failed_job_is_listed_and_makes_the_exit_code_1(study: Study, resformer: Callable[..., Result]) -> None:
+    words = [*SWEEP, "train.steps=20", "member.seed=range(0,3)", "engine.retries=0"]
+    bad, *good = job_ids(words)
+    in_the_way(study, bad)
+
+    found = resformer("sweep", *words, "--study", "tiny")
+    assert found.exit_code == 1
+    assert bad in found.stderr.splitlines()[-1]
+    assert "Is a directory" in found.stderr.splitlines()[-1]
+    assert "Traceback" not in found.stderr
+    assert study.finished([bad, *good]) == set(good)
+    assert [path.parent.parent.name for path in errors(study)] == [bad]
+    assert "copy, length 5" in found.stdout  # the report of the others
+
+    found = resformer("sweep", *words, "--study", "tiny")
+    assert found.exit_code == 0
+    assert study.finished([bad, *good]) == {bad, *good}
+
+
+def test_a_sweep_of_which_nothing_finishes_has_failed(study: Study, resformer: Callable[..., Result]) -> None:
+    words = [*SWEEP, "train.steps=20", "engine.retries=0"]
+    (only,) = job_ids(words)
+    in_the_way(study, only)
+    found = resformer("sweep", *words, "--study", "tiny")
+    assert only in found.stderr
+    assert found.exit_code == 1  # not 2: the request was fine
+
+
+def test_a_job_whose_worker_died_before_it_said_a_word_has_failed(
+    study: Study, resformer: Callable[..., Result]
+) -> None:
+    """The claim alone counts as an attempt, and a failed job is listed whoever noticed."""
+    words = [*SWEEP, "train.steps=20", "member.seed=range(0,2)", "engine.retries=0"]
+    lost, other = job_ids(words)
+    open_results(study.path.parent)
+    (study.path / "launches").mkdir(parents=True)
+    subprocess.run([sys.executable, "-c", TAKE, str(study.job(lost))], check=True)
+
+    found = resformer("sweep", *words, "--study", "tiny")
+    assert study.finished([lost, other]) == {other}
+    assert lost in found.stderr
+    assert found.exit_code == 1
+
+
+# --- workers that die
+
+
+def test_a_killed_worker_costs_its_job_one_attempt(study: Study, shape: Shape) -> None:
+    plan = planned(study, [shape, steps(shape, 400)], seeds=4, stack=2)
+    victim = next(iter(plan.wanted))
+    events: list[Event] = []
+
+    def tell(event: Event) -> None:
+        events.append(event)
+        if event.job == victim and event.kind == "progress" and not study.job(victim).joinpath("claim-2").exists():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid(study, victim), signal.SIGKILL)
+
+    run(plan, tell)
+    assert study.finished(plan.jobs) == set(plan.jobs)
+    assert {job: attempt(study, job) for job in plan.jobs} == {job: 1 + (job == victim) for job in plan.jobs}
+    (retried,) = (event for event in events if event.kind == "retried")
+    assert retried.job == victim
+    assert str(-signal.SIGKILL) in retried.detail
+    assert not any(event.kind == "failed" for event in events)
+    assert errors(study) == []
+    assert not multiprocessing.active_children()
+
+
+def test_without_retries_a_killed_worker_fails_its_job_only(study: Study, shape: Shape) -> None:
+    plan = planned(study, [shape, steps(shape, 400)], seeds=4, stack=2, retries=0)
+    victim = next(iter(plan.wanted))
+    events: list[Event] = []
+
+    def tell(event: Event) -> None:
+        events.append(event)
+        if event.job == victim and event.kind == "started":
+            os.kill(pid(study, victim), signal.SIGKILL)
+
+    run(plan, tell)
+    assert study.finished(plan.jobs) == set(plan.jobs) - {victim}
+    assert [event.job for event in events if event.kind == "failed"] == [victim]
+    assert not any(event.kind == "retried" for event in events)
+    assert "died" in str(study.failure(victim))
+    assert all(study.failure(job) is None for job in plan.jobs if job != victim)
+
+    run(planned(study, [shape, steps(shape, 400)], seeds=4, stack=2, retries=0), lambda event: None)
+    assert study.finished(plan.jobs) == set(plan.jobs)
+
+
+def test_a_worker_that_was_silent_for_a_lease_loses_its_job_and_its_members_count_once(
+    study: Study, shape: Shape
+) -> None:
+    plan = planned(study, [steps(shape, 400)], seeds=2, stack=2, lease=1.0)
+    victim, other = plan.wanted
+    events: list[Event] = []
+
+    def tell(event: Event) -> None:
+        events.append(event)
+        if event.job == victim and event.kind == "started" and attempts(study.job(victim)) == 1:
+            os.kill(pid(study, victim), signal.SIGSTOP)
+        if event.job == victim and event.kind == "finished":
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid(study, victim), signal.SIGCONT)
+
+    run(plan, tell)
+    assert (attempt(study, victim), attempt(study, other)) == (2, 1)
+    finished = [event.job for event in events if event.kind == "finished"]
+    assert sorted(finished) == sorted(plan.jobs)
+
+
+# --- sweeps that are stopped
+
+
+def test_an_interrupt_leaves_no_worker_behind(study: Study, shape: Shape) -> None:
+    plan = planned(study, [steps(shape, 5000)], seeds=2)
+    started: set[str] = set()
+
+    def tell(event: Event) -> None:
+        started.add(event.job)
+        if len(started) == 2 and event.kind == "progress":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(plan, tell)
+    assert not multiprocessing.active_children()
+    assert len(pids(study)) == 2
+    wait_until(lambda: not any(map(runs, pids(study))), 1.0)
+    assert study.finished(plan.jobs) == set()
+
+
+def test_an_interrupt_is_no_failure_of_the_jobs(study: Study, shape: Shape, capfd: pytest.CaptureFixture[str]) -> None:
+    """Even when the workers have said much that nobody has read."""
+    plan = planned(study, [steps(shape, 20_000, eval_every=1)], seeds=2, retries=0)
+
+    def tell(event: Event) -> None:
+        wait_until(lambda: len(pids(study)) == 2, 30.0)
+        time.sleep(2.0)  # the pipes fill up
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(plan, tell)
+    assert len(pids(study)) == 2
+    assert [path.read_text() for path in errors(study)] == []
+    assert "Traceback" not in capfd.readouterr().err
+
+
+class Sweep:
+    """`resformer sweep` as a process with its own group, as a terminal starts it."""
+
+    def __init__(self, folder: Path, number: int, words: Sequence[str]) -> None:
+        self.study = Study(folder / "results" / "tiny")
+        self.err = folder / f"stderr-{number}"
+        with open(self.err, "wb") as err:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "resformer", "sweep", *words, "--study", "tiny"],
+                cwd=folder,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=err,
+                start_new_session=True,
+            )
+
+    def workers(self) -> set[int]:
+        return pids(self.study)
+
+    def finished(self) -> set[str]:
+        return {path.parent.name for path in self.study.path.glob("jobs/*/*/result.json")}
+
+    def told(self) -> str:
+        return self.err.read_text()
+
+    def wait(self) -> int:
+        return self.process.wait(timeout=60)
+
+
+def ctrl_c(sweep: Sweep) -> None:
+    os.killpg(sweep.process.pid, signal.SIGINT)
+
+
+def terminate(sweep: Sweep) -> None:
+    sweep.process.terminate()
+
+
+def terminate_all(sweep: Sweep) -> None:
+    os.killpg(sweep.process.pid, signal.SIGTERM)
+
+
+def kill(sweep: Sweep) -> None:
+    sweep.process.kill()
+
+
+@pytest.fixture
+def sweep(tmp_path: Path) -> Iterator[Callable[..., Sweep]]:
+    started: list[Sweep] = []
+
+    def start(*words: str) -> Sweep:
+        started.append(Sweep(tmp_path, len(started), words))
+        return started[-1]
+
+    yield start
+    for one in started:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(one.process.pid, signal.SIGKILL)
+        one.process.wait()
+
+
+def stopped(sweep: Sweep, stop: Callable[[Sweep], None], code: int, before: int) -> int:
+    """Stop the sweep once it has finished a job, and look that it left cleanly; returns how many jobs are finished."""
+    wait_until(lambda: len(sweep.finished()) > before, 60)
+    stop(sweep)
+    assert sweep.wait() == code
+    wait_until(lambda: not any(map(runs, sweep.workers())), 1.0)
+    assert "same command" in sweep.told()
+    assert "Traceback" not in sweep.told()
+    assert errors(sweep.study) == []
+    return len(sweep.finished())
+
+
+def test_a_stopped_sweep_says_how_to_go_on_and_the_same_command_does(sweep: Callable[..., Sweep]) -> None:
+    words = [*SWEEP, "train.steps=300", "member.seed=range(0,8)"]
+    done = stopped(sweep(*words), ctrl_c, 130, before=0)
+    done = stopped(sweep(*words), terminate, 143, before=done)
+    assert done < 8
+
+    last = sweep(*words)
+    assert last.wait() == 0
+    assert last.finished() == set(last.study.planned())
+    assert len(last.finished()) == 8
+    assert f"({done} finished before)" in last.told()
+    assert len(list(last.study.path.glob("jobs/*/*/attempt-*/runs.parquet"))) == 8  # nothing was run twice
+
+
+def test_ctrl_c_before_the_first_worker_runs_is_as_clean(sweep: Callable[..., Sweep]) -> None:
+    one = sweep(*SWEEP, "train.steps=300", "member.seed=range(0,6)")
+    wait_until(lambda: "2 workers" in one.told(), 60)
+    time.sleep(0.5)  # the fork server imports torch
+    ctrl_c(one)
+    assert one.wait() == 130
+    assert "same command" in one.told()
+    assert "Traceback" not in one.told()
+
+
+@pytest.mark.parametrize(
+    ("stop", "code"),
+    [(terminate, 143), (terminate_all, 143), (kill, -signal.SIGKILL)],
+    ids=["TERM", "TERM all", "KILL"],
+)
+def test_no_worker_outlives_its_supervisor(
+    sweep: Callable[..., Sweep], stop: Callable[[Sweep], None], code: int
+) -> None:
+    one = sweep(*SWEEP, "train.steps=100000", "member.seed=range(0,6)", "train.stop_when_solved=false")
+    wait_until(lambda: len(one.workers()) == 2, 60)
+    workers = one.workers()
+    assert all(map(runs, workers))
+    stop(one)
+    assert one.wait() == code
+    wait_until(lambda: not any(map(runs, workers)), 15)
+    assert errors(one.study) == []
+    assert "Traceback" not in one.told()
+    assert ("same command" in one.told()) == (code == 143)

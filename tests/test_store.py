@@ -1,0 +1,410 @@
+"""The store: files that are whole or absent, launches that share nothing, results that are committed once."""
+
+import hashlib
+import json
+import os
+import random
+import re
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from io import BytesIO
+from pathlib import Path
+from threading import Barrier, Thread
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from resformer.errors import UserError
+from resformer.store import files
+from resformer.store.claims import Claim, Watch, take
+from resformer.store.study import Damaged, Study, check_name, existing, find
+
+RECORD = {"engine": {"retries": 1}}
+
+KILLED_AT_LINK = """
+import os, signal, sys
+from pathlib import Path
+from resformer.store.study import Study
+
+link, left = os.link, int(sys.argv[2])
+
+def dying(*names):
+    global left
+    if left == 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+    left -= 1
+    link(*names)
+
+os.link = dying
+Study(Path(sys.argv[1])).launch({"who": "killed"}, [{"id": "killed"}])
+"""
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Study:
+    return Study(tmp_path / "results" / "some")
+
+
+def claim(study: Study, job_id: str, launch: int = 1) -> Claim:
+    found = take(study.job(job_id), launch, 9, Watch(60.0))
+    assert isinstance(found, Claim)
+    return found
+
+
+def table(rows: int = 4) -> dict[str, dict[str, object]]:
+    return {"runs": {"seed": list(range(rows)), "loss": np.random.default_rng(0).normal(size=rows)}}
+
+
+def commit(study: Study, job_id: str, rows: int = 4) -> Claim:
+    held = claim(study, job_id)
+    assert study.commit(held, table(rows), {"seconds": 1.5})
+    return held
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@contextmanager
+def full_disk(at: int) -> Iterator[None]:
+    """No file can grow beyond `at` bytes."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (at, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def flip(path: Path, bit: int) -> None:
+    data = bytearray(path.read_bytes())
+    data[bit // 8] ^= 1 << bit % 8
+    path.write_bytes(data)
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-7])
+
+
+# --- files
+
+
+def test_a_file_is_created_once(tmp_path: Path) -> None:
+    path = tmp_path / "once"
+    assert files.create(path, b"first\0" * 1000)
+    assert not files.create(path, b"second")
+    assert path.read_bytes() == b"first\0" * 1000
+    assert os.listdir(tmp_path) == ["once"]
+
+
+def test_a_link_whose_reply_was_lost_counts_as_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    link = os.link
+
+    def unheard(source: Path, target: Path) -> None:
+        link(source, target)
+        link(source, target)  # the client asks again, and hears that it exists
+
+    monkeypatch.setattr(os, "link", unheard)
+    assert files.create(tmp_path / "once", b"mine")
+    assert not files.create(tmp_path / "once", b"other")
+    assert content(tmp_path) == {"once": b"mine"}
+
+
+def test_write_replaces(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    files.write(path, b"long before")
+    files.write(path, b"after")
+    assert content(tmp_path) == {"file": b"after"}
+
+
+@pytest.mark.parametrize("put", [files.create, files.write])
+def test_a_full_disk_leaves_what_was_there(tmp_path: Path, put: Callable[[Path, bytes], object]) -> None:
+    old = tmp_path / "old"
+    old.write_bytes(b"old")
+    with full_disk(at=1000):
+        for path in (old, tmp_path / "new"):
+            with pytest.raises(OSError, match="File too large"):
+                put(path, b"x" * 1001)
+    assert content(tmp_path) == {"old": b"old"}
+
+
+def test_no_temporary_file_outlives_an_error(tmp_path: Path) -> None:
+    (tmp_path / "taken").mkdir()
+    with pytest.raises(IsADirectoryError):
+        files.write(tmp_path / "taken", b"data")
+    assert not files.create(tmp_path / "taken", b"data")
+    assert os.listdir(tmp_path) == ["taken"]
+
+
+@pytest.mark.parametrize("tail", [b'{"n": 3', b'{"n": 3}', b"\0\0\0"])
+def test_a_torn_tail_is_ignored(tmp_path: Path, tail: bytes) -> None:
+    path = tmp_path / "list"
+    path.write_bytes(b'{"n": 1}\n{"n": 2}\n' + tail)
+    assert list(files.lines(path)) == [{"n": 1}, {"n": 2}]
+
+
+def test_what_was_appended_behind_a_torn_line_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "list"
+    path.write_bytes(b'{"n": 1}\n{"n":\n{"n": 3}\n')
+    assert list(files.lines(path)) == [{"n": 1}, {"n": 3}]
+
+
+# --- launches and plans
+
+
+def test_launches_at_once_share_no_number(study: Study) -> None:
+    barrier = Barrier(8)
+    numbers: dict[str, int] = {}
+
+    def launch(who: int) -> None:
+        barrier.wait()
+        for turn in range(3):
+            name = f"{who}-{turn}"
+            numbers[name] = study.launch({"who": name}, [{"id": name}])
+
+    threads = [Thread(target=launch, args=(who,)) for who in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(numbers.values()) == list(range(1, 25))
+    assert {found["who"]: found["launch"] for found in study.launches()} == numbers
+    for name, number in numbers.items():
+        assert list(files.lines(study.path / f"plan-{number}.jsonl")) == [{"id": name}]
+
+
+def test_planned_keeps_the_order_of_the_plans(study: Study) -> None:
+    asked = [[f"{number}-{name}" for name in "zam"] for number in range(11)]
+    for names in asked:
+        study.launch({}, [{"id": name} for name in names])
+    study.launch({}, [])
+    assert list(study.planned()) == [name for names in asked for name in names]
+    assert [found["launch"] for found in study.launches()] == list(range(1, 13))
+
+
+@pytest.mark.parametrize(
+    ("links", "planned", "launched"),
+    [(0, [], []), (1, [], []), (2, ["killed"], []), (3, ["killed"], ["killed"])],
+    ids=["before the mark", "before the plan", "before the record", "not at all"],
+)
+def test_a_killed_launch_is_whole_or_absent_and_the_next_one_works(
+    study: Study, links: int, planned: list[str], launched: list[str]
+) -> None:
+    """The plan comes first: no launch is on disk before all its jobs are."""
+    done = subprocess.run([sys.executable, "-c", KILLED_AT_LINK, str(study.path), str(links)], check=False)
+    assert done.returncode == (-signal.SIGKILL if links < 3 else 0)
+    assert list(study.planned()) == planned
+    assert [found["who"] for found in study.launches()] == launched
+
+    assert find(study.path.parent, study.name).launch({"who": "next"}, [{"id": "next"}]) == len(planned) + 1
+    assert list(study.planned()) == [*planned, "next"]
+    assert [found["who"] for found in study.launches()] == [*launched, "next"]
+    assert existing(study.path.parent) == [study]
+
+
+# --- commits
+
+
+def test_a_commit_is_the_attempt_and_then_the_result(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
+    study.launch(RECORD, [{"id": "job1"}])
+    held = claim(study, "job1")
+    seen: dict[str, bytes] = {}
+    link = os.link
+
+    def watched(source: Path, target: Path) -> None:
+        seen.update(content(held.folder))
+        link(source, target)
+
+    monkeypatch.setattr(os, "link", watched)
+    assert study.commit(held, table(), {"seconds": 1.5})
+    assert seen == content(held.folder)  # all of it was there when the result was linked
+    assert set(seen) == {"runs.parquet", "timing.json"}
+
+    result = json.loads((study.job("job1") / "result.json").read_bytes())
+    assert result["attempt"] == 1
+    for name, data in seen.items():
+        assert result["files"][name]["bytes"] == len(data)
+        assert result["files"][name]["sha256"] == hashlib.sha256(data).hexdigest()
+    assert study.finished(["job1", "job2"]) == {"job1"}
+    assert study.read("job1", "runs")["seed"].tolist() == [0, 1, 2, 3]
+    assert study.read("job1", "runs", ["loss"]).columns.tolist() == ["loss"]
+    assert study.timing("job1") == {"seconds": 1.5}
+
+
+def test_a_second_commit_changes_nothing(study: Study) -> None:
+    study.launch(RECORD, [{"id": "job1"}])
+    slow = claim(study, "job1")
+    study.fail(slow, RuntimeError("only slow"))
+    fast = claim(study, "job1")
+    assert study.commit(fast, table(), {"seconds": 1.0})
+    before = {name: data for name, data in content(study.path).items() if "attempt-1" not in name}
+
+    assert not study.commit(slow, table(rows=9), {"seconds": 9.0})
+    assert {name: data for name, data in content(study.path).items() if "attempt-1" not in name} == before
+    assert len(study.read("job1", "runs")) == 4
+    assert study.timing("job1") == {"seconds": 1.0}
+
+
+def test_a_commit_that_fails_half_way_is_no_result(study: Study) -> None:
+    study.launch(RECORD, [{"id": "job1"}])
+    held = claim(study, "job1")
+    with full_disk(at=2000), pytest.raises(OSError, match="File too large"):
+        study.commit(held, table(rows=5000), {"seconds": 1.0})
+    assert not study.finished(["job1"])
+    study.fail(held, RuntimeError("disk full"))
+    commit(study, "job1")
+    assert study.finished(["job1"]) == {"job1"}
+
+
+def test_the_done_list_is_only_a_cache(study: Study) -> None:
+    study.launch(RECORD, [{"id": name} for name in ("job1", "job2", "job3")])
+    commit(study, "job1")
+    commit(study, "job2")
+    assert study.committed() == {"job1", "job2"}
+    for path in (study.path / "done").iterdir():
+        cut(path)
+    assert study.finished(study.planned()) == {"job1", "job2"}
+    commit(study, "job3")  # appended behind the torn line
+    assert study.finished(study.planned()) == {"job1", "job2", "job3"}
+    shutil.rmtree(study.path / "done")
+    assert study.committed() == set()
+    assert study.finished(study.planned()) == {"job1", "job2", "job3"}
+
+
+@pytest.mark.parametrize("harm", [cut, Path.unlink], ids=["cut", "gone"])
+@pytest.mark.parametrize("name", ["attempt-1/runs.parquet", "attempt-1/timing.json", "result.json"])
+def test_damage_is_found_and_named(study: Study, name: str, harm: Callable[[Path], object]) -> None:
+    commit(study, "job1")
+    path = study.job("job1") / name
+    harm(path)
+    if "timing" not in name:
+        with pytest.raises(Damaged, match=re.escape(str(path))):
+            study.read("job1", "runs")
+    if "runs" not in name:
+        with pytest.raises(Damaged, match=re.escape(str(path))):
+            study.timing("job1")
+
+
+def test_no_flipped_bit_goes_unseen(study: Study) -> None:
+    held, draw = commit(study, "job1"), random.Random(0)
+    for path in (held.folder / "timing.json", study.job("job1") / "result.json", held.folder / "runs.parquet"):
+        data = path.read_bytes()
+        for bit in draw.sample(range(8 * len(data)), 100):
+            flip(path, bit)
+            try:
+                seen = study.timing("job1"), study.read("job1", "runs")["seed"].tolist()
+            except Damaged:
+                seen = None
+            # only result.json has something that nobody reads, like the job's own name
+            assert seen is None or (path.name == "result.json" and seen == ({"seconds": 1.5}, [0, 1, 2, 3]))
+            path.write_bytes(data)
+
+
+@pytest.mark.parametrize(
+    "text", ["[]", "null", '"x"', "{}", '{"attempt": "1", "files": {}}', '{"attempt": 1, "files": []}']
+)
+def test_a_result_that_is_none_is_damage(study: Study, text: str) -> None:
+    commit(study, "job1")
+    (study.job("job1") / "result.json").write_text(text)
+    with pytest.raises(Damaged, match=r"result\.json"):
+        study.read("job1", "runs")
+
+
+def test_flipped_bits_are_seen_by_parquet_itself(study: Study) -> None:
+    """What is copied out of the study has no hash beside it, so the pages carry checksums."""
+    held = commit(study, "job1", rows=500)
+    data = (held.folder / "runs.parquet").read_bytes()
+    honest = pq.read_table(BytesIO(data), page_checksum_verification=True)
+    draw, unseen = random.Random(0), 0
+    for _ in range(200):
+        bit = draw.randrange(8 * len(data))
+        bad = bytearray(data)
+        bad[bit // 8] ^= 1 << bit % 8
+        try:
+            unseen += not pq.read_table(BytesIO(bad), page_checksum_verification=True).equals(honest)
+        except (OSError, ValueError):
+            continue
+    assert unseen <= 2
+
+
+# --- failures
+
+
+def test_a_failure_ends_the_attempt_with_its_traceback(study: Study) -> None:
+    study.launch({"engine": {"retries": 1}}, [{"id": "job1"}])
+    for attempt in (1, 2):
+        held = claim(study, "job1")
+        assert study.failure("job1") is None  # it runs
+        try:
+            raise ArithmeticError("too \udcff much")
+        except ArithmeticError as error:
+            study.fail(held, error)
+        text = (study.job("job1") / f"attempt-{attempt}" / "error.txt").read_text()
+        assert "Traceback" in text
+        assert "test_store.py" in text
+        assert (study.failure("job1") is None) == (attempt == 1)  # one retry is left
+    assert "ArithmeticError: too" in str(study.failure("job1"))
+    commit(study, "job1")
+    assert study.failure("job1") is None
+
+
+# --- names and folders
+
+
+@pytest.mark.parametrize(
+    "name", ["", ".", "..", "a/b", "../a", "/etc", ".hidden", "-x", "a b", "a\n", "a\0b", "x" * 101, "ä", "a\\b", "~"]
+)
+def test_a_name_that_is_a_path_is_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(UserError):
+        check_name(name)
+    with pytest.raises(UserError):
+        find(tmp_path / "results", name)
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("name", ["a", "depth-lr_2.1", "0", "x" * 100])
+def test_a_plain_name_is_taken(name: str) -> None:
+    assert check_name(name) == name
+
+
+def test_folders_of_others_are_refused_and_left_alone(tmp_path: Path) -> None:
+    foreign = tmp_path / "thesis"
+    foreign.mkdir()
+    (foreign / "notes.txt").write_text("mine")
+    for results in (foreign, foreign / "notes.txt"):
+        with pytest.raises(UserError, match=re.escape(str(results))):
+            find(results, "some")
+        with pytest.raises(UserError, match=re.escape(str(results))):
+            existing(results)
+    assert content(tmp_path) == {"thesis/notes.txt": b"mine"}
+
+
+def test_a_study_name_that_something_else_has_is_refused(study: Study) -> None:
+    study.launch({}, [])
+    results = study.path.parent
+    (results / "file").write_text("mine")
+    (results / "folder").mkdir()
+    (results / "folder" / "notes.txt").write_text("mine")
+    (results / "empty").mkdir()
+    for name in ("file", "folder"):
+        with pytest.raises(UserError, match=name):
+            find(results, name)
+    for name in ("some", "empty", "new"):
+        assert find(results, name) == Study(results / name)
+    assert not (results / "new").exists()
+
+
+def test_existing_studies_come_last_launched_first(tmp_path: Path) -> None:
+    results = tmp_path / "results"
+    assert existing(results) == []
+    for time, name in enumerate(["a", "c", "b", "a"]):
+        number = Study(results / name).launch({}, [])
+        os.utime(results / name / "launches" / f"{number}.json", (time, time))
+    (results / "no study").mkdir()
+    assert [study.name for study in existing(results)] == ["a", "b", "c"]
