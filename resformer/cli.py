@@ -208,6 +208,9 @@ def _sweep(plan: "Launch") -> bool:
                 failed[event.job] = event.detail
 
         engine.run(assignment, workers, tell)
+    for job in plan.wanted:
+        if not plan.study.has_result(job):
+            failed.setdefault(job, plan.study.failure(job) or "its worker went silent")
     for job, reason in failed.items():
         err.print(f"failed: {plan.study.job(job)}: {reason}", style="red", markup=False, soft_wrap=True)
     return bool(failed)
@@ -224,8 +227,6 @@ def _train_here(plan: "Launch") -> bool:
 
     _, err = _consoles()
     losses: list[float] = []
-    failed = False
-    shown = ""
 
     def never(seconds: float) -> bool:
         time.sleep(seconds)
@@ -234,8 +235,6 @@ def _train_here(plan: "Launch") -> bool:
     with Live("", console=err, refresh_per_second=8, transient=False) as live:
 
         def tell(event: "Event") -> None:
-            nonlocal failed, shown
-            failed = failed or event.kind == "failed"
             if event.detail:
                 live.console.print(f"{event.kind}: {event.detail}", markup=False)
             now = event.progress
@@ -250,7 +249,7 @@ def _train_here(plan: "Launch") -> bool:
 
         work.prepare()
         work.work(plan.start(_command()), 0, tell, never)
-    return failed
+    return not all(plan.study.has_result(job) for job in plan.wanted)
 
 
 def _print_outcomes(plan: "Launch") -> None:

@@ -75,12 +75,13 @@ def _attempt(study: Study, planned: Json, claim: Claim, worker: int, tell: Tell,
         files.create(claim.job / "job.json", json.dumps(planned, indent=1).encode())
         job = jobs.from_json(planned)
         trained = train(job.shape, job.members, progress, beat)
-        study.commit(claim, {"runs": trained.runs, "curves": trained.curves}, trained.timing)
-    except (_Stopped, BrokenPipeError):
+        first = study.commit(claim, {"runs": trained.runs, "curves": trained.curves}, trained.timing)
+    except (_Stopped, BrokenPipeError, ConnectionResetError):
         raise _Stopped from None
     except Exception as error:
         study.fail(claim, error)
         reason = study.failure(planned["id"])
         tell(Event("failed" if reason else "retried", worker, planned["id"], detail=reason or str(error)))
     else:
-        tell(Event("finished", worker, planned["id"]))
+        if first:
+            tell(Event("finished", worker, planned["id"]))

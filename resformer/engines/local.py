@@ -1,5 +1,6 @@
 """Worker processes on this machine."""
 
+import math
 import multiprocessing
 import os
 import signal
@@ -7,9 +8,10 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
-from typing import Any, final
+from typing import Any, Literal, final
 
 from resformer.engines.base import Assignment, Engine
 from resformer.events import Event
@@ -38,23 +40,29 @@ class Local(Engine):
         context = _context()
         crew: list[_Worker] = []
         most_starts = workers + len(assignment.jobs) * (assignment.retries + 1)
+        starts, settled_at = 0, math.inf
         try:
-            crew += [_Worker.start(context, assignment, number) for number in range(workers)]
-            starts = workers
-            while crew:
-                wait([handle for worker in crew for handle in (worker.pipe, worker.process.sentinel)])
+            while starts < workers:
+                crew.append(_Worker.start(context, assignment, starts))
+                starts += 1
+            while crew and time.monotonic() < settled_at + _GRACE_SECONDS:
+                handles = [handle for worker in crew for handle in (worker.pipe, worker.process.sentinel)]
+                wait(handles, timeout=1.0)
                 for worker in list(crew):
                     worker.drain(tell)
                     if worker.process.is_alive():
                         continue
                     worker.drain(tell)
                     crew.remove(worker)
-                    if worker.process.exitcode != 0:
-                        worker.mourn(assignment, tell)
-                        if starts == most_starts:
-                            raise RuntimeError("workers die faster than they finish jobs")
-                        crew.append(_Worker.start(context, assignment, worker.number))
-                        starts += 1
+                    if worker.process.exitcode == 0:
+                        # It found every job finished or failed: whoever still works has lost its job.
+                        settled_at = min(settled_at, time.monotonic())
+                        continue
+                    worker.mourn(assignment, tell)
+                    if starts == most_starts:
+                        raise RuntimeError("workers die faster than they finish jobs")
+                    crew.append(_Worker.start(context, assignment, worker.number))
+                    starts += 1
         finally:
             _dismiss(crew)
 
@@ -91,9 +99,12 @@ class _Worker:
     def mourn(self, assignment: Assignment, tell: Callable[[Event], None]) -> None:
         """Say what became of the job of a worker that died."""
         if self.job is not None:
-            died = f"worker {self.number} died (exit code {self.process.exitcode})"
-            failed = Study(assignment.study).failure(self.job) is not None
-            tell(Event("failed" if failed else "retried", self.number, self.job, detail=died))
+            study, died = Study(assignment.study), f"worker {self.number} died (exit code {self.process.exitcode})"
+            if study.has_result(self.job):
+                tell(Event("finished", self.number, self.job))
+            else:
+                kind: Literal["failed", "retried"] = "failed" if study.failure(self.job) else "retried"
+                tell(Event(kind, self.number, self.job, detail=died))
 
 
 def _dismiss(crew: Sequence[_Worker]) -> None:
@@ -113,6 +124,13 @@ def _context() -> Any:
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["torch", "resformer.train"])
+    # A Ctrl-C while the server imports torch is for us alone. The tracker starts first: its start unblocks SIGINT.
+    resource_tracker.ensure_running()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        forkserver.ensure_running()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
     return context
 
 
@@ -126,5 +144,5 @@ def _main(assignment: Assignment, number: int, pipe: Connection) -> None:
 
     try:
         work(assignment, number, pipe.send, stop)
-    except BrokenPipeError:
+    except (BrokenPipeError, ConnectionResetError):
         return

@@ -11,7 +11,7 @@ import time
 from dataclasses import asdict, dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal, final
+from typing import Literal, final
 
 from resformer.store import files
 
@@ -141,7 +141,7 @@ def attempts(job: Path, since: int = 0) -> int:
 def launch_of(job: Path, attempt: int) -> int:
     """The launch in whose name an attempt was made; 0 where its claim cannot be read."""
     found = _parse(job / f"claim-{attempt}")
-    return int(found[0]["launch"]) if found else 0
+    return found[0] if found else 0
 
 
 def over(job: Path, attempt: int, watch: Watch | None = None) -> bool:
@@ -151,14 +151,15 @@ def over(job: Path, attempt: int, watch: Watch | None = None) -> bool:
     found = _parse(job / f"claim-{attempt}")
     if found is None:
         return watch is not None and watch.silent(job / f"claim-{attempt}", "unreadable")
-    who, counter = found
-    gone = Holder(**{name: value for name, value in who.items() if name != "launch"}).gone()
-    return gone or (watch is not None and watch.silent(job / f"claim-{attempt}", counter))
+    _, who, counter = found
+    return who.gone() or (watch is not None and watch.silent(job / f"claim-{attempt}", counter))
 
 
-def _parse(claim: Path) -> tuple[dict[str, Any], str] | None:
+def _parse(claim: Path) -> tuple[int, Holder, str] | None:
+    """The launch, the holder and the counter; None where a claim cannot be read."""
     first, _, counter = _read(str(claim)).partition("\n")
     try:
-        return json.loads(first), counter
-    except ValueError:
+        who = json.loads(first)
+        return int(who.pop("launch")), Holder(**who), counter
+    except (ValueError, TypeError, AttributeError, KeyError):
         return None

@@ -19,7 +19,8 @@ def create(path: Path, data: bytes) -> bool:
         try:
             os.link(temporary, path)
         except FileExistsError:
-            return path.stat().st_ino == temporary.stat().st_ino
+            if path.stat().st_ino != temporary.stat().st_ino:
+                return False
         sync_folder(path.parent)
     return True
 

@@ -189,7 +189,9 @@ def _check_results(results: Path) -> None:
     nearest = next((path for path in (results, *results.parents) if path.exists()), results)
     if nearest.exists() and not nearest.is_dir():
         raise UserError(f"--results {results}: {nearest} is a file; name a folder")
-    if results.is_dir() and os.listdir(results) and not (results / _MARK).exists():
+    # A kill between its temporary file and the link leaves the mark's temporary file alone.
+    others = [name for name in (os.listdir(results) if results.is_dir() else []) if not name.startswith(f".{_MARK}.")]
+    if others and not (results / _MARK).exists():
         raise UserError(
             f"--results {results}: holds files of something else (there is no {_MARK} in it); use a new or empty one"
         )
