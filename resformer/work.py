@@ -1,6 +1,8 @@
 """The loop of whoever runs jobs: claim the next one that nobody holds, train it, commit it."""
 
+import ctypes
 import json
+import sys
 from collections.abc import Callable
 
 import torch
@@ -15,6 +17,7 @@ from resformer.store.study import Study
 from resformer.train import train
 
 _POLL_SECONDS = 0.2
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 
 Tell = Callable[[Event], None]
 Stop = Callable[[float], bool]
@@ -26,9 +29,22 @@ class _Stopped(Exception):
 
 
 def prepare() -> None:
-    """Settings of a process that trains: one thread, and no time lost on denormal numbers."""
+    """Settings of a process that trains: one thread, and no time lost on denormal numbers or page faults."""
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)
+    if sys.platform == "linux":
+        _keep_freed_memory()
+
+
+def _keep_freed_memory() -> None:
+    """Have malloc keep what is freed: else every step gives its tensors back and faults some 1,000 pages in again.
+
+    glibc's mallopt, with the largest thresholds it takes; another C library has no such function.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(_M_MMAP_THRESHOLD, 32 << 20)
+        mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
 
 
 def work(assignment: Assignment, worker: int, tell: Tell, stop: Stop) -> None:

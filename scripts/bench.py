@@ -1,8 +1,9 @@
 """Milliseconds of one member's training step: in a population, and in the script anyone would write.
 
-Both train the same model on the same task with AdamW, clipping and a fresh batch per step, in float32 on one thread.
-The two are interleaved and the table holds medians, so that a noisy machine disturbs both alike; only the ratio is
-meant to be compared between machines.
+Both train the same model on the same task with AdamW, clipping and a fresh batch per step, in float32. The population
+has one thread; the script is timed with one and with torch's default number. They are interleaved and the table holds
+medians, so that a noisy machine disturbs all alike; only the ratios are meant to be compared between machines. The
+last one is for the whole machine: on C cores C populations train side by side, one script with all threads.
 """
 
 import argparse
@@ -91,16 +92,29 @@ def main() -> None:
     parser.add_argument("--members", type=int, default=6, help="members in the stack")
     parser.add_argument("--repeats", type=int, default=40, help="steps timed of each")
     options = parser.parse_args()
+    cores = torch.get_num_threads()
     prepare()
-    print(f"torch {torch.__version__}, one thread, {options.members} members in a stack, medians of {options.repeats}")
-    print(f"{'task':<6} {'tokens':>6} {'depth':>5} {'script ms':>10} {'population ms':>14} {'ratio':>6}")
+    print(f"torch {torch.__version__}, {options.members} members in a stack, medians of {options.repeats} steps, ms")
+    print(f"task  tokens depth  script, {cores} threads  script, 1 thread  population  per core  whole machine")
     for task in (Sort(LENGTH, SYMBOLS), Copy(LENGTH, SYMBOLS)):
         for depth in (2, 8):
             alone, together = script_step(task, depth), population_step(task, depth, options.members)
-            pairs = [(seconds(alone), seconds(together) / options.members) for _ in range(options.repeats + 5)][5:]
-            script, population = (1000 * statistics.median(column) for column in zip(*pairs, strict=True))
-            name, tokens = type(task).__name__.lower(), task.tokens(task.attention)
-            print(f"{name:<6} {tokens:>6} {depth:>5} {script:>10.2f} {population:>14.2f} {script / population:>6.2f}")
+            found = [trial(alone, together, cores, options.members) for _ in range(options.repeats + 5)][5:]
+            default, single, population = (1000 * statistics.median(column) for column in zip(*found, strict=True))
+            name = type(task).__name__.lower()
+            print(
+                f"{name:<5} {task.tokens(task.attention):>6} {depth:>5} {default:>18.2f} "
+                f"{single:>17.2f} {population:>11.2f} {single / population:>9.2f} "
+                f"{default * cores / population:>14.2f}"
+            )
+
+
+def trial(alone: Callable[[], None], together: Callable[[], None], cores: int, members: int) -> tuple[float, ...]:
+    """Seconds of one step of the script with all threads and with one, and of one member's in the population."""
+    torch.set_num_threads(cores)
+    default = seconds(alone)
+    torch.set_num_threads(1)
+    return default, seconds(alone), seconds(together) / members
 
 
 if __name__ == "__main__":
