@@ -28,9 +28,18 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
+
+def _complete(context: typer.Context, incomplete: str) -> list[str]:
+    from resformer.complete import complete
+
+    return list(complete(context.params.get("overrides") or [], incomplete))
+
+
 Overrides = Annotated[
     list[str] | None,
-    typer.Argument(metavar="KEY=VALUE", help="Settings to replace; a,b,c and range(0,5) are swept over."),
+    typer.Argument(
+        metavar="KEY=VALUE", help="Settings to replace; a,b,c and range(0,5) are swept over.", autocompletion=_complete
+    ),
 ]
 Results = Annotated[Path, typer.Option("--results", help="The folder that holds the studies.")]
 

@@ -25,10 +25,11 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from resformer import jobs, plugins
+from resformer.choices import DEVICES, GROUPS, OWN, folder, studies, variants
 from resformer.engines.base import Engine
 from resformer.errors import Incompatible, UserError
 from resformer.jobs import Json
-from resformer.model import OWN, ModelSettings
+from resformer.model import ModelSettings
 from resformer.residuals.base import Residual
 from resformer.store.study import check_name
 from resformer.tasks.base import Task
@@ -36,9 +37,6 @@ from resformer.train import Member, Shape, TrainSettings
 
 T = TypeVar("T")
 Value = int | float | bool | str | None
-
-GROUPS = {"task": "task", "model.residual": "model/residual", "engine": "engine"}
-"""Keys that choose a variant, with Hydra's name of the config group."""
 
 _SHORTHAND = {True: "add", False: "plain"}
 _MOST_POINTS = 1_000_000
@@ -72,24 +70,6 @@ class Request:
     def jobs(self) -> list[jobs.Job]:
         """All of it as jobs, the longest first."""
         return jobs.pack(self.shapes, self.engine.stack)
-
-
-def folder() -> Path:
-    """The configuration: the checkout's own, or what the wheel brought."""
-    package = Path(__file__).parent
-    checkout = package.parent / "configs"
-    return checkout if (checkout / "config.yaml").exists() else package / "configs"
-
-
-def choices(key: str) -> list[str]:
-    """The names a config group offers."""
-    return sorted(path.stem for path in (folder() / GROUPS[key]).glob("*.yaml"))
-
-
-def studies() -> dict[str, Path]:
-    """Study files by name; the working directory's `configs/study` hides the package's."""
-    places = (folder() / "study", Path.cwd() / "configs" / "study")
-    return {path.stem: path for place in places for path in sorted(place.glob("*.yaml"))}
 
 
 def keys() -> list[str]:
@@ -226,8 +206,8 @@ def _axis(override: Override) -> Axis:
         values = tuple(_SHORTHAND[bool(value)] for value in values)
     if key in GROUPS:
         for value in values:
-            if value not in choices(key):
-                raise UserError(f"{GROUPS[key]}={value}: must be one of {', '.join(choices(key))}")
+            if value not in variants(key):
+                raise UserError(f"{GROUPS[key]}={value}: must be one of {', '.join(variants(key))}")
     # 1 == True == 1.0: without the type, a value of the wrong one would vanish behind a right one.
     distinct = dict.fromkeys((type(value), value) for value in values)
     return Axis(key, tuple(value for _, value in distinct), override.is_sweep_override())
@@ -321,8 +301,8 @@ def _resolve(point: Mapping[str, Value]) -> tuple[Shape, Engine]:
 
 
 def _device(device: object) -> str:
-    if device not in ("auto", "cpu", "cuda"):
-        raise UserError(f"device={device}: must be one of auto, cpu, cuda")
+    if device not in DEVICES:
+        raise UserError(f"device={device}: must be one of {', '.join(DEVICES)}")
     there = torch.cuda.is_available()
     if device == "cuda" and not there:
         raise UserError("device=cuda: there is no GPU that torch can use here; cpu or auto would work")

@@ -13,13 +13,12 @@ import torch
 import torch.nn.functional as nnf
 from torch import Tensor
 
+from resformer.choices import CHOICES
 from resformer.errors import Incompatible, UserError, require
-from resformer.residuals.base import NORMS, Group, Place, Residual
+from resformer.residuals.base import Group, Place, Residual
 from resformer.weights import Weight, ones, unpack, xavier, zeros
 
-ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"relu": torch.relu_, "gelu": nnf.gelu}
-ATTENTIONS = ("bidirectional", "causal")
-OWN = "own"
+_ACTIVATE: dict[str, Callable[[Tensor], Tensor]] = {"relu": torch.relu_, "gelu": nnf.gelu}
 
 _WRITTEN_OUT_TOKENS = 32
 
@@ -55,12 +54,12 @@ class ModelSettings:
         require(1 <= self.heads <= 4096, "model.heads", self.heads, "must be from 1 to model.width")
         if self.hidden is not None:
             require(1 <= self.hidden <= 65536, "model.hidden", self.hidden, "must be from 1 to 65536, or null")
-        for setting, value, allowed in (
-            ("model.activation", self.activation, tuple(ACTIVATIONS)),
-            ("model.attention", self.attention, (OWN, *ATTENTIONS)),
-            ("model.norm", self.norm, (OWN, *NORMS)),
+        for setting, value in (
+            ("model.activation", self.activation),
+            ("model.attention", self.attention),
+            ("model.norm", self.norm),
         ):
-            require(value in allowed, setting, value, f"must be one of {', '.join(allowed)}")
+            require(value in CHOICES[setting], setting, value, f"must be one of {', '.join(CHOICES[setting])}")
         if self.width % self.heads:
             fitting = [str(heads) for heads in range(1, self.width + 1) if self.width % heads == 0]
             raise Incompatible(
@@ -176,7 +175,7 @@ class Transformer:
 
     def _feed(self, w: Mapping[str, Tensor], block: int, x_PRD: Tensor) -> Tensor:
         """FFN: linear, activation, linear."""
-        activate = ACTIVATIONS[self.settings.activation]
+        activate = _ACTIVATE[self.settings.activation]
         return _linear(w, f"block{block}.ffn_out", activate(_linear(w, f"block{block}.ffn_in", x_PRD)))
 
     def parameters(self) -> int:

@@ -18,8 +18,8 @@ MODULES = {
 
 # From the bottom up; what stands in one row does not import each other, but within a package a variant its base.
 LAYERS = [
-    ["errors", "streams", "stats", "plugins", "events"],
-    ["weights"],
+    ["errors", "choices", "streams", "stats", "plugins", "events"],
+    ["weights", "complete"],
     ["residuals", "tasks"],
     ["model", "optim"],
     ["train"],

@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from resformer.choices import NORMS
 from resformer.errors import Incompatible, UserError
 from resformer.model import ModelSettings
-from resformer.residuals.base import NORMS
 from resformer.residuals.plain import Plain
 from resformer.residuals.rezero import ReZero
 from resformer.train import Shape

@@ -156,7 +156,7 @@ def notes(summary: Json) -> list[str]:
     for row in summary["excluded"]:
         settings = ", ".join(f"{key}={value}" for key, value in row["settings"].items())
         found.append(f"left out: {settings} ({row['reason']})")
-    if any(len(cell["lr_by_seed"]) == 1 for cell in summary["cells"]):
+    if any(len(cell["lr_by_seed"]) == 1 and cell["lr_at_edge"] is not None for cell in summary["cells"]):
         found.append("a cell with one seed has its learning rate tuned on that seed: optimistic")
     return found
 

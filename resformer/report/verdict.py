@@ -24,13 +24,18 @@ def _sentence(summary: Json, task: str) -> str:
     budget = f"{steps} steps" if steps is not None else "each cell's budget"
     within = f"Within {budget} and {'these learning rates' if len(rates) > 1 else f'learning rate {rates[0]:g}'}"
     schemes = sorted({cell["residual"] for cell in cells}, key=lambda name: (name != RESIDUAL, name == BASELINE, name))
-    reached = ", ".join(f"{_named(scheme)} {_reach(summary, task, scheme)}" for scheme in schemes)
+    by_scheme = {scheme: _reach(summary, task, scheme) for scheme in schemes}
+    if len(by_scheme) > 1 and len(set(by_scheme.values())) == 1:
+        reached = f"{by_scheme[schemes[0]]}, {' and '.join(_named(scheme, schemes) for scheme in schemes)} alike"
+    else:
+        reached = ", ".join(f"{_named(scheme, schemes)} {reach}" for scheme, reach in by_scheme.items())
     cost = _cost(cells) if {RESIDUAL, BASELINE} <= set(schemes) else ""
     return f"{within}, {task} is solved {reached}{cost}."
 
 
-def _named(scheme: str) -> str:
-    return {RESIDUAL: "with residual connections", BASELINE: "without them"}.get(scheme, f"with {scheme}")
+def _named(scheme: str, schemes: Sequence[str]) -> str:
+    without = "without them" if RESIDUAL in schemes else "without residual connections"
+    return {RESIDUAL: "with residual connections", BASELINE: without}.get(scheme, f"with {scheme}")
 
 
 def _reach(summary: Json, task: str, scheme: str) -> str:
@@ -54,12 +59,11 @@ def _reach(summary: Json, task: str, scheme: str) -> str:
 
 def _cost(cells: Sequence[Json]) -> str:
     """Parameters, FLOPs and time per step of the residual connection against none, over cells alike in all else."""
-    results = {"seeds", "solved", "unsolved", "stalled", "diverged", "lr", "lr_by_seed", "lr_at_edge", "study"}
     pairs = []
     for cell in cells:
         if cell["residual"] == RESIDUAL:
             axes = list(cell)[: list(cell).index("seeds")]
-            wanted = {name: cell[name] for name in axes if name not in results} | {"residual": BASELINE}
+            wanted = {name: cell[name] for name in axes} | {"residual": BASELINE}
             pairs += [(cell, other) for other in cells if all(other[name] == value for name, value in wanted.items())]
     if not pairs:
         return ""

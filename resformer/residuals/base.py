@@ -16,8 +16,6 @@ from torch import Tensor
 
 from resformer.weights import Weight
 
-NORMS: tuple[str, ...] = ("none", "pre", "post", "sandwich", "pre_post", "branch")
-
 Group = Literal["query", "key", "value", "output", "ffn_in", "ffn_out"]
 
 

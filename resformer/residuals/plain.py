@@ -5,7 +5,8 @@ from typing import ClassVar, final
 
 from torch import Tensor
 
-from resformer.residuals.base import NORMS, Place, Residual
+from resformer.choices import NORMS
+from resformer.residuals.base import Place, Residual
 
 
 @final

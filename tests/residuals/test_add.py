@@ -1,7 +1,8 @@
 import torch
 
+from resformer.choices import NORMS
 from resformer.residuals.add import Add
-from resformer.residuals.base import NORMS, Place
+from resformer.residuals.base import Place
 
 
 def test_is_the_sum() -> None:

@@ -1,6 +1,7 @@
 import torch
 
-from resformer.residuals.base import NORMS, Place
+from resformer.choices import NORMS
+from resformer.residuals.base import Place
 from resformer.residuals.plain import Plain
 
 

@@ -1,0 +1,38 @@
+"""What there is to choose from: words, variants, studies. No torch in here, so that shell completion needs none."""
+
+from pathlib import Path
+
+NORMS = ("none", "pre", "post", "sandwich", "pre_post", "branch")
+ATTENTIONS = ("bidirectional", "causal")
+ACTIVATIONS = ("relu", "gelu")
+DEVICES = ("auto", "cpu", "cuda")
+OWN = "own"
+
+CHOICES: dict[str, tuple[str, ...]] = {
+    "model.norm": (OWN, *NORMS),
+    "model.attention": (OWN, *ATTENTIONS),
+    "model.activation": ACTIVATIONS,
+    "device": DEVICES,
+}
+"""By key."""
+
+GROUPS = {"task": "task", "model.residual": "model/residual", "engine": "engine"}
+"""Keys that choose a variant, with Hydra's name of the config group."""
+
+
+def folder() -> Path:
+    """The configuration: the checkout's own, or what the wheel brought."""
+    package = Path(__file__).parent
+    checkout = package.parent / "configs"
+    return checkout if (checkout / "config.yaml").exists() else package / "configs"
+
+
+def variants(key: str) -> list[str]:
+    """The names a config group offers."""
+    return sorted(path.stem for path in (folder() / GROUPS[key]).glob("*.yaml"))
+
+
+def studies() -> dict[str, Path]:
+    """Study files by name; the working directory's `configs/study` hides the package's."""
+    places = (folder() / "study", Path.cwd() / "configs" / "study")
+    return {path.stem: path for place in places for path in sorted(place.glob("*.yaml"))}

@@ -1,0 +1,59 @@
+"""Shell completion of KEY=VALUE. It reads the YAML files alone: importing torch at every Tab would take seconds."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import yaml
+
+from resformer.choices import CHOICES, GROUPS, folder, variants
+
+
+def complete(words: Sequence[str], incomplete: str) -> Iterator[str]:
+    """What the last word can become, after the words before it.
+
+    bash takes `=` for a word of its own, so that KEY=VALUE arrives as up to three words and only VALUE is replaced;
+    zsh and fish keep it whole.
+    """
+    if incomplete == "=" and words:
+        yield from _values(words[-1], "")
+    elif len(words) > 1 and words[-1] == "=":
+        yield from _values(words[-2], incomplete)
+    elif "=" in incomplete:
+        key, _, start = incomplete.partition("=")
+        yield from (f"{key}={value}" for value in _values(key, start))
+    else:
+        yield from (f"{key}=" for key in _settings() if key.startswith(incomplete))
+
+
+def _values(key: str, start: str) -> list[str]:
+    """Values of a key that begin so; of a list a,b,c the last one is completed."""
+    done, comma, last = start.rpartition(",")
+    canonical = next((name for name, group in GROUPS.items() if key == group), key)
+    if key == "model.residual" or isinstance(_settings().get(key), bool):
+        values: Sequence[str] = ("true", "false")
+    else:
+        values = variants(canonical) if canonical in GROUPS else CHOICES.get(key, ())
+    return [f"{done}{comma}{value}" for value in values if value.startswith(last)]
+
+
+def _settings() -> dict[str, Any]:
+    """Every key that can be set with the default variants, and its default."""
+    tree = yaml.safe_load((folder() / "config.yaml").read_text())
+    found: dict[str, Any] = {"model/residual": None, **dict.fromkeys(GROUPS)}
+    for default in tree.pop("defaults"):
+        for group, name in default.items() if isinstance(default, dict) else ():
+            own = yaml.safe_load((folder() / group / f"{name}.yaml").read_text())
+            # A file with sections of its own is `@package _global_`.
+            anywhere = any(isinstance(value, dict) for value in own.values())
+            found |= _flat(own, "" if anywhere else f"{group.replace('/', '.')}.")
+    return found | _flat(tree, "")
+
+
+def _flat(tree: dict[str, Any], prefix: str) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in tree.items():
+        if isinstance(value, dict):
+            found |= _flat(value, f"{prefix}{key}.")
+        elif key != "name":
+            found[f"{prefix}{key}"] = value
+    return found
