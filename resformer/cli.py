@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from resformer.events import Event
+    from resformer.jobs import Json
     from resformer.launch import Launch
     from resformer.store.study import Study
 
@@ -130,6 +131,22 @@ def report(
                 print(path, file=sys.stderr)
 
 
+@app.command()
+def show(overrides: Overrides = None) -> None:
+    """Print the settings as they resolve, and the grid with its parameters, memory and FLOPs."""
+    with _answering():
+        from resformer import config
+        from resformer.report.preview import grid, shared_settings
+
+        request = config.request(None, overrides or [])
+        found = [job.to_json() for job in request.jobs()]
+        out, err = _consoles()
+        for line in shared_settings(found):
+            print(line)
+        out.print(grid(found, request.swept))
+        _print_excluded(request.excluded, err)
+
+
 def main() -> None:
     """The entry point."""
     app()
@@ -191,9 +208,7 @@ def _sweep(plan: "Launch") -> bool:
     from resformer.report.progress import counted, follow
 
     _, err = _consoles()
-    for row in plan.request.excluded:
-        settings = ", ".join(f"{key}={value}" for key, value in row["settings"].items())
-        err.print(f"left out: {settings} ({row['reason']})", markup=False, soft_wrap=True)
+    _print_excluded(plan.request.excluded, err)
     if not plan.wanted:
         err.print(f"{plan.study.path}: {counted(plan.members, 'member')}, all finished", markup=False, soft_wrap=True)
         return False
@@ -293,15 +308,21 @@ def _print_report(study: "Study", form: str) -> None:
 
 
 def _print_grid(plan: "Launch") -> None:
+    """What a sweep would run, and how long it takes."""
     from resformer.estimate import seconds_at_most
-    from resformer.report.preview import preview
+    from resformer.report.preview import grid, time_needed
 
+    out, err = _consoles()
     engine = plan.request.engine
     workers = engine.count(list(plan.wanted), plan.request.shapes[0][0].device)
-    found = [job.to_json() for job in plan.request.jobs()]
+    out.print(grid([job.to_json() for job in plan.request.jobs()], plan.request.swept))
     seconds = seconds_at_most(plan.wanted, workers)
-    out, err = _consoles()
-    out.print(preview(plan.study.name, found, plan.request.swept, len(plan.wanted), workers, seconds))
-    for row in plan.request.excluded:
+    out.print(time_needed(plan.study.name, len(plan.wanted), workers, seconds), markup=False, soft_wrap=True)
+    _print_excluded(plan.request.excluded, err)
+
+
+def _print_excluded(excluded: "list[Json]", err: "Console") -> None:
+    """The combinations that make no sense, with the reason."""
+    for row in excluded:
         settings = ", ".join(f"{key}={value}" for key, value in row["settings"].items())
         err.print(f"left out: {settings} ({row['reason']})", markup=False, soft_wrap=True)

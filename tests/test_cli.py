@@ -327,8 +327,8 @@ def test_dry_run(resformer: Resformer, tmp_path: Path) -> None:
     told = " ".join(result.stdout.split())
     for expected in ("depth", "residual", "members", "parameters", "FLOPs", "add", "plain"):
         assert expected in told
-    assert "12 members in 4 jobs, 4 jobs to run" in told
-    assert "at most about" in told
+    assert "12 members in 4 jobs;" in told
+    assert "4 jobs to run, at most about" in told
     embedding, block, head = (9 + 10) * 8, 4 * 72 + 8 * 32 + 32 + 32 * 8 + 8 + 2 * 16, 8 * 9 + 9
     for depth in (1, 2):
         assert f"{embedding + depth * block + head:,}" in told
@@ -338,7 +338,7 @@ def test_dry_run(resformer: Resformer, tmp_path: Path) -> None:
 def test_dry_run_of_the_quick_study(resformer: Resformer, tmp_path: Path) -> None:
     result = resformer("sweep", "--dry-run")
     assert result.exit_code == 0
-    assert "quick: 240 members in 16 jobs" in " ".join(result.stdout.split())
+    assert "240 members in 16 jobs;" in " ".join(result.stdout.split())
     assert tree(tmp_path) == {}
 
 
@@ -356,9 +356,21 @@ def test_dry_run_of_a_finished_study(resformer: Resformer, study: Path, tmp_path
     before = tree(tmp_path)
     result = resformer("sweep", "--dry-run", *TINY, "member.seed=range(0,3)")
     told = " ".join(result.stdout.split())
-    assert f"{study.name}: 3 members" in told
-    assert "1 job to run" in told
+    assert "3 members in 1 job;" in told
+    assert f"{study.name}: 1 job to run" in told
     assert tree(tmp_path) == before
+
+
+def test_show_prints_settings_as_they_resolve_and_the_grid(resformer: Resformer, tmp_path: Path) -> None:
+    result = resformer("show", "model.depth=1,4", "model.width=64")
+    assert result.exit_code == 0
+    lines = result.stdout.splitlines()
+    for expected in ("model.hidden=256", "model.attention=causal", "model.norm=post", "train.stop_when_solved=true"):
+        assert expected in lines
+    assert not any(line.startswith("model.depth=") for line in lines)
+    assert "2 members in 2 jobs;" in result.stdout
+    assert tree(tmp_path) == {}
+    assert resformer("show", "model.depth=0").exit_code == 2
 
 
 # What a sweep does

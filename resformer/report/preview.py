@@ -1,4 +1,4 @@
-"""A sweep before it runs: its grid, with parameters, FLOPs and time."""
+"""A sweep before it runs: its settings, and its grid with parameters, FLOPs, memory and time."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -13,37 +13,59 @@ from resformer.report.summary import shape_settings
 
 Json = dict[str, Any]
 
-_SHORT = {"task": "task", "model.depth": "depth", "model.residual": "residual", "model.norm": "norm"}
+_SHORT = {"model.depth": "depth", "model.residual": "residual", "model.norm": "norm"}
+_TENSORS, _BYTES = 4, 4
+"""Of a member's parameters: weights, gradient and two moments, in float32."""
 
 
-def preview(
-    name: str, jobs: Sequence[Json], swept: Sequence[str], to_run: int, workers: int, seconds: float
-) -> RenderableType:
-    """The table of shapes and the totals of a study's jobs, of which `to_run` are unfinished."""
-    axes = list(dict.fromkeys(["task", "depth", "residual", "norm", *(_SHORT.get(key, key) for key in swept)]))
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1))
+def grid(jobs: Sequence[Json], swept: Sequence[str]) -> RenderableType:
+    """A row per shape, by the usual four settings and the swept ones; and the totals of all members.
+
+    `MB` is what a member's weights, gradient and moments take; activations come on top.
+    """
+    axes = [key for key in dict.fromkeys(_SHORT.get(key, key) for key in swept) if not key.startswith("member.")]
+    axes = list(dict.fromkeys(["task", "depth", "residual", "norm", *axes]))
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for axis in axes:
-        if not axis.startswith("member."):
-            table.add_column(axis, overflow="fold")
-    for heading in ("members", "parameters", "MFLOPs/step", "TFLOPs"):
+        table.add_column(axis, overflow="fold")
+    for heading in ("members", "parameters", "MB", "MFLOPs/\nstep", "TFLOPs"):
         table.add_column(heading, justify="right", overflow="fold")
-    rows: dict[tuple[str, ...], list[int | float]] = {}
+    shapes: dict[tuple[str, ...], list[Json]] = {}
     for job in jobs:
-        shape = shape_settings(job)
-        key = tuple(str(shape.get(axis, "")) for axis in axes if not axis.startswith("member."))
-        row = rows.setdefault(key, [0, job["parameters"], job["flops_per_step"] / 1e6, 0.0])
-        row[0] += len(job["members"])
-        row[3] += _flops(job) / 1e12
-    for key, (members, parameters, flops, total) in rows.items():
-        table.add_row(*key, f"{members}", f"{parameters:,}", f"{flops:,.1f}", f"{total:,.2f}")
-    count = sum(len(job["members"]) for job in jobs)
-    total = sum(map(_flops, jobs)) / 1e12
+        settings = shape_settings(job)
+        shapes.setdefault(tuple(str(settings.get(axis, "")) for axis in axes), []).append(job)
+    for key, found in shapes.items():
+        first = found[0]
+        table.add_row(
+            *key,
+            str(sum(len(job["members"]) for job in found)),
+            f"{first['parameters']:,}",
+            f"{first['parameters'] * _TENSORS * _BYTES / 1e6:.1f}",
+            f"{first['flops_per_step'] / 1e6:,.1f}",
+            f"{sum(map(_flops, found)) / 1e12:,.2f}",
+        )
+    members = sum(len(job["members"]) for job in jobs)
     told = (
-        f"{name}: {counted(count, 'member')} in {counted(len(jobs), 'job')}, {counted(to_run, 'job')} to run; "
-        f"{total:,.1f} TFLOPs in matrix products if every member uses up its budget: "
-        f"at most about {clock(seconds)} with {counted(workers, 'worker')}"
+        f"{counted(members, 'member')} in {counted(len(jobs), 'job')}; {sum(map(_flops, jobs)) / 1e12:,.1f} TFLOPs "
+        "in matrix products if every member uses up its budget"
     )
     return Group(table, Text(told))
+
+
+def shared_settings(jobs: Sequence[Json]) -> list[str]:
+    """KEY=VALUE of every resolved setting that all jobs share."""
+    every = [shape_settings(job) for job in jobs]
+    names = {short: key for key, short in _SHORT.items()}
+    return [
+        f"{names.get(key, key)}={str(value).lower() if isinstance(value, bool) else value}"
+        for key, value in every[0].items()
+        if all(settings.get(key, every) == value for settings in every)
+    ]
+
+
+def time_needed(name: str, to_run: int, workers: int, seconds: float) -> str:
+    """How long the jobs to run take, at most."""
+    return f"{name}: {counted(to_run, 'job')} to run, at most about {clock(seconds)} with {counted(workers, 'worker')}"
 
 
 def _flops(job: Json) -> float:
