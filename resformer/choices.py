@@ -23,8 +23,8 @@ GROUPS = {"task": "task", "model.residual": "model/residual", "engine": "engine"
 def folder() -> Path:
     """The configuration: the checkout's own, or what the wheel brought."""
     package = Path(__file__).parent
-    checkout = package.parent / "configs"
-    return checkout if (checkout / "config.yaml").exists() else package / "configs"
+    shipped = package / "configs"
+    return shipped if shipped.is_dir() else package.parent / "configs"
 
 
 def variants(key: str) -> list[str]:

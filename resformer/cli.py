@@ -120,15 +120,15 @@ def report(
 ) -> None:
     """Print what a study found."""
     with _answering():
-        if figures is not None and figures.exists() and not figures.is_dir():
-            raise UserError(f"--figures {figures}: is a file; name a folder")
         chosen = _chosen(results, study)
-        _print_report(chosen, form)
+        drawn: list[Path] = []
         if figures is not None:
             from resformer.report.figures import draw
 
-            for path in draw(chosen, figures):
-                print(path, file=sys.stderr)
+            drawn = draw(chosen, figures)
+        _print_report(chosen, form)
+        for path in drawn:
+            print(path, file=sys.stderr)
 
 
 @app.command()
@@ -221,22 +221,19 @@ def _sweep(plan: "Launch") -> bool:
         markup=False,
         soft_wrap=True,
     )
-    failed: dict[str, str] = {}
-
     assignment = plan.start(_command())
-    with follow(plan.wanted, range(workers), err) as show:
+    with follow(plan.wanted, range(workers), err) as show_event:
+        engine.run(assignment, workers, show_event)
+    return _tell_failed(plan)
 
-        def tell(event: "Event") -> None:
-            show(event)
-            if event.kind == "failed":
-                failed[event.job] = event.detail
 
-        engine.run(assignment, workers, tell)
-    for job in plan.wanted:
-        if not plan.study.has_result(job):
-            failed.setdefault(job, plan.study.failure(job) or "its worker went silent")
-    for job, reason in failed.items():
-        err.print(f"failed: {plan.study.job(job)}: {reason}", style="red", markup=False, soft_wrap=True)
+def _tell_failed(plan: "Launch") -> bool:
+    """Name the jobs that were to run and have no result; returns whether there are any."""
+    _, err = _consoles()
+    failed = [job for job in plan.wanted if not plan.study.has_result(job)]
+    for job in failed:
+        reason = plan.study.failure(job) or "its worker went silent"
+        err.print(f"failed: {plan.study.job(job)}: {_printable(reason)}", style="red", markup=False, soft_wrap=True)
     return bool(failed)
 
 
@@ -247,6 +244,7 @@ def _train_here(plan: "Launch") -> bool:
     from rich.live import Live
 
     from resformer import work
+    from resformer.process import prepare
     from resformer.report.curve import chart
 
     _, err = _consoles()
@@ -271,9 +269,9 @@ def _train_here(plan: "Launch") -> bool:
             else:
                 live.console.print(shown, markup=False)
 
-        work.prepare()
+        prepare()
         work.work(plan.start(_command()), 0, tell, never)
-    return not all(plan.study.has_result(job) for job in plan.wanted)
+    return _tell_failed(plan)
 
 
 def _print_outcomes(plan: "Launch") -> None:
@@ -316,7 +314,11 @@ def _print_grid(plan: "Launch") -> None:
     engine = plan.request.engine
     workers = engine.count(list(plan.wanted), plan.request.shapes[0][0].device)
     out.print(grid([job.to_json() for job in plan.request.jobs()], plan.request.swept))
-    seconds = seconds_at_most(plan.wanted, workers)
+    try:
+        seconds: float | None = seconds_at_most(plan.wanted, workers)
+    except (MemoryError, RuntimeError) as error:
+        err.print(f"the time could not be measured: {_printable(str(error))}", markup=False, soft_wrap=True)
+        seconds = None
     out.print(time_needed(plan.study.name, len(plan.wanted), workers, seconds), markup=False, soft_wrap=True)
     _print_excluded(plan.request.excluded, err)
 

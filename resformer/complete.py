@@ -6,6 +6,7 @@ from typing import Any
 import yaml
 
 from resformer.choices import CHOICES, GROUPS, folder, variants
+from resformer.trees import flat
 
 
 def complete(words: Sequence[str], incomplete: str) -> Iterator[str]:
@@ -45,15 +46,6 @@ def _settings() -> dict[str, Any]:
             own = yaml.safe_load((folder() / group / f"{name}.yaml").read_text())
             # A file with sections of its own is `@package _global_`.
             anywhere = any(isinstance(value, dict) for value in own.values())
-            found |= _flat(own, "" if anywhere else f"{group.replace('/', '.')}.")
-    return found | _flat(tree, "")
-
-
-def _flat(tree: dict[str, Any], prefix: str) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for key, value in tree.items():
-        if isinstance(value, dict):
-            found |= _flat(value, f"{prefix}{key}.")
-        elif key != "name":
-            found[f"{prefix}{key}"] = value
-    return found
+            found |= flat(own, "" if anywhere else f"{group.replace('/', '.')}.")
+    found |= flat(tree)
+    return {key: value for key, value in found.items() if not key.endswith(".name")}

@@ -34,6 +34,7 @@ from resformer.residuals.base import Residual
 from resformer.store.study import check_name
 from resformer.tasks.base import Task
 from resformer.train import Member, Shape, TrainSettings
+from resformer.trees import flat
 
 T = TypeVar("T")
 Value = int | float | bool | str | None
@@ -74,7 +75,7 @@ class Request:
 
 def keys() -> list[str]:
     """Every key that can be set with the default variants."""
-    return [*GROUPS, *(key for key in _flat(_composed(())) if not key.endswith(".name"))]
+    return [*GROUPS, *(key for key in flat(_composed(())) if not key.endswith(".name"))]
 
 
 def request(study: str | None, overrides: Sequence[str]) -> Request:
@@ -363,18 +364,10 @@ def _build(kind: type[T], section: str, settings: Mapping[str, Any]) -> T:
     return kind(**{str(key): value for key, value in checked.items()})
 
 
-def _flat(tree: Json, prefix: str = "") -> dict[str, Value]:
-    """The leaves of a tree by dotted key."""
-    found: dict[str, Value] = {}
-    for key, value in tree.items():
-        found |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
-    return found
-
-
 def _made_up_name(swept: Sequence[str], shapes: Mapping[Shape, Mapping[Member, None]]) -> str:
     """The swept keys and 6 hex digits of what is the same in all members."""
     points = [
-        {**_flat(jobs.shape_to_json(shape)), **_flat({"member": vars(member)})}
+        {**flat(jobs.shape_to_json(shape)), **flat({"member": vars(member)})}
         for shape, members in shapes.items()
         for member in members
     ]

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 
 from resformer import jobs
 from resformer.jobs import Json
+from resformer.process import prepare
 from resformer.train import train
-from resformer.work import prepare
 
 _STEPS = 3
 _MEMBERS = 4
@@ -14,6 +14,8 @@ _MEMBERS = 4
 
 def seconds_at_most(wanted: Mapping[str, Json], workers: int) -> float:
     """Seconds if every member used up its budget: a few steps of the median job are timed, the rest is scaled.
+
+    MemoryError or RuntimeError where those few steps already ask for too much.
 
     Scaled by floating-point operations in matrix products, evaluations included; good to a factor of about 1.5.
     """

@@ -45,6 +45,7 @@ class Job:
             "members": [vars(member) for member in self.members],
             "parameters": transformer.parameters(),
             "flops_per_step": transformer.flops_per_step(self.shape.train.batch),
+            "flops": self.flops(),
             "blind_loss": self.shape.task.blind_loss(),
         }
 

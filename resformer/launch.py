@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import final
 
 from resformer import jobs, versions
@@ -45,7 +44,6 @@ class Launch:
             "excluded": self.request.excluded,
             "jobs": list(self.wanted),
             "engine": {"name": type(engine).__module__.rpartition(".")[2], **vars(engine)},
-            "started": datetime.now(UTC).isoformat(timespec="seconds"),
             "versions": versions.versions(),
             "fingerprint": versions.fingerprint(shape for shape, _ in self.request.shapes),
         }
@@ -58,7 +56,8 @@ def plan(request: Request, study: Study) -> Launch:
     _check_versions(request, study)
     planned = study.planned()
     finished = study.finished(planned)
-    where = {key: job_id for job_id, job in planned.items() for key in _members(job)}
+    # A member that two plans hold counts as finished if it is in either.
+    where = {key: job_id for job_id in sorted(planned, key=finished.__contains__) for key in _members(planned[job_id])}
     asked = {shape: _shape_key(shape) for shape, _ in request.shapes}
     known = {
         (shape, member): where[asked[shape], member.seed, member.lr]
@@ -72,7 +71,7 @@ def plan(request: Request, study: Study) -> Launch:
     new = jobs.pack([(shape, members) for shape, members in rest if members], request.engine.stack)
     open_ids = dict.fromkeys(job_id for job_id in known.values() if job_id not in finished)
     wanted = [*(planned[job_id] for job_id in open_ids), *(job.to_json() for job in new)]
-    wanted.sort(key=lambda job: (-_cost(job), job["id"]))
+    wanted.sort(key=lambda job: (-job["flops"], job["id"]))
     return Launch(
         request=request,
         study=study,
@@ -92,17 +91,13 @@ def _members(job: Json) -> list[tuple[str, int, float]]:
     return [(shape, Member(**member).seed, Member(**member).lr) for member in job["members"]]
 
 
-def _cost(job: Json) -> int:
-    return int(len(job["members"]) * job["flops_per_step"] * job["shape"]["train"]["steps"])
-
-
 def _check_versions(request: Request, study: Study) -> None:
     now = versions.fingerprint(shape for shape, _ in request.shapes)
     torch_now = versions.versions()["torch"]
     for launch in study.launches():
         torch_then, then = launch["versions"]["torch"], launch["fingerprint"]
         differing = [name for name in now if name in then and then[name] != now[name]]
-        other = "choose another --study name, or another --results folder"
+        other = f"use another --results folder, or delete {study.path}"
         if torch_then != torch_now:
             raise UserError(f"study {study.name}: was made with torch {torch_then}, this is {torch_now}; {other}")
         if differing:

@@ -7,6 +7,7 @@ depth, N parameters of a member. Nothing is ever reduced over P.
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import final
 
 import torch
@@ -50,10 +51,11 @@ class ModelSettings:
 
     def __post_init__(self) -> None:
         require(1 <= self.depth <= 1024, "model.depth", self.depth, "must be from 1 to 1024 blocks")
-        require(1 <= self.width <= 4096, "model.width", self.width, "must be from 1 to 4096")
-        require(1 <= self.heads <= 4096, "model.heads", self.heads, "must be from 1 to model.width")
+        require(2 <= self.width <= 4096, "model.width", self.width, "must be from 2 to 4096")
+        require(1 <= self.heads <= self.width, "model.heads", self.heads, f"must be from 1 to {self.width}, the width")
         if self.hidden is not None:
-            require(1 <= self.hidden <= 65536, "model.hidden", self.hidden, "must be from 1 to 65536, or null")
+            # With one neuron a matrix product becomes one of vectors, whose bits depend on the size of the stack.
+            require(2 <= self.hidden <= 65536, "model.hidden", self.hidden, "must be from 2 to 65536, or null")
         for setting, value in (
             ("model.activation", self.activation),
             ("model.attention", self.attention),
@@ -114,6 +116,10 @@ class Transformer:
             zeros("head.bias", self.vocabulary),
         ]
 
+    @cached_property
+    def _layout(self) -> list[Weight]:
+        return self.weights()
+
     def _block_weights(self, block: int) -> list[Weight]:
         depth, width, norm = self.settings.depth, self.settings.width, self.settings.norm
         found = []
@@ -139,7 +145,7 @@ class Transformer:
 
     def forward(self, flat_PN: Tensor, reads_PBT: Tensor) -> Tensor:
         """Logits at the scored positions, (P, B, scored, V)."""
-        w = unpack(self.weights(), flat_PN)
+        w = unpack(self._layout, flat_PN)
         norm = self.settings.norm
         x_PBTD = _embed(w["embedding.token"], reads_PBT) + w["embedding.position"].unsqueeze(1)
         carried = self.residual.open(x_PBTD.flatten(1, 2))

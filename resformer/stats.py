@@ -44,20 +44,20 @@ def best_rate(steps_SR: Floats, loss_SR: Floats, ran_SR: npt.NDArray[np.bool_], 
     return min(candidates, key=badness, default=None)
 
 
-def rates_by_other_seeds(
-    steps_SR: Floats, loss_SR: Floats, ran_SR: npt.NDArray[np.bool_], budget: int
-) -> list[int | None]:
+def rates_by_other_seeds(steps_SR: Floats, loss_SR: Floats, ran_SR: npt.NDArray[np.bool_], budget: int) -> list[int]:
     """For each seed, the column of the best rate of the *other* seeds, so that no seed is scored where it was tuned.
 
-    A single seed has no others: its own best rate is taken, and is optimistic. None where the seed did not run at
-    the rate chosen for it.
+    Only rates at which the seed itself ran are looked at. Where no other seed ran at one of those (a single seed has no
+    others), its own best rate is taken, which is optimistic.
     """
-    seeds = len(steps_SR)
-    chosen: list[int | None] = []
-    for seed in range(seeds):
-        others = np.arange(seeds) != seed if seeds > 1 else np.array([True])
-        column = best_rate(steps_SR[others], loss_SR[others], ran_SR[others], budget)
-        chosen.append(column if column is not None and ran_SR[seed, column] else None)
+    chosen = []
+    for seed, own_R in enumerate(ran_SR):
+        others = np.arange(len(ran_SR)) != seed
+        column = best_rate(steps_SR[others], loss_SR[others], ran_SR[others] & own_R, budget)
+        if column is None:
+            column = best_rate(steps_SR[[seed]], loss_SR[[seed]], ran_SR[[seed]], budget)
+        assert column is not None, "a seed that ran at no rate"
+        chosen.append(column)
     return chosen
 
 

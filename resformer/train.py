@@ -147,6 +147,8 @@ class _Record:
     outcome: Outcome = "unsolved"
     solved_step: int | None = None
     diverged_step: int | None = None
+    high_in_a_row: int = 0
+    """Evaluations above the divergence bound, up to now."""
 
     def evaluated(self, step: int, loss: float, accuracy: float) -> None:
         self.steps.append(step)
@@ -158,9 +160,9 @@ class _Record:
 
         `broke_at` is the first step with a non-finite loss or gradient; `bound` is 2·ln V.
         """
-        high = max(bound, self.losses[0])
-        late = [loss for step, loss in zip(self.steps, self.losses, strict=True) if step > settings.warmup_steps]
-        lost = len(late) >= settings.patience and all(loss > high for loss in late[-settings.patience :])
+        high = self.losses[-1] > max(bound, self.losses[0]) and self.steps[-1] > settings.warmup_steps
+        self.high_in_a_row = self.high_in_a_row + 1 if high else 0
+        lost = self.high_in_a_row >= settings.patience
         broken = broke_at is not None or not math.isfinite(self.losses[-1])
         if self.outcome == "unsolved":
             if all(accuracy >= settings.target_accuracy for accuracy in self.accuracies[-2:]) and len(self.steps) > 1:
@@ -179,8 +181,8 @@ def train(
 ) -> Trained:
     """Train `members` together until each has solved, diverged or used up the budget.
 
-    `tell` is called at every evaluation, `beat` before every step; either may raise to stop. Members that have solved
-    or diverged leave the batch.
+    `tell` is called at every evaluation, `beat` several times a step; either may raise to stop. Members that have
+    solved or diverged leave the batch.
     """
     began = time.perf_counter()
     settings, model, device = shape.train, shape.transformer(), torch.device(shape.device)
@@ -198,7 +200,8 @@ def train(
     evaluated_at, mark = 0, began
     for step in range(settings.steps + 1):
         if step % settings.eval_every == 0 or step == settings.steps:
-            finite_P = (torch.isfinite(loss_SP) & torch.isfinite(norm_SP))[:step, alive].cpu()
+            since = slice(evaluated_at, step)
+            finite_P = (torch.isfinite(loss_SP[since]) & torch.isfinite(norm_SP[since]))[:, alive].cpu()
             if step:
                 taken = time.perf_counter() - mark
                 stretches.append({"members": len(alive), "steps": step - evaluated_at, "seconds": taken})
@@ -206,7 +209,7 @@ def train(
             staying = []
             for row, index in enumerate(alive.tolist()):
                 records[index].evaluated(step, loss_P[row], accuracy_P[row])
-                broke_at = None if finite_P[:, row].all() else int(finite_P[:, row].long().argmin()) + 1
+                broke_at = None if finite_P[:, row].all() else evaluated_at + int(finite_P[:, row].long().argmin()) + 1
                 if not records[index].judge(settings, 2 * math.log(model.vocabulary), broke_at):
                     staying.append(row)
             if len(staying) < len(alive):
@@ -234,7 +237,9 @@ def train(
         reads_PBT = shape.task.reads(source_PBS, answers_PBS, shape.model.attention)
         flat_PN.requires_grad_()
         batch_loss_P = _loss(model.forward(flat_PN, reads_PBT), answers_PBS)
+        beat()
         (grad_PN,) = torch.autograd.grad(batch_loss_P.sum(), flat_PN)
+        beat()
         flat_PN = flat_PN.detach()
         loss_SP[step, alive] = batch_loss_P.detach().to(loss_SP.dtype)
         norm_SP[step, alive] = clip(grad_PN, settings.clip).to(norm_SP.dtype)

@@ -12,7 +12,7 @@ import torch
 from resformer import __version__
 from resformer.train import Shape
 
-_CORE = ("streams", "weights", "model", "optim", "train", "residuals.base", "tasks.base")
+_CORE = ("streams", "weights", "model", "optim", "train", "process", "residuals.base", "tasks.base")
 
 
 def versions() -> dict[str, str]:

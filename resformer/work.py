@@ -1,11 +1,7 @@
 """The loop of whoever runs jobs: claim the next one that nobody holds, train it, commit it."""
 
-import ctypes
 import json
-import sys
 from collections.abc import Callable
-
-import torch
 
 from resformer import jobs
 from resformer.engines.base import Assignment
@@ -13,11 +9,10 @@ from resformer.events import Event, Progress
 from resformer.jobs import Json
 from resformer.store import claims, files
 from resformer.store.claims import Claim, Watch
-from resformer.store.study import Study
+from resformer.store.study import Study, summary
 from resformer.train import train
 
 _POLL_SECONDS = 0.2
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 
 Tell = Callable[[Event], None]
 Stop = Callable[[float], bool]
@@ -26,25 +21,6 @@ Stop = Callable[[float], bool]
 
 class _Stopped(Exception):
     """The word to stop came while a job was training."""
-
-
-def prepare() -> None:
-    """Settings of a process that trains: one thread, and no time lost on denormal numbers or page faults."""
-    torch.set_num_threads(1)
-    torch.set_flush_denormal(True)
-    if sys.platform == "linux":
-        _keep_freed_memory()
-
-
-def _keep_freed_memory() -> None:
-    """Have malloc keep what is freed: else every step gives its tensors back and faults some 1,000 pages in again.
-
-    glibc's mallopt, with the largest thresholds it takes; another C library has no such function.
-    """
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is not None:
-        mallopt(_M_MMAP_THRESHOLD, 32 << 20)
-        mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
 
 
 def work(assignment: Assignment, worker: int, tell: Tell, stop: Stop) -> None:
@@ -77,8 +53,11 @@ def work(assignment: Assignment, worker: int, tell: Tell, stop: Stop) -> None:
 
 def _attempt(study: Study, planned: Json, claim: Claim, worker: int, tell: Tell, stop: Stop) -> None:
     """Train one job and commit it; an error ends the attempt, not the worker."""
+    latest: Progress | None = None
 
     def progress(now: Progress) -> None:
+        nonlocal latest
+        latest = now
         tell(Event("progress", worker, planned["id"], progress=now))
 
     def beat() -> None:
@@ -97,7 +76,7 @@ def _attempt(study: Study, planned: Json, claim: Claim, worker: int, tell: Tell,
     except Exception as error:
         study.fail(claim, error)
         reason = study.failure(planned["id"])
-        tell(Event("failed" if reason else "retried", worker, planned["id"], detail=reason or str(error)))
+        tell(Event("failed" if reason else "retried", worker, planned["id"], detail=reason or summary(error)))
     else:
         if first:
-            tell(Event("finished", worker, planned["id"]))
+            tell(Event("finished", worker, planned["id"], progress=latest))

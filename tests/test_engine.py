@@ -28,12 +28,13 @@ from resformer.events import Event
 from resformer.jobs import Job
 from resformer.launch import Launch
 from resformer.model import ModelSettings
+from resformer.process import prepare
 from resformer.residuals.add import Add
 from resformer.store.claims import Claim, Watch, attempts, take
 from resformer.store.study import Study, open_results
 from resformer.tasks.copy import Copy
 from resformer.train import Member, Shape, TrainSettings, train
-from resformer.work import prepare, work
+from resformer.work import work
 
 SWEEP = [
     "model.depth=1",

@@ -17,14 +17,17 @@ from resformer.jobs import Job
 from resformer.model import ModelSettings
 from resformer.report import table
 from resformer.report.figures import draw
-from resformer.report.summary import summarise
+from resformer.report.summary import key_of, summarise
 from resformer.report.verdict import verdict
 from resformer.residuals.add import Add
+from resformer.residuals.layerscale import LayerScale
 from resformer.residuals.plain import Plain
+from resformer.residuals.rezero import ReZero
 from resformer.store import claims
 from resformer.store.claims import Claim, Watch
 from resformer.store.study import Study
 from resformer.tasks.copy import Copy
+from resformer.tasks.sort import Sort
 from resformer.train import Member, Shape, TrainSettings
 
 STALLED = "stalled"
@@ -93,6 +96,7 @@ def curves(job: Job, outcomes: list[Any]) -> dict[str, Any]:
     }
 
 
+MODEL = shape(1, Add(), "post").model
 SEEDS = [Member(seed, 3e-3) for seed in range(5)]
 
 
@@ -170,6 +174,60 @@ def test_a_seed_is_scored_at_the_rate_of_the_others(made: Made) -> None:
     assert [(row["lr"], row["solved"]) for row in summary["rates"]] == [(1e-3, 1), (1e-2, 2)]
 
 
+def test_seeds_that_ran_at_different_rates_are_all_counted(made: Made) -> None:
+    """No seed ran at what the others chose: each is scored where it ran."""
+    made.job(shape(2, Add(), "post"), [Member(0, 1e-3)], [100])
+    made.job(shape(2, Add(), "post"), [Member(1, 3e-3)], [200])
+    made.job(shape(2, Add(), "post"), [Member(2, 1e-2)], [1.5])
+    found = summarise(made.write())["cells"][0]
+    assert (found["seeds"], found["solved"], found["median_steps"]) == (3, 2, 200)
+    assert found["lr_by_seed"] == {"0": 1e-3, "1": 3e-3, "2": 1e-2}
+
+
+def test_a_setting_that_differs_between_schemes_or_depths_is_an_axis(made: Made) -> None:
+    wide = dataclasses.replace(shape(1, Add(), "post"), model=dataclasses.replace(MODEL, depth=1, width=64, hidden=256))
+    made.job(shape(1, Plain(), "post"), SEEDS, [100] * 5)
+    made.job(wide, SEEDS, [50] * 5)
+    made.job(shape(4, Plain(), "post", steps=900), SEEDS, [700] * 5)
+    summary = summarise(made.write())
+    assert [(found["model.width"], found["train.steps"], found["depth"]) for found in summary["cells"]] == [
+        (64, 600, 1),
+        (32, 600, 1),
+        (32, 900, 4),
+    ]
+    assert "model.hidden" not in summary["cells"][0]
+    assert len(summary["limits"]) == 3
+    assert summary["comparisons"] == []
+    assert "cost" not in verdict(summary)
+
+
+def test_what_comes_with_a_task_or_a_scheme_is_no_axis(made: Made) -> None:
+    sort = dataclasses.replace(shape(1, Add(), "post", eval_every=20, target_accuracy=0.95), task=Sort(8, 16))
+    made.job(dataclasses.replace(sort, model=dataclasses.replace(MODEL, attention="bidirectional")), SEEDS, [100] * 5)
+    made.job(shape(2, Add(), "post"), SEEDS, [100] * 5)
+    made.job(shape(2, ReZero(0.0), "none"), SEEDS, [100] * 5)
+    assert list(key_of(summarise(made.write())["cells"][0])) == ["task", "depth", "residual", "norm"]
+
+
+def test_verdict_says_where_the_run_of_depths_begins_and_what_was_tried(made: Made) -> None:
+    for depth, steps in ((1, STALLED), (2, STALLED), (4, 100), (8, 100)):
+        made.job(shape(depth, Add(), "post"), SEEDS, [steps] * 5)
+    for depth in (1, 2, 4, 8, 16):
+        made.job(shape(depth, Plain(), "post"), SEEDS, [STALLED] * 5)
+    summary = summarise(made.write())
+    text = verdict(summary)
+    assert "with residual connections from depth 4 to 8, the deepest tried, without them at no depth" in text
+    assert table.grids(summary)[0].limits == ["none", "≥ 8"]
+
+
+def test_verdict_with_further_axes_names_real_depths(made: Made) -> None:
+    for batch in (16, 32):
+        made.job(shape(1, Add(), "post", batch=batch), SEEDS, [STALLED] * 5)
+        made.job(shape(2, Add(), "post", batch=batch), SEEDS, [STALLED if batch == 16 else 100] * 5)
+    text = verdict(summarise(made.write()))
+    assert "at no depth at the least and to depth 2 at the most" in text
+
+
 def test_members_in_two_plans_are_counted_once(made: Made) -> None:
     made.job(shape(1, Add(), "post"), SEEDS, [100] * 5)
     made.job(shape(1, Add(), "post"), SEEDS[:2], [100] * 2)
@@ -224,9 +282,9 @@ def test_a_failed_job_is_named_with_its_reason(made: Made) -> None:
     job = made.jobs[1][0].id
     claim = claims.take(study.job(job), 1, 0, Watch(60.0))
     assert isinstance(claim, Claim)
-    study.fail(claim, RuntimeError("boom"))
+    study.fail(claim, RuntimeError("boom\n  on a second line"))
     summary = summarise(study)
-    assert [(row["job"], row["reason"]) for row in summary["failed"]] == [(job, "RuntimeError: boom")]
+    assert [(row["job"], row["reason"]) for row in summary["failed"]] == [(job, "RuntimeError: boom on a second line")]
     assert summary["missing"] == []
 
 
@@ -272,6 +330,17 @@ def test_other_forms_hold_the_same_cells(made: Made) -> None:
     assert r"8 & stalled 2.77 0/5 & stalled 2.77 0/5 & 100 5/5 & 100 5/5 \\" in latex
 
 
+def test_long_axis_names_are_not_cut(made: Made) -> None:
+    for initial in (0.1, 0.2, 0.3, 0.4, 0.5):
+        made.job(shape(1, LayerScale(initial, 1e-5, 1e-6), "pre"), SEEDS, [100] * 5)
+    console = Console(file=io.StringIO(), width=80, color_system=None)
+    table.render_terminal(summarise(made.write()), console)
+    text = console.file.getvalue()
+    assert [text.count(f"initial_to_18_blocks {initial}") for initial in (0.1, 0.2, 0.3, 0.4, 0.5)] == [1] * 5
+    assert text.count("depth") >= 2
+    assert max(map(len, text.splitlines())) <= 80
+
+
 def test_markup_in_a_reason_is_shown_not_obeyed(made: Made) -> None:
     made.job(shape(1, Add(), "post"), SEEDS, [100] * 5)
     summary = summarise(made.write())
@@ -279,6 +348,24 @@ def test_markup_in_a_reason_is_shown_not_obeyed(made: Made) -> None:
     console = Console(file=io.StringIO(), width=80)
     table.render_terminal(summary, console)
     assert "left out: a=[bold]x[/bold] ([red]no)" in console.file.getvalue()
+
+
+def test_a_figure_for_each_value_of_a_further_axis(made: Made, tmp_path: Path) -> None:
+    made.job(shape(1, Add(), "post", batch=16), SEEDS, [100] * 5)
+    made.job(shape(1, Add(), "post"), SEEDS, [100] * 5)
+    made.write()
+    names = {path.name for path in draw(made.study, tmp_path / "figures") if path.suffix == ".svg"}
+    assert names == {f"{name}-copy-batch-{batch}.svg" for name in ("curves", "steps") for batch in (16, 32)}
+
+
+def test_figures_do_without_a_damaged_curve_and_refuse_a_file(made: Made, tmp_path: Path) -> None:
+    full(made)
+    path = made.study.job(made.jobs[0][0].id) / "attempt-1" / "curves.parquet"
+    path.write_bytes(path.read_bytes()[:-1])
+    assert len(draw(made.study, tmp_path / "figures")) == 4
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match=r"--figures .*file/below: cannot be made a folder"):
+        draw(made.study, tmp_path / "file" / "below")
 
 
 def test_figures_are_drawn_twice_alike(made: Made, tmp_path: Path) -> None:

@@ -69,7 +69,9 @@ def test_a_rate_is_chosen_by_the_other_seeds() -> None:
     ran = np.ones_like(table, dtype=bool)
     assert stats.rates_by_other_seeds(table, np.zeros_like(table), ran, 600) == [1, 0, 0]
     ran[0, 1] = False
-    assert stats.rates_by_other_seeds(table, np.zeros_like(table), ran, 600)[0] is None
+    assert stats.rates_by_other_seeds(table, np.zeros_like(table), ran, 600) == [0, 1, 1]
+    disjoint = np.array([[10.0, NAN], [NAN, 50.0]])
+    assert stats.rates_by_other_seeds(disjoint, np.zeros_like(disjoint), ~np.isnan(disjoint), 600) == [0, 1]
     one = np.array([[NAN, 50.0]])
     assert stats.rates_by_other_seeds(one, np.zeros_like(one), np.ones_like(one, dtype=bool), 600) == [1]
 

@@ -15,8 +15,9 @@ from typing import Any, Literal, final
 
 from resformer.engines.base import Assignment, Engine
 from resformer.events import Event
+from resformer.process import prepare
 from resformer.store.study import Study
-from resformer.work import prepare, work
+from resformer.work import work
 
 _GRACE_SECONDS = 5.0
 

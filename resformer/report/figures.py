@@ -12,45 +12,67 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
 
-from resformer.report.summary import BASELINE, load, summarise
-from resformer.store.study import Study
+from resformer.errors import UserError
+from resformer.report.summary import BASELINE, at_their_rates, key_of, load, summarise
+from resformer.store.study import Damaged, Study
 
 Json = dict[str, Any]
 
 # Okabe & Ito's colours, told apart by all common kinds of colour vision.
 _COLOURS = {"plain": "#D55E00", "add": "#0072B2", "rezero": "#009E73", "deepnorm": "#CC79A7", "layerscale": "#E69F00"}
 _OTHER = "#555555"
+_DRAWN = ("task", "depth", "residual", "norm")
 _STYLES: dict[str, Any] = {"post": "-", "pre": "--", "none": ":", "sandwich": "-.", "pre_post": "-.", "branch": ":"}
 _MARKERS = {"post": "o", "pre": "s", "none": "^", "sandwich": "D", "pre_post": "v", "branch": "P"}
 
 
 def draw(study: Study, folder: Path) -> list[Path]:
-    """Draw, for each task, `curves-<task>` and `steps-<task>` as .svg and .png; returns the paths written."""
+    """Draw, for each task, `curves-<task>` and `steps-<task>` as .svg and .png; returns the paths written.
+
+    Where a study has further axes, there is a pair of figures for each of their values, named by it.
+    """
     summary = summarise(study)
     members, _ = load(study)
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"--figures {folder}: cannot be made a folder: {error.strerror}; name another") from error
     paths = []
     with mpl.rc_context({"font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "svg.hashsalt": "0"}):
-        for task in dict.fromkeys(cell["task"] for cell in summary["cells"]):
-            cells = [cell for cell in summary["cells"] if cell["task"] == task]
-            runs = members[members["task"] == task]
-            for name, figure in (("curves", _curves(study, cells, runs)), ("steps", _steps(cells, runs))):
+        for label, cells in _by_label(summary["cells"]).items():
+            for name, figure in (("curves", _curves(study, cells, members)), ("steps", _steps(cells, members))):
                 for kind in ("svg", "png"):
-                    path = folder / f"{name}-{task}.{kind}"
+                    path = folder / f"{name}-{label}.{kind}"
                     figure.savefig(path, dpi=150, metadata={"Date": None} if kind == "svg" else None)
                     paths.append(path)
     return paths
 
 
-def _curves(study: Study, cells: Sequence[Json], runs: pd.DataFrame) -> Figure:
+def _by_label(cells: Sequence[Json]) -> dict[str, list[Json]]:
+    """The cells that one figure holds, by its label: the task, and what the further axes say."""
+    found: dict[str, list[Json]] = {}
+    for cell in cells:
+        further = {axis: value for axis, value in key_of(cell).items() if axis not in _DRAWN}
+        words = [cell["task"], *(f"{axis.rpartition('.')[2]}-{value}" for axis, value in further.items())]
+        found.setdefault("-".join(words), []).append(cell)
+    return found
+
+
+def _curves(study: Study, cells: Sequence[Json], members: pd.DataFrame) -> Figure:
     """Held-out loss against step, a panel per depth: every seed thin, the median thick."""
     depths = sorted({cell["depth"] for cell in cells})
     figure = Figure(figsize=(1.2 + 2.3 * len(depths), 3.2), layout="constrained")
     panels = figure.subplots(1, len(depths), sharex=True, sharey=True, squeeze=False)[0]
     for depth, axes in zip(depths, panels, strict=True):
         for cell in sorted((cell for cell in cells if cell["depth"] == depth), key=_order):
-            _cell_curves(axes, study, cell, _picked(cell, runs))
-        axes.axhline(float(runs["blind_loss"].iloc[0]), color="0.6", linewidth=0.8, linestyle=(0, (1, 2)), zorder=0)
+            _cell_curves(axes, study, cell, _picked(cell, members))
+        axes.axhline(
+            float(_picked(cells[0], members)["blind_loss"].iloc[0]),
+            color="0.6",
+            linewidth=0.8,
+            linestyle=(0, (1, 2)),
+            zorder=0,
+        )
         axes.set_title(f"depth {depth}")
         axes.set_yscale("log")
         axes.set_xlabel("step")
@@ -63,21 +85,26 @@ def _cell_curves(axes: Axes, study: Study, cell: Json, picked: pd.DataFrame) -> 
     wanted: dict[str, Any] = {"color": _COLOURS.get(cell["residual"], _OTHER), "linestyle": _STYLES[cell["norm"]]}
     curves = []
     for job, seeds in picked.groupby("job"):
-        table = study.read(str(job), "curves", ["seed", "lr", "step", "held_out_loss"]).dropna()
+        try:
+            table = study.read(str(job), "curves", ["seed", "lr", "step", "held_out_loss"]).dropna()
+        except Damaged:
+            continue  # The report names what is damaged; the figure does without.
         for seed, lr in zip(seeds["seed"], seeds["lr"], strict=True):
             curve = table[(table["seed"] == seed) & (table["lr"] == lr)].set_index("step")["held_out_loss"]
             axes.plot(curve.index, curve, alpha=0.3, linewidth=0.6, **wanted)
             curves.append(curve)
+    if not curves:
+        return
     # A member that left carries its last loss on, or the median would show the slow ones only.
     median = pd.concat(curves, axis=1).sort_index().ffill().median(axis=1)
     axes.plot(median.index, median, linewidth=1.8, **wanted)
 
 
-def _steps(cells: Sequence[Json], runs: pd.DataFrame) -> Figure:
+def _steps(cells: Sequence[Json], members: pd.DataFrame) -> Figure:
     """Steps to solve against depth: every seed, and the median where there is one; above the line, who did not."""
     figure = Figure(figsize=(6.4, 3.8), layout="constrained")
     axes = figure.subplots()
-    budget = float(runs["train.steps"].max())
+    budget = max(float(_picked(cell, members)["train.steps"].max()) for cell in cells)
     columns = dict.fromkeys((cell["residual"], cell["norm"]) for cell in sorted(cells, key=_order))
     for number, (residual, norm) in enumerate(columns):
         colour, shift = _COLOURS.get(residual, _OTHER), 1 + 0.045 * (number - (len(columns) - 1) / 2)
@@ -86,7 +113,7 @@ def _steps(cells: Sequence[Json], runs: pd.DataFrame) -> Figure:
             key=lambda cell: int(cell["depth"]),
         )
         for cell in found:
-            steps = _picked(cell, runs)["solved_step"].to_numpy(np.float64, na_value=np.nan)
+            steps = _picked(cell, members)["solved_step"].to_numpy(np.float64, na_value=np.nan)
             solved = ~np.isnan(steps)
             at = np.full(len(steps), cell["depth"] * shift)
             axes.plot(at[solved], steps[solved], _MARKERS[norm], color=colour, markersize=3.5, alpha=0.45, mew=0)
@@ -130,15 +157,10 @@ def _legend(figure: Figure, cells: Sequence[Json], markers: bool, note: str) -> 
     figure.supxlabel(note, fontsize=8, color="0.35")
 
 
-def _picked(cell: Mapping[str, Any], runs: pd.DataFrame) -> pd.DataFrame:
+def _picked(cell: Json, members: pd.DataFrame) -> pd.DataFrame:
     """The members a cell is made of: each seed at its learning rate."""
-    axes = list(cell)[1 : list(cell).index("seeds")]
-    inside = np.logical_and.reduce(
-        [runs[name].eq(cell[name]) | (pd.isna(cell[name]) & runs[name].isna()) for name in axes]
-    )
-    group = runs[inside]
-    rates = cell["lr_by_seed"]
-    return group[[rates.get(str(seed)) == lr for seed, lr in zip(group["seed"], group["lr"], strict=True)]]
+    inside = np.logical_and.reduce([members[name].eq(value) for name, value in key_of(cell).items()])
+    return at_their_rates(members[inside], {int(seed): rate for seed, rate in cell["lr_by_seed"].items()})
 
 
 def _order(cell: Mapping[str, Any]) -> tuple[bool, str, str]:

@@ -9,11 +9,11 @@ from rich.table import Table
 from rich.text import Text
 
 from resformer.report.progress import clock, counted
-from resformer.report.summary import shape_settings
+from resformer.report.summary import NAMES, shape_settings
 
 Json = dict[str, Any]
 
-_SHORT = {"model.depth": "depth", "model.residual": "residual", "model.norm": "norm"}
+_SHORT = {**NAMES, "model.residual": "residual"}
 _TENSORS, _BYTES = 4, 4
 """Of a member's parameters: weights, gradient and two moments, in float32."""
 
@@ -42,12 +42,13 @@ def grid(jobs: Sequence[Json], swept: Sequence[str]) -> RenderableType:
             f"{first['parameters']:,}",
             f"{first['parameters'] * _TENSORS * _BYTES / 1e6:.1f}",
             f"{first['flops_per_step'] / 1e6:,.1f}",
-            f"{sum(map(_flops, found)) / 1e12:,.2f}",
+            f"{sum(job['flops'] for job in found) / 1e12:,.2f}",
         )
     members = sum(len(job["members"]) for job in jobs)
+    flops = sum(job["flops"] for job in jobs) / 1e12
     told = (
-        f"{counted(members, 'member')} in {counted(len(jobs), 'job')}; {sum(map(_flops, jobs)) / 1e12:,.1f} TFLOPs "
-        "in matrix products if every member uses up its budget"
+        f"{counted(members, 'member')} in {counted(len(jobs), 'job')}; {flops:,.1f} TFLOPs in matrix "
+        "products if every member uses up its budget"
     )
     return Group(table, Text(told))
 
@@ -55,7 +56,7 @@ def grid(jobs: Sequence[Json], swept: Sequence[str]) -> RenderableType:
 def shared_settings(jobs: Sequence[Json]) -> list[str]:
     """KEY=VALUE of every resolved setting that all jobs share."""
     every = [shape_settings(job) for job in jobs]
-    names = {short: key for key, short in _SHORT.items()}
+    names = {"task": "task", "residual": "model/residual", "depth": "model.depth", "norm": "model.norm"}
     return [
         f"{names.get(key, key)}={str(value).lower() if isinstance(value, bool) else value}"
         for key, value in every[0].items()
@@ -63,10 +64,7 @@ def shared_settings(jobs: Sequence[Json]) -> list[str]:
     ]
 
 
-def time_needed(name: str, to_run: int, workers: int, seconds: float) -> str:
-    """How long the jobs to run take, at most."""
-    return f"{name}: {counted(to_run, 'job')} to run, at most about {clock(seconds)} with {counted(workers, 'worker')}"
-
-
-def _flops(job: Json) -> float:
-    return float(len(job["members"]) * job["flops_per_step"] * job["shape"]["train"]["steps"])
+def time_needed(name: str, to_run: int, workers: int, seconds: float | None) -> str:
+    """How long the jobs to run take, at most; None where that could not be measured."""
+    time = "in a time that could not be measured" if seconds is None else f"at most about {clock(seconds)}"
+    return f"{name}: {counted(to_run, 'job')} to run, {time} with {counted(workers, 'worker')}"

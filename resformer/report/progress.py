@@ -51,20 +51,22 @@ class Tally:
                 self.settled[event.job] = event.detail
                 self.counts["failed"] += members
                 return f"{self._count()} {label}: failed: {event.detail}"
-        _, progress = self.now.pop(event.worker, ("", None))
+        self.now.pop(event.worker, None)
         self.settled[event.job] = ""
-        found = {"solved": progress.solved if progress else 0, "diverged": progress.diverged if progress else 0}
-        found["unsolved"] = members - sum(found.values())
-        self.counts.update(found)
-        told = ", ".join(f"{found[name]} {name}" for name in ("solved", "unsolved", "diverged") if found[name])
-        return f"{self._count()} {label}: {told}, {time.monotonic() - self.began:.0f} s"
+        told = "finished"
+        if event.progress is not None:
+            found = {"solved": event.progress.solved, "diverged": event.progress.diverged}
+            found["unsolved"] = members - sum(found.values())
+            self.counts.update(found)
+            told = ", ".join(f"{found[name]} {name}" for name in ("solved", "unsolved", "diverged") if found[name])
+        return f"{self._count()} {label}: {told}, after {time.monotonic() - self.began:.0f} s"
 
     def _count(self) -> str:
         return f"[{len(self.settled)}/{len(self.planned)}]"
 
     def share_done(self) -> float:
         """Part of the work that is behind: settled jobs in full, running ones by their step."""
-        weight: dict[str, float] = {job: _weight(planned) for job, planned in self.planned.items()}
+        weight: dict[str, float] = {job: planned["flops"] for job, planned in self.planned.items()}
         done = sum(weight[job] for job in self.settled)
         done += sum(weight[job] * progress.step / progress.steps for job, progress in self.now.values() if progress)
         return float(min(1.0, done / max(1.0, sum(weight.values()))))
@@ -73,10 +75,6 @@ class Tally:
         """Time left if the rest goes like what is behind."""
         share, spent = self.share_done(), time.monotonic() - self.began
         return spent * (1 - share) / share if share > 0.01 else None
-
-
-def _weight(job: Json) -> int:
-    return int(len(job["members"]) * job["flops_per_step"] * job["shape"]["train"]["steps"])
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, cast
 
 import numpy as np
@@ -11,12 +11,21 @@ import pandas as pd
 from resformer import stats
 from resformer.errors import UserError
 from resformer.store.study import Damaged, Study
+from resformer.trees import flat
 
 Json = dict[str, Any]
 
 BASELINE = "plain"
-_NAMES = {"task.name": "task", "model.depth": "depth", "model.residual.name": "residual", "model.norm": "norm"}
+NAMES = {"task.name": "task", "model.depth": "depth", "model.residual.name": "residual", "model.norm": "norm"}
+"""Settings that every report names, by the short name they go by."""
 _CELL = ["task", "depth", "residual", "norm"]
+_OWNERS = {
+    "task": ("task.", "train.eval_every", "train.target_accuracy", "model.attention"),
+    "residual": ("model.residual.",),
+    "model.width": ("model.hidden",),
+}
+"""Settings that come with another one: they make an axis only where they vary without it."""
+_LIMIT = ("depth_limit", "low", "high", "depth_floor")
 _FACTS = ["parameters", "flops_per_step", "blind_loss"]
 
 
@@ -85,15 +94,7 @@ def _ms_per_member_step(timing: Json) -> float:
 
 def shape_settings(job: Json) -> dict[str, Any]:
     """The settings of a job's shape by dotted key; the four that every report names go by their short names."""
-
-    def flat(tree: Json, prefix: str) -> Iterable[tuple[str, Any]]:
-        for key, value in tree.items():
-            if isinstance(value, dict):
-                yield from flat(value, f"{prefix}{key}.")
-            else:
-                yield prefix + key, value
-
-    return {_NAMES.get(key, key): value for key, value in flat(job["shape"], "")}
+    return {NAMES.get(key, key): value for key, value in flat(job["shape"]).items()}
 
 
 def job_label(job: Json) -> str:
@@ -108,10 +109,24 @@ def _axes(members: pd.DataFrame) -> tuple[Json, list[str]]:
     shapes = members[keys].drop_duplicates()
     axes = list(_CELL)
     for key in keys[len(_CELL) :]:
-        if shapes.groupby(axes, dropna=False)[key].nunique(dropna=False).max() > 1:
+        owner = next((owner for owner, own in _OWNERS.items() if key.startswith(own)), None)
+        groups = [shapes[key]] if owner is None else [group for _, group in shapes.groupby(owner)[key]]
+        if max(group.nunique(dropna=False) for group in groups) > 1:
             axes.append(key)
     shared = {key: _plain(shapes[key].iloc[0]) for key in keys if shapes[key].nunique(dropna=False) == 1}
     return {key: value for key, value in shared.items() if key not in axes or key == "task"}, axes
+
+
+def key_of(cell: Json) -> Json:
+    """What tells a cell from the others of its study: task, depth, residual, norm and the study's further axes."""
+    names = list(cell)
+    return {name: cell[name] for name in names[names.index("task") : names.index("seeds")]}
+
+
+def depths_of(column: Json, cells: Iterable[Json]) -> list[int]:
+    """The depths that were tried in a column, ascending: `column` is a row of the report's `limits`."""
+    wanted = {name: value for name, value in column.items() if name not in _LIMIT}
+    return sorted(cell["depth"] for cell in cells if all(cell[name] == value for name, value in wanted.items()))
 
 
 def _groups(members: pd.DataFrame, axes: Sequence[str]) -> Iterable[tuple[Json, pd.DataFrame]]:
@@ -125,8 +140,8 @@ def _cell(key: Json, group: pd.DataFrame) -> Json:
     seeds, rates, steps_SR, loss_SR, ran_SR = _tables(group)
     budget = int(group["train.steps"].iloc[0])
     chosen = stats.rates_by_other_seeds(steps_SR, loss_SR, ran_SR, budget)
-    scored = {seed: rates[column] for seed, column in zip(seeds, chosen, strict=True) if column is not None}
-    picked = group[[scored.get(seed) == lr for seed, lr in zip(group["seed"], group["lr"], strict=True)]]
+    scored = {seed: rates[column] for seed, column in zip(seeds, chosen, strict=True)}
+    picked = at_their_rates(group, scored)
     steps_S = picked["solved_step"].to_numpy(np.float64, na_value=np.nan)
     outcomes = Counter(picked["outcome"])
     most = Counter(scored.values())
@@ -144,7 +159,7 @@ def _cell(key: Json, group: pd.DataFrame) -> Json:
         "median_steps": stats.median_steps(steps_S),
         "median_low": None,
         "median_high": None,
-        "mean_steps": stats.restricted_mean(steps_S, budget),
+        "mean_steps": stats.restricted_mean(steps_S, budget) if outcomes["solved"] else None,
         "mean_low": None,
         "mean_high": None,
         "final_loss": _median(picked["final_loss"]),
@@ -153,6 +168,11 @@ def _cell(key: Json, group: pd.DataFrame) -> Json:
         "flops_per_step": int(group["flops_per_step"].iloc[0]),
         "ms_per_member_step": _median(group.drop_duplicates("job")["ms"]),
     }
+
+
+def at_their_rates(members: pd.DataFrame, rates: Mapping[int, float]) -> pd.DataFrame:
+    """Each seed's member at the learning rate it is scored at."""
+    return members[[rates.get(seed) == lr for seed, lr in zip(members["seed"], members["lr"], strict=True)]]
 
 
 def _rates(key: Json, group: pd.DataFrame) -> Iterable[Json]:
@@ -164,7 +184,7 @@ def _rates(key: Json, group: pd.DataFrame) -> Iterable[Json]:
             "lr": lr,
             "seeds": len(runs),
             "solved": int((runs["outcome"] == "solved").sum()),
-            "mean_steps": stats.restricted_mean(steps_S, budget),
+            "mean_steps": None if np.isnan(steps_S).all() else stats.restricted_mean(steps_S, budget),
             "final_loss": _median(runs["final_loss"]),
         }
 

@@ -13,7 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from resformer.report.summary import BASELINE
+from resformer.report.summary import BASELINE, depths_of, key_of
 from resformer.report.verdict import verdict
 
 Json = dict[str, Any]
@@ -22,8 +22,8 @@ LEGEND = (
     "median steps to solve, seeds solved of seeds; where fewer than half solved: median final held-out loss "
     "(nats per token), 'stalled' where most learnt nothing from their input"
 )
+_DEPTH_WIDTH, _GAP = 9, 3
 EDGE = "* the best learning rate is at the edge of the grid"
-_CELL_WIDTH = 18
 
 
 @final
@@ -46,18 +46,24 @@ def grids(summary: Json) -> list[Grid]:
 def _grid(summary: Json, task: str) -> Grid:
     cells = [cell for cell in summary["cells"] if cell["task"] == task]
     limits = [row for row in summary["limits"] if row["task"] == task]
-    fixed = {"study", "task", "depth_limit", "low", "high", "depth_floor"}
-    axes = [name for name in limits[0] if name not in fixed]
+    axes = [name for name in key_of(cells[0]) if name not in ("task", "depth")]
     keys = sorted({tuple(row[axis] for axis in axes) for row in limits}, key=_column_order)
     depths = sorted({cell["depth"] for cell in cells})
     at = {(cell["depth"], *(cell[axis] for axis in axes)): cell for cell in cells}
-    limit = {tuple(row[axis] for axis in axes): row["depth_limit"] for row in limits}
+    limit = {tuple(row[axis] for axis in axes): _limit(row, cells) for row in limits}
     return Grid(
         title=task,
         columns=[tuple(_named(axis, value) for axis, value in zip(axes, key, strict=True)) for key in keys],
         rows=[(str(depth), [_cell(at.get((depth, *key))) for key in keys]) for depth in depths],
-        limits=["none" if limit[key] is None else str(limit[key]) for key in keys],
+        limits=[limit[key] for key in keys],
     )
+
+
+def _limit(row: Json, cells: Sequence[Json]) -> str:
+    """The depth limit of a column; at least that, where no deeper one was tried."""
+    if row["depth_limit"] is None:
+        return "none"
+    return f"≥ {row['depth_limit']}" if row["depth_limit"] == depths_of(row, cells)[-1] else str(row["depth_limit"])
 
 
 def _column_order(key: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -78,10 +84,9 @@ def _cell(cell: Json | None) -> str:
     edge = "*" if cell["lr_at_edge"] else " "
     if cell["median_steps"] is not None:
         return f"{cell['median_steps']:.0f} {count}{edge}"
-    if 2 * cell["diverged"] > cell["seeds"]:
-        return f"diverged {count}{edge}"
     loss = "–" if cell["final_loss"] is None else f"{cell['final_loss']:.2f}"
-    word = "stalled" if 2 * cell["stalled"] > cell["seeds"] else "loss"
+    word = "diverged" if 2 * cell["diverged"] > cell["seeds"] else "loss"
+    word = "stalled" if 2 * cell["stalled"] > cell["seeds"] else word
     return f"{word} {loss} {count}{edge}"
 
 
@@ -92,9 +97,7 @@ def terminal(summary: Json, width: int) -> RenderableType:
     ]
     for grid in grids(summary):
         several = len(grids(summary)) > 1
-        most = max(1, (width - 8) // _CELL_WIDTH)
-        for start in range(0, len(grid.columns), most):
-            parts.append(_table(grid, slice(start, start + most), several))
+        parts += [_table(grid, part, several) for part in _parts(grid, width)]
     parts.append(Text(LEGEND, style="dim"))
     if any(cell["lr_at_edge"] for cell in summary["cells"]):
         parts.append(Text(EDGE, style="dim"))
@@ -103,11 +106,26 @@ def terminal(summary: Json, width: int) -> RenderableType:
     return Group(*parts)
 
 
+def _parts(grid: Grid, width: int) -> list[slice]:
+    """The columns in groups that fit side by side."""
+    texts = [[*column, limit] for column, limit in zip(grid.columns, grid.limits, strict=True)]
+    for _, cells in grid.rows:
+        texts = [[*found, cell] for found, cell in zip(texts, cells, strict=True)]
+    parts, start, used = [], 0, _DEPTH_WIDTH
+    for number, found in enumerate(texts):
+        needed = max(map(len, found)) + _GAP
+        if used + needed > width and number > start:
+            parts.append(slice(start, number))
+            start, used = number, _DEPTH_WIDTH
+        used += needed
+    return [*parts, slice(start, len(texts))]
+
+
 def _table(grid: Grid, part: slice, several: bool) -> Table:
     table = Table(box=box.SIMPLE_HEAD, title=grid.title if several else None, title_justify="left", padding=(0, 1))
-    table.add_column("\n" * (len(grid.columns[0]) - 1) + "depth", justify="right")
+    table.add_column("\n" * (len(grid.columns[0]) - 1) + "depth", justify="right", no_wrap=True)
     for column in grid.columns[part]:
-        table.add_column(Text("\n".join(column)), justify="right", no_wrap=True)
+        table.add_column(Text("\n".join(column)), justify="right", overflow="fold")
     for depth, cells in grid.rows:
         table.add_row(depth, *(Text(cell, style=_style(cell)) for cell in cells[part]))
     table.add_section()

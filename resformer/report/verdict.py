@@ -4,11 +4,12 @@ import statistics
 from collections.abc import Sequence
 from typing import Any
 
-from resformer.report.summary import BASELINE
+from resformer.report.summary import BASELINE, depths_of, key_of
 
 Json = dict[str, Any]
 
 RESIDUAL = "add"
+_NORMS = {"none": "no norm", "pre": "pre-norm", "post": "post-norm"}
 
 
 def verdict(summary: Json) -> str:
@@ -41,20 +42,26 @@ def _named(scheme: str, schemes: Sequence[str]) -> str:
 def _reach(summary: Json, task: str, scheme: str) -> str:
     """How deep a scheme goes, by norm placement where they differ."""
     rows = [row for row in summary["limits"] if row["task"] == task and row["residual"] == scheme]
-    deepest = max(cell["depth"] for cell in summary["cells"] if cell["task"] == task)
+    reaches = [_depths(row, summary["cells"]) for row in rows]
+    if len(set(reaches)) == 1:
+        return reaches[0]
+    if len({row["norm"] for row in rows}) < len(rows):
+        found = [row["depth_limit"] for row in rows]
+        deepest = max(limit for limit in found if limit is not None)
+        shallowest = "at no depth" if None in found else f"to depth {min(found)}"
+        return f"{shallowest} at the least and to depth {deepest} at the most, depending on norm and other settings"
+    return " and ".join(
+        f"{reach} ({_NORMS.get(row['norm'], row['norm'])})" for row, reach in zip(rows, reaches, strict=True)
+    )
 
-    def text(limit: int | None) -> str:
-        if limit is None:
-            return "at no depth"
-        return f"to depth {limit}{', the deepest tried' if limit == deepest else ''}"
 
-    by_norm = {row["norm"]: text(row["depth_limit"]) for row in rows}
-    if len(rows) > len(by_norm):
-        limits = sorted({row["depth_limit"] or 0 for row in rows})
-        return f"to depth {limits[0]} to {limits[-1]}, depending on the other settings"
-    if len(set(by_norm.values())) == 1:
-        return next(iter(by_norm.values()))
-    return " and ".join(f"{reach} ({norm}-norm)" for norm, reach in by_norm.items())
+def _depths(row: Json, cells: Sequence[Json]) -> str:
+    """The unbroken run of depths that a column solves."""
+    floor, limit, tried = row["depth_floor"], row["depth_limit"], depths_of(row, cells)
+    if limit is None:
+        return "at no depth"
+    reach = f"to depth {limit}" if floor == tried[0] else f"from depth {floor} to {limit}"
+    return f"{reach}, the deepest tried" if limit == tried[-1] else reach
 
 
 def _cost(cells: Sequence[Json]) -> str:
@@ -62,8 +69,7 @@ def _cost(cells: Sequence[Json]) -> str:
     pairs = []
     for cell in cells:
         if cell["residual"] == RESIDUAL:
-            axes = list(cell)[: list(cell).index("seeds")]
-            wanted = {name: cell[name] for name in axes} | {"residual": BASELINE}
+            wanted = key_of(cell) | {"residual": BASELINE}
             pairs += [(cell, other) for other in cells if all(other[name] == value for name, value in wanted.items())]
     if not pairs:
         return ""

@@ -8,6 +8,7 @@ import re
 import traceback
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, final
 
@@ -68,7 +69,9 @@ class Study:
         number = 1
         while not files.create(self.path / f"plan-{number}.jsonl", plan):
             number += 1
-        files.create(self.path / "launches" / f"{number}.json", _pretty({"launch": number, **record}))
+        started = datetime.now(UTC).isoformat()
+        record = {"launch": number, "started": started, **record}
+        files.create(self.path / "launches" / f"{number}.json", _pretty(record))
         return number
 
     def committed(self) -> set[str]:
@@ -133,7 +136,7 @@ class Study:
         return data
 
     def failure(self, job_id: str) -> str | None:
-        """Why a job failed: the last line of its last error; None if it did not, or may still go on."""
+        """Why a job failed, in one line; None if it did not, or may still go on."""
         job = self.job(job_id)
         last = claims.attempts(job)
         if not last or self.has_result(job_id):
@@ -143,13 +146,18 @@ class Study:
         retries = next((found["engine"]["retries"] for found in self.launches() if found["launch"] == launch), 0)
         if claims.attempts(job, since=launch) <= retries or not claims.over(job, last):
             return None
-        return error.read_text().strip().splitlines()[-1] if error.exists() else "its worker died"
+        return error.read_text().splitlines()[-1] if error.exists() else "its worker died or went silent"
 
     def fail(self, claim: Claim, error: BaseException) -> None:
-        """End an attempt with the traceback of what went wrong."""
+        """End an attempt with the traceback of what went wrong, and a last line that says it."""
         claim.folder.mkdir(exist_ok=True)
-        text = "".join(traceback.format_exception(error))
+        text = f"{''.join(traceback.format_exception(error))}\n{summary(error)}\n"
         files.write(claim.folder / "error.txt", text.encode(errors="backslashreplace"))
+
+
+def summary(error: BaseException) -> str:
+    """Type and message of an error, in one line."""
+    return " ".join("".join(traceback.format_exception_only(error)).split())
 
 
 def check_name(name: str) -> str:
@@ -172,8 +180,9 @@ def find(results: Path, name: str) -> Study:
 def existing(results: Path) -> list[Study]:
     """The studies in a results folder, the one launched last first."""
     _check_results(results)
-    launched = sorted(results.glob("*/launches/*.json"), key=lambda path: path.stat().st_mtime_ns, reverse=True)
-    return [Study(path) for path in dict.fromkeys(path.parent.parent for path in launched)]
+    studies = [Study(path.parent) for path in results.glob("*/launches")]
+    launched = [(study.launches()[-1]["started"], study) for study in studies if study.launches()]
+    return [study for _, study in sorted(launched, key=lambda pair: str(pair[0]), reverse=True)]
 
 
 def open_results(results: Path) -> None:
