@@ -551,3 +551,12 @@ def test_no_worker_outlives_its_supervisor(
     assert errors(one.study) == []
     assert "Traceback" not in one.told()
     assert ("same command" in one.told()) == (code == 143)
+
+
+def test_a_member_of_two_plans_is_finished_if_either_job_is(study: Study, shape: Shape) -> None:
+    """Two commands that planned at the same moment; only the first ran to its end."""
+    first, second = planned(study, [shape], seeds=2, stack=8), planned(study, [shape], seeds=3, stack=8)
+    run(first, lambda _: None)
+    second.start(["sweep"])
+    again = planned(study, [shape], seeds=2, stack=8)
+    assert (again.finished, again.wanted, again.new) == (4, {}, [])
