@@ -257,17 +257,18 @@ def _train_here(plan: "Launch") -> bool:
     with Live("", console=err, refresh_per_second=8, transient=False) as live:
 
         def tell(event: "Event") -> None:
-            if event.detail:
-                live.console.print(f"{event.kind}: {event.detail}", markup=False)
             now = event.progress
-            if now is None:
-                return
-            losses.append(now.loss)
-            shown = f"step {now.step}/{now.steps}  held-out loss {now.loss:.3f}  accuracy {now.accuracy:.3f}"
-            if err.is_terminal:
-                live.update(f"{chart(losses, now.steps, now.step)}\n{shown}")
-            else:
-                live.console.print(shown, markup=False)
+            if event.kind == "retried":
+                live.console.print(f"tried again: {_printable(event.detail)}", markup=False)
+            elif event.kind == "waiting":
+                live.console.print("another process holds this job: waiting for it", markup=False)
+            elif event.kind == "progress" and now is not None:
+                losses.append(now.loss)
+                shown = f"step {now.step}/{now.steps}  held-out loss {now.loss:.3f}  accuracy {now.accuracy:.3f}"
+                if err.is_terminal:
+                    live.update(f"{chart(losses, now.steps, now.step)}\n{shown}")
+                else:
+                    live.console.print(shown, markup=False)
 
         prepare()
         work.work(plan.start(_command()), 0, tell, never)

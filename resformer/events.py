@@ -24,9 +24,12 @@ class Progress:
 @final
 @dataclass(frozen=True)
 class Event:
-    """Something a worker did with a job. `detail` is the reason where a job failed or was tried again."""
+    """Something a worker did with a job, or that it waits for others to finish it.
 
-    kind: Literal["started", "progress", "finished", "failed", "retried"]
+    `detail` is the reason where a job failed or was tried again, `progress` the last there was of a finished one.
+    """
+
+    kind: Literal["started", "progress", "finished", "failed", "retried", "waiting"]
     worker: int
     job: str
     progress: Progress | None = None

@@ -29,9 +29,9 @@ def work(assignment: Assignment, worker: int, tell: Tell, stop: Stop) -> None:
     planned = study.planned()
     watch = Watch(assignment.lease_seconds)
     left = list(assignment.jobs)
-    seconds = 0.0
+    seconds, idle = 0.0, False
     while left:
-        waiting = []
+        waiting, acted = [], False
         for job_id in left:
             if stop(seconds):
                 return
@@ -42,12 +42,16 @@ def work(assignment: Assignment, worker: int, tell: Tell, stop: Stop) -> None:
             if claim == "exhausted":
                 continue
             if isinstance(claim, Claim) and not study.has_result(job_id):
+                acted = True
                 try:
                     _attempt(study, planned[job_id], claim, worker, tell, stop)
                 except _Stopped:
                     return
             waiting.append(job_id)
-        seconds = _POLL_SECONDS
+        if waiting and not acted and not idle:
+            tell(Event("waiting", worker, waiting[0]))
+        idle = not acted
+        seconds = _POLL_SECONDS if idle else 0.0
         left = waiting
 
 

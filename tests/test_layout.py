@@ -125,3 +125,8 @@ def test_the_readme_has_a_line_for_every_file() -> None:
     files = [path for path in files if path.parent.name not in ("residuals", "tasks") or path.stem == "base"]
     scripts = [path for path in (ROOT / "scripts").iterdir() if path.is_file()]
     assert [path.name for path in [*files, *scripts] if path.name not in readme] == []
+
+
+def test_the_readme_shows_the_reference_results_as_they_are() -> None:
+    report = (ROOT / "results" / "reference" / "quick" / "report.txt").read_text()
+    assert f"```\n{report}```" in (ROOT / "README.md").read_text()

@@ -43,6 +43,9 @@ class Tally:
             case "started" | "progress":
                 self.now[event.worker] = (event.job, event.progress)
                 return None
+            case "waiting":
+                self.now.pop(event.worker, None)
+                return None
             case "retried":
                 self.now.pop(event.worker, None)
                 return f"{label}: {event.detail}; tried again"
