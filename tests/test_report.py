@@ -363,6 +363,7 @@ def test_figures_do_without_a_damaged_curve_and_refuse_a_file(made: Made, tmp_pa
     path = made.study.job(made.jobs[0][0].id) / "attempt-1" / "curves.parquet"
     path.write_bytes(path.read_bytes()[:-1])
     assert len(draw(made.study, tmp_path / "figures")) == 4
+    assert [row["job"] for row in summarise(made.study)["damaged"]] == [made.jobs[0][0].id]
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match=r"--figures .*file/below: cannot be made a folder"):
         draw(made.study, tmp_path / "file" / "below")

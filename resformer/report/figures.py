@@ -10,11 +10,11 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from resformer.errors import UserError
 from resformer.report.summary import BASELINE, at_their_rates, key_of, load, summarise
-from resformer.store.study import Damaged, Study
+from resformer.store.study import Study
 
 Json = dict[str, Any]
 
@@ -74,7 +74,7 @@ def _curves(study: Study, cells: Sequence[Json], members: pd.DataFrame) -> Figur
             zorder=0,
         )
         axes.set_title(f"depth {depth}")
-        axes.set_yscale("log")
+        _log_scale(axes)
         axes.set_xlabel("step")
     panels[0].set_ylabel("held-out loss (nats per token)")
     _legend(figure, cells, False, "dotted: the best that can be done without looking at the input")
@@ -85,16 +85,11 @@ def _cell_curves(axes: Axes, study: Study, cell: Json, picked: pd.DataFrame) -> 
     wanted: dict[str, Any] = {"color": _COLOURS.get(cell["residual"], _OTHER), "linestyle": _STYLES[cell["norm"]]}
     curves = []
     for job, seeds in picked.groupby("job"):
-        try:
-            table = study.read(str(job), "curves", ["seed", "lr", "step", "held_out_loss"]).dropna()
-        except Damaged:
-            continue  # The report names what is damaged; the figure does without.
+        table = study.read(str(job), "curves", ["seed", "lr", "step", "held_out_loss"]).dropna()
         for seed, lr in zip(seeds["seed"], seeds["lr"], strict=True):
             curve = table[(table["seed"] == seed) & (table["lr"] == lr)].set_index("step")["held_out_loss"]
             axes.plot(curve.index, curve, alpha=0.3, linewidth=0.6, **wanted)
             curves.append(curve)
-    if not curves:
-        return
     # A member that left carries its last loss on, or the median would show the slow ones only.
     median = pd.concat(curves, axis=1).sort_index().ffill().median(axis=1)
     axes.plot(median.index, median, linewidth=1.8, **wanted)
@@ -127,16 +122,22 @@ def _steps(cells: Sequence[Json], members: pd.DataFrame) -> Figure:
     depths = sorted({cell["depth"] for cell in cells})
     axes.axhline(budget, color="0.6", linewidth=0.8)
     axes.set_xscale("log", base=2)
-    axes.set_yscale("log")
-    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axes.yaxis.set_major_formatter(ScalarFormatter())
-    axes.yaxis.set_minor_formatter(NullFormatter())
-    axes.set_ylim(top=budget * 1.9)
+    _log_scale(axes)
+    first = [_picked(cell, members)["solved_step"].min() for cell in cells]
+    axes.set_ylim(min([step for step in first if step > 0] + [budget / 10]) / 1.3, budget * 1.9)
     axes.set_xticks(depths, [str(depth) for depth in depths])
     axes.set_xlabel("depth (blocks)")
     axes.set_ylabel("steps to solve")
     _legend(figure, cells, True, "lines: medians; above the grey line (the budget): how many seeds did not solve")
     return figure
+
+
+def _log_scale(axes: Axes) -> None:
+    """A logarithmic y axis with plain numbers at 1, 2 and 5."""
+    axes.set_yscale("log")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.yaxis.set_minor_formatter(NullFormatter())
 
 
 def _legend(figure: Figure, cells: Sequence[Json], markers: bool, note: str) -> None:

@@ -65,6 +65,7 @@ def load(study: Study) -> tuple[pd.DataFrame, dict[str, list[Json]]]:
             problems["failed" if reason else "missing"].append({**row, **({"reason": reason} if reason else {})})
             continue
         try:
+            study.check(job_id)
             runs, timing = study.read(job_id, "runs"), study.timing(job_id)
         except Damaged as damage:
             problems["damaged"].append({"job": job_id, "reason": str(damage)})

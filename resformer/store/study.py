@@ -123,6 +123,11 @@ class Study:
         found: Json = json.loads(self._verified(job_id, "timing.json"))
         return found
 
+    def check(self, job_id: str) -> None:
+        """Raise Damaged unless every file of a finished job is what was committed."""
+        for name in ("runs.parquet", "curves.parquet", "timing.json"):
+            self._verified(job_id, name)
+
     def _verified(self, job_id: str, name: str) -> bytes:
         folder = self.job(job_id)
         try:
