@@ -31,9 +31,9 @@ from resformer.errors import Incompatible, UserError
 from resformer.jobs import Json
 from resformer.model import ModelSettings
 from resformer.residuals.base import Residual
+from resformer.shape import Member, Shape, TrainSettings
 from resformer.store.study import check_name
 from resformer.tasks.base import Task
-from resformer.train import Member, Shape, TrainSettings
 from resformer.trees import flat
 
 T = TypeVar("T")

@@ -11,8 +11,8 @@ from typing import Any, TypeVar, final
 from resformer import plugins
 from resformer.model import ModelSettings
 from resformer.residuals.base import Residual
+from resformer.shape import Member, Shape, TrainSettings
 from resformer.tasks.base import Task
-from resformer.train import Member, Shape, TrainSettings
 
 Json = dict[str, Any]
 Base = TypeVar("Base")

@@ -9,8 +9,8 @@ from resformer.config import Request
 from resformer.engines.base import Assignment
 from resformer.errors import UserError
 from resformer.jobs import Job, Json
+from resformer.shape import Member, Shape
 from resformer.store.study import Study
-from resformer.train import Member, Shape
 
 
 @final

@@ -3,8 +3,8 @@
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal, final
+from dataclasses import dataclass
+from typing import Any, final
 
 import numpy as np
 import numpy.typing as npt
@@ -13,112 +13,14 @@ import torch.nn.functional as nnf
 from torch import Tensor
 
 from resformer import streams
-from resformer.errors import Incompatible, require
 from resformer.events import Progress
-from resformer.model import ModelSettings, Transformer
+from resformer.model import Transformer
 from resformer.optim import adamw, clip
-from resformer.residuals.base import Residual
-from resformer.tasks.base import Task
+from resformer.record import Floats, Record, curves, runs
+from resformer.shape import Member, Shape
 from resformer.weights import initial
 
-Outcome = Literal["solved", "unsolved", "diverged"]
-Floats = npt.NDArray[np.float64]
-
 _HELD_OUT_SEED = 0
-_STALLED = 0.95
-"""An unsolved member whose last held-out loss is at least this share of the blind loss learnt nothing."""
-
-
-@final
-@dataclass(frozen=True)
-class TrainSettings:
-    """How every member is trained. Values stand in `configs/config.yaml`; here is what is allowed."""
-
-    steps: int
-    """The budget."""
-    batch: int
-    """B, fresh sequences per member and step."""
-    warmup_steps: int
-    """The learning rate rises linearly over these, then stays."""
-    beta1: float
-    beta2: float
-    eps: float
-    weight_decay: float
-    clip: float
-    """Largest gradient norm of a member."""
-    eval_every: int
-    """Steps between two evaluations on the held-out set."""
-    eval_sequences: int
-    """Sequences of the held-out set."""
-    target_accuracy: float
-    """Share of held-out tokens at which a member counts as having solved the task."""
-    patience: int
-    """Evaluations in a row above the divergence bound after which a member counts as diverged."""
-    stop_when_solved: bool
-    """A member that has solved leaves; otherwise it trains on to the budget."""
-
-    def __post_init__(self) -> None:
-        def between(setting: str, low: float, high: float, unit: str = "") -> None:
-            value = getattr(self, setting)
-            require(low <= value <= high, f"train.{setting}", value, f"must be from {low:,} to {high:,}{unit}")
-
-        between("steps", 1, 10_000_000)
-        between("batch", 1, 65_536, " sequences")
-        between("warmup_steps", 0, 10_000_000)
-        between("weight_decay", 0.0, 1000.0)
-        between("eval_every", 1, 10_000_000, " steps")
-        between("eval_sequences", 1, 65_536)
-        between("patience", 1, 1_000_000, " evaluations")
-        for setting in ("beta1", "beta2"):
-            value = getattr(self, setting)
-            require(0 <= value < 1, f"train.{setting}", value, "must be at least 0 and under 1")
-        for setting in ("eps", "clip"):
-            value = getattr(self, setting)
-            require(0 < value < math.inf, f"train.{setting}", value, "must be positive")
-        require(0 < self.target_accuracy <= 1, "train.target_accuracy", self.target_accuracy, "must be in (0, 1]")
-
-
-@final
-@dataclass(frozen=True)
-class Member:
-    """One independent training within a shape."""
-
-    seed: int
-    lr: float
-    """Learning rate."""
-
-    def __post_init__(self) -> None:
-        require(0 <= self.seed < 2**32, "member.seed", self.seed, "must be a whole number from 0 to 4294967295")
-        require(0 <= self.lr < math.inf, "member.lr", self.lr, "must be 0 or a positive number")
-
-
-@final
-@dataclass(frozen=True)
-class Shape:
-    """Everything that is the same inside one batch, resolved: no `own`, no `auto`, no null."""
-
-    task: Task
-    model: ModelSettings
-    residual: Residual
-    train: TrainSettings
-    device: str
-    """cpu or cuda."""
-
-    def __post_init__(self) -> None:
-        self.transformer()
-        sources, held_out = self.task.symbols**self.task.length, self.train.eval_sequences
-        if sources < 100 * held_out:
-            raise Incompatible(
-                f"task.length={self.task.length}: with task.symbols={self.task.symbols} there are {sources:,} "
-                f"different sequences; accuracy on held-out ones needs {100 * held_out:,} (100 × train.eval_sequences)"
-            )
-
-    def transformer(self) -> Transformer:
-        """The model that a member of this shape is."""
-        attention = self.model.attention
-        return Transformer(
-            self.model, self.residual, self.task.vocabulary, self.task.tokens(attention), self.task.length
-        )
 
 
 @final
@@ -134,42 +36,6 @@ class Trained:
     runs: dict[str, list[object]]
     curves: dict[str, npt.NDArray[np.generic]]
     timing: dict[str, Any]
-
-
-@final
-@dataclass
-class _Record:
-    """One member's evaluations and what follows from them."""
-
-    steps: list[int] = field(default_factory=list)
-    losses: list[float] = field(default_factory=list)
-    accuracies: list[float] = field(default_factory=list)
-    outcome: Outcome = "unsolved"
-    solved_step: int | None = None
-    diverged_step: int | None = None
-    high_in_a_row: int = 0
-    """Evaluations above the divergence bound, up to now."""
-
-    def evaluated(self, step: int, loss: float, accuracy: float) -> None:
-        self.steps.append(step)
-        self.losses.append(loss)
-        self.accuracies.append(accuracy)
-
-    def judge(self, settings: TrainSettings, bound: float, broke_at: int | None) -> bool:
-        """Update the outcome; returns whether the member leaves.
-
-        `broke_at` is the first step with a non-finite loss or gradient; `bound` is 2·ln V.
-        """
-        high = self.losses[-1] > max(bound, self.losses[0]) and self.steps[-1] > settings.warmup_steps
-        self.high_in_a_row = self.high_in_a_row + 1 if high else 0
-        lost = self.high_in_a_row >= settings.patience
-        broken = broke_at is not None or not math.isfinite(self.losses[-1])
-        if self.outcome == "unsolved":
-            if all(accuracy >= settings.target_accuracy for accuracy in self.accuracies[-2:]) and len(self.steps) > 1:
-                self.outcome, self.solved_step = "solved", self.steps[-2]
-            elif broken or lost:
-                self.outcome, self.diverged_step = "diverged", broke_at or self.steps[-1]
-        return broken or lost or (self.outcome == "solved" and settings.stop_when_solved)
 
 
 def train(
@@ -193,7 +59,7 @@ def train(
     optimiser = adamw(flat_PN, settings.beta1, settings.beta2, settings.eps, settings.weight_decay)
     reads_1BT, answers_1BS = _held_out(shape, device)
 
-    records = [_Record() for _ in members]
+    records = [Record() for _ in members]
     alive = torch.arange(len(members), device=device)
     loss_SP, norm_SP = (torch.full((settings.steps, len(members)), math.nan, device=device) for _ in range(2))
     stretches: list[dict[str, float]] = []
@@ -245,8 +111,8 @@ def train(
         norm_SP[step, alive] = clip(grad_PN, settings.clip).to(norm_SP.dtype)
         optimiser.step(flat_PN, grad_PN, lr_P * min(1.0, (step + 1) / max(1, settings.warmup_steps)))
     return Trained(
-        runs=_runs(shape, members, records),
-        curves=_curves(members, records, loss_SP.cpu().numpy(), norm_SP.cpu().numpy()),
+        runs=runs(shape, members, records),
+        curves=curves(members, records, loss_SP.cpu().numpy(), norm_SP.cpu().numpy()),
         timing={"seconds": time.perf_counter() - began, "stretches": stretches},
     )
 
@@ -273,39 +139,3 @@ def _evaluate(model: Transformer, flat_PN: Tensor, reads_1BT: Tensor, answers_1B
     right_PBS = logits_PBSV.argmax(dim=-1) == answers_PBS
     accuracy_P = right_PBS.flatten(1).to(torch.float64).mean(dim=1)
     return _loss(logits_PBSV, answers_PBS).cpu().numpy().astype(np.float64), accuracy_P.cpu().numpy()
-
-
-def _runs(shape: Shape, members: Sequence[Member], records: Sequence[_Record]) -> dict[str, list[object]]:
-    blind = shape.task.blind_loss()
-    return {
-        "seed": [member.seed for member in members],
-        "lr": [member.lr for member in members],
-        "outcome": [record.outcome for record in records],
-        "stalled": [record.outcome == "unsolved" and record.losses[-1] >= _STALLED * blind for record in records],
-        "solved_step": [record.solved_step for record in records],
-        "diverged_step": [record.diverged_step for record in records],
-        "last_step": [record.steps[-1] for record in records],
-        "final_loss": [record.losses[-1] for record in records],
-        "final_accuracy": [record.accuracies[-1] for record in records],
-    }
-
-
-def _curves(
-    members: Sequence[Member], records: Sequence[_Record], loss_SP: Floats, norm_SP: Floats
-) -> dict[str, npt.NDArray[np.generic]]:
-    """A row per member and step 0 … its last: what its batch cost in that step, and the evaluation after it."""
-    parts: dict[str, list[npt.NDArray[np.generic]]] = {
-        name: [] for name in ("seed", "lr", "step", "loss", "gradient_norm", "held_out_loss", "held_out_accuracy")
-    }
-    for column, (member, record) in enumerate(zip(members, records, strict=True)):
-        last = record.steps[-1]
-        held_out = np.full((2, last + 1), math.nan)
-        held_out[:, record.steps] = record.losses, record.accuracies
-        parts["seed"].append(np.full(last + 1, member.seed))
-        parts["lr"].append(np.full(last + 1, member.lr))
-        parts["step"].append(np.arange(last + 1))
-        parts["loss"].append(np.concatenate([[math.nan], loss_SP[:last, column]]))
-        parts["gradient_norm"].append(np.concatenate([[math.nan], norm_SP[:last, column]]))
-        parts["held_out_loss"].append(held_out[0])
-        parts["held_out_accuracy"].append(held_out[1])
-    return {name: np.concatenate(pieces) for name, pieces in parts.items()}

@@ -10,9 +10,9 @@ from pathlib import Path
 import torch
 
 from resformer import __version__
-from resformer.train import Shape
+from resformer.shape import Shape
 
-_CORE = ("streams", "weights", "model", "optim", "train", "process", "residuals.base", "tasks.base")
+_CORE = ("streams", "weights", "model", "optim", "shape", "record", "train", "process", "residuals.base", "tasks.base")
 
 
 def versions() -> dict[str, str]:

@@ -19,10 +19,10 @@ from resformer.model import ModelSettings
 from resformer.optim import adamw, clip
 from resformer.process import prepare
 from resformer.residuals.add import Add
+from resformer.shape import Shape, TrainSettings
 from resformer.tasks.base import Task
 from resformer.tasks.copy import Copy
 from resformer.tasks.sort import Sort
-from resformer.train import Shape, TrainSettings
 from resformer.weights import initial
 
 WIDTH, HEADS, HIDDEN, BATCH, SYMBOLS, LENGTH = 32, 4, 128, 32, 16, 8

@@ -12,8 +12,8 @@ from typer.testing import CliRunner, Result
 from resformer.cli import app
 from resformer.model import ModelSettings
 from resformer.residuals.add import Add
+from resformer.shape import Shape, TrainSettings
 from resformer.tasks.copy import Copy
-from resformer.train import Shape, TrainSettings
 
 
 @pytest.fixture(autouse=True)

@@ -30,10 +30,11 @@ from resformer.launch import Launch
 from resformer.model import ModelSettings
 from resformer.process import prepare
 from resformer.residuals.add import Add
+from resformer.shape import Member, Shape, TrainSettings
 from resformer.store.claims import Claim, Watch, attempts, take
 from resformer.store.study import Study, open_results
 from resformer.tasks.copy import Copy
-from resformer.train import Member, Shape, TrainSettings, train
+from resformer.train import train
 from resformer.work import work
 
 SWEEP = [

@@ -22,6 +22,8 @@ LAYERS = [
     ["weights", "complete"],
     ["residuals", "tasks"],
     ["model", "optim", "process"],
+    ["shape"],
+    ["record"],
     ["train"],
     ["jobs", "versions"],
     ["store"],

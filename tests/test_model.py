@@ -12,7 +12,7 @@ from resformer.errors import Incompatible, UserError
 from resformer.model import ModelSettings
 from resformer.residuals.plain import Plain
 from resformer.residuals.rezero import ReZero
-from resformer.train import Shape
+from resformer.shape import Shape
 from resformer.weights import initial, unpack
 
 

@@ -10,8 +10,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from resformer import streams
 from resformer.optim import adamw, clip
+from resformer.shape import Shape
 from resformer.tasks.sort import Sort
-from resformer.train import Shape
 from resformer.weights import initial, unpack
 
 # float32: a handful of sums of some tens of terms of size 1, each with a relative error of 6e-8.

@@ -12,8 +12,9 @@ from resformer import plugins, streams
 from resformer.model import ModelSettings
 from resformer.residuals.add import Add
 from resformer.residuals.base import Residual
+from resformer.shape import Member, Shape, TrainSettings
 from resformer.tasks.copy import Copy
-from resformer.train import Member, Shape, Trained, TrainSettings, train
+from resformer.train import Trained, train
 from resformer.weights import Weight, initial, unpack
 
 

@@ -23,12 +23,12 @@ from resformer.residuals.add import Add
 from resformer.residuals.layerscale import LayerScale
 from resformer.residuals.plain import Plain
 from resformer.residuals.rezero import ReZero
+from resformer.shape import Member, Shape, TrainSettings
 from resformer.store import claims
 from resformer.store.claims import Claim, Watch
 from resformer.store.study import Study
 from resformer.tasks.copy import Copy
 from resformer.tasks.sort import Sort
-from resformer.train import Member, Shape, TrainSettings
 
 STALLED = "stalled"
 

@@ -9,13 +9,15 @@ import pytest
 
 from resformer.errors import Incompatible, UserError
 from resformer.events import Progress
+from resformer.record import Record
+from resformer.shape import Member, Shape, TrainSettings
 from resformer.tasks.copy import Copy
-from resformer.train import Member, Shape, TrainSettings, _Record, train
+from resformer.train import train
 
 
-def judged(settings: TrainSettings, evaluations: list[tuple[float, float]], bound: float = 4.0) -> tuple[_Record, int]:
+def judged(settings: TrainSettings, evaluations: list[tuple[float, float]], bound: float = 4.0) -> tuple[Record, int]:
     """The record after (loss, accuracy) at every evaluation until it leaves, and how many it saw."""
-    record = _Record()
+    record = Record()
     for number, (loss, accuracy) in enumerate(evaluations, start=1):
         record.evaluated((number - 1) * settings.eval_every, loss, accuracy)
         if record.judge(settings, bound, None):

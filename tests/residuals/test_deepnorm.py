@@ -6,7 +6,7 @@ import torch
 from resformer.residuals.add import Add
 from resformer.residuals.base import Place
 from resformer.residuals.deepnorm import DeepNorm
-from resformer.train import Shape
+from resformer.shape import Shape
 from resformer.weights import initial, unpack
 
 

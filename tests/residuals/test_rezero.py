@@ -6,7 +6,7 @@ import torch
 from resformer.errors import UserError
 from resformer.residuals.base import Place
 from resformer.residuals.rezero import ReZero
-from resformer.train import Shape
+from resformer.shape import Shape
 from resformer.weights import initial, unpack
 
 

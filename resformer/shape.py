@@ -1,0 +1,102 @@
+"""What is trained: a shape, which is everything that is the same inside one batch, and its members."""
+
+import math
+from dataclasses import dataclass
+from typing import final
+
+from resformer.errors import Incompatible, require
+from resformer.model import ModelSettings, Transformer
+from resformer.residuals.base import Residual
+from resformer.tasks.base import Task
+
+
+@final
+@dataclass(frozen=True)
+class TrainSettings:
+    """How every member is trained. Values stand in `configs/config.yaml`; here is what is allowed."""
+
+    steps: int
+    """The budget."""
+    batch: int
+    """B, fresh sequences per member and step."""
+    warmup_steps: int
+    """The learning rate rises linearly over these, then stays."""
+    beta1: float
+    beta2: float
+    eps: float
+    weight_decay: float
+    clip: float
+    """Largest gradient norm of a member."""
+    eval_every: int
+    """Steps between two evaluations on the held-out set."""
+    eval_sequences: int
+    """Sequences of the held-out set."""
+    target_accuracy: float
+    """Share of held-out tokens at which a member counts as having solved the task."""
+    patience: int
+    """Evaluations in a row above the divergence bound after which a member counts as diverged."""
+    stop_when_solved: bool
+    """A member that has solved leaves; otherwise it trains on to the budget."""
+
+    def __post_init__(self) -> None:
+        def between(setting: str, low: float, high: float, unit: str = "") -> None:
+            value = getattr(self, setting)
+            require(low <= value <= high, f"train.{setting}", value, f"must be from {low:,} to {high:,}{unit}")
+
+        between("steps", 1, 10_000_000)
+        between("batch", 1, 65_536, " sequences")
+        between("warmup_steps", 0, 10_000_000)
+        between("weight_decay", 0.0, 1000.0)
+        between("eval_every", 1, 10_000_000, " steps")
+        between("eval_sequences", 1, 65_536)
+        between("patience", 1, 1_000_000, " evaluations")
+        for setting in ("beta1", "beta2"):
+            value = getattr(self, setting)
+            require(0 <= value < 1, f"train.{setting}", value, "must be at least 0 and under 1")
+        for setting in ("eps", "clip"):
+            value = getattr(self, setting)
+            require(0 < value < math.inf, f"train.{setting}", value, "must be positive")
+        require(0 < self.target_accuracy <= 1, "train.target_accuracy", self.target_accuracy, "must be in (0, 1]")
+
+
+@final
+@dataclass(frozen=True)
+class Member:
+    """One independent training within a shape."""
+
+    seed: int
+    lr: float
+    """Learning rate."""
+
+    def __post_init__(self) -> None:
+        require(0 <= self.seed < 2**32, "member.seed", self.seed, "must be a whole number from 0 to 4294967295")
+        require(0 <= self.lr < math.inf, "member.lr", self.lr, "must be 0 or a positive number")
+
+
+@final
+@dataclass(frozen=True)
+class Shape:
+    """Everything that is the same inside one batch, resolved: no `own`, no `auto`, no null."""
+
+    task: Task
+    model: ModelSettings
+    residual: Residual
+    train: TrainSettings
+    device: str
+    """cpu or cuda."""
+
+    def __post_init__(self) -> None:
+        self.transformer()
+        sources, held_out = self.task.symbols**self.task.length, self.train.eval_sequences
+        if sources < 100 * held_out:
+            raise Incompatible(
+                f"task.length={self.task.length}: with task.symbols={self.task.symbols} there are {sources:,} "
+                f"different sequences; accuracy on held-out ones needs {100 * held_out:,} (100 × train.eval_sequences)"
+            )
+
+    def transformer(self) -> Transformer:
+        """The model that a member of this shape is."""
+        attention = self.model.attention
+        return Transformer(
+            self.model, self.residual, self.task.vocabulary, self.task.tokens(attention), self.task.length
+        )
