@@ -7,8 +7,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from omegaconf import OmegaConf
 
 from resformer import plugins, streams
+from resformer.choices import folder
 from resformer.model import ModelSettings
 from resformer.residuals.add import Add
 from resformer.residuals.base import Residual
@@ -29,6 +31,32 @@ def curves(found: Trained, seed: int, lr: float) -> np.ndarray:
 
 def same(left: np.ndarray, right: np.ndarray) -> bool:
     return np.array_equal(left, right, equal_nan=True)
+
+
+def _schemes() -> list[Residual]:
+    """Every scheme with the values of its YAML."""
+    found = {path.stem: OmegaConf.load(path) for path in (folder() / "model" / "residual").glob("*.yaml")}
+    return [
+        plugins.load("resformer.residuals", name, Residual)(**{key: own[key] for key in own if key != "name"})
+        for name, own in found.items()
+    ]
+
+
+@pytest.mark.parametrize("residual", _schemes(), ids=lambda residual: type(residual).__name__)
+def test_the_contract_holds_for_every_scheme(shape: Shape, residual: Residual) -> None:
+    """Alone as together, bit for bit, and nothing of a later token in an earlier output."""
+    model = dataclasses.replace(shape.model, norm=residual.own_norm)
+    shape = dataclasses.replace(shape, residual=residual, model=model)
+    together = trained(shape, MEMBERS[:3])
+    apart = trained(shape, [MEMBERS[1]])
+    assert same(curves(apart, 1, 1e-3), curves(together, 1, 1e-3))
+    transformer = shape.transformer()
+    flat_PN = initial(transformer.weights(), torch.arange(2), torch.float64)
+    reads, _ = _batch(shape, torch.arange(2))
+    later = reads.clone()
+    later[:, :, -1] = (later[:, :, -1] + 1) % shape.task.symbols
+    before, after = transformer.forward(flat_PN, reads), transformer.forward(flat_PN, later)
+    assert torch.equal(before[:, :, :-1], after[:, :, :-1])
 
 
 MEMBERS = [Member(seed, lr) for lr in (1e-3, 1e-2) for seed in (0, 1, 7)]
@@ -112,20 +140,9 @@ def _weights(residual: Residual, depth: int) -> list[Weight]:
     return Shape(Copy(6, 8), model, residual, settings, "cpu").transformer().weights()
 
 
-SCHEMES = {
-    "plain": {},
-    "add": {},
-    "rezero": {"initial": 0.0},
-    "deepnorm": {},
-    "layerscale": {"initial_to_18_blocks": 0.1, "initial_to_24_blocks": 1e-5, "initial_beyond": 1e-6},
-}
-
-
 def test_initial_weights_depend_on_seed_and_name_only() -> None:
     base = unpack(_weights(Add(), 3), initial(_weights(Add(), 3), torch.tensor([5, 9]), torch.float64))
-    assert set(SCHEMES) == set(plugins.names("resformer.residuals"))
-    for name, own in SCHEMES.items():
-        residual = plugins.load("resformer.residuals", name, Residual)(**own)
+    for residual in _schemes():
         for depth in (1, 6):
             weights = _weights(residual, depth)
             found = unpack(weights, initial(weights, torch.tensor([2, 9, 5]), torch.float64))
