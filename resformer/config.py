@@ -81,7 +81,7 @@ def keys() -> list[str]:
 def request(study: str | None, overrides: Sequence[str]) -> Request:
     """Resolve what was asked; UserError says in one line what is wrong with it.
 
-    Without a study and without overrides it is the quick study. Without a study, the name is made of the swept keys
+    Without a study and without overrides, but for how jobs run (engine, device), it is the quick study. Without a study, the name is made of the swept keys
     and a hash of the fixed settings, so that the same command finds its study again.
     """
     return _resolved(*_grids(study, overrides))
@@ -140,7 +140,7 @@ def _grids(study: str | None, overrides: Sequence[str]) -> tuple[list[dict[str, 
     if study is not None:
         check_name(study)
     own = _parse(overrides)
-    if study is None and not own:
+    if study is None and all(key == "device" or key.startswith("engine") for key in own):
         study = "quick"
     saved = studies().get(study) if study is not None else None
     if saved is None:

@@ -405,3 +405,11 @@ def test_a_grid_too_large_to_plan() -> None:
     keys = ["model.depth", "model.width", "model.hidden", "train.steps"]
     with within(5), pytest.raises(UserError, match="combinations"):
         ask(*(f"{key}=range(1,100)" for key in keys))
+
+
+@pytest.mark.parametrize("words", [["engine.workers=1"], ["device=cpu"], ["engine=local", "engine.stack=4"]])
+def test_how_jobs_run_is_no_experiment(words: list[str]) -> None:
+    """`resformer sweep --workers 1` is the quick study on one worker."""
+    found = config.request(None, words)
+    assert found.study == "quick"
+    assert len(found.shapes) == 16
