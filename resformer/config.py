@@ -81,8 +81,9 @@ def keys() -> list[str]:
 def request(study: str | None, overrides: Sequence[str]) -> Request:
     """Resolve what was asked; UserError says in one line what is wrong with it.
 
-    Without a study and without overrides, but for how jobs run (engine, device), it is the quick study. Without a study, the name is made of the swept keys
-    and a hash of the fixed settings, so that the same command finds its study again.
+    Without a study and without overrides, but for how jobs run (engine, device), it is the quick study. Without a
+    study, the name is made of the swept keys and a hash of the fixed settings, so that the same command finds its
+    study again.
     """
     return _resolved(*_grids(study, overrides))
 
