@@ -1,5 +1,6 @@
 """What the tests share: small shapes, and the command line as a user types it."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -14,6 +15,13 @@ from resformer.model import ModelSettings
 from resformer.residuals.add import Add
 from resformer.shape import Shape, TrainSettings
 from resformer.tasks.copy import Copy
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """A skipped test proves nothing: in CI it is a failure."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if os.environ.get("CI") and reporter is not None and reporter.stats.get("skipped"):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
 @pytest.fixture(autouse=True)
