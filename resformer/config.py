@@ -289,12 +289,9 @@ def _resolve(point: Mapping[str, Value]) -> tuple[Shape, Engine]:
     residual = _variant("resformer.residuals", "model.residual", model_settings.pop("residual"), Residual)
     engine = _variant("resformer.engines", "engine", tree["engine"], Engine)
     model = _build(ModelSettings, "model", model_settings)
-    model = ModelSettings(
-        depth=model.depth,
-        width=model.width,
-        heads=model.heads,
+    model = dataclasses.replace(
+        model,
         hidden=4 * model.width if model.hidden is None else model.hidden,
-        activation=model.activation,
         attention=task.attention if model.attention == OWN else model.attention,
         norm=residual.own_norm if model.norm == OWN else model.norm,
     )

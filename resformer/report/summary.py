@@ -40,13 +40,14 @@ def summarise(study: Study) -> Json:
         why = f"{len(failed)} jobs failed, the first: {failed[0]['reason']}" if failed else "no job has finished"
         raise UserError(f"study {study.name}: nothing to report, {why}")
     settings, axes = _axes(members)
-    cells = [_cell(key, group) for key, group in _groups(members, axes)]
+    groups = list(_groups(members, axes))
+    cells = [_cell(key, group) for key, group in groups]
     columns = [axis for axis in axes if axis != "depth"]
     return {
         "study": study.name,
         "settings": settings,
         "cells": [{"study": study.name, **cell} for cell in cells],
-        "rates": [row for key, group in _groups(members, axes) for row in _rates({"study": study.name, **key}, group)],
+        "rates": [row for key, group in groups for row in _rates({"study": study.name, **key}, group)],
         "limits": [{"study": study.name, **row} for row in _limits(cells, columns)],
         "comparisons": [{"study": study.name, **row} for row in _comparisons(cells, columns)],
         "excluded": _excluded(study),

@@ -119,7 +119,7 @@ class Study:
         return table
 
     def timing(self, job_id: str) -> Json:
-        """Wall times of a finished job (seconds) and its member-steps; raises Damaged."""
+        """Wall times of a finished job, in seconds: in all, and by stretch between evaluations; raises Damaged."""
         found: Json = json.loads(self._verified(job_id, "timing.json"))
         return found
 
@@ -185,9 +185,10 @@ def find(results: Path, name: str) -> Study:
 def existing(results: Path) -> list[Study]:
     """The studies in a results folder, the one launched last first."""
     _check_results(results)
-    studies = [Study(path.parent) for path in results.glob("*/launches")]
-    launched = [(study.launches()[-1]["started"], study) for study in studies if study.launches()]
-    return [study for _, study in sorted(launched, key=lambda pair: str(pair[0]), reverse=True)]
+    last = {
+        path.parent: launches[-1] for path in results.glob("*/launches") if (launches := Study(path.parent).launches())
+    }
+    return [Study(path) for path in sorted(last, key=lambda path: str(last[path]["started"]), reverse=True)]
 
 
 def open_results(results: Path) -> None:
