@@ -6,12 +6,16 @@ NORMS = ("none", "pre", "post", "sandwich", "pre_post", "branch")
 ATTENTIONS = ("bidirectional", "causal")
 ACTIVATIONS = ("relu", "gelu")
 DEVICES = ("auto", "cpu", "cuda")
+COMPILE = ("auto", "true", "false")
+PRECISIONS = ("fp32", "tf32", "bf16")
 OWN = "own"
 
 CHOICES: dict[str, tuple[str, ...]] = {
     "model.norm": (OWN, *NORMS),
     "model.attention": (OWN, *ATTENTIONS),
     "model.activation": ACTIVATIONS,
+    "train.compile": COMPILE,
+    "train.precision": PRECISIONS,
     "device": DEVICES,
 }
 """By key."""

@@ -16,8 +16,8 @@ from resformer.errors import UserError
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from resformer.config import Request
     from resformer.events import Event
-    from resformer.jobs import Json
     from resformer.launch import Launch
     from resformer.store.study import Study
 
@@ -72,6 +72,7 @@ def train(overrides: Overrides = None, results: Results = Path("results")) -> No
         from resformer.store import study as store
 
         plan = launch.plan(config.single(overrides or []), store.find(results, "train"))
+        _print_notes(plan.request, _consoles()[1])
         failed = _train_here(plan) if plan.wanted else False
         if not failed:
             _print_outcomes(plan)
@@ -144,7 +145,7 @@ def show(overrides: Overrides = None) -> None:
         for line in shared_settings(found):
             print(line)
         out.print(grid(found, request.swept))
-        _print_excluded(request.excluded, err)
+        _print_notes(request, err)
 
 
 def main() -> None:
@@ -208,7 +209,7 @@ def _sweep(plan: "Launch") -> bool:
     from resformer.report.progress import counted, follow
 
     _, err = _consoles()
-    _print_excluded(plan.request.excluded, err)
+    _print_notes(plan.request, err)
     if not plan.wanted:
         err.print(f"{plan.study.path}: {counted(plan.members, 'member')}, all finished", markup=False, soft_wrap=True)
         return False
@@ -321,11 +322,13 @@ def _print_grid(plan: "Launch") -> None:
         err.print(f"the time could not be measured: {_printable(str(error))}", markup=False, soft_wrap=True)
         seconds = None
     out.print(time_needed(plan.study.name, len(plan.wanted), workers, seconds), markup=False, soft_wrap=True)
-    _print_excluded(plan.request.excluded, err)
+    _print_notes(plan.request, err)
 
 
-def _print_excluded(excluded: "list[Json]", err: "Console") -> None:
-    """The combinations that make no sense, with the reason."""
-    for row in excluded:
+def _print_notes(request: "Request", err: "Console") -> None:
+    """The combinations that make no sense, with the reason, and what else the user should know."""
+    for note in request.notes:
+        err.print(note, markup=False, soft_wrap=True)
+    for row in request.excluded:
         settings = ", ".join(f"{key}={value}" for key, value in row["settings"].items())
         err.print(f"left out: {settings} ({row['reason']})", markup=False, soft_wrap=True)

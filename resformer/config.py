@@ -25,10 +25,11 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from resformer import jobs, plugins
-from resformer.choices import DEVICES, GROUPS, OWN, folder, studies, variants
+from resformer.choices import COMPILE, DEVICES, GROUPS, OWN, folder, studies, variants
 from resformer.engines.base import Engine
 from resformer.errors import Incompatible, UserError
 from resformer.jobs import Json
+from resformer.kernels import library
 from resformer.model import ModelSettings
 from resformer.residuals.base import Residual
 from resformer.shape import Member, Shape, TrainSettings
@@ -68,6 +69,13 @@ class Request:
     """Combinations that make no sense, with the reason."""
     engine: Engine
 
+    @property
+    def notes(self) -> list[str]:
+        """What the user should know: that there are no kernels where `train.compile=auto` would have taken them."""
+        eager = any(not shape.train.compile and shape.device == "cpu" for shape, _ in self.shapes)
+        reason = library.missing() if eager else None
+        return [f"train.compile=false: {reason}; training takes two to three times as long"] if reason else []
+
     def jobs(self) -> list[jobs.Job]:
         """All of it as jobs, the longest first."""
         return jobs.pack(self.shapes, self.engine.stack)
@@ -97,9 +105,8 @@ def single(overrides: Sequence[str]) -> Request:
     found = _resolved([own], "train")
     count = len(found.jobs())
     if count > 1:
-        raise UserError(
-            f"train runs one job, this makes {count}: raise engine.stack={found.engine.stack}, or use sweep"
-        )
+        members = sum(len(members) for _, members in found.shapes)
+        raise UserError(f"train runs one job, this makes {count}: set engine.stack={members}, or use sweep")
     return found
 
 
@@ -295,8 +302,10 @@ def _resolve(point: Mapping[str, Value]) -> tuple[Shape, Engine]:
         attention=task.attention if model.attention == OWN else model.attention,
         norm=residual.own_norm if model.norm == OWN else model.norm,
     )
-    train = _build(TrainSettings, "train", tree["train"])
-    return Shape(task, model, residual, train, _device(tree["device"])), engine
+    device = _device(tree["device"])
+    compile_it = _compile(tree["train"], device)
+    train = _build(TrainSettings, "train", {**tree["train"], "compile": compile_it})
+    return Shape(task, model, residual, train, device), engine
 
 
 def _device(device: object) -> str:
@@ -306,6 +315,18 @@ def _device(device: object) -> str:
     if device == "cuda" and not there:
         raise UserError("device=cuda: there is no GPU that torch can use here; cpu or auto would work")
     return "cuda" if there and device != "cpu" else "cpu"
+
+
+def _compile(settings: Json, device: str) -> bool:
+    """Whether the kernels compute this shape: what is asked for, or with `auto` what can be had."""
+    wanted = settings["compile"]
+    if wanted != "auto" and not isinstance(wanted, bool):
+        raise UserError(f"train.compile={_typed(wanted)}: must be one of {', '.join(COMPILE)}")
+    if wanted == "auto":
+        return (device, settings["precision"]) == ("cpu", "fp32") and library.missing() is None
+    if wanted and (reason := library.missing()):
+        raise UserError(f"train.compile=true: {reason}; auto or false would work")
+    return bool(wanted)
 
 
 def _set(tree: Json, key: str, value: Value) -> None:

@@ -12,6 +12,7 @@ from resformer import plugins
 from resformer.model import ModelSettings
 from resformer.residuals.base import Residual
 from resformer.shape import Member, Shape, TrainSettings
+from resformer.stacking import stack
 from resformer.tasks.base import Task
 
 Json = dict[str, Any]
@@ -93,11 +94,11 @@ def canonical(tree: object) -> bytes:
     return json.dumps(tree, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
 
 
-def pack(shape_members: Sequence[tuple[Shape, Sequence[Member]]], stack: int) -> list[Job]:
-    """Jobs of at most `stack` members each, as even as they come, the longest first."""
+def pack(shape_members: Sequence[tuple[Shape, Sequence[Member]]], most: int | None) -> list[Job]:
+    """Jobs of at most so many members each (None: what suits the shape), as even as they come, the longest first."""
     jobs = []
     for shape, members in shape_members:
-        count = -(-len(members) // stack)
+        count = -(-len(members) // (most or stack(shape)))
         bounds = [len(members) * part // count for part in range(count + 1)]
         jobs += [Job(shape, tuple(members[low:high])) for low, high in pairwise(bounds)]
     return sorted(jobs, key=lambda job: (-job.flops(), job.id))

@@ -4,8 +4,7 @@ Shapes: P members, B sequences, T tokens, R = B·T rows, D width, H heads, K hea
 depth, N parameters of a member. Nothing is ever reduced over P.
 """
 
-import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import final
@@ -14,14 +13,15 @@ import torch
 import torch.nn.functional as nnf
 from torch import Tensor
 
+from resformer.arithmetic import compiled, eager
+from resformer.arithmetic.base import Arithmetic
 from resformer.choices import CHOICES
 from resformer.errors import Incompatible, UserError, require
 from resformer.residuals.base import Group, Place, Residual
 from resformer.weights import Weight, ones, unpack, xavier, zeros
 
-_ACTIVATE: dict[str, Callable[[Tensor], Tensor]] = {"relu": torch.relu_, "gelu": nnf.gelu}
-
-_WRITTEN_OUT_TOKENS = 32
+_ATTEND = ("query", "key", "value", "output")
+_FEED = ("ffn_in", "ffn_out")
 
 _INNER = ("pre", "sandwich", "pre_post")
 _BRANCH = ("branch", "sandwich")
@@ -75,7 +75,7 @@ class Transformer:
     """A model of one shape: a pure function of `flat_PN`.
 
     Settings are resolved: no `own`, `hidden` is given. `tokens` is how many it reads, `scored` how many of the last
-    positions have an answer.
+    positions have an answer, `compile` whether the kernels compute it.
     """
 
     settings: ModelSettings
@@ -83,6 +83,7 @@ class Transformer:
     vocabulary: int
     tokens: int
     scored: int
+    compile: bool
 
     def __post_init__(self) -> None:
         norm = self.settings.norm
@@ -153,36 +154,37 @@ class Transformer:
             place = Place(sublayer, self.settings.depth, w)
             h_PRD = self.residual.read(carried, place)
             if norm in _INNER:
-                h_PRD = _norm(w, f"sublayer{sublayer}.in", h_PRD)
-            f_PRD = self._attend(w, place.block, h_PRD) if sublayer % 2 else self._feed(w, place.block, h_PRD)
+                h_PRD = self._norm(w, f"sublayer{sublayer}.in", h_PRD)
+            f_PRD = self._branch(w, place, h_PRD)
             if norm in _BRANCH:
-                f_PRD = _norm(w, f"sublayer{sublayer}.branch", f_PRD)
+                f_PRD = self._norm(w, f"sublayer{sublayer}.branch", f_PRD)
             carried = self.residual.write(carried, f_PRD, place)
             if norm in _OUTER:
-                carried = _norm(w, f"sublayer{sublayer}.out", carried)
+                carried = self._norm(w, f"sublayer{sublayer}.out", carried)
         x_PBTD = self.residual.close(carried).view(x_PBTD.shape)
         x_PRD = x_PBTD[:, :, -self.scored :].flatten(1, 2)
         if norm in _LAST:
-            x_PRD = _norm(w, "last", x_PRD)
-        return _linear(w, "head", x_PRD).view(*reads_PBT.shape[:2], self.scored, self.vocabulary)
+            x_PRD = self._norm(w, "last", x_PRD)
+        logits_PRV = torch.baddbmm(w["head.bias"].unsqueeze(1), x_PRD, w["head.matrix"])
+        return logits_PRV.view(*reads_PBT.shape[:2], self.scored, self.vocabulary)
 
-    def _attend(self, w: Mapping[str, Tensor], block: int, x_PRD: Tensor) -> Tensor:
-        """Multi-head attention. It has no parameters of its own, so P folds into the batch."""
+    @property
+    def arithmetic(self) -> Arithmetic:
+        """What computes it."""
+        return compiled if self.compile else eager
 
-        def split(group: str) -> Tensor:
-            y_PRD = _linear(w, f"block{block}.{group}", x_PRD)
-            return y_PRD.view(-1, self.tokens, self.settings.heads, y_PRD.shape[-1] // self.settings.heads).transpose(
-                1, 2
-            )
+    def _branch(self, w: Mapping[str, Tensor], place: Place, h_PRD: Tensor) -> Tensor:
+        """F: attention in odd sub-layers, the FFN in even ones."""
+        settings = self.settings
+        groups = _ATTEND if place.sublayer % 2 else _FEED
+        own = [w[f"block{place.block}.{group}.{part}"] for group in groups for part in ("matrix", "bias")]
+        if place.sublayer % 2:
+            causal = settings.attention == "causal"
+            return self.arithmetic.attend(h_PRD, own, self.tokens, settings.heads, causal)
+        return self.arithmetic.feed(h_PRD, own, settings.activation)
 
-        causal = self.settings.attention == "causal"
-        mixed = _attention(split("query"), split("key"), split("value"), causal)
-        return _linear(w, f"block{block}.output", mixed.transpose(1, 2).reshape(x_PRD.shape))
-
-    def _feed(self, w: Mapping[str, Tensor], block: int, x_PRD: Tensor) -> Tensor:
-        """FFN: linear, activation, linear."""
-        activate = _ACTIVATE[self.settings.activation]
-        return _linear(w, f"block{block}.ffn_out", activate(_linear(w, f"block{block}.ffn_in", x_PRD)))
+    def _norm(self, w: Mapping[str, Tensor], name: str, x_PRD: Tensor) -> Tensor:
+        return self.arithmetic.norm(x_PRD, w[f"{name}.norm.gain"], w[f"{name}.norm.bias"])
 
     def parameters(self) -> int:
         """N."""
@@ -209,42 +211,3 @@ def _embed(token_PVD: Tensor, reads_PBT: Tensor) -> Tensor:
     members, vocabulary, _ = token_PVD.shape
     first_row = torch.arange(members, device=reads_PBT.device).mul_(vocabulary)
     return nnf.embedding(reads_PBT + first_row[:, None, None], token_PVD.flatten(0, 1))
-
-
-def _linear(w: Mapping[str, Tensor], name: str, x_PRD: Tensor) -> Tensor:
-    """x·W + b, each member with its own: one batched product."""
-    return torch.baddbmm(w[f"{name}.bias"].unsqueeze(1), x_PRD, w[f"{name}.matrix"])
-
-
-def _attention(query: Tensor, key: Tensor, value: Tensor, causal: bool) -> Tensor:
-    """softmax(q·kᵀ/√K)·v (Vaswani et al. 2017, arXiv 1706.03762, eq. 1), each (P·B, H, T, K).
-
-    Written out for short sequences: on the CPU the fused kernel takes a third longer at 16 tokens.
-    """
-    tokens, head_width = query.shape[-2:]
-    if tokens > _WRITTEN_OUT_TOKENS:
-        return nnf.scaled_dot_product_attention(query, key, value, is_causal=causal)
-    mask_TT = query.new_zeros(tokens, tokens)
-    if causal:
-        mask_TT = mask_TT.fill_(-math.inf).triu_(1)
-    q, k, v = (part.reshape(-1, tokens, head_width) for part in (query, key, value))
-    scores = torch.baddbmm(mask_TT, q, k.transpose(1, 2), alpha=head_width**-0.5)
-    return torch.bmm(_softmax(scores), v).view(query.shape)
-
-
-def _softmax(x: Tensor) -> Tensor:
-    """Softmax over the last axis.
-
-    Below 16 entries torch's own leaves the vector units idle and takes several times as long as its parts.
-    """
-    if x.shape[-1] >= 16:
-        return x.softmax(dim=-1)
-    powers = (x - x.detach().amax(dim=-1, keepdim=True)).exp()
-    return powers / powers.sum(dim=-1, keepdim=True)
-
-
-def _norm(w: Mapping[str, Tensor], name: str, x_PRD: Tensor) -> Tensor:
-    """Layer norm over D (Ba et al. 2016, arXiv 1607.06450), each member with its own gain and bias."""
-    unit = nnf.layer_norm(x_PRD, x_PRD.shape[-1:])
-    gain, bias = (w[f"{name}.norm.{part}"].unsqueeze(1) for part in ("gain", "bias"))
-    return torch.addcmul(bias, unit, gain)

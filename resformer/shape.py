@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import final
 
+from resformer.choices import PRECISIONS
 from resformer.errors import Incompatible, require
 from resformer.model import ModelSettings, Transformer
 from resformer.residuals.base import Residual
@@ -37,6 +38,10 @@ class TrainSettings:
     """Evaluations in a row above the divergence bound after which a member counts as diverged."""
     stop_when_solved: bool
     """A member that has solved leaves; otherwise it trains on to the budget."""
+    compile: bool
+    """Whether compiled kernels compute it, or torch's own operations."""
+    precision: str
+    """Of matrix products: fp32; on a GPU tf32; bf16. Weights, moments and sums are float32 in any case."""
 
     def __post_init__(self) -> None:
         def between(setting: str, low: float, high: float, unit: str = "") -> None:
@@ -56,6 +61,9 @@ class TrainSettings:
         for setting in ("eps", "clip"):
             value = getattr(self, setting)
             require(0 < value < math.inf, f"train.{setting}", value, "must be positive")
+        require(
+            self.precision in PRECISIONS, "train.precision", self.precision, f"must be one of {', '.join(PRECISIONS)}"
+        )
         require(0 < self.target_accuracy <= 1, "train.target_accuracy", self.target_accuracy, "must be in (0, 1]")
 
 
@@ -87,6 +95,7 @@ class Shape:
 
     def __post_init__(self) -> None:
         self.transformer()
+        self._check_arithmetic()
         sources, held_out = self.task.symbols**self.task.length, self.train.eval_sequences
         if sources < 100 * held_out:
             raise Incompatible(
@@ -94,9 +103,22 @@ class Shape:
                 f"different sequences; accuracy on held-out ones needs {100 * held_out:,} (100 × train.eval_sequences)"
             )
 
+    def _check_arithmetic(self) -> None:
+        precision = self.train.precision
+        if precision == "tf32" and self.device != "cuda":
+            raise Incompatible("train.precision=tf32: needs a GPU; fp32 and bf16 work here")
+        for setting, value, only in (("device", self.device, "cpu"), ("train.precision", precision, "fp32")):
+            if self.train.compile and value != only:
+                raise Incompatible(f"train.compile=true: the kernels are for {setting}={only}, not {value}")
+
     def transformer(self) -> Transformer:
         """The model that a member of this shape is."""
         attention = self.model.attention
         return Transformer(
-            self.model, self.residual, self.task.vocabulary, self.task.tokens(attention), self.task.length
+            self.model,
+            self.residual,
+            self.task.vocabulary,
+            self.task.tokens(attention),
+            self.task.length,
+            self.train.compile,
         )

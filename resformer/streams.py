@@ -40,8 +40,11 @@ def split_mix(state: Tensor, count: int) -> Tensor:
     return _mix(state.unsqueeze(1) + counter * _GOLDEN)
 
 
-def stream(seed_P: Tensor, purpose: str, *index: int) -> Tensor:
-    """The starting state of each member's stream, (P,) int64: a hash of its seed, the purpose and the indices."""
+def stream(seed_P: Tensor, purpose: str, *index: int | Tensor) -> Tensor:
+    """The starting state of each member's stream, (P,) int64: a hash of its seed, the purpose and the indices.
+
+    An index may be a tensor of several, which broadcasts against (P,).
+    """
     name = int.from_bytes(hashlib.sha256(purpose.encode()).digest()[:8], "little", signed=True)
     state_P = _mix(_mix(seed_P + _GOLDEN) ^ name)
     for value in index:

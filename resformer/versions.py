@@ -4,34 +4,50 @@ import ast
 import hashlib
 import importlib.util
 import platform
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
 import torch
 
 from resformer import __version__
+from resformer.kernels import library
 from resformer.shape import Shape
 
-_CORE = ("streams", "weights", "model", "optim", "shape", "record", "train", "process", "residuals.base", "tasks.base")
+_CORE = (
+    *("streams", "weights", "arithmetic.base", "arithmetic.eager", "model", "optim", "process", "replay", "shape"),
+    *("record", "population", "train", "residuals.base", "tasks.base"),
+)
+_COMPILED = ("arithmetic.compiled", "kernels.library")
 
 
 def versions() -> dict[str, str]:
     """Versions and machine facts that belong beside results."""
-    return {
+    found = {
         "resformer": __version__,
         "python": platform.python_version(),
         "torch": torch.__version__,
         "machine": platform.machine(),
         "system": platform.system(),
     }
+    return found if library.missing() else {**found, "compiler": library.compiler()}
 
 
 def fingerprint(shapes: Iterable[Shape]) -> dict[str, str]:
     """A hash of every numeric module that these shapes use, by name; comments and docstrings do not count."""
     modules = {f"resformer.{name}" for name in _CORE}
+    kernels: dict[str, str] = {}
     for shape in shapes:
         modules |= {type(shape.task).__module__, type(shape.residual).__module__}
-    return {module: _hash(module) for module in sorted(modules)}
+        if shape.train.compile:
+            modules |= {f"resformer.{name}" for name in _COMPILED}
+            kernels = {f"resformer.kernels.{path.name}": _hash_cpp(path) for path in library.sources()}
+    return {**{module: _hash(module) for module in sorted(modules)}, **kernels}
+
+
+def _hash_cpp(path: Path) -> str:
+    code = re.sub(r"//.*|\s+", " ", path.read_text())
+    return hashlib.sha256(" ".join(code.split()).encode()).hexdigest()[:12]
 
 
 def _hash(module: str) -> str:

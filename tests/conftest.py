@@ -50,6 +50,8 @@ def settings() -> TrainSettings:
         target_accuracy=0.99,
         patience=5,
         stop_when_solved=True,
+        compile=False,
+        precision="fp32",
     )
 
 

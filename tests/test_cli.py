@@ -217,7 +217,7 @@ def test_a_bad_setting(resformer: Resformer, tmp_path: Path, command: str, setti
 BAD_REQUESTS = [
     (["train", "model.depth=1,2"], "model.depth=1,2"),
     (["train", "task=copy,sort"], "task=copy,sort"),
-    (["train", "member.seed=range(0,17)"], "engine.stack=16"),
+    (["train", "member.seed=range(0,17)"], "engine.stack=17"),
     (["sweep", "model.depth=1", "model.depth=2"], "model.depth"),
     (["sweep", "task=copy", "task=copy"], "task"),
     (["sweep", "model.residual=true", "model/residual=rezero"], "model.residual"),

@@ -19,11 +19,14 @@ MODULES = {
 # From the bottom up; what stands in one row does not import each other, but within a package a variant its base.
 LAYERS = [
     ["errors", "choices", "trees", "streams", "stats", "plugins", "events"],
-    ["weights", "complete"],
+    ["weights", "complete", "kernels"],
+    ["arithmetic.base", "arithmetic.eager"],
+    ["arithmetic"],
     ["residuals", "tasks"],
-    ["model", "optim", "process"],
+    ["model", "optim", "process", "replay"],
     ["shape"],
-    ["record"],
+    ["record", "stacking"],
+    ["population"],
     ["train"],
     ["jobs", "versions"],
     ["store"],

@@ -28,8 +28,8 @@ class Engine(ABC):
 
     workers: int | None
     """Null: as many as the machine takes."""
-    stack: int
-    """Members trained together at most."""
+    stack: int | None
+    """Members trained together at most. Null: what suits the shape and the device."""
     retries: int
     """Further attempts of a job that failed."""
     lease_seconds: float
@@ -38,7 +38,8 @@ class Engine(ABC):
     def __post_init__(self) -> None:
         if self.workers is not None:
             require(1 <= self.workers <= 4096, "engine.workers", self.workers, "must be from 1 to 4096, or null")
-        require(1 <= self.stack <= 65536, "engine.stack", self.stack, "must be from 1 to 65536 members")
+        if self.stack is not None:
+            require(1 <= self.stack <= 65536, "engine.stack", self.stack, "must be from 1 to 65536 members, or null")
         require(0 <= self.retries <= 100, "engine.retries", self.retries, "must be from 0 to 100")
         require(1 <= self.lease_seconds <= 86400, "engine.lease_seconds", self.lease_seconds, "must be from 1 to 86400")
 

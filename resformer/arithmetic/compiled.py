@@ -1,0 +1,130 @@
+"""The arithmetic in compiled kernels: a sub-layer of all members in one call. On the CPU only."""
+
+from collections.abc import Sequence
+from typing import Any, final
+
+import torch
+from torch import Tensor
+from torch.autograd import Function
+from torch.autograd.function import FunctionCtx
+
+from resformer.arithmetic import eager
+from resformer.arithmetic.base import AdamWStep
+from resformer.kernels.library import library
+
+_NORM_EPSILON = 1e-5
+
+
+def attend(x_PRD: Tensor, weights: Sequence[Tensor], tokens: int, heads: int, causal: bool) -> Tensor:
+    """Multi-head attention; the backward pass computes the softmax again rather than keep it."""
+    found: Tensor = _Attend.apply(x_PRD.contiguous(), tokens, heads, causal, *weights)  # type: ignore[no-untyped-call]
+    return found
+
+
+def feed(x_PRD: Tensor, weights: Sequence[Tensor], activation: str) -> Tensor:
+    """FFN; the kernel knows ReLU, what else there is takes torch's operations."""
+    if activation != "relu":
+        return eager.feed(x_PRD, weights, activation)
+    found: Tensor = _Feed.apply(x_PRD.contiguous(), *weights)  # type: ignore[no-untyped-call]
+    return found
+
+
+def norm(x_PRD: Tensor, gain_PD: Tensor, bias_PD: Tensor) -> Tensor:
+    """Layer norm over D."""
+    found: Tensor = _Norm.apply(x_PRD.contiguous(), gain_PD, bias_PD)  # type: ignore[no-untyped-call]
+    return found
+
+
+def update(
+    flat_PN: Tensor, grad_PN: Tensor, mean_PN: Tensor, square_PN: Tensor, lr_P: Tensor, step: AdamWStep
+) -> Tensor:
+    """Clipping and AdamW, in one pass over the member."""
+    norm_P, number = torch.empty_like(lr_P), int(step.number)
+    library(flat_PN.dtype).update(
+        *flat_PN.shape,
+        *(tensor.data_ptr() for tensor in (flat_PN, grad_PN.contiguous(), mean_PN, square_PN, lr_P, norm_P)),
+        *(step.clip, step.beta1, step.beta2, step.eps, step.weight_decay),
+        *(1.0 - step.beta1**number, (1.0 - step.beta2**number) ** 0.5),
+    )
+    return norm_P
+
+
+def _step(weights: Sequence[Tensor]) -> int:
+    """How far the next member's weights lie behind a member's: they are views of one `flat_PN`."""
+    step = weights[0].stride(0)
+    assert len(weights[0]) == 1 or all(weight.stride(0) == step for weight in weights)
+    return step
+
+
+def _pointers(tensors: Sequence[Tensor]) -> list[int]:
+    return [tensor.data_ptr() for tensor in tensors]
+
+
+def _like(weights: Sequence[Tensor]) -> list[Tensor]:
+    """A place for the gradient of each weight."""
+    return [weight.new_empty(weight.shape) for weight in weights]
+
+
+@final
+class _Attend(Function):
+    @staticmethod
+    def forward(ctx: FunctionCtx, x_PRD: Tensor, tokens: int, heads: int, causal: bool, *weights: Tensor) -> Tensor:
+        members, rows, width = x_PRD.shape
+        ctx.shape = (members, rows // tokens, tokens, width, heads, int(causal), _step(weights))  # type: ignore[attr-defined]
+        kept = [torch.empty_like(x_PRD) for _ in range(4)]
+        log_sum = x_PRD.new_empty(members, rows, heads)
+        f_PRD = torch.empty_like(x_PRD)
+        tensors = (x_PRD, *weights, *kept, log_sum, f_PRD)
+        library(x_PRD.dtype).attend_forward(*ctx.shape, *_pointers(tensors))  # type: ignore[attr-defined]
+        ctx.save_for_backward(x_PRD, *kept, log_sum, *weights)
+        return f_PRD
+
+    @staticmethod
+    def backward(ctx: Any, g_PRD: Tensor) -> Any:
+        x_PRD, *kept, w_query, b_query, w_key, b_key, w_value, b_value, w_output, b_output = ctx.saved_tensors
+        weights = (w_query, b_query, w_key, b_key, w_value, b_value, w_output, b_output)
+        g_x, g_weights = torch.empty_like(x_PRD), _like(weights)
+        tensors = (g_PRD.contiguous(), x_PRD, *kept, *weights[::2], g_x, *g_weights)
+        library(x_PRD.dtype).attend_backward(*ctx.shape, *_pointers(tensors))
+        return g_x, None, None, None, *g_weights
+
+
+@final
+class _Feed(Function):
+    @staticmethod
+    def forward(ctx: FunctionCtx, x_PRD: Tensor, *weights: Tensor) -> Tensor:
+        hidden_PRF = x_PRD.new_empty(*x_PRD.shape[:2], weights[0].shape[2])
+        f_PRD = torch.empty_like(x_PRD)
+        ctx.shape = (*x_PRD.shape, hidden_PRF.shape[2], _step(weights))  # type: ignore[attr-defined]
+        library(x_PRD.dtype).feed_forward(*ctx.shape, *_pointers((x_PRD, *weights, hidden_PRF, f_PRD)))  # type: ignore[attr-defined]
+        ctx.save_for_backward(x_PRD, hidden_PRF, *weights)
+        return f_PRD
+
+    @staticmethod
+    def backward(ctx: Any, g_PRD: Tensor) -> Any:
+        x_PRD, hidden_PRF, *weights = ctx.saved_tensors
+        g_x, g_weights = torch.empty_like(x_PRD), _like(weights)
+        tensors = (g_PRD.contiguous(), x_PRD, hidden_PRF, *weights[::2], g_x, *g_weights)
+        library(x_PRD.dtype).feed_backward(*ctx.shape, *_pointers(tensors))
+        return g_x, *g_weights
+
+
+@final
+class _Norm(Function):
+    @staticmethod
+    def forward(ctx: FunctionCtx, x_PRD: Tensor, gain_PD: Tensor, bias_PD: Tensor) -> Tensor:
+        mean, scale = (x_PRD.new_empty(x_PRD.shape[:2]) for _ in range(2))
+        y_PRD = torch.empty_like(x_PRD)
+        ctx.shape = (*x_PRD.shape, _step((gain_PD, bias_PD)))  # type: ignore[attr-defined]
+        before, after = _pointers((x_PRD, gain_PD, bias_PD)), _pointers((mean, scale, y_PRD))
+        library(x_PRD.dtype).norm_forward(*ctx.shape, *before, _NORM_EPSILON, *after)  # type: ignore[attr-defined]
+        ctx.save_for_backward(x_PRD, gain_PD, mean, scale)
+        return y_PRD
+
+    @staticmethod
+    def backward(ctx: Any, g_PRD: Tensor) -> Any:
+        x_PRD, gain_PD, mean, scale = ctx.saved_tensors
+        g_x, g_gain, g_bias = torch.empty_like(x_PRD), *_like((gain_PD, gain_PD))
+        tensors = (g_PRD.contiguous(), x_PRD, gain_PD, mean, scale, g_x, g_gain, g_bias)
+        library(x_PRD.dtype).norm_backward(*ctx.shape, *_pointers(tensors))
+        return g_x, g_gain, g_bias

@@ -1,0 +1,192 @@
+// Multi-head attention: softmax(q k' / sqrt(K)) v per head, between linear projections (Vaswani et al. 2017, eq. 1).
+#pragma once
+
+#include <algorithm>
+#include <limits>
+
+#include "product.hpp"
+
+template <class T> struct AttendWeights {
+    const T *query, *query_bias, *key, *key_bias, *value, *value_bias, *output, *output_bias;
+};
+template <class T> struct AttendGradients {
+    T *query, *query_bias, *key, *key_bias, *value, *value_bias, *output, *output_bias;
+};
+
+struct AttendShape {
+    long sequences, tokens, width, heads;
+    bool causal;
+};
+
+// Whole vectors for one head's tokens: half vectors where a row of scores would leave half of a whole one idle.
+template <class T, class Do> inline void with_lanes(long columns, Do&& what) {
+    if (columns <= LANES<T> / 2)
+        what(std::integral_constant<int, LANES<T> / 2>{});
+    else
+        what(std::integral_constant<int, LANES<T>>{});
+}
+
+// One head of one sequence at a time. Scores lie transposed, (key s, query t): then the sums of the softmax run over
+// rows, a lane per query, and no vector is ever summed across its lanes.
+template <class T> struct Head {
+    long tokens, width, row;  // row: distance between two tokens
+    bool causal;
+    static inline thread_local Scratch<T> turned, right, scores_st, slopes_st;
+
+    // scores (s, t) = left_s · other_t
+    template <int L> long inner(const T* left, const T* other, T* scores) const {
+        long across = padded(tokens, L);
+        T* other_kt = turned.of(width * across);
+        for (long k = 0; k < width; k++) {
+            for (long t = 0; t < tokens; t++) other_kt[k * across + t] = other[t * row + k];
+            for (long t = tokens; t < across; t++) other_kt[k * across + t] = 0;
+        }
+        product<T, L>(tokens, across, width, {left, row, 1}, {other_kt, across}, scores, across);
+        return across;
+    }
+
+    // result_i = the sum over j of weight(i, j) · rows_j
+    void outer(View<T> weight, const T* rows, T* result) const {
+        with_lanes<T>(width, [&](auto lanes) {
+            constexpr int L = decltype(lanes)::value;
+            product<T, L>(tokens, width, tokens, weight, as_rows<T>({rows, row, 1}, tokens, width, L, right), result,
+                          row);
+        });
+    }
+
+    // v where the queries t, t + 1, ... may see key s, else `instead`.
+    template <int L> Vector<T, L> visible(long s, long t, Vector<T, L> v, Vector<T, L> instead) const {
+        return !causal || s <= t ? v : (counting<T, L>() >= Whole<T>(s - t) ? v : instead);
+    }
+
+    // q, k, v -> mixed; log_sum (tokens): the logarithm of each query's sum, kept for the backward pass.
+    void forward(const T* q, const T* k, const T* v, T* mixed, T* log_sum) const {
+        with_lanes<T>(tokens, [&](auto lanes) {
+            constexpr int L = decltype(lanes)::value;
+            T* scores = scores_st.of(tokens * padded(tokens, L));
+            long across = inner<L>(k, q, scores);
+            const T scale = 1 / std::sqrt(T(width));
+            for (long t = 0; t < across; t += L) {
+                long seen = causal ? std::min(tokens, t + L) : tokens;
+                Vector<T, L> most = Vector<T, L>{} - std::numeric_limits<T>::infinity(), total{};
+                for (long s = 0; s < seen; s++) {
+                    Vector<T, L> score = visible<L>(s, t, load<L>(scores + s * across + t), most);
+                    most = score > most ? score : most;
+                }
+                for (long s = 0; s < seen; s++) {
+                    Vector<T, L> power = exponential<L>((load<L>(scores + s * across + t) - most) * scale);
+                    power = visible<L>(s, t, power, Vector<T, L>{});
+                    total += power;
+                    store(scores + s * across + t, power);
+                }
+                for (long s = 0; s < tokens; s++)
+                    store(scores + s * across + t,
+                          s < seen ? load<L>(scores + s * across + t) / total : Vector<T, L>{});
+                for (long i = 0; i < L && t + i < tokens; i++)
+                    log_sum[t + i] = most[i] * scale + std::log(total[i]);
+            }
+            outer({scores, 1, across}, v, mixed);
+        });
+    }
+
+    // The gradient g of mixed -> those of q, k, v.
+    void backward(const T* g, const T* q, const T* k, const T* v, const T* log_sum, T* g_q, T* g_k, T* g_v) const {
+        with_lanes<T>(tokens, [&](auto lanes) {
+            constexpr int L = decltype(lanes)::value;
+            T* scores = scores_st.of(tokens * padded(tokens, L));
+            T* slopes = slopes_st.of(tokens * padded(tokens, L));
+            long across = inner<L>(k, q, scores);
+            inner<L>(v, g, slopes);
+            const T scale = 1 / std::sqrt(T(width));
+            for (long t = 0; t < across; t += L) {
+                long seen = causal ? std::min(tokens, t + L) : tokens;
+                Vector<T, L> logarithm = load<L>(log_sum + t, tokens - t), mean{};
+                for (long s = 0; s < tokens; s++) {
+                    Vector<T, L> share{};
+                    if (s < seen) {
+                        share = exponential<L>(load<L>(scores + s * across + t) * scale - logarithm);
+                        share = visible<L>(s, t, share, Vector<T, L>{});
+                    }
+                    mean += share * load<L>(slopes + s * across + t);
+                    store(scores + s * across + t, share);
+                }
+                for (long s = 0; s < tokens; s++) {
+                    Vector<T, L> slope = load<L>(slopes + s * across + t) - mean;
+                    store(slopes + s * across + t, load<L>(scores + s * across + t) * slope * scale);
+                }
+            }
+            outer({scores, across, 1}, g, g_v);
+            outer({slopes, 1, across}, k, g_q);
+            outer({slopes, across, 1}, q, g_k);
+        });
+    }
+};
+
+// Sequences that are taken together, so that what lies between two products stays in the cache.
+inline long sequences_at_once(AttendShape shape) { return std::max(1L, 256 / shape.tokens); }
+
+// One member: x (rows, D) -> f (rows, D), rows = sequences * tokens. Kept for the backward pass: q, k, v, mixed
+// (rows, D) and log_sum (sequences, heads, tokens).
+template <class T>
+void attend_forward(AttendShape shape, const T* x, AttendWeights<T> w, T* q, T* k, T* v, T* mixed, T* log_sum, T* f) {
+    constexpr int L = LANES<T>;
+    static thread_local Scratch<T> query_rows, key_rows, value_rows, output_rows;
+    long D = shape.width, K = D / shape.heads, tokens = shape.tokens, some = sequences_at_once(shape);
+    Rows<T> query = as_rows<T>({w.query, D, 1}, D, D, L, query_rows);
+    Rows<T> key = as_rows<T>({w.key, D, 1}, D, D, L, key_rows);
+    Rows<T> value = as_rows<T>({w.value, D, 1}, D, D, L, value_rows);
+    Rows<T> output = as_rows<T>({w.output, D, 1}, D, D, L, output_rows);
+    Head<T> head{tokens, K, D, shape.causal};
+    for (long b = 0; b < shape.sequences; b += some) {
+        long last = std::min(shape.sequences, b + some), n = (last - b) * tokens, i = b * tokens * D;
+        View<T> rows{x + i, D, 1};
+        product<T, L>(n, D, D, rows, query, q + i, D, {w.query_bias});
+        product<T, L>(n, D, D, rows, key, k + i, D, {w.key_bias});
+        product<T, L>(n, D, D, rows, value, v + i, D, {w.value_bias});
+        for (long s = b; s < last; s++)
+            for (long h = 0; h < shape.heads; h++) {
+                long at = s * tokens * D + h * K;
+                head.forward(q + at, k + at, v + at, mixed + at, log_sum + (s * shape.heads + h) * tokens);
+            }
+        product<T, L>(n, D, D, {mixed + i, D, 1}, output, f + i, D, {w.output_bias});
+    }
+}
+
+// From the gradient g of f: that of x, and those of the weights, all overwritten.
+template <class T>
+void attend_backward(AttendShape shape, const T* g, const T* x, const T* q, const T* k, const T* v, const T* mixed,
+                     const T* log_sum, AttendWeights<T> w, T* g_x, AttendGradients<T> g_w) {
+    constexpr int L = LANES<T>;
+    static thread_local Scratch<T> query_rows, key_rows, value_rows, output_rows, between, right;
+    long D = shape.width, K = D / shape.heads, tokens = shape.tokens, some = sequences_at_once(shape);
+    Rows<T> query = as_rows<T>({w.query, 1, D}, D, D, L, query_rows);
+    Rows<T> key = as_rows<T>({w.key, 1, D}, D, D, L, key_rows);
+    Rows<T> value = as_rows<T>({w.value, 1, D}, D, D, L, value_rows);
+    Rows<T> output = as_rows<T>({w.output, 1, D}, D, D, L, output_rows);
+    Head<T> head{tokens, K, D, shape.causal};
+    for (T* bias : {g_w.query_bias, g_w.key_bias, g_w.value_bias, g_w.output_bias}) std::fill_n(bias, D, T(0));
+    long most = some * tokens * D;
+    T *g_mixed = between.of(4 * most), *g_q = g_mixed + most, *g_k = g_q + most, *g_v = g_k + most;
+    for (long b = 0; b < shape.sequences; b += some) {
+        long last = std::min(shape.sequences, b + some), n = (last - b) * tokens, i = b * tokens * D;
+        product<T, L>(n, D, D, {g + i, D, 1}, output, g_mixed, D);
+        for (long s = b; s < last; s++)
+            for (long h = 0; h < shape.heads; h++) {
+                long at = s * tokens * D + h * K, here = at - i;
+                head.backward(g_mixed + here, q + at, k + at, v + at, log_sum + (s * shape.heads + h) * tokens,
+                              g_q + here, g_k + here, g_v + here);
+            }
+        product<T, L>(n, D, D, {g_q, D, 1}, query, g_x + i, D);
+        product<T, L>(n, D, D, {g_k, D, 1}, key, g_x + i, D, {nullptr, true});
+        product<T, L>(n, D, D, {g_v, D, 1}, value, g_x + i, D, {nullptr, true});
+        auto weight = [&](const T* left, const T* slopes, T* matrix, T* bias) {
+            product<T, L>(D, D, n, {left + i, 1, D}, as_rows<T>({slopes, D, 1}, n, D, L, right), matrix, D,
+                          {nullptr, b > 0});
+            add_column_sums(n, D, slopes, bias);
+        };
+        weight(x, g_q, g_w.query, g_w.query_bias);
+        weight(x, g_k, g_w.key, g_w.key_bias);
+        weight(x, g_v, g_w.value, g_w.value_bias);
+        weight(mixed, g + i, g_w.output, g_w.output_bias);
+    }
+}

@@ -1,0 +1,109 @@
+"""The compiled kernels: built by this machine's C++ compiler when first needed, kept in the user's cache folder."""
+
+import ctypes
+import hashlib
+import os
+import platform
+import shutil
+import subprocess
+import tempfile
+from functools import cache
+from pathlib import Path
+
+import torch
+
+_REAL = {torch.float32: "float", torch.float64: "double"}
+_FLAGS = ("-std=c++17", "-O3", "-march=native", "-ffp-contract=fast", "-fno-math-errno", "-fPIC", "-shared")
+
+_L, _P, _R = ctypes.c_long, ctypes.c_void_p, ctypes.c_double
+_ARGUMENTS = {
+    "attend_forward": (*[_L] * 7, *[_P] * 15),
+    "attend_backward": (*[_L] * 7, *[_P] * 20),
+    "feed_forward": (*[_L] * 5, *[_P] * 7),
+    "feed_backward": (*[_L] * 5, *[_P] * 10),
+    "norm_forward": (*[_L] * 4, *[_P] * 3, _R, *[_P] * 3),
+    "norm_backward": (*[_L] * 4, *[_P] * 8),
+    "update": (*[_L] * 2, *[_P] * 6, *[_R] * 7),
+}
+
+
+class Unavailable(Exception):
+    """There are no kernels to be had here, and why."""
+
+
+def sources() -> list[Path]:
+    """The C++ that results depend on."""
+    return sorted(path for path in Path(__file__).parent.iterdir() if path.suffix in (".cpp", ".hpp"))
+
+
+@cache
+def library(dtype: torch.dtype) -> ctypes.CDLL:
+    """The kernels for this dtype, built if they are not in the cache; raises Unavailable."""
+    found = ctypes.CDLL(str(_build(dtype)))
+    for name, arguments in _ARGUMENTS.items():
+        kernel = getattr(found, name)
+        kernel.argtypes, kernel.restype = arguments, None
+    return found
+
+
+@cache
+def compiler() -> str:
+    """The compiler and its version, as it names itself; raises Unavailable."""
+    run = subprocess.run([_compiler(), "--version"], capture_output=True, text=True, check=False)
+    return run.stdout.partition("\n")[0]
+
+
+@cache
+def missing() -> str | None:
+    """Why there are no kernels to be had here; None if there are."""
+    try:
+        library(torch.float32)
+    except Unavailable as reason:
+        return str(reason)
+    return None
+
+
+def _compiler() -> str:
+    for name in ("c++", "g++", "clang++"):
+        if shutil.which(name):
+            return name
+    raise Unavailable("there is no C++ compiler (c++, g++ or clang++) here")
+
+
+def _build(dtype: torch.dtype) -> Path:
+    """The shared library, whole or not there at all: it is made beside its place and moved."""
+    target = _folder() / f"kernels-{_key(dtype)}.so"
+    if target.exists():
+        return target
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
+            made = Path(scratch) / target.name
+            main = next(path for path in sources() if path.suffix == ".cpp")
+            command = [_compiler(), *_FLAGS, f"-DREAL={_REAL[dtype]}", str(main), "-o", str(made)]
+            run = subprocess.run(command, capture_output=True, text=True, check=False)
+            if run.returncode:
+                raise Unavailable(f"{_compiler()} failed: {' '.join(run.stderr.split())[:200]}")
+            made.replace(target)
+    except OSError as error:
+        raise Unavailable(f"{target.parent} cannot be written: {error.strerror}") from error
+    return target
+
+
+def _folder() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "resformer"
+
+
+def _key(dtype: torch.dtype) -> str:
+    """What the machine code depends on: sources, flags, compiler, processor."""
+    parts = [*(path.read_bytes() for path in sources()), repr((_FLAGS, str(dtype), compiler(), _processor())).encode()]
+    return hashlib.sha256(b"\0".join(parts)).hexdigest()[:16]
+
+
+def _processor() -> list[str]:
+    """Its model and what it can do: a cache folder may be shared by machines of several kinds."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return [platform.processor(), platform.machine()]
+    return sorted({line for line in lines if line.startswith(("model name", "flags", "Features", "CPU part"))})

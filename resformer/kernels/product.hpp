@@ -1,0 +1,115 @@
+// The matrix product, for matrices so small that a library's call costs more than its arithmetic.
+#pragma once
+
+#include <vector>
+
+#include "vector.hpp"
+
+// Numbers that one call needs and the next may overwrite. Grown, never given back.
+template <class T> struct Scratch {
+    std::vector<T> numbers;
+    T* of(long count) {
+        if ((long)numbers.size() < count) numbers.resize(count);
+        return numbers.data();
+    }
+};
+
+// Element (i, j) is at[i * row + j * column]: a matrix, its transpose, or a slice of one.
+template <class T> struct View {
+    const T* at;
+    long row, column;
+    View from(long i) const { return {at + i * row, row, column}; }
+    View transposed() const { return {at, column, row}; }
+};
+
+// The right factor of a product: rows that lie one after the other and can be read in whole vectors.
+template <class T> struct Rows {
+    const T* at;
+    long row;
+};
+
+inline long padded(long columns, long lanes) { return (columns + lanes - 1) / lanes * lanes; }
+
+// (rows, columns) as a right factor: as it lies if that will do, else copied and padded with zeros.
+template <class T> Rows<T> as_rows(View<T> b, long rows, long columns, long lanes, Scratch<T>& scratch) {
+    if (b.column == 1 && columns % lanes == 0) return {b.at, b.row};
+    long width = padded(columns, lanes);
+    T* copy = scratch.of(rows * width);
+    for (long i = 0; i < rows; i++) {
+        for (long j = 0; j < columns; j++) copy[i * width + j] = b.at[i * b.row + j * b.column];
+        for (long j = columns; j < width; j++) copy[i * width + j] = 0;
+    }
+    return {copy, width};
+}
+
+// How a product begins and ends: from a bias per column (or null: 0), or added to what is there; with ReLU or not.
+template <class T> struct Ends {
+    const T* bias = nullptr;
+    bool add = false;
+    bool relu = false;
+};
+
+// Rows of the result that stay in registers while a sum runs: 8 x 2 vectors of AVX-512's 32; 4 x 1 of AVX2's 16.
+#if defined(__AVX512F__)
+constexpr int HIGH = 8, WIDE = 2;
+#else
+constexpr int HIGH = 4, WIDE = 1;
+#endif
+
+// H rows and W vectors of columns of c. Every element is one sum over k in order, so it depends on nothing else:
+// not on where a tile begins, how many rows there are, or how wide the machine's registers are.
+template <class T, int L, int H, int W>
+inline __attribute__((always_inline)) void tile(long depth, View<T> a, Rows<T> b, T* c, long c_row, long columns,
+                                                Ends<T> ends) {
+    Vector<T, L> sum[H][W];
+    for (int i = 0; i < H; i++)
+        for (int j = 0; j < W; j++) {
+            const T* start = ends.add ? c + i * c_row : ends.bias;
+            sum[i][j] = start ? load<L>(start + j * L, columns - j * L) : Vector<T, L>{};
+        }
+    for (long k = 0; k < depth; k++) {
+        Vector<T, L> right[W];
+#pragma GCC unroll 2
+        for (int j = 0; j < W; j++) right[j] = load<L>(b.at + k * b.row + j * L);
+#pragma GCC unroll 8
+        for (int i = 0; i < H; i++) {
+            T left = a.at[i * a.row + k * a.column];
+#pragma GCC unroll 2
+            for (int j = 0; j < W; j++) sum[i][j] += left * right[j];
+        }
+    }
+    for (int i = 0; i < H; i++)
+        for (int j = 0; j < W; j++) {
+            Vector<T, L> v = sum[i][j];
+            if (ends.relu) v = v < 0 ? Vector<T, L>{} : v;  // NaN stays NaN
+            store(c + i * c_row + j * L, v, columns - j * L);
+        }
+}
+
+template <class T, int L, int W>
+inline void panel(long rows, long depth, View<T> a, Rows<T> b, T* c, long c_row, long columns, Ends<T> ends) {
+    long i = 0;
+    for (; i + HIGH <= rows; i += HIGH)
+        tile<T, L, HIGH, W>(depth, a.from(i), b, c + i * c_row, c_row, columns, ends);
+    for (; i < rows; i++) tile<T, L, 1, W>(depth, a.from(i), b, c + i * c_row, c_row, columns, ends);
+}
+
+template <class T, int L>
+__attribute__((noinline)) void product(long rows, long columns, long depth, View<T> a, Rows<T> b, T* c, long c_row,
+                                       Ends<T> ends = {}) {
+    long j = 0;
+    auto at = [&](long j) { return Ends<T>{ends.bias ? ends.bias + j : nullptr, ends.add, ends.relu}; };
+    for (; j + (WIDE - 1) * L < columns; j += WIDE * L)
+        panel<T, L, WIDE>(rows, depth, a, {b.at + j, b.row}, c + j, c_row, columns - j, at(j));
+    if (j < columns) panel<T, L, 1>(rows, depth, a, {b.at + j, b.row}, c + j, c_row, columns - j, at(j));
+}
+
+// c += the sum of each column.
+template <class T> void add_column_sums(long rows, long columns, const T* a, T* c) {
+    constexpr int L = LANES<T>;
+    for (long j = 0; j < columns; j += L) {
+        Vector<T, L> total = load<L>(c + j, columns - j);
+        for (long i = 0; i < rows; i++) total += load<L>(a + i * columns + j, columns - j);
+        store(c + j, total, columns - j);
+    }
+}

@@ -1,0 +1,138 @@
+"""The members of a job as they train together: their weights, moments and data, and the step that moves them all."""
+
+from collections.abc import Callable, Sequence
+from typing import final
+
+import numpy as np
+import torch
+import torch.nn.functional as nnf
+from torch import Tensor
+
+from resformer import streams
+from resformer.optim import AdamW
+from resformer.record import Floats
+from resformer.replay import Replay
+from resformer.shape import Member, Shape
+from resformer.weights import initial
+
+_HELD_OUT_SEED = 0
+
+_DRAWN = 16
+"""Steps whose data are drawn at once: a draw is some fifty small operations, however many numbers it makes."""
+
+
+@final
+class Population:
+    """Rows of `flat_PN`, one per member. A step reads nothing back from the device."""
+
+    def __init__(self, shape: Shape, members: Sequence[Member], dtype: torch.dtype) -> None:
+        self.shape, self.model, self.device = shape, shape.transformer(), torch.device(shape.device)
+        train = shape.train
+        if self.device.type == "cuda":
+            torch.backends.cuda.matmul.fp32_precision = "tf32" if train.precision == "tf32" else "ieee"
+        seed_P = torch.tensor([member.seed for member in members])
+        self.flat_PN = initial(self.model.weights(), seed_P, dtype).to(self.device).requires_grad_()
+        self.seed_P = seed_P.to(self.device)
+        self.lr_P = torch.tensor([member.lr for member in members], dtype=dtype, device=self.device)
+        self.optimiser = AdamW(
+            *(self.model.arithmetic, train.clip, train.beta1, train.beta2, train.eps, train.weight_decay),
+            *(torch.zeros_like(self.flat_PN), torch.zeros_like(self.flat_PN)),
+        )
+        self.steps = 0
+        self.taken = torch.zeros((), dtype=torch.int64, device=self.device)
+        recorded = min(train.eval_every, train.steps)
+        self.loss_EP, self.norm_EP = (self.lr_P.new_zeros(recorded, len(members)) for _ in range(2))
+        held_out_1 = streams.stream(torch.tensor([_HELD_OUT_SEED], device=self.device), "held-out")
+        self.held_out = self._read(held_out_1, train.eval_sequences)
+        self.reads_CPBT, self.answers_CPBS = self._drawn()
+        self._take = self._replayed()
+
+    def advance(self) -> None:
+        """One step of every member."""
+        if self.steps and self.steps % _DRAWN == 0:
+            for place, drawn in zip((self.reads_CPBT, self.answers_CPBS), self._drawn(), strict=True):
+                place.copy_(drawn)
+        self._take()
+        self.steps += 1
+
+    def recorded(self, since: int) -> tuple[Floats, Floats]:
+        """Loss (nats per token) and gradient norm before clipping of the steps since then, (steps, P) each.
+
+        At most the last `train.eval_every` steps are kept.
+        """
+        rows = slice(0, self.steps - since)
+        return tuple(kept[rows].cpu().numpy().astype(np.float64) for kept in (self.loss_EP, self.norm_EP))  # type: ignore[return-value]
+
+    @torch.no_grad()
+    def evaluate(self) -> tuple[Floats, Floats]:
+        """Held-out loss (nats per token) and accuracy (share of tokens), (P,) each."""
+        reads_1BT, answers_1BS = self.held_out
+        members = len(self.flat_PN)
+        answers_PBS = answers_1BS.expand(members, -1, -1)
+        logits_PBSV = self._forward(reads_1BT.expand(members, -1, -1))
+        right_PBS = logits_PBSV.argmax(dim=-1) == answers_PBS
+        accuracy_P = right_PBS.flatten(1).to(torch.float64).mean(dim=1)
+        return loss(logits_PBSV, answers_PBS).cpu().numpy().astype(np.float64), accuracy_P.cpu().numpy()
+
+    def worth_keeping(self, rows: int) -> int:
+        """How many of so many rows may be left when dropping the others pays: on a GPU a step is captured anew."""
+        return rows // 2 if self.device.type == "cuda" else rows - 1
+
+    def keep(self, rows: Sequence[int]) -> None:
+        """Drop the members that are not in these rows."""
+        index = torch.tensor(rows, dtype=torch.int64, device=self.device)
+        self.flat_PN = self.flat_PN.detach()[index].requires_grad_()
+        self.seed_P, self.lr_P = self.seed_P[index], self.lr_P[index]
+        self.loss_EP, self.norm_EP = self.loss_EP[:, index], self.norm_EP[:, index]
+        self.reads_CPBT, self.answers_CPBS = self.reads_CPBT[:, index], self.answers_CPBS[:, index]
+        self.optimiser.keep(index)
+        self._take = self._replayed()
+
+    def _replayed(self) -> Callable[[], None]:
+        """The step; on a GPU captured, or it would wait for its launches."""
+        if self.device.type != "cuda":
+            return self._step
+        changed = (self.flat_PN, self.optimiser.mean_PN, self.optimiser.square_PN, self.taken)
+        return Replay(self._step, changed)
+
+    def _read(self, state_P: Tensor, sequences: int) -> tuple[Tensor, Tensor]:
+        """What is read (P, B, T) and the answers (P, B, S) of fresh sequences from these streams."""
+        source, target = self.shape.task.draw(state_P, sequences)
+        return self.shape.task.reads(source, target, self.shape.model.attention), target
+
+    def _drawn(self) -> tuple[Tensor, Tensor]:
+        """The data of the next steps."""
+        step_C1 = torch.arange(self.steps, self.steps + _DRAWN, device=self.device).unsqueeze(1)
+        state_CP = streams.stream(self.seed_P, "batch", step_C1)
+        drawn = self._read(state_CP.flatten(), self.shape.train.batch)
+        reads_CPBT, answers_CPBS = (part.view(*state_CP.shape, *part.shape[1:]) for part in drawn)
+        return reads_CPBT, answers_CPBS
+
+    def _forward(self, reads_PBT: Tensor) -> Tensor:
+        """Logits in the weights' own dtype."""
+        if self.shape.train.precision != "bf16":
+            return self.model.forward(self.flat_PN, reads_PBT)
+        with torch.autocast(self.device.type, torch.bfloat16):
+            return self.model.forward(self.flat_PN, reads_PBT).to(self.flat_PN.dtype)
+
+    def _step(self) -> None:
+        """Forward, backward, update. No number of it is known on the host: which step it is stands in `taken`."""
+        train = self.shape.train
+        drawn_1 = (self.taken % _DRAWN).view(1)
+        reads_PBT, answers_PBS = (
+            part.index_select(0, drawn_1).squeeze(0) for part in (self.reads_CPBT, self.answers_CPBS)
+        )
+        loss_P = loss(self._forward(reads_PBT), answers_PBS)
+        (grad_PN,) = torch.autograd.grad(loss_P.sum(), self.flat_PN)
+        place_1 = (self.taken % len(self.loss_EP)).view(1)
+        self.taken += 1
+        warm = (self.taken.double() / max(1, train.warmup_steps)).clamp(max=1.0)
+        norm_P = self.optimiser.step(self.flat_PN.detach(), grad_PN, self.lr_P * warm, self.taken)
+        self.loss_EP.index_copy_(0, place_1, loss_P.detach().unsqueeze(0))
+        self.norm_EP.index_copy_(0, place_1, norm_P.unsqueeze(0))
+
+
+def loss(logits_PBSV: Tensor, answers_PBS: Tensor) -> Tensor:
+    """Mean cross-entropy of each member, (P,), nats per scored token."""
+    each = nnf.cross_entropy(logits_PBSV.flatten(0, 2), answers_PBS.flatten(), reduction="none")
+    return each.view(len(answers_PBS), -1).mean(dim=1)

@@ -1,0 +1,37 @@
+"""How many members train together."""
+
+import torch
+
+from resformer.shape import Shape
+
+_CPU = 16
+_GPU = 1024
+_SHARE = 0.8
+_WEIGHTS = 8
+_ROWS_PER_BLOCK = 24
+
+
+def stack(shape: Shape) -> int:
+    """A good number for this shape and device.
+
+    On the CPU a fixed one, where the cost of calling the kernels is spread thin. On a GPU what fits into four fifths
+    of its memory, at most 1,024: it stands in the job, since a GPU's bits may depend on it.
+    """
+    if shape.device == "cpu":
+        return _CPU
+    memory = torch.cuda.get_device_properties(torch.device(shape.device)).total_memory
+    return max(1, min(_GPU, int(_SHARE * memory / bytes_per_member(shape))))
+
+
+def bytes_per_member(shape: Shape) -> int:
+    """About what a member takes while it trains: weights, gradient, moments, and what the backward pass keeps.
+
+    In float32. The larger of a training batch with its backward pass and of an evaluation; rather too large than too
+    small.
+    """
+    model, transformer = shape.model, shape.transformer()
+    weights = _WEIGHTS * transformer.parameters()
+    rows = max(shape.train.batch, -(-shape.train.eval_sequences // model.depth)) * transformer.tokens
+    per_row = _ROWS_PER_BLOCK * model.width + 3 * transformer.hidden + 3 * model.heads * transformer.tokens
+    scored = 4 * max(shape.train.batch, shape.train.eval_sequences) * transformer.scored * transformer.vocabulary
+    return 4 * (weights + model.depth * rows * per_row + scored)
