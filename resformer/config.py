@@ -4,7 +4,6 @@ Hydra composes the tree (defaults and config groups) and parses the overrides' g
 through is checked here: keys that are not there, additions, deletions, types, interpolations.
 """
 
-import copy
 import dataclasses
 import difflib
 import itertools
@@ -287,7 +286,7 @@ def _composed(groups: tuple[tuple[str, str], ...]) -> Json:
 def _resolve(point: Mapping[str, Value]) -> tuple[Shape, Engine]:
     """One combination of settings as what it means; Incompatible if it makes no sense."""
     groups = tuple((key, str(value)) for key, value in point.items() if key in GROUPS)
-    tree = copy.deepcopy(_composed(groups))
+    tree = _copied(_composed(groups))
     for key, value in point.items():
         if key not in GROUPS:
             _set(tree, key, value)
@@ -306,6 +305,10 @@ def _resolve(point: Mapping[str, Value]) -> tuple[Shape, Engine]:
     compile_it = _compile(tree["train"], device)
     train = _build(TrainSettings, "train", {**tree["train"], "compile": compile_it})
     return Shape(task, model, residual, train, device), engine
+
+
+def _copied(tree: Json) -> Json:
+    return {key: _copied(value) if isinstance(value, dict) else value for key, value in tree.items()}
 
 
 def _device(device: object) -> str:
@@ -360,27 +363,39 @@ def _variant(package: str, section: str, settings: Json, base: type[T]) -> T:
 
 
 def _build(kind: type[T], section: str, settings: Mapping[str, Any]) -> T:
-    """The settings as their dataclass: types are checked by merging into a fresh schema, ranges by the class."""
-    for key, value in settings.items():
-        if value == "???":
-            raise UserError(f"{section}.{key}: has no value; give it one")
-    wanted = {field.name: str(getattr(field.type, "__name__", field.type)) for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
+    """The settings as their dataclass, which checks ranges; types are checked one by one."""
+    return kind(
+        **{
+            key: _checked(kind, f"{section}.{key}", type(value), value)  # type: ignore[arg-type]  # classes are hashable
+            for key, value in settings.items()
+        }
+    )
 
-    def refuse(key: str) -> UserError:
-        return UserError(f"{section}.{key}={_typed(settings[key])}: must be {_KINDS.get(wanted[key], 'text')}")
 
-    for key, value in settings.items():
-        # OmegaConf takes 7 for true.
-        if wanted[key] == "bool" and not isinstance(value, bool):
-            raise refuse(key)
-        if wanted[key] == "float" and isinstance(value, int) and abs(value) > sys.float_info.max:
-            raise refuse(key)
+@cache
+def _checked(kind: type[object], name: str, type_: type[object], value: Value) -> Value:
+    """The value of one field, by way of a fresh schema: 8 for 8.0 is fine, 7 for true is not.
+
+    Merging a whole section takes milliseconds, and a grid repeats the same few values thousands of times. `type_`
+    keeps apart what is equal but not the same, as 1, 1.0 and true.
+    """
+    if value == "???":
+        raise UserError(f"{name}: has no value; give it one")
+    key = name.rpartition(".")[2]
+    field = next(field for field in dataclasses.fields(kind) if field.name == key)  # type: ignore[arg-type]
+    wanted = str(getattr(field.type, "__name__", field.type))
+    # OmegaConf takes 7 for true, and overflows at whole numbers that no float reaches.
+    fits = isinstance(value, bool) if wanted == "bool" else True
+    if wanted == "float" and isinstance(value, int):
+        fits = abs(value) <= sys.float_info.max
     try:
-        checked = OmegaConf.to_container(OmegaConf.merge(OmegaConf.structured(kind), settings))
-    except OmegaConfBaseException as error:
-        raise refuse(str(error.key)) from error
-    assert isinstance(checked, dict)
-    return kind(**{str(key): value for key, value in checked.items()})
+        if fits:
+            checked = OmegaConf.to_container(OmegaConf.merge(OmegaConf.structured(kind), {key: value}))
+            assert isinstance(checked, dict)
+            return checked[key]
+    except OmegaConfBaseException:
+        pass
+    raise UserError(f"{name}={_typed(value)}: must be {_KINDS.get(wanted, 'text')}")
 
 
 def _made_up_name(swept: Sequence[str], shapes: Mapping[Shape, Mapping[Member, None]]) -> str:

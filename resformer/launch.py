@@ -47,7 +47,7 @@ class Launch:
             "versions": versions.versions(),
             "fingerprint": versions.fingerprint(shape for shape, _ in self.request.shapes),
         }
-        number = self.study.launch(record, [job.to_json() for job in self.new])
+        number = self.study.launch(record, [self.wanted[job.id] for job in self.new])
         return Assignment(self.study.path, number, tuple(self.wanted), engine.retries, engine.lease_seconds)
 
 

@@ -35,13 +35,13 @@ def versions() -> dict[str, str]:
 
 def fingerprint(shapes: Iterable[Shape]) -> dict[str, str]:
     """A hash of every numeric module that these shapes use, by name; comments and docstrings do not count."""
-    modules = {f"resformer.{name}" for name in _CORE}
-    kernels: dict[str, str] = {}
+    modules, compiled = {f"resformer.{name}" for name in _CORE}, False
     for shape in shapes:
         modules |= {type(shape.task).__module__, type(shape.residual).__module__}
-        if shape.train.compile:
-            modules |= {f"resformer.{name}" for name in _COMPILED}
-            kernels = {f"resformer.kernels.{path.name}": _hash_cpp(path) for path in library.sources()}
+        compiled |= shape.train.compile
+    if compiled:
+        modules |= {f"resformer.{name}" for name in _COMPILED}
+    kernels = {f"resformer.kernels.{path.name}": _hash_cpp(path) for path in library.sources() if compiled}
     return {**{module: _hash(module) for module in sorted(modules)}, **kernels}
 
 

@@ -9,7 +9,6 @@ facts.json                  the command, versions, machine, and how long it took
 
 import json
 import os
-import platform
 import subprocess
 import sys
 import tempfile
@@ -18,6 +17,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from benchmark.facts import described, machine
 from resformer.report.figures import draw
 from resformer.report.summary import load, summarise
 from resformer.report.table import as_json
@@ -62,24 +62,6 @@ def evaluations(study: Study, members: pd.DataFrame) -> pd.DataFrame:
     tables = [study.read(job, "curves", columns).dropna().assign(job=job) for job in members["job"].unique()]
     found = pd.concat(tables, ignore_index=True)
     return found.astype({"seed": "int32", "step": "int32", "held_out_loss": "float32", "held_out_accuracy": "float32"})
-
-
-def described(root: Path) -> str:
-    """The commit of the code that ran, with a plus sign where the tree differed from it."""
-    words = ["git", "describe", "--always", "--dirty=+", "--abbrev=12"]
-    return subprocess.run(words, cwd=root, capture_output=True, text=True, check=True).stdout.strip()
-
-
-def machine() -> dict[str, object]:
-    """Processor, cores and system."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        lines = []
-    model = next(
-        (line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.processor()
-    )
-    return {"processor": model, "cores": os.cpu_count(), "system": platform.platform(terse=True)}
 
 
 if __name__ == "__main__":
