@@ -392,7 +392,8 @@ def _checked(kind: type[object], name: str, type_: type[object], value: Value) -
         if fits:
             checked = OmegaConf.to_container(OmegaConf.merge(OmegaConf.structured(kind), {key: value}))
             assert isinstance(checked, dict)
-            return checked[key]
+            found: Value = checked[key]
+            return found
     except OmegaConfBaseException:
         pass
     raise UserError(f"{name}={_typed(value)}: must be {_KINDS.get(wanted, 'text')}")
