@@ -72,11 +72,11 @@ class _Attend(Function):
         members, rows, width = x_PRD.shape
         ctx.shape = (members, rows // tokens, tokens, width, heads, int(causal), _step(weights))  # type: ignore[attr-defined]
         kept = [torch.empty_like(x_PRD) for _ in range(4)]
-        log_sum = x_PRD.new_empty(members, rows, heads)
+        peaks = x_PRD.new_empty(members, rows, heads, 2)
         f_PRD = torch.empty_like(x_PRD)
-        tensors = (x_PRD, *weights, *kept, log_sum, f_PRD)
+        tensors = (x_PRD, *weights, *kept, peaks, f_PRD)
         library(x_PRD.dtype).attend_forward(*ctx.shape, *_pointers(tensors))  # type: ignore[attr-defined]
-        ctx.save_for_backward(x_PRD, *kept, log_sum, *weights)
+        ctx.save_for_backward(x_PRD, *kept, peaks, *weights)
         return f_PRD
 
     @staticmethod

@@ -59,8 +59,8 @@ template <class T> struct Head {
         return !causal || s <= t ? v : (counting<T, L>() >= Whole<T>(s - t) ? v : instead);
     }
 
-    // q, k, v -> mixed; log_sum (tokens): the logarithm of each query's sum, kept for the backward pass.
-    void forward(const T* q, const T* k, const T* v, T* mixed, T* log_sum) const {
+    // q, k, v -> mixed; peaks (2, tokens): each query's largest score and its sum, kept for the backward pass.
+    void forward(const T* q, const T* k, const T* v, T* mixed, T* peaks) const {
         with_lanes<T>(tokens, [&](auto lanes) {
             constexpr int L = decltype(lanes)::value;
             T* scores = scores_st.of(tokens * padded(tokens, L));
@@ -79,18 +79,19 @@ template <class T> struct Head {
                     total += power;
                     store(scores + s * across + t, power);
                 }
+                const Vector<T, L> share = 1 / total;
                 for (long s = 0; s < tokens; s++)
                     store(scores + s * across + t,
-                          s < seen ? load<L>(scores + s * across + t) / total : Vector<T, L>{});
-                for (long i = 0; i < L && t + i < tokens; i++)
-                    log_sum[t + i] = most[i] * scale + std::log(total[i]);
+                          s < seen ? load<L>(scores + s * across + t) * share : Vector<T, L>{});
+                store(peaks + t, most, tokens - t);
+                store(peaks + tokens + t, total, tokens - t);
             }
             outer({scores, 1, across}, v, mixed);
         });
     }
 
     // The gradient g of mixed -> those of q, k, v.
-    void backward(const T* g, const T* q, const T* k, const T* v, const T* log_sum, T* g_q, T* g_k, T* g_v) const {
+    void backward(const T* g, const T* q, const T* k, const T* v, const T* peaks, T* g_q, T* g_k, T* g_v) const {
         with_lanes<T>(tokens, [&](auto lanes) {
             constexpr int L = decltype(lanes)::value;
             T* scores = scores_st.of(tokens * padded(tokens, L));
@@ -100,11 +101,13 @@ template <class T> struct Head {
             const T scale = 1 / std::sqrt(T(width));
             for (long t = 0; t < across; t += L) {
                 long seen = causal ? std::min(tokens, t + L) : tokens;
-                Vector<T, L> logarithm = load<L>(log_sum + t, tokens - t), mean{};
+                const Vector<T, L> most = load<L>(peaks + t, tokens - t);
+                const Vector<T, L> part = 1 / load<L>(peaks + tokens + t, tokens - t);
+                Vector<T, L> mean{};
                 for (long s = 0; s < tokens; s++) {
                     Vector<T, L> share{};
                     if (s < seen) {
-                        share = exponential<L>(load<L>(scores + s * across + t) * scale - logarithm);
+                        share = exponential<L>((load<L>(scores + s * across + t) - most) * scale) * part;
                         share = visible<L>(s, t, share, Vector<T, L>{});
                     }
                     mean += share * load<L>(slopes + s * across + t);
@@ -126,9 +129,9 @@ template <class T> struct Head {
 inline long sequences_at_once(AttendShape shape) { return std::max(1L, 256 / shape.tokens); }
 
 // One member: x (rows, D) -> f (rows, D), rows = sequences * tokens. Kept for the backward pass: q, k, v, mixed
-// (rows, D) and log_sum (sequences, heads, tokens).
+// (rows, D) and peaks (sequences, heads, 2, tokens).
 template <class T>
-void attend_forward(AttendShape shape, const T* x, AttendWeights<T> w, T* q, T* k, T* v, T* mixed, T* log_sum, T* f) {
+void attend_forward(AttendShape shape, const T* x, AttendWeights<T> w, T* q, T* k, T* v, T* mixed, T* peaks, T* f) {
     constexpr int L = LANES<T>;
     static thread_local Scratch<T> query_rows, key_rows, value_rows, output_rows;
     long D = shape.width, K = D / shape.heads, tokens = shape.tokens, some = sequences_at_once(shape);
@@ -146,7 +149,7 @@ void attend_forward(AttendShape shape, const T* x, AttendWeights<T> w, T* q, T* 
         for (long s = b; s < last; s++)
             for (long h = 0; h < shape.heads; h++) {
                 long at = s * tokens * D + h * K;
-                head.forward(q + at, k + at, v + at, mixed + at, log_sum + (s * shape.heads + h) * tokens);
+                head.forward(q + at, k + at, v + at, mixed + at, peaks + (s * shape.heads + h) * 2 * tokens);
             }
         product<T, L>(n, D, D, {mixed + i, D, 1}, output, f + i, D, {w.output_bias});
     }
@@ -155,7 +158,7 @@ void attend_forward(AttendShape shape, const T* x, AttendWeights<T> w, T* q, T* 
 // From the gradient g of f: that of x, and those of the weights, all overwritten.
 template <class T>
 void attend_backward(AttendShape shape, const T* g, const T* x, const T* q, const T* k, const T* v, const T* mixed,
-                     const T* log_sum, AttendWeights<T> w, T* g_x, AttendGradients<T> g_w) {
+                     const T* peaks, AttendWeights<T> w, T* g_x, AttendGradients<T> g_w) {
     constexpr int L = LANES<T>;
     static thread_local Scratch<T> query_rows, key_rows, value_rows, output_rows, between, right;
     long D = shape.width, K = D / shape.heads, tokens = shape.tokens, some = sequences_at_once(shape);
@@ -173,7 +176,7 @@ void attend_backward(AttendShape shape, const T* g, const T* x, const T* q, cons
         for (long s = b; s < last; s++)
             for (long h = 0; h < shape.heads; h++) {
                 long at = s * tokens * D + h * K, here = at - i;
-                head.backward(g_mixed + here, q + at, k + at, v + at, log_sum + (s * shape.heads + h) * tokens,
+                head.backward(g_mixed + here, q + at, k + at, v + at, peaks + (s * shape.heads + h) * 2 * tokens,
                               g_q + here, g_k + here, g_v + here);
             }
         product<T, L>(n, D, D, {g_q, D, 1}, query, g_x + i, D);

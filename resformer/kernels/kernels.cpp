@@ -13,23 +13,23 @@ typedef REAL* Out;
 
 extern "C" void attend_forward(long members, long sequences, long tokens, long D, long heads, long causal, long step,
                                In x, In wq, In bq, In wk, In bk, In wv, In bv, In wo, In bo, Out q, Out k, Out v,
-                               Out mixed, Out log_sum, Out f) {
+                               Out mixed, Out peaks, Out f) {
     AttendShape shape{sequences, tokens, D, heads, causal != 0};
     for (long p = 0; p < members; p++) {
-        long w = p * step, i = p * sequences * tokens * D, j = p * sequences * tokens * heads;
+        long w = p * step, i = p * sequences * tokens * D, j = 2 * p * sequences * tokens * heads;
         attend_forward<Real>(shape, x + i, {wq + w, bq + w, wk + w, bk + w, wv + w, bv + w, wo + w, bo + w}, q + i,
-                             k + i, v + i, mixed + i, log_sum + j, f + i);
+                             k + i, v + i, mixed + i, peaks + j, f + i);
     }
 }
 
 extern "C" void attend_backward(long members, long sequences, long tokens, long D, long heads, long causal, long step,
-                                In g, In x, In q, In k, In v, In mixed, In log_sum, In wq, In wk, In wv, In wo,
+                                In g, In x, In q, In k, In v, In mixed, In peaks, In wq, In wk, In wv, In wo,
                                 Out g_x, Out g_wq, Out g_bq, Out g_wk, Out g_bk, Out g_wv, Out g_bv, Out g_wo,
                                 Out g_bo) {
     AttendShape shape{sequences, tokens, D, heads, causal != 0};
     for (long p = 0; p < members; p++) {
-        long w = p * step, i = p * sequences * tokens * D, j = p * sequences * tokens * heads, m = p * D * D, b = p * D;
-        attend_backward<Real>(shape, g + i, x + i, q + i, k + i, v + i, mixed + i, log_sum + j,
+        long w = p * step, i = p * sequences * tokens * D, j = 2 * p * sequences * tokens * heads, m = p * D * D, b = p * D;
+        attend_backward<Real>(shape, g + i, x + i, q + i, k + i, v + i, mixed + i, peaks + j,
                               {wq + w, nullptr, wk + w, nullptr, wv + w, nullptr, wo + w, nullptr}, g_x + i,
                               {g_wq + m, g_bq + b, g_wk + m, g_bk + b, g_wv + m, g_bv + b, g_wo + m, g_bo + b});
     }

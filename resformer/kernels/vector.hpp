@@ -46,12 +46,15 @@ template <class T, int L> inline Vector<Whole<T>, L> counting() {
     return v;
 }
 
+// The sum of the lanes, half on half.
 template <class T, int L> inline T sum(Vector<T, L> v) {
-    T lanes[L];
-    std::memcpy(lanes, &v, sizeof v);
-    for (int half = L / 2; half; half /= 2)
-        for (int i = 0; i < half; i++) lanes[i] += lanes[i + half];
-    return lanes[0];
+    if constexpr (L == 2) {
+        return v[0] + v[1];
+    } else {
+        Vector<T, L / 2> halves[2];
+        std::memcpy(halves, &v, sizeof v);
+        return sum<T, L / 2>(halves[0] + halves[1]);
+    }
 }
 
 // e^x for x <= 0, within 2 units in the last place of float; below -87 it stays at e^-87. NaN stays NaN.
