@@ -1,0 +1,145 @@
+"""The path of a GPU as far as it goes without one: no number of a step is read back, and a capture leaves no trace."""
+
+import contextlib
+import dataclasses
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import pandas as pd
+import pytest
+import torch
+from torch import Tensor
+
+from resformer import stacking
+from resformer.population import Population
+from resformer.replay import Replay
+from resformer.shape import Member, Shape
+from resformer.tasks.sort import Sort
+from resformer.train import train
+
+MEMBERS = [Member(seed, 1e-3) for seed in range(3)]
+
+
+@pytest.mark.parametrize("norm", ["post", "pre"])
+def test_a_step_reads_nothing_back_and_needs_nothing_from_the_host(shape: Shape, norm: str) -> None:
+    """Tensors on `meta` have no values: reading one is an error, and so is mixing them with tensors of the CPU."""
+    model = dataclasses.replace(shape.model, norm=norm)
+    population = Population(dataclasses.replace(shape, device="meta", model=model), MEMBERS, torch.float32)
+    for _ in range(20):
+        population.advance()
+    population.keep([0, 2])
+    population.advance()
+    assert population.flat_PN.shape[0] == 2
+    with pytest.raises(NotImplementedError):
+        population.recorded(0)
+
+
+@pytest.fixture
+def captured(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Stand-ins for CUDA's streams and graphs; what was asked of them, in order."""
+    asked: list[str] = []
+
+    class Graph:
+        def replay(self) -> None:
+            asked.append("replay")
+
+    @contextlib.contextmanager
+    def capture(graph: Graph) -> Iterator[None]:
+        asked.append("capture")
+        yield
+
+    stream = SimpleNamespace(wait_stream=lambda other: None)
+    stand_ins: dict[str, Any] = {
+        "Stream": lambda: stream,
+        "current_stream": lambda: stream,
+        "stream": lambda side: contextlib.nullcontext(),
+        "CUDAGraph": Graph,
+        "graph": capture,
+    }
+    for name, stand_in in stand_ins.items():
+        monkeypatch.setattr(torch.cuda, name, stand_in)
+    return asked
+
+
+def test_a_capture_leaves_what_it_warmed_up_with_as_it_was(captured: list[str]) -> None:
+    weights, runs = torch.ones(3), []
+
+    def body() -> None:
+        runs.append(len(captured))
+        weights.mul_(2.0)
+
+    replay = Replay(body, [weights])
+    assert runs == [0, 0, 0, 1]
+    assert torch.equal(weights, torch.ones(3))
+    replay()
+    assert captured == ["capture", "replay"]
+
+
+def test_on_a_gpu_members_leave_in_buckets(shape: Shape) -> None:
+    """Capturing anew costs more than a few rows that train on for nobody."""
+    population = Population(shape, MEMBERS, torch.float32)
+    assert [population.worth_keeping(rows) for rows in (16, 3, 1)] == [15, 2, 0]
+    population.device = torch.device("cuda")
+    assert [population.worth_keeping(rows) for rows in (16, 3, 1)] == [8, 1, 0]
+
+
+def test_members_that_stay_as_passengers_change_nothing(shape: Shape, monkeypatch: pytest.MonkeyPatch) -> None:
+    leaving = [Member(seed, 1e30) for seed in (3, 4)]
+    members = [MEMBERS[0], leaving[0], MEMBERS[1], MEMBERS[2], leaving[1]]
+    at_once = train(shape, members, lambda _: None, lambda: None)
+    monkeypatch.setattr(Population, "worth_keeping", lambda self, rows: rows // 2)
+    in_buckets = train(shape, members, lambda _: None, lambda: None)
+    pd.testing.assert_frame_equal(pd.DataFrame(in_buckets.runs), pd.DataFrame(at_once.runs), check_exact=True)
+    pd.testing.assert_frame_equal(pd.DataFrame(in_buckets.curves), pd.DataFrame(at_once.curves), check_exact=True)
+
+
+@pytest.mark.parametrize("depth", [1, 6])
+@pytest.mark.parametrize(("width", "tokens"), [(32, 8), (64, 32)])
+def test_the_memory_of_a_member_is_estimated_on_the_safe_side(
+    shape: Shape, depth: int, width: int, tokens: int
+) -> None:
+    """Against what the backward pass of torch's operations really keeps, and the four tensors of the weights."""
+    model = dataclasses.replace(
+        shape.model, depth=depth, width=width, heads=4, hidden=4 * width, attention="bidirectional"
+    )
+    shape = dataclasses.replace(
+        shape, model=model, task=Sort(tokens, 16), train=dataclasses.replace(shape.train, batch=32)
+    )
+    kept: dict[int, int] = {}
+
+    def keep(tensor: Tensor) -> Tensor:
+        kept[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+        return tensor
+
+    population = Population(shape, MEMBERS, torch.float32)
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        population.advance()
+    needed = (sum(kept.values()) + 3 * population.flat_PN.nbytes) / len(MEMBERS)
+    assert needed < stacking.bytes_per_member(shape) < 4 * needed
+
+
+def test_a_gpus_stack_is_what_fits(shape: Shape, monkeypatch: pytest.MonkeyPatch) -> None:
+    on_gpu = dataclasses.replace(shape, device="cuda")
+    per_member = stacking.bytes_per_member(shape)
+    for memory, expected in ((100 * per_member, 80), (per_member, 1), (10**6 * per_member, 1024)):
+        properties = SimpleNamespace(total_memory=memory)
+        monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device, found=properties: found)
+        assert stacking.stack(on_gpu) == expected
+    assert stacking.stack(shape) == 16
+
+
+def test_bf16_products_are_close_to_fp32s_and_the_rest_is_float32(shape: Shape) -> None:
+    train_fp32 = dataclasses.replace(shape.train, steps=5)
+    exact, rough = (
+        train(
+            dataclasses.replace(shape, train=dataclasses.replace(train_fp32, precision=precision)),
+            MEMBERS,
+            lambda _: None,
+            lambda: None,
+        )
+        for precision in ("fp32", "bf16")
+    )
+    losses = [found.curves["held_out_loss"][[0, 5]] for found in (exact, rough)]
+    # bfloat16 has 8 bits: 0.4 % a rounding, some of them one after the other.
+    assert 0 < abs(losses[0] - losses[1]).max() < 0.05 * losses[0].max()
