@@ -11,6 +11,7 @@ import torch
 from typer.testing import CliRunner, Result
 
 from resformer.cli import app
+from resformer.kernels import library
 from resformer.model import ModelSettings
 from resformer.residuals.add import Add
 from resformer.shape import Shape, TrainSettings
@@ -27,6 +28,13 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 @pytest.fixture(autouse=True)
 def _one_thread() -> None:
     torch.set_num_threads(1)
+
+
+@pytest.fixture
+def kernels() -> None:
+    """Skips, with the reason, where there are no compiled kernels."""
+    if reason := library.missing():
+        pytest.skip(reason)
 
 
 @pytest.fixture
@@ -69,11 +77,16 @@ def resformer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., 
 
 @pytest.fixture
 def command(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """`resformer WORDS...` as a process of its own, in an empty working directory."""
+    """`resformer WORDS...` as a process of its own, in an empty working directory; variables are set for it alone."""
 
-    def run(*words: str) -> subprocess.CompletedProcess[str]:
+    def run(*words: str, **variables: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [sys.executable, "-m", "resformer", *words], cwd=tmp_path, capture_output=True, text=True, check=False
+            [sys.executable, "-m", "resformer", *words],
+            cwd=tmp_path,
+            env={**os.environ, **variables},
+            capture_output=True,
+            text=True,
+            check=False,
         )
 
     return run

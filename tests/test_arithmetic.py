@@ -15,6 +15,8 @@ from resformer.arithmetic import compiled, eager
 from resformer.arithmetic.base import AdamWStep, Arithmetic
 from resformer.kernels import library
 
+pytestmark = pytest.mark.usefixtures("kernels")
+
 # Sums of some hundred terms of size 1 in another order. Layer norm amplifies the round-off of a row that hardly varies,
 # in narrow widths a thousandfold and more: so they are tried in float64 only.
 TOLERANCE = {torch.float64: 1e-10, torch.float32: 3e-5}

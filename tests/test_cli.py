@@ -218,6 +218,11 @@ BAD_REQUESTS = [
     (["train", "model.depth=1,2"], "model.depth=1,2"),
     (["train", "task=copy,sort"], "task=copy,sort"),
     (["train", "member.seed=range(0,17)"], "engine.stack=17"),
+    (["sweep", "train.compile=maybe"], "train.compile=maybe: must be one of auto, true, false"),
+    (["sweep", "train.compile=1"], "train.compile=1: must be one of auto, true, false"),
+    (["sweep", "train.precision=fp8"], "train.precision=fp8"),
+    (["sweep", "train.precision=tf32"], "train.precision=tf32"),
+    (["sweep", "train.precision=bf16", "train.compile=true"], "train.precision=fp32"),
     (["sweep", "model.depth=1", "model.depth=2"], "model.depth"),
     (["sweep", "task=copy", "task=copy"], "task"),
     (["sweep", "model.residual=true", "model/residual=rezero"], "model.residual"),
@@ -244,6 +249,20 @@ BAD_REQUESTS = [
 def test_a_bad_request(resformer: Resformer, tmp_path: Path, words: list[str], named: str) -> None:
     check_refused(resformer(*words), named)
     assert tree(tmp_path) == {}
+
+
+def test_without_a_compiler_it_trains_all_the_same_and_says_so(command: Command, tmp_path: Path) -> None:
+    nowhere = {"PATH": str(tmp_path / "bin"), "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    refused = command("sweep", *TINY, "train.compile=true", **nowhere)
+    reason = "there is no C++ compiler (c++, g++ or clang++) here"
+    assert refused.returncode == 2
+    assert refused.stderr == f"resformer: train.compile=true: {reason}; auto or false would work\n"
+    assert tree(tmp_path) == {}
+    done = command("train", *TINY, **nowhere)
+    assert done.returncode == 0
+    assert done.stderr.startswith(f"train.compile=false: {reason}; training takes two to three times as long\n")
+    (plan,) = (tmp_path / "results" / "train").glob("plan-*.jsonl")
+    assert json.loads(plan.read_text())["shape"]["train"]["compile"] is False
 
 
 def test_a_bad_setting_as_a_process(command: Command, tmp_path: Path) -> None:

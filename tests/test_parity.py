@@ -22,6 +22,8 @@ TOLERANCE = {torch.float32: 1e-6, torch.float64: 1e-10}
 
 @pytest.fixture(params=[False, True], ids=["eager", "compiled"])
 def shape(shape: Shape, request: pytest.FixtureRequest) -> Shape:
+    if request.param:
+        request.getfixturevalue("kernels")
     return dataclasses.replace(shape, train=dataclasses.replace(shape.train, compile=request.param))
 
 
@@ -143,6 +145,7 @@ def test_causal_is_torchs_mask(shape: Shape) -> None:
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("weight_decay", [0.0, 0.1])
 @pytest.mark.parametrize("arithmetic", [eager, compiled])
+@pytest.mark.usefixtures("kernels")
 def test_adamw_is_torchs(dtype: torch.dtype, weight_decay: float, arithmetic: Arithmetic) -> None:
     """With clipping and a learning rate that changes, each member against an optimiser of its own."""
     generator = torch.Generator().manual_seed(0)

@@ -22,6 +22,8 @@ from resformer.weights import Weight, initial, unpack
 
 @pytest.fixture(params=[False, True], ids=["eager", "compiled"])
 def shape(shape: Shape, request: pytest.FixtureRequest) -> Shape:
+    if request.param:
+        request.getfixturevalue("kernels")
     return dataclasses.replace(shape, train=dataclasses.replace(shape.train, compile=request.param))
 
 

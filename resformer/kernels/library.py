@@ -12,6 +12,7 @@ from pathlib import Path
 
 import torch
 
+_MAIN = Path(__file__).parent / "kernels.cpp"
 _REAL = {torch.float32: "float", torch.float64: "double"}
 _FLAGS = ("-std=c++17", "-O3", "-march=native", "-ffp-contract=fast", "-fno-math-errno", "-fPIC", "-shared")
 
@@ -39,7 +40,7 @@ def sources() -> list[Path]:
 @cache
 def library(dtype: torch.dtype) -> ctypes.CDLL:
     """The kernels for this dtype, built if they are not in the cache; raises Unavailable."""
-    found = ctypes.CDLL(str(_build(dtype)))
+    found = ctypes.CDLL(str(build(_MAIN, dtype)))
     for name, arguments in _ARGUMENTS.items():
         kernel = getattr(found, name)
         kernel.argtypes, kernel.restype = arguments, None
@@ -70,17 +71,19 @@ def _compiler() -> str:
     raise Unavailable("there is no C++ compiler (c++, g++ or clang++) here")
 
 
-def _build(dtype: torch.dtype) -> Path:
-    """The shared library, whole or not there at all: it is made beside its place and moved."""
-    target = _folder() / f"kernels-{_key(dtype)}.so"
+def build(main: Path, dtype: torch.dtype) -> Path:
+    """The shared library of a source that may include the kernels' headers, from the cache if it is there.
+
+    It is made beside its place and moved, so that it is there whole or not at all. Raises Unavailable.
+    """
+    target = _folder() / f"{main.stem}-{_key(main, dtype)}.so"
     if target.exists():
         return target
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
             made = Path(scratch) / target.name
-            main = next(path for path in sources() if path.suffix == ".cpp")
-            command = [_compiler(), *_FLAGS, f"-DREAL={_REAL[dtype]}", str(main), "-o", str(made)]
+            command = [_compiler(), *_FLAGS, f"-I{_MAIN.parent}", f"-DREAL={_REAL[dtype]}", str(main), "-o", str(made)]
             run = subprocess.run(command, capture_output=True, text=True, check=False)
             if run.returncode:
                 raise Unavailable(f"{_compiler()} failed: {' '.join(run.stderr.split())[:200]}")
@@ -94,9 +97,10 @@ def _folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "resformer"
 
 
-def _key(dtype: torch.dtype) -> str:
+def _key(main: Path, dtype: torch.dtype) -> str:
     """What the machine code depends on: sources, flags, compiler, processor."""
-    parts = [*(path.read_bytes() for path in sources()), repr((_FLAGS, str(dtype), compiler(), _processor())).encode()]
+    parts = [path.read_bytes() for path in (main, *sources())]
+    parts.append(repr((_FLAGS, str(dtype), compiler(), _processor())).encode())
     return hashlib.sha256(b"\0".join(parts)).hexdigest()[:16]
 
 
