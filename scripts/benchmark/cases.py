@@ -1,0 +1,73 @@
+"""What is compared: shapes of trainings, written as overrides of resformer's own configuration."""
+
+from dataclasses import dataclass
+from functools import cache
+from typing import final
+
+from resformer.config import Request, request
+from resformer.shape import Member, Shape
+
+_RATES = (1e-3, 3e-3)
+_MANY = 1024
+
+
+@final
+@dataclass(frozen=True)
+class Case:
+    """One shape; post-norm `add` blocks with 4 heads and ReLU, 16 symbols."""
+
+    name: str
+    """The letter under which the tables know it."""
+    task: str
+    depth: int
+    width: int = 32
+    length: int = 8
+    batch: int = 32
+    alone: bool = False
+    """One member per job: nothing can be stacked."""
+
+    def shape(self, steps: int) -> Shape:
+        """Trained for so many steps, evaluated at the first and the last only, nobody leaves."""
+        [(shape, _)] = self._request(steps).shapes
+        return shape
+
+    def members(self, count: int) -> list[Member]:
+        """Seeds from 0, learning rates in turn."""
+        return [Member(seed, _RATES[seed % len(_RATES)]) for seed in range(count)]
+
+    @property
+    def stack(self) -> int:
+        """Members that resformer trains together in one job: in the largest job of a sweep over many seeds."""
+        return 1 if self.alone else max(len(job.members) for job in self._request(1).jobs())
+
+    @property
+    def tokens(self) -> int:
+        """T, tokens that the model reads."""
+        return self.shape(1).transformer().tokens
+
+    def __str__(self) -> str:
+        sizes = f"width {self.width}, batch {self.batch}"
+        return f"{self.name}: {self.task}, {self.tokens} tokens, depth {self.depth}, {sizes}"
+
+    @cache  # noqa: B019  a case is a constant
+    def _request(self, steps: int) -> Request:
+        return request(
+            None,
+            [
+                f"task={self.task}",
+                f"task.length={self.length}",
+                f"model.depth={self.depth}",
+                f"model.width={self.width}",
+                f"train.batch={self.batch}",
+                f"train.steps={steps}",
+                f"train.eval_every={steps}",
+                "train.stop_when_solved=false",
+                f"member.seed=range(0,{_MANY})",
+                "device=cpu",
+            ],
+        )
+
+
+SMALL = [Case("S", task, depth) for task in ("sort", "copy") for depth in (2, 8)]
+MEDIUM = Case("M", "sort", depth=8, width=64, length=32, batch=64)
+DEEP = [Case("D", "copy", depth, alone=True) for depth in (1, 2, 4, 8, 16, 32)]

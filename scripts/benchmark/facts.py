@@ -1,0 +1,36 @@
+"""What belongs beside measured results: the commit and the machine."""
+
+import os
+import platform
+import subprocess
+from pathlib import Path
+
+_CACHES = Path("/sys/devices/system/cpu/cpu0/cache")
+
+
+def described(root: Path) -> str:
+    """The commit of the code that ran, with a plus sign where the tree differed from it."""
+    words = ["git", "describe", "--always", "--dirty=+", "--abbrev=12"]
+    return subprocess.run(words, cwd=root, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def machine() -> dict[str, object]:
+    """Processor, cores and system."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    model = next(
+        (line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.processor()
+    )
+    return {"processor": model, "cores": os.cpu_count(), "system": platform.platform(terse=True)}
+
+
+def caches() -> dict[str, str]:
+    """Size of the first core's second and third level cache, as the kernel writes them; those that can be read."""
+    found = {}
+    for index in sorted(_CACHES.glob("index*")):
+        level = (index / "level").read_text().strip()
+        if level in ("2", "3"):
+            found[f"L{level}"] = (index / "size").read_text().strip()
+    return found

@@ -1,0 +1,1 @@
+"""Who is compared. One file per peer."""

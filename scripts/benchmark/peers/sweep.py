@@ -1,0 +1,65 @@
+"""resformer itself, as a sweep trains."""
+
+import os
+from collections.abc import Sequence
+from typing import final
+
+import numpy as np
+import torch
+
+from cases import Case
+from peers.base import Losses, Peer, Timed
+from resformer.process import prepare
+from resformer.shape import Member
+from resformer.train import Trained, train
+from server import Server, ask_all
+
+
+@final
+class Sweep(Peer):
+    """A worker per core, with one thread, each training a job of its own as the workers of a sweep do."""
+
+    def prepare(self, case: Case) -> str:
+        """Start the workers and have each train its job for a moment."""
+        workers, stack = os.cpu_count() or 1, case.stack
+        members = case.members(workers * stack)
+        jobs = [members[worker * stack : (worker + 1) * stack] for worker in range(workers)]
+        self._workers = [Server(Worker, case, job, daemon=True) for job in jobs]
+        self.run(2)
+        return f"{workers} processes × 1 thread, jobs of {stack}"
+
+    def losses(self, steps: int) -> Losses:
+        """Of the members of all jobs."""
+        return np.concatenate(ask_all(self._workers, "losses", steps))
+
+    def exact(self, steps: int) -> Losses:
+        """The same in float64."""
+        return np.concatenate(ask_all(self._workers, "losses", steps, torch.float64))
+
+    def run(self, steps: int) -> list[Timed]:
+        """A job per worker."""
+        return ask_all(self._workers, "run", steps)
+
+
+@final
+class Worker:
+    """A process that trains one job, as often as it is asked to."""
+
+    def __init__(self, case: Case, members: Sequence[Member]) -> None:
+        prepare()
+        self._case, self._members = case, members
+
+    def losses(self, steps: int, dtype: torch.dtype = torch.float32) -> Losses:
+        """Loss of each member in each step, (members, steps), nats per scored token."""
+        curves = self._train(steps, dtype).curves
+        return curves["loss"].reshape(len(self._members), steps + 1)[:, 1:]
+
+    def run(self, steps: int) -> Timed:
+        """The steps alone: initial weights and the evaluations before and after are not in it."""
+        stretches = self._train(steps).timing["stretches"]
+        return Timed(
+            sum(part["members"] * part["steps"] for part in stretches), sum(part["seconds"] for part in stretches)
+        )
+
+    def _train(self, steps: int, dtype: torch.dtype = torch.float32) -> Trained:
+        return train(self._case.shape(steps), self._members, lambda progress: None, lambda: None, dtype)
