@@ -6,7 +6,6 @@ from typing import Any, final
 import torch
 from torch import Tensor
 from torch.autograd import Function
-from torch.autograd.function import FunctionCtx
 
 from resformer.arithmetic import eager
 from resformer.arithmetic.base import AdamWStep
@@ -56,8 +55,8 @@ def _step(weights: Sequence[Tensor]) -> int:
     return step
 
 
-def _pointers(tensors: Sequence[Tensor]) -> list[int]:
-    return [tensor.data_ptr() for tensor in tensors]
+def _pointers(tensors: Sequence[Tensor | None]) -> list[int | None]:
+    return [None if tensor is None else tensor.data_ptr() for tensor in tensors]
 
 
 def _like(weights: Sequence[Tensor]) -> list[Tensor]:
@@ -68,23 +67,20 @@ def _like(weights: Sequence[Tensor]) -> list[Tensor]:
 @final
 class _Attend(Function):
     @staticmethod
-    def forward(ctx: FunctionCtx, x_PRD: Tensor, tokens: int, heads: int, causal: bool, *weights: Tensor) -> Tensor:
+    def forward(ctx: Any, x_PRD: Tensor, tokens: int, heads: int, causal: bool, *weights: Tensor) -> Tensor:
         members, rows, width = x_PRD.shape
-        ctx.shape = (members, rows // tokens, tokens, width, heads, int(causal), _step(weights))  # type: ignore[attr-defined]
-        kept = [torch.empty_like(x_PRD) for _ in range(4)]
-        peaks = x_PRD.new_empty(members, rows, heads, 2)
+        ctx.shape = (members, rows // tokens, tokens, width, heads, int(causal), _step(weights))
+        kept = x_PRD.new_empty(members, rows, 4 * width + 2 * heads) if any(ctx.needs_input_grad) else None
         f_PRD = torch.empty_like(x_PRD)
-        tensors = (x_PRD, *weights, *kept, peaks, f_PRD)
-        library(x_PRD.dtype).attend_forward(*ctx.shape, *_pointers(tensors))  # type: ignore[attr-defined]
-        ctx.save_for_backward(x_PRD, *kept, peaks, *weights)
+        library(x_PRD.dtype).attend_forward(*ctx.shape, *_pointers((x_PRD, *weights, kept, f_PRD)))
+        ctx.save_for_backward(x_PRD, kept, *weights)
         return f_PRD
 
     @staticmethod
     def backward(ctx: Any, g_PRD: Tensor) -> Any:
-        x_PRD, *kept, w_query, b_query, w_key, b_key, w_value, b_value, w_output, b_output = ctx.saved_tensors
-        weights = (w_query, b_query, w_key, b_key, w_value, b_value, w_output, b_output)
+        x_PRD, kept, *weights = ctx.saved_tensors
         g_x, g_weights = torch.empty_like(x_PRD), _like(weights)
-        tensors = (g_PRD.contiguous(), x_PRD, *kept, *weights[::2], g_x, *g_weights)
+        tensors = (g_PRD.contiguous(), x_PRD, kept, *weights[::2], g_x, *g_weights)
         library(x_PRD.dtype).attend_backward(*ctx.shape, *_pointers(tensors))
         return g_x, None, None, None, *g_weights
 
@@ -92,19 +88,18 @@ class _Attend(Function):
 @final
 class _Feed(Function):
     @staticmethod
-    def forward(ctx: FunctionCtx, x_PRD: Tensor, *weights: Tensor) -> Tensor:
-        hidden_PRF = x_PRD.new_empty(*x_PRD.shape[:2], weights[0].shape[2])
+    def forward(ctx: Any, x_PRD: Tensor, *weights: Tensor) -> Tensor:
         f_PRD = torch.empty_like(x_PRD)
-        ctx.shape = (*x_PRD.shape, hidden_PRF.shape[2], _step(weights))  # type: ignore[attr-defined]
-        library(x_PRD.dtype).feed_forward(*ctx.shape, *_pointers((x_PRD, *weights, hidden_PRF, f_PRD)))  # type: ignore[attr-defined]
-        ctx.save_for_backward(x_PRD, hidden_PRF, *weights)
+        ctx.shape = (*x_PRD.shape, weights[0].shape[2], _step(weights))
+        library(x_PRD.dtype).feed_forward(*ctx.shape, *_pointers((x_PRD, *weights, f_PRD)))
+        ctx.save_for_backward(x_PRD, *weights)
         return f_PRD
 
     @staticmethod
     def backward(ctx: Any, g_PRD: Tensor) -> Any:
-        x_PRD, hidden_PRF, *weights = ctx.saved_tensors
+        x_PRD, *weights = ctx.saved_tensors
         g_x, g_weights = torch.empty_like(x_PRD), _like(weights)
-        tensors = (g_PRD.contiguous(), x_PRD, hidden_PRF, *weights[::2], g_x, *g_weights)
+        tensors = (g_PRD.contiguous(), x_PRD, *weights[:3], g_x, *g_weights)
         library(x_PRD.dtype).feed_backward(*ctx.shape, *_pointers(tensors))
         return g_x, *g_weights
 
@@ -112,12 +107,12 @@ class _Feed(Function):
 @final
 class _Norm(Function):
     @staticmethod
-    def forward(ctx: FunctionCtx, x_PRD: Tensor, gain_PD: Tensor, bias_PD: Tensor) -> Tensor:
+    def forward(ctx: Any, x_PRD: Tensor, gain_PD: Tensor, bias_PD: Tensor) -> Tensor:
         mean, scale = (x_PRD.new_empty(x_PRD.shape[:2]) for _ in range(2))
         y_PRD = torch.empty_like(x_PRD)
-        ctx.shape = (*x_PRD.shape, _step((gain_PD, bias_PD)))  # type: ignore[attr-defined]
+        ctx.shape = (*x_PRD.shape, _step((gain_PD, bias_PD)))
         before, after = _pointers((x_PRD, gain_PD, bias_PD)), _pointers((mean, scale, y_PRD))
-        library(x_PRD.dtype).norm_forward(*ctx.shape, *before, _NORM_EPSILON, *after)  # type: ignore[attr-defined]
+        library(x_PRD.dtype).norm_forward(*ctx.shape, *before, _NORM_EPSILON, *after)
         ctx.save_for_backward(x_PRD, gain_PD, mean, scale)
         return y_PRD
 

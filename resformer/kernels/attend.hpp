@@ -128,12 +128,23 @@ template <class T> struct Head {
 // Sequences that are taken together, so that what lies between two products stays in the cache.
 inline long sequences_at_once(AttendShape shape) { return std::max(1L, 256 / shape.tokens); }
 
-// One member: x (rows, D) -> f (rows, D), rows = sequences * tokens. Kept for the backward pass: q, k, v, mixed
-// (rows, D) and peaks (sequences, heads, 2, tokens).
-template <class T>
-void attend_forward(AttendShape shape, const T* x, AttendWeights<T> w, T* q, T* k, T* v, T* mixed, T* peaks, T* f) {
+// What the backward pass needs besides x, for some sequences: (rows, D) each, and peaks (sequences, heads, 2, tokens).
+template <class T> struct Kept {
+    T *q, *k, *v, *mixed, *peaks;
+    Kept(T* at, long sequences, AttendShape shape) {
+        long each = sequences * shape.tokens * shape.width;
+        q = at, k = q + each, v = k + each, mixed = v + each, peaks = mixed + each;
+    }
+};
+
+// How many numbers that is for each row.
+inline long kept_per_row(AttendShape shape) { return 4 * shape.width + 2 * shape.heads; }
+inline long kept_numbers(AttendShape shape) { return shape.sequences * shape.tokens * kept_per_row(shape); }
+
+// One member: x (rows, D) -> f (rows, D), rows = sequences * tokens. `kept` may be null.
+template <class T> void attend_forward(AttendShape shape, const T* x, AttendWeights<T> w, T* kept, T* f) {
     constexpr int L = LANES<T>;
-    static thread_local Scratch<T> query_rows, key_rows, value_rows, output_rows;
+    static thread_local Scratch<T> query_rows, key_rows, value_rows, output_rows, between;
     long D = shape.width, K = D / shape.heads, tokens = shape.tokens, some = sequences_at_once(shape);
     Rows<T> query = as_rows<T>({w.query, D, 1}, D, D, L, query_rows);
     Rows<T> key = as_rows<T>({w.key, D, 1}, D, D, L, key_rows);
@@ -141,24 +152,26 @@ void attend_forward(AttendShape shape, const T* x, AttendWeights<T> w, T* q, T* 
     Rows<T> output = as_rows<T>({w.output, D, 1}, D, D, L, output_rows);
     Head<T> head{tokens, K, D, shape.causal};
     for (long b = 0; b < shape.sequences; b += some) {
-        long last = std::min(shape.sequences, b + some), n = (last - b) * tokens, i = b * tokens * D;
+        long count = std::min(some, shape.sequences - b), n = count * tokens, i = b * tokens * D;
         View<T> rows{x + i, D, 1};
-        product<T, L>(n, D, D, rows, query, q + i, D, {w.query_bias});
-        product<T, L>(n, D, D, rows, key, k + i, D, {w.key_bias});
-        product<T, L>(n, D, D, rows, value, v + i, D, {w.value_bias});
-        for (long s = b; s < last; s++)
+        long numbers = tokens * kept_per_row(shape);
+        Kept<T> now(kept ? kept + b * numbers : between.of(some * numbers), count, shape);
+        product<T, L>(n, D, D, rows, query, now.q, D, {w.query_bias});
+        product<T, L>(n, D, D, rows, key, now.k, D, {w.key_bias});
+        product<T, L>(n, D, D, rows, value, now.v, D, {w.value_bias});
+        for (long s = 0; s < count; s++)
             for (long h = 0; h < shape.heads; h++) {
-                long at = s * tokens * D + h * K;
-                head.forward(q + at, k + at, v + at, mixed + at, peaks + (s * shape.heads + h) * 2 * tokens);
+                long at = s * tokens * D + h * K, peak = (s * shape.heads + h) * 2 * tokens;
+                head.forward(now.q + at, now.k + at, now.v + at, now.mixed + at, now.peaks + peak);
             }
-        product<T, L>(n, D, D, {mixed + i, D, 1}, output, f + i, D, {w.output_bias});
+        product<T, L>(n, D, D, {now.mixed, D, 1}, output, f + i, D, {w.output_bias});
     }
 }
 
 // From the gradient g of f: that of x, and those of the weights, all overwritten.
 template <class T>
-void attend_backward(AttendShape shape, const T* g, const T* x, const T* q, const T* k, const T* v, const T* mixed,
-                     const T* peaks, AttendWeights<T> w, T* g_x, AttendGradients<T> g_w) {
+void attend_backward(AttendShape shape, const T* g, const T* x, const T* kept, AttendWeights<T> w, T* g_x,
+                     AttendGradients<T> g_w) {
     constexpr int L = LANES<T>;
     static thread_local Scratch<T> query_rows, key_rows, value_rows, output_rows, between, right;
     long D = shape.width, K = D / shape.heads, tokens = shape.tokens, some = sequences_at_once(shape);
@@ -171,25 +184,26 @@ void attend_backward(AttendShape shape, const T* g, const T* x, const T* q, cons
     long most = some * tokens * D;
     T *g_mixed = between.of(4 * most), *g_q = g_mixed + most, *g_k = g_q + most, *g_v = g_k + most;
     for (long b = 0; b < shape.sequences; b += some) {
-        long last = std::min(shape.sequences, b + some), n = (last - b) * tokens, i = b * tokens * D;
+        long count = std::min(some, shape.sequences - b), n = count * tokens, i = b * tokens * D;
+        Kept<const T> now(kept + b * tokens * kept_per_row(shape), count, shape);
         product<T, L>(n, D, D, {g + i, D, 1}, output, g_mixed, D);
-        for (long s = b; s < last; s++)
+        for (long s = 0; s < count; s++)
             for (long h = 0; h < shape.heads; h++) {
-                long at = s * tokens * D + h * K, here = at - i;
-                head.backward(g_mixed + here, q + at, k + at, v + at, peaks + (s * shape.heads + h) * 2 * tokens,
-                              g_q + here, g_k + here, g_v + here);
+                long at = s * tokens * D + h * K, peak = (s * shape.heads + h) * 2 * tokens;
+                head.backward(g_mixed + at, now.q + at, now.k + at, now.v + at, now.peaks + peak, g_q + at, g_k + at,
+                              g_v + at);
             }
         product<T, L>(n, D, D, {g_q, D, 1}, query, g_x + i, D);
         product<T, L>(n, D, D, {g_k, D, 1}, key, g_x + i, D, {nullptr, true});
         product<T, L>(n, D, D, {g_v, D, 1}, value, g_x + i, D, {nullptr, true});
         auto weight = [&](const T* left, const T* slopes, T* matrix, T* bias) {
-            product<T, L>(D, D, n, {left + i, 1, D}, as_rows<T>({slopes, D, 1}, n, D, L, right), matrix, D,
+            product<T, L>(D, D, n, {left, 1, D}, as_rows<T>({slopes, D, 1}, n, D, L, right), matrix, D,
                           {nullptr, b > 0});
             add_column_sums(n, D, slopes, bias);
         };
-        weight(x, g_q, g_w.query, g_w.query_bias);
-        weight(x, g_k, g_w.key, g_w.key_bias);
-        weight(x, g_v, g_w.value, g_w.value_bias);
-        weight(mixed, g + i, g_w.output, g_w.output_bias);
+        weight(x + i, g_q, g_w.query, g_w.query_bias);
+        weight(x + i, g_k, g_w.key, g_w.key_bias);
+        weight(x + i, g_v, g_w.value, g_w.value_bias);
+        weight(now.mixed, g + i, g_w.output, g_w.output_bias);
     }
 }

@@ -1,6 +1,7 @@
 // What Python calls: each function does all members of a batch, one after the other. Compiled once for each REAL.
 //
-// Tensors are contiguous, but for the weights: member p's are `step` numbers after those of member p - 1.
+// Tensors are contiguous, but for the weights: member p's are `step` numbers after those of member p - 1. What a
+// forward pass keeps for the backward pass may be null: then nothing is kept.
 
 #include "attend.hpp"
 #include "feed.hpp"
@@ -12,43 +13,41 @@ typedef const REAL* In;
 typedef REAL* Out;
 
 extern "C" void attend_forward(long members, long sequences, long tokens, long D, long heads, long causal, long step,
-                               In x, In wq, In bq, In wk, In bk, In wv, In bv, In wo, In bo, Out q, Out k, Out v,
-                               Out mixed, Out peaks, Out f) {
+                               In x, In wq, In bq, In wk, In bk, In wv, In bv, In wo, In bo, Out kept, Out f) {
     AttendShape shape{sequences, tokens, D, heads, causal != 0};
     for (long p = 0; p < members; p++) {
-        long w = p * step, i = p * sequences * tokens * D, j = 2 * p * sequences * tokens * heads;
-        attend_forward<Real>(shape, x + i, {wq + w, bq + w, wk + w, bk + w, wv + w, bv + w, wo + w, bo + w}, q + i,
-                             k + i, v + i, mixed + i, peaks + j, f + i);
+        long w = p * step, i = p * sequences * tokens * D;
+        attend_forward<Real>(shape, x + i, {wq + w, bq + w, wk + w, bk + w, wv + w, bv + w, wo + w, bo + w},
+                             kept ? kept + p * kept_numbers(shape) : nullptr, f + i);
     }
 }
 
 extern "C" void attend_backward(long members, long sequences, long tokens, long D, long heads, long causal, long step,
-                                In g, In x, In q, In k, In v, In mixed, In peaks, In wq, In wk, In wv, In wo,
-                                Out g_x, Out g_wq, Out g_bq, Out g_wk, Out g_bk, Out g_wv, Out g_bv, Out g_wo,
-                                Out g_bo) {
+                                In g, In x, In kept, In wq, In wk, In wv, In wo, Out g_x, Out g_wq, Out g_bq, Out g_wk,
+                                Out g_bk, Out g_wv, Out g_bv, Out g_wo, Out g_bo) {
     AttendShape shape{sequences, tokens, D, heads, causal != 0};
     for (long p = 0; p < members; p++) {
-        long w = p * step, i = p * sequences * tokens * D, j = 2 * p * sequences * tokens * heads, m = p * D * D, b = p * D;
-        attend_backward<Real>(shape, g + i, x + i, q + i, k + i, v + i, mixed + i, peaks + j,
+        long w = p * step, i = p * sequences * tokens * D, m = p * D * D, b = p * D;
+        attend_backward<Real>(shape, g + i, x + i, kept + p * kept_numbers(shape),
                               {wq + w, nullptr, wk + w, nullptr, wv + w, nullptr, wo + w, nullptr}, g_x + i,
                               {g_wq + m, g_bq + b, g_wk + m, g_bk + b, g_wv + m, g_bv + b, g_wo + m, g_bo + b});
     }
 }
 
 extern "C" void feed_forward(long members, long rows, long D, long F, long step, In x, In w1, In b1, In w2, In b2,
-                             Out hidden, Out f) {
+                             Out f) {
     for (long p = 0; p < members; p++) {
         long w = p * step, i = p * rows * D;
-        feed_forward<Real>(rows, D, F, x + i, {w1 + w, b1 + w, w2 + w, b2 + w}, hidden + p * rows * F, f + i);
+        feed_forward<Real>(rows, D, F, x + i, {w1 + w, b1 + w, w2 + w, b2 + w}, f + i);
     }
 }
 
-extern "C" void feed_backward(long members, long rows, long D, long F, long step, In g, In x, In hidden, In w1, In w2,
+extern "C" void feed_backward(long members, long rows, long D, long F, long step, In g, In x, In w1, In b1, In w2,
                               Out g_x, Out g_w1, Out g_b1, Out g_w2, Out g_b2) {
     for (long p = 0; p < members; p++) {
         long w = p * step, i = p * rows * D, m = p * D * F;
-        feed_backward<Real>(rows, D, F, g + i, x + i, hidden + p * rows * F, {w1 + w, nullptr, w2 + w, nullptr},
-                            g_x + i, {g_w1 + m, g_b1 + p * F, g_w2 + m, g_b2 + p * D});
+        feed_backward<Real>(rows, D, F, g + i, x + i, {w1 + w, b1 + w, w2 + w, nullptr}, g_x + i,
+                            {g_w1 + m, g_b1 + p * F, g_w2 + m, g_b2 + p * D});
     }
 }
 
