@@ -15,7 +15,7 @@ _NORM_EPSILON = 1e-5
 
 
 def attend(x_PRD: Tensor, weights: Sequence[Tensor], tokens: int, heads: int, causal: bool) -> Tensor:
-    """Multi-head attention; the backward pass computes the softmax again rather than keep it."""
+    """Multi-head attention; the backward pass computes projections and softmax again rather than keep them."""
     found: Tensor = _Attend.apply(x_PRD.contiguous(), tokens, heads, causal, *weights)  # type: ignore[no-untyped-call]
     return found
 
@@ -55,8 +55,8 @@ def _step(weights: Sequence[Tensor]) -> int:
     return step
 
 
-def _pointers(tensors: Sequence[Tensor | None]) -> list[int | None]:
-    return [None if tensor is None else tensor.data_ptr() for tensor in tensors]
+def _pointers(tensors: Sequence[Tensor]) -> list[int]:
+    return [tensor.data_ptr() for tensor in tensors]
 
 
 def _like(weights: Sequence[Tensor]) -> list[Tensor]:
@@ -70,17 +70,17 @@ class _Attend(Function):
     def forward(ctx: Any, x_PRD: Tensor, tokens: int, heads: int, causal: bool, *weights: Tensor) -> Tensor:
         members, rows, width = x_PRD.shape
         ctx.shape = (members, rows // tokens, tokens, width, heads, int(causal), _step(weights))
-        kept = x_PRD.new_empty(members, rows, 4 * width + 2 * heads) if any(ctx.needs_input_grad) else None
-        f_PRD = torch.empty_like(x_PRD)
-        library(x_PRD.dtype).attend_forward(*ctx.shape, *_pointers((x_PRD, *weights, kept, f_PRD)))
-        ctx.save_for_backward(x_PRD, kept, *weights)
+        mixed_PRD, f_PRD = (torch.empty_like(x_PRD) for _ in range(2))
+        peaks = x_PRD.new_empty(members, rows, 2 * heads)
+        library(x_PRD.dtype).attend_forward(*ctx.shape, *_pointers((x_PRD, *weights, mixed_PRD, peaks, f_PRD)))
+        ctx.save_for_backward(x_PRD, mixed_PRD, peaks, *weights)
         return f_PRD
 
     @staticmethod
     def backward(ctx: Any, g_PRD: Tensor) -> Any:
-        x_PRD, kept, *weights = ctx.saved_tensors
+        x_PRD, mixed_PRD, peaks, *weights = ctx.saved_tensors
         g_x, g_weights = torch.empty_like(x_PRD), _like(weights)
-        tensors = (g_PRD.contiguous(), x_PRD, kept, *weights[::2], g_x, *g_weights)
+        tensors = (g_PRD.contiguous(), x_PRD, mixed_PRD, peaks, *weights[:7], g_x, *g_weights)
         library(x_PRD.dtype).attend_backward(*ctx.shape, *_pointers(tensors))
         return g_x, None, None, None, *g_weights
 

@@ -128,70 +128,77 @@ template <class T> struct Head {
 // Sequences that are taken together, so that what lies between two products stays in the cache.
 inline long sequences_at_once(AttendShape shape) { return std::max(1L, 256 / shape.tokens); }
 
-// What the backward pass needs besides x, for some sequences: (rows, D) each, and peaks (sequences, heads, 2, tokens).
-template <class T> struct Kept {
-    T *q, *k, *v, *mixed, *peaks;
-    Kept(T* at, long sequences, AttendShape shape) {
-        long each = sequences * shape.tokens * shape.width;
-        q = at, k = q + each, v = k + each, mixed = v + each, peaks = mixed + each;
+// The three projections of one member, and room for what they make of some sequences.
+template <class T> struct Projections {
+    static inline thread_local Scratch<T> query_rows, key_rows, value_rows, room;
+    AttendShape shape;
+    AttendWeights<T> w;
+    Rows<T> query, key, value;
+    T *q, *k, *v;
+
+    Projections(AttendShape shape, AttendWeights<T> w) : shape(shape), w(w) {
+        long D = shape.width, most = sequences_at_once(shape) * shape.tokens * D;
+        query = as_rows<T>({w.query, D, 1}, D, D, LANES<T>, query_rows);
+        key = as_rows<T>({w.key, D, 1}, D, D, LANES<T>, key_rows);
+        value = as_rows<T>({w.value, D, 1}, D, D, LANES<T>, value_rows);
+        q = room.of(3 * most), k = q + most, v = k + most;
+    }
+
+    void of(const T* x, long rows) const {
+        long D = shape.width;
+        product<T, LANES<T>>(rows, D, D, {x, D, 1}, query, q, D, {w.query_bias});
+        product<T, LANES<T>>(rows, D, D, {x, D, 1}, key, k, D, {w.key_bias});
+        product<T, LANES<T>>(rows, D, D, {x, D, 1}, value, v, D, {w.value_bias});
     }
 };
 
-// How many numbers that is for each row.
-inline long kept_per_row(AttendShape shape) { return 4 * shape.width + 2 * shape.heads; }
-inline long kept_numbers(AttendShape shape) { return shape.sequences * shape.tokens * kept_per_row(shape); }
-
-// One member: x (rows, D) -> f (rows, D), rows = sequences * tokens. `kept` may be null.
-template <class T> void attend_forward(AttendShape shape, const T* x, AttendWeights<T> w, T* kept, T* f) {
+// One member: x (rows, D) -> f (rows, D), rows = sequences * tokens. Kept for the backward pass: mixed (rows, D) and
+// peaks (sequences, heads, 2, tokens). Query, key and value are not: fetching them takes longer than their products.
+template <class T> void attend_forward(AttendShape shape, const T* x, AttendWeights<T> w, T* mixed, T* peaks, T* f) {
     constexpr int L = LANES<T>;
-    static thread_local Scratch<T> query_rows, key_rows, value_rows, output_rows, between;
+    static thread_local Scratch<T> output_rows;
     long D = shape.width, K = D / shape.heads, tokens = shape.tokens, some = sequences_at_once(shape);
-    Rows<T> query = as_rows<T>({w.query, D, 1}, D, D, L, query_rows);
-    Rows<T> key = as_rows<T>({w.key, D, 1}, D, D, L, key_rows);
-    Rows<T> value = as_rows<T>({w.value, D, 1}, D, D, L, value_rows);
+    Projections<T> projected(shape, w);
     Rows<T> output = as_rows<T>({w.output, D, 1}, D, D, L, output_rows);
     Head<T> head{tokens, K, D, shape.causal};
     for (long b = 0; b < shape.sequences; b += some) {
         long count = std::min(some, shape.sequences - b), n = count * tokens, i = b * tokens * D;
-        View<T> rows{x + i, D, 1};
-        long numbers = tokens * kept_per_row(shape);
-        Kept<T> now(kept ? kept + b * numbers : between.of(some * numbers), count, shape);
-        product<T, L>(n, D, D, rows, query, now.q, D, {w.query_bias});
-        product<T, L>(n, D, D, rows, key, now.k, D, {w.key_bias});
-        product<T, L>(n, D, D, rows, value, now.v, D, {w.value_bias});
+        projected.of(x + i, n);
         for (long s = 0; s < count; s++)
             for (long h = 0; h < shape.heads; h++) {
-                long at = s * tokens * D + h * K, peak = (s * shape.heads + h) * 2 * tokens;
-                head.forward(now.q + at, now.k + at, now.v + at, now.mixed + at, now.peaks + peak);
+                long at = s * tokens * D + h * K;
+                head.forward(projected.q + at, projected.k + at, projected.v + at, mixed + i + at,
+                             peaks + ((b + s) * shape.heads + h) * 2 * tokens);
             }
-        product<T, L>(n, D, D, {now.mixed, D, 1}, output, f + i, D, {w.output_bias});
+        product<T, L>(n, D, D, {mixed + i, D, 1}, output, f + i, D, {w.output_bias});
     }
 }
 
 // From the gradient g of f: that of x, and those of the weights, all overwritten.
 template <class T>
-void attend_backward(AttendShape shape, const T* g, const T* x, const T* kept, AttendWeights<T> w, T* g_x,
-                     AttendGradients<T> g_w) {
+void attend_backward(AttendShape shape, const T* g, const T* x, const T* mixed, const T* peaks, AttendWeights<T> w,
+                     T* g_x, AttendGradients<T> g_w) {
     constexpr int L = LANES<T>;
-    static thread_local Scratch<T> query_rows, key_rows, value_rows, output_rows, between, right;
+    static thread_local Scratch<T> query_columns, key_columns, value_columns, output_columns, between, right;
     long D = shape.width, K = D / shape.heads, tokens = shape.tokens, some = sequences_at_once(shape);
-    Rows<T> query = as_rows<T>({w.query, 1, D}, D, D, L, query_rows);
-    Rows<T> key = as_rows<T>({w.key, 1, D}, D, D, L, key_rows);
-    Rows<T> value = as_rows<T>({w.value, 1, D}, D, D, L, value_rows);
-    Rows<T> output = as_rows<T>({w.output, 1, D}, D, D, L, output_rows);
+    Projections<T> projected(shape, w);
+    Rows<T> query = as_rows<T>({w.query, 1, D}, D, D, L, query_columns);
+    Rows<T> key = as_rows<T>({w.key, 1, D}, D, D, L, key_columns);
+    Rows<T> value = as_rows<T>({w.value, 1, D}, D, D, L, value_columns);
+    Rows<T> output = as_rows<T>({w.output, 1, D}, D, D, L, output_columns);
     Head<T> head{tokens, K, D, shape.causal};
     for (T* bias : {g_w.query_bias, g_w.key_bias, g_w.value_bias, g_w.output_bias}) std::fill_n(bias, D, T(0));
     long most = some * tokens * D;
     T *g_mixed = between.of(4 * most), *g_q = g_mixed + most, *g_k = g_q + most, *g_v = g_k + most;
     for (long b = 0; b < shape.sequences; b += some) {
         long count = std::min(some, shape.sequences - b), n = count * tokens, i = b * tokens * D;
-        Kept<const T> now(kept + b * tokens * kept_per_row(shape), count, shape);
+        projected.of(x + i, n);
         product<T, L>(n, D, D, {g + i, D, 1}, output, g_mixed, D);
         for (long s = 0; s < count; s++)
             for (long h = 0; h < shape.heads; h++) {
-                long at = s * tokens * D + h * K, peak = (s * shape.heads + h) * 2 * tokens;
-                head.backward(g_mixed + at, now.q + at, now.k + at, now.v + at, now.peaks + peak, g_q + at, g_k + at,
-                              g_v + at);
+                long at = s * tokens * D + h * K;
+                head.backward(g_mixed + at, projected.q + at, projected.k + at, projected.v + at,
+                              peaks + ((b + s) * shape.heads + h) * 2 * tokens, g_q + at, g_k + at, g_v + at);
             }
         product<T, L>(n, D, D, {g_q, D, 1}, query, g_x + i, D);
         product<T, L>(n, D, D, {g_k, D, 1}, key, g_x + i, D, {nullptr, true});
@@ -204,6 +211,6 @@ void attend_backward(AttendShape shape, const T* g, const T* x, const T* kept, A
         weight(x + i, g_q, g_w.query, g_w.query_bias);
         weight(x + i, g_k, g_w.key, g_w.key_bias);
         weight(x + i, g_v, g_w.value, g_w.value_bias);
-        weight(now.mixed, g + i, g_w.output, g_w.output_bias);
+        weight(mixed + i, g + i, g_w.output, g_w.output_bias);
     }
 }

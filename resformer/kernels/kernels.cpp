@@ -1,7 +1,6 @@
 // What Python calls: each function does all members of a batch, one after the other. Compiled once for each REAL.
 //
-// Tensors are contiguous, but for the weights: member p's are `step` numbers after those of member p - 1. What a
-// forward pass keeps for the backward pass may be null: then nothing is kept.
+// Tensors are contiguous, but for the weights: member p's are `step` numbers after those of member p - 1.
 
 #include "attend.hpp"
 #include "feed.hpp"
@@ -13,23 +12,26 @@ typedef const REAL* In;
 typedef REAL* Out;
 
 extern "C" void attend_forward(long members, long sequences, long tokens, long D, long heads, long causal, long step,
-                               In x, In wq, In bq, In wk, In bk, In wv, In bv, In wo, In bo, Out kept, Out f) {
+                               In x, In wq, In bq, In wk, In bk, In wv, In bv, In wo, In bo, Out mixed, Out peaks,
+                               Out f) {
     AttendShape shape{sequences, tokens, D, heads, causal != 0};
     for (long p = 0; p < members; p++) {
-        long w = p * step, i = p * sequences * tokens * D;
-        attend_forward<Real>(shape, x + i, {wq + w, bq + w, wk + w, bk + w, wv + w, bv + w, wo + w, bo + w},
-                             kept ? kept + p * kept_numbers(shape) : nullptr, f + i);
+        long w = p * step, i = p * sequences * tokens * D, j = 2 * p * sequences * tokens * heads;
+        attend_forward<Real>(shape, x + i, {wq + w, bq + w, wk + w, bk + w, wv + w, bv + w, wo + w, bo + w}, mixed + i,
+                             peaks + j, f + i);
     }
 }
 
 extern "C" void attend_backward(long members, long sequences, long tokens, long D, long heads, long causal, long step,
-                                In g, In x, In kept, In wq, In wk, In wv, In wo, Out g_x, Out g_wq, Out g_bq, Out g_wk,
-                                Out g_bk, Out g_wv, Out g_bv, Out g_wo, Out g_bo) {
+                                In g, In x, In mixed, In peaks, In wq, In bq, In wk, In bk, In wv, In bv, In wo,
+                                Out g_x, Out g_wq, Out g_bq, Out g_wk, Out g_bk, Out g_wv, Out g_bv, Out g_wo,
+                                Out g_bo) {
     AttendShape shape{sequences, tokens, D, heads, causal != 0};
     for (long p = 0; p < members; p++) {
-        long w = p * step, i = p * sequences * tokens * D, m = p * D * D, b = p * D;
-        attend_backward<Real>(shape, g + i, x + i, kept + p * kept_numbers(shape),
-                              {wq + w, nullptr, wk + w, nullptr, wv + w, nullptr, wo + w, nullptr}, g_x + i,
+        long w = p * step, i = p * sequences * tokens * D, j = 2 * p * sequences * tokens * heads, m = p * D * D;
+        long b = p * D;
+        attend_backward<Real>(shape, g + i, x + i, mixed + i, peaks + j,
+                              {wq + w, bq + w, wk + w, bk + w, wv + w, bv + w, wo + w, nullptr}, g_x + i,
                               {g_wq + m, g_bq + b, g_wk + m, g_bk + b, g_wv + m, g_bv + b, g_wo + m, g_bo + b});
     }
 }
