@@ -59,9 +59,8 @@ def train(
                 taken = time.perf_counter() - mark
                 stretches.append({"members": len(alive), "steps": step - evaluated_at, "seconds": taken})
             held_out_P, accuracy_P = population.evaluate()
-            for row, index in enumerate(rows):
-                if index not in alive:
-                    continue
+            present = [(row, index) for row, index in enumerate(rows) if index in alive]
+            for row, index in present:
                 loss_SP[evaluated_at:step, index], norm_SP[evaluated_at:step, index] = loss_EP[:, row], norm_EP[:, row]
                 records[index].evaluated(step, held_out_P[row], accuracy_P[row])
                 finite_E = np.isfinite(loss_EP[:, row]) & np.isfinite(norm_EP[:, row])
@@ -76,8 +75,8 @@ def train(
                     members=len(alive),
                     solved=outcomes.count("solved"),
                     diverged=outcomes.count("diverged"),
-                    loss=float(np.median(held_out_P)),
-                    accuracy=float(np.median(accuracy_P)),
+                    loss=float(np.median([records[index].losses[-1] for _, index in present])),
+                    accuracy=float(np.median([records[index].accuracies[-1] for _, index in present])),
                 )
             )
             if not alive or step == settings.steps:
