@@ -67,13 +67,8 @@ class Request:
     excluded: list[Json]
     """Combinations that make no sense, with the reason."""
     engine: Engine
-
-    @property
-    def notes(self) -> list[str]:
-        """What the user should know: that there are no kernels where `train.compile=auto` would have taken them."""
-        eager = any(not shape.train.compile and shape.device == "cpu" for shape, _ in self.shapes)
-        reason = library.missing() if eager else None
-        return [f"train.compile=false: {reason}; training takes two to three times as long"] if reason else []
+    notes: list[str]
+    """What the user should know of how it was resolved."""
 
     def jobs(self) -> list[jobs.Job]:
         """All of it as jobs, the longest first."""
@@ -112,6 +107,7 @@ def single(overrides: Sequence[str]) -> Request:
 def _resolved(grids: Sequence[Mapping[str, Override]], name: str | None) -> Request:
     shapes: dict[Shape, dict[Member, None]] = {}
     excluded: list[Json] = []
+    notes: set[str] = set()
     engines: set[Engine] = set()
     swept: dict[str, None] = {}
     for grid in grids:
@@ -120,7 +116,7 @@ def _resolved(grids: Sequence[Mapping[str, Override]], name: str | None) -> Requ
         members = [_build(Member, "member", settings) for settings in _members(axes)]
         for point in _points([axis for axis in axes if not axis.key.startswith("member.")]):
             try:
-                shape, engine = _resolve(point)
+                shape, engine = _resolve(point, notes)
             except Incompatible as reason:
                 wanted = {key: value for key, value in point.items() if any(a.key == key and a.swept for a in axes)}
                 excluded.append({"settings": wanted, "reason": str(reason)})
@@ -139,6 +135,7 @@ def _resolved(grids: Sequence[Mapping[str, Override]], name: str | None) -> Requ
         shapes=[(shape, list(members)) for shape, members in shapes.items()],
         excluded=excluded,
         engine=engines.pop(),
+        notes=sorted(notes),
     )
 
 
@@ -283,8 +280,8 @@ def _composed(groups: tuple[tuple[str, str], ...]) -> Json:
     return {str(key): value for key, value in found.items()}
 
 
-def _resolve(point: Mapping[str, Value]) -> tuple[Shape, Engine]:
-    """One combination of settings as what it means; Incompatible if it makes no sense."""
+def _resolve(point: Mapping[str, Value], notes: set[str]) -> tuple[Shape, Engine]:
+    """One combination of settings as what it means; Incompatible if it makes no sense. Adds what is worth a note."""
     groups = tuple((key, str(value)) for key, value in point.items() if key in GROUPS)
     tree = _copied(_composed(groups))
     for key, value in point.items():
@@ -302,7 +299,7 @@ def _resolve(point: Mapping[str, Value]) -> tuple[Shape, Engine]:
         norm=residual.own_norm if model.norm == OWN else model.norm,
     )
     device = _device(tree["device"])
-    compile_it = _compile(tree["train"], device)
+    compile_it = _compile(tree["train"], device, notes)
     train = _build(TrainSettings, "train", {**tree["train"], "compile": compile_it})
     return Shape(task, model, residual, train, device), engine
 
@@ -320,16 +317,20 @@ def _device(device: object) -> str:
     return "cuda" if there and device != "cpu" else "cpu"
 
 
-def _compile(settings: Json, device: str) -> bool:
+def _compile(settings: Json, device: str, notes: set[str]) -> bool:
     """Whether the kernels compute this shape: what is asked for, or with `auto` what can be had."""
     wanted = settings["compile"]
     if wanted != "auto" and not isinstance(wanted, bool):
         raise UserError(f"train.compile={_typed(wanted)}: must be one of {', '.join(COMPILE)}")
-    if wanted == "auto":
-        return (device, settings["precision"]) == ("cpu", "fp32") and library.missing() is None
-    if wanted and (reason := library.missing()):
-        raise UserError(f"train.compile=true: {reason}; auto or false would work")
-    return bool(wanted)
+    fitting = (device, settings["precision"]) == ("cpu", "fp32")
+    if not wanted or not fitting:
+        return wanted is True  # which the shape refuses
+    if reason := library.missing():
+        if wanted is True:
+            raise UserError(f"train.compile=true: {reason}; auto or false would work")
+        notes.add(f"train.compile=false: {reason}; training is slower without the kernels")
+        return False
+    return True
 
 
 def _set(tree: Json, key: str, value: Value) -> None:

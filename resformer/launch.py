@@ -1,6 +1,6 @@
 """From what was asked to what has to run: only members that are neither finished nor planned make new jobs."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import final
 
@@ -44,7 +44,7 @@ class Launch:
             "excluded": self.request.excluded,
             "jobs": list(self.wanted),
             "engine": {"name": type(engine).__module__.rpartition(".")[2], **vars(engine)},
-            "versions": versions.versions(),
+            "versions": versions.versions(_compiled(self.request)),
             "fingerprint": versions.fingerprint(shape for shape, _ in self.request.shapes),
         }
         number = self.study.launch(record, [self.wanted[job.id] for job in self.new])
@@ -55,6 +55,7 @@ def plan(request: Request, study: Study) -> Launch:
     """What has to run; UserError if the study's results come from other versions of what computes."""
     _check_versions(request, study)
     planned = study.planned()
+    _check_compile(request, planned.values())
     finished = study.finished(planned)
     # A member that two plans hold counts as finished if it is in either.
     where = {key: job_id for job_id in sorted(planned, key=finished.__contains__) for key in _members(planned[job_id])}
@@ -82,6 +83,23 @@ def plan(request: Request, study: Study) -> Launch:
     )
 
 
+def _compiled(request: Request) -> bool:
+    return any(shape.train.compile for shape, _ in request.shapes)
+
+
+def _check_compile(request: Request, planned: Iterable[Json]) -> None:
+    """Refuse to train by other means what is there already, unless that was asked for in so many words."""
+    asked = {shape.train.compile for shape, _ in request.shapes}
+    there = {job["shape"]["train"]["compile"] for job in planned}
+    said = any(text.startswith("train.compile=") and "auto" not in text for grid in request.overrides for text in grid)
+    if there and not said and not asked & there:
+        was, would_be = (str(value).lower() for value in (there.pop(), asked.pop()))
+        raise UserError(
+            f"train.compile=auto: would be {would_be} here, the study {request.study} was planned with {was}; say "
+            f"train.compile={would_be} to have both, or use another --results folder"
+        )
+
+
 def _shape_key(shape: Shape) -> str:
     return jobs.digest(jobs.shape_to_json(shape))
 
@@ -93,13 +111,15 @@ def _members(job: Json) -> list[tuple[str, int, float]]:
 
 def _check_versions(request: Request, study: Study) -> None:
     now = versions.fingerprint(shape for shape, _ in request.shapes)
-    torch_now = versions.versions()["torch"]
+    with_what = versions.versions(_compiled(request))
     for launch in study.launches():
-        torch_then, then = launch["versions"]["torch"], launch["fingerprint"]
+        then = launch["fingerprint"]
         differing = [name for name in now if name in then and then[name] != now[name]]
         other = f"use another --results folder, or delete {study.path}"
-        if torch_then != torch_now:
-            raise UserError(f"study {study.name}: was made with torch {torch_then}, this is {torch_now}; {other}")
+        for tool in ("torch", "compiler"):
+            was, is_now = launch["versions"].get(tool), with_what.get(tool)
+            if was and is_now and was != is_now:
+                raise UserError(f"study {study.name}: was made with {tool} {was}, this is {is_now}; {other}")
         if differing:
             name = differing[0]
             raise UserError(

@@ -17,8 +17,8 @@ from resformer.weights import initial
 
 _HELD_OUT_SEED = 0
 
-_DRAWN = 16
-"""Steps whose data are drawn at once: a draw is some fifty small operations, however many numbers it makes."""
+_MOST_DRAWN, _DRAWN_TOKENS = 16, 1 << 24
+"""Steps whose data are drawn at once, and tokens: a draw is some fifty small operations, however many it makes."""
 
 
 @final
@@ -44,12 +44,14 @@ class Population:
         self.loss_EP, self.norm_EP = (self.lr_P.new_zeros(recorded, len(members)) for _ in range(2))
         held_out_1 = streams.stream(torch.tensor([_HELD_OUT_SEED], device=self.device), "held-out")
         self.held_out = self._read(held_out_1, train.eval_sequences)
+        tokens = len(members) * train.batch * self.model.tokens
+        self.drawn = max(1, min(_MOST_DRAWN, _DRAWN_TOKENS // tokens))
         self.reads_CPBT, self.answers_CPBS = self._drawn()
         self._take = self._replayed()
 
     def advance(self) -> None:
         """One step of every member."""
-        if self.steps and self.steps % _DRAWN == 0:
+        if self.steps and self.steps % self.drawn == 0:
             for place, drawn in zip((self.reads_CPBT, self.answers_CPBS), self._drawn(), strict=True):
                 place.copy_(drawn)
         self._take()
@@ -86,6 +88,7 @@ class Population:
         self.loss_EP, self.norm_EP = self.loss_EP[:, index], self.norm_EP[:, index]
         self.reads_CPBT, self.answers_CPBS = self.reads_CPBT[:, index], self.answers_CPBS[:, index]
         self.optimiser.keep(index)
+        del self._take  # a captured step holds its memory, and the next one needs some
         self._take = self._replayed()
 
     def _replayed(self) -> Callable[[], None]:
@@ -102,7 +105,7 @@ class Population:
 
     def _drawn(self) -> tuple[Tensor, Tensor]:
         """The data of the next steps."""
-        step_C1 = torch.arange(self.steps, self.steps + _DRAWN, device=self.device).unsqueeze(1)
+        step_C1 = torch.arange(self.steps, self.steps + self.drawn, device=self.device).unsqueeze(1)
         state_CP = streams.stream(self.seed_P, "batch", step_C1)
         drawn = self._read(state_CP.flatten(), self.shape.train.batch)
         reads_CPBT, answers_CPBS = (part.view(*state_CP.shape, *part.shape[1:]) for part in drawn)
@@ -118,7 +121,7 @@ class Population:
     def _step(self) -> None:
         """Forward, backward, update. No number of it is known on the host: which step it is stands in `taken`."""
         train = self.shape.train
-        drawn_1 = (self.taken % _DRAWN).view(1)
+        drawn_1 = (self.taken % self.drawn).view(1)
         reads_PBT, answers_PBS = (
             part.index_select(0, drawn_1).squeeze(0) for part in (self.reads_CPBT, self.answers_CPBS)
         )

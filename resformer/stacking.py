@@ -9,6 +9,7 @@ _GPU = 1024
 _SHARE = 0.8
 _WEIGHTS = 8
 _ROWS_PER_BLOCK = 24
+_DRAWN = 16
 
 
 def stack(shape: Shape) -> int:
@@ -24,14 +25,14 @@ def stack(shape: Shape) -> int:
 
 
 def bytes_per_member(shape: Shape) -> int:
-    """About what a member takes while it trains: weights, gradient, moments, and what the backward pass keeps.
+    """About what a member takes while it trains: weights, gradient, moments, data, and what the backward pass keeps.
 
-    In float32. The larger of a training batch with its backward pass and of an evaluation; rather too large than too
-    small.
+    In float32. For a training batch or for an evaluation, whichever is larger; rather too large than too small.
     """
     model, transformer = shape.model, shape.transformer()
     weights = _WEIGHTS * transformer.parameters()
     rows = max(shape.train.batch, -(-shape.train.eval_sequences // model.depth)) * transformer.tokens
     per_row = _ROWS_PER_BLOCK * model.width + 3 * transformer.hidden + 3 * model.heads * transformer.tokens
     scored = 4 * max(shape.train.batch, shape.train.eval_sequences) * transformer.scored * transformer.vocabulary
-    return 4 * (weights + model.depth * rows * per_row + scored)
+    drawn = 8 * _DRAWN * shape.train.batch * transformer.tokens
+    return 4 * (weights + model.depth * rows * per_row + scored + drawn)

@@ -21,8 +21,8 @@ _CORE = (
 _COMPILED = ("arithmetic.compiled", "kernels.library")
 
 
-def versions() -> dict[str, str]:
-    """Versions and machine facts that belong beside results."""
+def versions(compiled: bool) -> dict[str, str]:
+    """Versions and machine facts that belong beside results; the compiler's where it matters."""
     found = {
         "resformer": __version__,
         "python": platform.python_version(),
@@ -30,7 +30,7 @@ def versions() -> dict[str, str]:
         "machine": platform.machine(),
         "system": platform.system(),
     }
-    return found if library.missing() else {**found, "compiler": library.compiler()}
+    return {**found, "compiler": library.compiler()} if compiled else found
 
 
 def fingerprint(shapes: Iterable[Shape]) -> dict[str, str]:

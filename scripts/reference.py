@@ -22,7 +22,6 @@ from resformer.report.figures import draw
 from resformer.report.summary import load, summarise
 from resformer.report.table import as_json
 from resformer.store.study import Study
-from resformer.versions import versions
 
 
 def main() -> None:
@@ -51,7 +50,7 @@ def main() -> None:
                 path.unlink()
     facts = {"command": " ".join(command), "seconds": round(elapsed, 1), "commit": commit}
     (target / "facts.json").write_text(
-        json.dumps({**facts, "versions": versions(), "machine": machine()}, indent=1) + "\n"
+        json.dumps({**facts, "versions": study.launches()[-1]["versions"], "machine": machine()}, indent=1) + "\n"
     )
     print(done.stdout, end="")
 

@@ -10,6 +10,8 @@ import pytest
 import torch
 from typer.testing import CliRunner, Result
 
+from resformer.arithmetic import compiled, eager
+from resformer.arithmetic.base import Arithmetic
 from resformer.cli import app
 from resformer.kernels import library
 from resformer.model import ModelSettings
@@ -35,6 +37,13 @@ def kernels() -> None:
     """Skips, with the reason, where there are no compiled kernels."""
     if reason := library.missing():
         pytest.skip(reason)
+
+
+@pytest.fixture(params=[eager, compiled], ids=["eager", "compiled"])
+def arithmetic(request: pytest.FixtureRequest) -> Arithmetic:
+    if request.param is compiled:
+        request.getfixturevalue("kernels")
+    return request.param
 
 
 @pytest.fixture

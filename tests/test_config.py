@@ -413,3 +413,22 @@ def test_how_jobs_run_is_no_experiment(words: list[str]) -> None:
     found = config.request(None, words)
     assert found.study == "quick"
     assert len(found.shapes) == 16
+
+
+@pytest.mark.usefixtures("kernels")
+def test_auto_takes_the_kernels_where_they_fit() -> None:
+    def compiled(*overrides: str) -> set[bool]:
+        return {shape.train.compile for shape, _ in ask("device=cpu", *overrides).shapes}
+
+    assert compiled() == compiled("train.compile=auto") == compiled("train.compile=true") == {True}
+    assert compiled("train.compile=false") == compiled("train.precision=bf16") == {False}
+    assert compiled("train.compile=true,false") == {True, False}
+    assert ask("train.compile=false").notes == ask("train.precision=bf16").notes == []
+
+
+def test_a_value_is_checked_by_its_type_and_not_by_what_it_equals() -> None:
+    """1, 1.0 and true are equal: what was allowed for one of them says nothing of the others."""
+    assert ask("train.clip=1").shapes[0][0].train.clip == 1.0
+    for wrong in ("train.clip=true", "train.steps=true", "train.steps=1.5", "train.stop_when_solved=1"):
+        with pytest.raises(UserError, match=wrong):
+            ask(wrong)

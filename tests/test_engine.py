@@ -81,11 +81,18 @@ def steps(shape: Shape, count: int, eval_every: int = 5) -> Shape:
 
 
 def planned(
-    study: Study, shapes: Sequence[Shape], seeds: int = 2, stack: int = 2, retries: int = 1, lease: float = 60.0
+    study: Study,
+    shapes: Sequence[Shape],
+    seeds: int = 2,
+    stack: int = 2,
+    retries: int = 1,
+    lease: float = 60.0,
+    overrides: Sequence[str] = (),
 ) -> Launch:
     engine = Local(workers=2, stack=stack, retries=retries, lease_seconds=lease)
     members = [Member(seed=seed, lr=lr) for seed in range(seeds) for lr in (1e-3, 1e-2)]
-    return launch.plan(Request("tiny", [], [], [(shape, members) for shape in shapes], [], engine), study)
+    wanted = [(shape, members) for shape in shapes]
+    return launch.plan(Request("tiny", [list(overrides)], [], wanted, [], engine, notes=[]), study)
 
 
 def run(plan: Launch, tell: Callable[[Event], None], workers: int = 2) -> Assignment:
@@ -220,6 +227,31 @@ def test_only_members_that_are_neither_finished_nor_planned_are_planned(study: S
     [("versions", "torch"), ("fingerprint", "resformer.train"), ("fingerprint", "resformer.tasks.copy")],
 )
 def test_results_of_other_code_are_not_mixed(study: Study, shape: Shape, section: str, name: str) -> None:
+    refuses_another(study, shape, section, name)
+
+
+@pytest.mark.usefixtures("kernels")
+@pytest.mark.parametrize(
+    ("section", "name"),
+    [("versions", "compiler"), ("fingerprint", "resformer.kernels.feed.hpp"), ("fingerprint", "resformer.train")],
+)
+def test_results_of_other_kernels_are_not_mixed(study: Study, shape: Shape, section: str, name: str) -> None:
+    refuses_another(study, with_kernels(shape), section, name)
+
+
+@pytest.mark.usefixtures("kernels")
+def test_results_with_and_without_kernels_are_not_mixed_unless_asked_for(study: Study, shape: Shape) -> None:
+    planned(study, [with_kernels(shape)]).start(["sweep"])
+    with pytest.raises(UserError, match=r"train\.compile=auto: would be false here.*planned with true"):
+        planned(study, [shape])
+    assert len(planned(study, [shape], overrides=["train.compile=false"]).new) == 2
+
+
+def with_kernels(shape: Shape) -> Shape:
+    return replace(shape, train=replace(shape.train, compile=True))
+
+
+def refuses_another(study: Study, shape: Shape, section: str, name: str) -> None:
     planned(study, [shape]).start(["sweep"])
     path = study.path / "launches" / "1.json"
     record = json.loads(path.read_bytes())

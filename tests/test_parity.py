@@ -9,7 +9,6 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from resformer import streams
-from resformer.arithmetic import compiled, eager
 from resformer.arithmetic.base import Arithmetic
 from resformer.optim import AdamW
 from resformer.shape import Shape
@@ -144,8 +143,6 @@ def test_causal_is_torchs_mask(shape: Shape) -> None:
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("weight_decay", [0.0, 0.1])
-@pytest.mark.parametrize("arithmetic", [eager, compiled])
-@pytest.mark.usefixtures("kernels")
 def test_adamw_is_torchs(dtype: torch.dtype, weight_decay: float, arithmetic: Arithmetic) -> None:
     """With clipping and a learning rate that changes, each member against an optimiser of its own."""
     generator = torch.Generator().manual_seed(0)

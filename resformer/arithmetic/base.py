@@ -39,6 +39,8 @@ class Arithmetic(Protocol):
     ) -> Tensor:
         """Clip each member's gradient and move it, in place; returns the norms before clipping, (P,).
 
+        The gradient may be overwritten.
+
         Clipping as `torch.nn.utils.clip_grad_norm_` (Pascanu et al. 2013, arXiv 1211.5063, algorithm 1), the step as
         `torch.optim.AdamW` (Loshchilov & Hutter 2019, arXiv 1711.05101, algorithm 2), row by row.
         """

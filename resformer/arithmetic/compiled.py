@@ -6,6 +6,7 @@ from typing import Any, final
 import torch
 from torch import Tensor
 from torch.autograd import Function
+from torch.autograd.function import once_differentiable
 
 from resformer.arithmetic import eager
 from resformer.arithmetic.base import AdamWStep
@@ -29,7 +30,9 @@ def feed(x_PRD: Tensor, weights: Sequence[Tensor], activation: str) -> Tensor:
 
 
 def norm(x_PRD: Tensor, gain_PD: Tensor, bias_PD: Tensor) -> Tensor:
-    """Layer norm over D."""
+    """Layer norm over D; of several streams, stacked in front, in torch's operations."""
+    if x_PRD.dim() > 3:
+        return eager.norm(x_PRD, gain_PD, bias_PD)
     found: Tensor = _Norm.apply(x_PRD.contiguous(), gain_PD, bias_PD)  # type: ignore[no-untyped-call]
     return found
 
@@ -39,9 +42,11 @@ def update(
 ) -> Tensor:
     """Clipping and AdamW, in one pass over the member."""
     norm_P, number = torch.empty_like(lr_P), int(step.number)
+    tensors = (flat_PN, grad_PN.contiguous(), mean_PN, square_PN, lr_P, norm_P)
+    assert all(tensor.is_contiguous() for tensor in tensors)
     library(flat_PN.dtype).update(
         *flat_PN.shape,
-        *(tensor.data_ptr() for tensor in (flat_PN, grad_PN.contiguous(), mean_PN, square_PN, lr_P, norm_P)),
+        *_pointers(tensors),
         *(step.clip, step.beta1, step.beta2, step.eps, step.weight_decay),
         *(1.0 - step.beta1**number, (1.0 - step.beta2**number) ** 0.5),
     )
@@ -77,6 +82,7 @@ class _Attend(Function):
         return f_PRD
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, g_PRD: Tensor) -> Any:
         x_PRD, mixed_PRD, peaks, *weights = ctx.saved_tensors
         g_x, g_weights = torch.empty_like(x_PRD), _like(weights)
@@ -89,13 +95,15 @@ class _Attend(Function):
 class _Feed(Function):
     @staticmethod
     def forward(ctx: Any, x_PRD: Tensor, *weights: Tensor) -> Tensor:
+        members, rows, width = x_PRD.shape
         f_PRD = torch.empty_like(x_PRD)
-        ctx.shape = (*x_PRD.shape, weights[0].shape[2], _step(weights))
+        ctx.shape = (members, rows, width, weights[0].shape[2], _step(weights))
         library(x_PRD.dtype).feed_forward(*ctx.shape, *_pointers((x_PRD, *weights, f_PRD)))
         ctx.save_for_backward(x_PRD, *weights)
         return f_PRD
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, g_PRD: Tensor) -> Any:
         x_PRD, *weights = ctx.saved_tensors
         g_x, g_weights = torch.empty_like(x_PRD), _like(weights)
@@ -117,6 +125,7 @@ class _Norm(Function):
         return y_PRD
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, g_PRD: Tensor) -> Any:
         x_PRD, gain_PD, mean, scale = ctx.saved_tensors
         g_x, g_gain, g_bias = torch.empty_like(x_PRD), *_like((gain_PD, gain_PD))

@@ -40,18 +40,11 @@ def sources() -> list[Path]:
 @cache
 def library(dtype: torch.dtype) -> ctypes.CDLL:
     """The kernels for this dtype, built if they are not in the cache; raises Unavailable."""
-    found = ctypes.CDLL(str(build(_MAIN, dtype)))
+    found = load(_MAIN, dtype)
     for name, arguments in _ARGUMENTS.items():
         kernel = getattr(found, name)
         kernel.argtypes, kernel.restype = arguments, None
     return found
-
-
-@cache
-def compiler() -> str:
-    """The compiler and its version, as it names itself; raises Unavailable."""
-    run = subprocess.run([_compiler(), "--version"], capture_output=True, text=True, check=False)
-    return run.stdout.partition("\n")[0]
 
 
 @cache
@@ -64,33 +57,50 @@ def missing() -> str | None:
     return None
 
 
-def _compiler() -> str:
-    for name in ("c++", "g++", "clang++"):
-        if shutil.which(name):
-            return name
-    raise Unavailable("there is no C++ compiler (c++, g++ or clang++) here")
+@cache
+def compiler() -> str:
+    """The compiler and its version, as it names itself; raises Unavailable."""
+    return _run("--version").partition("\n")[0]
 
 
-def build(main: Path, dtype: torch.dtype) -> Path:
+def load(main: Path, dtype: torch.dtype) -> ctypes.CDLL:
     """The shared library of a source that may include the kernels' headers, from the cache if it is there.
 
-    It is made beside its place and moved, so that it is there whole or not at all. Raises Unavailable.
+    Raises Unavailable.
     """
-    target = _folder() / f"{main.stem}-{_key(main, dtype)}.so"
-    if target.exists():
-        return target
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
-            made = Path(scratch) / target.name
-            command = [_compiler(), *_FLAGS, f"-I{_MAIN.parent}", f"-DREAL={_REAL[dtype]}", str(main), "-o", str(made)]
-            run = subprocess.run(command, capture_output=True, text=True, check=False)
-            if run.returncode:
-                raise Unavailable(f"{_compiler()} failed: {' '.join(run.stderr.split())[:200]}")
-            made.replace(target)
+        target = _folder() / f"{main.stem}-{_key(main, dtype)}.so"
+        if not target.exists():
+            _build(main, dtype, target)
+        return ctypes.CDLL(str(target))
+    except (OSError, RuntimeError) as error:  # RuntimeError: there is no home folder
+        raise Unavailable(f"the kernels cannot be kept in a cache folder: {error}") from error
+
+
+def _build(main: Path, dtype: torch.dtype, target: Path) -> None:
+    """Made beside its place, made durable and moved: there whole or not at all, whoever else builds it."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
+        made = Path(scratch) / target.name
+        _run(*_FLAGS, f"-I{_MAIN.parent}", f"-DREAL={_REAL[dtype]}", str(main), "-o", str(made))
+        with open(made, "rb") as file:
+            os.fsync(file.fileno())
+        made.replace(target)
+
+
+def _run(*words: str) -> str:
+    """What the compiler prints."""
+    for name in ("c++", "g++", "clang++"):
+        if shutil.which(name):
+            break
+    else:
+        raise Unavailable("there is no C++ compiler (c++, g++ or clang++) here")
+    try:
+        return subprocess.run([name, *words], capture_output=True, text=True, check=True).stdout
     except OSError as error:
-        raise Unavailable(f"{target.parent} cannot be written: {error.strerror}") from error
-    return target
+        raise Unavailable(f"{name} cannot be run: {error.strerror}") from error
+    except subprocess.CalledProcessError as error:
+        raise Unavailable(f"{name} failed: {' '.join(error.stderr.split())[:200]}") from error
 
 
 def _folder() -> Path:

@@ -1,6 +1,8 @@
 // Layer norm over the D columns of each row (Ba et al. 2016, arXiv 1607.06450), with gain and bias.
 #pragma once
 
+#include <algorithm>
+
 #include "product.hpp"
 
 // One member: y = (x - mean) * scale * gain + bias. Kept for the backward pass: mean and scale (rows).

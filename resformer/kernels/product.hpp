@@ -19,7 +19,6 @@ template <class T> struct View {
     const T* at;
     long row, column;
     View from(long i) const { return {at + i * row, row, column}; }
-    View transposed() const { return {at, column, row}; }
 };
 
 // The right factor of a product: rows that lie one after the other and can be read in whole vectors.
@@ -56,8 +55,8 @@ constexpr int HIGH = 8, WIDE = 2;
 constexpr int HIGH = 4, WIDE = 1;
 #endif
 
-// H rows and W vectors of columns of c. Every element is one sum over k in order, so it depends on nothing else:
-// not on where a tile begins, how many rows there are, or how wide the machine's registers are.
+// H rows and W vectors of columns of c. Every element is one sum over k in order, so it does not depend on where a tile
+// begins, how many rows there are, or how wide the machine's registers are.
 template <class T, int L, int H, int W>
 inline __attribute__((always_inline)) void tile(long depth, View<T> a, Rows<T> b, T* c, long c_row, long columns,
                                                 Ends<T> ends) {

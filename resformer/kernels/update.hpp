@@ -1,8 +1,6 @@
 // Gradient clipping and AdamW in one pass over a member (Loshchilov & Hutter 2019, arXiv 1711.05101, algorithm 2).
 #pragma once
 
-#include <algorithm>
-
 #include "vector.hpp"
 
 // Factors of one step, the same for all members but for the learning rate.

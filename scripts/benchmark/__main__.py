@@ -27,6 +27,7 @@ import equal
 import limit
 import overhead
 from facts import caches, described, machine
+from resformer.kernels import library
 
 _ROOT = Path(__file__).resolve().parent.parent.parent
 _VERSIONS = ("resformer", "torch", "jax", "joblib", "lightning")
@@ -82,7 +83,11 @@ def _note(path: Path, part: str, commit: str, seconds: float) -> None:
         "commit": commit,
         "date": datetime.now(UTC).date().isoformat(),
         "seconds": round(seconds, 1),
-        "versions": {"python": platform.python_version(), **{name: version(name) for name in _VERSIONS}},
+        "versions": {
+            "python": platform.python_version(),
+            "compiler": library.compiler(),
+            **{name: version(name) for name in _VERSIONS},
+        },
         "machine": {**machine(), **caches()},
     }
     path.write_text(json.dumps(facts, indent=1) + "\n")

@@ -105,9 +105,10 @@ def render(rows: pd.DataFrame) -> str:
     tables = [_peers(name, part) for name, part in rows[~deep].groupby("case", sort=False)]
     tables += [_depths(rows[deep])] if deep.any() else []
     legend = (
-        "Median of the repetitions, smallest – largest; × is resformer's rate over the peer's, median of the\n"
+        "median of the repetitions, smallest – largest; × is resformer's rate over the peer's, median of the\n"
         "ratios within a repetition. Peers read tokens drawn in advance, which favours them; resformer draws\n"
-        "its own. 'script' is timed while it steps: starting a process per run is in the time to answer."
+        "its own. script, tuned, vmap and lightning are one process, as they are used; joblib, jax and resformer\n"
+        "one per core. resformer's workers also tell malloc to keep what is freed."
     )
     return "\n\n".join(["Equal work: member-steps per second of the whole machine", *tables, legend])
 

@@ -71,7 +71,10 @@ def render(rows: pd.DataFrame) -> str:
     shares = [_share_cells(str(name), part) for name, part in rows.groupby("case", sort=False)]
     head = ["ms per member-step", "members", "step", "torch", "share, %", "GFLOP/s", "kernels", "share, %", "GFLOP/s"]
     title = f"Distance to the limit: a step at depth {_BASE.depth} against its matrix products alone, one thread"
-    note = "torch: the products by torch.bmm; kernels: by resformer's own. Shares are of the step."
+    note = (
+        "torch: the products by torch.bmm, the limit of a step that is made of them; over 100 % the whole step takes\n"
+        "less time. kernels: by resformer's own, packing included; what is computed twice in a step counts once."
+    )
     tables = [table(title, head, shares, [note])]
     for grows, part in rows[rows["grows"].notna()].groupby("grows", sort=False):
         steps = 1000 * part.groupby("size")["step"].median()

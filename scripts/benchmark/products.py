@@ -64,7 +64,7 @@ def by_torch(left: Tensor, right: Tensor, gradient: Tensor) -> None:
 
 def by_kernels() -> Product:
     """Our own product, in a loop over the members."""
-    built = ctypes.CDLL(str(library.build(Path(__file__).with_suffix(".cpp"), torch.float32)))
+    built = library.load(Path(__file__).with_suffix(".cpp"), torch.float32)
     built.products.argtypes = (*[ctypes.c_long] * 4, *[ctypes.c_void_p] * 4)
     built.products.restype = None
 

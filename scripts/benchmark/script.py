@@ -77,7 +77,7 @@ def accuracy(model: Model, reads: Tensor, answers: Tensor) -> float:
 
 
 def train(model: Model, lr: float, steps: int) -> str:
-    """Train until solved, or until the budget is used up; what became of it."""
+    """Train until solved, not finite, or until the budget is used up; what became of it."""
     held_out = draw(EVAL_SEQUENCES)
     optimiser = torch.optim.AdamW(model.parameters(), lr, betas=(0.9, 0.98), weight_decay=0.0)
     warm_up = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: min(1.0, (step + 1) / WARM_UP))

@@ -18,7 +18,6 @@ from peers.base import Losses, Peer, Timed, fastest
 from resformer.shape import Shape
 from server import Server, ask_all
 
-_STACKS = (1, 4, 16)
 _CHUNK = 10
 """Steps in one call of the compiled program."""
 _NORM_EPS = 1e-5
@@ -40,7 +39,7 @@ class Jax(Peer):
         """Start the workers, compile, and choose the number of members."""
         cores = sorted(os.sched_getaffinity(0))
         self._workers = [Server(Worker, case, rank, core, daemon=True) for rank, core in enumerate(cores)]
-        self._members = fastest(_STACKS, self._trial)
+        self._members = fastest(case.stacks, self._trial)
         return f"{len(cores)} processes × 1 core, {self._members} members"
 
     def losses(self, steps: int) -> Losses:
@@ -53,7 +52,7 @@ class Jax(Peer):
 
     def _trial(self, members: int) -> list[Timed]:
         self._members = members
-        return self.run(3 * _CHUNK)
+        return self.run(_CHUNK)
 
 
 @final

@@ -15,8 +15,7 @@ from drawn import tokens
 from module import classifiers
 from peers.base import Losses, Peer, Timed, fastest
 
-_STACKS = (2, 4, 8, 16)
-_TRIAL_STEPS = 10
+_TRIAL_STEPS = 5
 
 
 @final
@@ -31,7 +30,7 @@ class Vmap(Peer):
         """Choose members and threads."""
         self._case = case
         torch.set_flush_denormal(True)
-        pairs = itertools.product(_STACKS, {1, torch.get_num_threads()})
+        pairs = itertools.product(case.stacks, {1, torch.get_num_threads()})
         self._members, threads = fastest(pairs, self._trial)
         torch.set_num_threads(threads)
         return f"{self._members} members, {threads} thread{'s' if threads > 1 else ''}"

@@ -1,0 +1,86 @@
+"""How the kernels come to a machine: built once, found again, and what is said where there can be none."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from resformer.kernels import library
+
+REASON = "from resformer.kernels import library; print(library.missing())"
+
+
+def missing(cache: Path, **environment: str) -> str:
+    """What a fresh process, which keeps its kernels in that folder, says of why there are none."""
+    run = subprocess.run(
+        [sys.executable, "-c", REASON],
+        env={"XDG_CACHE_HOME": str(cache), "PATH": "/usr/bin:/bin", **environment},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return run.stdout.strip()
+
+
+def fake(folder: Path, script: str) -> Path:
+    """A folder with a compiler that does this."""
+    folder.mkdir()
+    (folder / "c++").write_text(f"#!{shutil.which('sh')}\n{script}\n")
+    (folder / "c++").chmod(0o755)
+    return folder
+
+
+@pytest.mark.usefixtures("kernels")
+def test_kernels_are_built_once_and_then_found(tmp_path: Path) -> None:
+    assert missing(tmp_path) == "None"
+    (made,) = (tmp_path / "resformer").iterdir()
+    before = made.stat()
+    only_named = fake(tmp_path / "bin", f"[ \"$1\" = --version ] && echo '{library.compiler()}' || exit 1")
+    assert missing(tmp_path, PATH=str(only_named)) == "None"
+    assert made.stat() == before
+
+
+@pytest.mark.usefixtures("kernels")
+def test_another_compiler_builds_its_own(tmp_path: Path) -> None:
+    assert missing(tmp_path) == "None"
+    other = fake(tmp_path / "bin", '[ "$1" = --version ] && echo \'another 1.0\' || exec /usr/bin/c++ "$@"')
+    assert missing(tmp_path, PATH=f"{other}:/usr/bin:/bin") == "None"
+    assert len(list((tmp_path / "resformer").iterdir())) == 2
+
+
+@pytest.mark.usefixtures("kernels")
+def test_a_damaged_library_is_a_reason_and_no_crash(tmp_path: Path) -> None:
+    assert missing(tmp_path) == "None"
+    (made,) = (tmp_path / "resformer").iterdir()
+    made.write_bytes(b"")
+    assert str(made) in missing(tmp_path)
+
+
+def test_without_a_compiler_it_says_so(tmp_path: Path) -> None:
+    assert missing(tmp_path, PATH=str(tmp_path)) == "there is no C++ compiler (c++, g++ or clang++) here"
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "script", ["echo 'no such language' >&2; exit 1", "[ $1 = --version ] && exit; echo no >&2; exit 1"]
+)
+def test_a_compiler_that_fails_is_named_with_what_it_said(tmp_path: Path, script: str) -> None:
+    said = missing(tmp_path / "cache", PATH=str(fake(tmp_path / "bin", script)))
+    assert said.startswith("c++ failed: ")
+    assert not list(tmp_path.glob("cache/resformer/*"))
+
+
+def test_a_compiler_that_cannot_be_run_is_named(tmp_path: Path) -> None:
+    (fake(tmp_path / "bin", "") / "c++").write_bytes(b"\x7fELF, but no more of it")
+    assert missing(tmp_path, PATH=str(tmp_path / "bin")) == "c++ cannot be run: Exec format error"
+
+
+@pytest.mark.usefixtures("kernels")
+def test_a_cache_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    taken = tmp_path / "taken"
+    taken.write_text("")
+    said = missing(taken)
+    assert said.startswith("the kernels cannot be kept in a cache folder: ")
+    assert str(taken) in said
