@@ -4,7 +4,7 @@ import torch
 
 from resformer.shape import Shape
 
-_CPU = 16
+_CPU, _CPU_FLOPS = 16, 10**11
 _GPU = 1024
 _SHARE = 0.8
 _WEIGHTS = 8
@@ -15,11 +15,12 @@ _DRAWN = 16
 def stack(shape: Shape) -> int:
     """A good number for this shape and device.
 
-    On the CPU a fixed one, where the cost of calling the kernels is spread thin. On a GPU what fits into four fifths
-    of its memory, at most 1,024: it stands in the job, since a GPU's bits may depend on it.
+    On the CPU 16, where the cost of calling the kernels is spread thin; fewer where a step of theirs would take much
+    more than a second, since a worker says once a step that it lives. On a GPU what fits into four fifths of its
+    memory, at most 1,024: it stands in the job, since a GPU's bits may depend on it.
     """
     if shape.device == "cpu":
-        return _CPU
+        return max(1, min(_CPU, _CPU_FLOPS // shape.transformer().flops_per_step(shape.train.batch)))
     memory = torch.cuda.get_device_properties(torch.device(shape.device)).total_memory
     return max(1, min(_GPU, int(_SHARE * memory / bytes_per_member(shape))))
 

@@ -127,6 +127,8 @@ def test_a_gpus_stack_is_what_fits(shape: Shape, monkeypatch: pytest.MonkeyPatch
         monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device, found=properties: found)
         assert stacking.stack(on_gpu) == expected
     assert stacking.stack(shape) == 16
+    large = dataclasses.replace(shape.model, width=1024, heads=8, hidden=4096, depth=12)
+    assert stacking.stack(dataclasses.replace(shape, model=large)) == 1
 
 
 def test_bf16_products_are_close_to_fp32s_and_the_rest_is_float32(shape: Shape) -> None:

@@ -133,5 +133,6 @@ def test_the_readme_has_a_line_for_every_file() -> None:
 
 
 def test_the_readme_shows_the_reference_results_as_they_are() -> None:
-    report = (ROOT / "results" / "reference" / "quick" / "report.txt").read_text()
-    assert f"```\n{report}```" in (ROOT / "README.md").read_text()
+    readme = (ROOT / "README.md").read_text()
+    for name in ("quick/report.txt", "bench/bench.txt"):
+        assert f"```\n{(ROOT / 'results' / 'reference' / name).read_text()}```" in readme, name

@@ -1,10 +1,12 @@
 """Compare resformer with its peers and with the hardware's limit, and write results/reference/bench/.
 
 equal_work.csv        member-steps per second, a row per case, peer and repetition
+alone.csv             likewise, where nothing can be stacked
 time_to_answer.csv    seconds, a row per process
 limit.csv             seconds per member-step and of its matrix products, a row per measurement and repetition
+breakdown.csv         shares of a step's time, likewise
 overhead.csv          seconds of what is not training, likewise
-bench.txt             the tables, of all four as far as they are there
+bench.txt             the tables, of all as far as they are there
 facts.json            by part: command, commit, date, duration, versions, machine
 """
 
@@ -23,9 +25,11 @@ from typing import final
 import pandas as pd
 
 import answer
+import breakdown
 import equal
 import limit
 import overhead
+import targets
 from facts import caches, described, machine
 from resformer.kernels import library
 
@@ -36,7 +40,7 @@ _VERSIONS = ("resformer", "torch", "jax", "joblib", "lightning")
 @final
 @dataclass(frozen=True)
 class Part:
-    """One of the four: where its rows go, how they are made from a number of repetitions, and how they are shown."""
+    """Something to measure: the file of its rows, how so many repetitions make them, and how they are shown."""
 
     file: str
     measure: Callable[[int], pd.DataFrame]
@@ -45,8 +49,10 @@ class Part:
 
 _PARTS = {
     "equal": Part("equal_work.csv", equal.measure, equal.render),
+    "alone": Part("alone.csv", equal.measure_alone, equal.render_alone),
     "answer": Part("time_to_answer.csv", lambda repeats: answer.measure(), answer.render),
     "limit": Part("limit.csv", limit.measure, limit.render),
+    "breakdown": Part("breakdown.csv", breakdown.measure, breakdown.render),
     "overhead": Part("overhead.csv", overhead.measure, overhead.render),
 }
 
@@ -71,8 +77,9 @@ def main() -> None:
 
 def _tables(folder: Path) -> str:
     """What the files say, so that parts that were measured earlier are shown as well."""
-    there = [(part, folder / part.file) for part in _PARTS.values() if (folder / part.file).exists()]
-    return "\n\n\n".join(part.render(pd.read_csv(path)) for part, path in there) + "\n"
+    found = {name: pd.read_csv(folder / part.file) for name, part in _PARTS.items() if (folder / part.file).exists()}
+    decided = targets.render({name: rows for name, rows in found.items() if name != "breakdown"})
+    return "\n\n\n".join([decided, *(_PARTS[name].render(rows) for name, rows in found.items())]) + "\n"
 
 
 def _note(path: Path, part: str, commit: str, seconds: float) -> None:

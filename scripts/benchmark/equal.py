@@ -49,8 +49,12 @@ by 2e-4 in the sixth.
 
 def measure(repeats: int) -> pd.DataFrame:
     """A row per case, peer and repetition; one row without a rate for a peer that does not agree with resformer."""
-    cases = [(case, list(PEERS)) for case in [*SMALL, MEDIUM]] + [(case, list(_STACKLESS)) for case in DEEP]
-    return pd.DataFrame([row for case, peers in cases for row in _compare(case, peers, repeats)])
+    return pd.DataFrame([row for case in [*SMALL, MEDIUM] for row in _compare(case, list(PEERS), repeats)])
+
+
+def measure_alone(repeats: int) -> pd.DataFrame:
+    """The same where nothing can be stacked."""
+    return pd.DataFrame([row for case in DEEP for row in _compare(case, list(_STACKLESS), repeats)])
 
 
 def _compare(case: Case, peers: list[str], repeats: int) -> list[dict[str, Any]]:
@@ -99,13 +103,11 @@ def _enough(server: Server) -> int:
 
 
 def render(rows: pd.DataFrame) -> str:
-    """A table per case with all peers, and one of all depths where nothing can be stacked."""
-    rows = rows.assign(ratio=_ratios(rows))
-    deep = rows["case"].str.startswith("D")
-    tables = [_peers(name, part) for name, part in rows[~deep].groupby("case", sort=False)]
-    tables += [_depths(rows[deep])] if deep.any() else []
+    """A table per case with all peers."""
+    rows = shown(rows)
+    tables = [_peers(name, part) for name, part in rows.groupby("case", sort=False)]
     legend = (
-        "median of the repetitions, smallest – largest; × is resformer's rate over the peer's, median of the\n"
+        "Median of the repetitions, smallest – largest; × is resformer's rate over the peer's, median of the\n"
         "ratios within a repetition. Peers read tokens drawn in advance, which favours them; resformer draws\n"
         "its own. script, tuned, vmap and lightning are one process, as they are used; joblib, jax and resformer\n"
         "one per core. resformer's workers also tell malloc to keep what is freed."
@@ -113,7 +115,18 @@ def render(rows: pd.DataFrame) -> str:
     return "\n\n".join(["Equal work: member-steps per second of the whole machine", *tables, legend])
 
 
-def _ratios(rows: pd.DataFrame) -> pd.Series:
+def shown(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows of the cases that stack, with their ratios; a file that was made earlier may hold others."""
+    rows = rows.assign(ratio=ratios(rows))
+    return rows[rows["case"].isin([str(case) for case in [*SMALL, MEDIUM]])]
+
+
+def render_alone(rows: pd.DataFrame) -> str:
+    """A row per depth."""
+    return _depths(rows.assign(ratio=ratios(rows)))
+
+
+def ratios(rows: pd.DataFrame) -> pd.Series:
     """Of our rate to each row's, within the same case and repetition."""
     key = ["case", "repetition"]
     ours = rows[rows["peer"] == OURS].set_index(key)["member_steps_per_second"]
