@@ -38,6 +38,7 @@ def main() -> None:
         done = subprocess.run(words, stdout=subprocess.PIPE, text=True, check=True, env=environment)
         elapsed = time.perf_counter() - began
         study = Study(Path(scratch) / name)
+        used = study.launches()[-1]["versions"]
         target.mkdir(parents=True, exist_ok=True)
         (target / "report.txt").write_text("\n".join(line.rstrip() for line in done.stdout.splitlines()) + "\n")
         (target / "report.json").write_text(as_json(summarise(study)) + "\n")
@@ -49,9 +50,7 @@ def main() -> None:
             if path.suffix == ".png":
                 path.unlink()
     facts = {"command": " ".join(command), "seconds": round(elapsed, 1), "commit": commit}
-    (target / "facts.json").write_text(
-        json.dumps({**facts, "versions": study.launches()[-1]["versions"], "machine": machine()}, indent=1) + "\n"
-    )
+    (target / "facts.json").write_text(json.dumps({**facts, "versions": used, "machine": machine()}, indent=1) + "\n")
     print(done.stdout, end="")
 
 

@@ -13,7 +13,6 @@ facts.json            by part: command, commit, date, duration, versions, machin
 import argparse
 import json
 import platform
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -69,7 +68,7 @@ def main() -> None:
         commit, began = described(_ROOT), time.perf_counter()
         rows = _PARTS[name].measure(options.repeats)
         rows.to_csv(options.out / _PARTS[name].file, index=False, float_format="%.6g")
-        _note(options.out / "facts.json", name, commit, time.perf_counter() - began)
+        _note(options.out / "facts.json", name, options.repeats, commit, time.perf_counter() - began)
     text = _tables(options.out)
     (options.out / "bench.txt").write_text(text)
     print(text, end="")
@@ -82,11 +81,11 @@ def _tables(folder: Path) -> str:
     return "\n\n\n".join([decided, *(_PARTS[name].render(rows) for name, rows in found.items())]) + "\n"
 
 
-def _note(path: Path, part: str, commit: str, seconds: float) -> None:
+def _note(path: Path, part: str, repeats: int, commit: str, seconds: float) -> None:
     """Put the part's facts into the file, beside those of the others."""
     facts = json.loads(path.read_text()) if path.exists() else {}
     facts[part] = {
-        "command": " ".join(["scripts/bench", *sys.argv[1:]]),
+        "command": f"scripts/bench --only {part} --repeats {repeats}",
         "commit": commit,
         "date": datetime.now(UTC).date().isoformat(),
         "seconds": round(seconds, 1),
