@@ -103,7 +103,10 @@ def sweep(
             return
         failed = _sweep(plan)
         try:
-            _print_report(plan.study, "table")
+            from resformer.reporting.members import read
+            from resformer.reporting.summary import summarise
+
+            _print_summary(summarise(read([plan.study])), "table")
         except UserError as nothing:
             print(f"resformer: {_printable(str(nothing))}", file=sys.stderr)
             failed = True
@@ -121,13 +124,17 @@ def report(
 ) -> None:
     """Print what a study found."""
     with _answering():
-        chosen = _chosen(results, study)
+        from resformer.reporting.members import read
+        from resformer.reporting.summary import summarise
+
+        found = read([_chosen(results, study)])
+        summary = summarise(found)
         drawn: list[Path] = []
         if figures is not None:
-            from resformer.report.figures import draw
+            from resformer.reporting.figures import draw
 
-            drawn = draw(chosen, figures)
-        _print_report(chosen, form)
+            drawn = draw(found, summary, figures)
+        _print_summary(summary, form)
         for path in drawn:
             print(path, file=sys.stderr)
 
@@ -137,7 +144,7 @@ def show(overrides: Overrides = None) -> None:
     """Print the settings as they resolve, and the grid with its parameters, memory and FLOPs."""
     with _answering():
         from resformer import config
-        from resformer.report.preview import grid, shared_settings
+        from resformer.reporting.preview import grid, shared_settings
 
         request = config.request(None, overrides or [])
         found = [job.to_json() for job in request.jobs()]
@@ -206,7 +213,7 @@ def _chosen(results: Path, name: str | None) -> "Study":
 
 def _sweep(plan: "Launch") -> bool:
     """Run what a plan wants; returns whether a job failed."""
-    from resformer.report.progress import counted, follow
+    from resformer.reporting.progress import counted, follow
 
     _, err = _consoles()
     _print_notes(plan.request, err)
@@ -246,7 +253,7 @@ def _train_here(plan: "Launch") -> bool:
 
     from resformer import work
     from resformer.process import prepare
-    from resformer.report.curve import chart
+    from resformer.reporting.curve import chart
 
     _, err = _consoles()
     losses: list[float] = []
@@ -278,7 +285,7 @@ def _train_here(plan: "Launch") -> bool:
 
 def _print_outcomes(plan: "Launch") -> None:
     """What became of each member that was asked for, a line each."""
-    from resformer.report.outcome import outcomes
+    from resformer.reporting.outcome import outcomes
 
     asked = {(member.seed, member.lr) for _, members in plan.request.shapes for member in members}
     for line in outcomes(plan.study, plan.jobs, asked):
@@ -290,11 +297,9 @@ def _command() -> list[str]:
     return [Path(sys.argv[0]).name, *sys.argv[1:]]
 
 
-def _print_report(study: "Study", form: str) -> None:
-    from resformer.report import table
-    from resformer.report.summary import summarise
+def _print_summary(summary: dict[str, Any], form: str) -> None:
+    from resformer.reporting import table
 
-    summary = summarise(study)
     if form == "table":
         table.render_terminal(summary, _consoles()[0])
         return
@@ -310,7 +315,7 @@ def _print_report(study: "Study", form: str) -> None:
 def _print_grid(plan: "Launch") -> None:
     """What a sweep would run, and how long it takes."""
     from resformer.estimate import seconds_at_most
-    from resformer.report.preview import grid, time_needed
+    from resformer.reporting.preview import grid, time_needed
 
     out, err = _consoles()
     engine = plan.request.engine

@@ -18,9 +18,9 @@ from pathlib import Path
 import pandas as pd
 
 from benchmark.facts import described, machine
-from resformer.report.figures import draw
-from resformer.report.summary import load, summarise
-from resformer.report.table import as_json
+from resformer.reporting.figures import draw
+from resformer.reporting.summary import load, summarise
+from resformer.reporting.table import as_json
 from resformer.store.study import Study
 
 

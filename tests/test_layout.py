@@ -35,7 +35,7 @@ LAYERS = [
     ["engines"],
     ["config", "estimate"],
     ["launch"],
-    ["report"],
+    ["reporting"],
     ["cli"],
     ["__main__"],
 ]
@@ -86,7 +86,7 @@ def test_one_module_knows_hydra_and_the_report_needs_no_torch() -> None:
     for module, path in MODULES.items():
         roots = {name.partition(".")[0] for name in imports(path)}
         assert module == "resformer.config" or not roots & {"hydra", "omegaconf"}, module
-        if module.startswith(("resformer.report", "resformer.store", "resformer.stats", "resformer.events")):
+        if module.startswith(("resformer.reporting", "resformer.store", "resformer.stats", "resformer.events")):
             assert "torch" not in roots, module
 
 
@@ -94,7 +94,7 @@ def test_only_cli_and_report_print() -> None:
     for module, path in MODULES.items():
         calls = [node.func for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)]
         printing = [call for call in calls if isinstance(call, ast.Name) and call.id == "print"]
-        assert not printing or module == "resformer.cli" or module.startswith("resformer.report"), module
+        assert not printing or module == "resformer.cli" or module.startswith("resformer.reporting"), module
 
 
 @pytest.mark.parametrize(
@@ -113,7 +113,7 @@ def test_no_module_names_a_variant() -> None:
     """Nothing but the report's colours and words for the two schemes of the question knows a scheme or task by name."""
     names = {*plugins.names("resformer.residuals"), *plugins.names("resformer.tasks")} - {"plain", "add"}
     for module, path in MODULES.items():
-        if module.startswith(("resformer.residuals.", "resformer.tasks.", "resformer.report.figures")):
+        if module.startswith(("resformer.residuals.", "resformer.tasks.", "resformer.reporting.figures")):
             continue
         words = {node.value for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Constant)}
         assert not words & names, module

@@ -15,10 +15,10 @@ from rich.console import Console
 from resformer.errors import UserError
 from resformer.jobs import Job
 from resformer.model import ModelSettings
-from resformer.report import table
-from resformer.report.figures import draw
-from resformer.report.summary import key_of, summarise
-from resformer.report.verdict import verdict
+from resformer.reporting import table
+from resformer.reporting.figures import draw
+from resformer.reporting.summary import key_of, summarise
+from resformer.reporting.verdict import verdict
 from resformer.residuals.add import Add
 from resformer.residuals.layerscale import LayerScale
 from resformer.residuals.plain import Plain

@@ -6,7 +6,7 @@ import json
 import os
 import re
 import traceback
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,6 +25,8 @@ Json = dict[str, Any]
 
 _MARK = ".resformer"
 _MARK_TEXT = b"Results of resformer, one folder per study.\n"
+_PLAN = r"plan-([1-9]\d*)\.jsonl"
+_LAUNCH = r"([1-9]\d*)\.json"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
@@ -50,13 +52,33 @@ class Study:
 
     def launches(self) -> list[Json]:
         """What was asked, oldest first."""
-        found = self.path.glob("launches/*.json")
-        return [json.loads(path.read_bytes()) for path in sorted(found, key=lambda path: int(path.stem))]
+        found = (files.unseal(path.read_bytes()) for path in _numbered(self.path / "launches", _LAUNCH))
+        return [launch for launch in found if launch is not None]
 
     def planned(self) -> dict[str, Json]:
         """Every planned job by its id, in the order of the plans."""
-        plans = sorted(self.path.glob("plan-*.jsonl"), key=lambda path: int(path.stem.removeprefix("plan-")))
-        return {job["id"]: job for plan in plans for job in files.lines(plan)}
+        plans = _numbered(self.path, _PLAN)
+        found = (files.unseal(line) for plan in plans for line in plan.read_bytes().splitlines())
+        return {job["id"]: job for job in found if job is not None}
+
+    def damaged_plans(self) -> Iterator[str]:
+        """What of the launches and the plan is not what was written, a line each; none of it is used."""
+        for path in _numbered(self.path / "launches", _LAUNCH):
+            if files.unseal(path.read_bytes()) is None:
+                yield f"{path}: not the bytes that were written"
+        for path in _numbered(self.path, _PLAN):
+            for number, line in enumerate(path.read_bytes().splitlines(), 1):
+                if files.unseal(line) is None:
+                    yield f"{path}: line {number} is not what was written"
+
+    def strangers(self) -> Iterator[Path]:
+        """Folders and files among the jobs that no plan names; none of them is used."""
+        planned = self.planned()
+        for shelf in sorted(self.path.glob("jobs/*")):
+            if not shelf.is_dir():
+                yield shelf
+                continue
+            yield from (path for path in sorted(shelf.iterdir()) if path != self.job(path.name) or path.name not in planned)
 
     def launch(self, record: Json, jobs: Sequence[Json]) -> int:
         """Put a launch and the jobs it adds on disk; returns its number.
@@ -65,13 +87,13 @@ class Study:
         """
         open_results(self.path.parent)
         (self.path / "launches").mkdir(parents=True, exist_ok=True)
-        plan = b"".join(json.dumps(job, allow_nan=False).encode() + b"\n" for job in jobs)
+        plan = b"".join(files.seal(job) + b"\n" for job in jobs)
         number = 1
         while not files.create(self.path / f"plan-{number}.jsonl", plan):
             number += 1
         started = datetime.now(UTC).isoformat()
         record = {"launch": number, "started": started, **record}
-        files.create(self.path / "launches" / f"{number}.json", _pretty(record))
+        files.create(self.path / "launches" / f"{number}.json", files.seal(record) + b"\n")
         return number
 
     def committed(self) -> set[str]:
@@ -114,31 +136,29 @@ class Study:
 
     def read(self, job_id: str, name: str, columns: list[str] | None = None) -> pd.DataFrame:
         """A table of a finished job, checked against the hash in its `result.json`; raises Damaged."""
-        data = self._verified(job_id, f"{name}.parquet")
-        table: pd.DataFrame = pq.read_table(io.BytesIO(data), columns=columns).to_pandas()
+        _, data = self.verified(job_id, [f"{name}.parquet"])
+        table: pd.DataFrame = pq.read_table(io.BytesIO(data[f"{name}.parquet"]), columns=columns).to_pandas()
         return table
 
-    def timing(self, job_id: str) -> Json:
-        """Wall times of a finished job, in seconds: in all, and by stretch between evaluations; raises Damaged."""
-        found: Json = json.loads(self._verified(job_id, "timing.json"))
-        return found
-
-    def check(self, job_id: str) -> None:
-        """Raise Damaged unless every file of a finished job is what was committed."""
-        for name in ("runs.parquet", "curves.parquet", "timing.json"):
-            self._verified(job_id, name)
-
-    def _verified(self, job_id: str, name: str) -> bytes:
+    def verified(self, job_id: str, names: Sequence[str]) -> tuple[int, dict[str, bytes]]:
+        """The attempt that was committed, and the content of these files of it; raises Damaged if one is another."""
         folder = self.job(job_id)
         try:
             result = json.loads((folder / "result.json").read_bytes())
-            path = folder / f"attempt-{result['attempt']:d}" / name
-            data, facts = path.read_bytes(), result["files"][name]
+            attempt, facts = int(result["attempt"]), {name: result["files"][name] for name in names}
+            paths = {name: folder / f"attempt-{attempt}" / name for name in names}
+            found = {name: path.read_bytes() for name, path in paths.items()}
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise Damaged(f"{folder / 'result.json'}: {error}") from error
-        if _facts(data) != facts:
-            raise Damaged(f"{path}: not the bytes that were committed")
-        return data
+            raise Damaged(f"{folder / 'result.json'}: {summary(error)}") from error
+        for name, data in found.items():
+            if _facts(data) != facts[name]:
+                raise Damaged(f"{paths[name]}: not the bytes that were committed")
+        return attempt, found
+
+    def timing(self, job_id: str) -> Json:
+        """Wall times of a finished job, in seconds: in all, and by stretch between evaluations; raises Damaged."""
+        found: Json = json.loads(self.verified(job_id, ["timing.json"])[1]["timing.json"])
+        return found
 
     def failure(self, job_id: str) -> str | None:
         """Why a job failed, in one line; None if it did not, or may still go on."""
@@ -217,6 +237,13 @@ def _parquet(columns: dict[str, list[object] | npt.NDArray[Any]]) -> bytes:
     buffer = io.BytesIO()
     pq.write_table(pa.table(columns), buffer, write_page_checksum=True, compression="zstd")
     return buffer.getvalue()
+
+
+def _numbered(folder: Path, pattern: str) -> list[Path]:
+    """The files of a folder whose whole name fits, by the number in it."""
+    names = os.listdir(folder) if folder.is_dir() else []
+    found = {int(match[1]): name for name in names if (match := re.fullmatch(pattern, name))}
+    return [folder / found[number] for number in sorted(found)]
 
 
 def _facts(data: bytes) -> Json:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from resformer.report.summary import job_label
+from resformer.reporting.members import job_label
 from resformer.store.study import Study
 
 

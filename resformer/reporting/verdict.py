@@ -4,7 +4,7 @@ import statistics
 from collections.abc import Sequence
 from typing import Any
 
-from resformer.report.summary import BASELINE, depths_of, key_of
+from resformer.reporting.summary import BASELINE, depths_of, key_of
 
 Json = dict[str, Any]
 

@@ -13,8 +13,8 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from resformer.report.summary import BASELINE, depths_of, key_of
-from resformer.report.verdict import verdict
+from resformer.reporting.summary import BASELINE, depths_of, key_of
+from resformer.reporting.verdict import verdict
 
 Json = dict[str, Any]
 
@@ -46,7 +46,7 @@ def grids(summary: Json) -> list[Grid]:
 def _grid(summary: Json, task: str) -> Grid:
     cells = [cell for cell in summary["cells"] if cell["task"] == task]
     limits = [row for row in summary["limits"] if row["task"] == task]
-    axes = [name for name in key_of(cells[0]) if name not in ("task", "depth")]
+    axes = [name for name in key_of(cells[0]) if name not in ("study", "task", "depth")]
     keys = sorted({tuple(row[axis] for axis in axes) for row in limits}, key=_column_order)
     depths = sorted({cell["depth"] for cell in cells})
     at = {(cell["depth"], *(cell[axis] for axis in axes)): cell for cell in cells}

@@ -13,26 +13,25 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from resformer.errors import UserError
-from resformer.report.summary import BASELINE, at_their_rates, key_of, load, summarise
-from resformer.store.study import Study
+from resformer.reporting.members import Findings
+from resformer.reporting.summary import BASELINE, at_their_rates, key_of
 
 Json = dict[str, Any]
 
 # Okabe & Ito's colours, told apart by all common kinds of colour vision.
 _COLOURS = {"plain": "#D55E00", "add": "#0072B2", "rezero": "#009E73", "deepnorm": "#CC79A7", "layerscale": "#E69F00"}
 _OTHER = "#555555"
-_DRAWN = ("task", "depth", "residual", "norm")
+_DRAWN = ("study", "task", "depth", "residual", "norm")
 _STYLES: dict[str, Any] = {"post": "-", "pre": "--", "none": ":", "sandwich": "-.", "pre_post": "-.", "branch": ":"}
 _MARKERS = {"post": "o", "pre": "s", "none": "^", "sandwich": "D", "pre_post": "v", "branch": "P"}
 
 
-def draw(study: Study, folder: Path) -> list[Path]:
+def draw(findings: Findings, summary: Json, folder: Path) -> list[Path]:
     """Draw, for each task, `curves-<task>` and `steps-<task>` as .svg and .png; returns the paths written.
 
     Where a study has further axes, there is a pair of figures for each of their values, named by it.
     """
-    summary = summarise(study)
-    members, _ = load(study)
+    members = findings.members
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -40,7 +39,7 @@ def draw(study: Study, folder: Path) -> list[Path]:
     paths = []
     with mpl.rc_context({"font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "svg.hashsalt": "0"}):
         for label, cells in _by_label(summary["cells"]).items():
-            for name, figure in (("curves", _curves(study, cells, members)), ("steps", _steps(cells, members))):
+            for name, figure in (("curves", _curves(findings, cells, members)), ("steps", _steps(cells, members))):
                 for kind in ("svg", "png"):
                     path = folder / f"{name}-{label}.{kind}"
                     figure.savefig(path, dpi=150, metadata={"Date": None} if kind == "svg" else None)
@@ -58,14 +57,14 @@ def _by_label(cells: Sequence[Json]) -> dict[str, list[Json]]:
     return found
 
 
-def _curves(study: Study, cells: Sequence[Json], members: pd.DataFrame) -> Figure:
+def _curves(findings: Findings, cells: Sequence[Json], members: pd.DataFrame) -> Figure:
     """Held-out loss against step, a panel per depth: every seed thin, the median thick."""
     depths = sorted({cell["depth"] for cell in cells})
     figure = Figure(figsize=(1.2 + 2.3 * len(depths), 3.2), layout="constrained")
     panels = figure.subplots(1, len(depths), sharex=True, sharey=True, squeeze=False)[0]
     for depth, axes in zip(depths, panels, strict=True):
         for cell in sorted((cell for cell in cells if cell["depth"] == depth), key=_order):
-            _cell_curves(axes, study, cell, _picked(cell, members))
+            _cell_curves(axes, findings, cell, _picked(cell, members))
         axes.axhline(
             float(_picked(cells[0], members)["blind_loss"].iloc[0]),
             color="0.6",
@@ -81,15 +80,13 @@ def _curves(study: Study, cells: Sequence[Json], members: pd.DataFrame) -> Figur
     return figure
 
 
-def _cell_curves(axes: Axes, study: Study, cell: Json, picked: pd.DataFrame) -> None:
+def _cell_curves(axes: Axes, findings: Findings, cell: Json, picked: pd.DataFrame) -> None:
     wanted: dict[str, Any] = {"color": _COLOURS.get(cell["residual"], _OTHER), "linestyle": _STYLES[cell["norm"]]}
     curves = []
-    for job, seeds in picked.groupby("job"):
-        table = study.read(str(job), "curves", ["seed", "lr", "step", "held_out_loss"]).dropna()
-        for seed, lr in zip(seeds["seed"], seeds["lr"], strict=True):
-            curve = table[(table["seed"] == seed) & (table["lr"] == lr)].set_index("step")["held_out_loss"]
-            axes.plot(curve.index, curve, alpha=0.3, linewidth=0.6, **wanted)
-            curves.append(curve)
+    for _, table in findings.curves(picked, ["held_out_loss"]).dropna().groupby(["seed", "lr"]):
+        curve = table.set_index("step")["held_out_loss"]
+        axes.plot(curve.index, curve, alpha=0.3, linewidth=0.6, **wanted)
+        curves.append(curve)
     # A member that left carries its last loss on, or the median would show the slow ones only.
     median = pd.concat(curves, axis=1).sort_index().ffill().median(axis=1)
     axes.plot(median.index, median, linewidth=1.8, **wanted)

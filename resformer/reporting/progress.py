@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from resformer.events import Event, Progress
-from resformer.report.summary import job_label
+from resformer.reporting.members import job_label
 
 Json = dict[str, Any]
 

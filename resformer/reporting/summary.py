@@ -10,15 +10,15 @@ import pandas as pd
 
 from resformer import stats
 from resformer.errors import UserError
-from resformer.store.study import Damaged, Study
-from resformer.trees import flat
+from resformer.reporting.members import Findings
+from resformer.store.study import Study
 
 Json = dict[str, Any]
 
 BASELINE = "plain"
-NAMES = {"task.name": "task", "model.depth": "depth", "model.residual.name": "residual", "model.norm": "norm"}
-"""Settings that every report names, by the short name they go by."""
-_CELL = ["task", "depth", "residual", "norm"]
+BASELINES = ("plain", "add")
+"""What a scheme is compared with: the first of these that was run under the same settings."""
+_CELL = ["study", "task", "depth", "residual", "norm"]
 _OWNERS = {
     "task": ("task.", "train.eval_every", "train.target_accuracy", "model.attention"),
     "residual": ("model.residual.",),
@@ -26,89 +26,36 @@ _OWNERS = {
 }
 """Settings that come with another one: they make an axis only where they vary without it."""
 _LIMIT = ("depth_limit", "low", "high", "depth_floor")
-_FACTS = ["parameters", "flops_per_step", "blind_loss"]
 
 
-def summarise(study: Study) -> Json:
-    """The report's JSON of a study; UserError if nothing has finished yet.
-
-    A statistic that is not computed yet is null: intervals of medians, means and limits, and all of the comparisons.
-    """
-    members, problems = load(study)
+def summarise(findings: Findings) -> Json:
+    """The report's JSON; UserError if nothing has finished yet."""
+    members, problems = findings.members, findings.problems
+    names = ", ".join(study.name for study in findings.studies)
     if members.empty:
         failed = problems["failed"]
         why = f"{len(failed)} jobs failed, the first: {failed[0]['reason']}" if failed else "no job has finished"
-        raise UserError(f"study {study.name}: nothing to report, {why}")
+        raise UserError(f"study {names}: nothing to report, {why}")
     settings, axes = _axes(members)
     groups = list(_groups(members, axes))
     cells = [_cell(key, group) for key, group in groups]
     columns = [axis for axis in axes if axis != "depth"]
     return {
-        "study": study.name,
+        "study": names,
         "settings": settings,
-        "cells": [{"study": study.name, **cell} for cell in cells],
-        "rates": [row for key, group in groups for row in _rates({"study": study.name, **key}, group)],
-        "limits": [{"study": study.name, **row} for row in _limits(cells, columns)],
-        "comparisons": [{"study": study.name, **row} for row in _comparisons(cells, columns)],
-        "excluded": _excluded(study),
+        "cells": cells,
+        "rates": [row for key, group in groups for row in _rates(key, group)],
+        "limits": list(_limits(cells, columns)),
+        "comparisons": list(_comparisons(cells, columns)),
+        "excluded": _excluded(findings.studies),
         **problems,
     }
 
 
-def load(study: Study) -> tuple[pd.DataFrame, dict[str, list[Json]]]:
-    """A row per finished member, with its settings, outcome and job; and what is missing, damaged or failed."""
-    problems: dict[str, list[Json]] = {"missing": [], "damaged": [], "failed": []}
-    tables = []
-    for job_id, job in study.planned().items():
-        if not study.has_result(job_id):
-            reason = study.failure(job_id)
-            row = {"job": job_id, "members": len(job["members"]), "settings": job_label(job)}
-            problems["failed" if reason else "missing"].append({**row, **({"reason": reason} if reason else {})})
-            continue
-        try:
-            study.check(job_id)
-            runs, timing = study.read(job_id, "runs"), study.timing(job_id)
-        except Damaged as damage:
-            problems["damaged"].append({"job": job_id, "reason": str(damage)})
-            continue
-        facts = {name: job[name] for name in _FACTS}
-        tables.append(runs.assign(job=job_id, **shape_settings(job), **facts, ms=_ms_per_member_step(timing)))
-    if not tables:
-        return pd.DataFrame(), problems
-    members = pd.concat(tables, ignore_index=True)
-    identity = [name for name in members.columns if "." in name or name in _CELL] + ["device", "seed", "lr"]
-    return members.drop_duplicates(identity), problems
-
-
-def _ms_per_member_step(timing: Json) -> float:
-    """Median over the stretches between evaluations in which all members of the job still trained.
-
-    Later stretches have smaller stacks and are left out, so that a column that solves early is timed like one that
-    does not.
-    """
-    stretches = timing["stretches"]
-    if not stretches:
-        return math.nan
-    most = max(stretch["members"] for stretch in stretches)
-    full = [stretch for stretch in stretches if stretch["members"] == most]
-    return float(np.median([1000 * part["seconds"] / (part["steps"] * part["members"]) for part in full]))
-
-
-def shape_settings(job: Json) -> dict[str, Any]:
-    """The settings of a job's shape by dotted key; the four that every report names go by their short names."""
-    return {NAMES.get(key, key): value for key, value in flat(job["shape"]).items()}
-
-
-def job_label(job: Json) -> str:
-    """What a job trains, in a few words."""
-    shape = shape_settings(job)
-    return f"{shape['task']} depth {shape['depth']} {shape['residual']} {shape['norm']}"
-
-
 def _axes(members: pd.DataFrame) -> tuple[Json, list[str]]:
-    """Settings that all members share, and the keys that tell cells apart: the usual four and whatever else varies."""
+    """Settings that all members share, and the keys that tell cells apart: the usual ones and whatever else varies."""
     keys = [*_CELL, *(name for name in members.columns if "." in name), "device"]
-    shapes = members[keys].drop_duplicates()
+    shapes = members.drop_duplicates("shape")[keys]
     axes = list(_CELL)
     for key in keys[len(_CELL) :]:
         owner = next((owner for owner, own in _OWNERS.items() if key.startswith(own)), None)
@@ -122,7 +69,7 @@ def _axes(members: pd.DataFrame) -> tuple[Json, list[str]]:
 def key_of(cell: Json) -> Json:
     """What tells a cell from the others of its study: task, depth, residual, norm and the study's further axes."""
     names = list(cell)
-    return {name: cell[name] for name in names[names.index("task") : names.index("seeds")]}
+    return {name: cell[name] for name in names[names.index("study") : names.index("seeds")]}
 
 
 def depths_of(column: Json, cells: Iterable[Json]) -> list[int]:
@@ -227,8 +174,8 @@ def _comparisons(cells: Sequence[Json], columns: Sequence[str]) -> Iterable[Json
             yield {**rest, "depth": None, "baseline": BASELINE, "scheme": key["residual"], **empty}
 
 
-def _excluded(study: Study) -> list[Json]:
-    found = [row for launch in study.launches() for row in launch["excluded"]]
+def _excluded(studies: Sequence[Study]) -> list[Json]:
+    found = [row for study in studies for launch in study.launches() for row in launch["excluded"]]
     return [row for number, row in enumerate(found) if row not in found[:number]]
 
 

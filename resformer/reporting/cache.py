@@ -1,0 +1,80 @@
+"""What a report has read and computed, kept in the study's folder under `.cache`. It may be deleted at any time.
+
+Nothing depends on it: a file that is not whole, or was written by other code, is read as empty; a folder that cannot be
+written is left alone.
+"""
+
+import contextlib
+import hashlib
+import json
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from resformer.store import files
+from resformer.store.study import Study
+
+Json = dict[str, Any]
+
+_DIGEST = 32
+_STATES = b"states"
+
+
+def members(study: Study) -> tuple[pa.Table, dict[str, list[int]]]:
+    """The runs that were read before, and by job the state of its files then."""
+    data = _read(study, "members.arrow")
+    if not data:
+        return pa.table({}), {}
+    table = pa.ipc.open_stream(data).read_all()
+    return table.replace_schema_metadata(), json.loads(table.schema.metadata[_STATES])
+
+
+def keep_members(study: Study, runs: pa.Table, states: dict[str, list[int]]) -> None:
+    """Keep the runs, and by job the state of its files."""
+    table = runs.replace_schema_metadata({_STATES: json.dumps(states)})
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as stream:
+        stream.write_table(table)
+    _write(study, "members.arrow", sink.getvalue().to_pybytes())
+
+
+def report(study: Study, key: str) -> Json | None:
+    """The report that was kept under this key, if it is the last one that was kept."""
+    data = _read(study, "report.json")
+    kept: Json = json.loads(data) if data else {}
+    found: Json | None = kept.get("report") if kept.get("key") == key else None
+    return found
+
+
+def keep_report(study: Study, key: str, report: Json) -> None:
+    """Keep a report instead of the last one."""
+    _write(study, "report.json", json.dumps({"key": key, "report": report}).encode())
+
+
+def _read(study: Study, name: str) -> bytes:
+    try:
+        data = (study.path / ".cache" / name).read_bytes()
+    except OSError:
+        return b""
+    return data[_DIGEST:] if data[:_DIGEST] == _digest(data[_DIGEST:]) else b""
+
+
+def _write(study: Study, name: str, data: bytes) -> None:
+    folder = study.path / ".cache"
+    with contextlib.suppress(OSError):
+        folder.mkdir(exist_ok=True)
+        files.write(folder / name, _digest(data) + data)
+
+
+def _digest(data: bytes) -> bytes:
+    return hashlib.sha256(_code() + data).digest()
+
+
+@cache
+def _code() -> bytes:
+    """Of the code that reads and computes: what other code kept is not read."""
+    package = Path(__file__).parent
+    sources = [*sorted(package.glob("*.py")), *sorted((package.parent / "stats").glob("*.py"))]
+    return hashlib.sha256(b"".join(path.read_bytes() for path in sources)).digest()
