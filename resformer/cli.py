@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 import typer
 
 from resformer import __version__
-from resformer.errors import UserError
+from resformer.errors import UserError, printable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from resformer.config import Request
     from resformer.events import Event
     from resformer.launch import Launch
+    from resformer.reporting.layout import Layout
     from resformer.store.study import Study
 
 app = typer.Typer(
@@ -103,40 +104,87 @@ def sweep(
             return
         failed = _sweep(plan)
         try:
+            from resformer.reporting.layout import layout
             from resformer.reporting.members import read
             from resformer.reporting.summary import summarise
 
-            _print_summary(summarise(read([plan.study])), "table")
+            summary = summarise(read([plan.study]))
+            _print_summary(summary, layout(summary), "table")
         except UserError as nothing:
-            print(f"resformer: {_printable(str(nothing))}", file=sys.stderr)
+            print(f"resformer: {printable(str(nothing))}", file=sys.stderr)
             failed = True
     _leave(1 if failed else 0)
 
 
 @app.command()
 def report(
-    study: Annotated[str | None, typer.Argument(help="Which study; without it the one launched last.")] = None,
+    studies: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[STUDY]...", help="Which study, or several side by side; else the one launched last."),
+    ] = None,
     form: Annotated[
         Literal["table", "markdown", "csv", "json", "latex"], typer.Option("--format", help="How it is printed.")
     ] = "table",
+    where: Annotated[
+        list[str] | None, typer.Option(metavar="KEY=VALUE", help="Only members with this setting; a,b for either.")
+    ] = None,
+    rows: Annotated[str | None, typer.Option(metavar="KEY", help="What runs down the tables, else depth.")] = None,
+    columns: Annotated[
+        list[str] | None, typer.Option(metavar="KEY", help="What runs across; the rest makes tables of its own.")
+    ] = None,
     figures: Annotated[Path | None, typer.Option(metavar="DIR", help="Also draw the figures there.")] = None,
     results: Results = Path("results"),
 ) -> None:
     """Print what a study found."""
     with _answering():
-        from resformer.reporting.members import read
+        from resformer.reporting.layout import layout
+        from resformer.reporting.members import conditions, read
         from resformer.reporting.summary import summarise
 
-        found = read([_chosen(results, study)])
+        chosen = [_chosen(results, name) for name in dict.fromkeys(studies or [])] or [_chosen(results, None)]
+        found = read(chosen).where(conditions(where or []))
         summary = summarise(found)
+        asked = layout(summary, rows, [name for names in columns or [] for name in names.split(",")])
         drawn: list[Path] = []
         if figures is not None:
             from resformer.reporting.figures import draw
 
-            drawn = draw(found, summary, figures)
-        _print_summary(summary, form)
+            drawn = draw(found, summary, asked, figures)
+        _print_summary(summary, asked, form)
         for path in drawn:
             print(path, file=sys.stderr)
+
+
+@app.command()
+def export(
+    study: Annotated[str, typer.Argument(help="Which study.")],
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder that is new or empty.")],
+    form: Annotated[Literal["parquet", "csv", "tensorboard"], typer.Option("--to", help="What is written there.")],
+    results: Results = Path("results"),
+) -> None:
+    """Write a study's results as tables, a row per member and a row per step, or as runs of TensorBoard."""
+    with _answering():
+        from resformer import export
+        from resformer.reporting.members import read
+        from resformer.store import study as store
+
+        exported = export.export(read([store.named(results, study)]), folder, form)
+        for line in exported.left_out:
+            print(f"left out: {printable(line)}", file=sys.stderr)
+        for path in exported.paths:
+            print(path, file=sys.stderr)
+
+
+@app.command()
+def status(
+    study: Annotated[str | None, typer.Argument(help="Which study; without it the one launched last.")] = None,
+    results: Results = Path("results"),
+) -> None:
+    """Print where a study stands that runs elsewhere: its jobs by state, its failures, the time to finish."""
+    with _answering():
+        from resformer.reporting.status import look, picture
+
+        _consoles()[0].print(picture(look(_chosen(results, study))))
 
 
 @app.command()
@@ -167,16 +215,11 @@ def _answering() -> Iterator[None]:
     try:
         yield
     except UserError as error:
-        print(f"resformer: {_printable(str(error))}", file=sys.stderr)
+        print(f"resformer: {printable(str(error))}", file=sys.stderr)
         _leave(2)
     except KeyboardInterrupt as stop:
         print("resformer: stopped; the same command goes on where this one left off", file=sys.stderr)
         _leave(143 if isinstance(stop, _Terminated) else 130)
-
-
-def _printable(text: str) -> str:
-    """One line, in which control characters are shown, not obeyed."""
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in " ".join(text.split()))
 
 
 def _terminate(signum: int, frame: FrameType | None) -> NoReturn:
@@ -198,14 +241,9 @@ def _chosen(results: Path, name: str | None) -> "Study":
     """The study that was named, or the one launched last, `train` excepted."""
     from resformer.store import study as store
 
-    there = store.existing(results)
-    names = ", ".join(study.name for study in there) or "none; resformer sweep makes one"
     if name is not None:
-        chosen = store.find(results, name)
-        if chosen.name not in {study.name for study in there}:
-            raise UserError(f"study {name}: is not in {results}; there are {names}")
-        return chosen
-    last = next((study for study in there if study.name != "train"), None)
+        return store.named(results, name)
+    last = next((study for study in store.existing(results) if study.name != "train"), None)
     if last is None:
         raise UserError(f"--results {results}: there is no study to report; resformer sweep makes one")
     return last
@@ -241,7 +279,7 @@ def _tell_failed(plan: "Launch") -> bool:
     failed = [job for job in plan.wanted if not plan.study.has_result(job)]
     for job in failed:
         reason = plan.study.failure(job) or "its worker went silent"
-        err.print(f"failed: {plan.study.job(job)}: {_printable(reason)}", style="red", markup=False, soft_wrap=True)
+        err.print(f"failed: {plan.study.job(job)}: {printable(reason)}", style="red", markup=False, soft_wrap=True)
     return bool(failed)
 
 
@@ -267,7 +305,7 @@ def _train_here(plan: "Launch") -> bool:
         def tell(event: "Event") -> None:
             now = event.progress
             if event.kind == "retried":
-                live.console.print(f"tried again: {_printable(event.detail)}", markup=False)
+                live.console.print(f"tried again: {printable(event.detail)}", markup=False)
             elif event.kind == "waiting":
                 live.console.print("another process holds this job: waiting for it", markup=False)
             elif event.kind == "progress" and now is not None:
@@ -297,19 +335,20 @@ def _command() -> list[str]:
     return [Path(sys.argv[0]).name, *sys.argv[1:]]
 
 
-def _print_summary(summary: dict[str, Any], form: str) -> None:
-    from resformer.reporting import table
+def _print_summary(summary: dict[str, Any], asked: "Layout", form: str) -> None:
+    from resformer.reporting import formats, terminal
 
-    if form == "table":
-        table.render_terminal(summary, _consoles()[0])
-        return
-    forms: dict[str, Any] = {
-        "json": table.as_json,
-        "csv": table.as_csv,
-        "markdown": table.as_markdown,
-        "latex": table.as_latex,
-    }
-    print(forms[form](summary))
+    match form:
+        case "table":
+            terminal.render(summary, asked, _consoles()[0])
+        case "json":
+            print(formats.as_json(summary))
+        case "csv":
+            print(formats.as_csv(summary))
+        case "markdown":
+            print(formats.as_markdown(summary, asked))
+        case "latex":
+            print(formats.as_latex(summary, asked))
 
 
 def _print_grid(plan: "Launch") -> None:
@@ -324,7 +363,7 @@ def _print_grid(plan: "Launch") -> None:
     try:
         seconds: float | None = seconds_at_most(plan.wanted, workers)
     except (MemoryError, RuntimeError) as error:
-        err.print(f"the time could not be measured: {_printable(str(error))}", markup=False, soft_wrap=True)
+        err.print(f"the time could not be measured: {printable(str(error))}", markup=False, soft_wrap=True)
         seconds = None
     out.print(time_needed(plan.study.name, len(plan.wanted), workers, seconds), markup=False, soft_wrap=True)
     _print_notes(plan.request, err)

@@ -18,6 +18,11 @@ class Incompatible(UserError):
     """A combination of settings that makes no sense, each of which is fine elsewhere."""
 
 
+def printable(text: str) -> str:
+    """One line, in which control characters are shown, not obeyed."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in " ".join(text.split()))
+
+
 def require(condition: bool, setting: str, value: object, wanted: str) -> None:
     """Raise `UserError("setting=value: wanted")` unless the condition holds."""
     if not condition:

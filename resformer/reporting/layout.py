@@ -5,8 +5,11 @@ from dataclasses import dataclass
 from typing import Any, final
 
 from resformer.errors import UserError
+from resformer.reporting.comparisons import BASELINES
+from resformer.reporting.groups import by_value
 from resformer.reporting.members import as_typed, short
-from resformer.reporting.summary import BASELINES, key_of
+from resformer.reporting.summary import depths_of, key_of
+from resformer.reporting.words import limit, named
 
 Json = dict[str, Any]
 Value = Any
@@ -38,6 +41,11 @@ class Panel:
     """Values of the axes across, the baseline's first."""
     cells: dict[tuple[Value, tuple[Value, ...]], Json]
     """By row and column; a combination that was not run is not there."""
+
+    @property
+    def row_heading(self) -> str:
+        """What the rows are."""
+        return self.layout.rows.rpartition(".")[2]
 
     def column(self, values: tuple[Value, ...]) -> list[Json]:
         """The cells of a column from the first row to the last."""
@@ -79,9 +87,7 @@ def layout(summary: Json, rows: str | None = None, columns: Sequence[str] = ()) 
 def _default_rows(summary: Json, there: Sequence[str]) -> str:
     varying = {axis: {as_typed(cell[axis]) for cell in summary["cells"]} for axis in there}
     numbers = [
-        axis
-        for axis in there
-        if len(varying[axis]) > 1 and all(_is_number(cell[axis]) for cell in summary["cells"])
+        axis for axis in there if len(varying[axis]) > 1 and all(_is_number(cell[axis]) for cell in summary["cells"])
     ]
     return numbers[0] if numbers and "depth" not in numbers else "depth"
 
@@ -100,37 +106,30 @@ def panels(summary: Json, asked: Layout) -> list[Panel]:
 
 def _panel(asked: Layout, apart: tuple[Value, ...], cells: Sequence[Json]) -> Panel:
     at = {(cell[asked.rows], tuple(cell[axis] for axis in asked.columns)): cell for cell in cells}
-    words = [as_typed(cell[axis]) if axis in ("study", "task") else named(axis, cell[axis]) for cell in cells[:1]
-             for axis in asked.apart]
+    words = [named(axis, cells[0][axis]) for axis in asked.apart]
     task = [] if "task" in asked.apart else [str(cells[0]["task"])]
     return Panel(
         layout=asked,
         apart=apart,
         title=", ".join(words),
         label="-".join("".join(c if c.isalnum() or c in "._" else "-" for c in word) for word in [*task, *words]),
-        rows=sorted(dict.fromkeys(row for row, _ in at), key=_order),
+        rows=sorted(dict.fromkeys(row for row, _ in at), key=by_value),
         columns=sorted(dict.fromkeys(column for _, column in at), key=lambda key: column_order(asked.columns, key)),
         cells=at,
     )
 
 
+def limit_of(summary: Json, panel: Panel, column: tuple[Value, ...]) -> tuple[str, str]:
+    """The depth limit of a column, and its interval."""
+    wanted = dict(zip((*panel.layout.columns, *panel.layout.apart), (*column, *panel.apart), strict=True))
+    (row,) = [row for row in summary["limits"] if all(row[axis] == value for axis, value in wanted.items())]
+    return limit(row, depths_of(row, summary["cells"]))
+
+
 def column_order(names: Sequence[str], values: Sequence[Value]) -> tuple[Any, ...]:
     """Baselines first, then by value."""
-    first = dict.fromkeys(BASELINES)
-    ranks = {scheme: rank for rank, scheme in enumerate(first)}
+    ranks = {scheme: rank for rank, scheme in enumerate(BASELINES)}
     return tuple(
-        (ranks.get(value, len(ranks)) if name == "residual" else 0, _order(value))
+        (ranks.get(value, len(ranks)) if name == "residual" else 0, by_value(value))
         for name, value in zip(names, values, strict=True)
     )
-
-
-def _order(value: Value) -> tuple[bool, float, str]:
-    """Numbers by size, then words."""
-    return (False, float(value), "") if _is_number(value) else (True, 0.0, as_typed(value))
-
-
-def named(axis: str, value: Value) -> str:
-    """An axis' value, with the axis' last word where the value alone would say nothing."""
-    if axis in ("study", "task", "residual", "norm"):
-        return as_typed(value)
-    return f"{axis.rpartition('.')[2]} {as_typed(value)}"

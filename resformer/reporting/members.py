@@ -1,12 +1,13 @@
 """A row per finished member of a study, read from its jobs once and kept."""
 
-import io
+import hashlib
 import json
 import math
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, final
 
 import numpy as np
@@ -33,7 +34,7 @@ _LONG = {
 _FACTS = ("parameters", "flops_per_step", "blind_loss")
 _FILES = ("runs.parquet", "curves.parquet", "timing.json")
 _NO_RESULT_DEPENDS_ON = ("train.keep_weights",)
-_READERS = 4
+_READERS = 2
 
 
 @final
@@ -42,14 +43,23 @@ class Findings:
     """What there is of some studies.
 
     `members` has a row per finished member: `study`, `job`, `shape` (a number, the same for members whose settings are
-    the same), `seed`, `lr`, every setting by its dotted key (task, depth, residual and norm by these names), the columns
-    of `runs.parquet`, `parameters`, `flops_per_step`, `blind_loss` (nats per token) and `ms` (per member and step).
+    the same), `seed`, `lr`, every setting by its dotted key (task, depth, residual and norm by these names), the
+    columns of `runs.parquet`, `parameters`, `flops_per_step`, `blind_loss` (nats per token) and `ms` (per member and
+    step).
     `problems` lists the jobs that are missing, damaged or failed.
     """
 
     studies: tuple[Study, ...]
-    members: pd.DataFrame
     problems: dict[str, list[Json]]
+    digest: str
+    """Of everything that was read: equal ones have equal reports."""
+    table: Callable[[], pd.DataFrame]
+    """Makes `members`, which a report that was kept does not need."""
+
+    @cached_property
+    def members(self) -> pd.DataFrame:
+        """A row per finished member."""
+        return self.table()
 
     def curves(self, members: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
         """These columns of `curves.parquet` for some of the members, beside `study`, `job`, `seed`, `lr` and `step`.
@@ -58,8 +68,9 @@ class Findings:
         """
         studies = {study.name: study for study in self.studies}
         parts = []
-        for (study, job), found in members.groupby(["study", "job"], sort=False):
-            table = studies[str(study)].read(str(job), "curves", ["seed", "lr", "step", *columns])
+        for key, found in members.groupby(["study", "job"], sort=False):
+            study, job = (str(name) for name in key)
+            table = studies[study].read(job, "curves", ["seed", "lr", "step", *columns])
             wanted = pd.MultiIndex.from_frame(found[["seed", "lr"]])
             inside = pd.MultiIndex.from_frame(table[["seed", "lr"]]).isin(wanted)
             parts.append(table[inside].assign(study=study, job=job))
@@ -67,6 +78,8 @@ class Findings:
 
     def where(self, wanted: Mapping[str, Sequence[str]]) -> "Findings":
         """Only members whose setting has one of these values, by key; UserError for an unknown key or value."""
+        if not wanted:
+            return self
         members = self.members
         for key, values in wanted.items():
             column = short(key)
@@ -78,9 +91,23 @@ class Findings:
                 if value not in there:
                     raise UserError(f"--where {key}={value}: there are {', '.join(there)}")
             members = members[texts.loc[members.index].isin(list(values))]
-        if members.empty and wanted:
+        if members.empty:
             raise UserError(f"--where {' '.join(wanted)}: no member has all of these")
-        return Findings(self.studies, members, self.problems)
+        asked = {key: list(values) for key, values in wanted.items()}
+        return Findings(self.studies, self.problems, _digest([self.digest, asked]), lambda: members)
+
+
+def conditions(texts: Iterable[str]) -> dict[str, list[str]]:
+    """Values by key of conditions KEY=VALUE or KEY=VALUE,VALUE; UserError for anything else."""
+    found: dict[str, list[str]] = {}
+    for text in texts:
+        key, equals, values = text.partition("=")
+        if not equals or not key or not values:
+            raise UserError(f"--where {text}: must be KEY=VALUE, as in model.norm=pre")
+        if key in found:
+            raise UserError(f"--where {text}: {key} is given twice; KEY=VALUE,VALUE takes either")
+        found[key] = values.split(",")
+    return found
 
 
 def short(key: str) -> str:
@@ -104,70 +131,83 @@ def read(studies: Iterable[Study]) -> Findings:
     """What there is of these studies."""
     problems: dict[str, list[Json]] = {"missing": [], "damaged": [], "failed": []}
     several = tuple(studies)
-    tables = [_read(study, problems) for study in several]
-    members = pd.concat([table for table in tables if not table.empty] or [pd.DataFrame()], ignore_index=True)
-    if not members.empty:
-        settings = [name for name in selectable(members) if name not in ("seed", "lr", *_NO_RESULT_DEPENDS_ON)]
-        shapes = members.drop_duplicates(["study", "planned_shape"])[["study", "planned_shape", *settings]]
-        shapes["shape"] = shapes.groupby(["study", *settings], dropna=False, sort=False).ngroup()
-        members = members.merge(shapes[["study", "planned_shape", "shape"]], on=["study", "planned_shape"])
-        members = members.drop(columns="planned_shape").drop_duplicates(["shape", "seed", "lr"], ignore_index=True)
-    return Findings(several, members, problems)
+    found = [_read(study, problems) for study in several]
+    digest = _digest(
+        [problems, *([study.name, study.launches(), one.states] for study, one in zip(several, found, strict=True))]
+    )
+    return Findings(several, problems, digest, lambda: _together(found))
 
 
-def _read(study: Study, problems: dict[str, list[Json]]) -> pd.DataFrame:
-    """A row per finished member of one study; adds what is wrong to `problems`."""
+def _digest(tree: object) -> str:
+    return hashlib.sha256(json.dumps(tree).encode()).hexdigest()
+
+
+@final
+@dataclass(frozen=True)
+class _Found:
+    """What was read of one study: the runs of its finished jobs, their plan, and the state of their files."""
+
+    study: Study
+    runs: pa.Table
+    planned: dict[str, Json]
+    states: dict[str, list[int]]
+
+
+def _read(study: Study, problems: dict[str, list[Json]]) -> _Found:
+    """The finished jobs of one study; adds what is wrong to `problems`."""
     planned = study.planned()
     runs, known = cache.members(study)
     fresh = {job: state for job, state in known.items() if job in planned and _state(study, job, state) == state}
     done = [job for job in planned if job not in fresh and study.has_result(job)]
     with ThreadPoolExecutor(_READERS) as pool:
-        read_now = dict(zip(done, pool.map(lambda job: _job(study, job), done), strict=True))
+        read_now = dict(zip(done, pool.map(lambda job: _job(study, job), done, chunksize=64), strict=True))
     found = {job: result for job, result in read_now.items() if not isinstance(result, Damaged)}
     for job, result in read_now.items():
         if isinstance(result, Damaged):
             problems["damaged"].append({"study": study.name, "job": job, "reason": str(result)})
-    problems["damaged"] += [{"study": study.name, "job": None, "reason": reason} for reason in study.damaged_plans()]
-    for path in study.strangers():
-        reason = f"{path}: no plan of this study names it"
-        problems["damaged"].append({"study": study.name, "job": None, "reason": reason})
+    reasons = [
+        *study.damaged_plans(),
+        *(f"{path}: no plan of this study names it" for path in study.strangers(planned)),
+    ]
+    problems["damaged"] += [{"study": study.name, "job": None, "reason": reason} for reason in reasons]
     for job in planned:
         if job not in fresh and job not in read_now:
             _note_unfinished(study, planned[job], problems)
-    tables = ([runs.filter(pa.compute.is_in(runs["job"], pa.array(list(fresh))))] if fresh else []) + [
-        table for table, _ in found.values()
-    ]
-    if not tables:
-        return pd.DataFrame()
-    kept = pa.concat_tables(tables, promote_options="permissive")
+    states = {**fresh, **{job: result.state for job, result in found.items()}}
     if found or len(fresh) < len(known):
-        cache.keep_members(study, kept, {**fresh, **{job: state for job, (_, state) in found.items()}})
-    return _with_settings(kept, {job: planned[job] for job in (*fresh, *found)}).assign(study=study.name)
+        kept = [runs.filter(pa.compute.is_in(runs["job"], pa.array(list(fresh))))] if fresh else []
+        runs = pa.concat_tables([*kept, *([_joined(found)] if found else [])], promote_options="permissive")
+        cache.keep_members(study, runs, states)
+    return _Found(study, runs, {job: planned[job] for job in states}, states)
 
 
-def _with_settings(runs: pa.Table, planned: Mapping[str, Json]) -> pd.DataFrame:
-    members: pd.DataFrame = runs.to_pandas()
-    rows = []
-    shapes: dict[str, int] = {}
-    for job in planned.values():
-        number = shapes.setdefault(json.dumps(job["shape"], sort_keys=True), len(shapes))
-        rows.append({**shape_settings(job), **{name: job[name] for name in _FACTS}, "planned_shape": number})
-    settings = pd.DataFrame(rows)
-    place = pd.Index(list(planned)).get_indexer(members["job"])
-    return pd.concat([members, settings.take(place).reset_index(drop=True)], axis=1)
+@final
+@dataclass(frozen=True)
+class _Job:
+    """A finished job as it was read: its runs, milliseconds per member and step, and the state of its files."""
+
+    runs: pa.Table
+    ms: float
+    state: list[int]
 
 
-def _job(study: Study, job: str) -> tuple[pa.Table, list[int]] | Damaged:
-    """A finished job's runs with its id and time per step, and the state of its files when they were read."""
+def _job(study: Study, job: str) -> _Job | Damaged:
     try:
         attempt, files = study.verified(job, _FILES)
-        state = _state(study, job, [attempt])
-        runs = pq.read_table(io.BytesIO(files["runs.parquet"]), use_threads=False)
-        ms = _ms_per_member_step(json.loads(files["timing.json"]))
     except Damaged as damage:
         return damage
-    job_M, ms_M = pa.array([job] * len(runs)), pa.array([ms] * len(runs), pa.float64())
-    return runs.append_column("job", job_M).append_column("ms", ms_M), state
+    runs = pq.ParquetFile(pa.BufferReader(files["runs.parquet"])).read(use_threads=False)
+    return _Job(runs, _ms_per_member_step(json.loads(files["timing.json"])), _state(study, job, [attempt]))
+
+
+def _joined(found: Mapping[str, _Job]) -> pa.Table:
+    """The runs of these jobs, with their job and its time."""
+    sizes = [len(job.runs) for job in found.values()]
+    return (
+        pa.concat_tables([job.runs for job in found.values()], promote_options="permissive")
+        .append_column("job", pa.array(np.repeat(list(found), sizes)))
+        .append_column("ms", pa.array(np.repeat([job.ms for job in found.values()], sizes)))
+    )
 
 
 def _state(study: Study, job: str, known: Sequence[int]) -> list[int]:
@@ -176,11 +216,40 @@ def _state(study: Study, job: str, known: Sequence[int]) -> list[int]:
     state = [attempt]
     for path in (f"{folder}/result.json", *(f"{folder}/attempt-{attempt}/{name}" for name in _FILES)):
         try:
-            found = os.stat(path)
+            found = os.stat(path)  # noqa: PTH116  (a Path for each of 100,000 files would take as long as the rest)
         except OSError:
             return [attempt]
         state += [found.st_mtime_ns, found.st_size]
     return state
+
+
+def _together(found: Sequence[_Found]) -> pd.DataFrame:
+    """The members of several studies, each once, with their settings."""
+    tables = [_with_settings(one) for one in found if len(one.runs)]
+    if not tables:
+        return pd.DataFrame()
+    members = pd.concat(tables, ignore_index=True)
+    settings = [name for name in selectable(members) if name not in ("seed", "lr", *_NO_RESULT_DEPENDS_ON)]
+    shapes = members.drop_duplicates(["study", "planned_shape"])[["study", "planned_shape", *settings]]
+    shapes["shape"] = shapes.groupby(["study", *settings], dropna=False, sort=False).ngroup()
+    members = members.merge(shapes[["study", "planned_shape", "shape"]], on=["study", "planned_shape"])
+    return members.drop(columns="planned_shape").drop_duplicates(["shape", "seed", "lr"], ignore_index=True)
+
+
+def _with_settings(found: _Found) -> pd.DataFrame:
+    members: pd.DataFrame = found.runs.to_pandas()
+    rows: dict[str, Json] = {}
+    row_of_job = []
+    for job in found.planned.values():
+        shape = json.dumps(job["shape"], sort_keys=True)
+        if shape not in rows:
+            facts = {name: job[name] for name in _FACTS}
+            rows[shape] = {**shape_settings(job), **facts, "planned_shape": len(rows)}
+        row_of_job.append(rows[shape]["planned_shape"])
+    settings = pd.DataFrame(list(rows.values()))
+    place = np.array(row_of_job)[pd.Index(list(found.planned)).get_indexer(pd.Index(members["job"]))]
+    whole = pd.concat([members, settings.take(place).reset_index(drop=True)], axis=1)
+    return whole.assign(study=found.study.name)
 
 
 def _note_unfinished(study: Study, job: Json, problems: dict[str, list[Json]]) -> None:

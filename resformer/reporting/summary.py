@@ -2,74 +2,73 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, cast
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from resformer import stats
 from resformer.errors import UserError
+from resformer.reporting import cache
+from resformer.reporting.comparisons import comparisons
+from resformer.reporting.groups import Group, axes, groups
 from resformer.reporting.members import Findings
+from resformer.stats.depth import depth_run, limit_bounds
+from resformer.stats.steps import (
+    Floats,
+    kaplan_meier_median,
+    median_interval,
+    median_steps,
+    restricted_mean,
+    restricted_mean_interval,
+    spent,
+)
 from resformer.store.study import Study
 
 Json = dict[str, Any]
 
-BASELINE = "plain"
-BASELINES = ("plain", "add")
-"""What a scheme is compared with: the first of these that was run under the same settings."""
-_CELL = ["study", "task", "depth", "residual", "norm"]
-_OWNERS = {
-    "task": ("task.", "train.eval_every", "train.target_accuracy", "model.attention"),
-    "residual": ("model.residual.",),
-    "model.width": ("model.hidden",),
-}
-"""Settings that come with another one: they make an axis only where they vary without it."""
 _LIMIT = ("depth_limit", "low", "high", "depth_floor")
 
 
 def summarise(findings: Findings) -> Json:
-    """The report's JSON; UserError if nothing has finished yet."""
-    members, problems = findings.members, findings.problems
-    names = ", ".join(study.name for study in findings.studies)
-    if members.empty:
-        failed = problems["failed"]
+    """The report's JSON, of several studies also what they differ in; UserError if nothing has finished yet."""
+    kept = cache.report(findings.studies[0], findings.digest)
+    if kept is not None:
+        return kept
+    if findings.members.empty:
+        failed = findings.problems["failed"]
         why = f"{len(failed)} jobs failed, the first: {failed[0]['reason']}" if failed else "no job has finished"
-        raise UserError(f"study {names}: nothing to report, {why}")
-    settings, axes = _axes(members)
-    groups = list(_groups(members, axes))
-    cells = [_cell(key, group) for key, group in groups]
-    columns = [axis for axis in axes if axis != "depth"]
+        raise UserError(f"study {_names(findings)}: nothing to report, {why}")
+    found = _summary(findings)
+    cache.keep_report(findings.studies[0], findings.digest, found)
+    return found
+
+
+def _summary(findings: Findings) -> Json:
+    keys, settings, differing = axes(findings.members)
+    found = groups(findings.members, keys)
+    cells = [_cell(group) for group in found]
     return {
-        "study": names,
+        "study": _names(findings),
         "settings": settings,
+        **({"differing": differing} if len(findings.studies) > 1 else {}),
         "cells": cells,
-        "rates": [row for key, group in groups for row in _rates(key, group)],
-        "limits": list(_limits(cells, columns)),
-        "comparisons": list(_comparisons(cells, columns)),
+        "rates": [row for group in found for row in _rates(group)],
+        "limits": list(_limits(cells, [key for key in keys if key != "depth"])),
+        "comparisons": comparisons(found),
         "excluded": _excluded(findings.studies),
-        **problems,
+        **findings.problems,
     }
 
 
-def _axes(members: pd.DataFrame) -> tuple[Json, list[str]]:
-    """Settings that all members share, and the keys that tell cells apart: the usual ones and whatever else varies."""
-    keys = [*_CELL, *(name for name in members.columns if "." in name), "device"]
-    shapes = members.drop_duplicates("shape")[keys]
-    axes = list(_CELL)
-    for key in keys[len(_CELL) :]:
-        owner = next((owner for owner, own in _OWNERS.items() if key.startswith(own)), None)
-        groups = [shapes[key]] if owner is None else [group for _, group in shapes.groupby(owner)[key]]
-        if max(group.nunique(dropna=False) for group in groups) > 1:
-            axes.append(key)
-    shared = {key: _plain(shapes[key].iloc[0]) for key in keys if shapes[key].nunique(dropna=False) == 1}
-    return {key: value for key, value in shared.items() if key not in axes or key == "task"}, axes
+def _names(findings: Findings) -> str:
+    return ", ".join(study.name for study in findings.studies)
 
 
 def key_of(cell: Json) -> Json:
-    """What tells a cell from the others of its study: task, depth, residual, norm and the study's further axes."""
+    """What tells a cell from the others of its report: study, task, depth, residual, norm and any further axes."""
     names = list(cell)
-    return {name: cell[name] for name in names[names.index("study") : names.index("seeds")]}
+    return {name: cell[name] for name in names[: names.index("seeds")]}
 
 
 def depths_of(column: Json, cells: Iterable[Json]) -> list[int]:
@@ -78,100 +77,84 @@ def depths_of(column: Json, cells: Iterable[Json]) -> list[int]:
     return sorted(cell["depth"] for cell in cells if all(cell[name] == value for name, value in wanted.items()))
 
 
-def _groups(members: pd.DataFrame, axes: Sequence[str]) -> Iterable[tuple[Json, pd.DataFrame]]:
-    for values, group in members.groupby(list(axes), dropna=False, sort=True):
-        key = {name: _plain(value) for name, value in zip(axes, cast("tuple[Any, ...]", values), strict=True)}
-        yield key, group
-
-
-def _cell(key: Json, group: pd.DataFrame) -> Json:
-    """One cell: each seed at the learning rate that the other seeds chose."""
-    seeds, rates, steps_SR, loss_SR, ran_SR = _tables(group)
-    budget = int(group["train.steps"].iloc[0])
-    chosen = stats.rates_by_other_seeds(steps_SR, loss_SR, ran_SR, budget)
-    scored = {seed: rates[column] for seed, column in zip(seeds, chosen, strict=True)}
-    picked = at_their_rates(group, scored)
-    steps_S = picked["solved_step"].to_numpy(np.float64, na_value=np.nan)
-    outcomes = Counter(picked["outcome"])
-    most = Counter(scored.values())
-    lr = min(most, key=lambda rate: (-most[rate], rate))
-    return {
-        **key,
-        "seeds": len(picked),
-        "solved": outcomes["solved"],
-        "unsolved": outcomes["unsolved"],
-        "stalled": int(picked["stalled"].sum()),
-        "diverged": outcomes["diverged"],
-        "lr": lr,
-        "lr_by_seed": {str(seed): rate for seed, rate in scored.items()},
-        "lr_at_edge": lr in (rates[0], rates[-1]) if len(rates) > 1 else None,
-        "median_steps": stats.median_steps(steps_S),
-        "median_low": None,
-        "median_high": None,
-        "mean_steps": stats.restricted_mean(steps_S, budget) if outcomes["solved"] else None,
-        "mean_low": None,
-        "mean_high": None,
-        "final_loss": _median(picked["final_loss"]),
-        "final_accuracy": _median(picked["final_accuracy"]),
-        "parameters": int(group["parameters"].iloc[0]),
-        "flops_per_step": int(group["flops_per_step"].iloc[0]),
-        "ms_per_member_step": _median(group.drop_duplicates("job")["ms"]),
-    }
-
-
 def at_their_rates(members: pd.DataFrame, rates: Mapping[int, float]) -> pd.DataFrame:
     """Each seed's member at the learning rate it is scored at."""
     return members[[rates.get(seed) == lr for seed, lr in zip(members["seed"], members["lr"], strict=True)]]
 
 
-def _rates(key: Json, group: pd.DataFrame) -> Iterable[Json]:
-    budget = int(group["train.steps"].iloc[0])
-    for lr, runs in group.groupby("lr"):
-        steps_S = runs["solved_step"].to_numpy(np.float64, na_value=np.nan)
+def _cell(group: Group) -> Json:
+    """One cell: each seed at the learning rate that the other seeds chose."""
+    rows_S, columns = group.rows, group.columns
+    steps_S = columns["solved_step"][rows_S]
+    outcomes = Counter(columns["outcome"][rows_S])
+    rates = [group.rates[column] for column in group.chosen]
+    most = Counter(rates)
+    lr = min(most, key=lambda rate: (-most[rate], rate))
+    mean_low, mean_high = restricted_mean_interval(steps_S, group.budget)
+    median, median_low, median_high = _median(steps_S, columns["train.steps"][rows_S])
+    some = outcomes["solved"] > 0
+    everything = group.row_SR[group.ran_SR]
+    ms_of_job = dict(zip(columns["job"][everything].tolist(), columns["ms"][everything].tolist(), strict=True))
+    return {
+        **group.key,
+        "seeds": len(rows_S),
+        "solved": outcomes["solved"],
+        "unsolved": outcomes["unsolved"],
+        "stalled": int(columns["stalled"][rows_S].sum()),
+        "diverged": outcomes["diverged"],
+        "lr": lr,
+        "lr_by_seed": {str(seed): rate for seed, rate in zip(group.seeds, rates, strict=True)},
+        "lr_at_edge": lr in (group.rates[0], group.rates[-1]) if len(group.rates) > 1 else None,
+        "median_steps": median,
+        "median_low": median_low,
+        "median_high": median_high,
+        "mean_steps": restricted_mean(steps_S, group.budget) if some else None,
+        "mean_low": mean_low if some else None,
+        "mean_high": mean_high if some else None,
+        "final_loss": _middle(columns["final_loss"][rows_S]),
+        "final_accuracy": _middle(columns["final_accuracy"][rows_S]),
+        "parameters": int(columns["parameters"][rows_S[0]]),
+        "flops_per_step": int(columns["flops_per_step"][rows_S[0]]),
+        "ms_per_member_step": _middle(np.array([*ms_of_job.values()])),
+    }
+
+
+def _median(steps_S: Floats, budget_S: Floats) -> tuple[float | None, float | None, float | None]:
+    """Median and interval; by Kaplan–Meier where the seeds had different budgets."""
+    if len(np.unique(budget_S)) > 1:
+        return kaplan_meier_median(steps_S, budget_S)
+    return median_steps(steps_S), *median_interval(steps_S)
+
+
+def _rates(group: Group) -> Iterator[Json]:
+    ran_SR = group.ran_SR
+    solved_SR = ~np.isnan(group.steps_SR)
+    count_R, solved_R = ran_SR.sum(axis=0), solved_SR.sum(axis=0)
+    mean_R = np.where(ran_SR, spent(group.steps_SR, group.budget), 0.0).sum(axis=0) / count_R
+    for lr, count, solved, mean, loss_S, ran_S in zip(
+        group.rates, count_R.tolist(), solved_R.tolist(), mean_R.tolist(), group.loss_SR.T, ran_SR.T, strict=True
+    ):
         yield {
-            **key,
+            **group.key,
             "lr": lr,
-            "seeds": len(runs),
-            "solved": int((runs["outcome"] == "solved").sum()),
-            "mean_steps": None if np.isnan(steps_S).all() else stats.restricted_mean(steps_S, budget),
-            "final_loss": _median(runs["final_loss"]),
+            "seeds": count,
+            "solved": solved,
+            "mean_steps": mean if solved else None,
+            "final_loss": _middle(loss_S[ran_S]),
         }
 
 
-def _tables(group: pd.DataFrame) -> tuple[list[int], list[float], stats.Floats, stats.Floats, Any]:
-    """Seeds, rates, and the members laid out by them: steps to solve, final loss, and whether there is one."""
-    seeds, rates = sorted(group["seed"].unique()), sorted(group["lr"].unique())
-    steps_SR = np.full((len(seeds), len(rates)), np.nan)
-    loss_SR, ran_SR = steps_SR.copy(), np.zeros(steps_SR.shape, dtype=bool)
-    for seed, lr, step, loss in group[["seed", "lr", "solved_step", "final_loss"]].itertuples(index=False):
-        place = seeds.index(seed), rates.index(lr)
-        steps_SR[place] = np.nan if pd.isna(step) else step
-        loss_SR[place], ran_SR[place] = loss, True
-    return [int(seed) for seed in seeds], [float(rate) for rate in rates], steps_SR, loss_SR, ran_SR
-
-
-def _limits(cells: Sequence[Json], columns: Sequence[str]) -> Iterable[Json]:
-    for key, found in _columns(cells, columns):
-        floor, limit = stats.depth_run(*([cell[name] for cell in found] for name in ("depth", "solved", "seeds")))
-        yield {**key, "depth_limit": limit, "low": None, "high": None, "depth_floor": floor}
-
-
-def _columns(cells: Sequence[Json], columns: Sequence[str]) -> Iterable[tuple[Json, list[Json]]]:
-    """The cells of each column, by ascending depth."""
-    keys = dict.fromkeys(tuple(cell[name] for name in columns) for cell in cells)
-    for key in keys:
-        found = [cell for cell in cells if tuple(cell[name] for name in columns) == key]
-        yield dict(zip(columns, key, strict=True)), sorted(found, key=lambda cell: int(cell["depth"]))
-
-
-def _comparisons(cells: Sequence[Json], columns: Sequence[str]) -> Iterable[Json]:
-    """One primary row per scheme and column that has a baseline."""
-    keys = [key for key, _ in _columns(cells, columns)]
-    for key in keys:
-        if key["residual"] != BASELINE and {**key, "residual": BASELINE} in keys:
-            rest = {name: value for name, value in key.items() if name != "residual"}
-            empty = dict.fromkeys(("ratio", "low", "high", "bound", "p", "p_adjusted"))
-            yield {**rest, "depth": None, "baseline": BASELINE, "scheme": key["residual"], **empty}
+def _limits(cells: Sequence[Json], names: Sequence[str]) -> Iterator[Json]:
+    columns: dict[tuple[Any, ...], list[Json]] = {}
+    for cell in cells:
+        columns.setdefault(tuple(cell[name] for name in names), []).append(cell)
+    for key, found in columns.items():
+        by_depth = sorted(found, key=lambda cell: int(cell["depth"]))
+        depths, solved, seeds = ([cell[name] for cell in by_depth] for name in ("depth", "solved", "seeds"))
+        floor, limit = depth_run(depths, solved, seeds)
+        low, high = limit_bounds(depths, solved, seeds)
+        row = {"depth_limit": limit, "low": low, "high": high, "depth_floor": floor}
+        yield {**dict(zip(names, key, strict=True)), **row}
 
 
 def _excluded(studies: Sequence[Study]) -> list[Json]:
@@ -179,15 +162,8 @@ def _excluded(studies: Sequence[Study]) -> list[Json]:
     return [row for number, row in enumerate(found) if row not in found[:number]]
 
 
-def _median(column: pd.Series) -> float | None:
+def _middle(values: Floats) -> float | None:
     """The median with a non-finite value as the largest; None if it is that."""
-    values = np.sort(column.fillna(np.inf).to_numpy(np.float64))
-    middle = values[[(len(values) - 1) // 2, len(values) // 2]].mean() if len(values) else math.inf
-    return float(middle) if math.isfinite(middle) else None
-
-
-def _plain(value: Any) -> Any:
-    """A NumPy scalar as Python's; a missing value as None."""
-    if pd.isna(value):
-        return None
-    return value.item() if isinstance(value, np.generic) else value
+    ordered = sorted(value if math.isfinite(value) else math.inf for value in values.tolist())
+    middle = (ordered[(len(ordered) - 1) // 2] + ordered[len(ordered) // 2]) / 2
+    return middle if math.isfinite(middle) else None

@@ -1,37 +1,55 @@
-"""One sentence, made of the numbers: what residual connections did, and what they cost."""
+"""One sentence per task, made of the numbers: how deep, how sure, and what it costs."""
 
 import statistics
 from collections.abc import Sequence
 from typing import Any
 
-from resformer.reporting.summary import BASELINE, depths_of, key_of
+from resformer.reporting.comparisons import BASELINE, most_divisions
+from resformer.reporting.evidence import evidence
+from resformer.reporting.summary import depths_of, key_of
+from resformer.reporting.words import NORMS
 
 Json = dict[str, Any]
 
 RESIDUAL = "add"
-_NORMS = {"none": "no norm", "pre": "pre-norm", "post": "post-norm"}
 
 
 def verdict(summary: Json) -> str:
-    """What the study showed within its budget and learning rates, in one sentence per task."""
-    tasks = dict.fromkeys(cell["task"] for cell in summary["cells"])
-    return " ".join(_sentence(summary, task) for task in tasks)
+    """What was shown within its budget and learning rates, and how sure it is: one sentence per study and task."""
+    return " ".join(_sentence(part) for part in _parts(summary))
 
 
-def _sentence(summary: Json, task: str) -> str:
-    cells = [cell for cell in summary["cells"] if cell["task"] == task]
-    rates = sorted({row["lr"] for row in summary["rates"] if row["task"] == task})
-    steps = summary["settings"].get("train.steps")
+def _parts(summary: Json) -> list[Json]:
+    """The report of each study and task by itself."""
+    rows = ("cells", "rates", "limits", "comparisons")
+    keys = dict.fromkeys((cell["study"], cell["task"]) for cell in summary["cells"])
+    return [
+        {
+            **summary,
+            **{name: [row for row in summary[name] if (row["study"], row["task"]) == key] for name in rows},
+            "named": f"{key[1]} ({key[0]})" if len({study for study, _ in keys}) > 1 else key[1],
+            "steps": summary.get("differing", {}).get("train.steps", {}).get(key[0]),
+            "tested": sum(row["study"] == key[0] and row["p"] is not None for row in summary["comparisons"]),
+            "exact_to": most_divisions(sum(row["depth"] is None for row in summary["comparisons"])),
+        }
+        for key in keys
+    ]
+
+
+def _sentence(part: Json) -> str:
+    cells = part["cells"]
+    rates = sorted({row["lr"] for row in part["rates"]})
+    steps = part["settings"].get("train.steps", part["steps"])
     budget = f"{steps} steps" if steps is not None else "each cell's budget"
     within = f"Within {budget} and {'these learning rates' if len(rates) > 1 else f'learning rate {rates[0]:g}'}"
     schemes = sorted({cell["residual"] for cell in cells}, key=lambda name: (name != RESIDUAL, name == BASELINE, name))
-    by_scheme = {scheme: _reach(summary, task, scheme) for scheme in schemes}
+    by_scheme = {scheme: _reach(part, scheme) for scheme in schemes}
     if len(by_scheme) > 1 and len(set(by_scheme.values())) == 1:
         reached = f"{by_scheme[schemes[0]]}, {' and '.join(_named(scheme, schemes) for scheme in schemes)} alike"
     else:
         reached = ", ".join(f"{_named(scheme, schemes)} {reach}" for scheme, reach in by_scheme.items())
-    cost = _cost(cells) if {RESIDUAL, BASELINE} <= set(schemes) else ""
-    return f"{within}, {task} is solved {reached}{cost}."
+    sure = evidence(part["comparisons"], cells, part["tested"], part["exact_to"])
+    return f"{within}, {part['named']} is solved {reached}{f': {sure}' if sure else ''}."
 
 
 def _named(scheme: str, schemes: Sequence[str]) -> str:
@@ -39,10 +57,10 @@ def _named(scheme: str, schemes: Sequence[str]) -> str:
     return {RESIDUAL: "with residual connections", BASELINE: without}.get(scheme, f"with {scheme}")
 
 
-def _reach(summary: Json, task: str, scheme: str) -> str:
+def _reach(part: Json, scheme: str) -> str:
     """How deep a scheme goes, by norm placement where they differ."""
-    rows = [row for row in summary["limits"] if row["task"] == task and row["residual"] == scheme]
-    reaches = [_depths(row, summary["cells"]) for row in rows]
+    rows = [row for row in part["limits"] if row["residual"] == scheme]
+    reaches = [_depths(row, part["cells"]) for row in rows]
     if len(set(reaches)) == 1:
         return reaches[0]
     if len({row["norm"] for row in rows}) < len(rows):
@@ -51,7 +69,7 @@ def _reach(summary: Json, task: str, scheme: str) -> str:
         shallowest = "at no depth" if None in found else f"to depth {min(found)}"
         return f"{shallowest} at the least and to depth {deepest} at the most, depending on norm and other settings"
     return " and ".join(
-        f"{reach} ({_NORMS.get(row['norm'], row['norm'])})" for row, reach in zip(rows, reaches, strict=True)
+        f"{reach} ({NORMS.get(row['norm'], row['norm'])})" for row, reach in zip(rows, reaches, strict=True)
     )
 
 
@@ -60,17 +78,20 @@ def _depths(row: Json, cells: Sequence[Json]) -> str:
     floor, limit, tried = row["depth_floor"], row["depth_limit"], depths_of(row, cells)
     if limit is None:
         return "at no depth"
+    if len(tried) == 1:
+        return f"at depth {limit}, the only one tried"
     reach = f"to depth {limit}" if floor == tried[0] else f"from depth {floor} to {limit}"
     return f"{reach}, the deepest tried" if limit == tried[-1] else reach
 
 
-def _cost(cells: Sequence[Json]) -> str:
+def cost(summary: Json) -> str:
     """Parameters, FLOPs and time per step of the residual connection against none, over cells alike in all else."""
     pairs = []
-    for cell in cells:
-        if cell["residual"] == RESIDUAL:
-            wanted = key_of(cell) | {"residual": BASELINE}
-            pairs += [(cell, other) for other in cells if all(other[name] == value for name, value in wanted.items())]
+    others = {tuple(key_of(cell).values()): cell for cell in summary["cells"]}
+    for cell in summary["cells"]:
+        other = others.get(tuple((key_of(cell) | {"residual": BASELINE}).values()))
+        if cell["residual"] == RESIDUAL and other is not None:
+            pairs.append((cell, other))
     if not pairs:
         return ""
     more = {
@@ -84,4 +105,4 @@ def _cost(cells: Sequence[Json]) -> str:
         if with_["ms_per_member_step"] and without["ms_per_member_step"]
     ]
     time = f"; a step took {statistics.median(times):.2f} times as long (median over cells)" if times else ""
-    return f"; the residual connections cost {parameters} and {flops} (FLOPs){time}"
+    return f"Residual connections cost {parameters} and {flops} (FLOPs){time}."

@@ -1,0 +1,138 @@
+"""How sure a verdict is: what the comparisons show, hedged where they do not show it."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from resformer.reporting.words import NORMS, arms_of, interval, named, probability, where_key
+from resformer.stats.arms import division_count, seeds_needed, smallest_p
+
+Json = dict[str, Any]
+Arms = tuple[Sequence[Json], Sequence[Json]]
+"""The cells of a scheme and of its baseline, by depth."""
+
+LEVEL = 0.05
+_MOST_SAID = 4
+
+
+def evidence(comparisons: Sequence[Json], cells: Sequence[Json], tested: int, exact_to: int) -> str:
+    """What the comparisons of one task say, a few one by one, many in one count; "" if there are none.
+
+    `tested` is their number in the whole study, `exact_to` up to how many divisions of the seeds p is exact.
+    """
+    rows = [row for row in comparisons if row["depth"] is None]
+    if not rows:
+        return ""
+    if len(rows) > _MOST_SAID:
+        return _counted(rows, cells, tested)
+    arms = [arms_of(row, cells) for row in rows]
+    said = [
+        _said(row, rows, comparisons, _sure(row, pair, tested, exact_to), pair)
+        for row, pair in zip(rows, arms, strict=True)
+    ]
+    hopeless = _hopeless(rows, cells, tested)
+    return "; ".join([*said, *([hopeless] if hopeless else [])])
+
+
+def _counted(rows: Sequence[Json], cells: Sequence[Json], tested: int) -> str:
+    significant = [row for row in rows if row["p_adjusted"] is not None and row["p_adjusted"] <= LEVEL]
+    smallest = min((row["p_adjusted"] for row in rows if row["p_adjusted"] is not None), default=None)
+    hopeless = _hopeless(rows, cells, tested)
+    told = f"{len(significant)} of {len(rows)} comparisons are significant after correction"
+    if smallest is not None:
+        told += f", the smallest p = {probability(smallest)}"
+    return f"{told}; {hopeless}" if hopeless else told
+
+
+def _said(row: Json, rows: Sequence[Json], comparisons: Sequence[Json], sure: str, arms: Arms) -> str:
+    """One comparison."""
+    what = _solved(*arms) or _speed(row)
+    against = _against(row, comparisons)
+    return f"{_label(row, rows)}{what}{f', {sure}' if sure else ''}{against}"
+
+
+def _label(row: Json, rows: Sequence[Json]) -> str:
+    """Which comparison this is, where there are several."""
+    varying = [name for name in where_key(row) if len({str(other[name]) for other in rows}) > 1]
+    words = [NORMS.get(row[name], str(row[name])) if name == "norm" else named(name, row[name]) for name in varying]
+    if len({(other["scheme"], other["baseline"]) for other in rows}) > 1:
+        words.insert(0, f"{row['scheme']} against {row['baseline']}")
+    return f"{', '.join(words)} " if words else ""
+
+
+def _solved(scheme: Sequence[Json], baseline: Sequence[Json]) -> str:
+    """How the counts differ at the deepest depths, as in: 5 of 5 seeds against 0 of 5 at every depth from 4."""
+    leads = [_share(one) - _share(other) for one, other in zip(scheme, baseline, strict=True)]
+    if leads[-1] == 0:
+        return ""
+    start = len(leads)
+    while start > 0 and leads[start - 1] * leads[-1] > 0:
+        start -= 1
+    ahead, behind = (scheme[start:], baseline[start:])
+    counts = [f"{_count(arm, best)}" for arm, best in ((ahead, leads[-1] < 0), (behind, leads[-1] > 0))]
+    depth = ahead[0]["depth"]
+    at = f"at depth {depth}" if len(ahead) == 1 else f"at every depth from {depth}"
+    return f"{counts[0]} seeds against {counts[1]} {at}"
+
+
+def _share(cell: Json) -> float:
+    return float(cell["solved"] / cell["seeds"])
+
+
+def _count(arm: Sequence[Json], most: bool) -> str:
+    """Seeds solved of seeds, at all depths, or at most or at least."""
+    counts = {(cell["solved"], cell["seeds"]) for cell in arm}
+    solved, seeds = (max if most else min)(counts, key=lambda count: (count[0] / count[1], count))
+    hedge = "" if len(counts) == 1 else "at most " if most else "at least "
+    return f"{hedge}{solved} of {seeds}"
+
+
+def _speed(row: Json) -> str:
+    """As many solve with as without: how many steps it takes."""
+    if row["ratio"] is None:
+        return "no seed solves it, and there is nothing to test"
+    between = f" (95 % interval {interval(row['low'], row['high'], '.2f')})" if row["low"] is not None else ""
+    if row["low"] is not None and row["low"] <= 1 <= row["high"]:
+        return f"as many seeds solve the deepest, in {row['ratio']:.2f} times the steps, which may be chance{between}"
+    return f"as many seeds solve the deepest, in {row['ratio']:.2f} times the steps{between}"
+
+
+def _sure(row: Json, arms: Arms, tested: int, exact_to: int) -> str:
+    if row["p"] is None:
+        return ""
+    exact = division_count(*map(_seeds, arms)) <= exact_to
+    p = f"over all depths {'exact' if exact else 'permutation'} p = {probability(row['p_adjusted'])}".replace(
+        "= <", "<"
+    )
+    corrected = f" corrected for {tested} comparisons" if tested > 1 else ""
+    return f"{p}{corrected}{'' if row['p_adjusted'] <= LEVEL else ', not significant'}"
+
+
+def _seeds(arm: Sequence[Json]) -> int:
+    return len({seed for cell in arm for seed in cell["lr_by_seed"]})
+
+
+def _against(row: Json, comparisons: Sequence[Json]) -> str:
+    """Depths at which the ratio of steps is surely on the other side of 1 than over all: they weaken the test."""
+    if row["ratio"] is None:
+        return ""
+    key = {**where_key(row), "scheme": row["scheme"], "baseline": row["baseline"]}
+    depths = [
+        str(other["depth"])
+        for other in comparisons
+        if other["depth"] is not None
+        and all(other[name] == value for name, value in key.items())
+        and other["low"] is not None
+        and ((row["ratio"] < 1 < other["low"]) or (row["ratio"] > 1 > other["high"]))
+    ]
+    direction = "slower" if row["ratio"] < 1 else "faster"
+    return f" (at depth {' and '.join(depths)} it is {direction})" if depths else ""
+
+
+def _hopeless(rows: Sequence[Json], cells: Sequence[Json], tested: int) -> str:
+    """Where no result of so few seeds could be significant, how many could."""
+    seeds = max((_seeds(arm) for row in rows if row["p"] is not None for arm in arms_of(row, cells)), default=0)
+    if not seeds or tested * smallest_p(seeds, seeds) <= LEVEL:
+        return ""
+    after = " after correction" if tested > 1 else ""
+    word = "seed" if seeds == 1 else "seeds"
+    return f"{seeds} {word} cannot reach significance{after} here, {seeds_needed(tested, LEVEL)} could"

@@ -1,0 +1,160 @@
+"""Members laid out by what a report's cells are: which keys tell cells apart, and each cell's members as arrays."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+from typing import Any, final
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from resformer.stats.rates import Bools, Integers, rates_by_other_seeds
+from resformer.stats.steps import Floats, within
+
+Json = dict[str, Any]
+
+ALWAYS = ("study", "task", "depth", "residual", "norm")
+"""Every cell names these."""
+_OWNERS = {
+    "task": ("task.", "train.eval_every", "train.target_accuracy", "model.attention"),
+    "residual": ("model.residual.",),
+    "model.width": ("model.hidden",),
+}
+"""Settings that come with another one: they make an axis only where they vary without it."""
+_BUDGET = "train.steps"
+
+
+@final
+@dataclass(frozen=True)
+class Group:
+    """The members of one cell: S seeds, R learning rates, both ascending.
+
+    Steps are NaN where a member did not solve, or there is none: `ran_SR` says which. `row_SR` is a member's row in
+    `columns`, arrays by the name of what they hold.
+    """
+
+    key: Json
+    seeds: list[int]
+    rates: list[float]
+    steps_SR: Floats
+    loss_SR: Floats
+    ran_SR: Bools
+    row_SR: Integers
+    budget_SR: Floats
+    columns: dict[str, npt.NDArray[Any]]
+
+    @cached_property
+    def budget(self) -> int:
+        """The smallest budget that its members had, in steps."""
+        return int(self.budget_SR[self.ran_SR].min())
+
+    @cached_property
+    def chosen(self) -> Integers:
+        """Column of the rate that each seed is scored at, the best of the other seeds, (S,)."""
+        return self._chosen(self.budget)
+
+    def _chosen(self, budget: int) -> Integers:
+        return rates_by_other_seeds(within(self.steps_SR, budget), self.loss_SR, self.ran_SR, budget)
+
+    @cached_property
+    def rows(self) -> Integers:
+        """Rows of the members that the cell stands for, one per seed, (S,)."""
+        rows_S: Integers = self.row_SR[np.arange(len(self.seeds)), self.chosen]
+        return rows_S
+
+    def scored(self, budget: int) -> Floats:
+        """Steps to solve of each seed at its rate, (S,), as if all had had this budget."""
+        chosen_S = self.chosen if budget == self.budget else self._chosen(budget)
+        steps_S: Floats = within(self.steps_SR[np.arange(len(self.seeds)), chosen_S], budget)
+        return steps_S
+
+
+def groups(members: pd.DataFrame, axes: Sequence[str]) -> list[Group]:
+    """The cells, sorted by their key, numbers by size and words by alphabet."""
+    shapes = members.drop_duplicates("shape").set_index("shape")
+    key_of_shape = dict(zip(shapes.index, zip(*(map(plain, shapes[axis]) for axis in axes), strict=True), strict=True))
+    keys = sorted(set(key_of_shape.values()), key=lambda key: [by_value(value) for value in key])
+    ranks = {key: rank for rank, key in enumerate(keys)}
+    rank_M = members["shape"].map({shape: ranks[key] for shape, key in key_of_shape.items()}).to_numpy()
+    order_M = np.lexsort((members["lr"], members["seed"], rank_M))
+    names = ("seed", "lr", "solved_step", "outcome", "stalled", "final_loss", "final_accuracy", "job", "ms")
+    columns = {name: _array(members[name])[order_M] for name in (*names, _BUDGET, "parameters", "flops_per_step")}
+    bounds = np.searchsorted(rank_M[order_M], np.arange(len(keys) + 1))
+    return [
+        _group(dict(zip(axes, key, strict=True)), columns, np.arange(low, high))
+        for key, (low, high) in zip(keys, pairwise(bounds), strict=True)
+    ]
+
+
+def _array(column: pd.Series) -> npt.NDArray[Any]:
+    return column.to_numpy(np.float64, na_value=np.nan) if column.name == "solved_step" else column.to_numpy()
+
+
+def _group(key: Json, columns: dict[str, npt.NDArray[Any]], row_M: Integers) -> Group:
+    seeds, seed_M = np.unique(columns["seed"][row_M], return_inverse=True)
+    rates, rate_M = np.unique(columns["lr"][row_M], return_inverse=True)
+
+    def laid_out(values_M: npt.NDArray[Any], missing: float) -> npt.NDArray[Any]:
+        table_SR = np.full((len(seeds), len(rates)), missing, dtype=values_M.dtype)
+        table_SR[seed_M, rate_M] = values_M
+        return table_SR
+
+    return Group(
+        key=key,
+        seeds=[int(seed) for seed in seeds],
+        rates=[float(rate) for rate in rates],
+        steps_SR=laid_out(columns["solved_step"][row_M], np.nan),
+        loss_SR=laid_out(columns["final_loss"][row_M], np.nan),
+        ran_SR=laid_out(np.ones(len(row_M), dtype=bool), False),
+        row_SR=laid_out(row_M, -1),
+        budget_SR=laid_out(columns[_BUDGET][row_M].astype(np.float64), np.nan),
+        columns=columns,
+    )
+
+
+def axes(members: pd.DataFrame) -> tuple[list[str], Json, dict[str, Json]]:
+    """The keys that tell cells apart; the settings that all share; and by key what differs between studies only.
+
+    A budget is an axis only where members differ in nothing else: otherwise it belongs to its cell.
+    """
+    keys = [*ALWAYS, *(name for name in members.columns if "." in name), "device"]
+    shapes = members.drop_duplicates("shape")[[*keys, "shape"]]
+    found = list(ALWAYS)
+    shared: Json = {}
+    differing: dict[str, Json] = {}
+    for key in keys:
+        if key not in found and _varies(members, shapes, keys, key):
+            found.append(key)
+        elif shapes[key].nunique(dropna=False) == 1:
+            shared[key] = plain(shapes[key].iloc[0])
+        elif key != "study" and shapes.groupby("study")[key].nunique(dropna=False).max() == 1:
+            differing[key] = {str(study): plain(values.iloc[0]) for study, values in shapes.groupby("study")[key]}
+    return found, {key: value for key, value in shared.items() if key not in found or key == "task"}, differing
+
+
+def _varies(members: pd.DataFrame, shapes: pd.DataFrame, keys: Sequence[str], key: str) -> bool:
+    """Whether a setting varies by itself, within a study."""
+    if key == _BUDGET:
+        if shapes[key].nunique() == 1:
+            return False
+        others = shapes.groupby([other for other in keys if other != key], dropna=False, sort=False).ngroup()
+        same = members["shape"].map(dict(zip(shapes["shape"], others, strict=True)))
+        return bool(members[["seed", "lr"]].assign(same=same).duplicated().any())
+    owner = next((owner for owner, own in _OWNERS.items() if key.startswith(own)), None)
+    within_each = ["study"] if owner is None else ["study", owner]
+    return int(shapes.groupby(within_each)[key].nunique(dropna=False).max()) > 1
+
+
+def plain(value: Any) -> Any:
+    """A NumPy scalar as Python's; a missing value as None."""
+    if isinstance(value, np.generic):
+        value = value.item()
+    return None if pd.isna(value) else value
+
+
+def by_value(value: Any) -> tuple[bool, float, str]:
+    """A key for sorting: numbers by size, then words."""
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return (False, float(value), "") if number else (True, 0.0, str(value))

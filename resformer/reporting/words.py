@@ -1,0 +1,156 @@
+"""The numbers of a report in words: what a table's cell says, and what a reader has to know beside it."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from resformer.reporting.members import as_typed
+
+Json = dict[str, Any]
+
+LEGEND = (
+    "median steps to solve, seeds solved of seeds; under it the interval of the median; where fewer than half solved: "
+    "median final held-out loss (nats per token), 'stalled' where most learnt nothing from their input"
+)
+NORMS = {"none": "no norm", "pre": "pre-norm", "post": "post-norm"}
+EDGE = "* the best learning rate is at the edge of the grid"
+COMPARISON = ("compared", "where", "solved", "steps", "95 %", "p", "Holm")
+"""Headings of the comparisons."""
+COMPARISON_LEGEND = (
+    "steps: ratio of those spent within the budget, same seeds paired; ≤ and ≥: some seeds of one arm did not solve, "
+    "so the true ratio is at most or at least this; ~: of both arms; p: log-rank over all depths by exchanging whole "
+    "seeds; Holm: the same, corrected for the number of comparisons"
+)
+_BOUNDS = {None: "", "upper": "≤ ", "lower": "≥ ", "unknown": "~ "}
+
+
+def cell(found: Json | None) -> tuple[str, str]:
+    """What a cell says: median and count, or the loss and why; and the interval of the median, "" where none."""
+    if found is None:
+        return "", ""
+    count = f"{found['solved']}/{found['seeds']}{'*' if found['lr_at_edge'] else ' '}"
+    if found["median_steps"] is not None:
+        return f"{found['median_steps']:.0f} {count}", interval(found["median_low"], found["median_high"])
+    loss = "–" if found["final_loss"] is None else f"{found['final_loss']:.2f}"
+    word = "diverged" if 2 * found["diverged"] > found["seeds"] else "loss"
+    word = "stalled" if 2 * found["stalled"] > found["seeds"] else word
+    return f"{word} {loss} {count}", ""
+
+
+def interval(low: float | None, high: float | None, digits: str = ".0f") -> str:
+    """An interval; open where a bound does not exist; "" where neither does."""
+    if low is None and high is None:
+        return ""
+    return f"{'…' if low is None else format(low, digits)}–{'…' if high is None else format(high, digits)}"
+
+
+def limit(row: Json, tried: Sequence[int]) -> tuple[str, str]:
+    """The depth limit of a column, at least that where no deeper one was tried; and its interval, "" where none."""
+    if row["depth_limit"] is None:
+        return "none", ""
+    deepest = row["depth_limit"] == tried[-1]
+    return f"≥ {row['depth_limit']}" if deepest else str(row["depth_limit"]), interval(row["low"], row["high"])
+
+
+def comparison(row: Json, cells: Sequence[Json]) -> tuple[str, ...]:
+    """A comparison in the columns of `COMPARISON`; `cells` are those of the report."""
+    arms = arms_of(row, cells)
+    solved = [f"{sum(one['solved'] for one in arm)}/{sum(one['seeds'] for one in arm)}" for arm in arms]
+    ratio = "–" if row["ratio"] is None else f"{_BOUNDS[row['bound']]}{row['ratio']:.2f}"
+    return (
+        f"{row['scheme']} / {row['baseline']}",
+        ", ".join(where(row, cells)),
+        ":".join(solved),
+        ratio,
+        interval(row["low"], row["high"], ".2f"),
+        probability(row["p"]),
+        probability(row["p_adjusted"]),
+    )
+
+
+def arms_of(row: Json, cells: Sequence[Json]) -> tuple[list[Json], list[Json]]:
+    """The cells of a comparison by ascending depth, where both arms were run: the scheme's, then the baseline's."""
+    key = where_key(row)
+    found = [cell for cell in cells if all(cell[name] == value for name, value in key.items())]
+    arms = [
+        {
+            cell["depth"]: cell
+            for cell in found
+            if cell["residual"] == residual and row["depth"] in (None, cell["depth"])
+        }
+        for residual in (row["scheme"], row["baseline"])
+    ]
+    depths = sorted(arms[0].keys() & arms[1].keys())
+    return [arms[0][depth] for depth in depths], [arms[1][depth] for depth in depths]
+
+
+def where_key(row: Json) -> Json:
+    """What a comparison is made within: study, task, norm and any further axes."""
+    names = list(row)
+    return {name: row[name] for name in names[: names.index("baseline")] if name != "depth"}
+
+
+def where(row: Json, cells: Sequence[Json]) -> list[str]:
+    """What tells a comparison from the report's others, in words."""
+    several = [name for name in where_key(row) if len({str(cell[name]) for cell in cells}) > 1]
+    words = [named(name, row[name]) for name in dict.fromkeys([*several, "norm"])]
+    return [*words, *([f"depth {row['depth']}"] if row["depth"] is not None else [])]
+
+
+def named(axis: str, value: Any) -> str:
+    """An axis' value, with the axis' last word where the value alone would say nothing."""
+    if axis in ("study", "task", "residual", "norm"):
+        return as_typed(value)
+    return f"{axis.rpartition('.')[2]} {as_typed(value)}"
+
+
+def probability(p: float | None) -> str:
+    """A p-value with two significant digits; "" for none."""
+    return "" if p is None else f"{p:.2g}" if p >= 1e-4 else "< 0.0001"
+
+
+def settings(summary: Json) -> str:
+    """What all of a study's members share, in one line."""
+    found = summary["settings"]
+    seeds = max(cell["seeds"] for cell in summary["cells"])
+    rates = sorted({row["lr"] for row in summary["rates"]})
+    words = [str(found["task"])] if "task" in found else []
+    for key, text in (
+        ("task.length", "length {}"),
+        ("task.symbols", "{} symbols"),
+        ("model.width", "width {}"),
+        ("model.heads", "{} heads"),
+        ("train.batch", "batch {}"),
+        ("train.steps", "at most {} steps"),
+    ):
+        if key in found:
+            words.append(text.format(found[key]))
+    rate = f"learning rate{'s' if len(rates) > 1 else ''} {', '.join(f'{lr:g}' for lr in rates)}"
+    return ", ".join([*words, rate, f"{seeds} seed{'s' if seeds > 1 else ''}"])
+
+
+def differences(summary: Json) -> list[str]:
+    """What several studies differ in, a line per setting."""
+    return [
+        f"{key}: {', '.join(f'{as_typed(value)} ({study})' for study, value in values.items())}"
+        for key, values in summary.get("differing", {}).items()
+    ]
+
+
+def notes(summary: Json) -> list[str]:
+    """What a reader has to know that is not in the table, a line each."""
+    found = []
+    for name, text in (
+        ("missing", "not finished: {} job(s), {} members; run the same sweep again to finish them"),
+        ("failed", "failed: {} job(s), {} members; `error.txt` in the job's folder holds the traceback"),
+    ):
+        rows = summary[name]
+        if rows:
+            found.append(text.format(len(rows), sum(row["members"] for row in rows)))
+    found += [f"  {row['job']} ({row['settings']}): {row['reason']}" for row in summary["failed"]]
+    found += [f"damaged and left out: {row['reason']}" for row in summary["damaged"]]
+    for row in summary["excluded"]:
+        words = ", ".join(f"{key}={value}" for key, value in row["settings"].items())
+        found.append(f"left out: {words} ({row['reason']})")
+    if any(len(cell["lr_by_seed"]) == 1 and cell["lr_at_edge"] is not None for cell in summary["cells"]):
+        found.append("a cell with one seed has its learning rate tuned on that seed: optimistic")
+    return found
