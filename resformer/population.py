@@ -76,6 +76,10 @@ class Population:
         accuracy_P = right_PBS.flatten(1).to(torch.float64).mean(dim=1)
         return loss(logits_PBSV, answers_PBS).cpu().numpy().astype(np.float64), accuracy_P.cpu().numpy()
 
+    def weights(self, row: int) -> Tensor:
+        """The weights of the member in this row as they are now, (N,), on the CPU."""
+        return self.flat_PN[row].detach().to("cpu", copy=True)
+
     def worth_keeping(self, rows: int) -> int:
         """How many of so many rows may be left when dropping the others pays: on a GPU a step is captured anew."""
         return rows // 2 if self.device.type == "cuda" else rows - 1

@@ -42,6 +42,8 @@ class TrainSettings:
     """Whether compiled kernels compute it, or torch's own operations."""
     precision: str
     """Of matrix products: fp32; on a GPU tf32; bf16. Weights, moments and sums are float32 in any case."""
+    keep_weights: bool
+    """Whether the weights that a member has at its last step are kept. No result depends on it."""
 
     def __post_init__(self) -> None:
         def between(setting: str, low: float, high: float, unit: str = "") -> None:

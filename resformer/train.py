@@ -2,18 +2,21 @@
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, final
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import Tensor
 
 from resformer.events import Progress
+from resformer.model import Transformer
 from resformer.population import Population
 from resformer.record import Record, curves, runs
 from resformer.shape import Member, Shape
+from resformer.weights import unpack
 
 
 @final
@@ -23,12 +26,14 @@ class Trained:
 
     `runs` has a row per member, in the order given; `curves` a row per member and step. Wall times are apart in
     `timing`, so that equal trainings give equal rows: the seconds in all, and for every stretch between two
-    evaluations how many members trained for how many steps in how many seconds.
+    evaluations how many members trained for how many steps in how many seconds. `weights` has each weight by name,
+    (P, *shape), with the values that a member had at its last step; nothing unless the settings keep them.
     """
 
     runs: dict[str, list[object]]
     curves: dict[str, npt.NDArray[np.generic]]
     timing: dict[str, Any]
+    weights: dict[str, npt.NDArray[np.generic]]
 
 
 def train(
@@ -49,6 +54,7 @@ def train(
     records = [Record() for _ in members]
     rows = list(range(len(members)))
     alive = set(rows)
+    kept: dict[int, Tensor] = {}
     loss_SP, norm_SP = np.full((2, settings.steps, len(members)), math.nan)
     stretches: list[dict[str, float]] = []
     evaluated_at, mark = 0, began
@@ -67,6 +73,9 @@ def train(
                 broke_at = None if finite_E.all() else evaluated_at + int(finite_E.argmin()) + 1
                 if records[index].judge(settings, bound, broke_at):
                     alive.remove(index)
+            if settings.keep_weights:
+                leaving = present if step == settings.steps else [place for place in present if place[1] not in alive]
+                kept |= {index: population.weights(row) for row, index in leaving}
             outcomes = [record.outcome for record in records]
             tell(
                 Progress(
@@ -91,4 +100,14 @@ def train(
         runs=runs(shape, members, records),
         curves=curves(members, records, loss_SP, norm_SP),
         timing={"seconds": time.perf_counter() - began, "stretches": stretches},
+        weights=_by_name(population.model, kept),
     )
+
+
+def _by_name(model: Transformer, kept: Mapping[int, Tensor]) -> dict[str, npt.NDArray[np.generic]]:
+    """Each weight of the members whose rows of `flat_PN` these are, in the order of their numbers."""
+    if not kept:
+        return {}
+    flat_PN = torch.stack([kept[index] for index in sorted(kept)])
+    # safetensors writes what lies in memory, whatever the strides.
+    return {name: np.ascontiguousarray(part.numpy()) for name, part in unpack(model.weights(), flat_PN).items()}

@@ -3,6 +3,8 @@
 import json
 from collections.abc import Callable
 
+from safetensors.numpy import save
+
 from resformer import jobs
 from resformer.engines.base import Assignment
 from resformer.events import Event, Progress
@@ -10,7 +12,7 @@ from resformer.jobs import Json
 from resformer.store import claims, files
 from resformer.store.claims import Claim, Watch
 from resformer.store.study import Study, summary
-from resformer.train import train
+from resformer.train import Trained, train
 
 _POLL_SECONDS = 0.2
 
@@ -74,7 +76,8 @@ def _attempt(study: Study, planned: Json, claim: Claim, worker: int, tell: Tell,
         files.create(claim.job / "job.json", json.dumps(planned, indent=1).encode())
         job = jobs.from_json(planned)
         trained = train(job.shape, job.members, progress, beat)
-        first = study.commit(claim, {"runs": trained.runs, "curves": trained.curves}, trained.timing)
+        others = _weights(trained, planned["members"])
+        first = study.commit(claim, {"runs": trained.runs, "curves": trained.curves}, trained.timing, others)
     except (_Stopped, BrokenPipeError, ConnectionResetError):
         raise _Stopped from None
     except Exception as error:
@@ -84,3 +87,10 @@ def _attempt(study: Study, planned: Json, claim: Claim, worker: int, tell: Tell,
     else:
         if first:
             tell(Event("finished", worker, planned["id"], progress=latest))
+
+
+def _weights(trained: Trained, members: list[Json]) -> dict[str, bytes]:
+    """The file of the weights that were kept, whose metadata say whose they are, row by row; none if none were."""
+    if not trained.weights:
+        return {}
+    return {"weights.safetensors": save(trained.weights, {"members": json.dumps(members)})}

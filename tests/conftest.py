@@ -69,6 +69,7 @@ def settings() -> TrainSettings:
         stop_when_solved=True,
         compile=False,
         precision="fp32",
+        keep_weights=False,
     )
 
 

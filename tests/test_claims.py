@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from resformer.store import claims
-from resformer.store.claims import Claim, Holder, Watch, attempts, holder, over, take
+from resformer.store.claims import Claim, Holder, Watch, attempts, held, holder, over, take
 
 TAKER = """
 import sys
@@ -227,23 +227,47 @@ def test_each_successor_has_a_lease_of_its_own(job: Path, clock: Clock) -> None:
     assert claimed(job, watch=watch).attempt == 3
 
 
-def test_a_beat_advances_the_counter_at_most_once_a_second(job: Path, clock: Clock) -> None:
+def test_beats_are_counted_and_written_at_most_once_a_second(job: Path, clock: Clock) -> None:
     claim = claimed(job)
     before = (job / "claim-1").read_text()
-    for second in range(1, 13):
+    for second in range(12):
         clock.now += 1.01
         for _ in range(3):
             claim.beat()
         first, counter = (job / "claim-1").read_text().split("\n")
-        assert int(counter) == second
+        assert int(counter) == 3 * second + 1
     assert first == before.split("\n")[0]
     assert len((job / "claim-1").read_text()) == len(before)
 
 
-@pytest.mark.parametrize("text", ["", "not JSON\n000000000000", "\0" * 200, '{"launch": 1, "qid": 7}\n000000000000'])
-def test_an_unreadable_claim_is_held_for_a_lease(job: Path, clock: Clock, text: str) -> None:
+def test_who_holds_a_job_and_how_many_steps_it_has_begun(job: Path, clock: Clock) -> None:
+    assert held(job) is None
+    claim = claimed(job)
+    for _ in range(7):
+        claim.beat()
+    clock.now += 1.01
+    claim.beat()
+    found = held(job)
+    assert found is not None
+    assert (found.attempt, found.holder, found.beats) == (1, holder(), 8)
+    hour_ago = time.time() - 3600
+    os.utime(job / "claim-1", (hour_ago, hour_ago))
+    silent = held(job)
+    assert silent is not None
+    assert 3600 <= silent.silent_seconds < 3700
+    error(claim)
+    assert held(job) is None
+
+
+@pytest.mark.parametrize(
+    "text", [b"", b"not JSON\n000000000000", b"\0" * 200, b"\xff" * 200, b'{"launch": 1, "qid": 7}\n000000000000']
+)
+def test_an_unreadable_claim_is_held_for_a_lease(job: Path, clock: Clock, text: bytes) -> None:
     claimed(job)
-    (job / "claim-1").write_text(text)
+    (job / "claim-1").write_bytes(text)
+    who = held(job)
+    assert who is not None
+    assert (who.attempt, who.holder, who.beats) == (1, None, 0)
     watch = Watch(LEASE)
     assert take(job, 1, 9, watch) == "held"
     clock.now += 0.9 * LEASE

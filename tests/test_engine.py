@@ -31,6 +31,7 @@ from resformer.model import ModelSettings
 from resformer.process import prepare
 from resformer.residuals.add import Add
 from resformer.shape import Member, Shape, TrainSettings
+from resformer.store import files
 from resformer.store.claims import Claim, Watch, attempts, take
 from resformer.store.study import Study, open_results
 from resformer.tasks.copy import Copy
@@ -254,9 +255,10 @@ def with_kernels(shape: Shape) -> Shape:
 def refuses_another(study: Study, shape: Shape, section: str, name: str) -> None:
     planned(study, [shape]).start(["sweep"])
     path = study.path / "launches" / "1.json"
-    record = json.loads(path.read_bytes())
+    record = files.unseal(path.read_bytes())
+    assert record is not None
     now, record[section][name] = record[section][name], "0.0.older"
-    path.write_text(json.dumps(record))
+    path.write_bytes(files.seal(record))
     before = sorted(study.path.rglob("*"))
     with pytest.raises(UserError, match=rf"0\.0\.older.*{re.escape(now)}"):
         planned(study, [shape])

@@ -36,6 +36,9 @@ LAYERS = [
     ["config", "estimate"],
     ["launch"],
     ["reporting"],
+    ["data"],
+    ["scalars"],
+    ["export"],
     ["cli"],
     ["__main__"],
 ]

@@ -143,7 +143,7 @@ def _losses(shape: Shape, flat_PN: torch.Tensor, reads: torch.Tensor, answers: t
 
 def _weights(residual: Residual, depth: int) -> list[Weight]:
     model = ModelSettings(depth, 16, 2, 32, "relu", "causal", residual.own_norm)
-    settings = TrainSettings(20, 8, 5, 0.9, 0.98, 1e-8, 0.0, 1.0, 5, 16, 0.99, 5, True, False, "fp32")
+    settings = TrainSettings(20, 8, 5, 0.9, 0.98, 1e-8, 0.0, 1.0, 5, 16, 0.99, 5, True, False, "fp32", False)
     return Shape(Copy(6, 8), model, residual, settings, "cpu").transformer().weights()
 
 

@@ -1,6 +1,6 @@
 """Who holds a job. `claim-<k>` is attempt k; it is created once, and only when claim k-1 is over.
 
-A claim is two lines: who holds it (JSON), and a heartbeat counter that the holder's training loop advances.
+A claim is two lines: who holds it (JSON), and a heartbeat counter, the steps that the holder's training loop has begun.
 """
 
 import json
@@ -53,7 +53,7 @@ def _holder(pid: int) -> Holder:
 
 def _read(path: str) -> str:
     try:
-        return Path(path).read_text().strip()
+        return Path(path).read_text(errors="replace").strip()
     except OSError:
         return ""
 
@@ -82,6 +82,7 @@ class Claim:
     job: Path
     attempt: int
     beats: int = 0
+    """Steps that have begun."""
     last_beat: float = field(default_factory=time.monotonic)
 
     @property
@@ -90,14 +91,28 @@ class Claim:
         return self.job / f"attempt-{self.attempt}"
 
     def beat(self) -> None:
-        """Advance the heartbeat counter, at most once a second."""
+        """Count a step that begins. At most once a second the heartbeat counter is told."""
+        self.beats += 1
         if time.monotonic() - self.last_beat < _BEAT_SECONDS:
             return
         self.last_beat = time.monotonic()
-        self.beats += 1
         with open(self.job / f"claim-{self.attempt}", "r+b") as file:
             file.seek(-_DIGITS, os.SEEK_END)
             file.write(b"%0*d" % (_DIGITS, self.beats))
+
+
+@final
+@dataclass(frozen=True)
+class Held:
+    """Who holds a job, as its claim says."""
+
+    attempt: int
+    holder: Holder | None
+    """None where the claim cannot be read."""
+    beats: int
+    """Steps that had begun when the counter was last written."""
+    silent_seconds: float
+    """Since then, by the clocks of two machines: enough to tell a person, not to take the job over."""
 
 
 @final
@@ -130,6 +145,19 @@ def take(job: Path, launch: int, retries: int, watch: Watch) -> Claim | Literal[
     return Claim(job, attempt + 1) if created else "held"
 
 
+def held(job: Path) -> Held | None:
+    """Who holds a job, which may have gone; None if nobody claimed it, or the last attempt ended in an error."""
+    attempt = attempts(job)
+    if not attempt or _error(job, attempt).exists():
+        return None
+    claim = job / f"claim-{attempt}"
+    silent_seconds, found = time.time() - claim.stat().st_mtime, _parse(claim)
+    if found is None:
+        return Held(attempt, None, 0, silent_seconds)
+    _, who, counter = found
+    return Held(attempt, who, int(counter) if counter.isdecimal() else 0, silent_seconds)
+
+
 def attempts(job: Path, since: int = 0) -> int:
     """How many attempts there were, of launch `since` and later ones; attempts are numbered from 1."""
     if not since:
@@ -146,13 +174,17 @@ def launch_of(job: Path, attempt: int) -> int:
 
 def over(job: Path, attempt: int, watch: Watch | None = None) -> bool:
     """Whether an attempt has ended: it left an error, its process is gone, or it has been silent for a lease."""
-    if (job / f"attempt-{attempt}" / "error.txt").exists():
+    if _error(job, attempt).exists():
         return True
     found = _parse(job / f"claim-{attempt}")
     if found is None:
         return watch is not None and watch.silent(job / f"claim-{attempt}", "unreadable")
     _, who, counter = found
     return who.gone() or (watch is not None and watch.silent(job / f"claim-{attempt}", counter))
+
+
+def _error(job: Path, attempt: int) -> Path:
+    return job / f"attempt-{attempt}" / "error.txt"
 
 
 def _parse(claim: Path) -> tuple[int, Holder, str] | None:

@@ -70,14 +70,14 @@ def lines(path: Path) -> Iterator[dict[str, Any]]:
 def seal(tree: dict[str, Any]) -> bytes:
     """One line of JSON that ends in the SHA-256 of what stands before it, so that a flipped bit does not pass."""
     body = json.dumps(tree, allow_nan=False)
-    return f"{body[:-1]}{_SEAL}{hashlib.sha256(body.encode()).hexdigest()}\"}}".encode()
+    return f'{body[:-1]}{_SEAL}{hashlib.sha256(body.encode()).hexdigest()}"}}'.encode()
 
 
 def unseal(line: bytes) -> dict[str, Any] | None:
     """The object that was sealed, without its seal; None if this is not what was written."""
     body, _, rest = line.rpartition(_SEAL.encode())
     body += b"}"
-    if rest.rstrip(b"\n") != f"{hashlib.sha256(body).hexdigest()}\"}}".encode():
+    if rest.rstrip(b"\n") != f'{hashlib.sha256(body).hexdigest()}"}}'.encode():
         return None
     found: dict[str, Any] = json.loads(body)
     return found

@@ -6,7 +6,7 @@ import json
 import os
 import re
 import traceback
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -71,14 +71,15 @@ class Study:
                 if files.unseal(line) is None:
                     yield f"{path}: line {number} is not what was written"
 
-    def strangers(self) -> Iterator[Path]:
-        """Folders and files among the jobs that no plan names; none of them is used."""
-        planned = self.planned()
+    def strangers(self, planned: Container[str]) -> Iterator[Path]:
+        """Folders and files among the jobs that are none of those planned; none of them is used."""
         for shelf in sorted(self.path.glob("jobs/*")):
             if not shelf.is_dir():
                 yield shelf
                 continue
-            yield from (path for path in sorted(shelf.iterdir()) if path != self.job(path.name) or path.name not in planned)
+            yield from (
+                path for path in sorted(shelf.iterdir()) if path != self.job(path.name) or path.name not in planned
+            )
 
     def launch(self, record: Json, jobs: Sequence[Json]) -> int:
         """Put a launch and the jobs it adds on disk; returns its number.
@@ -109,18 +110,23 @@ class Study:
         known = self.committed()
         return {job_id for job_id in job_ids if job_id in known or self.has_result(job_id)}
 
-    def commit(self, claim: Claim, tables: dict[str, dict[str, Any]], timing: Json) -> bool:
-        """Write an attempt's files, then `result.json`, once; False if another attempt was first."""
+    def commit(
+        self, claim: Claim, tables: dict[str, dict[str, Any]], timing: Json, others: Mapping[str, bytes] = {}
+    ) -> bool:
+        """Write an attempt's files, then `result.json`, once; False if another attempt was first.
+
+        `tables` become Parquet; `others` are files as they are, by name.
+        """
         claim.folder.mkdir(exist_ok=True)
-        for name, columns in tables.items():
-            files.write(claim.folder / f"{name}.parquet", _parquet(columns))
-        files.write(claim.folder / "timing.json", _pretty(timing))
-        names = [*(f"{name}.parquet" for name in tables), "timing.json"]
+        written = {f"{name}.parquet": _parquet(columns) for name, columns in tables.items()}
+        written |= {"timing.json": _pretty(timing), **others}
+        for name, data in written.items():
+            files.write(claim.folder / name, data)
         job_id = claim.job.name
         result = {
             "job": job_id,
             "attempt": claim.attempt,
-            "files": {name: _facts((claim.folder / name).read_bytes()) for name in names},
+            "files": {name: _facts((claim.folder / name).read_bytes()) for name in written},
         }
         first = files.create(claim.job / "result.json", _pretty(result))
         if first:
@@ -209,6 +215,15 @@ def existing(results: Path) -> list[Study]:
         path.parent: launches[-1] for path in results.glob("*/launches") if (launches := Study(path.parent).launches())
     }
     return [Study(path) for path in sorted(last, key=lambda path: str(last[path]["started"]), reverse=True)]
+
+
+def named(results: Path, name: str) -> Study:
+    """The study of that name; UserError, with the names of those there are, if it is not there."""
+    there = existing(results)
+    if find(results, name).name not in {study.name for study in there}:
+        names = ", ".join(study.name for study in there) or "none; resformer sweep makes one"
+        raise UserError(f"study {name}: is not in {results}; there are {names}")
+    return Study(results / name)
 
 
 def open_results(results: Path) -> None:

@@ -1,0 +1,137 @@
+"""`train.keep_weights`: what is stored is what the members had at their last step, and nothing else changes."""
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from safetensors import safe_open
+from typer.testing import Result
+
+from resformer import jobs
+from resformer.jobs import Job
+from resformer.population import Population
+from resformer.reporting.members import read
+from resformer.reporting.summary import summarise
+from resformer.shape import Member, Shape
+from resformer.store.study import Study
+from resformer.train import Trained, train
+
+EARLY, NEVER, BROKEN = Member(0, 1e-2), Member(0, 0.0), Member(1, 1e30)
+"""Of an easy task: solved before the budget, never, and diverged at once."""
+
+TINY = [
+    "model.depth=1",
+    "model.width=16",
+    "model.heads=2",
+    "task.length=6",
+    "task.symbols=8",
+    "train.eval_sequences=16",
+    "train.steps=200",
+    "member.seed=0,1",
+    "member.lr=1e-2,0.0",
+]
+
+
+@pytest.fixture(params=[False, True], ids=["eager", "compiled"])
+def shape(shape: Shape, request: pytest.FixtureRequest) -> Shape:
+    if request.param:
+        request.getfixturevalue("kernels")
+    settings = dataclasses.replace(shape.train, steps=200, batch=32, eval_every=10, compile=request.param)
+    return dataclasses.replace(shape, train=dataclasses.replace(settings, keep_weights=True))
+
+
+@pytest.fixture
+def _denormals() -> Iterator[None]:
+    yield
+    torch.set_flush_denormal(False)
+
+
+def trained(shape: Shape, members: Sequence[Member]) -> Trained:
+    return train(shape, members, lambda _: None, lambda: None)
+
+
+def held_out(shape: Shape, members: Sequence[Member], weights: dict[str, np.ndarray]) -> list[list[float]]:
+    """Loss and accuracy of each member with these weights."""
+    population = Population(shape, members, torch.float32)
+    parts = [torch.from_numpy(weights[weight.name]).flatten(1) for weight in population.model.weights()]
+    population.flat_PN = torch.cat(parts, dim=1)
+    return [found.tolist() for found in population.evaluate()]
+
+
+@pytest.mark.parametrize("delayed", [False, True], ids=["dropped at once", "dropped late, as on a GPU"])
+def test_kept_weights_give_the_recorded_result(shape: Shape, delayed: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    if delayed:
+        monkeypatch.setattr(Population, "worth_keeping", lambda self, rows: 0)
+    members = [BROKEN, NEVER, EARLY]
+    found = trained(shape, members)
+    assert found.runs["outcome"] == ["diverged", "unsolved", "solved"]
+    first, last, between = found.runs["last_step"]
+    assert first < between < last
+    again = held_out(shape, members, found.weights)
+    np.testing.assert_array_equal(again, [found.runs["final_loss"], found.runs["final_accuracy"]])
+    assert not np.isfinite(found.weights["head.matrix"][0]).all()
+
+
+def test_weights_are_in_the_order_of_the_members(shape: Shape) -> None:
+    members = [NEVER, EARLY, Member(7, 1e-3)]
+    straight, turned = trained(shape, members).weights, trained(shape, members[::-1]).weights
+    assert set(straight) == {weight.name for weight in shape.transformer().weights()}
+    for weight in shape.transformer().weights():
+        assert straight[weight.name].shape == (3, *weight.shape)
+        np.testing.assert_array_equal(straight[weight.name], turned[weight.name][::-1])
+
+
+def test_keeping_weights_changes_no_result(shape: Shape) -> None:
+    without = dataclasses.replace(shape, train=dataclasses.replace(shape.train, keep_weights=False))
+    members = [BROKEN, NEVER, EARLY]
+    kept, left = trained(shape, members), trained(without, members)
+    assert left.weights == {}
+    pd.testing.assert_frame_equal(pd.DataFrame(kept.runs), pd.DataFrame(left.runs), check_exact=True)
+    pd.testing.assert_frame_equal(pd.DataFrame(kept.curves), pd.DataFrame(left.curves), check_exact=True)
+
+
+def committed(results: Path) -> dict[bool, tuple[Job, Path]]:
+    """The job and the folder of its attempt, by whether it keeps weights."""
+    found = {}
+    for result in results.glob("*/jobs/*/*/result.json"):
+        job = jobs.from_json(json.loads((result.parent / "job.json").read_bytes()))
+        found[job.shape.train.keep_weights] = job, result.parent / "attempt-1"
+    return found
+
+
+@pytest.mark.usefixtures("_denormals")
+def test_the_file_holds_them_with_seeds_and_rates(resformer: Callable[..., Result], tmp_path: Path) -> None:
+    result = resformer("train", *TINY, "train.keep_weights=true")
+    assert result.exit_code == 0, result.stderr
+    job, folder = committed(tmp_path / "results")[True]
+    with safe_open(folder / "weights.safetensors", "numpy") as file:
+        weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # it is no mapping
+        whose = json.loads(file.metadata()["members"])
+    runs = pd.read_parquet(folder / "runs.parquet")
+    assert [(row["seed"], row["lr"]) for row in whose] == list(zip(runs["seed"], runs["lr"], strict=True))
+    assert held_out(job.shape, job.members, weights) == [runs["final_loss"].tolist(), runs["final_accuracy"].tolist()]
+    assert set(runs["outcome"]) == {"solved", "unsolved"}
+    facts = json.loads((folder.parent / "result.json").read_bytes())["files"]["weights.safetensors"]
+    data = (folder / "weights.safetensors").read_bytes()
+    assert facts == {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+
+
+def test_a_sweep_with_and_without_them_is_one_result(resformer: Callable[..., Result], tmp_path: Path) -> None:
+    words = [word for word in TINY if not word.startswith("train.steps")]
+    result = resformer("sweep", "--study", "both", *words, "train.steps=20", "train.keep_weights=true,false")
+    assert result.exit_code == 0, result.stderr
+    found = committed(tmp_path / "results")
+    kept, left = found[True][1], found[False][1]
+    assert (kept / "weights.safetensors").exists()
+    assert not (left / "weights.safetensors").exists()
+    for name in ("runs.parquet", "curves.parquet"):
+        assert (kept / name).read_bytes() == (left / name).read_bytes()
+    (cell,) = summarise(read([Study(tmp_path / "results" / "both")]))["cells"]
+    assert "train.keep_weights" not in cell
+    assert cell["seeds"] == 2

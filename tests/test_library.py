@@ -1,0 +1,125 @@
+"""resformer as a library: a study's results as data."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from typer.testing import CliRunner, Result
+
+import resformer as library
+from resformer.cli import app
+from resformer.errors import UserError
+from resformer.store.study import Study
+
+
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A results folder with the study `small`: two depths, two seeds, 20 steps."""
+    results = tmp_path_factory.mktemp("library") / "results"
+    settings = ["model.depth=1,2", "member.seed=0,1", "model.width=8", "model.heads=2"]
+    quick = ["train.steps=20", "train.batch=4", "train.compile=false", "engine.workers=1"]
+    result = CliRunner().invoke(app, ["sweep", "--study", "small", "--results", str(results), *settings, *quick])
+    assert result.exit_code == 0, result.stderr
+    return results
+
+
+def damage(study: Study, job: str, name: str) -> Path:
+    """Flip a bit of a committed file without a trace in its time of change."""
+    (path,) = study.job(job).glob(f"attempt-*/{name}")
+    state, content = path.stat(), bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns))
+    return path
+
+
+def test_runs_has_a_row_per_member(swept: Path) -> None:
+    runs = library.runs("small", swept)
+    assert [tuple(row) for row in runs[["depth", "seed", "lr"]].to_numpy()] == [
+        (depth, seed, 0.003) for depth in (1, 2) for seed in (0, 1)
+    ]
+    assert set(runs["outcome"]) == {"unsolved"}
+    assert runs["solved_step"].isna().all()
+    assert (runs["last_step"] == 20).all()
+    assert (runs["model.width"] == 8).all()
+
+
+def test_curves_has_a_row_per_member_and_step(swept: Path) -> None:
+    runs, curves = library.runs("small", swept), library.curves("small", swept)
+    assert len(curves) == 4 * 21
+    ends = curves[curves["step"] == 20].merge(runs, on=["study", "job", "seed", "lr"])
+    assert len(ends) == 4
+    pd.testing.assert_series_equal(ends["held_out_loss"], ends["final_loss"], check_names=False)
+    assert curves.loc[curves["step"] == 0, ["loss", "gradient_norm"]].isna().all(axis=None)
+    assert curves.loc[curves["step"] > 0, ["loss", "gradient_norm"]].notna().all(axis=None)
+
+
+def test_report_is_what_the_command_prints(
+    swept: Path, resformer: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(swept.parent)
+    printed = json.loads(resformer("report", "small", "--format", "json").stdout)
+    found = library.report("small")
+    assert found == printed
+    assert [cell["depth"] for cell in found["cells"]] == [1, 2]
+
+
+@pytest.mark.parametrize("form", ["parquet", "csv"])
+def test_the_exported_runs_are_those_of_the_library(
+    form: str, swept: Path, tmp_path: Path, resformer: Callable[..., Result]
+) -> None:
+    assert resformer("export", "small", "out", "--to", form, "--results", str(swept)).exit_code == 0
+    for name, table in (("runs", library.runs("small", swept)), ("curves", library.curves("small", swept))):
+        path = tmp_path / "out" / f"{name}.{form}"
+        exported = pd.read_parquet(path) if form == "parquet" else pd.read_csv(path).astype(table.dtypes)
+        pd.testing.assert_frame_equal(exported, table, check_exact=True)
+
+
+@pytest.mark.parametrize("ask", [library.runs, library.curves, library.report])
+def test_a_study_that_is_not_there(ask: Callable[..., object], swept: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"study smal: is not in .*; there are small"):
+        ask("smal", swept)
+    with pytest.raises(UserError, match="there are none; resformer sweep makes one"):
+        ask("small", tmp_path / "nothing")
+
+
+@pytest.mark.parametrize(("ask", "file"), [(library.runs, "runs.parquet"), (library.curves, "curves.parquet")])
+def test_damaged_results_are_left_out_with_a_warning(
+    ask: Callable[..., pd.DataFrame], file: str, swept: Path, tmp_path: Path
+) -> None:
+    results = Path(shutil.copytree(swept, tmp_path / "results", ignore=shutil.ignore_patterns(".cache")))
+    study = Study(results / "small")
+    first, second = study.planned()
+    path = damage(study, first, file)
+    with pytest.warns(UserWarning, match=f"left out: {path}: not the bytes that were committed"):
+        assert set(ask("small", results)["job"]) == {second}
+
+
+def test_curves_that_are_damaged_after_they_were_read(swept: Path, tmp_path: Path) -> None:
+    results = Path(shutil.copytree(swept, tmp_path / "results"))
+    study = Study(results / "small")
+    library.runs("small", results)
+    first, second = study.planned()
+    damage(study, first, "curves.parquet")
+    with pytest.warns(UserWarning, match="not the bytes that were committed"):
+        assert set(library.curves("small", results)["job"]) == {second}
+    damage(study, second, "curves.parquet")
+    with pytest.raises(
+        UserError, match=r"study small: no job has a result that can be read; .*not the bytes that were committed"
+    ):
+        library.curves("small", results)
+
+
+def test_importing_it_imports_nothing_heavy() -> None:
+    code = "import sys, resformer; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.split()
+    heavy = {"torch", "hydra", "pandas", "numpy", "pyarrow", "matplotlib", "rich"}
+    assert "resformer" in loaded
+    assert not heavy & set(loaded)
+    assert [name for name in loaded if name.startswith("resformer.")] == []

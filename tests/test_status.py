@@ -1,0 +1,275 @@
+"""`resformer status`: what it says of a study that is finished, runs, was left or failed."""
+
+import dataclasses
+import io
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+from typer.testing import Result
+
+from resformer.jobs import Job
+from resformer.reporting.status import Status, look, picture
+from resformer.shape import Member, Shape
+from resformer.store import claims
+from resformer.store.claims import Claim, Watch
+from resformer.store.study import Study
+
+Resformer = Callable[..., Result]
+
+LEASE = 60.0
+MEMBERS = tuple(Member(seed, 3e-3) for seed in range(3))
+
+TAKE = """
+import sys
+from pathlib import Path
+from resformer.store.claims import Watch, take
+
+take(Path(sys.argv[1]), 1, 9, Watch(60.0))
+print("taken", flush=True)
+input()
+"""
+
+
+@pytest.fixture
+def depths(shape: Shape) -> list[Job]:
+    """Jobs of three members each, at depths 1, 2, 3 and 4."""
+    shapes = [dataclasses.replace(shape, model=dataclasses.replace(shape.model, depth=depth)) for depth in (1, 2, 3, 4)]
+    return [Job(each, MEMBERS) for each in shapes]
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Study:
+    return Study(tmp_path / "results" / "some")
+
+
+def launch(study: Study, jobs: Sequence[Job], retries: int = 1) -> None:
+    record = {"excluded": [], "engine": {"retries": retries, "lease_seconds": LEASE}}
+    study.launch(record, [job.to_json() for job in jobs])
+
+
+def take(study: Study, job: Job) -> Claim:
+    claim = claims.take(study.job(job.id), 1, 9, Watch(LEASE))
+    assert isinstance(claim, Claim)
+    return claim
+
+
+def finish(study: Study, job: Job, outcomes: Sequence[str], seconds: float = 1.0) -> None:
+    solved = [outcome == "solved" for outcome in outcomes]
+    runs = {
+        "seed": [member.seed for member in job.members],
+        "lr": [member.lr for member in job.members],
+        "outcome": list(outcomes),
+        "stalled": [False] * len(outcomes),
+        "solved_step": [10 if step else None for step in solved],
+        "diverged_step": [None] * len(outcomes),
+        "last_step": [20] * len(outcomes),
+        "final_loss": [0.1] * len(outcomes),
+        "final_accuracy": [float(step) for step in solved],
+    }
+    assert study.commit(take(study, job), {"runs": runs, "curves": runs}, {"seconds": seconds, "stretches": []})
+
+
+def begin(study: Study, job: Job, steps: int) -> None:
+    """This process holds the job and has begun so many of its steps."""
+    claim = take(study, job)
+    for step in range(1, steps + 1):
+        claim.last_beat -= step == steps and 2.0  # the last one is written
+        claim.beat()
+
+
+@contextmanager
+def taker(study: Study, job: Job) -> Iterator[subprocess.Popen[str]]:
+    """Another process that holds the job until it is killed."""
+    words = [sys.executable, "-c", TAKE, str(study.job(job.id))]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "taken\n"
+            yield process
+        finally:
+            process.kill()
+
+
+def counts(status: Status) -> dict[str, int]:
+    return {state: len(jobs) for state, jobs in status.states().items()}
+
+
+def shown(study: Study) -> str:
+    """What a person sees in 80 columns without colour."""
+    console = Console(file=io.StringIO(), width=80, color_system=None)
+    console.print(picture(look(study)))
+    text = console.file.getvalue()
+    assert max(map(len, text.splitlines())) <= 80
+    assert "…" not in text
+    return text
+
+
+def words(text: str) -> str:
+    return " ".join(text.split())
+
+
+def test_a_finished_study_has_its_outcomes_and_no_time_left(study: Study, depths: list[Job]) -> None:
+    launch(study, depths[:2])
+    finish(study, depths[0], ["solved", "solved", "unsolved"])
+    finish(study, depths[1], ["solved", "diverged", "unsolved"])
+    found = look(study)
+    assert counts(found) == {"finished": 2, "running": 0, "waiting": 0, "failed": 0}
+    assert found.outcomes == {"solved": 3, "unsolved": 2, "diverged": 1}
+    assert found.seconds_left is None
+    text = shown(study)
+    assert re.match(r"some \(.*some\): launched \d{4}-\d\d-\d\d \d\d:\d\d:\d\d", words(text))
+    assert re.search(r"finished +2 +6 *\n", text)
+    assert "members that have finished: 3 solved, 2 unsolved, 1 diverged" in text
+    assert not re.search(r"left|not running|lost|failed:", text)
+
+
+def test_a_running_study_says_who_holds_what_and_how_long_it_takes(study: Study, depths: list[Job]) -> None:
+    launch(study, depths)
+    finish(study, depths[3], ["solved"] * 3, seconds=100.0)
+    begin(study, depths[2], steps=5)
+    begin(study, depths[1], steps=0)
+    found = look(study)
+    assert counts(found) == {"finished": 1, "running": 2, "waiting": 1, "failed": 0}
+    assert [(held.attempt, held.beats) for held in found.running.values()] == [(1, 0), (1, 5)]
+    per_flop = 100.0 / depths[3].flops()
+    left = depths[2].flops() * 15 / 20 + depths[1].flops() + depths[0].flops()
+    assert found.seconds_left == pytest.approx(per_flop * left / 2)
+    text = shown(study)
+    assert re.search(r"running +2 +6 *\n", text)
+    (row,) = (line for line in text.splitlines() if "depth 3" in line)
+    assert re.search(rf"copy depth 3 add post .*pid {os.getpid()} +3 +1 +5/20", row)
+    assert re.search(r"about .* left with 2 workers at work", text)
+
+
+def test_no_job_is_shared_among_workers(study: Study, depths: list[Job]) -> None:
+    launch(study, [depths[0], depths[3]])
+    finish(study, depths[0], ["solved"] * 3, seconds=10.0)
+    begin(study, depths[3], steps=0)
+    assert look(study).seconds_left == pytest.approx(10.0 * depths[3].flops() / depths[0].flops())
+
+
+def test_the_time_left_is_not_known_before_a_job_has_finished(study: Study, depths: list[Job]) -> None:
+    launch(study, depths)
+    begin(study, depths[3], steps=1)
+    assert look(study).seconds_left is None
+    assert "time left: known once a job has finished" in shown(study)
+
+
+def test_a_job_whose_worker_is_gone_is_named(study: Study, depths: list[Job]) -> None:
+    launch(study, depths[:2])
+    with taker(study, depths[0]) as process:
+        assert counts(look(study)) == {"finished": 0, "running": 1, "waiting": 1, "failed": 0}
+        process.kill()
+        process.wait()
+        assert counts(look(study)) == {"finished": 0, "running": 0, "waiting": 2, "failed": 0}
+        text = words(shown(study))
+        assert re.search(rf"lost: copy depth 1 add post, attempt 1, .*, pid {process.pid}:", text)
+        assert text.endswith("not running; run the same sweep again to go on")
+        assert "its worker is gone; run the same sweep again to go on" in text
+        begin(study, depths[1], steps=1)
+        assert "its worker is gone; another one takes it over" in words(shown(study))
+
+
+def test_a_silent_worker_is_named(study: Study, depths: list[Job]) -> None:
+    launch(study, depths[:1])
+    begin(study, depths[0], steps=1)
+    then = time.time() - 600
+    os.utime(study.job(depths[0].id) / "claim-1", (then, then))
+    assert counts(look(study)) == {"finished": 0, "running": 0, "waiting": 1, "failed": 0}
+    told = r"its worker has been silent for 10 min 0\d s; run the same sweep again to go on"
+    assert re.search(told, words(shown(study)))
+
+
+def test_a_failed_job_is_named_with_its_reason_and_folder(study: Study, depths: list[Job]) -> None:
+    launch(study, depths[:2], retries=0)
+    study.fail(take(study, depths[0]), RuntimeError("boom\n  on a second line"))
+    finish(study, depths[1], ["solved"] * 3)
+    assert counts(look(study)) == {"finished": 1, "running": 0, "waiting": 0, "failed": 1}
+    text = shown(study)
+    assert "failed: copy depth 1 add post: RuntimeError: boom on a second line" in text
+    assert str(study.job(depths[0].id)) in "".join(text.split("\n")).replace("  ", "")
+    assert "not running" not in text
+
+
+def test_a_job_that_may_be_tried_again_waits(study: Study, depths: list[Job]) -> None:
+    launch(study, depths[:1], retries=1)
+    study.fail(take(study, depths[0]), RuntimeError("boom"))
+    assert counts(look(study)) == {"finished": 0, "running": 0, "waiting": 1, "failed": 0}
+    assert "lost" not in shown(study)
+
+
+def test_a_damaged_result_is_named(study: Study, depths: list[Job]) -> None:
+    launch(study, depths[:1])
+    finish(study, depths[0], ["solved"] * 3)
+    (study.job(depths[0].id) / "attempt-1" / "runs.parquet").write_bytes(b"")
+    assert "damaged: " in shown(study)
+
+
+def test_names_are_printed_not_obeyed(study: Study, depths: list[Job]) -> None:
+    launch(study, depths[:2], retries=0)
+    begin(study, depths[0], steps=1)
+    claim = study.job(depths[0].id) / "claim-1"
+    first, counter = claim.read_text().split("\n")
+    host = "[red]h[/red]\x1b[31m\n:smile:"
+    claim.write_text(f"{json.dumps({**json.loads(first), 'host': host, 'boot': ''})}\n{counter}")
+    study.fail(take(study, depths[1]), RuntimeError("[bold]\x07[/nope]"))
+    text = shown(study)
+    assert "[red]h[/red]\\x1b[31m" in text
+    assert ":smile:" in text
+    assert "[bold]\\x07[/nope]" in text
+    assert "\x1b" not in text
+
+
+def test_the_study_launched_last_but_not_train(resformer: Resformer, study: Study, depths: list[Job]) -> None:
+    launch(study, depths[:1])
+    for name in ("other", "train"):
+        launch(Study(study.path.parent / name), depths[:1])
+    assert resformer("status").stdout.startswith("other (results/other): launched ")
+    named = resformer("status", "some", "--results", "results")
+    assert (named.exit_code, named.stderr) == (0, "")
+    assert named.stdout.startswith("some (results/some): launched ")
+
+
+@pytest.mark.parametrize("named", [[], ["nothing"]])
+def test_an_empty_folder_has_no_study(resformer: Resformer, tmp_path: Path, named: list[str]) -> None:
+    (tmp_path / "results").mkdir()
+    result = resformer("status", *named)
+    assert (result.exit_code, result.stdout) == (2, "")
+    (line,) = result.stderr.splitlines()
+    assert "resformer sweep makes one" in line
+    assert list((tmp_path / "results").iterdir()) == []
+
+
+def test_of_a_real_sweep(resformer: Resformer, tmp_path: Path) -> None:
+    """A sweep in another process is seen at work, and then finished."""
+    asked = ["model.depth=1,2", "model.width=8", "model.heads=2", "task.length=5", "task.symbols=8"]
+    asked += ["train.eval_sequences=16", "train.steps=4000", "train.eval_every=2000", "train.stop_when_solved=false"]
+    command = [sys.executable, "-m", "resformer", "sweep", *asked, "--workers", "1", "--study", "real"]
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as sweep:
+        try:
+            row, deadline = None, time.monotonic() + 120
+            while row is None:
+                assert time.monotonic() < deadline
+                assert sweep.poll() is None
+                time.sleep(0.1)
+                row = re.search(
+                    r"copy depth (\d) add post .*pid (\d+) +1 +1 +([1-9]\d*)/4000", resformer("status").stdout
+                )
+            assert int(row[2]) != sweep.pid  # a worker's
+            told, _ = sweep.communicate(timeout=120)
+            assert sweep.returncode == 0, told
+        finally:
+            sweep.kill()
+    after = resformer("status", "real")
+    assert after.exit_code == 0
+    assert re.search(r"finished +2 +2 *\n", after.stdout)
+    assert not re.search("left|not running", after.stdout)
