@@ -132,6 +132,7 @@ def report(
     columns: Annotated[
         list[str] | None, typer.Option(metavar="KEY", help="What runs across; the rest makes tables of its own.")
     ] = None,
+    html: Annotated[Path | None, typer.Option(metavar="FILE", help="Also write it as a page of its own.")] = None,
     figures: Annotated[Path | None, typer.Option(metavar="DIR", help="Also draw the figures there.")] = None,
     results: Results = Path("results"),
 ) -> None:
@@ -145,13 +146,18 @@ def report(
         found = read(chosen).where(conditions(where or []))
         summary = summarise(found)
         asked = layout(summary, rows, [name for names in columns or [] for name in names.split(",")])
-        drawn: list[Path] = []
+        written: list[Path] = []
+        if html is not None:
+            from resformer.reporting.page import write
+
+            write(html, found, summary, asked, _command())
+            written.append(html)
         if figures is not None:
             from resformer.reporting.figures import draw
 
-            drawn = draw(found, summary, asked, figures)
+            written += draw(found, summary, asked, figures)
         _print_summary(summary, asked, form)
-        for path in drawn:
+        for path in written:
             print(path, file=sys.stderr)
 
 

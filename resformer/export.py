@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 
 from resformer import data, scalars
 from resformer.errors import UserError
+from resformer.reporting.formats import LINE_END, spreadsheet_safe
 from resformer.reporting.members import Findings
 from resformer.store.study import Damaged
 
@@ -23,9 +24,6 @@ _CURVES = pa.schema(
     [("study", pa.string()), ("job", pa.string()), ("seed", pa.int64()), ("lr", pa.float64()), ("step", pa.int64())]
     + [(name, pa.float64()) for name in data.CURVES]
 )
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
-_LINE_END = "\r\n"
-"""As RFC 4180 has it; with another one pandas leaves a carriage return in a text unquoted."""
 
 
 @final
@@ -103,8 +101,8 @@ def _curves_writer(folder: Path, form: Form, runs: pd.DataFrame) -> Iterator[Cal
                 yield lambda curves: writer.write_table(pa.Table.from_pandas(curves, _CURVES, preserve_index=False))
         case "csv":
             with open(folder / "curves.csv", "w", encoding="utf-8", newline="") as file:
-                file.write(",".join(_CURVES.names) + _LINE_END)
-                yield lambda curves: _harmless(curves).to_csv(file, header=False, index=False, lineterminator=_LINE_END)
+                file.write(",".join(_CURVES.names) + LINE_END)
+                yield lambda curves: _harmless(curves).to_csv(file, header=False, index=False, lineterminator=LINE_END)
         case "tensorboard":
             names = scalars.run_names(runs)
             yield lambda curves: scalars.write(folder, names, curves)
@@ -112,7 +110,7 @@ def _curves_writer(folder: Path, form: Form, runs: pd.DataFrame) -> Iterator[Cal
 
 def _write_runs(runs: pd.DataFrame, path: Path) -> None:
     if path.suffix == ".csv":
-        _harmless(runs).to_csv(path, index=False, lineterminator=_LINE_END)
+        _harmless(runs).to_csv(path, index=False, lineterminator=LINE_END)
     else:
         table = pa.Table.from_pandas(runs, preserve_index=False)
         pq.write_table(table, path, compression="zstd", write_page_checksum=True)
@@ -121,8 +119,4 @@ def _write_runs(runs: pd.DataFrame, path: Path) -> None:
 def _harmless(table: pd.DataFrame) -> pd.DataFrame:
     """The table with an apostrophe before each text that a spreadsheet would take for a formula; numbers stay."""
     texts = table.select_dtypes(exclude=["number", "bool"])
-    return table.assign(**{str(name): texts[name].map(_quoted) for name in texts})
-
-
-def _quoted(value: object) -> object:
-    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
+    return table.assign(**{str(name): texts[name].map(spreadsheet_safe) for name in texts})

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
-from resformer.reporting.words import NORMS, arms_of, interval, named, probability, where_key
+from resformer.reporting.columns import Columns, key_of
+from resformer.reporting.words import NORMS, interval, named, probability
 from resformer.stats.arms import division_count, seeds_needed, smallest_p
 
 Json = dict[str, Any]
@@ -14,7 +15,7 @@ LEVEL = 0.05
 _MOST_SAID = 4
 
 
-def evidence(comparisons: Sequence[Json], cells: Sequence[Json], tested: int, exact_to: int) -> str:
+def evidence(comparisons: Sequence[Json], columns: Columns, tested: int, exact_to: int) -> str:
     """What the comparisons of one task say, a few one by one, many in one count; "" if there are none.
 
     `tested` is their number in the whole study, `exact_to` up to how many divisions of the seeds p is exact.
@@ -23,20 +24,20 @@ def evidence(comparisons: Sequence[Json], cells: Sequence[Json], tested: int, ex
     if not rows:
         return ""
     if len(rows) > _MOST_SAID:
-        return _counted(rows, cells, tested)
-    arms = [arms_of(row, cells) for row in rows]
+        return _counted(rows, columns, tested)
+    arms = [columns.arms(row) for row in rows]
     said = [
         _said(row, rows, comparisons, _sure(row, pair, tested, exact_to), pair)
         for row, pair in zip(rows, arms, strict=True)
     ]
-    hopeless = _hopeless(rows, cells, tested)
+    hopeless = _hopeless(rows, columns, tested)
     return "; ".join([*said, *([hopeless] if hopeless else [])])
 
 
-def _counted(rows: Sequence[Json], cells: Sequence[Json], tested: int) -> str:
+def _counted(rows: Sequence[Json], columns: Columns, tested: int) -> str:
     significant = [row for row in rows if row["p_adjusted"] is not None and row["p_adjusted"] <= LEVEL]
     smallest = min((row["p_adjusted"] for row in rows if row["p_adjusted"] is not None), default=None)
-    hopeless = _hopeless(rows, cells, tested)
+    hopeless = _hopeless(rows, columns, tested)
     told = f"{len(significant)} of {len(rows)} comparisons are significant after correction"
     if smallest is not None:
         told += f", the smallest p = {probability(smallest)}"
@@ -52,7 +53,7 @@ def _said(row: Json, rows: Sequence[Json], comparisons: Sequence[Json], sure: st
 
 def _label(row: Json, rows: Sequence[Json]) -> str:
     """Which comparison this is, where there are several."""
-    varying = [name for name in where_key(row) if len({str(other[name]) for other in rows}) > 1]
+    varying = [name for name in key_of(row) if len({str(other[name]) for other in rows}) > 1]
     words = [NORMS.get(row[name], str(row[name])) if name == "norm" else named(name, row[name]) for name in varying]
     if len({(other["scheme"], other["baseline"]) for other in rows}) > 1:
         words.insert(0, f"{row['scheme']} against {row['baseline']}")
@@ -115,12 +116,12 @@ def _against(row: Json, comparisons: Sequence[Json]) -> str:
     """Depths at which the ratio of steps is surely on the other side of 1 than over all: they weaken the test."""
     if row["ratio"] is None:
         return ""
-    key = {**where_key(row), "scheme": row["scheme"], "baseline": row["baseline"]}
+    key = _comparison(row)
     depths = [
         str(other["depth"])
         for other in comparisons
         if other["depth"] is not None
-        and all(other[name] == value for name, value in key.items())
+        and _comparison(other) == key
         and other["low"] is not None
         and ((row["ratio"] < 1 < other["low"]) or (row["ratio"] > 1 > other["high"]))
     ]
@@ -128,9 +129,13 @@ def _against(row: Json, comparisons: Sequence[Json]) -> str:
     return f" (at depth {' and '.join(depths)} it is {direction})" if depths else ""
 
 
-def _hopeless(rows: Sequence[Json], cells: Sequence[Json], tested: int) -> str:
+def _comparison(row: Json) -> Json:
+    return {**key_of(row), "depth": None, "scheme": row["scheme"], "baseline": row["baseline"]}
+
+
+def _hopeless(rows: Sequence[Json], columns: Columns, tested: int) -> str:
     """Where no result of so few seeds could be significant, how many could."""
-    seeds = max((_seeds(arm) for row in rows if row["p"] is not None for arm in arms_of(row, cells)), default=0)
+    seeds = max((_seeds(arm) for row in rows if row["p"] is not None for arm in columns.arms(row)), default=0)
     if not seeds or tested * smallest_p(seeds, seeds) <= LEVEL:
         return ""
     after = " after correction" if tested > 1 else ""

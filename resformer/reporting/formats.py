@@ -7,12 +7,18 @@ from typing import Any
 
 import pandas as pd
 
+from resformer.errors import printable
 from resformer.reporting import words
-from resformer.reporting.layout import Layout, Panel, limit_of, panels
+from resformer.reporting.columns import Columns
+from resformer.reporting.layout import Layout, Panel, panels
 from resformer.reporting.members import as_typed
 from resformer.reporting.verdict import cost, verdict
 
 Json = dict[str, Any]
+
+LINE_END = "\r\n"
+"""Of CSV, as RFC 4180 has it; with another one pandas leaves a carriage return in a text unquoted."""
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def as_json(summary: Json) -> str:
@@ -29,13 +35,13 @@ def as_csv(summary: Json) -> str:
     """The cells, a row each; `lr_by_seed` as JSON."""
     rows = [{**cell, "lr_by_seed": json.dumps(cell["lr_by_seed"])} for cell in summary["cells"]]
     buffer = io.StringIO()
-    pd.DataFrame(rows).map(spreadsheet_safe).to_csv(buffer, index=False)
-    return buffer.getvalue().rstrip("\n")
+    pd.DataFrame(rows).map(spreadsheet_safe).to_csv(buffer, index=False, lineterminator=LINE_END)
+    return buffer.getvalue().removesuffix(LINE_END)
 
 
 def spreadsheet_safe(value: Any) -> Any:
     """A text that a spreadsheet would take for a formula, as a text."""
-    return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")) else value
+    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
 
 
 def as_markdown(summary: Json, asked: Layout) -> str:
@@ -43,7 +49,7 @@ def as_markdown(summary: Json, asked: Layout) -> str:
     blocks = [f"**{_safe(summary['study'])}**: {_safe(words.settings(summary))}"]
     blocks += [_safe(line) for line in words.differences(summary)]
     for panel in panels(summary, asked):
-        head, *rows = _rows(summary, panel)
+        head, *rows = _rows(panel)
         blocks += [f"**{_safe(panel.title)}**"] * bool(panel.title)
         blocks.append(_markdown([head, *rows], "---:"))
     compared = _comparisons(summary)
@@ -60,7 +66,7 @@ def _markdown(rows: Sequence[Sequence[str]], rule: str) -> str:
 
 
 def _safe(text: str) -> str:
-    text = text.strip().replace("\\", "\\\\")
+    text = printable(text).replace("\\", "\\\\")
     for special in "|*_<>`[]":
         text = text.replace(special, f"\\{special}")
     return text
@@ -68,11 +74,11 @@ def _safe(text: str) -> str:
 
 def as_latex(summary: Json, asked: Layout) -> str:
     """The tables and the comparisons as LaTeX (booktabs)."""
-    blocks = [f"% {summary['study']}: {words.settings(summary)}"]
+    blocks = [f"% {printable(summary['study'])}: {words.settings(summary)}"]
     for panel in panels(summary, asked):
         limited = panel.layout.rows == "depth"
-        blocks += [f"% {panel.title}"] * bool(panel.title)
-        blocks.append(_latex(_rows(summary, panel), "r", limited))
+        blocks += [f"% {printable(panel.title)}"] * bool(panel.title)
+        blocks.append(_latex(_rows(panel), "r", limited))
     compared = _comparisons(summary)
     if len(compared) > 1:
         blocks.append(_latex(compared, "l", False))
@@ -92,10 +98,10 @@ _TEX |= {special: f"\\{special}" for special in "&%$#_{}"}
 
 
 def _tex(text: str) -> str:
-    return "".join(_TEX.get(letter, letter) for letter in text.strip())
+    return "".join(_TEX.get(letter, letter) for letter in printable(text))
 
 
-def _rows(summary: Json, panel: Panel) -> list[list[str]]:
+def _rows(panel: Panel) -> list[list[str]]:
     """Heading, rows and depth limits as text, intervals in parentheses."""
 
     def joined(cell: tuple[str, str]) -> str:
@@ -107,13 +113,14 @@ def _rows(summary: Json, panel: Panel) -> list[list[str]]:
     for row in panel.rows:
         rows.append([as_typed(row), *(joined(words.cell(panel.cells.get((row, key)))) for key in panel.columns)])
     if panel.layout.rows == "depth":
-        limits = [limit_of(summary, panel, key) for key in panel.columns]
+        limits = [panel.limit(key) for key in panel.columns]
         rows.append(["limit", *(f"{text} ({interval})" if interval else text for text, interval in limits)])
     return rows
 
 
 def _comparisons(summary: Json) -> list[Sequence[str]]:
-    rows = [words.comparison(row, summary["cells"]) for row in summary["comparisons"] if row["depth"] is None]
+    columns = Columns(summary["cells"])
+    rows = [words.comparison(row, columns) for row in summary["comparisons"] if row["depth"] is None]
     return [words.COMPARISON, *rows]
 
 

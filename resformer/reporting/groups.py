@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from resformer.reporting.members import by_value
 from resformer.stats.rates import Bools, Integers, rates_by_other_seeds
 from resformer.stats.steps import Floats, within
 
@@ -152,9 +153,3 @@ def plain(value: Any) -> Any:
     if isinstance(value, np.generic):
         value = value.item()
     return None if pd.isna(value) else value
-
-
-def by_value(value: Any) -> tuple[bool, float, str]:
-    """A key for sorting: numbers by size, then words."""
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    return (False, float(value), "") if number else (True, 0.0, str(value))

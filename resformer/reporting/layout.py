@@ -5,10 +5,9 @@ from dataclasses import dataclass
 from typing import Any, final
 
 from resformer.errors import UserError
+from resformer.reporting.columns import key_of
 from resformer.reporting.comparisons import BASELINES
-from resformer.reporting.groups import by_value
-from resformer.reporting.members import as_typed, short
-from resformer.reporting.summary import depths_of, key_of
+from resformer.reporting.members import as_typed, by_value, short
 from resformer.reporting.words import limit, named
 
 Json = dict[str, Any]
@@ -41,6 +40,8 @@ class Panel:
     """Values of the axes across, the baseline's first."""
     cells: dict[tuple[Value, tuple[Value, ...]], Json]
     """By row and column; a combination that was not run is not there."""
+    limits: dict[tuple[Value, ...], Json]
+    """The depth limit of each column, where the rows are depths."""
 
     @property
     def row_heading(self) -> str:
@@ -50,6 +51,10 @@ class Panel:
     def column(self, values: tuple[Value, ...]) -> list[Json]:
         """The cells of a column from the first row to the last."""
         return [self.cells[row, values] for row in self.rows if (row, values) in self.cells]
+
+    def limit(self, values: tuple[Value, ...]) -> tuple[str, str]:
+        """The depth limit of a column, and its interval, in words."""
+        return limit(self.limits[values], [cell["depth"] for cell in self.column(values)])
 
     def named(self, values: tuple[Value, ...]) -> list[str]:
         """What a column is called, a line per axis."""
@@ -98,13 +103,18 @@ def _is_number(value: object) -> bool:
 
 def panels(summary: Json, asked: Layout) -> list[Panel]:
     """The tables of a report, in the order of its cells."""
+    cells, limits = (_apart(summary[name], asked) for name in ("cells", "limits"))
+    return [_panel(asked, apart, found, limits[apart]) for apart, found in cells.items()]
+
+
+def _apart(rows: Sequence[Json], asked: Layout) -> dict[tuple[Value, ...], list[Json]]:
     groups: dict[tuple[Value, ...], list[Json]] = {}
-    for cell in summary["cells"]:
-        groups.setdefault(tuple(cell[axis] for axis in asked.apart), []).append(cell)
-    return [_panel(asked, apart, cells) for apart, cells in groups.items()]
+    for row in rows:
+        groups.setdefault(tuple(row.get(axis) for axis in asked.apart), []).append(row)
+    return groups
 
 
-def _panel(asked: Layout, apart: tuple[Value, ...], cells: Sequence[Json]) -> Panel:
+def _panel(asked: Layout, apart: tuple[Value, ...], cells: Sequence[Json], limits: Sequence[Json]) -> Panel:
     at = {(cell[asked.rows], tuple(cell[axis] for axis in asked.columns)): cell for cell in cells}
     words = [named(axis, cells[0][axis]) for axis in asked.apart]
     task = [] if "task" in asked.apart else [str(cells[0]["task"])]
@@ -116,14 +126,8 @@ def _panel(asked: Layout, apart: tuple[Value, ...], cells: Sequence[Json]) -> Pa
         rows=sorted(dict.fromkeys(row for row, _ in at), key=by_value),
         columns=sorted(dict.fromkeys(column for _, column in at), key=lambda key: column_order(asked.columns, key)),
         cells=at,
+        limits={tuple(row[axis] for axis in asked.columns): row for row in limits if asked.rows == "depth"},
     )
-
-
-def limit_of(summary: Json, panel: Panel, column: tuple[Value, ...]) -> tuple[str, str]:
-    """The depth limit of a column, and its interval."""
-    wanted = dict(zip((*panel.layout.columns, *panel.layout.apart), (*column, *panel.apart), strict=True))
-    (row,) = [row for row in summary["limits"] if all(row[axis] == value for axis, value in wanted.items())]
-    return limit(row, depths_of(row, summary["cells"]))
 
 
 def column_order(names: Sequence[str], values: Sequence[Value]) -> tuple[Any, ...]:

@@ -85,16 +85,32 @@ class Findings:
             column = short(key)
             if column not in selectable(self.members):
                 raise UserError(f"--where {key}: is no setting; there are {', '.join(selectable(self.members))}")
-            texts = self.members[column].map(as_typed)
-            there = sorted(set(texts), key=lambda text: (len(text), text))
-            for value in values:
-                if value not in there:
-                    raise UserError(f"--where {key}={value}: there are {', '.join(there)}")
-            members = members[texts.loc[members.index].isin(list(values))]
+            there = sorted(self.members[column].drop_duplicates(), key=by_value)
+            chosen = [value for value in there if any(_is(value, text) for text in values)]
+            for text in values:
+                if not any(_is(value, text) for value in there):
+                    raise UserError(f"--where {key}={text}: there are {', '.join(map(as_typed, there))}")
+            members = members[members[column].isin(chosen)]
         if members.empty:
             raise UserError(f"--where {' '.join(wanted)}: no member has all of these")
         asked = {key: list(values) for key, values in wanted.items()}
         return Findings(self.studies, self.problems, _digest([self.digest, asked]), lambda: members)
+
+
+def _is(value: object, text: str) -> bool:
+    """Whether this is how a user may have typed the value."""
+    if as_typed(value) == text or (value, text) in (("add", "true"), ("plain", "false")):
+        return True
+    try:
+        return isinstance(value, int | float) and not isinstance(value, bool) and float(text) == value
+    except ValueError:
+        return False
+
+
+def by_value(value: Any) -> tuple[bool, float, str]:
+    """A key for sorting: numbers by size, then words."""
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return (False, float(value), "") if number else (True, 0.0, str(value))
 
 
 def conditions(texts: Iterable[str]) -> dict[str, list[str]]:
@@ -155,7 +171,7 @@ class _Found:
 
 def _read(study: Study, problems: dict[str, list[Json]]) -> _Found:
     """The finished jobs of one study; adds what is wrong to `problems`."""
-    planned = study.planned()
+    planned, reasons = study.plan()
     runs, known = cache.members(study)
     fresh = {job: state for job, state in known.items() if job in planned and _state(study, job, state) == state}
     done = [job for job in planned if job not in fresh and study.has_result(job)]
@@ -165,10 +181,7 @@ def _read(study: Study, problems: dict[str, list[Json]]) -> _Found:
     for job, result in read_now.items():
         if isinstance(result, Damaged):
             problems["damaged"].append({"study": study.name, "job": job, "reason": str(result)})
-    reasons = [
-        *study.damaged_plans(),
-        *(f"{path}: no plan of this study names it" for path in study.strangers(planned)),
-    ]
+    reasons += [f"{path}: no plan of this study names it" for path in study.strangers(planned)]
     problems["damaged"] += [{"study": study.name, "job": None, "reason": reason} for reason in reasons]
     for job in planned:
         if job not in fresh and job not in read_now:
@@ -176,7 +189,8 @@ def _read(study: Study, problems: dict[str, list[Json]]) -> _Found:
     states = {**fresh, **{job: result.state for job, result in found.items()}}
     if found or len(fresh) < len(known):
         kept = [runs.filter(pa.compute.is_in(runs["job"], pa.array(list(fresh))))] if fresh else []
-        runs = pa.concat_tables([*kept, *([_joined(found)] if found else [])], promote_options="permissive")
+        kept += [_joined(found)] if found else []
+        runs = pa.concat_tables(kept, promote_options="permissive") if kept else pa.table({})
         cache.keep_members(study, runs, states)
     return _Found(study, runs, {job: planned[job] for job in states}, states)
 

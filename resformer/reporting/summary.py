@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -26,8 +26,6 @@ from resformer.stats.steps import (
 from resformer.store.study import Study
 
 Json = dict[str, Any]
-
-_LIMIT = ("depth_limit", "low", "high", "depth_floor")
 
 
 def summarise(findings: Findings) -> Json:
@@ -63,18 +61,6 @@ def _summary(findings: Findings) -> Json:
 
 def _names(findings: Findings) -> str:
     return ", ".join(study.name for study in findings.studies)
-
-
-def key_of(cell: Json) -> Json:
-    """What tells a cell from the others of its report: study, task, depth, residual, norm and any further axes."""
-    names = list(cell)
-    return {name: cell[name] for name in names[: names.index("seeds")]}
-
-
-def depths_of(column: Json, cells: Iterable[Json]) -> list[int]:
-    """The depths that were tried in a column, ascending: `column` is a row of the report's `limits`."""
-    wanted = {name: value for name, value in column.items() if name not in _LIMIT}
-    return sorted(cell["depth"] for cell in cells if all(cell[name] == value for name, value in wanted.items()))
 
 
 def at_their_rates(members: pd.DataFrame, rates: Mapping[int, float]) -> pd.DataFrame:

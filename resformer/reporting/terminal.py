@@ -5,31 +5,35 @@ from typing import Any
 
 from rich import box
 from rich.console import Console, Group, RenderableType
-from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from resformer.errors import printable
 from resformer.reporting import words
-from resformer.reporting.layout import Layout, Panel, limit_of, panels
+from resformer.reporting.columns import Columns
+from resformer.reporting.layout import Layout, Panel, panels
 from resformer.reporting.members import as_typed
 from resformer.reporting.verdict import cost, verdict
 
 Json = dict[str, Any]
 
 _FIRST_WIDTH, _GAP = 9, 3
+_MOST_COLUMNS = 60
+"""Nobody reads more in a terminal, columns or comparisons."""
 _BLUE, _QUIET, _NOTE = "bold #0072B2", "dim", "#D55E00"
 """Okabe & Ito's blue and vermilion, told apart by all common kinds of colour vision; the words say the same."""
 
 
 def terminal(summary: Json, asked: Layout, width: int) -> RenderableType:
     """The whole report, for so many columns."""
-    parts: list[RenderableType] = [
-        Text.from_markup(f"[bold]{escape(summary['study'])}[/]: {escape(words.settings(summary))}")
-    ]
-    parts += [Text(line) for line in words.differences(summary)]
+    parts: list[RenderableType] = [_line(summary["study"], "bold").append(f": {words.settings(summary)}", style="none")]
+    parts += [_line(line) for line in words.differences(summary)]
     found = panels(summary, asked)
     for panel in found:
-        parts += [_table(summary, panel, part) for part in _parts(summary, panel, width)]
+        parts += [_table(panel, part) for part in _parts(panel, width)]
+        if len(panel.columns) > _MOST_COLUMNS:
+            left_out = f"{len(panel.columns) - _MOST_COLUMNS:,} more columns: choose with --where, --rows and --columns"
+            parts.append(Text(f"{left_out}, or take --format csv", style=_NOTE))
     parts.append(Text(words.LEGEND, style=_QUIET))
     if any(cell["lr_at_edge"] for cell in summary["cells"]):
         parts.append(Text(words.EDGE, style=_QUIET))
@@ -37,8 +41,12 @@ def terminal(summary: Json, asked: Layout, width: int) -> RenderableType:
     parts += [Text(""), Text(verdict(summary), style="bold")]
     if cost(summary):
         parts.append(Text(cost(summary)))
-    parts += [Text(line, style=_NOTE) for line in words.notes(summary)]
+    parts += [_line(line, _NOTE) for line in words.notes(summary)]
     return Group(*parts)
+
+
+def _line(text: str, style: str = "") -> Text:
+    return Text(printable(text), style=style)
 
 
 def render(summary: Json, asked: Layout, console: Console) -> None:
@@ -46,31 +54,32 @@ def render(summary: Json, asked: Layout, console: Console) -> None:
     console.print(terminal(summary, asked, console.width))
 
 
-def _column(summary: Json, panel: Panel, key: tuple[Any, ...]) -> list[tuple[str, str]]:
+def _column(panel: Panel, key: tuple[Any, ...]) -> list[tuple[str, str]]:
     """What stands in a column: a text and the interval under it per row; the last is the depth limit, if rows are."""
     found = [words.cell(panel.cells.get((row, key))) for row in panel.rows]
-    return [*found, *([limit_of(summary, panel, key)] if panel.layout.rows == "depth" else [])]
+    return [*found, *([panel.limit(key)] if panel.layout.rows == "depth" else [])]
 
 
-def _parts(summary: Json, panel: Panel, width: int) -> list[Sequence[tuple[Any, ...]]]:
+def _parts(panel: Panel, width: int) -> list[Sequence[tuple[Any, ...]]]:
     """The columns in groups that fit side by side."""
     parts, start, used = [], 0, _FIRST_WIDTH
-    for number, key in enumerate(panel.columns):
-        texts = [*panel.named(key), *(text for cell in _column(summary, panel, key) for text in cell)]
+    columns = panel.columns[:_MOST_COLUMNS]
+    for number, key in enumerate(columns):
+        texts = [*panel.named(key), *(text for cell in _column(panel, key) for text in cell)]
         needed = max(map(len, texts)) + _GAP
         if used + needed > width and number > start:
-            parts.append(panel.columns[start:number])
+            parts.append(columns[start:number])
             start, used = number, _FIRST_WIDTH
         used += needed
-    return [*parts, panel.columns[start:]]
+    return [*parts, columns[start:]]
 
 
-def _table(summary: Json, panel: Panel, keys: Sequence[tuple[Any, ...]]) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, title=Text(panel.title) if panel.title else None, title_justify="left")
+def _table(panel: Panel, keys: Sequence[tuple[Any, ...]]) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, title=_line(panel.title) if panel.title else None, title_justify="left")
     table.add_column("\n" * (len(panel.layout.columns) - 1) + panel.row_heading, justify="right", no_wrap=True)
     for key in keys:
-        table.add_column(Text("\n".join(panel.named(key))), justify="right", overflow="fold")
-    columns = [_column(summary, panel, key) for key in keys]
+        table.add_column(Text("\n".join(map(printable, panel.named(key)))), justify="right", overflow="fold")
+    columns = [_column(panel, key) for key in keys]
     for number, row in enumerate(panel.rows):
         if any(column[number][0] for column in columns):
             table.add_row(as_typed(row), *(_shown(column[number]) for column in columns))
@@ -96,6 +105,9 @@ def _comparisons(summary: Json) -> list[RenderableType]:
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1))
     for number, heading in enumerate(words.COMPARISON):
         table.add_column(heading, justify="left" if number < 2 else "right", overflow="fold", no_wrap=number != 1)
-    for row in rows:
-        table.add_row(*map(Text, words.comparison(row, summary["cells"])))
-    return [table, Text(words.COMPARISON_LEGEND, style=_QUIET)]
+    columns = Columns(summary["cells"])
+    for row in rows[:_MOST_COLUMNS]:
+        table.add_row(*map(_line, words.comparison(row, columns)))
+    more = len(rows) - _MOST_COLUMNS
+    left_out = [Text(f"{more:,} more comparisons: --format json has all", style=_NOTE)] if more > 0 else []
+    return [table, *left_out, Text(words.COMPARISON_LEGEND, style=_QUIET)]

@@ -4,9 +4,9 @@ import statistics
 from collections.abc import Sequence
 from typing import Any
 
+from resformer.reporting.columns import Columns, key_of
 from resformer.reporting.comparisons import BASELINE, most_divisions
 from resformer.reporting.evidence import evidence
-from resformer.reporting.summary import depths_of, key_of
 from resformer.reporting.words import NORMS
 
 Json = dict[str, Any]
@@ -27,6 +27,7 @@ def _parts(summary: Json) -> list[Json]:
         {
             **summary,
             **{name: [row for row in summary[name] if (row["study"], row["task"]) == key] for name in rows},
+            "columns": Columns(cell for cell in summary["cells"] if (cell["study"], cell["task"]) == key),
             "named": f"{key[1]} ({key[0]})" if len({study for study, _ in keys}) > 1 else key[1],
             "steps": summary.get("differing", {}).get("train.steps", {}).get(key[0]),
             "tested": sum(row["study"] == key[0] and row["p"] is not None for row in summary["comparisons"]),
@@ -48,7 +49,7 @@ def _sentence(part: Json) -> str:
         reached = f"{by_scheme[schemes[0]]}, {' and '.join(_named(scheme, schemes) for scheme in schemes)} alike"
     else:
         reached = ", ".join(f"{_named(scheme, schemes)} {reach}" for scheme, reach in by_scheme.items())
-    sure = evidence(part["comparisons"], cells, part["tested"], part["exact_to"])
+    sure = evidence(part["comparisons"], part["columns"], part["tested"], part["exact_to"])
     return f"{within}, {part['named']} is solved {reached}{f': {sure}' if sure else ''}."
 
 
@@ -60,7 +61,7 @@ def _named(scheme: str, schemes: Sequence[str]) -> str:
 def _reach(part: Json, scheme: str) -> str:
     """How deep a scheme goes, by norm placement where they differ."""
     rows = [row for row in part["limits"] if row["residual"] == scheme]
-    reaches = [_depths(row, part["cells"]) for row in rows]
+    reaches = [_depths(row, list(part["columns"].of(row))) for row in rows]
     if len(set(reaches)) == 1:
         return reaches[0]
     if len({row["norm"] for row in rows}) < len(rows):
@@ -73,9 +74,9 @@ def _reach(part: Json, scheme: str) -> str:
     )
 
 
-def _depths(row: Json, cells: Sequence[Json]) -> str:
-    """The unbroken run of depths that a column solves."""
-    floor, limit, tried = row["depth_floor"], row["depth_limit"], depths_of(row, cells)
+def _depths(row: Json, tried: Sequence[int]) -> str:
+    """The unbroken run of depths that a column solves, of those that were tried."""
+    floor, limit = row["depth_floor"], row["depth_limit"]
     if limit is None:
         return "at no depth"
     if len(tried) == 1:

@@ -3,12 +3,13 @@
 from collections.abc import Sequence
 from typing import Any
 
+from resformer.reporting.columns import Columns
 from resformer.reporting.members import as_typed
 
 Json = dict[str, Any]
 
 LEGEND = (
-    "median steps to solve, seeds solved of seeds; under it the interval of the median; where fewer than half solved: "
+    "median steps to solve, seeds solved of seeds; under it the interval of the median, … where it is open; where fewer than half solved: "
     "median final held-out loss (nats per token), 'stalled' where most learnt nothing from their input"
 )
 NORMS = {"none": "no norm", "pre": "pre-norm", "post": "post-norm"}
@@ -51,14 +52,13 @@ def limit(row: Json, tried: Sequence[int]) -> tuple[str, str]:
     return f"≥ {row['depth_limit']}" if deepest else str(row["depth_limit"]), interval(row["low"], row["high"])
 
 
-def comparison(row: Json, cells: Sequence[Json]) -> tuple[str, ...]:
-    """A comparison in the columns of `COMPARISON`; `cells` are those of the report."""
-    arms = arms_of(row, cells)
-    solved = [f"{sum(one['solved'] for one in arm)}/{sum(one['seeds'] for one in arm)}" for arm in arms]
+def comparison(row: Json, columns: Columns) -> tuple[str, ...]:
+    """A comparison in the columns of `COMPARISON`; `columns` are those of the report."""
+    solved = [f"{sum(one['solved'] for one in arm)}/{sum(one['seeds'] for one in arm)}" for arm in columns.arms(row)]
     ratio = "–" if row["ratio"] is None else f"{_BOUNDS[row['bound']]}{row['ratio']:.2f}"
     return (
         f"{row['scheme']} / {row['baseline']}",
-        ", ".join(where(row, cells)),
+        ", ".join(where(row, columns)),
         ":".join(solved),
         ratio,
         interval(row["low"], row["high"], ".2f"),
@@ -67,31 +67,9 @@ def comparison(row: Json, cells: Sequence[Json]) -> tuple[str, ...]:
     )
 
 
-def arms_of(row: Json, cells: Sequence[Json]) -> tuple[list[Json], list[Json]]:
-    """The cells of a comparison by ascending depth, where both arms were run: the scheme's, then the baseline's."""
-    key = where_key(row)
-    found = [cell for cell in cells if all(cell[name] == value for name, value in key.items())]
-    arms = [
-        {
-            cell["depth"]: cell
-            for cell in found
-            if cell["residual"] == residual and row["depth"] in (None, cell["depth"])
-        }
-        for residual in (row["scheme"], row["baseline"])
-    ]
-    depths = sorted(arms[0].keys() & arms[1].keys())
-    return [arms[0][depth] for depth in depths], [arms[1][depth] for depth in depths]
-
-
-def where_key(row: Json) -> Json:
-    """What a comparison is made within: study, task, norm and any further axes."""
-    names = list(row)
-    return {name: row[name] for name in names[: names.index("baseline")] if name != "depth"}
-
-
-def where(row: Json, cells: Sequence[Json]) -> list[str]:
+def where(row: Json, columns: Columns) -> list[str]:
     """What tells a comparison from the report's others, in words."""
-    several = [name for name in where_key(row) if len({str(cell[name]) for cell in cells}) > 1]
+    several = [name for name in columns.varying if name not in ("residual", "depth")]
     words = [named(name, row[name]) for name in dict.fromkeys([*several, "norm"])]
     return [*words, *([f"depth {row['depth']}"] if row["depth"] is not None else [])]
 

@@ -77,15 +77,12 @@ def permutation_p(strata: Sequence[Stratum], first: int, second: int, most: int)
     """
     if not (first and second) or all(np.isnan(stratum.steps_UR).all() for stratum in strata):
         return None
-    seen = np.zeros((1, first + second), dtype=bool)
-    seen[0, :first] = True
-    least = abs(float(stratified_logrank(strata, seen)[0])) - _ROUNDING
-    extreme = total = 0
+    extreme, total, least = 0, 0, None
     for arm_KU in divisions(first, second, most):
-        extreme += int((np.abs(stratified_logrank(strata, arm_KU)) >= least).sum())
+        distance_K = np.abs(stratified_logrank(strata, arm_KU))
+        least = distance_K[0] - _ROUNDING if least is None else least
+        extreme += int((distance_K >= least).sum())
         total += len(arm_KU)
-    if division_count(first, second) > most:
-        extreme, total = extreme + 1, total + 1
     return extreme / total
 
 
@@ -95,13 +92,14 @@ def division_count(first: int, second: int) -> int:
 
 
 def divisions(first: int, second: int, most: int) -> Iterator[Bools]:
-    """The ways to divide the units, in chunks (K, U), True in the first arm; at random if there are more than `most`.
+    """Ways to divide the units, in chunks (K, U), True in the first arm; the very first is the one that was seen.
 
-    Arms of equal size can change places without changing |Z|, so only those with the first unit in the first arm are
-    made.
+    All of them; or, if there are more than `most`, so many at random after the first. Arms of equal size can change
+    places without changing |Z|, so only those with the first unit in the first arm are made.
     """
     units = first + second
     if division_count(first, second) > most:
+        yield np.arange(units)[None] < first
         generator = np.random.default_rng(0)
         for done in range(0, most, _CHUNK):
             order_KU = generator.random((min(_CHUNK, most - done), units)).argsort(axis=1)

@@ -25,6 +25,7 @@ Json = dict[str, Any]
 
 _MARK = ".resformer"
 _MARK_TEXT = b"Results of resformer, one folder per study.\n"
+_FEW_ROWS = 100
 _PLAN = r"plan-([1-9]\d*)\.jsonl"
 _LAUNCH = r"([1-9]\d*)\.json"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
@@ -57,19 +58,21 @@ class Study:
 
     def planned(self) -> dict[str, Json]:
         """Every planned job by its id, in the order of the plans."""
-        plans = _numbered(self.path, _PLAN)
-        found = (files.unseal(line) for plan in plans for line in plan.read_bytes().splitlines())
-        return {job["id"]: job for job in found if job is not None}
+        return self.plan()[0]
 
-    def damaged_plans(self) -> Iterator[str]:
-        """What of the launches and the plan is not what was written, a line each; none of it is used."""
-        for path in _numbered(self.path / "launches", _LAUNCH):
-            if files.unseal(path.read_bytes()) is None:
-                yield f"{path}: not the bytes that were written"
+    def plan(self) -> tuple[dict[str, Json], list[str]]:
+        """Every planned job by its id; and which launches and lines of plans are not what was written, and unused."""
+        jobs: dict[str, Json] = {}
+        launches = _numbered(self.path / "launches", _LAUNCH)
+        damaged = [f"{path}: not what was written" for path in launches if files.unseal(path.read_bytes()) is None]
         for path in _numbered(self.path, _PLAN):
             for number, line in enumerate(path.read_bytes().splitlines(), 1):
-                if files.unseal(line) is None:
-                    yield f"{path}: line {number} is not what was written"
+                job = files.unseal(line)
+                if job is None:
+                    damaged.append(f"{path}: line {number} is not what was written")
+                else:
+                    jobs[job["id"]] = job
+        return jobs, damaged
 
     def strangers(self, planned: Container[str]) -> Iterator[Path]:
         """Folders and files among the jobs that are none of those planned; none of them is used."""
@@ -249,8 +252,10 @@ def _check_results(results: Path) -> None:
 
 def _parquet(columns: dict[str, list[object] | npt.NDArray[Any]]) -> bytes:
     """The columns as Parquet, with page checksums: without them most flipped bits go unseen."""
-    buffer = io.BytesIO()
-    pq.write_table(pa.table(columns), buffer, write_page_checksum=True, compression="zstd")
+    table, buffer = pa.table(columns), io.BytesIO()
+    # A few rows are no smaller for being compressed, and take twice as long to read.
+    compression = "zstd" if len(table) > _FEW_ROWS else "none"
+    pq.write_table(table, buffer, write_page_checksum=True, compression=compression)
     return buffer.getvalue()
 
 

@@ -178,13 +178,15 @@ def test_order_of_seeds_does_not_matter_to_p() -> None:
 def test_divisions_are_all_there_once_and_halved_where_arms_can_change_places() -> None:
     for first, second, expected in ((2, 3, 10), (3, 3, 10), (1, 4, 5)):
         found = np.vstack(list(arms.divisions(first, second, 1000)))
+        assert found[0].tolist() == [True] * first + [False] * second
         assert len({tuple(arm) for arm in found.tolist()}) == len(found) == expected
         assert (found.sum(axis=1) == first).all()
 
 
 def test_many_divisions_are_sampled_the_same_each_time_and_p_is_never_zero() -> None:
     found = np.vstack(list(arms.divisions(12, 12, 6000)))
-    assert found.shape == (6000, 24)
+    assert found.shape == (6001, 24)
+    assert found[0].tolist() == [True] * 12 + [False] * 12
     assert (found.sum(axis=1) == 12).all()
     assert np.array_equal(found, np.vstack(list(arms.divisions(12, 12, 6000))))
     # Every unit is in the first arm half of the time: within five standard errors.

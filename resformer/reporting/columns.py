@@ -1,0 +1,53 @@
+"""The cells of a report by column: what a depth limit or a comparison is made of."""
+
+from collections.abc import Iterable
+from typing import Any, final
+
+Json = dict[str, Any]
+
+_STATISTICS = "seeds"
+"""In a cell, what tells it apart stands before this."""
+_VALUES = {"depth_limit", "low", "high", "depth_floor", "baseline", "scheme", "ratio", "bound", "p", "p_adjusted"}
+
+
+def key_of(row: Json) -> Json:
+    """What tells a row from the others of its kind: study, task, depth, residual, norm and any further axes."""
+    names = list(row)
+    names = (
+        names[: names.index(_STATISTICS)] if _STATISTICS in names else [name for name in names if name not in _VALUES]
+    )
+    return {name: row[name] for name in names}
+
+
+@final
+class Columns:
+    """The cells of a report, to be found by everything that tells them apart but depth."""
+
+    def __init__(self, cells: Iterable[Json]) -> None:
+        self._columns: dict[frozenset[tuple[str, Any]], dict[int, Json]] = {}
+        values: dict[str, set[str]] = {}
+        for cell in cells:
+            key = key_of(cell)
+            self._columns.setdefault(_without_depth(key), {})[cell["depth"]] = cell
+            for name, value in key.items():
+                values.setdefault(name, set()).add(str(value))
+        self.varying = [name for name, found in values.items() if len(found) > 1]
+        """The axes that have several values."""
+
+    def of(self, row: Json) -> dict[int, Json]:
+        """The cells of a limit's column by depth, ascending."""
+        found = self._columns[_without_depth(key_of(row))]
+        return {depth: found[depth] for depth in sorted(found)}
+
+    def arms(self, row: Json) -> tuple[list[Json], list[Json]]:
+        """The cells of a comparison by ascending depth, where both arms were run: the scheme's, then the baseline's."""
+        key = {name: value for name, value in key_of(row).items() if name != "depth"}
+        scheme, baseline = (
+            self._columns[frozenset({**key, "residual": row[arm]}.items())] for arm in ("scheme", "baseline")
+        )
+        depths = [depth for depth in sorted(scheme.keys() & baseline.keys()) if row["depth"] in (None, depth)]
+        return [scheme[depth] for depth in depths], [baseline[depth] for depth in depths]
+
+
+def _without_depth(key: Json) -> frozenset[tuple[str, Any]]:
+    return frozenset((name, value) for name, value in key.items() if name != "depth")

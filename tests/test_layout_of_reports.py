@@ -1,0 +1,99 @@
+"""What runs down a table, what across, and what makes tables of its own."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from made import SEEDS, Made, shape
+
+from resformer.errors import UserError
+from resformer.reporting.layout import Layout, layout, panels
+from resformer.reporting.members import read
+from resformer.reporting.summary import summarise
+from resformer.residuals.add import Add
+from resformer.residuals.plain import Plain
+from resformer.residuals.rezero import ReZero
+from resformer.tasks.sort import Sort
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> Made:
+    return Made(tmp_path / "results")
+
+
+def grid(made: Made) -> dict[str, Any]:
+    for depth in (1, 8):
+        for batch in (16, 32):
+            made.job(shape(depth, Plain(), "post", batch=batch), SEEDS, [100] * 5)
+            made.job(shape(depth, Add(), "pre", batch=batch), SEEDS, [100] * 5)
+    return made.summary()
+
+
+def test_depth_runs_down_and_the_rest_across(made: Made) -> None:
+    summary = grid(made)
+    found = layout(summary)
+    assert found == Layout("depth", ("residual", "norm", "train.batch"), ())
+    (panel,) = panels(summary, found)
+    assert (panel.title, panel.label, panel.rows) == ("", "copy", [1, 8])
+    assert [panel.named(column) for column in panel.columns] == [
+        ["plain", "post", "batch 16"],
+        ["plain", "post", "batch 32"],
+        ["add", "pre", "batch 16"],
+        ["add", "pre", "batch 32"],
+    ]
+    assert panel.limit(panel.columns[0]) == ("≥ 8", "8–…")
+
+
+def test_any_axis_may_run_down_or_across(made: Made) -> None:
+    summary = grid(made)
+    found = layout(summary, "train.batch", ["model.depth"])
+    assert found == Layout("train.batch", ("depth",), ("residual", "norm"))
+    first, second = panels(summary, found)
+    assert (first.title, first.label, first.rows, first.columns) == (
+        *("add, pre", "copy-add-pre"),
+        *([16, 32], [(1,), (8,)]),
+    )
+    assert second.title == "plain, post"
+    assert (first.row_heading, first.limits) == ("batch", {})
+
+
+def test_the_axis_that_varies_runs_down_where_depth_does_not(made: Made) -> None:
+    for width in (16, 32):
+        made.job(shape(4, Add(), "post", batch=width), SEEDS, [100] * 5)
+    assert layout(made.summary()).rows == "train.batch"
+
+
+def test_tasks_have_tables_of_their_own_and_studies_stand_side_by_side(tmp_path: Path) -> None:
+    first, second = Made(tmp_path, "first"), Made(tmp_path, "second")
+    sort = {"task": Sort(8, 16)}
+    for one in (first, second):
+        one.job(shape(1, Add(), "post"), SEEDS, [100] * 5)
+        one.job(type(shape(1, Add(), "post"))(**{**vars(shape(1, Add(), "post")), **sort}), SEEDS, [100] * 5)
+    summary = summarise(read([first.write(), second.write()]))
+    found = layout(summary)
+    assert found.apart == ("task",)
+    assert [panel.columns for panel in panels(summary, found)] == [
+        [("first", "add", "post"), ("second", "add", "post")]
+    ] * 2
+
+
+def test_baselines_come_first(made: Made) -> None:
+    for scheme in (ReZero(0.0), Add(), Plain()):
+        made.job(shape(1, scheme, "none"), SEEDS, [100] * 5)
+    summary = made.summary()
+    (panel,) = panels(summary, layout(summary))
+    assert [column[0] for column in panel.columns] == ["plain", "add", "rezero"]
+
+
+@pytest.mark.parametrize(
+    ("rows", "columns", "message"),
+    [
+        ("width", [], r"--rows width: is no axis of this report; there are study, task, depth, residual, norm, train"),
+        (None, ["model.width"], r"--columns model\.width: is no axis"),
+        ("depth", ["depth"], r"--rows depth --columns depth: an axis is named twice"),
+        (None, ["norm", "norm"], r"--columns norm,norm: an axis is named twice"),
+    ],
+)
+def test_what_is_no_axis_is_refused(made: Made, rows: str | None, columns: list[str], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        layout(grid(made), rows, columns)

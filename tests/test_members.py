@@ -1,0 +1,251 @@
+"""What a report reads: damage is named and left out, what was read is kept, members can be chosen."""
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+from made import SEEDS, Made, shape
+
+from resformer.errors import UserError
+from resformer.reporting import cache, members
+from resformer.reporting.members import conditions, read
+from resformer.reporting.summary import summarise
+from resformer.residuals.add import Add
+from resformer.residuals.plain import Plain
+from resformer.shape import Member
+from resformer.store import claims
+from resformer.store.claims import Claim, Watch
+from resformer.store.study import Study
+
+ADD, DEEP = shape(1, Add(), "post"), shape(8, Add(), "post")
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> Made:
+    made = Made(tmp_path / "results")
+    made.job(ADD, SEEDS, [100] * 5)
+    made.job(DEEP, SEEDS, [200] * 5)
+    made.write()
+    return made
+
+
+def attempt(made: Made, number: int) -> Path:
+    return made.study.job(made.jobs[number][0].id) / "attempt-1"
+
+
+def depths(study: Study) -> list[int]:
+    return sorted(set(read([study]).members["depth"]))
+
+
+@pytest.mark.parametrize("name", ["runs.parquet", "curves.parquet", "timing.json"])
+@pytest.mark.parametrize("harm", ["cut", "flip", "gone", "other"])
+@pytest.mark.parametrize("before", [False, True], ids=["fresh", "cached"])
+def test_a_damaged_result_is_named_and_left_out(made: Made, name: str, harm: str, before: bool) -> None:
+    if before:
+        assert depths(made.study) == [1, 8]
+    path = attempt(made, 1) / name
+    data = bytearray(path.read_bytes())
+    if harm == "cut":
+        path.write_bytes(data[:-7])
+    elif harm == "flip":
+        data[len(data) // 2] ^= 1
+        path.write_bytes(data)
+    elif harm == "gone":
+        path.unlink()
+    else:
+        shutil.copyfile(attempt(made, 0) / ("timing.json" if name == "curves.parquet" else "curves.parquet"), path)
+    summary = summarise(read([made.study]))
+    assert {cell["depth"] for cell in summary["cells"]} == {1}
+    (row,) = summary["damaged"]
+    assert row["job"] == made.jobs[1][0].id
+    assert str(path.parent.parent) in row["reason"]
+
+
+def test_every_flipped_bit_of_a_result_and_of_a_plan_is_seen(made: Made) -> None:
+    result, plan = made.study.job(made.jobs[1][0].id) / "result.json", made.study.path / "plan-1.jsonl"
+    for path in (result, plan):
+        whole = path.read_bytes()
+        places = range(len(whole)) if path == result else range(len(whole) // 2 + 5, len(whole), 37)
+        for place in places:
+            data = bytearray(whole)
+            data[place] ^= 1 << place % 8
+            path.write_bytes(data)
+            found = read([made.study])
+            # A number in result.json that decides nothing may change; what is read may not.
+            if sorted(found.members["depth"]) == [1] * 5 + [8] * 5:
+                assert path == result
+                assert sorted(found.members["solved_step"]) == [100] * 5 + [200] * 5
+            else:
+                assert found.problems["damaged"], (path, place)
+        path.write_bytes(whole)
+
+
+def test_a_cut_plan_leaves_results_that_nobody_planned(made: Made) -> None:
+    plan = made.study.path / "plan-1.jsonl"
+    lines = plan.read_bytes().splitlines(keepends=True)
+    plan.write_bytes(lines[0])
+    lost = [job.id for job, _ in made.jobs if job.id.encode() not in lines[0]]
+    found = read([made.study])
+    assert [row["reason"] for row in found.problems["damaged"]] == [
+        f"{made.study.job(lost[0])}: no plan of this study names it"
+    ]
+    assert len(found.members) == 5
+
+
+def test_foreign_files_are_named(made: Made, tmp_path: Path) -> None:
+    other = Made(tmp_path / "elsewhere")
+    other.job(shape(2, Plain(), "post"), SEEDS, [300] * 5)
+    stranger = other.write().job(other.jobs[0][0].id)
+    here = made.study.path / "jobs" / stranger.parent.name / stranger.name
+    shutil.copytree(stranger, here)
+    (made.study.path / "jobs" / "notes.txt").write_text("mine")
+    (made.study.path / "plan-copy.jsonl").write_text("{}\n")
+    (made.study.path / "launches" / "old.json").write_text("{}")
+    found = read([made.study])
+    assert {row["reason"] for row in found.problems["damaged"]} == {
+        f"{here}: no plan of this study names it",
+        f"{made.study.path / 'jobs' / 'notes.txt'}: no plan of this study names it",
+    }
+    assert sorted(set(found.members["depth"])) == [1, 8]
+
+
+def test_a_damaged_launch_is_named(made: Made) -> None:
+    path = made.study.path / "launches" / "1.json"
+    path.write_bytes(path.read_bytes().replace(b"does not go", b"does go not"))
+    found = read([made.study])
+    assert [row["reason"] for row in found.problems["damaged"]] == [f"{path}: not what was written"]
+    assert summarise(found)["excluded"] == []
+
+
+def test_an_unfinished_study_says_what_is_missing(tmp_path: Path) -> None:
+    made = Made(tmp_path / "results")
+    made.job(ADD, SEEDS, [100] * 5)
+    made.job(DEEP, SEEDS, [100] * 5)
+    found = read([made.write(finished=1)])
+    assert [(row["study"], row["members"], row["settings"]) for row in found.problems["missing"]] == [
+        ("made", 5, "copy depth 8 add post")
+    ]
+
+
+def test_a_failed_job_is_named_with_its_reason(tmp_path: Path) -> None:
+    made = Made(tmp_path / "results")
+    made.job(ADD, SEEDS, [100] * 5)
+    made.job(DEEP, SEEDS, [100] * 5)
+    study = made.write(finished=1)
+    job = made.jobs[1][0].id
+    claim = claims.take(study.job(job), 1, 0, Watch(60.0))
+    assert isinstance(claim, Claim)
+    study.fail(claim, RuntimeError("boom\n  on a second line"))
+    found = read([study])
+    assert [(row["job"], row["reason"]) for row in found.problems["failed"]] == [
+        (job, "RuntimeError: boom on a second line")
+    ]
+    assert found.problems["missing"] == []
+
+
+def test_what_was_read_is_not_read_again(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = read([made.study])
+    monkeypatch.setattr(members, "_job", lambda *_: pytest.fail("read again"))
+    again = read([made.study])
+    assert again.members.sort_values(["depth", "seed"], ignore_index=True).equals(
+        first.members.sort_values(["depth", "seed"], ignore_index=True)
+    )
+    assert again.digest == first.digest
+
+
+def test_a_kept_report_is_the_same_and_needs_no_members(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = summarise(read([made.study]))
+    monkeypatch.setattr(members, "_together", lambda *_: pytest.fail("computed again"))
+    assert summarise(read([made.study])) == first
+
+
+def test_new_results_are_added_to_what_was_kept(tmp_path: Path) -> None:
+    made = Made(tmp_path / "results")
+    made.job(ADD, SEEDS, [100] * 5)
+    assert len(summarise(read([made.write()]))["cells"]) == 1
+    made.jobs.clear()
+    made.job(DEEP, SEEDS, [None] * 5)  # no solved step at all: the column has no type of its own
+    made.jobs[0] = (made.jobs[0][0], [1.0] * 5)
+    found = summarise(read([made.write()]))
+    assert [(cell["depth"], cell["solved"]) for cell in found["cells"]] == [(1, 5), (8, 0)]
+
+
+@pytest.mark.parametrize("name", ["members.arrow", "report.json"])
+def test_a_damaged_cache_is_not_believed(made: Made, name: str) -> None:
+    expected = summarise(read([made.study]))
+    path = made.study.path / ".cache" / name
+    whole = path.read_bytes()
+    for place in range(0, len(whole), max(1, len(whole) // 60)):
+        data = bytearray(whole)
+        data[place] ^= 1 << place % 8
+        path.write_bytes(data)
+        assert summarise(read([made.study])) == expected
+        path.write_bytes(whole)
+    path.write_bytes(whole[: len(whole) // 2])
+    assert summarise(read([made.study])) == expected
+
+
+def test_other_code_does_not_read_what_was_kept(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
+    read([made.study])
+    assert cache.members(made.study)[1]
+    monkeypatch.setattr(cache, "_code", lambda: b"other")
+    assert cache.members(made.study)[1] == {}
+
+
+def test_a_study_that_cannot_be_written_is_reported_all_the_same(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: Path, data: bytes) -> None:
+        raise PermissionError(path)
+
+    monkeypatch.setattr(cache.files, "write", refuse)
+    assert len(summarise(read([made.study]))["cells"]) == 2
+    assert os.listdir(made.study.path / ".cache") == []
+
+
+def test_members_are_chosen_by_any_setting(made: Made) -> None:
+    found = read([made.study])
+    assert set(found.where({"model.depth": ["8"]}).members["depth"]) == {8}
+    assert len(found.where({"depth": ["1", "8"], "member.seed": ["0", "3"]}).members) == 4
+    assert len(found.where({"model.residual": ["true"]}).members) == 10
+    assert len(found.where({"model/residual": ["add"], "member.lr": ["3e-3"]}).members) == 10
+    assert found.where({}) is found
+
+
+def test_a_choice_has_a_report_of_its_own(made: Made) -> None:
+    found = read([made.study])
+    whole, deep = summarise(found), summarise(found.where({"depth": ["8"]}))
+    assert [cell["depth"] for cell in deep["cells"]] == [8]
+    assert summarise(read([made.study])) == whole
+
+
+@pytest.mark.parametrize(
+    ("wanted", "message"),
+    [
+        ({"model.deep": ["8"]}, r"--where model\.deep: is no setting; there are task, depth, residual, norm, seed, lr"),
+        ({"depth": ["3"]}, r"--where depth=3: there are 1, 8"),
+        ({"depth": ["8"], "member.seed": ["9"]}, r"--where member\.seed=9: there are 0, 1, 2, 3, 4"),
+    ],
+)
+def test_a_choice_that_fits_nothing_is_refused(made: Made, wanted: dict[str, list[str]], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        read([made.study]).where(wanted)
+
+
+def test_two_choices_that_exclude_each_other_are_refused(tmp_path: Path) -> None:
+    made = Made(tmp_path)
+    made.job(ADD, SEEDS[:1], [100])
+    made.job(DEEP, [Member(7, 3e-3)], [100])
+    with pytest.raises(UserError, match="no member has all of these"):
+        read([made.write()]).where({"depth": ["8"], "seed": ["0"]})
+
+
+@pytest.mark.parametrize("text", ["depth", "=8", "depth=", ""])
+def test_a_condition_is_key_and_value(text: str) -> None:
+    with pytest.raises(UserError, match=r"must be KEY=VALUE"):
+        conditions([text])
+
+
+def test_conditions_by_key() -> None:
+    assert conditions(["depth=1,8", "norm=pre"]) == {"depth": ["1", "8"], "norm": ["pre"]}
+    with pytest.raises(UserError, match="depth is given twice"):
+        conditions(["depth=1", "depth=2"])

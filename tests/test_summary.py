@@ -1,0 +1,361 @@
+"""Results folders written by hand, with known outcomes, and exactly the JSON that reports make of them."""
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from made import MODEL, SEEDS, STALLED, Made, cell, shape
+
+from resformer.errors import UserError
+from resformer.reporting.columns import key_of
+from resformer.reporting.formats import as_json
+from resformer.reporting.members import read
+from resformer.reporting.summary import summarise
+from resformer.residuals.add import Add
+from resformer.residuals.deepnorm import DeepNorm
+from resformer.residuals.plain import Plain
+from resformer.residuals.rezero import ReZero
+from resformer.shape import Member
+from resformer.tasks.sort import Sort
+
+EXCLUDED = [{"settings": {"model.norm": "post"}, "reason": "does not go"}]
+SHARED = {
+    "task": "copy",
+    "task.length": 8,
+    "task.symbols": 16,
+    "model.width": 32,
+    "model.heads": 4,
+    "model.hidden": 128,
+    "model.activation": "relu",
+    "model.attention": "causal",
+    "train.steps": 600,
+    "train.batch": 32,
+    "train.warmup_steps": 50,
+    "train.beta1": 0.9,
+    "train.beta2": 0.98,
+    "train.eps": 1e-8,
+    "train.weight_decay": 0.0,
+    "train.clip": 1.0,
+    "train.eval_every": 10,
+    "train.eval_sequences": 128,
+    "train.target_accuracy": 0.99,
+    "train.patience": 5,
+    "train.stop_when_solved": True,
+    "train.compile": False,
+    "train.precision": "fp32",
+    "train.keep_weights": False,
+    "device": "cpu",
+}
+ADD, PLAIN = shape(1, Add(), "post"), shape(1, Plain(), "post")
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> Made:
+    return Made(tmp_path / "results")
+
+
+def near(value: float) -> Any:
+    return pytest.approx(value, abs=1e-6)
+
+
+def expected_cell(**found: Any) -> dict[str, Any]:
+    """A cell of one learning rate at which nobody solved, but for what is said."""
+    facts = {"parameters": ADD.transformer().parameters(), "flops_per_step": ADD.transformer().flops_per_step(32)}
+    nothing = dict.fromkeys(("median_steps", "median_low", "median_high", "mean_steps", "mean_low", "mean_high"))
+    return {
+        **{"study": "made", "task": "copy", "depth": 1, "residual": "add", "norm": "post"},
+        **{"seeds": 5, "solved": 0, "unsolved": 0, "stalled": 0, "diverged": 0},
+        **{"lr": 3e-3, "lr_by_seed": {str(seed): 3e-3 for seed in range(5)}, "lr_at_edge": None},
+        **nothing,
+        **{"final_loss": 0.01, "final_accuracy": 1.0, **facts, "ms_per_member_step": near(2.0)},
+        **found,
+    }
+
+
+def expected(cells: list[Any], rates: list[Any], limits: list[Any], **found: Any) -> dict[str, Any]:
+    """The whole report."""
+    return {
+        **{"study": "made", "settings": SHARED, "cells": cells, "rates": rates, "limits": limits, "comparisons": []},
+        **{"excluded": EXCLUDED, "missing": [], "damaged": [], "failed": [], **found},
+    }
+
+
+def rate(**found: Any) -> dict[str, Any]:
+    return {
+        **{"study": "made", "task": "copy", "depth": 1, "residual": "add", "norm": "post", "lr": 3e-3},
+        **{"seeds": 5, "solved": 0, "mean_steps": None, "final_loss": 0.01, **found},
+    }
+
+
+def limit(**found: Any) -> dict[str, Any]:
+    return {
+        **{"study": "made", "task": "copy", "residual": "add", "norm": "post"},
+        **{"depth_limit": None, "low": None, "high": None, "depth_floor": None, **found},
+    }
+
+
+# Of 90, 100, 110, 120, 130: mean 110, standard deviation 15.811388, half of the interval 2.776445 · 15.811388 / √5.
+ALL_SOLVED = {
+    **{"solved": 5, "median_steps": 110.0, "median_low": 90.0, "median_high": 130.0},
+    **{"mean_steps": near(110.0), "mean_low": near(90.367568), "mean_high": near(129.632432)},
+}
+
+
+def test_all_solved_at_one_learning_rate(made: Made) -> None:
+    made.job(ADD, SEEDS, [100, 120, 110, 90, 130])
+    assert made.summary() == expected(
+        [expected_cell(**ALL_SOLVED)],
+        [rate(solved=5, mean_steps=near(110.0))],
+        [limit(depth_limit=1, low=1, depth_floor=1)],
+    )
+
+
+def test_none_solved(made: Made) -> None:
+    made.job(ADD, SEEDS, [STALLED, STALLED, STALLED, 2.0, 1.0])
+    assert made.summary() == expected(
+        [expected_cell(unsolved=5, stalled=3, final_loss=2.77, final_accuracy=near(0.2))],
+        [rate(final_loss=2.77)],
+        [limit()],
+    )
+
+
+def test_all_diverged(made: Made) -> None:
+    made.job(ADD, SEEDS, ["diverged"] * 5)
+    assert made.summary() == expected(
+        [expected_cell(diverged=5, final_loss=None, final_accuracy=near(0.2))], [rate(final_loss=None)], [limit()]
+    )
+
+
+def test_one_seed(made: Made) -> None:
+    """No interval of anything; Wilson's for one of one reaches below one half, so neither bound of the limit."""
+    made.job(ADD, [Member(7, 3e-3)], [100])
+    found = {"seeds": 1, "solved": 1, "median_steps": 100.0, "mean_steps": 100.0, "lr_by_seed": {"7": 3e-3}}
+    assert made.summary() == expected(
+        [expected_cell(**found)],
+        [rate(seeds=1, solved=1, mean_steps=100.0)],
+        [limit(depth_limit=1, depth_floor=1)],
+    )
+
+
+def test_an_edge_learning_rate(made: Made) -> None:
+    """The larger rate is the best for every seed, and the last of the grid; at the smaller one nobody solves."""
+    members = [Member(seed, lr) for lr in (3e-3, 1e-2) for seed in range(5)]
+    made.job(ADD, members, [1.5] * 5 + [100, 120, 110, 90, 130])
+    chosen = {"lr": 1e-2, "lr_by_seed": {str(seed): 1e-2 for seed in range(5)}, "lr_at_edge": True}
+    assert made.summary() == expected(
+        [expected_cell(**ALL_SOLVED, **chosen)],
+        [rate(final_loss=1.5), rate(lr=1e-2, solved=5, mean_steps=near(110.0))],
+        [limit(depth_limit=1, low=1, depth_floor=1)],
+    )
+
+
+def test_a_missing_job(made: Made) -> None:
+    made.job(ADD, SEEDS, [100, 120, 110, 90, 130])
+    made.job(shape(8, Add(), "post"), SEEDS, [100] * 5)
+    missing = {"study": "made", "job": made.jobs[1][0].id, "members": 5, "settings": "copy depth 8 add post"}
+    assert made.summary(finished=1) == expected(
+        [expected_cell(**ALL_SOLVED)],
+        [rate(solved=5, mean_steps=near(110.0))],
+        [limit(depth_limit=1, low=1, depth_floor=1)],
+        missing=[missing],
+    )
+
+
+def test_a_scheme_against_its_baseline(made: Made) -> None:
+    """Five of five against none: 2 of 252 divisions; the steps spent at most 110 / 600, geometrically less."""
+    made.job(ADD, SEEDS, [100, 120, 110, 90, 130])
+    made.job(PLAIN, SEEDS, [STALLED] * 5)
+    # Logarithms of 100/600 … 130/600: mean -1.7048324, standard deviation 0.1453267, t 2.7764451.
+    ratio = {"ratio": near(0.181803), "low": near(0.151787), "high": near(0.217755), "bound": "upper"}
+    row = {"study": "made", "task": "copy", "norm": "post", "depth": None, "baseline": "plain", "scheme": "add"}
+    found = made.summary()
+    assert found["comparisons"] == [
+        {**row, **ratio, "p": near(2 / 252), "p_adjusted": near(2 / 252)},
+        {**row, "depth": 1, **ratio, "p": None, "p_adjusted": None},
+    ]
+    assert [limit["depth_limit"] for limit in found["limits"]] == [1, None]
+
+
+def test_comparison_of_nobody_with_nobody_is_null(made: Made) -> None:
+    made.job(ADD, SEEDS, [STALLED] * 5)
+    made.job(PLAIN, SEEDS, ["diverged"] * 5)
+    primary, by_depth = made.summary()["comparisons"]
+    values = ("ratio", "low", "high", "bound", "p", "p_adjusted")
+    assert [primary[name] for name in values] == [by_depth[name] for name in values] == [None] * 6
+
+
+@pytest.mark.parametrize(
+    ("add", "plain", "bound"),
+    [([100] * 5, [200] * 5, None), ([100] * 4 + [1.0], [200] * 5, "lower"), ([100] * 4 + [1.0], [1.0] * 5, "unknown")],
+)
+def test_what_a_ratio_bounds(made: Made, add: list[Any], plain: list[Any], bound: str | None) -> None:
+    made.job(ADD, SEEDS, add)
+    made.job(PLAIN, SEEDS, plain)
+    assert made.summary()["comparisons"][0]["bound"] == bound
+
+
+def test_without_a_plain_column_schemes_are_compared_with_add(made: Made) -> None:
+    made.job(ADD, SEEDS, [100] * 5)
+    made.job(shape(1, DeepNorm(), "post"), SEEDS, [200, 210, 190, 200, 220])
+    primary, _ = made.summary()["comparisons"]
+    assert (primary["baseline"], primary["scheme"]) == ("add", "deepnorm")
+    assert primary["ratio"] > 1
+
+
+def test_corrected_for_the_comparisons_of_the_study(made: Made) -> None:
+    for norm in ("post", "pre"):
+        made.job(shape(1, Add(), norm), SEEDS, [100, 120, 110, 90, 130])
+        made.job(shape(1, Plain(), norm), SEEDS, [STALLED] * 5)
+    primary = [row for row in made.summary()["comparisons"] if row["depth"] is None]
+    assert [(row["p"], row["p_adjusted"]) for row in primary] == [(near(2 / 252), near(4 / 252))] * 2
+
+
+def test_compared_cells_share_the_smaller_budget(made: Made) -> None:
+    """Within 600 steps only one of the baseline's seeds solves: its others count as 600, whatever they did later."""
+    made.job(ADD, SEEDS, [100] * 5)
+    made.job(shape(1, Plain(), "post", steps=900), SEEDS, [500, 700, 800, 700, 800])
+    found = made.summary()
+    assert cell(found, residual="plain")["median_steps"] == 700
+    assert "train.steps" not in key_of(found["cells"][0])
+    assert "train.steps" not in found["settings"]
+    assert found["comparisons"][1]["ratio"] == near((100 / 500) ** 0.2 * (100 / 600) ** 0.8)
+    assert found["comparisons"][1]["bound"] == "upper"
+
+
+def test_different_budgets_in_one_cell_give_kaplan_meier(made: Made) -> None:
+    """Censored at 300: 1, 2; solved at 100, 200, 400. S falls to 4/5, 3/5, then with one at risk to 0 at 400."""
+    made.job(shape(1, Add(), "post", steps=300), SEEDS[:2], [1.0, 1.0])
+    made.job(ADD, SEEDS[2:], [100, 200, 400])
+    found = cell(made.summary())
+    assert (found["seeds"], found["median_steps"]) == (5, 400)
+    # Within 300 steps: 100, 200 and three times 300.
+    assert found["mean_steps"] == near(240.0)
+
+
+def test_members_that_differ_in_the_budget_only_make_it_an_axis(made: Made) -> None:
+    made.job(ADD, SEEDS, [100] * 5)
+    made.job(shape(1, Add(), "post", steps=300), SEEDS, [100] * 5)
+    assert [found["train.steps"] for found in made.summary()["cells"]] == [300, 600]
+
+
+def test_schema(made: Made) -> None:
+    made.job(PLAIN, SEEDS, [100] * 5)
+    summary = json.loads(as_json(made.summary()))
+    assert list(summary) == [
+        *("study", "settings", "cells", "rates", "limits", "comparisons"),
+        *("excluded", "missing", "damaged", "failed"),
+    ]
+    statistics = "seeds solved unsolved stalled diverged lr lr_by_seed lr_at_edge median_steps median_low median_high"
+    statistics += " mean_steps mean_low mean_high final_loss final_accuracy parameters flops_per_step"
+    assert list(summary["cells"][0]) == [
+        *("study", "task", "depth", "residual", "norm"),
+        *statistics.split(),
+        "ms_per_member_step",
+    ]
+    assert list(summary["limits"][0]) == [
+        *("study", "task", "residual", "norm"),
+        *("depth_limit", "low", "high", "depth_floor"),
+    ]
+
+
+def test_limits_by_depth(made: Made) -> None:
+    for depth, add, plain in ((1, [100] * 5, [100] * 5), (4, [200] * 4 + [1.0], [1.0] * 5), (8, [1.0] * 5, [1.0] * 5)):
+        made.job(shape(depth, Add(), "post"), SEEDS, add)
+        made.job(shape(depth, Plain(), "post"), SEEDS, plain)
+    names = ("depth_floor", "depth_limit", "low", "high")
+    limits = {row["residual"]: tuple(row[name] for name in names) for row in made.summary()["limits"]}
+    assert limits == {"add": (1, 4, 1, 4), "plain": (1, 1, 1, 1)}
+
+
+def test_a_seed_is_scored_at_the_rate_of_the_others(made: Made) -> None:
+    members = [Member(seed, lr) for lr in (1e-3, 1e-2) for seed in range(3)]
+    made.job(shape(2, Add(), "post"), members, [10, 1.0, 1.0, 2.0, 50, 60])
+    summary = made.summary()
+    found = summary["cells"][0]
+    assert found["lr_by_seed"] == {"0": 1e-2, "1": 1e-3, "2": 1e-3}
+    assert (found["solved"], found["lr"], found["lr_at_edge"]) == (0, 1e-3, True)
+    assert [(row["lr"], row["solved"]) for row in summary["rates"]] == [(1e-3, 1), (1e-2, 2)]
+
+
+def test_seeds_that_ran_at_different_rates_are_all_counted(made: Made) -> None:
+    """No seed ran at what the others chose: each is scored where it ran."""
+    made.job(shape(2, Add(), "post"), [Member(0, 1e-3)], [100])
+    made.job(shape(2, Add(), "post"), [Member(1, 3e-3)], [200])
+    made.job(shape(2, Add(), "post"), [Member(2, 1e-2)], [1.5])
+    found = made.summary()["cells"][0]
+    assert (found["seeds"], found["solved"], found["median_steps"]) == (3, 2, 200)
+    assert found["lr_by_seed"] == {"0": 1e-3, "1": 3e-3, "2": 1e-2}
+
+
+def test_a_setting_that_differs_between_schemes_is_an_axis(made: Made) -> None:
+    wide = dataclasses.replace(ADD, model=dataclasses.replace(MODEL, depth=1, width=64, hidden=256))
+    made.job(PLAIN, SEEDS, [100] * 5)
+    made.job(wide, SEEDS, [50] * 5)
+    summary = made.summary()
+    assert [found["model.width"] for found in summary["cells"]] == [64, 32]
+    assert "model.hidden" not in summary["cells"][0]
+    assert len(summary["limits"]) == 2
+    assert summary["comparisons"] == []
+
+
+def test_what_comes_with_a_task_or_a_scheme_is_no_axis(made: Made) -> None:
+    sort = dataclasses.replace(shape(1, Add(), "post", eval_every=20, target_accuracy=0.95), task=Sort(8, 16))
+    made.job(dataclasses.replace(sort, model=dataclasses.replace(MODEL, attention="bidirectional")), SEEDS, [100] * 5)
+    made.job(shape(2, Add(), "post"), SEEDS, [100] * 5)
+    made.job(shape(2, ReZero(0.0), "none"), SEEDS, [100] * 5)
+    assert list(key_of(made.summary()["cells"][0])) == ["study", "task", "depth", "residual", "norm"]
+
+
+def test_kept_weights_make_no_axis_and_no_second_member(made: Made) -> None:
+    made.job(ADD, SEEDS, [100] * 5)
+    made.job(shape(1, Add(), "post", keep_weights=True), SEEDS[:3], [100] * 3)
+    (found,) = made.summary()["cells"]
+    assert found["seeds"] == 5
+
+
+def test_any_key_that_varies_is_an_axis(made: Made) -> None:
+    made.job(ADD, SEEDS, [100] * 5)
+    made.job(shape(1, Add(), "post", batch=16), SEEDS, [200] * 5)
+    summary = made.summary()
+    assert [(found["train.batch"], found["median_steps"]) for found in summary["cells"]] == [(16, 200), (32, 100)]
+    assert [row["train.batch"] for row in summary["limits"]] == [16, 32]
+    assert "train.batch" not in summary["settings"]
+
+
+def test_members_in_two_plans_are_counted_once(made: Made) -> None:
+    made.job(ADD, SEEDS, [100] * 5)
+    made.job(ADD, SEEDS[:2], [100] * 2)
+    assert made.summary()["cells"][0]["seeds"] == 5
+
+
+def test_nothing_to_report_is_said(made: Made) -> None:
+    made.job(ADD, SEEDS, [100] * 5)
+    with pytest.raises(UserError, match="study made: nothing to report, no job has finished"):
+        made.summary(finished=0)
+
+
+def test_several_studies_say_what_they_differ_in(tmp_path: Path) -> None:
+    first, second = Made(tmp_path, "first"), Made(tmp_path, "second")
+    first.job(ADD, SEEDS, [100] * 5)
+    second.job(shape(1, Add(), "post", batch=64, steps=900), SEEDS, [200] * 5)
+    found = summarise(read([first.write(), second.write()]))
+    assert found["study"] == "first, second"
+    assert found["differing"] == {
+        "train.steps": {"first": 600, "second": 900},
+        "train.batch": {"first": 32, "second": 64},
+    }
+    assert [(row["study"], row["median_steps"]) for row in found["cells"]] == [("first", 100), ("second", 200)]
+    assert not {"train.steps", "train.batch"} & {*found["settings"], *key_of(found["cells"][0])}
+
+
+def test_a_study_says_the_same_alone_and_beside_another(tmp_path: Path) -> None:
+    first, second = Made(tmp_path, "first"), Made(tmp_path, "second")
+    for one in (first, second):
+        one.job(ADD, SEEDS, [100, 120, 110, 90, 130])
+        one.job(PLAIN, SEEDS, [STALLED] * 5)
+    studies = [first.write(), second.write()]
+    alone, together = summarise(read(studies[:1])), summarise(read(studies))
+    for name in ("cells", "rates", "limits", "comparisons"):
+        assert [row for row in together[name] if row["study"] == "first"] == alone[name]

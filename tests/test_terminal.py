@@ -1,0 +1,110 @@
+"""What a terminal shows of a report: it fits, it reads without colour, nothing in it is obeyed."""
+
+import io
+from pathlib import Path
+from typing import Any
+
+import pytest
+from made import SEEDS, STALLED, Made, shape
+from rich.console import Console
+
+from resformer.reporting import terminal, words
+from resformer.reporting.layout import layout
+from resformer.residuals.add import Add
+from resformer.residuals.layerscale import LayerScale
+from resformer.residuals.plain import Plain
+from resformer.shape import Member
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> Made:
+    return Made(tmp_path / "results")
+
+
+def shown(summary: dict[str, Any], width: int = 80, **console: Any) -> str:
+    out = io.StringIO()
+    terminal.render(summary, layout(summary), Console(file=out, width=width, **console))
+    return out.getvalue()
+
+
+def full(made: Made) -> dict[str, Any]:
+    for depth in (1, 8):
+        for norm in ("post", "pre"):
+            made.job(shape(depth, Plain(), norm), SEEDS, [100, 120, 110, 90, 130] if depth == 1 else [STALLED] * 5)
+            made.job(shape(depth, Add(), norm), SEEDS, [100, 120, 110, 90, 130])
+    return made.summary()
+
+
+def test_a_whole_report(made: Made) -> None:
+    lines = [" ".join(line.split()) for line in shown(full(made), color_system=None).splitlines()]
+    text = "\n".join(lines)
+    assert lines[0].startswith("made: copy, length 8, 16 symbols, width 32")
+    assert "depth post pre post pre" in lines
+    assert "8 stalled 2.77 0/5 stalled 2.77 0/5 110 5/5 110 5/5" in lines
+    assert "90–130 90–130" in lines
+    assert "limit 1 1 ≥ 8 ≥ 8" in lines
+    assert "add / plain post 10/10:5/10 ≤ 0.31 0.26–0.36 0.071 0.14" in text
+    assert "Within 600 steps and learning rate 0.003, copy is solved" in text
+    assert "Residual connections cost no parameters" in text
+    assert "left out: model.norm=post (does not go)" in text
+
+
+def test_it_fits_80_columns_and_reads_without_colour(made: Made) -> None:
+    for depth in (1, 2):
+        for norm in ("none", "pre", "post", "sandwich", "pre_post", "branch"):
+            made.job(shape(depth, Plain(), norm), SEEDS, [STALLED] * 5)
+            made.job(shape(depth, Add(), norm), SEEDS, [100] * 5)
+    text = shown(made.summary(), color_system=None)
+    assert max(map(len, text.splitlines())) <= 80
+    assert text.count("stalled 2.77 0/5") == 12
+    assert text.count("100 5/5") == 12
+    assert text.count("100–100") == 12
+
+
+def test_colours_come_with_words_and_no_color_takes_them_away(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
+    summary = full(made)
+    coloured = shown(summary, force_terminal=True, color_system="truecolor")
+    assert "\x1b[1;38;2;0;114;178m" in coloured  # Okabe & Ito's blue
+    monkeypatch.setenv("NO_COLOR", "1")
+    plain = shown(summary, force_terminal=True, color_system="truecolor")
+    assert "38;2;" not in plain
+
+
+def test_long_axis_names_are_not_cut(made: Made) -> None:
+    for initial in (0.1, 0.2, 0.3, 0.4, 0.5):
+        for depth in (1, 2):
+            made.job(shape(depth, LayerScale(initial, 1e-5, 1e-6), "pre"), SEEDS, [100] * 5)
+    text = shown(made.summary(), color_system=None)
+    assert [text.count(f"initial_to_18_blocks {initial}") for initial in (0.1, 0.2, 0.3, 0.4, 0.5)] == [1] * 5
+    assert text.count("depth") >= 2
+    assert max(map(len, text.splitlines())) <= 80
+
+
+def test_markup_and_control_codes_are_shown_not_obeyed(made: Made) -> None:
+    summary = full(made)
+    summary["study"] = "[red]s[/red]"
+    summary["excluded"] = [{"settings": {"a": "[bold]x[/bold]"}, "reason": "[red]no\x1b[2J"}]
+    summary["failed"] = [{"job": "0", "members": 1, "settings": "[b]", "reason": "\x1b]0;title\x07\n[link=x]y"}]
+    text = shown(summary, color_system=None)
+    assert "[red]s[/red]: copy" in text
+    assert "left out: a=[bold]x[/bold] ([red]no\\x1b[2J)" in text
+    assert "\\x1b]0;title\\x07" in text
+    assert "\x1b" not in text
+
+
+def test_more_columns_than_anybody_reads_are_counted(made: Made) -> None:
+    for batch in range(1, 65):
+        for depth in (1, 2):
+            made.job(shape(depth, Plain(), "post", batch=batch), [Member(0, 3e-3)], [100])
+            made.job(shape(depth, Add(), "post", batch=batch), [Member(0, 3e-3)], [100])
+    text = shown(made.summary(), color_system=None)
+    assert "68 more columns: choose with --where, --rows and --columns, or take --format csv" in " ".join(text.split())
+    assert "4 more comparisons: --format json has all" in text
+
+
+def test_one_seed_is_called_optimistic_and_unfinished_work_counted(made: Made) -> None:
+    made.job(shape(1, Add(), "post"), [Member(0, lr) for lr in (1e-3, 1e-2)], [100, 200])
+    made.job(shape(8, Add(), "post"), SEEDS, [100] * 5)
+    found = words.notes(made.summary(finished=1))
+    assert any("1 job" in line and "5 members" in line for line in found)
+    assert any("optimistic" in line for line in found)
