@@ -112,10 +112,12 @@ def _members(job: Json) -> list[tuple[str, int, float]]:
 def _check_versions(request: Request, study: Study) -> None:
     now = versions.fingerprint(shape for shape, _ in request.shapes)
     with_what = versions.versions(_compiled(request))
+    other = f"use another --results folder, or delete {study.path}"
+    for damage in study.damaged_launches():
+        raise UserError(f"study {study.name}: {damage}, so what made its results is unknown; {other}")
     for launch in study.launches():
         then = launch["fingerprint"]
         differing = [name for name in now if name in then and then[name] != now[name]]
-        other = f"use another --results folder, or delete {study.path}"
         for tool in ("torch", "compiler"):
             was, is_now = launch["versions"].get(tool), with_what.get(tool)
             if was and is_now and was != is_now:

@@ -36,6 +36,7 @@ LAYERS = [
     ["config", "estimate"],
     ["launch"],
     ["reporting"],
+    ["reporting.figures"],
     ["data"],
     ["scalars"],
     ["export"],

@@ -56,6 +56,12 @@ class Study:
         found = (files.unseal(path.read_bytes()) for path in _numbered(self.path / "launches", _LAUNCH))
         return [launch for launch in found if launch is not None]
 
+    def damaged_launches(self) -> Iterator[str]:
+        """Which launches are not what was written, in words."""
+        for path in _numbered(self.path / "launches", _LAUNCH):
+            if files.unseal(path.read_bytes()) is None:
+                yield f"{path}: not what was written"
+
     def planned(self) -> dict[str, Json]:
         """Every planned job by its id, in the order of the plans."""
         return self.plan()[0]
@@ -63,8 +69,7 @@ class Study:
     def plan(self) -> tuple[dict[str, Json], list[str]]:
         """Every planned job by its id; and which launches and lines of plans are not what was written, and unused."""
         jobs: dict[str, Json] = {}
-        launches = _numbered(self.path / "launches", _LAUNCH)
-        damaged = [f"{path}: not what was written" for path in launches if files.unseal(path.read_bytes()) is None]
+        damaged = list(self.damaged_launches())
         for path in _numbered(self.path, _PLAN):
             for number, line in enumerate(path.read_bytes().splitlines(), 1):
                 job = files.unseal(line)
