@@ -257,7 +257,8 @@ def _chosen(results: Path, name: str | None) -> "Study":
 
 def _sweep(plan: "Launch") -> bool:
     """Run what a plan wants; returns whether a job failed."""
-    from resformer.reporting.progress import counted, follow
+    from resformer.reporting.progress import follow
+    from resformer.reporting.words import counted
 
     _, err = _consoles()
     _print_notes(plan.request, err)

@@ -138,8 +138,8 @@ def findings(seeds: int, repeats: int, generator: np.random.Generator) -> Iterat
         yield wilson_coverage(seeds, share)
     yield limit_coverage(seeds, repeats, generator)
     for correlation in (0.0, 0.8):
-        yield rejections(seeds, repeats // 2, correlation, generator)
-    yield family_errors(seeds, repeats // 8, generator)
+        yield rejections(seeds, repeats, correlation, generator)
+    yield family_errors(seeds, repeats // 4, generator)
 
 
 def lognormal(generator: np.random.Generator, seeds: int) -> Floats:

@@ -3,7 +3,8 @@
 report.txt, report.json     the report, as a terminal shows it and in full
 members.csv                 a row per member: settings that vary, outcome, steps, losses
 evaluations.parquet         held-out loss and accuracy at every evaluation of every member
-figures                     curves-*.svg, steps-*.svg
+figures                     curves-*.svg, steps-*.svg and others
+page.html                   all of it as one page
 facts.json                  the command, versions, machine, and how long it took
 """
 
@@ -19,8 +20,11 @@ import pandas as pd
 
 from benchmark.facts import described, machine
 from resformer.reporting.figures import draw
-from resformer.reporting.summary import load, summarise
-from resformer.reporting.table import as_json
+from resformer.reporting.formats import as_json
+from resformer.reporting.layout import layout
+from resformer.reporting.members import Findings, read
+from resformer.reporting.page import page
+from resformer.reporting.summary import summarise
 from resformer.store.study import Study
 
 
@@ -33,33 +37,37 @@ def main() -> None:
         commit = described(root)
         command = ["resformer", "sweep", "--study", name]
         began = time.perf_counter()
-        words = [sys.executable, "-m", *command, "--results", scratch]
+        words = [sys.executable, "-m", *command]
         environment = {**os.environ, "COLUMNS": "80", "NO_COLOR": "1"}
-        done = subprocess.run(words, stdout=subprocess.PIPE, text=True, check=True, env=environment)
+        done = subprocess.run(words, cwd=scratch, stdout=subprocess.PIPE, text=True, check=True, env=environment)
         elapsed = time.perf_counter() - began
-        study = Study(Path(scratch) / name)
+        study = Study(Path(scratch) / "results" / name)
         used = study.launches()[-1]["versions"]
+        found = read([study])
+        summary = summarise(found)
+        asked = layout(summary)
         target.mkdir(parents=True, exist_ok=True)
         (target / "report.txt").write_text("\n".join(line.rstrip() for line in done.stdout.splitlines()) + "\n")
-        (target / "report.json").write_text(as_json(summarise(study)) + "\n")
-        members, _ = load(study)
+        (target / "report.json").write_text(as_json(summary) + "\n")
+        members = found.members.drop(columns=["shape", "ms"])
         varying = [column for column in members if members[column].astype(str).nunique() > 1]
-        members[varying].drop(columns="ms", errors="ignore").to_csv(target / "members.csv", index=False)
-        evaluations(study, members).to_parquet(target / "evaluations.parquet", index=False, compression="zstd")
-        for path in draw(study, target):
+        members[varying].to_csv(target / "members.csv", index=False)
+        evaluations(found).to_parquet(target / "evaluations.parquet", index=False, compression="zstd")
+        for path in draw(found, summary, asked, target):
             if path.suffix == ".png":
                 path.unlink()
+        (target / "page.html").write_text(
+            page(found, summary, asked, ["resformer", "report", name, "--html", "page.html"])
+        )
     facts = {"command": " ".join(command), "seconds": round(elapsed, 1), "commit": commit}
     (target / "facts.json").write_text(json.dumps({**facts, "versions": used, "machine": machine()}, indent=1) + "\n")
     print(done.stdout, end="")
 
 
-def evaluations(study: Study, members: pd.DataFrame) -> pd.DataFrame:
+def evaluations(found: Findings) -> pd.DataFrame:
     """Every evaluation of every member, by job."""
-    columns = ["seed", "lr", "step", "held_out_loss", "held_out_accuracy"]
-    tables = [study.read(job, "curves", columns).dropna().assign(job=job) for job in members["job"].unique()]
-    found = pd.concat(tables, ignore_index=True)
-    return found.astype({"seed": "int32", "step": "int32", "held_out_loss": "float32", "held_out_accuracy": "float32"})
+    table = found.curves(found.members, ["held_out_loss", "held_out_accuracy"]).dropna().drop(columns="study")
+    return table.astype({"seed": "int32", "step": "int32", "held_out_loss": "float32", "held_out_accuracy": "float32"})
 
 
 if __name__ == "__main__":

@@ -134,9 +134,3 @@ def test_the_readme_has_a_line_for_every_file() -> None:
     files = [path for path in files if path.parent.name not in ("residuals", "tasks") or path.stem == "base"]
     scripts = [path for path in (ROOT / "scripts").iterdir() if path.is_file()]
     assert [path.name for path in [*files, *scripts] if path.name not in readme] == []
-
-
-def test_the_readme_shows_the_reference_results_as_they_are() -> None:
-    readme = (ROOT / "README.md").read_text()
-    for name in ("quick/report.txt", "bench/bench.txt"):
-        assert f"```\n{(ROOT / 'results' / 'reference' / name).read_text()}```" in readme, name

@@ -57,6 +57,19 @@ def test_any_axis_may_run_down_or_across(made: Made) -> None:
     assert (first.row_heading, first.limits) == ("batch", {})
 
 
+def test_depth_may_stand_apart_and_baselines_come_first_in_rows_too(made: Made) -> None:
+    summary = grid(made)
+    found = layout(summary, "model.residual", ["train.batch"])
+    assert found.apart == ("depth", "norm")
+    assert [(panel.title, panel.rows) for panel in panels(summary, found)] == [
+        *[("depth 1, pre", ["add"]), ("depth 1, post", ["plain"])],
+        *[("depth 8, pre", ["add"]), ("depth 8, post", ["plain"])],
+    ]
+    across = layout(summary, "model.residual", ["train.batch", "norm", "depth"])
+    (panel,) = panels(summary, across)
+    assert panel.rows == ["plain", "add"]
+
+
 def test_the_axis_that_varies_runs_down_where_depth_does_not(made: Made) -> None:
     for width in (16, 32):
         made.job(shape(4, Add(), "post", batch=width), SEEDS, [100] * 5)

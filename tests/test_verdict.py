@@ -7,7 +7,7 @@ import pytest
 from made import SEEDS, STALLED, Made, shape
 
 from resformer.reporting.evidence import evidence
-from resformer.reporting.verdict import cost, verdict
+from resformer.reporting.verdict import cost, verdicts
 from resformer.residuals.add import Add
 from resformer.residuals.deepnorm import DeepNorm
 from resformer.residuals.plain import Plain
@@ -17,6 +17,11 @@ from resformer.shape import Member
 @pytest.fixture
 def made(tmp_path: Path) -> Made:
     return Made(tmp_path / "results")
+
+
+def the_verdict(summary: dict[str, Any]) -> str:
+    (sentence,) = verdicts(summary)
+    return sentence
 
 
 def depths(made: Made, residual: Any, outcomes: dict[int, list[Any]], norm: str = "post") -> None:
@@ -30,7 +35,7 @@ FAST, SLOW = [100, 120, 110, 90, 130], [300, 320, 310, 290, 330]
 def test_what_residuals_did_and_how_sure_that_is(made: Made) -> None:
     depths(made, Add(), {1: FAST, 4: FAST, 8: FAST})
     depths(made, Plain(), {1: SLOW, 4: [STALLED] * 5, 8: [STALLED] * 5})
-    assert verdict(made.summary()) == (
+    assert the_verdict(made.summary()) == (
         "Within 600 steps and learning rate 0.003, copy is solved with residual connections to depth 8, the deepest "
         "tried, without them to depth 1: 5 of 5 seeds against 0 of 5 at every depth from 4, over all depths exact "
         "p = 0.0079."
@@ -40,19 +45,19 @@ def test_what_residuals_did_and_how_sure_that_is(made: Made) -> None:
 def test_counts_that_differ_between_depths_are_bounded(made: Made) -> None:
     depths(made, Add(), {1: FAST, 4: [*FAST[:4], 1.0], 8: FAST})
     depths(made, Plain(), {1: SLOW, 4: [100, *[1.0] * 4], 8: [STALLED] * 5})
-    assert "at least 4 of 5 seeds against at most 1 of 5 at every depth from 4" in verdict(made.summary())
+    assert "at least 4 of 5 seeds against at most 1 of 5 at every depth from 4" in the_verdict(made.summary())
 
 
 def test_a_difference_at_the_deepest_only_and_the_other_way_round(made: Made) -> None:
     depths(made, Add(), {1: FAST, 4: [STALLED] * 5})
     depths(made, Plain(), {1: FAST, 4: SLOW})
-    assert "0 of 5 seeds against 5 of 5 at depth 4" in verdict(made.summary())
+    assert "0 of 5 seeds against 5 of 5 at depth 4" in the_verdict(made.summary())
 
 
 def test_as_many_solve_and_the_intervals_overlap(made: Made) -> None:
     depths(made, Add(), {1: FAST, 4: FAST})
     depths(made, Plain(), {1: [120, 90, 130, 100, 110], 4: [110, 130, 90, 120, 100]})
-    text = verdict(made.summary())
+    text = the_verdict(made.summary())
     assert "to depth 4, the deepest tried, with residual connections and without them alike: " in text
     assert "which may be chance (95 % interval 0." in text
     assert "not significant" in text
@@ -61,7 +66,7 @@ def test_as_many_solve_and_the_intervals_overlap(made: Made) -> None:
 def test_as_many_solve_but_faster(made: Made) -> None:
     depths(made, Add(), {1: FAST})
     depths(made, Plain(), {1: SLOW})
-    text = verdict(made.summary())
+    text = the_verdict(made.summary())
     assert "as many seeds solve the deepest, in 0.35 times the steps (95 % interval 0.3" in text
     assert "exact p = 0.0079." in text
 
@@ -69,13 +74,13 @@ def test_as_many_solve_but_faster(made: Made) -> None:
 def test_depths_that_disagree_are_named(made: Made) -> None:
     depths(made, Add(), {1: SLOW, 4: FAST, 8: FAST})
     depths(made, Plain(), {1: FAST, 4: [STALLED] * 5, 8: [STALLED] * 5})
-    assert verdict(made.summary()).endswith("(at depth 1 it is slower).")
+    assert the_verdict(made.summary()).endswith("(at depth 1 it is slower).")
 
 
 def test_three_seeds_can_show_nothing_and_how_many_could(made: Made) -> None:
     depths(made, Add(), {1: FAST[:3]})
     depths(made, Plain(), {1: [STALLED] * 3})
-    assert verdict(made.summary()).endswith(
+    assert the_verdict(made.summary()).endswith(
         "exact p = 0.1, not significant; 3 seeds cannot reach significance here, 4 could."
     )
 
@@ -84,7 +89,7 @@ def test_five_seeds_are_too_few_after_correction_for_many(made: Made) -> None:
     for batch in range(1, 9):
         made.job(shape(1, Add(), "post", batch=batch), SEEDS, FAST)
         made.job(shape(1, Plain(), "post", batch=batch), SEEDS, [STALLED] * 5)
-    assert verdict(made.summary()).endswith(
+    assert the_verdict(made.summary()).endswith(
         "0 of 8 comparisons are significant after correction, the smallest p = 0.063; "
         "5 seeds cannot reach significance after correction here, 6 could."
     )
@@ -94,7 +99,7 @@ def test_a_sampled_p_is_not_called_exact(made: Made) -> None:
     seeds = [Member(seed, 3e-3) for seed in range(12)]
     made.job(shape(1, Add(), "post"), seeds, [10 * number for number in range(10, 22)])
     made.job(shape(1, Plain(), "post"), seeds, [STALLED] * 12)
-    assert "over all depths permutation p < 0.0001." in verdict(made.summary())
+    assert "over all depths permutation p < 0.0001." in the_verdict(made.summary())
 
 
 def test_every_comparison_is_named_by_what_tells_it_apart(made: Made) -> None:
@@ -102,7 +107,7 @@ def test_every_comparison_is_named_by_what_tells_it_apart(made: Made) -> None:
         depths(made, Add(), {1: FAST}, norm)
         depths(made, Plain(), {1: [STALLED] * 5}, norm)
     depths(made, DeepNorm(), {1: FAST})
-    text = verdict(made.summary())
+    text = the_verdict(made.summary())
     assert "post-norm, add against plain 5 of 5" in text or "add against plain, post-norm 5 of 5" in text
     assert "deepnorm against plain, post-norm 5 of 5 seeds against 0 of 5 at depth 1" in text
     assert "p = 0.024 corrected for 3 comparisons" in text
@@ -111,7 +116,7 @@ def test_every_comparison_is_named_by_what_tells_it_apart(made: Made) -> None:
 def test_without_anything_to_compare_there_is_no_evidence(made: Made) -> None:
     depths(made, Add(), {1: FAST})
     summary = made.summary()
-    assert verdict(summary) == (
+    assert the_verdict(summary) == (
         "Within 600 steps and learning rate 0.003, copy is solved with residual connections at depth 1, the only one "
         "tried."
     )
@@ -122,7 +127,7 @@ def test_without_anything_to_compare_there_is_no_evidence(made: Made) -> None:
 def test_nobody_solves(made: Made) -> None:
     depths(made, Add(), {1: [STALLED] * 5})
     depths(made, Plain(), {1: ["diverged"] * 5})
-    assert verdict(made.summary()).endswith(
+    assert the_verdict(made.summary()).endswith(
         "is solved at no depth, with residual connections and without them alike: "
         "no seed solves it, and there is nothing to test."
     )
@@ -131,7 +136,7 @@ def test_nobody_solves(made: Made) -> None:
 def test_where_the_run_of_depths_begins_and_what_was_tried(made: Made) -> None:
     depths(made, Add(), {1: [STALLED] * 5, 2: [STALLED] * 5, 4: FAST, 8: FAST})
     depths(made, Plain(), {depth: [STALLED] * 5 for depth in (1, 2, 4, 8, 16)})
-    text = verdict(made.summary())
+    text = the_verdict(made.summary())
     assert "with residual connections from depth 4 to 8, the deepest tried, without them at no depth" in text
 
 
@@ -139,7 +144,7 @@ def test_further_axes_name_real_depths(made: Made) -> None:
     for batch in (16, 32):
         made.job(shape(1, Add(), "post", batch=batch), SEEDS, [STALLED] * 5)
         made.job(shape(2, Add(), "post", batch=batch), SEEDS, [STALLED if batch == 16 else 100] * 5)
-    assert "at no depth at the least and to depth 2 at the most" in verdict(made.summary())
+    assert "at no depth at the least and to depth 2 at the most" in the_verdict(made.summary())
 
 
 def test_what_residual_connections_cost(made: Made) -> None:

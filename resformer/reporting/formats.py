@@ -12,7 +12,7 @@ from resformer.reporting import words
 from resformer.reporting.columns import Columns
 from resformer.reporting.layout import Layout, Panel, panels
 from resformer.reporting.members import as_typed
-from resformer.reporting.verdict import cost, verdict
+from resformer.reporting.verdict import cost, verdicts
 
 Json = dict[str, Any]
 
@@ -56,7 +56,7 @@ def as_markdown(summary: Json, asked: Layout) -> str:
     if len(compared) > 1:
         blocks += [_markdown(compared, "---"), _safe(words.COMPARISON_LEGEND)]
     return "\n\n".join(
-        [*blocks, _footer(summary), _safe(verdict(summary)), *([cost(summary)] if cost(summary) else [])]
+        [*blocks, _footer(summary), *map(_safe, verdicts(summary)), *([cost(summary)] if cost(summary) else [])]
     )
 
 
@@ -82,7 +82,7 @@ def as_latex(summary: Json, asked: Layout) -> str:
     compared = _comparisons(summary)
     if len(compared) > 1:
         blocks.append(_latex(compared, "l", False))
-    return "\n\n".join([*blocks, f"% {_footer(summary)}", f"% {verdict(summary)}"])
+    return "\n\n".join([*blocks, f"% {_footer(summary)}", *(f"% {sentence}" for sentence in verdicts(summary))])
 
 
 def _latex(rows: Sequence[Sequence[str]], align: str, rule_before_last: bool) -> str:
@@ -126,4 +126,4 @@ def _comparisons(summary: Json) -> list[Sequence[str]]:
 
 def _footer(summary: Json) -> str:
     edge = any(cell["lr_at_edge"] for cell in summary["cells"])
-    return f"{words.LEGEND}{'; ' + words.EDGE.replace('*', 'star:', 1) if edge else ''}."
+    return f"{words.LEGEND}{'; ' + words.EDGE.replace('*', 'star:', 1) if edge else ''}. {words.COVERAGE}."

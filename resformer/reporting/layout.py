@@ -103,14 +103,15 @@ def _is_number(value: object) -> bool:
 
 def panels(summary: Json, asked: Layout) -> list[Panel]:
     """The tables of a report, in the order of its cells."""
-    cells, limits = (_apart(summary[name], asked) for name in ("cells", "limits"))
-    return [_panel(asked, apart, found, limits[apart]) for apart, found in cells.items()]
+    cells = _apart(summary["cells"], asked)
+    limits = _apart(summary["limits"], asked) if asked.rows == "depth" else {}
+    return [_panel(asked, apart, found, limits.get(apart, [])) for apart, found in cells.items()]
 
 
 def _apart(rows: Sequence[Json], asked: Layout) -> dict[tuple[Value, ...], list[Json]]:
     groups: dict[tuple[Value, ...], list[Json]] = {}
     for row in rows:
-        groups.setdefault(tuple(row.get(axis) for axis in asked.apart), []).append(row)
+        groups.setdefault(tuple(row[axis] for axis in asked.apart), []).append(row)
     return groups
 
 
@@ -123,10 +124,10 @@ def _panel(asked: Layout, apart: tuple[Value, ...], cells: Sequence[Json], limit
         apart=apart,
         title=", ".join(words),
         label="-".join("".join(c if c.isalnum() or c in "._" else "-" for c in word) for word in [*task, *words]),
-        rows=sorted(dict.fromkeys(row for row, _ in at), key=by_value),
+        rows=sorted(dict.fromkeys(row for row, _ in at), key=lambda row: column_order([asked.rows], [row])),
         columns=sorted(dict.fromkeys(column for _, column in at), key=lambda key: column_order(asked.columns, key)),
         cells=at,
-        limits={tuple(row[axis] for axis in asked.columns): row for row in limits if asked.rows == "depth"},
+        limits={tuple(row[axis] for axis in asked.columns): row for row in limits},
     )
 
 

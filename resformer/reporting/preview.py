@@ -9,7 +9,8 @@ from rich.table import Table
 from rich.text import Text
 
 from resformer.reporting.members import NAMES, shape_settings
-from resformer.reporting.progress import clock, counted
+from resformer.reporting.progress import clock
+from resformer.reporting.words import counted
 
 Json = dict[str, Any]
 

@@ -137,11 +137,6 @@ def _picture(tally: Tally, workers: Sequence[int]) -> RenderableType:
     return Group(top, counts, table)
 
 
-def counted(number: int, noun: str) -> str:
-    """A number of things."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
-
-
 def clock(seconds: float) -> str:
     """Seconds as a person says them."""
     minutes, rest = divmod(round(seconds), 60)

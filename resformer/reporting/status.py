@@ -12,7 +12,8 @@ from rich.text import Text
 
 from resformer.errors import printable
 from resformer.reporting.members import job_label, read
-from resformer.reporting.progress import clock, counted
+from resformer.reporting.progress import clock
+from resformer.reporting.words import counted
 from resformer.store import claims
 from resformer.store.claims import Held
 from resformer.store.study import Damaged, Study

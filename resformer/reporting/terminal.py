@@ -13,7 +13,7 @@ from resformer.reporting import words
 from resformer.reporting.columns import Columns
 from resformer.reporting.layout import Layout, Panel, panels
 from resformer.reporting.members import as_typed
-from resformer.reporting.verdict import cost, verdict
+from resformer.reporting.verdict import cost, verdicts
 
 Json = dict[str, Any]
 
@@ -38,7 +38,8 @@ def terminal(summary: Json, asked: Layout, width: int) -> RenderableType:
     if any(cell["lr_at_edge"] for cell in summary["cells"]):
         parts.append(Text(words.EDGE, style=_QUIET))
     parts += _comparisons(summary)
-    parts += [Text(""), Text(verdict(summary), style="bold")]
+    parts.append(Text(words.COVERAGE, style=_QUIET))
+    parts += [Text(""), *(_line(sentence, "bold") for sentence in verdicts(summary))]
     if cost(summary):
         parts.append(Text(cost(summary)))
     parts += [_line(line, _NOTE) for line in words.notes(summary)]

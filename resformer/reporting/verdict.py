@@ -14,9 +14,9 @@ Json = dict[str, Any]
 RESIDUAL = "add"
 
 
-def verdict(summary: Json) -> str:
-    """What was shown within its budget and learning rates, and how sure it is: one sentence per study and task."""
-    return " ".join(_sentence(part) for part in _parts(summary))
+def verdicts(summary: Json) -> list[str]:
+    """What was shown within its budget and learning rates, and how sure it is: a sentence per study and task."""
+    return [_sentence(part) for part in _parts(summary)]
 
 
 def _parts(summary: Json) -> list[Json]:

@@ -1,0 +1,292 @@
+"""What the figures show of studies that are written by hand, and that they can be drawn of odd ones."""
+
+import dataclasses
+import itertools
+import math
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from lives import AT_ONCE, BROKEN, BUDGET, Life, Lives, solved, unsolved
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_hex
+from matplotlib.lines import Line2D
+from matplotlib.patches import Rectangle
+from matplotlib.text import Text
+from matplotlib.transforms import Bbox
+
+from resformer.errors import UserError
+from resformer.reporting.figures import Plot, draw, plots
+from resformer.reporting.figures.labels import spread
+from resformer.reporting.figures.style import looks
+from resformer.reporting.layout import Layout, layout, panels
+from resformer.reporting.members import Findings
+from resformer.reporting.summary import summarise
+from resformer.residuals.add import Add
+from resformer.residuals.plain import Plain
+from resformer.shape import Shape
+from resformer.tasks.sort import Sort
+
+
+def plotted(findings: Findings, rows: str | None = None, columns: Sequence[str] = ()) -> list[Plot]:
+    summary = summarise(findings)
+    return list(plots(findings, summary, layout(summary, rows, columns)))
+
+
+def drawn(lives: Lives, rows: str | None = None, columns: Sequence[str] = ()) -> dict[str, Plot]:
+    return {plot.name: plot for plot in plotted(lives.findings(), rows, columns)}
+
+
+@pytest.fixture
+def lives(tmp_path: Path, shape: Shape) -> Lives:
+    return Lives(tmp_path / "results", shape)
+
+
+def lines(axes: Axes, **wanted: Any) -> list[Line2D]:
+    found = {"linestyle": Line2D.get_linestyle, "linewidth": Line2D.get_linewidth, "marker": Line2D.get_marker}
+    return [line for line in axes.lines if all(found[name](line) == value for name, value in wanted.items())]
+
+
+def points(line: Line2D) -> list[tuple[float, float]]:
+    return [(float(x), float(y)) for x, y in zip(*line.get_data(), strict=True)]
+
+
+def texts(plot: Plot) -> list[str]:
+    return [text.get_text() for text in plot.figure.findobj(Text) if text.get_text()]
+
+
+def test_who_left_keeps_the_last_loss_and_counts_with_it_in_the_median(lives: Lives) -> None:
+    lives.cell([solved(20, 0.1), solved(30, 0.2), unsolved(1.0)], depth=1)
+    (axes,) = drawn(lives)["curves-copy"].figure.axes
+    carried = {tuple(points(line)) for line in lines(axes, linestyle=":", linewidth=0.5)}
+    assert carried == {((30, 0.1), (100, 0.1)), ((40, 0.2), (100, 0.2))}
+    (median,) = lines(axes, linestyle="-", linewidth=1.6)
+    assert points(median)[-1] == (100, 0.2)
+    assert dict(points(median))[50] == 0.2
+
+
+def test_a_line_of_medians_is_dotted_once_nobody_trains(lives: Lives) -> None:
+    lives.cell([solved(20, 0.1)], depth=1, residual=Add())
+    lives.cell([unsolved(1.0)], depth=1, residual=Plain())
+    (axes,) = drawn(lives)["curves-copy"].figure.axes
+    (dotted,) = lines(axes, linestyle=":", linewidth=1.6)
+    assert [points(dotted)[0], points(dotted)[-1]] == [(30, 0.1), (100, 0.1)]
+
+
+def test_a_loss_that_broke_is_not_carried_on_and_is_the_largest_of_all(lives: Lives) -> None:
+    lives.cell([BROKEN, BROKEN, unsolved(1.0)], depth=1)
+    (axes,) = drawn(lives)["curves-copy"].figure.axes
+    assert lines(axes, linestyle=":") == []
+    assert [points(line) for line in lines(axes, marker="x")] == [[(10, 5.0)], [(10, 5.0)]]
+    (median,) = lines(axes, linewidth=1.6)
+    assert [math.isnan(loss) for _, loss in points(median)] == [False, False] + [True] * 9
+
+
+def test_a_member_is_not_carried_beyond_its_budget(lives: Lives) -> None:
+    lives.cell([unsolved(1.0)], depth=1, residual=Plain())
+    lives.cell([Life([3.0, 2.0, 1.5])], depth=1, residual=Add(), steps=20)
+    (axes,) = drawn(lives)["curves-copy"].figure.axes
+    assert lines(axes, linestyle=":") == []
+
+
+def test_curves_have_the_blind_loss_and_at_most_four_panels_side_by_side(lives: Lives) -> None:
+    for depth in (1, 2, 3, 4, 6):
+        lives.cell([unsolved()], depth=depth)
+    plot = drawn(lives)["curves-copy"]
+    blind = lives.shape.task.blind_loss()
+    assert all([(0, blind), (1, blind)] in [points(line) for line in axes.lines] for axes in plot.figure.axes)
+    tops = [round(axes.get_position().y1, 6) for axes in plot.figure.axes]
+    assert [tops.count(top) for top in dict.fromkeys(tops)] == [4, 1]
+    assert [axes.get_title(loc="left") for axes in plot.figure.axes] == [f"depth {depth}" for depth in (1, 2, 3, 4, 6)]
+    assert texts(plot).count("without the input") == 2
+
+
+def test_who_did_not_solve_stands_above_the_budget_with_their_number(lives: Lives) -> None:
+    lives.cell([solved(20), solved(30), solved(30), unsolved(), BROKEN], depth=1)
+    lives.cell([unsolved()] * 5, depth=2)
+    (axes,) = drawn(lives)["steps-copy"].figure.axes
+    hollow = [line for line in axes.lines if line.get_markerfacecolor() == "none"]
+    assert all(height > BUDGET for line in hollow for _, height in points(line))
+    assert [text.get_text() for text in axes.texts] == ["2", "5"]
+    seeds = [point for line in lines(axes, marker="o", linestyle="None") for point in points(line)]
+    assert sorted(step for _, step in seeds if step < BUDGET) == [20, 30, 30]
+    assert len({at for at, step in seeds if step == 30}) == 2
+    (median,) = lines(axes, linestyle="-", marker="o")
+    assert [step for _, step in points(median)] == [30]
+
+
+def test_the_median_has_its_interval_open_where_it_has_no_end(lives: Lives) -> None:
+    lives.cell([solved(20), solved(30), solved(30), unsolved(), unsolved()], depth=1)
+    lives.cell([solved(step) for step in (20, 30, 40, 50, 60)], depth=2)
+    (axes,) = drawn(lives)["steps-copy"].figure.axes
+    bars = [points(line) for line in lines(axes, linewidth=1.1)]
+    assert [[step for _, step in bar] for bar in bars] == [[20, BUDGET], [20, 60]]
+    assert [points(line)[0][1] for line in lines(axes, marker="^")] == [BUDGET]
+
+
+def test_columns_stand_side_by_side_and_doublings_equally_far_apart(lives: Lives) -> None:
+    for depth, residual in itertools.product((1, 2, 8), (Plain(), Add())):
+        lives.cell([solved(20)], depth=depth, residual=residual)
+    (axes,) = drawn(lives)["solved-copy"].figure.axes
+    assert list(axes.get_xticks()) == [0, 1, 3]
+    assert [text.get_text() for text in axes.get_xticklabels()] == ["1", "2", "8"]
+    plain, add = ([at for at, _ in points(line)] for line in lines(axes, linewidth=1.2))
+    assert all(0 < right - left < 0.5 for left, right in zip(plain, add, strict=True))
+
+
+def test_the_share_solved_has_its_wilson_interval(lives: Lives) -> None:
+    lives.cell([solved(20)] * 4 + [unsolved()], depth=1)
+    (axes,) = drawn(lives)["solved-copy"].figure.axes
+    (bar,) = lines(axes, linewidth=1.1)
+    assert [round(share, 3) for _, share in points(bar)] == [0.376, 0.964]
+
+
+def test_rates_are_tiles_and_the_chosen_one_is_framed(lives: Lives) -> None:
+    lives.cell({1e-3: [unsolved()] * 3, 1e-2: [solved(20), solved(30), unsolved()]}, depth=1)
+    lives.cell({1e-3: [unsolved()] * 3, 1e-2: [solved(20)] * 3}, depth=2)
+    (axes,) = drawn(lives)["rates-copy"].figure.axes
+    patches = [patch for patch in axes.patches if isinstance(patch, Rectangle)]
+    hatched = {round(patch.get_y() + patch.get_height() / 2) for patch in patches if patch.get_hatch()}
+    assert hatched == {0}
+    assert [text.get_text() for text in axes.get_yticklabels()] == ["0.001", "0.01"]
+    assert [text.get_text() for text in axes.texts] == ["0/3", "2/3\n50", "0/3", "3/3\n20"]
+    framed = [patch.get_xy() for patch in patches if patch.get_width() == 1]
+    assert framed == [(-0.5, 0.5), (0.5, 0.5)]
+    tiles = [to_hex(patch.get_facecolor()) for patch in patches if patch.get_fill() and not patch.get_hatch()]
+    assert len(set(tiles)) == 2
+
+
+def test_one_rate_makes_no_figure_of_rates(lives: Lives) -> None:
+    lives.cell([solved(20)], depth=1)
+    assert list(drawn(lives)) == ["steps-copy", "solved-copy", "curves-copy", "gradient-copy"]
+
+
+def test_gradients_share_their_axis_and_show_every_seed(lives: Lives) -> None:
+    lives.cell([dataclasses.replace(solved(20), norm=norm) for norm in (0.5, 2.0, 8.0)], depth=1)
+    first, trained = drawn(lives)["gradient-copy"].figure.axes
+    assert first.get_ylim() == trained.get_ylim()
+    assert first.get_yscale() == "log"
+    for axes in (first, trained):
+        assert sorted(points(line)[0][1] for line in lines(axes, marker="o")) == [0.5, 2.0, 8.0]
+        assert [points(line)[0][1] for line in lines(axes, linewidth=1.4)] == [2.0]
+
+
+def test_points_say_who_they_are(lives: Lives) -> None:
+    lives.cell([solved(20), unsolved()], depth=4)
+    plot = drawn(lives)["steps-copy"]
+    assert list(plot.tips.values()) == ["add, post, depth 4, seed 0: solved at step 20, learning rate 0.01"]
+    (name,) = plot.tips
+    assert f'id="{name}"' in plot.rendered("svg").decode()
+
+
+def test_a_figure_for_each_panel_named_by_it(lives: Lives, tmp_path: Path) -> None:
+    lives.cell([solved(20)], depth=1, task=Sort(length=6, symbols=8), attention="bidirectional")
+    lives.cell([solved(20)], depth=1)
+    findings = lives.findings()
+    summary = summarise(findings)
+    paths = draw(findings, summary, layout(summary), tmp_path / "figures")
+    kinds = ("steps", "solved", "curves", "gradient")
+    assert [path.name for path in paths] == [
+        f"{kind}-{task}.{form}" for task in ("copy", "sort") for kind in kinds for form in ("svg", "png")
+    ]
+    again = draw(findings, summary, layout(summary), tmp_path / "again")
+    assert [path.read_bytes() for path in paths] == [path.read_bytes() for path in again]
+
+
+def test_figures_refuse_a_place_that_cannot_be_written(lives: Lives, tmp_path: Path) -> None:
+    lives.cell([solved(20)], depth=1)
+    findings = lives.findings()
+    summary = summarise(findings)
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match=r"--figures .*file/below: cannot be written: Not a directory"):
+        draw(findings, summary, layout(summary), tmp_path / "file" / "below")
+
+
+def test_a_curve_that_changed_is_named(lives: Lives) -> None:
+    lives.cell([solved(20)], depth=1)
+    findings = lives.findings()
+    path = lives.study.job(lives.jobs[0][0].id) / "attempt-1" / "curves.parquet"
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(UserError, match=r"curves.parquet: not the bytes that were committed; delete .*\.cache"):
+        plotted(findings)
+
+
+def test_an_unknown_scheme_has_a_colour_of_its_own(lives: Lives) -> None:
+    lives.cell([solved(20)], depth=1)
+    summary = summarise(lives.findings())
+    schemes = ["plain", "add", *(f"scheme {number}" for number in range(20))]
+    summary["cells"] = [{**summary["cells"][0], "residual": scheme} for scheme in schemes]
+    summary["limits"] = [{**summary["limits"][0], "residual": scheme} for scheme in schemes]
+    (panel,) = panels(summary, Layout("depth", ("residual", "norm"), ()))
+    found = looks(panel, schemes)
+    assert len({look.colour for look in found.values()}) == len(schemes)
+    assert found == looks(panel, reversed(schemes))
+
+
+def test_names_are_spread_in_order_and_within_bounds() -> None:
+    wanted = [5.0, 1.0, 1.0, 1.1, 9.9]
+    found = spread(wanted, 1.0, 0.0, 10.0)
+    assert all(abs(place - other) >= 1 - 1e-9 for place, other in itertools.combinations(found, 2))
+    assert all(0 <= place <= 10 for place in found)
+    assert found[1] > found[2]
+    assert found[0] == 5.0
+
+
+def one(lives: Lives) -> None:
+    lives.cell([solved(30)], depth=1)
+
+
+def broken(lives: Lives) -> None:
+    for depth in (1, 2):
+        lives.cell([BROKEN, AT_ONCE], depth=depth)
+
+
+def at_once(lives: Lives) -> None:
+    lives.cell([AT_ONCE, Life([3.0], diverged=0)], depth=3)
+
+
+def nobody(lives: Lives) -> None:
+    for depth, lr in itertools.product((1, 2), (1, 2)):
+        lives.cell({1e-3 * lr: [unsolved()]}, depth=depth)
+
+
+def many(lives: Lives) -> None:
+    for depth, norm, residual in itertools.product(
+        (1, 2, 3, 4, 6, 8, 12, 16), ("none", "pre", "post"), (Plain(), Add())
+    ):
+        lives.cell([solved(10 * (1 + depth % 3)), solved(20), unsolved()], depth=depth, norm=norm, residual=residual)
+
+
+def uneven(lives: Lives) -> None:
+    lives.cell({1e-3: [solved(20)], 1e-2: [solved(30), unsolved()]}, depth=1, residual=Plain())
+    lives.cell([unsolved()], depth=512, residual=Add(), norm="pre_post")
+    lives.cell([solved(80)], depth=2, residual=Add(), batch=16, steps=90)
+
+
+@pytest.mark.parametrize("fill", [one, broken, at_once, nobody, many, uneven])
+@pytest.mark.parametrize("rows", ["depth", "norm", "residual"])
+def test_odd_studies_can_be_drawn_and_no_text_is_cut_or_covers_another(
+    lives: Lives, fill: Callable[[Lives], None], rows: str
+) -> None:
+    fill(lives)
+    for plot in drawn(lives, rows).values():
+        assert plot.rendered("png")
+        found = list(visible(plot))
+        for text, box in found:
+            assert plot.figure.bbox.padded(1).containsx(box.x0), (plot.name, text)
+            assert plot.figure.bbox.padded(1).containsx(box.x1), (plot.name, text)
+            assert plot.figure.bbox.padded(1).containsy(box.y0), (plot.name, text)
+            assert plot.figure.bbox.padded(1).containsy(box.y1), (plot.name, text)
+        for (text, box), (other, another) in itertools.combinations(found, 2):
+            assert not box.padded(-1).overlaps(another.padded(-1)), (plot.name, text, other)
+
+
+def visible(plot: Plot) -> Iterator[tuple[str, Bbox]]:
+    """Every text that is drawn, and where."""
+    canvas = FigureCanvasAgg(plot.figure)
+    canvas.draw()
+    for text in plot.figure.findobj(Text):
+        if text.get_visible() and text.get_text():
+            yield text.get_text(), text.get_window_extent(canvas.get_renderer())

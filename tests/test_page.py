@@ -1,0 +1,351 @@
+"""The page of a report, as a real browser shows it."""
+
+import dataclasses
+import itertools
+import re
+import shlex
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from hostile import HOSTILE
+from lives import BROKEN, Life, Lives, solved, unsolved
+from playwright.sync_api import Browser, Page, sync_playwright
+from typer.testing import Result
+
+from resformer.errors import UserError
+from resformer.reporting.layout import layout
+from resformer.reporting.members import Findings, read
+from resformer.reporting.page import page, write
+from resformer.reporting.summary import summarise
+from resformer.residuals.add import Add
+from resformer.residuals.plain import Plain
+from resformer.shape import Shape
+
+COMMAND = ["resformer", "report", "lived", "--html", "page.html"]
+ARGUMENTS = [
+    *("--no-sandbox", "--disable-gpu", "--disable-background-networking"),
+    *("--disable-component-update", "--disable-sync", "--no-first-run"),
+]
+LISTEN = "addEventListener('securitypolicyviolation', event => console.log('violated', event.violatedDirective))"
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Skips, with the reason, where there is no Chromium."""
+    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if found is None:
+        pytest.skip("there is no Chromium to look at pages with")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=found, args=ARGUMENTS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def lives(tmp_path: Path, shape: Shape) -> Lives:
+    lives = Lives(tmp_path / "results", shape)
+    for depth in (1, 2, 4):
+        lives.cell({1e-3: [solved(30), *[unsolved()] * 2], 1e-2: [solved(10 * depth)] * 3}, depth=depth, residual=Add())
+        lives.cell({1e-3: [unsolved(2.9)] * 3, 1e-2: [solved(50), solved(60), BROKEN]}, depth=depth, residual=Plain())
+    return lives
+
+
+@pytest.fixture
+def show(browser: Browser, tmp_path: Path) -> Iterator[Callable[..., Page]]:
+    """Shows a page; in the end, nothing was logged, went wrong, broke the policy or was asked of a network."""
+    said: list[str] = []
+    contexts = []
+
+    def show(text: str, width: int = 1200, scheme: Any = "light", media: Any = "screen") -> Page:
+        path = tmp_path / "page.html"
+        path.write_text(text, encoding="utf-8")
+        contexts.append(browser.new_context(viewport={"width": width, "height": 800}, color_scheme=scheme))
+        shown = contexts[-1].new_page()
+        shown.on("console", lambda message: said.append(message.text))
+        shown.on("pageerror", lambda error: said.append(str(error)))
+        shown.on("request", lambda request: said.append(request.url) if request.url != path.as_uri() else None)
+        shown.add_init_script(LISTEN)
+        shown.emulate_media(media=media, color_scheme=scheme)
+        shown.goto(path.as_uri())
+        return shown
+
+    yield show
+    for context in contexts:
+        context.close()
+    assert said == []
+
+
+def made(findings: Findings, summary: dict[str, Any] | None = None, command: Sequence[str] = COMMAND) -> str:
+    summary = summary or summarise(findings)
+    return page(findings, summary, layout(summary), command)
+
+
+def test_it_stands_alone_and_its_policy_holds(lives: Lives, show: Callable[..., Page], browser: Browser) -> None:
+    text = made(lives.findings())
+    shown = show(text)
+    assert shown.title() == "lived: resformer"
+    assert "<script" not in text
+    assert not re.search(r"\sstyle\s*=", text)
+    assert "http" not in text.replace("http-equiv", "")
+    assert shown.evaluate("getComputedStyle(document.body).maxWidth") == "864px"
+    assert len(set(ids := re.findall(r'\sid="([^"]*)"', text))) == len(ids)
+    assert set(re.findall(r'(?:href="|url\()#([^")]*)', text)) <= set(ids)
+
+
+def test_its_policy_is_enforced(lives: Lives, browser: Browser, tmp_path: Path) -> None:
+    (tmp_path / "page.html").write_text(made(lives.findings()), encoding="utf-8")
+    said: list[str] = []
+    shown = browser.new_page()
+    shown.on("console", lambda message: said.append(message.text))
+    shown.add_init_script(LISTEN)
+    shown.goto((tmp_path / "page.html").as_uri())
+    shown.evaluate("document.body.insertAdjacentHTML('beforeend', '<p style=\"color: red\"><img src=\"data:,\">')")
+    shown.wait_for_timeout(100)
+    shown.close()
+    assert {"violated style-src-attr", "violated img-src"} <= set(said)
+
+
+def test_it_says_the_verdict_first_and_how_to_make_it_again(lives: Lives, show: Callable[..., Page]) -> None:
+    asked = ["resformer", "sweep", "--study", "a  b", "member.seed=range(0,2)", "it's", "\x1b[0m\x9b", "caf\udce9"]
+    shown = show(made(lives.findings(asked)))
+    headings = shown.locator("h2").all_inner_texts()
+    assert headings == [
+        *("Steps to solve", "Comparisons", "Figures", "Learning rates", "Settings", "Versions", "To reproduce"),
+    ]
+    assert shown.locator("main > :first-child").inner_text().startswith("Within 100 steps and these learning rates")
+    again, this = shown.locator("pre").all_text_contents()
+    read_back = subprocess.run(
+        ["bash", "-c", f"printf '%s\\0' {again}"], capture_output=True, check=True, env={"LC_ALL": "C.UTF-8"}
+    )
+    assert read_back.stdout.split(b"\0")[:-1] == [word.encode(errors="surrogateescape") for word in asked]
+    assert shlex.split(this) == COMMAND
+    assert shown.locator("dt").all_inner_texts()[-2:] == ["resformer", "torch"]
+
+
+def test_its_tables_hold_what_the_terminal_shows(lives: Lives, show: Callable[..., Page]) -> None:
+    shown = show(made(lives.findings()))
+    rows = [row.split("\t") for row in shown.locator(".results tr").all_inner_texts()]
+    cells = [[" ".join(text.split()) for text in row] for row in rows]
+    assert cells[0] == ["depth", "plain post", "add post"]
+    assert cells[1] == ["1", "60 2/3*", "10 3/3*"]
+    assert cells[-1] == ["depth limit", "≥ 4", "≥ 4"]
+    assert shown.locator("th:not([scope])").count() == 0
+    assert shown.locator("table").count() == shown.locator("caption").count()
+    rates = shown.locator(".listing").last
+    assert rates.locator("thead th").all_text_contents() == ["depth", "residual", "0.001", "0.01"]
+    assert rates.locator("tbody tr").first.locator("td").all_text_contents() == ["77 1/3", "10 3/3 ◂"]
+
+
+def test_points_can_be_asked_who_they_are(lives: Lives, show: Callable[..., Page]) -> None:
+    shown = show(made(lives.findings()))
+    titles = shown.locator("figure title").all_text_contents()
+    assert "add, post, depth 4, seed 0: solved at step 40, learning rate 0.01" in titles
+    assert "plain, post, depth 2, learning rate 0.001: 0 of 3 seeds solved" in titles
+    assert shown.locator("svg[role=img][aria-label]").count() == shown.locator("figure").count() == 5
+
+
+@pytest.mark.parametrize("width", [400, 1200])
+def test_it_never_scrolls_sideways(lives: Lives, show: Callable[..., Page], width: int) -> None:
+    findings = lives.findings(["resformer", "w" * 900], {"torch": "2" * 300, "w" * 200: "x"})
+    summary = summarise(findings)
+    summary["settings"]["w" * 300] = "w" * 300
+    summary["study"] = "w" * 300
+    summary["damaged"] = [{"reason": "w" * 300}]
+    wide = show(made(findings, summary, ["w" * 900]), width=width)
+    assert wide.evaluate("document.documentElement.scrollWidth") <= width
+    many = Lives(lives.study.path.parent, lives.shape, "many")
+    for norm, batch in itertools.product(("none", "pre", "post", "sandwich", "pre_post", "branch"), (8, 16, 32)):
+        many.cell([solved(20)], depth=1, norm=norm, batch=batch)
+    shown = show(made(many.findings()), width=width)
+    assert shown.evaluate("document.documentElement.scrollWidth") <= width
+
+
+# The contrast of every text with what it is painted on: the page, or the tile below it in a figure.
+CONTRASTS = """() => {
+  const parts = text => text.match(/[\\d.]+/g).map(Number);
+  const over = ([r, g, b, a = 1], below) => [r, g, b].map((part, place) => a * part + (1 - a) * below[place]);
+  const luminance = rgb => rgb.map(part => part / 255)
+    .map(part => part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4)
+    .reduce((sum, part, place) => sum + part * [0.2126, 0.7152, 0.0722][place], 0);
+  const backdrop = element => {
+    if (!element) return [255, 255, 255];
+    const colour = parts(getComputedStyle(element).backgroundColor);
+    return colour.length === 4 && colour[3] === 0 ? backdrop(element.parentElement) : over(colour, [255, 255, 255]);
+  };
+  const tile = element => {
+    const box = element.getBoundingClientRect();
+    const below = document.elementsFromPoint(box.x + box.width / 2, box.y + box.height / 2)
+      .filter(other => other.tagName === 'path' && getComputedStyle(other).fill.startsWith('rgb'));
+    return below.length ? parts(getComputedStyle(below[0]).fill) : backdrop(element);
+  };
+  document.querySelectorAll('details').forEach(element => element.open = true);
+  const found = [];
+  for (const element of document.querySelectorAll('body *')) {
+    const own = [...element.childNodes].some(node => node.nodeType === 3 && node.data.trim());
+    if (!own || element.tagName === 'title') continue;
+    const drawn = element instanceof SVGElement, style = getComputedStyle(element);
+    const colour = parts(drawn ? style.fill : style.color);
+    const below = drawn ? tile(element) : backdrop(element);
+    const alpha = (colour[3] ?? 1) * (drawn ? style.fillOpacity : 1) * style.opacity;
+    const lit = [luminance(over([...colour.slice(0, 3), alpha], below)), luminance(below)];
+    found.push([(Math.max(...lit) + 0.05) / (Math.min(...lit) + 0.05), element.textContent.trim()]);
+  }
+  return found;
+}"""
+
+
+def test_it_can_be_read_by_day_and_by_night(lives: Lives, show: Callable[..., Page]) -> None:
+    text = made(lives.findings())
+    backgrounds = []
+    for scheme in ("light", "dark"):
+        shown = show(text, scheme=scheme)
+        height = shown.evaluate("document.documentElement.scrollHeight")
+        shown.set_viewport_size({"width": 1200, "height": height + 2000})
+        backgrounds.append(shown.evaluate("getComputedStyle(document.documentElement).backgroundColor"))
+        contrasts = shown.evaluate(CONTRASTS)
+        assert len(contrasts) > 200
+        assert [(contrast, text) for contrast, text in contrasts if contrast < 4.5] == []
+    assert backgrounds == ["rgb(255, 255, 255)", "rgb(20, 22, 26)"]
+
+
+def test_it_prints_on_white_with_everything_open(lives: Lives, show: Callable[..., Page]) -> None:
+    shown = show(made(lives.findings()), scheme="dark", media="print", width=794)
+    assert shown.evaluate("getComputedStyle(document.documentElement).backgroundColor") == "rgb(255, 255, 255)"
+    assert shown.locator("details table").last.bounding_box()["height"] > 100  # type: ignore[index]
+    assert shown.evaluate("[...document.querySelectorAll('.wide')].every(e => e.scrollWidth <= e.clientWidth)")
+    printed = shown.pdf(format="A4")
+    assert printed.startswith(b"%PDF")
+    assert len(re.findall(rb"/Type\s*/Page\b", printed)) > 1
+
+
+def structure(shown: Page) -> Any:
+    """How often there is an element of each kind with each set of attributes."""
+    return shown.evaluate(
+        """() => {
+          const found = {};
+          for (const element of document.querySelectorAll('*')) {
+            const names = [...element.attributes].map(attribute => attribute.name).sort();
+            const key = [element.namespaceURI, element.tagName, ...names].join(' ');
+            found[key] = (found[key] ?? 0) + 1;
+          }
+          return found;
+        }"""
+    )
+
+
+def test_what_a_user_can_name_adds_no_element(lives: Lives, show: Callable[..., Page]) -> None:
+    findings = {}
+    for kind, texts in {"hostile": HOSTILE, "harmless": [f"text {number}" for number in range(len(HOSTILE))]}.items():
+        there = Lives(lives.study.path.parent, lives.shape, kind)
+        there.jobs = lives.jobs
+        findings[kind] = there.findings(texts, {text: text for text in texts}), texts
+    hostile, harmless = (
+        structure(show(made(found, {**summarise(found), **named_everywhere(texts)}, texts)))
+        for found, texts in findings.values()
+    )
+    assert sum(hostile.values()) > 1500
+    assert hostile == harmless
+
+
+def named_everywhere(texts: Sequence[str]) -> dict[str, Any]:
+    return {
+        "study": " ".join(texts),
+        "settings": {text: text for text in texts},
+        "differing": {text: dict.fromkeys(texts[:3], text) for text in texts},
+        "excluded": [{"settings": {text: text}, "reason": text} for text in texts],
+        "missing": [{"job": text, "members": 1, "settings": text} for text in texts],
+        "damaged": [{"job": text, "reason": text} for text in texts],
+        "failed": [{"job": text, "members": 1, "settings": text, "reason": text} for text in texts],
+    }
+
+
+@pytest.mark.parametrize("start", range(0, len(HOSTILE), 9))
+def test_what_a_column_is_called_adds_no_element(lives: Lives, show: Callable[..., Page], start: int) -> None:
+    texts = HOSTILE[start : start + 9]
+    there = Lives(lives.study.path.parent, lives.shape, "columns")
+    for batch in range(len(texts)):
+        there.cell({1e-3: [unsolved()], 1e-2: [solved(20)]}, depth=1, batch=batch + 1)
+    found = there.findings()
+    summary = summarise(found)
+    hostile, harmless = (
+        structure(show(made(*renamed(found, summary, names))))
+        for names in (texts, [f"text {number}" for number in range(len(texts))])
+    )
+    assert hostile == harmless
+
+
+def renamed(findings: Findings, summary: dict[str, Any], names: Sequence[str]) -> tuple[Findings, dict[str, Any]]:
+    """The same with words instead of sizes of batches."""
+    key = "train.batch"
+    words = pd.Series([names[batch - 1] for batch in findings.members[key]], dtype=object)
+    members = findings.members.assign(**{key: words})
+    rows = {
+        name: [{**row, key: names[row[key] - 1]} for row in summary[name]]
+        for name in ("cells", "rates", "limits", "comparisons")
+    }
+    return dataclasses.replace(findings, table=lambda: members), {**summary, **rows}
+
+
+def test_what_is_missing_is_said_at_once(lives: Lives, show: Callable[..., Page]) -> None:
+    findings = lives.findings()
+    summary = {**summarise(findings), "failed": [{"job": "j", "members": 2, "settings": "s", "reason": "boom"}]}
+    shown = show(made(findings, summary))
+    assert shown.locator(".warning").inner_text() == "Something of the study is missing here: see below."
+    assert "j (s): boom" in shown.locator("#notes").inner_text()
+
+
+def test_several_studies_say_what_they_differ_in(lives: Lives, show: Callable[..., Page]) -> None:
+    lives.findings()
+    other = Lives(lives.study.path.parent, lives.shape, "other")
+    other.cell([solved(20), solved(30)], depth=1, steps=90)
+    other.findings()
+    shown = show(made(read([lives.study, other.study])))
+    assert "train.steps: 100 (lived), 90 (other)" in shown.locator("main ul").first.inner_text()
+    assert shown.locator("h3").all_inner_texts() == ["lived", "other"]
+
+
+def test_a_study_of_which_little_is_known(lives: Lives, show: Callable[..., Page]) -> None:
+    there = Lives(lives.study.path.parent, lives.shape, "little")
+    there.cell([Life([3.0], diverged=0)], depth=1)
+    findings = there.findings()
+    summary = summarise(findings)
+    unknown = dict.fromkeys(("lr_at_edge", "median_steps", "mean_steps", "final_loss", "final_accuracy"))
+    summary["cells"] = [{**cell, **unknown} for cell in summary["cells"]]
+    assert "None" not in show(made(findings, summary)).inner_text("body")
+
+
+def test_rows_other_than_depth_have_the_depth_limits_apart(lives: Lives, show: Callable[..., Page]) -> None:
+    findings = lives.findings()
+    summary = summarise(findings)
+    shown = show(page(findings, summary, layout(summary, "residual"), COMMAND))
+    assert shown.locator("h2").all_inner_texts()[1] == "Depth limits"
+    limits = shown.locator(".listing").first
+    assert limits.locator("tbody tr").first.inner_text().split() == ["add", "≥", "4"]
+
+
+def test_report_writes_it_in_one_stroke_or_says_why_not(
+    lives: Lives, resformer: Callable[..., Result], tmp_path: Path
+) -> None:
+    lives.findings()
+    done = resformer("report", "lived", "--html", "page.html")
+    assert (done.exit_code, done.stderr.splitlines()[-1]) == (0, "page.html")
+    assert (tmp_path / "page.html").read_text(encoding="utf-8").startswith("<!doctype html>")
+    for where, why in (("nowhere/page.html", "cannot be written: No such file"), (".", "is a folder; name a file")):
+        refused = resformer("report", "lived", "--html", where)
+        assert (refused.exit_code, refused.stdout) == (2, "")
+        assert f"--html {where}: {why}" in refused.stderr
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["page.html", "results"]
+
+
+def test_a_page_that_cannot_be_written_leaves_nothing(lives: Lives, tmp_path: Path) -> None:
+    findings = lives.findings()
+    summary = summarise(findings)
+    before = sorted(tmp_path.iterdir())
+    with pytest.raises(UserError, match=r"--html .*cannot be written: File name too long"):
+        write(tmp_path / ("w" * 250), findings, summary, layout(summary), COMMAND)
+    assert sorted(tmp_path.iterdir()) == before
