@@ -359,3 +359,18 @@ def test_a_study_says_the_same_alone_and_beside_another(tmp_path: Path) -> None:
     alone, together = summarise(read(studies[:1])), summarise(read(studies))
     for name in ("cells", "rates", "limits", "comparisons"):
         assert [row for row in together[name] if row["study"] == "first"] == alone[name]
+
+
+def test_order_of_jobs_and_members_does_not_matter(tmp_path: Path) -> None:
+    there, back = Made(tmp_path / "there"), Made(tmp_path / "back")
+    members = [Member(seed, lr) for lr in (1e-3, 1e-2) for seed in range(5)]
+    outcomes = {
+        (depth, scheme): [100 + 10 * (7 * n * depth) % 400 for n in range(10)] for depth in (1, 2) for scheme in "ap"
+    }
+    for (depth, scheme), found in outcomes.items():
+        there.job(shape(depth, Add() if scheme == "a" else Plain(), "post"), members, found)
+    for (depth, scheme), found in reversed(outcomes.items()):
+        where = shape(depth, Add() if scheme == "a" else Plain(), "post")
+        back.job(where, members[:3:-1], found[:3:-1])
+        back.job(where, members[3::-1], found[3::-1])
+    assert there.summary() == back.summary()

@@ -54,6 +54,12 @@ def test_a_difference_at_the_deepest_only_and_the_other_way_round(made: Made) ->
     assert "0 of 5 seeds against 5 of 5 at depth 4" in the_verdict(made.summary())
 
 
+def test_a_difference_that_ends_before_the_deepest(made: Made) -> None:
+    depths(made, Add(), {1: FAST, 4: FAST, 8: FAST, 16: [STALLED] * 5})
+    depths(made, Plain(), {1: SLOW, 4: [STALLED] * 5, 8: [STALLED] * 5, 16: [STALLED] * 5})
+    assert "5 of 5 seeds against 0 of 5 at every depth from 4 to 8, over all depths" in the_verdict(made.summary())
+
+
 def test_as_many_solve_and_the_intervals_overlap(made: Made) -> None:
     depths(made, Add(), {1: FAST, 4: FAST})
     depths(made, Plain(), {1: [120, 90, 130, 100, 110], 4: [110, 130, 90, 120, 100]})
@@ -67,7 +73,7 @@ def test_as_many_solve_but_faster(made: Made) -> None:
     depths(made, Add(), {1: FAST})
     depths(made, Plain(), {1: SLOW})
     text = the_verdict(made.summary())
-    assert "as many seeds solve the deepest, in 0.35 times the steps (95 % interval 0.3" in text
+    assert "as many seeds solve at every depth, in 0.35 times the steps (95 % interval 0.3" in text
     assert "exact p = 0.0079." in text
 
 

@@ -61,18 +61,19 @@ def _label(row: Json, rows: Sequence[Json]) -> str:
 
 
 def _solved(scheme: Sequence[Json], baseline: Sequence[Json]) -> str:
-    """How the counts differ at the deepest depths, as in: 5 of 5 seeds against 0 of 5 at every depth from 4."""
+    """How the counts differ at the deepest depths at which they do, as in: 5 of 5 seeds against 0 of 5 at depth 8."""
     leads = [_share(one) - _share(other) for one, other in zip(scheme, baseline, strict=True)]
-    if leads[-1] == 0:
+    last = max((index for index, lead in enumerate(leads) if lead), default=None)
+    if last is None:
         return ""
-    start = len(leads)
-    while start > 0 and leads[start - 1] * leads[-1] > 0:
-        start -= 1
-    ahead, behind = (scheme[start:], baseline[start:])
-    counts = [f"{_count(arm, best)}" for arm, best in ((ahead, leads[-1] < 0), (behind, leads[-1] > 0))]
-    depth = ahead[0]["depth"]
-    at = f"at depth {depth}" if len(ahead) == 1 else f"at every depth from {depth}"
-    return f"{counts[0]} seeds against {counts[1]} {at}"
+    first = last
+    while first > 0 and leads[first - 1] * leads[last] > 0:
+        first -= 1
+    ahead = _count(scheme[first : last + 1], leads[last] < 0)
+    behind = _count(baseline[first : last + 1], leads[last] > 0)
+    depth, deepest = scheme[first]["depth"], scheme[last]["depth"]
+    where = f"every depth from {depth}{'' if last == len(leads) - 1 else f' to {deepest}'}"
+    return f"{ahead} seeds against {behind} at {where if first < last else f'depth {depth}'}"
 
 
 def _share(cell: Json) -> float:
@@ -93,8 +94,10 @@ def _speed(row: Json) -> str:
         return "no seed solves it, and there is nothing to test"
     between = f" (95 % interval {interval(row['low'], row['high'], '.2f')})" if row["low"] is not None else ""
     if row["low"] is not None and row["low"] <= 1 <= row["high"]:
-        return f"as many seeds solve the deepest, in {row['ratio']:.2f} times the steps, which may be chance{between}"
-    return f"as many seeds solve the deepest, in {row['ratio']:.2f} times the steps{between}"
+        return (
+            f"as many seeds solve at every depth, in {row['ratio']:.2f} times the steps, which may be chance{between}"
+        )
+    return f"as many seeds solve at every depth, in {row['ratio']:.2f} times the steps{between}"
 
 
 def _sure(row: Json, arms: Arms, tested: int, exact_to: int) -> str:
