@@ -156,17 +156,16 @@ class Study:
 
     def verified(self, job_id: str, names: Sequence[str]) -> tuple[int, dict[str, bytes]]:
         """The attempt that was committed, and the content of these files of it; raises Damaged if one is another."""
-        folder = self.job(job_id)
+        folder = str(self.job(job_id))  # a Path for every file would take longer than to read it
         try:
-            result = json.loads((folder / "result.json").read_bytes())
+            result = json.loads(_content(f"{folder}/result.json"))
             attempt, facts = int(result["attempt"]), {name: result["files"][name] for name in names}
-            paths = {name: folder / f"attempt-{attempt}" / name for name in names}
-            found = {name: path.read_bytes() for name, path in paths.items()}
+            found = {name: _content(f"{folder}/attempt-{attempt}/{name}") for name in names}
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise Damaged(f"{folder / 'result.json'}: {summary(error)}") from error
+            raise Damaged(f"{folder}/result.json: {summary(error)}") from error
         for name, data in found.items():
             if _facts(data) != facts[name]:
-                raise Damaged(f"{paths[name]}: not the bytes that were committed")
+                raise Damaged(f"{folder}/attempt-{attempt}/{name}: not the bytes that were committed")
         return attempt, found
 
     def timing(self, job_id: str) -> Json:
@@ -269,6 +268,11 @@ def _numbered(folder: Path, pattern: str) -> list[Path]:
     names = os.listdir(folder) if folder.is_dir() else []
     found = {int(match[1]): name for name in names if (match := re.fullmatch(pattern, name))}
     return [folder / found[number] for number in sorted(found)]
+
+
+def _content(path: str) -> bytes:
+    with open(path, "rb", buffering=0) as file:
+        return file.readall()
 
 
 def _facts(data: bytes) -> Json:
