@@ -16,7 +16,7 @@ from resformer.residuals.plain import Plain
 from resformer.shape import Member
 from resformer.store import claims
 from resformer.store.claims import Claim, Watch
-from resformer.store.study import Study
+from resformer.store.study import Study, existing
 
 ADD, DEEP = shape(1, Add(), "post"), shape(8, Add(), "post")
 
@@ -88,9 +88,45 @@ def test_a_cut_plan_leaves_results_that_nobody_planned(made: Made) -> None:
     lost = [job.id for job, _ in made.jobs if job.id.encode() not in lines[0]]
     found = read([made.study])
     assert [row["reason"] for row in found.problems["damaged"]] == [
-        f"{made.study.job(lost[0])}: no plan of this study names it"
+        f"{plan}: 1 lines of 2",
+        f"{made.study.job(lost[0])}: no plan of this study names it",
     ]
     assert len(found.members) == 5
+
+
+def test_a_job_with_the_results_of_another_is_named(made: Made) -> None:
+    mine, other = (made.study.job(job.id) for job, _ in made.jobs)
+    shutil.rmtree(mine)
+    shutil.copytree(other, mine)
+    found = read([made.study])
+    assert [row["reason"] for row in found.problems["damaged"]] == [f"{mine}/result.json: is of the job {other.name}"]
+    assert sorted(set(found.members["depth"])) == [8]
+
+
+def test_a_study_whose_launch_is_damaged_is_still_there(made: Made) -> None:
+    (made.study.path / "launches" / "1.json").write_bytes(b"{")
+    assert [study.name for study in existing(made.study.path.parent)] == ["made"]
+
+
+@pytest.mark.parametrize("said", [b"", b"\xff\xfe", b"\n\n"])
+def test_an_error_text_that_says_nothing(tmp_path: Path, said: bytes) -> None:
+    made = Made(tmp_path / "results")
+    made.job(ADD, SEEDS, [100] * 5)
+    made.job(DEEP, SEEDS, [100] * 5)
+    study = made.write(finished=1)
+    claim = claims.take(study.job(made.jobs[1][0].id), 1, 0, Watch(60.0))
+    assert isinstance(claim, Claim)
+    study.fail(claim, RuntimeError("boom"))
+    (claim.folder / "error.txt").write_bytes(said)
+    (row,) = read([study]).problems["failed"]
+    assert row["reason"]
+
+
+def test_choosing_where_nothing_has_finished_says_that(tmp_path: Path) -> None:
+    made = Made(tmp_path / "results")
+    made.job(ADD, SEEDS, [100] * 5)
+    with pytest.raises(UserError, match="nothing to report"):
+        summarise(read([made.write(finished=0)]).where({"task": ["copy"]}))
 
 
 def test_foreign_files_are_named(made: Made, tmp_path: Path) -> None:

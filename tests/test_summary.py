@@ -15,6 +15,7 @@ from resformer.reporting.members import read
 from resformer.reporting.summary import summarise
 from resformer.residuals.add import Add
 from resformer.residuals.deepnorm import DeepNorm
+from resformer.residuals.layerscale import LayerScale
 from resformer.residuals.plain import Plain
 from resformer.residuals.rezero import ReZero
 from resformer.shape import Member
@@ -170,10 +171,12 @@ def test_a_scheme_against_its_baseline(made: Made) -> None:
     # Logarithms of 100/600 … 130/600: mean -1.7048324, standard deviation 0.1453267, t 2.7764451.
     ratio = {"ratio": near(0.181803), "low": near(0.151787), "high": near(0.217755), "bound": "upper"}
     row = {"study": "made", "task": "copy", "norm": "post", "depth": None, "baseline": "plain", "scheme": "add"}
+    counts = {"scheme_solved": 5, "scheme_members": 5, "scheme_seeds": 5}
+    counts |= {"baseline_solved": 0, "baseline_members": 5, "baseline_seeds": 5}
     found = made.summary()
     assert found["comparisons"] == [
-        {**row, **ratio, "p": near(2 / 252), "p_adjusted": near(2 / 252)},
-        {**row, "depth": 1, **ratio, "p": None, "p_adjusted": None},
+        {**row, **counts, "favours": "add", **ratio, "p": near(2 / 252), "p_adjusted": near(2 / 252)},
+        {**row, "depth": 1, **counts, "favours": None, **ratio, "p": None, "p_adjusted": None},
     ]
     assert [limit["depth_limit"] for limit in found["limits"]] == [1, None]
 
@@ -222,6 +225,7 @@ def test_compared_cells_share_the_smaller_budget(made: Made) -> None:
     assert "train.steps" not in found["settings"]
     assert found["comparisons"][1]["ratio"] == near((100 / 500) ** 0.2 * (100 / 600) ** 0.8)
     assert found["comparisons"][1]["bound"] == "upper"
+    assert (cell(found, residual="plain")["solved"], found["comparisons"][1]["baseline_solved"]) == (5, 1)
 
 
 def test_different_budgets_in_one_cell_give_kaplan_meier(made: Made) -> None:
@@ -232,6 +236,34 @@ def test_different_budgets_in_one_cell_give_kaplan_meier(made: Made) -> None:
     assert (found["seeds"], found["median_steps"]) == (5, 400)
     # Within 300 steps: 100, 200 and three times 300.
     assert found["mean_steps"] == near(240.0)
+
+
+def test_a_mean_is_never_the_budget(made: Made) -> None:
+    """Within the 600 steps that all had nobody solves, so there is no mean; later some do."""
+    made.job(ADD, SEEDS[:2], [1.0, 1.0])
+    made.job(shape(1, Add(), "post", steps=2000), SEEDS[2:], [700, 900, 1100])
+    found = made.summary()
+    assert (cell(found)["mean_steps"], cell(found)["mean_low"], cell(found)["median_steps"]) == (None, None, 900)
+    assert found["rates"][0]["mean_steps"] is None
+
+
+def test_settings_of_a_scheme_do_not_part_it_from_its_baseline(made: Made) -> None:
+    made.job(shape(1, Plain(), "pre"), SEEDS, [200] * 5)
+    made.job(shape(1, Add(), "pre"), SEEDS, [100] * 5)
+    for initial in (0.1, 0.5):
+        made.job(shape(1, LayerScale(initial, 1e-5, 1e-6), "pre"), SEEDS, [100] * 5)
+    primary = [row for row in made.summary()["comparisons"] if row["depth"] is None]
+    found = {(row["scheme"], row["model.residual.initial_to_18_blocks"]) for row in primary}
+    assert found == {("add", None), ("layerscale", 0.1), ("layerscale", 0.5)}
+    assert {row["baseline"] for row in primary} == {"plain"}
+
+
+def test_kept_weights_do_not_part_a_scheme_from_its_baseline(made: Made) -> None:
+    made.job(shape(1, Add(), "post", keep_weights=True), SEEDS, [100] * 5)
+    made.job(PLAIN, SEEDS, [200] * 5)
+    found = made.summary()
+    assert len(found["comparisons"]) == 2
+    assert "train.keep_weights" not in key_of(found["cells"][0])
 
 
 def test_members_that_differ_in_the_budget_only_make_it_an_axis(made: Made) -> None:

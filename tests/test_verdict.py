@@ -37,27 +37,31 @@ def test_what_residuals_did_and_how_sure_that_is(made: Made) -> None:
     depths(made, Plain(), {1: SLOW, 4: [STALLED] * 5, 8: [STALLED] * 5})
     assert the_verdict(made.summary()) == (
         "Within 600 steps and learning rate 0.003, copy is solved with residual connections to depth 8, the deepest "
-        "tried, without them to depth 1: 5 of 5 seeds against 0 of 5 at every depth from 4, over all depths exact "
-        "p = 0.0079."
+        "tried, without them to depth 1: 5 of 5 seeds with add against 0 of 5 with plain at every depth from 4, over "
+        "all depths exact p = 0.0079."
     )
 
 
 def test_counts_that_differ_between_depths_are_bounded(made: Made) -> None:
     depths(made, Add(), {1: FAST, 4: [*FAST[:4], 1.0], 8: FAST})
     depths(made, Plain(), {1: SLOW, 4: [100, *[1.0] * 4], 8: [STALLED] * 5})
-    assert "at least 4 of 5 seeds against at most 1 of 5 at every depth from 4" in the_verdict(made.summary())
+    assert "at least 4 of 5 seeds with add against at most 1 of 5 with plain at every depth from 4" in the_verdict(
+        made.summary()
+    )
 
 
 def test_a_difference_at_the_deepest_only_and_the_other_way_round(made: Made) -> None:
     depths(made, Add(), {1: FAST, 4: [STALLED] * 5})
     depths(made, Plain(), {1: FAST, 4: SLOW})
-    assert "0 of 5 seeds against 5 of 5 at depth 4" in the_verdict(made.summary())
+    assert "0 of 5 seeds with add against 5 of 5 with plain at depth 4" in the_verdict(made.summary())
 
 
 def test_a_difference_that_ends_before_the_deepest(made: Made) -> None:
     depths(made, Add(), {1: FAST, 4: FAST, 8: FAST, 16: [STALLED] * 5})
     depths(made, Plain(), {1: SLOW, 4: [STALLED] * 5, 8: [STALLED] * 5, 16: [STALLED] * 5})
-    assert "5 of 5 seeds against 0 of 5 at every depth from 4 to 8, over all depths" in the_verdict(made.summary())
+    assert "5 of 5 seeds with add against 0 of 5 with plain at every depth from 4 to 8, over all" in the_verdict(
+        made.summary()
+    )
 
 
 def test_as_many_solve_and_the_intervals_overlap(made: Made) -> None:
@@ -73,14 +77,50 @@ def test_as_many_solve_but_faster(made: Made) -> None:
     depths(made, Add(), {1: FAST})
     depths(made, Plain(), {1: SLOW})
     text = the_verdict(made.summary())
-    assert "as many seeds solve at every depth, in 0.35 times the steps (95 % interval 0.3" in text
+    assert (
+        "as many seeds solve it with add as with plain at every depth, in 0.35 times the steps (95 % interval 0.3"
+        in text
+    )
     assert "exact p = 0.0079." in text
 
 
 def test_depths_that_disagree_are_named(made: Made) -> None:
     depths(made, Add(), {1: SLOW, 4: FAST, 8: FAST})
     depths(made, Plain(), {1: FAST, 4: [STALLED] * 5, 8: [STALLED] * 5})
-    assert the_verdict(made.summary()).endswith("(at depth 1 it is slower).")
+    assert the_verdict(made.summary()).endswith("(at depth 1 add is slower).")
+
+
+def test_a_test_that_favours_the_other_arm_says_so(made: Made) -> None:
+    """Slower wherever both solve, and alone in solving the deepest: the test sees the three depths, not the one."""
+    depths(made, Add(), {depth: [60, 70, 80, 90, 100] for depth in (1, 2, 4)} | {8: FAST})
+    depths(made, Plain(), {depth: [10, 20, 30, 40, 50] for depth in (1, 2, 4)} | {8: [STALLED] * 5})
+    text = the_verdict(made.summary())
+    assert "5 of 5 seeds with add against 0 of 5 with plain at depth 8, over all depths the test favours plain" in text
+
+
+def test_counts_are_those_of_the_shared_budget(made: Made) -> None:
+    depths(made, Plain(), {4: [STALLED] * 5})
+    made.job(shape(4, Add(), "post", steps=2000), SEEDS, [700, 720, 740, 760, 780])
+    assert the_verdict(made.summary()).endswith("no seed solves it, and there is nothing to test.")
+
+
+def test_seeds_that_no_arm_shares_have_no_ratio(made: Made) -> None:
+    made.job(shape(1, Add(), "post"), SEEDS, FAST)
+    made.job(shape(1, Plain(), "post"), [Member(seed, 3e-3) for seed in range(5, 10)], SLOW)
+    text = the_verdict(made.summary())
+    assert "as many seeds solve it, but none ran in both, so that there is no ratio of steps" in text
+
+
+def test_a_ratio_of_censored_steps_is_called_a_bound(made: Made) -> None:
+    depths(made, Add(), {1: [*FAST[:4], 1.0]})
+    depths(made, Plain(), {1: [*SLOW[:4], 1.0]})
+    assert "times the steps spent within the budget" in the_verdict(made.summary())
+
+
+def test_unequal_arms_that_can_show_nothing(made: Made) -> None:
+    depths(made, Add(), {1: FAST})
+    depths(made, Plain(), {1: [STALLED]})
+    assert the_verdict(made.summary()).endswith("5 against 1 seeds cannot reach significance here, 4 could.")
 
 
 def test_three_seeds_can_show_nothing_and_how_many_could(made: Made) -> None:
@@ -114,8 +154,8 @@ def test_every_comparison_is_named_by_what_tells_it_apart(made: Made) -> None:
         depths(made, Plain(), {1: [STALLED] * 5}, norm)
     depths(made, DeepNorm(), {1: FAST})
     text = the_verdict(made.summary())
-    assert "post-norm, add against plain 5 of 5" in text or "add against plain, post-norm 5 of 5" in text
-    assert "deepnorm against plain, post-norm 5 of 5 seeds against 0 of 5 at depth 1" in text
+    assert "pre-norm: 5 of 5 seeds with add against 0 of 5 with plain at depth 1" in text
+    assert "post-norm: 5 of 5 seeds with deepnorm against 0 of 5 with plain at depth 1" in text
     assert "p = 0.024 corrected for 3 comparisons" in text
 
 
@@ -126,7 +166,7 @@ def test_without_anything_to_compare_there_is_no_evidence(made: Made) -> None:
         "Within 600 steps and learning rate 0.003, copy is solved with residual connections at depth 1, the only one "
         "tried."
     )
-    assert evidence([], None, 0, 0) == ""  # type: ignore[arg-type]
+    assert evidence([], 0, 0) == ""
     assert cost(summary) == ""
 
 

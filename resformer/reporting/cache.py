@@ -20,7 +20,10 @@ Json = dict[str, Any]
 
 _DIGEST = 32
 _STATES = b"states"
-_COMPUTING = ("cache", "members", "groups", "comparisons", "summary")
+_COMPUTING = (
+    *("trees", "store/study", "reporting/cache", "reporting/members", "reporting/groups", "reporting/comparisons"),
+    "reporting/summary",
+)
 
 
 def members(study: Study) -> tuple[pa.Table, dict[str, list[int]]]:
@@ -77,5 +80,5 @@ def _digest(data: bytes) -> bytes:
 def _code() -> bytes:
     """Of the code that reads and computes: what other code kept is not read."""
     package = Path(__file__).parent
-    sources = [package / f"{name}.py" for name in _COMPUTING] + sorted((package.parent / "stats").glob("*.py"))
+    sources = [package.parent / f"{name}.py" for name in _COMPUTING] + sorted((package.parent / "stats").glob("*.py"))
     return hashlib.sha256(b"".join(path.read_bytes() for path in sources)).digest()

@@ -1,4 +1,4 @@
-"""The cells of a report by column: what a depth limit or a comparison is made of."""
+"""The cells of a report by column: what a depth limit is made of."""
 
 from collections.abc import Iterable
 from typing import Any, final
@@ -7,7 +7,8 @@ Json = dict[str, Any]
 
 _STATISTICS = "seeds"
 """In a cell, what tells it apart stands before this."""
-_VALUES = {"depth_limit", "low", "high", "depth_floor", "baseline", "scheme", "ratio", "bound", "p", "p_adjusted"}
+_VALUES = {"depth_limit", "low", "high", "depth_floor", "ratio", "bound", "p", "p_adjusted", "favours"}
+_VALUES |= {f"{arm}{what}" for arm in ("scheme", "baseline") for what in ("", "_solved", "_members", "_seeds")}
 
 
 def key_of(row: Json) -> Json:
@@ -38,15 +39,6 @@ class Columns:
         """The cells of a limit's column by depth, ascending."""
         found = self._columns[_without_depth(key_of(row))]
         return {depth: found[depth] for depth in sorted(found)}
-
-    def arms(self, row: Json) -> tuple[list[Json], list[Json]]:
-        """The cells of a comparison by ascending depth, where both arms were run: the scheme's, then the baseline's."""
-        key = {name: value for name, value in key_of(row).items() if name != "depth"}
-        scheme, baseline = (
-            self._columns[frozenset({**key, "residual": row[arm]}.items())] for arm in ("scheme", "baseline")
-        )
-        depths = [depth for depth in sorted(scheme.keys() & baseline.keys()) if row["depth"] in (None, depth)]
-        return [scheme[depth] for depth in depths], [baseline[depth] for depth in depths]
 
 
 def _without_depth(key: Json) -> frozenset[tuple[str, Any]]:

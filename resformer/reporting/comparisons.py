@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from resformer.reporting.groups import Group
-from resformer.stats.arms import Stratum, holm, paired_ratio, permutation_p
+from resformer.stats.arms import Stratum, holm, paired_ratio, permutation_test
 from resformer.stats.steps import Floats, spent, within
 
 Json = dict[str, Any]
@@ -14,21 +14,27 @@ Json = dict[str, Any]
 BASELINE = "plain"
 BASELINES = ("plain", "add")
 """What a scheme is compared with: the first of these that was run under the same settings."""
-_MOST_DIVISIONS, _FEWEST_DIVISIONS = 400_000, 1_000
+_SCHEME = "model.residual."
+"""Settings of a scheme itself, which its baseline does not have."""
+_MOST_DIVISIONS, _FEWEST_PER_ROW = 400_000, 40
 
 
 def most_divisions(rows: int) -> int:
-    """Up to how many divisions of the seeds a p-value of so many is exact: 10 + 10 seeds in two comparisons."""
-    return max(_FEWEST_DIVISIONS, _MOST_DIVISIONS // max(1, rows))
+    """Up to how many divisions of the seeds a p-value of so many is exact: 10 + 10 seeds in two comparisons.
+
+    Never so few that a p of all rows together could not be significant after correction.
+    """
+    return max(_FEWEST_PER_ROW * rows, _MOST_DIVISIONS // max(1, rows))
 
 
 def comparisons(groups: Sequence[Group]) -> list[Json]:
     """A primary row (`depth` null) per scheme and column that has a baseline, then a descriptive one per depth.
 
     `p` is of the log-rank test stratified by depth, by exchanging whole seeds; `p_adjusted` is Holm's over the primary
-    rows of a study. `ratio` is scheme / baseline of the restricted means of the same seeds, summed over depths in a
-    primary row, within the budget that both share; `bound` says what the ratio of the true steps can be where some
-    seeds did not solve: at most this ("upper"), at least this ("lower"), or either ("unknown").
+    rows of a study; `favours` is the arm that solves sooner by that test. Both arms are taken within the smaller of
+    their budgets: what solved is counted, over depths in a primary row; `ratio` is scheme / baseline of the restricted
+    means of the same seeds, summed over depths in a primary row; `bound` says what the ratio of the true steps can be
+    where some seeds did not solve: at most this ("upper"), at least this ("lower"), or either ("unknown").
     """
     pairs = list(_pairs(groups))
     tested = [_primary(*pair, most_divisions(len(pairs))) for pair in pairs]
@@ -48,13 +54,14 @@ Column = dict[int, Group]
 
 def _pairs(groups: Iterable[Group]) -> Iterator[tuple[Column, Column]]:
     """Baseline and scheme of every comparison."""
-    families: dict[tuple[Any, ...], dict[str, Column]] = {}
+    families: dict[tuple[Any, ...], dict[tuple[Any, ...], Column]] = {}
     for group in groups:
-        rest = tuple(value for name, value in group.key.items() if name not in ("residual", "depth"))
-        family = families.setdefault(rest, {})
-        family.setdefault(group.key["residual"], {})[group.key["depth"]] = group
+        own = {name for name in group.key if name == "residual" or name.startswith(_SCHEME)}
+        rest = tuple(value for name, value in group.key.items() if name not in own and name != "depth")
+        scheme = tuple(value for name, value in group.key.items() if name in own)
+        families.setdefault(rest, {}).setdefault(scheme, {})[group.key["depth"]] = group
     for family in families.values():
-        baseline = next((scheme for scheme in BASELINES if scheme in family), None)
+        baseline = next((key for name in BASELINES for key in family if key[0] == name), None)
         if baseline is not None:
             for scheme, column in family.items():
                 if scheme != baseline and _common(family[baseline], column):
@@ -70,7 +77,12 @@ def _primary(baseline: Column, scheme: Column, most: int) -> Json:
     first, second = ([*_seeds(column, depths)] for column in (scheme, baseline))
     strata = [_stratum(scheme[depth], baseline[depth], first, second) for depth in depths]
     row = _row(depths, baseline, scheme)
-    return {**row, "depth": None, "p": permutation_p(strata, len(first), len(second), most)}
+    found = permutation_test(strata, len(first), len(second), most)
+    if found is None:
+        return {**row, "depth": None}
+    p, z = found
+    favours = row["scheme"] if z > 0 else row["baseline"] if z < 0 else None
+    return {**row, "depth": None, "p": p, "favours": favours}
 
 
 def _seeds(column: Column, depths: Iterable[int]) -> list[int]:
@@ -110,12 +122,25 @@ def _row(depths: Sequence[int], baseline: Column, scheme: Column) -> Json:
         **{name: value for name, value in key.items() if name not in names},
         "baseline": baseline[depths[0]].key["residual"],
         "scheme": example["residual"],
+        **_counts("scheme", scheme, depths, budgets),
+        **_counts("baseline", baseline, depths, budgets),
+        "favours": None,
         "ratio": ratio,
         "low": low,
         "high": high,
         "bound": None if ratio is None else _bound(*censored),
         "p": None,
         "p_adjusted": None,
+    }
+
+
+def _counts(arm: str, column: Column, depths: Sequence[int], budgets: Sequence[int]) -> Json:
+    """How many members and different seeds an arm has over these depths, and how many solved within the budgets."""
+    steps = [column[depth].scored(budget) for depth, budget in zip(depths, budgets, strict=True)]
+    return {
+        f"{arm}_solved": sum(int((~np.isnan(steps_S)).sum()) for steps_S in steps),
+        f"{arm}_members": sum(map(len, steps)),
+        f"{arm}_seeds": len(_seeds(column, depths)),
     }
 
 

@@ -3,19 +3,17 @@
 from collections.abc import Sequence
 from typing import Any
 
-from resformer.reporting.columns import Columns, key_of
-from resformer.reporting.words import NORMS, interval, named, probability
+from resformer.reporting.columns import key_of
+from resformer.reporting.words import NORMS, interval, named, p_is
 from resformer.stats.arms import division_count, seeds_needed, smallest_p
 
 Json = dict[str, Any]
-Arms = tuple[Sequence[Json], Sequence[Json]]
-"""The cells of a scheme and of its baseline, by depth."""
 
 LEVEL = 0.05
 _MOST_SAID = 4
 
 
-def evidence(comparisons: Sequence[Json], columns: Columns, tested: int, exact_to: int) -> str:
+def evidence(comparisons: Sequence[Json], tested: int, exact_to: int) -> str:
     """What the comparisons of one task say, a few one by one, many in one count; "" if there are none.
 
     `tested` is their number in the whole study, `exact_to` up to how many divisions of the seeds p is exact.
@@ -24,123 +22,125 @@ def evidence(comparisons: Sequence[Json], columns: Columns, tested: int, exact_t
     if not rows:
         return ""
     if len(rows) > _MOST_SAID:
-        return _counted(rows, columns, tested)
-    arms = [columns.arms(row) for row in rows]
-    said = [
-        _said(row, rows, comparisons, _sure(row, pair, tested, exact_to), pair)
-        for row, pair in zip(rows, arms, strict=True)
-    ]
-    hopeless = _hopeless(rows, columns, tested)
+        said = [_counted(rows)]
+    else:
+        by_depth = [
+            [other for other in comparisons if other["depth"] is not None and _same(row, other)] for row in rows
+        ]
+        said = [_said(row, rows, depths, tested, exact_to) for row, depths in zip(rows, by_depth, strict=True)]
+    hopeless = _hopeless(rows, tested, exact_to)
     return "; ".join([*said, *([hopeless] if hopeless else [])])
 
 
-def _counted(rows: Sequence[Json], columns: Columns, tested: int) -> str:
-    significant = [row for row in rows if row["p_adjusted"] is not None and row["p_adjusted"] <= LEVEL]
-    smallest = min((row["p_adjusted"] for row in rows if row["p_adjusted"] is not None), default=None)
-    hopeless = _hopeless(rows, columns, tested)
-    told = f"{len(significant)} of {len(rows)} comparisons are significant after correction"
-    if smallest is not None:
-        told += f", the smallest p = {probability(smallest)}"
-    return f"{told}; {hopeless}" if hopeless else told
+def _same(row: Json, other: Json) -> bool:
+    """Whether two rows are of one comparison."""
+    keys = [
+        {**key_of(one), "depth": None, "scheme": one["scheme"], "baseline": one["baseline"]} for one in (row, other)
+    ]
+    return keys[0] == keys[1]
 
 
-def _said(row: Json, rows: Sequence[Json], comparisons: Sequence[Json], sure: str, arms: Arms) -> str:
-    """One comparison."""
-    what = _solved(*arms) or _speed(row)
-    against = _against(row, comparisons)
-    return f"{_label(row, rows)}{what}{f', {sure}' if sure else ''}{against}"
+def _counted(rows: Sequence[Json]) -> str:
+    p = [row["p_adjusted"] for row in rows if row["p_adjusted"] is not None]
+    smallest = f", the smallest {p_is(min(p))}" if p else ""
+    return f"{sum(one <= LEVEL for one in p)} of {len(rows)} comparisons are significant after correction{smallest}"
+
+
+def _said(row: Json, rows: Sequence[Json], depths: Sequence[Json], tested: int, exact_to: int) -> str:
+    """One comparison: how the counts differ, or the speed; how sure that is; and which depths disagree."""
+    counted, ahead = _solved(depths)
+    what = counted or _speed(row)
+    sure = _sure(row, tested, exact_to, ahead)
+    return f"{_label(row, rows)}{what}{f', {sure}' if sure else ''}{_against(row, depths)}"
 
 
 def _label(row: Json, rows: Sequence[Json]) -> str:
     """Which comparison this is, where there are several."""
     varying = [name for name in key_of(row) if len({str(other[name]) for other in rows}) > 1]
     words = [NORMS.get(row[name], str(row[name])) if name == "norm" else named(name, row[name]) for name in varying]
-    if len({(other["scheme"], other["baseline"]) for other in rows}) > 1:
-        words.insert(0, f"{row['scheme']} against {row['baseline']}")
-    return f"{', '.join(words)} " if words else ""
+    return f"{', '.join(words)}: " if words else ""
 
 
-def _solved(scheme: Sequence[Json], baseline: Sequence[Json]) -> str:
-    """How the counts differ at the deepest depths at which they do, as in: 5 of 5 seeds against 0 of 5 at depth 8."""
-    leads = [_share(one) - _share(other) for one, other in zip(scheme, baseline, strict=True)]
+def _solved(depths: Sequence[Json]) -> tuple[str, str]:
+    """How the counts differ at the deepest depths at which they do, and who is ahead there; "", "" if they do not.
+
+    As in: 5 of 5 seeds with add against 0 of 5 with plain at every depth from 4.
+    """
+    leads = [_share(row, "scheme") - _share(row, "baseline") for row in depths]
     last = max((index for index, lead in enumerate(leads) if lead), default=None)
     if last is None:
-        return ""
+        return "", ""
     first = last
     while first > 0 and leads[first - 1] * leads[last] > 0:
         first -= 1
-    ahead = _count(scheme[first : last + 1], leads[last] < 0)
-    behind = _count(baseline[first : last + 1], leads[last] > 0)
-    depth, deepest = scheme[first]["depth"], scheme[last]["depth"]
-    where = f"every depth from {depth}{'' if last == len(leads) - 1 else f' to {deepest}'}"
-    return f"{ahead} seeds against {behind} at {where if first < last else f'depth {depth}'}"
+    run = depths[first : last + 1]
+    scheme, baseline = _count(run, "scheme", leads[last] < 0), _count(run, "baseline", leads[last] > 0)
+    shallowest, deepest = run[0]["depth"], run[-1]["depth"]
+    where = f"every depth from {shallowest}{'' if last == len(leads) - 1 else f' to {deepest}'}"
+    where = where if first < last else f"depth {shallowest}"
+    counts = f"{scheme} seeds with {run[0]['scheme']} against {baseline} with {run[0]['baseline']} at {where}"
+    return counts, run[0]["scheme" if leads[last] > 0 else "baseline"]
 
 
-def _share(cell: Json) -> float:
-    return float(cell["solved"] / cell["seeds"])
+def _share(row: Json, arm: str) -> float:
+    return float(row[f"{arm}_solved"] / max(1, row[f"{arm}_seeds"]))
 
 
-def _count(arm: Sequence[Json], most: bool) -> str:
+def _count(rows: Sequence[Json], arm: str, most: bool) -> str:
     """Seeds solved of seeds, at all depths, or at most or at least."""
-    counts = {(cell["solved"], cell["seeds"]) for cell in arm}
-    solved, seeds = (max if most else min)(counts, key=lambda count: (count[0] / count[1], count))
+    counts = {(row[f"{arm}_solved"], row[f"{arm}_seeds"]) for row in rows}
+    solved, seeds = (max if most else min)(counts, key=lambda count: (count[0] / max(1, count[1]), count))
     hedge = "" if len(counts) == 1 else "at most " if most else "at least "
     return f"{hedge}{solved} of {seeds}"
 
 
 def _speed(row: Json) -> str:
     """As many solve with as without: how many steps it takes."""
-    if row["ratio"] is None:
+    if not row["scheme_solved"] + row["baseline_solved"]:
         return "no seed solves it, and there is nothing to test"
+    if row["ratio"] is None:
+        return "as many seeds solve it, but none ran in both, so that there is no ratio of steps"
+    bound = {"upper": "at most ", "lower": "at least "}.get(row["bound"], "")
+    within = " spent within the budget" if row["bound"] == "unknown" else ""
     between = f" (95 % interval {interval(row['low'], row['high'], '.2f')})" if row["low"] is not None else ""
-    if row["low"] is not None and row["low"] <= 1 <= row["high"]:
-        return (
-            f"as many seeds solve at every depth, in {row['ratio']:.2f} times the steps, which may be chance{between}"
-        )
-    return f"as many seeds solve at every depth, in {row['ratio']:.2f} times the steps{between}"
+    chance = row["low"] is not None and row["low"] <= 1 <= row["high"]
+    steps = f"in {bound}{row['ratio']:.2f} times the steps{within}{', which may be chance' if chance else ''}{between}"
+    return f"as many seeds solve it with {row['scheme']} as with {row['baseline']} at every depth, {steps}"
 
 
-def _sure(row: Json, arms: Arms, tested: int, exact_to: int) -> str:
+def _sure(row: Json, tested: int, exact_to: int, ahead: str) -> str:
+    """The p-value; and whom it favours, where that is not who is ahead."""
     if row["p"] is None:
         return ""
-    exact = division_count(*map(_seeds, arms)) <= exact_to
-    p = f"over all depths {'exact' if exact else 'permutation'} p = {probability(row['p_adjusted'])}".replace(
-        "= <", "<"
-    )
+    exact = "exact" if division_count(row["scheme_seeds"], row["baseline_seeds"]) <= exact_to else "permutation"
     corrected = f" corrected for {tested} comparisons" if tested > 1 else ""
-    return f"{p}{corrected}{'' if row['p_adjusted'] <= LEVEL else ', not significant'}"
+    favoured = f"over all depths the test favours {row['favours']}, " if ahead not in ("", row["favours"]) else ""
+    over = "" if favoured else "over all depths "
+    verdict = "" if row["p_adjusted"] <= LEVEL else ", not significant"
+    return f"{favoured}{over}{exact} {p_is(row['p_adjusted'])}{corrected}{verdict}"
 
 
-def _seeds(arm: Sequence[Json]) -> int:
-    return len({seed for cell in arm for seed in cell["lr_by_seed"]})
-
-
-def _against(row: Json, comparisons: Sequence[Json]) -> str:
+def _against(row: Json, depths: Sequence[Json]) -> str:
     """Depths at which the ratio of steps is surely on the other side of 1 than over all: they weaken the test."""
     if row["ratio"] is None:
         return ""
-    key = _comparison(row)
-    depths = [
+    others = [
         str(other["depth"])
-        for other in comparisons
-        if other["depth"] is not None
-        and _comparison(other) == key
-        and other["low"] is not None
-        and ((row["ratio"] < 1 < other["low"]) or (row["ratio"] > 1 > other["high"]))
+        for other in depths
+        if other["low"] is not None and ((row["ratio"] < 1 < other["low"]) or (row["ratio"] > 1 > other["high"]))
     ]
     direction = "slower" if row["ratio"] < 1 else "faster"
-    return f" (at depth {' and '.join(depths)} it is {direction})" if depths else ""
+    return f" (at depth {', '.join(others)} {row['scheme']} is {direction})" if others else ""
 
 
-def _comparison(row: Json) -> Json:
-    return {**key_of(row), "depth": None, "scheme": row["scheme"], "baseline": row["baseline"]}
-
-
-def _hopeless(rows: Sequence[Json], columns: Columns, tested: int) -> str:
+def _hopeless(rows: Sequence[Json], tested: int, exact_to: int) -> str:
     """Where no result of so few seeds could be significant, how many could."""
-    seeds = max((_seeds(arm) for row in rows if row["p"] is not None for arm in columns.arms(row)), default=0)
-    if not seeds or tested * smallest_p(seeds, seeds) <= LEVEL:
+    arms = [(row["scheme_seeds"], row["baseline_seeds"]) for row in rows if row["p"] is not None]
+    short = [pair for pair in arms if tested * smallest_p(*pair, exact_to) > LEVEL]
+    if not short:
         return ""
+    first, second = min(short)
+    seeds = f"{first}" if first == second else f"{first} against {second}"
+    word = "seed" if seeds == "1" else "seeds"
     after = " after correction" if tested > 1 else ""
-    word = "seed" if seeds == 1 else "seeds"
-    return f"{seeds} {word} cannot reach significance{after} here, {seeds_needed(tested, LEVEL)} could"
+    return f"{seeds} {word} cannot reach significance{after} here, {seeds_needed(tested, exact_to, LEVEL)} could"

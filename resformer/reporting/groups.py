@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from resformer.reporting.members import by_value
+from resformer.reporting.members import NO_RESULT_DEPENDS_ON, by_value
 from resformer.stats.rates import Bools, Integers, rates_by_other_seeds
 from resformer.stats.steps import Floats, within
 
@@ -126,12 +126,18 @@ def axes(members: pd.DataFrame) -> tuple[list[str], Json, dict[str, Json]]:
     shared: Json = {}
     differing: dict[str, Json] = {}
     for key in keys:
-        if key not in found and _varies(members, shapes, keys, key):
+        if key not in found and key not in NO_RESULT_DEPENDS_ON and _varies(members, shapes, keys, key):
             found.append(key)
         elif shapes[key].nunique(dropna=False) == 1:
             shared[key] = plain(shapes[key].iloc[0])
         elif key != "study" and shapes.groupby("study")[key].nunique(dropna=False).max() == 1:
             differing[key] = {str(study): plain(values.iloc[0]) for study, values in shapes.groupby("study")[key]}
+    for key, column in (("member.seed", "seed"), ("member.lr", "lr")):
+        values = {
+            str(study): [plain(one) for one in sorted(set(part))] for study, part in members.groupby("study")[column]
+        }
+        if len({str(one) for one in values.values()}) > 1:
+            differing[key] = values
     return found, {key: value for key, value in shared.items() if key not in found or key == "task"}, differing
 
 

@@ -33,7 +33,7 @@ _LONG = {
 }
 _FACTS = ("parameters", "flops_per_step", "blind_loss")
 _FILES = ("runs.parquet", "curves.parquet", "timing.json")
-_NO_RESULT_DEPENDS_ON = ("train.keep_weights",)
+NO_RESULT_DEPENDS_ON = ("train.keep_weights",)
 _READERS = 2
 
 
@@ -53,6 +53,8 @@ class Findings:
     problems: dict[str, list[Json]]
     digest: str
     """Of everything that was read: equal ones have equal reports."""
+    conditions: dict[str, list[str]]
+    """By which its members were chosen."""
     table: Callable[[], pd.DataFrame]
     """Makes `members`, which a report that was kept does not need."""
 
@@ -78,7 +80,7 @@ class Findings:
 
     def where(self, wanted: Mapping[str, Sequence[str]]) -> "Findings":
         """Only members whose setting has one of these values, by key; UserError for an unknown key or value."""
-        if not wanted:
+        if not wanted or self.members.empty:
             return self
         members = self.members
         for key, values in wanted.items():
@@ -94,7 +96,7 @@ class Findings:
         if members.empty:
             raise UserError(f"--where {' '.join(wanted)}: no member has all of these")
         asked = {key: list(values) for key, values in wanted.items()}
-        return Findings(self.studies, self.problems, _digest([self.digest, asked]), lambda: members)
+        return Findings(self.studies, self.problems, _digest([self.digest, asked]), asked, lambda: members)
 
 
 def _is(value: object, text: str) -> bool:
@@ -138,6 +140,10 @@ def selectable(members: pd.DataFrame) -> list[str]:
 
 def as_typed(value: object) -> str:
     """A setting's value as it is typed on the command line."""
+    if value is None or value != value:  # noqa: PLR0124  (a missing value, NaN in pandas)
+        return "null"
+    if isinstance(value, list):
+        return " ".join(map(as_typed, value))
     if isinstance(value, bool | np.bool_):
         return str(bool(value)).lower()
     return f"{value:g}" if isinstance(value, float) else str(value)
@@ -151,7 +157,7 @@ def read(studies: Iterable[Study]) -> Findings:
     digest = _digest(
         [problems, *([study.name, study.launches(), one.states] for study, one in zip(several, found, strict=True))]
     )
-    return Findings(several, problems, digest, lambda: _together(found))
+    return Findings(several, problems, digest, {}, lambda: _together(found))
 
 
 def _digest(tree: object) -> str:
@@ -243,7 +249,7 @@ def _together(found: Sequence[_Found]) -> pd.DataFrame:
     if not tables:
         return pd.DataFrame()
     members = pd.concat(tables, ignore_index=True)
-    settings = [name for name in selectable(members) if name not in ("seed", "lr", *_NO_RESULT_DEPENDS_ON)]
+    settings = [name for name in selectable(members) if name not in ("seed", "lr", *NO_RESULT_DEPENDS_ON)]
     shapes = members.drop_duplicates(["study", "planned_shape"])[["study", "planned_shape", *settings]]
     shapes["shape"] = shapes.groupby(["study", *settings], dropna=False, sort=False).ngroup()
     members = members.merge(shapes[["study", "planned_shape", "shape"]], on=["study", "planned_shape"])

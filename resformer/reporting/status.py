@@ -10,7 +10,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from resformer.errors import printable
+from resformer.errors import UserError, printable
 from resformer.reporting.members import job_label, read
 from resformer.reporting.progress import clock
 from resformer.reporting.words import counted
@@ -61,7 +61,10 @@ class Status:
 
 def look(study: Study) -> Status:
     """Where a study stands now."""
-    planned, launches, findings = study.planned(), study.launches(), read([study])
+    launches, findings = study.launches(), read([study])
+    planned = study.planned()  # after what was read, so that a launch in between adds jobs and takes none
+    if not launches:
+        raise UserError(f"study {study.name}: {'; '.join(study.damaged_launches())}; delete it or use another folder")
     failed = {row["job"]: row["reason"] for row in findings.problems["failed"]}
     unfinished = [row["job"] for row in findings.problems["missing"]]
     held = {job: found for job in unfinished if (found := claims.held(study.job(job))) is not None}

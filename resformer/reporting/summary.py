@@ -50,6 +50,7 @@ def _summary(findings: Findings) -> Json:
         "study": _names(findings),
         "settings": settings,
         **({"differing": differing} if len(findings.studies) > 1 else {}),
+        **({"where": findings.conditions} if findings.conditions else {}),
         "cells": cells,
         "rates": [row for group in found for row in _rates(group)],
         "limits": list(_limits(cells, [key for key in keys if key != "depth"])),
@@ -78,7 +79,7 @@ def _cell(group: Group) -> Json:
     lr = min(most, key=lambda rate: (-most[rate], rate))
     mean_low, mean_high = restricted_mean_interval(steps_S, group.budget)
     median, median_low, median_high = _median(steps_S, columns["train.steps"][rows_S])
-    some = outcomes["solved"] > 0
+    some = bool((steps_S < group.budget).any())
     everything = group.row_SR[group.ran_SR]
     ms_of_job = dict(zip(columns["job"][everything].tolist(), columns["ms"][everything].tolist(), strict=True))
     return {
@@ -114,19 +115,17 @@ def _median(steps_S: Floats, budget_S: Floats) -> tuple[float | None, float | No
 
 def _rates(group: Group) -> Iterator[Json]:
     ran_SR = group.ran_SR
-    solved_SR = ~np.isnan(group.steps_SR)
-    count_R, solved_R = ran_SR.sum(axis=0), solved_SR.sum(axis=0)
+    count_R, solved_R = ran_SR.sum(axis=0), (~np.isnan(group.steps_SR)).sum(axis=0)
+    some_R = np.any(group.steps_SR < group.budget, axis=0).tolist()
     mean_R = np.where(ran_SR, spent(group.steps_SR, group.budget), 0.0).sum(axis=0) / count_R
-    for lr, count, solved, mean, loss_S, ran_S in zip(
-        group.rates, count_R.tolist(), solved_R.tolist(), mean_R.tolist(), group.loss_SR.T, ran_SR.T, strict=True
-    ):
+    for column, lr in enumerate(group.rates):
         yield {
             **group.key,
             "lr": lr,
-            "seeds": count,
-            "solved": solved,
-            "mean_steps": mean if solved else None,
-            "final_loss": _middle(loss_S[ran_S]),
+            "seeds": int(count_R[column]),
+            "solved": int(solved_R[column]),
+            "mean_steps": float(mean_R[column]) if some_R[column] else None,
+            "final_loss": _middle(group.loss_SR[ran_SR[:, column], column]),
         }
 
 

@@ -49,7 +49,7 @@ def _sentence(part: Json) -> str:
         reached = f"{by_scheme[schemes[0]]}, {' and '.join(_named(scheme, schemes) for scheme in schemes)} alike"
     else:
         reached = ", ".join(f"{_named(scheme, schemes)} {reach}" for scheme, reach in by_scheme.items())
-    sure = evidence(part["comparisons"], part["columns"], part["tested"], part["exact_to"])
+    sure = evidence(part["comparisons"], part["tested"], part["exact_to"])
     return f"{within}, {part['named']} is solved {reached}{f': {sure}' if sure else ''}."
 
 
@@ -66,9 +66,11 @@ def _reach(part: Json, scheme: str) -> str:
         return reaches[0]
     if len({row["norm"] for row in rows}) < len(rows):
         found = [row["depth_limit"] for row in rows]
-        deepest = max(limit for limit in found if limit is not None)
-        shallowest = "at no depth" if None in found else f"to depth {min(found)}"
-        return f"{shallowest} at the least and to depth {deepest} at the most, depending on norm and other settings"
+        limits = sorted({limit for limit in found if limit is not None})
+        varying = [name for name in key_of(rows[0]) if len({str(row[name]) for row in rows}) > 1]
+        least = "at no depth" if None in found else f"to depth {limits[0]}"
+        most = f" and to depth {limits[-1]} at the most" if limits[1 if None not in found else 0 :] else ""
+        return f"{least}{' at the least' if most else ''}{most}, depending on {' and '.join(varying)}"
     return " and ".join(
         f"{reach} ({NORMS.get(row['norm'], row['norm'])})" for row, reach in zip(rows, reaches, strict=True)
     )

@@ -60,12 +60,11 @@ def limit(row: Json, tried: Sequence[int]) -> tuple[str, str]:
 
 def comparison(row: Json, columns: Columns) -> tuple[str, ...]:
     """A comparison in the columns of `COMPARISON`; `columns` are those of the report."""
-    solved = [f"{sum(one['solved'] for one in arm)}/{sum(one['seeds'] for one in arm)}" for arm in columns.arms(row)]
     ratio = "–" if row["ratio"] is None else f"{_BOUNDS[row['bound']]}{row['ratio']:.2f}"
     return (
         f"{row['scheme']} / {row['baseline']}",
         ", ".join(where(row, columns)),
-        ":".join(solved),
+        ":".join(f"{row[f'{arm}_solved']}/{row[f'{arm}_members']}" for arm in ("scheme", "baseline")),
         ratio,
         interval(row["low"], row["high"], ".2f"),
         probability(row["p"]),
@@ -87,6 +86,11 @@ def named(axis: str, value: Any) -> str:
     return f"{axis.rpartition('.')[2]} {as_typed(value)}"
 
 
+def p_is(p: float) -> str:
+    """A p-value as in a sentence."""
+    return f"p = {probability(p)}".replace("= <", "<")
+
+
 def probability(p: float | None) -> str:
     """A p-value with two significant digits; "" for none."""
     return "" if p is None else f"{p:.2g}" if p >= 1e-4 else "< 0.0001"
@@ -97,6 +101,7 @@ def settings(summary: Json) -> str:
     found = summary["settings"]
     seeds = max(cell["seeds"] for cell in summary["cells"])
     rates = sorted({row["lr"] for row in summary["rates"]})
+    differing = summary.get("differing", {})
     words = [str(found["task"])] if "task" in found else []
     for key, text in (
         ("task.length", "length {}"),
@@ -109,7 +114,9 @@ def settings(summary: Json) -> str:
         if key in found:
             words.append(text.format(found[key]))
     rate = f"learning rate{'s' if len(rates) > 1 else ''} {', '.join(f'{lr:g}' for lr in rates)}"
-    return ", ".join([*words, rate, f"{seeds} seed{'s' if seeds > 1 else ''}"])
+    words += [] if "member.lr" in differing else [rate]
+    words += [] if "member.seed" in differing else [counted(seeds, "seed")]
+    return ", ".join(words)
 
 
 def counted(number: int, noun: str) -> str:
@@ -118,8 +125,10 @@ def counted(number: int, noun: str) -> str:
 
 
 def differences(summary: Json) -> list[str]:
-    """What several studies differ in, a line per setting."""
-    return [
+    """What a report was chosen by, and what several studies differ in, a line per setting."""
+    chosen = [f"{key}={','.join(values)}" for key, values in summary.get("where", {}).items()]
+    only = [f"only {' '.join(chosen)}; the correction counts the comparisons of these"] if chosen else []
+    return only + [
         f"{key}: {', '.join(f'{as_typed(value)} ({study})' for study, value in values.items())}"
         for key, values in summary.get("differing", {}).items()
     ]
@@ -135,7 +144,8 @@ def notes(summary: Json) -> list[str]:
         rows = summary[name]
         if rows:
             members = sum(row["members"] for row in rows)
-            found.append(text.format(counted(len(rows), "job"), counted(members, "member")))
+            whole = " (of the whole study)" if "where" in summary else ""
+            found.append(text.format(counted(len(rows), "job"), counted(members, "member")) + whole)
     found += [f"  {row['job']} ({row['settings']}): {row['reason']}" for row in summary["failed"]]
     found += [f"damaged and left out: {row['reason']}" for row in summary["damaged"]]
     for row in summary["excluded"]:

@@ -12,7 +12,9 @@ import numpy.typing as npt
 from resformer.stats.rates import Bools, rates_in_arms
 from resformer.stats.steps import Floats, student_interval
 
-_CHUNK = 4096
+_CHUNK = 2048
+_CLEAR = 50
+"""Of divisions drawn at random: after so many that are as extreme as what was seen, p is known well enough."""
 _ROUNDING = 1e-9
 """Splits whose statistics are this near are as extreme as each other."""
 
@@ -67,23 +69,29 @@ def stratified_logrank(strata: Sequence[Stratum], arm_KU: Bools) -> Floats:
     return np.where(variance_K > 0, score_K / np.sqrt(np.where(variance_K > 0, variance_K, 1.0)), 0.0)
 
 
-def permutation_p(strata: Sequence[Stratum], first: int, second: int, most: int) -> float | None:
-    """Two-sided p of the stratified log-rank by exchanging whole seeds between two arms of so many seeds.
+def permutation_test(strata: Sequence[Stratum], first: int, second: int, most: int) -> tuple[float, float] | None:
+    """(two-sided p, Z) of the stratified log-rank by exchanging whole seeds between two arms of so many seeds.
 
-    Of all divisions of the units (the first arm's stand first), the share whose |Z| is at least what was seen; the
+    p: of all divisions of the units (the first arm's stand first), the share whose |Z| is at least what was seen; the
     choice of rates is redone in each. Where there are more than `most`, so many are drawn at random and the one that
-    was seen is counted in (Phipson & Smyth 2010). The asymptotic p would be too small by a factor of four at
-    five seeds. None where nobody solved, or an arm is empty.
+    was seen is counted in (Phipson & Smyth 2010); fewer, if so many were as large that p is clear (Besag & Clifford
+    1991). The asymptotic p would be too small by a factor of four at five seeds. Z is positive where the first arm
+    solves sooner. None where nobody solved, or an arm is empty.
     """
     if not (first and second) or all(np.isnan(stratum.steps_UR).all() for stratum in strata):
         return None
-    extreme, total, least = 0, 0, None
+    sampled = division_count(first, second) > most
+    extreme = total = 0
+    seen = 0.0
     for arm_KU in divisions(first, second, most):
-        distance_K = np.abs(stratified_logrank(strata, arm_KU))
-        least = distance_K[0] - _ROUNDING if least is None else least
-        extreme += int((distance_K >= least).sum())
+        z_K = stratified_logrank(strata, arm_KU)
+        seen = float(z_K[0]) if not total else seen
+        as_large_K = np.abs(z_K) >= abs(seen) - _ROUNDING
+        if sampled and extreme + as_large_K.sum() >= _CLEAR:
+            return _CLEAR / (total + int((as_large_K.cumsum() + extreme).searchsorted(_CLEAR)) + 1), seen
+        extreme += int(as_large_K.sum())
         total += len(arm_KU)
-    return extreme / total
+    return extreme / total, seen
 
 
 def division_count(first: int, second: int) -> int:
@@ -114,14 +122,18 @@ def divisions(first: int, second: int, most: int) -> Iterator[Bools]:
         yield arm_KU
 
 
-def smallest_p(first: int, second: int) -> float:
-    """The smallest p that exchanging whole seeds can give."""
-    return (2 if first == second else 1) / division_count(first, second)
+def smallest_p(first: int, second: int, most: int) -> float:
+    """The smallest p that exchanging whole seeds can give, of at most so many divisions."""
+    count = division_count(first, second)
+    return (2 if first == second else 1) / count if count <= most else 1 / (most + 1)
 
 
-def seeds_needed(comparisons: int, level: float = 0.05) -> int:
-    """How many seeds an arm needs for the smallest p to be significant after Holm among so many comparisons."""
-    return next(seeds for seeds in itertools.count(2) if comparisons * smallest_p(seeds, seeds) <= level)
+def seeds_needed(comparisons: int, most: int, level: float = 0.05) -> int:
+    """How many seeds an arm needs for the smallest p to be significant after Holm among so many comparisons.
+
+    There is no such number unless comparisons / (most + 1) is at most the level.
+    """
+    return next(seeds for seeds in itertools.count(2) if comparisons * smallest_p(seeds, seeds, most) <= level)
 
 
 def holm(p_M: npt.ArrayLike) -> Floats:

@@ -70,8 +70,12 @@ class Study:
         """Every planned job by its id; and which launches and lines of plans are not what was written, and unused."""
         jobs: dict[str, Json] = {}
         damaged = list(self.damaged_launches())
+        counts = {launch["launch"]: launch.get("planned") for launch in self.launches()}
         for path in _numbered(self.path, _PLAN):
-            for number, line in enumerate(path.read_bytes().splitlines(), 1):
+            lines, launch = path.read_bytes().splitlines(), int(path.stem.removeprefix("plan-"))
+            if counts.get(launch) not in (None, len(lines)):
+                damaged.append(f"{path}: {len(lines)} lines of {counts[launch]}")
+            for number, line in enumerate(lines, 1):
                 job = files.unseal(line)
                 if job is None:
                     damaged.append(f"{path}: line {number} is not what was written")
@@ -101,7 +105,7 @@ class Study:
         while not files.create(self.path / f"plan-{number}.jsonl", plan):
             number += 1
         started = datetime.now(UTC).isoformat()
-        record = {"launch": number, "started": started, **record}
+        record = {"launch": number, "started": started, "planned": len(jobs), **record}
         files.create(self.path / "launches" / f"{number}.json", files.seal(record) + b"\n")
         return number
 
@@ -159,6 +163,8 @@ class Study:
         folder = str(self.job(job_id))  # a Path for every file would take longer than to read it
         try:
             result = json.loads(_content(f"{folder}/result.json"))
+            if result["job"] != job_id:
+                raise Damaged(f"{folder}/result.json: is of the job {result['job']}")
             attempt, facts = int(result["attempt"]), {name: result["files"][name] for name in names}
             found = {name: _content(f"{folder}/attempt-{attempt}/{name}") for name in names}
         except (OSError, ValueError, KeyError, TypeError) as error:
@@ -184,7 +190,10 @@ class Study:
         retries = next((found["engine"]["retries"] for found in self.launches() if found["launch"] == launch), 0)
         if claims.attempts(job, since=launch) <= retries or not claims.over(job, last):
             return None
-        return error.read_text().splitlines()[-1] if error.exists() else "its worker died or went silent"
+        if not error.exists():
+            return "its worker died or went silent"
+        said = error.read_text(errors="replace").split("\n")
+        return next((line for line in reversed(said) if line.strip()), f"{error} is empty")
 
     def fail(self, claim: Claim, error: BaseException) -> None:
         """End an attempt with the traceback of what went wrong, and a last line that says it."""
@@ -218,10 +227,9 @@ def find(results: Path, name: str) -> Study:
 def existing(results: Path) -> list[Study]:
     """The studies in a results folder, the one launched last first."""
     _check_results(results)
-    last = {
-        path.parent: launches[-1] for path in results.glob("*/launches") if (launches := Study(path.parent).launches())
-    }
-    return [Study(path) for path in sorted(last, key=lambda path: str(last[path]["started"]), reverse=True)]
+    there = [Study(path.parent) for path in results.glob("*/launches") if _numbered(path, _LAUNCH)]
+    started = {study: max((str(launch["started"]) for launch in study.launches()), default="") for study in there}
+    return sorted(there, key=lambda study: started[study], reverse=True)
 
 
 def named(results: Path, name: str) -> Study:

@@ -113,6 +113,12 @@ def test_units_that_are_not_there_do_not_count() -> None:
     assert np.array(arms.logrank(steps, present, arm)) == pytest.approx(np.array(without))
 
 
+def permuted(strata: list[Stratum], first: int, second: int, most: int) -> float | None:
+    """p alone."""
+    found = arms.permutation_test(strata, first, second, most)
+    return found and found[0]
+
+
 def naive_p(strata: list[Stratum], first: int, second: int) -> float:
     """Every division by itself, the rates chosen anew in each arm of each."""
 
@@ -147,7 +153,7 @@ def test_p_is_the_share_of_divisions_counted_one_by_one(
     for _ in range(depths):
         steps = data.draw(hnp.arrays(np.float64, (first + second, rates), elements=values))
         strata.append(Stratum(steps, np.zeros_like(steps), np.ones_like(steps, dtype=bool), BUDGET))
-    found = arms.permutation_p(strata, first, second, 1000)
+    found = permuted(strata, first, second, 1000)
     if all(np.isnan(stratum.steps_UR).all() for stratum in strata):
         assert found is None
     else:
@@ -157,22 +163,22 @@ def test_p_is_the_share_of_divisions_counted_one_by_one(
 def test_five_seeds_that_all_solve_against_five_that_do_not() -> None:
     """2 of 252; the asymptotic test would say 0.0018 or so."""
     strata = [one_rate([100, 110, 120, 130, 140, *[NAN] * 5])]
-    assert arms.permutation_p(strata, 5, 5, 1000) == pytest.approx(2 / 252)
-    assert arms.smallest_p(5, 5) == 2 / 252
+    assert permuted(strata, 5, 5, 1000) == pytest.approx(2 / 252)
+    assert arms.smallest_p(5, 5, 1000) == 2 / 252
     seen = np.arange(10)[None] < 5
     assert scipy_stats.norm.sf(abs(arms.stratified_logrank(strata, seen)[0])) * 2 < 0.003
 
 
 def test_equal_arms_give_p_one_and_no_events_give_none() -> None:
-    assert arms.permutation_p([one_rate([100] * 10)], 5, 5, 1000) == 1.0
-    assert arms.permutation_p([one_rate([NAN] * 10)], 5, 5, 1000) is None
-    assert arms.permutation_p([one_rate([100] * 5)], 5, 0, 1000) is None
+    assert permuted([one_rate([100] * 10)], 5, 5, 1000) == 1.0
+    assert permuted([one_rate([NAN] * 10)], 5, 5, 1000) is None
+    assert permuted([one_rate([100] * 5)], 5, 0, 1000) is None
 
 
 def test_order_of_seeds_does_not_matter_to_p() -> None:
     steps = [100.0, 300.0, 120.0, NAN, 80.0, NAN, 400.0, NAN, 300.0, NAN]
     mixed = [steps[index] for index in (3, 0, 4, 1, 2, 9, 7, 5, 8, 6)]
-    assert arms.permutation_p([one_rate(steps)], 5, 5, 1000) == arms.permutation_p([one_rate(mixed)], 5, 5, 1000)
+    assert permuted([one_rate(steps)], 5, 5, 1000) == permuted([one_rate(mixed)], 5, 5, 1000)
 
 
 def test_divisions_are_all_there_once_and_halved_where_arms_can_change_places() -> None:
@@ -192,19 +198,42 @@ def test_many_divisions_are_sampled_the_same_each_time_and_p_is_never_zero() -> 
     # Every unit is in the first arm half of the time: within five standard errors.
     assert np.abs(found.mean(axis=0) - 0.5).max() < 5 * math.sqrt(0.25 / 6000)
     strata = [one_rate([*range(100, 112), *[NAN] * 12])]
-    assert arms.permutation_p(strata, 12, 12, 999) == 1 / 1000
+    assert permuted(strata, 12, 12, 999) == 1 / 1000
 
 
 def test_sampled_p_is_near_the_exact_one() -> None:
     strata = [one_rate([100.0, 300.0, 120.0, NAN, 80.0, NAN, 400.0, NAN, 300.0, NAN])]
-    exact, sampled = (arms.permutation_p(strata, 5, 5, most) for most in (252, 251))
+    exact, sampled = (permuted(strata, 5, 5, most) for most in (252, 251))
     assert exact is not None
     # A share of 251: within four standard errors.
     assert sampled == pytest.approx(exact, abs=4 * math.sqrt(exact * (1 - exact) / 251))
 
 
 def test_seeds_needed_for_significance() -> None:
-    assert [arms.seeds_needed(comparisons) for comparisons in (1, 2, 6, 7, 23, 24)] == [4, 5, 5, 6, 6, 7]
+    exact = 10**6
+    assert [arms.seeds_needed(comparisons, exact) for comparisons in (1, 2, 6, 7, 23, 24)] == [4, 5, 5, 6, 6, 7]
+    # 12 + 12 seeds have 2,704,156 divisions: 999 of them drawn give no p under 0.001.
+    assert arms.smallest_p(12, 12, 999) == 0.001
+
+
+def test_a_test_says_which_arm_solves_sooner() -> None:
+    slow, fast = [300.0, 310.0, 320.0], [100.0, 110.0, 120.0]
+    for first, second, sign in ((fast, slow, 1), (slow, fast, -1)):
+        found = arms.permutation_test([one_rate([*first, *second])], 3, 3, 1000)
+        assert found is not None
+        assert math.copysign(1, found[1]) == sign
+
+
+def test_sampling_stops_where_p_is_clear() -> None:
+    """Alike arms: a fifty-fifty p is known after a hundred divisions or so, and is near what all of them give."""
+    generator = np.random.default_rng(3)
+    strata = [one_rate(generator.permutation(np.arange(10.0, 170.0, 10.0)).tolist())]
+    stopped = permuted(strata, 8, 8, 12_000)
+    whole = permuted(strata, 8, 8, 13_000)
+    assert stopped is not None
+    assert whole is not None
+    # Fifty of a geometric number of draws: relative error 1/√50, four of them.
+    assert stopped == pytest.approx(whole, rel=4 / math.sqrt(50))
 
 
 def closure(p: list[float]) -> list[float]:
