@@ -9,6 +9,8 @@ from made import SEEDS, Made, shape
 
 from resformer.errors import UserError
 from resformer.reporting import cache, members
+from resformer.reporting.figures import draw
+from resformer.reporting.layout import layout
 from resformer.reporting.members import conditions, read
 from resformer.reporting.summary import summarise
 from resformer.residuals.add import Add
@@ -92,6 +94,21 @@ def test_a_cut_plan_leaves_results_that_nobody_planned(made: Made) -> None:
         f"{made.study.job(lost[0])}: no plan of this study names it",
     ]
     assert len(found.members) == 5
+
+
+def test_of_very_many_jobs_the_curves_are_hashed_when_they_are_used(
+    made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(members, "_MOST_HASHED", 1)
+    cut, flipped = (attempt(made, number) / "curves.parquet" for number in (0, 1))
+    cut.write_bytes(cut.read_bytes()[:-1])
+    data = bytearray(flipped.read_bytes())
+    data[len(data) // 2] ^= 1
+    flipped.write_bytes(data)
+    found = read([made.study])
+    assert [row["reason"] for row in found.problems["damaged"]] == [f"{cut}: not the bytes that were committed"]
+    with pytest.raises(UserError, match=f"{flipped}: not the bytes that were committed"):
+        draw(found, summarise(found), layout(summarise(found)), tmp_path / "figures")
 
 
 def test_a_job_with_the_results_of_another_is_named(made: Made) -> None:

@@ -32,7 +32,10 @@ _LONG = {
     "member.lr": "lr",
 }
 _FACTS = ("parameters", "flops_per_step", "blind_loss")
-_FILES = ("runs.parquet", "curves.parquet", "timing.json")
+_READ = ("runs.parquet", "timing.json")
+_FILES = (*_READ, "curves.parquet")
+_MOST_HASHED = 2000
+"""Jobs whose curves are hashed too, though a report's numbers need none. Of more, they are when a figure reads them."""
 NO_RESULT_DEPENDS_ON = ("train.keep_weights",)
 _READERS = 2
 
@@ -181,8 +184,9 @@ def _read(study: Study, problems: dict[str, list[Json]]) -> _Found:
     runs, known = cache.members(study)
     fresh = {job: state for job, state in known.items() if job in planned and _state(study, job, state) == state}
     done = [job for job in planned if job not in fresh and study.has_result(job)]
+    checked = _FILES if len(done) <= _MOST_HASHED else _READ
     with ThreadPoolExecutor(_READERS) as pool:
-        read_now = dict(zip(done, pool.map(lambda job: _job(study, job), done, chunksize=64), strict=True))
+        read_now = dict(zip(done, pool.map(lambda job: _job(study, job, checked), done, chunksize=64), strict=True))
     found = {job: result for job, result in read_now.items() if not isinstance(result, Damaged)}
     for job, result in read_now.items():
         if isinstance(result, Damaged):
@@ -211,9 +215,9 @@ class _Job:
     state: list[int]
 
 
-def _job(study: Study, job: str) -> _Job | Damaged:
+def _job(study: Study, job: str, checked: Sequence[str]) -> _Job | Damaged:
     try:
-        attempt, files = study.verified(job, _FILES)
+        attempt, files = study.verified(job, checked)
     except Damaged as damage:
         return damage
     runs = pq.ParquetFile(pa.BufferReader(files["runs.parquet"])).read(use_threads=False)

@@ -61,12 +61,12 @@ class Status:
 
 def look(study: Study) -> Status:
     """Where a study stands now."""
-    launches, findings = study.launches(), read([study])
-    planned = study.planned()  # after what was read, so that a launch in between adds jobs and takes none
+    planned, launches, findings = study.planned(), study.launches(), read([study])
     if not launches:
         raise UserError(f"study {study.name}: {'; '.join(study.damaged_launches())}; delete it or use another folder")
-    failed = {row["job"]: row["reason"] for row in findings.problems["failed"]}
-    unfinished = [row["job"] for row in findings.problems["missing"]]
+    # What was launched since the plan was read counts next time.
+    failed = {row["job"]: row["reason"] for row in findings.problems["failed"] if row["job"] in planned}
+    unfinished = [row["job"] for row in findings.problems["missing"] if row["job"] in planned]
     held = {job: found for job in unfinished if (found := claims.held(study.job(job))) is not None}
     # Looked for after the claims: whose holder has left by then is seen to be finished, not lost.
     unfinished = [job for job in unfinished if not study.has_result(job)]
