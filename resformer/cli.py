@@ -1,5 +1,6 @@
 """The command line: parse, call, print. torch and Hydra are imported inside the commands that need them."""
 
+import gc
 import signal
 import sys
 from collections.abc import Iterator
@@ -137,6 +138,7 @@ def report(
     results: Results = Path("results"),
 ) -> None:
     """Print what a study found."""
+    gc.disable()  # nothing is thrown away until the end, and with 100,000 runs the search for it takes a second
     with _answering():
         from resformer.reporting.layout import layout
         from resformer.reporting.members import conditions, read

@@ -185,8 +185,10 @@ def _read(study: Study, problems: dict[str, list[Json]]) -> _Found:
     fresh = {job: state for job, state in known.items() if job in planned and _state(study, job, state) == state}
     done = [job for job in planned if job not in fresh and study.has_result(job)]
     checked = _FILES if len(done) <= _MOST_HASHED else _READ
+    parts = [done[part::_READERS] for part in range(_READERS)]
     with ThreadPoolExecutor(_READERS) as pool:
-        read_now = dict(zip(done, pool.map(lambda job: _job(study, job, checked), done, chunksize=64), strict=True))
+        results = [*pool.map(lambda part: [_job(study, job, checked) for job in part], parts)]
+    read_now = {job: results[number % _READERS][number // _READERS] for number, job in enumerate(done)}
     found = {job: result for job, result in read_now.items() if not isinstance(result, Damaged)}
     for job, result in read_now.items():
         if isinstance(result, Damaged):
