@@ -36,7 +36,9 @@ def draw(sheet: Sheet, tips: Tips) -> Figure:
     height = max(_HEIGHT, labels.height(len(texts)))
     figure, found = frame(len(panel.rows), across, height, labels.width(texts))
     found[0].set_xlim(0, last)
-    ticks = [tick for tick in MaxNLocator(3, integer=True, steps=[1, 2, 3, 5, 10]).tick_values(0, last) if tick <= last]
+    # Of four digits there is room for two and a nought.
+    locator = MaxNLocator(3 if last < 1000 else 2, integer=True, steps=[1, 2, 3, 5, 10])
+    ticks = [tick for tick in locator.tick_values(0, last) if tick <= last]
     log_y(found[0], *_limits(everyone))
     for axes, row in zip(found, panel.rows, strict=True):
         names = _row(axes, sheet, row)
