@@ -98,6 +98,23 @@ def test_a_test_that_favours_the_other_arm_says_so(made: Made) -> None:
     assert "5 of 5 seeds with add against 0 of 5 with plain at depth 8, over all depths the test favours plain" in text
 
 
+def test_a_test_that_favours_who_takes_more_steps_says_so(made: Made) -> None:
+    """As many solve. Sooner at two depths of three, though by little: the test counts depths, the ratio steps."""
+    depths(made, Add(), {depth: [60, 61, 62, 63, 64] for depth in (1, 2)} | {4: FAST})
+    depths(made, Plain(), {depth: [50, 51, 52, 53, 54] for depth in (1, 2)} | {4: [500, 510, 520, 530, 540]})
+    text = the_verdict(made.summary())
+    assert "in 0.3" in text
+    assert "over all depths the test favours plain" in text
+
+
+def test_a_test_that_favours_nobody_names_nobody(made: Made) -> None:
+    depths(made, Add(), {1: FAST})
+    depths(made, Plain(), {1: FAST})
+    text = the_verdict(made.summary())
+    assert "in 1.00 times the steps, over all depths exact p = 1, not significant" in text
+    assert "favours" not in text
+
+
 def test_counts_are_those_of_the_shared_budget(made: Made) -> None:
     depths(made, Plain(), {4: [STALLED] * 5})
     made.job(shape(4, Add(), "post", steps=2000), SEEDS, [700, 720, 740, 760, 780])

@@ -111,7 +111,7 @@ def _row(depths: Sequence[int], baseline: Column, scheme: Column) -> Json:
         np.array([_steps(column[depth], seeds, budget) for depth, budget in zip(depths, budgets, strict=True)])
         for column in (baseline, scheme)
     ]
-    amounts = [spent(steps_LS, np.array(budgets)[:, None]).sum(axis=0) for steps_LS in steps]  # type: ignore[arg-type]
+    amounts = [spent(steps_LS, np.array(budgets)[:, None]).sum(axis=0) for steps_LS in steps]
     censored = [bool(np.isnan(steps_LS).any()) for steps_LS in steps]
     nobody = not seeds or all(np.isnan(steps_LS).all() for steps_LS in steps)
     ratio, low, high = (None, None, None) if nobody else paired_ratio(*amounts)

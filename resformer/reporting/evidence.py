@@ -48,8 +48,10 @@ def _counted(rows: Sequence[Json]) -> str:
 
 def _said(row: Json, rows: Sequence[Json], depths: Sequence[Json], tested: int, exact_to: int) -> str:
     """One comparison: how the counts differ, or the speed; how sure that is; and which depths disagree."""
-    counted, ahead = _solved(depths)
-    what = counted or _speed(row)
+    what, ahead = _solved(depths)
+    if not what and row["ratio"] is not None:
+        ahead = row["scheme" if row["ratio"] < 1 else "baseline"]
+    what = what or _speed(row)
     sure = _sure(row, tested, exact_to, ahead)
     return f"{_label(row, rows)}{what}{f', {sure}' if sure else ''}{_against(row, depths)}"
 
@@ -114,7 +116,8 @@ def _sure(row: Json, tested: int, exact_to: int, ahead: str) -> str:
         return ""
     exact = "exact" if division_count(row["scheme_seeds"], row["baseline_seeds"]) <= exact_to else "permutation"
     corrected = f" corrected for {tested} comparisons" if tested > 1 else ""
-    favoured = f"over all depths the test favours {row['favours']}, " if ahead not in ("", row["favours"]) else ""
+    opposed = ahead and row["favours"] not in (None, ahead)
+    favoured = f"over all depths the test favours {row['favours']}, " if opposed else ""
     over = "" if favoured else "over all depths "
     verdict = "" if row["p_adjusted"] <= LEVEL else ", not significant"
     return f"{favoured}{over}{exact} {p_is(row['p_adjusted'])}{corrected}{verdict}"

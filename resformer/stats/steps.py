@@ -91,7 +91,7 @@ def restricted_mean_interval(steps_S: Floats, budget: float) -> Interval:
     return max(0.0, low), min(float(budget), high)
 
 
-def spent(steps: Floats, budget: float) -> Floats:
+def spent(steps: Floats, budget: float | Floats) -> Floats:
     """Steps spent within the budget, all of it by who did not solve."""
     return np.where(np.isnan(steps), budget, np.minimum(steps, budget)).astype(np.float64)
 
