@@ -15,7 +15,9 @@ from resformer.model import ModelSettings
 from resformer.residuals.add import Add
 from resformer.residuals.base import Residual, Stack
 from resformer.shape import NO_PROBE, Member, Shape, TrainSettings
+from resformer.tasks.base import Task
 from resformer.tasks.copy import Copy
+from resformer.tasks.recall import Recall
 from resformer.train import Trained, train
 from resformer.weights import Weight, initial, unpack
 
@@ -78,6 +80,24 @@ def test_together_equals_alone_bit_for_bit(shape: Shape, width: int) -> None:
             apart = trained(shape, part)
             for member in part:
                 assert same(curves(apart, member.seed, member.lr), curves(together, member.seed, member.lr))
+
+
+ODD = [(Copy(length=5, symbols=8), "relu"), (Recall(pairs=3, symbols=9), "gelu")]
+
+
+@pytest.mark.parametrize("residual", schemes(), ids=name_of)
+@pytest.mark.parametrize(("task", "activation"), ODD, ids=["copy", "recall"])
+def test_no_shape_is_too_odd_for_the_same_bits(
+    shape: Shape, task: Task, activation: str, residual: Residual[Any]
+) -> None:
+    """A batch of 7 and a width of 15: a member's matrices do not begin where a vector register would like."""
+    odd = dataclasses.replace(shape.model, width=15, heads=3, activation=activation)
+    model = dataclasses.replace(odd, norm=residual.own_norm, attention=task.attention)
+    settings = dataclasses.replace(shape.train, batch=7, steps=10)
+    shape = dataclasses.replace(shape, task=task, model=model, residual=residual, train=settings)
+    together = trained(shape, MEMBERS)
+    for member in MEMBERS[1:3]:
+        assert same(curves(trained(shape, [member]), member.seed, member.lr), curves(together, member.seed, member.lr))
 
 
 def test_together_equals_alone_in_float64(shape: Shape) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Generic, Literal, TypeVar
 
+import torch
 from torch import Tensor
 
 from resformer.weights import Weight
@@ -175,3 +176,12 @@ class OneStream(Residual[Tensor]):
     def close(self, carried: Tensor, last: Norm, weights: Mapping[str, Tensor]) -> Tensor:
         """The stream behind the last norm."""
         return last(carried)
+
+
+def sigmoid(x: Tensor) -> Tensor:
+    """1 / (1 + exp(-x)), with bits that do not depend on where an element lies.
+
+    `torch.sigmoid` computes the last few elements of a tensor on the CPU apart, by another exp: which elements of a
+    member those are would depend on P.
+    """
+    return torch.tanh(x / 2) / 2 + 0.5

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from resformer.choices import NORMS
 from resformer.errors import require
-from resformer.residuals.base import OneStream, Place, Stack
+from resformer.residuals.base import OneStream, Place, Stack, sigmoid
 from resformer.weights import Weight, xavier
 
 
@@ -51,7 +51,5 @@ class Highway(OneStream):
     def write(self, carried: Tensor, f_PRD: Tensor, place: Place) -> Tensor:
         """What the gate lets through of either."""
         gate = f"sublayer{place.sublayer}.highway"
-        open_PRD = torch.sigmoid(
-            torch.baddbmm(place.broadcast(f"{gate}.bias"), carried, place.weights[f"{gate}.matrix"])
-        )
+        open_PRD = sigmoid(torch.baddbmm(place.broadcast(f"{gate}.bias"), carried, place.weights[f"{gate}.matrix"]))
         return carried + open_PRD * (f_PRD - carried)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from resformer.errors import require
-from resformer.residuals.base import Norm, Place, Residual, Stack, Streams
+from resformer.residuals.base import Norm, Place, Residual, Stack, Streams, sigmoid
 from resformer.weights import Weight, zeros
 
 _ROUNDS = 20
@@ -69,13 +69,13 @@ class Mhc(Residual[Streams]):
         """The weighted sum."""
         static = [place.weights[f"{_mhc(place.sublayer)}.read{j}"] for j in range(self.streams)]
         logits_PRn = torch.cat(static, 1).unsqueeze(1) + self._dynamic(carried, place, "read")
-        return _weighted(torch.sigmoid(logits_PRn), carried)
+        return _weighted(sigmoid(logits_PRn), carried)
 
     def write(self, carried: Streams, f_PRD: Tensor, place: Place) -> Streams:
         """The streams mixed, and the branch in each."""
         name, n = _mhc(place.sublayer), self.streams
         logits_PRn = place.broadcast(f"{name}.write") + self._dynamic(carried, place, "write")
-        b_PRn = 2 * torch.sigmoid(logits_PRn)
+        b_PRn = 2 * sigmoid(logits_PRn)
         static_Pnn, dynamic_PRN = place.weights[f"{name}.mix"] + _APART, self._dynamic(carried, place, "mix")
         M_PRnn = doubly_stochastic(static_Pnn.unsqueeze(1) + dynamic_PRN.view(*dynamic_PRN.shape[:2], n, n))
         return tuple(_weighted(M_PRnn[..., k, :], carried) + b_PRn[..., k : k + 1] * f_PRD for k in range(n))
