@@ -46,6 +46,6 @@ def variants(key: str) -> list[str]:
 
 
 def studies() -> dict[str, Path]:
-    """Study files by name; the working directory's `configs/study` hides the package's."""
+    """Study files by name, in folders of any depth; the working directory's `configs/study` hides the package's."""
     places = (folder() / "study", Path("configs") / "study")
-    return {path.stem: path for place in places for path in sorted(place.glob("*.yaml"))}
+    return {path.stem: path for place in places for path in sorted(place.rglob("*.yaml"))}

@@ -60,7 +60,14 @@ def within(seconds: float) -> Iterator[None]:
 # What composes
 
 
-@pytest.mark.parametrize(("study", "count", "shapes"), [("quick", 240, 16), ("sort", 300, 20), ("depth", 1080, 72)])
+@pytest.mark.parametrize(
+    ("study", "count", "shapes"),
+    [
+        *(("quick", 240, 16), ("sort", 300, 20), ("depth", 1080, 72), ("schemes", 2100, 140)),
+        *(("claim-3-depth", 375, 25), ("claim-3-warmup", 240, 16), ("claim-4", 300, 6)),
+        *(("claim-5", 180, 6), ("claim-6", 120, 8), ("claim-7", 120, 8)),
+    ],
+)
 def test_studies_have_the_members_they_promise(study: str, count: int, shapes: int) -> None:
     found = config.request(study, [])
     assert (members(found), len(found.shapes), found.excluded) == (count, shapes, [])

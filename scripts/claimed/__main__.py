@@ -15,12 +15,21 @@ from pathlib import Path
 import matplotlib as mpl
 
 from benchmark.facts import described, machine
-from claimed import change, gradient, rank
+from claimed import change, degradation, gradient, normless, rank, skipless, skips, tolerable
 from claimed.claim import Claim
 from resformer.reporting.figures.style import RC
 from resformer.versions import versions
 
-CLAIMS: dict[int, Callable[[], Claim]] = {1: rank.run, 2: gradient.run, 8: change.run}
+CLAIMS: dict[int, Callable[[], Claim]] = {
+    1: rank.run,
+    2: gradient.run,
+    3: degradation.run,
+    4: tolerable.run,
+    5: normless.run,
+    6: skipless.run,
+    7: skips.run,
+    8: change.run,
+}
 
 
 def main() -> None:
