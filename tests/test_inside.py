@@ -8,10 +8,12 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+from markupsafe import escape
 from typer.testing import CliRunner
 
 from resformer.cli import app
 from resformer.reporting.inside import picture
+from resformer.reporting.probing import ENDS, HEADINGS, short
 from resformer.store import checks
 from resformer.store.results import named
 
@@ -63,11 +65,32 @@ def test_a_terminal_shows_them_apart_by_whether_they_solved(looked: Path, resfor
     assert all(len(line) <= 80 for line in lines[places[0] :])
 
 
+@pytest.mark.usefixtures("looked")
+def test_other_formats_have_all_cells_and_numbers(resformer: Callable[..., Any]) -> None:
+    """Of one cell every number that the JSON has, and as many rows as cells."""
+    row = next(row for row in json.loads(resformer("report", "--format", "json").stdout)["layers"] if row["depth"] == 6)
+    numbers = [short(row[name]) for name in HEADINGS]
+    name = [str(row[key]) for key in ("residual", "depth", "health")] + [short(row["value"])]
+    markdown = resformer("report", "--format", "markdown").stdout
+    assert f"| {' | '.join([*name, *numbers])} |" in markdown
+    assert f"{ENDS}." in markdown
+    latex = resformer("report", "--format", "latex").stdout
+    assert rf"{' & '.join([*name, *numbers])} \\" in latex
+    assert resformer("report", "--html", "page.html").exit_code == 0
+    page = Path("page.html").read_text()
+    assert page.count("<caption>Inside, at the last look: ") == 2
+    assert "</td><td>".join([*name[2:], *numbers]).removeprefix(f"{name[2]}</td><td>") in page
+    assert str(escape(ENDS)) in page
+
+
 def test_without_looks_there_is_nothing_of_them(resformer: Callable[..., Any]) -> None:
     assert resformer("sweep", *(word for word in WORDS if "every" not in word)).exit_code == 0
     found = resformer("report", "--format", "json")
     assert "layers" not in json.loads(found.stdout)
     assert "inside" not in resformer("report").stdout
+    assert ENDS not in resformer("report", "--format", "markdown").stdout
+    resformer("report", "--html", "page.html")
+    assert "Inside" not in Path("page.html").read_text()
 
 
 def test_members_that_broke_have_exploded(resformer: Callable[..., Any]) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from resformer.errors import printable
-from resformer.reporting import words
+from resformer.reporting import inside, words
 from resformer.reporting.columns import Columns
 from resformer.reporting.layout import Layout, Panel, panels
 from resformer.reporting.members import as_typed
@@ -55,6 +55,8 @@ def as_markdown(summary: Json, asked: Layout) -> str:
     compared = _comparisons(summary)
     if len(compared) > 1:
         blocks += [_markdown(compared, "---"), _safe(words.COMPARISON_LEGEND)]
+    for title, rows in _layers(summary):
+        blocks += [f"**{_safe(title)}**", _markdown(rows, "---:")]
     return "\n\n".join(
         [*blocks, _footer(summary), *map(_safe, verdicts(summary)), *([cost(summary)] if cost(summary) else [])]
     )
@@ -82,6 +84,8 @@ def as_latex(summary: Json, asked: Layout) -> str:
     compared = _comparisons(summary)
     if len(compared) > 1:
         blocks.append(_latex(compared, "l", False))
+    for title, rows in _layers(summary):
+        blocks += [f"% {title}", _latex(rows, "r", False)]
     return "\n\n".join([*blocks, f"% {_footer(summary)}", *(f"% {sentence}" for sentence in verdicts(summary))])
 
 
@@ -124,6 +128,12 @@ def _comparisons(summary: Json) -> list[Sequence[str]]:
     return [words.COMPARISON, *rows]
 
 
+def _layers(summary: Json) -> list[tuple[str, list[list[str]]]]:
+    return inside.listings(summary.get("layers", []), Columns(summary["cells"]).varying)
+
+
 def _footer(summary: Json) -> str:
     edge = any(cell["lr_at_edge"] for cell in summary["cells"])
-    return f"{words.LEGEND}{'; ' + words.EDGE.replace('*', 'star:', 1) if edge else ''}. {words.COVERAGE}."
+    star = f"; {words.EDGE.replace('*', 'star:', 1)}" if edge else ""
+    layers = f" {inside.LEGEND}." if "layers" in summary else ""
+    return f"{words.LEGEND}{star}. {words.COVERAGE}.{layers}"

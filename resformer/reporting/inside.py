@@ -1,7 +1,7 @@
 """What the layers of a report's cells looked like when their members were last looked into."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pandas as pd
@@ -23,6 +23,7 @@ _MOST_ROWS = 20
 _NO_ROOM = ("relative_residual", "branch_share", "ffn_first")
 """In 80 columns; the first is mostly the verdict's number."""
 _NUMBERS = {name: heading for name, heading in HEADINGS.items() if name not in _NO_ROOM}
+LEGEND = f"{ENDS}. Medians over seeds"
 
 
 def inside(findings: Findings, found: Sequence[Group]) -> list[Json]:
@@ -69,19 +70,42 @@ def picture(rows: Sequence[Json], axes: Sequence[str]) -> list[RenderableType]:
     if not rows:
         return []
     parts: list[RenderableType] = [Text("")]
+    for title, some in _beside(rows):
+        table = columned(title, ("depth", "verdict", *_NUMBERS.values()))
+        for row in some[:_MOST_ROWS]:
+            one = Health(row["health"], row["measure"], _number(row["value"]))
+            numbers = (short(_number(row[number])) for number in _NUMBERS)
+            table.add_row(Text(_name(row, axes)), Text(str(row["depth"])), cell(one), *numbers)
+        parts.append(table)
+        if len(some) > _MOST_ROWS:
+            parts.append(Text(f"{len(some) - _MOST_ROWS} more cells: --format json has all"))
+    return [*parts, Text(LEGEND, style="dim")]
+
+
+def listings(rows: Sequence[Json], axes: Sequence[str]) -> list[tuple[str, list[list[str]]]]:
+    """The same of all cells and with all numbers, as text: titles, and rows of which the first is the head."""
+    head = ["", "depth", "verdict", "number", *HEADINGS.values()]
+    return [
+        (title, [head, *([*_words(row, axes), *(short(_number(row[number])) for number in HEADINGS)] for row in some)])
+        for title, some in _beside(rows)
+    ]
+
+
+def _words(row: Json, axes: Sequence[str]) -> list[str]:
+    return [_name(row, axes), str(row["depth"]), row["health"], short(_number(row["value"]))]
+
+
+def _name(row: Json, axes: Sequence[str]) -> str:
+    """A cell's, but for its depth."""
+    return " ".join(named(axis, row[axis]) for axis in axes if axis != "depth") or str(row["residual"])
+
+
+def _beside(rows: Sequence[Json]) -> Iterator[tuple[str, list[Json]]]:
+    """The cells of which fewer than half solved, then the others, if there are any: a title, the deepest first."""
     for title, wanted in (("not solved", False), ("solved", True)):
         some = [row for row in rows if (2 * row["solved"] >= row["seeds"]) == wanted]
         if some:
-            table = columned(f"inside, at the last look: {title}", ("depth", "verdict", *_NUMBERS.values()))
-            for row in sorted(some, key=lambda row: -int(row["depth"]))[:_MOST_ROWS]:
-                names = [named(axis, row[axis]) for axis in axes if axis != "depth"]
-                name, depth = " ".join(names) or str(row["residual"]), Text(str(row["depth"]))
-                one = Health(row["health"], row["measure"], _number(row["value"]))
-                table.add_row(Text(name), depth, cell(one), *(short(_number(row[number])) for number in _NUMBERS))
-            parts.append(table)
-            if len(some) > _MOST_ROWS:
-                parts.append(Text(f"{len(some) - _MOST_ROWS} more cells: --format json has all"))
-    return [*parts, Text(f"{ENDS}. Medians over seeds", style="dim")]
+            yield f"inside, at the last look: {title}", sorted(some, key=lambda row: -int(row["depth"]))
 
 
 def _finite(number: float) -> float | None:

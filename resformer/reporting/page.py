@@ -11,7 +11,7 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup, escape
 
 from resformer.errors import DiskError, UserError, printable
-from resformer.reporting import words
+from resformer.reporting import inside, words
 from resformer.reporting.columns import Columns, key_of
 from resformer.reporting.figures import plots
 from resformer.reporting.layout import Layout, Panel, panels
@@ -51,6 +51,8 @@ def page(findings: Findings, summary: Json, asked: Layout, command: Sequence[str
         compared_by_depth=_comparisons(summary, primary=False),
         comparison_legend=words.COMPARISON_LEGEND,
         coverage=words.COVERAGE,
+        layers=_layers(summary),
+        layers_legend=inside.LEGEND,
         figures=list(_figures(findings, summary, asked)),
         rates=_rates(summary),
         shared={key: as_typed(value) for key, value in summary["settings"].items()},
@@ -144,6 +146,12 @@ def _comparisons(summary: Json, primary: bool) -> Json:
         "leading": 2,
         "rows": [[row[place] for place in kept] for row in rows],
     }
+
+
+def _layers(summary: Json) -> list[tuple[str, Json]]:
+    """What was measured inside the cells, where it was asked for: titles and tables."""
+    found = inside.listings(summary.get("layers", []), Columns(summary["cells"]).varying)
+    return [(title, {"head": head, "leading": 3, "rows": rows}) for title, (head, *rows) in found]
 
 
 def _rates(summary: Json) -> Json:
