@@ -1,6 +1,8 @@
-from naive import Naive, assert_formula
+import torch
+from naive import Naive, assert_formula, reads, shape_of, start
 from torch import Tensor
 
+from resformer.residuals.add import Add
 from resformer.residuals.b2t import B2t
 
 
@@ -17,3 +19,17 @@ def test_formula() -> None:
 
 def test_goes_with_post_norm_only() -> None:
     assert B2t().norms == ("post",)
+
+
+def test_of_a_block_that_reads_zero_it_is_post_norm() -> None:
+    """There is nothing to carry from bottom to top; biases make sure that there is something else."""
+    found = []
+    for residual in (B2t(), Add()):
+        shape = shape_of(residual, depth=1, norm="post")
+        flat_PN, w = start(shape)
+        w["embedding.token"].zero_()
+        w["embedding.position"].zero_()
+        w["block1.output.bias"].copy_(torch.arange(12.0).expand(2, 12))
+        found.append(shape.transformer().forward(flat_PN, reads(shape)))
+    assert found[0].std() > 0.1
+    assert torch.equal(*found)

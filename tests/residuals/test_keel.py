@@ -1,6 +1,8 @@
-from naive import Naive, assert_formula, shape_of, start
+import torch
+from naive import Naive, assert_formula, outputs, shape_of, start
 from torch import Tensor
 
+from resformer.residuals.add import Add
 from resformer.residuals.keel import Keel
 
 
@@ -21,3 +23,8 @@ def test_the_first_attention_has_no_outer_norm() -> None:
     assert [i for i in range(1, 7) if f"sublayer{i}.out.norm.gain" in w] == [2, 3, 4, 5, 6]
     assert [i for i in range(1, 7) if f"sublayer{i}.in.norm.gain" in w] == [1, 2, 3, 4, 5, 6]
     assert "last.norm.gain" not in w
+
+
+def test_one_block_is_pre_norm() -> None:
+    """Its only outer norm stands where pre-norm has its last one, and α begins behind it."""
+    assert torch.equal(outputs(Keel(), depth=1), outputs(Add(), norm="pre", depth=1))

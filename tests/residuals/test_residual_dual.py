@@ -1,6 +1,8 @@
-from naive import Naive, assert_formula
+import torch
+from naive import Naive, assert_formula, outputs, reads, shape_of, start
 from torch import Tensor
 
+from resformer.residuals.add import Add
 from resformer.residuals.residual_dual import ResidualDual
 
 
@@ -18,3 +20,10 @@ def test_formula() -> None:
 
 def test_goes_with_post_norm_only() -> None:
     assert ResidualDual().norms == ("post",)
+
+
+def test_without_the_second_stream_it_is_post_norm() -> None:
+    shape = shape_of(ResidualDual())
+    flat_PN, w = start(shape)
+    w["last.norm.gain"].zero_()
+    assert torch.equal(shape.transformer().forward(flat_PN, reads(shape)), outputs(Add(), norm="post"))
