@@ -9,11 +9,13 @@ from typing import Any
 import pandas as pd
 import pytest
 import torch
+from schemes import name_of, schemes
 from torch import Tensor
 
 from resformer import stacking
 from resformer.population import Population
 from resformer.replay import Replay
+from resformer.residuals.base import Residual
 from resformer.shape import Member, Shape
 from resformer.tasks.sort import Sort
 from resformer.train import train
@@ -21,11 +23,12 @@ from resformer.train import train
 MEMBERS = [Member(seed, 1e-3) for seed in range(3)]
 
 
-@pytest.mark.parametrize("norm", ["post", "pre"])
-def test_a_step_reads_nothing_back_and_needs_nothing_from_the_host(shape: Shape, norm: str) -> None:
+@pytest.mark.parametrize("residual", schemes(), ids=name_of)
+def test_a_step_reads_nothing_back_and_needs_nothing_from_the_host(shape: Shape, residual: Residual[Any]) -> None:
     """Tensors on `meta` have no values: reading one is an error, and so is mixing them with tensors of the CPU."""
-    model = dataclasses.replace(shape.model, norm=norm)
-    population = Population(dataclasses.replace(shape, device="meta", model=model), MEMBERS, torch.float32)
+    model = dataclasses.replace(shape.model, norm=residual.own_norm)
+    shape = dataclasses.replace(shape, device="meta", model=model, residual=residual)
+    population = Population(shape, MEMBERS, torch.float32)
     for _ in range(20):
         population.advance()
     population.keep([0, 2])
