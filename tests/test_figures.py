@@ -16,6 +16,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 from matplotlib.text import Text
 from matplotlib.transforms import Bbox
+from schemes import schemes
 
 from resformer.errors import UserError
 from resformer.reporting.figures import Plot, draw, plots
@@ -265,7 +266,14 @@ def uneven(lives: Lives) -> None:
     lives.cell([solved(80)], depth=2, residual=Add(), batch=16, steps=90)
 
 
-@pytest.mark.parametrize("fill", [one, broken, at_once, nobody, many, uneven])
+def every_scheme(lives: Lives) -> None:
+    for residual, depth in itertools.product(schemes(), (1, 2, 4, 8)):
+        others = ("none", "pre", "post") if residual in (Plain(), Add()) else (residual.own_norm,)
+        for norm in others:
+            lives.cell([solved(10 * depth), solved(20), unsolved()], depth=depth, norm=norm, residual=residual)
+
+
+@pytest.mark.parametrize("fill", [one, broken, at_once, nobody, many, uneven, every_scheme])
 @pytest.mark.parametrize("rows", ["depth", "norm", "residual"])
 def test_odd_studies_can_be_drawn_and_no_text_is_cut_or_covers_another(
     lives: Lives, fill: Callable[[Lives], None], rows: str

@@ -19,7 +19,7 @@ CAPTION = (
     "Steps to solve. Small: every seed at the learning rate it is scored at. Large: the median, with its interval "
     "where there are seeds enough for one. Above the grey line, the budget: how many seeds did not solve within it."
 )
-_HEIGHT, _LEVEL, _ROOM = 2.6, 0.26, 0.06
+_HEIGHT, _STEPS_HEIGHT, _LEVEL, _ROOM = 2.6, 1.4, 0.26, 0.06
 _BESIDE = 0.22
 """Share of a lane by which medians stand to its right and seeds to its left, so that none hides the other."""
 _NUMBER = 0.17
@@ -29,8 +29,11 @@ _NUMBER = 0.17
 def draw(sheet: Sheet, tips: Tips) -> Figure:
     """The figure; adds what its points say to the tips."""
     place = along(sheet, _HEIGHT, ["steps to solve"])
-    (axes,) = place.panels
     levels = min(len(sheet.panel.columns), math.ceil(_NUMBER / place.lane_inches))
+    needed = _STEPS_HEIGHT + _ROOM + levels * _LEVEL
+    if needed > place.height:
+        place = along(sheet, needed, ["steps to solve"])
+    (axes,) = place.panels
     above = _scale(axes, sheet, place.height, levels)
     _budgets(axes, place, sheet)
     names = []
