@@ -1,11 +1,13 @@
-"""Run a study afresh, in a folder of its own, and keep what is worth committing in results/reference/STUDY.
+"""Run a study, and keep what is worth committing in results/reference/STUDY.
+
+The study itself lies in results/STUDY, as any other's: stopped in the middle, the same command goes on with it.
 
 report.txt, report.json     the report, as a terminal shows it and in full
 members.csv                 a row per member: settings that vary, outcome, steps, losses
 evaluations.parquet         held-out loss and accuracy at every evaluation of every member
 figures                     curves-*.svg, steps-*.svg and others
 page.html                   all of it as one page
-facts.json                  the command, versions, machine, and how long it took
+facts.json                  the command, versions, machine, and how long it trained, in seconds of a core
 
 Of the study `probe`, which is not trained: report.txt, its figures and facts, and layers.parquet, all of its numbers.
 """
@@ -15,9 +17,9 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -31,40 +33,41 @@ from resformer.reporting.summary import summarise
 from resformer.store.study import Study
 from resformer.versions import versions
 
+Json = dict[str, Any]
+
 
 def main() -> None:
     """Run and write; the exit code is that of the command."""
     name = sys.argv[1] if len(sys.argv) == 2 else sys.exit("usage: scripts/reference STUDY")
     root = Path(__file__).resolve().parent.parent
     target = root / "results" / "reference" / name
-    command = ["resformer", "probe", "--to", "."] if name == "probe" else ["resformer", "sweep", "--study", name]
-    with tempfile.TemporaryDirectory() as scratch:
-        commit = described(root)
-        began = time.perf_counter()
-        environment = {**os.environ, "COLUMNS": "80", "NO_COLOR": "1"}
-        words = [sys.executable, "-m", *command]
-        done = subprocess.run(words, cwd=scratch, stdout=subprocess.PIPE, text=True, check=True, env=environment)
-        elapsed = time.perf_counter() - began
-        target.mkdir(parents=True, exist_ok=True)
-        (target / "report.txt").write_text("\n".join(line.rstrip() for line in done.stdout.splitlines()) + "\n")
-        used = probed(Path(scratch), target) if name == "probe" else swept(Path(scratch), name, target)
-    facts = {"command": " ".join(command), "seconds": round(elapsed, 1), "commit": commit}
-    (target / "facts.json").write_text(json.dumps({**facts, "versions": used, "machine": machine()}, indent=1) + "\n")
+    command = ["resformer", "probe"] if name == "probe" else ["resformer", "sweep", "--study", name]
+    commit, began = described(root), time.perf_counter()
+    environment = {**os.environ, "COLUMNS": "80", "NO_COLOR": "1"}
+    words = [sys.executable, "-m", *command]
+    done = subprocess.run(words, cwd=root, stdout=subprocess.PIPE, text=True, check=True, env=environment)
+    elapsed = time.perf_counter() - began
+    target.mkdir(parents=True, exist_ok=True)
+    (target / "report.txt").write_text("\n".join(line.rstrip() for line in done.stdout.splitlines()) + "\n")
+    facts = {"command": " ".join(command), "commit": commit}
+    facts |= probed(root, target, elapsed) if name == "probe" else swept(root, name, target)
+    (target / "facts.json").write_text(json.dumps({**facts, "machine": machine()}, indent=1) + "\n")
     print(done.stdout, end="")
 
 
-def probed(scratch: Path, target: Path) -> dict[str, str]:
-    """Keep a probe's numbers and figures; returns the versions that it ran with."""
-    table = pd.read_csv(scratch / "layers.csv")
+def probed(root: Path, target: Path, elapsed: float) -> Json:
+    """Keep a probe's numbers and figures; returns how long it took, and the versions that it ran with."""
+    made = root / "results" / "probes" / "probe"
+    table = pd.read_csv(made / "layers.csv")
     table.to_parquet(target / "layers.parquet", index=False, compression="zstd")
-    for path in scratch.glob("*.svg"):
+    for path in made.glob("*.svg"):
         shutil.copy(path, target)
-    return versions(compiled=False)
+    return {"seconds": round(elapsed, 1), "versions": versions(compiled=False)}
 
 
-def swept(scratch: Path, name: str, target: Path) -> dict[str, str]:
-    """Keep a study's numbers, figures and page; returns the versions that it ran with."""
-    study = Study(scratch / "results" / name)
+def swept(root: Path, name: str, target: Path) -> Json:
+    """Keep a study's numbers, figures and page; returns how long it trained, and the versions that it ran with."""
+    study = Study(root / "results" / name)
     found = read([study])
     summary = summarise(found)
     asked = layout(summary)
@@ -77,8 +80,8 @@ def swept(scratch: Path, name: str, target: Path) -> dict[str, str]:
         if path.suffix == ".png":
             path.unlink()
     (target / "page.html").write_text(page(found, summary, asked, ["resformer", "report", name, "--html", "page.html"]))
-    used: dict[str, str] = study.launches()[-1]["versions"]
-    return used
+    trained = sum(study.timing(job)["seconds"] for job in study.planned())
+    return {"core_seconds": round(trained), "versions": study.launches()[-1]["versions"]}
 
 
 def evaluations(found: Findings) -> pd.DataFrame:
