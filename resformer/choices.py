@@ -46,6 +46,7 @@ def variants(key: str) -> list[str]:
 
 
 def studies() -> dict[str, Path]:
-    """Study files by name, in folders of any depth; the working directory's `configs/study` hides the package's."""
-    places = (folder() / "study", Path("configs") / "study")
-    return {path.stem: path for place in places for path in sorted(place.rglob("*.yaml"))}
+    """Study files by name, those in folders of their own last; the working directory's hide the package's."""
+    places = [place / "study" for place in (folder(), Path("configs"))]
+    by_name = {path.stem: path for place in places for path in sorted(place.rglob("*.yaml"))}
+    return dict(sorted(by_name.items(), key=lambda study: study[1].parent not in places))

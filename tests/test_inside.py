@@ -70,7 +70,7 @@ def test_other_formats_have_all_cells_and_numbers(resformer: Callable[..., Any])
     """Of one cell every number that the JSON has, and as many rows as cells."""
     row = next(row for row in json.loads(resformer("report", "--format", "json").stdout)["layers"] if row["depth"] == 6)
     numbers = [short(row[name]) for name in HEADINGS]
-    name = [str(row[key]) for key in ("residual", "depth", "health")] + [short(row["value"])]
+    name = [str(row[key]) for key in ("residual", "depth", "health")] + [f"{row['measure']} {short(row['value'])}"]
     markdown = resformer("report", "--format", "markdown").stdout
     assert f"| {' | '.join([*name, *numbers])} |" in markdown
     assert f"{ENDS}." in markdown

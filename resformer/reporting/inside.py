@@ -84,7 +84,7 @@ def picture(rows: Sequence[Json], axes: Sequence[str]) -> list[RenderableType]:
 
 def listings(rows: Sequence[Json], axes: Sequence[str]) -> list[tuple[str, list[list[str]]]]:
     """The same of all cells and with all numbers, as text: titles, and rows of which the first is the head."""
-    head = ["", "depth", "verdict", "number", *HEADINGS.values()]
+    head = ["", "depth", "verdict", "decided by", *HEADINGS.values()]
     return [
         (title, [head, *([*_words(row, axes), *(short(_number(row[number])) for number in HEADINGS)] for row in some)])
         for title, some in _beside(rows)
@@ -92,7 +92,7 @@ def listings(rows: Sequence[Json], axes: Sequence[str]) -> list[tuple[str, list[
 
 
 def _words(row: Json, axes: Sequence[str]) -> list[str]:
-    return [_name(row, axes), str(row["depth"]), row["health"], short(_number(row["value"]))]
+    return [_name(row, axes), str(row["depth"]), row["health"], f"{row['measure']} {short(_number(row['value']))}"]
 
 
 def _name(row: Json, axes: Sequence[str]) -> str:

@@ -179,7 +179,7 @@ class OneStream(Residual[Tensor]):
 
 
 def sigmoid(x: Tensor) -> Tensor:
-    """1 / (1 + exp(-x)), with bits that do not depend on where an element lies.
+    """1 / (1 + exp(-x)) to the rounding of 1 (in float32 it is 0 under -17), with bits that do not depend on place.
 
     `torch.sigmoid` computes the last few elements of a tensor on the CPU apart, by another exp: which elements of a
     member those are would depend on P.

@@ -3,19 +3,18 @@
 claims.md       a table: claim, source, what the paper saw, what was measured, the verdict, what differs
 claim-N.csv     the numbers that a verdict is made of
 claim-N.svg     its figure
-facts.json      the command, versions, machine
+facts.json      the command, versions, machine, and of each study how many seconds of a core it trained
 """
 
 import json
 import sys
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import matplotlib as mpl
 
 from benchmark.facts import described, machine
-from claimed import change, degradation, gradient, normless, rank, skipless, skips, tolerable
+from claimed import change, degradation, gradient, normless, rank, skipless, skips, study, tolerable
 from claimed.claim import Claim
 from resformer.reporting.figures.style import RC
 from resformer.versions import versions
@@ -30,6 +29,8 @@ CLAIMS: dict[int, Callable[[], Claim]] = {
     7: skips.run,
     8: change.run,
 }
+_SWEPT = (degradation, tolerable, normless, skipless, skips)
+"""Of these the studies lie in `results`; the others train nothing, or a few steps."""
 
 
 def main() -> None:
@@ -38,15 +39,15 @@ def main() -> None:
     if unknown := [number for number in wanted if number not in CLAIMS]:
         sys.exit(f"there is no claim {unknown[0]}; there are {', '.join(map(str, CLAIMS))}")
     root = Path(__file__).resolve().parent.parent.parent
-    folder, commit, began = root / "results" / "reference" / "claims", described(root), time.perf_counter()
+    folder, commit = root / "results" / "reference" / "claims", described(root)
     found = []
     for number in wanted:
         found.append(CLAIMS[number]())
         print(f"{number}. {found[-1].title}: {found[-1].verdict} ({found[-1].measured})")
     if len(wanted) == len(CLAIMS):
-        seconds = round(time.perf_counter() - began, 1)
-        facts = {"command": "scripts/claims", "commit": commit, "seconds": seconds, "versions": versions(compiled=True)}
-        write(folder, found, {**facts, "machine": machine()})
+        facts = {"command": "scripts/claims", "commit": commit, "versions": versions(compiled=True)}
+        studies = {name: study.facts(name) for module in _SWEPT for name in module.STUDIES}
+        write(folder, found, {**facts, "machine": machine(), "studies": studies})
 
 
 def write(folder: Path, found: Sequence[Claim], facts: dict[str, object]) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from claimed.claim import Claim, Interval, Verdict, all_of, inside, shown
+from claimed.claim import Claim, Interval, Part, inside, shown
 from claimed.drawn import lines
 from claimed.slopes import exponents, interval
 from resformer import config
@@ -27,9 +27,7 @@ def run() -> Claim:
         title="the early change of the function grows with depth for post-norm and is bounded for DeepNorm",
         source="Wang et al. 2022, arXiv 2203.00555, sections 3 and 4, figures 3 and 4",
         saw="an update that explodes in the first steps of deep post-norm stacks, and stays constant with DeepNorm",
-        measured=f"exponents of depth of the mean change over steps 1 to {STEPS}: post-norm {shown(post)}, DeepNorm "
-        f"{shown(deep)}",
-        verdict=judge(post, deep),
+        parts=judged(post, deep),
         differs=f"copy, width 32, AdamW at {RATE:g} without warm-up, {SEEDS} seeds; of the logits (RMS)",
         numbers=pd.DataFrame(
             [
@@ -45,9 +43,13 @@ def run() -> Claim:
     )
 
 
-def judge(post: Interval, deep: Interval) -> Verdict:
+def judged(post: Interval, deep: Interval) -> list[Part]:
     """Exponents above 0.5, and under 0.2."""
-    return all_of(inside(post, GROWING, np.inf), inside(deep, -np.inf, BOUNDED))
+    grows = (
+        f"exponent of depth of the mean change over steps 1 to {STEPS} with post-norm {shown(post)}, wanted > {GROWING}"
+    )
+    bounded = f"with DeepNorm {shown(deep)}, wanted < {BOUNDED}"
+    return [Part(grows, inside(post, GROWING, np.inf)), Part(bounded, inside(deep, -np.inf, BOUNDED))]
 
 
 def changes(scheme: str) -> np.ndarray:

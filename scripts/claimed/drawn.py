@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from resformer.reporting.figures.style import RC
 
@@ -27,6 +28,9 @@ def lines(
         if log[0]:
             axes.set_xticks(x, [f"{place:g}" for place in x])
             axes.set_xticks([], minor=True)
+        if log[1]:
+            axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+            axes.yaxis.set_minor_formatter(NullFormatter())
         axes.set_xlabel(x_label)
         axes.set_ylabel(y_label)
         axes.legend(frameon=False)

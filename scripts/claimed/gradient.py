@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from claimed.claim import Claim, Interval, Verdict, all_of, inside, shown
+from claimed.claim import Claim, Interval, Part, inside, shown
 from claimed.drawn import lines
 from claimed.slopes import exponents, interval
 from resformer import config, observe
@@ -21,8 +21,7 @@ def run() -> Claim:
         title="at the start the last FFN's gradient is flat in depth for post-norm, like depth^(-1/2) for pre-norm",
         source="Xiong et al. 2020, arXiv 2002.04745, theorem 1 and figure 3",
         saw="for post-norm of the order of 1, for pre-norm of depth^(-1/2), at the start of machine translation",
-        measured=f"exponents of depth: post-norm {shown(post)}, pre-norm {shown(pre)}",
-        verdict=judge(post, pre),
+        parts=judged(post, pre),
         differs=f"copy, width 32, depth {DEPTHS[0]} to {DEPTHS[-1]}, {SEEDS} seeds, Xavier-uniform start",
         numbers=pd.DataFrame(
             [
@@ -42,9 +41,13 @@ def run() -> Claim:
     )
 
 
-def judge(post: Interval, pre: Interval) -> Verdict:
+def judged(post: Interval, pre: Interval) -> list[Part]:
     """Exponents within ±0.1 of 0, and between -0.6 and -0.4."""
-    return all_of(inside(post, *FLAT), inside(pre, *FALLING))
+    wanted = {"post-norm": (post, FLAT), "pre-norm": (pre, FALLING)}
+    return [
+        Part(f"exponent of depth with {label} {shown(found)}, wanted {shown(bounds)}", inside(found, *bounds))
+        for label, (found, bounds) in wanted.items()
+    ]
 
 
 def gradients(norm: str) -> np.ndarray:
