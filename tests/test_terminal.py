@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from made import SEEDS, STALLED, Made, shape
 from rich.console import Console
+from schemes import scheme as scheme_of
 from schemes import schemes
 
 from resformer.reporting import terminal, words
@@ -60,6 +61,20 @@ def test_it_fits_80_columns_and_reads_without_colour(made: Made) -> None:
     assert text.count("stalled 2.77 0/5") == 12
     assert text.count("100 5/5") == 12
     assert text.count("100–100") == 12
+
+
+def test_comparisons_of_long_names_say_where(made: Made) -> None:
+    """All numbers of a row are as wide as they get."""
+    for scheme in (Plain(), scheme_of("stochastic_depth")):
+        for norm in ("post", "pre"):
+            steps = [100, 120, 110, 90, 130] if norm == "pre" else [STALLED] * 5
+            for depth in (1, 2, 4, 8, 16):
+                made.job(shape(depth, scheme, norm), SEEDS, [430, 580, 90, 400, 570] if scheme == Plain() else steps)
+    lines = shown(made.summary(), color_system=None).splitlines()
+    (heading,) = (line for line in lines if line.split()[:2] == ["compared", "where"])
+    found = [line for line in lines if (line.split()[-1:] and "25/25:" in line) or "0/25:" in line]
+    assert [line[heading.index("where") :].split()[0] for line in found] == ["post", "pre"]
+    assert all(len(line) <= 80 for line in lines)
 
 
 def test_twenty_columns_are_turned_into_rows(made: Made) -> None:

@@ -137,9 +137,9 @@ def _comparisons(summary: Json) -> list[RenderableType]:
         return []
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1))
     for number, heading in enumerate(words.COMPARISON):
-        where = number == 1
-        justify: Literal["left", "right"] = "left" if number < 2 else "right"
-        table.add_column(heading, justify=justify, overflow="fold", no_wrap=not where, min_width=len(heading))
+        named = number < 2
+        justify: Literal["left", "right"] = "left" if named else "right"
+        table.add_column(heading, justify=justify, overflow="fold", no_wrap=not named, min_width=len(heading))
     columns = Columns(summary["cells"])
     for row in rows[:_MOST_COLUMNS]:
         table.add_row(*map(_line, words.comparison(row, columns)))
