@@ -83,6 +83,7 @@ def sweep(
     engine: Annotated[str | None, typer.Option(help="Who runs the workers: engine=NAME.")] = None,
     workers: Annotated[int | None, typer.Option(help="How many: engine.workers=N.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the grid and what it costs; run nothing.")] = False,
+    detach: Annotated[bool, typer.Option("--detach", help="Leave it running on a cluster; see status.")] = False,
     results: Results = Path("results"),
 ) -> None:
     """Run a study, all of it or what is missing of it, and print its report. Alone: the quick study."""
@@ -97,6 +98,9 @@ def sweep(
         plan = launch.plan(request, store.find(results, request.study))
         if dry_run:
             _print_grid(plan)
+            return
+        if detach:
+            _detach(plan)
             return
         failed = _sweep(plan, stopping)
         try:
@@ -287,15 +291,35 @@ def _chosen(results: Path, name: str | None) -> "Study":
 def _sweep(plan: "Launch", stopping: Stopping) -> bool:
     """Run what a plan wants; returns whether a job failed."""
     from resformer.reporting.progress import follow
+
+    _, err = _consoles()
+    workers = _begin(plan)
+    if not workers:
+        return False
+    assignment = plan.start(_command())
+    with stopping.gently(), follow(plan.wanted, range(workers), err) as show_event:
+        plan.request.engine.run(assignment, workers, show_event, stopping.asked)
+    return _tell_failed(plan)
+
+
+def _detach(plan: "Launch") -> None:
+    """Have a cluster run what a plan wants."""
+    _, err = _consoles()
+    if workers := _begin(plan):
+        where = plan.request.engine.leave(plan.start(_command()), workers)
+        err.print(f"left to {where}; resformer status {plan.study.name}", markup=False, soft_wrap=True)
+
+
+def _begin(plan: "Launch") -> int:
+    """Say what will run; returns the number of workers, 0 if everything is finished."""
     from resformer.reporting.words import counted
 
     _, err = _consoles()
     _print_notes(plan, err)
     if not plan.wanted:
         err.print(f"{plan.study.path}: {counted(plan.members, 'member')}, all finished", markup=False, soft_wrap=True)
-        return False
-    engine = plan.request.engine
-    workers = engine.count(list(plan.wanted), plan.request.shapes[0][0].device)
+        return 0
+    workers = plan.request.engine.count(list(plan.wanted), plan.request.shapes[0][0].device)
     done = f" ({plan.finished} finished before)" if plan.finished else ""
     err.print(
         f"{plan.study.path}: {counted(plan.members, 'member')}{done}, {counted(len(plan.wanted), 'job')} to run, "
@@ -303,10 +327,7 @@ def _sweep(plan: "Launch", stopping: Stopping) -> bool:
         markup=False,
         soft_wrap=True,
     )
-    assignment = plan.start(_command())
-    with stopping.gently(), follow(plan.wanted, range(workers), err) as show_event:
-        engine.run(assignment, workers, show_event, stopping.asked)
-    return _tell_failed(plan)
+    return workers
 
 
 def _tell_failed(plan: "Launch") -> bool:

@@ -46,6 +46,7 @@ class Launch:
             "swept": self.request.swept,
             "excluded": self.request.excluded,
             "jobs": list(self.wanted),
+            "checkpoint_seconds": self.request.checkpoint_seconds,
             "engine": {"name": type(engine).__module__.rpartition(".")[2], **vars(engine)},
             "versions": versions.versions(_compiled(self.request)),
             "fingerprint": versions.fingerprint(shape for shape, _ in self.request.shapes),

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import final
 
-from resformer.errors import require
+from resformer.errors import UserError, require
 from resformer.events import Event
 
 
@@ -75,3 +75,8 @@ class Engine(ABC):
 
         Raises DiskError when the disk takes no more.
         """
+
+    def leave(self, assignment: Assignment, workers: int) -> str:
+        """Have the jobs run without this process; returns by whom. UserError where workers end with it."""
+        name = type(self).__module__.rpartition(".")[2]
+        raise UserError(f"--detach: the workers of engine={name} end with their sweep; take engine=ray or slurm")

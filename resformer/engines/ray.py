@@ -1,0 +1,157 @@
+"""Workers as tasks of a Ray cluster."""
+
+import os
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, final
+
+from resformer.engines.base import Assignment, Engine
+from resformer.errors import DiskError, UserError, require
+from resformer.events import Event
+from resformer.pilot import fly, order
+from resformer.store.study import Study
+from resformer.telling import Listener
+
+_POLL_SECONDS, _GRACE_SECONDS = 0.3, 10.0
+_NAMESPACE = "resformer"
+
+
+@final
+@dataclass(frozen=True)
+class Ray(Engine):
+    """Pilot tasks on a Ray cluster (Moritz et al. 2018, arXiv 1712.05889), one per slot.
+
+    They find the study in its folder, which every node has to see under the same path, and are told so by strings
+    alone. Ray starts a task of a lost node again elsewhere; the lease on its job runs out, or its process is seen to
+    be gone.
+    """
+
+    address: str
+    """`auto`: the cluster that runs here; `local`: one of its own, on this machine; or host:port."""
+    cpus: float
+    """Cores that a worker takes; it computes on one."""
+    gpus: float
+    """GPUs that a worker takes; several can share one."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(bool(self.address), "engine.address", self.address, "must be auto, local, or host:port")
+        require(0.01 <= self.cpus <= 1024, "engine.cpus", self.cpus, "must be from 0.01 to 1024")
+        require(0 <= self.gpus <= 64, "engine.gpus", self.gpus, "must be from 0 to 64")
+
+    def count(self, jobs: Sequence[str], device: str) -> int:
+        """As many as the cluster has slots for; never more than jobs."""
+        if self.workers is not None:
+            return min(self.workers, len(jobs))
+        there = self._joined().cluster_resources()
+        slots = [there.get("CPU", 0.0) / self.cpus, *([there.get("GPU", 0.0) / self.gpus] if self.gpus else [])]
+        if min(slots) < 1:
+            raise UserError(
+                f"engine.cpus={self.cpus:g}, engine.gpus={self.gpus:g}: the cluster at {self.address} has "
+                f"{there.get('CPU', 0):g} cores and {there.get('GPU', 0):g} GPUs; ask for less"
+            )
+        return min(int(min(slots)), len(jobs))
+
+    def run(
+        self, assignment: Assignment, workers: int, tell: Callable[[Event], None], stop: Callable[[], bool]
+    ) -> None:
+        """Run the jobs by so many pilots; on the way out none is left behind."""
+        ray, listener = self._joined(), Listener(Study(assignment.study), assignment.launch)
+        try:
+            trouble = _flown(
+                [order(assignment, worker) for worker in range(workers)],
+                (self.cpus, self.gpus),
+                lambda: listener.hear(tell),
+                stop,
+            )
+        finally:
+            ray.shutdown()
+        if trouble:
+            raise DiskError(trouble)
+
+    def leave(self, assignment: Assignment, workers: int) -> str:
+        """Have the cluster run the jobs without this process; returns where."""
+        ray = self._joined()
+        orders = [order(assignment, worker) for worker in range(workers)]
+        tower = ray.remote(_Tower).options(
+            name=f"{assignment.study.name}-{assignment.launch}",
+            namespace=_NAMESPACE,
+            lifetime="detached",
+            num_cpus=0,
+            max_restarts=-1,
+            max_task_retries=-1,
+        )
+        ray.get(tower.remote().ready.remote())
+        ray.get_actor(f"{assignment.study.name}-{assignment.launch}", _NAMESPACE).watch.remote(
+            orders, self.cpus, self.gpus
+        )
+        ray.shutdown()
+        return f"Ray at {self.address}"
+
+    def _joined(self) -> Any:
+        """Ray, connected."""
+        try:
+            import ray
+        except ModuleNotFoundError as missing:
+            raise UserError("engine=ray: Ray is not installed; pip install 'resformer[ray]'") from missing
+        if not ray.is_initialized():
+            local = self.address == "local"
+            cores = {"num_cpus": len(os.sched_getaffinity(0)), "include_dashboard": False} if local else {}
+            try:
+                ray.init(self.address, namespace=_NAMESPACE, log_to_driver=False, logging_level="ERROR", **cores)
+            except (ConnectionError, RuntimeError, ValueError) as error:
+                reason = " ".join(str(error).split())[:200]
+                raise UserError(f"engine.address={self.address}: no Ray cluster answers there: {reason}") from error
+        return ray
+
+
+class _Tower:
+    """What looks after the pilots once whoever launched them has gone: it lives in the cluster."""
+
+    def ready(self) -> None:
+        """Once it is there."""
+
+    def watch(self, orders: list[str], cpus: float, gpus: float) -> None:
+        """Until all have landed; then it goes as well."""
+        import ray
+
+        _flown(orders, (cpus, gpus), lambda: None, lambda: False)
+        ray.actor.exit_actor()
+
+
+def _flown(
+    orders: Sequence[str], takes: tuple[float, float], hear: Callable[[], None], stop: Callable[[], bool]
+) -> str:
+    """Have pilots fly until all have landed, or `stop` says so; returns what kept one from it, "" if nothing did."""
+    import ray
+
+    cpus, gpus = takes
+    pilot = ray.remote(fly).options(num_cpus=cpus, num_gpus=gpus, max_retries=-1, scheduling_strategy="SPREAD")
+    flying = {pilot.remote(words): words for words in orders}
+    try:
+        while flying and not stop():
+            landed, _ = ray.wait(list(flying), num_returns=len(flying), timeout=_POLL_SECONDS)
+            hear()
+            for flight in landed:
+                words, said = flying.pop(flight), ray.get(flight)
+                if said.startswith("SIG"):  # its node wants it gone
+                    flying[pilot.remote(words)] = words
+                elif said:
+                    return said
+        return ""
+    finally:
+        _called_down(list(flying))
+        hear()
+
+
+def _called_down(flying: list[Any]) -> None:
+    """Have pilots put their jobs away and land; by force who takes longer."""
+    import ray
+
+    for force, patience in ((False, _GRACE_SECONDS), (True, _GRACE_SECONDS)):
+        for flight in flying:
+            ray.cancel(flight, force=force)
+        deadline = time.monotonic() + patience
+        while flying and time.monotonic() < deadline:
+            _, flying = ray.wait(flying, num_returns=len(flying), timeout=_POLL_SECONDS)

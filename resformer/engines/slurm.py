@@ -1,0 +1,183 @@
+"""Workers as jobs of a Slurm cluster."""
+
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, final
+
+from resformer.engines.base import Assignment, Engine
+from resformer.errors import DiskError, UserError, require
+from resformer.events import Event
+from resformer.pilot import fly, order
+from resformer.store.study import Study
+from resformer.telling import Listener
+
+_POLL_SECONDS, _GRACE_SECONDS = 1.0, 30.0
+_WARNED_SECONDS = 90
+"""A pilot is told so long before its time is over."""
+_STAYS_SECONDS = 600.0
+"""Longer than Slurm waits before it kills."""
+_MOST_REQUEUES = 10_000
+
+
+@final
+@dataclass(frozen=True)
+class Slurm(Engine):
+    """Pilot jobs on a Slurm cluster (Yoo, Jette & Grondona 2003), by submitit, as one array.
+
+    Each takes jobs from the study's folder, which every node has to see under the same path, until none is left or its
+    time is nearly over. A pilot that is preempted, or whose time is over, puts its training away and is queued again.
+    What is finished is read from the folder: no accounting database is asked.
+    """
+
+    partition: str | None
+    minutes: int
+    """A pilot's time limit."""
+    gpus: int
+    """Of a pilot."""
+    account: str | None
+    setup: str | None
+    """A line of shell before a pilot starts."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(2 <= self.minutes <= 525_600, "engine.minutes", self.minutes, "must be from 2 to 525600")
+        require(0 <= self.gpus <= 64, "engine.gpus", self.gpus, "must be from 0 to 64")
+        for name in ("partition", "account", "setup"):
+            value = getattr(self, name)
+            require(
+                value is None or (value and value.isprintable()), f"engine.{name}", value, "must be one line, or null"
+            )
+
+    def count(self, jobs: Sequence[str], device: str) -> int:
+        """As many as were asked for; never more than jobs."""
+        if self.workers is None:
+            raise UserError("engine.workers=null: with engine=slurm, say how many pilots to submit")
+        return min(self.workers, len(jobs))
+
+    def run(
+        self, assignment: Assignment, workers: int, tell: Callable[[Event], None], stop: Callable[[], bool]
+    ) -> None:
+        """Run the jobs by so many pilots; on the way out none is left behind."""
+        study, listener = Study(assignment.study), Listener(Study(assignment.study), assignment.launch)
+        array = self._submitted(assignment, workers)
+        left = set(assignment.jobs)
+        try:
+            while left and not stop():
+                time.sleep(_POLL_SECONDS)
+                queued = _queued(array)
+                listener.hear(tell)
+                left -= {job for job in left & study.committed() if study.has_result(job)}
+                if not queued:
+                    break
+        finally:
+            _called_down(array)
+            listener.hear(tell)
+        if left and not stop() and (trouble := _trouble(assignment.study, array)):
+            raise DiskError(trouble)
+
+    def leave(self, assignment: Assignment, workers: int) -> str:
+        """Have the cluster run the jobs without this process; returns where."""
+        return f"Slurm, job {self._submitted(assignment, workers)}"
+
+    def script(self, study: Path, workers: int) -> str:
+        """What would be submitted."""
+        executor = self._executor(study)
+        if workers > 1:
+            executor.parameters["map_count"] = workers
+        text: str = executor._make_submission_file_text(executor._submitit_command_str, "dry-run")
+        return text
+
+    def _submitted(self, assignment: Assignment, workers: int) -> str:
+        """The id of the job, or array of jobs, in the queue."""
+        import submitit
+
+        executor = self._executor(assignment.study)
+        words = [order(assignment, worker) for worker in range(workers)]
+        try:
+            jobs = executor.map_array(Pilot(), words)
+        except (subprocess.CalledProcessError, submitit.core.utils.FailedJobError, OSError) as error:
+            reason = " ".join(str(error).split())[:300]
+            raise UserError(f"engine=slurm: the cluster does not take it: {reason}") from error
+        found: str = jobs[0].job_id.partition("_")[0]
+        return found
+
+    def _executor(self, study: Path) -> Any:
+        try:
+            import submitit
+        except ModuleNotFoundError as missing:
+            raise UserError("engine=slurm: submitit is not installed; pip install 'resformer[slurm]'") from missing
+        if shutil.which("srun") is None:
+            raise UserError("engine=slurm: there is no srun here; run it where jobs are submitted")
+        executor = submitit.SlurmExecutor(_logs(study), max_num_timeout=_MOST_REQUEUES)
+        given = {"partition": self.partition, "account": self.account, "setup": self.setup and [self.setup]}
+        executor.update_parameters(
+            job_name=f"resformer-{study.name}",
+            time=self.minutes,
+            cpus_per_task=1,
+            signal_delay_s=min(_WARNED_SECONDS, 30 * self.minutes),
+            **({"gpus_per_node": self.gpus} if self.gpus else {}),
+            **{name: value for name, value in given.items() if value is not None},
+        )
+        return executor
+
+
+@final
+class Pilot:
+    """What submitit runs in a job."""
+
+    def __call__(self, words: str) -> str:
+        """Fly. Told that its time is nearly over, or that it is preempted, it is queued again, by submitit.
+
+        After a SIGTERM alone it stays until it is killed: a job that ends by itself would not be queued again by
+        Slurm, and one that was cancelled must not be.
+        """
+        queued_again = signal.getsignal(signal.SIGUSR2)
+        said = fly(words)
+        if said == "SIGTERM":
+            time.sleep(_STAYS_SECONDS)
+        if said in ("SIGUSR1", "SIGUSR2") and callable(queued_again):
+            queued_again(signal.SIGUSR2, None)
+        return said
+
+    def checkpoint(self, words: str) -> Any:
+        """What is queued again: the same."""
+        from submitit.helpers import DelayedSubmission
+
+        return DelayedSubmission(self, words)
+
+
+def _queued(array: str) -> bool:
+    """Whether any pilot of an array is still queued or running."""
+    asked = subprocess.run(["squeue", "--noheader", "--jobs", array], capture_output=True, text=True, check=False)
+    gone = asked.returncode and "Invalid job id" in asked.stderr
+    return not gone and (asked.returncode != 0 or bool(asked.stdout.strip()))  # a controller that is away says nothing
+
+
+def _called_down(array: str) -> None:
+    """Have pilots put their jobs away and land; by force who takes longer."""
+    if _queued(array):
+        subprocess.run(["scancel", "--state=PENDING", array], capture_output=True, check=False)
+        subprocess.run(["scancel", "--signal=INT", array], capture_output=True, check=False)
+        deadline = time.monotonic() + _GRACE_SECONDS
+        while _queued(array) and time.monotonic() < deadline:
+            time.sleep(_POLL_SECONDS)
+        subprocess.run(["scancel", array], capture_output=True, check=False)
+
+
+def _logs(study: Path) -> Path:
+    """Where submitit keeps what it submits, and what pilots print: in no study's folder, for these are pickles."""
+    return study.absolute().parent / ".slurm" / study.name
+
+
+def _trouble(study: Path, array: str) -> str:
+    """What pilots said, or the last line that one of them wrote, where jobs are left that none of them ran."""
+    for path in sorted(_logs(study).glob(f"{array}_*_log.err")):
+        lines = path.read_text(errors="replace").strip().splitlines()
+        if lines:
+            return f"{path}: {lines[-1]}"
+    return ""

@@ -1,0 +1,77 @@
+"""A worker on another machine: a string tells it which launch to work for, all else it finds in the study's folder."""
+
+import json
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from resformer.engines.base import Assignment
+from resformer.errors import DiskError
+from resformer.process import prepare
+from resformer.store.study import Study
+from resformer.telling import teller
+from resformer.work import work
+
+_CALLS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
+_SLEEP_SECONDS = 0.05
+
+
+def order(assignment: Assignment, worker: int) -> str:
+    """What to tell a pilot: where the study is, which launch, and which of its workers it is."""
+    return json.dumps({"study": str(assignment.study.absolute()), "launch": assignment.launch, "worker": worker})
+
+
+def fly(words: str) -> str:
+    """Work for a launch until all of its jobs are finished or have failed.
+
+    Returns "" then; the name of a signal that made it put its work away before, such as SIGTERM; else in a line why it
+    could not go on.
+    """
+    said = json.loads(words)
+    study, launch = Study(Path(said["study"])), int(said["launch"])
+    with _called() as called:
+        try:
+            assignment, memory_gib = _assignment(study, launch)
+            prepare(memory_gib)
+            work(assignment, int(said["worker"]), teller(study, launch), lambda seconds: _waited(called, seconds))
+        except DiskError as error:
+            return str(error)
+    return called()
+
+
+def _assignment(study: Study, number: int) -> tuple[Assignment, float | None]:
+    """What a launch asks of its workers, and the memory that each may take."""
+    found = [launch for launch in study.launches() if launch["launch"] == number]
+    if not found:
+        raise DiskError(f"{study.path}: there is no launch {number} here; is the folder shared?")
+    (launch,), rules = found, found[0]["engine"]
+    return Assignment(
+        study=study.path,
+        launch=number,
+        jobs=tuple(launch["jobs"]),
+        retries=rules["retries"],
+        lease_seconds=rules["lease_seconds"],
+        checkpoint_seconds=launch["checkpoint_seconds"],
+    ), rules["memory_gib"]
+
+
+@contextmanager
+def _called() -> Iterator[Callable[[], str]]:
+    """The first signal that came, "" before; until this ends, signals do nothing else."""
+    calls: list[int] = []
+    before = {signum: signal.signal(signum, lambda signum, frame: calls.append(signum)) for signum in _CALLS}
+    try:
+        yield lambda: signal.Signals(calls[0]).name if calls else ""
+    finally:
+        for signum, handler in before.items():
+            signal.signal(signum, handler)
+
+
+def _waited(called: Callable[[], str], seconds: float) -> bool:
+    """Whether to stop; waits so long for the word."""
+    until = time.monotonic() + seconds
+    while not called() and time.monotonic() < until:
+        time.sleep(_SLEEP_SECONDS)
+    return bool(called())

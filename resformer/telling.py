@@ -1,0 +1,78 @@
+"""What workers elsewhere tell of their jobs, through the study's folder: each appends to a file of its own.
+
+A log. No result depends on it, and what is lost of it is seen in the results all the same.
+"""
+
+import contextlib
+import json
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from typing import final, get_args
+
+from resformer.errors import DiskError
+from resformer.events import Event, Kind, Progress
+from resformer.store import claims, files
+from resformer.store.study import Study
+
+_FOLDER = "told"
+_PROGRESS_SECONDS = 2.0
+"""At most so often one worker's progress is written."""
+
+
+def teller(study: Study, launch: int) -> Callable[[Event], None]:
+    """Writes down what this process has to tell while it works for a launch. What the disk does not take is lost."""
+    me, said_at = claims.holder(), 0.0
+    path = study.path / _FOLDER / f"{launch}-{me.host}-{me.pid}-{me.started}.jsonl"
+    with contextlib.suppress(DiskError):
+        files.make_folder(path.parent)
+
+    def tell(event: Event) -> None:
+        nonlocal said_at
+        if event.kind == "progress":
+            if time.monotonic() - said_at < _PROGRESS_SECONDS:
+                return
+            said_at = time.monotonic()
+        with contextlib.suppress(DiskError):
+            files.append(path, json.dumps(asdict(event)).encode() + b"\n")
+
+    return tell
+
+
+@final
+@dataclass
+class Listener:
+    """Passes on what workers of a launch have told since it listened last."""
+
+    study: Study
+    launch: int
+    heard: dict[str, int] = field(default_factory=dict)
+    """Bytes of every file."""
+
+    def hear(self, tell: Callable[[Event], None]) -> None:
+        """In the order of each worker. Lines that are no events are left out."""
+        folder = self.study.path / _FOLDER
+        for name in sorted(files.names(folder)):
+            if name.partition("-")[0] == str(self.launch):
+                with contextlib.suppress(FileNotFoundError, DiskError):
+                    news, _, _ = files.content(folder / name)[self.heard.get(name, 0) :].rpartition(b"\n")
+                    self.heard[name] = self.heard.get(name, 0) + len(news) + bool(news)
+                    for line in news.split(b"\n"):
+                        if (event := _event(line)) is not None:
+                            tell(event)
+
+
+def _event(line: bytes) -> Event | None:
+    found = files.parsed(line) or {}
+    try:
+        kind, worker, job, detail = (found[name] for name in ("kind", "worker", "job", "detail"))
+        progress = None if found["progress"] is None else _progress(**found["progress"])
+        if kind in get_args(Kind) and type(worker) is int and isinstance(job, str) and isinstance(detail, str):
+            return Event(kind, worker, job, progress, detail)
+    except (KeyError, TypeError, ValueError):
+        pass
+    return None
+
+
+def _progress(*, loss: float, accuracy: float, **counts: int) -> Progress:
+    return Progress(**{name: int(count) for name, count in counts.items()}, loss=float(loss), accuracy=float(accuracy))
