@@ -8,6 +8,7 @@ import json
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import final, get_args
 
 from resformer.errors import DiskError
@@ -24,7 +25,7 @@ def teller(study: Study, launch: int) -> Callable[[Event], None]:
     """Writes down what this process has to tell while it works for a launch. What the disk does not take is lost."""
     me, said_at = claims.holder(), 0.0
     path = study.path / _FOLDER / f"{launch}-{me.host}-{me.pid}-{me.started}.jsonl"
-    with contextlib.suppress(DiskError):
+    with contextlib.suppress(OSError, DiskError):
         files.make_folder(path.parent)
 
     def tell(event: Event) -> None:
@@ -33,7 +34,7 @@ def teller(study: Study, launch: int) -> Callable[[Event], None]:
             if time.monotonic() - said_at < _PROGRESS_SECONDS:
                 return
             said_at = time.monotonic()
-        with contextlib.suppress(DiskError):
+        with contextlib.suppress(OSError, DiskError):
             files.append(path, json.dumps(asdict(event)).encode() + b"\n")
 
     return tell
@@ -52,14 +53,21 @@ class Listener:
     def hear(self, tell: Callable[[Event], None]) -> None:
         """In the order of each worker. Lines that are no events are left out."""
         folder = self.study.path / _FOLDER
-        for name in sorted(files.names(folder)):
+        for name in _names(folder):
             if name.partition("-")[0] == str(self.launch):
-                with contextlib.suppress(FileNotFoundError, DiskError):
+                with contextlib.suppress(OSError, DiskError):
                     news, _, _ = files.content(folder / name)[self.heard.get(name, 0) :].rpartition(b"\n")
                     self.heard[name] = self.heard.get(name, 0) + len(news) + bool(news)
                     for line in news.split(b"\n"):
                         if (event := _event(line)) is not None:
                             tell(event)
+
+
+def _names(folder: Path) -> list[str]:
+    try:
+        return sorted(files.names(folder))
+    except (OSError, DiskError):
+        return []
 
 
 def _event(line: bytes) -> Event | None:

@@ -1,0 +1,136 @@
+"""One suite over all engines, as a user types it: the same bits, failures, deaths, Ctrl-C and going on."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import clusters
+import pytest
+
+from resformer.store import mark
+
+STUDY = [
+    *("--study", "tiny", "model.depth=1,2", "model.width=8", "model.heads=2", "task.length=5", "task.symbols=8"),
+    *("train.eval_sequences=16", "engine.stack=1", "engine.workers=2", "member.seed=0,1", "train.steps=40"),
+]
+LONG = [*STUDY, "train.steps=1500", "train.stop_when_solved=false", "train.checkpoint_seconds=0.5"]
+
+
+@pytest.fixture(scope="module", params=["local", "ray", "slurm"])
+def engine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[str]]:
+    """The words that choose it."""
+    if request.param == "local":
+        yield ["engine=local"]
+        return
+    folder = tmp_path_factory.mktemp(request.param)
+    with getattr(clusters, request.param)(folder) as words:
+        yield words
+
+
+def started(folder: Path, *words: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "resformer", "sweep", *words],
+        cwd=folder,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def ended(process: subprocess.Popen[str]) -> tuple[int, str]:
+    """Its exit code, and all it said."""
+    try:
+        out, err = process.communicate(timeout=150)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        raise
+    return process.returncode, out + err
+
+
+def tables(folder: Path) -> dict[str, bytes]:
+    """Every table of results, by job and name."""
+    return {
+        f"{path.parent.parent.name}/{path.name}": path.read_bytes()
+        for path in folder.glob("results/tiny/jobs/*/*/attempt-*/*.parquet")
+    }
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 60.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.05)
+
+
+def holders(folder: Path) -> set[int]:
+    """Processes that hold a job that is not finished."""
+    found = set()
+    for path in folder.glob("results/tiny/jobs/*/*/claim-*"):
+        first, _, counter = path.read_text().partition("\n")
+        if counter.strip().isdecimal():
+            found.add(int(json.loads(first)["pid"]))
+    return found
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """The tables of the study as a local sweep makes them."""
+    folder = tmp_path_factory.mktemp("alone")
+    assert ended(started(folder, *STUDY))[0] == 0
+    return tables(folder)
+
+
+def test_the_same_bits(engine: list[str], alone: dict[str, bytes], tmp_path: Path) -> None:
+    code, said = ended(started(tmp_path, *STUDY, *engine))
+    assert code == 0, said
+    assert "4 members, 4 jobs to run, 2 workers" in said
+    assert "[4/4]" in said
+    assert tables(tmp_path) == alone
+
+
+def test_a_failing_job_fails_alone(engine: list[str], alone: dict[str, bytes], tmp_path: Path) -> None:
+    """A folder stands where each attempt of one job has to write."""
+    bad = min(alone).partition("/")[0]
+    mark.make(tmp_path / "results")
+    (tmp_path / "results" / "tiny" / "launches").mkdir(parents=True)
+    for attempt in (1, 2):
+        (tmp_path / "results/tiny/jobs" / bad[:2] / bad / f"attempt-{attempt}" / "runs.parquet").mkdir(parents=True)
+    code, said = ended(started(tmp_path, *STUDY, *engine))
+    assert code == 1, said
+    assert f"{bad}: " in said
+    assert {path.parent.name for path in tmp_path.glob("results/tiny/jobs/*/*/result.json")} == {
+        name.partition("/")[0] for name in alone
+    } - {bad}
+
+
+def test_a_killed_worker_costs_nothing_but_time(engine: list[str], tmp_path: Path) -> None:
+    process = started(tmp_path, *LONG, *engine)
+    wait_until(lambda: len(holders(tmp_path)) == 2)
+    os.kill(next(iter(holders(tmp_path))), signal.SIGKILL)
+    code, said = ended(process)
+    assert code == 0, said
+    assert len(list(tmp_path.glob("results/tiny/jobs/*/*/result.json"))) == 4
+    assert len(list(tmp_path.glob("results/tiny/jobs/*/*/claim-2"))) == 1
+
+
+def test_ctrl_c_puts_work_away_and_the_same_command_goes_on(engine: list[str], tmp_path: Path) -> None:
+    process = started(tmp_path, *LONG, *engine)
+    wait_until(lambda: len(holders(tmp_path)) == 2)
+    os.kill(process.pid, signal.SIGINT)
+    code, said = ended(process)
+    assert code == 130, said
+    assert "the same command goes on" in said
+    assert "Traceback" not in said
+    wait_until(lambda: not holders(tmp_path), 5.0)
+    assert not list(tmp_path.glob("results/tiny/jobs/*/*/attempt-*/error.txt"))
+    assert list(tmp_path.glob("results/tiny/jobs/*/*/attempt-*/checkpoint-*"))
+    code, said = ended(started(tmp_path, *LONG, *engine))
+    assert code == 0, said
+    assert "goes on from step" in said

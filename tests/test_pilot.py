@@ -1,0 +1,133 @@
+"""A worker that is told a string: what it does, what it says, and what is heard of it."""
+
+import json
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from resformer import launch
+from resformer.config import Request
+from resformer.engines.base import Assignment
+from resformer.engines.local import Local
+from resformer.events import Event, Progress
+from resformer.pilot import fly, order
+from resformer.shape import Member, Shape
+from resformer.store.study import Study
+from resformer.telling import Listener, teller
+
+PROGRESS = Progress(step=5, steps=20, members=2, solved=1, diverged=0, loss=0.5, accuracy=0.75)
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Study:
+    return Study(tmp_path / "results" / "tiny")
+
+
+def launched(study: Study, shape: Shape) -> Assignment:
+    engine = Local(workers=1, stack=1, retries=0, lease_seconds=60.0, memory_gib=None)
+    wanted = [(shape, [Member(seed, 1e-3) for seed in range(2)])]
+    return launch.plan(Request("tiny", [[]], [], wanted, [], engine, 0.0, notes=[]), study).start(["sweep"])
+
+
+def heard(study: Study, number: int) -> list[Event]:
+    events: list[Event] = []
+    Listener(study, number).hear(events.append)
+    return events
+
+
+def test_a_pilot_finishes_what_it_is_told_of_and_what_it_tells_is_heard(study: Study, shape: Shape) -> None:
+    assignment = launched(study, shape)
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2)}
+    assert fly(order(assignment, 3)) == ""
+    assert study.finished(assignment.jobs) == set(assignment.jobs)
+    events = heard(study, assignment.launch)
+    assert [event.kind for event in events if event.job == assignment.jobs[0]] == ["started", "progress", "finished"]
+    assert {event.worker for event in events} == {3}
+    assert events[-1].progress is not None
+    assert {number: signal.getsignal(number) for number in before} == before
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2])
+def test_a_signal_makes_it_put_its_work_away(study: Study, shape: Shape, signum: signal.Signals) -> None:
+    long = replace(shape, train=replace(shape.train, steps=100_000, stop_when_solved=False))
+    assignment = launched(study, long)
+    where = study.job(assignment.jobs[0]) / "attempt-1"
+
+    def interrupt() -> None:
+        until = time.monotonic() + 30
+        while not list(where.glob("checkpoint-*.json")) and time.monotonic() < until:
+            time.sleep(0.02)
+        os.kill(os.getpid(), signum)
+
+    threading.Thread(target=interrupt).start()
+    assert fly(order(assignment, 0)) == signum.name
+    assert list(where.glob("checkpoint-*.json"))
+    assert heard(study, assignment.launch)[-1].kind == "left"
+
+
+def test_a_folder_that_is_not_shared_is_said_to_be_so(study: Study, shape: Shape, tmp_path: Path) -> None:
+    assignment = launched(study, shape)
+    elsewhere = replace(assignment, study=tmp_path / "nowhere")
+    assert fly(order(elsewhere, 0)) == f"{tmp_path / 'nowhere'}: there is no launch 1 here; is the folder shared?"
+
+
+def test_news_are_heard_once_and_torn_or_foreign_lines_never(study: Study) -> None:
+    study.path.mkdir(parents=True)
+    tell, listener, events = teller(study, 2), Listener(study, 2), list[Event]()
+    told = [Event("started", 1, "a"), Event("finished", 1, "a", PROGRESS), Event("failed", 1, "b", detail="why")]
+    tell(told[0])
+    listener.hear(events.append)
+    tell(told[1])
+    listener.hear(events.append)
+    (path,) = study.path.glob("told/2-*.jsonl")
+    whole = json.dumps({"kind": "failed", "worker": 1, "job": "b", "progress": None, "detail": "why"})
+    with path.open("a") as file:
+        for line in STRANGE:
+            file.write(f"{line}\n")
+        file.write(whole[:20])
+    listener.hear(events.append)
+    with path.open("a") as file:
+        file.write(whole[20:] + "\n")
+    listener.hear(events.append)
+    assert events == told
+    assert heard(study, 1) == []
+    assert heard(study, 2) == told
+
+
+STRANGE = [
+    *(
+        "",
+        "{",
+        "[]",
+        "{}",
+        '{"kind": "started"}',
+        '{"kind": "no", "worker": 1, "job": "a", "progress": null, "detail": ""}',
+    ),
+    '{"kind": "started", "worker": "1", "job": "a", "progress": null, "detail": ""}',
+    '{"kind": "started", "worker": 1, "job": "a", "progress": {"step": 1}, "detail": ""}',
+    '{"kind": "started", "worker": 1, "job": "a", "progress": {"steps": "x", "loss": "y"}, "detail": ""}',
+    '{"kind": "started", "worker": 1, "job": "a", "progress": 7, "detail": ""}',
+]
+
+
+def test_progress_is_told_now_and_then_only(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
+    study.path.mkdir(parents=True)
+    clock = [100.0]
+    monkeypatch.setattr("resformer.telling.time.monotonic", lambda: clock[0])
+    tell: Callable[[Event], None] = teller(study, 1)
+    for seconds in (0.0, 0.5, 1.0, 1.0, 0.1):
+        clock[0] += seconds
+        tell(Event("progress", 0, "a", PROGRESS))
+    assert len(heard(study, 1)) == 2
+
+
+def test_what_the_disk_does_not_take_is_not_told(study: Study) -> None:
+    study.path.mkdir(parents=True)
+    (study.path / "told").write_text("in the way")
+    teller(study, 1)(Event("started", 0, "a"))
