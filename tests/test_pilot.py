@@ -131,3 +131,4 @@ def test_what_the_disk_does_not_take_is_not_told(study: Study) -> None:
     study.path.mkdir(parents=True)
     (study.path / "told").write_text("in the way")
     teller(study, 1)(Event("started", 0, "a"))
+    assert heard(study, 1) == []
