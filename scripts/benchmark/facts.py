@@ -9,9 +9,11 @@ _CACHES = Path("/sys/devices/system/cpu/cpu0/cache")
 
 
 def described(root: Path) -> str:
-    """The commit of the code that ran, with a plus sign where the tree differed from it."""
-    words = ["git", "describe", "--always", "--dirty=+", "--abbrev=12"]
-    return subprocess.run(words, cwd=root, capture_output=True, text=True, check=True).stdout.strip()
+    """The commit of the code that ran, with a plus sign where the tree, but for its results, differed from it."""
+    words = ["git", "rev-parse", "--short=12", "HEAD"]
+    commit = subprocess.run(words, cwd=root, capture_output=True, text=True, check=True).stdout.strip()
+    differs = subprocess.run(["git", "diff", "--quiet", "HEAD", "--", ".", ":!results"], cwd=root, check=False)
+    return f"{commit}{'+' if differs.returncode else ''}"
 
 
 def machine() -> dict[str, object]:
