@@ -47,10 +47,11 @@ def runs(name: str) -> pd.DataFrame:
 
 
 def facts(name: str) -> dict[str, Any]:
-    """How long a study trained, and with which versions."""
+    """When a study was launched, how long it trained, and with which versions."""
     study = Study(RESULTS / name)
     seconds = sum(study.timing(job)["seconds"] for job in study.planned())
-    return {"core_seconds": round(seconds), "versions": study.launches()[-1]["versions"]}
+    launched = [launch["started"] for launch in study.launches()]
+    return {"launched": launched, "core_seconds": round(seconds), "versions": study.launches()[-1]["versions"]}
 
 
 def kept(table: pd.DataFrame) -> pd.DataFrame:
