@@ -24,7 +24,7 @@ from typing import Any
 
 import pandas as pd
 
-from benchmark.facts import described, machine
+from benchmark.facts import described, machine, trained
 from resformer.reporting.figures import draw
 from resformer.reporting.formats import as_json
 from resformer.reporting.layout import layout
@@ -81,9 +81,7 @@ def swept(root: Path, name: str, target: Path) -> Json:
         if path.suffix == ".png":
             path.unlink()
     (target / "page.html").write_text(page(found, summary, asked, ["resformer", "report", name, "--html", "page.html"]))
-    trained = sum(study.timing(job)["seconds"] for job in study.planned())
-    launched = [launch["started"] for launch in study.launches()]
-    return {"launched": launched, "core_seconds": round(trained), "versions": study.launches()[-1]["versions"]}
+    return trained(study)
 
 
 def evaluations(found: Findings) -> pd.DataFrame:
