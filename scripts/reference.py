@@ -7,7 +7,8 @@ members.csv                 a row per member: settings that vary, outcome, steps
 evaluations.parquet         held-out loss and accuracy at every evaluation of every member
 figures                     curves-*.svg, steps-*.svg and others
 page.html                   all of it as one page
-facts.json                  the command, versions, machine, and how long it trained, in seconds of a core
+facts.json                  the command, the commit that wrote all this (a sweep takes no results of other numeric
+                            code), when it was launched, versions, machine, how long it trained in seconds of a core
 
 Of the study `probe`, which is not trained: report.txt, its figures and facts, and layers.parquet, all of its numbers.
 """
@@ -23,7 +24,7 @@ from typing import Any
 
 import pandas as pd
 
-from benchmark.facts import described, machine
+from benchmark.facts import described, machine, trained
 from resformer.reporting.figures import draw
 from resformer.reporting.formats import as_json
 from resformer.reporting.layout import layout
@@ -80,8 +81,7 @@ def swept(root: Path, name: str, target: Path) -> Json:
         if path.suffix == ".png":
             path.unlink()
     (target / "page.html").write_text(page(found, summary, asked, ["resformer", "report", name, "--html", "page.html"]))
-    trained = sum(study.timing(job)["seconds"] for job in study.planned())
-    return {"core_seconds": round(trained), "versions": study.launches()[-1]["versions"]}
+    return trained(study)
 
 
 def evaluations(found: Findings) -> pd.DataFrame:

@@ -64,7 +64,7 @@ def within(seconds: float) -> Iterator[None]:
     ("study", "count", "shapes"),
     [
         *(("quick", 240, 16), ("sort", 300, 20), ("depth", 1080, 72), ("schemes", 2100, 140)),
-        *(("claim-3-depth", 500, 25), ("claim-3-warmup", 240, 16), ("claim-4", 300, 6)),
+        *(("claim-3-depth", 500, 25), ("claim-3-warmup", 400, 16), ("claim-4", 300, 6)),
         *(("claim-5", 240, 8), ("claim-6", 150, 10), ("claim-7", 120, 8)),
     ],
 )

@@ -12,11 +12,13 @@ import pytest
 from scipy import stats
 
 import resformer
+from benchmark.facts import trained
 from claimed import change, degradation, gradient, normless, rank, ratios, skipless, skips, study, tolerable
 from claimed.__main__ import markdown, write
 from claimed.claim import Claim, Interval, Part, all_of, inside
 from claimed.drawn import lines
 from claimed.slopes import exponents, interval
+from resformer.store.study import Study
 
 
 @pytest.mark.parametrize(
@@ -287,7 +289,7 @@ def test_a_study_is_swept_and_read(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert np.isinf(table.loc[1e30, ["last_loss", "mean_loss"]].to_numpy(dtype=float)).all()
     assert table.loc[1e30, "spent"] == 60
     assert np.isinf(table.loc[1e30, "final_loss"])
-    assert study.facts("small")["core_seconds"] >= 0
+    assert trained(Study(tmp_path / "results" / "small"))["core_seconds"] >= 0
     assert len(study.arm(table.reset_index(), "add", "post", warmup_steps=50, skip="both")) == 2
     assert study.arm(table.reset_index(), "add", "post", warmup_steps=0).empty
     assert {"lr", "outcome", "mean_loss"} <= set(study.kept(table.reset_index()).columns)

@@ -6,31 +6,38 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from schemes import name_of, schemes
 
 from resformer.reporting import words
 from resformer.reporting.layout import layout, panels
 from resformer.reporting.verdict import verdicts
 
 REFERENCE = Path(__file__).parent.parent / "results" / "reference"
-REPORTS = ["quick", "sort", "schemes"]
+REPORTS = ["quick", "sort", "schemes", "tasks"]
 README = (REFERENCE.parent.parent / "README.md").read_text()
 
 
-@pytest.mark.parametrize("name", ["quick/report.txt", "bench/bench.txt", "scale/scale.txt"])
+@pytest.mark.parametrize("name", ["quick/report.txt", "probe/report.txt", "bench/bench.txt", "scale/scale.txt"])
 def test_the_readme_shows_them_as_they_are(name: str) -> None:
     assert f"```\n{(REFERENCE / name).read_text()}```" in README
 
 
-def test_the_readme_shows_the_depth_limits_of_all_schemes() -> None:
-    table, _, _ = (REFERENCE / "schemes" / "report.txt").read_text().partition("\n\n  compared")
+@pytest.mark.parametrize(("name", "behind"), [("schemes", "\n\n  compared"), ("tasks", "\n\nmedian steps")])
+def test_the_readme_shows_their_tables(name: str, behind: str) -> None:
+    table, _, _ = (REFERENCE / name / "report.txt").read_text().partition(behind)
     assert f"```\n{table}\n```" in README
+
+
+def test_the_readme_says_which_claims_hold() -> None:
+    rows = (REFERENCE / "claims" / "claims.md").read_text().splitlines()[2:]
+    assert [row.split(" | ")[0] for row in rows] == [f"| {number}" for number in range(1, 9)]
+    for row in rows:
+        number, title, source, _, _, verdict, _ = row.strip("| ").split(" | ")
+        assert f"| {number} | {title} | {source} | {verdict} |" in README
 
 
 def test_every_scheme_trains_copy_at_depth_two() -> None:
     cells = json.loads((REFERENCE / "schemes" / "report.json").read_text())["cells"]
-    reached = {cell["residual"] for cell in cells if cell["depth"] == 2 and 2 * cell["solved"] > cell["seeds"]}
-    assert reached == {name_of(scheme) for scheme in schemes()}
+    assert all(2 * cell["solved"] > cell["seeds"] for cell in cells if cell["depth"] == 2)
 
 
 @pytest.mark.parametrize("name", REPORTS)

@@ -15,13 +15,14 @@ from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
 from threading import Barrier, Thread
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
 from resformer.errors import DiskError, UserError
-from resformer.store import files
+from resformer.store import files, mark
 from resformer.store.claims import Claim, Watch, take
 from resformer.store.results import check_name, existing, find
 from resformer.store.study import Damaged, Study
@@ -413,6 +414,27 @@ def test_a_study_name_that_something_else_has_is_refused(study: Study) -> None:
     for name in ("some", "empty", "new"):
         assert find(results, name) == Study(results / name)
     assert not (results / "new").exists()
+
+
+@pytest.mark.parametrize("asked", ["is_dir", "exists"])
+def test_a_study_that_another_sweep_is_making_at_this_moment_is_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: str
+) -> None:
+    """It appears behind whatever is asked first."""
+    mark.make(tmp_path / "results")
+
+    def appears(honest: Callable[[Any], bool]) -> Callable[[Any], bool]:
+        def answer(path: Any) -> bool:
+            found = honest(path)
+            if str(path).endswith("/some"):
+                (tmp_path / "results" / "some" / "launches").mkdir(parents=True, exist_ok=True)
+            return found
+
+        return answer
+
+    owner = Path if asked == "is_dir" else files
+    monkeypatch.setattr(owner, asked, appears(getattr(owner, asked)))
+    assert find(tmp_path / "results", "some") == Study(tmp_path / "results" / "some")
 
 
 def test_existing_studies_come_last_launched_first(tmp_path: Path) -> None:

@@ -29,7 +29,8 @@ def find(results: Path, name: str) -> Study:
     study = Study(results / check_name(name))
     _check_results(results)
     there = files.names(study.path)
-    taken = there and "launches" not in there if study.path.is_dir() else files.exists(study.path)
+    # In this order, for another sweep may be making the folder at this moment.
+    taken = "launches" not in there if there else files.exists(study.path) and not study.path.is_dir()
     if taken:
         raise UserError(f"study {name}: {study.path} is there and is no study of resformer; choose another name")
     return study

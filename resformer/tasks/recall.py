@@ -23,7 +23,8 @@ class Recall(Task):
     Arora et al. 2024, "Zoology", arXiv 2312.04927, section 3 (MQAR), here with one query per key. Keys are `pairs`
     different ones of `symbols`, values any of as many others. What makes it hard: more pairs, more symbols. Two blocks
     can do it (one puts each value beside its key, one looks the key up: Olsson et al. 2022, arXiv 2209.11895), so that
-    more depth should not help. Bidirectional by itself; a causal model answers in place, too.
+    more depth should not help. Causal by itself, as there; a bidirectional model, which finds it harder, answers in
+    place, too.
     """
 
     pairs: int
@@ -31,7 +32,7 @@ class Recall(Task):
     symbols: int
     """Different keys, and as many different values."""
 
-    attention: ClassVar[str] = "bidirectional"
+    attention: ClassVar[str] = "causal"
     always_in_place: ClassVar[bool] = True
 
     def __post_init__(self) -> None:

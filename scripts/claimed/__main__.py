@@ -13,10 +13,11 @@ from pathlib import Path
 
 import matplotlib as mpl
 
-from benchmark.facts import described, machine
+from benchmark.facts import described, machine, trained
 from claimed import change, degradation, gradient, normless, rank, skipless, skips, study, tolerable
 from claimed.claim import Claim
 from resformer.reporting.figures.style import RC
+from resformer.store.study import Study
 from resformer.versions import versions
 
 CLAIMS: dict[int, Callable[[], Claim]] = {
@@ -46,7 +47,7 @@ def main() -> None:
         print(f"{number}. {found[-1].title}: {found[-1].verdict} ({found[-1].measured})")
     if len(wanted) == len(CLAIMS):
         facts = {"command": "scripts/claims", "commit": commit, "versions": versions(compiled=True)}
-        studies = {name: study.facts(name) for module in _SWEPT for name in module.STUDIES}
+        studies = {name: trained(Study(study.RESULTS / name)) for module in _SWEPT for name in module.STUDIES}
         write(folder, found, {**facts, "machine": machine(), "studies": studies})
 
 

@@ -27,8 +27,8 @@ def run() -> Claim:
         title="the early change of the function grows with depth for post-norm and is bounded for DeepNorm",
         source="Wang et al. 2022, arXiv 2203.00555, sections 3 and 4, figures 3 and 4",
         saw="an update that explodes in the first steps of deep post-norm stacks, and stays constant with DeepNorm",
-        parts=judged(post, deep),
-        differs=f"copy, width 32, AdamW at {RATE:g} without warm-up, {SEEDS} seeds; of the logits (RMS)",
+        parts=[*judged(post, deep), *(Part(medians(label, found)) for label, found in changed.items())],
+        differs=f"copy, width 32, AdamW at {RATE:g} without warm-up, clipped at 1, {SEEDS} seeds; of the logits (RMS)",
         numbers=pd.DataFrame(
             [
                 {"scheme": label, "depth": depth, "seed": seed, "change": found_SL[seed, place]}
@@ -50,6 +50,12 @@ def judged(post: Interval, deep: Interval) -> list[Part]:
     )
     bounded = f"with DeepNorm {shown(deep)}, wanted < {BOUNDED}"
     return [Part(grows, inside(post, GROWING, np.inf)), Part(bounded, inside(deep, -np.inf, BOUNDED))]
+
+
+def medians(label: str, found_SL: np.ndarray) -> str:
+    """By depth, in words."""
+    by_depth = zip(DEPTHS, np.median(found_SL, axis=0), strict=True)
+    return f"{label}, medians: " + ", ".join(f"{value:.2g} at depth {depth}" for depth, value in by_depth)
 
 
 def changes(scheme: str) -> np.ndarray:

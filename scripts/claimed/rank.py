@@ -33,7 +33,8 @@ def run() -> Claim:
         source="Dong, Cordonnier & Loukas 2021, arXiv 2103.03404, theorem 2.2 and figure 2",
         saw="a bound by which the residual is cubed in every layer; with skips it stays",
         parts=judged(growth, apart),
-        differs=f"width 32, 4 heads, 16 tokens, Xavier-uniform start, {SEEDS} seeds; attention alone, no FFN, no norm",
+        differs=f"width 32, 4 heads, {shape.transformer().tokens} tokens, Xavier-uniform start, {SEEDS} seeds; "
+        "attention alone, no FFN, no norm",
         numbers=table(plain_SL, skipped_SL),
         draw=lambda: figure(plain_SL, skipped_SL),
     )

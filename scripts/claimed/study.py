@@ -12,7 +12,6 @@ import resformer
 from claimed.slopes import Floats
 from resformer import config
 from resformer.stats.rates import rates_by_other_seeds
-from resformer.store.study import Study
 
 RESULTS = Path(__file__).resolve().parent.parent.parent / "results"
 _LAST_STEPS = 50
@@ -44,13 +43,6 @@ def runs(name: str) -> pd.DataFrame:
     broken = left | (table["outcome"] == "diverged") | ~np.isfinite(table["final_loss"])
     table.loc[broken, ["last_loss", "mean_loss", "final_loss"]] = np.inf
     return table
-
-
-def facts(name: str) -> dict[str, Any]:
-    """How long a study trained, and with which versions."""
-    study = Study(RESULTS / name)
-    seconds = sum(study.timing(job)["seconds"] for job in study.planned())
-    return {"core_seconds": round(seconds), "versions": study.launches()[-1]["versions"]}
 
 
 def kept(table: pd.DataFrame) -> pd.DataFrame:

@@ -28,7 +28,7 @@ def test_keys_values_and_order_do_not_depend_on_each_other() -> None:
     assert 180 < counts.min() <= counts.max() < 320
 
 
-def test_a_causal_model_answers_in_place() -> None:
+def test_models_of_both_kinds_answer_in_place() -> None:
     assert Recall(4, 16).tokens("causal") == Recall(4, 16).tokens("bidirectional") == 12
     assert Recall(4, 16).blind_loss() == math.log(16)
 
