@@ -116,13 +116,13 @@ class Training:
     def run(self, tell: Callable[[Progress], None], beat: "Callable[[Training], None]") -> Trained:
         """Train on until each member has solved, diverged or used up the budget.
 
-        `tell` is called at every evaluation, `beat` before every step, when a snapshot can be taken; either may
-        raise to stop. Members that have solved or diverged leave the batch.
+        `tell` is called at every evaluation, `beat` before every step and every look into a member, when a snapshot
+        can be taken; either may raise to stop. Members that have solved or diverged leave the batch.
         """
         every, steps = self.shape.train.eval_every, self.shape.train.steps
         self.stretch_began = time.perf_counter()
         while True:
-            self._look()
+            self._look(beat)
             if self.evaluated_at < self.step and (self.step % every == 0 or self.step == steps):
                 tell(self._evaluate())
                 if not self.alive or self.step == steps:
@@ -155,16 +155,21 @@ class Training:
         }
         return Snapshot(self.step, arrays, facts)
 
-    def _look(self) -> None:
-        """Look into everyone who still trains, if it is time to. One by one: looks keep every layer in float64."""
+    def _look(self, beat: "Callable[[Training], None]") -> None:
+        """Look into everyone who still trains, if it is time to. One by one: looks keep every layer in float64.
+
+        A snapshot in between has none of this step's looks, which are then taken again.
+        """
         every = self.shape.probe.every
         if every is None or self.step % every or (self.looks and self.looks[-1][0] == self.step):
             return
-        began = time.perf_counter()
+        began, looks = time.perf_counter(), []
         for row, index in enumerate(self.rows):
             if index in self.alive:
+                beat(self)
                 found = observe.layers(self.shape, self.population.flat_PN[row : row + 1])
-                self.looks.append((self.step, index, np.concatenate(list(found.values()), axis=1)))
+                looks.append((self.step, index, np.concatenate(list(found.values()), axis=1)))
+        self.looks += looks
         self.stretch_began += time.perf_counter() - began  # what a step takes is another question
 
     def _evaluate(self) -> Progress:

@@ -13,7 +13,7 @@ from resformer import observe
 from resformer.population import Population
 from resformer.shape import Member, ProbeSettings, Shape
 from resformer.store.results import named
-from resformer.train import Trained, train
+from resformer.train import Trained, Training, train
 
 MEMBERS = [Member(0, 1e-2), Member(1, 1e30), Member(2, 1e-3)]
 
@@ -67,6 +67,25 @@ def test_a_look_is_at_the_weights_as_they_are_then(shape: Shape) -> None:
 def test_a_member_looks_the_same_alone(shape: Shape) -> None:
     together, alone = layers(shape, 5), layers(shape, 5, MEMBERS[2:])
     pd.testing.assert_frame_equal(together[together["seed"] == 2].reset_index(drop=True), alone, check_exact=True)
+
+
+@pytest.mark.parametrize("stop", [1, 2, 3, 4, 8, 9, 10])
+def test_stopped_before_any_member_is_looked_into_it_goes_on_with_the_same(shape: Shape, stop: int) -> None:
+    """Three looks at the start, four steps, three looks, of which the middle one is stopped as well."""
+    shape = dataclasses.replace(shape, probe=ProbeSettings(4))
+    snapshots = []
+
+    def beat(training: Training) -> None:
+        snapshots.append(training.snapshot())
+        if len(snapshots) == stop:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(shape, MEMBERS, lambda _: None, beat)
+    resumed = Training.resumed(shape, MEMBERS, snapshots[-1]).run(lambda _: None, lambda _: None)
+    whole = trained(shape, 4)
+    for found, expected in ((resumed.layers, whole.layers), (resumed.curves, whole.curves), (resumed.runs, whole.runs)):
+        pd.testing.assert_frame_equal(pd.DataFrame(found), pd.DataFrame(expected), check_exact=True)
 
 
 def test_a_study_keeps_them_and_trains_nothing_anew_for_them(resformer: Callable[..., Any], tmp_path: Any) -> None:
