@@ -305,8 +305,10 @@ def _sweep(plan: "Launch", stopping: Stopping) -> bool:
 def _detach(plan: "Launch") -> None:
     """Have a cluster run what a plan wants."""
     _, err = _consoles()
+    engine = plan.request.engine
+    where = engine.left_to(plan.study.path)
     if workers := _begin(plan):
-        where = plan.request.engine.leave(plan.start(_command()), workers)
+        engine.leave(plan.start(_command()), workers)
         err.print(f"left to {where}; resformer status {plan.study.name}", markup=False, soft_wrap=True)
 
 
@@ -427,6 +429,8 @@ def _print_grid(plan: "Launch") -> None:
         err.print(f"the time could not be measured: {printable(str(error))}", markup=False, soft_wrap=True)
         seconds = None
     out.print(time_needed(plan.study.name, len(plan.wanted), workers, seconds), markup=False, soft_wrap=True)
+    if script := engine.script(plan.study.path, workers):
+        print(f"\n{script}")
     _print_notes(plan, err)
 
 

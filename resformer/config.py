@@ -90,7 +90,7 @@ class Request:
 
     def jobs(self) -> list[jobs.Job]:
         """All of it as jobs, the longest first."""
-        return jobs.pack(self.shapes, self.engine.stack)
+        return jobs.pack(self.shapes, self.engine.stack, self.engine.sharers())
 
 
 def keys() -> list[str]:
@@ -388,7 +388,7 @@ def _resolve(point: Mapping[str, Value], notes: set[str]) -> tuple[Shape, Engine
         attention=task.attention if model.attention == OWN else model.attention,
         norm=residual.own_norm if model.norm == OWN else model.norm,
     )
-    device = _device(tree["device"])
+    device = _device(tree["device"], engine.elsewhere)
     compile_it = _compile(tree["train"], device, notes)
     train_settings = {**tree["train"], "compile": compile_it}
     saving = _build(Saving, "train", {"checkpoint_seconds": train_settings.pop("checkpoint_seconds")})
@@ -401,10 +401,11 @@ def _copied(tree: Json) -> Json:
     return {key: _copied(value) if isinstance(value, dict) else value for key, value in tree.items()}
 
 
-def _device(device: Value) -> str:
+def _device(device: Value, elsewhere: bool) -> str:
+    """What computes: with `auto` a GPU if this machine has one; asked for, it is there or `elsewhere`."""
     if device not in DEVICES:
         raise UserError(f"device={_typed(device)}: must be one of {', '.join(DEVICES)}")
-    there = torch.cuda.is_available()
+    there = torch.cuda.is_available() or (device == "cuda" and elsewhere)
     if device == "cuda" and not there:
         raise UserError("device=cuda: there is no GPU that torch can use here; cpu or auto would work")
     return "cuda" if there and device != "cpu" else "cpu"

@@ -102,11 +102,14 @@ def canonical(tree: object) -> bytes:
     return json.dumps(tree, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
 
 
-def pack(shape_members: Sequence[tuple[Shape, Sequence[Member]]], most: int | None) -> list[Job]:
-    """Jobs of at most so many members each (None: what suits the shape), as even as they come, the longest first."""
+def pack(shape_members: Sequence[tuple[Shape, Sequence[Member]]], most: int | None, sharers: int) -> list[Job]:
+    """Jobs of at most so many members each, as even as they come, the longest first.
+
+    None: what suits the shape, if so many workers share a GPU.
+    """
     jobs = []
     for shape, members in shape_members:
-        count = -(-len(members) // (most or stack(shape)))
+        count = -(-len(members) // (most or stack(shape, sharers)))
         bounds = [len(members) * part // count for part in range(count + 1)]
         jobs += [Job(shape, tuple(members[low:high])) for low, high in pairwise(bounds)]
     return sorted(jobs, key=lambda job: (-job.flops(), job.id))

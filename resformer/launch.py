@@ -87,7 +87,9 @@ def plan(request: Request, study: Study) -> Launch:
     rest = [
         (shape, [member for member in members if (shape, member) not in known]) for shape, members in request.shapes
     ]
-    new = jobs.pack([(shape, members) for shape, members in rest if members], request.engine.stack)
+    new = jobs.pack(
+        [(shape, members) for shape, members in rest if members], request.engine.stack, request.engine.sharers()
+    )
     open_ids = dict.fromkeys(job_id for job_id in known.values() if job_id not in finished)
     wanted = [*(planned[job_id] for job_id in open_ids), *(job.to_json() for job in new)]
     wanted.sort(key=lambda job: (-job["flops"], job["id"]))

@@ -2,6 +2,7 @@
 
 import torch
 
+from resformer.errors import UserError
 from resformer.shape import Shape
 
 _CPU, _CPU_FLOPS = 16, 10**11
@@ -12,17 +13,19 @@ _ROWS_PER_BLOCK = 24
 _DRAWN = 16
 
 
-def stack(shape: Shape) -> int:
-    """A good number for this shape and device.
+def stack(shape: Shape, sharers: int) -> int:
+    """A good number for this shape and device. UserError for a GPU that is not here, whose memory nobody knows.
 
     On the CPU 16, where the cost of calling the kernels is spread thin; fewer where a step of theirs would take much
     more than a second, since a worker says once a step that it lives. On a GPU what fits into four fifths of its
-    memory, at most 1,024: it stands in the job, since a GPU's bits may depend on it.
+    memory, or of a sharer's part of it, at most 1,024: it stands in the job, since a GPU's bits may depend on it.
     """
     if shape.device == "cpu":
         return max(1, min(_CPU, _CPU_FLOPS // shape.transformer().flops_per_step(shape.train.batch)))
+    if shape.device == "cuda" and not torch.cuda.is_available():
+        raise UserError("engine.stack=null: this machine has no GPU to size a stack by; engine.stack=64 would work")
     memory = torch.cuda.get_device_properties(torch.device(shape.device)).total_memory
-    return max(1, min(_GPU, int(_SHARE * memory / bytes_per_member(shape))))
+    return max(1, min(_GPU, int(_SHARE * memory / sharers / bytes_per_member(shape))))
 
 
 def bytes_per_member(shape: Shape) -> int:

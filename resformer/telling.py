@@ -56,8 +56,9 @@ class Listener:
         for name in _names(folder):
             if name.partition("-")[0] == str(self.launch):
                 with contextlib.suppress(OSError, DiskError):
-                    news, _, _ = files.content(folder / name)[self.heard.get(name, 0) :].rpartition(b"\n")
-                    self.heard[name] = self.heard.get(name, 0) + len(news) + bool(news)
+                    start = self.heard.get(name, 0)
+                    news, newline, _ = files.content(folder / name, start).rpartition(b"\n")
+                    self.heard[name] = start + len(news) + len(newline)
                     for line in news.split(b"\n"):
                         if (event := _event(line)) is not None:
                             tell(event)

@@ -95,7 +95,7 @@ def make(results: Path) -> Study:
     generator = np.random.default_rng(0)
     study = Study(results / "synthetic")
     members = [Member(seed, lr) for seed in SEEDS for lr in RATES]
-    jobs = pack([(shape, members) for shape in shapes()], None)
+    jobs = pack([(shape, members) for shape in shapes()], None, 1)
     study.launch(
         {"excluded": [], "engine": {"retries": 0}, "asked": [], "versions": {}}, [job.to_json() for job in jobs]
     )

@@ -9,11 +9,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import psutil
 import pytest
 
 _LOOPBACK = Path(__file__).parent.parent / "scripts" / "slurm-loopback"
 _RAY = ("--num-cpus=1", "--disable-usage-stats")
 RAY_PORT = 6399
+_FIRST, _SECOND = 20000, 20100
+"""From here on are the ports of each node's workers."""
+
+
+@contextmanager
+def local(folder: Path) -> Iterator[list[str]]:
+    """This machine."""
+    yield ["engine=local"]
 
 
 @contextmanager
@@ -22,21 +31,32 @@ def ray(folder: Path) -> Iterator[list[str]]:
     if importlib.util.find_spec("ray") is None:
         pytest.skip("ray is not installed")
     try:
-        node(f"--head --port={RAY_PORT} --include-dashboard=false --node-ip-address=127.0.0.1", 20000, folder)
-        second_node(folder)
+        head = f"--head --port={RAY_PORT} --include-dashboard=false --node-ip-address=127.0.0.1 --temp-dir={folder}"
+        _node(head, _FIRST)
+        second_node()
         yield ["engine=ray", f"engine.address=127.0.0.1:{RAY_PORT}"]
     finally:
         _ray("stop", "--force")
 
 
-def second_node(folder: Path) -> None:
-    node(f"--address=127.0.0.1:{RAY_PORT} --dashboard-agent-listen-port=52366", 20100, folder)
+def second_node() -> None:
+    """Start it, for the first time or again."""
+    _node(f"--address=127.0.0.1:{RAY_PORT} --dashboard-agent-listen-port=52366", _SECOND)
 
 
-def node(words: str, first_port: int, folder: Path) -> None:
+def lose_second_node() -> None:
+    """Kill its raylet, as if the machine had gone."""
+    for process in psutil.process_iter(["name", "cmdline"]):
+        if process.info["name"] == "raylet" and f"--min_worker_port={_SECOND}" in process.info["cmdline"]:
+            process.kill()
+            process.wait()
+            return
+    raise AssertionError("there is no second raylet")
+
+
+def _node(words: str, first_port: int) -> None:
     ports = (f"--min-worker-port={first_port}", f"--max-worker-port={first_port + 99}")
-    head = [f"--temp-dir={folder}"] if "--head" in words else []
-    _ray("start", *words.split(), *ports, *_RAY, *head)
+    _ray("start", *words.split(), *ports, *_RAY)
 
 
 def _ray(*words: str) -> None:
@@ -61,3 +81,9 @@ def slurm(folder: Path) -> Iterator[list[str]]:
     finally:
         os.environ.pop("SLURM_CONF", None)
         subprocess.run([_LOOPBACK, "down", folder], capture_output=True, check=False)
+
+
+def preempt(seconds: int) -> None:
+    """Have a job of a higher partition take both nodes for so long."""
+    words = ("--partition=high", "--nodes=2", "--ntasks=2", "--output=/dev/null", f"--wrap=sleep {seconds}")
+    subprocess.run(["sbatch", *words], check=True, capture_output=True)

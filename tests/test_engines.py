@@ -28,19 +28,22 @@ LONG = [
 ]
 
 
-@pytest.fixture(scope="module", params=["local", "ray", "slurm"])
+Start = Callable[..., subprocess.Popen[str]]
+
+
+def on(*engines: str) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("engine", engines, indirect=True, scope="module")
+
+
+@pytest.fixture(scope="module")
 def engine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[str]]:
     """The words that choose it."""
-    if request.param == "local":
-        yield ["engine=local"]
-        return
-    folder = tmp_path_factory.mktemp(request.param)
-    with getattr(clusters, request.param)(folder) as words:
+    with getattr(clusters, request.param)(tmp_path_factory.mktemp(request.param)) as words:
         yield words
 
 
 @pytest.fixture
-def start(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
+def start(tmp_path: Path) -> Iterator[Start]:
     """`resformer sweep WORDS...` in an empty working directory; nothing of it is left behind."""
     running = []
 
@@ -70,7 +73,7 @@ def started(folder: Path, *words: str) -> subprocess.Popen[str]:
 def ended(process: subprocess.Popen[str]) -> tuple[int, str]:
     """Its exit code, and all it said."""
     try:
-        out, err = process.communicate(timeout=150)
+        out, err = process.communicate(timeout=300)
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)
         raise
@@ -85,7 +88,7 @@ def tables(folder: Path) -> dict[str, bytes]:
     }
 
 
-def wait_until(condition: Callable[[], bool], seconds: float = 60.0) -> None:
+def wait_until(condition: Callable[[], bool], seconds: float = 120.0) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "it did not happen"
@@ -110,9 +113,8 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     return tables(folder)
 
 
-def test_the_same_bits(
-    engine: list[str], start: Callable[..., subprocess.Popen[str]], alone: dict[str, bytes], tmp_path: Path
-) -> None:
+@on("local", "ray", "slurm")
+def test_the_same_bits(engine: list[str], start: Start, alone: dict[str, bytes], tmp_path: Path) -> None:
     code, said = ended(start(*STUDY, *engine))
     assert code == 0, said
     assert "4 members, 4 jobs to run, 2 workers" in said
@@ -120,9 +122,8 @@ def test_the_same_bits(
     assert tables(tmp_path) == alone
 
 
-def test_a_failing_job_fails_alone(
-    engine: list[str], start: Callable[..., subprocess.Popen[str]], alone: dict[str, bytes], tmp_path: Path
-) -> None:
+@on("local", "ray", "slurm")
+def test_a_failing_job_fails_alone(engine: list[str], start: Start, alone: dict[str, bytes], tmp_path: Path) -> None:
     """A folder stands where each attempt of one job has to write."""
     bad = min(alone).partition("/")[0]
     mark.make(tmp_path / "results")
@@ -137,9 +138,8 @@ def test_a_failing_job_fails_alone(
     } - {bad}
 
 
-def test_a_killed_worker_costs_nothing_but_time(
-    engine: list[str], start: Callable[..., subprocess.Popen[str]], tmp_path: Path
-) -> None:
+@on("local", "ray", "slurm")
+def test_a_killed_worker_costs_nothing_but_time(engine: list[str], start: Start, tmp_path: Path) -> None:
     process = start(*LONG, *engine)
     wait_until(lambda: len(holders(tmp_path)) == 2)
     os.kill(next(iter(holders(tmp_path))), signal.SIGKILL)
@@ -149,9 +149,8 @@ def test_a_killed_worker_costs_nothing_but_time(
     assert len(list(tmp_path.glob("results/tiny/jobs/*/*/claim-2"))) == 1
 
 
-def test_ctrl_c_puts_work_away_and_the_same_command_goes_on(
-    engine: list[str], start: Callable[..., subprocess.Popen[str]], tmp_path: Path
-) -> None:
+@on("local", "ray", "slurm")
+def test_ctrl_c_puts_work_away_and_the_same_command_goes_on(engine: list[str], start: Start, tmp_path: Path) -> None:
     process = start(*LONG, *engine)
     wait_until(lambda: len(holders(tmp_path)) == 2)
     os.kill(process.pid, signal.SIGINT)
@@ -165,3 +164,100 @@ def test_ctrl_c_puts_work_away_and_the_same_command_goes_on(
     code, said = ended(start(*LONG, *engine))
     assert code == 0, said
     assert "goes on from step" in said
+
+
+@on("ray", "slurm")
+def test_detached_it_goes_on_alone_and_status_follows(
+    engine: list[str], start: Start, alone: dict[str, bytes], tmp_path: Path
+) -> None:
+    code, said = ended(start(*STUDY, *engine, "--detach"))
+    assert code == 0, said
+    assert "left to " in said
+    wait_until(lambda: ["finished", "4", "4"] in [line.split() for line in status(tmp_path).splitlines()])
+    assert tables(tmp_path) == alone
+
+
+def status(folder: Path) -> str:
+    command = [sys.executable, "-m", "resformer", "status", "tiny"]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True).stdout
+
+
+@on("ray")
+def test_a_lost_node_loses_nothing(engine: list[str], start: Start, tmp_path: Path) -> None:
+    process = start(*LONG, *engine)
+    wait_until(lambda: len(holders(tmp_path)) == 2)
+    clusters.lose_second_node()
+    code, said = ended(process)
+    clusters.second_node()
+    assert code == 0, said
+    assert len(list(tmp_path.glob("results/tiny/jobs/*/*/result.json"))) == 2
+    assert len(list(tmp_path.glob("results/tiny/jobs/*/*/claim-2"))) == 1
+
+
+@on("ray")
+def test_what_a_cluster_of_ray_cannot_give_is_said_before_anything_is_written(
+    engine: list[str], start: Start, tmp_path: Path
+) -> None:
+    refused = {
+        "engine.cpus=3": "engine.cpus=3, engine.gpus=0: the cluster at ",
+        "engine.gpus=0.5": "engine.gpus=0.5: the cluster at ",
+        "device=cuda": "engine.gpus=0: with device=cuda, say what part of a GPU a worker gets",
+        "engine.address=127.0.0.1:1": "engine.address=127.0.0.1:1: no Ray cluster answers there",
+        "engine.address=ray://here": "engine.address=ray://here: must be auto, local, or host:port",
+    }
+    for word, reason in refused.items():
+        words = [other for other in (*STUDY, *engine) if not other.startswith(word.partition("=")[0])]
+        code, said = ended(start(*words, word))
+        assert code == 2, said
+        assert reason in said
+        assert len(said.splitlines()) == 1
+    assert not list(tmp_path.iterdir())
+
+
+@on("slurm")
+def test_preempted_pilots_put_their_work_away_and_go_on_later(engine: list[str], start: Start, tmp_path: Path) -> None:
+    process = start(*LONG, *engine, "engine.retries=0")
+    wait_until(lambda: len(list(tmp_path.glob("results/tiny/jobs/*/*/attempt-1/checkpoint-*.json"))) == 2)
+    clusters.preempt(seconds=3)
+    code, said = ended(process)
+    assert code == 0, said
+    assert said.count("goes on from step") == 2, said
+    assert len(list(tmp_path.glob("results/tiny/jobs/*/*/claim-2"))) == 2
+    assert len(list(tmp_path.glob("results/tiny/jobs/*/*/result.json"))) == 2
+
+
+@on("slurm")
+def test_what_slurm_would_not_take_is_said_before_anything_is_written(
+    engine: list[str], start: Start, tmp_path: Path
+) -> None:
+    refused = {
+        "engine.partition=none": "the cluster would not take it: ",
+        "engine.gpus=1": "the cluster would not take it: ",
+        "engine.workers=null": "engine.workers=null: with engine=slurm, say how many pilots to submit",
+        "device=cuda": "engine.gpus=0: with device=cuda, say how many GPUs a pilot gets",
+    }
+    for word, reason in refused.items():
+        words = [other for other in (*STUDY, *engine) if not other.startswith(word.partition("=")[0])]
+        code, said = ended(start(*words, word))
+        assert code == 2, said
+        assert reason in said
+        assert len(said.splitlines()) == 1
+    assert not list(tmp_path.iterdir())
+
+
+@on("slurm")
+def test_a_dry_run_prints_what_it_would_submit(engine: list[str], start: Start, tmp_path: Path) -> None:
+    code, said = ended(start(*STUDY, *engine, "engine.setup=module load python", "--dry-run"))
+    assert code == 0, said
+    for line in ("#SBATCH --time=30", "#SBATCH --array=0-1%2", "#SBATCH --signal=USR2@90", "module load python"):
+        assert line in said.splitlines()
+    assert not list(tmp_path.iterdir())
+
+
+@on("slurm")
+def test_pilots_that_never_start_end_the_sweep_with_what_they_said(
+    engine: list[str], start: Start, tmp_path: Path
+) -> None:
+    code, said = ended(start(*STUDY, *engine, "engine.setup='echo no such module >&2; exit 3'"))
+    assert code == 1, said
+    assert "_log.err: no such module; no result is lost" in said

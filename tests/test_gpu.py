@@ -13,6 +13,7 @@ from schemes import name_of, schemes
 from torch import Tensor
 
 from resformer import stacking
+from resformer.errors import UserError
 from resformer.population import Population
 from resformer.replay import Replay
 from resformer.residuals.base import Residual
@@ -125,13 +126,17 @@ def test_the_memory_of_a_member_is_estimated_on_the_safe_side(
 def test_a_gpus_stack_is_what_fits(shape: Shape, monkeypatch: pytest.MonkeyPatch) -> None:
     on_gpu = dataclasses.replace(shape, device="cuda")
     per_member = stacking.bytes_per_member(shape)
+    with pytest.raises(UserError, match="no GPU to size a stack by"):
+        stacking.stack(on_gpu, 1)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     for memory, expected in ((100 * per_member, 80), (per_member, 1), (10**6 * per_member, 1024)):
         properties = SimpleNamespace(total_memory=memory)
         monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device, found=properties: found)
-        assert stacking.stack(on_gpu) == expected
-    assert stacking.stack(shape) == 16
+        assert stacking.stack(on_gpu, 1) == expected
+        assert stacking.stack(on_gpu, 4) in (max(1, expected // 4), 1024)
+    assert stacking.stack(shape, 1) == 16
     large = dataclasses.replace(shape.model, width=1024, heads=8, hidden=4096, depth=12)
-    assert stacking.stack(dataclasses.replace(shape, model=large)) == 1
+    assert stacking.stack(dataclasses.replace(shape, model=large), 1) == 1
 
 
 def test_bf16_products_are_close_to_fp32s_and_the_rest_is_float32(shape: Shape) -> None:

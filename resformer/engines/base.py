@@ -1,10 +1,11 @@
 """What an engine is given."""
 
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import final
+from typing import ClassVar, final
 
 from resformer.errors import UserError, require
 from resformer.events import Event
@@ -36,6 +37,11 @@ class Saving:
         require(0 <= seconds <= 86400, "train.checkpoint_seconds", seconds, "must be from 0 to 86400")
 
 
+def cores() -> int:
+    """How many this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 @dataclass(frozen=True)
 class Engine(ABC):
     """An engine; a subclass is a frozen dataclass of its settings, and final."""
@@ -63,9 +69,16 @@ class Engine(ABC):
                 0.5 <= self.memory_gib <= 1e6, "engine.memory_gib", self.memory_gib, "must be from 0.5 to 1e6, or null"
             )
 
+    elsewhere: ClassVar[bool] = False
+    """Whether workers run on machines that may have what this one has not."""
+
     @abstractmethod
     def count(self, jobs: Sequence[str], device: str) -> int:
-        """How many workers it starts for these jobs."""
+        """How many workers it starts for these jobs; UserError if it could start none."""
+
+    def sharers(self) -> int:
+        """How many workers share a GPU."""
+        return 1
 
     @abstractmethod
     def run(
@@ -76,7 +89,15 @@ class Engine(ABC):
         Raises DiskError when the disk takes no more.
         """
 
-    def leave(self, assignment: Assignment, workers: int) -> str:
-        """Have the jobs run without this process; returns by whom. UserError where workers end with it."""
+    def script(self, study: Path, workers: int) -> str:
+        """What would be submitted to a scheduler to work for this study; "" where nothing is."""
+        return ""
+
+    def left_to(self, study: Path) -> str:
+        """Who would run the jobs without this process; UserError where workers end with it."""
         name = type(self).__module__.rpartition(".")[2]
-        raise UserError(f"--detach: the workers of engine={name} end with their sweep; take engine=ray or slurm")
+        raise UserError(f"--detach: the workers of engine={name} end with their sweep; engine=slurm would work")
+
+    def leave(self, assignment: Assignment, workers: int) -> None:
+        """Have the jobs run without this process, where `left_to` says that they can."""
+        raise NotImplementedError

@@ -14,7 +14,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any, Literal, final
 
-from resformer.engines.base import Assignment, Engine
+from resformer.engines.base import Assignment, Engine, cores
 from resformer.errors import DiskError
 from resformer.events import Event
 from resformer.process import prepare
@@ -42,8 +42,11 @@ class Local(Engine):
 
     def count(self, jobs: Sequence[str], device: str) -> int:
         """One per core this process may use, or one on a GPU; never more than jobs."""
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        return min(self.workers or (1 if device == "cuda" else cores), len(jobs))
+        return min(self.workers or (1 if device == "cuda" else cores()), len(jobs))
+
+    def sharers(self) -> int:
+        """Of a GPU: all of them."""
+        return self.workers or 1
 
     def run(
         self, assignment: Assignment, workers: int, tell: Callable[[Event], None], stop: Callable[[], bool]

@@ -1,19 +1,22 @@
 """Workers as tasks of a Ray cluster."""
 
-import os
+import re
+import socket
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, final
+from pathlib import Path
+from typing import Any, ClassVar, final
 
-from resformer.engines.base import Assignment, Engine
+from resformer.engines.base import Assignment, Engine, cores
 from resformer.errors import DiskError, UserError, require
 from resformer.events import Event
 from resformer.pilot import fly, order
 from resformer.store.study import Study
 from resformer.telling import Listener
 
-_POLL_SECONDS, _GRACE_SECONDS = 0.3, 10.0
+_POLL_SECONDS, _GRACE_SECONDS, _ANSWERS_SECONDS = 0.3, 10.0, 10.0
+_HOST_AND_PORT = re.compile(r"([^/\s]+):(\d{1,5})")
 _NAMESPACE = "resformer"
 
 
@@ -27,6 +30,7 @@ class Ray(Engine):
     be gone.
     """
 
+    elsewhere: ClassVar[bool] = True
     address: str
     """`auto`: the cluster that runs here; `local`: one of its own, on this machine; or host:port."""
     cpus: float
@@ -36,14 +40,15 @@ class Ray(Engine):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require(bool(self.address), "engine.address", self.address, "must be auto, local, or host:port")
+        known = self.address in ("auto", "local") or _HOST_AND_PORT.fullmatch(self.address) is not None
+        require(known, "engine.address", self.address, "must be auto, local, or host:port")
         require(0.01 <= self.cpus <= 1024, "engine.cpus", self.cpus, "must be from 0.01 to 1024")
         require(0 <= self.gpus <= 64, "engine.gpus", self.gpus, "must be from 0 to 64")
 
     def count(self, jobs: Sequence[str], device: str) -> int:
         """As many as the cluster has slots for; never more than jobs."""
-        if self.workers is not None:
-            return min(self.workers, len(jobs))
+        if device == "cuda" and not self.gpus:
+            raise UserError("engine.gpus=0: with device=cuda, say what part of a GPU a worker gets; 1 would work")
         there = self._joined().cluster_resources()
         slots = [there.get("CPU", 0.0) / self.cpus, *([there.get("GPU", 0.0) / self.gpus] if self.gpus else [])]
         if min(slots) < 1:
@@ -51,7 +56,11 @@ class Ray(Engine):
                 f"engine.cpus={self.cpus:g}, engine.gpus={self.gpus:g}: the cluster at {self.address} has "
                 f"{there.get('CPU', 0):g} cores and {there.get('GPU', 0):g} GPUs; ask for less"
             )
-        return min(int(min(slots)), len(jobs))
+        return min(self.workers or int(min(slots)), len(jobs))
+
+    def sharers(self) -> int:
+        """Of a GPU, by the part of it that each takes."""
+        return max(1, int(1 / self.gpus)) if self.gpus else 1
 
     def run(
         self, assignment: Assignment, workers: int, tell: Callable[[Event], None], stop: Callable[[], bool]
@@ -70,8 +79,14 @@ class Ray(Engine):
         if trouble:
             raise DiskError(trouble)
 
-    def leave(self, assignment: Assignment, workers: int) -> str:
-        """Have the cluster run the jobs without this process; returns where."""
+    def left_to(self, study: Path) -> str:
+        """The cluster, unless it ends with this process too."""
+        if self.address == "local":
+            raise UserError("--detach: the cluster of engine.address=local ends with its sweep; host:port would work")
+        return f"Ray at {self.address}"
+
+    def leave(self, assignment: Assignment, workers: int) -> None:
+        """Have the cluster run the jobs without this process."""
         ray = self._joined()
         orders = [order(assignment, worker) for worker in range(workers)]
         tower = ray.remote(_Tower).options(
@@ -87,7 +102,6 @@ class Ray(Engine):
             orders, self.cpus, self.gpus
         )
         ray.shutdown()
-        return f"Ray at {self.address}"
 
     def _joined(self) -> Any:
         """Ray, connected."""
@@ -97,10 +111,12 @@ class Ray(Engine):
             raise UserError("engine=ray: Ray is not installed; pip install 'resformer[ray]'") from missing
         if not ray.is_initialized():
             local = self.address == "local"
-            cores = {"num_cpus": len(os.sched_getaffinity(0)), "include_dashboard": False} if local else {}
+            own: dict[str, Any] = {"num_cpus": cores(), "include_dashboard": False} if local else {}
             try:
-                ray.init(self.address, namespace=_NAMESPACE, log_to_driver=False, logging_level="ERROR", **cores)
-            except (ConnectionError, RuntimeError, ValueError) as error:
+                if found := _HOST_AND_PORT.fullmatch(self.address):  # Ray itself would wait for minutes
+                    socket.create_connection((found[1], int(found[2])), _ANSWERS_SECONDS).close()
+                ray.init(self.address, namespace=_NAMESPACE, log_to_driver=False, logging_level="ERROR", **own)
+            except (OSError, RuntimeError, ValueError) as error:
                 reason = " ".join(str(error).split())[:200]
                 raise UserError(f"engine.address={self.address}: no Ray cluster answers there: {reason}") from error
         return ray
@@ -134,7 +150,7 @@ def _flown(
             landed, _ = ray.wait(list(flying), num_returns=len(flying), timeout=_POLL_SECONDS)
             hear()
             for flight in landed:
-                words, said = flying.pop(flight), ray.get(flight)
+                words, said = flying.pop(flight), _said(flight)
                 if said.startswith("SIG"):  # its node wants it gone
                     flying[pilot.remote(words)] = words
                 elif said:
@@ -143,6 +159,19 @@ def _flown(
     finally:
         _called_down(list(flying))
         hear()
+
+
+def _said(flight: Any) -> str:
+    """What a pilot that has landed said, or why it never flew."""
+    import ray
+
+    try:
+        said: str = ray.get(flight)
+    except RuntimeError as error:  # also of what went wrong there: that keeps its traceback
+        if "failed to import" not in str(error):
+            raise
+        return f"a node of the cluster cannot import resformer: {str(error).strip().splitlines()[-1]}"
+    return said
 
 
 def _called_down(flying: list[Any]) -> None:

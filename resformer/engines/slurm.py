@@ -1,13 +1,15 @@
 """Workers as jobs of a Slurm cluster."""
 
+import math
 import shutil
 import signal
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, final
+from typing import Any, ClassVar, final
 
 from resformer.engines.base import Assignment, Engine
 from resformer.errors import DiskError, UserError, require
@@ -34,6 +36,7 @@ class Slurm(Engine):
     What is finished is read from the folder: no accounting database is asked.
     """
 
+    elsewhere: ClassVar[bool] = True
     partition: str | None
     minutes: int
     """A pilot's time limit."""
@@ -54,17 +57,26 @@ class Slurm(Engine):
             )
 
     def count(self, jobs: Sequence[str], device: str) -> int:
-        """As many as were asked for; never more than jobs."""
+        """As many as were asked for; never more than jobs. UserError if the cluster would not take them."""
         if self.workers is None:
             raise UserError("engine.workers=null: with engine=slurm, say how many pilots to submit")
-        return min(self.workers, len(jobs))
+        if device == "cuda" and not self.gpus:
+            raise UserError("engine.gpus=0: with device=cuda, say how many GPUs a pilot gets; 1 would work")
+        workers = min(self.workers, len(jobs))
+        with tempfile.TemporaryDirectory() as folder:
+            script = Path(folder) / "script"
+            script.write_text(self.script(Path(folder) / "study", workers))
+            asked = _asked("sbatch", "--test-only", str(script))
+        if asked.returncode:
+            raise UserError(f"engine=slurm: the cluster would not take it: {_one_line(asked.stderr)}")
+        return workers
 
     def run(
         self, assignment: Assignment, workers: int, tell: Callable[[Event], None], stop: Callable[[], bool]
     ) -> None:
         """Run the jobs by so many pilots; on the way out none is left behind."""
-        study, listener = Study(assignment.study), Listener(Study(assignment.study), assignment.launch)
-        array = self._submitted(assignment, workers)
+        study = Study(assignment.study)
+        listener, array = Listener(study, assignment.launch), self._submitted(assignment, workers)
         left = set(assignment.jobs)
         try:
             while left and not stop():
@@ -80,12 +92,16 @@ class Slurm(Engine):
         if left and not stop() and (trouble := _trouble(assignment.study, array)):
             raise DiskError(trouble)
 
-    def leave(self, assignment: Assignment, workers: int) -> str:
-        """Have the cluster run the jobs without this process; returns where."""
-        return f"Slurm, job {self._submitted(assignment, workers)}"
+    def left_to(self, study: Path) -> str:
+        """How they are seen."""
+        return f"Slurm: squeue --name={_name(study)}"
+
+    def leave(self, assignment: Assignment, workers: int) -> None:
+        """Have the cluster run the jobs without this process."""
+        self._submitted(assignment, workers)
 
     def script(self, study: Path, workers: int) -> str:
-        """What would be submitted."""
+        """What would be submitted; UserError where nothing can be."""
         executor = self._executor(study)
         if workers > 1:
             executor.parameters["map_count"] = workers
@@ -94,15 +110,13 @@ class Slurm(Engine):
 
     def _submitted(self, assignment: Assignment, workers: int) -> str:
         """The id of the job, or array of jobs, in the queue."""
-        import submitit
+        from submitit.core.utils import FailedJobError
 
-        executor = self._executor(assignment.study)
         words = [order(assignment, worker) for worker in range(workers)]
         try:
-            jobs = executor.map_array(Pilot(), words)
-        except (subprocess.CalledProcessError, submitit.core.utils.FailedJobError, OSError) as error:
-            reason = " ".join(str(error).split())[:300]
-            raise UserError(f"engine=slurm: the cluster does not take it: {reason}") from error
+            jobs = self._executor(assignment.study).map_array(Pilot(), words)
+        except (FailedJobError, OSError) as error:
+            raise UserError(f"engine=slurm: the cluster did not take it: {_one_line(str(error))}") from error
         found: str = jobs[0].job_id.partition("_")[0]
         return found
 
@@ -114,13 +128,19 @@ class Slurm(Engine):
         if shutil.which("srun") is None:
             raise UserError("engine=slurm: there is no srun here; run it where jobs are submitted")
         executor = submitit.SlurmExecutor(_logs(study), max_num_timeout=_MOST_REQUEUES)
-        given = {"partition": self.partition, "account": self.account, "setup": self.setup and [self.setup]}
+        given = {
+            "partition": self.partition,
+            "account": self.account,
+            "setup": None if self.setup is None else [self.setup],
+            "gpus_per_node": self.gpus or None,
+            "mem": None if self.memory_gib is None else f"{math.ceil(1024 * self.memory_gib)}M",
+            "array_parallelism": self.workers,
+        }
         executor.update_parameters(
-            job_name=f"resformer-{study.name}",
+            job_name=_name(study),
             time=self.minutes,
             cpus_per_task=1,
             signal_delay_s=min(_WARNED_SECONDS, 30 * self.minutes),
-            **({"gpus_per_node": self.gpus} if self.gpus else {}),
             **{name: value for name, value in given.items() if value is not None},
         )
         return executor
@@ -134,7 +154,8 @@ class Pilot:
         """Fly. Told that its time is nearly over, or that it is preempted, it is queued again, by submitit.
 
         After a SIGTERM alone it stays until it is killed: a job that ends by itself would not be queued again by
-        Slurm, and one that was cancelled must not be.
+        Slurm, and one that was cancelled must not be. Raises DiskError, whose line stands last in its log, if it cannot
+        go on.
         """
         queued_again = signal.getsignal(signal.SIGUSR2)
         said = fly(words)
@@ -142,6 +163,8 @@ class Pilot:
             time.sleep(_STAYS_SECONDS)
         if said in ("SIGUSR1", "SIGUSR2") and callable(queued_again):
             queued_again(signal.SIGUSR2, None)
+        if said and not said.startswith("SIG"):
+            raise DiskError(said)
         return said
 
     def checkpoint(self, words: str) -> Any:
@@ -153,7 +176,7 @@ class Pilot:
 
 def _queued(array: str) -> bool:
     """Whether any pilot of an array is still queued or running."""
-    asked = subprocess.run(["squeue", "--noheader", "--jobs", array], capture_output=True, text=True, check=False)
+    asked = _asked("squeue", "--noheader", "--jobs", array)
     gone = asked.returncode and "Invalid job id" in asked.stderr
     return not gone and (asked.returncode != 0 or bool(asked.stdout.strip()))  # a controller that is away says nothing
 
@@ -161,12 +184,26 @@ def _queued(array: str) -> bool:
 def _called_down(array: str) -> None:
     """Have pilots put their jobs away and land; by force who takes longer."""
     if _queued(array):
-        subprocess.run(["scancel", "--state=PENDING", array], capture_output=True, check=False)
-        subprocess.run(["scancel", "--signal=INT", array], capture_output=True, check=False)
+        _asked("scancel", "--state=PENDING", array)
+        _asked("scancel", "--signal=INT", array)
         deadline = time.monotonic() + _GRACE_SECONDS
         while _queued(array) and time.monotonic() < deadline:
             time.sleep(_POLL_SECONDS)
-        subprocess.run(["scancel", array], capture_output=True, check=False)
+        _asked("scancel", array)
+
+
+def _asked(*command: str) -> subprocess.CompletedProcess[str]:
+    """What a command of Slurm's answers."""
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())[:300]
+
+
+def _name(study: Path) -> str:
+    """By which the queue knows pilots."""
+    return f"resformer-{study.name}"
 
 
 def _logs(study: Path) -> Path:

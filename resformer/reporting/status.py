@@ -157,7 +157,8 @@ def _running(status: Status) -> Table:
     table = _table(["running", "held by"], ["members", "attempt", "step"])
     for job_id, held in status.running.items():
         job = status.planned[job_id]
-        step = f"{held.beats}/{job['shape']['train']['steps']}"
+        steps = job["shape"]["train"]["steps"]
+        step = f"{min(held.beats, steps)}/{steps}"  # looks into members count as well
         told = (job_label(job), _holder(held), str(len(job["members"])), str(held.attempt), step)
         table.add_row(*(_line(text) for text in told))
     return table

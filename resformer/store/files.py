@@ -84,12 +84,16 @@ def remove(path: Path) -> None:
         path.unlink()
 
 
-def content(path: str | Path) -> bytes:
-    """The bytes of a regular file: a pipe would never end. FileNotFoundError, or DiskError if it cannot be read."""
+def content(path: str | Path, start: int = 0) -> bytes:
+    """The bytes of a regular file, from byte `start` on: a pipe would never end.
+
+    FileNotFoundError, or DiskError if it cannot be read.
+    """
     try:
         handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         with open(handle, "rb", buffering=0) as file:
             if stat.S_ISREG(os.fstat(handle).st_mode):
+                file.seek(start)
                 return file.readall()
     except FileNotFoundError:
         raise
