@@ -335,7 +335,8 @@ def _begin(plan: "Launch") -> int:
 def _tell_failed(plan: "Launch") -> bool:
     """Name the jobs that were to run and have no result; returns whether there are any."""
     _, err = _consoles()
-    failed = [job for job in plan.wanted if not plan.study.has_result(job)]
+    finished = plan.study.finished(plan.wanted)
+    failed = [job for job in plan.wanted if job not in finished]
     for job in failed:
         reason = plan.study.failure(job) or "its worker went silent"
         err.print(f"failed: {plan.study.job(job)}: {printable(reason)}", style="red", markup=False, soft_wrap=True)
@@ -380,7 +381,7 @@ def _train_here(plan: "Launch", stopping: Stopping) -> bool:
                     live.console.print(shown, markup=False)
 
         prepare(plan.request.engine.memory_gib)
-        work.work(plan.start(_command()), 0, tell, stop)
+        work.work(plan.start(_command()), 0, 1, tell, stop)
     return _tell_failed(plan)
 
 

@@ -5,6 +5,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import pairwise
 from typing import Any, TypeVar, final
 
@@ -16,6 +17,7 @@ from resformer.stacking import stack
 from resformer.tasks.base import Task
 
 Json = dict[str, Any]
+_DIGITS = 16
 Base = TypeVar("Base")
 
 
@@ -30,25 +32,46 @@ class Job:
     @property
     def id(self) -> str:
         """16 hex digits: a hash of the shape and the members."""
-        return digest({"shape": shape_to_json(self.shape), "members": [vars(member) for member in self.members]})
+        members = canonical([vars(member) for member in self.members])
+        whole = b'{"members":' + members + b',"shape":' + _described(self.shape).canonical + b"}"
+        return hashlib.sha256(whole).hexdigest()[:_DIGITS]
 
     def flops(self) -> int:
         """Floating-point operations in matrix products if every member trains to the budget."""
-        train = self.shape.train
-        return len(self.members) * train.steps * self.shape.transformer().flops_per_step(train.batch)
+        return len(self.members) * self.shape.train.steps * _described(self.shape).flops_per_step
 
     def to_json(self) -> Json:
-        """The resolved job: a line of the plan, and `job.json`."""
-        transformer = self.shape.transformer()
+        """The resolved job: a line of the plan, and `job.json`. Jobs of one shape share its tree."""
+        described = _described(self.shape)
         return {
             "id": self.id,
-            "shape": shape_to_json(self.shape),
+            "shape": described.tree,
             "members": [vars(member) for member in self.members],
-            "parameters": transformer.parameters(),
-            "flops_per_step": transformer.flops_per_step(self.shape.train.batch),
+            "parameters": described.parameters,
+            "flops_per_step": described.flops_per_step,
             "flops": self.flops(),
-            "blind_loss": self.shape.task.blind_loss(),
+            "blind_loss": described.blind_loss,
         }
+
+
+@final
+@dataclass(frozen=True)
+class _Described:
+    """What the jobs of a shape have in common."""
+
+    tree: Json
+    canonical: bytes
+    parameters: int
+    flops_per_step: int
+    blind_loss: float
+
+
+@cache
+def _described(shape: Shape) -> _Described:
+    """Worked out once: a study may have 100,000 jobs, and some of it takes 0.1 ms."""
+    tree, transformer = shape_to_json(shape), shape.transformer()
+    flops_per_step = transformer.flops_per_step(shape.train.batch)
+    return _Described(tree, canonical(tree), transformer.parameters(), flops_per_step, shape.task.blind_loss())
 
 
 def from_json(job: Json) -> Job:
@@ -92,7 +115,7 @@ def _variant_to_json(instance: Any) -> Json:
     return {"name": type(instance).__module__.rpartition(".")[2], **dataclasses.asdict(instance)}
 
 
-def digest(tree: object, digits: int = 16) -> str:
+def digest(tree: object, digits: int = _DIGITS) -> str:
     """The first hex digits of the SHA-256 of a tree's canonical JSON."""
     return hashlib.sha256(canonical(tree)).hexdigest()[:digits]
 

@@ -18,9 +18,10 @@ _CALLS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
 _SLEEP_SECONDS = 0.05
 
 
-def order(assignment: Assignment, worker: int) -> str:
-    """What to tell a pilot: where the study is, which launch, and which of its workers it is."""
-    return json.dumps({"study": str(assignment.study.absolute()), "launch": assignment.launch, "worker": worker})
+def orders(assignment: Assignment, workers: int) -> list[str]:
+    """What to tell each pilot: where the study is, which launch, and which of its workers it is."""
+    said = {"study": str(assignment.study.absolute()), "launch": assignment.launch, "workers": workers}
+    return [json.dumps({**said, "worker": worker}) for worker in range(workers)]
 
 
 def fly(words: str) -> str:
@@ -35,7 +36,8 @@ def fly(words: str) -> str:
         try:
             assignment, memory_gib = _assignment(study, launch)
             prepare(memory_gib)
-            work(assignment, int(said["worker"]), teller(study, launch), lambda seconds: _waited(called, seconds))
+            worker, workers = int(said["worker"]), int(said["workers"])
+            work(assignment, worker, workers, teller(study, launch), lambda seconds: _waited(called, seconds))
         except DiskError as error:
             return str(error)
     return called()

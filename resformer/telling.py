@@ -7,16 +7,18 @@ import contextlib
 import json
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 from typing import final, get_args
 
 from resformer.errors import DiskError
 from resformer.events import Event, Kind, Progress
 from resformer.store import claims, files
+from resformer.store.done import Done
 from resformer.store.study import Study
 
 _FOLDER = "told"
+_LISTS_SECONDS = 1.0
 _PROGRESS_SECONDS = 2.0
 """At most so often one worker's progress is written."""
 
@@ -41,24 +43,50 @@ def teller(study: Study, launch: int) -> Callable[[Event], None]:
 
 
 @final
-@dataclass
-class Listener:
-    """Passes on what workers of a launch have told since it listened last."""
+class Elsewhere:
+    """Tells of jobs that the lists name as finished: those of which no worker of this sweep will say so."""
 
-    study: Study
-    launch: int
-    heard: dict[str, int] = field(default_factory=dict)
-    """Bytes of every file."""
+    def __init__(self, study: Study) -> None:
+        self._done, self._listed_at = Done(study.path), time.monotonic()
+        self._listed: list[str] = []
+
+    def hear(self, tell: Callable[[Event], None]) -> None:
+        """From time to time, of those that were listed at the time before: who finished them has had his say by now."""
+        if time.monotonic() - self._listed_at >= _LISTS_SECONDS:
+            self._tell(tell)
+
+    def hear_the_rest(self, tell: Callable[[Event], None]) -> None:
+        """Of all, when the sweep is over."""
+        self._tell(tell)
+        self._tell(tell)
+
+    def _tell(self, tell: Callable[[Event], None]) -> None:
+        for job_id in self._listed:
+            tell(Event("elsewhere", 0, job_id))
+        with contextlib.suppress(OSError, DiskError):
+            self._listed = list(self._done.news())
+        self._listed_at = time.monotonic()
+
+
+@final
+class Listener:
+    """Passes on what workers of a launch have told since it listened last, and what others have finished."""
+
+    def __init__(self, study: Study, launch: int) -> None:
+        self.study, self.launch, self._elsewhere = study, launch, Elsewhere(study)
+        self._heard: dict[str, int] = {}
+        """Bytes of every file."""
 
     def hear(self, tell: Callable[[Event], None]) -> None:
         """In the order of each worker. Lines that are no events are left out."""
+        self._elsewhere.hear(tell)
         folder = self.study.path / _FOLDER
         for name in _names(folder):
             if name.partition("-")[0] == str(self.launch):
                 with contextlib.suppress(OSError, DiskError):
-                    start = self.heard.get(name, 0)
+                    start = self._heard.get(name, 0)
                     news, newline, _ = files.content(folder / name, start).rpartition(b"\n")
-                    self.heard[name] = start + len(news) + len(newline)
+                    self._heard[name] = start + len(news) + len(newline)
                     for line in news.split(b"\n"):
                         if (event := _event(line)) is not None:
                             tell(event)

@@ -15,14 +15,16 @@ from resformer.engines.base import Assignment
 from resformer.errors import DiskError
 from resformer.events import Event, Kind, Progress
 from resformer.jobs import Job, Json
-from resformer.store import checkpoints, claims
+from resformer.store import checkpoints
 from resformer.store.checkpoints import Checkpoint
 from resformer.store.claims import Claim, Lost, Watch
+from resformer.store.queue import Queue
 from resformer.store.study import Damaged, Study, summary
 from resformer.store.tables import Columns
 from resformer.train import Snapshot, Trained, Training
 
-_POLL_SECONDS = 0.2
+_POLL_SECONDS, _LONGEST_POLL_SECONDS = 0.2, 5.0
+"""Between two looks at what others hold: for each such job, and at most."""
 _MOST_OF_THE_TIME = 20
 """Between two checkpoints lies at least so many times what writing one took, up to ten times what was asked for."""
 
@@ -39,50 +41,37 @@ class _Stopped(Exception):
     """The word to stop came while a job was training; where it stood is on disk."""
 
 
-def work(assignment: Assignment, worker: int, tell: Tell, stop: Stop) -> None:
+def work(assignment: Assignment, worker: int, workers: int, tell: Tell, stop: Stop) -> None:
     """Run jobs of the assignment until each is finished or failed, by this worker or another, or `stop` says so.
 
-    Raises DiskError when the disk takes no more.
+    It is one of so many workers that were started together. Raises DiskError when the disk takes no more.
     """
     study = Study(assignment.study)
-    planned = study.planned()
-    watch = Watch(assignment.lease_seconds)
-    left = list(assignment.jobs)
-    if unplanned := [job_id for job_id in left if job_id not in planned]:
+    planned, watch = study.index(), Watch(assignment.lease_seconds)
+    if unplanned := [job_id for job_id in assignment.jobs if job_id not in planned]:
         raise DiskError(f"{study.path}: job {unplanned[0]} can no longer be read from the plan; it is planned anew")
-    seconds, idle = 0.0, False
-    while left:
-        waiting, acted = [], False
-        for job_id in left:
-            if stop(seconds):
-                return
-            seconds = 0.0
-            if study.has_result(job_id):
-                tell(Event("elsewhere", worker, job_id))
-                continue
-            claim = claims.take(study.job(job_id), assignment.launch, assignment.retries, watch)
-            if claim == "exhausted":
-                continue
-            if not isinstance(claim, Claim) or study.has_result(job_id):
-                if isinstance(claim, Claim):
-                    claim.leave()
-                waiting.append(job_id)
-                continue
-            acted = True
+    queue = Queue(study, assignment.jobs, assignment.launch, assignment.retries, watch, worker % workers, workers)
+    seconds = 0.0
+    while queue.left and not stop(seconds):
+        claim = queue.take()
+        if claim is None:
+            if queue.left and not seconds:
+                tell(Event("waiting", worker, next(iter(queue.left))))
+            seconds = min(_POLL_SECONDS * len(queue.left), _LONGEST_POLL_SECONDS)
+            continue
+        seconds = 0.0
+        if isinstance(claim, str):
+            tell(Event("elsewhere", worker, claim))
+            continue
+        job_id = claim.job.name
+        try:
             attempt = _Attempt(study, planned[job_id], claim, assignment.checkpoint_seconds, worker, tell, stop)
-            try:
-                if not attempt.run():
-                    waiting.append(job_id)
-            except Lost:
-                tell(Event("left", worker, job_id))
-                waiting.append(job_id)
-            except _Stopped:
-                return
-        if waiting and not acted and not idle:
-            tell(Event("waiting", worker, waiting[0]))
-        idle = not acted
-        seconds = _POLL_SECONDS if idle else 0.0
-        left = waiting
+            if attempt.run():
+                queue.settle(job_id)
+        except Lost:
+            tell(Event("left", worker, job_id))
+        except _Stopped:
+            return
 
 
 @final

@@ -3,6 +3,7 @@
 import contextlib
 import io
 import os
+import shutil
 import signal
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -28,6 +29,7 @@ from resformer.shape import NO_PROBE, Member, Shape
 from resformer.store import claims, files
 from resformer.store.study import Study
 from resformer.tasks.copy import Copy
+from resformer.telling import Elsewhere
 from resformer.work import work
 
 STEPS = 40
@@ -74,7 +76,7 @@ class Sweep:
             at_step(asked - 2)
             return asked - 2 >= steps
 
-        work(self.assignment, 0, self.events.append, stop)
+        work(self.assignment, 0, 1, self.events.append, stop)
         return [event.kind for event in self.events if event.kind != "progress"]
 
     def detail(self, kind: str) -> str:
@@ -288,7 +290,13 @@ def test_who_commits_second_has_not_finished_it(study: Study, job: Job) -> None:
 
 
 def test_a_job_that_somebody_else_has_finished_is_told_of(study: Study, job: Job) -> None:
+    """By a worker that comes to it, or where a list names it, by whoever looks after the workers."""
     assert Sweep(study, job).run() == ["started", "finished"]
+    assert Sweep(study, job).run() == []
+    told: list[Event] = []
+    Elsewhere(study).hear_the_rest(told.append)
+    assert [(event.kind, event.job) for event in told] == [("elsewhere", job.id)]
+    shutil.rmtree(study.path / "done")
     assert Sweep(study, job).run() == ["elsewhere"]
 
 
@@ -489,7 +497,7 @@ def test_a_planned_job_that_is_not_what_its_id_says_fails(study: Study, job: Job
     other = {**job.to_json(), "id": "0123456789abcdef"}
     number = study.launch({"engine": {"retries": 0}}, [other])
     told: list[Event] = []
-    work(Assignment(study.path, number, (other["id"],), 0, 60.0, 60.0), 0, told.append, lambda seconds: False)
+    work(Assignment(study.path, number, (other["id"],), 0, 60.0, 60.0), 0, 1, told.append, lambda seconds: False)
     assert [event.kind for event in told] == ["started", "failed"]
     assert told[-1].detail == f"ValueError: the job that was planned is {job.id}"
 

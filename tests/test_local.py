@@ -289,7 +289,7 @@ def test_a_job_that_raises_leaves_its_traceback_and_the_others_finish(
 
     events: list[Event] = []
     monkeypatch.setattr(Training, "run", brittle)
-    work(plan.start(["sweep"]), 0, events.append, never)
+    work(plan.start(["sweep"]), 0, 1, events.append, never)
     assert study.finished(plan.jobs) == {job.id for job in good}
     assert [event.kind for event in events if event.job == bad.id] == ["started", "retried", "started", "failed"]
     assert "on purpose" in events[[event.kind for event in events].index("failed")].detail
@@ -299,11 +299,11 @@ def test_a_job_that_raises_leaves_its_traceback_and_the_others_finish(
         assert path.read_text().startswith("Traceback")
         assert "in brittle" in path.read_text()
 
-    work(planned(study, [shape], seeds=3, retries=0).start(["sweep"]), 0, events.append, never)
+    work(planned(study, [shape], seeds=3, retries=0).start(["sweep"]), 0, 1, events.append, never)
     assert attempts(study.job(bad.id)) == 3  # without retries, but with a fresh attempt
 
     monkeypatch.undo()
-    work(planned(study, [shape], seeds=3, retries=0).start(["sweep"]), 0, events.append, never)
+    work(planned(study, [shape], seeds=3, retries=0).start(["sweep"]), 0, 1, events.append, never)
     assert study.finished(plan.jobs) == set(plan.jobs)
     assert attempt(study, bad.id) == 4
 

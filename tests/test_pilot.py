@@ -16,7 +16,7 @@ from resformer.config import Request
 from resformer.engines.base import Assignment
 from resformer.engines.local import Local
 from resformer.events import Event, Progress
-from resformer.pilot import fly, order
+from resformer.pilot import fly, orders
 from resformer.shape import Member, Shape
 from resformer.store.study import Study
 from resformer.telling import Listener, teller
@@ -44,7 +44,7 @@ def heard(study: Study, number: int) -> list[Event]:
 def test_a_pilot_finishes_what_it_is_told_of_and_what_it_tells_is_heard(study: Study, shape: Shape) -> None:
     assignment = launched(study, shape)
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2)}
-    assert fly(order(assignment, 3)) == ""
+    assert fly(orders(assignment, 4)[3]) == ""
     assert study.finished(assignment.jobs) == set(assignment.jobs)
     events = heard(study, assignment.launch)
     assert [event.kind for event in events if event.job == assignment.jobs[0]] == ["started", "progress", "finished"]
@@ -66,7 +66,7 @@ def test_a_signal_makes_it_put_its_work_away(study: Study, shape: Shape, signum:
         os.kill(os.getpid(), signum)
 
     threading.Thread(target=interrupt).start()
-    assert fly(order(assignment, 0)) == signum.name
+    assert fly(orders(assignment, 1)[0]) == signum.name
     assert list(where.glob("checkpoint-*.json"))
     assert heard(study, assignment.launch)[-1].kind == "left"
 
@@ -74,7 +74,7 @@ def test_a_signal_makes_it_put_its_work_away(study: Study, shape: Shape, signum:
 def test_a_folder_that_is_not_shared_is_said_to_be_so(study: Study, shape: Shape, tmp_path: Path) -> None:
     assignment = launched(study, shape)
     elsewhere = replace(assignment, study=tmp_path / "nowhere")
-    assert fly(order(elsewhere, 0)) == f"{tmp_path / 'nowhere'}: there is no launch 1 here; is the folder shared?"
+    assert fly(orders(elsewhere, 1)[0]) == f"{tmp_path / 'nowhere'}: there is no launch 1 here; is the folder shared?"
 
 
 def test_news_are_heard_once_and_torn_or_foreign_lines_never(study: Study) -> None:

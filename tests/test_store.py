@@ -24,6 +24,7 @@ import pytest
 from resformer.errors import DiskError, UserError
 from resformer.store import files, mark
 from resformer.store.claims import Claim, Watch, take
+from resformer.store.done import Done
 from resformer.store.results import check_name, existing, find
 from resformer.store.study import Damaged, Study
 
@@ -153,17 +154,29 @@ def test_no_temporary_file_outlives_an_error(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == ["taken"]
 
 
-@pytest.mark.parametrize("tail", [b'{"n": 3', b'{"n": 3}', b"\0\0\0"])
-def test_a_torn_tail_is_ignored(tmp_path: Path, tail: bytes) -> None:
-    path = tmp_path / "list"
-    path.write_bytes(b'{"n": 1}\n{"n": 2}\n' + tail)
-    assert list(files.lines(path)) == [{"n": 1}, {"n": 2}]
+@pytest.mark.parametrize("tail", [b'{"job": "c', b'{"job": "c"}', b"\0\0\0"])
+def test_a_torn_tail_of_a_list_is_ignored_until_it_is_whole(tmp_path: Path, tail: bytes) -> None:
+    (tmp_path / "done").mkdir()
+    path, done = tmp_path / "done" / "list", Done(tmp_path)
+    path.write_bytes(b'{"job": "a"}\n{"job": "b"}\n' + tail)
+    assert done.news() == {"a": {"job": "a"}, "b": {"job": "b"}}
+    assert done.news() == {}
+    path.write_bytes(path.read_bytes()[: -len(tail)] + b'{"job": "c"}\n{"job": "d"}')
+    assert done.news() == {"c": {"job": "c"}}
 
 
 def test_what_was_appended_behind_a_torn_line_is_read(tmp_path: Path) -> None:
-    path = tmp_path / "list"
-    path.write_bytes(b'{"n": 1}\n{"n":\n{"n": 3}\n')
-    assert list(files.lines(path)) == [{"n": 1}, {"n": 3}]
+    (tmp_path / "done").mkdir()
+    (tmp_path / "done" / "list").write_bytes(b'{"job": "a"}\n{"job":\n{"job": "b"}\n')
+    assert list(Done(tmp_path).news()) == ["a", "b"]
+
+
+def test_what_is_listed_and_damaged_is_no_news(study: Study) -> None:
+    study.launch(RECORD, [planned_job(name) for name in ("job1", "job2")])
+    for name in ("job1", "job2"):
+        commit(study, name)
+    study.set_aside(study.result("job1"), "a bit")
+    assert list(Done(study.path).news()) == ["job2"]
 
 
 # --- launches and plans
@@ -281,14 +294,14 @@ def test_the_done_list_is_only_a_cache(study: Study) -> None:
     study.launch(RECORD, [planned_job(name) for name in ("job1", "job2", "job3")])
     commit(study, "job1")
     commit(study, "job2")
-    assert study.committed() == {"job1", "job2"}
+    assert set(Done(study.path).news()) == {"job1", "job2"}
     for path in (study.path / "done").iterdir():
         cut(path)
     assert study.finished(study.planned()) == {"job1", "job2"}
     commit(study, "job3")  # appended behind the torn line
     assert study.finished(study.planned()) == {"job1", "job2", "job3"}
     shutil.rmtree(study.path / "done")
-    assert study.committed() == set()
+    assert Done(study.path).news() == {}
     assert study.finished(study.planned()) == {"job1", "job2", "job3"}
 
 

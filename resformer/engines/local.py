@@ -20,6 +20,7 @@ from resformer.events import Event
 from resformer.process import prepare
 from resformer.stopping import Stopped
 from resformer.store.study import Study
+from resformer.telling import Elsewhere
 from resformer.work import work
 
 _GRACE_SECONDS = 4.0
@@ -56,12 +57,14 @@ class Local(Engine):
         crew: list[_Worker] = []
         most_deaths = len(assignment.jobs) * (assignment.retries + 1) + workers
         deaths, settled_at, patience, stuck = 0, math.inf, _GRACE_SECONDS, ""
+        elsewhere = Elsewhere(Study(assignment.study))
         try:
             for number in range(workers):
                 if not stop():
-                    crew.append(_Worker.start(context, assignment, self.memory_gib, number))
+                    crew.append(_Worker.start(context, assignment, self.memory_gib, number, workers))
             while crew and time.monotonic() < settled_at + _GRACE_SECONDS and not stop():
                 wait([worker.pipe for worker in crew], timeout=_POLL_SECONDS)
+                elsewhere.hear(tell)
                 for worker in [worker for worker in crew if not worker.drain(tell)]:
                     crew.remove(worker)
                     code = worker.exit_code()
@@ -75,12 +78,13 @@ class Local(Engine):
                         worker.mourn(assignment, tell)
                         deaths += 1
                     if deaths < most_deaths and not stop():
-                        crew.append(_Worker.start(context, assignment, self.memory_gib, worker.number))
+                        crew.append(_Worker.start(context, assignment, self.memory_gib, worker.number, workers))
         except Stopped:
             patience = 0.0  # the second signal
             raise
         finally:
             stuck = _dismiss(crew, patience)
+            elsewhere.hear_the_rest(tell)
         if stuck:
             raise DiskError(stuck)
 
@@ -99,10 +103,12 @@ class _Worker:
     """What the disk would not take."""
 
     @classmethod
-    def start(cls, context: Any, assignment: Assignment, memory_gib: float | None, number: int) -> "_Worker":
+    def start(
+        cls, context: Any, assignment: Assignment, memory_gib: float | None, number: int, workers: int
+    ) -> "_Worker":
         ours, theirs = context.Pipe()
         process = context.Process(
-            target=_main, args=(assignment, memory_gib, number, theirs), name=f"resformer-{number}"
+            target=_main, args=(assignment, memory_gib, number, workers, theirs), name=f"resformer-{number}"
         )
         process.start()
         theirs.close()
@@ -192,7 +198,7 @@ def _context() -> Any:
     return context
 
 
-def _main(assignment: Assignment, memory_gib: float | None, number: int, pipe: Connection) -> None:
+def _main(assignment: Assignment, memory_gib: float | None, number: int, workers: int, pipe: Connection) -> None:
     """A worker process. It leaves at the word of its supervisor, when that is gone, or at a signal from a cluster."""
     called: list[int] = []
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -209,7 +215,7 @@ def _main(assignment: Assignment, memory_gib: float | None, number: int, pipe: C
             pipe.send(event)
 
     try:
-        work(assignment, number, tell, stop)
+        work(assignment, number, workers, tell, stop)
     except DiskError as error:
         tell(Event("stuck", number, "", detail=str(error)))
         sys.exit(_STUCK)

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, final
 from resformer.engines.base import Assignment, Engine, cores
 from resformer.errors import DiskError, UserError, require
 from resformer.events import Event
-from resformer.pilot import fly, order
+from resformer.pilot import fly, orders
 from resformer.store.study import Study
 from resformer.telling import Listener
 
@@ -69,7 +69,7 @@ class Ray(Engine):
         ray, listener = self._joined(), Listener(Study(assignment.study), assignment.launch)
         try:
             trouble = _flown(
-                [order(assignment, worker) for worker in range(workers)],
+                orders(assignment, workers),
                 (self.cpus, self.gpus),
                 lambda: listener.hear(tell),
                 stop,
@@ -88,7 +88,6 @@ class Ray(Engine):
     def leave(self, assignment: Assignment, workers: int) -> None:
         """Have the cluster run the jobs without this process."""
         ray = self._joined()
-        orders = [order(assignment, worker) for worker in range(workers)]
         tower = ray.remote(_Tower).options(
             name=f"{assignment.study.name}-{assignment.launch}",
             namespace=_NAMESPACE,
@@ -99,7 +98,7 @@ class Ray(Engine):
         )
         ray.get(tower.remote().ready.remote())
         ray.get_actor(f"{assignment.study.name}-{assignment.launch}", _NAMESPACE).watch.remote(
-            orders, self.cpus, self.gpus
+            orders(assignment, workers), self.cpus, self.gpus
         )
         ray.shutdown()
 

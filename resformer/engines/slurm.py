@@ -14,7 +14,8 @@ from typing import Any, ClassVar, final
 from resformer.engines.base import Assignment, Engine
 from resformer.errors import DiskError, UserError, require
 from resformer.events import Event
-from resformer.pilot import fly, order
+from resformer.pilot import fly, orders
+from resformer.store.done import Done
 from resformer.store.study import Study
 from resformer.telling import Listener
 
@@ -76,14 +77,14 @@ class Slurm(Engine):
     ) -> None:
         """Run the jobs by so many pilots; on the way out none is left behind."""
         study = Study(assignment.study)
-        listener, array = Listener(study, assignment.launch), self._submitted(assignment, workers)
-        left = set(assignment.jobs)
+        listener, done, left = Listener(study, assignment.launch), Done(study.path), set(assignment.jobs)
+        array = self._submitted(assignment, workers)
         try:
             while left and not stop():
                 time.sleep(_POLL_SECONDS)
                 queued = _queued(array)
                 listener.hear(tell)
-                left -= {job for job in left & study.committed() if study.has_result(job)}
+                left -= done.news().keys()
                 if not queued:
                     break
         finally:
@@ -112,9 +113,8 @@ class Slurm(Engine):
         """The id of the job, or array of jobs, in the queue."""
         from submitit.core.utils import FailedJobError
 
-        words = [order(assignment, worker) for worker in range(workers)]
         try:
-            jobs = self._executor(assignment.study).map_array(Pilot(), words)
+            jobs = self._executor(assignment.study).map_array(Pilot(), orders(assignment, workers))
         except (FailedJobError, OSError) as error:
             raise UserError(f"engine=slurm: the cluster did not take it: {_one_line(str(error))}") from error
         found: str = jobs[0].job_id.partition("_")[0]

@@ -53,7 +53,7 @@ _CURVES = {
 
 
 def planned_job(tree: object) -> str | None:
-    """Of a line of a plan."""
+    """Of a line of a plan, but for the shape."""
     if not isinstance(tree, dict):
         return "is no object"
     if not _fits(_ID, tree.get("id")):
@@ -61,11 +61,14 @@ def planned_job(tree: object) -> str | None:
     for name, largest in _FACTS.items():
         if not _number(tree.get(name), largest):
             return f"{name} is no number that can be"
-    return _shape(tree.get("shape")) or _planned_members(tree.get("members"))
+    return _planned_members(tree.get("members"))
 
 
-def _shape(shape: object) -> str | None:
-    """Settings by dotted key become columns beside those of the runs, so but for the device all of them have a dot."""
+def shape(shape: object) -> str | None:
+    """Of what jobs of one shape share.
+
+    Settings by dotted key become columns beside those of the runs, so but for the device all of them have a dot.
+    """
     if not isinstance(shape, dict):
         return "shape is no object"
     if not all(isinstance(section, dict) or key == "device" for key, section in shape.items()):

@@ -84,8 +84,8 @@ def remove(path: Path) -> None:
         path.unlink()
 
 
-def content(path: str | Path, start: int = 0) -> bytes:
-    """The bytes of a regular file, from byte `start` on: a pipe would never end.
+def content(path: str | Path, start: int = 0, end: int | None = None) -> bytes:
+    """The bytes of a regular file, from `start` on and before `end`: a pipe would never end.
 
     FileNotFoundError, or DiskError if it cannot be read.
     """
@@ -94,7 +94,7 @@ def content(path: str | Path, start: int = 0) -> bytes:
         with open(handle, "rb", buffering=0) as file:
             if stat.S_ISREG(os.fstat(handle).st_mode):
                 file.seek(start)
-                return file.readall()
+                return file.readall() if end is None else file.read(end - start)
     except FileNotFoundError:
         raise
     except OSError as error:
@@ -169,14 +169,6 @@ def _temporary(path: Path, data: bytes) -> Iterator[Path]:
         remove(temporary)
 
 
-def lines(path: Path) -> Iterator[dict[str, Any]]:
-    """The JSON objects of an appended file, a line each; a torn tail is ignored. FileNotFoundError, DiskError."""
-    for line in content(path).split(b"\n")[:-1]:
-        found = parsed(line)
-        if found is not None:
-            yield found
-
-
 def seal(tree: dict[str, Any]) -> bytes:
     """One line of JSON that ends in the SHA-256 of what stands before it, so that a flipped bit does not pass."""
     body = json.dumps(tree, allow_nan=False)
@@ -185,11 +177,15 @@ def seal(tree: dict[str, Any]) -> bytes:
 
 def unseal(line: bytes) -> dict[str, Any] | None:
     """The object that was sealed, without its seal; None if this is not what was written."""
+    body = unsealed(line)
+    return None if body is None else parsed(body)
+
+
+def unsealed(line: bytes) -> bytes | None:
+    """The JSON that was sealed; None if this is not what was written."""
     body, _, rest = line.rpartition(_SEAL.encode())
     body += b"}"
-    if rest.rstrip(b"\n") != f'{hashlib.sha256(body).hexdigest()}"}}'.encode():
-        return None
-    return parsed(body)
+    return body if rest.rstrip(b"\n") == f'{hashlib.sha256(body).hexdigest()}"}}'.encode() else None
 
 
 def parsed(text: bytes) -> dict[str, Any] | None:

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import traceback
+from collections import Counter
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,6 +18,8 @@ import pandas as pd
 from resformer.errors import DiskError
 from resformer.store import checkpoints, checks, claims, files, mark, tables
 from resformer.store.claims import Claim
+from resformer.store.done import Done
+from resformer.store.plan import Index, Shapes
 from resformer.store.tables import Columns
 
 Json = dict[str, Any]
@@ -83,18 +86,22 @@ class Study:
         launches = list(self._launches())
         damaged = [reason for launch, reason in launches if launch is None]
         counts = {launch["launch"]: launch.get("planned") for launch, _ in launches if launch is not None}
+        shapes = Shapes()
         for path in _numbered(self.path, _PLAN):
             lines, wanted = _listed(path).splitlines(), counts.get(int(path.stem.removeprefix("plan-")))
             if wanted not in (None, len(lines)):
                 damaged.append(f"{path}: {len(lines)} lines of {wanted}")
             for number, line in enumerate(lines, 1):
-                job = files.unseal(line)
-                reason = "is not what was written" if job is None else checks.planned_job(job)
-                if job is None or reason is not None:
+                job, reason = shapes.job(line)
+                if job is None:
                     damaged.append(f"{path}: line {number}: {reason}")
                 else:
                     jobs[job["id"]] = job
         return jobs, damaged
+
+    def index(self) -> Index:
+        """Every planned job by its id, read when it is asked for."""
+        return Index.of(_numbered(self.path, _PLAN))
 
     def strangers(self, planned: Container[str]) -> Iterator[Path]:
         """Folders and files among the jobs that are none of those planned; none of them is used."""
@@ -133,19 +140,15 @@ class Study:
         """Whether this job is finished."""
         return files.exists(self.result(job_id))
 
-    def committed(self) -> set[str]:
-        """Ids of the jobs that the workers' lists name; a cache: `has_result` is the truth about one job."""
-        done, found = self.path / "done", set[str]()
-        for name in files.names(done):
-            with contextlib.suppress(FileNotFoundError, DiskError):
-                found |= {str(line.get("job")) for line in files.lines(done / name)}
-        return found
+    def begun(self) -> set[str]:
+        """Names of the jobs' folders: of every job that was claimed, and perhaps of strangers."""
+        shelves = [self.path / "jobs" / name for name in files.names(self.path / "jobs")]
+        return {name for shelf in shelves for name in files.names(shelf)}
 
     def finished(self, job_ids: Iterable[str]) -> set[str]:
-        """Those of the jobs that are finished."""
-        damaged = {name.partition(".")[0] for name in files.names(self.path / "damaged")}
-        known = self.committed() - damaged
-        return {job_id for job_id in job_ids if job_id in known or self.has_result(job_id)}
+        """Those of the jobs that are finished. Only the folders of those that the lists leave out are looked into."""
+        known, begun = Done(self.path).news(), self.begun()
+        return {job_id for job_id in job_ids if job_id in known or (job_id in begun and self.has_result(job_id))}
 
     def begin(self, claim: Claim, planned: Json) -> None:
         """Make the folder of an attempt, and say beside it what the job is."""
@@ -168,15 +171,17 @@ class Study:
         if first:
             checkpoints.discard(claim.job)
             with contextlib.suppress(DiskError):  # the list is a cache, and the result is there
-                self._note_done(claim.job.name)
+                self._note_done(claim.job.name, columns, timing)
         claim.committed()
         return first
 
-    def _note_done(self, job_id: str) -> None:
-        me = claims.holder()
+    def _note_done(self, job_id: str, columns: Mapping[str, Columns], timing: Json) -> None:
+        """Add a line to this worker's list: the job, and what `status` says of it."""
+        me, outcomes = claims.holder(), Counter(columns.get("runs", {}).get("outcome", ()))
         files.make_folder(self.path / "done")
         name = f"{me.host}-{me.pid}-{me.started}.jsonl"
-        files.append(self.path / "done" / name, json.dumps({"job": job_id}).encode() + b"\n")
+        line = {"job": job_id, "seconds": timing["seconds"], "outcomes": outcomes}
+        files.append(self.path / "done" / name, json.dumps(line).encode() + b"\n")
 
     def set_aside(self, result: Path, reason: str) -> None:
         """Have a damaged result count no more: the job is open again. What is whole is never overwritten by that."""

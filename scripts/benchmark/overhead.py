@@ -72,7 +72,7 @@ def _job() -> float:
         assignment = plan.start([])
         began = time.perf_counter()
         with contextlib.redirect_stderr(io.StringIO()):
-            work(assignment, 0, lambda event: None, lambda seconds: False)
+            work(assignment, 0, 1, lambda event: None, lambda seconds: False)
         middle = time.perf_counter()
         for planned in plan.wanted.values():
             job = jobs.from_json(planned)

@@ -188,7 +188,7 @@ def _live(study: Study, kind: Kind, step: int | None, place: Place | None) -> li
     if step is not None:
         files.write = _dying(files.write, step, place)
     assignment = Assignment(study.path, 1, (kind.job().id,), _RETRIES, 1.0, 0.0)
-    work(assignment, 0, tell, stop)
+    work(assignment, 0, 1, tell, stop)
     return said
 
 

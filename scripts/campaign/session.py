@@ -101,7 +101,7 @@ def run(results: Path, tell: Callable[[Event], None]) -> Summary:
     study = find(results, STUDY)
     found = launch.plan(request(), study)
     if found.wanted:
-        work(found.start(["sweep"]), 0, listen, stop)
+        work(found.start(["sweep"]), 0, 1, listen, stop)
     summarise(reading.read([Study(results / STUDY)]))
     return Summary(tuple(failed))
 

@@ -1,0 +1,38 @@
+"""What the workers' lists say is finished, read as they grow."""
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, final
+
+from resformer.errors import DiskError
+from resformer.store import files
+
+Json = dict[str, Any]
+
+
+@final
+class Done:
+    """The lists of a study folder. A cache: what they leave out may be finished too, and what is `damaged` is open."""
+
+    def __init__(self, study: Path) -> None:
+        self._study = study
+        self._read: dict[str, int] = {}
+        """Bytes of every list."""
+
+    def news(self) -> dict[str, Json]:
+        """By job what was said of those that were listed since this was last asked."""
+        found = {str(line.get("job")): line for line in self._lines()}
+        for name in files.names(self._study / "damaged") if found else []:
+            found.pop(name.partition(".")[0], None)
+        return found
+
+    def _lines(self) -> Iterator[Json]:
+        """The lines that are new and whole; a torn tail waits for its end."""
+        folder = self._study / "done"
+        for name in files.names(folder):
+            with contextlib.suppress(FileNotFoundError, DiskError):
+                start = self._read.get(name, 0)
+                news, newline, _ = files.content(folder / name, start).rpartition(b"\n")
+                self._read[name] = start + len(news) + len(newline)
+                yield from (line for text in news.split(b"\n") if (line := files.parsed(text)) is not None)
