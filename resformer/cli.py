@@ -188,6 +188,7 @@ def status(
     results: Results = Path("results"),
 ) -> None:
     """Print where a study stands that runs elsewhere: its jobs by state, its failures, the time to finish."""
+    gc.disable()  # as in `report`
     with _answering():
         from resformer.reporting.status import look, picture
 

@@ -5,7 +5,8 @@ from collections.abc import Iterator, Sequence
 import pandas as pd
 
 from resformer.errors import UserError
-from resformer.reporting.members import NAMES, Findings, selectable
+from resformer.reporting.members import Findings, selectable
+from resformer.reporting.settings import NAMES
 from resformer.store.study import Damaged
 
 KEYS = ("study", "job", "seed", "lr", "step")

@@ -11,7 +11,8 @@ import pandas as pd
 
 from resformer import data
 from resformer.errors import UserError
-from resformer.reporting.members import NAMES, selectable
+from resformer.reporting.members import selectable
+from resformer.reporting.settings import NAMES
 
 Member = tuple[str, int, float]
 """What tells a member of a study from the others: job, seed, learning rate."""

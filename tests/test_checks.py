@@ -69,25 +69,20 @@ RUNS: dict[str, list[Any]] = {
 }
 
 
-def job_of_a_plan(tree: Any) -> str | None:
-    """As a line of a plan is checked: its shape apart."""
-    return checks.planned_job(tree) or checks.shape(tree.get("shape"))
-
-
 # What is written is taken
 
 
 def test_every_job_that_can_be_planned() -> None:
     found = planned()
     assert len(found) == 15
-    assert [job_of_a_plan(job) for job in found] == [None] * 15
+    assert [checks.planned_job(job) for job in found] == [None] * 15
 
 
 def test_a_job_with_the_largest_settings(shape: Shape) -> None:
     asked = ["model.depth=1024", "model.width=4096", "model.hidden=65536", "train.batch=65536", "task.length=512"]
     asked += ["task.symbols=4096", "train.steps=10000000", "train.compile=false", "member.lr=1e30"]
     (job,) = config.request("some", [*asked, "member.seed=4294967295", "train.clip=1e30", "device=cpu"]).jobs()
-    assert job_of_a_plan(written(job.to_json())) is None
+    assert checks.planned_job(written(job.to_json())) is None
 
 
 def test_a_launch(record: dict[str, Any]) -> None:
@@ -186,7 +181,7 @@ WRONG_TIMINGS: list[tuple[Path, object]] = [
 @pytest.mark.parametrize(
     ("check", "good", "wrong"),
     [
-        (job_of_a_plan, JOB, WRONG_JOBS),
+        (checks.planned_job, JOB, WRONG_JOBS),
         (lambda tree: checks.result(tree, "x"), RESULT, WRONG_RESULTS),
         (checks.timing, TIMING, WRONG_TIMINGS),
     ],
@@ -263,7 +258,7 @@ def test_tables_of_another_form(trained: Trained) -> None:
 @given(st.data())
 def test_no_tree_makes_a_check_fall_over(record: dict[str, Any], data: st.DataObject) -> None:
     for check, good in (
-        (job_of_a_plan, JOB),
+        (checks.planned_job, JOB),
         (checks.launch_record, record),
         (lambda tree: checks.result(tree, "x"), RESULT),
         (checks.timing, TIMING),

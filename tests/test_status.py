@@ -4,6 +4,7 @@ import dataclasses
 import io
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -25,6 +26,7 @@ from resformer.store.study import Study
 Resformer = Callable[..., Result]
 
 LEASE = 60.0
+job_folder = Study.job
 MEMBERS = tuple(Member(seed, 3e-3) for seed in range(3))
 
 TAKE = """
@@ -206,11 +208,41 @@ def test_a_job_that_may_be_tried_again_waits(study: Study, depths: list[Job]) ->
     assert "lost" not in shown(study)
 
 
-def test_a_damaged_result_is_named(study: Study, depths: list[Job]) -> None:
-    launch(study, depths[:1])
-    finish(study, depths[0], ["solved"] * 3)
+def test_what_the_lists_name_is_not_looked_into(
+    study: Study, depths: list[Job], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    launch(study, depths[:3])
+    for job in depths[:2]:
+        finish(study, job, ["solved", "solved", "diverged"])
+    take(study, depths[2])
+    looked_at: list[str] = []
+    monkeypatch.setattr(Study, "job", lambda self, job: looked_at.append(job) or job_folder(self, job))
+    status = look(study)
+    assert set(looked_at) == {depths[2].id}
+    assert counts(status) == {"finished": 2, "running": 1, "waiting": 0, "failed": 0}
+    assert status.outcomes == {"solved": 4, "diverged": 2}
+
+
+def test_finished_jobs_that_no_list_names_are_read_and_named_if_they_are_damaged(
+    study: Study, depths: list[Job]
+) -> None:
+    launch(study, depths[:2])
+    for job in depths[:2]:
+        finish(study, job, ["solved"] * 3)
+    shutil.rmtree(study.path / "done")
     (study.job(depths[0].id) / "attempt-1" / "runs.parquet").write_bytes(b"")
+    status = look(study)
+    assert counts(status) == {"finished": 2, "running": 0, "waiting": 0, "failed": 0}
+    assert status.outcomes == {"solved": 3}
     assert "damaged: " in shown(study)
+
+
+@pytest.mark.parametrize("line", ["[]", '"x"', '{"job": 7}', '{"job": "JOB", "outcomes": [1], "seconds": "x"}'])
+def test_whatever_stands_in_a_list_does_not_stop_it(study: Study, depths: list[Job], line: str) -> None:
+    launch(study, depths[:2])
+    finish(study, depths[0], ["solved"] * 3)
+    (study.path / "done" / "other.jsonl").write_text(line.replace("JOB", depths[0].id) + "\n")
+    assert counts(look(study)) == {"finished": 1, "running": 0, "waiting": 1, "failed": 0}
 
 
 def test_names_are_printed_not_obeyed(study: Study, depths: list[Job]) -> None:

@@ -23,7 +23,14 @@ _DIGEST = 32
 _STATES = b"states"
 _COMPUTING = (
     *("trees", "store/study", "store/checks", "store/tables", "reporting/cache", "reporting/members"),
-    *("reporting/groups", "reporting/comparisons", "reporting/summary"),
+    *(
+        "store/files",
+        "store/plan",
+        "reporting/settings",
+        "reporting/groups",
+        "reporting/comparisons",
+        "reporting/summary",
+    ),
 )
 
 

@@ -7,7 +7,7 @@ from typing import Any, final
 from resformer.errors import UserError
 from resformer.reporting.columns import key_of
 from resformer.reporting.comparisons import BASELINES
-from resformer.reporting.members import as_typed, by_value, short
+from resformer.reporting.settings import as_typed, by_value, short
 from resformer.reporting.words import limit, named
 
 Json = dict[str, Any]

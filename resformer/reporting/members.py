@@ -16,21 +16,20 @@ import pyarrow as pa
 
 from resformer.errors import UserError
 from resformer.reporting import cache
+from resformer.reporting.settings import (
+    NAMES,
+    NO_RESULT_DEPENDS_ON,
+    as_typed,
+    by_value,
+    job_label,
+    shape_settings,
+    short,
+)
 from resformer.store import checks, tables
 from resformer.store.study import Damaged, Study
-from resformer.trees import flat
 
 Json = dict[str, Any]
 
-NAMES = {"task.name": "task", "model.depth": "depth", "model.residual.name": "residual", "model.norm": "norm"}
-"""Settings that every report names, by the short name they go by."""
-_LONG = {
-    **NAMES,
-    "model.residual": "residual",
-    "model/residual": "residual",
-    "member.seed": "seed",
-    "member.lr": "lr",
-}
 _FACTS = ("parameters", "flops_per_step", "blind_loss")
 _READ = ("runs.parquet", "timing.json")
 _FILES = (*_READ, "curves.parquet")
@@ -38,7 +37,6 @@ _LAYERS = "layers.parquet"
 """Of jobs that were looked into."""
 _MOST_HASHED = 2000
 """Jobs whose curves are hashed too, though a report's numbers need none. Of more, they are when a figure reads them."""
-NO_RESULT_DEPENDS_ON = ("train.keep_weights", "probe.every")
 _READERS = 2
 
 
@@ -121,12 +119,6 @@ def _is(value: object, text: str) -> bool:
         return False
 
 
-def by_value(value: Any) -> tuple[bool, float, str]:
-    """A key for sorting: numbers by size, then words."""
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    return (False, float(value), "") if number else (True, 0.0, str(value))
-
-
 def conditions(texts: Iterable[str]) -> dict[str, list[str]]:
     """Values by key of conditions KEY=VALUE or KEY=VALUE,VALUE; UserError for anything else."""
     found: dict[str, list[str]] = {}
@@ -140,25 +132,9 @@ def conditions(texts: Iterable[str]) -> dict[str, list[str]]:
     return found
 
 
-def short(key: str) -> str:
-    """The name by which reports know a setting."""
-    return _LONG.get(key, key)
-
-
 def selectable(members: pd.DataFrame) -> list[str]:
     """What members can be chosen by: the settings, seed and learning rate."""
     return [*NAMES.values(), "seed", "lr", *(name for name in members.columns if "." in name), "device"]
-
-
-def as_typed(value: object) -> str:
-    """A setting's value as it is typed on the command line."""
-    if value is None or value != value:  # noqa: PLR0124  (a missing value, NaN in pandas)
-        return "null"
-    if isinstance(value, list):
-        return " ".join(map(as_typed, value))
-    if isinstance(value, bool | np.bool_):
-        return str(bool(value)).lower()
-    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def read(studies: Iterable[Study]) -> Findings:
@@ -192,7 +168,8 @@ def _read(study: Study, problems: dict[str, list[Json]]) -> _Found:
     planned, reasons = study.plan()
     runs, known = cache.members(study)
     fresh = {job: state for job, state in known.items() if job in planned and _state(study, job, state) == state}
-    done = [job for job in planned if job not in fresh and study.has_result(job)]
+    begun = study.begun()
+    done = [job for job in planned if job not in fresh and job in begun and study.has_result(job)]
     checked = _FILES if len(done) <= _MOST_HASHED else _READ
     parts = [done[part::_READERS] for part in range(_READERS)]
     with ThreadPoolExecutor(_READERS) as pool:
@@ -204,9 +181,14 @@ def _read(study: Study, problems: dict[str, list[Json]]) -> _Found:
             problems["damaged"].append({"study": study.name, "job": job, "reason": str(result)})
     reasons += [f"{path}: no plan of this study names it" for path in study.strangers(planned)]
     problems["damaged"] += [{"study": study.name, "job": None, "reason": reason} for reason in reasons]
-    for job in planned:
-        if job not in fresh and job not in read_now:
-            _note_unfinished(study, planned[job], problems)
+    unfinished = [job for job in planned if job not in fresh and job not in read_now]
+    failed = study.failures(job for job in unfinished if job in begun)
+    for job in unfinished:
+        row = {"study": study.name, "job": job, "members": len(planned[job]["members"])}
+        row["settings"] = job_label(planned[job])
+        problems["failed" if job in failed else "missing"].append(
+            {**row, "reason": failed[job]} if job in failed else row
+        )
     states = {**fresh, **{job: result.state for job, result in found.items()}}
     if found or len(fresh) < len(known):
         kept = [runs.filter(pa.compute.is_in(runs["job"], pa.array(list(fresh))))] if fresh else []
@@ -296,12 +278,6 @@ def _with_settings(found: _Found) -> pd.DataFrame:
     return whole.assign(study=found.study.name)
 
 
-def _note_unfinished(study: Study, job: Json, problems: dict[str, list[Json]]) -> None:
-    reason = study.failure(job["id"])
-    row = {"study": study.name, "job": job["id"], "members": len(job["members"]), "settings": job_label(job)}
-    problems["failed" if reason else "missing"].append({**row, **({"reason": reason} if reason else {})})
-
-
 def _ms_per_member_step(timing: Json) -> float:
     """Median over the stretches between evaluations in which all members of the job still trained.
 
@@ -314,14 +290,3 @@ def _ms_per_member_step(timing: Json) -> float:
     most = max(stretch["members"] for stretch in stretches)
     full = [stretch for stretch in stretches if stretch["members"] == most]
     return float(np.median([1000 * part["seconds"] / (part["steps"] * part["members"]) for part in full]))
-
-
-def shape_settings(job: Json) -> dict[str, Any]:
-    """The settings of a job's shape by dotted key; the four that every report names go by their short names."""
-    return {NAMES.get(key, key): value for key, value in flat(job["shape"]).items()}
-
-
-def job_label(job: Json) -> str:
-    """What a job trains, in a few words."""
-    shape = shape_settings(job)
-    return f"{shape['task']} depth {shape['depth']} {shape['residual']} {shape['norm']}"

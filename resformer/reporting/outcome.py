@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from resformer.reporting.members import job_label
+from resformer.reporting.settings import job_label
 from resformer.store.study import Study
 
 

@@ -15,7 +15,8 @@ from resformer.reporting import inside, words
 from resformer.reporting.columns import Columns, key_of
 from resformer.reporting.figures import plots
 from resformer.reporting.layout import Layout, Panel, panels
-from resformer.reporting.members import Findings, as_typed
+from resformer.reporting.members import Findings
+from resformer.reporting.settings import as_typed
 from resformer.reporting.svg import inline
 from resformer.reporting.verdict import cost, verdicts
 from resformer.store import files

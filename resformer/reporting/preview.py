@@ -8,8 +8,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from resformer.reporting.members import NAMES, shape_settings
 from resformer.reporting.progress import clock
+from resformer.reporting.settings import NAMES, shape_settings
 from resformer.reporting.words import counted
 
 Json = dict[str, Any]

@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from resformer.errors import DiskError, UserError
-from resformer.reporting.members import NAMES
+from resformer.reporting.settings import NAMES
 from resformer.reporting.words import named
 from resformer.stats.health import COLLAPSED, GROWTH, Health, health
 from resformer.store import files

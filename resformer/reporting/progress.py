@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from resformer.events import Event, Progress
-from resformer.reporting.members import job_label
+from resformer.reporting.settings import job_label
 from resformer.reporting.words import counted
 
 Json = dict[str, Any]

@@ -1,7 +1,8 @@
 """Where a study stands while a sweep runs elsewhere: all of it is read from the study's folder, nobody is asked."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, final
@@ -12,18 +13,17 @@ from rich.table import Table
 from rich.text import Text
 
 from resformer.errors import UserError, printable
-from resformer.reporting.members import job_label, read
 from resformer.reporting.progress import clock
+from resformer.reporting.settings import job_label
 from resformer.reporting.words import counted
 from resformer.store import claims
 from resformer.store.claims import Held
+from resformer.store.done import Done
 from resformer.store.study import Damaged, Study
 
 Json = dict[str, Any]
 
 _OUTCOMES = ("solved", "unsolved", "diverged")
-_TIMED = 200
-"""Finished jobs whose times are read, at most."""
 _GO_ON = "run the same sweep again to go on"
 
 
@@ -61,36 +61,62 @@ class Status:
 
 
 def look(study: Study) -> Status:
-    """Where a study stands now."""
-    planned, launches, findings = study.planned(), study.launches(), read([study])
+    """Where a study stands now: from its plan and the lists of what is finished, and the folders of the other jobs."""
+    (planned, damaged), launches = study.plan(), study.launches()
     if not launches:
         raise UserError(f"study {study.name}: {'; '.join(study.damaged_launches())}; delete it or use another folder")
-    # What was launched since the plan was read counts next time.
-    failed = {row["job"]: row["reason"] for row in findings.problems["failed"] if row["job"] in planned}
-    unfinished = [row["job"] for row in findings.problems["missing"] if row["job"] in planned]
-    held = {job: found for job in unfinished if (found := claims.held(study.job(job))) is not None}
+    finished = {job: line for job, line in Done(study.path).news().items() if job in planned}
+    begun = [job for job in planned.keys() & study.begun() if job not in finished]
+    failed, held = study.failures(begun), {job: found for job in begun if (found := claims.held(study.job(job)))}
     # Looked for after the claims: whose holder has left by then is seen to be finished, not lost.
-    unfinished = [job for job in unfinished if not study.has_result(job)]
-    fates = {
-        job: _fate(held[job], launches[-1].get("engine", {}).get("lease_seconds", math.inf))
-        for job in unfinished
-        if job in held
-    }
+    for job in begun:
+        if study.has_result(job):
+            finished[job], reason = _unlisted(study, job)
+            damaged += [reason] if reason else []
+    damaged += [f"{path}: no plan of this study names it" for path in study.strangers(planned)]
+    unfinished = [job for job in planned if job not in finished and job not in failed]
+    lease_seconds = launches[-1].get("engine", {}).get("lease_seconds", math.inf)
+    fates = {job: _fate(held[job], lease_seconds) for job in unfinished if job in held}
     running = {job: held[job] for job, fate in fates.items() if not fate}
     left = {job: planned[job]["flops"] * (1 - _share_done(planned[job], running.get(job))) for job in unfinished}
-    finished = [job for job in planned if job not in left and job not in failed]
     return Status(
         study=study,
         launched=datetime.fromisoformat(launches[-1]["started"]).astimezone(),
         planned=planned,
-        outcomes={} if findings.members.empty else dict(findings.members["outcome"].value_counts()),
+        outcomes=_outcomes(finished.values()),
         running=running,
         waiting=[job for job in unfinished if job not in running],
         lost={job: (held[job], fate) for job, fate in fates.items() if fate},
-        failed=failed,
-        damaged=[row["reason"] for row in findings.problems["damaged"]],
-        seconds_left=_seconds_left(study, {job: planned[job]["flops"] for job in finished}, left, len(running)),
+        failed={job: reason for job, reason in failed.items() if job not in finished},
+        damaged=damaged,
+        seconds_left=_seconds_left(
+            [(_seconds(line), planned[job]["flops"]) for job, line in finished.items()], left, len(running)
+        ),
     )
+
+
+def _unlisted(study: Study, job: str) -> tuple[Json, str]:
+    """What a list would say of a finished job; or what is wrong with it."""
+    try:
+        outcomes = Counter(study.read(job, "runs")["outcome"])
+        return {"outcomes": outcomes, "seconds": study.timing(job)["seconds"]}, ""
+    except Damaged as damage:
+        return {}, str(damage)
+
+
+def _outcomes(lines: Iterable[Json]) -> Counter[str]:
+    """Members by outcome, of what lists say; whatever else may stand there counts for nothing."""
+    found: Counter[str] = Counter()
+    for line in lines:
+        outcomes = line.get("outcomes")
+        for name, count in outcomes.items() if isinstance(outcomes, dict) else ():
+            found[name] += count if type(count) is int else 0
+    return found
+
+
+def _seconds(line: Json) -> float:
+    seconds = line.get("seconds")
+    return float(seconds) if isinstance(seconds, int | float) and 0 < seconds < math.inf else 0.0
 
 
 def _fate(held: Held, lease_seconds: float) -> str:
@@ -107,22 +133,17 @@ def _share_done(job: Json, held: Held | None) -> float:
     return min(1.0, held.beats / steps) if held else 0.0
 
 
-def _seconds_left(study: Study, finished: Mapping[str, float], left: Mapping[str, float], workers: int) -> float | None:
-    """From the seconds that finished jobs took per FLOP of theirs; `finished` and `left` hold FLOPs by job.
+def _seconds_left(finished: Iterable[tuple[float, float]], left: Mapping[str, float], workers: int) -> float | None:
+    """From the seconds that finished jobs took per FLOP of theirs, both of which are given; `left` is FLOPs by job.
 
     The FLOPs are those of whole budgets: what members saved that left early, the others are expected to save too.
     """
-    seconds, flops = 0.0, 0.0
-    for job in list(finished)[:: len(finished) // _TIMED + 1]:
-        try:
-            seconds += study.timing(job)["seconds"]
-        except Damaged:
-            continue
-        flops += finished[job]
+    timed = [(seconds, flops) for seconds, flops in finished if seconds]
+    flops = sum(flops for _, flops in timed)
     if not flops or not left or not workers:
         return None
     longest = max(left.values())
-    return seconds / flops * max(longest, sum(left.values()) / workers)
+    return sum(seconds for seconds, _ in timed) / flops * max(longest, sum(left.values()) / workers)
 
 
 def picture(status: Status) -> RenderableType:

@@ -12,7 +12,7 @@ from resformer.errors import printable
 from resformer.reporting import inside, words
 from resformer.reporting.columns import Columns
 from resformer.reporting.layout import Layout, Panel, panels
-from resformer.reporting.members import as_typed
+from resformer.reporting.settings import as_typed
 from resformer.reporting.verdict import cost, verdicts
 
 Json = dict[str, Any]

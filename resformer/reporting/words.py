@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from resformer.reporting.columns import Columns
-from resformer.reporting.members import as_typed
+from resformer.reporting.settings import as_typed
 
 Json = dict[str, Any]
 

@@ -53,22 +53,29 @@ _CURVES = {
 
 
 def planned_job(tree: object) -> str | None:
-    """Of a line of a plan, but for the shape."""
+    """Of a line of a plan."""
+    return own(tree) or shared(tree)
+
+
+def own(tree: object) -> str | None:
+    """Of what a planned job has for itself."""
     if not isinstance(tree, dict):
         return "is no object"
-    if not _fits(_ID, tree.get("id")):
-        return "its id is no name"
+    return _planned_members(tree.get("members")) if _fits(_ID, tree.get("id")) else "its id is no name"
+
+
+def shared(tree: object) -> str | None:
+    """Of what planned jobs of one shape and size share."""
+    if not isinstance(tree, dict):
+        return "is no object"
     for name, largest in _FACTS.items():
         if not _number(tree.get(name), largest):
             return f"{name} is no number that can be"
-    return _planned_members(tree.get("members"))
+    return _shape(tree.get("shape"))
 
 
-def shape(shape: object) -> str | None:
-    """Of what jobs of one shape share.
-
-    Settings by dotted key become columns beside those of the runs, so but for the device all of them have a dot.
-    """
+def _shape(shape: object) -> str | None:
+    """Settings by dotted key become columns beside those of the runs, so but for the device all of them have a dot."""
     if not isinstance(shape, dict):
         return "shape is no object"
     if not all(isinstance(section, dict) or key == "device" for key, section in shape.items()):

@@ -191,7 +191,7 @@ def unsealed(line: bytes) -> bytes | None:
 def parsed(text: bytes) -> dict[str, Any] | None:
     """The JSON object that this is; None if it is none."""
     try:
-        found = json.loads(text)
+        found = json.loads(text.decode())
     except (ValueError, RecursionError):
         return None
     return found if isinstance(found, dict) else None

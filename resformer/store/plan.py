@@ -11,44 +11,39 @@ from resformer.store import checks, files
 
 Json = dict[str, Any]
 
-_SHAPE, _MEMBERS = b'"shape": ', b', "members": ['
+_LINE = re.compile(
+    rb'\{(?P<id>"id": "[^"\\]*"), (?P<shape>"shape": \{.*\}), '
+    rb'(?P<members>"members": \[.*\]), (?P<facts>"parameters": .*)\}'
+)
 _ID = re.compile(rb'^\{"id": "([^"\\]+)"[^\n]*$', re.MULTILINE)
 
 
 @final
-class Shapes:
-    """The shapes that stand in the lines of plans, each parsed and checked once.
-
-    Jobs of one shape share it: they are to be read, not changed.
-    """
+class Reader:
+    """Reads lines of plans. What jobs of one shape and size share is parsed and checked once, and shared."""
 
     def __init__(self) -> None:
-        self._known: dict[bytes, tuple[Any, str | None]] = {}
+        self._shared: dict[tuple[bytes, bytes], tuple[Json, str | None]] = {}
 
     def job(self, line: bytes) -> tuple[Json | None, str]:
-        """The job that was written in a line; or None, and what is wrong with it."""
+        """The job that was written in a line, to be read, not changed; or None, and what is wrong with it."""
         body = files.unsealed(line)
         if body is None:
             return None, "is not what was written"
-        start, end = body.find(_SHAPE) + len(_SHAPE), body.find(_MEMBERS)
-        shape, reason = self._shape(body[start:end]) if len(_SHAPE) <= start < end else (None, None)
-        if shape is None:  # written in another way
+        job, reason = self._joined(match) if (match := _LINE.fullmatch(body)) else (None, None)
+        if job is None:  # written in another way
             job = files.parsed(body)
-            reason = checks.shape(job.get("shape")) if job is not None else None
-        else:
-            job = files.parsed(body[:start] + b"null" + body[end:])
-            if job is not None:
-                job["shape"] = shape
-        if job is None:
-            return None, "is no object"
-        wrong = checks.planned_job(job) or reason
-        return (None, wrong) if wrong else (job, "")
+            reason = checks.planned_job(job)
+        return (job, "") if reason is None else (None, reason)
 
-    def _shape(self, text: bytes) -> tuple[Any, str | None]:
-        if text not in self._known:
-            shape = files.parsed(text)
-            self._known[text] = (shape, checks.shape(shape))
-        return self._known[text]
+    def _joined(self, line: re.Match[bytes]) -> tuple[Json | None, str | None]:
+        """The job, of its own part and what it shares; None if the line falls apart otherwise."""
+        texts = line["shape"], line["facts"]
+        if texts not in self._shared:
+            shared = files.parsed(b"{%s, %s}" % texts)
+            self._shared[texts] = ({}, "") if shared is None else (shared, checks.shared(shared))
+        own, (shared, reason) = files.parsed(b"{%s, %s}" % (line["id"], line["members"])), self._shared[texts]
+        return (None, None) if own is None or not shared else ({**own, **shared}, checks.own(own) or reason)
 
 
 @final
@@ -71,7 +66,7 @@ class Index(Mapping[str, Json]):
         """The job; DiskError if its line is not, or no longer, what was written."""
         path, start, end = self.places[job_id]
         try:
-            job, reason = Shapes().job(files.content(path, start, end))
+            job, reason = Reader().job(files.content(path, start, end))
         except FileNotFoundError:
             job, reason = None, "is gone"
         if job is None or job["id"] != job_id:

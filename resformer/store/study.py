@@ -11,16 +11,17 @@ from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, final
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any, final
 
 from resformer.errors import DiskError
 from resformer.store import checkpoints, checks, claims, files, mark, tables
 from resformer.store.claims import Claim
 from resformer.store.done import Done
-from resformer.store.plan import Index, Shapes
+from resformer.store.plan import Index, Reader
 from resformer.store.tables import Columns
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Json = dict[str, Any]
 
@@ -86,13 +87,13 @@ class Study:
         launches = list(self._launches())
         damaged = [reason for launch, reason in launches if launch is None]
         counts = {launch["launch"]: launch.get("planned") for launch, _ in launches if launch is not None}
-        shapes = Shapes()
+        reader = Reader()
         for path in _numbered(self.path, _PLAN):
             lines, wanted = _listed(path).splitlines(), counts.get(int(path.stem.removeprefix("plan-")))
             if wanted not in (None, len(lines)):
                 damaged.append(f"{path}: {len(lines)} lines of {wanted}")
             for number, line in enumerate(lines, 1):
-                job, reason = shapes.job(line)
+                job, reason = reader.job(line)
                 if job is None:
                     damaged.append(f"{path}: line {number}: {reason}")
                 else:
@@ -207,7 +208,7 @@ class Study:
         if written != planned:
             raise Damaged(f"{path}: not the job that was planned")
 
-    def read(self, job_id: str, name: str, columns: list[str] | None = None) -> pd.DataFrame:
+    def read(self, job_id: str, name: str, columns: list[str] | None = None) -> "pd.DataFrame":
         """A table of a finished job, checked against the hash in its result; raises Damaged."""
         attempt, data = self.verified(job_id, [f"{name}.parquet"])
         try:
@@ -263,16 +264,21 @@ class Study:
 
     def failure(self, job_id: str) -> str | None:
         """Why a job failed, in one line; None if it did not, or may still go on."""
-        job = self.job(job_id)
-        last = claims.attempts(job)
-        if not last or self.has_result(job_id):
-            return None
-        launch = claims.launch_of(job, last)
-        engines: Iterator[Json] = (found.get("engine", {}) for found in self.launches() if found["launch"] == launch)
-        retries = next(engines, {}).get("retries", 0)
-        if claims.failures(job, launch) <= retries or not claims.over(job, last):
-            return None
-        return claims.error(job, last) or "its worker died or went silent"
+        return self.failures([job_id]).get(job_id)
+
+    def failures(self, job_ids: Iterable[str]) -> dict[str, str]:
+        """Why, in one line, those of the jobs failed that did, and will not be tried again."""
+        retries = {launch["launch"]: launch.get("engine", {}).get("retries", 0) for launch in self.launches()}
+        found = {}
+        for job_id in job_ids:
+            job = self.job(job_id)
+            last = claims.attempts(job)
+            if not last or self.has_result(job_id):
+                continue
+            launch = claims.launch_of(job, last)
+            if claims.failures(job, launch) > retries.get(launch, 0) and claims.over(job, last):
+                found[job_id] = claims.error(job, last) or "its worker died or went silent"
+        return found
 
     def fail(self, claim: Claim, error: BaseException) -> None:
         """End an attempt with the traceback of what went wrong, and a last line that says it."""

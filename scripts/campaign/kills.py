@@ -25,7 +25,8 @@ from campaign.lanes import judged
 from campaign.outcome import Outcome, Verdict
 from resformer import config, launch
 from resformer.config import Request
-from resformer.reporting.members import job_label, read
+from resformer.reporting.members import read
+from resformer.reporting.settings import job_label
 from resformer.store import claims
 from resformer.store.study import Study
 

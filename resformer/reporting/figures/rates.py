@@ -14,7 +14,7 @@ from resformer.reporting.figures.points import Tips
 from resformer.reporting.figures.rows import title
 from resformer.reporting.figures.sheet import Json, Place, Sheet
 from resformer.reporting.figures.style import FAINT, INK, SMALL, Column, shortened, width_of
-from resformer.reporting.members import as_typed
+from resformer.reporting.settings import as_typed
 
 CAPTION = (
     "Learning rates. In each tile: the mean of the steps to solve, within the budget, which colours it, darker for "

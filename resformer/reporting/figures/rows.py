@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from resformer.errors import printable
 from resformer.reporting.figures.sheet import Sheet
 from resformer.reporting.figures.style import SMALL, shortened, width_of
-from resformer.reporting.members import as_typed
+from resformer.reporting.settings import as_typed
 
 _UNITS = {
     "depth": "blocks",
