@@ -60,7 +60,7 @@ def curves(study: str, results: "str | Path" = "results") -> "pd.DataFrame":
     import pandas as pd
 
     from resformer import data
-    from resformer.store.study import Damaged
+    from resformer.store.sources import Damaged
 
     found = _findings(study, results)
     by_job = [part for _, part in data.curves(found)]

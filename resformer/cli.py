@@ -183,6 +183,22 @@ def export(
 
 
 @app.command()
+def gather(
+    study: Annotated[str, typer.Argument(help="Which study.")],
+    results: Results = Path("results"),
+) -> None:
+    """Put the results of a study's finished jobs into one file, where each has a folder of files so far."""
+    with _answering():
+        from resformer.store import gather
+        from resformer.store import results as store
+
+        found = gather.gather(store.named(results, study))
+        for line in found.left_out:
+            print(f"left out: {printable(line)}", file=sys.stderr)
+        print(f"{found.path}: {found.jobs:,} jobs, {found.new:,} of them new", file=sys.stderr)
+
+
+@app.command()
 def status(
     study: Annotated[str | None, typer.Argument(help="Which study; without it the one launched last.")] = None,
     results: Results = Path("results"),

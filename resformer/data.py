@@ -7,7 +7,7 @@ import pandas as pd
 from resformer.errors import UserError
 from resformer.reporting.members import Findings, selectable
 from resformer.reporting.settings import NAMES
-from resformer.store.study import Damaged
+from resformer.store.sources import Damaged
 
 KEYS = ("study", "job", "seed", "lr", "step")
 CURVES = ("loss", "gradient_norm", "held_out_loss", "held_out_accuracy")

@@ -16,7 +16,7 @@ from resformer import data, scalars
 from resformer.errors import UserError
 from resformer.reporting.formats import LINE_END, spreadsheet_safe
 from resformer.reporting.members import Findings
-from resformer.store.study import Damaged
+from resformer.store.sources import Damaged
 
 Form = Literal["parquet", "csv", "tensorboard"]
 

@@ -11,7 +11,8 @@ from resformer.engines.base import Assignment
 from resformer.errors import DiskError, UserError
 from resformer.jobs import Job, Json
 from resformer.shape import Member, Shape
-from resformer.store.study import Damaged, Study, Unreadable
+from resformer.store.sources import Damaged, Unreadable
+from resformer.store.study import Study
 
 
 @final

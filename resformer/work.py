@@ -19,7 +19,8 @@ from resformer.store import checkpoints
 from resformer.store.checkpoints import Checkpoint
 from resformer.store.claims import Claim, Lost, Watch
 from resformer.store.queue import Queue
-from resformer.store.study import Damaged, Study, summary
+from resformer.store.sources import Damaged, summary
+from resformer.store.study import Study
 from resformer.store.tables import Columns
 from resformer.train import Snapshot, Trained, Training
 

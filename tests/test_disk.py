@@ -17,7 +17,8 @@ from resformer import launch
 from resformer.errors import DiskError, UserError
 from resformer.store import claims, files, mark
 from resformer.store.results import existing, find
-from resformer.store.study import Damaged, Study, Unreadable
+from resformer.store.sources import Damaged, Unreadable
+from resformer.store.study import Study
 
 
 @pytest.fixture

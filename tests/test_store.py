@@ -26,7 +26,8 @@ from resformer.store import files, mark
 from resformer.store.claims import Claim, Watch, take
 from resformer.store.done import Done
 from resformer.store.results import check_name, existing, find
-from resformer.store.study import Damaged, Study
+from resformer.store.sources import Damaged
+from resformer.store.study import Study
 
 RECORD = {"engine": {"retries": 1}}
 

@@ -27,7 +27,8 @@ from test_store import planned_job
 from resformer.store import checkpoints, claims
 from resformer.store.checkpoints import Checkpoint
 from resformer.store.claims import Claim, Holder, Lost, Watch
-from resformer.store.study import Damaged, Study
+from resformer.store.sources import Damaged
+from resformer.store.study import Study
 
 LEASE, STEPS = 60.0, 5000
 JOBS = ["job1", "job2", "job3"]

@@ -13,7 +13,7 @@ from resformer.reporting.members import Findings
 from resformer.reporting.probing import ENDS, HEADINGS, cell, columned, ends, medians, short, verdict
 from resformer.reporting.words import named
 from resformer.stats.health import Health
-from resformer.store.study import Damaged
+from resformer.store.sources import Damaged
 
 Json = dict[str, Any]
 

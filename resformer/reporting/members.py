@@ -3,7 +3,6 @@
 import hashlib
 import json
 import math
-import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -26,7 +25,8 @@ from resformer.reporting.settings import (
     short,
 )
 from resformer.store import checks, tables
-from resformer.store.study import Damaged, Study
+from resformer.store.sources import Damaged
+from resformer.store.study import Study
 
 Json = dict[str, Any]
 
@@ -167,7 +167,7 @@ def _read(study: Study, problems: dict[str, list[Json]]) -> _Found:
     """The finished jobs of one study; adds what is wrong to `problems`."""
     planned, reasons = study.plan()
     runs, known = cache.members(study)
-    fresh = {job: state for job, state in known.items() if job in planned and _state(study, job, state) == state}
+    fresh = {job: state for job, state in known.items() if job in planned and _state(study, job, state[0]) == state}
     begun = study.begun()
     done = [job for job in planned if job not in fresh and job in begun and study.has_result(job)]
     checked = _FILES if len(done) <= _MOST_HASHED else _READ
@@ -221,7 +221,7 @@ def _job(study: Study, planned: Json, checked: Sequence[str]) -> _Job | Damaged:
         reason = str(error)
     if reason is not None:
         return Damaged(f"{study.job(job)}/attempt-{attempt}/runs.parquet: {reason}")
-    return _Job(runs, _ms_per_member_step(timing), _state(study, job, [attempt]))
+    return _Job(runs, _ms_per_member_step(timing), _state(study, job, attempt))
 
 
 def _joined(found: Mapping[str, _Job]) -> pa.Table:
@@ -234,19 +234,9 @@ def _joined(found: Mapping[str, _Job]) -> pa.Table:
     )
 
 
-def _state(study: Study, job: str, known: Sequence[int]) -> list[int]:
-    """Attempt, and size and time of change of the committed files; of what is not there, nothing."""
-    attempt, folder = known[0], study.job(job)
-    state = [attempt]
-    for path in (str(study.result(job)), *(f"{folder}/attempt-{attempt}/{name}" for name in (*_FILES, _LAYERS))):
-        try:
-            found = os.stat(path)  # noqa: PTH116  (a Path for each of 100,000 files would take as long as the rest)
-        except OSError:
-            if path.endswith(_LAYERS):
-                continue
-            return [attempt]
-        state += [found.st_mtime_ns, found.st_size]
-    return state
+def _state(study: Study, job: str, attempt: int) -> list[int]:
+    """The attempt, and size and time of change of the committed files; of what is not there, nothing."""
+    return [attempt, *study.state(job, attempt, _FILES, [_LAYERS])]
 
 
 def _together(found: Sequence[_Found]) -> pd.DataFrame:

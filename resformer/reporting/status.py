@@ -19,7 +19,8 @@ from resformer.reporting.words import counted
 from resformer.store import claims
 from resformer.store.claims import Held
 from resformer.store.done import Done
-from resformer.store.study import Damaged, Study
+from resformer.store.sources import Damaged
+from resformer.store.study import Study
 
 Json = dict[str, Any]
 

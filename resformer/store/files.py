@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import stat
 import uuid
 from collections.abc import Iterator
@@ -22,11 +23,18 @@ def create(path: Path, data: bytes) -> bool:
     Temp file, fsync, link, fsync of the folder. Over a network the reply to a link that succeeded may have been lost,
     so "it exists" is believed only of another inode.
     """
-    with _written(path, _bytes(data)), _temporary(path, data) as temporary:
+    with temporary(path) as beside, _written(path, _bytes(data)):
+        _put(beside, data)
+        return publish(beside, path)
+
+
+def publish(beside: Path, path: Path) -> bool:
+    """Have a temporary file, which is durable, be `path`, as `create` does."""
+    with _written(path, "a link"):
         try:
-            os.link(temporary, path)
+            os.link(beside, path)
         except FileExistsError:
-            ours = path.lstat().st_ino == temporary.stat().st_ino
+            ours = path.lstat().st_ino == beside.stat().st_ino
         else:
             ours = True
         sync(path.parent)  # also of a name that another process made and may have had no time to
@@ -38,8 +46,9 @@ def write(path: Path, data: bytes) -> None:
 
     Raises DiskError.
     """
-    with _written(path, _bytes(data)), _temporary(path, data) as temporary:
-        temporary.replace(path)
+    with temporary(path) as beside, _written(path, _bytes(data)):
+        _put(beside, data)
+        beside.replace(path)
         sync(path.parent)
 
 
@@ -131,6 +140,12 @@ def names(folder: Path) -> list[str]:
         raise DiskError(f"{folder}: cannot be read: {error.strerror}") from error
 
 
+def numbered(folder: Path, pattern: re.Pattern[str]) -> list[Path]:
+    """The files of a folder whose whole name fits, by the number in it."""
+    found = {int(match[1]): name for name in names(folder) if (match := pattern.fullmatch(name))}
+    return [folder / found[number] for number in sorted(found)]
+
+
 @contextmanager
 def _written(path: Path, wanted: str) -> Iterator[None]:
     """Turns what goes wrong into one line."""
@@ -156,17 +171,21 @@ def sync(folder: Path) -> None:
 
 
 @contextmanager
-def _temporary(path: Path, data: bytes) -> Iterator[Path]:
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
+def temporary(path: Path) -> Iterator[Path]:
+    """The path of a file beside `path` that nobody else uses; there is none of it any more afterwards."""
+    beside = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
     try:
-        handle = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        yield temporary
+        yield beside
     finally:
-        remove(temporary)
+        remove(beside)
+
+
+def _put(beside: Path, data: bytes) -> None:
+    handle = os.open(beside, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
+    with os.fdopen(handle, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def seal(tree: dict[str, Any]) -> bytes:

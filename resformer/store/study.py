@@ -1,7 +1,6 @@
 """One study: its launches, its plan, and the results its jobs committed."""
 
 import contextlib
-import hashlib
 import json
 import os
 import re
@@ -14,10 +13,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
 from resformer.errors import DiskError
-from resformer.store import checkpoints, checks, claims, files, mark, tables
+from resformer.store import checkpoints, checks, claims, files, mark, sources, tables
 from resformer.store.claims import Claim
 from resformer.store.done import Done
+from resformer.store.gathered import Corrupt
 from resformer.store.plan import Index, Reader
+from resformer.store.sources import Damaged, Source, Unreadable, summary
 from resformer.store.tables import Columns
 
 if TYPE_CHECKING:
@@ -29,15 +30,6 @@ _PLAN = re.compile(r"plan-([1-9]\d{0,8})\.jsonl")
 _CHECKS = {"curves": checks.curves, "layers": checks.layers}
 """Of what a table holds, by its name."""
 _LAUNCH = re.compile(r"([1-9]\d{0,8})\.json")
-
-
-class Damaged(Exception):
-    """A committed result whose files are not what was committed: the file and what is wrong with it."""
-
-
-@final
-class Unreadable(Damaged):
-    """A committed result that the disk does not give out now; it may be whole."""
 
 
 @final
@@ -58,7 +50,7 @@ class Study:
 
     def launched(self) -> bool:
         """Whether it was ever launched."""
-        return bool(_numbered(self.path / "launches", _LAUNCH))
+        return bool(files.numbered(self.path / "launches", _LAUNCH))
 
     def launches(self) -> list[Json]:
         """What was asked, oldest first."""
@@ -70,7 +62,7 @@ class Study:
 
     def _launches(self) -> Iterator[tuple[Json | None, str]]:
         """Every launch, or what is wrong with it."""
-        for path in _numbered(self.path / "launches", _LAUNCH):
+        for path in files.numbered(self.path / "launches", _LAUNCH):
             launch = files.unseal(_listed(path))
             reason = "not what was written" if launch is None else checks.launch_record(launch)
             if launch is not None and reason is None and launch["launch"] != int(path.stem):
@@ -88,7 +80,7 @@ class Study:
         damaged = [reason for launch, reason in launches if launch is None]
         counts = {launch["launch"]: launch.get("planned") for launch, _ in launches if launch is not None}
         reader = Reader()
-        for path in _numbered(self.path, _PLAN):
+        for path in files.numbered(self.path, _PLAN):
             lines, wanted = _listed(path).splitlines(), counts.get(int(path.stem.removeprefix("plan-")))
             if wanted not in (None, len(lines)):
                 damaged.append(f"{path}: {len(lines)} lines of {wanted}")
@@ -102,7 +94,7 @@ class Study:
 
     def index(self) -> Index:
         """Every planned job by its id, read when it is asked for."""
-        return Index.of(_numbered(self.path, _PLAN))
+        return Index.of(files.numbered(self.path, _PLAN))
 
     def strangers(self, planned: Container[str]) -> Iterator[Path]:
         """Folders and files among the jobs that are none of those planned; none of them is used."""
@@ -111,7 +103,7 @@ class Study:
             there = sorted(files.names(shelf))
             if not there and not os.path.isdir(shelf):  # noqa: PTH112  (which is false, and raises nothing, in doubt)
                 yield shelf
-            yield from (shelf / job for job in there if job not in planned or shelf / job != self.job(job))
+            yield from (shelf / job for job in there if job not in planned or job[:2] != name)
 
     def launch(self, record: Json, jobs: Sequence[Json]) -> int:
         """Put a launch and the jobs it adds on disk; returns its number.
@@ -132,10 +124,14 @@ class Study:
 
     def result(self, job_id: str) -> Path:
         """Where the result of a job is, or will be: `result.json`, or after damage to it `result-2.json`, and so on."""
+        return self.job(job_id) / sources.result_name(self._number(job_id))
+
+    def _number(self, job_id: str) -> int:
+        """Of the result of a job that counts."""
         number = 1
         while files.exists(self._damage(job_id, number)):
             number += 1
-        return self.job(job_id) / ("result.json" if number == 1 else f"result-{number}.json")
+        return number
 
     def has_result(self, job_id: str) -> bool:
         """Whether this job is finished."""
@@ -166,7 +162,7 @@ class Study:
         written |= {"timing.json": _pretty(timing), **others}
         for name, data in written.items():
             files.write(claim.folder / name, data)
-        facts = {name: _facts(data) for name, data in written.items()}
+        facts = {name: sources.facts(data) for name, data in written.items()}
         result = {"job": claim.job.name, "attempt": claim.attempt, "files": facts}
         first = files.create(self.result(claim.job.name), files.seal(result) + b"\n")
         if first:
@@ -198,15 +194,15 @@ class Study:
     def check(self, job_id: str, planned: Json) -> None:
         """Raises Damaged unless every file of a finished job is what was written."""
         self.verified(job_id)
-        path = self.job(job_id) / "job.json"
+        source = self.source(job_id)
         try:
-            written = files.unseal(files.content(path))
-        except FileNotFoundError:
+            written = files.unseal(source.content("job.json"))
+        except (FileNotFoundError, Corrupt):
             written = None
         except DiskError as error:
             raise Unreadable(str(error)) from error
         if written != planned:
-            raise Damaged(f"{path}: not the job that was planned")
+            raise Damaged(f"{source.path('job.json')}: not the job that was planned")
 
     def read(self, job_id: str, name: str, columns: list[str] | None = None) -> "pd.DataFrame":
         """A table of a finished job, checked against the hash in its result; raises Damaged."""
@@ -226,28 +222,29 @@ class Study:
 
         Of the attempt's other files only the sizes are looked at. Without names it is about all of them.
         """
-        path = str(self.result(job_id))
-        folder = str(self.job(job_id))  # a Path for every file would take longer than to read it
+        source = self.source(job_id)
         try:
-            result = files.unseal(files.content(path))
-            reason = "not what was written" if result is None else checks.result(result, job_id)
-            if result is None or reason is not None:
-                raise Damaged(f"{path}: {reason}")
-            attempt, facts = result["attempt"], result["files"]
-            wanted = list(facts) if names is None else names
-            for name in facts.keys() - set(wanted):
-                other = f"{folder}/attempt-{attempt}/{name}"
-                if files.size(other) != facts[name]["bytes"]:
-                    raise Damaged(f"{other}: not the bytes that were committed")
-            found = {name: files.content(f"{folder}/attempt-{attempt}/{name}") for name in wanted}
-        except OSError as error:
-            raise Damaged(f"{path}: {summary(error)}") from error
-        except DiskError as error:
-            raise Unreadable(str(error)) from error
-        for name, data in found.items():
-            if _facts(data) != facts.get(name):
-                raise Damaged(f"{folder}/attempt-{attempt}/{name}: not the bytes that were committed")
-        return attempt, found
+            return sources.verified(source, job_id, names)
+        except Damaged:
+            now = self.source(job_id)  # it may have been gathered meanwhile
+            if now == source:
+                raise
+            return sources.verified(now, job_id, names)
+
+    def gathered(self) -> list[Path]:
+        """The files into which results were gathered, the latest last."""
+        return sources.gathered_files(self.path)
+
+    def state(self, job_id: str, attempt: int, names: Sequence[str], if_there: Sequence[str]) -> list[int]:
+        """Numbers that change if the result of a job, or one of these files of its attempt, does.
+
+        None if one of them ought to be there and is not. Raises DiskError.
+        """
+        return self.source(job_id).state(attempt, names, if_there)
+
+    def source(self, job_id: str) -> Source:
+        """Where the files of a finished job are: its own folder, or those that were gathered. Raises DiskError."""
+        return sources.source(self.path, self.job(job_id), self._number(job_id))
 
     def timing(self, job_id: str) -> Json:
         """Wall times of a finished job, in seconds: in all, and by stretch between evaluations; raises Damaged."""
@@ -285,27 +282,12 @@ class Study:
         claim.fail(f"{''.join(traceback.format_exception(error))}\n{summary(error)}\n")
 
 
-def summary(error: BaseException) -> str:
-    """Type and message of an error, in one line."""
-    return " ".join("".join(traceback.format_exception_only(error)).split())
-
-
-def _numbered(folder: Path, pattern: re.Pattern[str]) -> list[Path]:
-    """The files of a folder whose whole name fits, by the number in it."""
-    found = {int(match[1]): name for name in files.names(folder) if (match := pattern.fullmatch(name))}
-    return [folder / found[number] for number in sorted(found)]
-
-
 def _listed(path: Path) -> bytes:
     """The content of a file that the folder's list names; a link to nowhere is as one with nothing in it."""
     try:
         return files.content(path)
     except FileNotFoundError:
         return b""
-
-
-def _facts(data: bytes) -> Json:
-    return {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
 
 
 def _pretty(tree: object) -> bytes:

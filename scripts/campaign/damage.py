@@ -43,7 +43,8 @@ from resformer.shape import Member
 from resformer.store import checkpoints, claims
 from resformer.store.claims import Claim
 from resformer.store.results import existing, find
-from resformer.store.study import Damaged, Study
+from resformer.store.sources import Damaged
+from resformer.store.study import Study
 from resformer.train import Training
 
 _SEED = 0

@@ -15,7 +15,8 @@ from resformer.errors import UserError
 from resformer.reporting.members import read
 from resformer.reporting.summary import summarise
 from resformer.store.results import existing, find
-from resformer.store.study import Damaged, Study
+from resformer.store.sources import Damaged
+from resformer.store.study import Study
 
 Hashes = Mapping[str, str]
 """SHA-256 of the files of a result, by name."""

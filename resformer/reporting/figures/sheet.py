@@ -15,7 +15,7 @@ from resformer.reporting.layout import Layout, Panel, panels
 from resformer.reporting.members import Findings
 from resformer.reporting.summary import at_their_rates
 from resformer.reporting.words import named
-from resformer.store.study import Damaged
+from resformer.store.sources import Damaged
 
 Json = dict[str, Any]
 Floats = npt.NDArray[np.float64]

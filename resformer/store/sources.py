@@ -1,0 +1,179 @@
+"""Where the files of a finished job are, and whether they are what was committed."""
+
+import hashlib
+import os
+import re
+import traceback
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, final
+
+from resformer.errors import DiskError
+from resformer.store import checks, files, gathered
+from resformer.store.gathered import Corrupt
+
+Json = dict[str, Any]
+
+_GATHERED = re.compile(r"gathered-([1-9]\d{0,8})\.parquet")
+
+
+class Damaged(Exception):
+    """A committed result whose files are not what was committed: the file and what is wrong with it."""
+
+
+@final
+class Unreadable(Damaged):
+    """A committed result that the disk does not give out now; it may be whole."""
+
+
+class Source(ABC):
+    """The files of one result of a job. `result.json` and `job.json` are the job's, the others of an attempt."""
+
+    number: int
+    """Which result: the first, or one that came after damage."""
+
+    @abstractmethod
+    def path(self, name: str, attempt: int | None = None) -> str:
+        """Where a file is, for people."""
+
+    @abstractmethod
+    def content(self, name: str, attempt: int | None = None) -> bytes:
+        """The bytes of a file; FileNotFoundError, Corrupt, or DiskError."""
+
+    @abstractmethod
+    def fits(self, name: str, attempt: int, size: int) -> bool:
+        """Whether an attempt's file is as large as it was, as far as that is told without reading it; raises alike."""
+
+    @abstractmethod
+    def state(self, attempt: int, names: Sequence[str], if_there: Sequence[str]) -> list[int]:
+        """Numbers that change if one of these files of an attempt does; none if one that ought to be there is not."""
+
+
+@final
+@dataclass(frozen=True)
+class Folder(Source):
+    """Each for itself, in the job's folder."""
+
+    folder: str
+    number: int
+    trouble: str
+    """What is wrong with the files into which the job may have been gathered."""
+
+    def path(self, name: str, attempt: int | None = None) -> str:  # noqa: D102
+        inside = name if attempt is None else f"attempt-{attempt}/{name}"
+        return f"{self.folder}/{result_name(self.number) if name == 'result.json' else inside}"
+
+    def content(self, name: str, attempt: int | None = None) -> bytes:  # noqa: D102
+        try:
+            return files.content(self.path(name, attempt))
+        except FileNotFoundError as error:
+            if self.trouble:
+                raise Corrupt(self.trouble) from error
+            raise
+
+    def fits(self, name: str, attempt: int, size: int) -> bool:  # noqa: D102
+        return files.size(self.path(name, attempt)) == size
+
+    def state(self, attempt: int, names: Sequence[str], if_there: Sequence[str]) -> list[int]:  # noqa: D102
+        state = []
+        for name in ("result.json", *names, *if_there):
+            path = self.path(name, None if name == "result.json" else attempt)
+            try:
+                found = os.stat(path)  # noqa: PTH116  (a Path for each of 100,000 files takes as long as the rest)
+            except OSError:
+                if name in if_there:
+                    continue
+                return []
+            state += [found.st_mtime_ns, found.st_size]
+        return state
+
+
+@final
+@dataclass(frozen=True)
+class Row(Source):
+    """Gathered."""
+
+    row: gathered.Row
+    number: int
+
+    def path(self, name: str, attempt: int | None = None) -> str:  # noqa: D102
+        return f"{self.row.file.path}: {name}"
+
+    def content(self, name: str, attempt: int | None = None) -> bytes:  # noqa: D102
+        return self.row.content(name)
+
+    def fits(self, name: str, attempt: int, size: int) -> bool:  # noqa: D102
+        return True
+
+    def state(self, attempt: int, names: Sequence[str], if_there: Sequence[str]) -> list[int]:  # noqa: D102
+        return list(self.row.file.state)
+
+
+def source(study: Path, job: Path, number: int) -> Source:
+    """The files of this result of a job, in its own folder, or gathered. Raises DiskError."""
+    trouble: list[str] = []
+    changed = os.stat(study).st_mtime_ns if os.path.isdir(study) else 0  # noqa: PTH112, PTH116
+    for path in _gathered(study, changed):
+        try:
+            file = gathered.opened(path)
+        except Corrupt as error:
+            trouble.append(str(error))
+            continue
+        if file is not None and (row := file.rows.get(job.name)) is not None and row.number == number:
+            return Row(row, number)
+    return Folder(str(job), number, "; ".join(trouble))
+
+
+def verified(source: Source, job_id: str, names: Sequence[str] | None) -> tuple[int, dict[str, bytes]]:
+    """The attempt that was committed, and the content of these files of it (None: all); raises Damaged, Unreadable."""
+    path = source.path("result.json")
+    try:
+        result = files.unseal(source.content("result.json"))
+        reason = "not what was written" if result is None else checks.result(result, job_id)
+        if result is None or reason is not None:
+            raise Damaged(f"{path}: {reason}")
+        attempt, wrote = result["attempt"], result["files"]
+        wanted = list(wrote) if names is None else names
+        for name in wrote.keys() - set(wanted):
+            if not source.fits(name, attempt, wrote[name]["bytes"]):
+                raise Damaged(f"{source.path(name, attempt)}: not the bytes that were committed")
+        found = {name: source.content(name, attempt) for name in wanted}
+    except OSError as error:
+        raise Damaged(f"{path}: {summary(error)}") from error
+    except Corrupt as error:
+        raise Damaged(str(error)) from error
+    except DiskError as error:
+        raise Unreadable(str(error)) from error
+    for name, data in found.items():
+        if facts(data) != wrote.get(name):
+            raise Damaged(f"{source.path(name, attempt)}: not the bytes that were committed")
+    return attempt, found
+
+
+def gathered_files(study: Path) -> list[Path]:
+    """The files into which a study's results were gathered, the latest last."""
+    return files.numbered(study, _GATHERED)
+
+
+@lru_cache(8)
+def _gathered(folder: Path, changed: int) -> tuple[Path, ...]:
+    """What there is of gathered files, as long as the folder does not change."""
+    return tuple(gathered_files(folder))
+
+
+def result_name(number: int) -> str:
+    """How the file of a result is called: the first, or one that came after damage."""
+    return "result.json" if number == 1 else f"result-{number}.json"
+
+
+def facts(data: bytes) -> Json:
+    """What a result says of a file."""
+    return {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+
+
+def summary(error: BaseException) -> str:
+    """Type and message of an error, in one line."""
+    return " ".join("".join(traceback.format_exception_only(error)).split())

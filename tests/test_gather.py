@@ -1,0 +1,255 @@
+"""Results gathered into one file: read as before, wherever it stops, and never while somebody works."""
+
+import random
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import Result
+
+import resformer as library
+from resformer.errors import DiskError, UserError
+from resformer.store import claims, files, gather, gathered
+from resformer.store.claims import Claim, Watch
+from resformer.store.sources import Damaged, Row
+from resformer.store.study import Study
+
+Resformer = Callable[..., Result]
+Json = dict[str, Any]
+
+TINY = [
+    *("--study", "some", "model.depth=1,2", "model.width=8", "model.heads=2", "task.length=5", "task.symbols=8"),
+    *("train.eval_sequences=16", "train.steps=20", "train.keep_weights=true", "probe.every=10", "engine.stack=1"),
+]
+
+
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A results folder with a study of four jobs that has run."""
+    here = tmp_path_factory.mktemp("swept")
+    words = [sys.executable, "-m", "resformer", "sweep", *TINY, "member.seed=0,1"]
+    subprocess.run(words, cwd=here, capture_output=True, check=True)
+    return here / "results"
+
+
+@pytest.fixture
+def study(swept: Path, tmp_path: Path) -> Study:
+    """A copy of it in this test's working directory."""
+    shutil.copytree(swept, tmp_path / "results")
+    return Study(tmp_path / "results" / "some")
+
+
+def everything(study: Study) -> dict[str, object]:
+    """What readers find: every file of every job, and what a report and the library make of it."""
+    shutil.rmtree(study.path / ".cache", ignore_errors=True)
+    bytes_of = {job: study.verified(job) for job in study.planned()}
+    curves, runs = (read("some", results=study.path.parent) for read in (library.curves, library.runs))
+    report = library.report("some", results=study.path.parent)
+    return {**bytes_of, "report": report, "runs": runs.to_csv(), "curves": curves.to_csv()}
+
+
+def left(study: Study) -> set[str]:
+    """Names in the folders of jobs."""
+    return {path.name for path in study.path.glob("jobs/*/*/*")}
+
+
+def test_gathered_results_are_read_as_before(study: Study) -> None:
+    before = everything(study)
+    found = gather.gather(study)
+    assert found == gather.Summary(study.path / "gathered-1.parquet", 4, 4, [])
+    assert left(study) == {"result.json"}
+    assert all(isinstance(study.source(job), Row) for job in study.planned())
+    assert everything(study) == before
+    for job, planned in study.planned().items():
+        study.check(job, planned)
+    assert gather.gather(study) == gather.Summary(study.path / "gathered-1.parquet", 4, 0, [])
+
+
+def test_as_a_user_types_it(study: Study, resformer: Resformer) -> None:
+    result = resformer("gather", "some")
+    assert (result.exit_code, result.stdout) == (0, "")
+    assert result.stderr == "results/some/gathered-1.parquet: 4 jobs, 4 of them new\n"
+    result = resformer("sweep", *TINY, "member.seed=0,1")
+    assert result.exit_code == 0
+    assert "4 members, all finished" in result.stderr
+    result = resformer("sweep", *TINY, "member.seed=range(0,3)")
+    assert "6 members (4 finished before), 2 jobs to run" in result.stderr
+    before = everything(study)
+    result = resformer("gather", "some")
+    assert result.stderr == "results/some/gathered-2.parquet: 6 jobs, 2 of them new\n"
+    assert [path.name for path in study.path.glob("gathered-*")] == ["gathered-2.parquet"]
+    assert everything(study) == before
+
+
+def test_nothing_to_gather(study: Study, resformer: Resformer) -> None:
+    for path in study.path.glob("jobs/*/*/result.json"):
+        path.unlink()
+    shutil.rmtree(study.path / "done")
+    result = resformer("gather", "some")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr == "resformer: study some: no job is finished, so there is nothing to gather\n"
+    result = resformer("gather", "other")
+    assert result.exit_code == 2
+
+
+def test_it_refuses_while_a_claim_lives(study: Study) -> None:
+    job = next(iter(study.planned()))
+    shutil.rmtree(study.job(job))
+    shutil.rmtree(study.path / "done")
+    claim = claims.take(study.job(job), 1, 0, Watch(60.0))
+    assert isinstance(claim, Claim)
+    names = left(study)
+    with pytest.raises(UserError, match=f"works on job {job}; stop it or wait, then gather"):
+        gather.gather(study)
+    assert left(study) == names
+    claim.leave()
+    assert gather.gather(study).jobs == 3
+    assert study.job(job).exists()
+
+
+@pytest.mark.parametrize("silent", [False, True])
+def test_a_holder_on_another_machine_lives_until_it_was_silent_for_a_lease(
+    study: Study, silent: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = next(iter(study.planned()))
+    shutil.rmtree(study.job(job))
+    shutil.rmtree(study.path / "done")
+    claims.take(study.job(job), 1, 0, Watch(60.0))
+    monkeypatch.setattr(claims, "holder", lambda: claims.Holder("other", "boot", "namespace", 1, "1"))
+    if silent:
+        monkeypatch.setattr("time.time", lambda: 4e9)
+        assert gather.gather(study).jobs == 3
+    else:
+        with pytest.raises(UserError, match="works on job"):
+            gather.gather(study)
+
+
+class Killed(BaseException):
+    pass
+
+
+@pytest.mark.parametrize("where", ["publish", "remove", "tidy"])
+@pytest.mark.parametrize("after", [0, 1, 2])
+def test_killed_anywhere_it_loses_nothing_and_goes_on(
+    study: Study, where: str, after: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = everything(study)
+    module, name = {"publish": (files, "publish"), "remove": (Path, "unlink"), "tidy": (gather, "_tidy")}[where]
+    whole, calls = getattr(module, name), 0
+
+    def killed(*given: Any, **named: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls > after:
+            raise Killed
+        return whole(*given, **named)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(module, name, killed)
+        try:
+            gather.gather(study)
+        except Killed:
+            assert calls == after + 1
+    assert everything(study) == before
+    assert gather.gather(study).jobs == 4
+    assert left(study) == {"result.json"}
+    assert everything(study) == before
+
+
+def test_who_reads_while_it_is_gathered_finds_it_in_one_place_or_the_other(
+    study: Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = next(iter(study.planned()))
+    whole, source = study.verified(job), study.source(job)
+    gather.gather(study)
+    given = [source]
+    monkeypatch.setattr(Study, "source", lambda self, job: given.pop() if given else find(self, job))
+    assert study.verified(job) == whole
+    assert given == []
+
+
+find = Study.source
+
+
+def test_two_at_once_lose_nothing(study: Study) -> None:
+    """The second publishes after the first has tidied up."""
+    before, publish = everything(study), files.publish
+
+    def second_first(beside: Path, path: Path) -> bool:
+        if not study.gathered():
+            files.publish = publish
+            gather.gather(study)
+        return publish(beside, path)
+
+    files.publish = second_first
+    try:
+        assert gather.gather(study).jobs == 4
+    finally:
+        files.publish = publish
+    assert len(study.gathered()) == 2
+    assert everything(study) == before
+    assert gather.gather(study).new == 0
+    assert len(study.gathered()) == 1
+    assert everything(study) == before
+
+
+def test_a_damaged_result_stays_where_it_is_and_may_be_run_again(study: Study, resformer: Resformer) -> None:
+    before, job = everything(study), next(iter(study.planned()))
+    table = study.job(job) / "attempt-1" / "runs.parquet"
+    table.write_bytes(b"")
+    result = resformer("gather", "some")
+    where = table.relative_to(study.path.parent.parent)
+    assert result.stderr.splitlines()[0] == f"left out: {where}: not the bytes that were committed"
+    assert table.exists()
+    assert gather.gather(study).jobs == 3
+    assert resformer("sweep", *TINY, "member.seed=0,1").exit_code == 0
+    assert gather.gather(study) == gather.Summary(study.path / "gathered-3.parquet", 4, 1, [])
+    after = everything(study)
+    assert all(after[other] == before[other] for other in study.planned() if other != job)
+    assert after["curves"] == before["curves"]
+
+
+def test_every_flipped_bit_is_harmless_or_named_and_what_it_hit_runs_again(study: Study, resformer: Resformer) -> None:
+    gather.gather(study)
+    (path,) = study.gathered()
+    whole, chance = path.read_bytes(), random.Random(0)
+    before = {job: study.verified(job) for job in study.planned()}
+    named: list[str] = []
+    for _ in range(150):
+        bit = chance.randrange(8 * len(whole))
+        data = bytearray(whole)
+        data[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(data)
+        for job, was in before.items():
+            try:
+                assert study.verified(job) == was
+            except Damaged as damage:
+                named.append(str(damage))
+    assert len(named) > 150
+    assert all(str(path) in reason for reason in named)
+    path.write_bytes(whole[: len(whole) // 2])
+    result = resformer("sweep", *TINY, "member.seed=0,1")
+    assert result.exit_code == 0, result.stderr
+    assert result.stderr.count("damaged, runs again: ") == 4
+    after = {job: study.verified(job) for job in study.planned()}
+    for job, (_, found) in before.items():
+        assert {**after[job][1], "timing.json": found["timing.json"]} == found
+
+
+def test_a_disk_that_is_gone_is_no_damage(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
+    gather.gather(study)
+    job = next(iter(study.planned()))
+    monkeypatch.setattr(gathered, "opened", lambda path: (_ for _ in ()).throw(DiskError(f"{path}: cannot be read")))
+    with pytest.raises(DiskError):
+        study.verified(job)
+
+
+def test_what_unfolds_to_too_much_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "gathered-1.parquet"
+    gathered.write(path, [("job1", 1, {"runs.parquet": b"\0" * (16 << 20)})])
+    with pytest.raises(gathered.Corrupt, match="unfolds to too much"):
+        gathered.at(path).rows["job1"].content("runs.parquet")
