@@ -189,10 +189,12 @@ def gather(
 ) -> None:
     """Put the results of a study's finished jobs into one file, where each has a folder of files so far."""
     with _answering():
+        from resformer.reporting.members import read
         from resformer.store import gather
         from resformer.store import results as store
 
         found = gather.gather(store.named(results, study))
+        read([store.named(results, study)])  # which keeps what a report needs
         for line in found.left_out:
             print(f"left out: {printable(line)}", file=sys.stderr)
         print(f"{found.path}: {found.jobs:,} jobs, {found.new:,} of them new", file=sys.stderr)

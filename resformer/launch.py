@@ -111,7 +111,7 @@ def _damaged(study: Study, planned: Mapping[str, Json], job_ids: Iterable[str]) 
     for job_id in job_ids:
         result = study.result(job_id)
         try:
-            study.check(job_id, planned[job_id])
+            study.whole(job_id, planned[job_id])
         except Unreadable as trouble:
             raise DiskError(str(trouble)) from trouble
         except Damaged as damage:

@@ -25,15 +25,20 @@ _MOST_DRAWN, _DRAWN_TOKENS = 16, 1 << 24
 
 @final
 class Population:
-    """Rows of `flat_PN`, one per member. A step reads nothing back from the device."""
+    """Rows of `flat_PN`, one per member. A step reads nothing back from the device.
 
-    def __init__(self, shape: Shape, members: Sequence[Member], dtype: torch.dtype) -> None:
+    The layers' outputs of so many rows are in memory `at_once`, of all if it is not said; nothing is reduced over
+    members, so that no result depends on it, on the CPU no bit.
+    """
+
+    def __init__(self, shape: Shape, members: Sequence[Member], dtype: torch.dtype, at_once: int | None = None) -> None:
         self.shape, self.model, self.device = shape, shape.transformer(), torch.device(shape.device)
+        self.at_once = at_once or len(members)
         train = shape.train
         if self.device.type == "cuda":
             torch.backends.cuda.matmul.fp32_precision = "tf32" if train.precision == "tf32" else "ieee"
         seed_P = torch.tensor([member.seed for member in members])
-        self.flat_PN = initial(self.model.weights(), seed_P, dtype).to(self.device).requires_grad_()
+        self.flat_PN = initial(self.model.weights(), seed_P, dtype).to(self.device)
         self.seed_P = seed_P.to(self.device)
         self.lr_P = torch.tensor([member.lr for member in members], dtype=dtype, device=self.device)
         self.optimiser = AdamW(
@@ -68,26 +73,29 @@ class Population:
     @torch.no_grad()
     def evaluate(self) -> tuple[Floats, Floats]:
         """Held-out loss (nats per token) and accuracy (share of tokens), (P,) each."""
+        losses, accuracies = zip(*map(self._evaluated, self._parts()), strict=True)
+        return torch.cat(losses).cpu().numpy().astype(np.float64), torch.cat(accuracies).cpu().numpy()
+
+    def _evaluated(self, rows: slice) -> tuple[Tensor, Tensor]:
         reads_1BT, answers_1BS = self.held_out
-        members = len(self.flat_PN)
-        answers_PBS = answers_1BS.expand(members, -1, -1)
-        logits_PBSV = self._forward(reads_1BT.expand(members, -1, -1))
+        flat_PN = self.flat_PN[rows]
+        answers_PBS = answers_1BS.expand(len(flat_PN), -1, -1)
+        logits_PBSV = self._forward(flat_PN, reads_1BT.expand(len(flat_PN), -1, -1))
         right_P = (logits_PBSV.argmax(dim=-1) == answers_PBS).flatten(1).sum(1, dtype=torch.float64)
-        accuracy_P = right_P / _scored(answers_PBS)
-        return loss(logits_PBSV, answers_PBS).cpu().numpy().astype(np.float64), accuracy_P.cpu().numpy()
+        return loss(logits_PBSV, answers_PBS), right_P / _scored(answers_PBS)
 
     def finite(self) -> npt.NDArray[np.bool_]:
         """Whether all weights of each member are, (P,): ReLU can hide one that is not from loss and gradient."""
-        return self.flat_PN.detach().isfinite().all(dim=1).cpu().numpy()
+        return self.flat_PN.isfinite().all(dim=1).cpu().numpy()
 
     def weights(self, row: int) -> Tensor:
         """The weights of the member in this row as they are now, (N,), on the CPU."""
-        return self.flat_PN[row].detach().to("cpu", copy=True)
+        return self.flat_PN[row].to("cpu", copy=True)
 
     def state(self) -> dict[str, Tensor]:
         """What the steps so far have left behind, by name: all that later ones depend on but their number."""
         moments = {"mean_PN": self.optimiser.mean_PN, "square_PN": self.optimiser.square_PN}
-        return {"flat_PN": self.flat_PN.detach(), **moments, "loss_EP": self.loss_EP, "norm_EP": self.norm_EP}
+        return {"flat_PN": self.flat_PN, **moments, "loss_EP": self.loss_EP, "norm_EP": self.norm_EP}
 
     def restore(self, steps: int, state: Mapping[str, Tensor]) -> None:
         """Go on from this state, which the same rows had after so many steps; else KeyError or ValueError."""
@@ -106,7 +114,7 @@ class Population:
     def keep(self, rows: Sequence[int]) -> None:
         """Drop the members that are not in these rows."""
         index = torch.tensor(rows, dtype=torch.int64, device=self.device)
-        self.flat_PN = self.flat_PN.detach()[index].requires_grad_()
+        self.flat_PN = self.flat_PN[index]
         self.seed_P, self.lr_P = self.seed_P[index], self.lr_P[index]
         self.loss_EP, self.norm_EP = self.loss_EP[:, index], self.norm_EP[:, index]
         self.reads_CPBT, self.answers_CPBS = self.reads_CPBT[:, index], self.answers_CPBS[:, index]
@@ -135,12 +143,30 @@ class Population:
         reads_CPBT, answers_CPBS = (part.view(*state_CP.shape, *part.shape[1:]) for part in drawn)
         return reads_CPBT, answers_CPBS
 
-    def _forward(self, reads_PBT: Tensor, draws_PS: Tensor | None = None) -> Tensor:
+    def _parts(self) -> list[slice]:
+        """The rows that are computed at once."""
+        return [slice(first, first + self.at_once) for first in range(0, len(self.flat_PN), self.at_once)]
+
+    def _forward(self, flat_PN: Tensor, reads_PBT: Tensor, draws_PS: Tensor | None = None) -> Tensor:
         """Logits in the weights' own dtype."""
         if self.shape.train.precision != "bf16":
-            return self.model.forward(self.flat_PN, reads_PBT, draws_PS)
+            return self.model.forward(flat_PN, reads_PBT, draws_PS)
         with torch.autocast(self.device.type, torch.bfloat16):
-            return self.model.forward(self.flat_PN, reads_PBT, draws_PS).to(self.flat_PN.dtype)
+            return self.model.forward(flat_PN, reads_PBT, draws_PS).to(flat_PN.dtype)
+
+    def _gradient(self, reads_PBT: Tensor, answers_PBS: Tensor) -> tuple[Tensor, Tensor]:
+        """The loss of each member on its batch, (P,), and its gradient, (P, N)."""
+        draws_PS, found = self._random(), []
+        for rows in self._parts():
+            flat_PN = self.flat_PN[rows].requires_grad_()
+            draws = None if draws_PS is None else draws_PS[rows]
+            loss_P = loss(self._forward(flat_PN, reads_PBT[rows], draws), answers_PBS[rows])
+            (grad_PN,) = torch.autograd.grad(loss_P.sum(), flat_PN)
+            found.append((loss_P.detach(), grad_PN))
+        if len(found) == 1:
+            return found[0]
+        losses, gradients = zip(*found, strict=True)
+        return torch.cat(losses), torch.cat(gradients)
 
     def _random(self) -> Tensor | None:
         """What a scheme that wants random numbers has in this step: by seed and step, uniform in [0, 1), (P, S)."""
@@ -156,13 +182,12 @@ class Population:
         reads_PBT, answers_PBS = (
             part.index_select(0, drawn_1).squeeze(0) for part in (self.reads_CPBT, self.answers_CPBS)
         )
-        loss_P = loss(self._forward(reads_PBT, self._random()), answers_PBS)
-        (grad_PN,) = torch.autograd.grad(loss_P.sum(), self.flat_PN)
+        loss_P, grad_PN = self._gradient(reads_PBT, answers_PBS)
         place_1 = (self.taken % len(self.loss_EP)).view(1)
         self.taken += 1
         warm = (self.taken.double() / max(1, train.warmup_steps)).clamp(max=1.0)
-        norm_P = self.optimiser.step(self.flat_PN.detach(), grad_PN, self.lr_P * warm, self.taken)
-        self.loss_EP.index_copy_(0, place_1, loss_P.detach().unsqueeze(0))
+        norm_P = self.optimiser.step(self.flat_PN, grad_PN, self.lr_P * warm, self.taken)
+        self.loss_EP.index_copy_(0, place_1, loss_P.unsqueeze(0))
         self.norm_EP.index_copy_(0, place_1, norm_P.unsqueeze(0))
 
 

@@ -8,6 +8,8 @@ import sys
 import torch
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
+_NO_MEMORY = ("DefaultCPUAllocator: can't allocate memory", "DefaultCPUAllocator: not enough memory", "std::bad_alloc")
+"""What torch says where it has no error of its own."""
 
 
 def prepare(memory_gib: float | None = None) -> None:
@@ -25,6 +27,20 @@ def prepare(memory_gib: float | None = None) -> None:
         most = int(memory_gib * 2**30)
         most = most if highest == resource.RLIM_INFINITY else min(most, highest)
         resource.setrlimit(resource.RLIMIT_DATA, (most, highest))
+
+
+def forget() -> None:
+    """Give memory back that nobody needs any more: what an error that was caught held on to, and torch kept."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
+def out_of_memory(error: Exception) -> bool:
+    """Whether this says that memory was asked for that is not there, of a GPU or of the machine."""
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or (
+        isinstance(error, RuntimeError) and any(text in str(error) for text in _NO_MEMORY)
+    )
 
 
 def _keep_freed_memory() -> None:

@@ -29,9 +29,10 @@ class Trained:
 
     `runs` has a row per member, in the order given; `curves` a row per member and step. Wall times are apart in
     `timing`, so that equal trainings give equal rows: the seconds in all, and for every stretch between two
-    evaluations how many members trained for how many steps in how many seconds. `weights` has each weight by name,
-    (P, *shape), with the values that a member had at its last step; nothing unless the settings keep them. `layers` has
-    a row per member, look and layer, with every measure of `observe`; nothing unless the settings ask for looks.
+    evaluations how many members trained for how many steps in how many seconds, with so many `at_once`. `weights` has
+    each weight by name, (P, *shape), with the values that a member had at its last step; nothing unless the settings
+    keep them. `layers` has a row per member, look and layer, with every measure of `observe`; nothing unless the
+    settings ask for looks.
     """
 
     runs: dict[str, list[object]]
@@ -59,9 +60,15 @@ class Snapshot:
 class Training:
     """The members of a job on their way. Between two steps it can be put away, and taken up from there."""
 
-    def __init__(self, shape: Shape, members: Sequence[Member], dtype: torch.dtype = torch.float32) -> None:
+    def __init__(
+        self,
+        shape: Shape,
+        members: Sequence[Member],
+        dtype: torch.dtype = torch.float32,
+        at_once: int | None = None,
+    ) -> None:
         self.shape, self.members = shape, members
-        self.population = Population(shape, members, dtype)
+        self.population = Population(shape, members, dtype, at_once)
         self.records = [Record() for _ in members]
         self.rows = list(range(len(members)))
         """By row of the population, which member it is."""
@@ -78,7 +85,7 @@ class Training:
         self.stretch_seconds, self.stretch_began = 0.0, self.began
 
     @classmethod
-    def resumed(cls, shape: Shape, members: Sequence[Member], snapshot: Snapshot) -> Self:
+    def resumed(cls, shape: Shape, members: Sequence[Member], snapshot: Snapshot, at_once: int | None = None) -> Self:
         """The training of these members as it was put away.
 
         KeyError, ValueError, TypeError or RuntimeError if the snapshot is one of other members.
@@ -86,7 +93,7 @@ class Training:
         facts, arrays = snapshot.facts, snapshot.arrays
         if not {*facts["rows"], *facts["alive"], *facts["kept"]} <= set(range(len(members))):
             raise ValueError(f"is not of {len(members)} members")
-        training = cls(shape, members)
+        training = cls(shape, members, at_once=at_once)
         training.rows, training.alive = [int(index) for index in facts["rows"]], set(facts["alive"])
         if len(training.rows) < len(members):
             training.population.keep(training.rows)
@@ -217,7 +224,7 @@ class Training:
             runs=runs(self.shape, self.members, self.records),
             curves=curves(self.members, self.records, self.loss_SP, self.norm_SP),
             layers=_layers(self.members, self.looks),
-            timing={"seconds": seconds, "stretches": self.stretches},
+            timing={"seconds": seconds, "stretches": self.stretches, "at_once": self.population.at_once},
             weights=_by_name(self.population.model, self.kept),
         )
 

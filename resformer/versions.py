@@ -49,8 +49,11 @@ def fingerprint(shapes: Iterable[Shape]) -> dict[str, str]:
     return {**{module: _hash(module) for module in sorted(modules)}, **kernels}
 
 
-def bits(shape: Shape) -> dict[str, str]:
-    """What the bits of a training depend on besides its settings: whose checkpoint can be gone on from here."""
+def bits(shape: Shape, at_once: int) -> dict[str, str]:
+    """What the bits of a training depend on besides its settings: whose checkpoint can be gone on from here.
+
+    On a GPU also how many members are computed at once.
+    """
     found = versions(shape.train.compile)
     del found["python"]
     code = hashlib.sha256(json.dumps(fingerprint([shape])).encode()).hexdigest()[:12]
@@ -60,8 +63,9 @@ def bits(shape: Shape) -> dict[str, str]:
         "vector instructions": torch.backends.cpu.get_cpu_capability(),
         "threads": str(torch.get_num_threads()),
     }
-    gpu = {"GPU": torch.cuda.get_device_name()} if shape.device == "cuda" else {}
-    return {**found, **where, **gpu}
+    if shape.device == "cuda":
+        where |= {"GPU": torch.cuda.get_device_name(), "members at once": str(at_once)}
+    return {**found, **where}
 
 
 def _processor() -> str:

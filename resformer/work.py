@@ -10,7 +10,7 @@ from typing import NoReturn, final
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
-from resformer import jobs, versions
+from resformer import jobs, process, versions
 from resformer.engines.base import Assignment
 from resformer.errors import DiskError
 from resformer.events import Event, Kind, Progress
@@ -101,7 +101,7 @@ class _Attempt:
             job = jobs.from_json(self.planned)
             if job.id != self.planned["id"]:
                 raise ValueError(f"the job that was planned is {job.id}")
-            trained = self._taken_up(job).run(self._progress, self._beat)
+            trained = self._trained(job)
             tables: dict[str, Columns] = {"runs": trained.runs, "curves": trained.curves}
             tables |= {"layers": trained.layers} if trained.layers else {}
             first = self.study.commit(self.claim, tables, trained.timing, _weights(trained, self.planned["members"]))
@@ -123,6 +123,20 @@ class _Attempt:
         self.tell(Event("finished" if first else "elsewhere", self.worker, self.planned["id"], progress=self.latest))
         return True
 
+    def _trained(self, job: Job) -> Trained:
+        """What became of its members: all at once, or as many as there is memory for."""
+        at_once = len(job.members)
+        while True:
+            self.bits = versions.bits(job.shape, at_once)
+            try:
+                return self._taken_up(job, at_once).run(self._progress, self._beat)
+            except (MemoryError, RuntimeError) as error:
+                if at_once == 1 or not process.out_of_memory(error):
+                    raise
+            process.forget()
+            at_once = -(-at_once // 2)
+            self._say("restarted", f"out of memory; members at once: {at_once}")
+
     def _finished_by_another(self) -> bool:
         """Whether there is a result of another attempt: what the disk did with this one no longer matters."""
         try:
@@ -130,12 +144,12 @@ class _Attempt:
         except Damaged:
             return False
 
-    def _taken_up(self, job: Job) -> Training:
+    def _taken_up(self, job: Job, at_once: int) -> Training:
         """The training from where earlier attempts left it, or from its start."""
-        self.bits, refused = versions.bits(job.shape), ""
+        refused = ""
         for found in checkpoints.best_first(self.claim):
             try:
-                training = self._resumed(job, found)
+                training = self._resumed(job, found, at_once)
             except (KeyError, ValueError, TypeError, IndexError, RuntimeError, SafetensorError) as error:
                 refused = refused or f"the checkpoint of step {found.step} cannot be used: {summary(error)}"
             except _Elsewhere as reason:
@@ -145,16 +159,16 @@ class _Attempt:
                 return training
         if refused:
             self._say("restarted", refused)
-        return Training(job.shape, job.members)
+        return Training(job.shape, job.members, at_once=at_once)
 
-    def _resumed(self, job: Job, found: Checkpoint) -> Training:
+    def _resumed(self, job: Job, found: Checkpoint, at_once: int) -> Training:
         """The training that was put away here; _Elsewhere if it was under other circumstances."""
         facts, here = dict(found.facts), self.bits
         made = dict(facts.pop("bits"))
         for name in {**made, **here}:
             if made.get(name) != here.get(name):
                 raise _Elsewhere(f"{name} {made.get(name)}, this is {here.get(name)}")
-        return Training.resumed(job.shape, job.members, Snapshot(found.step, load(found.arrays), facts))
+        return Training.resumed(job.shape, job.members, Snapshot(found.step, load(found.arrays), facts), at_once)
 
     def _progress(self, now: Progress) -> None:
         self.latest = now

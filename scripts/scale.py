@@ -1,18 +1,20 @@
-"""Make a results folder of 100,000 runs that were never trained, and time its report twice: afresh, and from its cache.
+"""Time what grows with a study: its report at 100,000 runs, and everything about 100,000 jobs, none of them trained.
 
-scale.txt, facts.json   median seconds of five (and their range), memory and folder size; command, versions, machine
+scale.txt, facts.json   seconds (median of five, and their range), memory and folder sizes; command, versions, machine
 """
 
 import itertools
 import json
+import multiprocessing
 import os
 import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, final
 
 import numpy as np
 
@@ -27,7 +29,9 @@ from resformer.residuals.plain import Plain
 from resformer.shape import NO_PROBE, Member, Shape, TrainSettings
 from resformer.store import claims
 from resformer.store.claims import Claim, Watch
+from resformer.store.queue import Queue
 from resformer.store.study import Study
+from resformer.store.tables import written
 from resformer.tasks.copy import Copy
 
 SEEDS, RATES = range(5), (3e-4, 1e-3, 3e-3, 1e-2, 3e-2)
@@ -35,41 +39,25 @@ DEPTHS, WIDTHS, BATCHES, WARMUPS = (1, 2, 4, 8, 16), (16, 32, 64, 128), (8, 16, 
 SCHEMES: tuple[Residual, ...] = (Plain(), Add())
 NORMS = ("pre", "post", "sandwich", "pre_post")
 STEPS, REPEATS = 600, 5
+WORKERS, SECONDS = (1, 8, 64), 20.0
+"""Workers that hand out jobs at once, each number for so long, the last until all jobs have gone."""
+RECORD = {"excluded": [], "engine": {"retries": 0}, "asked": [], "versions": {}}
+
+Outcome = tuple[dict[str, dict[str, Any]], dict[str, Any]]
+"""Tables and timing of a job."""
 
 
 def main() -> None:
     """Make, time, write, print."""
     root = Path(__file__).resolve().parent.parent
     target = root / "results" / "reference" / "scale"
-    commit = described(root)
+    facts: dict[str, Any] = {"command": "scripts/scale", "commit": described(root)}
     with tempfile.TemporaryDirectory() as scratch:
-        results = Path(scratch)
-        began = time.perf_counter()
-        study = make(results)
-        made = time.perf_counter() - began
-        jobs = len(study.planned())
-        size = sum(path.stat().st_size for path in results.rglob("*") if path.is_file())
-        lines = [f"{len(list(shapes())) * len(SEEDS) * len(RATES):,} runs in {jobs:,} jobs, {size / 1e6:,.0f} MB"]
-        found: dict[str, list[tuple[float, float]]] = {"first report": [], "from its cache": []}
-        for _ in range(REPEATS):
-            shutil.rmtree(study.path / ".cache", ignore_errors=True)
-            for times in found.values():
-                times.append(timed(results))
-        for name, times in found.items():
-            seconds, megabytes = (sorted(column) for column in zip(*times, strict=True))
-            middle = f"{seconds[REPEATS // 2]:5.1f} s  ({seconds[0]:.1f} – {seconds[-1]:.1f})"
-            lines.append(f"{name:16}{middle:24}{megabytes[-1]:5,.0f} MB")
-        shutil.rmtree(study.path)
+        lines = [*many_jobs(Path(scratch) / "jobs"), "", *many_runs(Path(scratch) / "runs")]
     text = "\n".join(lines)
     target.mkdir(parents=True, exist_ok=True)
     (target / "scale.txt").write_text(text + "\n")
-    facts = {
-        "command": "scripts/scale",
-        "commit": commit,
-        "made_in_seconds": round(made, 1),
-        "versions": {"resformer": __version__},
-        "machine": machine(),
-    }
+    facts |= {"versions": {"resformer": __version__}, "machine": machine()}
     (target / "facts.json").write_text(json.dumps(facts, indent=1) + "\n")
     print(text)
 
@@ -89,25 +77,134 @@ def shapes() -> Iterator[Shape]:
         yield Shape(Copy(8, 16), model, scheme, settings, NO_PROBE, "cpu")
 
 
-def make(results: Path) -> Study:
-    """The study, through the store as sweeps do it; only that nothing waits for the disk."""
-    os.fsync = lambda handle: None  # type: ignore[assignment]
-    generator = np.random.default_rng(0)
-    study = Study(results / "synthetic")
+def planned(stack: int | None) -> list[Job]:
+    """All runs, in jobs of at most so many."""
     members = [Member(seed, lr) for seed in SEEDS for lr in RATES]
-    jobs = pack([(shape, members) for shape in shapes()], None, 1)
-    study.launch(
-        {"excluded": [], "engine": {"retries": 0}, "asked": [], "versions": {}}, [job.to_json() for job in jobs]
-    )
+    return pack([(shape, members) for shape in shapes()], stack, 1)
+
+
+# 100,000 jobs of one run each
+
+
+def many_jobs(results: Path) -> list[str]:
+    """Plan them, hand them out, look at them, gather them."""
+    lines, study = [], Study(results / "synthetic")
+    began = time.perf_counter()
+    jobs = planned(1)
+    study.launch(RECORD, [job.to_json() for job in jobs])
+    lines.append(f"{len(jobs):,} jobs of one run each: planned and on disk in {time.perf_counter() - began:.1f} s")
+    lines += ["", "  workers    jobs/s   of which claiming, ms a job"]
+    ids = [job.id for job in jobs]
+    makers = {job.id: job for job in jobs}
+    committed = 0
+    for number, workers in enumerate(WORKERS):
+        seconds = SECONDS if number < len(WORKERS) - 1 else None
+        began = time.perf_counter()
+        counts = handed_out(study, ids, makers, workers, seconds)
+        took = time.perf_counter() - began
+        done, claiming = (sum(column) for column in zip(*counts, strict=True))
+        committed += done
+        lines.append(f"  {workers:7}{done / took:10.0f}{1000 * claiming / done:20.1f}")
+    claims_made = sum(1 for _ in study.path.glob("jobs/*/*/claim-*"))
+    results_there = sum(1 for _ in study.path.glob("jobs/*/*/result.json"))
+    assert committed == claims_made == results_there == len(jobs), (committed, claims_made, results_there)
+    lines += ["", f"no job was run twice: {claims_made:,} claims, {results_there:,} results", ""]
+    lines += looked_at(results, "as they are")
+    began = time.perf_counter()
+    call(results, "gather", "synthetic")
+    lines.append(f"gathered in {time.perf_counter() - began:.0f} s")
+    lines += looked_at(results, "gathered")
+    shutil.rmtree(results)
+    return lines
+
+
+def handed_out(
+    study: Study, ids: Sequence[str], jobs: dict[str, Job], workers: int, seconds: float | None
+) -> list[tuple[int, float]]:
+    """By worker, how many jobs it committed, and the seconds it spent on claiming them."""
+    context = multiprocessing.get_context("fork")  # so that each has the jobs at once, and what it has to import
+    written(outcome(next(iter(jobs.values())), np.random.default_rng(0))[0]["runs"])
+    counts, ready = context.SimpleQueue(), context.Barrier(workers)
+
+    def work(lane: int) -> None:
+        queue = Queue(study, ids, 1, 0, Watch(60.0), lane, workers)
+        generator = np.random.default_rng(lane)
+        done, claiming = 0, 0.0
+        ready.wait()
+        began = time.perf_counter()
+        while seconds is None or time.perf_counter() - began < seconds:
+            asked = time.perf_counter()
+            claim = queue.take()
+            claiming += time.perf_counter() - asked
+            if isinstance(claim, str):
+                continue
+            if claim is None:
+                if not queue.left:
+                    break
+                time.sleep(0.2)
+                continue
+            job = jobs[claim.job.name]
+            study.begin(claim, job.to_json())
+            tables, timing = outcome(job, generator)
+            assert study.commit(claim, {"runs": tables["runs"]}, timing)  # writing the curves would take longest
+            queue.settle(claim.job.name)
+            done += 1
+        counts.put((done, claiming))
+
+    processes = [context.Process(target=work, args=(lane,)) for lane in range(workers)]
+    for process in processes:
+        process.start()
+    found = [counts.get() for _ in processes]
+    for process in processes:
+        process.join()
+        assert process.exitcode == 0
+    return found
+
+
+def looked_at(results: Path, how: str) -> list[str]:
+    """What it takes to look at the study, and on the disk."""
+    study = results / "synthetic"
+    shutil.rmtree(study / ".cache", ignore_errors=True)
+    first = [call(results, "report", "synthetic", "--format", "json")]
+    kept = [call(results, "report", "synthetic", "--format", "json") for _ in range(REPEATS)]
+    status = [call(results, "status", "synthetic") for _ in range(REPEATS)]
+    paths = [path for path in study.rglob("*") if ".cache" not in path.parts]
+    size = sum(path.stat().st_size for path in paths if path.is_file())
+    return [
+        f"{how}: {len(paths):,} files and folders, {size / 1e6:,.0f} MB",
+        row("status", status),
+        row("first report", first),
+        row("from its cache", kept),
+    ]
+
+
+# 100,000 runs in jobs as sweeps pack them
+
+
+def many_runs(results: Path) -> list[str]:
+    """Make them, report them."""
+    os.fsync, fsync = (lambda handle: None), os.fsync  # type: ignore[assignment]
+    study, jobs = Study(results / "synthetic"), planned(None)
+    generator = np.random.default_rng(0)
+    study.launch(RECORD, [job.to_json() for job in jobs])
     for job in jobs:
         claim = claims.take(study.job(job.id), 1, 0, Watch(60.0))
         assert isinstance(claim, Claim)
-        tables, timing = outcome(job, generator)
-        study.commit(claim, tables, timing)
-    return study
+        study.commit(claim, *outcome(job, generator))
+    os.fsync = fsync
+    size = sum(path.stat().st_size for path in results.rglob("*") if path.is_file())
+    count = sum(len(job.members) for job in jobs)
+    times: dict[str, list[Call]] = {"first report": [], "from its cache": []}
+    for _ in range(REPEATS):
+        shutil.rmtree(study.path / ".cache", ignore_errors=True)
+        for found in times.values():
+            found.append(call(results, "report", "synthetic", "--format", "json"))
+    shutil.rmtree(results)
+    head = f"{count:,} runs in {len(jobs):,} jobs, {size / 1e6:,.0f} MB: {size / count / 1e3:.1f} kB a run"
+    return [head, *(row(name, found) for name, found in times.items())]
 
 
-def outcome(job: Job, generator: np.random.Generator) -> tuple[dict[str, dict[str, Any]], dict[str, Any]]:
+def outcome(job: Job, generator: np.random.Generator) -> Outcome:
     """What a job might have done: deeper is slower, without residual connections much."""
     plain = isinstance(job.shape.residual, Plain)
     typical = 60 * (1 + job.shape.model.depth * (2.0 if plain else 0.1))
@@ -137,16 +234,31 @@ def record(typical: float, member: Member, generator: np.random.Generator) -> Re
     return found
 
 
-def timed(results: Path) -> tuple[float, float]:
-    """Wall seconds and largest memory (MB) of `resformer report`, in a process of its own."""
-    command = [sys.executable, "-m", "resformer", "report", "synthetic", "--results", str(results), "--format", "json"]
+@final
+@dataclass(frozen=True)
+class Call:
+    """Wall seconds, and largest memory in MB, of a command in a process of its own."""
+
+    seconds: float
+    megabytes: float
+
+
+def call(results: Path, *words: str) -> Call:
+    """`resformer WORDS...`."""
+    command = [sys.executable, "-m", "resformer", *words, "--results", str(results)]
     began = time.perf_counter()
-    process = os.posix_spawn(
-        command[0], command, os.environ, file_actions=[(os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0)]
-    )
+    quiet = [(os.POSIX_SPAWN_OPEN, handle, os.devnull, os.O_WRONLY, 0) for handle in (1, 2)]
+    process = os.posix_spawn(command[0], command, os.environ, file_actions=quiet)
     _, status, usage = os.wait4(process, 0)
     assert os.waitstatus_to_exitcode(status) == 0
-    return time.perf_counter() - began, usage.ru_maxrss / 1024
+    return Call(time.perf_counter() - began, usage.ru_maxrss / 1024)
+
+
+def row(name: str, calls: Sequence[Call]) -> str:
+    """Median of the seconds, their range, the largest memory."""
+    seconds = sorted(found.seconds for found in calls)
+    middle = f"{seconds[len(seconds) // 2]:5.1f} s  ({seconds[0]:.1f} – {seconds[-1]:.1f})"
+    return f"  {name:16}{middle:24}{max(found.megabytes for found in calls):5,.0f} MB"
 
 
 if __name__ == "__main__":

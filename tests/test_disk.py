@@ -126,7 +126,7 @@ def test_a_result_that_the_disk_does_not_give_out_may_be_whole_and_is_not_replac
     study.begin(claim_of(study), planned_job("job1"))
     broken(monkeypatch, "open", "job.json")
     with pytest.raises(Unreadable, match=r"job\.json"):
-        study.check("job1", planned_job("job1"))
+        study.whole("job1", planned_job("job1"))
 
 
 def claim_of(study: Study) -> claims.Claim:

@@ -65,7 +65,7 @@ def test_gathered_results_are_read_as_before(study: Study) -> None:
     assert all(isinstance(study.source(job), Row) for job in study.planned())
     assert everything(study) == before
     for job, planned in study.planned().items():
-        study.check(job, planned)
+        study.whole(job, planned)
     assert gather.gather(study) == gather.Summary(study.path / "gathered-1.parquet", 4, 0, [])
 
 
@@ -253,3 +253,34 @@ def test_what_unfolds_to_too_much_is_refused(tmp_path: Path) -> None:
     gathered.write(path, [("job1", 1, {"runs.parquet": b"\0" * (16 << 20)})])
     with pytest.raises(gathered.Corrupt, match="unfolds to too much"):
         gathered.at(path).rows["job1"].content("runs.parquet")
+
+
+THREADS = """
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from resformer.store import gathered
+
+path = Path(sys.argv[1])
+names = ["result.json", "runs.parquet", "timing.json"]
+gathered._MOST_ROWS = 5
+gathered.write(path, ((f"job{n}", 1, {name: f"{n} {name}".encode() * 50 for name in names}) for n in range(2000)))
+found = gathered.at(path)
+
+def read(part):
+    return all(
+        found.rows[f"job{n}"].content(name) == f"{n} {name}".encode() * 50
+        for n in range(part, 2000, 4)
+        for name in names
+    )
+
+with ThreadPoolExecutor(4) as pool:
+    print(list(pool.map(read, range(4))))
+"""
+
+
+def test_threads_may_read_it_at_once(tmp_path: Path) -> None:
+    """A report does; Arrow's reader alone hangs."""
+    command = [sys.executable, "-c", THREADS, str(tmp_path / "gathered-1.parquet")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout == "[True, True, True, True]\n"

@@ -2,9 +2,12 @@
 
 import contextlib
 import io
+import math
 import os
 import shutil
 import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -14,13 +17,14 @@ import pytest
 import torch
 from rich.console import Console
 
-from resformer import versions
+from resformer import jobs, versions
 from resformer.engines.base import Assignment
 from resformer.engines.local import Local
 from resformer.errors import DiskError
 from resformer.events import Event
 from resformer.jobs import Job
 from resformer.model import ModelSettings
+from resformer.population import Population
 from resformer.process import prepare
 from resformer.reporting.members import read
 from resformer.reporting.progress import follow
@@ -214,10 +218,10 @@ def test_without_need_there_is_no_checkpoint(study: Study, job: Job) -> None:
 def test_a_checkpoint_of_other_circumstances_is_named_and_not_mixed_in(
     study: Study, job: Job, undisturbed: dict[str, bytes], name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    here = versions.bits(job.shape)
+    here = versions.bits(job.shape, len(job.members))
     sweep = Sweep(study, job)
     with monkeypatch.context() as elsewhere:
-        elsewhere.setattr(versions, "bits", lambda shape: {**here, name: "another"})
+        elsewhere.setattr(versions, "bits", lambda shape, at_once: {**here, name: "another"})
         assert sweep.run(steps=15) == ["started", "left"]
     assert sweep.run() == ["started", "restarted", "finished"]
     assert sweep.detail("restarted") == f"the checkpoint of step 15 was made with {name} another, this is {here[name]}"
@@ -242,9 +246,9 @@ def test_a_checkpoint_that_cannot_be_used_does_not_hide_one_that_can(
     study: Study, job: Job, undisturbed: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One machine came far, another took over from the start; on the other one it goes on from there."""
-    here, sweep = versions.bits(job.shape), Sweep(study, job)
+    here, sweep = versions.bits(job.shape, len(job.members)), Sweep(study, job)
     with monkeypatch.context() as elsewhere:
-        elsewhere.setattr(versions, "bits", lambda shape: {**here, "torch": "another"})
+        elsewhere.setattr(versions, "bits", lambda shape, at_once: {**here, "torch": "another"})
         sweep.run(steps=30)
     assert sweep.run(steps=15) == ["started", "restarted", "left"]
     assert sweep.run() == ["started", "resumed", "finished"]
@@ -316,7 +320,7 @@ def test_a_damaged_job_is_named_and_runs_again(
         path.unlink()
     first = study.result(job.id)
     with pytest.raises(Exception, match=path.name.replace(".", r"\.")) as damage:
-        study.check(job.id, job.to_json())
+        study.whole(job.id, job.to_json())
     study.set_aside(first, str(damage.value))
     study.set_aside(first, "who comes second changes nothing")
     assert not study.has_result(job.id)
@@ -328,7 +332,7 @@ def test_a_damaged_job_is_named_and_runs_again(
     study.set_aside(first, "who comes late changes nothing either")
     assert study.has_result(job.id)
     assert len(read([study]).members) == 3
-    study.check(job.id, job.to_json())
+    study.whole(job.id, job.to_json())
 
 
 # --- a disk that takes no more
@@ -447,8 +451,6 @@ def test_a_sweep_names_what_is_damaged_and_runs_it_again(resformer: Callable[...
 def test_train_goes_on_where_it_was_left(
     resformer: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from resformer.population import Population
-
     advance = Population.advance
 
     def interrupted(population: Population) -> None:
@@ -466,6 +468,53 @@ def test_train_goes_on_where_it_was_left(
     again = resformer(*words)
     assert again.exit_code == 0
     assert "goes on from step 13" in again.stderr
+
+
+def test_out_of_memory_halves_what_is_computed_at_once_and_changes_no_bit(
+    study: Study, job: Job, undisturbed: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sweep, advance = Sweep(study, job), Population.advance
+
+    def short(population: Population) -> None:
+        if population.at_once > 1 and population.steps == 12:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        advance(population)
+
+    monkeypatch.setattr(Population, "advance", short)
+    halvings = math.ceil(math.log2(len(job.members)))
+    assert halvings >= 1
+    assert sweep.run() == ["started", *["restarted"] * halvings, "finished"]
+    assert [event.detail for event in sweep.events if event.kind == "restarted"][-1] == (
+        "out of memory; members at once: 1"
+    )
+    assert study.timing(job.id)["at_once"] == 1
+    assert results(study, job) == undisturbed
+
+
+def test_other_errors_halve_nothing(study: Study, job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(population: Population) -> None:
+        raise RuntimeError("CUDA error: an illegal memory access was encountered")
+
+    monkeypatch.setattr(Population, "advance", broken)
+    assert Sweep(study, job).run() == ["started", "failed"]
+
+
+def test_a_worker_goes_on_in_the_memory_it_may_have(tmp_path: Path) -> None:
+    """For real: four members at once do not fit into a gibibyte."""
+    words = ["model.depth=2", "model.width=64", "model.heads=4", "task.length=32", "task.symbols=8", "train.batch=512"]
+    words += ["train.steps=1", "train.eval_every=1", "train.eval_sequences=16", "train.compile=false"]
+    words += ["member.seed=range(0,4)", "--study", "large", "--workers", "1", "engine.stack=4", "engine.retries=0"]
+    found = {}
+    for memory in ("null", "1.0"):
+        command = [sys.executable, "-m", "resformer", "sweep", *words, f"engine.memory_gib={memory}"]
+        said = subprocess.run(
+            [*command, "--results", memory], cwd=tmp_path, capture_output=True, text=True, check=True
+        ).stderr
+        assert ("out of memory; members at once: 2" in said) == (memory != "null")
+        study = Study(tmp_path / memory / "large")
+        (job,) = study.planned()
+        found[memory] = results(study, jobs.from_json(study.planned()[job]))
+    assert found["null"] == found["1.0"]
 
 
 def test_a_worker_that_wants_more_memory_than_it_may_have_fails_its_job(resformer: Callable[..., Any]) -> None:

@@ -18,7 +18,7 @@ from resformer.shape import NO_PROBE, Member, Shape, TrainSettings
 from resformer.tasks.base import Task
 from resformer.tasks.copy import Copy
 from resformer.tasks.recall import Recall
-from resformer.train import Trained, train
+from resformer.train import Trained, Training, train
 from resformer.weights import Weight, initial, unpack
 
 
@@ -44,12 +44,14 @@ def same(left: np.ndarray, right: np.ndarray) -> bool:
 
 @pytest.mark.parametrize("residual", schemes(), ids=name_of)
 def test_the_contract_holds_for_every_scheme(shape: Shape, residual: Residual[Any]) -> None:
-    """Alone as together, bit for bit, and nothing of a later token in an earlier output."""
+    """Alone as together and by twos, bit for bit, and nothing of a later token in an earlier output."""
     model = dataclasses.replace(shape.model, norm=residual.own_norm)
     shape = dataclasses.replace(shape, residual=residual, model=model)
     together = trained(shape, MEMBERS[:3])
     apart = trained(shape, [MEMBERS[1]])
     assert same(curves(apart, 1, 1e-3), curves(together, 1, 1e-3))
+    by_twos = Training(shape, MEMBERS[:3], at_once=2).run(lambda _: None, lambda _: None)
+    assert all(same(curves(by_twos, seed, 1e-3), curves(together, seed, 1e-3)) for seed in (0, 1, 7))
     transformer = shape.transformer()
     flat_PN = initial(transformer.weights(), torch.arange(2), torch.float64)
     reads, _ = _batch(shape, torch.arange(2))

@@ -35,6 +35,8 @@ def inside(findings: Findings, found: Sequence[Group]) -> list[Json]:
     if "probe.every" not in findings.members:
         return []
     looked_into = findings.members[findings.members["probe.every"].notna()].set_index(["job", "seed", "lr"])
+    if looked_into.empty:
+        return []
     rows = []
     for group in found:
         scored = [tuple(group.columns[name][row] for name in ("job", "seed", "lr")) for row in group.rows]

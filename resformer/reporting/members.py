@@ -255,13 +255,13 @@ def _together(found: Sequence[_Found]) -> pd.DataFrame:
 def _with_settings(found: _Found) -> pd.DataFrame:
     members: pd.DataFrame = found.runs.to_pandas()
     rows: dict[str, Json] = {}
-    row_of_job = []
+    row_of_shape: dict[int, int] = {}  # jobs share their shapes: most are known by where they are in memory
     for job in found.planned.values():
-        shape = json.dumps(job["shape"], sort_keys=True)
-        if shape not in rows:
-            facts = {name: job[name] for name in _FACTS}
-            rows[shape] = {**shape_settings(job), **facts, "planned_shape": len(rows)}
-        row_of_job.append(rows[shape]["planned_shape"])
+        if id(job["shape"]) not in row_of_shape:
+            shape, facts = json.dumps(job["shape"], sort_keys=True), {name: job[name] for name in _FACTS}
+            row = rows.setdefault(shape, {**shape_settings(job), **facts, "planned_shape": len(rows)})
+            row_of_shape[id(job["shape"])] = row["planned_shape"]
+    row_of_job = [row_of_shape[id(job["shape"])] for job in found.planned.values()]
     settings = pd.DataFrame(list(rows.values()))
     place = np.array(row_of_job)[pd.Index(list(found.planned)).get_indexer(pd.Index(members["job"]))]
     whole = pd.concat([members, settings.take(place).reset_index(drop=True)], axis=1)

@@ -213,6 +213,8 @@ def timing(tree: object) -> str | None:
     """Of the wall times of a job."""
     if not isinstance(tree, dict) or not _number(tree.get("seconds"), _MOST_SECONDS):
         return "has no seconds"
+    if not _whole(tree.get("at_once", 1), 1, 10**9):
+        return "at_once is no number of members"
     stretches = tree.get("stretches")
     if not isinstance(stretches, list):
         return "stretches is no list"

@@ -76,13 +76,10 @@ def _rows(
     """Of each finished job its files; of one that is damaged, or has files of other names, why it is left out."""
     for job in finished:
         try:
-            study.check(job, planned[job])
-            _, found = study.verified(job)
-            source = study.source(job)
+            found = study.whole(job, planned[job])
             if strange := sorted(found.keys() - set(gathered.FILES)):
                 raise Damaged(f"{study.job(job)}: has {strange[0]}, which is no file of a job")
-            found |= {name: source.content(name) for name in ("result.json", "job.json")}
-            yield job, source.number, found
+            yield job, study.source(job).number, found
         except Unreadable:
             raise
         except Damaged as damage:

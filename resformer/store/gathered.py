@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from threading import Lock
 from typing import final
 
 import pyarrow as pa
@@ -67,6 +68,7 @@ class Gathered:
         self.rows: dict[str, Row] = {}
         """By job."""
         self.column = lru_cache(_COLUMNS)(self._column)
+        self._one_at_a_time = Lock()  # two threads in one of Arrow's readers wait for each other for ever
         with _reading(path):
             self._file = pq.ParquetFile(path, page_checksum_verification=True)
             for group in range(self._file.metadata.num_row_groups):
@@ -76,7 +78,7 @@ class Gathered:
 
     def _column(self, group: int, name: str) -> pa.ChunkedArray:
         """A column of a group of rows."""
-        with _reading(self.path):
+        with self._one_at_a_time, _reading(self.path):
             if name not in self._file.schema_arrow.names:
                 raise FileNotFoundError(f"{self.path}: has no {name}")
             about = self._file.metadata.row_group(group).column(self._file.schema_arrow.names.index(name))

@@ -25,25 +25,39 @@ class Reader:
     def __init__(self) -> None:
         self._shared: dict[tuple[bytes, bytes], tuple[Json, str | None]] = {}
 
-    def job(self, line: bytes) -> tuple[Json | None, str]:
-        """The job that was written in a line, to be read, not changed; or None, and what is wrong with it."""
-        body = files.unsealed(line)
+    def jobs(self, lines: Sequence[bytes]) -> list[tuple[Json | None, str]]:
+        """The jobs that were written in these lines, to be read, not changed; or None, and what is wrong with one."""
+        bodies = [files.unsealed(line) for line in lines]
+        matches = [None if body is None else _LINE.fullmatch(body) for body in bodies]
+        own = _parsed([b"{%s, %s}" % (match["id"], match["members"]) if match else b"{}" for match in matches])
+        return [self._job(*parts) for parts in zip(bodies, matches, own, strict=True)]
+
+    def _job(self, body: bytes | None, match: re.Match[bytes] | None, own: Json | None) -> tuple[Json | None, str]:
         if body is None:
             return None, "is not what was written"
-        job, reason = self._joined(match) if (match := _LINE.fullmatch(body)) else (None, None)
-        if job is None:  # written in another way
+        shared, reason = self._shared_by(match) if match else ({}, None)
+        if shared and own:
+            job: Json | None = {**own, **shared}
+            reason = checks.own(own) or reason
+        else:  # written in another way
             job = files.parsed(body)
             reason = checks.planned_job(job)
         return (job, "") if reason is None else (None, reason)
 
-    def _joined(self, line: re.Match[bytes]) -> tuple[Json | None, str | None]:
-        """The job, of its own part and what it shares; None if the line falls apart otherwise."""
+    def _shared_by(self, line: re.Match[bytes]) -> tuple[Json, str | None]:
         texts = line["shape"], line["facts"]
         if texts not in self._shared:
-            shared = files.parsed(b"{%s, %s}" % texts)
-            self._shared[texts] = ({}, "") if shared is None else (shared, checks.shared(shared))
-        own, (shared, reason) = files.parsed(b"{%s, %s}" % (line["id"], line["members"])), self._shared[texts]
-        return (None, None) if own is None or not shared else ({**own, **shared}, checks.own(own) or reason)
+            shared = files.parsed(b"{%s, %s}" % texts) or {}
+            self._shared[texts] = shared, checks.shared(shared)
+        return self._shared[texts]
+
+
+def _parsed(texts: Sequence[bytes]) -> Sequence[Json | None]:
+    """The objects that these are; in one go, which is several times as fast, unless one of them is none."""
+    together = (files.parsed(b'{"all": [%s]}' % b",".join(texts)) or {}).get("all", ())
+    if len(together) == len(texts) and all(type(each) is dict for each in together):
+        return list(together)
+    return [files.parsed(text) for text in texts]
 
 
 @final
@@ -66,7 +80,7 @@ class Index(Mapping[str, Json]):
         """The job; DiskError if its line is not, or no longer, what was written."""
         path, start, end = self.places[job_id]
         try:
-            job, reason = Reader().job(files.content(path, start, end))
+            ((job, reason),) = Reader().jobs([files.content(path, start, end)])
         except FileNotFoundError:
             job, reason = None, "is gone"
         if job is None or job["id"] != job_id:

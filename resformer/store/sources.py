@@ -112,19 +112,18 @@ class Row(Source):
         return list(self.row.file.state)
 
 
-def source(study: Path, job: Path, number: int) -> Source:
+def source(study: Path, job_id: str, folder: str, number: int) -> Source:
     """The files of this result of a job, in its own folder, or gathered. Raises DiskError."""
     trouble: list[str] = []
-    changed = os.stat(study).st_mtime_ns if os.path.isdir(study) else 0  # noqa: PTH112, PTH116
-    for path in _gathered(study, changed):
+    for path in _gathered_now(study):
         try:
             file = gathered.opened(path)
         except Corrupt as error:
             trouble.append(str(error))
             continue
-        if file is not None and (row := file.rows.get(job.name)) is not None and row.number == number:
+        if file is not None and (row := file.rows.get(job_id)) is not None and row.number == number:
             return Row(row, number)
-    return Folder(str(job), number, "; ".join(trouble))
+    return Folder(folder, number, "; ".join(trouble))
 
 
 def verified(source: Source, job_id: str, names: Sequence[str] | None) -> tuple[int, dict[str, bytes]]:
@@ -153,15 +152,36 @@ def verified(source: Source, job_id: str, names: Sequence[str] | None) -> tuple[
     return attempt, found
 
 
+def whole(source: Source, job_id: str, planned: Json) -> dict[str, bytes]:
+    """Every file of a finished job by name; raises Damaged, Unreadable."""
+    _, found = verified(source, job_id, None)
+    try:
+        found |= {name: source.content(name) for name in ("result.json", "job.json")}
+    except (FileNotFoundError, Corrupt):
+        pass
+    except DiskError as error:
+        raise Unreadable(str(error)) from error
+    if files.unseal(found.get("job.json", b"")) != planned:
+        raise Damaged(f"{source.path('job.json')}: not the job that was planned")
+    return found
+
+
 def gathered_files(study: Path) -> list[Path]:
     """The files into which a study's results were gathered, the latest last."""
     return files.numbered(study, _GATHERED)
 
 
+def _gathered_now(study: Path) -> tuple[Path, ...]:
+    """The same; the folder is listed only if it has changed."""
+    try:
+        return _gathered(study, os.stat(study).st_mtime_ns)  # noqa: PTH116  (asked for every job)
+    except OSError:
+        return ()
+
+
 @lru_cache(8)
-def _gathered(folder: Path, changed: int) -> tuple[Path, ...]:
-    """What there is of gathered files, as long as the folder does not change."""
-    return tuple(gathered_files(folder))
+def _gathered(study: Path, changed: int) -> tuple[Path, ...]:
+    return tuple(gathered_files(study))
 
 
 def result_name(number: int) -> str:

@@ -6,25 +6,25 @@ import os
 import re
 import traceback
 from collections import Counter
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, Any, TypeVar, final
 
 from resformer.errors import DiskError
 from resformer.store import checkpoints, checks, claims, files, mark, sources, tables
 from resformer.store.claims import Claim
 from resformer.store.done import Done
-from resformer.store.gathered import Corrupt
 from resformer.store.plan import Index, Reader
-from resformer.store.sources import Damaged, Source, Unreadable, summary
+from resformer.store.sources import Damaged, Source, summary
 from resformer.store.tables import Columns
 
 if TYPE_CHECKING:
     import pandas as pd
 
 Json = dict[str, Any]
+Found = TypeVar("Found")
 
 _PLAN = re.compile(r"plan-([1-9]\d{0,8})\.jsonl")
 _CHECKS = {"curves": checks.curves, "layers": checks.layers}
@@ -46,7 +46,11 @@ class Study:
 
     def job(self, job_id: str) -> Path:
         """The folder of a job; made at the first claim."""
-        return Path(f"{self.path}/jobs/{job_id[:2]}/{job_id}")  # a report asks 100,000 times: at once, not step by step
+        return Path(self._folder(job_id))
+
+    def _folder(self, job_id: str) -> str:
+        """The same; a Path for each of 100,000 jobs takes as long as to read them."""
+        return f"{self.path}/jobs/{job_id[:2]}/{job_id}"
 
     def launched(self) -> bool:
         """Whether it was ever launched."""
@@ -84,8 +88,7 @@ class Study:
             lines, wanted = _listed(path).splitlines(), counts.get(int(path.stem.removeprefix("plan-")))
             if wanted not in (None, len(lines)):
                 damaged.append(f"{path}: {len(lines)} lines of {wanted}")
-            for number, line in enumerate(lines, 1):
-                job, reason = reader.job(line)
+            for number, (job, reason) in enumerate(reader.jobs(lines), 1):
                 if job is None:
                     damaged.append(f"{path}: line {number}: {reason}")
                 else:
@@ -191,18 +194,9 @@ class Study:
         """The file that says that the result of this number does not count."""
         return f"{self.path}/damaged/{job_id}.{number}.txt"
 
-    def check(self, job_id: str, planned: Json) -> None:
-        """Raises Damaged unless every file of a finished job is what was written."""
-        self.verified(job_id)
-        source = self.source(job_id)
-        try:
-            written = files.unseal(source.content("job.json"))
-        except (FileNotFoundError, Corrupt):
-            written = None
-        except DiskError as error:
-            raise Unreadable(str(error)) from error
-        if written != planned:
-            raise Damaged(f"{source.path('job.json')}: not the job that was planned")
+    def whole(self, job_id: str, planned: Json) -> dict[str, bytes]:
+        """Every file of a finished job by name; raises Damaged unless each is what was written."""
+        return self._found(job_id, lambda source: sources.whole(source, job_id, planned))
 
     def read(self, job_id: str, name: str, columns: list[str] | None = None) -> "pd.DataFrame":
         """A table of a finished job, checked against the hash in its result; raises Damaged."""
@@ -222,14 +216,18 @@ class Study:
 
         Of the attempt's other files only the sizes are looked at. Without names it is about all of them.
         """
+        return self._found(job_id, lambda source: sources.verified(source, job_id, names))
+
+    def _found(self, job_id: str, read: Callable[[Source], Found]) -> Found:
+        """What is read of a job, wherever its files are; they may be gathered while it is read."""
         source = self.source(job_id)
         try:
-            return sources.verified(source, job_id, names)
+            return read(source)
         except Damaged:
-            now = self.source(job_id)  # it may have been gathered meanwhile
+            now = self.source(job_id)
             if now == source:
                 raise
-            return sources.verified(now, job_id, names)
+            return read(now)
 
     def gathered(self) -> list[Path]:
         """The files into which results were gathered, the latest last."""
@@ -244,7 +242,7 @@ class Study:
 
     def source(self, job_id: str) -> Source:
         """Where the files of a finished job are: its own folder, or those that were gathered. Raises DiskError."""
-        return sources.source(self.path, self.job(job_id), self._number(job_id))
+        return sources.source(self.path, job_id, self._folder(job_id), self._number(job_id))
 
     def timing(self, job_id: str) -> Json:
         """Wall times of a finished job, in seconds: in all, and by stretch between evaluations; raises Damaged."""
