@@ -88,77 +88,77 @@ def planned(stack: int | None) -> list[Job]:
 
 def many_jobs(results: Path) -> list[str]:
     """Plan them, hand them out, look at them, gather them."""
-    lines, study = [], Study(results / "synthetic")
-    began = time.perf_counter()
-    jobs = planned(1)
-    study.launch(RECORD, [job.to_json() for job in jobs])
-    lines.append(f"{len(jobs):,} jobs of one run each: planned and on disk in {time.perf_counter() - began:.1f} s")
-    lines += ["", "  workers    jobs/s   of which claiming, ms a job"]
-    ids = [job.id for job in jobs]
-    makers = {job.id: job for job in jobs}
-    committed = 0
-    for number, workers in enumerate(WORKERS):
-        seconds = SECONDS if number < len(WORKERS) - 1 else None
-        began = time.perf_counter()
-        counts = handed_out(study, ids, makers, workers, seconds)
-        took = time.perf_counter() - began
-        done, claiming = (sum(column) for column in zip(*counts, strict=True))
-        committed += done
-        lines.append(f"  {workers:7}{done / took:10.0f}{1000 * claiming / done:20.1f}")
-    claims_made = sum(1 for _ in study.path.glob("jobs/*/*/claim-*"))
-    results_there = sum(1 for _ in study.path.glob("jobs/*/*/result.json"))
-    assert committed == claims_made == results_there == len(jobs), (committed, claims_made, results_there)
-    lines += ["", f"no job was run twice: {claims_made:,} claims, {results_there:,} results", ""]
+    study, jobs, took = launched(results / "synthetic")
+    claimed, _, _ = launched(results / "claimed")
+    lines = [f"{len(jobs):,} jobs of one run each: planned and on disk in {took:.1f} s", ""]
+    lines.append("  workers   claims/s   jobs/s: claimed, begun and committed, but for the curves")
+    claims_made = committed = 0
+    for workers in WORKERS:
+        more, seconds = handed_out(claimed, jobs, workers, SECONDS, commit=False)
+        done, needed = handed_out(study, jobs, workers, None if workers == WORKERS[-1] else SECONDS, commit=True)
+        lines.append(f"  {workers:7}{more / seconds:11.0f}{done / needed:9.0f}")
+        claims_made, committed = claims_made + more, committed + done
+    assert there(claimed, "claim-*") == claims_made
+    assert there(study, "claim-*") == there(study, "result.json") == committed == len(jobs)
+    lines += [f"  no job was claimed or run twice: {claims_made:,} claims; {committed:,} claims and results", ""]
     lines += looked_at(results, "as they are")
-    began = time.perf_counter()
-    call(results, "gather", "synthetic")
-    lines.append(f"gathered in {time.perf_counter() - began:.0f} s")
-    lines += looked_at(results, "gathered")
+    gathered = call(results, "gather", "synthetic")
+    lines += ["", row("gather", [gathered]), *looked_at(results, "gathered")]
     shutil.rmtree(results)
     return lines
 
 
+def launched(path: Path) -> tuple[Study, dict[str, Job], float]:
+    """A study with all runs planned, its jobs by id, and the seconds that took."""
+    began = time.perf_counter()
+    study, jobs = Study(path), {job.id: job for job in planned(1)}
+    study.launch(RECORD, [job.to_json() for job in jobs.values()])
+    return study, jobs, time.perf_counter() - began
+
+
+def there(study: Study, name: str) -> int:
+    """How many such files there are in the folders of jobs."""
+    return sum(1 for _ in study.path.glob(f"jobs/*/*/{name}"))
+
+
 def handed_out(
-    study: Study, ids: Sequence[str], jobs: dict[str, Job], workers: int, seconds: float | None
-) -> list[tuple[int, float]]:
-    """By worker, how many jobs it committed, and the seconds it spent on claiming them."""
+    study: Study, jobs: dict[str, Job], workers: int, seconds: float | None, commit: bool
+) -> tuple[int, float]:
+    """How many jobs so many workers got within so many seconds, or until there is none left, and in how many."""
     context = multiprocessing.get_context("fork")  # so that each has the jobs at once, and what it has to import
     written(outcome(next(iter(jobs.values())), np.random.default_rng(0))[0]["runs"])
-    counts, ready = context.SimpleQueue(), context.Barrier(workers)
+    counts, ready = context.SimpleQueue(), context.Barrier(workers + 1)
 
     def work(lane: int) -> None:
-        queue = Queue(study, ids, 1, 0, Watch(60.0), lane, workers)
-        generator = np.random.default_rng(lane)
-        done, claiming = 0, 0.0
+        queue = Queue(study, list(jobs), 1, 0, Watch(60.0), lane, workers)
+        generator, done = np.random.default_rng(lane), 0
         ready.wait()
         began = time.perf_counter()
-        while seconds is None or time.perf_counter() - began < seconds:
-            asked = time.perf_counter()
+        while queue.left and (seconds is None or time.perf_counter() - began < seconds):
             claim = queue.take()
-            claiming += time.perf_counter() - asked
-            if isinstance(claim, str):
-                continue
-            if claim is None:
-                if not queue.left:
-                    break
+            if isinstance(claim, Claim):
+                job = jobs[claim.job.name]
+                if commit:
+                    study.begin(claim, job.to_json())
+                    tables, timing = outcome(job, generator)
+                    assert study.commit(claim, {"runs": tables["runs"]}, timing)
+                queue.settle(job.id)
+                done += 1
+            elif claim is None:
                 time.sleep(0.2)
-                continue
-            job = jobs[claim.job.name]
-            study.begin(claim, job.to_json())
-            tables, timing = outcome(job, generator)
-            assert study.commit(claim, {"runs": tables["runs"]}, timing)  # writing the curves would take longest
-            queue.settle(claim.job.name)
-            done += 1
-        counts.put((done, claiming))
+        counts.put(done)
 
     processes = [context.Process(target=work, args=(lane,)) for lane in range(workers)]
     for process in processes:
         process.start()
-    found = [counts.get() for _ in processes]
+    ready.wait()
+    began = time.perf_counter()
+    found = sum(counts.get() for _ in processes)
+    took = time.perf_counter() - began
     for process in processes:
         process.join()
         assert process.exitcode == 0
-    return found
+    return found, took
 
 
 def looked_at(results: Path, how: str) -> list[str]:
