@@ -7,7 +7,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, final
 
@@ -75,22 +75,34 @@ class Slurm(Engine):
     def run(
         self, assignment: Assignment, workers: int, tell: Callable[[Event], None], stop: Callable[[], bool]
     ) -> None:
-        """Run the jobs by so many pilots; on the way out none is left behind."""
+        """Run the jobs by so many pilots; on the way out none is left behind.
+
+        One that ended before its time is replaced, but not one that never began a job.
+        """
         study = Study(assignment.study)
         listener, done, left = Listener(study, assignment.launch), Done(study.path), set(assignment.jobs)
-        array = self._submitted(assignment, workers)
+        fleet = _Fleet(self._executor(study.path), orders(assignment, workers))
+        fleet.submit(workers)
+
+        def heard(event: Event) -> None:
+            fleet.begun += event.kind == "started"
+            tell(event)
+
         try:
             while left and not stop():
                 time.sleep(_POLL_SECONDS)
-                queued = _queued(array)
-                listener.hear(tell)
+                flying = fleet.flying()
+                listener.hear(heard)
                 left -= done.news().keys()
-                if not queued:
-                    break
+                if flying < min(workers, len(left)):
+                    left -= study.failures(left & study.begun()).keys()
+                    fleet.submit(min(workers, len(left)) - flying)
+                    if not flying and not fleet.flying():
+                        break
         finally:
-            _called_down(array)
+            fleet.call_down()
             listener.hear(tell)
-        if left and not stop() and (trouble := _trouble(assignment.study, array)):
+        if left and not stop() and (trouble := fleet.trouble(_logs(study.path))):
             raise DiskError(trouble)
 
     def left_to(self, study: Path) -> str:
@@ -99,7 +111,7 @@ class Slurm(Engine):
 
     def leave(self, assignment: Assignment, workers: int) -> None:
         """Have the cluster run the jobs without this process."""
-        self._submitted(assignment, workers)
+        _Fleet(self._executor(assignment.study), orders(assignment, workers)).submit(workers)
 
     def script(self, study: Path, workers: int) -> str:
         """What would be submitted; UserError where nothing can be."""
@@ -108,17 +120,6 @@ class Slurm(Engine):
             executor.parameters["map_count"] = workers
         text: str = executor._make_submission_file_text(executor._submitit_command_str, "dry-run")
         return text
-
-    def _submitted(self, assignment: Assignment, workers: int) -> str:
-        """The id of the job, or array of jobs, in the queue."""
-        from submitit.core.utils import FailedJobError
-
-        try:
-            jobs = self._executor(assignment.study).map_array(Pilot(), orders(assignment, workers))
-        except (FailedJobError, OSError) as error:
-            raise UserError(f"engine=slurm: the cluster did not take it: {_one_line(str(error))}") from error
-        found: str = jobs[0].job_id.partition("_")[0]
-        return found
 
     def _executor(self, study: Path) -> Any:
         try:
@@ -174,22 +175,57 @@ class Pilot:
         return DelayedSubmission(self, words)
 
 
-def _queued(array: str) -> bool:
-    """Whether any pilot of an array is still queued or running."""
-    asked = _asked("squeue", "--noheader", "--jobs", array)
-    gone = asked.returncode and "Invalid job id" in asked.stderr
-    return not gone and (asked.returncode != 0 or bool(asked.stdout.strip()))  # a controller that is away says nothing
+@final
+@dataclass
+class _Fleet:
+    """The pilots of a launch, in one or more arrays."""
 
+    executor: Any
+    orders: Sequence[str]
+    """What each is told; a replacement is told what one before it was."""
+    arrays: list[str] = field(default_factory=list)
+    submitted: int = 0
+    begun: int = 0
+    """Jobs that they have begun."""
 
-def _called_down(array: str) -> None:
-    """Have pilots put their jobs away and land; by force who takes longer."""
-    if _queued(array):
-        _asked("scancel", "--state=PENDING", array)
-        _asked("scancel", "--signal=INT", array)
-        deadline = time.monotonic() + _GRACE_SECONDS
-        while _queued(array) and time.monotonic() < deadline:
-            time.sleep(_POLL_SECONDS)
-        _asked("scancel", array)
+    def submit(self, count: int) -> None:
+        """So many more, as long as each that is replaced began a job; UserError if the cluster does not take them."""
+        from submitit.core.utils import FailedJobError
+
+        count = min(count, len(self.orders) + self.begun - self.submitted)
+        if count <= 0:
+            return
+        words = [self.orders[(self.submitted + number) % len(self.orders)] for number in range(count)]
+        try:
+            jobs = self.executor.map_array(Pilot(), words)
+        except (FailedJobError, OSError) as error:
+            raise UserError(f"engine=slurm: the cluster did not take it: {_one_line(str(error))}") from error
+        self.arrays.append(jobs[0].job_id.partition("_")[0])
+        self.submitted += count
+
+    def flying(self) -> int:
+        """How many are queued or run; as long as the controller does not answer, all."""
+        asked = _asked("squeue", "--noheader", "--array", "--format=%i", f"--jobs={','.join(self.arrays)}")
+        if asked.returncode and "Invalid job id" not in asked.stderr:
+            return len(self.orders)
+        return len(asked.stdout.split())
+
+    def call_down(self) -> None:
+        """Have them put their jobs away and land; by force who takes longer."""
+        if self.flying():
+            _asked("scancel", "--state=PENDING", *self.arrays)
+            _asked("scancel", "--signal=INT", *self.arrays)
+            deadline = time.monotonic() + _GRACE_SECONDS
+            while self.flying() and time.monotonic() < deadline:
+                time.sleep(_POLL_SECONDS)
+            _asked("scancel", *self.arrays)
+
+    def trouble(self, logs: Path) -> str:
+        """The last line that one of them wrote."""
+        for path in sorted(path for array in self.arrays for path in logs.glob(f"{array}_*_log.err")):
+            if lines := path.read_text(errors="replace").strip().splitlines():
+                return f"{path}: {lines[-1]}"
+        return ""
 
 
 def _asked(*command: str) -> subprocess.CompletedProcess[str]:
@@ -209,12 +245,3 @@ def _name(study: Path) -> str:
 def _logs(study: Path) -> Path:
     """Where submitit keeps what it submits, and what pilots print: in no study's folder, for these are pickles."""
     return study.absolute().parent / ".slurm" / study.name
-
-
-def _trouble(study: Path, array: str) -> str:
-    """What pilots said, or the last line that one of them wrote, where jobs are left that none of them ran."""
-    for path in sorted(_logs(study).glob(f"{array}_*_log.err")):
-        lines = path.read_text(errors="replace").strip().splitlines()
-        if lines:
-            return f"{path}: {lines[-1]}"
-    return ""

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import psutil
 
-_LOOPBACK = Path(__file__).parent / "slurm-loopback"
+_LOOPBACK = Path(__file__).parent.parent / "slurm-loopback"
 _RAY = ("--num-cpus=1", "--disable-usage-stats")
 _PORT = 6399
 _FIRST, _SECOND = 20000, 20100
