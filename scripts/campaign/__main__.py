@@ -2,7 +2,7 @@
 
 scripts/faults                  the short tier: a sample of every campaign, at most two minutes
 scripts/faults NAME... [--points N]     these campaigns in full, or so many points of each
-scripts/faults --all            everything in full, some half an hour; writes results/reference/faults.md
+scripts/faults --all            everything in full, about an hour; writes results/reference/faults.md
 """
 
 import argparse
@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 
 from benchmark.facts import described, machine
-from campaign import damage, disks, folders, hostile, kills, numbers, resume, syscalls, together
+from campaign import damage, disks, elsewhere, folders, hostile, kills, numbers, resume, syscalls, together
 from campaign.lanes import workshop
 from campaign.outcome import Outcome
 from resformer.versions import versions
@@ -40,8 +40,14 @@ _CAMPAIGNS: dict[str, tuple[Campaign, int, int | None]] = {
     "numbers": (numbers.run, 10, 400),
     "hostile": (hostile.run, 200, None),
     "folders": (folders.run, 50, 1000),
+    "ray-workers": (elsewhere.workers_of_ray, 0, None),
+    "ray-nodes": (elsewhere.nodes_of_ray, 0, None),
+    "ray-sweeps": (elsewhere.drivers_of_ray, 0, None),
+    "slurm-pilots": (elsewhere.pilots_of_slurm, 0, None),
+    "slurm-sweeps": (elsewhere.drivers_of_slurm, 0, None),
+    "preemptions": (elsewhere.preemptions, 0, None),
 }
-"""By name: the campaign, its points in the short tier, and at length (None: all)."""
+"""By name: the campaign, its points in the short tier (0: none), and at length (None: all)."""
 
 _HEAD = """# Faults
 
@@ -88,7 +94,8 @@ def _asked(options: argparse.Namespace) -> Iterator[tuple[str, int | None]]:
     whole = options.all or options.names
     for name in options.names or _CAMPAIGNS:
         _, short, full = _CAMPAIGNS[name]
-        yield name, options.points or (full if whole else short)
+        if whole or short:
+            yield name, options.points or (full if whole else short)
 
 
 def _told(outcome: Outcome) -> list[str]:

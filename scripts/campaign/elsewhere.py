@@ -1,0 +1,216 @@
+"""Kills and preemptions on clusters: of workers, nodes, and whoever waits for them, while real sweeps run there.
+
+The clusters are two nodes of Ray and two of Slurm on this machine. What runs is the command as a user types it. After a
+blow to whoever waits, the same command is run again; after any other nobody does anything.
+"""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import final
+
+from campaign.invariant import table
+from campaign.outcome import Outcome
+from loopback import clusters
+from resformer.reporting.members import read
+from resformer.store import claims
+from resformer.store.sources import Damaged
+from resformer.store.study import Study
+
+_NAME = "some"
+_ASKED = (
+    *("--study", _NAME, "task=copy,reverse", "task.length=5", "task.symbols=8"),
+    *("model.depth=1", "model.width=8", "model.heads=2", "model.residual=true,false", "model.norm=post,pre,sandwich"),
+    *("member.seed=0", "member.lr=1e-3,1e-2,1e30", "train.steps=800", "train.eval_every=40", "train.eval_sequences=16"),
+    *("train.stop_when_solved=false", "train.compile=false", "train.checkpoint_seconds=0.2"),
+    *("engine.workers=2", "engine.stack=3", "engine.retries=100"),
+)
+"""Twelve jobs, of which one member each diverges."""
+_BLOWS, _PREEMPTIONS, _OF_ONE_STUDY = 20, 10, 5
+_LONGEST_SECONDS, _BETWEEN_SECONDS, _LOOK_SECONDS = 300.0, 1.5, 0.05
+
+Cluster = Callable[[], AbstractContextManager[list[str]]]
+
+
+@final
+@dataclass
+class Sweep:
+    """A study, and the commands that run it on a cluster, one after the other."""
+
+    folder: Path
+    words: Sequence[str]
+    draw: random.Random
+    command: subprocess.Popen[bytes] = field(init=False)
+    commands: int = 0
+
+    @property
+    def study(self) -> Study:
+        """In its folder."""
+        return Study(self.folder / "results" / _NAME)
+
+    def begin(self) -> None:
+        """Type the command."""
+        with (self.folder / "said").open("ab") as said:
+            self.command = subprocess.Popen(
+                [sys.executable, "-m", "resformer", "sweep", *_ASKED, *self.words],
+                cwd=self.folder,
+                stdin=subprocess.DEVNULL,
+                stdout=said,
+                stderr=said,
+                start_new_session=True,
+            )
+        self.commands += 1
+
+    def holders(self) -> dict[str, int]:
+        """By job the process that holds it and lives."""
+        found = {}
+        for job in self.study.path.glob("jobs/*/*"):
+            held = claims.held(job)
+            if held is not None and held.holder is not None and not held.holder.gone():
+                found[job.name] = held.holder.pid
+        return found
+
+    def trains(self) -> bool:
+        """Wait until somebody holds a job, and then a random time; False if the command ends before."""
+        while not self.holders():
+            if not self.runs(_LOOK_SECONDS):
+                return False
+        return self.runs(self.draw.uniform(0, _BETWEEN_SECONDS)) and bool(self.holders())
+
+    def runs(self, seconds: float) -> bool:
+        """Whether the command still does after so long."""
+        deadline = time.monotonic() + seconds
+        while self.command.poll() is None and time.monotonic() < deadline:
+            time.sleep(_LOOK_SECONDS)
+        return self.command.poll() is None
+
+    def end(self) -> None:
+        """Leave nothing running."""
+        if self.command.poll() is None:
+            os.killpg(self.command.pid, signal.SIGKILL)
+        self.command.wait()
+
+
+def _worker(sweep: Sweep) -> bool:
+    try:
+        os.kill(sweep.draw.choice(sorted(sweep.holders().values())), signal.SIGKILL)
+    except (IndexError, ProcessLookupError):
+        return False
+    return True
+
+
+def _node(sweep: Sweep) -> bool:
+    clusters.lose_second_node()
+    clusters.second_node()
+    return True
+
+
+def _driver(sweep: Sweep) -> bool:
+    sweep.end()
+    sweep.begin()
+    return True
+
+
+def _preemption(sweep: Sweep) -> bool:
+    """Of both nodes; it is one once a pilot has left its job, and none if they finish all that they hold."""
+    open_jobs = [job for job in sweep.holders() if not sweep.study.has_result(job)]
+    clusters.preempt(seconds=1)
+    while open_jobs and sweep.runs(_LOOK_SECONDS):
+        if any(claims.held(sweep.study.job(job)) is None for job in open_jobs):
+            return True
+        open_jobs = [job for job in open_jobs if not sweep.study.has_result(job)]
+    return False
+
+
+def workers_of_ray(most: int | None, scratch: Path) -> Outcome:
+    """Kill workers that hold a job."""
+    return _campaign("kill -9 of a worker of Ray", clusters.ray, _worker, _BLOWS, most, scratch)
+
+
+def nodes_of_ray(most: int | None, scratch: Path) -> Outcome:
+    """Kill the raylet of the second node, and start it again."""
+    return _campaign("kill -9 of a raylet", clusters.ray, _node, _BLOWS, most, scratch)
+
+
+def drivers_of_ray(most: int | None, scratch: Path) -> Outcome:
+    """Kill the command, and type it again."""
+    return _campaign("kill -9 of a sweep on Ray", clusters.ray, _driver, _BLOWS, most, scratch)
+
+
+def pilots_of_slurm(most: int | None, scratch: Path) -> Outcome:
+    """Kill pilots that hold a job."""
+    return _campaign("kill -9 of a pilot on Slurm", clusters.slurm, _worker, _BLOWS, most, scratch)
+
+
+def drivers_of_slurm(most: int | None, scratch: Path) -> Outcome:
+    """Kill the command, and type it again."""
+    return _campaign("kill -9 of a sweep on Slurm", clusters.slurm, _driver, _BLOWS, most, scratch)
+
+
+def preemptions(most: int | None, scratch: Path) -> Outcome:
+    """Have a job of a higher partition take the nodes."""
+    return _campaign("preemption by Slurm", clusters.slurm, _preemption, _PREEMPTIONS, most, scratch)
+
+
+def _campaign(
+    fault: str, cluster: Cluster, blow: Callable[[Sweep], bool], wanted: int, most: int | None, scratch: Path
+) -> Outcome:
+    began = time.perf_counter()
+    expected = _undisturbed(scratch / "undisturbed")
+    wanted, blows, studies, failures, resumed = min(wanted, most or wanted), 0, 0, list[str](), 0
+    with cluster() as words:
+        while blows < wanted:
+            with _sweep(scratch / str(studies), words, random.Random(studies)) as sweep:
+                struck = 0
+                while struck < min(_OF_ONE_STUDY, wanted - blows) and sweep.trains():
+                    struck += blow(sweep)
+                sweep.runs(_LONGEST_SECONDS)
+                failures += [f"study {studies}, {struck} blows: {problem}" for problem in _broken(sweep, expected)]
+                resumed += (sweep.folder / "said").read_text(errors="replace").count("goes on from step")
+            blows, studies = blows + struck, studies + 1
+    notes = (f"{studies} studies of 12 jobs, {resumed} times a job went on from a checkpoint",)
+    return Outcome(fault, blows, failures, time.perf_counter() - began, notes)
+
+
+@contextmanager
+def _sweep(folder: Path, words: Sequence[str], draw: random.Random) -> Iterator[Sweep]:
+    folder.mkdir()
+    sweep = Sweep(folder, words, draw)
+    sweep.begin()
+    try:
+        yield sweep
+    finally:
+        sweep.end()
+
+
+def _undisturbed(folder: Path) -> str:
+    """The table of results of a local sweep that nobody strikes."""
+    with _sweep(folder, ["engine=local"], random.Random(0)) as sweep:
+        sweep.runs(_LONGEST_SECONDS)
+        if sweep.command.returncode:
+            raise RuntimeError(f"an undisturbed sweep: {(folder / 'said').read_text(errors='replace')}")
+        return table(sweep.study)
+
+
+def _broken(sweep: Sweep, expected: str) -> Iterator[str]:
+    """What does not hold of a study whose last command ought to have ended."""
+    study, code = sweep.study, sweep.command.poll()
+    if code != 0:
+        said = " | ".join((sweep.folder / "said").read_text(errors="replace").splitlines()[-3:])
+        yield f"{'did not end' if code is None else f'exit code {code}'}: {said}"
+    for job in study.planned():
+        try:
+            study.verified(job)
+        except Damaged as damage:
+            yield str(damage)
+    yield from (f"{path}: there was no error" for path in study.path.glob("jobs/*/*/attempt-*/error.txt"))
+    if code == 0 and table(study) != expected:
+        yield "the table of results is not that of an undisturbed run"
+    yield from (f"reported as {kind}: {row}" for kind, rows in read([study]).problems.items() for row in rows)

@@ -1,0 +1,137 @@
+"""The contract of the population on a GPU, against the CPU. Collected where there is one, see conftest."""
+
+import dataclasses
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from schemes import name_of, schemes
+
+from resformer import launch, streams
+from resformer.config import Request
+from resformer.engines.local import Local
+from resformer.events import Event
+from resformer.population import Population
+from resformer.residuals.base import Residual
+from resformer.shape import Member, Shape
+from resformer.store.study import Study
+from resformer.train import Trained, Training, train
+from resformer.weights import initial
+from resformer.work import work
+
+DEVICE = "cuda"
+MEMBERS = [Member(seed, lr) for lr in (1e-3, 1e-2) for seed in (0, 1, 7)]
+
+
+@pytest.fixture
+def shape(shape: Shape) -> Shape:
+    return dataclasses.replace(shape, device=DEVICE)
+
+
+def of(shape: Shape, residual: Residual[Any]) -> Shape:
+    """The same with this scheme and its own norm."""
+    return dataclasses.replace(shape, residual=residual, model=dataclasses.replace(shape.model, norm=residual.own_norm))
+
+
+def trained(
+    shape: Shape, members: list[Member], dtype: torch.dtype = torch.float64, at_once: int | None = None
+) -> Trained:
+    return Training(shape, members, dtype, at_once).run(lambda _: None, lambda _: None)
+
+
+def curves(found: Trained) -> np.ndarray:
+    return pd.DataFrame(found.curves).to_numpy()
+
+
+@pytest.mark.parametrize("residual", schemes(), ids=name_of)
+def test_captured_steps_are_those_of_the_cpu(shape: Shape, residual: Residual[Any]) -> None:
+    """Weights, data, random numbers of schemes, losses, gradients and updates, evaluation."""
+    here = of(shape, residual)
+    expected = trained(dataclasses.replace(here, device="cpu"), MEMBERS)
+    found = trained(here, MEMBERS)
+    # 20 steps of float64: round-off of 1e-16 a step, amplified by training by far less than 1e6.
+    np.testing.assert_allclose(curves(found), curves(expected), rtol=1e-9, atol=1e-11)
+    assert found.runs["outcome"] == expected.runs["outcome"]
+
+
+@pytest.mark.parametrize("residual", schemes(), ids=name_of)
+def test_together_equals_alone_and_by_twos(shape: Shape, residual: Residual[Any]) -> None:
+    here = of(shape, residual)
+    together = pd.DataFrame(trained(here, MEMBERS).curves)
+    by_twos = pd.DataFrame(trained(here, MEMBERS, at_once=2).curves)
+    np.testing.assert_allclose(by_twos, together, rtol=1e-9, atol=1e-11)
+    alone = pd.DataFrame(trained(here, MEMBERS[:1]).curves)
+    np.testing.assert_allclose(alone, together[: len(alone)], rtol=1e-9, atol=1e-11)
+
+
+def test_the_same_stack_has_the_same_bits_twice(shape: Shape) -> None:
+    first, second = (trained(shape, MEMBERS, torch.float32) for _ in range(2))
+    assert np.array_equal(curves(first), curves(second), equal_nan=True)
+
+
+def test_a_member_that_breaks_leaves_the_others_unchanged(shape: Shape) -> None:
+    whole, broken = (
+        pd.DataFrame(trained(shape, [MEMBERS[0], middle, MEMBERS[2]], torch.float32).curves)
+        for middle in (MEMBERS[1], Member(1, 1e30))
+    )
+    for seed in (0, 7):
+        pd.testing.assert_frame_equal(
+            whole[whole["seed"] == seed].reset_index(drop=True),
+            broken[broken["seed"] == seed].reset_index(drop=True),
+            check_exact=True,
+        )
+
+
+def test_random_streams_are_those_of_the_cpu() -> None:
+    seeds = torch.arange(1000)
+    there = streams.uniform(streams.stream(seeds.to(DEVICE), "test", torch.arange(1000, device=DEVICE)), 16)
+    assert torch.equal(there.cpu(), streams.uniform(streams.stream(seeds, "test", torch.arange(1000)), 16))
+
+
+def test_a_resumed_training_has_the_bits_of_one_that_was_not(shape: Shape) -> None:
+    whole, snapshots = trained(shape, MEMBERS, torch.float32), []
+
+    def beat(training: Training) -> None:
+        if training.step == 12:
+            snapshots.append(training.snapshot())
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(shape, MEMBERS, lambda _: None, beat)
+    resumed = Training.resumed(shape, MEMBERS, snapshots[0]).run(lambda _: None, lambda _: None)
+    assert np.array_equal(curves(resumed), curves(whole), equal_nan=True)
+
+
+@pytest.fixture
+def little_memory() -> Iterator[None]:
+    """For a few members at once only."""
+    torch.cuda.empty_cache()
+    total = torch.cuda.get_device_properties(0).total_memory
+    torch.cuda.set_per_process_memory_fraction((torch.cuda.memory_reserved() + (96 << 20)) / total)
+    yield
+    torch.cuda.set_per_process_memory_fraction(1.0)
+
+
+@pytest.mark.usefixtures("little_memory")
+def test_out_of_memory_halves_what_is_computed_at_once(shape: Shape, tmp_path: Path) -> None:
+    model = dataclasses.replace(shape.model, width=128, heads=4, hidden=512, depth=4)
+    wide = dataclasses.replace(shape, model=model, train=dataclasses.replace(shape.train, batch=128))
+    engine = Local(workers=1, stack=16, retries=0, lease_seconds=60.0, memory_gib=None)
+    members = [Member(seed, 1e-3) for seed in range(16)]
+    study, told = Study(tmp_path / "results" / "tiny"), list[Event]()
+    plan = launch.plan(Request("tiny", [[]], [], [(wide, members)], [], engine, 60.0, notes=[]), study)
+    work(plan.start(["sweep"]), 0, 1, told.append, lambda seconds: False)
+    assert [event.kind for event in told][-1] == "finished"
+    assert "restarted" in {event.kind for event in told}
+    (job,) = study.planned()
+    assert 1 <= study.timing(job)["at_once"] < 16
+
+
+def test_initial_weights_are_those_of_the_cpu(shape: Shape) -> None:
+    population = Population(shape, MEMBERS, torch.float32)
+    expected = initial(population.model.weights(), torch.tensor([member.seed for member in MEMBERS]), torch.float32)
+    assert torch.equal(population.flat_PN.cpu(), expected)
