@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from resformer.reporting.layout import Layout
     from resformer.store.study import Study
 
+_MANY_JOBS = 10_000
+"""From so many on their folders are a burden to a file system."""
+
 app = typer.Typer(
     help="How deep can a transformer train, how fast, and why does it stop: with and without residual connections.",
     no_args_is_help=True,
@@ -110,6 +113,11 @@ def sweep(
 
             summary = summarise(read([plan.study]))
             _print_summary(summary, layout(summary), "table")
+            if len(plan.jobs) >= _MANY_JOBS:
+                many = (
+                    f"{len(plan.jobs):,} jobs have a folder each; resformer gather {plan.study.name} makes it one file"
+                )
+                print(f"resformer: {many}", file=sys.stderr)
         except UserError as nothing:
             print(f"resformer: {printable(str(nothing))}", file=sys.stderr)
             failed = True

@@ -15,9 +15,8 @@ from resformer.errors import DiskError
 from resformer.events import Event, Kind, Progress
 from resformer.store import claims, files
 from resformer.store.done import Done
-from resformer.store.study import Study
+from resformer.store.study import TOLD, Study
 
-_FOLDER = "told"
 _LISTS_SECONDS = 1.0
 _PROGRESS_SECONDS = 2.0
 """At most so often one worker's progress is written."""
@@ -26,7 +25,7 @@ _PROGRESS_SECONDS = 2.0
 def teller(study: Study, launch: int) -> Callable[[Event], None]:
     """Writes down what this process has to tell while it works for a launch. What the disk does not take is lost."""
     me, said_at = claims.holder(), 0.0
-    path = study.path / _FOLDER / f"{launch}-{me.host}-{me.pid}-{me.started}.jsonl"
+    path = study.path / TOLD / f"{launch}-{me.host}-{me.pid}-{me.started}.jsonl"
     with contextlib.suppress(OSError, DiskError):
         files.make_folder(path.parent)
 
@@ -80,7 +79,7 @@ class Listener:
     def hear(self, tell: Callable[[Event], None]) -> None:
         """In the order of each worker. Lines that are no events are left out."""
         self._elsewhere.hear(tell)
-        folder = self.study.path / _FOLDER
+        folder = self.study.path / TOLD
         for name in _names(folder):
             if name.partition("-")[0] == str(self.launch):
                 with contextlib.suppress(OSError, DiskError):

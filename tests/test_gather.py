@@ -85,6 +85,15 @@ def test_as_a_user_types_it(study: Study, resformer: Resformer) -> None:
     assert everything(study) == before
 
 
+def test_a_large_sweep_says_how_to_gather_it(
+    study: Study, resformer: Resformer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("resformer.cli._MANY_JOBS", 4)
+    result = resformer("sweep", *TINY, "member.seed=0,1")
+    told = "resformer: 4 jobs have a folder each; resformer gather some makes it one file"
+    assert result.stderr.splitlines()[-1] == told
+
+
 def test_nothing_to_gather(study: Study, resformer: Resformer) -> None:
     for path in study.path.glob("jobs/*/*/result.json"):
         path.unlink()

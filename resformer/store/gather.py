@@ -11,7 +11,7 @@ from typing import Any, final
 from resformer.errors import UserError
 from resformer.store import claims, files, gathered
 from resformer.store.sources import Damaged, Row, Unreadable
-from resformer.store.study import Study
+from resformer.store.study import TOLD, Study
 
 Json = dict[str, Any]
 
@@ -53,6 +53,7 @@ def gather(study: Study) -> Summary:
         path = _written(study, _rows(study, planned, finished, left_out))
         for old in before if not left_out else ():  # which may hold what is left of a damaged one
             files.remove(old)
+    shutil.rmtree(study.path / TOLD, ignore_errors=True)
     jobs = gathered.at(path).rows.keys()
     for job in jobs:
         _tidy(study.job(job))

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 Json = dict[str, Any]
 Found = TypeVar("Found")
 
+TOLD = "told"
+"""The folder of a study where workers elsewhere tell what they do while they do it."""
 _PLAN = re.compile(r"plan-([1-9]\d{0,8})\.jsonl")
 _CHECKS = {"curves": checks.curves, "layers": checks.layers}
 """Of what a table holds, by its name."""
