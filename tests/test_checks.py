@@ -172,6 +172,7 @@ WRONG_RESULTS: list[tuple[Path, object]] = [
 ]
 WRONG_TIMINGS: list[tuple[Path, object]] = [
     *((("seconds",), value) for value in (GONE, None, True, "1", -1, float("nan"), float("inf"), 1e13)),
+    *((("at_once",), value) for value in (None, True, 0, 1.5, "x")),
     *((("stretches",), value) for value in (GONE, None, {}, "x", [None], [{}], [[]])),
     *((("stretches", 0, name), value) for name in STRETCH for value in (GONE, None, True, "1", -1, float("inf"))),
     *((("stretches", 0, name), 0) for name in ("members", "steps")),

@@ -1,19 +1,23 @@
 """Results gathered into one file: read as before, wherever it stops, and never while somebody works."""
 
 import random
+import resource
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from typer.testing import Result
 
 import resformer as library
 from resformer.errors import DiskError, UserError
-from resformer.store import claims, files, gather, gathered
+from resformer.store import claims, files, gather, gathered, sources
 from resformer.store.claims import Claim, Watch
 from resformer.store.sources import Damaged, Row
 from resformer.store.study import Study
@@ -228,8 +232,10 @@ def test_every_flipped_bit_is_harmless_or_named_and_what_it_hit_runs_again(study
     whole, chance = path.read_bytes(), random.Random(0)
     before = {job: study.verified(job) for job in study.planned()}
     named: list[str] = []
-    for _ in range(150):
-        bit = chance.randrange(8 * len(whole))
+    # Any, and of the footer, where one may change how many rows there seem to be.
+    bits = [chance.randrange(8 * len(whole)) for _ in range(150)]
+    bits += [8 * len(whole) - chance.randrange(8 * 6000) - 1 for _ in range(300)]
+    for bit in bits:
         data = bytearray(whole)
         data[bit // 8] ^= 1 << bit % 8
         path.write_bytes(data)
@@ -293,3 +299,75 @@ def test_threads_may_read_it_at_once(tmp_path: Path) -> None:
     command = [sys.executable, "-c", THREADS, str(tmp_path / "gathered-1.parquet")]
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout == "[True, True, True, True]\n"
+
+
+def test_a_job_without_such_a_file_and_a_file_that_is_gone(tmp_path: Path) -> None:
+    path = tmp_path / "gathered-1.parquet"
+    gathered.write(path, [("job1", 1, {"runs.parquet": b"1"}), ("job2", 1, {"layers.parquet": b"2"})])
+    rows = gathered.at(path).rows
+    assert rows["job2"].content("layers.parquet") == b"2"
+    for name in ("layers.parquet", "nothing.parquet"):
+        with pytest.raises(FileNotFoundError, match="has no"):
+            rows["job1"].content(name)
+    path.unlink()
+    assert gathered.opened(path) is None
+    with pytest.raises(DiskError, match="is gone"):
+        gathered.at(path)
+    with pytest.raises(FileNotFoundError):
+        gathered.Gathered(path, ())
+
+
+@pytest.mark.parametrize("columns", [{"job": ["a"]}, {"job": ["a"], "number": [1], "result.json": [3.5]}, {"x": [1]}])
+def test_a_table_of_something_else_is_corrupt(tmp_path: Path, columns: dict[str, list[object]]) -> None:
+    path = tmp_path / "gathered-1.parquet"
+    pq.write_table(pa.table(columns), path)
+    with pytest.raises(gathered.Corrupt):
+        gathered.at(path).rows["a"].content("result.json")
+
+
+def test_a_full_disk_is_said_and_nothing_is_lost(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = everything(study)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2000, hard))
+    try:
+        with pytest.raises(DiskError, match="cannot be written"):
+            gather.gather(study)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, handler)
+    assert study.gathered() == []
+    assert not list(study.path.glob(".*.tmp"))
+    assert everything(study) == before
+
+
+def test_a_file_that_no_job_has_stays_with_its_job(study: Study) -> None:
+    job = next(iter(study.planned()))
+    attempt, found = study.verified(job)
+    result = files.unseal((study.job(job) / "result.json").read_bytes())
+    assert result is not None
+    (study.job(job) / f"attempt-{attempt}" / "more.bin").write_bytes(b"more")
+    result["files"]["more.bin"] = sources.facts(b"more")
+    (study.job(job) / "result.json").write_bytes(files.seal(result))
+    summary = gather.gather(study)
+    assert summary.jobs == 3
+    assert summary.left_out == [f"{study.job(job)}: has more.bin, which is no file of a job"]
+    assert study.verified(job) == (attempt, {**found, "more.bin": b"more"})
+
+
+def test_a_disk_that_cannot_be_read_stops_it(study: Study) -> None:
+    job = next(iter(study.planned()))
+    path = study.job(job) / "attempt-1" / "runs.parquet"
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(DiskError, match="cannot be read"):
+        gather.gather(study)
+    assert study.gathered() == []
+
+
+def test_a_study_that_is_deleted_has_no_gathered_files(study: Study) -> None:
+    gather.gather(study)
+    job = next(iter(study.planned()))
+    shutil.rmtree(study.path)
+    with pytest.raises(Damaged):
+        study.verified(job)

@@ -54,20 +54,16 @@ _CURVES = {
 
 def planned_job(tree: object) -> str | None:
     """Of a line of a plan."""
-    return own(tree) or shared(tree)
+    return own(tree) or shared(tree) if isinstance(tree, dict) else "is no object"
 
 
-def own(tree: object) -> str | None:
+def own(tree: Mapping[str, Any]) -> str | None:
     """Of what a planned job has for itself."""
-    if not isinstance(tree, dict):
-        return "is no object"
     return _planned_members(tree.get("members")) if _fits(_ID, tree.get("id")) else "its id is no name"
 
 
-def shared(tree: object) -> str | None:
+def shared(tree: Mapping[str, Any]) -> str | None:
     """Of what planned jobs of one shape and size share."""
-    if not isinstance(tree, dict):
-        return "is no object"
     for name, largest in _FACTS.items():
         if not _number(tree.get(name), largest):
             return f"{name} is no number that can be"

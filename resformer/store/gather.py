@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
 
-from resformer.errors import UserError
+from resformer.errors import DiskError, UserError
 from resformer.store import claims, files, gathered
 from resformer.store.sources import Damaged, Row, Unreadable
 from resformer.store.study import TOLD, Study
@@ -81,8 +81,8 @@ def _rows(
             if strange := sorted(found.keys() - set(gathered.FILES)):
                 raise Damaged(f"{study.job(job)}: has {strange[0]}, which is no file of a job")
             yield job, study.source(job).number, found
-        except Unreadable:
-            raise
+        except Unreadable as trouble:
+            raise DiskError(str(trouble)) from trouble
         except Damaged as damage:
             left_out.append(str(damage))
 

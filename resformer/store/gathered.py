@@ -52,7 +52,10 @@ class Row:
 
     def content(self, name: str) -> bytes:
         """The bytes of a file of the job; FileNotFoundError if there was none, Corrupt, or DiskError."""
-        found: bytes | None = self.file.column(self.group, name)[self.place].as_py()
+        column = self.file.column(self.group, name)
+        if self.place >= len(column):
+            raise Corrupt(f"{self.file.path}: cannot be read: {name} has too few rows")
+        found: bytes | None = column[self.place].as_py()
         if found is None:
             raise FileNotFoundError(f"{self.file.path}: has no {name} of this job")
         return found
@@ -80,11 +83,14 @@ class Gathered:
         """A column of a group of rows."""
         with self._one_at_a_time, _reading(self.path):
             if name not in self._file.schema_arrow.names:
-                raise FileNotFoundError(f"{self.path}: has no {name}")
+                raise (ValueError if name in (_JOB, _NUMBER) else FileNotFoundError)(f"{self.path}: has no {name}")
             about = self._file.metadata.row_group(group).column(self._file.schema_arrow.names.index(name))
             if about.total_uncompressed_size > _MOST_BYTES_A_BYTE * max(1024, about.total_compressed_size):
                 raise ValueError("unfolds to too much")
-            return self._file.read_row_group(group, [name], use_threads=False).column(0)
+            found = self._file.read_row_group(group, [name], use_threads=False).column(0)
+            if name in FILES and found.type != pa.binary():
+                raise ValueError(f"{name} is no bytes")
+            return found
 
 
 @lru_cache(8)

@@ -11,10 +11,7 @@ from resformer.store import checks, files
 
 Json = dict[str, Any]
 
-_LINE = re.compile(
-    rb'\{(?P<id>"id": "[^"\\]*"), (?P<shape>"shape": \{.*\}), '
-    rb'(?P<members>"members": \[.*\]), (?P<facts>"parameters": .*)\}'
-)
+_START, _SHAPE, _MEMBERS, _FACTS = b'{"id": "', b', "shape": {', b'}, "members": [', b'], "parameters": '
 _ID = re.compile(rb'^\{"id": "([^"\\]+)"[^\n]*$', re.MULTILINE)
 
 
@@ -23,19 +20,19 @@ class Reader:
     """Reads lines of plans. What jobs of one shape and size share is parsed and checked once, and shared."""
 
     def __init__(self) -> None:
-        self._shared: dict[tuple[bytes, bytes], tuple[Json, str | None]] = {}
+        self._shared: dict[bytes, tuple[Json, str | None]] = {}
 
     def jobs(self, lines: Sequence[bytes]) -> list[tuple[Json | None, str]]:
         """The jobs that were written in these lines, to be read, not changed; or None, and what is wrong with one."""
         bodies = [files.unsealed(line) for line in lines]
-        matches = [None if body is None else _LINE.fullmatch(body) for body in bodies]
-        own = _parsed([b"{%s, %s}" % (match["id"], match["members"]) if match else b"{}" for match in matches])
-        return [self._job(*parts) for parts in zip(bodies, matches, own, strict=True)]
+        parts = [None if body is None else _parts(body) for body in bodies]
+        own = _parsed([part[0] if part else b"{}" for part in parts])
+        return [self._job(*each) for each in zip(bodies, parts, own, strict=True)]
 
-    def _job(self, body: bytes | None, match: re.Match[bytes] | None, own: Json | None) -> tuple[Json | None, str]:
+    def _job(self, body: bytes | None, parts: tuple[bytes, bytes] | None, own: Json | None) -> tuple[Json | None, str]:
         if body is None:
             return None, "is not what was written"
-        shared, reason = self._shared_by(match) if match else ({}, None)
+        shared, reason = self._known(parts[1]) if parts else ({}, None)
         if shared and own:
             job: Json | None = {**own, **shared}
             reason = checks.own(own) or reason
@@ -44,12 +41,23 @@ class Reader:
             reason = checks.planned_job(job)
         return (job, "") if reason is None else (None, reason)
 
-    def _shared_by(self, line: re.Match[bytes]) -> tuple[Json, str | None]:
-        texts = line["shape"], line["facts"]
-        if texts not in self._shared:
-            shared = files.parsed(b"{%s, %s}" % texts) or {}
-            self._shared[texts] = shared, checks.shared(shared)
-        return self._shared[texts]
+    def _known(self, text: bytes) -> tuple[Json, str | None]:
+        """What jobs share, and what is wrong with it; nothing if it is no object."""
+        if text not in self._shared:
+            shared = files.parsed(text) or {}
+            self._shared[text] = shared, checks.shared(shared)
+        return self._shared[text]
+
+
+def _parts(body: bytes) -> tuple[bytes, bytes] | None:
+    """What the job has for itself, and what it shares; None if they do not stand where they are written."""
+    shape = body.find(_SHAPE)
+    facts = body.rfind(_FACTS)
+    members = body.rfind(_MEMBERS, shape, facts)
+    if not body.startswith(_START) or not 0 < shape < members < facts:
+        return None
+    own = body[:shape] + body[members + 1 : facts + 1] + b"}"
+    return own, b"{" + body[shape + 2 : members + 1] + body[facts + 1 :]
 
 
 def _parsed(texts: Sequence[bytes]) -> Sequence[Json | None]:

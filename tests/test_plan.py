@@ -1,0 +1,111 @@
+"""Lines of plans: read in parts that are shared, and as if they were read whole."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from test_store import planned_job
+
+from resformer import config
+from resformer.errors import DiskError
+from resformer.store import checks, files
+from resformer.store.plan import Index, Reader
+
+Json = dict[str, Any]
+
+
+def planned() -> list[Json]:
+    found = config.request("some", ["model.depth=1,2", "member.seed=range(0,3)", "engine.stack=1", "device=cpu"]).jobs()
+    return [job.to_json() for job in found]
+
+
+def read(*lines: bytes) -> list[tuple[Json | None, str]]:
+    return Reader().jobs(lines)
+
+
+def test_what_is_written_is_read_and_shapes_are_shared() -> None:
+    jobs = planned()
+    found = read(*(files.seal(job) for job in jobs))
+    assert [job for job, _ in found] == jobs
+    assert {reason for _, reason in found} == {""}
+    assert len({id(job["shape"]) for job, _ in found if job}) == 2
+
+
+@pytest.mark.parametrize("order", [1, 3, -1])
+def test_a_line_that_is_written_in_another_order_is_the_same_job(order: int) -> None:
+    job = planned()[0]
+    other = dict(sorted(job.items(), key=lambda item: order * ord(item[0][order % len(item[0])])))
+    assert list(other) != list(job)
+    assert read(files.seal(other), files.seal(job)) == [(job, ""), (job, "")]
+
+
+CHANGES: list[tuple[str, Any]] = [
+    ("id", "../x"),
+    ("id", 7),
+    ("shape", []),
+    ("shape", {"task": {"name": '}, "members": ['}}),
+    ("members", []),
+    ("members", [{"seed": -1, "lr": 0.1}]),
+    ("members", [{"seed": 1}]),
+    ("parameters", -1),
+    ("parameters", [1]),
+    ("blind_loss", "x"),
+]
+
+
+@pytest.mark.parametrize(("key", "value"), CHANGES)
+def test_what_is_wrong_is_said_as_of_the_whole(key: str, value: object) -> None:
+    good = planned()[0]
+    bad = {**good, key: value}
+    reason = checks.planned_job(bad)
+    assert reason
+    assert read(files.seal(good), files.seal(bad), files.seal(good)) == [(good, ""), (None, reason), (good, "")]
+
+
+def test_names_inside_of_settings_do_not_lead_astray() -> None:
+    """What looks like the next part of the line, in a text and in a setting of that name."""
+    job = planned()[0]
+    for strange in ('}, "members": [', '], "parameters": 1}', ', "shape": {'):
+        job["shape"] = {**job["shape"], "task": {**job["shape"]["task"], "note": strange}}
+        assert read(files.seal(job)) == [(job, "")]
+    job["shape"] = {**job["shape"], "task": {**job["shape"]["task"], "members": [1], "parameters": 2}}
+    assert read(files.seal(job)) == [(None, checks.planned_job(job))]
+
+
+def test_lines_that_are_no_jobs() -> None:
+    good = planned()[0]
+    torn = files.seal(good)[:-5]
+    lists = files.seal({"id": "x", "shape": {}, "members": [], "parameters": 1})
+    text = b'{"id": "a", "shape": {]}, "members": [[], "parameters": 3'
+    sealed = files.seal(json.loads('{"a": 1}')).replace(b'"a": 1', text[1:])
+    found = read(torn, lists, sealed, files.seal(good))
+    assert [job for job, _ in found] == [None, None, None, good]
+    assert found[0][1] == found[2][1] == "is not what was written"
+
+
+def test_no_line_takes_long() -> None:
+    """Many beginnings of a part that never comes."""
+    job = planned()[0]
+    job["shape"] = {**job["shape"], "task": {"name": '}, "members": [' * 50_000}}
+    ((found, reason),) = read(files.seal(job))
+    assert found is None
+    assert reason
+
+
+def test_an_index_reads_a_job_when_it_is_asked_for(tmp_path: Path) -> None:
+    path, jobs = tmp_path / "plan-1.jsonl", [planned_job(name) for name in ("job1", "job2", "job3")]
+    lines = [files.seal(job) + b"\n" for job in jobs]
+    lines[1] = lines[1].replace(b"job2", b"jobX")
+    path.write_bytes(b"".join(lines))
+    index = Index.of([path, tmp_path / "plan-2.jsonl"])
+    assert list(index) == ["job1", "job3"]
+    assert len(index) == 2
+    assert [index[name] for name in index] == [jobs[0], jobs[2]]
+    path.write_bytes(b"x" + path.read_bytes()[1:])
+    assert index["job3"] == jobs[2]
+    with pytest.raises(DiskError, match="job job1 can no longer be read from it: is not what was written"):
+        index["job1"]
+    path.unlink()
+    with pytest.raises(DiskError, match="is gone"):
+        index["job3"]
