@@ -1,6 +1,6 @@
 """Lines of plans: read in parts that are shared, and as if they were read whole."""
 
-import json
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -74,14 +74,18 @@ def test_names_inside_of_settings_do_not_lead_astray() -> None:
 
 
 def test_lines_that_are_no_jobs() -> None:
+    """Torn; no job; and sealed, but no JSON, though its parts stand where they ought to."""
     good = planned()[0]
-    torn = files.seal(good)[:-5]
-    lists = files.seal({"id": "x", "shape": {}, "members": [], "parameters": 1})
-    text = b'{"id": "a", "shape": {]}, "members": [[], "parameters": 3'
-    sealed = files.seal(json.loads('{"a": 1}')).replace(b'"a": 1', text[1:])
-    found = read(torn, lists, sealed, files.seal(good))
-    assert [job for job, _ in found] == [None, None, None, good]
-    assert found[0][1] == found[2][1] == "is not what was written"
+    body = b'{"id": "a, "shape": {}, "members": [], "parameters": 3}'
+    no_json = body[:-1] + b', "sha256": "' + hashlib.sha256(body).hexdigest().encode() + b'"}'
+    assert files.unsealed(no_json) == body
+    found = read(files.seal(good)[:-5], files.seal({"a": 1}), no_json, files.seal(good))
+    assert found == [
+        (None, "is not what was written"),
+        (None, "its id is no name"),
+        (None, "is no object"),
+        (good, ""),
+    ]
 
 
 def test_no_line_takes_long() -> None:
