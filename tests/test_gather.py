@@ -1,5 +1,6 @@
 """Results gathered into one file: read as before, wherever it stops, and never while somebody works."""
 
+import dataclasses
 import random
 import resource
 import shutil
@@ -309,6 +310,8 @@ def test_a_job_without_such_a_file_and_a_file_that_is_gone(tmp_path: Path) -> No
     for name in ("layers.parquet", "nothing.parquet"):
         with pytest.raises(FileNotFoundError, match="has no"):
             rows["job1"].content(name)
+    with pytest.raises(gathered.Corrupt, match=r"runs\.parquet has too few rows"):
+        dataclasses.replace(rows["job1"], place=2).content("runs.parquet")
     path.unlink()
     assert gathered.opened(path) is None
     with pytest.raises(DiskError, match="is gone"):
