@@ -198,6 +198,17 @@ def test_a_lost_node_loses_nothing(engine: list[str], start: Start, tmp_path: Pa
     assert len(list(tmp_path.glob("results/tiny/jobs/*/*/claim-2"))) == 1
 
 
+def check_refused(refused: dict[str, str], engine: list[str], start: Start, folder: Path) -> None:
+    """With each of these settings the sweep is refused for this reason, in a line, and nothing is written."""
+    for word, reason in refused.items():
+        words = [other for other in (*STUDY, *engine) if not other.startswith(word.partition("=")[0])]
+        code, said = ended(start(*words, word))
+        assert code == 2, said
+        assert reason in said
+        assert len(said.splitlines()) == 1
+    assert not list(folder.iterdir())
+
+
 @on("ray")
 def test_what_a_cluster_of_ray_cannot_give_is_said_before_anything_is_written(
     engine: list[str], start: Start, tmp_path: Path
@@ -209,13 +220,7 @@ def test_what_a_cluster_of_ray_cannot_give_is_said_before_anything_is_written(
         "engine.address=127.0.0.1:1": "engine.address=127.0.0.1:1: no Ray cluster answers there",
         "engine.address=ray://here": "engine.address=ray://here: must be auto, local, or host:port",
     }
-    for word, reason in refused.items():
-        words = [other for other in (*STUDY, *engine) if not other.startswith(word.partition("=")[0])]
-        code, said = ended(start(*words, word))
-        assert code == 2, said
-        assert reason in said
-        assert len(said.splitlines()) == 1
-    assert not list(tmp_path.iterdir())
+    check_refused(refused, engine, start, tmp_path)
 
 
 @on("slurm")
@@ -240,13 +245,7 @@ def test_what_slurm_would_not_take_is_said_before_anything_is_written(
         "engine.workers=null": "engine.workers=null: with engine=slurm, say how many pilots to submit",
         "device=cuda": "engine.gpus=0: with device=cuda, say how many GPUs a pilot gets",
     }
-    for word, reason in refused.items():
-        words = [other for other in (*STUDY, *engine) if not other.startswith(word.partition("=")[0])]
-        code, said = ended(start(*words, word))
-        assert code == 2, said
-        assert reason in said
-        assert len(said.splitlines()) == 1
-    assert not list(tmp_path.iterdir())
+    check_refused(refused, engine, start, tmp_path)
 
 
 @on("slurm")
