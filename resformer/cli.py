@@ -201,8 +201,9 @@ def gather(
         from resformer.store import gather
         from resformer.store import results as store
 
-        found = gather.gather(store.named(results, study))
-        read([store.named(results, study)])  # which keeps what a report needs
+        chosen = store.named(results, study)
+        found = gather.gather(chosen)
+        read([chosen])  # which keeps what a report needs
         for line in found.left_out:
             print(f"left out: {printable(line)}", file=sys.stderr)
         print(f"{found.path}: {found.jobs:,} jobs, {found.new:,} of them new", file=sys.stderr)

@@ -320,6 +320,20 @@ def test_a_job_without_such_a_file_and_a_file_that_is_gone(tmp_path: Path) -> No
         gathered.Gathered(path, ())
 
 
+def test_a_file_that_goes_while_it_is_opened_is_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another gather has put a new one in its place."""
+    path = tmp_path / "gathered-1.parquet"
+    gathered.write(path, [("job1", 1, {"runs.parquet": b"1"})])
+    whole = gathered.Gathered
+
+    def too_late(*given: Any) -> gathered.Gathered:
+        path.unlink()
+        return whole(*given)
+
+    monkeypatch.setattr(gathered, "Gathered", too_late)
+    assert gathered.opened(path) is None
+
+
 @pytest.mark.parametrize("columns", [{"job": ["a"]}, {"job": ["a"], "number": [1], "result.json": [3.5]}, {"x": [1]}])
 def test_a_table_of_something_else_is_corrupt(tmp_path: Path, columns: dict[str, list[object]]) -> None:
     path = tmp_path / "gathered-1.parquet"

@@ -13,6 +13,8 @@ from schemes import name_of, schemes
 from torch import Tensor
 
 from resformer import stacking
+from resformer.engines.local import Local
+from resformer.engines.ray import Ray
 from resformer.errors import UserError
 from resformer.population import Population
 from resformer.replay import Replay
@@ -137,6 +139,13 @@ def test_a_gpus_stack_is_what_fits(shape: Shape, monkeypatch: pytest.MonkeyPatch
     assert stacking.stack(shape, 1) == 16
     large = dataclasses.replace(shape.model, width=1024, heads=8, hidden=4096, depth=12)
     assert stacking.stack(dataclasses.replace(shape, model=large), 1) == 1
+
+
+def test_workers_that_share_a_gpu_are_counted() -> None:
+    common = {"stack": None, "retries": 0, "lease_seconds": 60.0, "memory_gib": None}
+    assert [Local(workers=workers, **common).sharers() for workers in (None, 3)] == [1, 3]
+    parts = [Ray(workers=8, address="auto", cpus=1.0, gpus=gpus, **common).sharers() for gpus in (0.0, 0.25, 0.3, 2.0)]
+    assert parts == [1, 4, 3, 1]
 
 
 def test_bf16_products_are_close_to_fp32s_and_the_rest_is_float32(shape: Shape) -> None:

@@ -1,7 +1,7 @@
 """What the workers' lists say is finished, read as they grow."""
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, final
 
@@ -35,13 +35,4 @@ class Done:
                 start = self._read.get(name, 0)
                 news, newline, _ = files.content(folder / name, start).rpartition(b"\n")
                 self._read[name] = start + len(news) + len(newline)
-                yield from _parsed(news.splitlines())
-
-
-def _parsed(lines: Sequence[bytes]) -> list[Json]:
-    """The objects among them; all in one go, which is several times as fast, unless one of them is none."""
-    together = files.parsed(b'{"lines": [' + b",".join(lines) + b"]}") or {}
-    found = together.get("lines", [])
-    if len(found) == len(lines) and all(isinstance(line, dict) for line in found):
-        return list(found)
-    return [line for text in lines if (line := files.parsed(text)) is not None]
+                yield from filter(None, files.each_parsed(news.splitlines()))

@@ -7,7 +7,7 @@ import os
 import re
 import stat
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -214,3 +214,11 @@ def parsed(text: bytes) -> dict[str, Any] | None:
     except (ValueError, RecursionError):
         return None
     return found if isinstance(found, dict) else None
+
+
+def each_parsed(texts: Sequence[bytes]) -> list[dict[str, Any] | None]:
+    """The JSON objects that these are, None for one that is none; in one go, several times as fast, if all are."""
+    together = (parsed(b'{"all": [%s]}' % b",".join(texts)) or {}).get("all", ())
+    if len(together) == len(texts) and all(isinstance(each, dict) for each in together):
+        return list(together)
+    return [parsed(text) for text in texts]

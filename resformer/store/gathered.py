@@ -26,7 +26,6 @@ _COLUMNS = 8
 _MOST_BYTES_A_BYTE = 1000
 """No results are as easily compressed as that, but a file can be made to fill the memory."""
 
-
 FILES = (
     *("result.json", "job.json", "runs.parquet", "timing.json", "curves.parquet", "layers.parquet"),
     "weights.safetensors",
@@ -102,9 +101,9 @@ def opened(path: Path) -> Gathered | None:
     """The file as it is now, None if it is gone. It is read anew only if it has changed. Raises as Gathered does."""
     try:
         found = os.stat(path)  # noqa: PTH116  (asked for every job)
+        return _opened(path, (found.st_ino, found.st_size, found.st_mtime_ns))
     except FileNotFoundError:
         return None
-    return _opened(path, (found.st_ino, found.st_size, found.st_mtime_ns))
 
 
 def at(path: Path) -> Gathered:

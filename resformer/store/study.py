@@ -238,7 +238,7 @@ class Study:
     def state(self, job_id: str, attempt: int, names: Sequence[str], if_there: Sequence[str]) -> list[int]:
         """Numbers that change if the result of a job, or one of these files of its attempt, does.
 
-        None if one of them ought to be there and is not. Raises DiskError.
+        None at all if one of them ought to be there and is not. Raises DiskError.
         """
         return self.source(job_id).state(attempt, names, if_there)
 

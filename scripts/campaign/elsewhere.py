@@ -48,7 +48,6 @@ class Sweep:
     words: Sequence[str]
     draw: random.Random
     command: subprocess.Popen[bytes] = field(init=False)
-    commands: int = 0
 
     @property
     def study(self) -> Study:
@@ -66,7 +65,6 @@ class Sweep:
                 stderr=said,
                 start_new_session=True,
             )
-        self.commands += 1
 
     def holders(self) -> dict[str, int]:
         """By job the process that holds it and lives."""
