@@ -16,7 +16,9 @@ REPORTS = ["quick", "sort", "schemes", "tasks"]
 README = (REFERENCE.parent.parent / "README.md").read_text()
 
 
-@pytest.mark.parametrize("name", ["quick/report.txt", "probe/report.txt", "bench/bench.txt", "scale/scale.txt"])
+@pytest.mark.parametrize(
+    "name", ["quick/report.txt", "probe/report.txt", "bench/bench.txt", "scale/scale.txt", "engines/engines.txt"]
+)
 def test_the_readme_shows_them_as_they_are(name: str) -> None:
     assert f"```\n{(REFERENCE / name).read_text()}```" in README
 
