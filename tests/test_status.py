@@ -237,11 +237,25 @@ def test_finished_jobs_that_no_list_names_are_read_and_named_if_they_are_damaged
     assert "damaged: " in shown(study)
 
 
+def test_a_finished_job_that_no_list_names_and_whose_runs_are_other_rows_is_named(
+    study: Study, depths: list[Job]
+) -> None:
+    launch(study, depths[:1])
+    study.commit(take(study, depths[0]), {"runs": {"seed": [0]}}, {"seconds": 1.0, "stretches": []})
+    shutil.rmtree(study.path / "done")
+    status = look(study)
+    assert status.outcomes == {}
+    assert [reason for reason in status.damaged if "runs.parquet: " in reason]
+
+
 @pytest.mark.parametrize("line", ["[]", '"x"', '{"job": 7}', '{"job": "JOB", "outcomes": [1], "seconds": "x"}'])
 def test_whatever_stands_in_a_list_does_not_stop_it(study: Study, depths: list[Job], line: str) -> None:
     launch(study, depths[:2])
     finish(study, depths[0], ["solved"] * 3)
-    (study.path / "done" / "other.jsonl").write_text(line.replace("JOB", depths[0].id) + "\n")
+    said = line.replace("JOB", depths[0].id).encode()
+    if found := files.parsed(said):
+        said = files.seal(found)
+    (study.path / "done" / "other.jsonl").write_bytes(said + b"\n")
     assert counts(look(study)) == {"finished": 1, "running": 0, "waiting": 1, "failed": 0}
 
 

@@ -159,17 +159,25 @@ def test_no_temporary_file_outlives_an_error(tmp_path: Path) -> None:
 def test_a_torn_tail_of_a_list_is_ignored_until_it_is_whole(tmp_path: Path, tail: bytes) -> None:
     (tmp_path / "done").mkdir()
     path, done = tmp_path / "done" / "list", Done(tmp_path)
-    path.write_bytes(b'{"job": "a"}\n{"job": "b"}\n' + tail)
+    path.write_bytes(b"".join(files.seal({"job": name}) + b"\n" for name in "ab") + tail)
     assert done.news() == {"a": {"job": "a"}, "b": {"job": "b"}}
     assert done.news() == {}
-    path.write_bytes(path.read_bytes()[: -len(tail)] + b'{"job": "c"}\n{"job": "d"}')
+    path.write_bytes(path.read_bytes()[: -len(tail)] + files.seal({"job": "c"}) + b"\n" + files.seal({"job": "d"}))
     assert done.news() == {"c": {"job": "c"}}
 
 
 def test_what_was_appended_behind_a_torn_line_is_read(tmp_path: Path) -> None:
     (tmp_path / "done").mkdir()
-    (tmp_path / "done" / "list").write_bytes(b'{"job": "a"}\n{"job":\n{"job": "b"}\n')
+    lines = [files.seal({"job": "a"}), b'{"job":', files.seal({"job": "b"}), b""]
+    (tmp_path / "done" / "list").write_bytes(b"\n".join(lines))
     assert list(Done(tmp_path).news()) == ["a", "b"]
+
+
+def test_a_line_of_a_list_that_is_not_as_it_was_written_is_left_out(tmp_path: Path) -> None:
+    (tmp_path / "done").mkdir()
+    lines = [files.seal({"job": name, "outcomes": {"solved": 3}}) + b"\n" for name in "ab"]
+    (tmp_path / "done" / "list").write_bytes(lines[0].replace(b"3", b"7", 1) + lines[1])
+    assert list(Done(tmp_path).news()) == ["b"]
 
 
 def test_what_is_listed_and_damaged_is_no_news(study: Study) -> None:

@@ -24,7 +24,6 @@ from resformer.reporting.settings import (
     shape_settings,
     short,
 )
-from resformer.store import checks, tables
 from resformer.store.sources import Damaged
 from resformer.store.study import Study
 
@@ -213,14 +212,9 @@ def _job(study: Study, planned: Json, checked: Sequence[str]) -> _Job | Damaged:
     try:
         attempt, files = study.verified(job, checked)
         timing = study.timed(job, attempt, files["timing.json"])
-        runs = tables.read(files["runs.parquet"])
-        reason = checks.runs(runs, planned["members"])
+        runs = study.ran(planned, attempt, files["runs.parquet"])
     except Damaged as damage:
         return damage
-    except ValueError as error:
-        reason = str(error)
-    if reason is not None:
-        return Damaged(f"{study.job(job)}/attempt-{attempt}/runs.parquet: {reason}")
     return _Job(runs, _ms_per_member_step(timing), _state(study, job, attempt))
 
 

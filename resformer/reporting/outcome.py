@@ -13,17 +13,17 @@ def outcomes(study: Study, job_ids: Sequence[str], asked: Iterable[tuple[int, fl
     for job_id in job_ids:
         job = planned[job_id]
         yield f"{job_label(job)}, {job['parameters']:,} parameters ({study.job(job_id)})"
-        for run in study.read(job_id, "runs").to_dict("records"):
+        for run in study.runs(job).to_pylist():
             if (run["seed"], run["lr"]) in wanted:
                 yield f"  seed {run['seed']}, learning rate {run['lr']:g}: {_outcome(run)}"
 
 
-def _outcome(run: dict[Any, Any]) -> str:
+def _outcome(run: dict[str, Any]) -> str:
     final = f"held-out loss {run['final_loss']:.3f}, accuracy {run['final_accuracy']:.3f}"
     match run["outcome"]:
         case "solved":
-            return f"solved at step {run['solved_step']:.0f}; {final}"
+            return f"solved at step {run['solved_step']}; {final}"
         case "diverged":
-            return f"diverged at step {run['diverged_step']:.0f}; {final}"
+            return f"diverged at step {run['diverged_step']}; {final}"
     stalled = "; stalled: it learnt nothing from its input" if run["stalled"] else ""
     return f"unsolved within {run['last_step']} steps; {final}{stalled}"

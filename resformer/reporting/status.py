@@ -72,7 +72,7 @@ def look(study: Study) -> Status:
     # Looked for after the claims: whose holder has left by then is seen to be finished, not lost.
     for job in begun:
         if study.has_result(job):
-            finished[job], reason = _unlisted(study, job)
+            finished[job], reason = _unlisted(study, planned[job])
             damaged += [reason] if reason else []
     damaged += [f"{path}: no plan of this study names it" for path in study.strangers(planned)]
     unfinished = [job for job in planned if job not in finished and job not in failed]
@@ -96,11 +96,11 @@ def look(study: Study) -> Status:
     )
 
 
-def _unlisted(study: Study, job: str) -> tuple[Json, str]:
+def _unlisted(study: Study, planned: Json) -> tuple[Json, str]:
     """What a list would say of a finished job; or what is wrong with it."""
     try:
-        outcomes = Counter(study.read(job, "runs")["outcome"])
-        return {"outcomes": outcomes, "seconds": study.timing(job)["seconds"]}, ""
+        outcomes = Counter(study.runs(planned)["outcome"].to_pylist())
+        return {"outcomes": outcomes, "seconds": study.timing(planned["id"])["seconds"]}, ""
     except Damaged as damage:
         return {}, str(damage)
 

@@ -28,11 +28,12 @@ class Done:
         return found
 
     def _lines(self) -> Iterator[Json]:
-        """The lines that are new and whole; a torn tail waits for its end."""
+        """The lines that are new and as they were written; a torn tail waits for its end."""
         folder = self._study / "done"
         for name in files.names(folder):
             with contextlib.suppress(FileNotFoundError, DiskError):
                 start = self._read.get(name, 0)
                 news, newline, _ = files.content(folder / name, start).rpartition(b"\n")
                 self._read[name] = start + len(news) + len(newline)
-                yield from filter(None, files.each_parsed(news.splitlines()))
+                whole = [body for line in news.splitlines() if (body := files.unsealed(line)) is not None]
+                yield from filter(None, files.each_parsed(whole))

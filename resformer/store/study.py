@@ -22,6 +22,7 @@ from resformer.store.tables import Columns
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow as pa
 
 Json = dict[str, Any]
 Found = TypeVar("Found")
@@ -183,7 +184,7 @@ class Study:
         files.make_folder(self.path / "done")
         name = f"{me.host}-{me.pid}-{me.started}.jsonl"
         line = {"job": job_id, "seconds": timing["seconds"], "outcomes": outcomes}
-        files.append(self.path / "done" / name, json.dumps(line).encode() + b"\n")
+        files.append(self.path / "done" / name, files.seal(line) + b"\n")
 
     def set_aside(self, result: Path, reason: str) -> None:
         """Have a damaged result count no more: the job is open again. What is whole is never overwritten by that."""
@@ -210,8 +211,24 @@ class Study:
             reason = str(error)
         if reason is not None:
             raise Damaged(f"{self.job(job_id)}/attempt-{attempt}/{name}.parquet: {reason}")
-        found: pd.DataFrame = (table if columns is None else table.select(columns)).to_pandas()
+        found: pd.DataFrame = (table if columns is None else table.select(columns)).to_pandas(ignore_metadata=True)
         return found
+
+    def runs(self, planned: Json) -> "pa.Table":
+        """A row per member of a finished job, as its plan has them; raises Damaged."""
+        attempt, data = self.verified(planned["id"], ["runs.parquet"])
+        return self.ran(planned, attempt, data["runs.parquet"])
+
+    def ran(self, planned: Json, attempt: int, data: bytes) -> "pa.Table":
+        """The runs that stand in this `runs.parquet`; raises Damaged."""
+        try:
+            runs = tables.read(data)
+            reason = checks.runs(runs, planned["members"])
+        except ValueError as error:
+            reason = str(error)
+        if reason is not None:
+            raise Damaged(f"{self.job(planned['id'])}/attempt-{attempt}/runs.parquet: {reason}")
+        return runs
 
     def verified(self, job_id: str, names: Sequence[str] | None = None) -> tuple[int, dict[str, bytes]]:
         """The attempt that was committed, and the content of these files of it; raises Damaged if one is another.

@@ -46,6 +46,7 @@ _CAMPAIGNS: dict[str, tuple[Campaign, int, int | None]] = {
     "slurm-pilots": (elsewhere.pilots_of_slurm, 0, None),
     "slurm-sweeps": (elsewhere.drivers_of_slurm, 0, None),
     "preemptions": (elsewhere.preemptions, 0, None),
+    "machines": (elsewhere.machines, 0, None),
 }
 """By name: the campaign, its points in the short tier (0: none), and at length (None: all)."""
 

@@ -1,7 +1,8 @@
 """Kills and preemptions on clusters: of workers, nodes, and whoever waits for them, while real sweeps run there.
 
-The clusters are two nodes of Ray and two of Slurm on this machine. What runs is the command as a user types it. After a
-blow to whoever waits, the same command is run again; after any other nobody does anything.
+The clusters are two nodes of Ray and two of Slurm on this machine, and two machines (processes of their own, mounts of
+their own) that share a folder on a network file system. What runs is the command as a user types it. After a blow to
+whoever waits, the same command is run again; after any other nobody does anything.
 """
 
 import os
@@ -9,9 +10,10 @@ import random
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import final
@@ -36,16 +38,35 @@ _ASKED = (
 _BLOWS, _PREEMPTIONS, _OF_ONE_STUDY = 20, 10, 5
 _LONGEST_SECONDS, _BETWEEN_SECONDS, _LOOK_SECONDS = 300.0, 1.5, 0.05
 
-Cluster = Callable[[], AbstractContextManager[list[str]]]
+_ALONE = ("unshare", "--pid", "--fork", "--kill-child", "--mount-proc")
+"""As on another machine: nobody outside sees its processes, and it ends as a whole."""
+
+
+@final
+@dataclass(frozen=True)
+class Ground:
+    """Where sweeps run: in which folder, and on what."""
+
+    folder: Path
+    words: Sequence[str]
+    """Of the command, to choose an engine."""
+    before: Sequence[str] = ()
+    """What stands before the command."""
+
+
+Place = Callable[[Path], AbstractContextManager[Sequence[Ground]]]
+"""Given a folder for what it writes, the grounds of a place: what runs on the first is struck, on the others not."""
 
 
 @final
 @dataclass
 class Sweep:
-    """A study, and the commands that run it on a cluster, one after the other."""
+    """A study, and the commands that run it on a ground, one after the other."""
 
+    ground: Ground
     folder: Path
-    words: Sequence[str]
+    said: Path
+    """What they said."""
     draw: random.Random
     command: subprocess.Popen[bytes] = field(init=False)
 
@@ -56,9 +77,9 @@ class Sweep:
 
     def begin(self) -> None:
         """Type the command."""
-        with (self.folder / "said").open("ab") as said:
+        with self.said.open("ab") as said:
             self.command = subprocess.Popen(
-                [sys.executable, "-m", "resformer", "sweep", *_ASKED, *self.words],
+                [*self.ground.before, sys.executable, "-m", "resformer", "sweep", *_ASKED, *self.ground.words],
                 cwd=self.folder,
                 stdin=subprocess.DEVNULL,
                 stdout=said,
@@ -129,71 +150,98 @@ def _preemption(sweep: Sweep) -> bool:
 
 def workers_of_ray(most: int | None, scratch: Path) -> Outcome:
     """Kill workers that hold a job."""
-    return _campaign("kill -9 of a worker of Ray", clusters.ray, _worker, _BLOWS, most, scratch)
+    return _campaign("kill -9 of a worker of Ray", _ray, _worker, _BLOWS, most, scratch)
 
 
 def nodes_of_ray(most: int | None, scratch: Path) -> Outcome:
     """Kill the raylet of the second node, and start it again."""
-    return _campaign("kill -9 of a raylet", clusters.ray, _node, _BLOWS, most, scratch)
+    return _campaign("kill -9 of a raylet", _ray, _node, _BLOWS, most, scratch)
 
 
 def drivers_of_ray(most: int | None, scratch: Path) -> Outcome:
     """Kill the command, and type it again."""
-    return _campaign("kill -9 of a sweep on Ray", clusters.ray, _driver, _BLOWS, most, scratch)
+    return _campaign("kill -9 of a sweep on Ray", _ray, _driver, _BLOWS, most, scratch)
 
 
 def pilots_of_slurm(most: int | None, scratch: Path) -> Outcome:
     """Kill pilots that hold a job."""
-    return _campaign("kill -9 of a pilot on Slurm", clusters.slurm, _worker, _BLOWS, most, scratch)
+    return _campaign("kill -9 of a pilot on Slurm", _slurm, _worker, _BLOWS, most, scratch)
 
 
 def drivers_of_slurm(most: int | None, scratch: Path) -> Outcome:
     """Kill the command, and type it again."""
-    return _campaign("kill -9 of a sweep on Slurm", clusters.slurm, _driver, _BLOWS, most, scratch)
+    return _campaign("kill -9 of a sweep on Slurm", _slurm, _driver, _BLOWS, most, scratch)
 
 
 def preemptions(most: int | None, scratch: Path) -> Outcome:
     """Have a job of a higher partition take the nodes."""
-    return _campaign("preemption by Slurm", clusters.slurm, _preemption, _PREEMPTIONS, most, scratch)
+    return _campaign("preemption by Slurm", _slurm, _preemption, _PREEMPTIONS, most, scratch)
+
+
+def machines(most: int | None, scratch: Path) -> Outcome:
+    """Kill one of two machines that work on one study over a network file system, and start it again."""
+    return _campaign("kill -9 of a machine, over a network", _network, _driver, _BLOWS, most, scratch)
+
+
+@contextmanager
+def _ray(scratch: Path) -> Iterator[Sequence[Ground]]:
+    with clusters.ray() as words:
+        yield [Ground(scratch, words)]
+
+
+@contextmanager
+def _slurm(scratch: Path) -> Iterator[Sequence[Ground]]:
+    with clusters.slurm() as words:
+        yield [Ground(scratch, words)]
+
+
+@contextmanager
+def _network(scratch: Path) -> Iterator[Sequence[Ground]]:
+    with clusters.network() as mounts:
+        yield [Ground(mount, ["engine.lease_seconds=5"], _ALONE) for mount in mounts]
 
 
 def _campaign(
-    fault: str, cluster: Cluster, blow: Callable[[Sweep], bool], wanted: int, most: int | None, scratch: Path
+    fault: str, place: Place, blow: Callable[[Sweep], bool], wanted: int, most: int | None, scratch: Path
 ) -> Outcome:
     began = time.perf_counter()
-    expected = _undisturbed(scratch / "undisturbed")
+    expected = _undisturbed(scratch)
     wanted, blows, studies, failures, resumed = min(wanted, most or wanted), 0, 0, list[str](), 0
-    with cluster() as words:
+    with place(scratch) as grounds:
         while blows < wanted:
-            with _sweep(scratch / str(studies), words, random.Random(studies)) as sweep:
-                struck = 0
-                while struck < min(_OF_ONE_STUDY, wanted - blows) and sweep.trains():
-                    struck += blow(sweep)
-                sweep.runs(_LONGEST_SECONDS)
-                failures += [f"study {studies}, {struck} blows: {problem}" for problem in _broken(sweep, expected)]
-                resumed += (sweep.folder / "said").read_text(errors="replace").count("goes on from step")
+            with ExitStack() as running:
+                sweeps = [running.enter_context(_sweep(ground, str(studies), scratch)) for ground in grounds]
+                first, struck = sweeps[0], 0
+                while struck < min(_OF_ONE_STUDY, wanted - blows) and first.trains():
+                    struck += blow(first)
+                for sweep in sweeps:
+                    sweep.runs(_LONGEST_SECONDS)
+                    failures += [f"study {studies}, {struck} blows: {problem}" for problem in _broken(sweep, expected)]
+                    resumed += sweep.said.read_text(errors="replace").count("goes on from step")
             blows, studies = blows + struck, studies + 1
     notes = (f"{studies} studies of 12 jobs, {resumed} times a job went on from a checkpoint",)
     return Outcome(fault, blows, failures, time.perf_counter() - began, notes)
 
 
 @contextmanager
-def _sweep(folder: Path, words: Sequence[str], draw: random.Random) -> Iterator[Sweep]:
-    folder.mkdir()
-    sweep = Sweep(folder, words, draw)
-    sweep.begin()
-    try:
-        yield sweep
-    finally:
-        sweep.end()
+def _sweep(ground: Ground, name: str, scratch: Path) -> Iterator[Sweep]:
+    folder = ground.folder / name
+    folder.mkdir(exist_ok=True)  # another ground may show the same folder
+    with tempfile.NamedTemporaryFile(dir=scratch, prefix="said-") as said:
+        sweep = Sweep(ground, folder, Path(said.name), random.Random(name))
+        sweep.begin()
+        try:
+            yield sweep
+        finally:
+            sweep.end()
 
 
-def _undisturbed(folder: Path) -> str:
+def _undisturbed(scratch: Path) -> str:
     """The table of results of a local sweep that nobody strikes."""
-    with _sweep(folder, ["engine=local"], random.Random(0)) as sweep:
+    with _sweep(Ground(scratch, ["engine=local"]), "undisturbed", scratch) as sweep:
         sweep.runs(_LONGEST_SECONDS)
         if sweep.command.returncode:
-            raise RuntimeError(f"an undisturbed sweep: {(folder / 'said').read_text(errors='replace')}")
+            raise RuntimeError(f"an undisturbed sweep: {sweep.said.read_text(errors='replace')}")
         return table(sweep.study)
 
 
@@ -201,7 +249,7 @@ def _broken(sweep: Sweep, expected: str) -> Iterator[str]:
     """What does not hold of a study whose last command ought to have ended."""
     study, code = sweep.study, sweep.command.poll()
     if code != 0:
-        said = " | ".join((sweep.folder / "said").read_text(errors="replace").splitlines()[-3:])
+        said = " | ".join(sweep.said.read_text(errors="replace").splitlines()[-3:])
         yield f"{'did not end' if code is None else f'exit code {code}'}: {said}"
     for job in study.planned():
         try:

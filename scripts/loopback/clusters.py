@@ -1,4 +1,7 @@
-"""Clusters of two nodes on this machine's loopback, a core each: Ray's own, and a Slurm of scripts/slurm-loopback."""
+"""Clusters of two nodes on this machine's loopback, a core each: Ray's own, and a Slurm of scripts/slurm-loopback.
+
+And a network file system, mounted twice.
+"""
 
 import importlib.util
 import os
@@ -13,6 +16,7 @@ from pathlib import Path
 import psutil
 
 _LOOPBACK = Path(__file__).parent.parent / "slurm-loopback"
+_WHERE = f"{os.environ['PATH']}:/usr/sbin:/sbin"
 _RAY = ("--num-cpus=1", "--disable-usage-stats")
 _PORT = 6399
 _FIRST, _SECOND = 20000, 20100
@@ -76,7 +80,7 @@ def _ray(*words: str) -> None:
 def slurm() -> Iterator[list[str]]:
     """Two nodes of Slurm, which its commands find meanwhile; Missing if a part of it is not installed."""
     for command in ("munged", "slurmctld", "slurmd", "srun"):
-        if shutil.which(command, path=f"{os.environ['PATH']}:/usr/sbin:/sbin") is None:
+        if shutil.which(command, path=_WHERE) is None:
             raise Missing(command)
     if os.geteuid() != 0:
         raise Missing("root, for a Slurm of its own")
@@ -89,6 +93,86 @@ def slurm() -> Iterator[list[str]]:
         finally:
             os.environ.pop("SLURM_CONF", None)
             subprocess.run([_LOOPBACK, "down", folder], capture_output=True, check=False)
+
+
+_GLUSTER_PORT = 24999
+_SERVER = """
+volume disk
+  type storage/posix
+  option directory {folder}/disk
+end-volume
+volume shared
+  type features/locks
+  subvolumes disk
+end-volume
+volume server
+  type protocol/server
+  option transport-type tcp
+  option transport.socket.listen-port {port}
+  option transport.socket.bind-address 127.0.0.1
+  option auth.addr.shared.allow 127.0.0.1
+  subvolumes shared
+end-volume
+"""
+_CLIENT = """
+volume remote
+  type protocol/client
+  option transport-type tcp
+  option remote-host 127.0.0.1
+  option remote-port {port}
+  option remote-subvolume shared
+end-volume
+volume write-behind
+  type performance/write-behind
+  subvolumes remote
+end-volume
+volume open-behind
+  type performance/open-behind
+  subvolumes write-behind
+end-volume
+volume quick-read
+  type performance/quick-read
+  subvolumes open-behind
+end-volume
+volume md-cache
+  type performance/md-cache
+  subvolumes quick-read
+end-volume
+"""
+"""With the caches of a volume as GlusterFS makes it."""
+
+
+@contextmanager
+def network() -> Iterator[tuple[Path, Path]]:
+    """A folder of GlusterFS, over TCP, at two mounts with caches of their own; Missing if that is not installed."""
+    for command in ("glusterfsd", "glusterfs"):
+        if shutil.which(command, path=_WHERE) is None:
+            raise Missing(command)
+    if os.geteuid() != 0:
+        raise Missing("root, to mount")
+    with _folder() as folder:
+        mounts = folder / "here", folder / "there"
+        for path in (folder / "disk", *mounts):
+            path.mkdir()
+        try:
+            _gluster(folder, "glusterfsd", "server", _SERVER)
+            for mount in mounts:
+                _gluster(folder, "glusterfs", mount.name, _CLIENT, str(mount))
+                assert mount.is_mount()
+            yield mounts
+        finally:
+            for mount in mounts:
+                subprocess.run(["umount", "--lazy", mount], capture_output=True, check=False)
+            for path in folder.glob("*.pid"):
+                psutil.Process(int(path.read_text())).kill()
+
+
+def _gluster(folder: Path, command: str, name: str, volume: str, *words: str) -> None:
+    """Returns once it serves."""
+    (folder / f"{name}.vol").write_text(volume.format(folder=folder, port=_GLUSTER_PORT))
+    files = {"volfile": "vol", "log-file": "log", "pid-file": "pid"}
+    options = [f"--{option}={folder / name}.{suffix}" for option, suffix in files.items()]
+    subprocess.run([shutil.which(command, path=_WHERE) or command, *options, *words], check=True, capture_output=True)
 
 
 def preempt(seconds: int) -> None:
