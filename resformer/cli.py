@@ -349,7 +349,7 @@ def _begin(plan: "Launch") -> int:
     if not plan.wanted:
         err.print(f"{plan.study.path}: {counted(plan.members, 'member')}, all finished", markup=False, soft_wrap=True)
         return 0
-    workers = plan.request.engine.count(list(plan.wanted), plan.request.shapes[0][0].device)
+    workers = plan.request.engine.count(list(plan.wanted), plan.request.device)
     done = f" ({plan.finished} finished before)" if plan.finished else ""
     err.print(
         f"{plan.study.path}: {counted(plan.members, 'member')}{done}, {counted(len(plan.wanted), 'job')} to run, "
@@ -365,8 +365,9 @@ def _tell_failed(plan: "Launch") -> bool:
     _, err = _consoles()
     finished = plan.study.finished(plan.wanted)
     failed = [job for job in plan.wanted if job not in finished]
+    reasons = plan.study.failures(failed)
     for job in failed:
-        reason = plan.study.failure(job) or "its worker went silent"
+        reason = reasons.get(job, "its worker went silent, or nobody began it")
         err.print(f"failed: {plan.study.job(job)}: {printable(reason)}", style="red", markup=False, soft_wrap=True)
     return bool(failed)
 
@@ -450,7 +451,7 @@ def _print_grid(plan: "Launch") -> None:
 
     out, err = _consoles()
     engine = plan.request.engine
-    workers = engine.count(list(plan.wanted), plan.request.shapes[0][0].device)
+    workers = engine.count(list(plan.wanted), plan.request.device)
     out.print(grid([job.to_json() for job in plan.request.jobs()], plan.request.swept))
     try:
         seconds: float | None = seconds_at_most(plan.wanted, workers)

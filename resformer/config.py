@@ -88,6 +88,11 @@ class Request:
     notes: list[str]
     """What the user should know of how it was resolved."""
 
+    @property
+    def device(self) -> str:
+        """What its workers are for: a GPU, if any of it is."""
+        return "cuda" if any(shape.device == "cuda" for shape, _ in self.shapes) else "cpu"
+
     def jobs(self) -> list[jobs.Job]:
         """All of it as jobs, the longest first."""
         return jobs.pack(self.shapes, self.engine.stack, self.engine.sharers())

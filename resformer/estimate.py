@@ -3,6 +3,8 @@
 import dataclasses
 from collections.abc import Mapping
 
+import torch
+
 from resformer import jobs
 from resformer.jobs import Json
 from resformer.process import prepare
@@ -15,7 +17,7 @@ _MEMBERS = 4
 def seconds_at_most(wanted: Mapping[str, Json], workers: int) -> float:
     """Seconds if every member used up its budget: a few steps of the median job are timed, the rest is scaled.
 
-    MemoryError or RuntimeError where those few steps already ask for too much.
+    MemoryError or RuntimeError where those few steps already ask for too much, or for a GPU that is elsewhere.
 
     Scaled by floating-point operations in matrix products, evaluations included; good to a factor of about 1.5.
     """
@@ -26,6 +28,8 @@ def seconds_at_most(wanted: Mapping[str, Json], workers: int) -> float:
     sample = sorted(found, key=lambda job: job.shape.transformer().flops_per_step(job.shape.train.batch))[
         len(found) // 2
     ]
+    if sample.shape.device == "cuda" and not torch.cuda.is_available():
+        raise RuntimeError("there is no GPU here")
     settings = dataclasses.replace(sample.shape.train, steps=_STEPS, eval_every=_STEPS)
     short = jobs.Job(dataclasses.replace(sample.shape, train=settings), sample.members[:_MEMBERS])
     timings = [train(short.shape, short.members, lambda _: None, lambda _: None).timing for _ in range(2)]

@@ -83,7 +83,9 @@ def plan(request: Request, study: Study) -> Launch:
         for member in members
         if (asked[shape], member.seed, member.lr) in where
     }
-    damaged = _damaged(study, planned, [job_id for job_id in dict.fromkeys(known.values()) if job_id in finished])
+    asked_for = set(known.values()) & finished
+    # In the order of the plan: results that were gathered lie so, and are read in groups.
+    damaged = _damaged(study, planned, [job_id for job_id in planned if job_id in asked_for])
     finished -= damaged.keys()
     rest = [
         (shape, [member for member in members if (shape, member) not in known]) for shape, members in request.shapes
@@ -154,14 +156,5 @@ def _check_versions(request: Request, study: Study) -> None:
     for launch in study.launches():
         if not launch.get("fingerprint") or not launch.get("versions"):
             raise UserError(f"study {study.name}: launch {launch['launch']} does not say what computed; {other}")
-        then = launch["fingerprint"]
-        differing = [name for name in now if name in then and then[name] != now[name]]
-        for tool in ("torch", "compiler"):
-            was, is_now = launch["versions"].get(tool), with_what.get(tool)
-            if was and is_now and was != is_now:
-                raise UserError(f"study {study.name}: was made with {tool} {was}, this is {is_now}; {other}")
-        if differing:
-            name = differing[0]
-            raise UserError(
-                f"study {study.name}: was computed by other code: {name} was {then[name]}, is {now[name]}; {other}"
-            )
+        if difference := versions.difference(launch, with_what, now):
+            raise UserError(f"study {study.name}: {difference}; {other}")

@@ -1,14 +1,17 @@
 """A worker on another machine: a string tells it which launch to work for, all else it finds in the study's folder."""
 
 import json
+import platform
 import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from resformer import versions
 from resformer.engines.base import Assignment
 from resformer.errors import DiskError
+from resformer.events import Event
 from resformer.process import prepare
 from resformer.store.study import Study
 from resformer.telling import teller
@@ -32,23 +35,29 @@ def fly(words: str) -> str:
     """
     said = json.loads(words)
     study, launch = Study(Path(said["study"])), int(said["launch"])
+    worker, workers, tell = int(said["worker"]), int(said["workers"]), teller(study, launch)
     with _called() as called:
         try:
             assignment, memory_gib = _assignment(study, launch)
             prepare(memory_gib)
-            worker, workers = int(said["worker"]), int(said["workers"])
-            work(assignment, worker, workers, teller(study, launch), lambda seconds: _waited(called, seconds))
+            work(assignment, worker, workers, tell, lambda seconds: _waited(called, seconds))
         except DiskError as error:
+            tell(Event("stuck", worker, "", detail=str(error)))
             return str(error)
     return called()
 
 
 def _assignment(study: Study, number: int) -> tuple[Assignment, float | None]:
-    """What a launch asks of its workers, and the memory that each may take."""
+    """What a launch asks of its workers, and the memory that each may take.
+
+    DiskError where it cannot be found, or where what computes is not what it was planned with.
+    """
     found = [launch for launch in study.launches() if launch["launch"] == number]
     if not found:
         raise DiskError(f"{study.path}: there is no launch {number} here; is the folder shared?")
     (launch,), rules = found, found[0]["engine"]
+    if difference := versions.unlike(launch):
+        raise DiskError(f"{platform.node()}: study {study.name} {difference}; every node needs the same")
     return Assignment(
         study=study.path,
         launch=number,

@@ -75,10 +75,20 @@ class Listener:
         self.study, self.launch, self._elsewhere = study, launch, Elsewhere(study)
         self._heard: dict[str, int] = {}
         """Bytes of every file."""
+        self.stuck = ""
+        """Why a worker could not go on, in a line; the first that said so."""
 
     def hear(self, tell: Callable[[Event], None]) -> None:
         """In the order of each worker. Lines that are no events are left out."""
         self._elsewhere.hear(tell)
+        self._hear_workers(tell)
+
+    def hear_the_rest(self, tell: Callable[[Event], None]) -> None:
+        """When the sweep is over."""
+        self._hear_workers(tell)
+        self._elsewhere.hear_the_rest(tell)
+
+    def _hear_workers(self, tell: Callable[[Event], None]) -> None:
         folder = self.study.path / TOLD
         for name in _names(folder):
             if name.partition("-")[0] == str(self.launch):
@@ -87,7 +97,10 @@ class Listener:
                     news, newline, _ = files.content(folder / name, start).rpartition(b"\n")
                     self._heard[name] = start + len(news) + len(newline)
                     for line in news.split(b"\n"):
-                        if (event := _event(line)) is not None:
+                        event = _event(line)
+                        if event is not None and event.kind == "stuck":
+                            self.stuck = self.stuck or event.detail
+                        elif event is not None:
                             tell(event)
 
 

@@ -6,8 +6,9 @@ import importlib.util
 import json
 import platform
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -20,6 +21,7 @@ _CORE = (
     *("record", "population", "train", "residuals.base", "tasks.base"),
 )
 _COMPILED = ("arithmetic.compiled", "kernels.library")
+_KERNELS = "resformer.kernels."
 
 
 def versions(compiled: bool) -> dict[str, str]:
@@ -45,8 +47,30 @@ def fingerprint(shapes: Iterable[Shape]) -> dict[str, str]:
             modules |= {f"resformer.probes.{name}" for name in plugins.names("resformer.probes")}
     if compiled:
         modules |= {f"resformer.{name}" for name in _COMPILED}
-    kernels = {f"resformer.kernels.{path.name}": _hash_cpp(path) for path in library.sources() if compiled}
-    return {**{module: _hash(module) for module in sorted(modules)}, **kernels}
+    kernels = [f"{_KERNELS}{path.name}" for path in library.sources() if compiled]
+    return {name: _hashed(name) for name in (*sorted(modules), *kernels)}
+
+
+def unlike(launch: Mapping[str, Any]) -> str:
+    """How what would compute here differs from what a launch was planned with, in words; "" if it does not."""
+    try:
+        here = versions("compiler" in launch["versions"])
+    except library.Unavailable as trouble:
+        return f"was made with compiler {launch['versions']['compiler']}, here is none: {trouble}"
+    return difference(launch, here, {name: _hashed(name) for name in launch["fingerprint"]})
+
+
+def difference(launch: Mapping[str, Any], with_what: Mapping[str, str], code: Mapping[str, str]) -> str:
+    """The first of these versions and hashes that a launch has others of, in words; "" if there is none."""
+    for tool in ("torch", "compiler"):
+        was, is_now = launch["versions"].get(tool), with_what.get(tool)
+        if was and is_now and was != is_now:
+            return f"was made with {tool} {was}, this is {is_now}"
+    for name, now in code.items():
+        then = launch["fingerprint"].get(name, now)
+        if then != now:
+            return f"was computed by other code: {name} was {then}, is {now or 'not here'}"
+    return ""
 
 
 def bits(shape: Shape, at_once: int) -> dict[str, str]:
@@ -74,6 +98,17 @@ def _processor() -> str:
     return f"{model} ({hashlib.sha256(repr(library.processor()).encode()).hexdigest()[:8]})"
 
 
+def _hashed(name: str) -> str:
+    """Of a module, or of a source of the kernels, by name; "" of one that is not here."""
+    sources = {f"{_KERNELS}{path.name}": path for path in library.sources()}
+    if name in sources:
+        return _hash_cpp(sources[name])
+    try:
+        return _hash(name)
+    except ModuleNotFoundError:
+        return ""
+
+
 def _hash_cpp(path: Path) -> str:
     code = re.sub(r"//.*|\s+", " ", path.read_text())
     return hashlib.sha256(" ".join(code.split()).encode()).hexdigest()[:12]
@@ -81,8 +116,8 @@ def _hash_cpp(path: Path) -> str:
 
 def _hash(module: str) -> str:
     spec = importlib.util.find_spec(module)
-    assert spec is not None
-    assert spec.origin is not None
+    if spec is None or spec.origin is None:
+        raise ModuleNotFoundError(module)
     tree = ast.parse(Path(spec.origin).read_bytes())
     for node in ast.walk(tree):
         body = getattr(node, "body", None)

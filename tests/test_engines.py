@@ -155,11 +155,20 @@ def test_killed_workers_are_replaced_and_cost_nothing_but_time(engine: list[str]
 
 @on("local", "ray", "slurm")
 def test_ctrl_c_puts_work_away_and_the_same_command_goes_on(engine: list[str], start: Start, tmp_path: Path) -> None:
+    check_stopped(signal.SIGINT, engine, start, tmp_path)
+
+
+@on("ray")
+def test_so_does_sigterm_though_ray_has_a_handler_of_its_own(engine: list[str], start: Start, tmp_path: Path) -> None:
+    check_stopped(signal.SIGTERM, engine, start, tmp_path)
+
+
+def check_stopped(signum: signal.Signals, engine: list[str], start: Start, tmp_path: Path) -> None:
     process = start(*LONG, *engine)
     wait_until(lambda: len(holders(tmp_path)) == 2)
-    os.kill(process.pid, signal.SIGINT)
+    os.kill(process.pid, signum)
     code, said = ended(process)
-    assert code == 130, said
+    assert code == 128 + signum, said
     assert "the same command goes on" in said
     assert "Traceback" not in said
     wait_until(lambda: not holders(tmp_path), 5.0)
@@ -214,8 +223,9 @@ def test_what_a_cluster_of_ray_cannot_give_is_said_before_anything_is_written(
     engine: list[str], start: Start, tmp_path: Path
 ) -> None:
     refused = {
-        "engine.cpus=3": "engine.cpus=3, engine.gpus=0: the cluster at ",
-        "engine.gpus=0.5": "engine.gpus=0.5: the cluster at ",
+        "engine.cpus=2": "engine.cpus=2, engine.gpus=0: no node of the cluster at ",
+        "engine.gpus=0.5": "engine.gpus=0.5: no node of the cluster at ",
+        "engine.gpus=2": "engine.gpus=2.0: must be from 0 to 1: a worker computes on one",
         "device=cuda": "engine.gpus=0: with device=cuda, say what part of a GPU a worker gets",
         "engine.address=127.0.0.1:1": "engine.address=127.0.0.1:1: no Ray cluster answers there",
         "engine.address=ray://here": "engine.address=ray://here: must be auto, local, or host:port",

@@ -17,6 +17,7 @@ import pytest
 from typer.testing import Result
 
 import resformer as library
+from resformer import config, launch
 from resformer.errors import DiskError, UserError
 from resformer.store import claims, files, gather, gathered, sources
 from resformer.store.claims import Claim, Watch
@@ -90,6 +91,39 @@ def test_as_a_user_types_it(study: Study, resformer: Resformer) -> None:
     assert everything(study) == before
 
 
+def test_the_same_sweep_reads_what_was_gathered_once(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the order of the plan. In another, each group of rows would be read for every job."""
+    monkeypatch.setattr(gathered, "_MOST_ROWS", 1)
+    gather.gather(study)
+    monkeypatch.setattr(gathered, "_COLUMNS", len(gathered.FILES))
+    read, group = [], pq.ParquetFile.read_row_group
+
+    def counted(file: pq.ParquetFile, number: int, names: list[str], **given: Any) -> pa.Table:
+        read.append((number, *names))
+        return group(file, number, names, **given)
+
+    monkeypatch.setattr(pq.ParquetFile, "read_row_group", counted)
+    assert launch.plan(config.request("some", [*TINY[2:], "member.seed=1,0"]), study).wanted == {}
+    assert {number for number, _ in read} == {0, 1, 2, 3}
+    assert sorted(read) == sorted(set(read))
+
+
+def test_a_job_that_is_open_again_keeps_its_folder(study: Study) -> None:
+    """Its result was gathered, found damaged, and is being made again."""
+    gather.gather(study)
+    job = next(iter(study.planned()))
+    study.set_aside(study.result(job), "a bit")
+    claim = claims.take(study.job(job), 1, 0, Watch(60.0))
+    assert isinstance(claim, Claim)
+    claim.open()
+    (claim.folder / "checkpoint-4000.json").write_text("{}")
+    claim.leave()
+    (study.path / "told").mkdir()
+    assert gather.gather(study) == gather.Summary(study.path / "gathered-1.parquet", 3, 0, [])
+    assert (claim.folder / "checkpoint-4000.json").exists()
+    assert (study.path / "told").exists()  # a sweep that goes on listens there
+
+
 def test_a_large_sweep_says_how_to_gather_it(
     study: Study, resformer: Resformer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -146,8 +180,9 @@ class Killed(BaseException):
     pass
 
 
-@pytest.mark.parametrize("where", ["publish", "remove", "tidy"])
-@pytest.mark.parametrize("after", [0, 1, 2])
+@pytest.mark.parametrize(
+    ("where", "after"), [("publish", 0), *((where, after) for where in ("remove", "tidy") for after in range(3))]
+)
 def test_killed_anywhere_it_loses_nothing_and_goes_on(
     study: Study, where: str, after: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -164,10 +199,9 @@ def test_killed_anywhere_it_loses_nothing_and_goes_on(
 
     with monkeypatch.context() as patched:
         patched.setattr(module, name, killed)
-        try:
+        with pytest.raises(Killed):
             gather.gather(study)
-        except Killed:
-            assert calls == after + 1
+        assert calls == after + 1
     assert everything(study) == before
     assert gather.gather(study).jobs == 4
     assert left(study) == {"result.json"}

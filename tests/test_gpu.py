@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import os
 from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
@@ -12,7 +13,8 @@ import torch
 from schemes import name_of, schemes
 from torch import Tensor
 
-from resformer import stacking
+from resformer import process, stacking
+from resformer.engines import local
 from resformer.engines.local import Local
 from resformer.engines.ray import Ray
 from resformer.errors import UserError
@@ -141,11 +143,42 @@ def test_a_gpus_stack_is_what_fits(shape: Shape, monkeypatch: pytest.MonkeyPatch
     assert stacking.stack(dataclasses.replace(shape, model=large), 1) == 1
 
 
-def test_workers_that_share_a_gpu_are_counted() -> None:
+def test_workers_that_share_a_gpu_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     common = {"stack": None, "retries": 0, "lease_seconds": 60.0, "memory_gib": None}
     assert [Local(workers=workers, **common).sharers() for workers in (None, 3)] == [1, 3]
-    parts = [Ray(workers=8, address="auto", cpus=1.0, gpus=gpus, **common).sharers() for gpus in (0.0, 0.25, 0.3, 2.0)]
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert [Local(workers=workers, **common).sharers() for workers in (None, 2, 3)] == [1, 1, 2]
+    assert Local(workers=None, **common).count(["job"] * 3, "cuda") == 2
+    parts = [Ray(workers=8, address="auto", cpus=1.0, gpus=gpus, **common).sharers() for gpus in (0.0, 0.25, 0.3, 1.0)]
     assert parts == [1, 4, 3, 1]
+
+
+@pytest.mark.parametrize(
+    ("there", "seen", "then"),
+    [(0, None, None), (1, "3", "3"), (4, None, "1"), (2, "5,7", "7"), (3, "GPU-a,GPU-b,GPU-c", "GPU-c")],
+)
+def test_each_worker_takes_the_next_gpu(
+    there: int, seen: str | None, then: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: there)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if seen is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", seen)
+    local._take_a_gpu(5)
+    assert os.environ.get("CUDA_VISIBLE_DEVICES") == then
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "CUDA error: out of memory\nCUDA kernel errors might be asynchronously reported",
+        "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`",
+    ],
+)
+def test_a_gpu_says_in_many_ways_that_its_memory_is_used_up(text: str) -> None:
+    assert process.out_of_memory(RuntimeError(text))
+    assert process.out_of_memory(torch.OutOfMemoryError("CUDA out of memory."))
+    assert not process.out_of_memory(RuntimeError("CUDA error: an illegal memory access was encountered"))
 
 
 def test_bf16_products_are_close_to_fp32s_and_the_rest_is_float32(shape: Shape) -> None:

@@ -108,18 +108,18 @@ def test_a_resumed_training_has_the_bits_of_one_that_was_not(shape: Shape) -> No
 
 @pytest.fixture
 def little_memory() -> Iterator[None]:
-    """For a few members at once only."""
+    """For a few members at once only, whose weights and moments take a hundredth of it."""
     torch.cuda.empty_cache()
     total = torch.cuda.get_device_properties(0).total_memory
-    torch.cuda.set_per_process_memory_fraction((torch.cuda.memory_reserved() + (96 << 20)) / total)
+    torch.cuda.set_per_process_memory_fraction((torch.cuda.memory_reserved() + (256 << 20)) / total)
     yield
     torch.cuda.set_per_process_memory_fraction(1.0)
 
 
 @pytest.mark.usefixtures("little_memory")
 def test_out_of_memory_halves_what_is_computed_at_once(shape: Shape, tmp_path: Path) -> None:
-    model = dataclasses.replace(shape.model, width=128, heads=4, hidden=512, depth=4)
-    wide = dataclasses.replace(shape, model=model, train=dataclasses.replace(shape.train, batch=128))
+    model = dataclasses.replace(shape.model, width=32, heads=4, hidden=64, depth=2)
+    wide = dataclasses.replace(shape, model=model, train=dataclasses.replace(shape.train, batch=1024))
     engine = Local(workers=1, stack=16, retries=0, lease_seconds=60.0, memory_gib=None)
     members = [Member(seed, 1e-3) for seed in range(16)]
     study, told = Study(tmp_path / "results" / "tiny"), list[Event]()

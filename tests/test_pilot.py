@@ -2,6 +2,7 @@
 
 import json
 import os
+import platform
 import signal
 import threading
 import time
@@ -10,8 +11,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
-from resformer import launch
+from resformer import launch, versions
 from resformer.config import Request
 from resformer.engines.base import Assignment
 from resformer.engines.local import Local
@@ -69,6 +71,37 @@ def test_a_signal_makes_it_put_its_work_away(study: Study, shape: Shape, signum:
     assert fly(orders(assignment, 1)[0]) == signum.name
     assert list(where.glob("checkpoint-*.json"))
     assert heard(study, assignment.launch)[-1].kind == "left"
+
+
+@pytest.mark.parametrize("other", ["torch", "code", "module"])
+def test_a_node_that_would_compute_otherwise_says_so_and_computes_nothing(
+    study: Study, shape: Shape, other: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assignment = launched(study, shape)
+    if other == "torch":
+        reason = f"was made with torch {torch.__version__}, this is 2.99.0"
+        monkeypatch.setattr(torch, "__version__", "2.99.0")
+    else:
+        known = versions._hash
+        changed = {"code": "another", "module": ModuleNotFoundError}[other]
+
+        def hashed(module: str) -> str:
+            if module != "resformer.optim":
+                return known(module)
+            if isinstance(changed, str):
+                return changed
+            raise changed(module)
+
+        then = known("resformer.optim")
+        monkeypatch.setattr(versions, "_hash", hashed)
+        now = "another" if other == "code" else "not here"
+        reason = f"was computed by other code: resformer.optim was {then}, is {now}"
+    said = f"{platform.node()}: study tiny {reason}; every node needs the same"
+    assert fly(orders(assignment, 1)[0]) == said
+    listener = Listener(study, assignment.launch)
+    listener.hear(lambda event: None)
+    assert listener.stuck == said
+    assert study.begun() == set()
 
 
 def test_a_folder_that_is_not_shared_is_said_to_be_so(study: Study, shape: Shape, tmp_path: Path) -> None:

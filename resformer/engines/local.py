@@ -14,6 +14,8 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any, Literal, final
 
+import torch
+
 from resformer.engines.base import Assignment, Engine, cores
 from resformer.errors import DiskError
 from resformer.events import Event
@@ -42,12 +44,12 @@ class Local(Engine):
     """
 
     def count(self, jobs: Sequence[str], device: str) -> int:
-        """One per core this process may use, or one on a GPU; never more than jobs."""
-        return min(self.workers or (1 if device == "cuda" else cores()), len(jobs))
+        """One per core this process may use, or one per GPU; never more than jobs."""
+        return min(self.workers or (_gpus() if device == "cuda" else cores()), len(jobs))
 
     def sharers(self) -> int:
-        """Of a GPU: all of them."""
-        return self.workers or 1
+        """Of a GPU: each takes the next one."""
+        return math.ceil((self.workers or 1) / _gpus())
 
     def run(
         self, assignment: Assignment, workers: int, tell: Callable[[Event], None], stop: Callable[[], bool]
@@ -153,6 +155,18 @@ class _Worker:
                 os.kill(self.process.pid, signal.SIGKILL)
 
 
+def _gpus() -> int:
+    """How many this machine has; one where it has none."""
+    return max(1, torch.cuda.device_count())
+
+
+def _take_a_gpu(number: int) -> None:
+    """Of several GPUs have this process see one; it must not have used any yet."""
+    if (there := torch.cuda.device_count()) > 1:
+        seen = os.environ.get("CUDA_VISIBLE_DEVICES") or ",".join(map(str, range(there)))
+        os.environ["CUDA_VISIBLE_DEVICES"] = seen.split(",")[number % there]
+
+
 def _died(code: int | None) -> str:
     if code == -signal.SIGKILL:
         return "was killed (SIGKILL), perhaps for want of memory"
@@ -205,6 +219,7 @@ def _main(assignment: Assignment, memory_gib: float | None, number: int, workers
     for signum in _CALLS:
         signal.signal(signum, lambda signum, frame: called.append(signum))
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT, *_CALLS})
+    _take_a_gpu(number)
     prepare(memory_gib)
 
     def stop(seconds: float) -> bool:

@@ -1,7 +1,9 @@
 """Workers as tasks of a Ray cluster."""
 
 import re
+import signal
 import socket
+import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -9,7 +11,7 @@ from pathlib import Path
 from typing import Any, ClassVar, final
 
 from resformer.engines.base import Assignment, Engine, cores
-from resformer.errors import DiskError, UserError, require
+from resformer.errors import DiskError, UserError, require, shortened
 from resformer.events import Event
 from resformer.pilot import fly, orders
 from resformer.store.study import Study
@@ -43,20 +45,26 @@ class Ray(Engine):
         known = self.address in ("auto", "local") or _HOST_AND_PORT.fullmatch(self.address) is not None
         require(known, "engine.address", self.address, "must be auto, local, or host:port")
         require(0.01 <= self.cpus <= 1024, "engine.cpus", self.cpus, "must be from 0.01 to 1024")
-        require(0 <= self.gpus <= 64, "engine.gpus", self.gpus, "must be from 0 to 64")
+        require(0 <= self.gpus <= 1, "engine.gpus", self.gpus, "must be from 0 to 1: a worker computes on one")
 
     def count(self, jobs: Sequence[str], device: str) -> int:
-        """As many as the cluster has slots for; never more than jobs."""
+        """As many as there are slots on the nodes of the cluster; never more than jobs."""
         if device == "cuda" and not self.gpus:
             raise UserError("engine.gpus=0: with device=cuda, say what part of a GPU a worker gets; 1 would work")
-        there = self._joined().cluster_resources()
-        slots = [there.get("CPU", 0.0) / self.cpus, *([there.get("GPU", 0.0) / self.gpus] if self.gpus else [])]
-        if min(slots) < 1:
+        nodes = [node["Resources"] for node in self._joined().nodes() if node["Alive"]]
+        slots = sum(self._slots(node.get("CPU", 0.0), node.get("GPU", 0.0)) for node in nodes)
+        if not slots:
+            there = ", ".join(f"{node.get('CPU', 0):g} cores and {node.get('GPU', 0):g} GPUs" for node in nodes)
             raise UserError(
-                f"engine.cpus={self.cpus:g}, engine.gpus={self.gpus:g}: the cluster at {self.address} has "
-                f"{there.get('CPU', 0):g} cores and {there.get('GPU', 0):g} GPUs; ask for less"
+                f"engine.cpus={self.cpus:g}, engine.gpus={self.gpus:g}: no node of the cluster at {self.address} has "
+                f"as many; they have {shortened(there)}"
             )
-        return min(self.workers or int(min(slots)), len(jobs))
+        return min(self.workers or slots, len(jobs))
+
+    def _slots(self, cpus: float, gpus: float) -> int:
+        """How many workers a node takes that has these."""
+        enough = [cpus / self.cpus, *([gpus / self.gpus] if self.gpus else [])]
+        return int(min(enough) + 1e-9)  # 0.3 / 0.1 is less than 3
 
     def sharers(self) -> int:
         """Of a GPU, by the part of it that each takes."""
@@ -75,6 +83,7 @@ class Ray(Engine):
                 stop,
             )
         finally:
+            listener.hear_the_rest(tell)
             ray.shutdown()
         if trouble:
             raise DiskError(trouble)
@@ -88,18 +97,11 @@ class Ray(Engine):
     def leave(self, assignment: Assignment, workers: int) -> None:
         """Have the cluster run the jobs without this process."""
         ray = self._joined()
+        name = f"{assignment.study.absolute()}, launch {assignment.launch}"
         tower = ray.remote(_Tower).options(
-            name=f"{assignment.study.name}-{assignment.launch}",
-            namespace=_NAMESPACE,
-            lifetime="detached",
-            num_cpus=0,
-            max_restarts=-1,
-            max_task_retries=-1,
+            name=name, namespace=_NAMESPACE, lifetime="detached", num_cpus=0, max_restarts=-1
         )
-        ray.get(tower.remote().ready.remote())
-        ray.get_actor(f"{assignment.study.name}-{assignment.launch}", _NAMESPACE).watch.remote(
-            orders(assignment, workers), self.cpus, self.gpus
-        )
+        ray.get(tower.remote(name, orders(assignment, workers), (self.cpus, self.gpus)).ready.remote())
         ray.shutdown()
 
     def _joined(self) -> Any:
@@ -114,7 +116,9 @@ class Ray(Engine):
             try:
                 if found := _HOST_AND_PORT.fullmatch(self.address):  # Ray itself would wait for minutes
                     socket.create_connection((found[1], int(found[2])), _ANSWERS_SECONDS).close()
+                terminate = signal.getsignal(signal.SIGTERM)
                 ray.init(self.address, namespace=_NAMESPACE, log_to_driver=False, logging_level="ERROR", **own)
+                signal.signal(signal.SIGTERM, terminate)  # Ray has put its own there, which ends the process at once
             except (OSError, RuntimeError, ValueError) as error:
                 reason = " ".join(str(error).split())[:200]
                 raise UserError(f"engine.address={self.address}: no Ray cluster answers there: {reason}") from error
@@ -122,17 +126,27 @@ class Ray(Engine):
 
 
 class _Tower:
-    """What looks after the pilots once whoever launched them has gone: it lives in the cluster."""
+    """What looks after the pilots once whoever launched them has gone: it lives in the cluster.
+
+    It flies them from its start on, so that Ray, which starts it again elsewhere if its node is lost, needs nobody to
+    tell it so.
+    """
+
+    def __init__(self, name: str, orders: list[str], takes: tuple[float, float]) -> None:
+        self._name, self._orders, self._takes = name, orders, takes
+        threading.Thread(target=self._watch, daemon=True).start()
 
     def ready(self) -> None:
         """Once it is there."""
 
-    def watch(self, orders: list[str], cpus: float, gpus: float) -> None:
+    def _watch(self) -> None:
         """Until all have landed; then it goes as well."""
         import ray
 
-        _flown(orders, (cpus, gpus), lambda: None, lambda: False)
-        ray.actor.exit_actor()
+        try:
+            _flown(self._orders, self._takes, lambda: None, lambda: False)
+        finally:
+            ray.kill(ray.get_actor(self._name, _NAMESPACE))
 
 
 def _flown(

@@ -1,5 +1,6 @@
 """Workers as jobs of a Slurm cluster."""
 
+import contextlib
 import math
 import shutil
 import signal
@@ -50,7 +51,7 @@ class Slurm(Engine):
     def __post_init__(self) -> None:
         super().__post_init__()
         require(2 <= self.minutes <= 525_600, "engine.minutes", self.minutes, "must be from 2 to 525600")
-        require(0 <= self.gpus <= 64, "engine.gpus", self.gpus, "must be from 0 to 64")
+        require(0 <= self.gpus <= 1, "engine.gpus", self.gpus, "must be 0 or 1: a worker computes on one")
         for name in ("partition", "account", "setup"):
             value = getattr(self, name)
             require(
@@ -77,32 +78,37 @@ class Slurm(Engine):
     ) -> None:
         """Run the jobs by so many pilots; on the way out none is left behind.
 
-        One that ended before its time is replaced, but not one that never began a job.
+        One that ended before its time is replaced, but not one that never began a job. DiskError also where the cluster
+        takes none, and where one says that it cannot go on.
         """
         study = Study(assignment.study)
         listener, done, left = Listener(study, assignment.launch), Done(study.path), set(assignment.jobs)
         fleet = _Fleet(self._executor(study.path), orders(assignment, workers))
-        fleet.submit(workers)
+        flew = set(range(workers))
 
         def heard(event: Event) -> None:
-            fleet.begun += event.kind == "started"
+            if event.kind == "started":
+                fleet.began.add(event.worker)
             tell(event)
 
         try:
-            while left and not stop():
+            fleet.submit(sorted(flew))
+            while left and not stop() and not listener.stuck:
                 time.sleep(_POLL_SECONDS)
                 flying = fleet.flying()
                 listener.hear(heard)
                 left -= done.news().keys()
-                if flying < min(workers, len(left)):
+                if flying != flew:  # lists may leave out what is finished, and it takes long to look for that
+                    left -= study.finished(left)
                     left -= study.failures(left & study.begun()).keys()
-                    fleet.submit(min(workers, len(left)) - flying)
-                    if not flying and not fleet.flying():
-                        break
+                    flew = flying
+                fleet.replace(flying, min(workers, len(left)))
+                if not flying and not fleet.flying():
+                    break
         finally:
             fleet.call_down()
-            listener.hear(tell)
-        if left and not stop() and (trouble := fleet.trouble(_logs(study.path))):
+            listener.hear_the_rest(tell)
+        if trouble := listener.stuck or ("" if stop() or not left else fleet.trouble(_logs(study.path))):
             raise DiskError(trouble)
 
     def left_to(self, study: Path) -> str:
@@ -111,7 +117,7 @@ class Slurm(Engine):
 
     def leave(self, assignment: Assignment, workers: int) -> None:
         """Have the cluster run the jobs without this process."""
-        _Fleet(self._executor(assignment.study), orders(assignment, workers)).submit(workers)
+        _Fleet(self._executor(assignment.study), orders(assignment, workers)).submit(range(workers))
 
     def script(self, study: Path, workers: int) -> str:
         """What would be submitted; UserError where nothing can be."""
@@ -182,50 +188,62 @@ class _Fleet:
 
     executor: Any
     orders: Sequence[str]
-    """What each is told; a replacement is told what one before it was."""
-    arrays: list[str] = field(default_factory=list)
-    submitted: int = 0
-    begun: int = 0
-    """Jobs that they have begun."""
+    """What each is told, by its number; a replacement is told the same."""
+    tasks: dict[str, int] = field(default_factory=dict)
+    """Numbers of all that were submitted, by what the queue calls them."""
+    began: set[int] = field(default_factory=set)
+    """Those that have begun a job since they were submitted."""
 
-    def submit(self, count: int) -> None:
-        """So many more, as long as each that is replaced began a job; UserError if the cluster does not take them."""
+    def submit(self, numbers: Sequence[int]) -> None:
+        """These; DiskError if the cluster does not take them."""
         from submitit.core.utils import FailedJobError
 
-        count = min(count, len(self.orders) + self.begun - self.submitted)
-        if count <= 0:
-            return
-        words = [self.orders[(self.submitted + number) % len(self.orders)] for number in range(count)]
         try:
-            jobs = self.executor.map_array(Pilot(), words)
+            jobs = self.executor.map_array(Pilot(), [self.orders[number] for number in numbers])
         except (FailedJobError, OSError) as error:
-            raise UserError(f"engine=slurm: the cluster did not take it: {_one_line(str(error))}") from error
-        self.arrays.append(jobs[0].job_id.partition("_")[0])
-        self.submitted += count
+            raise DiskError(f"engine=slurm: the cluster did not take it: {_one_line(str(error))}") from error
+        self.tasks |= {job.job_id: number for job, number in zip(jobs, numbers, strict=True)}
+        self.began -= {*numbers}
 
-    def flying(self) -> int:
-        """How many are queued or run; as long as the controller does not answer, all."""
-        asked = _asked("squeue", "--noheader", "--array", "--format=%i", f"--jobs={','.join(self.arrays)}")
+    def replace(self, flying: set[int], most: int) -> None:
+        """Have up to so many fly, in place of some that began a job and are gone.
+
+        Those that the cluster does not take now are submitted at another time; DiskError if nobody flies until then.
+        """
+        gone = sorted(self.began - flying)[: max(0, most - len(flying))]
+        if gone:
+            with contextlib.suppress(*([DiskError] if flying else [])):
+                self.submit(gone)
+
+    def flying(self) -> set[int]:
+        """Those that are queued or run; as long as the controller does not answer, all."""
+        if not self.tasks:
+            return set()
+        asked = _asked("squeue", "--noheader", "--array", "--format=%i", f"--jobs={','.join(self._arrays())}")
         if asked.returncode and "Invalid job id" not in asked.stderr:
-            return len(self.orders)
-        return len(asked.stdout.split())
+            return {*self.tasks.values()}
+        return {self.tasks[task] for task in asked.stdout.split() if task in self.tasks}
 
     def call_down(self) -> None:
         """Have them put their jobs away and land; by force who takes longer."""
         if self.flying():
-            _asked("scancel", "--state=PENDING", *self.arrays)
-            _asked("scancel", "--signal=INT", *self.arrays)
+            _asked("scancel", "--state=PENDING", *self._arrays())
+            _asked("scancel", "--signal=INT", *self._arrays())
             deadline = time.monotonic() + _GRACE_SECONDS
             while self.flying() and time.monotonic() < deadline:
                 time.sleep(_POLL_SECONDS)
-            _asked("scancel", *self.arrays)
+            _asked("scancel", *self._arrays())
 
     def trouble(self, logs: Path) -> str:
-        """The last line that one of them wrote."""
-        for path in sorted(path for array in self.arrays for path in logs.glob(f"{array}_*_log.err")):
-            if lines := path.read_text(errors="replace").strip().splitlines():
-                return f"{path}: {lines[-1]}"
+        """The last line that one of them wrote which never began a job."""
+        for task in (task for task, number in self.tasks.items() if number not in self.began):
+            for path in sorted(logs.glob(f"{task}_*_log.err")):
+                if lines := path.read_text(errors="replace").strip().splitlines():
+                    return f"{path}: {lines[-1]}"
         return ""
+
+    def _arrays(self) -> list[str]:
+        return [*dict.fromkeys(task.partition("_")[0] for task in self.tasks)]
 
 
 def _asked(*command: str) -> subprocess.CompletedProcess[str]:

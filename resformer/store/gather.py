@@ -53,8 +53,10 @@ def gather(study: Study) -> Summary:
         path = _written(study, _rows(study, planned, finished, left_out))
         for old in before if not left_out else ():  # which may hold what is left of a damaged one
             files.remove(old)
-    shutil.rmtree(study.path / TOLD, ignore_errors=True)
-    jobs = gathered.at(path).rows.keys()
+    if len(finished) == len(planned):  # else a sweep may go on that listens
+        shutil.rmtree(study.path / TOLD, ignore_errors=True)
+    # Of a result that does not count any more, the job is open again: its folder is somebody's work.
+    jobs = {job for job in gathered.at(path).rows if isinstance(study.source(job), Row)}
     for job in jobs:
         _tidy(study.job(job))
     return Summary(path, len(jobs), len(jobs - known), left_out)

@@ -1,0 +1,171 @@
+"""Pilots of Slurm that end before their time: who is replaced, and what ends a sweep. Pilots are real, Slurm is not."""
+
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from subprocess import CompletedProcess
+
+import pytest
+from submitit.core.utils import FailedJobError
+
+from resformer import launch
+from resformer.config import Request
+from resformer.engines import slurm
+from resformer.engines.base import Assignment
+from resformer.engines.slurm import Slurm
+from resformer.errors import DiskError
+from resformer.events import Event
+from resformer.shape import Member, Shape
+from resformer.store.study import Study
+
+ENGINE = Slurm(
+    **{"workers": 2, "stack": 1, "retries": 1, "lease_seconds": 60.0, "memory_gib": None},
+    **{"partition": None, "minutes": 60, "gpus": 0, "account": None, "setup": None},
+)
+FLY = "import sys; from resformer.pilot import fly; sys.exit(fly(sys.argv[1]))"
+FULL = "import resource, signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); "
+FULL += "resource.setrlimit(resource.RLIMIT_FSIZE, (2500, 2500)); "
+"""No disk takes more than small files."""
+
+
+@dataclass
+class Job:
+    job_id: str
+
+
+@dataclass
+class Cluster:
+    """Runs pilots at once, each as this program; submissions of these numbers, from 0, are refused."""
+
+    programs: Sequence[str] = (FLY,)
+    refuses: Sequence[int] = ()
+    asked: int = 0
+    pilots: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+    told: list[list[str]] = field(default_factory=list)
+    """Of every submission that was taken, what its pilots were told."""
+
+    def map_array(self, pilot: object, words: list[str]) -> list[Job]:
+        self.asked += 1
+        if self.asked - 1 in self.refuses:
+            raise FailedJobError("the controller is away")
+        program = self.programs[min(len(self.told), len(self.programs) - 1)]
+        self.told.append(words)
+        jobs = [Job(f"{self.asked}_{number}") for number in range(len(words))]
+        for job, word in zip(jobs, words, strict=True):
+            self.pilots[job.job_id] = subprocess.Popen([sys.executable, "-c", program, word], stderr=subprocess.DEVNULL)
+        return jobs
+
+    def answer(self, *command: str) -> CompletedProcess[str]:
+        if command[0] == "scancel" and "--state=PENDING" not in command:
+            for pilot in self.pilots.values():
+                pilot.terminate()
+        runs = [name for name, pilot in self.pilots.items() if pilot.poll() is None]
+        return CompletedProcess(command, 0, "\n".join(runs) if command[0] == "squeue" else "", "")
+
+
+@pytest.fixture
+def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
+    made = Cluster()
+    monkeypatch.setattr(Slurm, "_executor", lambda engine, study: made)
+    monkeypatch.setattr(slurm, "_asked", made.answer)
+    monkeypatch.setattr(slurm, "_POLL_SECONDS", 0.1)
+    yield made
+    for pilot in made.pilots.values():
+        pilot.kill()
+        pilot.wait()
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Study:
+    return Study(tmp_path / "results" / "tiny")
+
+
+def launched(study: Study, shape: Shape, seeds: int) -> Assignment:
+    wanted = [(shape, [Member(seed, 1e-3) for seed in range(seeds)])]
+    return launch.plan(Request("tiny", [[]], [], wanted, [], ENGINE, 0.0, notes=[]), study).start(["sweep"])
+
+
+def run(assignment: Assignment) -> list[Event]:
+    told: list[Event] = []
+    deadline = time.monotonic() + 120
+    ENGINE.run(assignment, 2, told.append, lambda: time.monotonic() > deadline)
+    assert time.monotonic() < deadline
+    return told
+
+
+def test_what_no_list_names_is_looked_for_before_anybody_is_replaced(
+    cluster: Cluster, study: Study, shape: Shape
+) -> None:
+    """A result that was damaged and is made again is in no list that counts."""
+    run(launched(study, shape, 3))
+    job = next(iter(study.planned()))
+    (study.job(job) / "attempt-1" / "runs.parquet").write_bytes(b"")
+    cluster.told.clear()
+    run(launched(study, shape, 6))
+    assert len(study.finished(study.planned())) == 6
+    assert [len(words) for words in cluster.told] == [2]
+
+
+def test_a_disk_that_takes_no_results_ends_it_with_a_line(cluster: Cluster, study: Study, shape: Shape) -> None:
+    assignment = launched(study, shape, 2)
+    cluster.programs = (FULL + FLY,)
+    with pytest.raises(DiskError, match="File too large"):
+        run(assignment)
+    assert [len(words) for words in cluster.told] == [2]
+    assert all(pilot.poll() is not None for pilot in cluster.pilots.values())
+
+
+DIES = """
+import os, sys
+from resformer import pilot, work
+from resformer.store.claims import Claim
+Claim.beat = lambda claim: os._exit(9)
+pilot.fly(sys.argv[1])
+"""
+
+
+def test_who_dies_at_work_is_replaced_by_one_that_is_told_the_same(
+    cluster: Cluster, study: Study, shape: Shape
+) -> None:
+    cluster.programs = (DIES, FLY)
+    events = run(launched(study, shape, 3))
+    assert len(study.finished(study.planned())) == 3
+    first, *others = cluster.told
+    assert sorted(word for words in others for word in words) == sorted(first)
+    assert {event.worker for event in events} == {0, 1}
+
+
+def test_a_replacement_that_is_refused_is_submitted_later_while_others_fly(cluster: Cluster) -> None:
+    cluster.refuses = [0, 2]
+    fleet = slurm._Fleet(cluster, ["one", "two"], tasks={"9_0": 0, "9_1": 1}, began={0, 1})
+    fleet.replace({1}, 2)
+    assert cluster.told == []
+    fleet.replace({1}, 2)
+    assert cluster.told == [["one"]]
+    fleet.replace({1}, 2)
+    assert cluster.told == [["one"]]
+    with pytest.raises(DiskError, match="did not take it"):
+        fleet.replace(set(), 2)
+
+
+def test_who_never_began_is_not_replaced_and_what_it_wrote_is_said(
+    cluster: Cluster, study: Study, shape: Shape
+) -> None:
+    assignment = launched(study, shape, 2)
+    cluster.programs = ("raise SystemExit(3)",)
+    logs = study.path.parent / ".slurm" / "tiny"
+    logs.mkdir(parents=True)
+    (logs / "1_1_0_log.err").write_text("some\nno such module\n")
+    with pytest.raises(DiskError, match=r"1_1_0_log\.err: no such module"):
+        run(assignment)
+    assert [len(words) for words in cluster.told] == [2]
+
+
+def test_a_cluster_that_takes_nobody_says_so(cluster: Cluster, study: Study, shape: Shape) -> None:
+    assignment = launched(study, shape, 1)
+    cluster.refuses = [0]
+    with pytest.raises(DiskError, match="engine=slurm: the cluster did not take it: the controller is away"):
+        run(assignment)
