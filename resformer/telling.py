@@ -93,10 +93,7 @@ class Listener:
         for name in _names(folder):
             if name.partition("-")[0] == str(self.launch):
                 with contextlib.suppress(OSError, DiskError):
-                    start = self._heard.get(name, 0)
-                    news, newline, _ = files.content(folder / name, start).rpartition(b"\n")
-                    self._heard[name] = start + len(news) + len(newline)
-                    for line in news.split(b"\n"):
+                    for line in files.appended(folder / name, self._heard):
                         event = _event(line)
                         if event is not None and event.kind == "stuck":
                             self.stuck = self.stuck or event.detail

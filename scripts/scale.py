@@ -1,6 +1,7 @@
 """Time what grows with a study: its report at 100,000 runs, and everything about 100,000 jobs, none of them trained.
 
-scale.txt, facts.json   seconds (median of five, and their range), memory and folder sizes; command, versions, machine
+scale.txt, facts.json   seconds (what is quick is timed five times: the median, and the range), memory and folder sizes;
+                        command, versions, machine
 """
 
 import itertools
@@ -8,6 +9,7 @@ import json
 import multiprocessing
 import os
 import shutil
+import subprocess
 import sys
 import tempfile
 import time
@@ -19,7 +21,9 @@ from typing import Any, final
 import numpy as np
 
 from benchmark.facts import described, machine
-from resformer import __version__
+from resformer import __version__, launch, versions
+from resformer.config import Request
+from resformer.engines.local import Local
 from resformer.jobs import Job, pack
 from resformer.model import ModelSettings
 from resformer.record import Record, curves, runs
@@ -41,7 +45,6 @@ NORMS = ("pre", "post", "sandwich", "pre_post")
 STEPS, REPEATS = 600, 5
 WORKERS, SECONDS = (1, 8, 64), 20.0
 """Workers that hand out jobs at once, each number for so long, the last until all jobs have gone."""
-RECORD = {"excluded": [], "engine": {"retries": 0}, "asked": [], "versions": {}}
 
 Outcome = tuple[dict[str, dict[str, Any]], dict[str, Any]]
 """Tables and timing of a job."""
@@ -90,7 +93,7 @@ def many_jobs(results: Path) -> list[str]:
     """Plan them, hand them out, look at them, gather them."""
     study, jobs, took = launched(results / "synthetic")
     lines = [f"{len(jobs):,} jobs of one run each: planned and on disk in {took:.1f} s", ""]
-    lines.append("  workers   claims/s   jobs/s: claimed, begun and committed, but for the curves")
+    lines.append("  workers   claims/s   jobs/s: claimed, begun and committed")
     committed = 0
     for workers in WORKERS:
         claimed, _, _ = launched(results / f"claimed-{workers}")  # where nothing is finished, so all stays held
@@ -114,7 +117,7 @@ def launched(path: Path) -> tuple[Study, dict[str, Job], float]:
     """A study with all runs planned, its jobs by id, and the seconds that took."""
     began = time.perf_counter()
     study, jobs = Study(path), {job.id: job for job in planned(1)}
-    study.launch(RECORD, [job.to_json() for job in jobs.values()])
+    study.launch(record(), [job.to_json() for job in jobs.values()])
     return study, jobs, time.perf_counter() - began
 
 
@@ -134,6 +137,8 @@ def handed_out(
     def work(lane: int) -> None:
         queue = Queue(study, list(jobs), 1, 0, Watch(60.0), lane, workers)
         generator, done = np.random.default_rng(lane), 0
+        # Once: to draw them takes longer than to commit them.
+        drawn = outcome(next(iter(jobs.values())), generator)[0]["curves"]
         ready.wait()
         began = time.perf_counter()
         while queue.left and (seconds is None or time.perf_counter() - began < seconds):
@@ -143,7 +148,7 @@ def handed_out(
                 if commit:
                     study.begin(claim, job.to_json())
                     tables, timing = outcome(job, generator)
-                    assert study.commit(claim, {"runs": tables["runs"]}, timing)
+                    assert study.commit(claim, {"runs": tables["runs"], "curves": drawn}, timing)
                 queue.settle(job.id)
                 done += 1
             elif claim is None:
@@ -169,14 +174,32 @@ def looked_at(results: Path, how: str) -> list[str]:
     first = [call(results, "report", "synthetic", "--format", "json")]
     kept = [call(results, "report", "synthetic", "--format", "json") for _ in range(REPEATS)]
     status = [call(results, "status", "synthetic") for _ in range(REPEATS)]
-    paths = [path for path in study.rglob("*") if ".cache" not in path.parts]
-    size = sum(path.stat().st_size for path in paths if path.is_file())
+    began = time.perf_counter()
+    assert not launch.plan(request(), Study(study)).wanted
+    again = time.perf_counter() - began
+    found = [path.stat() for path in study.rglob("*") if ".cache" not in path.parts]
+    size, taken = sum(one.st_size for one in found), 512 * sum(one.st_blocks for one in found)
     return [
-        f"{how}: {len(paths):,} files and folders, {size / 1e6:,.0f} MB",
+        f"{how}: {len(found):,} files and folders, {size / 1e6:,.0f} MB, {taken / 1e6:,.0f} MB of the disk",
         row("status", status),
         row("first report", first),
         row("from its cache", kept),
+        f"  the same sweep again, which looks at every byte: {again:.1f} s",
     ]
+
+
+def request() -> Request:
+    """Of all runs, a job each."""
+    members = [Member(seed, lr) for seed in SEEDS for lr in RATES]
+    engine = Local(workers=2, stack=1, retries=0, lease_seconds=60.0, memory_gib=None)
+    asked = [["train.compile=false"]]
+    return Request("synthetic", asked, [], [(shape, members) for shape in shapes()], [], engine, 60.0, notes=[])
+
+
+def record() -> dict[str, Any]:
+    """What a launch says of itself, as far as it is read."""
+    computed = {"versions": versions.versions(compiled=False), "fingerprint": versions.fingerprint(shapes())}
+    return {"excluded": [], "engine": {"retries": 0}, "asked": [], **computed}
 
 
 # 100,000 runs in jobs as sweeps pack them
@@ -187,7 +210,7 @@ def many_runs(results: Path) -> list[str]:
     os.fsync, fsync = (lambda handle: None), os.fsync  # type: ignore[assignment]
     study, jobs = Study(results / "synthetic"), planned(None)
     generator = np.random.default_rng(0)
-    study.launch(RECORD, [job.to_json() for job in jobs])
+    study.launch(record(), [job.to_json() for job in jobs])
     for job in jobs:
         claim = claims.take(study.job(job.id), 1, 0, Watch(60.0))
         assert isinstance(claim, Claim)
@@ -209,7 +232,7 @@ def outcome(job: Job, generator: np.random.Generator) -> Outcome:
     """What a job might have done: deeper is slower, without residual connections much."""
     plain = isinstance(job.shape.residual, Plain)
     typical = 60 * (1 + job.shape.model.depth * (2.0 if plain else 0.1))
-    records = [record(typical, member, generator) for member in job.members]
+    records = [ended(typical, member, generator) for member in job.members]
     noise_2SP = generator.random((2, STEPS, len(records)))
     stretches = [
         {"members": len(records), "steps": 10, "seconds": float(generator.uniform(0.1, 0.2))} for _ in range(20)
@@ -221,7 +244,7 @@ def outcome(job: Job, generator: np.random.Generator) -> Outcome:
     return tables, {"seconds": 2.0, "stretches": stretches}
 
 
-def record(typical: float, member: Member, generator: np.random.Generator) -> Record:
+def ended(typical: float, member: Member, generator: np.random.Generator) -> Record:
     """One member's evaluations until it solves or the budget is over."""
     away = abs(np.log10(member.lr / 3e-3))
     solves = typical * np.exp(0.3 * generator.standard_normal() + away)
@@ -233,6 +256,18 @@ def record(typical: float, member: Member, generator: np.random.Generator) -> Re
     if solves < STEPS - 10:
         found.outcome, found.solved_step = "solved", last - 10
     return found
+
+
+CALL = """
+import os, sys, time
+
+began = time.perf_counter()
+quiet = [(os.POSIX_SPAWN_OPEN, handle, os.devnull, os.O_WRONLY, 0) for handle in (1, 2)]
+_, status, usage = os.wait4(os.posix_spawn(sys.argv[1], sys.argv[1:], os.environ, file_actions=quiet), 0)
+print(time.perf_counter() - began, usage.ru_maxrss / 1024)
+sys.exit(os.waitstatus_to_exitcode(status))
+"""
+"""A small process that starts the command: Linux counts what its parent had as the command's own."""
 
 
 @final
@@ -247,18 +282,16 @@ class Call:
 def call(results: Path, *words: str) -> Call:
     """`resformer WORDS...`."""
     command = [sys.executable, "-m", "resformer", *words, "--results", str(results)]
-    began = time.perf_counter()
-    quiet = [(os.POSIX_SPAWN_OPEN, handle, os.devnull, os.O_WRONLY, 0) for handle in (1, 2)]
-    process = os.posix_spawn(command[0], command, os.environ, file_actions=quiet)
-    _, status, usage = os.wait4(process, 0)
-    assert os.waitstatus_to_exitcode(status) == 0
-    return Call(time.perf_counter() - began, usage.ru_maxrss / 1024)
+    said = subprocess.run([sys.executable, "-c", CALL, *command], check=True, capture_output=True, text=True).stdout
+    return Call(*map(float, said.split()))
 
 
 def row(name: str, calls: Sequence[Call]) -> str:
-    """Median of the seconds, their range, the largest memory."""
+    """Median of the seconds, their range if there are several, the largest memory."""
     seconds = sorted(found.seconds for found in calls)
-    middle = f"{seconds[len(seconds) // 2]:5.1f} s  ({seconds[0]:.1f} – {seconds[-1]:.1f})"
+    middle = f"{seconds[len(seconds) // 2]:5.1f} s"
+    if len(seconds) > 1:
+        middle += f"  ({seconds[0]:.1f} – {seconds[-1]:.1f})"
     return f"  {name:16}{middle:24}{max(found.megabytes for found in calls):5,.0f} MB"
 
 

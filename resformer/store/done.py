@@ -32,8 +32,6 @@ class Done:
         folder = self._study / "done"
         for name in files.names(folder):
             with contextlib.suppress(FileNotFoundError, DiskError):
-                start = self._read.get(name, 0)
-                news, newline, _ = files.content(folder / name, start).rpartition(b"\n")
-                self._read[name] = start + len(news) + len(newline)
-                whole = [body for line in news.splitlines() if (body := files.unsealed(line)) is not None]
+                news = files.appended(folder / name, self._read)
+                whole = [body for line in news if (body := files.unsealed(line)) is not None]
                 yield from filter(None, files.each_parsed(whole))

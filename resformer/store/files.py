@@ -216,6 +216,17 @@ def parsed(text: bytes) -> dict[str, Any] | None:
     return found if isinstance(found, dict) else None
 
 
+def appended(path: Path, read: dict[str, int]) -> list[bytes]:
+    """Whole lines that a file has got since this was last asked; `read` keeps how far that was, by the file's name.
+
+    A torn tail waits for its end. Raises as `content` does.
+    """
+    start = read.get(path.name, 0)
+    news, newline, _ = content(path, start).rpartition(b"\n")
+    read[path.name] = start + len(news) + len(newline)
+    return news.splitlines()
+
+
 def each_parsed(texts: Sequence[bytes]) -> list[dict[str, Any] | None]:
     """The JSON objects that these are, None for one that is none; in one go, several times as fast, if all are."""
     together = (parsed(b'{"all": [%s]}' % b",".join(texts)) or {}).get("all", ())

@@ -18,6 +18,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import final
 
+import psutil
+
 from campaign.invariant import table
 from campaign.outcome import Outcome
 from loopback import clusters
@@ -88,13 +90,23 @@ class Sweep:
             )
 
     def holders(self) -> dict[str, int]:
-        """By job the process that holds it and lives."""
-        found = {}
+        """By job the process on this ground that holds it and lives."""
+        found, namespace = {}, self._namespace()
         for job in self.study.path.glob("jobs/*/*"):
-            held = claims.held(job)
-            if held is not None and held.holder is not None and not held.holder.gone():
-                found[job.name] = held.holder.pid
+            holder = held.holder if (held := claims.held(job)) else None
+            if holder is not None and holder.namespace == namespace and not holder.gone():
+                found[job.name] = holder.pid
         return found
+
+    def _namespace(self) -> str:
+        """In which its processes have their numbers; "" as long as there is none."""
+        if not self.ground.before:
+            return claims.holder().namespace
+        try:
+            (inside, *_) = psutil.Process(self.command.pid).children()
+            return str(Path(f"/proc/{inside.pid}/ns/pid").readlink())
+        except (OSError, ValueError, psutil.Error):
+            return ""
 
     def trains(self) -> bool:
         """Wait until somebody holds a job, and then a random time; False if the command ends before."""
@@ -219,7 +231,10 @@ def _campaign(
                     failures += [f"study {studies}, {struck} blows: {problem}" for problem in _broken(sweep, expected)]
                     resumed += sweep.said.read_text(errors="replace").count("goes on from step")
             blows, studies = blows + struck, studies + 1
-    notes = (f"{studies} studies of 12 jobs, {resumed} times a job went on from a checkpoint",)
+    notes = (
+        f"{studies} studies of 12 jobs, with engine.retries=100 since each blow is an attempt",
+        f"{resumed} times a job went on from a checkpoint",
+    )
     return Outcome(fault, blows, failures, time.perf_counter() - began, notes)
 
 
