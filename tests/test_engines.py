@@ -259,6 +259,16 @@ def test_what_slurm_would_not_take_is_said_before_anything_is_written(
 
 
 @on("slurm")
+@pytest.mark.parametrize("what", ["up", "down"])
+def test_slurm_loopback_takes_no_folder_that_is_not_its_own(engine: list[str], tmp_path: Path, what: str) -> None:
+    (tmp_path / "mine").write_text("mine")
+    done = subprocess.run([clusters.LOOPBACK, what, tmp_path], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "is not empty, and no Slurm of this script's" in done.stderr
+    assert (tmp_path / "mine").read_text() == "mine"
+
+
+@on("slurm")
 def test_a_dry_run_prints_what_it_would_submit(engine: list[str], start: Start, tmp_path: Path) -> None:
     code, said = ended(start(*STUDY, *engine, "engine.setup=module load python", "--dry-run"))
     assert code == 0, said

@@ -18,6 +18,7 @@ from benchmark.facts import described, machine
 from campaign import damage, disks, elsewhere, folders, hostile, kills, numbers, resume, syscalls, together
 from campaign.lanes import workshop
 from campaign.outcome import Outcome
+from loopback import clusters
 from resformer.versions import versions
 
 _ROOT = Path(__file__).resolve().parent.parent.parent
@@ -76,9 +77,13 @@ def main() -> int:
         for name, points in _asked(options):
             torch.set_flush_denormal(False)  # what the one before set for its training, the next one's fuzzing refuses
             with workshop(_MEMORY if os.access(_MEMORY, os.W_OK) else None) as scratch:
-                outcomes.append(_CAMPAIGNS[name][0](points, scratch))
-            lines += _told(outcomes[-1])
-            print("\n".join(_told(outcomes[-1])), flush=True)
+                try:
+                    outcomes.append(_CAMPAIGNS[name][0](points, scratch))
+                    told = _told(outcomes[-1])
+                except clusters.Missing as missing:
+                    told = [f"{name}: not tried, there is no {missing} here"]
+            lines += told
+            print("\n".join(told), flush=True)
     except KeyboardInterrupt:
         return 130
     failed = sum(len(outcome.failures) for outcome in outcomes)

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import psutil
 
-_LOOPBACK = Path(__file__).parent.parent / "slurm-loopback"
+LOOPBACK = Path(__file__).parent.parent / "slurm-loopback"
 _WHERE = f"{os.environ['PATH']}:/usr/sbin:/sbin"
 _RAY = ("--num-cpus=1", "--disable-usage-stats")
 _PORT = 6399
@@ -86,13 +86,13 @@ def slurm() -> Iterator[list[str]]:
         raise Missing("root, for a Slurm of its own")
     with _folder() as folder:
         try:
-            up = subprocess.run([_LOOPBACK, "up", folder], capture_output=True, text=True, check=False)
+            up = subprocess.run([LOOPBACK, "up", folder], capture_output=True, text=True, check=False)
             assert up.returncode == 0, up.stderr
             os.environ["SLURM_CONF"] = str(folder / "slurm.conf")
             yield ["engine=slurm", "engine.minutes=30"]
         finally:
             os.environ.pop("SLURM_CONF", None)
-            subprocess.run([_LOOPBACK, "down", folder], capture_output=True, check=False)
+            subprocess.run([LOOPBACK, "down", folder], capture_output=True, check=False)
 
 
 _GLUSTER_PORT = 24999
