@@ -54,12 +54,25 @@ _CURVES = {
 
 def planned_job(tree: object) -> str | None:
     """Of a line of a plan."""
-    return own(tree) or shared(tree) if isinstance(tree, dict) else "is no object"
+    return job_id(tree.get("id")) or planned_members(tree) or shared(tree) if isinstance(tree, dict) else "is no object"
 
 
-def own(tree: Mapping[str, Any]) -> str | None:
-    """Of what a planned job has for itself."""
-    return _planned_members(tree.get("members")) if _fits(_ID, tree.get("id")) else "its id is no name"
+def job_id(name: object) -> str | None:
+    """Of a job's id."""
+    return None if _fits(_ID, name) else "its id is no name"
+
+
+def planned_members(tree: Mapping[str, Any]) -> str | None:
+    """Of the members of a planned job."""
+    found = tree.get("members")
+    if not isinstance(found, list) or not found:
+        return "members is no list of some"
+    for member in found:
+        if not isinstance(member, dict) or member.keys() != {"seed", "lr"}:
+            return "a member is not a seed and a learning rate"
+        if not _whole(member["seed"], 0, _SEEDS - 1) or not _number(member["lr"], _HIGHEST):
+            return "a member's seed or learning rate is no number that can be"
+    return None
 
 
 def shared(tree: Mapping[str, Any]) -> str | None:
@@ -116,17 +129,6 @@ def _at(tree: object, path: Sequence[str]) -> object:
     for key in path:
         tree = tree.get(key) if isinstance(tree, dict) else None
     return tree
-
-
-def _planned_members(members: object) -> str | None:
-    if not isinstance(members, list) or not members:
-        return "members is no list of some"
-    for member in members:
-        if not isinstance(member, dict) or member.keys() != {"seed", "lr"}:
-            return "a member is not a seed and a learning rate"
-        if not _whole(member["seed"], 0, _SEEDS - 1) or not _number(member["lr"], _HIGHEST):
-            return "a member's seed or learning rate is no number that can be"
-    return None
 
 
 def launch_record(tree: object) -> str | None:

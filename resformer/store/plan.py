@@ -1,7 +1,7 @@
 """A plan: a line per job, sealed. Plans are long, and most of what is said in them is said many times."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
@@ -17,47 +17,49 @@ _ID = re.compile(rb'^\{"id": "([^"\\]+)"[^\n]*$', re.MULTILINE)
 
 @final
 class Reader:
-    """Reads lines of plans. What jobs of one shape and size share is parsed and checked once, and shared."""
+    """Reads lines of plans. What many jobs have alike is parsed and checked once, and shared."""
 
     def __init__(self) -> None:
-        self._shared: dict[bytes, tuple[Json, str | None]] = {}
+        self._known: dict[bytes, tuple[Json, str | None]] = {}
 
     def jobs(self, lines: Sequence[bytes]) -> list[tuple[Json | None, str]]:
         """The jobs that were written in these lines, to be read, not changed; or None, and what is wrong with one."""
-        bodies = [files.unsealed(line) for line in lines]
-        parts = [None if body is None else _parts(body) for body in bodies]
-        own = files.each_parsed([part[0] if part else b"{}" for part in parts])
-        return [self._job(*each) for each in zip(bodies, parts, own, strict=True)]
+        return [self._job(files.unsealed(line)) for line in lines]
 
-    def _job(self, body: bytes | None, parts: tuple[bytes, bytes] | None, own: Json | None) -> tuple[Json | None, str]:
+    def _job(self, body: bytes | None) -> tuple[Json | None, str]:
         if body is None:
             return None, "is not what was written"
-        shared, reason = self._known(parts[1]) if parts else ({}, None)
-        if shared and own:
-            job: Json | None = {**own, **shared}
-            reason = checks.own(own) or reason
-        else:  # written in another way
-            job = files.parsed(body)
-            reason = checks.planned_job(job)
-        return (job, "") if reason is None else (None, reason)
+        if parts := _parts(body):
+            name, of_members, of_shape = parts
+            members, wrong_members = self._parsed(of_members, checks.planned_members)
+            shape, wrong_shape = self._parsed(of_shape, checks.shared)
+            if members and shape:
+                wrong = checks.job_id(name) or wrong_members or wrong_shape
+                return ({"id": name, **members, **shape}, "") if wrong is None else (None, wrong)
+        job = files.parsed(body)  # written in another way
+        wrong = checks.planned_job(job)
+        return (job, "") if wrong is None else (None, wrong)
 
-    def _known(self, text: bytes) -> tuple[Json, str | None]:
-        """What jobs share, and what is wrong with it; nothing if it is no object."""
-        if text not in self._shared:
-            shared = files.parsed(text) or {}
-            self._shared[text] = shared, checks.shared(shared)
-        return self._shared[text]
+    def _parsed(self, text: bytes, check: Callable[[Json], str | None]) -> tuple[Json, str | None]:
+        """The object that this is, empty if it is none, and what is wrong with it."""
+        if text not in self._known:
+            found = files.parsed(text) or {}
+            self._known[text] = found, check(found)
+        return self._known[text]
 
 
-def _parts(body: bytes) -> tuple[bytes, bytes] | None:
-    """What the job has for itself, and what it shares; None if they do not stand where they are written."""
+def _parts(body: bytes) -> tuple[str, bytes, bytes] | None:
+    """A job's id; its members; its shape and size: each as an object. None if they are written in another way."""
     shape = body.find(_SHAPE)
     facts = body.rfind(_FACTS)
     members = body.rfind(_MEMBERS, shape, facts)
     if not body.startswith(_START) or not 0 < shape < members < facts:
         return None
-    own = body[:shape] + body[members + 1 : facts + 1] + b"}"
-    return own, b"{" + body[shape + 2 : members + 1] + body[facts + 1 :]
+    name, quote, rest = body[len(_START) : shape].partition(b'"')
+    if not quote or rest or b"\\" in name or not name.isascii():
+        return None
+    of_members = b"{" + body[members + len(b"}, ") : facts + 1] + b"}"
+    return name.decode(), of_members, b"{" + body[shape + 2 : members + 1] + body[facts + 1 :]
 
 
 @final
