@@ -16,12 +16,14 @@ import pytest
 from rich.console import Console
 from typer.testing import Result
 
+from resformer.events import Event
 from resformer.jobs import Job
 from resformer.reporting.status import Status, look, picture
 from resformer.shape import Member, Shape
 from resformer.store import claims, files
 from resformer.store.claims import Claim, Watch
 from resformer.store.study import Study
+from resformer.telling import teller
 
 Resformer = Callable[..., Result]
 
@@ -257,6 +259,14 @@ def test_whatever_stands_in_a_list_does_not_stop_it(study: Study, depths: list[J
         said = files.seal(found)
     (study.path / "done" / "other.jsonl").write_bytes(said + b"\n")
     assert counts(look(study)) == {"finished": 1, "running": 0, "waiting": 1, "failed": 0}
+
+
+def test_why_a_worker_elsewhere_could_not_go_on_is_said_once_nobody_works(study: Study, depths: list[Job]) -> None:
+    launch(study, depths[:1])
+    teller(study, 1)(Event("stuck", 0, "", detail="node7: the disk is full"))
+    assert shown(study).splitlines()[-1].startswith("not running: node7: the disk is full; run the same sweep")
+    begin(study, depths[0], steps=1)
+    assert "the disk is full" not in shown(study)
 
 
 def test_names_are_printed_not_obeyed(study: Study, depths: list[Job]) -> None:

@@ -1,5 +1,6 @@
 """Workers as tasks of a Ray cluster."""
 
+import json
 import re
 import signal
 import socket
@@ -15,7 +16,7 @@ from resformer.errors import DiskError, UserError, require, shortened
 from resformer.events import Event
 from resformer.pilot import fly, orders
 from resformer.store.study import Study
-from resformer.telling import Listener
+from resformer.telling import Listener, teller
 
 _POLL_SECONDS, _GRACE_SECONDS, _ANSWERS_SECONDS = 0.3, 10.0, 10.0
 _HOST_AND_PORT = re.compile(r"([^/\s]+):(\d{1,5})")
@@ -76,17 +77,10 @@ class Ray(Engine):
         """Run the jobs by so many pilots; on the way out none is left behind."""
         ray, listener = self._joined(), Listener(Study(assignment.study), assignment.launch)
         try:
-            trouble = _flown(
-                orders(assignment, workers),
-                (self.cpus, self.gpus),
-                lambda: listener.hear(tell),
-                stop,
-            )
+            _fly_all(orders(assignment, workers), (self.cpus, self.gpus), lambda: listener.hear(tell), stop)
         finally:
             listener.hear_the_rest(tell)
             ray.shutdown()
-        if trouble:
-            raise DiskError(trouble)
 
     def left_to(self, study: Path) -> str:
         """The cluster, unless it ends with this process too."""
@@ -101,7 +95,7 @@ class Ray(Engine):
         tower = ray.remote(_Tower).options(
             name=name, namespace=_NAMESPACE, lifetime="detached", num_cpus=0, max_restarts=-1
         )
-        ray.get(tower.remote(name, orders(assignment, workers), (self.cpus, self.gpus)).ready.remote())
+        _got(tower.remote(name, orders(assignment, workers), (self.cpus, self.gpus)).ready.remote())
         ray.shutdown()
 
     def _joined(self) -> Any:
@@ -144,15 +138,18 @@ class _Tower:
         import ray
 
         try:
-            _flown(self._orders, self._takes, lambda: None, lambda: False)
+            _fly_all(self._orders, self._takes, lambda: None, lambda: False)
+        except DiskError as error:
+            said = json.loads(self._orders[0])
+            teller(Study(Path(said["study"])), said["launch"])(Event("stuck", 0, "", detail=str(error)))
         finally:
             ray.kill(ray.get_actor(self._name, _NAMESPACE))
 
 
-def _flown(
+def _fly_all(
     orders: Sequence[str], takes: tuple[float, float], hear: Callable[[], None], stop: Callable[[], bool]
-) -> str:
-    """Have pilots fly until all have landed, or `stop` says so; returns what kept one from it, "" if nothing did."""
+) -> None:
+    """Have pilots fly until all have landed, or `stop` says so; DiskError if one cannot go on."""
     import ray
 
     cpus, gpus = takes
@@ -163,28 +160,27 @@ def _flown(
             landed, _ = ray.wait(list(flying), num_returns=len(flying), timeout=_POLL_SECONDS)
             hear()
             for flight in landed:
-                words, said = flying.pop(flight), _said(flight)
+                words, said = flying.pop(flight), _got(flight)
                 if said.startswith("SIG"):  # its node wants it gone
                     flying[pilot.remote(words)] = words
                 elif said:
-                    return said
-        return ""
+                    raise DiskError(said)
     finally:
         _called_down(list(flying))
         hear()
 
 
-def _said(flight: Any) -> str:
-    """What a pilot that has landed said, or why it never flew."""
+def _got(answer: Any) -> Any:
+    """What a node answers; DiskError if it cannot import resformer."""
     import ray
 
     try:
-        said: str = ray.get(flight)
+        return ray.get(answer)
     except RuntimeError as error:  # also of what went wrong there: that keeps its traceback
         if "failed to import" not in str(error):
             raise
-        return f"a node of the cluster cannot import resformer: {str(error).strip().splitlines()[-1]}"
-    return said
+        reason = str(error).strip().splitlines()[-1]
+        raise DiskError(f"a node of the cluster cannot import resformer: {reason}") from error
 
 
 def _called_down(flying: list[Any]) -> None:

@@ -21,6 +21,7 @@ from resformer.store.claims import Held
 from resformer.store.done import Done
 from resformer.store.sources import Damaged
 from resformer.store.study import Study
+from resformer.telling import Listener
 
 Json = dict[str, Any]
 
@@ -48,6 +49,8 @@ class Status:
     """The reason by job."""
     damaged: Sequence[str]
     """What is not as it was written, a line each."""
+    stuck: str
+    """Where nobody works on it, why a worker of the last launch could not go on, as far as one said so."""
     seconds_left: float | None
     """Until all is finished, if the workers of now go on like those before; None where nothing is known."""
 
@@ -90,6 +93,7 @@ def look(study: Study) -> Status:
         lost={job: (held[job], fate) for job, fate in fates.items() if fate},
         failed={job: reason for job, reason in failed.items() if job not in finished},
         damaged=damaged,
+        stuck=_stuck(study, launches[-1]["launch"]) if unfinished and not running else "",
         seconds_left=_seconds_left(
             [(_seconds(line), planned[job]["flops"]) for job, line in finished.items()], left, len(running)
         ),
@@ -103,6 +107,12 @@ def _unlisted(study: Study, planned: Json) -> tuple[Json, str]:
         return {"outcomes": outcomes, "seconds": study.timing(planned["id"])["seconds"]}, ""
     except Damaged as damage:
         return {}, str(damage)
+
+
+def _stuck(study: Study, launch: int) -> str:
+    listener = Listener(study, launch)
+    listener.hear_the_rest(lambda event: None)
+    return listener.stuck
 
 
 def _outcomes(lines: Iterable[Json]) -> Counter[str]:
@@ -198,7 +208,8 @@ def _table(words: Sequence[str], numbers: Sequence[str]) -> Table:
 def _end(status: Status) -> list[str]:
     """How long it takes; nothing if all is finished."""
     if not status.running:
-        return [f"not running; {_GO_ON}"] if status.waiting else []
+        why = f": {status.stuck}" if status.stuck else ""
+        return [f"not running{why}; {_GO_ON}"] if status.waiting else []
     if status.seconds_left is None:
         return ["time left: known once a job has finished"]
     return [f"about {clock(status.seconds_left)} left with {counted(len(status.running), 'worker')} at work"]
