@@ -145,7 +145,7 @@ class _Attempt:
             return False
 
     def _taken_up(self, job: Job, at_once: int) -> Training:
-        """The training from where earlier attempts left it, or from its start."""
+        """The training from where this attempt, short of memory, or earlier ones left it, or from its start."""
         refused = ""
         for found in checkpoints.best_first(self.claim):
             try:

@@ -42,8 +42,8 @@ def save(claim: Claim, found: Checkpoint) -> None:
 
 
 def best_first(claim: Claim) -> Iterator[Checkpoint]:
-    """All that other attempts left whole, the one furthest on first; a damaged one is as good as none."""
-    steps = [(step, folder) for folder in _attempts(claim.job) if folder != claim.folder for step in _steps(folder)]
+    """All that attempts left whole, this one too, the one furthest on first; a damaged one is as good as none."""
+    steps = [(step, folder) for folder in _attempts(claim.job) for step in _steps(folder)]
     found = (_read(folder, step, claim.job.name) for step, folder in sorted(steps, reverse=True))
     return (checkpoint for checkpoint in found if checkpoint is not None)
 

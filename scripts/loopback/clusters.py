@@ -58,7 +58,8 @@ def second_node() -> None:
 def lose_second_node() -> None:
     """Kill its raylet, as if the machine had gone."""
     for process in psutil.process_iter(["name", "cmdline"]):
-        if process.info["name"] == "raylet" and f"--min_worker_port={_SECOND}" in process.info["cmdline"]:
+        words = process.info["cmdline"] or ()  # of a zombie there are none
+        if process.info["name"] == "raylet" and f"--min_worker_port={_SECOND}" in words:
             process.kill()
             process.wait()
             return
