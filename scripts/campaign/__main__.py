@@ -2,11 +2,13 @@
 
 scripts/faults                  the short tier: a sample of every campaign, at most two minutes
 scripts/faults NAME... [--points N]     these campaigns in full, or so many points of each
-scripts/faults --all            everything in full, about an hour; writes results/reference/faults.md
+scripts/faults --keep [NAME...]         these, or all, in full, about an hour; writes results/reference/faults.md, where
+                                other campaigns keep the figures of their last time
 """
 
 import argparse
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -59,6 +61,9 @@ and the table of results is identical to that of an undisturbed run.
 """
 
 
+_PART = re.compile(r"^## (\S+)\n\n```\n(.*?)\n```$", re.MULTILINE | re.DOTALL)
+
+
 def main() -> int:
     """Run, print; 1 if a point failed."""
     parser = argparse.ArgumentParser(
@@ -66,12 +71,13 @@ def main() -> int:
     )
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"campaigns: {', '.join(_CAMPAIGNS)}")
     parser.add_argument("--points", type=int, help="at most so many of each, evenly spread")
-    parser.add_argument("--all", action="store_true", help="everything at length, and write the figures down")
+    parser.add_argument("--keep", action="store_true", help="at length, and write the figures down")
     options = parser.parse_args()
+    if options.keep and options.points:
+        parser.error("--keep is of campaigns in full, without --points")
     if unknown := set(options.names) - _CAMPAIGNS.keys():
         parser.error(f"no such campaign: {', '.join(sorted(unknown))}")
-    lines = [_circumstances()]
-    print(lines[0], flush=True)
+    print(circumstances := _circumstances(), flush=True)
     outcomes = []
     try:
         for name, points in _asked(options):
@@ -79,29 +85,35 @@ def main() -> int:
             with workshop(_MEMORY if os.access(_MEMORY, os.W_OK) else None) as scratch:
                 try:
                     outcomes.append(_CAMPAIGNS[name][0](points, scratch))
-                    told = _told(outcomes[-1])
                 except clusters.Missing as missing:
-                    told = [f"{name}: not tried, there is no {missing} here"]
-            lines += told
-            print("\n".join(told), flush=True)
+                    print(f"{name}: not tried, there is no {missing} here", flush=True)
+                    continue
+            print("\n".join(told := _told(outcomes[-1])), flush=True)
+            if options.keep:
+                _keep(name, [circumstances, f"$ scripts/faults --keep {name}", *told])
     except KeyboardInterrupt:
         return 130
     failed = sum(len(outcome.failures) for outcome in outcomes)
     tried = sum(outcome.points for outcome in outcomes)
-    lines.append(f"{tried - failed} passed, {failed} failed")
-    print(lines[-1])
-    if options.all:
-        _TARGET.write_text(_HEAD + "\n```\n$ scripts/faults --all\n" + "\n".join(lines) + "\n```\n")
+    print(f"{tried - failed} passed, {failed} failed")
     return 1 if failed else 0
 
 
 def _asked(options: argparse.Namespace) -> Iterator[tuple[str, int | None]]:
     """Campaigns, and how many points of each."""
-    whole = options.all or options.names
+    whole = options.keep or options.names
     for name in options.names or _CAMPAIGNS:
         _, short, full = _CAMPAIGNS[name]
         if whole or short:
             yield name, options.points or (full if whole else short)
+
+
+def _keep(name: str, lines: list[str]) -> None:
+    """Write the figures of a campaign down, in place of those it had."""
+    kept = dict(_PART.findall(_TARGET.read_text())) if _TARGET.exists() else {}
+    kept[name] = "\n".join(lines)
+    parts = [f"## {name}\n\n```\n{kept[name]}\n```\n" for name in _CAMPAIGNS if name in kept]
+    _TARGET.write_text("\n".join([_HEAD, *parts]))
 
 
 def _told(outcome: Outcome) -> list[str]:
