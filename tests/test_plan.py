@@ -76,13 +76,17 @@ def test_names_inside_of_settings_do_not_lead_astray() -> None:
 def test_lines_that_are_no_jobs() -> None:
     """Torn; no job; and sealed, but no JSON, though its parts stand where they ought to."""
     good = planned()[0]
-    body = b'{"id": "a, "shape": {}, "members": [], "parameters": 3}'
-    no_json = body[:-1] + b', "sha256": "' + hashlib.sha256(body).hexdigest().encode() + b'"}'
-    assert files.unsealed(no_json) == body
-    found = read(files.seal(good)[:-5], files.seal({"a": 1}), no_json, files.seal(good))
+    bodies = [
+        b'{"id": "a, "shape": {}, "members": [], "parameters": 3}',
+        b'{"id": "a", "shape": {x}, "members": [], "parameters": 3}',
+    ]
+    no_json = [body[:-1] + b', "sha256": "' + hashlib.sha256(body).hexdigest().encode() + b'"}' for body in bodies]
+    assert [files.unsealed(line) for line in no_json] == bodies
+    found = read(files.seal(good)[:-5], files.seal({"a": 1}), *no_json, files.seal(good))
     assert found == [
         (None, "is not what was written"),
         (None, "its id is no name"),
+        (None, "is no object"),
         (None, "is no object"),
         (good, ""),
     ]

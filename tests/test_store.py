@@ -180,6 +180,22 @@ def test_a_line_of_a_list_that_is_not_as_it_was_written_is_left_out(tmp_path: Pa
     assert list(Done(tmp_path).news()) == ["b"]
 
 
+def test_a_line_of_a_list_that_was_sealed_and_is_no_json_is_left_out(tmp_path: Path) -> None:
+    (tmp_path / "done").mkdir()
+    body = b'{"job": a}'
+    strange = body[:-1] + b', "sha256": "' + hashlib.sha256(body).hexdigest().encode() + b'"}'
+    assert files.unsealed(strange) == body
+    (tmp_path / "done" / "list").write_bytes(strange + b"\n" + files.seal({"job": "b"}) + b"\n")
+    assert list(Done(tmp_path).news()) == ["b"]
+
+
+def test_runs_that_were_committed_and_are_no_table_are_damaged(study: Study) -> None:
+    study.launch(RECORD, [planned_job("job1")])
+    study.commit(claim(study, "job1"), {}, {"seconds": 1.0, "stretches": []}, {"runs.parquet": b"no table"})
+    with pytest.raises(Damaged, match=r"runs\.parquet: is no table"):
+        study.runs(study.planned()["job1"])
+
+
 def test_what_is_listed_and_damaged_is_no_news(study: Study) -> None:
     study.launch(RECORD, [planned_job(name) for name in ("job1", "job2")])
     for name in ("job1", "job2"):
