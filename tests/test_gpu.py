@@ -14,10 +14,13 @@ from schemes import name_of, schemes
 from torch import Tensor
 
 from resformer import process, stacking
+from resformer.config import Request
 from resformer.engines import local
 from resformer.engines.local import Local
 from resformer.engines.ray import Ray
 from resformer.errors import UserError
+from resformer.estimate import seconds_at_most
+from resformer.jobs import Job
 from resformer.population import Population
 from resformer.replay import Replay
 from resformer.residuals.base import Residual
@@ -153,6 +156,20 @@ def test_workers_that_share_a_gpu_are_counted(monkeypatch: pytest.MonkeyPatch) -
     assert parts == [1, 4, 3, 1]
 
 
+def test_what_any_of_a_sweep_is_for_its_workers_are_for(shape: Shape) -> None:
+    on_gpu, members = dataclasses.replace(shape, device="cuda"), [Member(0, 1e-3)]
+    engine = Local(workers=1, stack=1, retries=0, lease_seconds=60.0, memory_gib=None)
+    for shapes, device in (([shape], "cpu"), ([shape, on_gpu], "cuda"), ([on_gpu], "cuda")):
+        assert Request("some", [[]], [], [(one, members) for one in shapes], [], engine, 0.0, []).device == device
+
+
+def test_the_time_of_a_gpu_that_is_elsewhere_is_not_measured(shape: Shape, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    job = Job(dataclasses.replace(shape, device="cuda"), (Member(0, 1e-3),))
+    with pytest.raises(RuntimeError, match="there is no GPU here"):
+        seconds_at_most({job.id: job.to_json()}, 1)
+
+
 @pytest.mark.parametrize(
     ("there", "seen", "then"),
     [(0, None, None), (1, "3", "3"), (4, None, "1"), (2, "5,7", "7"), (3, "GPU-a,GPU-b,GPU-c", "GPU-c")],
@@ -161,9 +178,9 @@ def test_each_worker_takes_the_next_gpu(
     there: int, seen: str | None, then: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch.cuda, "device_count", lambda: there)
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    if seen is not None:
-        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", seen)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", seen or "")  # first, so that what the worker sets there is undone
+    if seen is None:
+        monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
     local._take_a_gpu(5)
     assert os.environ.get("CUDA_VISIBLE_DEVICES") == then
 

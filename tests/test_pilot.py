@@ -108,6 +108,7 @@ def test_a_folder_that_is_not_shared_is_said_to_be_so(study: Study, shape: Shape
     assignment = launched(study, shape)
     elsewhere = replace(assignment, study=tmp_path / "nowhere")
     assert fly(orders(elsewhere, 1)[0]) == f"{tmp_path / 'nowhere'}: there is no launch 1 here; is the folder shared?"
+    assert not elsewhere.study.exists()
 
 
 def test_news_are_heard_once_and_torn_or_foreign_lines_never(study: Study) -> None:
