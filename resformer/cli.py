@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 import typer
 
 from resformer import __version__
-from resformer.errors import DiskError, UserError, printable
+from resformer.errors import Stuck, UserError, printable
 from resformer.stopping import Stopped, Stopping
 
 if TYPE_CHECKING:
@@ -285,7 +285,7 @@ def _answering() -> Iterator[Stopping]:
     except UserError as error:
         print(f"resformer: {printable(str(error))}", file=sys.stderr)
         _leave(2)
-    except DiskError as error:
+    except Stuck as error:
         print(f"resformer: {printable(str(error))}; no result is lost: see to it and go on", file=sys.stderr)
         _leave(1)
     except KeyboardInterrupt as stop:

@@ -2,7 +2,9 @@
 
     UserError               the request is wrong: one line on stderr, exit code 2, nothing changed on disk
     └── Incompatible        settings that are each fine but do not go together: a sweep leaves the combination out
-    DiskError               the disk is full, read-only, broken or gone: one line on stderr, exit code 1, no result lost
+    Stuck                   work cannot go on, though nothing wrong was asked: a node computes otherwise, a cluster
+                            takes no workers; one line on stderr, exit code 1, no result lost
+    └── DiskError           the disk is full, read-only, broken or gone
 
 Everything else that is raised is a bug and keeps its traceback.
 """
@@ -19,8 +21,12 @@ class Incompatible(UserError):
     """A combination of settings that makes no sense, each of which is fine elsewhere."""
 
 
+class Stuck(Exception):
+    """One line: what keeps work from going on."""
+
+
 @final
-class DiskError(Exception):
+class DiskError(Stuck):
     """One line: the path, the bytes that were wanted, and why they could not be had."""
 
 

@@ -41,7 +41,7 @@ class Event:
     """Something a worker did with a job, or that it waits for others to finish it.
 
     `resumed` is from a checkpoint, `restarted` in spite of one that cannot be used; `left` to whoever takes it next;
-    `elsewhere` somebody else has finished it. After `stuck` the worker is gone: the disk takes no more. `detail` says
+    `elsewhere` somebody else has finished it. After `stuck` the worker is gone: it cannot go on. `detail` says
     why, or from where; `progress` is the last there was of a finished job.
     """
 

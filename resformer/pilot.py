@@ -10,7 +10,7 @@ from pathlib import Path
 
 from resformer import versions
 from resformer.engines.base import Assignment
-from resformer.errors import DiskError
+from resformer.errors import Stuck
 from resformer.events import Event
 from resformer.process import prepare
 from resformer.store.study import Study
@@ -41,7 +41,7 @@ def fly(words: str) -> str:
             assignment, memory_gib = _assignment(study, launch)
             prepare(memory_gib)
             work(assignment, worker, workers, tell, lambda seconds: _waited(called, seconds))
-        except DiskError as error:
+        except Stuck as error:
             tell(Event("stuck", worker, "", detail=str(error)))
             return str(error)
     return called()
@@ -50,14 +50,14 @@ def fly(words: str) -> str:
 def _assignment(study: Study, number: int) -> tuple[Assignment, float | None]:
     """What a launch asks of its workers, and the memory that each may take.
 
-    DiskError where it cannot be found, or where what computes is not what it was planned with.
+    Stuck where it cannot be found, or where what computes is not what it was planned with.
     """
     found = [launch for launch in study.launches() if launch["launch"] == number]
     if not found:
-        raise DiskError(f"{study.path}: there is no launch {number} here; is the folder shared?")
+        raise Stuck(f"{study.path}: there is no launch {number} here; is the folder shared?")
     (launch,), rules = found, found[0]["engine"]
     if difference := versions.unlike(launch):
-        raise DiskError(f"{platform.node()}: study {study.name} {difference}; every node needs the same")
+        raise Stuck(f"{platform.node()}: study {study.name} {difference}; every node needs the same")
     return Assignment(
         study=study.path,
         launch=number,

@@ -81,14 +81,15 @@ class Listener:
     def hear(self, tell: Callable[[Event], None]) -> None:
         """In the order of each worker. Lines that are no events are left out."""
         self._elsewhere.hear(tell)
-        self._hear_workers(tell)
+        self.hear_workers(tell)
 
     def hear_the_rest(self, tell: Callable[[Event], None]) -> None:
         """When the sweep is over."""
-        self._hear_workers(tell)
+        self.hear_workers(tell)
         self._elsewhere.hear_the_rest(tell)
 
-    def _hear_workers(self, tell: Callable[[Event], None]) -> None:
+    def hear_workers(self, tell: Callable[[Event], None]) -> None:
+        """Only what they have told themselves."""
         folder = self.study.path / TOLD
         for name in _names(folder):
             if name.partition("-")[0] == str(self.launch):
@@ -99,6 +100,13 @@ class Listener:
                             self.stuck = self.stuck or event.detail
                         elif event is not None:
                             tell(event)
+
+
+def why_stuck(study: Study, launch: int) -> str:
+    """Why a worker of a launch could not go on, in a line; "" if none said so."""
+    listener = Listener(study, launch)
+    listener.hear_workers(lambda event: None)
+    return listener.stuck
 
 
 def _names(folder: Path) -> list[str]:

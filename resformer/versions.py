@@ -21,7 +21,6 @@ _CORE = (
     *("record", "population", "train", "residuals.base", "tasks.base"),
 )
 _COMPILED = ("arithmetic.compiled", "kernels.library")
-_KERNELS = "resformer.kernels."
 
 
 def versions(compiled: bool) -> dict[str, str]:
@@ -47,8 +46,7 @@ def fingerprint(shapes: Iterable[Shape]) -> dict[str, str]:
             modules |= {f"resformer.probes.{name}" for name in plugins.names("resformer.probes")}
     if compiled:
         modules |= {f"resformer.{name}" for name in _COMPILED}
-    kernels = [f"{_KERNELS}{path.name}" for path in library.sources() if compiled]
-    return {name: _hashed(name) for name in (*sorted(modules), *kernels)}
+    return _hashes([*sorted(modules), *(_kernels() if compiled else ())])
 
 
 def unlike(launch: Mapping[str, Any]) -> str:
@@ -57,7 +55,7 @@ def unlike(launch: Mapping[str, Any]) -> str:
         here = versions("compiler" in launch["versions"])
     except library.Unavailable as trouble:
         return f"was made with compiler {launch['versions']['compiler']}, here is none: {trouble}"
-    return difference(launch, here, {name: _hashed(name) for name in launch["fingerprint"]})
+    return difference(launch, here, _hashes(launch["fingerprint"]))
 
 
 def difference(launch: Mapping[str, Any], with_what: Mapping[str, str], code: Mapping[str, str]) -> str:
@@ -98,15 +96,14 @@ def _processor() -> str:
     return f"{model} ({hashlib.sha256(repr(library.processor()).encode()).hexdigest()[:8]})"
 
 
-def _hashed(name: str) -> str:
-    """Of a module, or of a source of the kernels, by name; "" of one that is not here."""
-    sources = {f"{_KERNELS}{path.name}": path for path in library.sources()}
-    if name in sources:
-        return _hash_cpp(sources[name])
-    try:
-        return _hash(name)
-    except ModuleNotFoundError:
-        return ""
+def _hashes(names: Iterable[str]) -> dict[str, str]:
+    """Of modules and of sources of the kernels, by name; "" of one that is not here."""
+    kernels = _kernels()
+    return {name: _hash_cpp(kernels[name]) if name in kernels else _hash(name) for name in names}
+
+
+def _kernels() -> dict[str, Path]:
+    return {f"resformer.kernels.{path.name}": path for path in library.sources()}
 
 
 def _hash_cpp(path: Path) -> str:
@@ -115,9 +112,12 @@ def _hash_cpp(path: Path) -> str:
 
 
 def _hash(module: str) -> str:
-    spec = importlib.util.find_spec(module)
+    try:
+        spec = importlib.util.find_spec(module)
+    except ModuleNotFoundError:  # of the package that it is in
+        spec = None
     if spec is None or spec.origin is None:
-        raise ModuleNotFoundError(module)
+        return ""
     tree = ast.parse(Path(spec.origin).read_bytes())
     for node in ast.walk(tree):
         body = getattr(node, "body", None)

@@ -82,8 +82,12 @@ def shapes() -> Iterator[Shape]:
 
 def planned(stack: int | None) -> list[Job]:
     """All runs, in jobs of at most so many."""
-    members = [Member(seed, lr) for seed in SEEDS for lr in RATES]
-    return pack([(shape, members) for shape in shapes()], stack, 1)
+    return pack(grid(), stack, 1)
+
+
+def grid() -> list[tuple[Shape, list[Member]]]:
+    """All runs, by cell."""
+    return [(shape, [Member(seed, lr) for seed in SEEDS for lr in RATES]) for shape in shapes()]
 
 
 # 100,000 jobs of one run each
@@ -105,7 +109,6 @@ def many_jobs(results: Path) -> list[str]:
         committed += done
     assert there(study, "claim-*") == there(study, "result.json") == committed == len(jobs)
     lines += [f"  no job was claimed or run twice: {committed:,} claims and results", ""]
-    shutil.rmtree(study.path / ".cache", ignore_errors=True)
     lines += looked_at(results, "as they are")
     gathered = call(results, "gather", "synthetic")
     lines += ["", row("gather", [gathered]), *looked_at(results, "gathered")]
@@ -190,10 +193,8 @@ def looked_at(results: Path, how: str) -> list[str]:
 
 def request() -> Request:
     """Of all runs, a job each."""
-    members = [Member(seed, lr) for seed in SEEDS for lr in RATES]
     engine = Local(workers=2, stack=1, retries=0, lease_seconds=60.0, memory_gib=None)
-    asked = [["train.compile=false"]]
-    return Request("synthetic", asked, [], [(shape, members) for shape in shapes()], [], engine, 60.0, notes=[])
+    return Request("synthetic", [["train.compile=false"]], [], grid(), [], engine, 60.0, notes=[])
 
 
 def record() -> dict[str, Any]:

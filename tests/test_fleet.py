@@ -16,7 +16,7 @@ from resformer.config import Request
 from resformer.engines import slurm
 from resformer.engines.base import Assignment
 from resformer.engines.slurm import Slurm
-from resformer.errors import DiskError
+from resformer.errors import Stuck
 from resformer.events import Event
 from resformer.shape import Member, Shape
 from resformer.store.study import Study
@@ -112,7 +112,7 @@ def test_what_no_list_names_is_looked_for_before_anybody_is_replaced(
 def test_a_disk_that_takes_no_results_ends_it_with_a_line(cluster: Cluster, study: Study, shape: Shape) -> None:
     assignment = launched(study, shape, 2)
     cluster.programs = (FULL + FLY,)
-    with pytest.raises(DiskError, match="File too large"):
+    with pytest.raises(Stuck, match=r"checkpoint-0\.safetensors: cannot be written \(.*\): File too large"):
         run(assignment)
     assert [len(words) for words in cluster.told] == [2]
     assert all(pilot.poll() is not None for pilot in cluster.pilots.values())
@@ -147,7 +147,7 @@ def test_a_replacement_that_is_refused_is_submitted_later_while_others_fly(clust
     assert cluster.told == [["one"]]
     fleet.replace({1}, 2)
     assert cluster.told == [["one"]]
-    with pytest.raises(DiskError, match="did not take it"):
+    with pytest.raises(Stuck, match="did not take it"):
         fleet.replace(set(), 2)
 
 
@@ -159,7 +159,7 @@ def test_who_never_began_is_not_replaced_and_what_it_wrote_is_said(
     logs = study.path.parent / ".slurm" / "tiny"
     logs.mkdir(parents=True)
     (logs / "1_1_0_log.err").write_text("some\nno such module\n")
-    with pytest.raises(DiskError, match=r"1_1_0_log\.err: no such module"):
+    with pytest.raises(Stuck, match=r"1_1_0_log\.err: no such module"):
         run(assignment)
     assert [len(words) for words in cluster.told] == [2]
 
@@ -167,5 +167,5 @@ def test_who_never_began_is_not_replaced_and_what_it_wrote_is_said(
 def test_a_cluster_that_takes_nobody_says_so(cluster: Cluster, study: Study, shape: Shape) -> None:
     assignment = launched(study, shape, 1)
     cluster.refuses = [0]
-    with pytest.raises(DiskError, match="engine=slurm: the cluster did not take it: the controller is away"):
+    with pytest.raises(Stuck, match="engine=slurm: the cluster did not take it: the controller is away"):
         run(assignment)

@@ -73,7 +73,7 @@ def test_a_signal_makes_it_put_its_work_away(study: Study, shape: Shape, signum:
     assert heard(study, assignment.launch)[-1].kind == "left"
 
 
-@pytest.mark.parametrize("other", ["torch", "code", "module"])
+@pytest.mark.parametrize("other", ["torch", "code", "module", "package"])
 def test_a_node_that_would_compute_otherwise_says_so_and_computes_nothing(
     study: Study, shape: Shape, other: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -83,19 +83,13 @@ def test_a_node_that_would_compute_otherwise_says_so_and_computes_nothing(
         monkeypatch.setattr(torch, "__version__", "2.99.0")
     else:
         known = versions._hash
-        changed = {"code": "another", "module": ModuleNotFoundError}[other]
-
-        def hashed(module: str) -> str:
-            if module != "resformer.optim":
-                return known(module)
-            if isinstance(changed, str):
-                return changed
-            raise changed(module)
-
         then = known("resformer.optim")
-        monkeypatch.setattr(versions, "_hash", hashed)
-        now = "another" if other == "code" else "not here"
-        reason = f"was computed by other code: resformer.optim was {then}, is {now}"
+        # A module that is not here, alone or with its package, is one of another name.
+        instead = {"code": "resformer.events", "module": "resformer.nowhere", "package": "nowhere.nothing"}[other]
+        now = known(instead)
+        monkeypatch.setattr(versions, "_hash", lambda name: now if name == "resformer.optim" else known(name))
+        assert (now == "") == (other != "code")
+        reason = f"was computed by other code: resformer.optim was {then}, is {now or 'not here'}"
     said = f"{platform.node()}: study tiny {reason}; every node needs the same"
     assert fly(orders(assignment, 1)[0]) == said
     listener = Listener(study, assignment.launch)

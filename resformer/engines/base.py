@@ -86,7 +86,7 @@ class Engine(ABC):
     ) -> None:
         """Run the jobs until each is finished or has failed, or `stop` says so; then workers put theirs away first.
 
-        Raises DiskError when the disk takes no more.
+        Raises Stuck when work cannot go on, DiskError when the disk takes no more.
         """
 
     def script(self, study: Path, workers: int) -> str:

@@ -48,7 +48,7 @@ class Local(Engine):
         return min(self.workers or (_gpus() if device == "cuda" else cores()), len(jobs))
 
     def sharers(self) -> int:
-        """Of a GPU: each takes the next one."""
+        """Of a GPU, where each takes the next one."""
         return math.ceil((self.workers or 1) / _gpus())
 
     def run(

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, ClassVar, final
 
 from resformer.engines.base import Assignment, Engine, cores
-from resformer.errors import DiskError, UserError, require, shortened
+from resformer.errors import Stuck, UserError, require, shortened
 from resformer.events import Event
 from resformer.pilot import fly, orders
 from resformer.store.study import Study
@@ -139,7 +139,7 @@ class _Tower:
 
         try:
             _fly_all(self._orders, self._takes, lambda: None, lambda: False)
-        except DiskError as error:
+        except Stuck as error:
             said = json.loads(self._orders[0])
             teller(Study(Path(said["study"])), said["launch"])(Event("stuck", 0, "", detail=str(error)))
         finally:
@@ -149,7 +149,7 @@ class _Tower:
 def _fly_all(
     orders: Sequence[str], takes: tuple[float, float], hear: Callable[[], None], stop: Callable[[], bool]
 ) -> None:
-    """Have pilots fly until all have landed, or `stop` says so; DiskError if one cannot go on."""
+    """Have pilots fly until all have landed, or `stop` says so; Stuck if one cannot go on."""
     import ray
 
     cpus, gpus = takes
@@ -164,14 +164,14 @@ def _fly_all(
                 if said.startswith("SIG"):  # its node wants it gone
                     flying[pilot.remote(words)] = words
                 elif said:
-                    raise DiskError(said)
+                    raise Stuck(said)
     finally:
         _called_down(list(flying))
         hear()
 
 
 def _got(answer: Any) -> Any:
-    """What a node answers; DiskError if it cannot import resformer."""
+    """What a node answers; Stuck if it cannot import resformer."""
     import ray
 
     try:
@@ -180,7 +180,7 @@ def _got(answer: Any) -> Any:
         if "failed to import" not in str(error):
             raise
         reason = str(error).strip().splitlines()[-1]
-        raise DiskError(f"a node of the cluster cannot import resformer: {reason}") from error
+        raise Stuck(f"a node of the cluster cannot import resformer: {reason}") from error
 
 
 def _called_down(flying: list[Any]) -> None:

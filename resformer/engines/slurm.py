@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, ClassVar, final
 
 from resformer.engines.base import Assignment, Engine
-from resformer.errors import DiskError, UserError, require
+from resformer.errors import Stuck, UserError, require
 from resformer.events import Event
 from resformer.pilot import fly, orders
 from resformer.store.done import Done
@@ -78,7 +78,7 @@ class Slurm(Engine):
     ) -> None:
         """Run the jobs by so many pilots; on the way out none is left behind.
 
-        One that ended before its time is replaced, but not one that never began a job. DiskError also where the cluster
+        One that ended before its time is replaced, but not one that never began a job. Stuck also where the cluster
         takes none, and where one says that it cannot go on.
         """
         study = Study(assignment.study)
@@ -109,7 +109,7 @@ class Slurm(Engine):
             fleet.call_down()
             listener.hear_the_rest(tell)
         if trouble := listener.stuck or ("" if stop() or not left else fleet.trouble(_logs(study.path))):
-            raise DiskError(trouble)
+            raise Stuck(trouble)
 
     def left_to(self, study: Path) -> str:
         """How they are seen."""
@@ -161,7 +161,7 @@ class Pilot:
         """Fly. Told that its time is nearly over, or that it is preempted, it is queued again, by submitit.
 
         After a SIGTERM alone it stays until it is killed: a job that ends by itself would not be queued again by
-        Slurm, and one that was cancelled must not be. Raises DiskError, whose line stands last in its log, if it cannot
+        Slurm, and one that was cancelled must not be. Raises Stuck, whose line stands last in its log, if it cannot
         go on.
         """
         queued_again = signal.getsignal(signal.SIGUSR2)
@@ -171,7 +171,7 @@ class Pilot:
         if said in ("SIGUSR1", "SIGUSR2") and callable(queued_again):
             queued_again(signal.SIGUSR2, None)
         if said and not said.startswith("SIG"):
-            raise DiskError(said)
+            raise Stuck(said)
         return said
 
     def checkpoint(self, words: str) -> Any:
@@ -195,24 +195,24 @@ class _Fleet:
     """Those that have begun a job since they were submitted."""
 
     def submit(self, numbers: Sequence[int]) -> None:
-        """These; DiskError if the cluster does not take them."""
+        """These; Stuck if the cluster does not take them."""
         from submitit.core.utils import FailedJobError
 
         try:
             jobs = self.executor.map_array(Pilot(), [self.orders[number] for number in numbers])
         except (FailedJobError, OSError) as error:
-            raise DiskError(f"engine=slurm: the cluster did not take it: {_one_line(str(error))}") from error
+            raise Stuck(f"engine=slurm: the cluster did not take it: {_one_line(str(error))}") from error
         self.tasks |= {job.job_id: number for job, number in zip(jobs, numbers, strict=True)}
         self.began -= {*numbers}
 
     def replace(self, flying: set[int], most: int) -> None:
         """Have up to so many fly, in place of some that began a job and are gone.
 
-        Those that the cluster does not take now are submitted at another time; DiskError if nobody flies until then.
+        Those that the cluster does not take now are submitted at another time; Stuck if nobody flies until then.
         """
         gone = sorted(self.began - flying)[: max(0, most - len(flying))]
         if gone:
-            with contextlib.suppress(*([DiskError] if flying else [])):
+            with contextlib.suppress(*([Stuck] if flying else [])):
                 self.submit(gone)
 
     def flying(self) -> set[int]:

@@ -21,7 +21,7 @@ from resformer.store.claims import Held
 from resformer.store.done import Done
 from resformer.store.sources import Damaged
 from resformer.store.study import Study
-from resformer.telling import Listener
+from resformer.telling import why_stuck
 
 Json = dict[str, Any]
 
@@ -93,7 +93,7 @@ def look(study: Study) -> Status:
         lost={job: (held[job], fate) for job, fate in fates.items() if fate},
         failed={job: reason for job, reason in failed.items() if job not in finished},
         damaged=damaged,
-        stuck=_stuck(study, launches[-1]["launch"]) if unfinished and not running else "",
+        stuck=why_stuck(study, launches[-1]["launch"]) if unfinished and not running else "",
         seconds_left=_seconds_left(
             [(_seconds(line), planned[job]["flops"]) for job, line in finished.items()], left, len(running)
         ),
@@ -107,12 +107,6 @@ def _unlisted(study: Study, planned: Json) -> tuple[Json, str]:
         return {"outcomes": outcomes, "seconds": study.timing(planned["id"])["seconds"]}, ""
     except Damaged as damage:
         return {}, str(damage)
-
-
-def _stuck(study: Study, launch: int) -> str:
-    listener = Listener(study, launch)
-    listener.hear_the_rest(lambda event: None)
-    return listener.stuck
 
 
 def _outcomes(lines: Iterable[Json]) -> Counter[str]:

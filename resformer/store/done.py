@@ -1,7 +1,7 @@
 """What the workers' lists say is finished, read as they grow."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, final
 
@@ -33,5 +33,12 @@ class Done:
         for name in files.names(folder):
             with contextlib.suppress(FileNotFoundError, DiskError):
                 news = files.appended(folder / name, self._read)
-                whole = [body for line in news if (body := files.unsealed(line)) is not None]
-                yield from filter(None, files.each_parsed(whole))
+                yield from _parsed([body for line in news if (body := files.unsealed(line)) is not None])
+
+
+def _parsed(texts: Sequence[bytes]) -> list[Json]:
+    """The JSON objects among these; in one go, several times as fast, if all are."""
+    together = (files.parsed(b'{"all": [%s]}' % b",".join(texts)) or {}).get("all", ())
+    if len(together) == len(texts) and all(isinstance(each, dict) for each in together):
+        return list(together)
+    return [found for text in texts if (found := files.parsed(text)) is not None]

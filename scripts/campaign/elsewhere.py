@@ -22,7 +22,7 @@ import psutil
 
 from campaign.invariant import table
 from campaign.outcome import Outcome
-from loopback import clusters
+from loopback import clusters, network
 from resformer.reporting.members import read
 from resformer.store import claims
 from resformer.store.sources import Damaged
@@ -162,54 +162,51 @@ def _preemption(sweep: Sweep) -> bool:
 
 def workers_of_ray(most: int | None, scratch: Path) -> Outcome:
     """Kill workers that hold a job."""
-    return _campaign("kill -9 of a worker of Ray", _ray, _worker, _BLOWS, most, scratch)
+    return _campaign("kill -9 of a worker of Ray", _on(clusters.ray), _worker, _BLOWS, most, scratch)
 
 
 def nodes_of_ray(most: int | None, scratch: Path) -> Outcome:
     """Kill the raylet of the second node, and start it again."""
-    return _campaign("kill -9 of a raylet", _ray, _node, _BLOWS, most, scratch)
+    return _campaign("kill -9 of a raylet", _on(clusters.ray), _node, _BLOWS, most, scratch)
 
 
 def drivers_of_ray(most: int | None, scratch: Path) -> Outcome:
     """Kill the command, and type it again."""
-    return _campaign("kill -9 of a sweep on Ray", _ray, _driver, _BLOWS, most, scratch)
+    return _campaign("kill -9 of a sweep on Ray", _on(clusters.ray), _driver, _BLOWS, most, scratch)
 
 
 def pilots_of_slurm(most: int | None, scratch: Path) -> Outcome:
     """Kill pilots that hold a job."""
-    return _campaign("kill -9 of a pilot on Slurm", _slurm, _worker, _BLOWS, most, scratch)
+    return _campaign("kill -9 of a pilot on Slurm", _on(clusters.slurm), _worker, _BLOWS, most, scratch)
 
 
 def drivers_of_slurm(most: int | None, scratch: Path) -> Outcome:
     """Kill the command, and type it again."""
-    return _campaign("kill -9 of a sweep on Slurm", _slurm, _driver, _BLOWS, most, scratch)
+    return _campaign("kill -9 of a sweep on Slurm", _on(clusters.slurm), _driver, _BLOWS, most, scratch)
 
 
 def preemptions(most: int | None, scratch: Path) -> Outcome:
     """Have a job of a higher partition take the nodes."""
-    return _campaign("preemption by Slurm", _slurm, _preemption, _PREEMPTIONS, most, scratch)
+    return _campaign("preemption by Slurm", _on(clusters.slurm), _preemption, _PREEMPTIONS, most, scratch)
 
 
 def machines(most: int | None, scratch: Path) -> Outcome:
     """Kill one of two machines that work on one study over a network file system, and start it again."""
-    return _campaign("kill -9 of a machine, over a network", _network, _driver, _BLOWS, most, scratch)
+    return _campaign("kill -9 of a machine, over a network", _over_a_network, _driver, _BLOWS, most, scratch)
+
+
+def _on(cluster: Callable[[], AbstractContextManager[list[str]]]) -> Place:
+    @contextmanager
+    def place(scratch: Path) -> Iterator[Sequence[Ground]]:
+        with cluster() as words:
+            yield [Ground(scratch, words)]
+
+    return place
 
 
 @contextmanager
-def _ray(scratch: Path) -> Iterator[Sequence[Ground]]:
-    with clusters.ray() as words:
-        yield [Ground(scratch, words)]
-
-
-@contextmanager
-def _slurm(scratch: Path) -> Iterator[Sequence[Ground]]:
-    with clusters.slurm() as words:
-        yield [Ground(scratch, words)]
-
-
-@contextmanager
-def _network(scratch: Path) -> Iterator[Sequence[Ground]]:
-    with clusters.network() as mounts:
+def _over_a_network(scratch: Path) -> Iterator[Sequence[Ground]]:
+    with network.mounted_twice() as mounts:
         yield [Ground(mount, ["engine.lease_seconds=5"], _ALONE) for mount in mounts]
 
 

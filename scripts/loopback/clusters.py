@@ -1,7 +1,4 @@
-"""Clusters of two nodes on this machine's loopback, a core each: Ray's own, and a Slurm of scripts/slurm-loopback.
-
-And a network file system, mounted twice.
-"""
+"""Clusters of two nodes on this machine's loopback, a core each: Ray's own, and a Slurm of scripts/slurm-loopback."""
 
 import importlib.util
 import os
@@ -16,7 +13,7 @@ from pathlib import Path
 import psutil
 
 LOOPBACK = Path(__file__).parent.parent / "slurm-loopback"
-_WHERE = f"{os.environ['PATH']}:/usr/sbin:/sbin"
+WHERE = f"{os.environ['PATH']}:/usr/sbin:/sbin"
 _RAY = ("--num-cpus=1", "--disable-usage-stats")
 _PORT = 6399
 _FIRST, _SECOND = 20000, 20100
@@ -38,7 +35,7 @@ def ray() -> Iterator[list[str]]:
     """Two nodes of Ray; Missing if it is not installed."""
     if importlib.util.find_spec("ray") is None:
         raise Missing("ray")
-    with _folder() as folder:
+    with short_folder() as folder:
         try:
             _node(
                 f"--head --port={_PORT} --include-dashboard=false --node-ip-address=127.0.0.1 --temp-dir={folder}",
@@ -81,11 +78,11 @@ def _ray(*words: str) -> None:
 def slurm() -> Iterator[list[str]]:
     """Two nodes of Slurm, which its commands find meanwhile; Missing if a part of it is not installed."""
     for command in ("munged", "slurmctld", "slurmd", "srun"):
-        if shutil.which(command, path=_WHERE) is None:
+        if shutil.which(command, path=WHERE) is None:
             raise Missing(command)
     if os.geteuid() != 0:
         raise Missing("root, for a Slurm of its own")
-    with _folder() as folder:
+    with short_folder() as folder:
         try:
             up = subprocess.run([LOOPBACK, "up", folder], capture_output=True, text=True, check=False)
             assert up.returncode == 0, up.stderr
@@ -96,86 +93,6 @@ def slurm() -> Iterator[list[str]]:
             subprocess.run([LOOPBACK, "down", folder], capture_output=True, check=False)
 
 
-_GLUSTER_PORT = 24999
-_SERVER = """
-volume disk
-  type storage/posix
-  option directory {folder}/disk
-end-volume
-volume shared
-  type features/locks
-  subvolumes disk
-end-volume
-volume server
-  type protocol/server
-  option transport-type tcp
-  option transport.socket.listen-port {port}
-  option transport.socket.bind-address 127.0.0.1
-  option auth.addr.shared.allow 127.0.0.1
-  subvolumes shared
-end-volume
-"""
-_CLIENT = """
-volume remote
-  type protocol/client
-  option transport-type tcp
-  option remote-host 127.0.0.1
-  option remote-port {port}
-  option remote-subvolume shared
-end-volume
-volume write-behind
-  type performance/write-behind
-  subvolumes remote
-end-volume
-volume open-behind
-  type performance/open-behind
-  subvolumes write-behind
-end-volume
-volume quick-read
-  type performance/quick-read
-  subvolumes open-behind
-end-volume
-volume md-cache
-  type performance/md-cache
-  subvolumes quick-read
-end-volume
-"""
-"""With the caches of a volume as GlusterFS makes it."""
-
-
-@contextmanager
-def network() -> Iterator[tuple[Path, Path]]:
-    """A folder of GlusterFS, over TCP, at two mounts with caches of their own; Missing if that is not installed."""
-    for command in ("glusterfsd", "glusterfs"):
-        if shutil.which(command, path=_WHERE) is None:
-            raise Missing(command)
-    if os.geteuid() != 0:
-        raise Missing("root, to mount")
-    with _folder() as folder:
-        mounts = folder / "here", folder / "there"
-        for path in (folder / "disk", *mounts):
-            path.mkdir()
-        try:
-            _gluster(folder, "glusterfsd", "server", _SERVER)
-            for mount in mounts:
-                _gluster(folder, "glusterfs", mount.name, _CLIENT, str(mount))
-                assert mount.is_mount()
-            yield mounts
-        finally:
-            for mount in mounts:
-                subprocess.run(["umount", "--lazy", mount], capture_output=True, check=False)
-            for path in folder.glob("*.pid"):
-                psutil.Process(int(path.read_text())).kill()
-
-
-def _gluster(folder: Path, command: str, name: str, volume: str, *words: str) -> None:
-    """Returns once it serves."""
-    (folder / f"{name}.vol").write_text(volume.format(folder=folder, port=_GLUSTER_PORT))
-    files = {"volfile": "vol", "log-file": "log", "pid-file": "pid"}
-    options = [f"--{option}={folder / name}.{suffix}" for option, suffix in files.items()]
-    subprocess.run([shutil.which(command, path=_WHERE) or command, *options, *words], check=True, capture_output=True)
-
-
 def preempt(seconds: int) -> None:
     """Have a job of a higher partition take both nodes of Slurm for so long."""
     words = ("--partition=high", "--nodes=2", "--ntasks=2", "--output=/dev/null", f"--wrap=sleep {seconds}")
@@ -183,7 +100,7 @@ def preempt(seconds: int) -> None:
 
 
 @contextmanager
-def _folder() -> Iterator[Path]:
+def short_folder() -> Iterator[Path]:
     """With a short name: a socket's path has at most 107 characters."""
     folder = Path(tempfile.mkdtemp(prefix="two-", dir="/tmp"))
     try:
