@@ -200,7 +200,7 @@ def test_a_failed_job_is_named_with_its_reason(tmp_path: Path) -> None:
 
 def test_what_was_read_is_not_read_again(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
     first = read([made.study])
-    monkeypatch.setattr(members, "_job", lambda *_: pytest.fail("read again"))
+    monkeypatch.setattr(members, "_part", lambda *_: pytest.fail("read again"))
     again = read([made.study])
     assert again.members.sort_values(["depth", "seed"], ignore_index=True).equals(
         first.members.sort_values(["depth", "seed"], ignore_index=True)
@@ -212,6 +212,18 @@ def test_a_kept_report_is_the_same_and_needs_no_members(made: Made, monkeypatch:
     first = summarise(read([made.study]))
     monkeypatch.setattr(members, "_together", lambda *_: pytest.fail("computed again"))
     assert summarise(read([made.study])) == first
+
+
+def test_what_was_read_is_kept_in_one_piece(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = read([made.study])
+    monkeypatch.setattr(members, "_AT_ONCE", 1)  # so that there are several to begin with
+    shutil.rmtree(made.study.path / ".cache")
+    again = read([made.study])
+    assert again.digest == whole.digest
+    assert again.members.equals(whole.members)
+    table, states = cache.members(made.study)
+    assert len(states) == 2
+    assert table["job"].num_chunks == 1
 
 
 def test_new_results_are_added_to_what_was_kept(tmp_path: Path) -> None:

@@ -37,6 +37,8 @@ _LAYERS = "layers.parquet"
 _MOST_HASHED = 2000
 """Jobs whose curves are hashed too, though a report's numbers need none. Of more, they are when a figure reads them."""
 _READERS = 2
+_AT_ONCE = 500
+"""Jobs whose runs are put into one table: in tables of their own they take 10 kB of memory each."""
 
 
 @final
@@ -170,17 +172,16 @@ def _read(study: Study, problems: dict[str, list[Json]]) -> _Found:
     begun = study.begun()
     done = [job for job in planned if job not in fresh and job in begun and study.has_result(job)]
     checked = _FILES if len(done) <= _MOST_HASHED else _READ
-    parts = [done[part::_READERS] for part in range(_READERS)]
+    size = min(_AT_ONCE, math.ceil(len(done) / _READERS)) or 1
+    parts = [[planned[job] for job in done[start : start + size]] for start in range(0, len(done), size)]
     with ThreadPoolExecutor(_READERS) as pool:
-        results = [*pool.map(lambda part: [_job(study, planned[job], checked) for job in part], parts)]
-    read_now = {job: results[number % _READERS][number // _READERS] for number, job in enumerate(done)}
-    found = {job: result for job, result in read_now.items() if not isinstance(result, Damaged)}
-    for job, result in read_now.items():
-        if isinstance(result, Damaged):
-            problems["damaged"].append({"study": study.name, "job": job, "reason": str(result)})
+        found = [*pool.map(lambda part: _part(study, part, checked), parts)]
+    damaged = [(job, reason) for part in found for job, reason in part.damaged.items()]
+    problems["damaged"] += [{"study": study.name, "job": job, "reason": reason} for job, reason in damaged]
     reasons += [f"{path}: no plan of this study names it" for path in study.strangers(planned)]
     problems["damaged"] += [{"study": study.name, "job": None, "reason": reason} for reason in reasons]
-    unfinished = [job for job in planned if job not in fresh and job not in read_now]
+    finished = fresh.keys() | set(done)
+    unfinished = [job for job in planned if job not in finished]
     failed = study.failures(job for job in unfinished if job in begun)
     for job in unfinished:
         row = {"study": study.name, "job": job, "members": len(planned[job]["members"])}
@@ -188,44 +189,50 @@ def _read(study: Study, problems: dict[str, list[Json]]) -> _Found:
         problems["failed" if job in failed else "missing"].append(
             {**row, "reason": failed[job]} if job in failed else row
         )
-    states = {**fresh, **{job: result.state for job, result in found.items()}}
-    if found or len(fresh) < len(known):
+    states = {job: state for part in (fresh, *(part.states for part in found)) for job, state in part.items()}
+    if len(states) > len(fresh) or len(fresh) < len(known):
         kept = [runs.filter(pa.compute.is_in(runs["job"], pa.array(list(fresh))))] if fresh else []
-        kept += [_joined(found)] if found else []
-        runs = pa.concat_tables(kept, promote_options="permissive") if kept else pa.table({})
+        kept += [part.runs for part in found if part.states]
+        runs = _joined(kept) if kept else pa.table({})
         cache.keep_members(study, runs, states)
     return _Found(study, runs, {job: planned[job] for job in states}, states)
 
 
 @final
 @dataclass(frozen=True)
-class _Job:
-    """A finished job as it was read: its runs, milliseconds per member and step, and the state of its files."""
+class _Part:
+    """What was read of some finished jobs: their runs, with job and its time, and by job the state of its files."""
 
     runs: pa.Table
-    ms: float
-    state: list[int]
+    states: dict[str, list[int]]
+    damaged: dict[str, str]
+    """What is wrong with the others."""
 
 
-def _job(study: Study, planned: Json, checked: Sequence[str]) -> _Job | Damaged:
-    job = planned["id"]
-    try:
-        attempt, files = study.verified(job, checked)
-        timing = study.timed(job, attempt, files["timing.json"])
-        runs = study.ran(planned, attempt, files["runs.parquet"])
-    except Damaged as damage:
-        return damage
-    return _Job(runs, _ms_per_member_step(timing), _state(study, job, attempt))
+def _part(study: Study, jobs: Sequence[Json], checked: Sequence[str]) -> _Part:
+    tables, ms, states, damaged = [], [], {}, {}
+    for planned in jobs:
+        job = planned["id"]
+        try:
+            attempt, files = study.verified(job, checked)
+            timing = study.timed(job, attempt, files["timing.json"])
+            runs = study.ran(planned, attempt, files["runs.parquet"])
+        except Damaged as damage:
+            damaged[job] = str(damage)
+            continue
+        tables.append(runs)
+        ms.append(_ms_per_member_step(timing))
+        states[job] = _state(study, job, attempt)
+    if not tables:
+        return _Part(pa.table({}), states, damaged)
+    sizes = [*map(len, tables)]
+    names, times = (pa.array(np.repeat(values, sizes)) for values in (list(states), ms))
+    return _Part(_joined(tables).append_column("job", names).append_column("ms", times), states, damaged)
 
 
-def _joined(found: Mapping[str, _Job]) -> pa.Table:
-    """The runs of these jobs, with their job and its time."""
-    sizes = [len(job.runs) for job in found.values()]
-    return (
-        pa.concat_tables([job.runs for job in found.values()], promote_options="permissive")
-        .append_column("job", pa.array(np.repeat(list(found), sizes)))
-        .append_column("ms", pa.array(np.repeat([job.ms for job in found.values()], sizes)))
-    )
+def _joined(tables: Sequence[pa.Table]) -> pa.Table:
+    """In one piece: in as many as there are jobs, a table takes ten times the bytes and the time."""
+    return pa.concat_tables(tables, promote_options="permissive").combine_chunks()
 
 
 def _state(study: Study, job: str, attempt: int) -> list[int]:
