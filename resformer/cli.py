@@ -347,7 +347,7 @@ def _begin(plan: "Launch") -> int:
     _, err = _consoles()
     _print_notes(plan, err)
     if not plan.wanted:
-        err.print(f"{plan.study.path}: {counted(plan.members, 'member')}, all finished", markup=False, soft_wrap=True)
+        _print_all_finished(plan, err)
         return 0
     workers = plan.request.engine.count(list(plan.wanted), plan.request.device)
     done = f" ({plan.finished} finished before)" if plan.finished else ""
@@ -358,6 +358,12 @@ def _begin(plan: "Launch") -> int:
         soft_wrap=True,
     )
     return workers
+
+
+def _print_all_finished(plan: "Launch", console: "Console") -> None:
+    from resformer.reporting.words import counted
+
+    console.print(f"{plan.study.path}: {counted(plan.members, 'member')}, all finished", markup=False, soft_wrap=True)
 
 
 def _tell_failed(plan: "Launch") -> bool:
@@ -446,22 +452,32 @@ def _print_summary(summary: dict[str, Any], asked: "Layout", form: str) -> None:
 
 def _print_grid(plan: "Launch") -> None:
     """What a sweep would run, and how long it takes."""
-    from resformer.estimate import seconds_at_most
-    from resformer.reporting.preview import grid, time_needed
+    from resformer.reporting.preview import grid
 
     out, err = _consoles()
-    engine = plan.request.engine
-    workers = engine.count(list(plan.wanted), plan.request.device)
+    workers = plan.request.engine.count(list(plan.wanted), plan.request.device) if plan.wanted else 0
     out.print(grid([job.to_json() for job in plan.request.jobs()], plan.request.swept))
+    if plan.wanted:
+        _print_needed(plan, workers)
+    else:
+        _print_all_finished(plan, out)
+    _print_notes(plan, err)
+
+
+def _print_needed(plan: "Launch", workers: int) -> None:
+    """How long it takes at most, and what would be submitted."""
+    from resformer.estimate import seconds_at_most
+    from resformer.reporting.preview import time_needed
+
+    out, err = _consoles()
     try:
         seconds: float | None = seconds_at_most(plan.wanted, workers)
     except (MemoryError, RuntimeError) as error:
         err.print(f"the time could not be measured: {printable(str(error))}", markup=False, soft_wrap=True)
         seconds = None
     out.print(time_needed(plan.study.name, len(plan.wanted), workers, seconds), markup=False, soft_wrap=True)
-    if script := engine.script(plan.study.path, workers):
+    if script := plan.request.engine.script(plan.study.path, workers):
         print(f"\n{script}")
-    _print_notes(plan, err)
 
 
 def _print_notes(plan: "Launch", err: "Console") -> None:

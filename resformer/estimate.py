@@ -21,8 +21,6 @@ def seconds_at_most(wanted: Mapping[str, Json], workers: int) -> float:
 
     Scaled by floating-point operations in matrix products, evaluations included; good to a factor of about 1.5.
     """
-    if not wanted:
-        return 0.0
     prepare()
     found = [jobs.from_json(job) for job in wanted.values()]
     sample = sorted(found, key=lambda job: job.shape.transformer().flops_per_step(job.shape.train.batch))[

@@ -401,6 +401,16 @@ def test_dry_run_of_a_finished_study(resformer: Resformer, study: Path, tmp_path
     assert tree(tmp_path) == before
 
 
+def test_dry_run_with_nothing_to_run_asks_no_cluster(resformer: Resformer, study: Path, tmp_path: Path) -> None:
+    before = tree(tmp_path)
+    result = resformer(
+        "sweep", "--dry-run", *TINY, "member.seed=range(0,2)", "engine=ray", "engine.address=127.0.0.1:1"
+    )
+    assert result.stderr == ""
+    assert "2 members, all finished" in " ".join(result.stdout.split())
+    assert tree(tmp_path) == before
+
+
 def test_show_prints_settings_as_they_resolve_and_the_grid(resformer: Resformer, tmp_path: Path) -> None:
     result = resformer("show", "model.depth=1,4", "model.width=64")
     assert result.exit_code == 0

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from typer.testing import Result
 
-from resformer import config, plugins
+from resformer import plugins
+from resformer.config import tree
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 Run = Callable[..., Result]
@@ -92,7 +93,7 @@ def here(other: Path, resformer: Run, monkeypatch: pytest.MonkeyPatch) -> Iterat
 
     def forget() -> None:
         plugins._brought.cache_clear()
-        config._composed.cache_clear()
+        tree._composed.cache_clear()
         for name in [name for name in sys.modules if name.partition(".")[0] == "mine"]:
             del sys.modules[name]
         importlib.invalidate_caches()

@@ -1,0 +1,138 @@
+"""What was typed, KEY=VALUE in Hydra's grammar, as axes: a key and the values it takes."""
+
+import itertools
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import final
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override, OverrideType, QuotedString, RangeSweep
+from hydra.errors import HydraException
+
+from resformer.choices import GROUPS, variants
+from resformer.config.typed import Value, one_line, typed
+from resformer.errors import UserError, shortened
+
+_SHORTHAND = {True: "add", False: "plain"}
+_MOST_POINTS, _MOST_MEMBERS = 100_000, 1_000_000
+_MOST_CHARACTERS = 5_000
+"""Of the overrides of one grid: reading twice as many would take a second."""
+
+
+@final
+@dataclass(frozen=True)
+class Axis:
+    """One key and the values it takes; one value if it is not swept."""
+
+    key: str
+    values: tuple[Value, ...]
+    swept: bool
+
+
+def parse(overrides: Sequence[str]) -> dict[str, Override]:
+    """The overrides by canonical key; UserError for what is no plain KEY=VALUE, and for a key given twice."""
+    characters = sum(map(len, overrides))
+    if characters > _MOST_CHARACTERS:
+        longest = shortened(max(overrides, key=len))
+        raise UserError(
+            f"{longest}: all overrides together may have {_MOST_CHARACTERS:,} characters, not {characters:,}"
+        )
+    found: dict[str, Override] = {}
+    parser = OverridesParser.create()
+    for text in overrides:
+        try:
+            override = parser.parse_override(text)
+        except (HydraException, ValueError, RecursionError) as error:
+            raise UserError(f"{shortened(repr(text))}: cannot be read as KEY=VALUE: {one_line(error)}") from error
+        if override.type is not OverrideType.CHANGE or override.package is not None:
+            raise UserError(f"{shortened(text)}: settings are replaced, not added, deleted or moved: KEY=VALUE")
+        key = _canonical(override.key_or_group)
+        if key in found:
+            twice = f"{shortened(key)} is given twice, also as {said(found[key])}"
+            raise UserError(f"{shortened(text)}: {twice}; give it once")
+        found[key] = override
+    return found
+
+
+def line(override: Override) -> str:
+    """As the user typed it."""
+    return override.input_line or ""
+
+
+def said(override: Override) -> str:
+    """The same in a message."""
+    return shortened(line(override))
+
+
+def _canonical(key: str) -> str:
+    """`model/residual` and `model.residual` are one key."""
+    return next((canonical for canonical, group in GROUPS.items() if key == group), key)
+
+
+def axis_of(override: Override) -> Axis:
+    """The values of an override, with the shorthand of the residual schemes written out."""
+    key, text = _canonical(override.key_or_group), said(override)
+    values: tuple[Value, ...] = tuple(_plain(value, text) for value in _elements(override))
+    if override.key_or_group == "model.residual":
+        for value in values:
+            if not isinstance(value, bool):
+                raise UserError(f"{text}: must be true or false; another scheme is model/residual=NAME")
+        values = tuple(_SHORTHAND[bool(value)] for value in values)
+    if key in GROUPS:
+        there = variants(key)
+        for value in values:
+            if value not in there:
+                raise UserError(f"{GROUPS[key]}={typed(value)}: must be one of {', '.join(there)}")
+    # 1 == True == 1.0: without the type, a value of the wrong one would vanish behind a right one.
+    distinct = dict.fromkeys((type(value), value) for value in values)
+    return Axis(key, tuple(value for _, value in distinct), override.is_sweep_override())
+
+
+def _elements(override: Override) -> list[object]:
+    text = said(override)
+    if not override.is_sweep_override():
+        return [override.value()]
+    if not override.is_discrete_sweep():
+        raise UserError(f"{text}: is not finite; write the values out, a,b,c, or range(from,to,step)")
+    try:
+        # Hydra lists the whole of a shuffled range before it gives its first value.
+        sweep = override.value()
+        found = sweep.range() if isinstance(sweep, RangeSweep) else override.sweep_iterator()
+        values: list[object] = list(itertools.islice(found, _MOST_POINTS + 1))
+    except (HydraException, ValueError, ArithmeticError):
+        values = []
+    if not values:
+        raise UserError(f"{text}: gives no values; write them out, a,b,c, or range(from,to,step)")
+    if len(values) > _MOST_POINTS:
+        raise UserError(f"{text}: more than {_MOST_POINTS:,} values; split the sweep")
+    return values
+
+
+def _plain(value: object, text: str) -> Value:
+    """The value as a plain one, or UserError."""
+    if isinstance(value, QuotedString):
+        value = value.text
+    if not isinstance(value, int | float | bool | str | None):
+        raise UserError(f"{text}: must be one value, not a list or a mapping")
+    if isinstance(value, str) and ("${" in value or "\0" in value):
+        raise UserError(f"{text!r}: must be a plain value; nothing is interpolated")
+    return value
+
+
+def check_size(grids: Iterable[Sequence[Axis]]) -> None:
+    """Refuse what would take minutes to plan, before it is begun."""
+    shapes = members = 0
+    for axes in grids:
+        own = math.prod(len(axis.values) for axis in axes if axis.key.startswith("member."))
+        others = math.prod(len(axis.values) for axis in axes if not axis.key.startswith("member."))
+        shapes, members = shapes + others, members + own * others
+    for count, what, most in ((shapes, "combinations", _MOST_POINTS), (members, "members", _MOST_MEMBERS)):
+        if count > most:
+            raise UserError(f"the grid has {count:,} {what}; at most {most:,} can be planned at once")
+
+
+def combinations(axes: Sequence[Axis]) -> Iterator[dict[str, Value]]:
+    """Every combination of the axes' values."""
+    for values in itertools.product(*(axis.values for axis in axes)):
+        yield dict(zip((axis.key for axis in axes), values, strict=True))

@@ -1,0 +1,102 @@
+"""The tree of all settings, composed by Hydra from `configs/`, and what an override may change in it."""
+
+import difflib
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+import yaml
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from resformer import plugins
+from resformer.choices import GROUPS, PACKAGES, folder
+from resformer.config.typed import Value, one_line, typed
+from resformer.errors import Incompatible, UserError, shortened
+from resformer.trees import flat
+
+Json = dict[str, Any]
+
+
+def keys() -> list[str]:
+    """Every key that can be set with the default variants."""
+    return [*GROUPS, *(key for key in flat(_composed(())) if not key.endswith(".name"))]
+
+
+def settings(point: Mapping[str, Value]) -> Json:
+    """All settings by section, these values in the places of the defaults.
+
+    UserError for a key that is not there; Incompatible for one that only other variants have.
+    """
+    tree = _copied(_composed(tuple((key, str(value)) for key, value in point.items() if key in GROUPS)))
+    for key, value in point.items():
+        if key not in GROUPS:
+            _set(tree, key, value)
+    return tree
+
+
+def unknown(key: str, value: Value) -> UserError:
+    """No such key: a mistake, or, under a variant, a setting that only others have."""
+    close = difflib.get_close_matches(key, keys(), n=1)
+    hint = f"did you mean {close[0]}?" if close else f"the sections are {', '.join(_composed(()))}"
+    kind = Incompatible if any(key.startswith(f"{group}.") for group in GROUPS) else UserError
+    return kind(f"{shortened(key)}={typed(value)}: there is no such setting; {hint}")
+
+
+@cache
+def _composed(groups: tuple[tuple[str, str], ...]) -> Json:
+    """The tree of these variants, as plain values. Composing takes 50 ms, so it is done once per choice."""
+    brought = [(key, name) for key, name in groups if name in plugins.outside(PACKAGES[key])]
+    own = [f"{GROUPS[key]}={name}" for key, name in groups if (key, name) not in brought]
+    with initialize_config_dir(version_base="1.3", config_dir=str(folder().resolve())):
+        tree = OmegaConf.to_container(compose("config", overrides=own), resolve=False)
+    assert isinstance(tree, dict)
+    found = {str(key): value for key, value in tree.items()}
+    for key, name in brought:
+        _put(found, key, name)
+    return found
+
+
+def _put(tree: Json, key: str, name: str) -> None:
+    """Put the settings of a variant from another package in their place, and what it says of other sections."""
+    where, (*path, last) = f"{GROUPS[key]}={name}", key.split(".")
+    try:
+        loaded = OmegaConf.to_container(OmegaConf.load(plugins.settings_of(PACKAGES[key], name)), resolve=False)
+    except (plugins.NotOneOfUs, OmegaConfBaseException, yaml.YAMLError, UnicodeDecodeError, OSError) as error:
+        raise UserError(f"{where}: {one_line(error)}") from error
+    # As in our own files: a variant's settings alone, or sections, of which one is the variant's.
+    sections: Any = loaded if isinstance(loaded, dict) and last in loaded else {last: loaded}
+    own = sections.pop(last)
+    if not isinstance(own, dict) or own.get("name") != name:
+        raise UserError(f"{where}: its {name}.yaml must say name: {name}")
+    for section, values in sections.items():
+        known = tree.get(section)
+        if not isinstance(known, dict) or not isinstance(values, dict) or not set(values) <= set(known):
+            raise UserError(f"{where}: its {name}.yaml says {section}: {typed(str(values))}, which are no settings")
+        known.update(values)
+    node = tree
+    for part in path:
+        node = node[part]
+    node[last] = own
+
+
+def _copied(tree: Json) -> Json:
+    return {key: _copied(value) if isinstance(value, dict) else value for key, value in tree.items()}
+
+
+def _set(tree: Json, key: str, value: Value) -> None:
+    """Replace one leaf of the tree."""
+    *path, last = key.split(".")
+    node: Any = tree
+    for part in path:
+        node = node.get(part) if isinstance(node, dict) else None
+    if not isinstance(node, dict) or last not in node:
+        raise unknown(key, value)
+    if isinstance(node[last], dict):
+        raise UserError(
+            f"{key}={typed(value)}: is a group of settings; set one of {', '.join(f'{key}.{k}' for k in node[last])}"
+        )
+    if last == "name":
+        raise UserError(f"{key}={typed(value)}: choose it with {GROUPS['.'.join(path)]}={typed(value)}")
+    node[last] = value
