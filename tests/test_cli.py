@@ -6,12 +6,11 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from typer.testing import Result
 
 from resformer import __version__
@@ -30,13 +29,6 @@ TINY = [
     "train.eval_sequences=16",
     "train.steps=20",
 ]
-
-
-@pytest.fixture(autouse=True)
-def _denormals() -> Iterator[None]:
-    """Training in this process flushes denormal numbers; other tests want them back."""
-    yield
-    torch.set_flush_denormal(False)
 
 
 @pytest.fixture(scope="module")

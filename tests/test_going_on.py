@@ -8,7 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -40,10 +40,8 @@ STEPS = 40
 
 
 @pytest.fixture(autouse=True)
-def _as_in_a_worker() -> Iterator[None]:
+def _as_in_a_worker() -> None:
     prepare()
-    yield
-    torch.set_flush_denormal(False)
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 import dataclasses
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -44,12 +44,6 @@ def shape(shape: Shape, request: pytest.FixtureRequest) -> Shape:
         request.getfixturevalue("kernels")
     settings = dataclasses.replace(shape.train, steps=200, batch=32, eval_every=10, compile=request.param)
     return dataclasses.replace(shape, train=dataclasses.replace(settings, keep_weights=True))
-
-
-@pytest.fixture
-def _denormals() -> Iterator[None]:
-    yield
-    torch.set_flush_denormal(False)
 
 
 def trained(shape: Shape, members: Sequence[Member]) -> Trained:
@@ -105,7 +99,6 @@ def committed(results: Path) -> dict[bool, tuple[Job, Path]]:
     return found
 
 
-@pytest.mark.usefixtures("_denormals")
 def test_the_file_holds_them_with_seeds_and_rates(resformer: Callable[..., Result], tmp_path: Path) -> None:
     result = resformer("train", *TINY, "train.keep_weights=true")
     assert result.exit_code == 0, result.stderr

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from typer.testing import Result
 
 from resformer import config, jobs, launch
@@ -72,10 +71,8 @@ def study(tmp_path: Path) -> Study:
 
 
 @pytest.fixture
-def _as_in_a_worker() -> Iterator[None]:
+def _as_in_a_worker() -> None:
     prepare()
-    yield
-    torch.set_flush_denormal(False)
 
 
 def steps(shape: Shape, count: int, eval_every: int = 5) -> Shape:
