@@ -113,11 +113,9 @@ def sweep(
 
             summary = summarise(read([plan.study]))
             _print_summary(summary, layout(summary), "table")
-            if len(plan.jobs) >= _MANY_JOBS:
-                many = (
-                    f"{len(plan.jobs):,} jobs have a folder each; resformer gather {plan.study.name} makes it one file"
-                )
-                print(f"resformer: {many}", file=sys.stderr)
+            if (many := plan.study.in_folders(plan.jobs)) >= _MANY_JOBS:
+                gather = f"resformer gather {plan.study.name} makes it one file"
+                print(f"resformer: {many:,} jobs have a folder each; {gather}", file=sys.stderr)
         except UserError as nothing:
             print(f"resformer: {printable(str(nothing))}", file=sys.stderr)
             failed = True
@@ -336,8 +334,9 @@ def _detach(plan: "Launch") -> None:
     engine = plan.request.engine
     where = engine.left_to(plan.study.path)
     if workers := _begin(plan):
-        engine.leave(plan.start(_command()), workers)
+        ending = engine.leave(plan.start(_command()), workers)
         err.print(f"left to {where}; resformer status {plan.study.name}", markup=False, soft_wrap=True)
+        err.print(f"to end it: {ending}", markup=False, soft_wrap=True)
 
 
 def _begin(plan: "Launch") -> int:
@@ -405,6 +404,8 @@ def _train_here(plan: "Launch", stopping: Stopping) -> bool:
                 live.console.print(f"goes on {event.detail}", markup=False)
             elif event.kind == "restarted":
                 live.console.print(f"starts again: {printable(event.detail)}", markup=False)
+            elif event.kind == "halved":
+                live.console.print(event.detail, markup=False)
             elif event.kind == "waiting":
                 live.console.print("another process holds this job: waiting for it", markup=False)
             elif event.kind == "progress" and now is not None:

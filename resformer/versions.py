@@ -118,13 +118,19 @@ def _hash(module: str) -> str:
         spec = None
     if spec is None or spec.origin is None:
         return ""
-    tree = ast.parse(Path(spec.origin).read_bytes())
-    for node in ast.walk(tree):
-        body = getattr(node, "body", None)
-        if isinstance(body, list):
-            node.body = [part for part in body if not _is_text(part)]  # type: ignore[attr-defined]
-    return hashlib.sha256(ast.dump(tree).encode()).hexdigest()[:12]
+    tree = _said(ast.parse(Path(spec.origin).read_bytes()))
+    return hashlib.sha256(repr(tree).encode()).hexdigest()[:12]
 
 
-def _is_text(node: ast.AST) -> bool:
+def _said(node: object) -> object:
+    """What code says, the same in every Python that can read it: `ast.dump` shows its empty fields, or not."""
+    if isinstance(node, list):
+        return [_said(part) for part in node if not _is_text(part)]
+    if isinstance(node, ast.AST):
+        fields = [(name, value) for name, value in ast.iter_fields(node) if value is not None and value != []]
+        return type(node).__name__, [(name, _said(value)) for name, value in fields]
+    return node
+
+
+def _is_text(node: object) -> bool:
     return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)

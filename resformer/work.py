@@ -135,7 +135,7 @@ class _Attempt:
                     raise
             process.forget()
             at_once = -(-at_once // 2)
-            self._say("restarted", f"out of memory; members at once: {at_once}")
+            self._say("halved", f"out of memory; members at once: {at_once}")
 
     def _finished_by_another(self) -> bool:
         """Whether there is a result of another attempt: what the disk did with this one no longer matters."""

@@ -120,7 +120,7 @@ def launched(path: Path) -> tuple[Study, dict[str, Job], float]:
     """A study with all runs planned, its jobs by id, and the seconds that took."""
     began = time.perf_counter()
     study, jobs = Study(path), {job.id: job for job in planned(1)}
-    study.launch(record(), [job.to_json() for job in jobs.values()])
+    study.launch(record(list(jobs)), [job.to_json() for job in jobs.values()])
     return study, jobs, time.perf_counter() - began
 
 
@@ -140,8 +140,6 @@ def handed_out(
     def work(lane: int) -> None:
         queue = Queue(study, list(jobs), 1, 0, Watch(60.0), lane, workers)
         generator, done = np.random.default_rng(lane), 0
-        # Once: to draw them takes longer than to commit them.
-        drawn = outcome(next(iter(jobs.values())), generator)[0]["curves"]
         ready.wait()
         began = time.perf_counter()
         while queue.left and (seconds is None or time.perf_counter() - began < seconds):
@@ -150,8 +148,7 @@ def handed_out(
                 job = jobs[claim.job.name]
                 if commit:
                     study.begin(claim, job.to_json())
-                    tables, timing = outcome(job, generator)
-                    assert study.commit(claim, {"runs": tables["runs"], "curves": drawn}, timing)
+                    assert study.commit(claim, *outcome(job, generator))
                 queue.settle(job.id)
                 done += 1
             elif claim is None:
@@ -197,10 +194,10 @@ def request() -> Request:
     return Request("synthetic", [["train.compile=false"]], [], grid(), [], engine, 60.0, notes=[])
 
 
-def record() -> dict[str, Any]:
-    """What a launch says of itself, as far as it is read."""
+def record(wanted: Sequence[str]) -> dict[str, Any]:
+    """What a launch of these jobs says of itself, as far as it is read."""
     computed = {"versions": versions.versions(compiled=False), "fingerprint": versions.fingerprint(shapes())}
-    return {"excluded": [], "engine": {"retries": 0}, "asked": [], **computed}
+    return {"jobs": list(wanted), "excluded": [], "engine": {"retries": 0}, "asked": [], **computed}
 
 
 # 100,000 runs in jobs as sweeps pack them
@@ -211,7 +208,7 @@ def many_runs(results: Path) -> list[str]:
     os.fsync, fsync = (lambda handle: None), os.fsync  # type: ignore[assignment]
     study, jobs = Study(results / "synthetic"), planned(None)
     generator = np.random.default_rng(0)
-    study.launch(record(), [job.to_json() for job in jobs])
+    study.launch(record([job.id for job in jobs]), [job.to_json() for job in jobs])
     for job in jobs:
         claim = claims.take(study.job(job.id), 1, 0, Watch(60.0))
         assert isinstance(claim, Claim)

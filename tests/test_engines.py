@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from loopback import clusters
@@ -195,6 +197,18 @@ def status(folder: Path) -> str:
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True).stdout
 
 
+@on("ray", "slurm")
+def test_detached_it_is_ended_by_what_it_says(engine: list[str], start: Start, tmp_path: Path) -> None:
+    code, said = ended(start(*LONG, *engine, "--detach"))
+    assert code == 0, said
+    wait_until(lambda: len(holders(tmp_path)) == 2)
+    ending = re.search("^to end it: (.*)$", said, re.MULTILINE)
+    assert ending is not None
+    subprocess.run(ending[1], shell=True, check=True, capture_output=True)
+    wait_until(lambda: not any(map(psutil.pid_exists, holders(tmp_path))))
+    assert not list(tmp_path.glob("results/tiny/jobs/*/*/result.json"))
+
+
 @on("ray")
 def test_a_lost_node_loses_nothing(engine: list[str], start: Start, tmp_path: Path) -> None:
     process = start(*LONG, *engine)
@@ -216,6 +230,15 @@ def check_refused(refused: dict[str, str], engine: list[str], start: Start, fold
         assert reason in said
         assert len(said.splitlines()) == 1
     assert not list(folder.iterdir())
+
+
+@on("ray")
+def test_no_more_pilots_than_slots(engine: list[str], start: Start, tmp_path: Path) -> None:
+    study = [word for word in STUDY if not word.startswith("engine.workers")]
+    code, said = ended(start(*study, *engine, "engine.workers=64", "--dry-run"))
+    assert code == 0, said
+    assert "4 jobs to run" in said
+    assert "with 2 workers" in said
 
 
 @on("ray")

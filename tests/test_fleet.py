@@ -164,6 +164,29 @@ def test_who_never_began_is_not_replaced_and_what_it_wrote_is_said(
     assert [len(words) for words in cluster.told] == [2]
 
 
+def test_stopped_a_second_time_it_leaves_nobody_either(
+    cluster: Cluster, study: Study, shape: Shape, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C while pilots put their work away, which these would take for ever to do."""
+    cluster.programs = ("import time; time.sleep(600)",)
+    fleet = slurm._Fleet(cluster, ["one"])
+    fleet.submit([0])
+    asked: list[tuple[str, ...]] = []
+
+    def answer(*command: str) -> CompletedProcess[str]:
+        asked.append(command)
+        return CompletedProcess(command, 0, "1_0", "")
+
+    def again(seconds: float) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(slurm, "_asked", answer)
+    monkeypatch.setattr(slurm.time, "sleep", again)
+    with pytest.raises(KeyboardInterrupt):
+        fleet.call_down()
+    assert asked[-1] == ("scancel", "1")
+
+
 def test_a_cluster_that_takes_nobody_says_so(cluster: Cluster, study: Study, shape: Shape) -> None:
     assignment = launched(study, shape, 1)
     cluster.refuses = [0]

@@ -131,6 +131,8 @@ def test_a_large_sweep_says_how_to_gather_it(
     result = resformer("sweep", *TINY, "member.seed=0,1")
     told = "resformer: 4 jobs have a folder each; resformer gather some makes it one file"
     assert result.stderr.splitlines()[-1] == told
+    assert resformer("gather", "some").exit_code == 0
+    assert "gather" not in resformer("sweep", *TINY, "member.seed=0,1").stderr
 
 
 def test_nothing_to_gather(study: Study, resformer: Resformer) -> None:

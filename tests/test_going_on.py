@@ -481,8 +481,8 @@ def test_out_of_memory_halves_what_is_computed_at_once_and_changes_no_bit(
     monkeypatch.setattr(Population, "advance", short)
     halvings = math.ceil(math.log2(len(job.members)))
     assert halvings >= 1
-    assert sweep.run() == ["started", *["restarted", "resumed"] * halvings, "finished"]
-    details = [event.detail for event in sweep.events if event.kind in ("restarted", "resumed")]
+    assert sweep.run() == ["started", *["halved", "resumed"] * halvings, "finished"]
+    details = [event.detail for event in sweep.events if event.kind in ("halved", "resumed")]
     assert details[-2:] == ["out of memory; members at once: 1", "from step 12"]
     assert study.timing(job.id)["at_once"] == 1
     assert results(study, job) == undisturbed

@@ -1,5 +1,6 @@
 """Small sweeps for real: what they compute, and what is left of them when workers and supervisors die."""
 
+import ast
 import contextlib
 import json
 import multiprocessing
@@ -18,7 +19,7 @@ from typing import Any
 import pytest
 from typer.testing import Result
 
-from resformer import config, jobs, launch
+from resformer import config, jobs, launch, versions
 from resformer.config import Request
 from resformer.engines.base import Assignment
 from resformer.engines.local import Local
@@ -233,6 +234,16 @@ def test_only_members_that_are_neither_finished_nor_planned_are_planned(study: S
 )
 def test_results_of_other_code_are_not_mixed(study: Study, shape: Shape, section: str, name: str) -> None:
     refuses_another(study, shape, section, name)
+
+
+def test_code_is_the_same_to_every_python(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Later ones have a field more in what they parse, which is empty."""
+    before, dumped = versions._hash("resformer.optim"), ast.dump(ast.parse("def f(): pass"))
+    monkeypatch.setattr(ast.FunctionDef, "_fields", (*ast.FunctionDef._fields, "more"))
+    monkeypatch.setattr(ast.FunctionDef, "more", [], raising=False)
+    assert ast.dump(ast.parse("def f(): pass")) != dumped
+    assert versions._hash("resformer.optim") == before
+    assert versions._hash("resformer.model") != before
 
 
 @pytest.mark.usefixtures("kernels")

@@ -98,6 +98,6 @@ class Engine(ABC):
         name = type(self).__module__.rpartition(".")[2]
         raise UserError(f"--detach: the workers of engine={name} end with their sweep; engine=slurm would work")
 
-    def leave(self, assignment: Assignment, workers: int) -> None:
-        """Have the jobs run without this process, where `left_to` says that they can."""
+    def leave(self, assignment: Assignment, workers: int) -> str:
+        """Have the jobs run without this process, where `left_to` says that they can; returns what would end it."""
         raise NotImplementedError

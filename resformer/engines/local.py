@@ -30,6 +30,8 @@ _GRACE_SECONDS = 4.0
 _POLL_SECONDS = 0.2
 _CALLS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
 """At these a worker leaves."""
+_AT_WORK = ("started", "resumed", "restarted", "halved", "progress")
+"""Events of a worker that has a job."""
 _LEFT, _STUCK = 3, 4
 """Exit codes of a worker that left on its own, and of one that the disk stopped."""
 
@@ -124,7 +126,7 @@ class _Worker:
         try:
             while self.pipe.poll():
                 event: Event = self.pipe.recv()
-                self.job = event.job if event.kind in ("started", "resumed", "restarted", "progress") else None
+                self.job = event.job if event.kind in _AT_WORK else None
                 if event.kind == "stuck":
                     self.stuck = event.detail
                 else:

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 import signal
 import socket
 import threading
@@ -49,7 +50,7 @@ class Ray(Engine):
         require(0 <= self.gpus <= 1, "engine.gpus", self.gpus, "must be from 0 to 1: a worker computes on one")
 
     def count(self, jobs: Sequence[str], device: str) -> int:
-        """As many as there are slots on the nodes of the cluster; never more than jobs."""
+        """As many as there are slots on the nodes of the cluster, unless fewer are asked for; never more than jobs."""
         if device == "cuda" and not self.gpus:
             raise UserError("engine.gpus=0: with device=cuda, say what part of a GPU a worker gets; 1 would work")
         nodes = [node["Resources"] for node in self._joined().nodes() if node["Alive"]]
@@ -60,7 +61,7 @@ class Ray(Engine):
                 f"engine.cpus={self.cpus:g}, engine.gpus={self.gpus:g}: no node of the cluster at {self.address} has "
                 f"as many; they have {shortened(there)}"
             )
-        return min(self.workers or slots, len(jobs))
+        return min(self.workers or slots, slots, len(jobs))
 
     def _slots(self, cpus: float, gpus: float) -> int:
         """How many workers a node takes that has these."""
@@ -88,8 +89,8 @@ class Ray(Engine):
             raise UserError("--detach: the cluster of engine.address=local ends with its sweep; host:port would work")
         return f"Ray at {self.address}"
 
-    def leave(self, assignment: Assignment, workers: int) -> None:
-        """Have the cluster run the jobs without this process."""
+    def leave(self, assignment: Assignment, workers: int) -> str:
+        """Have the cluster run the jobs without this process; returns a command that ends it."""
         ray = self._joined()
         name = f"{assignment.study.absolute()}, launch {assignment.launch}"
         tower = ray.remote(_Tower).options(
@@ -97,6 +98,8 @@ class Ray(Engine):
         )
         _got(tower.remote(name, orders(assignment, workers), (self.cpus, self.gpus)).ready.remote())
         ray.shutdown()
+        ending = f"import ray; ray.init({self.address!r}); ray.kill(ray.get_actor({name!r}, {_NAMESPACE!r}))"
+        return f"python -c {shlex.quote(ending)}"
 
     def _joined(self) -> Any:
         """Ray, connected."""

@@ -115,9 +115,10 @@ class Slurm(Engine):
         """How they are seen."""
         return f"Slurm: squeue --name={_name(study)}"
 
-    def leave(self, assignment: Assignment, workers: int) -> None:
-        """Have the cluster run the jobs without this process."""
+    def leave(self, assignment: Assignment, workers: int) -> str:
+        """Have the cluster run the jobs without this process; returns a command that ends it."""
         _Fleet(self._executor(assignment.study), orders(assignment, workers)).submit(range(workers))
+        return f"scancel --name={_name(assignment.study)}"
 
     def script(self, study: Path, workers: int) -> str:
         """What would be submitted; UserError where nothing can be."""
@@ -227,12 +228,14 @@ class _Fleet:
     def call_down(self) -> None:
         """Have them put their jobs away and land; by force who takes longer."""
         if self.flying():
-            _asked("scancel", "--state=PENDING", *self._arrays())
-            _asked("scancel", "--signal=INT", *self._arrays())
-            deadline = time.monotonic() + _GRACE_SECONDS
-            while self.flying() and time.monotonic() < deadline:
-                time.sleep(_POLL_SECONDS)
-            _asked("scancel", *self._arrays())
+            try:
+                _asked("scancel", "--state=PENDING", *self._arrays())
+                _asked("scancel", "--signal=INT", *self._arrays())
+                deadline = time.monotonic() + _GRACE_SECONDS
+                while self.flying() and time.monotonic() < deadline:
+                    time.sleep(_POLL_SECONDS)
+            finally:  # also when it is stopped for the second time
+                _asked("scancel", *self._arrays())
 
     def trouble(self, logs: Path) -> str:
         """The last line that one of them wrote which never began a job."""

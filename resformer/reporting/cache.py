@@ -21,17 +21,8 @@ Json = dict[str, Any]
 
 _DIGEST = 32
 _STATES = b"states"
-_COMPUTING = (
-    *("trees", "store/study", "store/checks", "store/tables", "reporting/cache", "reporting/members"),
-    *(
-        "store/files",
-        "store/plan",
-        "reporting/settings",
-        "reporting/groups",
-        "reporting/comparisons",
-        "reporting/summary",
-    ),
-)
+_COMPUTING = ("trees.py", "store/*.py", "stats/*.py", "reporting/*.py")
+"""The code that reads and computes."""
 
 
 def members(study: Study) -> tuple[pa.Table, dict[str, list[int]]]:
@@ -92,7 +83,7 @@ def _digest(data: bytes) -> bytes:
 
 @cache
 def _code() -> bytes:
-    """Of the code that reads and computes: what other code kept is not read."""
-    package = Path(__file__).parent
-    sources = [package.parent / f"{name}.py" for name in _COMPUTING] + sorted((package.parent / "stats").glob("*.py"))
+    """Of that code: what other code kept is not read."""
+    package = Path(__file__).parent.parent
+    sources = [path for names in _COMPUTING for path in sorted(package.glob(names))]
     return hashlib.sha256(b"".join(path.read_bytes() for path in sources)).digest()

@@ -50,6 +50,8 @@ class Tally:
                 return f"{label}: goes on {event.detail}"
             case "restarted":
                 return f"{label}: starts again: {event.detail}"
+            case "halved":
+                return f"{label}: {event.detail}"
             case "elsewhere":
                 if event.job not in self.settled:
                     self.settled[event.job] = ""

@@ -259,6 +259,10 @@ class Study:
         """
         return self.source(job_id).state(attempt, names, if_there)
 
+    def in_folders(self, jobs: Iterable[str]) -> int:
+        """How many of these jobs were not gathered. Raises DiskError."""
+        return sum(not isinstance(self.source(job), sources.Row) for job in jobs)
+
     def source(self, job_id: str) -> Source:
         """Where the files of a finished job are: its own folder, or those that were gathered. Raises DiskError."""
         return sources.source(self.path, job_id, self._folder(job_id), self._number(job_id))

@@ -37,7 +37,7 @@ _ASKED = (
     *("engine.workers=2", "engine.stack=3", "engine.retries=100"),
 )
 """Twelve jobs, of which one member each diverges."""
-_BLOWS, _PREEMPTIONS, _OF_ONE_STUDY = 20, 10, 5
+_BLOWS, _PREEMPTIONS, _OF_ONE_STUDY, _MOST_STUDIES_A_BLOW = 20, 10, 5, 5
 _LONGEST_SECONDS, _BETWEEN_SECONDS, _LOOK_SECONDS = 300.0, 1.5, 0.05
 
 _ALONE = ("unshare", "--pid", "--fork", "--kill-child", "--mount-proc")
@@ -151,12 +151,14 @@ def _driver(sweep: Sweep) -> bool:
 
 def _preemption(sweep: Sweep) -> bool:
     """Of both nodes; it is one once a pilot has left its job, and none if they finish all that they hold."""
-    open_jobs = [job for job in sweep.holders() if not sweep.study.has_result(job)]
+    study = sweep.study
+    open_jobs = [job for job in sweep.holders() if not study.has_result(job)]
     clusters.preempt(seconds=1)
     while open_jobs and sweep.runs(_LOOK_SECONDS):
-        if any(claims.held(sweep.study.job(job)) is None for job in open_jobs):
+        let_go = [job for job in open_jobs if claims.held(study.job(job)) is None]
+        open_jobs = [job for job in open_jobs if not study.has_result(job)]  # a job that is committed has one by then
+        if set(let_go) & set(open_jobs):
             return True
-        open_jobs = [job for job in open_jobs if not sweep.study.has_result(job)]
     return False
 
 
@@ -217,7 +219,7 @@ def _campaign(
     expected = _undisturbed(scratch)
     wanted, blows, studies, failures, resumed = min(wanted, most or wanted), 0, 0, list[str](), 0
     with place(scratch) as grounds:
-        while blows < wanted:
+        while blows < wanted and not failures:
             with ExitStack() as running:
                 sweeps = [running.enter_context(_sweep(ground, str(studies), scratch)) for ground in grounds]
                 first, struck = sweeps[0], 0
@@ -228,6 +230,8 @@ def _campaign(
                     failures += [f"study {studies}, {struck} blows: {problem}" for problem in _broken(sweep, expected)]
                     resumed += sweep.said.read_text(errors="replace").count("goes on from step")
             blows, studies = blows + struck, studies + 1
+            if studies > _MOST_STUDIES_A_BLOW * (1 + blows):
+                failures.append(f"{studies} studies ended, {blows} blows fell")
     notes = (
         f"{studies} studies of 12 jobs, with engine.retries=100 since each blow is an attempt",
         f"{resumed} times a job went on from a checkpoint",

@@ -1,5 +1,6 @@
 """Clusters of two nodes on this machine's loopback, a core each: Ray's own, and a Slurm of scripts/slurm-loopback."""
 
+import contextlib
 import importlib.util
 import os
 import shutil
@@ -44,7 +45,20 @@ def ray() -> Iterator[list[str]]:
             second_node()
             yield ["engine=ray", f"engine.address=127.0.0.1:{_PORT}"]
         finally:
-            _ray("stop", "--force")
+            _end(folder)
+
+
+def _end(folder: Path) -> None:
+    """Kill what belongs to this cluster; `ray stop` would end every other one of this machine as well."""
+    found: set[psutil.Process] = set()
+    for process in psutil.process_iter(["cmdline"]):
+        if any(str(folder) in word for word in process.info["cmdline"] or ()):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                found |= {process, *process.children(recursive=True)}
+    for process in found:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
+    psutil.wait_procs(found, timeout=5)
 
 
 def second_node() -> None:
