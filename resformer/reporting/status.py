@@ -95,7 +95,7 @@ def look(study: Study) -> Status:
         damaged=damaged,
         stuck=why_stuck(study, launches[-1]["launch"]) if unfinished and not running else "",
         seconds_left=_seconds_left(
-            [(_seconds(line), planned[job]["flops"]) for job, line in finished.items()], left, len(running)
+            ((_seconds(line), planned[job]["flops"]) for job, line in finished.items()), left, len(running)
         ),
     )
 
@@ -143,9 +143,11 @@ def _seconds_left(finished: Iterable[tuple[float, float]], left: Mapping[str, fl
 
     The FLOPs are those of whole budgets: what members saved that left early, the others are expected to save too.
     """
+    if not left or not workers:
+        return None
     timed = [(seconds, flops) for seconds, flops in finished if seconds]
     flops = sum(flops for _, flops in timed)
-    if not flops or not left or not workers:
+    if not flops:
         return None
     longest = max(left.values())
     return sum(seconds for seconds, _ in timed) / flops * max(longest, sum(left.values()) / workers)

@@ -14,7 +14,7 @@ from typing import Any
 
 from resformer.errors import DiskError
 
-_SEAL = ', "sha256": "'
+_SEAL = b', "sha256": "'
 
 
 def create(path: Path, data: bytes) -> bool:
@@ -190,8 +190,8 @@ def _put(beside: Path, data: bytes) -> None:
 
 def seal(tree: dict[str, Any]) -> bytes:
     """One line of JSON that ends in the SHA-256 of what stands before it, so that a flipped bit does not pass."""
-    body = json.dumps(tree, allow_nan=False)
-    return f'{body[:-1]}{_SEAL}{hashlib.sha256(body.encode()).hexdigest()}"}}'.encode()
+    body = json.dumps(tree, allow_nan=False).encode()
+    return b'%b%b%b"}' % (body[:-1], _SEAL, hashlib.sha256(body).hexdigest().encode())
 
 
 def unseal(line: bytes) -> dict[str, Any] | None:
@@ -202,9 +202,9 @@ def unseal(line: bytes) -> dict[str, Any] | None:
 
 def unsealed(line: bytes) -> bytes | None:
     """The JSON that was sealed; None if this is not what was written."""
-    body, _, rest = line.rpartition(_SEAL.encode())
+    body, _, rest = line.removesuffix(b"\n").rpartition(_SEAL)
     body += b"}"
-    return body if rest.rstrip(b"\n") == f'{hashlib.sha256(body).hexdigest()}"}}'.encode() else None
+    return body if rest == b'%b"}' % hashlib.sha256(body).hexdigest().encode() else None
 
 
 def parsed(text: bytes) -> dict[str, Any] | None:

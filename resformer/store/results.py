@@ -46,11 +46,11 @@ def existing(results: Path) -> list[Study]:
 
 def named(results: Path, name: str) -> Study:
     """The study of that name; UserError, with the names of those there are, if it is not there."""
-    there = existing(results)
-    if find(results, name).name not in {study.name for study in there}:
-        names = ", ".join(study.name for study in there) or "none; resformer sweep makes one"
+    study = find(results, name)
+    if not study.launched():
+        names = ", ".join(study.name for study in existing(results)) or "none; resformer sweep makes one"
         raise UserError(f"study {name}: is not in {results}; there are {names}")
-    return Study(results / name)
+    return study
 
 
 def probes(results: Path, name: str) -> Path:
