@@ -5,6 +5,7 @@ import re
 import shlex
 import signal
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -99,7 +100,7 @@ class Ray(Engine):
         _got(tower.remote(name, orders(assignment, workers), (self.cpus, self.gpus)).ready.remote())
         ray.shutdown()
         ending = f"import ray; ray.init({self.address!r}); ray.kill(ray.get_actor({name!r}, {_NAMESPACE!r}))"
-        return f"python -c {shlex.quote(ending)}"
+        return shlex.join([sys.executable, "-c", ending])
 
     def _joined(self) -> Any:
         """Ray, connected."""
