@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from resformer.reporting.members import Findings
+    from resformer.results.members import Findings
 
 __version__ = "0.1.0"
 __all__ = ["curves", "report", "runs"]
@@ -38,11 +38,11 @@ def runs(study: str, results: "str | Path" = "results") -> "pd.DataFrame":
 
     Results that are damaged are left out with a warning. Raises UserError if there is no such study or no result.
     """
-    from resformer import data
+    from resformer.results import tables
 
     found = _findings(study, results)
     _warn(row["reason"] for row in found.problems["damaged"])
-    return data.runs(found)
+    return tables.runs(found)
 
 
 def curves(study: str, results: "str | Path" = "results") -> "pd.DataFrame":
@@ -59,15 +59,15 @@ def curves(study: str, results: "str | Path" = "results") -> "pd.DataFrame":
     """
     import pandas as pd
 
-    from resformer import data
+    from resformer.results import tables
     from resformer.store.sources import Damaged
 
     found = _findings(study, results)
-    by_job = [part for _, part in data.curves(found)]
+    by_job = [part for _, part in tables.curves(found)]
     whole = [part for part in by_job if not isinstance(part, Damaged)]
     damaged = [str(part) for part in by_job if isinstance(part, Damaged)]
     if not whole:
-        raise data.nothing(found, damaged)
+        raise tables.nothing(found, damaged)
     _warn([*(row["reason"] for row in found.problems["damaged"]), *damaged])
     return pd.concat(whole, ignore_index=True)
 
@@ -78,7 +78,7 @@ def report(study: str, results: "str | Path" = "results") -> dict[str, Any]:
     A quantity that does not exist is None, never 0 and never the budget. Results that are damaged are listed in it.
     Raises UserError if there is no such study or no result.
     """
-    from resformer.reporting.summary import summarise
+    from resformer.report.analysis.summary import summarise
 
     return summarise(_findings(study, results))
 
@@ -86,7 +86,7 @@ def report(study: str, results: "str | Path" = "results") -> dict[str, Any]:
 def _findings(study: str, results: "str | Path") -> "Findings":
     from pathlib import Path
 
-    from resformer.reporting.members import read
+    from resformer.results.members import read
     from resformer.store.results import named
 
     return read([named(Path(results), study)])

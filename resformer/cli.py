@@ -11,16 +11,16 @@ import typer
 
 from resformer import __version__
 from resformer.errors import Stuck, UserError, printable
-from resformer.stopping import Stopped, Stopping
+from resformer.workers.signals import Stopped, Stopping
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from resformer.config import Request
-    from resformer.events import Event
-    from resformer.launch import Launch
-    from resformer.reporting.layout import Layout
+    from resformer.report.layout import Layout
     from resformer.store.study import Study
+    from resformer.sweep.launch import Launch
+    from resformer.workers.events import Event
 
 _MANY_JOBS = 10_000
 """From so many on their folders are a burden to a file system."""
@@ -68,8 +68,9 @@ def _root(
 def train(overrides: Overrides = None, results: Results = Path("results")) -> None:
     """Train one job, with its loss curve live, and print its outcome (study `train`)."""
     with _answering() as stopping:
-        from resformer import config, launch
+        from resformer import config
         from resformer.store import results as store
+        from resformer.sweep import launch
 
         plan = launch.plan(config.single(overrides or []), store.find(results, "train"))
         _print_notes(plan, _consoles()[1])
@@ -91,8 +92,9 @@ def sweep(
 ) -> None:
     """Run a study, all of it or what is missing of it, and print its report. Alone: the quick study."""
     with _answering() as stopping:
-        from resformer import config, launch
+        from resformer import config
         from resformer.store import results as store
+        from resformer.sweep import launch
 
         asked = [*(overrides or [])]
         asked += [f"engine={engine}"] if engine is not None else []
@@ -107,9 +109,9 @@ def sweep(
             return
         failed = _sweep(plan, stopping)
         try:
-            from resformer.reporting.layout import layout
-            from resformer.reporting.members import read
-            from resformer.reporting.summary import summarise
+            from resformer.report.analysis.summary import summarise
+            from resformer.report.layout import layout
+            from resformer.results.members import read
 
             summary = summarise(read([plan.study]))
             _print_summary(summary, layout(summary), "table")
@@ -145,9 +147,9 @@ def report(
     """Print what a study found."""
     gc.disable()  # nothing is thrown away until the end, and with 100,000 runs the search for it takes a second
     with _answering():
-        from resformer.reporting.layout import layout
-        from resformer.reporting.members import conditions, read
-        from resformer.reporting.summary import summarise
+        from resformer.report.analysis.summary import summarise
+        from resformer.report.layout import layout
+        from resformer.results.members import conditions, read
 
         chosen = [_chosen(results, name) for name in dict.fromkeys(studies or [])] or [_chosen(results, None)]
         found = read(chosen).where(conditions(where or []))
@@ -155,12 +157,12 @@ def report(
         asked = layout(summary, rows, [name for names in columns or [] for name in names.split(",")])
         written: list[Path] = []
         if html is not None:
-            from resformer.reporting.page import write
+            from resformer.report.views.page import write
 
             write(html, found, summary, asked, _command())
             written.append(html)
         if figures is not None:
-            from resformer.reporting.figures import draw
+            from resformer.report.figures import draw
 
             written += draw(found, summary, asked, figures)
         _print_summary(summary, asked, form)
@@ -177,8 +179,8 @@ def export(
 ) -> None:
     """Write a study's results as tables, a row per member and a row per step, or as runs of TensorBoard."""
     with _answering():
-        from resformer import export
-        from resformer.reporting.members import read
+        from resformer.results import export
+        from resformer.results.members import read
         from resformer.store import results as store
 
         exported = export.export(read([store.named(results, study)]), folder, form)
@@ -195,7 +197,7 @@ def gather(
 ) -> None:
     """Put the results of a study's finished jobs into one file, where each has a folder of files so far."""
     with _answering():
-        from resformer.reporting.members import read
+        from resformer.results.members import read
         from resformer.store import gather
         from resformer.store import results as store
 
@@ -215,7 +217,7 @@ def status(
     """Print where a study stands that runs elsewhere: its jobs by state, its failures, the time to finish."""
     gc.disable()  # as in `report`
     with _answering():
-        from resformer.reporting.status import look, picture
+        from resformer.console.status import look, picture
 
         _consoles()[0].print(picture(look(_chosen(results, study))))
 
@@ -232,10 +234,11 @@ def probe(
 ) -> None:
     """Look into stacks before their first step, layer by layer: what gets through, and where it stops."""
     with _answering():
-        from resformer import config, observe
-        from resformer.probe import table
-        from resformer.reporting import probing
-        from resformer.reporting.figures import draw_layers
+        from resformer import config
+        from resformer.probes import measure
+        from resformer.probes.table import table
+        from resformer.report.figures import draw_layers
+        from resformer.report.views import probes
         from resformer.store import results as store
 
         request = config.request(study, overrides or [])
@@ -245,10 +248,10 @@ def probe(
         with err.status("looking into stacks") as status:
             count = len(request.shapes)
             numbers = table(request.shapes, lambda done: status.update(f"looking into stacks: {done} of {count}"))
-        found = probing.probed(numbers, request.swept, list(observe.measures()))
-        path = probing.write(numbers, folder)
-        out.print(probing.picture(found))
-        drawn = draw_layers(found, observe.measures(), folder)
+        found = probes.probed(numbers, request.swept, list(measure.measures()))
+        path = probes.write(numbers, folder)
+        out.print(probes.picture(found))
+        drawn = draw_layers(found, measure.measures(), folder)
         print(f"{path}, and beside it {len(drawn) // 2} figures as .svg and .png", file=sys.stderr)
 
 
@@ -257,7 +260,7 @@ def show(overrides: Overrides = None) -> None:
     """Print the settings as they resolve, and the grid with its parameters, memory and FLOPs."""
     with _answering():
         from resformer import config
-        from resformer.reporting.preview import grid, shared_settings
+        from resformer.console.preview import grid, shared_settings
 
         request = config.request(None, overrides or [])
         found = [job.to_json() for job in request.jobs()]
@@ -316,7 +319,7 @@ def _chosen(results: Path, name: str | None) -> "Study":
 
 def _sweep(plan: "Launch", stopping: Stopping) -> bool:
     """Run what a plan wants; returns whether a job failed."""
-    from resformer.reporting.progress import follow
+    from resformer.console.progress import follow
 
     _, err = _consoles()
     workers = _begin(plan)
@@ -341,7 +344,7 @@ def _detach(plan: "Launch") -> None:
 
 def _begin(plan: "Launch") -> int:
     """Say what will run; returns the number of workers, 0 if everything is finished."""
-    from resformer.reporting.words import counted
+    from resformer.report.text.words import counted
 
     _, err = _consoles()
     _print_notes(plan, err)
@@ -360,7 +363,7 @@ def _begin(plan: "Launch") -> int:
 
 
 def _print_all_finished(plan: "Launch", console: "Console") -> None:
-    from resformer.reporting.words import counted
+    from resformer.report.text.words import counted
 
     console.print(f"{plan.study.path}: {counted(plan.members, 'member')}, all finished", markup=False, soft_wrap=True)
 
@@ -383,9 +386,9 @@ def _train_here(plan: "Launch", stopping: Stopping) -> bool:
 
     from rich.live import Live
 
-    from resformer import work
-    from resformer.process import prepare
-    from resformer.reporting.curve import chart
+    from resformer.console.curve import chart
+    from resformer.numerics.process import prepare
+    from resformer.workers import worker
 
     _, err = _consoles()
     losses: list[float] = []
@@ -417,13 +420,13 @@ def _train_here(plan: "Launch", stopping: Stopping) -> bool:
                     live.console.print(shown, markup=False)
 
         prepare(plan.request.engine.memory_gib)
-        work.work(plan.start(_command()), 0, 1, tell, stop)
+        worker.work(plan.start(_command()), 0, 1, tell, stop)
     return _tell_failed(plan)
 
 
 def _print_outcomes(plan: "Launch") -> None:
     """What became of each member that was asked for, a line each."""
-    from resformer.reporting.outcome import outcomes
+    from resformer.console.outcome import outcomes
 
     asked = {(member.seed, member.lr) for _, members in plan.request.shapes for member in members}
     for line in outcomes(plan.study, plan.jobs, asked):
@@ -436,7 +439,7 @@ def _command() -> list[str]:
 
 
 def _print_summary(summary: dict[str, Any], asked: "Layout", form: str) -> None:
-    from resformer.reporting import formats, terminal
+    from resformer.report.views import formats, terminal
 
     match form:
         case "table":
@@ -453,7 +456,7 @@ def _print_summary(summary: dict[str, Any], asked: "Layout", form: str) -> None:
 
 def _print_grid(plan: "Launch") -> None:
     """What a sweep would run, and how long it takes."""
-    from resformer.reporting.preview import grid
+    from resformer.console.preview import grid
 
     out, err = _consoles()
     workers = plan.request.engine.count(list(plan.wanted), plan.request.device) if plan.wanted else 0
@@ -467,8 +470,8 @@ def _print_grid(plan: "Launch") -> None:
 
 def _print_needed(plan: "Launch", workers: int) -> None:
     """How long it takes at most, and what would be submitted."""
-    from resformer.estimate import seconds_at_most
-    from resformer.reporting.preview import time_needed
+    from resformer.console.preview import time_needed
+    from resformer.sweep.estimate import seconds_at_most
 
     out, err = _consoles()
     try:

@@ -22,7 +22,6 @@ from scipy.stats import binom, norm
 
 from benchmark.facts import described, machine
 from resformer import __version__
-from resformer.stats.arms import Stratum, holm, paired_ratio, permutation_test
 from resformer.stats.depth import depth_run, limit_bounds, wilson
 from resformer.stats.steps import (
     Floats,
@@ -31,6 +30,7 @@ from resformer.stats.steps import (
     restricted_mean_interval,
     spent,
 )
+from resformer.stats.two_sample import Stratum, holm, paired_ratio, permutation_test
 
 SEEDS = (5, 10)
 SHARES = (1.0, 0.8, 0.6)

@@ -25,14 +25,14 @@ from typing import Any
 import pandas as pd
 
 from benchmark.facts import described, machine, trained
-from resformer.reporting.figures import draw
-from resformer.reporting.formats import as_json
-from resformer.reporting.layout import layout
-from resformer.reporting.members import Findings, read
-from resformer.reporting.page import page
-from resformer.reporting.summary import summarise
+from resformer.plan.provenance import versions
+from resformer.report.analysis.summary import summarise
+from resformer.report.figures import draw
+from resformer.report.layout import layout
+from resformer.report.views.formats import as_json
+from resformer.report.views.page import page
+from resformer.results.members import Findings, read
 from resformer.store.study import Study
-from resformer.versions import versions
 
 Json = dict[str, Any]
 

@@ -21,22 +21,24 @@ from typing import Any, final
 import numpy as np
 
 from benchmark.facts import described, machine
-from resformer import __version__, launch, versions
+from resformer import __version__
 from resformer.config import Request
 from resformer.engines.local import Local
-from resformer.jobs import Job, pack
-from resformer.model import ModelSettings
-from resformer.record import Record, curves, runs
+from resformer.model.shape import NO_PROBE, Member, Shape, TrainSettings
+from resformer.model.transformer import ModelSettings
+from resformer.plan import provenance
+from resformer.plan.jobs import Job, pack
 from resformer.residuals.add import Add
 from resformer.residuals.base import Residual
 from resformer.residuals.plain import Plain
-from resformer.shape import NO_PROBE, Member, Shape, TrainSettings
 from resformer.store import claims
 from resformer.store.claims import Claim, Watch
 from resformer.store.queue import Queue
 from resformer.store.study import Study
 from resformer.store.tables import written
+from resformer.sweep import launch
 from resformer.tasks.copy import Copy
+from resformer.training.outcome import Record, curves, runs
 
 SEEDS, RATES = range(5), (3e-4, 1e-3, 3e-3, 1e-2, 3e-2)
 DEPTHS, WIDTHS, BATCHES, WARMUPS = (1, 2, 4, 8, 16), (16, 32, 64, 128), (8, 16, 32, 64, 128), (0, 25, 50, 100, 200)
@@ -196,7 +198,7 @@ def request() -> Request:
 
 def record(wanted: Sequence[str]) -> dict[str, Any]:
     """What a launch of these jobs says of itself, as far as it is read."""
-    computed = {"versions": versions.versions(compiled=False), "fingerprint": versions.fingerprint(shapes())}
+    computed = {"versions": provenance.versions(compiled=False), "fingerprint": provenance.fingerprint(shapes())}
     return {"jobs": list(wanted), "excluded": [], "engine": {"retries": 0}, "asked": [], **computed}
 
 

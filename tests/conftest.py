@@ -10,13 +10,13 @@ import pytest
 import torch
 from typer.testing import CliRunner, Result
 
-from resformer.arithmetic import compiled, eager
-from resformer.arithmetic.base import Arithmetic
 from resformer.cli import app
-from resformer.kernels import library
-from resformer.model import ModelSettings
+from resformer.model.shape import NO_PROBE, Shape, TrainSettings
+from resformer.model.transformer import ModelSettings
+from resformer.numerics.backends import compiled, eager
+from resformer.numerics.backends.base import Arithmetic
+from resformer.numerics.backends.kernels import build
 from resformer.residuals.add import Add
-from resformer.shape import NO_PROBE, Shape, TrainSettings
 from resformer.tasks.copy import Copy
 
 # Behind the installed packages: one of the scripts is called coverage.
@@ -44,7 +44,7 @@ def _process() -> Iterator[None]:
 @pytest.fixture
 def kernels() -> None:
     """Skips, with the reason, where there are no compiled kernels."""
-    if reason := library.missing():
+    if reason := build.missing():
         pytest.skip(reason)
 
 

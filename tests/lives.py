@@ -9,14 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from resformer.jobs import Job
-from resformer.record import Record, curves, runs
-from resformer.reporting.members import Findings, read
+from resformer.model.shape import NO_PROBE, Member, Shape
+from resformer.plan.jobs import Job
 from resformer.residuals.add import Add
-from resformer.shape import NO_PROBE, Member, Shape
+from resformer.results.members import Findings, read
 from resformer.store import claims
 from resformer.store.claims import Claim, Watch
 from resformer.store.study import Study
+from resformer.training.outcome import Record, curves, runs
 
 BUDGET = 100
 _VERSIONS = {"resformer": "0.1.0", "torch": "2.13.0"}

@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from resformer.jobs import Job
-from resformer.model import ModelSettings
-from resformer.reporting.members import read
-from resformer.reporting.summary import summarise
+from resformer.model.shape import NO_PROBE, Member, Shape, TrainSettings
+from resformer.model.transformer import ModelSettings
+from resformer.plan.jobs import Job
+from resformer.report.analysis.summary import summarise
 from resformer.residuals.add import Add
-from resformer.shape import NO_PROBE, Member, Shape, TrainSettings
+from resformer.results.members import read
 from resformer.store import claims
 from resformer.store.claims import Claim, Watch
 from resformer.store.study import Study

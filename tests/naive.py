@@ -7,11 +7,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from resformer.model import ModelSettings
+from resformer.model.shape import NO_PROBE, Shape, TrainSettings
+from resformer.model.transformer import ModelSettings
+from resformer.numerics.parameters import initial, unpack
 from resformer.residuals.base import Residual
-from resformer.shape import NO_PROBE, Shape, TrainSettings
 from resformer.tasks.copy import Copy
-from resformer.weights import initial, unpack
 
 Mix = Callable[[int, Tensor], Tensor]
 

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from resformer.arithmetic import compiled, eager
-from resformer.arithmetic.base import AdamWStep, Arithmetic
+from resformer.numerics.backends import compiled, eager
+from resformer.numerics.backends.base import AdamWStep, Arithmetic
 
 KERNELS = pytest.mark.usefixtures("kernels")
 

@@ -11,12 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from campaign.trees import GONE, Path, changed, mutated
-from resformer import config, jobs, launch
-from resformer.jobs import Job
-from resformer.shape import Member, Shape
+from resformer import config
+from resformer.model.shape import Member, Shape
+from resformer.plan import jobs
+from resformer.plan.jobs import Job
 from resformer.store import checks
 from resformer.store.study import Study
-from resformer.train import Trained, train
+from resformer.sweep import launch
+from resformer.training.loop import Trained, train
 
 MEMBERS = [Member(0, 3e-3), Member(1, 3e-3), Member(1, 1e30)]
 

@@ -15,7 +15,7 @@ from typer.testing import Result
 
 from resformer import __version__
 from resformer.store import files
-from resformer.train import Training
+from resformer.training.loop import Training
 
 Resformer = Callable[..., Result]
 Command = Callable[..., subprocess.CompletedProcess[str]]

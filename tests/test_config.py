@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from resformer import choices, config
 from resformer.config import Request
 from resformer.errors import UserError
-from resformer.shape import Shape
+from resformer.model.shape import Shape
 
 YAMLS = sorted(choices.folder().rglob("*.yaml"), key=str)
 KEYS = config.keys()

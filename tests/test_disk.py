@@ -13,12 +13,12 @@ import pytest
 from test_store import claim, commit, planned_job
 
 from campaign.folders import committed
-from resformer import launch
 from resformer.errors import DiskError, UserError
 from resformer.store import claims, files, mark
 from resformer.store.results import existing, find
 from resformer.store.sources import Damaged, Unreadable
 from resformer.store.study import Study
+from resformer.sweep import launch
 
 
 @pytest.fixture

@@ -16,10 +16,10 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from typer.testing import CliRunner, Result
 
 import resformer as library
-from resformer import data, export, scalars
 from resformer.cli import app
 from resformer.errors import UserError
-from resformer.reporting.members import Findings, read
+from resformer.results import export, tables, tensorboard
+from resformer.results.members import Findings, read
 from resformer.store.study import Study
 
 README = Path(__file__).parent.parent / "README.md"
@@ -66,13 +66,13 @@ def test_tables_hold_every_member_and_step(
     assert len(runs.drop_duplicates(["depth", "model.width", "seed", "lr"])) == 16
     assert set(runs["study"]) == {"small"}
     assert "shape" not in runs
-    assert list(curves) == ["study", "job", "seed", "lr", "step", *data.CURVES]
+    assert list(curves) == ["study", "job", "seed", "lr", "step", *tables.CURVES]
     assert len(curves) == 16 * 21
     job, seed, lr = runs[["job", "seed", "lr"]].iloc[5]
     stored = Study(results / "small").read(job, "curves")
     stored = stored[(stored["seed"] == seed) & (stored["lr"] == lr)]
     exported = curves[(curves["job"] == job) & (curves["seed"] == seed) & (curves["lr"] == lr)]
-    columns = ["step", *data.CURVES]
+    columns = ["step", *tables.CURVES]
     np.testing.assert_array_equal(exported[columns].to_numpy(), stored[columns].to_numpy())
     last = exported.iloc[-1]
     assert last["held_out_loss"] == runs["final_loss"].iloc[5]
@@ -107,12 +107,12 @@ def test_tensorboard_reads_a_run_per_member(found: Findings, tmp_path: Path) -> 
     assert export.export(found, folder, "tensorboard").paths == [folder]
     assert len(names(folder)) == 16
     name = "copy-depth-2-add-post-hidden-32-width-8-seed-1-lr-0.01"
-    member = data.runs(found).query("depth == 2 and `model.width` == 8 and seed == 1 and lr == 0.01")
-    curve = found.curves(member, data.CURVES).set_index("step")
+    member = tables.runs(found).query("depth == 2 and `model.width` == 8 and seed == 1 and lr == 0.01")
+    curve = found.curves(member, tables.CURVES).set_index("step")
     events = EventAccumulator(str(folder / name))
     events.Reload()
-    assert set(events.Tags()["scalars"]) == set(data.CURVES)
-    for column in data.CURVES:
+    assert set(events.Tags()["scalars"]) == set(tables.CURVES)
+    for column in tables.CURVES:
         there = curve[column].dropna()
         scalars_of = events.Scalars(column)
         assert [scalar.step for scalar in scalars_of] == list(there.index)
@@ -127,7 +127,7 @@ def test_what_is_not_finite_is_no_scalar(tmp_path: Path) -> None:
             **{"gradient_norm": [np.nan, np.nan, 3.0], "held_out_loss": np.nan, "held_out_accuracy": np.nan},
         }
     )
-    scalars.write(tmp_path, {("a", 0, 0.1): "run"}, curves)
+    tensorboard.write(tmp_path, {("a", 0, 0.1): "run"}, curves)
     events = EventAccumulator(str(tmp_path / "run"))
     events.Reload()
     assert {tag: [(s.step, s.value) for s in events.Scalars(tag)] for tag in events.Tags()["scalars"]} == {
@@ -173,13 +173,13 @@ def test_an_empty_folder_is_taken(results: Path, tmp_path: Path, resformer: Call
 def test_an_export_that_fails_leaves_nothing(
     form: export.Form, found: Findings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (whole, *_) = data.curves(found)
+    (whole, *_) = tables.curves(found)
 
     def full(_: Findings) -> object:
         yield whole
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(data, "curves", full)
+    monkeypatch.setattr(tables, "curves", full)
     with pytest.raises(UserError, match="out: cannot be written: No space left on device"):
         export.export(found, tmp_path / "out", form)
     assert names(tmp_path) == []
@@ -234,12 +234,14 @@ def test_the_readme_names_every_column_and_key(found: Findings, swept: Path) -> 
     section = README.read_text().partition("\n## The data\n")[2].partition("\n## ")[0]
     report = library.report("small", swept)
     keys = {key for rows in (report["cells"], report["rates"], report["limits"]) for row in rows for key in row}
-    (_, curves), *_ = data.curves(found)
-    for column in [*data.runs(found), *curves, *keys, *report]:
+    (_, curves), *_ = tables.curves(found)
+    for column in [*tables.runs(found), *curves, *keys, *report]:
         kind = column.partition(".")[0]
         assert f"`{column}`" in section or ("." in column and f"`{kind}.*`" in section), column
 
 
 def test_no_torch_is_imported() -> None:
-    code = "import sys, resformer.export; assert 'torch' not in sys.modules and 'tensorboard' not in sys.modules"
+    code = (
+        "import sys, resformer.results.export; assert 'torch' not in sys.modules and 'tensorboard' not in sys.modules"
+    )
     subprocess.run([sys.executable, "-c", code], check=True)

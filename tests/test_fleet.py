@@ -11,21 +11,21 @@ from subprocess import CompletedProcess
 import pytest
 from submitit.core.utils import FailedJobError
 
-from resformer import launch
 from resformer.config import Request
 from resformer.engines import slurm
 from resformer.engines.base import Assignment
 from resformer.engines.slurm import Slurm
 from resformer.errors import Stuck
-from resformer.events import Event
-from resformer.shape import Member, Shape
+from resformer.model.shape import Member, Shape
 from resformer.store.study import Study
+from resformer.sweep import launch
+from resformer.workers.events import Event
 
 ENGINE = Slurm(
     **{"workers": 2, "stack": 1, "retries": 1, "lease_seconds": 60.0, "memory_gib": None},
     **{"partition": None, "minutes": 60, "gpus": 0, "account": None, "setup": None},
 )
-FLY = "import sys; from resformer.pilot import fly; sys.exit(fly(sys.argv[1]))"
+FLY = "import sys; from resformer.workers.pilot import fly; sys.exit(fly(sys.argv[1]))"
 FULL = "import resource, signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); "
 FULL += "resource.setrlimit(resource.RLIMIT_FSIZE, (2500, 2500)); "
 """No disk takes more than small files."""

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from made import SEEDS, STALLED, Made, shape
 
-from resformer.reporting.formats import as_csv, as_json, as_latex, as_markdown, spreadsheet_safe
-from resformer.reporting.layout import layout
+from resformer.report.layout import layout
+from resformer.report.views.formats import as_csv, as_json, as_latex, as_markdown, spreadsheet_safe
 from resformer.residuals.add import Add
 from resformer.residuals.plain import Plain
 

@@ -17,12 +17,13 @@ import pytest
 from typer.testing import Result
 
 import resformer as library
-from resformer import config, launch
+from resformer import config
 from resformer.errors import DiskError, UserError
 from resformer.store import claims, files, gather, gathered, sources
 from resformer.store.claims import Claim, Watch
 from resformer.store.sources import Damaged, Row
 from resformer.store.study import Study
+from resformer.sweep import launch
 
 Resformer = Callable[..., Result]
 Json = dict[str, Any]

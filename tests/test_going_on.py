@@ -17,24 +17,24 @@ import pytest
 import torch
 from rich.console import Console
 
-from resformer import jobs, versions
+from resformer.console.progress import follow
 from resformer.engines.base import Assignment
 from resformer.engines.local import Local
 from resformer.errors import DiskError
-from resformer.events import Event
-from resformer.jobs import Job
-from resformer.model import ModelSettings
-from resformer.population import Population
-from resformer.process import prepare
-from resformer.reporting.members import read
-from resformer.reporting.progress import follow
+from resformer.model.shape import NO_PROBE, Member, Shape
+from resformer.model.transformer import ModelSettings
+from resformer.numerics.process import prepare
+from resformer.plan import jobs, provenance
+from resformer.plan.jobs import Job
 from resformer.residuals.add import Add
-from resformer.shape import NO_PROBE, Member, Shape
+from resformer.results.members import read
 from resformer.store import claims, files
 from resformer.store.study import Study
 from resformer.tasks.copy import Copy
-from resformer.telling import Elsewhere
-from resformer.work import work
+from resformer.training.population import Population
+from resformer.workers.event_log import Elsewhere
+from resformer.workers.events import Event
+from resformer.workers.worker import work
 
 STEPS = 40
 
@@ -146,7 +146,7 @@ def test_what_breaks_at_a_stop_is_no_failure(
         raise RuntimeError("c++ failed: died with SIGTERM")
 
     with monkeypatch.context() as patched:
-        patched.setattr(versions, "bits", compiler)
+        patched.setattr(provenance, "bits", compiler)
         assert sweep.run(steps=0) == ["started", "left"]
     assert study.failure(job.id) is None
     assert sweep.run() == ["started", "finished"]
@@ -216,10 +216,10 @@ def test_without_need_there_is_no_checkpoint(study: Study, job: Job) -> None:
 def test_a_checkpoint_of_other_circumstances_is_named_and_not_mixed_in(
     study: Study, job: Job, undisturbed: dict[str, bytes], name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    here = versions.bits(job.shape, len(job.members))
+    here = provenance.bits(job.shape, len(job.members))
     sweep = Sweep(study, job)
     with monkeypatch.context() as elsewhere:
-        elsewhere.setattr(versions, "bits", lambda shape, at_once: {**here, name: "another"})
+        elsewhere.setattr(provenance, "bits", lambda shape, at_once: {**here, name: "another"})
         assert sweep.run(steps=15) == ["started", "left"]
     assert sweep.run() == ["started", "restarted", "finished"]
     assert sweep.detail("restarted") == f"the checkpoint of step 15 was made with {name} another, this is {here[name]}"
@@ -244,9 +244,9 @@ def test_a_checkpoint_that_cannot_be_used_does_not_hide_one_that_can(
     study: Study, job: Job, undisturbed: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One machine came far, another took over from the start; on the other one it goes on from there."""
-    here, sweep = versions.bits(job.shape, len(job.members)), Sweep(study, job)
+    here, sweep = provenance.bits(job.shape, len(job.members)), Sweep(study, job)
     with monkeypatch.context() as elsewhere:
-        elsewhere.setattr(versions, "bits", lambda shape, at_once: {**here, "torch": "another"})
+        elsewhere.setattr(provenance, "bits", lambda shape, at_once: {**here, "torch": "another"})
         sweep.run(steps=30)
     assert sweep.run(steps=15) == ["started", "restarted", "left"]
     assert sweep.run() == ["started", "resumed", "finished"]

@@ -13,20 +13,21 @@ import torch
 from schemes import name_of, schemes
 from torch import Tensor
 
-from resformer import process, stacking
 from resformer.config import Request
 from resformer.engines import local
 from resformer.engines.local import Local
 from resformer.engines.ray import Ray
 from resformer.errors import UserError
-from resformer.estimate import seconds_at_most
-from resformer.jobs import Job
-from resformer.population import Population
-from resformer.replay import Replay
+from resformer.model.shape import Member, Shape
+from resformer.numerics import process
+from resformer.numerics.cuda_graph import Replay
+from resformer.plan import batching
+from resformer.plan.jobs import Job
 from resformer.residuals.base import Residual
-from resformer.shape import Member, Shape
+from resformer.sweep.estimate import seconds_at_most
 from resformer.tasks.sort import Sort
-from resformer.train import train
+from resformer.training.loop import train
+from resformer.training.population import Population
 
 MEMBERS = [Member(seed, 1e-3) for seed in range(3)]
 
@@ -127,23 +128,23 @@ def test_the_memory_of_a_member_is_estimated_on_the_safe_side(
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
         population.advance()
     needed = (sum(kept.values()) + 3 * population.flat_PN.nbytes) / len(MEMBERS)
-    assert needed < stacking.bytes_per_member(shape) < 4 * needed
+    assert needed < batching.bytes_per_member(shape) < 4 * needed
 
 
 def test_a_gpus_stack_is_what_fits(shape: Shape, monkeypatch: pytest.MonkeyPatch) -> None:
     on_gpu = dataclasses.replace(shape, device="cuda")
-    per_member = stacking.bytes_per_member(shape)
+    per_member = batching.bytes_per_member(shape)
     with pytest.raises(UserError, match="no GPU to size a stack by"):
-        stacking.stack(on_gpu, 1)
+        batching.stack(on_gpu, 1)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     for memory, expected in ((100 * per_member, 80), (per_member, 1), (10**6 * per_member, 1024)):
         properties = SimpleNamespace(total_memory=memory)
         monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device, found=properties: found)
-        assert stacking.stack(on_gpu, 1) == expected
-        assert stacking.stack(on_gpu, 4) in (max(1, expected // 4), 1024)
-    assert stacking.stack(shape, 1) == 16
+        assert batching.stack(on_gpu, 1) == expected
+        assert batching.stack(on_gpu, 4) in (max(1, expected // 4), 1024)
+    assert batching.stack(shape, 1) == 16
     large = dataclasses.replace(shape.model, width=1024, heads=8, hidden=4096, depth=12)
-    assert stacking.stack(dataclasses.replace(shape, model=large), 1) == 1
+    assert batching.stack(dataclasses.replace(shape, model=large), 1) == 1
 
 
 def test_workers_that_share_a_gpu_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,14 +13,14 @@ import torch
 from safetensors import safe_open
 from typer.testing import Result
 
-from resformer import jobs
-from resformer.jobs import Job
-from resformer.population import Population
-from resformer.reporting.members import read
-from resformer.reporting.summary import summarise
-from resformer.shape import Member, Shape
+from resformer.model.shape import Member, Shape
+from resformer.plan import jobs
+from resformer.plan.jobs import Job
+from resformer.report.analysis.summary import summarise
+from resformer.results.members import read
 from resformer.store.study import Study
-from resformer.train import Trained, train
+from resformer.training.loop import Trained, train
+from resformer.training.population import Population
 
 EARLY, NEVER, BROKEN = Member(0, 1e-2), Member(0, 0.0), Member(1, 1e30)
 """Of an easy task: solved before the budget, never, and diverged at once."""

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from resformer.kernels import library
+from resformer.numerics.backends.kernels import build
 
-REASON = "from resformer.kernels import library; print(library.missing())"
+REASON = "from resformer.numerics.backends.kernels import build; print(build.missing())"
 
 
 def missing(cache: Path, **environment: str) -> str:
@@ -37,7 +37,7 @@ def test_kernels_are_built_once_and_then_found(tmp_path: Path) -> None:
     assert missing(tmp_path) == "None"
     (made,) = (tmp_path / "resformer").iterdir()
     before = made.stat()
-    only_named = fake(tmp_path / "bin", f"[ \"$1\" = --version ] && echo '{library.compiler()}' || exit 1")
+    only_named = fake(tmp_path / "bin", f"[ \"$1\" = --version ] && echo '{build.compiler()}' || exit 1")
     assert missing(tmp_path, PATH=str(only_named)) == "None"
     assert made.stat() == before
 

@@ -7,12 +7,12 @@ import pytest
 from made import SEEDS, Made, shape
 
 from resformer.errors import UserError
-from resformer.reporting.layout import Layout, layout, panels
-from resformer.reporting.members import read
-from resformer.reporting.summary import summarise
+from resformer.report.analysis.summary import summarise
+from resformer.report.layout import Layout, layout, panels
 from resformer.residuals.add import Add
 from resformer.residuals.plain import Plain
 from resformer.residuals.rezero import ReZero
+from resformer.results.members import read
 from resformer.tasks.sort import Sort
 
 

@@ -19,24 +19,26 @@ from typing import Any
 import pytest
 from typer.testing import Result
 
-from resformer import config, jobs, launch, versions
+from resformer import config
 from resformer.config import Request
 from resformer.engines.base import Assignment
 from resformer.engines.local import Local
 from resformer.errors import UserError
-from resformer.events import Event
-from resformer.jobs import Job
-from resformer.launch import Launch
-from resformer.model import ModelSettings
-from resformer.process import prepare
+from resformer.model.shape import NO_PROBE, Member, Shape, TrainSettings
+from resformer.model.transformer import ModelSettings
+from resformer.numerics.process import prepare
+from resformer.plan import jobs, provenance
+from resformer.plan.jobs import Job
 from resformer.residuals.add import Add
-from resformer.shape import NO_PROBE, Member, Shape, TrainSettings
 from resformer.store import claims, files, mark
 from resformer.store.claims import Claim, Watch, attempts, take
 from resformer.store.study import Study
+from resformer.sweep import launch
+from resformer.sweep.launch import Launch
 from resformer.tasks.copy import Copy
-from resformer.train import Training, train
-from resformer.work import work
+from resformer.training.loop import Training, train
+from resformer.workers.events import Event
+from resformer.workers.worker import work
 
 SWEEP = [
     "model.depth=1",
@@ -230,7 +232,7 @@ def test_only_members_that_are_neither_finished_nor_planned_are_planned(study: S
 
 @pytest.mark.parametrize(
     ("section", "name"),
-    [("versions", "torch"), ("fingerprint", "resformer.train"), ("fingerprint", "resformer.tasks.copy")],
+    [("versions", "torch"), ("fingerprint", "resformer.training.loop"), ("fingerprint", "resformer.tasks.copy")],
 )
 def test_results_of_other_code_are_not_mixed(study: Study, shape: Shape, section: str, name: str) -> None:
     refuses_another(study, shape, section, name)
@@ -238,18 +240,22 @@ def test_results_of_other_code_are_not_mixed(study: Study, shape: Shape, section
 
 def test_code_is_the_same_to_every_python(monkeypatch: pytest.MonkeyPatch) -> None:
     """Later ones have a field more in what they parse, which is empty."""
-    before, dumped = versions._hash("resformer.optim"), ast.dump(ast.parse("def f(): pass"))
+    before, dumped = provenance._hash("resformer.numerics.adamw"), ast.dump(ast.parse("def f(): pass"))
     monkeypatch.setattr(ast.FunctionDef, "_fields", (*ast.FunctionDef._fields, "more"))
     monkeypatch.setattr(ast.FunctionDef, "more", [], raising=False)
     assert ast.dump(ast.parse("def f(): pass")) != dumped
-    assert versions._hash("resformer.optim") == before
-    assert versions._hash("resformer.model") != before
+    assert provenance._hash("resformer.numerics.adamw") == before
+    assert provenance._hash("resformer.model.transformer") != before
 
 
 @pytest.mark.usefixtures("kernels")
 @pytest.mark.parametrize(
     ("section", "name"),
-    [("versions", "compiler"), ("fingerprint", "resformer.kernels.feed.hpp"), ("fingerprint", "resformer.train")],
+    [
+        ("versions", "compiler"),
+        ("fingerprint", "resformer.numerics.backends.kernels.feed.hpp"),
+        ("fingerprint", "resformer.training.loop"),
+    ],
 )
 def test_results_of_other_kernels_are_not_mixed(study: Study, shape: Shape, section: str, name: str) -> None:
     refuses_another(study, with_kernels(shape), section, name)

@@ -8,14 +8,14 @@ import pytest
 from made import SEEDS, Made, shape
 
 from resformer.errors import UserError
-from resformer.reporting import cache, members
-from resformer.reporting.figures import draw
-from resformer.reporting.layout import layout
-from resformer.reporting.members import conditions, read
-from resformer.reporting.summary import summarise
+from resformer.model.shape import Member
+from resformer.report.analysis.summary import summarise
+from resformer.report.figures import draw
+from resformer.report.layout import layout
 from resformer.residuals.add import Add
 from resformer.residuals.plain import Plain
-from resformer.shape import Member
+from resformer.results import cache, members
+from resformer.results.members import conditions, read
 from resformer.store import claims
 from resformer.store.claims import Claim, Watch
 from resformer.store.results import existing

@@ -13,12 +13,12 @@ from torch import Tensor
 
 from resformer.choices import NORMS, SKIPS
 from resformer.errors import Incompatible, UserError
-from resformer.model import ModelSettings, Seen
+from resformer.model.shape import Shape
+from resformer.model.transformer import ModelSettings, Seen
+from resformer.numerics.parameters import initial, unpack
 from resformer.residuals.add import Add
 from resformer.residuals.base import Residual
 from resformer.residuals.rezero import ReZero
-from resformer.shape import Shape
-from resformer.weights import initial, unpack
 
 
 @pytest.mark.parametrize("norm", NORMS)

@@ -11,17 +11,18 @@ import pytest
 import torch
 from schemes import name_of, schemes
 
-from resformer import launch, streams
 from resformer.config import Request
 from resformer.engines.local import Local
-from resformer.events import Event
-from resformer.population import Population
+from resformer.model.shape import Member, Shape
+from resformer.numerics import rng
+from resformer.numerics.parameters import initial
 from resformer.residuals.base import Residual
-from resformer.shape import Member, Shape
 from resformer.store.study import Study
-from resformer.train import Trained, Training, train
-from resformer.weights import initial
-from resformer.work import work
+from resformer.sweep import launch
+from resformer.training.loop import Trained, Training, train
+from resformer.training.population import Population
+from resformer.workers.events import Event
+from resformer.workers.worker import work
 
 DEVICE = "cuda"
 MEMBERS = [Member(seed, lr) for lr in (1e-3, 1e-2) for seed in (0, 1, 7)]
@@ -88,8 +89,8 @@ def test_a_member_that_breaks_leaves_the_others_unchanged(shape: Shape) -> None:
 
 def test_random_streams_are_those_of_the_cpu() -> None:
     seeds = torch.arange(1000)
-    there = streams.uniform(streams.stream(seeds.to(DEVICE), "test", torch.arange(1000, device=DEVICE)), 16)
-    assert torch.equal(there.cpu(), streams.uniform(streams.stream(seeds, "test", torch.arange(1000)), 16))
+    there = rng.uniform(rng.stream(seeds.to(DEVICE), "test", torch.arange(1000, device=DEVICE)), 16)
+    assert torch.equal(there.cpu(), rng.uniform(rng.stream(seeds, "test", torch.arange(1000)), 16))
 
 
 def test_a_resumed_training_has_the_bits_of_one_that_was_not(shape: Shape) -> None:

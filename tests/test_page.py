@@ -18,13 +18,13 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from typer.testing import Result
 
 from resformer.errors import UserError
-from resformer.reporting.layout import layout
-from resformer.reporting.members import Findings, read
-from resformer.reporting.page import page, write
-from resformer.reporting.summary import summarise
+from resformer.model.shape import Shape
+from resformer.report.analysis.summary import summarise
+from resformer.report.layout import layout
+from resformer.report.views.page import page, write
 from resformer.residuals.add import Add
 from resformer.residuals.plain import Plain
-from resformer.shape import Shape
+from resformer.results.members import Findings, read
 
 COMMAND = ["resformer", "report", "lived", "--html", "page.html"]
 ARGUMENTS = [

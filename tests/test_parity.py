@@ -10,13 +10,13 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from resformer import streams
-from resformer.arithmetic.base import Arithmetic
-from resformer.optim import AdamW
+from resformer.model.shape import Shape
+from resformer.numerics import rng
+from resformer.numerics.adamw import AdamW
+from resformer.numerics.backends.base import Arithmetic
+from resformer.numerics.parameters import initial, unpack
 from resformer.residuals.base import Residual
-from resformer.shape import Shape
 from resformer.tasks.sort import Sort
-from resformer.weights import initial, unpack
 
 # float32: a handful of sums of some tens of terms of size 1, each with a relative error of 6e-8.
 TOLERANCE = {torch.float32: 1e-6, torch.float64: 1e-10}
@@ -112,7 +112,7 @@ def test_default_block_is_torchs(shape: Shape, dtype: torch.dtype, norm: str, ac
     transformer = shape.transformer()
     weights = transformer.weights()
     flat_PN = initial(weights, torch.tensor([3, 5]), dtype).requires_grad_()
-    source, target = shape.task.draw(streams.stream(torch.tensor([3, 5]), "test"), 4)
+    source, target = shape.task.draw(rng.stream(torch.tensor([3, 5]), "test"), 4)
     ours = transformer.forward(flat_PN, source)
     loss_P = torch.stack([nn.functional.cross_entropy(ours[p].flatten(0, 1), target[p].flatten()) for p in (0, 1)])
     (grad_PN,) = torch.autograd.grad(loss_P.sum(), flat_PN)
@@ -132,7 +132,7 @@ def test_causal_is_torchs_mask(shape: Shape) -> None:
     transformer = shape.transformer()
     weights = transformer.weights()
     flat_PN = initial(weights, torch.tensor([3]), torch.float64)
-    source, target = shape.task.draw(streams.stream(torch.tensor([3]), "test"), 4)
+    source, target = shape.task.draw(rng.stream(torch.tensor([3]), "test"), 4)
     reads = shape.task.reads(source, target, "causal")
     reference = Reference(shape, {name: w[0] for name, w in unpack(weights, flat_PN).items()}, torch.float64)
     reference.head.bias.data.zero_()
@@ -181,7 +181,7 @@ def test_flops_are_those_torch_counts(shape: Shape, residual: Residual[Any]) -> 
         dataclasses.replace(shape, residual=residual, model=model).transformer(), compile=False
     )
     flat_PN = initial(transformer.weights(), torch.arange(2), torch.float32).requires_grad_()
-    source, target = shape.task.draw(streams.stream(torch.arange(2), "test"), 8)
+    source, target = shape.task.draw(rng.stream(torch.arange(2), "test"), 8)
     # The counter knows matrix products, not the CPU's fused attention: let attention be matrix products.
     with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):
         transformer.forward(flat_PN, shape.task.reads(source, target, "causal")).sum().backward()

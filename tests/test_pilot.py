@@ -13,15 +13,16 @@ from pathlib import Path
 import pytest
 import torch
 
-from resformer import launch, versions
 from resformer.config import Request
 from resformer.engines.base import Assignment
 from resformer.engines.local import Local
-from resformer.events import Event, Progress
-from resformer.pilot import fly, orders
-from resformer.shape import Member, Shape
+from resformer.model.shape import Member, Shape
+from resformer.plan import provenance
 from resformer.store.study import Study
-from resformer.telling import Listener, teller
+from resformer.sweep import launch
+from resformer.workers.event_log import Listener, teller
+from resformer.workers.events import Event, Progress
+from resformer.workers.pilot import fly, orders
 
 PROGRESS = Progress(step=5, steps=20, members=2, solved=1, diverged=0, loss=0.5, accuracy=0.75)
 
@@ -82,14 +83,18 @@ def test_a_node_that_would_compute_otherwise_says_so_and_computes_nothing(
         reason = f"was made with torch {torch.__version__}, this is 2.99.0"
         monkeypatch.setattr(torch, "__version__", "2.99.0")
     else:
-        known = versions._hash
-        then = known("resformer.optim")
+        known = provenance._hash
+        then = known("resformer.numerics.adamw")
         # A module that is not here, alone or with its package, is one of another name.
-        instead = {"code": "resformer.events", "module": "resformer.nowhere", "package": "nowhere.nothing"}[other]
+        instead = {"code": "resformer.workers.events", "module": "resformer.nowhere", "package": "nowhere.nothing"}[
+            other
+        ]
         now = known(instead)
-        monkeypatch.setattr(versions, "_hash", lambda name: now if name == "resformer.optim" else known(name))
+        monkeypatch.setattr(
+            provenance, "_hash", lambda name: now if name == "resformer.numerics.adamw" else known(name)
+        )
         assert (now == "") == (other != "code")
-        reason = f"was computed by other code: resformer.optim was {then}, is {now or 'not here'}"
+        reason = f"was computed by other code: resformer.numerics.adamw was {then}, is {now or 'not here'}"
     said = f"{platform.node()}: study tiny {reason}; every node needs the same"
     assert fly(orders(assignment, 1)[0]) == said
     listener = Listener(study, assignment.launch)
@@ -147,7 +152,7 @@ STRANGE = [
 def test_progress_is_told_now_and_then_only(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
     study.path.mkdir(parents=True)
     clock = [100.0]
-    monkeypatch.setattr("resformer.telling.time.monotonic", lambda: clock[0])
+    monkeypatch.setattr("resformer.workers.event_log.time.monotonic", lambda: clock[0])
     tell: Callable[[Event], None] = teller(study, 1)
     for seconds in (0.0, 0.5, 1.0, 1.0, 0.1):
         clock[0] += seconds

@@ -10,16 +10,16 @@ import pytest
 import torch
 from schemes import name_of, schemes
 
-from resformer import streams
-from resformer.model import ModelSettings
+from resformer.model.shape import NO_PROBE, Member, Shape, TrainSettings
+from resformer.model.transformer import ModelSettings
+from resformer.numerics import rng
+from resformer.numerics.parameters import Weight, initial, unpack
 from resformer.residuals.add import Add
 from resformer.residuals.base import Residual, Stack
-from resformer.shape import NO_PROBE, Member, Shape, TrainSettings
 from resformer.tasks.base import Task
 from resformer.tasks.copy import Copy
 from resformer.tasks.recall import Recall
-from resformer.train import Trained, Training, train
-from resformer.weights import Weight, initial, unpack
+from resformer.training.loop import Trained, Training, train
 
 
 @pytest.fixture(params=[False, True], ids=["eager", "compiled"])
@@ -151,7 +151,7 @@ def test_a_member_that_reaches_nan_leaves_the_others_bit_for_bit_unchanged(shape
 
 
 def _batch(shape: Shape, seeds: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    source, target = shape.task.draw(streams.stream(seeds, "test"), shape.train.batch)
+    source, target = shape.task.draw(rng.stream(seeds, "test"), shape.train.batch)
     return shape.task.reads(source, target, shape.model.attention), target
 
 

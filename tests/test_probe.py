@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 from typer.testing import Result
 
-from resformer.observe import measures
-from resformer.reporting.probing import medians, probed, short, verdict
+from resformer.probes.measure import measures
+from resformer.report.views.probes import medians, probed, short, verdict
 
 Run = Callable[..., Result]
 GRID = ["model.depth=1,16", "model.residual=true,false", "model.norm=pre", "member.seed=0,1", "train.batch=4"]

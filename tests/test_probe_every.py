@@ -9,11 +9,11 @@ import pandas as pd
 import pytest
 import torch
 
-from resformer import observe
-from resformer.population import Population
-from resformer.shape import Member, ProbeSettings, Shape
+from resformer.model.shape import Member, ProbeSettings, Shape
+from resformer.probes import measure
 from resformer.store.results import named
-from resformer.train import Trained, Training, train
+from resformer.training.loop import Trained, Training, train
+from resformer.training.population import Population
 
 MEMBERS = [Member(0, 1e-2), Member(1, 1e30), Member(2, 1e-3)]
 
@@ -38,7 +38,7 @@ def test_nothing_else_changes(shape: Shape) -> None:
 def test_a_row_per_member_look_and_layer(shape: Shape) -> None:
     """Twenty steps, a look every four; one member breaks at once and leaves at step 5."""
     found = layers(shape, 4)
-    assert list(found) == ["seed", "lr", "step", "layer", *observe.measures()]
+    assert list(found) == ["seed", "lr", "step", "layer", *measure.measures()]
     steps = {seed: sorted(set(part["step"])) for seed, part in found.groupby("seed")}
     assert steps == {0: [0, 4, 8, 12, 16, 20], 1: [0, 4], 2: [0, 4, 8, 12, 16, 20]}
     assert found.groupby(["seed", "step"])["layer"].apply(list).map(lambda found: found == [0, 1, 2, 3, 4]).all()
@@ -47,7 +47,7 @@ def test_a_row_per_member_look_and_layer(shape: Shape) -> None:
 
 def test_the_first_look_is_that_of_a_probe(shape: Shape) -> None:
     found = layers(shape, 20)
-    start = observe.at_the_start(shape, [2])
+    start = measure.at_the_start(shape, [2])
     for name, values in start.items():
         ours = found[(found["seed"] == 2) & (found["step"] == 0)][name]
         # Weights that train are float32, those of a probe float64.
@@ -59,7 +59,7 @@ def test_a_look_is_at_the_weights_as_they_are_then(shape: Shape) -> None:
     population = Population(shape, MEMBERS[:1], torch.float32)
     for _ in range(8):
         population.advance()
-    expected = observe.layers(shape, population.flat_PN)["gradient_key"][:, 0]
+    expected = measure.layers(shape, population.flat_PN)["gradient_key"][:, 0]
     found = layers(shape, 8, MEMBERS[:1])
     np.testing.assert_allclose(found[found["step"] == 8]["gradient_key"], expected, rtol=1e-12)
 

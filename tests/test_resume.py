@@ -9,9 +9,9 @@ import pytest
 from safetensors.numpy import load, save
 from schemes import name_of, schemes
 
-from resformer.population import Population
-from resformer.shape import Member, ProbeSettings, Shape
-from resformer.train import Snapshot, Trained, Training, train
+from resformer.model.shape import Member, ProbeSettings, Shape
+from resformer.training.loop import Snapshot, Trained, Training, train
+from resformer.training.population import Population
 
 EARLY, NEVER, BROKEN = Member(0, 1e-2), Member(0, 0.0), Member(1, 1e30)
 """Of an easy task: solved before the budget, never, and diverged at once."""

@@ -16,14 +16,14 @@ import pytest
 from rich.console import Console
 from typer.testing import Result
 
-from resformer.events import Event
-from resformer.jobs import Job
-from resformer.reporting.status import Status, look, picture
-from resformer.shape import Member, Shape
+from resformer.console.status import Status, look, picture
+from resformer.model.shape import Member, Shape
+from resformer.plan.jobs import Job
 from resformer.store import claims, files
 from resformer.store.claims import Claim, Watch
 from resformer.store.study import Study
-from resformer.telling import teller
+from resformer.workers.event_log import teller
+from resformer.workers.events import Event
 
 Resformer = Callable[..., Result]
 

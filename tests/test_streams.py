@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from resformer import streams
+from resformer.numerics import rng
 
 
 def test_split_mix_is_the_published_generator() -> None:
@@ -18,35 +18,35 @@ def test_split_mix_is_the_published_generator() -> None:
         4593380528125082431,
         16408922859458223821,
     ]
-    found = streams.split_mix(torch.tensor([1234567]), 5)[0]
+    found = rng.split_mix(torch.tensor([1234567]), 5)[0]
     assert [value % 2**64 for value in found.tolist()] == expected
 
 
 @given(seed=st.integers(0, 2**32 - 1), other=st.integers(0, 2**32 - 1), step=st.integers(0, 10**6))
 def test_a_members_stream_does_not_depend_on_its_neighbours(seed: int, other: int, step: int) -> None:
-    alone = streams.stream(torch.tensor([seed]), "batch", step)
-    together = streams.stream(torch.tensor([other, seed, other]), "batch", step)
-    assert torch.equal(streams.integers(alone, 9, 7)[0], streams.integers(together, 9, 7)[1])
+    alone = rng.stream(torch.tensor([seed]), "batch", step)
+    together = rng.stream(torch.tensor([other, seed, other]), "batch", step)
+    assert torch.equal(rng.integers(alone, 9, 7)[0], rng.integers(together, 9, 7)[1])
 
 
 def test_seed_purpose_and_indices_all_matter() -> None:
     seeds = torch.arange(50)
     states = [
-        streams.stream(seeds, purpose, *index) for purpose in ("a", "b") for index in ((), (0,), (1,), (0, 1), (1, 0))
+        rng.stream(seeds, purpose, *index) for purpose in ("a", "b") for index in ((), (0,), (1,), (0, 1), (1, 0))
     ]
     assert len(set(torch.cat(states).tolist())) == 500
 
 
 @pytest.mark.parametrize("below", [2, 16, 1000])
 def test_integers_are_uniform(below: int) -> None:
-    counts = torch.bincount(streams.integers(torch.tensor([3]), 200_000, below)[0], minlength=below)
+    counts = torch.bincount(rng.integers(torch.tensor([3]), 200_000, below)[0], minlength=below)
     assert len(counts) == below
     assert stats.chisquare(counts.numpy()).pvalue > 1e-4
 
 
 def test_uniform_and_normal_have_their_distributions() -> None:
-    state = streams.stream(torch.tensor([1]), "test")
-    uniform, normal = streams.uniform(state, 100_000)[0].numpy(), streams.normal(state, 100_000)[0].numpy()
+    state = rng.stream(torch.tensor([1]), "test")
+    uniform, normal = rng.uniform(state, 100_000)[0].numpy(), rng.normal(state, 100_000)[0].numpy()
     assert stats.kstest(uniform, "uniform", args=(-1, 2)).pvalue > 1e-4
     assert stats.kstest(normal, "norm").pvalue > 1e-4
     assert abs(uniform).max() < 1

@@ -9,16 +9,16 @@ import pytest
 from made import MODEL, SEEDS, STALLED, Made, cell, shape
 
 from resformer.errors import UserError
-from resformer.reporting.columns import key_of
-from resformer.reporting.formats import as_json
-from resformer.reporting.members import read
-from resformer.reporting.summary import summarise
+from resformer.model.shape import Member
+from resformer.report.analysis.summary import summarise
+from resformer.report.columns import key_of
+from resformer.report.views.formats import as_json
 from resformer.residuals.add import Add
 from resformer.residuals.deepnorm import DeepNorm
 from resformer.residuals.layerscale import LayerScale
 from resformer.residuals.plain import Plain
 from resformer.residuals.rezero import ReZero
-from resformer.shape import Member
+from resformer.results.members import read
 from resformer.tasks.sort import Sort
 
 EXCLUDED = [{"settings": {"model.norm": "post"}, "reason": "does not go"}]

@@ -10,12 +10,13 @@ from rich.console import Console
 from schemes import scheme as scheme_of
 from schemes import schemes
 
-from resformer.reporting import terminal, words
-from resformer.reporting.layout import layout
+from resformer.model.shape import Member
+from resformer.report.layout import layout
+from resformer.report.text import words
+from resformer.report.views import terminal
 from resformer.residuals.add import Add
 from resformer.residuals.layerscale import LayerScale
 from resformer.residuals.plain import Plain
-from resformer.shape import Member
 
 
 @pytest.fixture

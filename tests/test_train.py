@@ -8,12 +8,12 @@ import pandas as pd
 import pytest
 
 from resformer.errors import UserError
-from resformer.events import Progress
-from resformer.population import Population
-from resformer.record import Record
-from resformer.shape import Member, Shape, TrainSettings
-from resformer.train import Training, train
-from resformer.weights import unpack
+from resformer.model.shape import Member, Shape, TrainSettings
+from resformer.numerics.parameters import unpack
+from resformer.training.loop import Training, train
+from resformer.training.outcome import Record
+from resformer.training.population import Population
+from resformer.workers.events import Progress
 
 
 def judged(settings: TrainSettings, evaluations: list[tuple[float, float]], bound: float = 4.0) -> tuple[Record, int]:

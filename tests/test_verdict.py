@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 from made import SEEDS, STALLED, Made, shape
 
-from resformer.reporting.evidence import evidence
-from resformer.reporting.verdict import cost, verdicts
+from resformer.model.shape import Member
+from resformer.report.text.evidence import evidence
+from resformer.report.text.verdict import cost, verdicts
 from resformer.residuals.add import Add
 from resformer.residuals.deepnorm import DeepNorm
 from resformer.residuals.dense import Dense
@@ -15,7 +16,6 @@ from resformer.residuals.gpt2 import Gpt2
 from resformer.residuals.lns import Lns
 from resformer.residuals.plain import Plain
 from resformer.residuals.scaled import Scaled
-from resformer.shape import Member
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ from typing import final
 import torch
 from hydra.core.override_parser.types import Override
 
-from resformer import jobs
 from resformer.choices import COMPILE, DEVICES, OWN, studies
 from resformer.config import study_file
 from resformer.config.overrides import Axis, axis_of, check_size, combinations, line, parse, said
@@ -17,11 +16,12 @@ from resformer.config.tree import settings, unknown
 from resformer.config.typed import Value, typed
 from resformer.engines.base import Engine, Saving
 from resformer.errors import Incompatible, UserError, shortened
-from resformer.jobs import Json
-from resformer.kernels import library
-from resformer.model import ModelSettings
+from resformer.model.shape import Member, ProbeSettings, Shape, TrainSettings
+from resformer.model.transformer import ModelSettings
+from resformer.numerics.backends.kernels import build as library
+from resformer.plan import jobs
+from resformer.plan.jobs import Json
 from resformer.residuals.base import Residual
-from resformer.shape import Member, ProbeSettings, Shape, TrainSettings
 from resformer.store.results import check_name
 from resformer.tasks.base import Task
 from resformer.trees import flat

@@ -1,1 +1,1 @@
-"""Who runs workers. One file per engine."""
+"""Engines: how workers are started and supervised. One file each."""

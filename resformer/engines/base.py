@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import ClassVar, final
 
 from resformer.errors import UserError, require
-from resformer.events import Event
+from resformer.workers.events import Event
 
 
 @final

@@ -18,12 +18,12 @@ import torch
 
 from resformer.engines.base import Assignment, Engine, cores
 from resformer.errors import DiskError
-from resformer.events import Event
-from resformer.process import prepare
-from resformer.stopping import Stopped
+from resformer.numerics.process import prepare
 from resformer.store.study import Study
-from resformer.telling import Elsewhere
-from resformer.work import work
+from resformer.workers.event_log import Elsewhere
+from resformer.workers.events import Event
+from resformer.workers.signals import Stopped
+from resformer.workers.worker import work
 
 _GRACE_SECONDS = 4.0
 """For a worker to put its training away: a stop takes five seconds at most."""
@@ -202,7 +202,7 @@ def _context() -> Any:
     if sys.platform != "linux":
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["torch", "resformer.train"])
+    context.set_forkserver_preload(["torch", "resformer.training.loop"])
     # A signal to the whole process group is not for the server, or no worker could be started or heard of any more;
     # what it forks unblocks them again. The tracker starts first: its start unblocks SIGINT.
     resource_tracker.ensure_running()

@@ -15,10 +15,10 @@ from typing import Any, ClassVar, final
 
 from resformer.engines.base import Assignment, Engine, cores
 from resformer.errors import Stuck, UserError, require, shortened
-from resformer.events import Event
-from resformer.pilot import fly, orders
 from resformer.store.study import Study
-from resformer.telling import Listener, teller
+from resformer.workers.event_log import Listener, teller
+from resformer.workers.events import Event
+from resformer.workers.pilot import fly, orders
 
 _POLL_SECONDS, _GRACE_SECONDS, _ANSWERS_SECONDS = 0.3, 10.0, 10.0
 _HOST_AND_PORT = re.compile(r"([^/\s]+):(\d{1,5})")

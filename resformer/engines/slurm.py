@@ -14,11 +14,11 @@ from typing import Any, ClassVar, final
 
 from resformer.engines.base import Assignment, Engine
 from resformer.errors import Stuck, UserError, require
-from resformer.events import Event
-from resformer.pilot import fly, orders
 from resformer.store.done import Done
 from resformer.store.study import Study
-from resformer.telling import Listener
+from resformer.workers.event_log import Listener
+from resformer.workers.events import Event
+from resformer.workers.pilot import fly, orders
 
 _POLL_SECONDS, _GRACE_SECONDS = 1.0, 30.0
 _WARNED_SECONDS = 90

@@ -1,1 +1,1 @@
-"""What is measured in every layer of a model. One file per kind of measure."""
+"""Measures of the residual stream, layer by layer: at initialisation and while members train."""

@@ -7,8 +7,8 @@ from typing import ClassVar, final
 import torch
 from torch import Tensor
 
+from resformer.numerics.parameters import Weight, zeros
 from resformer.residuals.base import Norm, Place, Residual, Stack, Streams
-from resformer.weights import Weight, zeros
 
 _EPSILON = 1e-6
 

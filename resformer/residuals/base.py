@@ -15,7 +15,7 @@ from typing import ClassVar, Generic, Literal, TypeVar
 import torch
 from torch import Tensor
 
-from resformer.weights import Weight
+from resformer.numerics.parameters import Weight
 
 Group = Literal["embedding", "query", "key", "value", "output", "ffn_in", "ffn_out"]
 Norm = Callable[[Tensor], Tensor]

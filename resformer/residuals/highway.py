@@ -8,8 +8,8 @@ from torch import Tensor
 
 from resformer.choices import NORMS
 from resformer.errors import require
+from resformer.numerics.parameters import Weight, xavier
 from resformer.residuals.base import OneStream, Place, Stack, sigmoid
-from resformer.weights import Weight, xavier
 
 
 @final

@@ -10,8 +10,8 @@ import torch.nn.functional as nnf
 from torch import Tensor
 
 from resformer.errors import require
+from resformer.numerics.parameters import Weight, zeros
 from resformer.residuals.base import Norm, Place, Residual, Stack, Streams
-from resformer.weights import Weight, zeros
 
 
 @final

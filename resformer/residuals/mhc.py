@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from resformer.errors import require
+from resformer.numerics.parameters import Weight, zeros
 from resformer.residuals.base import Norm, Place, Residual, Stack, Streams, sigmoid
-from resformer.weights import Weight, zeros
 
 _ROUNDS = 20
 _EPSILON = 1e-6

@@ -6,8 +6,8 @@ from typing import ClassVar, final
 from torch import Tensor
 
 from resformer.errors import require
+from resformer.numerics.parameters import Weight
 from resformer.residuals.base import OneStream, Place, Stack
-from resformer.weights import Weight
 
 
 @final

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from resformer.errors import require
+from resformer.numerics.parameters import Weight, ones
 from resformer.residuals.base import Group, OneStream, Place, Stack
-from resformer.weights import Weight, ones
 
 
 @final

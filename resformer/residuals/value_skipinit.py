@@ -6,8 +6,8 @@ from typing import ClassVar, final
 import torch
 from torch import Tensor
 
+from resformer.numerics.parameters import Weight, ones, zeros
 from resformer.residuals.base import Group, OneStream, Place, Stack
-from resformer.weights import Weight, ones, zeros
 
 
 @final

@@ -1,1 +1,1 @@
-"""The study folder: the queue, the results and the record of what was asked."""
+"""The store: a study's folder, which is its queue as well."""

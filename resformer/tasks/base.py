@@ -22,8 +22,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from resformer import streams
 from resformer.errors import require
+from resformer.numerics import rng
 
 LONGEST = 512
 MOST_SYMBOLS = 4096
@@ -124,5 +124,5 @@ class Transcription(Task):
     def draw(self, state_P: Tensor, sequences: int) -> tuple[Tensor, Tensor]:
         """Any sequences."""
         count = sequences * self.length
-        source = streams.integers(state_P, count, self.symbols).view(len(state_P), sequences, self.length)
+        source = rng.integers(state_P, count, self.symbols).view(len(state_P), sequences, self.length)
         return source, self.target(source)

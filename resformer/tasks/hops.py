@@ -6,8 +6,8 @@ from typing import ClassVar, final
 
 from torch import Tensor
 
-from resformer import streams
 from resformer.errors import require
+from resformer.numerics import rng
 from resformer.tasks.base import LONGEST, Task
 
 
@@ -53,7 +53,7 @@ class Hops(Task):
 
     def draw(self, state_P: Tensor, sequences: int) -> tuple[Tensor, Tensor]:
         """Any permutations, and their powers."""
-        source = streams.permutations(state_P, sequences, self.length)
+        source = rng.permutations(state_P, sequences, self.length)
         target = source
         for _ in range(self.hops - 1):
             target = source.gather(-1, target)

@@ -7,8 +7,8 @@ from typing import ClassVar, final
 import torch
 from torch import Tensor
 
-from resformer import streams
 from resformer.errors import require
+from resformer.numerics import rng
 from resformer.tasks.base import LONGEST, MOST_SYMBOLS, NOT_SCORED, Task
 
 
@@ -61,10 +61,10 @@ class Recall(Task):
     def draw(self, state_P: Tensor, sequences: int) -> tuple[Tensor, Tensor]:
         """From three streams of their own: keys, values, and the order of the queries."""
         drawn = (len(state_P), sequences)
-        keys_P, values_P, orders_P = (streams.stream(state_P, part) for part in ("keys", "values", "queries"))
-        keys = streams.permutations(keys_P, sequences, self.symbols)[..., : self.pairs]
-        values = streams.integers(values_P, sequences * self.pairs, self.symbols).view(*drawn, -1) + self.symbols
-        order = streams.permutations(orders_P, sequences, self.pairs)
+        keys_P, values_P, orders_P = (rng.stream(state_P, part) for part in ("keys", "values", "queries"))
+        keys = rng.permutations(keys_P, sequences, self.symbols)[..., : self.pairs]
+        values = rng.integers(values_P, sequences * self.pairs, self.symbols).view(*drawn, -1) + self.symbols
+        order = rng.permutations(orders_P, sequences, self.pairs)
         source = torch.cat([torch.stack([keys, values], -1).flatten(2), keys.gather(2, order)], -1)
         unscored = torch.full_like(source[..., : 2 * self.pairs], NOT_SCORED)
         return source, torch.cat([unscored, values.gather(2, order)], -1)

@@ -10,8 +10,8 @@ from typing import ClassVar, final
 import torch
 from torch import Tensor
 
-from resformer import streams
 from resformer.errors import require
+from resformer.numerics import rng
 from resformer.tasks.base import LONGEST, Task
 
 _GROUP = re.compile(r"Z([2-9]|[1-5]\d|60)|S[345]|A[45]")
@@ -63,7 +63,7 @@ class State(Task):
     def draw(self, state_P: Tensor, sequences: int) -> tuple[Tensor, Tensor]:
         """Any words, each element as likely as the other."""
         count, order = sequences * self.length, self.values
-        source = streams.integers(state_P, count, order).view(len(state_P), sequences, self.length)
+        source = rng.integers(state_P, count, order).view(len(state_P), sequences, self.length)
         table = products(self.group).to(source.device).flatten()
         states = [source[..., 0]]
         for element in source[..., 1:].unbind(-1):

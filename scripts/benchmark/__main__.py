@@ -30,7 +30,7 @@ import limit
 import overhead
 import targets
 from facts import caches, described, machine
-from resformer.kernels import library
+from resformer.numerics.backends.kernels import build
 
 _ROOT = Path(__file__).resolve().parent.parent.parent
 _VERSIONS = ("resformer", "torch", "jax", "joblib", "lightning")
@@ -91,7 +91,7 @@ def _note(path: Path, part: str, repeats: int, commit: str, seconds: float) -> N
         "seconds": round(seconds, 1),
         "versions": {
             "python": platform.python_version(),
-            "compiler": library.compiler(),
+            "compiler": build.compiler(),
             **{name: version(name) for name in _VERSIONS},
         },
         "machine": {**machine(), **caches()},

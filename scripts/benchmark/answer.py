@@ -15,7 +15,7 @@ from typing import Any
 import pandas as pd
 
 from resformer.config import request
-from resformer.shape import Member, Shape
+from resformer.model.shape import Member, Shape
 from tables import number, table
 
 _STUDY = "quick"

@@ -7,8 +7,8 @@ import torch
 from torch.profiler import ProfilerActivity, profile
 
 from cases import Case
-from resformer.population import Population
-from resformer.process import prepare
+from resformer.numerics.process import prepare
+from resformer.training.population import Population
 from tables import number, table
 
 _CASES = [Case("S", "sort", depth=8), Case("S", "copy", depth=8)]

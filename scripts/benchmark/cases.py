@@ -5,7 +5,7 @@ from functools import cache
 from typing import final
 
 from resformer.config import Request, request
-from resformer.shape import Member, Shape
+from resformer.model.shape import Member, Shape
 
 _RATES = (1e-3, 3e-3)
 _MANY = 1024

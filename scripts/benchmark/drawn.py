@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from cases import Case
-from resformer import streams, weights
-from resformer.shape import Member
+from resformer.model.shape import Member
+from resformer.numerics import parameters, rng
 
 
 def tokens(case: Case, members: Sequence[Member], steps: int) -> tuple[Tensor, Tensor]:
@@ -19,7 +19,7 @@ def tokens(case: Case, members: Sequence[Member], steps: int) -> tuple[Tensor, T
     seed_P = torch.tensor([member.seed for member in members])
     reads, answers = [], []
     for step in range(steps):
-        source, target = shape.task.draw(streams.stream(seed_P, "batch", step), shape.train.batch)
+        source, target = shape.task.draw(rng.stream(seed_P, "batch", step), shape.train.batch)
         reads.append(shape.task.reads(source, target, shape.model.attention))
         answers.append(target)
     return torch.stack(reads), torch.stack(answers)
@@ -29,4 +29,4 @@ def initial(case: Case, members: Sequence[Member]) -> Mapping[str, Tensor]:
     """Each weight by resformer's name, (P, *shape); a matrix is (in, out)."""
     layout = case.shape(1).transformer().weights()
     seed_P = torch.tensor([member.seed for member in members])
-    return weights.unpack(layout, weights.initial(layout, seed_P, torch.float32))
+    return parameters.unpack(layout, parameters.initial(layout, seed_P, torch.float32))

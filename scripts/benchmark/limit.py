@@ -6,8 +6,8 @@ import pandas as pd
 
 from cases import MEDIUM, Case
 from products import Products, by_kernels, by_torch
-from resformer.process import prepare
-from resformer.train import train
+from resformer.numerics.process import prepare
+from resformer.training.loop import train
 from tables import number, table
 
 _SECONDS = 0.5

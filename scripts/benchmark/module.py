@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from cases import Case
 from drawn import initial
-from resformer.shape import Member
+from resformer.model.shape import Member
 
 
 class Classifier(nn.Module):

@@ -12,12 +12,13 @@ from typing import Any
 
 import pandas as pd
 
-from resformer import jobs, launch
 from resformer.config import request
-from resformer.process import prepare
+from resformer.numerics.process import prepare
+from resformer.plan import jobs
 from resformer.store import study
-from resformer.train import train
-from resformer.work import work
+from resformer.sweep import launch
+from resformer.training.loop import train
+from resformer.workers.worker import work
 from tables import number, spread, table
 
 _DEPTHS = (2, 32)

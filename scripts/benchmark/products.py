@@ -9,8 +9,8 @@ from typing import final
 import torch
 from torch import Tensor
 
-from resformer.kernels import library
-from resformer.shape import Shape
+from resformer.model.shape import Shape
+from resformer.numerics.backends.kernels import build
 
 Product = Callable[[Tensor, Tensor, Tensor], None]
 """The three products of a layer: of its left and right operand and the gradient of their product."""
@@ -64,7 +64,7 @@ def by_torch(left: Tensor, right: Tensor, gradient: Tensor) -> None:
 
 def by_kernels() -> Product:
     """Our own product, in a loop over the members."""
-    built = library.load(Path(__file__).with_suffix(".cpp"), torch.float32)
+    built = build.load(Path(__file__).with_suffix(".cpp"), torch.float32)
     built.products.argtypes = (*[ctypes.c_long] * 4, *[ctypes.c_void_p] * 4)
     built.products.restype = None
 

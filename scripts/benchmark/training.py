@@ -9,7 +9,7 @@ from cases import Case
 from drawn import tokens
 from module import classifiers
 from peers.base import Timed
-from resformer.shape import Member
+from resformer.model.shape import Member
 
 
 def train(case: Case, member: Member, steps: int, fused: bool) -> tuple[list[float], Timed]:

@@ -21,7 +21,7 @@ from campaign import damage, disks, elsewhere, folders, hostile, kills, numbers,
 from campaign.lanes import workshop
 from campaign.outcome import Outcome
 from loopback import clusters
-from resformer.versions import versions
+from resformer.plan.provenance import versions
 
 _ROOT = Path(__file__).resolve().parent.parent.parent
 _TARGET = _ROOT / "results" / "reference" / "faults.md"

@@ -31,21 +31,21 @@ from campaign.invariant import table
 from campaign.lanes import judged
 from campaign.outcome import Outcome, Verdict, sampled
 from campaign.shown import shown
-from resformer import launch
 from resformer.config import Request
+from resformer.console.status import look
 from resformer.errors import DiskError, UserError
-from resformer.events import Event
-from resformer.reporting import cache as kept
-from resformer.reporting.members import read
-from resformer.reporting.status import look
-from resformer.reporting.summary import summarise
-from resformer.shape import Member
+from resformer.model.shape import Member
+from resformer.report.analysis.summary import summarise
+from resformer.results import cache as kept
+from resformer.results.members import read
 from resformer.store import checkpoints, claims
 from resformer.store.claims import Claim
 from resformer.store.results import existing, find
 from resformer.store.sources import Damaged
 from resformer.store.study import Study
-from resformer.train import Training
+from resformer.sweep import launch
+from resformer.training.loop import Training
+from resformer.workers.events import Event
 
 _SEED = 0
 _FLIPS = 10_600

@@ -17,7 +17,7 @@ from campaign.outcome import Outcome, Verdict, outcome, sampled
 from campaign.syscalls import described
 from campaign.undisturbed import measured, recovered
 from campaign.zygote import End
-from resformer.events import Event
+from resformer.workers.events import Event
 
 _PAGE = 4096
 _PAGES_TO_SPARE = 12

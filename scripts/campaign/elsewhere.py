@@ -23,7 +23,7 @@ import psutil
 from campaign.invariant import table
 from campaign.outcome import Outcome
 from loopback import clusters, network
-from resformer.reporting.members import read
+from resformer.results.members import read
 from resformer.store import claims
 from resformer.store.sources import Damaged
 from resformer.store.study import Study

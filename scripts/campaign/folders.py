@@ -24,16 +24,17 @@ from campaign import session
 from campaign.outcome import Outcome, sampled
 from campaign.shown import shown
 from campaign.trees import mutated
-from resformer import data, launch
+from resformer.console.status import look, picture
 from resformer.errors import DiskError, UserError, printable
-from resformer.reporting import formats, terminal
-from resformer.reporting.layout import layout
-from resformer.reporting.members import read
-from resformer.reporting.status import look, picture
-from resformer.reporting.summary import summarise
+from resformer.report.analysis.summary import summarise
+from resformer.report.layout import layout
+from resformer.report.views import formats, terminal
+from resformer.results import tables
+from resformer.results.members import read
 from resformer.store import files
 from resformer.store.results import existing, find
 from resformer.store.study import Study
+from resformer.sweep import launch
 
 FAULT = "hostile results folders"
 FUZZED = 5_000
@@ -125,7 +126,7 @@ def _status(study: Study) -> None:
 
 
 def _tables(study: Study) -> None:
-    list(data.curves(read([study])))
+    list(tables.curves(read([study])))
 
 
 def _sweep(study: Study) -> None:

@@ -10,13 +10,13 @@ from typing import final
 
 from campaign.session import STUDY, request
 from campaign.shown import shown
-from resformer import launch
 from resformer.errors import UserError
-from resformer.reporting.members import read
-from resformer.reporting.summary import summarise
+from resformer.report.analysis.summary import summarise
+from resformer.results.members import read
 from resformer.store.results import existing, find
 from resformer.store.sources import Damaged
 from resformer.store.study import Study
+from resformer.sweep import launch
 
 Hashes = Mapping[str, str]
 """SHA-256 of the files of a result, by name."""

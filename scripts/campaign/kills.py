@@ -23,12 +23,13 @@ from campaign import session, zygote
 from campaign.invariant import Expected, Hashes, expected, hashes, table, violations
 from campaign.lanes import judged
 from campaign.outcome import Outcome, Verdict
-from resformer import config, launch
+from resformer import config
 from resformer.config import Request
-from resformer.reporting.members import read
 from resformer.reporting.settings import job_label
+from resformer.results.members import read
 from resformer.store import claims
 from resformer.store.study import Study
+from resformer.sweep import launch
 
 _ASKED = (
     *("task=copy,reverse", "task.length=5", "task.symbols=8"),

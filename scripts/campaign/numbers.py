@@ -23,12 +23,12 @@ from campaign.lanes import judged
 from campaign.outcome import Outcome, Verdict, outcome, sampled
 from campaign.resume import SCHEMES
 from campaign.shown import shown
-from resformer import population
-from resformer.arithmetic import compiled, eager
-from resformer.kernels import library
-from resformer.population import Population
-from resformer.shape import NO_PROBE, Member, Shape
-from resformer.train import Trained, train
+from resformer.model.shape import NO_PROBE, Member, Shape
+from resformer.numerics.backends import compiled, eager
+from resformer.numerics.backends.kernels import build
+from resformer.training import population
+from resformer.training.loop import Trained, train
+from resformer.training.population import Population
 
 _STEPS, _EVERY = 24, 4
 _AT = (1, 2, 4, 7, 12, 23, 24)
@@ -110,7 +110,7 @@ def run(most: int | None, scratch: Path) -> Outcome:
     """Every weight, gradient, loss and rate, for every scheme and arithmetic; steps and members take turns."""
     began = time.perf_counter()
     session.ready()
-    arithmetics = (False, True) if library.missing() is None else (False,)
+    arithmetics = (False, True) if build.missing() is None else (False,)
     kinds = [Kind(scheme, by) for by in arithmetics for scheme in range(len(SCHEMES))]
     trials: list[Fault | Wild] = [fault for kind in kinds for fault in _faults(kind)]
     trials += [Wild(kind, rate) for kind in kinds for rate in _RATES]

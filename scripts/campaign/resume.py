@@ -17,20 +17,20 @@ from campaign import session, zygote
 from campaign.lanes import judged
 from campaign.outcome import Outcome, Verdict, outcome, sampled
 from resformer.engines.base import Assignment
-from resformer.events import Event
-from resformer.jobs import Job
-from resformer.kernels import library
-from resformer.population import Population
+from resformer.model.shape import NO_PROBE, Member, Shape
+from resformer.numerics.backends.kernels import build
+from resformer.plan.jobs import Job
 from resformer.residuals.add import Add
 from resformer.residuals.base import Residual
 from resformer.residuals.deepnorm import DeepNorm
 from resformer.residuals.layerscale import LayerScale
 from resformer.residuals.plain import Plain
 from resformer.residuals.rezero import ReZero
-from resformer.shape import NO_PROBE, Member, Shape
 from resformer.store import files
 from resformer.store.study import Study
-from resformer.work import work
+from resformer.training.population import Population
+from resformer.workers.events import Event
+from resformer.workers.worker import work
 
 SCHEMES: tuple[Residual, ...] = (Plain(), Add(), ReZero(0.0), DeepNorm(), LayerScale(0.1, 1e-5, 1e-6))
 _STEPS, _EVERY = 12, 2
@@ -99,7 +99,7 @@ def run(most: int | None, scratch: Path) -> Outcome:
     """Kill before every step, and in one of the other places there, for every kind; and one after the other."""
     began = time.perf_counter()
     session.ready()
-    arithmetics = (False, True) if library.missing() is None else (False,)
+    arithmetics = (False, True) if build.missing() is None else (False,)
     stacks: tuple[Stack, ...] = ("whole", "compacted", "compacted late")
     kinds = [
         Kind(scheme, stack, compiled) for compiled in arithmetics for stack in stacks for scheme in range(len(SCHEMES))

@@ -12,20 +12,21 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Self, final
 
-from resformer import launch, versions
 from resformer.config import Request
 from resformer.engines.local import Local
-from resformer.events import Event
-from resformer.model import ModelSettings
-from resformer.process import prepare
-from resformer.reporting import members as reading
-from resformer.reporting.summary import summarise
+from resformer.model.shape import NO_PROBE, Member, Shape, TrainSettings
+from resformer.model.transformer import ModelSettings
+from resformer.numerics.process import prepare
+from resformer.plan import provenance
+from resformer.report.analysis.summary import summarise
 from resformer.residuals.add import Add
-from resformer.shape import NO_PROBE, Member, Shape, TrainSettings
+from resformer.results import members as reading
 from resformer.store.results import find
 from resformer.store.study import Study
+from resformer.sweep import launch
 from resformer.tasks.copy import Copy
-from resformer.work import work
+from resformer.workers.events import Event
+from resformer.workers.worker import work
 
 STUDY = "scripted"
 _RATES = (1e-3, 1e-2)
@@ -110,7 +111,7 @@ def ready() -> None:
     """Make this process one in which sessions can be forked: a worker's settings, and no thread but this one."""
     prepare()
     reading.ThreadPoolExecutor = _Inline  # type: ignore[attr-defined, assignment]
-    versions._hash = cache(versions._hash)  # half of a session's time, and the code stays what it is
+    provenance._hash = cache(provenance._hash)  # half of a session's time, and the code stays what it is
 
 
 @final

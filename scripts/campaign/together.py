@@ -27,9 +27,9 @@ from campaign.shown import shown
 from campaign.strace import Point, injecting
 from campaign.undisturbed import checked, measured
 from campaign.zygote import End
-from resformer.events import Event
 from resformer.store import claims
 from resformer.store.study import Study
+from resformer.workers.events import Event
 
 _CROWDS, _SILENCES = 60, 72
 _FEWEST, _MOST = 2, 6

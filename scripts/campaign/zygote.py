@@ -19,8 +19,8 @@ from typing import Literal, final
 from campaign import session
 from campaign.invariant import Hashes, hashes
 from campaign.shown import shown
-from resformer.events import Event
 from resformer.store.study import Study
+from resformer.workers.events import Event
 
 _SECONDS = 60.0
 _LONGEST = 60_000

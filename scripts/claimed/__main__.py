@@ -16,9 +16,9 @@ import matplotlib as mpl
 from benchmark.facts import described, machine, trained
 from claimed import change, degradation, gradient, normless, rank, skipless, skips, study, tolerable
 from claimed.claim import Claim
-from resformer.reporting.figures.style import RC
+from resformer.plan.provenance import versions
+from resformer.report.figures.style import RC
 from resformer.store.study import Study
-from resformer.versions import versions
 
 CLAIMS: dict[int, Callable[[], Claim]] = {
     1: rank.run,

@@ -6,7 +6,8 @@ import pandas as pd
 from claimed.claim import Claim, Interval, Part, inside, shown
 from claimed.drawn import lines
 from claimed.slopes import exponents, interval
-from resformer import config, observe
+from resformer import config
+from resformer.probes import measure
 
 SEEDS, DEPTHS = 10, (2, 4, 8, 16, 32, 64)
 FLAT, FALLING = (-0.1, 0.1), (-0.6, -0.4)
@@ -54,5 +55,5 @@ def gradients(norm: str) -> np.ndarray:
     """The gradient's norm by seed and depth."""
     settings = ["model.residual=true", f"model.norm={norm}", f"model.depth={','.join(map(str, DEPTHS))}", "device=cpu"]
     shapes = [shape for shape, _ in config.request(None, settings).shapes]
-    found = [observe.at_the_start(shape, range(SEEDS))["gradient_ffn_out"][-1] for shape in shapes]
+    found = [measure.at_the_start(shape, range(SEEDS))["gradient_ffn_out"][-1] for shape in shapes]
     return np.stack(found, axis=1)

@@ -8,12 +8,13 @@ from matplotlib.figure import Figure
 from claimed.claim import Claim, Interval, Part, inside, shown
 from claimed.drawn import lines
 from claimed.slopes import interval
-from resformer import config, streams
-from resformer.arithmetic import eager
-from resformer.probes.base import Observed
-from resformer.probes.rank import Rank
-from resformer.shape import Shape
-from resformer.weights import initial, unpack
+from resformer import config
+from resformer.model.shape import Shape
+from resformer.numerics import rng
+from resformer.numerics.backends import eager
+from resformer.numerics.parameters import initial, unpack
+from resformer.probes.measures.base import Observed
+from resformer.probes.measures.rank import Rank
 
 SEEDS, LAYERS, SKIPPED_LAYERS = 10, 12, 6
 GROWTH, APART, FLOOR = (2.5, 5.0), 0.1, 1e-14
@@ -52,7 +53,7 @@ def residuals(shape: Shape, skip: bool) -> np.ndarray:
     """The relative residual behind every layer of attention, from the embedding on, (seeds, LAYERS + 1), in float64."""
     transformer, seeds = shape.transformer(), torch.arange(SEEDS)
     w = unpack(transformer.weights(), initial(transformer.weights(), seeds, torch.float64))
-    source, target = shape.task.draw(streams.stream(seeds, "held-out"), shape.train.batch)
+    source, target = shape.task.draw(rng.stream(seeds, "held-out"), shape.train.batch)
     reads_PBT = shape.task.reads(source, target, shape.model.attention)
     members = torch.arange(SEEDS)[:, None, None]
     x_PRD = (w["embedding.token"][members, reads_PBT] + w["embedding.position"].unsqueeze(1)).flatten(1, 2)

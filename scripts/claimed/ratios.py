@@ -4,8 +4,8 @@ import numpy as np
 
 from claimed.claim import Interval, shown
 from claimed.slopes import Floats
-from resformer.stats.arms import paired_ratio
 from resformer.stats.depth import wilson
+from resformer.stats.two_sample import paired_ratio
 
 
 def paired(first_S: Floats, second_S: Floats) -> Interval:

@@ -8,18 +8,18 @@ import pytest
 from naive import shape_of
 from schemes import name_of, schemes
 
-from resformer import observe
-from resformer.probe import table
+from resformer.model.shape import Member
+from resformer.probes import measure
+from resformer.probes.table import table
 from resformer.residuals.add import Add
 from resformer.residuals.base import Residual
 from resformer.residuals.plain import Plain
-from resformer.shape import Member
 
 
 @pytest.mark.parametrize("residual", schemes(), ids=name_of)
 def test_every_measure_of_every_scheme(residual: Residual[Any]) -> None:
-    found = observe.at_the_start(shape_of(residual), [0, 5])
-    assert list(found) == list(observe.measures())
+    found = measure.at_the_start(shape_of(residual), [0, 5])
+    assert list(found) == list(measure.measures())
     for name, values in found.items():
         assert values.shape == (7, 2)
         everywhere = name not in ("branch_share", "attention_entropy") and not name.startswith("gradient")
@@ -29,12 +29,12 @@ def test_every_measure_of_every_scheme(residual: Residual[Any]) -> None:
 
 def test_a_member_measures_the_same_alone_and_whatever_trains_it() -> None:
     shape = shape_of(Add())
-    together, alone = observe.at_the_start(shape, [3, 4, 5]), observe.at_the_start(shape, [4])
+    together, alone = measure.at_the_start(shape, [3, 4, 5]), measure.at_the_start(shape, [4])
     compiled = dataclasses.replace(shape, train=dataclasses.replace(shape.train, compile=True))
     for name, values in together.items():
         # float64; a relative residual may be as small as round-off.
         np.testing.assert_allclose(values[:, 1:2], alone[name], rtol=1e-9, atol=1e-12)
-        np.testing.assert_array_equal(observe.at_the_start(compiled, [3, 4, 5])[name], values)
+        np.testing.assert_array_equal(measure.at_the_start(compiled, [3, 4, 5])[name], values)
 
 
 def test_the_table_has_a_row_per_stack_seed_and_layer() -> None:
@@ -50,5 +50,5 @@ def test_the_table_has_a_row_per_stack_seed_and_layer() -> None:
     key = ["model.residual.name", "model.depth", "seed", "layer"]
     assert not found.duplicated(key).any()
     one = found[(found["model.residual.name"] == "plain") & (found["model.depth"] == 3) & (found["seed"] == 2)]
-    expected = observe.at_the_start(shapes[3][0], [2])["rms"][:, 0]
+    expected = measure.at_the_start(shapes[3][0], [2])["rms"][:, 0]
     np.testing.assert_allclose(one.sort_values("layer")["rms"], expected, rtol=1e-12)

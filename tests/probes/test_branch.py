@@ -5,7 +5,7 @@ import torch
 from looked_at import observed
 from schemes import name_of, schemes
 
-from resformer.probes.branch import Branch
+from resformer.probes.measures.branch import Branch
 from resformer.residuals.add import Add
 from resformer.residuals.base import Residual
 from resformer.residuals.deepnorm import DeepNorm

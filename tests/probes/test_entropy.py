@@ -5,7 +5,7 @@ import pytest
 import torch
 from looked_at import observed
 
-from resformer.probes.entropy import Entropy
+from resformer.probes.measures.entropy import Entropy
 from resformer.residuals.add import Add
 
 

@@ -1,7 +1,7 @@
 import torch
 from looked_at import observed
 
-from resformer.probes.gradient import Gradient
+from resformer.probes.measures.gradient import Gradient
 from resformer.residuals.add import Add
 from resformer.residuals.rezero import ReZero
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from looked_at import of_streams
 
-from resformer.probes.rank import Rank
+from resformer.probes.measures.rank import Rank
 
 GENERATOR = torch.Generator().manual_seed(0)
 

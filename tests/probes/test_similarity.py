@@ -4,7 +4,7 @@ import pytest
 import torch
 from looked_at import of_streams
 
-from resformer.probes.similarity import Similarity
+from resformer.probes.measures.similarity import Similarity
 
 
 def test_mean_cosine_of_all_pairs() -> None:

@@ -1,7 +1,7 @@
 import torch
 from looked_at import observed, of_streams
 
-from resformer.probes.size import Size
+from resformer.probes.measures.size import Size
 from resformer.residuals.add import Add
 
 

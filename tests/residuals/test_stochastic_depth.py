@@ -6,11 +6,11 @@ from naive import Naive, assert_formula, outputs, reads, shape_of, start
 from torch import Tensor
 
 from resformer.errors import UserError
-from resformer.population import Population
+from resformer.model.shape import Member
 from resformer.residuals.add import Add
 from resformer.residuals.base import Place
 from resformer.residuals.stochastic_depth import StochasticDepth
-from resformer.shape import Member
+from resformer.training.population import Population
 
 SCHEME = StochasticDepth(survival=0.5)
 SURVIVES = [5 / 6, 5 / 6, 2 / 3, 2 / 3, 1 / 2, 1 / 2]  # three blocks: 1 - l/3 · (1 - 1/2)

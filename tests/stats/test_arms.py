@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import stats as scipy_stats
 
-from resformer.stats import arms
-from resformer.stats.arms import Stratum
+from resformer.stats import two_sample
 from resformer.stats.rates import rates_by_other_seeds
+from resformer.stats.two_sample import Stratum
 
 NAN = math.nan
 BUDGET = 600
@@ -56,14 +56,14 @@ steps_and_arm = st.integers(2, 10).flatmap(
 @given(steps_and_arm)
 def test_logrank_is_that_by_hand(found: tuple[np.ndarray, np.ndarray]) -> None:
     steps, arm = found
-    score, variance = arms.logrank(steps[None], np.ones((1, len(steps)), dtype=bool), arm[None])
+    score, variance = two_sample.logrank(steps[None], np.ones((1, len(steps)), dtype=bool), arm[None])
     assert (score[0], variance[0]) == pytest.approx(naive_logrank(steps, arm), abs=1e-9)
 
 
 @given(steps_and_arm)
 def test_logrank_is_that_of_scipy(found: tuple[np.ndarray, np.ndarray]) -> None:
     steps, arm = found
-    score, variance = arms.logrank(steps[None], np.ones((1, len(steps)), dtype=bool), arm[None])
+    score, variance = two_sample.logrank(steps[None], np.ones((1, len(steps)), dtype=bool), arm[None])
     if variance[0] < 1e-9 or np.isnan(steps[arm]).all() or np.isnan(steps[~arm]).all():
         return  # scipy wants an event in each
     first, second = (
@@ -86,7 +86,7 @@ def test_logrank_of_the_glioma_data_where_nobody_is_lost_before_the_last_event()
     assert scipy_stats.logrank(*published).statistic ** 2 == pytest.approx(7.5, abs=0.05)
     steps = np.array([*ASTROCYTOMA[0], *[NAN] * 6, *GLIOBLASTOMA[0], *[NAN] * 3], dtype=float)
     arm = np.arange(len(steps)) < 20
-    score, variance = arms.logrank(steps[None], np.ones((1, len(steps)), dtype=bool), arm[None])
+    score, variance = two_sample.logrank(steps[None], np.ones((1, len(steps)), dtype=bool), arm[None])
     at_end = [
         scipy_stats.CensoredData(uncensored=solved, right=np.full(len(lost), 300.0))
         for solved, lost in (ASTROCYTOMA, GLIOBLASTOMA)
@@ -99,7 +99,7 @@ def test_logrank_of_the_remission_data_as_far_as_both_arms_are_followed() -> Non
     placebo = [week if week <= 5 else NAN for week in PLACEBO]
     steps = np.array([*placebo, *[NAN] * 21], dtype=float)
     arm = np.arange(42) < 21
-    score, _ = arms.logrank(steps[None], np.ones((1, 42), dtype=bool), arm[None])
+    score, _ = two_sample.logrank(steps[None], np.ones((1, 42), dtype=bool), arm[None])
     expected = 2 * 21 / 42 + 2 * 19 / 40 + 17 / 38 + 2 * 16 / 37 + 2 * 14 / 35
     assert score[0] == pytest.approx(9 - expected)
 
@@ -109,13 +109,13 @@ def test_units_that_are_not_there_do_not_count() -> None:
     arm = np.array([[True, True, False, False, False]])
     present = np.array([[True, False, True, True, True]])
     left = present[0]
-    without = arms.logrank(steps[:, left], present[:, left], arm[:, left])
-    assert np.array(arms.logrank(steps, present, arm)) == pytest.approx(np.array(without))
+    without = two_sample.logrank(steps[:, left], present[:, left], arm[:, left])
+    assert np.array(two_sample.logrank(steps, present, arm)) == pytest.approx(np.array(without))
 
 
 def permuted(strata: list[Stratum], first: int, second: int, most: int) -> float | None:
     """p alone."""
-    found = arms.permutation_test(strata, first, second, most)
+    found = two_sample.permutation_test(strata, first, second, most)
     return found and found[0]
 
 
@@ -164,9 +164,9 @@ def test_five_seeds_that_all_solve_against_five_that_do_not() -> None:
     """2 of 252; the asymptotic test would say 0.0018 or so."""
     strata = [one_rate([100, 110, 120, 130, 140, *[NAN] * 5])]
     assert permuted(strata, 5, 5, 1000) == pytest.approx(2 / 252)
-    assert arms.smallest_p(5, 5, 1000) == 2 / 252
+    assert two_sample.smallest_p(5, 5, 1000) == 2 / 252
     seen = np.arange(10)[None] < 5
-    assert scipy_stats.norm.sf(abs(arms.stratified_logrank(strata, seen)[0])) * 2 < 0.003
+    assert scipy_stats.norm.sf(abs(two_sample.stratified_logrank(strata, seen)[0])) * 2 < 0.003
 
 
 def test_equal_arms_give_p_one_and_no_events_give_none() -> None:
@@ -183,18 +183,18 @@ def test_order_of_seeds_does_not_matter_to_p() -> None:
 
 def test_divisions_are_all_there_once_and_halved_where_arms_can_change_places() -> None:
     for first, second, expected in ((2, 3, 10), (3, 3, 10), (1, 4, 5)):
-        found = np.vstack(list(arms.divisions(first, second, 1000)))
+        found = np.vstack(list(two_sample.divisions(first, second, 1000)))
         assert found[0].tolist() == [True] * first + [False] * second
         assert len({tuple(arm) for arm in found.tolist()}) == len(found) == expected
         assert (found.sum(axis=1) == first).all()
 
 
 def test_many_divisions_are_sampled_the_same_each_time_and_p_is_never_zero() -> None:
-    found = np.vstack(list(arms.divisions(12, 12, 6000)))
+    found = np.vstack(list(two_sample.divisions(12, 12, 6000)))
     assert found.shape == (6001, 24)
     assert found[0].tolist() == [True] * 12 + [False] * 12
     assert (found.sum(axis=1) == 12).all()
-    assert np.array_equal(found, np.vstack(list(arms.divisions(12, 12, 6000))))
+    assert np.array_equal(found, np.vstack(list(two_sample.divisions(12, 12, 6000))))
     # Every unit is in the first arm half of the time: within five standard errors.
     assert np.abs(found.mean(axis=0) - 0.5).max() < 5 * math.sqrt(0.25 / 6000)
     strata = [one_rate([*range(100, 112), *[NAN] * 12])]
@@ -211,15 +211,15 @@ def test_sampled_p_is_near_the_exact_one() -> None:
 
 def test_seeds_needed_for_significance() -> None:
     exact = 10**6
-    assert [arms.seeds_needed(comparisons, exact) for comparisons in (1, 2, 6, 7, 23, 24)] == [4, 5, 5, 6, 6, 7]
+    assert [two_sample.seeds_needed(comparisons, exact) for comparisons in (1, 2, 6, 7, 23, 24)] == [4, 5, 5, 6, 6, 7]
     # 12 + 12 seeds have 2,704,156 divisions: 999 of them drawn give no p under 0.001.
-    assert arms.smallest_p(12, 12, 999) == 0.001
+    assert two_sample.smallest_p(12, 12, 999) == 0.001
 
 
 def test_a_test_says_which_arm_solves_sooner() -> None:
     slow, fast = [300.0, 310.0, 320.0], [100.0, 110.0, 120.0]
     for first, second, sign in ((fast, slow, 1), (slow, fast, -1)):
-        found = arms.permutation_test([one_rate([*first, *second])], 3, 3, 1000)
+        found = two_sample.permutation_test([one_rate([*first, *second])], 3, 3, 1000)
         assert found is not None
         assert math.copysign(1, found[1]) == sign
 
@@ -245,28 +245,28 @@ def closure(p: list[float]) -> list[float]:
 
 @given(st.lists(st.floats(0, 1), max_size=6))
 def test_holm_is_the_closure_of_bonferroni(p: list[float]) -> None:
-    assert arms.holm(p).tolist() == pytest.approx(closure(p))
+    assert two_sample.holm(p).tolist() == pytest.approx(closure(p))
 
 
 def test_paired_ratio_is_that_of_scipys_paired_t_on_logarithms() -> None:
     first, second = np.array([100.0, 200.0, 150.0, 90.0, 130.0]), np.array([50.0, 120.0, 100.0, 40.0, 90.0])
     expected = scipy_stats.ttest_rel(np.log(second), np.log(first)).confidence_interval()
-    ratio, low, high = arms.paired_ratio(first, second)
+    ratio, low, high = two_sample.paired_ratio(first, second)
     assert (low, high) == pytest.approx((math.exp(expected.low), math.exp(expected.high)))
     assert ratio == pytest.approx(math.prod(second / first) ** (1 / 5))
 
 
 def test_paired_ratio_of_few_and_of_equal() -> None:
-    assert arms.paired_ratio(np.array([]), np.array([])) == (None, None, None)
-    assert arms.paired_ratio(np.array([0.0]), np.array([5.0])) == (None, None, None)
-    assert arms.paired_ratio(np.array([10.0]), np.array([5.0])) == (0.5, None, None)
-    assert arms.paired_ratio(np.array([10.0, 20.0]), np.array([5.0, 10.0])) == (0.5, None, None)
+    assert two_sample.paired_ratio(np.array([]), np.array([])) == (None, None, None)
+    assert two_sample.paired_ratio(np.array([0.0]), np.array([5.0])) == (None, None, None)
+    assert two_sample.paired_ratio(np.array([10.0]), np.array([5.0])) == (0.5, None, None)
+    assert two_sample.paired_ratio(np.array([10.0, 20.0]), np.array([5.0, 10.0])) == (0.5, None, None)
 
 
 @settings(deadline=None)
 @given(st.integers(0, 99))
 def test_swapping_the_arms_inverts_the_ratio(seed: int) -> None:
     first, second = np.random.default_rng(seed).uniform(10, 600, (2, 5))
-    ratio, low, high = arms.paired_ratio(first, second)
-    back, back_low, back_high = arms.paired_ratio(second, first)
+    ratio, low, high = two_sample.paired_ratio(first, second)
+    back, back_low, back_high = two_sample.paired_ratio(second, first)
     assert (ratio, low, high) == pytest.approx((1 / back, 1 / back_high, 1 / back_low))

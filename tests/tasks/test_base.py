@@ -9,12 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
-from resformer import plugins, streams
+from resformer import plugins
 from resformer.choices import folder
 from resformer.errors import UserError
-from resformer.population import loss
-from resformer.shape import Shape
+from resformer.model.shape import Shape
+from resformer.numerics import rng
 from resformer.tasks.base import NOT_SCORED, Task, Transcription
+from resformer.training.population import loss
 
 NAMES = plugins.names("resformer.tasks")
 TRANSCRIPTIONS = [
@@ -35,7 +36,7 @@ def task(name: str) -> Task:
 @pytest.mark.parametrize("name", NAMES)
 def test_what_is_read_and_what_is_scored(name: str, attention: str) -> None:
     one = task(name)
-    source, target = one.draw(streams.stream(torch.tensor([3, 4]), "test"), 5)
+    source, target = one.draw(rng.stream(torch.tensor([3, 4]), "test"), 5)
     assert source.shape == target.shape == (2, 5, one.positions)
     assert 0 <= int(source.min()) <= int(source.max()) < one.values
     assert NOT_SCORED <= int(target.min()) <= int(target.max()) < one.values
@@ -55,7 +56,7 @@ def test_what_is_read_and_what_is_scored(name: str, attention: str) -> None:
 )
 def test_transcriptions_of_any_size(name: str, length: int, symbols: int, seed: int) -> None:
     one = plugins.load("resformer.tasks", name, Transcription)(length, symbols)
-    source, target = one.draw(streams.stream(torch.tensor([seed]), "test"), 5)
+    source, target = one.draw(rng.stream(torch.tensor([seed]), "test"), 5)
     assert source.shape == target.shape == (1, 5, length)
     assert 0 <= int(source.min()) <= int(source.max()) < symbols
     assert one.sources == symbols**length
@@ -64,7 +65,7 @@ def test_transcriptions_of_any_size(name: str, length: int, symbols: int, seed: 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_batch_is_fresh_at_every_step(name: str) -> None:
     one, seed = task(name), torch.tensor([0])
-    batches = [one.draw(streams.stream(seed, "batch", step), 32)[0] for step in range(20)]
+    batches = [one.draw(rng.stream(seed, "batch", step), 32)[0] for step in range(20)]
     rows = {tuple(row) for batch in batches for row in batch[0].tolist()}
     # Of the fewest sources that a task may have, 12,800, 640 draws are 16 twice on average.
     assert len(rows) > 600
@@ -74,7 +75,7 @@ def test_a_batch_is_fresh_at_every_step(name: str) -> None:
 def test_blind_loss_is_what_positions_alone_leave(name: str) -> None:
     """The mean over scored positions of the entropy of the answers there, estimated from 40,000 sequences."""
     one = task(name)
-    _, target = one.draw(streams.stream(torch.tensor([5]), "test"), 40_000)
+    _, target = one.draw(rng.stream(torch.tensor([5]), "test"), 40_000)
     entropies = []
     for answers in target[0].unbind(-1):
         if int(answers.max()) > NOT_SCORED:

@@ -11,7 +11,7 @@ from joblib.externals.loky import get_reusable_executor
 
 from cases import Case
 from peers.base import Losses, Peer, Timed
-from resformer.shape import Member
+from resformer.model.shape import Member
 from training import train
 
 

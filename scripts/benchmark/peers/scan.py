@@ -15,7 +15,7 @@ from jax import Array, lax
 from cases import Case
 from drawn import initial, tokens
 from peers.base import Losses, Peer, Timed, fastest
-from resformer.shape import Shape
+from resformer.model.shape import Shape
 from server import Server, ask_all
 
 _CHUNK = 10

@@ -9,9 +9,9 @@ import torch
 
 from cases import Case
 from peers.base import Losses, Peer, Timed
-from resformer.process import prepare
-from resformer.shape import Member
-from resformer.train import Trained, train
+from resformer.model.shape import Member
+from resformer.numerics.process import prepare
+from resformer.training.loop import Trained, train
 from server import Server, ask_all
 
 

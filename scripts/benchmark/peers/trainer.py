@@ -15,7 +15,7 @@ from cases import Case
 from drawn import tokens
 from module import classifiers
 from peers.base import Losses, Peer, Timed, fastest
-from resformer.shape import Member, TrainSettings
+from resformer.model.shape import Member, TrainSettings
 
 _TRIAL_STEPS = 30
 

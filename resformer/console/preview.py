@@ -1,0 +1,71 @@
+"""A sweep before it runs: its settings, and its grid with parameters, FLOPs, memory and time."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from resformer.console.progress import clock
+from resformer.report.text.words import counted
+from resformer.reporting.settings import NAMES, shape_settings
+
+Json = dict[str, Any]
+
+_SHORT = {**NAMES, "model.residual": "residual"}
+_TENSORS, _BYTES = 4, 4
+"""Of a member's parameters: weights, gradient and two moments, in float32."""
+
+
+def grid(jobs: Sequence[Json], swept: Sequence[str]) -> RenderableType:
+    """A row per shape, by the usual four settings and the swept ones; and the totals of all members.
+
+    `MB` is what a member's weights, gradient and moments take; activations come on top.
+    """
+    axes = [key for key in dict.fromkeys(_SHORT.get(key, key) for key in swept) if not key.startswith("member.")]
+    axes = list(dict.fromkeys(["task", "depth", "residual", "norm", *axes]))
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for axis in axes:
+        table.add_column(axis, overflow="fold")
+    for heading in ("members", "parameters", "MB", "MFLOPs/\nstep", "TFLOPs"):
+        table.add_column(heading, justify="right", overflow="fold")
+    shapes: dict[tuple[str, ...], list[Json]] = {}
+    for job in jobs:
+        settings = shape_settings(job)
+        shapes.setdefault(tuple(str(settings.get(axis, "")) for axis in axes), []).append(job)
+    for key, found in shapes.items():
+        first = found[0]
+        table.add_row(
+            *key,
+            str(sum(len(job["members"]) for job in found)),
+            f"{first['parameters']:,}",
+            f"{first['parameters'] * _TENSORS * _BYTES / 1e6:.1f}",
+            f"{first['flops_per_step'] / 1e6:,.1f}",
+            f"{sum(job['flops'] for job in found) / 1e12:,.2f}",
+        )
+    members = sum(len(job["members"]) for job in jobs)
+    flops = sum(job["flops"] for job in jobs) / 1e12
+    told = (
+        f"{counted(members, 'member')} in {counted(len(jobs), 'job')}; {flops:,.1f} TFLOPs in matrix "
+        "products if every member uses up its budget"
+    )
+    return Group(table, Text(told))
+
+
+def shared_settings(jobs: Sequence[Json]) -> list[str]:
+    """KEY=VALUE of every resolved setting that all jobs share."""
+    every = [shape_settings(job) for job in jobs]
+    names = {"task": "task", "residual": "model/residual", "depth": "model.depth", "norm": "model.norm"}
+    return [
+        f"{names.get(key, key)}={str(value).lower() if isinstance(value, bool) else value}"
+        for key, value in every[0].items()
+        if all(settings.get(key, every) == value for settings in every)
+    ]
+
+
+def time_needed(name: str, to_run: int, workers: int, seconds: float | None) -> str:
+    """How long the jobs to run take, at most; None where that could not be measured."""
+    time = "in a time that could not be measured" if seconds is None else f"at most about {clock(seconds)}"
+    return f"{name}: {counted(to_run, 'job')} to run, {time} with {counted(workers, 'worker')}"

@@ -1,0 +1,224 @@
+"""Where a study stands while a sweep runs elsewhere: all of it is read from the study's folder, nobody is asked."""
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, final
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from resformer.console.progress import clock
+from resformer.errors import UserError, printable
+from resformer.report.text.words import counted
+from resformer.reporting.settings import job_label
+from resformer.store import claims
+from resformer.store.claims import Held
+from resformer.store.done import Done
+from resformer.store.sources import Damaged
+from resformer.store.study import Study
+from resformer.workers.event_log import why_stuck
+
+Json = dict[str, Any]
+
+_OUTCOMES = ("solved", "unsolved", "diverged")
+_GO_ON = "run the same sweep again to go on"
+
+
+@final
+@dataclass(frozen=True)
+class Status:
+    """Where a study stands. Jobs are named by their id in `planned`; those without a word here are finished."""
+
+    study: Study
+    launched: datetime
+    """The last launch, in local time."""
+    planned: Mapping[str, Json]
+    outcomes: Mapping[str, int]
+    """Members of finished jobs by outcome."""
+    running: Mapping[str, Held]
+    waiting: Sequence[str]
+    """Jobs that nobody holds; those of `lost` too."""
+    lost: Mapping[str, tuple[Held, str]]
+    """Jobs whose holder will not finish them, and what became of it."""
+    failed: Mapping[str, str]
+    """The reason by job."""
+    damaged: Sequence[str]
+    """What is not as it was written, a line each."""
+    stuck: str
+    """Where nobody works on it, why a worker of the last launch could not go on, as far as one said so."""
+    seconds_left: float | None
+    """Until all is finished, if the workers of now go on like those before; None where nothing is known."""
+
+    def states(self) -> dict[str, list[Json]]:
+        """The jobs by state."""
+        state = {**dict.fromkeys(self.running, "running"), **dict.fromkeys(self.waiting, "waiting")}
+        state |= dict.fromkeys(self.failed, "failed")
+        found: dict[str, list[Json]] = {name: [] for name in ("finished", "running", "waiting", "failed")}
+        for job_id, job in self.planned.items():
+            found[state.get(job_id, "finished")].append(job)
+        return found
+
+
+def look(study: Study) -> Status:
+    """Where a study stands now: from its plan and the lists of what is finished, and the folders of the other jobs."""
+    (planned, damaged), launches = study.plan(), study.launches()
+    if not launches:
+        raise UserError(f"study {study.name}: {'; '.join(study.damaged_launches())}; delete it or use another folder")
+    finished = {job: line for job, line in Done(study.path).news().items() if job in planned}
+    begun = [job for job in planned.keys() & study.begun() if job not in finished]
+    failed, held = study.failures(begun), {job: found for job in begun if (found := claims.held(study.job(job)))}
+    # Looked for after the claims: whose holder has left by then is seen to be finished, not lost.
+    for job in begun:
+        if study.has_result(job):
+            finished[job], reason = _unlisted(study, planned[job])
+            damaged += [reason] if reason else []
+    damaged += [f"{path}: no plan of this study names it" for path in study.strangers(planned)]
+    unfinished = [job for job in planned if job not in finished and job not in failed]
+    lease_seconds = launches[-1].get("engine", {}).get("lease_seconds", math.inf)
+    fates = {job: _fate(held[job], lease_seconds) for job in unfinished if job in held}
+    running = {job: held[job] for job, fate in fates.items() if not fate}
+    left = {job: planned[job]["flops"] * (1 - _share_done(planned[job], running.get(job))) for job in unfinished}
+    return Status(
+        study=study,
+        launched=datetime.fromisoformat(launches[-1]["started"]).astimezone(),
+        planned=planned,
+        outcomes=_outcomes(finished.values()),
+        running=running,
+        waiting=[job for job in unfinished if job not in running],
+        lost={job: (held[job], fate) for job, fate in fates.items() if fate},
+        failed={job: reason for job, reason in failed.items() if job not in finished},
+        damaged=damaged,
+        stuck=why_stuck(study, launches[-1]["launch"]) if unfinished and not running else "",
+        seconds_left=_seconds_left(
+            ((_seconds(line), planned[job]["flops"]) for job, line in finished.items()), left, len(running)
+        ),
+    )
+
+
+def _unlisted(study: Study, planned: Json) -> tuple[Json, str]:
+    """What a list would say of a finished job; or what is wrong with it."""
+    try:
+        outcomes = Counter(study.runs(planned)["outcome"].to_pylist())
+        return {"outcomes": outcomes, "seconds": study.timing(planned["id"])["seconds"]}, ""
+    except Damaged as damage:
+        return {}, str(damage)
+
+
+def _outcomes(lines: Iterable[Json]) -> Counter[str]:
+    """Members by outcome, of what lists say; whatever else may stand there counts for nothing."""
+    found: Counter[str] = Counter()
+    for line in lines:
+        outcomes = line.get("outcomes")
+        for name, count in outcomes.items() if isinstance(outcomes, dict) else ():
+            found[name] += count if type(count) is int else 0
+    return found
+
+
+def _seconds(line: Json) -> float:
+    seconds = line.get("seconds")
+    return float(seconds) if isinstance(seconds, int | float) and 0 < seconds < math.inf else 0.0
+
+
+def _fate(held: Held, lease_seconds: float) -> str:
+    """What became of a holder that does not go on; "" of one that does."""
+    if held.holder is not None and held.holder.gone():
+        return "its worker is gone"
+    if held.silent_seconds > lease_seconds:
+        return f"its worker has been silent for {clock(held.silent_seconds)}"
+    return ""
+
+
+def _share_done(job: Json, held: Held | None) -> float:
+    steps: int = job["shape"]["train"]["steps"]
+    return min(1.0, held.beats / steps) if held else 0.0
+
+
+def _seconds_left(finished: Iterable[tuple[float, float]], left: Mapping[str, float], workers: int) -> float | None:
+    """From the seconds that finished jobs took per FLOP of theirs, both of which are given; `left` is FLOPs by job.
+
+    The FLOPs are those of whole budgets: what members saved that left early, the others are expected to save too.
+    """
+    if not left or not workers:
+        return None
+    timed = [(seconds, flops) for seconds, flops in finished if seconds]
+    flops = sum(flops for _, flops in timed)
+    if not flops:
+        return None
+    longest = max(left.values())
+    return sum(seconds for seconds, _ in timed) / flops * max(longest, sum(left.values()) / workers)
+
+
+def picture(status: Status) -> RenderableType:
+    """What a person sees of it, in 80 columns."""
+    parts: list[RenderableType] = [
+        _line(f"{status.study.name} ({status.study.path}): launched {status.launched:%Y-%m-%d %H:%M:%S}"),
+        _states(status),
+    ]
+    if status.outcomes:
+        found = ", ".join(f"{status.outcomes.get(name, 0):,} {name}" for name in _OUTCOMES)
+        parts.append(_line(f"members that have finished: {found}"))
+    if status.running:
+        parts.append(_running(status))
+    for job, reason in status.failed.items():
+        parts += [_line(f"failed: {job_label(status.planned[job])}: {reason}"), _folder(status, job)]
+    for job, (held, fate) in status.lost.items():
+        what_next = "another one takes it over" if status.running else _GO_ON
+        label = f"{job_label(status.planned[job])}, attempt {held.attempt}, {_holder(held)}"
+        parts += [_line(f"lost: {label}: {fate}; {what_next}"), _folder(status, job)]
+    parts += [_line(f"damaged: {reason}") for reason in status.damaged]
+    return Group(*parts, *(_line(text) for text in _end(status)))
+
+
+def _states(status: Status) -> Table:
+    table = _table(["state"], ["jobs", "members"])
+    for state, jobs in status.states().items():
+        table.add_row(state, f"{len(jobs):,}", f"{sum(len(job['members']) for job in jobs):,}")
+    return table
+
+
+def _running(status: Status) -> Table:
+    table = _table(["running", "held by"], ["members", "attempt", "step"])
+    for job_id, held in status.running.items():
+        job = status.planned[job_id]
+        steps = job["shape"]["train"]["steps"]
+        step = f"{min(held.beats, steps)}/{steps}"  # looks into members count as well
+        told = (job_label(job), _holder(held), str(len(job["members"])), str(held.attempt), step)
+        table.add_row(*(_line(text) for text in told))
+    return table
+
+
+def _table(words: Sequence[str], numbers: Sequence[str]) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for heading in words:
+        table.add_column(heading, overflow="fold")
+    for heading in numbers:
+        table.add_column(heading, justify="right")
+    return table
+
+
+def _end(status: Status) -> list[str]:
+    """How long it takes; nothing if all is finished."""
+    if not status.running:
+        why = f": {status.stuck}" if status.stuck else ""
+        return [f"not running{why}; {_GO_ON}"] if status.waiting else []
+    if status.seconds_left is None:
+        return ["time left: known once a job has finished"]
+    return [f"about {clock(status.seconds_left)} left with {counted(len(status.running), 'worker')} at work"]
+
+
+def _holder(held: Held) -> str:
+    return "a claim that cannot be read" if held.holder is None else f"{held.holder.host}, pid {held.holder.pid}"
+
+
+def _folder(status: Status, job: str) -> Text:
+    return _line(f"  {status.study.job(job)}")
+
+
+def _line(text: str) -> Text:
+    """Names are printed, not obeyed."""
+    return Text(printable(text), overflow="fold")

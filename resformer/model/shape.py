@@ -1,0 +1,141 @@
+"""What is trained: a shape, which is everything that is the same inside one batch, and its members."""
+
+from dataclasses import dataclass
+from typing import Any, final
+
+from resformer.choices import PRECISIONS
+from resformer.errors import Incompatible, require
+from resformer.model.transformer import ModelSettings, Transformer
+from resformer.residuals.base import Residual
+from resformer.tasks.base import Task
+
+
+@final
+@dataclass(frozen=True)
+class TrainSettings:
+    """How every member is trained. Values stand in `configs/config.yaml`; here is what is allowed."""
+
+    steps: int
+    """The budget."""
+    batch: int
+    """B, fresh sequences per member and step."""
+    warmup_steps: int
+    """The learning rate rises linearly over these, then stays."""
+    beta1: float
+    beta2: float
+    eps: float
+    weight_decay: float
+    clip: float
+    """Largest gradient norm of a member."""
+    eval_every: int
+    """Steps between two evaluations on the held-out set."""
+    eval_sequences: int
+    """Sequences of the held-out set."""
+    target_accuracy: float
+    """Share of held-out tokens at which a member counts as having solved the task."""
+    patience: int
+    """Evaluations in a row above the divergence bound after which a member counts as diverged."""
+    stop_when_solved: bool
+    """A member that has solved leaves; otherwise it trains on to the budget."""
+    compile: bool
+    """Whether compiled kernels compute it, or torch's own operations."""
+    precision: str
+    """Of matrix products: fp32; on a GPU tf32; bf16. Weights, moments and sums are float32 in any case."""
+    keep_weights: bool
+    """Whether the weights that a member has at its last step are kept. No result depends on it."""
+
+    def __post_init__(self) -> None:
+        def between(setting: str, low: float, high: float, unit: str = "") -> None:
+            value = getattr(self, setting)
+            require(low <= value <= high, f"train.{setting}", value, f"must be from {low:,} to {high:,}{unit}")
+
+        between("steps", 1, 10_000_000)
+        between("batch", 1, 65_536, " sequences")
+        between("warmup_steps", 0, 10_000_000)
+        between("weight_decay", 0.0, 1000.0)
+        between("eval_every", 1, 10_000_000, " steps")
+        between("eval_sequences", 1, 65_536)
+        between("patience", 1, 1_000_000, " evaluations")
+        for setting in ("beta1", "beta2"):
+            value = getattr(self, setting)
+            require(0 <= value < 1, f"train.{setting}", value, "must be at least 0 and under 1")
+        between("eps", 1e-30, 1.0)
+        between("clip", 1e-30, 1e30)
+        require(
+            self.precision in PRECISIONS, "train.precision", self.precision, f"must be one of {', '.join(PRECISIONS)}"
+        )
+        require(0 < self.target_accuracy <= 1, "train.target_accuracy", self.target_accuracy, "must be in (0, 1]")
+
+
+@final
+@dataclass(frozen=True)
+class ProbeSettings:
+    """When every layer is looked into while a shape trains. No result depends on it."""
+
+    every: int | None
+    """Steps between two looks; None: never."""
+
+    def __post_init__(self) -> None:
+        if self.every is not None:
+            require(1 <= self.every <= 10_000_000, "probe.every", self.every, "must be from 1 to 10,000,000, or null")
+
+
+NO_PROBE = ProbeSettings(every=None)
+
+
+@final
+@dataclass(frozen=True)
+class Member:
+    """One independent training within a shape."""
+
+    seed: int
+    lr: float
+    """Learning rate."""
+
+    def __post_init__(self) -> None:
+        require(0 <= self.seed < 2**32, "member.seed", self.seed, "must be a whole number from 0 to 4294967295")
+        require(0 <= self.lr <= 1e30, "member.lr", self.lr, "must be from 0 to 1e30")
+
+
+@final
+@dataclass(frozen=True)
+class Shape:
+    """Everything that is the same inside one batch, resolved: no `own`, no `auto`, no null."""
+
+    task: Task
+    model: ModelSettings
+    residual: Residual[Any]
+    train: TrainSettings
+    probe: ProbeSettings
+    device: str
+    """cpu or cuda."""
+
+    def __post_init__(self) -> None:
+        self.transformer()
+        self._check_arithmetic()
+        sources, wanted = self.task.sources, 100 * self.train.eval_sequences
+        if sources < wanted:
+            raise Incompatible(
+                f"{self.task.said()}: there are {sources:,} different sources; accuracy on held-out ones needs "
+                f"{wanted:,} (100 × train.eval_sequences)"
+            )
+
+    def _check_arithmetic(self) -> None:
+        precision = self.train.precision
+        if precision == "tf32" and self.device != "cuda":
+            raise Incompatible("train.precision=tf32: needs a GPU; fp32 and bf16 work here")
+        for setting, value, only in (("device", self.device, "cpu"), ("train.precision", precision, "fp32")):
+            if self.train.compile and value != only:
+                raise Incompatible(f"train.compile=true: the kernels are for {setting}={only}, not {value}")
+
+    def transformer(self) -> Transformer:
+        """The model that a member of this shape is."""
+        attention = self.model.attention
+        return Transformer(
+            self.model,
+            self.residual,
+            self.task.vocabulary,
+            self.task.tokens(attention),
+            self.task.positions,
+            self.train.compile,
+        )

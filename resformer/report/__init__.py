@@ -1,0 +1,1 @@
+"""The report: cells, depth limits and comparisons, and the views that show them."""

@@ -1,0 +1,140 @@
+"""Which axis of a study runs down a table (and along a figure), which across, and which makes tables of its own."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, final
+
+from resformer.errors import UserError
+from resformer.report.analysis.comparisons import BASELINES
+from resformer.report.columns import key_of
+from resformer.report.text.words import limit, named
+from resformer.reporting.settings import as_typed, by_value, short
+
+Json = dict[str, Any]
+Value = Any
+
+
+@final
+@dataclass(frozen=True)
+class Layout:
+    """The axes of a report by what they do in it."""
+
+    rows: str
+    columns: tuple[str, ...]
+    apart: tuple[str, ...]
+
+
+@final
+@dataclass(frozen=True)
+class Panel:
+    """One table, or one figure: the cells that share their values of the axes that stand apart."""
+
+    layout: Layout
+    apart: tuple[Value, ...]
+    title: str
+    """What tells it from the study's other panels."""
+    label: str
+    """The same, fit for a file's name."""
+    rows: list[Value]
+    columns: list[tuple[Value, ...]]
+    """Values of the axes across, the baseline's first."""
+    cells: dict[tuple[Value, tuple[Value, ...]], Json]
+    """By row and column; a combination that was not run is not there."""
+    limits: dict[tuple[Value, ...], Json]
+    """The depth limit of each column, where the rows are depths."""
+
+    @property
+    def row_heading(self) -> str:
+        """What the rows are."""
+        return self.layout.rows.rpartition(".")[2]
+
+    def column(self, values: tuple[Value, ...]) -> list[Json]:
+        """The cells of a column from the first row to the last."""
+        return [self.cells[row, values] for row in self.rows if (row, values) in self.cells]
+
+    def limit(self, values: tuple[Value, ...]) -> tuple[str, str]:
+        """The depth limit of a column, and its interval, in words."""
+        return limit(self.limits[values], [cell["depth"] for cell in self.column(values)])
+
+    def named(self, values: tuple[Value, ...]) -> list[str]:
+        """What a column is called, a line per axis."""
+        return [named(axis, value) for axis, value in zip(self.layout.columns, values, strict=True)]
+
+
+def axes(summary: Json) -> list[str]:
+    """The keys that tell the cells of a report apart."""
+    return list(key_of(summary["cells"][0]))
+
+
+def layout(summary: Json, rows: str | None = None, columns: Sequence[str] = ()) -> Layout:
+    """The layout that was asked for; UserError if an axis is none or is named twice.
+
+    By default depth runs down; or, where there is one depth only, the first other axis of numbers that has several
+    values. Tasks and studies have tables of their own, except that several studies of one task stand side by side.
+    """
+    there = axes(summary)
+    values = {axis: {as_typed(cell[axis]) for cell in summary["cells"]} for axis in there}
+    down = short(rows) if rows is not None else _default_rows(summary, there)
+    across = [short(column) for column in columns]
+    for option, axis in (("--rows", down), *(("--columns", axis) for axis in across)):
+        if axis not in there:
+            raise UserError(f"{option} {axis}: is no axis of this report; there are {', '.join(there)}")
+    if len({down, *across}) <= len(across):
+        raise UserError(f"--rows {down} --columns {','.join(across)}: an axis is named twice; name each once")
+    rest = [axis for axis in there if axis != down and axis not in across]
+    if across:
+        return Layout(down, tuple(across), tuple(axis for axis in rest if len(values[axis]) > 1))
+    apart = ["task"] if len(values["study"]) > 1 else ["study", "task"]
+    kept = [axis for axis in rest if axis in ("residual", "norm") or (axis not in apart and len(values[axis]) > 1)]
+    return Layout(down, tuple(kept), tuple(axis for axis in rest if axis not in kept and len(values[axis]) > 1))
+
+
+def _default_rows(summary: Json, there: Sequence[str]) -> str:
+    varying = {axis: {as_typed(cell[axis]) for cell in summary["cells"]} for axis in there}
+    numbers = [
+        axis for axis in there if len(varying[axis]) > 1 and all(_is_number(cell[axis]) for cell in summary["cells"])
+    ]
+    return numbers[0] if numbers and "depth" not in numbers else "depth"
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def panels(summary: Json, asked: Layout) -> list[Panel]:
+    """The tables of a report, in the order of its cells."""
+    cells = _apart(summary["cells"], asked)
+    limits = _apart(summary["limits"], asked) if asked.rows == "depth" else {}
+    return [_panel(asked, apart, found, limits.get(apart, [])) for apart, found in cells.items()]
+
+
+def _apart(rows: Sequence[Json], asked: Layout) -> dict[tuple[Value, ...], list[Json]]:
+    groups: dict[tuple[Value, ...], list[Json]] = {}
+    for row in rows:
+        groups.setdefault(tuple(row[axis] for axis in asked.apart), []).append(row)
+    return groups
+
+
+def _panel(asked: Layout, apart: tuple[Value, ...], cells: Sequence[Json], limits: Sequence[Json]) -> Panel:
+    at = {(cell[asked.rows], tuple(cell[axis] for axis in asked.columns)): cell for cell in cells}
+    words = [named(axis, cells[0][axis]) for axis in asked.apart]
+    task = [] if "task" in asked.apart else [str(cells[0]["task"])]
+    return Panel(
+        layout=asked,
+        apart=apart,
+        title=", ".join(words),
+        label="-".join("".join(c if c.isalnum() or c in "._" else "-" for c in word) for word in [*task, *words]),
+        rows=sorted(dict.fromkeys(row for row, _ in at), key=lambda row: column_order([asked.rows], [row])),
+        columns=sorted(dict.fromkeys(column for _, column in at), key=lambda key: column_order(asked.columns, key)),
+        cells=at,
+        limits={tuple(row[axis] for axis in asked.columns): row for row in limits},
+    )
+
+
+def column_order(names: Sequence[str], values: Sequence[Value]) -> tuple[Any, ...]:
+    """Baselines first, then by value."""
+    ranks = {scheme: rank for rank, scheme in enumerate(BASELINES)}
+    return tuple(
+        (ranks.get(value, len(ranks)) if name == "residual" else 0, by_value(value))
+        for name, value in zip(names, values, strict=True)
+    )

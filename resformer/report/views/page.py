@@ -1,0 +1,197 @@
+"""A report as one page of HTML that needs nothing else: no network, no script, and a policy that says so."""
+
+import base64
+import hashlib
+import shlex
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup, escape
+
+from resformer.errors import DiskError, UserError, printable
+from resformer.report.analysis import layers
+from resformer.report.columns import Columns, key_of
+from resformer.report.figures import plots
+from resformer.report.layout import Layout, Panel, panels
+from resformer.report.text import words
+from resformer.report.text.verdict import cost, verdicts
+from resformer.report.views.svg import inline
+from resformer.reporting.settings import as_typed
+from resformer.results.members import Findings
+from resformer.store import files
+
+Json = dict[str, Any]
+
+_MOST_TIPS = 2000
+"""More points than these on a page say nothing when they are pointed at."""
+
+
+def page(findings: Findings, summary: Json, asked: Layout, command: Sequence[str]) -> str:
+    """The page. `command` is what was typed to make it. UserError if a curve is not what was committed.
+
+    Everything that a user can name is escaped, and control characters in it are shown, not obeyed.
+    """
+    style = _source("page.css")
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, finalize=_shown, trim_blocks=True, lstrip_blocks=True
+    )
+    return environment.from_string(_source("page.html")).render(
+        style=Markup(style),
+        style_hash=base64.b64encode(hashlib.sha256(style.encode()).digest()).decode(),
+        summary=summary,
+        settings=words.settings(summary),
+        verdicts=verdicts(summary),
+        cost=cost(summary),
+        differences=words.differences(summary),
+        tables=[_table(panel) for panel in panels(summary, asked)],
+        legend=words.LEGEND,
+        edge=words.EDGE if any(cell["lr_at_edge"] for cell in summary["cells"]) else "",
+        limits=_limits(summary) if asked.rows != "depth" else None,
+        compared=_comparisons(summary, primary=True),
+        compared_by_depth=_comparisons(summary, primary=False),
+        comparison_legend=words.COMPARISON_LEGEND,
+        coverage=words.COVERAGE,
+        layers=_layers(summary),
+        layers_legend=layers.LEGEND,
+        figures=list(_figures(findings, summary, asked)),
+        rates=_rates(summary),
+        shared={key: as_typed(value) for key, value in summary["settings"].items()},
+        launches=[(study.name, study.launches()) for study in findings.studies],
+        quoted=_quoted,
+        command=command,
+        notes=words.notes(summary),
+        incomplete=any(summary[name] for name in ("missing", "failed", "damaged")),
+    )
+
+
+def write(path: Path, findings: Findings, summary: Json, asked: Layout, command: Sequence[str]) -> None:
+    """Write the page in one stroke; UserError if that cannot be done."""
+    if path.is_dir():
+        raise UserError(f"--html {path}: is a folder; name a file")
+    text = page(findings, summary, asked, command)
+    try:
+        files.write(path, text.encode())
+    except DiskError as error:
+        raise UserError(f"--html {error}; name another file") from error
+    except OSError as error:
+        raise UserError(f"--html {path}: cannot be written: {error.strerror}; name another file") from error
+
+
+def _source(name: str) -> str:
+    return Path(__file__).with_name(name).read_text(encoding="utf-8")
+
+
+def _shown(value: object) -> object:
+    """What is put into the page: our own markup as it is, everything else printable and escaped."""
+    return value if isinstance(value, Markup) else printable(str(value))
+
+
+def _quoted(command: Sequence[str]) -> Markup:
+    """A command as a shell takes it, control characters shown as bash reads them."""
+    return escape(" ".join(shlex.quote(word) if word.isprintable() else f"$'{_ansi(word)}'" for word in command))
+
+
+def _ansi(word: str) -> str:
+    """The inside of a string that bash quotes with $'…'."""
+    found = ""
+    for letter in word:
+        if letter in "\\'":
+            found += f"\\{letter}"
+        elif letter.isprintable():
+            found += letter
+        elif "\udc80" <= letter <= "\udcff":
+            found += f"\\x{ord(letter) - 0xDC00:02x}"  # a byte that is no UTF-8
+        else:
+            found += f"\\U{ord(letter):08x}"
+    return found
+
+
+def _table(panel: Panel) -> Json:
+    """A panel's table: headings, and a row per value with a cell per column."""
+    return {
+        "title": panel.title,
+        "heading": panel.row_heading,
+        "columns": [panel.named(key) for key in panel.columns],
+        "rows": [(as_typed(row), [_cell(panel.cells.get((row, key))) for key in panel.columns]) for row in panel.rows],
+        "limits": [panel.limit(key) for key in panel.columns] if panel.layout.rows == "depth" else [],
+    }
+
+
+def _cell(found: Json | None) -> Json:
+    """A cell's value, its count of seeds, the mark of a rate at the edge, the interval below, and its kind."""
+    text, interval = words.cell(found)
+    value, _, count = text.rstrip(" *").rpartition(" ")
+    kind = "none" if found is None else "solved" if found["median_steps"] is not None else "unsolved"
+    return {"value": value, "count": count, "edge": "*" * text.endswith("*"), "interval": interval, "kind": kind}
+
+
+def _limits(summary: Json) -> Json:
+    """The depth limits as a table of their own, for reports in which depth does not run down the others."""
+    names = _varying(summary["limits"], summary)
+    columns, rows = Columns(summary["cells"]), []
+    for row in summary["limits"]:
+        limit, interval = words.limit(row, list(columns.of(row)))
+        rows.append([*(as_typed(row[name]) for name in names), limit, interval])
+    return {"head": [*map(_last_word, names), "depth limit", "95 %"], "leading": len(names), "rows": rows}
+
+
+def _comparisons(summary: Json, primary: bool) -> Json:
+    """The comparisons over all depths, or those at each."""
+    found = [row for row in summary["comparisons"] if (row["depth"] is None) == primary]
+    columns = Columns(summary["cells"])
+    rows = [words.comparison(row, columns) for row in found]
+    kept = [place for place in range(len(words.COMPARISON)) if any(row[place] for row in rows)]
+    return {
+        "head": [words.COMPARISON[place] for place in kept],
+        "leading": 2,
+        "rows": [[row[place] for place in kept] for row in rows],
+    }
+
+
+def _layers(summary: Json) -> list[tuple[str, Json]]:
+    """What was measured inside the cells, where it was asked for: titles and tables."""
+    found = layers.listings(summary.get("layers", []), Columns(summary["cells"]).varying)
+    return [(title, {"head": head, "leading": 3, "rows": rows}) for title, (head, *rows) in found]
+
+
+def _rates(summary: Json) -> Json:
+    """What every learning rate gave: a row per cell, a column per rate; the rate it is scored at is marked."""
+    names = _varying(summary["cells"], summary)
+    lrs = sorted({row["lr"] for row in summary["rates"]})
+    by_cell: dict[tuple[Any, ...], dict[float, Json]] = {}
+    for row in summary["rates"]:
+        by_cell.setdefault(tuple(row[axis] for axis in key_of(summary["cells"][0])), {})[row["lr"]] = row
+    rows = []
+    for cell in summary["cells"]:
+        found = by_cell.get(tuple(key_of(cell).values()), {})
+        texts = [_rate(found[lr], lr == cell["lr"]) if lr in found else "" for lr in lrs]
+        rows.append([*(as_typed(cell[name]) for name in names), *texts])
+    return {"head": [*map(_last_word, names), *(f"{lr:g}" for lr in lrs)], "leading": len(names), "rows": rows}
+
+
+def _rate(row: Json, chosen: bool) -> str:
+    steps = "–" if row["mean_steps"] is None else f"{row['mean_steps']:.0f}"
+    return f"{steps} {row['solved']}/{row['seeds']}{' ◂' if chosen else ''}"
+
+
+def _varying(rows: Sequence[Json], summary: Json) -> list[str]:
+    """The keys of cells by which these rows differ; all rows have them."""
+    names = [name for name in key_of(summary["cells"][0]) if name in rows[0]]
+    return [name for name in names if len({as_typed(row[name]) for row in rows}) > 1] or names[-1:]
+
+
+def _last_word(axis: str) -> str:
+    return axis.rpartition(".")[2]
+
+
+def _figures(findings: Findings, summary: Json, asked: Layout) -> Iterator[Json]:
+    """Every figure with its caption; points have tips until there are too many."""
+    told = 0
+    for number, plot in enumerate(plots(findings, summary, asked)):
+        told += len(plot.tips)
+        label = printable(f"{plot.title}: {plot.caption}" if plot.title else plot.caption)
+        svg = inline(plot.rendered("svg"), f"f{number}", label, plot.tips if told <= _MOST_TIPS else {})
+        # Made by ET from attributes and texts, which it escapes.
+        yield {"title": plot.title, "svg": Markup(svg), "caption": plot.caption}

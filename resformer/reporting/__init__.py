@@ -1,1 +1,0 @@
-"""Results → table, figures, JSON. No torch and no Hydra in here."""

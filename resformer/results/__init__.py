@@ -1,0 +1,1 @@
+"""Results as tables: a row per member, a row per step; exports."""

@@ -1,0 +1,71 @@
+"""Curves as the event files of TensorBoard: a run per member."""
+
+import importlib.util
+import math
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import cast
+
+import pandas as pd
+
+from resformer.errors import UserError
+from resformer.reporting.settings import NAMES
+from resformer.results import tables
+from resformer.results.members import selectable
+
+Member = tuple[str, int, float]
+"""What tells a member of a study from the others: job, seed, learning rate."""
+
+_FILE = "events.out.tfevents.resformer"
+_VERSION = "brain.Event:2"
+
+
+def check() -> None:
+    """UserError if tensorboard is not installed."""
+    if importlib.util.find_spec("tensorboard") is None:
+        raise UserError("--to tensorboard: tensorboard is not installed; pip install 'resformer[tensorboard]' does it")
+
+
+def run_names(runs: pd.DataFrame) -> dict[Member, str]:
+    """A name for each member: what every report names, whatever else its like differ in, seed and learning rate.
+
+    `copy-depth-4-add-post-seed-0-lr-0.003`, or with two widths `copy-depth-4-add-post-width-32-seed-0-lr-0.003`.
+    """
+    names = {}
+    further = [name for name in selectable(runs) if name not in (*NAMES.values(), "seed", "lr")]
+    for (task, depth, residual, norm), alike in runs.groupby(list(NAMES.values())):
+        differ = [name for name in further if alike[name].nunique(dropna=False) > 1]
+        for row in alike.to_dict("records"):
+            words = [f"{task}-depth-{depth}-{residual}-{norm}"]
+            words += [f"{name.rpartition('.')[2]}-{row[name]}" for name in differ]
+            words += [f"seed-{row['seed']}", f"lr-{row['lr']}"]
+            names[row["job"], row["seed"], row["lr"]] = "-".join(words)
+    return names
+
+
+def write(folder: Path, names: Mapping[Member, str], curves: pd.DataFrame) -> None:
+    """Write the curves of a job: into a folder per member, the finite values of every step as 32-bit scalars."""
+    from tensorboard.compat.proto.event_pb2 import Event
+    from tensorboard.summary.writer.record_writer import RecordWriter
+
+    now = time.time()
+    for member, curve in curves.groupby(["job", "seed", "lr"], sort=False):
+        run = folder / names[cast("Member", member)]
+        run.mkdir()
+        with open(run / _FILE, "wb") as file:
+            records = RecordWriter(file)
+            records.write(Event(wall_time=now, file_version=_VERSION).SerializeToString())
+            for step, values in _scalars(curve):
+                event = Event(wall_time=now, step=step)
+                for name, value in values.items():
+                    event.summary.value.add(tag=name, simple_value=value)
+                records.write(event.SerializeToString())
+
+
+def _scalars(curve: pd.DataFrame) -> Iterator[tuple[int, dict[str, float]]]:
+    """The steps of a member that have a finite value, and these by name."""
+    for step, *values in curve[["step", *tables.CURVES]].itertuples(index=False):
+        finite = {name: value for name, value in zip(tables.CURVES, values, strict=True) if math.isfinite(value)}
+        if finite:
+            yield step, finite

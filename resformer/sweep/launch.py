@@ -1,0 +1,160 @@
+"""From what was asked to what has to run: only members that are neither finished nor planned make new jobs."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import final
+
+from resformer.config import Request
+from resformer.engines.base import Assignment
+from resformer.errors import DiskError, UserError
+from resformer.model.shape import Member, Shape
+from resformer.plan import jobs, provenance
+from resformer.plan.jobs import Job, Json
+from resformer.store.sources import Damaged, Unreadable
+from resformer.store.study import Study
+
+
+@final
+@dataclass(frozen=True)
+class Launch:
+    """What a request means for a study folder, before anything is written."""
+
+    request: Request
+    study: Study
+    new: list[Job]
+    """Jobs to add to the plan."""
+    wanted: dict[str, Json]
+    """All unfinished jobs that hold a requested member, by id, the longest first."""
+    jobs: list[str]
+    """All jobs that hold a requested member, finished ones too."""
+    finished: int
+    """Requested members whose job is finished."""
+    damaged: dict[Path, str]
+    """Results of requested jobs that are not what was committed, and why: these jobs run again."""
+
+    @property
+    def members(self) -> int:
+        """How many members were asked for."""
+        return sum(len(members) for _, members in self.request.shapes)
+
+    def start(self, asked: Sequence[str]) -> Assignment:
+        """Put the launch on disk, the whole plan in one durable write; returns what workers need to know."""
+        engine = self.request.engine
+        record = {
+            "asked": list(asked),
+            "overrides": self.request.overrides,
+            "swept": self.request.swept,
+            "excluded": self.request.excluded,
+            "jobs": list(self.wanted),
+            "checkpoint_seconds": self.request.checkpoint_seconds,
+            "engine": {"name": type(engine).__module__.rpartition(".")[2], **vars(engine)},
+            "versions": provenance.versions(_compiled(self.request)),
+            "fingerprint": provenance.fingerprint(shape for shape, _ in self.request.shapes),
+        }
+        number = self.study.launch(record, [self.wanted[job.id] for job in self.new])
+        for result, reason in self.damaged.items():
+            self.study.set_aside(result, reason)
+        return Assignment(
+            study=self.study.path,
+            launch=number,
+            jobs=tuple(self.wanted),
+            retries=engine.retries,
+            lease_seconds=engine.lease_seconds,
+            checkpoint_seconds=self.request.checkpoint_seconds,
+        )
+
+
+def plan(request: Request, study: Study) -> Launch:
+    """What has to run; UserError if the study's results come from other versions of what computes.
+
+    Every requested result is looked at, byte by byte: DiskError if one cannot be read.
+    """
+    _check_versions(request, study)
+    planned = study.planned()
+    _check_compile(request, planned.values())
+    finished = study.finished(planned)
+    # A member that two plans hold counts as finished if it is in either.
+    where = {key: job_id for job_id in sorted(planned, key=finished.__contains__) for key in _members(planned[job_id])}
+    asked = {shape: _shape_key(shape) for shape, _ in request.shapes}
+    known = {
+        (shape, member): where[asked[shape], member.seed, member.lr]
+        for shape, members in request.shapes
+        for member in members
+        if (asked[shape], member.seed, member.lr) in where
+    }
+    asked_for = set(known.values()) & finished
+    # In the order of the plan: results that were gathered lie so, and are read in groups.
+    damaged = _damaged(study, planned, [job_id for job_id in planned if job_id in asked_for])
+    finished -= damaged.keys()
+    rest = [
+        (shape, [member for member in members if (shape, member) not in known]) for shape, members in request.shapes
+    ]
+    new = jobs.pack(
+        [(shape, members) for shape, members in rest if members], request.engine.stack, request.engine.sharers()
+    )
+    open_ids = dict.fromkeys(job_id for job_id in known.values() if job_id not in finished)
+    wanted = [*(planned[job_id] for job_id in open_ids), *(job.to_json() for job in new)]
+    wanted.sort(key=lambda job: (-job["flops"], job["id"]))
+    return Launch(
+        request=request,
+        study=study,
+        new=new,
+        wanted={job["id"]: job for job in wanted},
+        jobs=list(dict.fromkeys([*known.values(), *(job.id for job in new)])),
+        finished=sum(job_id in finished for job_id in known.values()),
+        damaged=dict(damaged.values()),
+    )
+
+
+def _damaged(study: Study, planned: Mapping[str, Json], job_ids: Iterable[str]) -> dict[str, tuple[Path, str]]:
+    """The results of these jobs that are not what was committed, and why, by job."""
+    found = {}
+    for job_id in job_ids:
+        result = study.result(job_id)
+        try:
+            study.whole(job_id, planned[job_id])
+        except Unreadable as trouble:
+            raise DiskError(str(trouble)) from trouble
+        except Damaged as damage:
+            found[job_id] = (result, str(damage))
+    return found
+
+
+def _compiled(request: Request) -> bool:
+    return any(shape.train.compile for shape, _ in request.shapes)
+
+
+def _check_compile(request: Request, planned: Iterable[Json]) -> None:
+    """Refuse to train by other means what is there already, unless that was asked for in so many words."""
+    asked = {shape.train.compile for shape, _ in request.shapes}
+    there = {job["shape"]["train"]["compile"] for job in planned}
+    said = any(text.startswith("train.compile=") and "auto" not in text for grid in request.overrides for text in grid)
+    if there and not said and not asked & there:
+        was, would_be = (str(value).lower() for value in (there.pop(), asked.pop()))
+        raise UserError(
+            f"train.compile=auto: would be {would_be} here, the study {request.study} was planned with {was}; say "
+            f"train.compile={would_be} to have both, or use another --results folder"
+        )
+
+
+def _shape_key(shape: Shape) -> str:
+    return jobs.digest(jobs.shape_to_json(shape))
+
+
+def _members(job: Json) -> list[tuple[str, int, float]]:
+    shape = jobs.digest(job["shape"])
+    return [(shape, Member(**member).seed, Member(**member).lr) for member in job["members"]]
+
+
+def _check_versions(request: Request, study: Study) -> None:
+    now = provenance.fingerprint(shape for shape, _ in request.shapes)
+    with_what = provenance.versions(_compiled(request))
+    other = f"use another --results folder, or delete {study.path}"
+    for damage in study.damaged_launches():
+        raise UserError(f"study {study.name}: {damage}, so what made its results is unknown; {other}")
+    for launch in study.launches():
+        if not launch.get("fingerprint") or not launch.get("versions"):
+            raise UserError(f"study {study.name}: launch {launch['launch']} does not say what computed; {other}")
+        if difference := provenance.difference(launch, with_what, now):
+            raise UserError(f"study {study.name}: {difference}; {other}")

@@ -1,0 +1,109 @@
+"""What becomes of a member: from its evaluations to its outcome, and to rows."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, Self, final
+
+import numpy as np
+import numpy.typing as npt
+
+from resformer.model.shape import Member, Shape, TrainSettings
+
+Outcome = Literal["solved", "unsolved", "diverged"]
+Floats = npt.NDArray[np.float64]
+
+_STALLED = 0.95
+"""An unsolved member whose last held-out loss is at least this share of the blind loss learnt nothing."""
+
+
+@final
+@dataclass
+class Record:
+    """One member's evaluations and what follows from them."""
+
+    steps: list[int] = field(default_factory=list)
+    losses: list[float] = field(default_factory=list)
+    accuracies: list[float] = field(default_factory=list)
+    outcome: Outcome = "unsolved"
+    solved_step: int | None = None
+    diverged_step: int | None = None
+    high_in_a_row: int = 0
+    """Evaluations above the divergence bound, up to now."""
+
+    def evaluated(self, step: int, loss: float, accuracy: float) -> None:
+        """Note an evaluation: held-out loss (nats per token) and accuracy (share of tokens)."""
+        self.steps.append(step)
+        self.losses.append(loss)
+        self.accuracies.append(accuracy)
+
+    def evaluations(self, columns: int) -> Floats:
+        """Steps, losses and accuracies of the evaluations, (3, columns), filled up with NaN."""
+        found = np.full((3, columns), math.nan)
+        found[:, : len(self.steps)] = self.steps, self.losses, self.accuracies
+        return found
+
+    def facts(self) -> dict[str, int | str | None]:
+        """All the rest of it, as plain JSON."""
+        names = ("outcome", "solved_step", "diverged_step", "high_in_a_row")
+        return {name: getattr(self, name) for name in names}
+
+    @classmethod
+    def restored(cls, facts: dict[str, Any], evaluations_3E: Floats) -> Self:
+        """The record that these are the facts and evaluations of."""
+        steps, losses, accuracies = evaluations_3E[:, ~np.isnan(evaluations_3E[0])]
+        return cls([int(step) for step in steps], losses.tolist(), accuracies.tolist(), **facts)
+
+    def judge(self, settings: TrainSettings, bound: float, broke_at: int | None) -> bool:
+        """Update the outcome; returns whether the member leaves.
+
+        `broke_at` is the first step with a non-finite loss or gradient, or at which a weight was found to be; `bound`
+        is 2·ln V.
+        """
+        high = self.losses[-1] > max(bound, self.losses[0]) and self.steps[-1] > settings.warmup_steps
+        self.high_in_a_row = self.high_in_a_row + 1 if high else 0
+        lost = self.high_in_a_row >= settings.patience
+        broken = broke_at is not None or not math.isfinite(self.losses[-1])
+        if self.outcome == "unsolved":
+            if all(accuracy >= settings.target_accuracy for accuracy in self.accuracies[-2:]) and len(self.steps) > 1:
+                self.outcome, self.solved_step = "solved", self.steps[-2]
+            elif broken or lost:
+                self.outcome, self.diverged_step = "diverged", broke_at or self.steps[-1]
+        return broken or lost or (self.outcome == "solved" and settings.stop_when_solved)
+
+
+def runs(shape: Shape, members: Sequence[Member], records: Sequence[Record]) -> dict[str, list[object]]:
+    """A row per member, in the order given: what became of it."""
+    blind = shape.task.blind_loss()
+    return {
+        "seed": [member.seed for member in members],
+        "lr": [member.lr for member in members],
+        "outcome": [record.outcome for record in records],
+        "stalled": [record.outcome == "unsolved" and record.losses[-1] >= _STALLED * blind for record in records],
+        "solved_step": [record.solved_step for record in records],
+        "diverged_step": [record.diverged_step for record in records],
+        "last_step": [record.steps[-1] for record in records],
+        "final_loss": [record.losses[-1] for record in records],
+        "final_accuracy": [record.accuracies[-1] for record in records],
+    }
+
+
+def curves(
+    members: Sequence[Member], records: Sequence[Record], loss_SP: Floats, norm_SP: Floats
+) -> dict[str, npt.NDArray[np.generic]]:
+    """A row per member and step 0 … its last: what its batch cost in that step, and the evaluation after it."""
+    parts: dict[str, list[npt.NDArray[np.generic]]] = {
+        name: [] for name in ("seed", "lr", "step", "loss", "gradient_norm", "held_out_loss", "held_out_accuracy")
+    }
+    for column, (member, record) in enumerate(zip(members, records, strict=True)):
+        last = record.steps[-1]
+        held_out = np.full((2, last + 1), math.nan)
+        held_out[:, record.steps] = record.losses, record.accuracies
+        parts["seed"].append(np.full(last + 1, member.seed))
+        parts["lr"].append(np.full(last + 1, member.lr))
+        parts["step"].append(np.arange(last + 1))
+        parts["loss"].append(np.concatenate([[math.nan], loss_SP[:last, column]]))
+        parts["gradient_norm"].append(np.concatenate([[math.nan], norm_SP[:last, column]]))
+        parts["held_out_loss"].append(held_out[0])
+        parts["held_out_accuracy"].append(held_out[1])
+    return {name: np.concatenate(pieces) for name, pieces in parts.items()}

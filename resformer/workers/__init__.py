@@ -1,0 +1,1 @@
+"""Workers: claim a job, train it, commit it; their events and signals."""
