@@ -16,10 +16,10 @@ from resformer.workers.signals import Stopped, Stopping
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from resformer.config import Request
     from resformer.report.layout import Layout
     from resformer.store.study import Study
     from resformer.sweep.launch import Launch
+    from resformer.sweep.request import Request
     from resformer.workers.events import Event
 
 _MANY_JOBS = 10_000

@@ -22,10 +22,9 @@ import numpy as np
 
 from benchmark.facts import described, machine
 from resformer import __version__
-from resformer.config import Request
 from resformer.engines.local import Local
+from resformer.model.settings import ModelSettings
 from resformer.model.shape import NO_PROBE, Member, Shape, TrainSettings
-from resformer.model.transformer import ModelSettings
 from resformer.plan import provenance
 from resformer.plan.jobs import Job, pack
 from resformer.residuals.add import Add
@@ -37,6 +36,7 @@ from resformer.store.queue import Queue
 from resformer.store.study import Study
 from resformer.store.tables import written
 from resformer.sweep import launch
+from resformer.sweep.request import Request
 from resformer.tasks.copy import Copy
 from resformer.training.outcome import Record, curves, runs
 

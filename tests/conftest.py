@@ -11,8 +11,8 @@ import torch
 from typer.testing import CliRunner, Result
 
 from resformer.cli import app
+from resformer.model.settings import ModelSettings
 from resformer.model.shape import NO_PROBE, Shape, TrainSettings
-from resformer.model.transformer import ModelSettings
 from resformer.numerics.backends import compiled, eager
 from resformer.numerics.backends.base import Arithmetic
 from resformer.numerics.backends.kernels import build

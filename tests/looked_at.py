@@ -6,12 +6,12 @@ import torch
 from naive import reads, shape_of, start
 from torch import Tensor
 
+from resformer.model.objective import loss
 from resformer.model.shape import Shape
 from resformer.numerics.parameters import unpack
 from resformer.probes.measures.base import Observed
 from resformer.residuals.add import Add
 from resformer.residuals.base import Residual
-from resformer.training.population import loss
 
 
 def observed(residual: Residual[Any], **model: Any) -> Observed:

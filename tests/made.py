@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from resformer.model.settings import ModelSettings
 from resformer.model.shape import NO_PROBE, Member, Shape, TrainSettings
-from resformer.model.transformer import ModelSettings
 from resformer.plan.jobs import Job
 from resformer.report.analysis.summary import summarise
 from resformer.residuals.add import Add

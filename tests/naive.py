@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from resformer.model.settings import ModelSettings
 from resformer.model.shape import NO_PROBE, Shape, TrainSettings
-from resformer.model.transformer import ModelSettings
 from resformer.numerics.parameters import initial, unpack
 from resformer.residuals.base import Residual
 from resformer.tasks.copy import Copy

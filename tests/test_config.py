@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from resformer import choices, config
-from resformer.config import Request
 from resformer.errors import UserError
 from resformer.model.shape import Shape
+from resformer.sweep.request import Request
 
 YAMLS = sorted(choices.folder().rglob("*.yaml"), key=str)
 KEYS = config.keys()

@@ -11,14 +11,14 @@ from subprocess import CompletedProcess
 import pytest
 from submitit.core.utils import FailedJobError
 
-from resformer.config import Request
 from resformer.engines import slurm
-from resformer.engines.base import Assignment
 from resformer.engines.slurm import Slurm
 from resformer.errors import Stuck
 from resformer.model.shape import Member, Shape
 from resformer.store.study import Study
 from resformer.sweep import launch
+from resformer.sweep.request import Request
+from resformer.workers.assignment import Assignment
 from resformer.workers.events import Event
 
 ENGINE = Slurm(

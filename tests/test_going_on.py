@@ -18,11 +18,10 @@ import torch
 from rich.console import Console
 
 from resformer.console.progress import follow
-from resformer.engines.base import Assignment
 from resformer.engines.local import Local
 from resformer.errors import DiskError
+from resformer.model.settings import ModelSettings
 from resformer.model.shape import NO_PROBE, Member, Shape
-from resformer.model.transformer import ModelSettings
 from resformer.numerics.process import prepare
 from resformer.plan import jobs, provenance
 from resformer.plan.jobs import Job
@@ -32,6 +31,7 @@ from resformer.store import claims, files
 from resformer.store.study import Study
 from resformer.tasks.copy import Copy
 from resformer.training.population import Population
+from resformer.workers.assignment import Assignment
 from resformer.workers.event_log import Elsewhere
 from resformer.workers.events import Event
 from resformer.workers.worker import work

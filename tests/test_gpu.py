@@ -13,7 +13,6 @@ import torch
 from schemes import name_of, schemes
 from torch import Tensor
 
-from resformer.config import Request
 from resformer.engines import local
 from resformer.engines.local import Local
 from resformer.engines.ray import Ray
@@ -25,6 +24,7 @@ from resformer.plan import batching
 from resformer.plan.jobs import Job
 from resformer.residuals.base import Residual
 from resformer.sweep.estimate import seconds_at_most
+from resformer.sweep.request import Request
 from resformer.tasks.sort import Sort
 from resformer.training.loop import train
 from resformer.training.population import Population

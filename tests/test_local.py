@@ -20,12 +20,10 @@ import pytest
 from typer.testing import Result
 
 from resformer import config
-from resformer.config import Request
-from resformer.engines.base import Assignment
 from resformer.engines.local import Local
 from resformer.errors import UserError
+from resformer.model.settings import ModelSettings
 from resformer.model.shape import NO_PROBE, Member, Shape, TrainSettings
-from resformer.model.transformer import ModelSettings
 from resformer.numerics.process import prepare
 from resformer.plan import jobs, provenance
 from resformer.plan.jobs import Job
@@ -35,8 +33,10 @@ from resformer.store.claims import Claim, Watch, attempts, take
 from resformer.store.study import Study
 from resformer.sweep import launch
 from resformer.sweep.launch import Launch
+from resformer.sweep.request import Request
 from resformer.tasks.copy import Copy
 from resformer.training.loop import Training, train
+from resformer.workers.assignment import Assignment
 from resformer.workers.events import Event
 from resformer.workers.worker import work
 

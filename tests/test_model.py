@@ -13,8 +13,9 @@ from torch import Tensor
 
 from resformer.choices import NORMS, SKIPS
 from resformer.errors import Incompatible, UserError
+from resformer.model.hooks import Seen
+from resformer.model.settings import ModelSettings
 from resformer.model.shape import Shape
-from resformer.model.transformer import ModelSettings, Seen
 from resformer.numerics.parameters import initial, unpack
 from resformer.residuals.add import Add
 from resformer.residuals.base import Residual

@@ -11,7 +11,6 @@ import pytest
 import torch
 from schemes import name_of, schemes
 
-from resformer.config import Request
 from resformer.engines.local import Local
 from resformer.model.shape import Member, Shape
 from resformer.numerics import rng
@@ -19,6 +18,7 @@ from resformer.numerics.parameters import initial
 from resformer.residuals.base import Residual
 from resformer.store.study import Study
 from resformer.sweep import launch
+from resformer.sweep.request import Request
 from resformer.training.loop import Trained, Training, train
 from resformer.training.population import Population
 from resformer.workers.events import Event

@@ -13,15 +13,16 @@ from pathlib import Path
 import pytest
 import torch
 
-from resformer.config import Request
-from resformer.engines.base import Assignment
 from resformer.engines.local import Local
 from resformer.model.shape import Member, Shape
 from resformer.plan import provenance
 from resformer.store.study import Study
 from resformer.sweep import launch
+from resformer.sweep.request import Request
+from resformer.training.progress import Progress
+from resformer.workers.assignment import Assignment
 from resformer.workers.event_log import Listener, teller
-from resformer.workers.events import Event, Progress
+from resformer.workers.events import Event
 from resformer.workers.pilot import fly, orders
 
 PROGRESS = Progress(step=5, steps=20, members=2, solved=1, diverged=0, loss=0.5, accuracy=0.75)

@@ -10,8 +10,8 @@ import pytest
 import torch
 from schemes import name_of, schemes
 
+from resformer.model.settings import ModelSettings
 from resformer.model.shape import NO_PROBE, Member, Shape, TrainSettings
-from resformer.model.transformer import ModelSettings
 from resformer.numerics import rng
 from resformer.numerics.parameters import Weight, initial, unpack
 from resformer.residuals.add import Add

@@ -13,7 +13,7 @@ from resformer.numerics.parameters import unpack
 from resformer.training.loop import Training, train
 from resformer.training.outcome import Record
 from resformer.training.population import Population
-from resformer.workers.events import Progress
+from resformer.training.progress import Progress
 
 
 def judged(settings: TrainSettings, evaluations: list[tuple[float, float]], bound: float = 4.0) -> tuple[Record, int]:

@@ -4,7 +4,7 @@ Hydra composes the tree (defaults and config groups) and parses the overrides' g
 through is checked here: keys that are not there, additions, deletions, types, interpolations.
 """
 
-from resformer.config.resolve import Request, request, single
+from resformer.config.resolve import request, single
 from resformer.config.tree import keys
 
-__all__ = ["Request", "keys", "request", "single"]
+__all__ = ["keys", "request", "single"]

@@ -2,8 +2,6 @@
 
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import final
 
 import torch
 from hydra.core.override_parser.types import Override
@@ -14,45 +12,19 @@ from resformer.config.overrides import Axis, axis_of, check_size, combinations, 
 from resformer.config.sections import build, variant
 from resformer.config.tree import settings, unknown
 from resformer.config.typed import Value, typed
-from resformer.engines.base import Engine, Saving
+from resformer.engines.base import Engine
 from resformer.errors import Incompatible, UserError, shortened
+from resformer.model.serial import digest, shape_to_json
+from resformer.model.settings import ModelSettings
 from resformer.model.shape import Member, ProbeSettings, Shape, TrainSettings
-from resformer.model.transformer import ModelSettings
 from resformer.numerics.backends.kernels import build as library
-from resformer.plan import jobs
 from resformer.plan.jobs import Json
 from resformer.residuals.base import Residual
 from resformer.store.results import check_name
+from resformer.sweep.request import Request
 from resformer.tasks.base import Task
 from resformer.trees import flat
-
-
-@final
-@dataclass(frozen=True)
-class Request:
-    """What was asked, resolved."""
-
-    study: str
-    overrides: list[list[str]]
-    """The grids, each a list of overrides, after the command line replaced the study's."""
-    swept: list[str]
-    shapes: list[tuple[Shape, list[Member]]]
-    excluded: list[Json]
-    """Combinations that make no sense, with the reason."""
-    engine: Engine
-    checkpoint_seconds: float
-    """At least so much time passes between two checkpoints of a job; no result depends on it."""
-    notes: list[str]
-    """What the user should know of how it was resolved."""
-
-    @property
-    def device(self) -> str:
-        """What its workers are for: a GPU, if any of it is."""
-        return "cuda" if any(shape.device == "cuda" for shape, _ in self.shapes) else "cpu"
-
-    def jobs(self) -> list[jobs.Job]:
-        """All of it as jobs, the longest first."""
-        return jobs.pack(self.shapes, self.engine.stack, self.engine.sharers())
+from resformer.workers.assignment import Saving
 
 
 def request(study: str | None, overrides: Sequence[str]) -> Request:
@@ -197,7 +169,7 @@ def _made_up_name(swept: Sequence[str], shapes: Mapping[Shape, Mapping[Member, N
     """The swept keys and 6 hex digits of what is the same in all members."""
     everyone = dict.fromkeys(member for members in shapes.values() for member in members)
     parts = (
-        [flat(jobs.shape_to_json(shape)) for shape in shapes],
+        [flat(shape_to_json(shape)) for shape in shapes],
         [flat({"member": vars(member)}) for member in everyone],
     )
     fixed = {
@@ -207,4 +179,4 @@ def _made_up_name(swept: Sequence[str], shapes: Mapping[Shape, Mapping[Member, N
         if key not in swept and all(point.get(key) == value for point in points)
     }
     words = [key.rpartition(".")[2] for key in swept] or ["single"]
-    return f"{'-'.join(words)[:60]}-{jobs.digest(fixed, 6)}"
+    return f"{'-'.join(words)[:60]}-{digest(fixed, 6)}"

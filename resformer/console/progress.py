@@ -15,7 +15,8 @@ from rich.text import Text
 
 from resformer.report.text.words import counted
 from resformer.reporting.settings import job_label
-from resformer.workers.events import Event, Progress
+from resformer.training.progress import Progress
+from resformer.workers.events import Event
 
 Json = dict[str, Any]
 

@@ -16,10 +16,11 @@ from typing import Any, Literal, final
 
 import torch
 
-from resformer.engines.base import Assignment, Engine, cores
+from resformer.engines.base import Engine, cores
 from resformer.errors import DiskError
 from resformer.numerics.process import prepare
 from resformer.store.study import Study
+from resformer.workers.assignment import Assignment
 from resformer.workers.event_log import Elsewhere
 from resformer.workers.events import Event
 from resformer.workers.signals import Stopped

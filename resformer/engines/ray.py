@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, final
 
-from resformer.engines.base import Assignment, Engine, cores
+from resformer.engines.base import Engine, cores
 from resformer.errors import Stuck, UserError, require, shortened
 from resformer.store.study import Study
+from resformer.workers.assignment import Assignment
 from resformer.workers.event_log import Listener, teller
 from resformer.workers.events import Event
 from resformer.workers.pilot import fly, orders

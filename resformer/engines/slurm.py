@@ -12,10 +12,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, final
 
-from resformer.engines.base import Assignment, Engine
+from resformer.engines.base import Engine
 from resformer.errors import Stuck, UserError, require
 from resformer.store.done import Done
 from resformer.store.study import Study
+from resformer.workers.assignment import Assignment
 from resformer.workers.event_log import Listener
 from resformer.workers.events import Event
 from resformer.workers.pilot import fly, orders

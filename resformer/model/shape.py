@@ -5,7 +5,8 @@ from typing import Any, final
 
 from resformer.choices import PRECISIONS
 from resformer.errors import Incompatible, require
-from resformer.model.transformer import ModelSettings, Transformer
+from resformer.model.settings import ModelSettings
+from resformer.model.transformer import Transformer
 from resformer.residuals.base import Residual
 from resformer.tasks.base import Task
 

@@ -7,14 +7,16 @@ depth, N parameters of a member. Nothing is ever reduced over P.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
-from typing import Any, Protocol, final
+from typing import Any, final
 
 import torch
 import torch.nn.functional as nnf
 from torch import Tensor
 
-from resformer.choices import CHOICES, OWN
-from resformer.errors import Incompatible, UserError, require
+from resformer.choices import OWN
+from resformer.errors import Incompatible, UserError
+from resformer.model.hooks import Seen, Watch
+from resformer.model.settings import ModelSettings
 from resformer.numerics.backends import compiled, eager
 from resformer.numerics.backends.base import Arithmetic
 from resformer.numerics.parameters import Weight, identity, ones, unpack, xavier, zeros
@@ -28,75 +30,6 @@ _BRANCH = ("branch", "sandwich")
 _OUTER = ("post", "pre_post")
 _SKIPPING = {"both": (True, True), "attention": (True, False), "ffn": (False, True), "none": (False, False)}
 """Whether attention and FFN keep their skips."""
-
-
-@final
-@dataclass(frozen=True)
-class ModelSettings:
-    """The block and how many of it. Values stand in `configs/config.yaml`; here is what is allowed."""
-
-    depth: int
-    """L, blocks: pairs of attention and FFN."""
-    width: int
-    """D."""
-    heads: int
-    """H; the width is split among them."""
-    hidden: int | None
-    """F, the FFN's width; None is 4·D."""
-    activation: str
-    """Of the FFN: relu or gelu."""
-    attention: str
-    """bidirectional, causal, or own: what the task calls for."""
-    norm: str
-    """Norm placement, or own: what the residual scheme calls for."""
-    skip: str
-    """The sub-layers that keep their skips: both, attention, ffn or none."""
-
-    def __post_init__(self) -> None:
-        require(1 <= self.depth <= 1024, "model.depth", self.depth, "must be from 1 to 1024 blocks")
-        require(2 <= self.width <= 4096, "model.width", self.width, "must be from 2 to 4096")
-        require(1 <= self.heads <= self.width, "model.heads", self.heads, f"must be from 1 to {self.width}, the width")
-        if self.hidden is not None:
-            # With one neuron a matrix product becomes one of vectors, whose bits depend on the size of the stack.
-            require(2 <= self.hidden <= 65536, "model.hidden", self.hidden, "must be from 2 to 65536, or null")
-        for setting, value in (
-            ("model.activation", self.activation),
-            ("model.attention", self.attention),
-            ("model.norm", self.norm),
-            ("model.skip", self.skip),
-        ):
-            require(value in CHOICES[setting], setting, value, f"must be one of {', '.join(CHOICES[setting])}")
-        if self.width % self.heads:
-            fitting = [str(heads) for heads in range(1, self.width + 1) if self.width % heads == 0]
-            raise Incompatible(
-                f"model.heads={self.heads}: must divide model.width={self.width}: one of {', '.join(fitting)}"
-            )
-
-
-@final
-@dataclass(frozen=True)
-class Seen:
-    """What a sub-layer is shown to do."""
-
-    place: Place
-    carried: Any
-    """Before it; None where its skip was dropped."""
-    x_PRD: Tensor
-    """What it reads, before its norm: the stream."""
-    f_PRD: Tensor
-    """What it gives, behind the norm of its branch."""
-    a_PBHTT: Tensor | None
-    """What attention mixed its values with; None of an FFN."""
-
-
-class Watch(Protocol):
-    """Who looks on while a model computes."""
-
-    def sublayer(self, seen: Seen) -> None:
-        """Called for every sub-layer, in their order."""
-
-    def output(self, x_PRD: Tensor) -> None:
-        """Called with the stream behind the last sub-layer."""
 
 
 @final

@@ -1,23 +1,17 @@
 """A job: some members of one shape, trained together. Here it becomes plain JSON and comes back."""
 
-import dataclasses
 import hashlib
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
 from typing import Any, TypeVar, final
 
-from resformer import plugins
-from resformer.model.shape import Member, ProbeSettings, Shape, TrainSettings
-from resformer.model.transformer import ModelSettings
+from resformer.model.serial import ID_DIGITS, canonical, shape_from_json, shape_to_json
+from resformer.model.shape import Member, Shape
 from resformer.plan.batching import stack
-from resformer.residuals.base import Residual
-from resformer.tasks.base import Task
 
 Json = dict[str, Any]
-_DIGITS = 16
 Base = TypeVar("Base")
 
 
@@ -34,7 +28,7 @@ class Job:
         """16 hex digits: a hash of the shape and the members."""
         members = canonical([vars(member) for member in self.members])
         whole = b'{"members":' + members + b',"shape":' + _described(self.shape).canonical + b"}"
-        return hashlib.sha256(whole).hexdigest()[:_DIGITS]
+        return hashlib.sha256(whole).hexdigest()[:ID_DIGITS]
 
     def flops(self) -> int:
         """Floating-point operations in matrix products if every member trains to the budget."""
@@ -77,52 +71,6 @@ def _described(shape: Shape) -> _Described:
 def from_json(job: Json) -> Job:
     """The job that `to_json` was called on."""
     return Job(shape_from_json(job["shape"]), tuple(Member(**member) for member in job["members"]))
-
-
-def shape_to_json(shape: Shape) -> Json:
-    """A shape as a tree of plain values; variants carry their name."""
-    return {
-        "task": _variant_to_json(shape.task),
-        "model": {**dataclasses.asdict(shape.model), "residual": _variant_to_json(shape.residual)},
-        "train": dataclasses.asdict(shape.train),
-        "probe": dataclasses.asdict(shape.probe),
-        "device": shape.device,
-    }
-
-
-def shape_from_json(tree: Json) -> Shape:
-    """The shape that `shape_to_json` was called on."""
-    model = dict(tree["model"])
-    residual = variant("resformer.residuals", model.pop("residual"), Residual)
-    task = variant("resformer.tasks", tree["task"], Task)
-    return Shape(
-        task,
-        ModelSettings(**model),
-        residual,
-        TrainSettings(**tree["train"]),
-        ProbeSettings(**tree["probe"]),
-        tree["device"],
-    )
-
-
-def variant(package: str, settings: Mapping[str, Any], base: type[Base]) -> Base:
-    """The variant that `name` names, with the other settings as its own."""
-    own = {key: value for key, value in settings.items() if key != "name"}
-    return plugins.load(package, settings["name"], base)(**own)
-
-
-def _variant_to_json(instance: Any) -> Json:
-    return {"name": type(instance).__module__.rpartition(".")[2], **dataclasses.asdict(instance)}
-
-
-def digest(tree: object, digits: int = _DIGITS) -> str:
-    """The first hex digits of the SHA-256 of a tree's canonical JSON."""
-    return hashlib.sha256(canonical(tree)).hexdigest()[:digits]
-
-
-def canonical(tree: object) -> bytes:
-    """JSON with sorted keys, no spaces, and no NaN."""
-    return json.dumps(tree, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
 
 
 def pack(shape_members: Sequence[tuple[Shape, Sequence[Member]]], most: int | None, sharers: int) -> list[Job]:

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from resformer import plugins
+from resformer.model.objective import held_out, loss
 from resformer.model.shape import Shape
 from resformer.numerics.parameters import initial, unpack
 from resformer.probes.measures.base import Observed, Probe
-from resformer.training.population import held_out, loss
 
 Layers = dict[str, npt.NDArray[np.float64]]
 """By measure, (S + 1, P): see `probes.base` for what a layer is."""

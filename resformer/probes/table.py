@@ -5,8 +5,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pandas as pd
 
+from resformer.model.serial import shape_to_json
 from resformer.model.shape import Member, Shape
-from resformer.plan.jobs import shape_to_json
 from resformer.probes import measure
 from resformer.trees import flat
 

@@ -5,14 +5,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import final
 
-from resformer.config import Request
-from resformer.engines.base import Assignment
 from resformer.errors import DiskError, UserError
+from resformer.model.serial import digest, shape_to_json
 from resformer.model.shape import Member, Shape
 from resformer.plan import jobs, provenance
 from resformer.plan.jobs import Job, Json
 from resformer.store.sources import Damaged, Unreadable
 from resformer.store.study import Study
+from resformer.sweep.request import Request
+from resformer.workers.assignment import Assignment
 
 
 @final
@@ -139,11 +140,11 @@ def _check_compile(request: Request, planned: Iterable[Json]) -> None:
 
 
 def _shape_key(shape: Shape) -> str:
-    return jobs.digest(jobs.shape_to_json(shape))
+    return digest(shape_to_json(shape))
 
 
 def _members(job: Json) -> list[tuple[str, int, float]]:
-    shape = jobs.digest(job["shape"])
+    shape = digest(job["shape"])
     return [(shape, Member(**member).seed, Member(**member).lr) for member in job["members"]]
 
 

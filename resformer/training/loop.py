@@ -17,7 +17,7 @@ from resformer.numerics.parameters import unpack
 from resformer.probes import measure
 from resformer.training.outcome import Floats, Record, curves, runs
 from resformer.training.population import Population
-from resformer.workers.events import Progress
+from resformer.training.progress import Progress
 
 Arrays = dict[str, npt.NDArray[Any]]
 

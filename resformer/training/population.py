@@ -6,18 +6,15 @@ from typing import final
 import numpy as np
 import numpy.typing as npt
 import torch
-import torch.nn.functional as nnf
 from torch import Tensor
 
+from resformer.model.objective import draw, held_out, loss, target_count
 from resformer.model.shape import Member, Shape
 from resformer.numerics import rng
 from resformer.numerics.adamw import AdamW
 from resformer.numerics.cuda_graph import Replay
 from resformer.numerics.parameters import initial
-from resformer.tasks.base import NOT_SCORED
 from resformer.training.outcome import Floats
-
-_HELD_OUT_SEED = 0
 
 _MOST_DRAWN, _DRAWN_TOKENS = 16, 1 << 24
 """Steps whose data are drawn at once, and tokens: a draw is some fifty small operations, however many it makes."""
@@ -82,7 +79,7 @@ class Population:
         answers_PBS = answers_1BS.expand(len(flat_PN), -1, -1)
         logits_PBSV = self._forward(flat_PN, reads_1BT.expand(len(flat_PN), -1, -1))
         right_P = (logits_PBSV.argmax(dim=-1) == answers_PBS).flatten(1).sum(1, dtype=torch.float64)
-        return loss(logits_PBSV, answers_PBS), right_P / _scored(answers_PBS)
+        return loss(logits_PBSV, answers_PBS), right_P / target_count(answers_PBS)
 
     def finite(self) -> npt.NDArray[np.bool_]:
         """Whether all weights of each member are, (P,): ReLU can hide one that is not from loss and gradient."""
@@ -139,7 +136,7 @@ class Population:
         """The data of `drawn` steps."""
         step_C1 = torch.arange(first, first + self.drawn, device=self.device).unsqueeze(1)
         state_CP = rng.stream(self.seed_P, "batch", step_C1)
-        drawn = _read(self.shape, state_CP.flatten(), self.shape.train.batch)
+        drawn = draw(self.shape, state_CP.flatten(), self.shape.train.batch)
         reads_CPBT, answers_CPBS = (part.view(*state_CP.shape, *part.shape[1:]) for part in drawn)
         return reads_CPBT, answers_CPBS
 
@@ -189,27 +186,3 @@ class Population:
         norm_P = self.optimiser.step(self.flat_PN, grad_PN, self.lr_P * warm, self.taken)
         self.loss_EP.index_copy_(0, place_1, loss_P.unsqueeze(0))
         self.norm_EP.index_copy_(0, place_1, norm_P.unsqueeze(0))
-
-
-def held_out(shape: Shape, device: torch.device) -> tuple[Tensor, Tensor]:
-    """What is read (1, B, T) and the answers (1, B, S) of the held-out set, the same for all members of a task."""
-    state_1 = rng.stream(torch.tensor([_HELD_OUT_SEED], device=device), "held-out")
-    return _read(shape, state_1, shape.train.eval_sequences)
-
-
-def _read(shape: Shape, state_P: Tensor, sequences: int) -> tuple[Tensor, Tensor]:
-    """What is read (P, B, T) and the answers (P, B, S) of fresh sequences from these streams."""
-    source, target = shape.task.draw(state_P, sequences)
-    return shape.task.reads(source, target, shape.model.attention), target
-
-
-def loss(logits_PBSV: Tensor, answers_PBS: Tensor) -> Tensor:
-    """Mean cross-entropy of each member, (P,), nats per scored token."""
-    answers = answers_PBS.flatten()
-    each = nnf.cross_entropy(logits_PBSV.flatten(0, 2), answers, reduction="none", ignore_index=NOT_SCORED)
-    return each.view(len(answers_PBS), -1).sum(dim=1) / _scored(answers_PBS)
-
-
-def _scored(answers_PBS: Tensor) -> Tensor:
-    """How many answers of each member count, (P,)."""
-    return (answers_PBS != NOT_SCORED).flatten(1).sum(dim=1)

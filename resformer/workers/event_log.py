@@ -15,7 +15,8 @@ from resformer.errors import DiskError
 from resformer.store import claims, files
 from resformer.store.done import Done
 from resformer.store.study import TOLD, Study
-from resformer.workers.events import Event, Kind, Progress
+from resformer.training.progress import Progress
+from resformer.workers.events import Event, Kind
 
 _LISTS_SECONDS = 1.0
 _PROGRESS_SECONDS = 2.0

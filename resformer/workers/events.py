@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal, final
 
+from resformer.training.progress import Progress
+
 Kind = Literal[
     "started",
     "resumed",
@@ -17,23 +19,6 @@ Kind = Literal[
     "waiting",
     "stuck",
 ]
-
-
-@final
-@dataclass(frozen=True)
-class Progress:
-    """Where a job is, told at every evaluation."""
-
-    step: int
-    steps: int
-    members: int
-    """How many are still training."""
-    solved: int
-    diverged: int
-    loss: float
-    """Median held-out loss of those that were evaluated, nats per token."""
-    accuracy: float
-    """Median held-out accuracy of those that were evaluated, a share of tokens."""
 
 
 @final

@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from resformer.engines.base import Assignment
 from resformer.errors import Stuck
 from resformer.numerics.process import prepare
 from resformer.plan import provenance
 from resformer.store.study import Study
+from resformer.workers.assignment import Assignment
 from resformer.workers.event_log import teller
 from resformer.workers.events import Event
 from resformer.workers.worker import work

@@ -10,7 +10,6 @@ from typing import NoReturn, final
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
-from resformer.engines.base import Assignment
 from resformer.errors import DiskError
 from resformer.numerics import process
 from resformer.plan import jobs, provenance
@@ -23,7 +22,9 @@ from resformer.store.sources import Damaged, summary
 from resformer.store.study import Study
 from resformer.store.tables import Columns
 from resformer.training.loop import Snapshot, Trained, Training
-from resformer.workers.events import Event, Kind, Progress
+from resformer.training.progress import Progress
+from resformer.workers.assignment import Assignment
+from resformer.workers.events import Event, Kind
 
 _POLL_SECONDS, _LONGEST_POLL_SECONDS = 0.2, 5.0
 """Between two looks at what others hold: for each such job, and at most."""

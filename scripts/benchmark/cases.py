@@ -4,8 +4,9 @@ from dataclasses import dataclass
 from functools import cache
 from typing import final
 
-from resformer.config import Request, request
+from resformer.config import request
 from resformer.model.shape import Member, Shape
+from resformer.sweep.request import Request
 
 _RATES = (1e-3, 3e-3)
 _MANY = 1024

@@ -31,7 +31,6 @@ from campaign.invariant import table
 from campaign.lanes import judged
 from campaign.outcome import Outcome, Verdict, sampled
 from campaign.shown import shown
-from resformer.config import Request
 from resformer.console.status import look
 from resformer.errors import DiskError, UserError
 from resformer.model.shape import Member
@@ -44,6 +43,7 @@ from resformer.store.results import existing, find
 from resformer.store.sources import Damaged
 from resformer.store.study import Study
 from resformer.sweep import launch
+from resformer.sweep.request import Request
 from resformer.training.loop import Training
 from resformer.workers.events import Event
 

@@ -24,12 +24,12 @@ from campaign.invariant import Expected, Hashes, expected, hashes, table, violat
 from campaign.lanes import judged
 from campaign.outcome import Outcome, Verdict
 from resformer import config
-from resformer.config import Request
 from resformer.reporting.settings import job_label
 from resformer.results.members import read
 from resformer.store import claims
 from resformer.store.study import Study
 from resformer.sweep import launch
+from resformer.sweep.request import Request
 
 _ASKED = (
     *("task=copy,reverse", "task.length=5", "task.symbols=8"),

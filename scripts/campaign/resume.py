@@ -16,7 +16,6 @@ from typing import Literal, final
 from campaign import session, zygote
 from campaign.lanes import judged
 from campaign.outcome import Outcome, Verdict, outcome, sampled
-from resformer.engines.base import Assignment
 from resformer.model.shape import NO_PROBE, Member, Shape
 from resformer.numerics.backends.kernels import build
 from resformer.plan.jobs import Job
@@ -29,6 +28,7 @@ from resformer.residuals.rezero import ReZero
 from resformer.store import files
 from resformer.store.study import Study
 from resformer.training.population import Population
+from resformer.workers.assignment import Assignment
 from resformer.workers.events import Event
 from resformer.workers.worker import work
 

@@ -12,10 +12,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Self, final
 
-from resformer.config import Request
 from resformer.engines.local import Local
+from resformer.model.settings import ModelSettings
 from resformer.model.shape import NO_PROBE, Member, Shape, TrainSettings
-from resformer.model.transformer import ModelSettings
 from resformer.numerics.process import prepare
 from resformer.plan import provenance
 from resformer.report.analysis.summary import summarise
@@ -24,6 +23,7 @@ from resformer.results import members as reading
 from resformer.store.results import find
 from resformer.store.study import Study
 from resformer.sweep import launch
+from resformer.sweep.request import Request
 from resformer.tasks.copy import Copy
 from resformer.workers.events import Event
 from resformer.workers.worker import work

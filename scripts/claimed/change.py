@@ -10,8 +10,9 @@ from claimed.claim import Claim, Interval, Part, inside, shown
 from claimed.drawn import lines
 from claimed.slopes import exponents, interval
 from resformer import config
+from resformer.model.objective import held_out
 from resformer.model.shape import Member, Shape
-from resformer.training.population import Population, held_out
+from resformer.training.population import Population
 
 SEEDS, DEPTHS, STEPS, RATE = 10, (2, 4, 8, 16, 32, 64), 20, 1e-3
 GROWING, BOUNDED = 0.5, 0.2

@@ -12,10 +12,10 @@ from omegaconf import OmegaConf
 from resformer import plugins
 from resformer.choices import folder
 from resformer.errors import UserError
+from resformer.model.objective import loss
 from resformer.model.shape import Shape
 from resformer.numerics import rng
 from resformer.tasks.base import NOT_SCORED, Task, Transcription
-from resformer.training.population import loss
 
 NAMES = plugins.names("resformer.tasks")
 TRANSCRIPTIONS = [

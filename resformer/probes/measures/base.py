@@ -11,7 +11,8 @@ from typing import ClassVar, final
 import torch
 from torch import Tensor
 
-from resformer.model.transformer import Seen, Transformer
+from resformer.model.hooks import Seen
+from resformer.model.transformer import Transformer
 
 
 @final

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, final
 import torch
 from torch import Tensor
 
-from resformer.model.transformer import Seen
+from resformer.model.hooks import Seen
 from resformer.probes.measures.base import Observed, Probe
 
 

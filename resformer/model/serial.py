@@ -1,0 +1,66 @@
+"""Shapes as plain JSON, and back; digests of JSON."""
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from resformer import plugins
+from resformer.model.settings import ModelSettings
+from resformer.model.shape import ProbeSettings, Shape, TrainSettings
+from resformer.residuals.base import Residual
+from resformer.tasks.base import Task
+
+Json = dict[str, Any]
+Base = TypeVar("Base")
+
+
+ID_DIGITS = 16
+"""Hexadecimal digits of a job\'s id."""
+
+
+def shape_to_json(shape: Shape) -> Json:
+    """A shape as a tree of plain values; variants carry their name."""
+    return {
+        "task": _variant_to_json(shape.task),
+        "model": {**dataclasses.asdict(shape.model), "residual": _variant_to_json(shape.residual)},
+        "train": dataclasses.asdict(shape.train),
+        "probe": dataclasses.asdict(shape.probe),
+        "device": shape.device,
+    }
+
+
+def shape_from_json(tree: Json) -> Shape:
+    """The shape that `shape_to_json` was called on."""
+    model = dict(tree["model"])
+    residual = variant("resformer.residuals", model.pop("residual"), Residual)
+    task = variant("resformer.tasks", tree["task"], Task)
+    return Shape(
+        task,
+        ModelSettings(**model),
+        residual,
+        TrainSettings(**tree["train"]),
+        ProbeSettings(**tree["probe"]),
+        tree["device"],
+    )
+
+
+def variant(package: str, settings: Mapping[str, Any], base: type[Base]) -> Base:
+    """The variant that `name` names, with the other settings as its own."""
+    own = {key: value for key, value in settings.items() if key != "name"}
+    return plugins.load(package, settings["name"], base)(**own)
+
+
+def _variant_to_json(instance: Any) -> Json:
+    return {"name": type(instance).__module__.rpartition(".")[2], **dataclasses.asdict(instance)}
+
+
+def digest(tree: object, digits: int = ID_DIGITS) -> str:
+    """The first hex digits of the SHA-256 of a tree's canonical JSON."""
+    return hashlib.sha256(canonical(tree)).hexdigest()[:digits]
+
+
+def canonical(tree: object) -> bytes:
+    """JSON with sorted keys, no spaces, and no NaN."""
+    return json.dumps(tree, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
