@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 import typer
 
 from resformer import __version__
-from resformer.errors import Stuck, UserError, printable
+from resformer.errors import Stuck, UserError
+from resformer.text import printable
 from resformer.workers.signals import Stopped, Stopping
 
 if TYPE_CHECKING:
@@ -344,7 +345,7 @@ def _detach(plan: "Launch") -> None:
 
 def _begin(plan: "Launch") -> int:
     """Say what will run; returns the number of workers, 0 if everything is finished."""
-    from resformer.report.text.words import counted
+    from resformer.text import counted
 
     _, err = _consoles()
     _print_notes(plan, err)
@@ -363,7 +364,7 @@ def _begin(plan: "Launch") -> int:
 
 
 def _print_all_finished(plan: "Launch", console: "Console") -> None:
-    from resformer.report.text.words import counted
+    from resformer.text import counted
 
     console.print(f"{plan.study.path}: {counted(plan.members, 'member')}, all finished", markup=False, soft_wrap=True)
 

@@ -5,8 +5,9 @@ from typing import Any
 
 import yaml
 
-from resformer.choices import CHOICES, GROUPS, folder, variants
-from resformer.trees import flat
+from resformer import plugins
+from resformer.keys import CHOICES, flatten
+from resformer.plugins import GROUPS, PACKAGES, config_folder
 
 
 def complete(words: Sequence[str], incomplete: str) -> Iterator[str]:
@@ -33,19 +34,19 @@ def _values(key: str, start: str) -> list[str]:
     if key == "model.residual" or isinstance(_settings().get(key), bool):
         values: Sequence[str] = ("true", "false")
     else:
-        values = variants(canonical) if canonical in GROUPS else CHOICES.get(key, ())
+        values = plugins.names(PACKAGES[canonical]) if canonical in GROUPS else CHOICES.get(key, ())
     return [f"{done}{comma}{value}" for value in values if value.startswith(last)]
 
 
 def _settings() -> dict[str, Any]:
     """Every key that can be set with the default variants, and its default."""
-    tree = yaml.safe_load((folder() / "config.yaml").read_text())
+    tree = yaml.safe_load((config_folder() / "config.yaml").read_text())
     found: dict[str, Any] = {"model/residual": None, **dict.fromkeys(GROUPS)}
     for default in tree.pop("defaults"):
         for group, name in default.items() if isinstance(default, dict) else ():
-            own = yaml.safe_load((folder() / group / f"{name}.yaml").read_text())
+            own = yaml.safe_load((config_folder() / group / f"{name}.yaml").read_text())
             # A file with sections of its own is `@package _global_`.
             anywhere = any(isinstance(value, dict) for value in own.values())
-            found |= flat(own, "" if anywhere else f"{group.replace('/', '.')}.")
-    found |= flat(tree)
+            found |= flatten(own, "" if anywhere else f"{group.replace('/', '.')}.")
+    found |= flatten(tree)
     return {key: value for key, value in found.items() if not key.endswith(".name")}

@@ -11,6 +11,8 @@ Everything else that is raised is a bug and keeps its traceback.
 
 from typing import final
 
+from resformer.text import shortened
+
 
 class UserError(Exception):
     """One line: the setting, its value, and what would work."""
@@ -28,16 +30,6 @@ class Stuck(Exception):
 @final
 class DiskError(Stuck):
     """One line: the path, the bytes that were wanted, and why they could not be had."""
-
-
-def printable(text: str) -> str:
-    """One line, in which control characters are shown, not obeyed."""
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in " ".join(text.split()))
-
-
-def shortened(text: str, most: int = 100) -> str:
-    """A text that goes into a message: as it is, or its beginning and how long it is."""
-    return text if len(text) <= most else f"{text[:most]}… ({len(text):,} characters)"
 
 
 def require(condition: bool, setting: str, value: object, wanted: str) -> None:

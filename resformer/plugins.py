@@ -14,8 +14,18 @@ from typing import TypeVar
 
 Base = TypeVar("Base")
 
-_OPEN = ("resformer.residuals", "resformer.tasks")
-"""What other packages can bring."""
+GROUPS = {"task": "task", "model.residual": "model/residual", "engine": "engine"}
+"""Keys that choose a variant, with Hydra's name of the config group."""
+
+PACKAGES = {
+    "task": "resformer.tasks",
+    "model.residual": "resformer.residuals",
+    "engine": "resformer.engines",
+}
+"""Keys that choose a variant, with the package of the variants' classes."""
+
+_OPEN = (PACKAGES["task"], PACKAGES["model.residual"])
+"""Packages whose variants other packages can add to; the group of their entry points is called the same."""
 
 
 class NotOneOfUs(Exception):
@@ -88,3 +98,17 @@ def _from_outside(point: metadata.EntryPoint, base: type[Base]) -> type[Base]:
         what = f"does not define {missing}" if missing else "is no dataclass"
         raise NotOneOfUs(f"{point.name}: its entry point {point.value} {what}")
     return found
+
+
+def config_folder() -> Path:
+    """The folder of the YAML: the checkout's own, or the one that the wheel brought."""
+    package = Path(__file__).parent
+    shipped = package / "configs"
+    return shipped if shipped.is_dir() else package.parent / "configs"
+
+
+def studies() -> dict[str, Path]:
+    """Study files by name, those in subfolders last; the working directory's hide the package's."""
+    places = [place / "study" for place in (config_folder(), Path("configs"))]
+    by_name = {path.stem: path for place in places for path in sorted(place.rglob("*.yaml"))}
+    return dict(sorted(by_name.items(), key=lambda study: study[1].parent not in places))

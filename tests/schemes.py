@@ -5,13 +5,13 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from resformer import plugins
-from resformer.choices import folder
+from resformer.plugins import config_folder
 from resformer.residuals.base import Residual
 
 
 def scheme(name: str, **settings: Any) -> Residual[Any]:
     """One, with other values for some of its settings."""
-    own = OmegaConf.to_container(OmegaConf.load(folder() / "model" / "residual" / f"{name}.yaml"))
+    own = OmegaConf.to_container(OmegaConf.load(config_folder() / "model" / "residual" / f"{name}.yaml"))
     assert isinstance(own, dict)
     values = {str(key): value for key, value in own.items() if key != "name"}
     return plugins.load("resformer.residuals", name, Residual)(**{**values, **settings})

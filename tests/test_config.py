@@ -11,12 +11,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from resformer import choices, config
+from resformer import config, plugins
 from resformer.errors import UserError
 from resformer.model.shape import Shape
 from resformer.sweep.request import Request
 
-YAMLS = sorted(choices.folder().rglob("*.yaml"), key=str)
+YAMLS = sorted(plugins.config_folder().rglob("*.yaml"), key=str)
 KEYS = config.keys()
 
 
@@ -74,9 +74,9 @@ def test_studies_have_the_members_they_promise(study: str, count: int, shapes: i
     assert found.study == study
 
 
-@pytest.mark.parametrize("path", YAMLS, ids=[path.relative_to(choices.folder()).as_posix() for path in YAMLS])
+@pytest.mark.parametrize("path", YAMLS, ids=[path.relative_to(plugins.config_folder()).as_posix() for path in YAMLS])
 def test_every_yaml_composes(path: Path) -> None:
-    group = path.parent.relative_to(choices.folder()).as_posix()
+    group = path.parent.relative_to(plugins.config_folder()).as_posix()
     if group.startswith("study"):
         assert config.request(path.stem, []).shapes
     elif group == ".":
@@ -365,7 +365,7 @@ def test_any_value_of_a_setting_is_taken_or_refused(key: str, value: str) -> Non
         assert members(found) > 0
 
 
-@pytest.mark.parametrize("key", [key for key in KEYS if key not in choices.GROUPS])
+@pytest.mark.parametrize("key", [key for key in KEYS if key not in plugins.GROUPS])
 @pytest.mark.parametrize("value", ["nan", "1" + "0" * 400])
 def test_no_setting_takes_nan_or_what_no_float_holds(key: str, value: str) -> None:
     with pytest.raises(UserError, match=key.rpartition(".")[2]):

@@ -11,8 +11,8 @@ from naive import Naive, assert_formula, reads, shape_of, start
 from schemes import name_of, schemes
 from torch import Tensor
 
-from resformer.choices import NORMS, SKIPS
 from resformer.errors import Incompatible, UserError
+from resformer.keys import NORMS, SKIPS
 from resformer.model.hooks import Seen
 from resformer.model.settings import ModelSettings
 from resformer.model.shape import Shape

@@ -10,9 +10,11 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, OverrideType, QuotedString, RangeSweep
 from hydra.errors import HydraException
 
-from resformer.choices import GROUPS, variants
-from resformer.config.typed import Value, one_line, typed
-from resformer.errors import UserError, shortened
+from resformer import plugins
+from resformer.errors import UserError
+from resformer.keys import Value, typed
+from resformer.plugins import GROUPS, PACKAGES
+from resformer.text import error_line, shortened
 
 _SHORTHAND = {True: "add", False: "plain"}
 _MOST_POINTS, _MOST_MEMBERS = 100_000, 1_000_000
@@ -44,7 +46,7 @@ def parse(overrides: Sequence[str]) -> dict[str, Override]:
         try:
             override = parser.parse_override(text)
         except (HydraException, ValueError, RecursionError) as error:
-            raise UserError(f"{shortened(repr(text))}: cannot be read as KEY=VALUE: {one_line(error)}") from error
+            raise UserError(f"{shortened(repr(text))}: cannot be read as KEY=VALUE: {error_line(error)}") from error
         if override.type is not OverrideType.CHANGE or override.package is not None:
             raise UserError(f"{shortened(text)}: settings are replaced, not added, deleted or moved: KEY=VALUE")
         key = _canonical(override.key_or_group)
@@ -80,7 +82,7 @@ def axis_of(override: Override) -> Axis:
                 raise UserError(f"{text}: must be true or false; another scheme is model/residual=NAME")
         values = tuple(_SHORTHAND[bool(value)] for value in values)
     if key in GROUPS:
-        there = variants(key)
+        there = plugins.names(PACKAGES[key])
         for value in values:
             if value not in there:
                 raise UserError(f"{GROUPS[key]}={typed(value)}: must be one of {', '.join(there)}")

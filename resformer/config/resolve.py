@@ -6,24 +6,24 @@ from collections.abc import Iterator, Mapping, Sequence
 import torch
 from hydra.core.override_parser.types import Override
 
-from resformer.choices import COMPILE, DEVICES, OWN, studies
 from resformer.config import study_file
 from resformer.config.overrides import Axis, axis_of, check_size, combinations, line, parse, said
 from resformer.config.sections import build, variant
 from resformer.config.tree import settings, unknown
-from resformer.config.typed import Value, typed
 from resformer.engines.base import Engine
-from resformer.errors import Incompatible, UserError, shortened
+from resformer.errors import Incompatible, UserError
+from resformer.keys import COMPILE, DEVICES, OWN, Value, flatten, typed
 from resformer.model.serial import digest, shape_to_json
 from resformer.model.settings import ModelSettings
 from resformer.model.shape import Member, ProbeSettings, Shape, TrainSettings
 from resformer.numerics.backends.kernels import build as library
 from resformer.plan.jobs import Json
+from resformer.plugins import studies
 from resformer.residuals.base import Residual
 from resformer.store.results import check_name
 from resformer.sweep.request import Request
 from resformer.tasks.base import Task
-from resformer.trees import flat
+from resformer.text import shortened
 from resformer.workers.assignment import Saving
 
 
@@ -169,8 +169,8 @@ def _made_up_name(swept: Sequence[str], shapes: Mapping[Shape, Mapping[Member, N
     """The swept keys and 6 hex digits of what is the same in all members."""
     everyone = dict.fromkeys(member for members in shapes.values() for member in members)
     parts = (
-        [flat(shape_to_json(shape)) for shape in shapes],
-        [flat({"member": vars(member)}) for member in everyone],
+        [flatten(shape_to_json(shape)) for shape in shapes],
+        [flatten({"member": vars(member)}) for member in everyone],
     )
     fixed = {
         key: value

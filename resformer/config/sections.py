@@ -10,8 +10,8 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from resformer import plugins
-from resformer.config.typed import Value, typed
 from resformer.errors import UserError
+from resformer.keys import Value, typed
 
 T = TypeVar("T")
 Json = dict[str, Any]

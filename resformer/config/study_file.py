@@ -5,8 +5,8 @@ from typing import Any
 
 import yaml
 
-from resformer.config.typed import one_line
 from resformer.errors import UserError
+from resformer.text import error_line
 
 _MOST_BYTES = 32_768
 """Reading twice as many would take a second."""
@@ -17,7 +17,7 @@ def grids(path: Path) -> list[list[str]]:
     try:
         documents = _documents(path)
     except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: cannot be read as YAML: {one_line(error)}") from error
+        raise UserError(f"{path}: cannot be read as YAML: {error_line(error)}") from error
     tree = documents[0] if len(documents) == 1 else None
     found = [tree] if isinstance(tree, list) and all(isinstance(item, str) for item in tree) else tree
     if not isinstance(found, list) or not found or not all(isinstance(grid, list) for grid in found):

@@ -11,17 +11,17 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from resformer import plugins
-from resformer.choices import GROUPS, PACKAGES, folder
-from resformer.config.typed import Value, one_line, typed
-from resformer.errors import Incompatible, UserError, shortened
-from resformer.trees import flat
+from resformer.errors import Incompatible, UserError
+from resformer.keys import Value, flatten, typed
+from resformer.plugins import GROUPS, PACKAGES, config_folder
+from resformer.text import error_line, shortened
 
 Json = dict[str, Any]
 
 
 def keys() -> list[str]:
     """Every key that can be set with the default variants."""
-    return [*GROUPS, *(key for key in flat(_composed(())) if not key.endswith(".name"))]
+    return [*GROUPS, *(key for key in flatten(_composed(())) if not key.endswith(".name"))]
 
 
 def settings(point: Mapping[str, Value]) -> Json:
@@ -49,7 +49,7 @@ def _composed(groups: tuple[tuple[str, str], ...]) -> Json:
     """The tree of these variants, as plain values. Composing takes 50 ms, so it is done once per choice."""
     brought = [(key, name) for key, name in groups if name in plugins.outside(PACKAGES[key])]
     own = [f"{GROUPS[key]}={name}" for key, name in groups if (key, name) not in brought]
-    with initialize_config_dir(version_base="1.3", config_dir=str(folder().resolve())):
+    with initialize_config_dir(version_base="1.3", config_dir=str(config_folder().resolve())):
         tree = OmegaConf.to_container(compose("config", overrides=own), resolve=False)
     assert isinstance(tree, dict)
     found = {str(key): value for key, value in tree.items()}
@@ -64,7 +64,7 @@ def _put(tree: Json, key: str, name: str) -> None:
     try:
         loaded = OmegaConf.to_container(OmegaConf.load(plugins.settings_of(PACKAGES[key], name)), resolve=False)
     except (plugins.NotOneOfUs, OmegaConfBaseException, yaml.YAMLError, UnicodeDecodeError, OSError) as error:
-        raise UserError(f"{where}: {one_line(error)}") from error
+        raise UserError(f"{where}: {error_line(error)}") from error
     # As in our own files: a variant's settings alone, or sections, of which one is the variant's.
     sections: Any = loaded if isinstance(loaded, dict) and last in loaded else {last: loaded}
     own = sections.pop(last)

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from resformer.reporting.settings import job_label
+from resformer.keys import job_label
 from resformer.store.study import Study
 
 

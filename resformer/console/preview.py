@@ -8,9 +8,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from resformer.console.progress import clock
-from resformer.report.text.words import counted
-from resformer.reporting.settings import NAMES, shape_settings
+from resformer.keys import NAMES, shape_settings
+from resformer.text import clock, counted
 
 Json = dict[str, Any]
 

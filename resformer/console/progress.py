@@ -13,8 +13,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from resformer.report.text.words import counted
-from resformer.reporting.settings import job_label
+from resformer.keys import job_label
+from resformer.text import clock, counted
 from resformer.training.progress import Progress
 from resformer.workers.events import Event
 
@@ -158,10 +158,3 @@ def _picture(tally: Tally, workers: Sequence[int]) -> RenderableType:
                 str(progress.solved),
             )
     return Group(top, counts, table)
-
-
-def clock(seconds: float) -> str:
-    """Seconds as a person says them."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s" if minutes else f"{rest} s"

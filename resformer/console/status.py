@@ -12,15 +12,14 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from resformer.console.progress import clock
-from resformer.errors import UserError, printable
-from resformer.report.text.words import counted
-from resformer.reporting.settings import job_label
+from resformer.errors import UserError
+from resformer.keys import job_label
 from resformer.store import claims
 from resformer.store.claims import Held
 from resformer.store.done import Done
 from resformer.store.sources import Damaged
 from resformer.store.study import Study
+from resformer.text import clock, counted, printable
 from resformer.workers.event_log import why_stuck
 
 Json = dict[str, Any]

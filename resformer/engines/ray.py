@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any, ClassVar, final
 
 from resformer.engines.base import Engine, cores
-from resformer.errors import Stuck, UserError, require, shortened
+from resformer.errors import Stuck, UserError, require
 from resformer.store.study import Study
+from resformer.text import shortened
 from resformer.workers.assignment import Assignment
 from resformer.workers.event_log import Listener, teller
 from resformer.workers.events import Event

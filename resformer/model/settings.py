@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import final
 
-from resformer.choices import CHOICES
 from resformer.errors import Incompatible, require
+from resformer.keys import CHOICES
 
 
 @final

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import Any, final
 
-from resformer.choices import PRECISIONS
 from resformer.errors import Incompatible, require
+from resformer.keys import PRECISIONS
 from resformer.model.settings import ModelSettings
 from resformer.model.transformer import Transformer
 from resformer.residuals.base import Residual

@@ -13,8 +13,8 @@ import torch
 import torch.nn.functional as nnf
 from torch import Tensor
 
-from resformer.choices import OWN
 from resformer.errors import Incompatible, UserError
+from resformer.keys import OWN
 from resformer.model.hooks import Seen, Watch
 from resformer.model.settings import ModelSettings
 from resformer.numerics.backends import compiled, eager

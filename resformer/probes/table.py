@@ -5,10 +5,10 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pandas as pd
 
+from resformer.keys import flatten
 from resformer.model.serial import shape_to_json
 from resformer.model.shape import Member, Shape
 from resformer.probes import measure
-from resformer.trees import flat
 
 _MOST_ROWS = 1 << 17
 """Tokens times layers that are looked at together."""
@@ -23,7 +23,7 @@ def table(shapes: Sequence[tuple[Shape, Sequence[Member]]], tell: Callable[[int]
     for done, (shape, members) in enumerate(shapes):
         tell(done)
         seeds = list(dict.fromkeys(member.seed for member in members))
-        settings = flat(shape_to_json(shape))
+        settings = flatten(shape_to_json(shape))
         rows = shape.train.batch * shape.transformer().tokens * (2 * shape.model.depth + 1)
         together = max(1, _MOST_ROWS // rows)
         for first in range(0, len(seeds), together):

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from typing import Any, final
 
 from resformer.errors import UserError
+from resformer.keys import as_typed, by_value, short
 from resformer.report.analysis.comparisons import BASELINES
 from resformer.report.columns import key_of
 from resformer.report.text.words import limit, named
-from resformer.reporting.settings import as_typed, by_value, short
 
 Json = dict[str, Any]
 Value = Any

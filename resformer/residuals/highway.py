@@ -6,8 +6,8 @@ from typing import ClassVar, final
 import torch
 from torch import Tensor
 
-from resformer.choices import NORMS
 from resformer.errors import require
+from resformer.keys import NORMS
 from resformer.numerics.parameters import Weight, xavier
 from resformer.residuals.base import OneStream, Place, Stack, sigmoid
 

@@ -5,7 +5,7 @@ from typing import ClassVar, final
 
 from torch import Tensor
 
-from resformer.choices import NORMS
+from resformer.keys import NORMS
 from resformer.residuals.base import OneStream, Place
 
 

@@ -6,8 +6,8 @@ from typing import ClassVar, final
 
 from torch import Tensor
 
-from resformer.choices import NORMS
 from resformer.errors import require
+from resformer.keys import NORMS
 from resformer.residuals.base import Norm, Place, Residual, Streams
 
 

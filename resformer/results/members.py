@@ -14,15 +14,7 @@ import pandas as pd
 import pyarrow as pa
 
 from resformer.errors import UserError
-from resformer.reporting.settings import (
-    NAMES,
-    NO_RESULT_DEPENDS_ON,
-    as_typed,
-    by_value,
-    job_label,
-    shape_settings,
-    short,
-)
+from resformer.keys import NAMES, NO_RESULT_DEPENDS_ON, as_typed, by_value, job_label, shape_settings, short
 from resformer.results import cache
 from resformer.store.sources import Damaged
 from resformer.store.study import Study

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 import pandas as pd
 
 from resformer.errors import UserError
-from resformer.reporting.settings import NAMES
+from resformer.keys import NAMES
 from resformer.results.members import Findings, selectable
 from resformer.store.sources import Damaged
 

@@ -10,7 +10,7 @@ from typing import cast
 import pandas as pd
 
 from resformer.errors import UserError
-from resformer.reporting.settings import NAMES
+from resformer.keys import NAMES
 from resformer.results import tables
 from resformer.results.members import selectable
 

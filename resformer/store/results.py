@@ -3,9 +3,10 @@
 import re
 from pathlib import Path
 
-from resformer.errors import UserError, shortened
+from resformer.errors import UserError
 from resformer.store import files, mark
 from resformer.store.study import Study
+from resformer.text import shortened
 
 PROBES = "probes"
 """The folder in a results folder for what is no study."""

@@ -25,7 +25,7 @@ from campaign.outcome import Outcome, sampled
 from campaign.shown import shown
 from campaign.trees import mutated
 from resformer.console.status import look, picture
-from resformer.errors import DiskError, UserError, printable
+from resformer.errors import DiskError, UserError
 from resformer.report.analysis.summary import summarise
 from resformer.report.layout import layout
 from resformer.report.views import formats, terminal
@@ -35,6 +35,7 @@ from resformer.store import files
 from resformer.store.results import existing, find
 from resformer.store.study import Study
 from resformer.sweep import launch
+from resformer.text import printable
 
 FAULT = "hostile results folders"
 FUZZED = 5_000

@@ -14,9 +14,10 @@ from typer.testing import CliRunner
 
 from campaign.outcome import Outcome
 from resformer import config
-from resformer.choices import GROUPS
 from resformer.cli import app
-from resformer.errors import UserError, printable
+from resformer.errors import UserError
+from resformer.plugins import GROUPS
+from resformer.text import printable
 
 FAULT = "hostile requests"
 FUZZED = 20_000

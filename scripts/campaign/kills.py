@@ -24,7 +24,7 @@ from campaign.invariant import Expected, Hashes, expected, hashes, table, violat
 from campaign.lanes import judged
 from campaign.outcome import Outcome, Verdict
 from resformer import config
-from resformer.reporting.settings import job_label
+from resformer.keys import job_label
 from resformer.results.members import read
 from resformer.store import claims
 from resformer.store.study import Study

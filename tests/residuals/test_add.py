@@ -2,7 +2,7 @@ import pytest
 from naive import Naive, assert_formula
 from torch import Tensor
 
-from resformer.choices import NORMS
+from resformer.keys import NORMS
 from resformer.residuals.add import Add
 
 

@@ -2,7 +2,7 @@ import torch
 from naive import Naive, assert_formula, outputs
 from torch import Tensor
 
-from resformer.choices import NORMS
+from resformer.keys import NORMS
 from resformer.residuals.add import Add
 from resformer.residuals.plain import Plain
 

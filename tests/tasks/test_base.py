@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
 from resformer import plugins
-from resformer.choices import folder
 from resformer.errors import UserError
 from resformer.model.objective import loss
 from resformer.model.shape import Shape
 from resformer.numerics import rng
+from resformer.plugins import config_folder
 from resformer.tasks.base import NOT_SCORED, Task, Transcription
 
 NAMES = plugins.names("resformer.tasks")
@@ -27,7 +27,7 @@ TRANSCRIPTIONS = [
 
 def task(name: str) -> Task:
     """As its YAML has it."""
-    own: Any = OmegaConf.to_container(OmegaConf.load(folder() / "task" / f"{name}.yaml"))
+    own: Any = OmegaConf.to_container(OmegaConf.load(config_folder() / "task" / f"{name}.yaml"))
     settings = {key: value for key, value in own["task"].items() if key != "name"}
     return plugins.load("resformer.tasks", name, Task)(**settings)  # type: ignore[type-abstract]
 

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from resformer.reporting.settings import NO_RESULT_DEPENDS_ON, by_value
+from resformer.keys import NO_RESULT_DEPENDS_ON, by_value
 from resformer.stats.rates import Bools, Integers, rates_by_other_seeds
 from resformer.stats.steps import Floats, within
 

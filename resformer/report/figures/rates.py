@@ -8,13 +8,13 @@ from matplotlib.colors import LogNorm, to_hex, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from resformer.errors import printable
+from resformer.keys import as_typed
 from resformer.report.figures.frame import frame, lowest, panel_width
 from resformer.report.figures.points import Tips
 from resformer.report.figures.rows import title
 from resformer.report.figures.sheet import Json, Place, Sheet
 from resformer.report.figures.style import FAINT, INK, SMALL, Column, shortened, width_of
-from resformer.reporting.settings import as_typed
+from resformer.text import printable
 
 CAPTION = (
     "Learning rates. In each tile: the mean of the steps to solve, within the budget, which colours it, darker for "

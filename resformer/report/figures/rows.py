@@ -7,10 +7,10 @@ from typing import Any, final
 
 from matplotlib.axes import Axes
 
-from resformer.errors import printable
+from resformer.keys import as_typed
 from resformer.report.figures.sheet import Sheet
 from resformer.report.figures.style import SMALL, shortened, width_of
-from resformer.reporting.settings import as_typed
+from resformer.text import printable
 
 _UNITS = {
     "depth": "blocks",

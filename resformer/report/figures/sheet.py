@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from resformer.errors import UserError, printable
+from resformer.errors import UserError
 from resformer.report.analysis.summary import at_their_rates
 from resformer.report.columns import key_of
 from resformer.report.figures.style import Column, Look, looks
@@ -16,6 +16,7 @@ from resformer.report.layout import Layout, Panel, panels
 from resformer.report.text.words import named
 from resformer.results.members import Findings
 from resformer.store.sources import Damaged
+from resformer.text import printable
 
 Json = dict[str, Any]
 Floats = npt.NDArray[np.float64]

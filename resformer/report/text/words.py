@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from typing import Any
 
+from resformer.keys import as_typed
 from resformer.report.columns import Columns
-from resformer.reporting.settings import as_typed
+from resformer.text import counted
 
 Json = dict[str, Any]
 
@@ -117,11 +118,6 @@ def settings(summary: Json) -> str:
     words += [] if "member.lr" in differing else [rate]
     words += [] if "member.seed" in differing else [counted(seeds, "seed")]
     return ", ".join(words)
-
-
-def counted(number: int, noun: str) -> str:
-    """A number of things."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def differences(summary: Json) -> list[str]:

@@ -7,13 +7,13 @@ from typing import Any
 
 import pandas as pd
 
-from resformer.errors import printable
+from resformer.keys import as_typed
 from resformer.report.analysis import layers as inside
 from resformer.report.columns import Columns
 from resformer.report.layout import Layout, Panel, panels
 from resformer.report.text import words
 from resformer.report.text.verdict import cost, verdicts
-from resformer.reporting.settings import as_typed
+from resformer.text import printable
 
 Json = dict[str, Any]
 

@@ -10,7 +10,8 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup, escape
 
-from resformer.errors import DiskError, UserError, printable
+from resformer.errors import DiskError, UserError
+from resformer.keys import as_typed
 from resformer.report.analysis import layers
 from resformer.report.columns import Columns, key_of
 from resformer.report.figures import plots
@@ -18,9 +19,9 @@ from resformer.report.layout import Layout, Panel, panels
 from resformer.report.text import words
 from resformer.report.text.verdict import cost, verdicts
 from resformer.report.views.svg import inline
-from resformer.reporting.settings import as_typed
 from resformer.results.members import Findings
 from resformer.store import files
+from resformer.text import printable
 
 Json = dict[str, Any]
 

@@ -14,8 +14,8 @@ from rich.table import Table
 from rich.text import Text
 
 from resformer.errors import DiskError, UserError
+from resformer.keys import NAMES
 from resformer.report.text.words import named
-from resformer.reporting.settings import NAMES
 from resformer.stats.health import COLLAPSED, GROWTH, Health, health
 from resformer.store import files
 

@@ -8,13 +8,13 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from resformer.errors import printable
+from resformer.keys import as_typed
 from resformer.report.analysis import layers
 from resformer.report.columns import Columns
 from resformer.report.layout import Layout, Panel, panels
 from resformer.report.text import words
 from resformer.report.text.verdict import cost, verdicts
-from resformer.reporting.settings import as_typed
+from resformer.text import printable
 
 Json = dict[str, Any]
 

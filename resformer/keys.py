@@ -1,0 +1,99 @@
+"""Keys of settings: their values, their short names, their order. No torch, so that completion needs none."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from resformer.text import shortened
+
+Json = dict[str, Any]
+
+Value = int | float | bool | str | None
+"""A setting's value."""
+
+NORMS = ("none", "pre", "post", "sandwich", "pre_post", "branch")
+SKIPS = ("both", "attention", "ffn", "none")
+ATTENTIONS = ("bidirectional", "causal")
+ACTIVATIONS = ("relu", "gelu")
+DEVICES = ("auto", "cpu", "cuda")
+COMPILE = ("auto", "true", "false")
+PRECISIONS = ("fp32", "tf32", "bf16")
+OWN = "own"
+
+CHOICES: dict[str, tuple[str, ...]] = {
+    "model.norm": (OWN, *NORMS),
+    "model.skip": SKIPS,
+    "model.attention": (OWN, *ATTENTIONS),
+    "model.activation": ACTIVATIONS,
+    "train.compile": COMPILE,
+    "train.precision": PRECISIONS,
+    "device": DEVICES,
+}
+"""Words that a setting takes, by key."""
+
+NAMES = {
+    "task.name": "task",
+    "model.depth": "depth",
+    "model.residual.name": "residual",
+    "model.norm": "norm",
+}
+"""Short names of the settings that every report names."""
+_SHORT = {
+    **NAMES,
+    "model.residual": "residual",
+    "model/residual": "residual",
+    "member.seed": "seed",
+    "member.lr": "lr",
+}
+NO_RESULT_DEPENDS_ON = ("train.keep_weights", "probe.every")
+
+
+def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Leaves of nested settings by dotted key: {"a": {"b": 1}} → {"a.b": 1}."""
+    leaves: dict[str, Any] = {}
+    for key, value in tree.items():
+        if isinstance(value, dict):
+            leaves |= flatten(value, f"{prefix}{key}.")
+        else:
+            leaves[f"{prefix}{key}"] = value
+    return leaves
+
+
+def short(key: str) -> str:
+    """The name by which reports know a setting."""
+    return _SHORT.get(key, key)
+
+
+def typed(value: Value) -> str:
+    """A value as a user types it, in a message; a long one is shortened."""
+    if value is None:
+        return "null"
+    return str(value).lower() if isinstance(value, bool) else shortened(str(value))
+
+
+def as_typed(value: Any) -> str:
+    """A value from a table as it is typed on the command line: NaN is null, numbers have six digits."""
+    value = value.item() if hasattr(value, "item") else value  # of NumPy
+    if value is None or value != value:  # noqa: PLR0124  (a missing value, NaN in pandas)
+        return "null"
+    if isinstance(value, list):
+        return " ".join(map(as_typed, value))
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def by_value(value: Any) -> tuple[bool, float, str]:
+    """A key for sorting: numbers by size, then words."""
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return (False, float(value), "") if number else (True, 0.0, str(value))
+
+
+def shape_settings(job: Json) -> dict[str, Any]:
+    """The settings of a job's shape by dotted key; those of `NAMES` by their short names."""
+    return {NAMES.get(key, key): value for key, value in flatten(job["shape"]).items()}
+
+
+def job_label(job: Json) -> str:
+    """A job's task, depth, scheme and norm placement, as one line."""
+    shape = shape_settings(job)
+    return f"{shape['task']} depth {shape['depth']} {shape['residual']} {shape['norm']}"

@@ -1,0 +1,30 @@
+"""Text that people read: one line, numbers and values in it."""
+
+
+def printable(text: str) -> str:
+    """One line in which control characters are shown, not obeyed."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in " ".join(text.split()))
+
+
+def shortened(text: str, most: int = 100) -> str:
+    """At most `most` characters of a text; of a longer one the beginning and its length."""
+    return text if len(text) <= most else f"{text[:most]}… ({len(text):,} characters)"
+
+
+def counted(number: int, noun: str) -> str:
+    """A number with its noun: "1 job", "2 jobs"."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def clock(seconds: float) -> str:
+    """A duration in hours and minutes, minutes and seconds, or seconds."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes:02} min"
+    return f"{minutes} min {rest:02} s" if minutes else f"{rest} s"
+
+
+def error_line(error: BaseException) -> str:
+    """The message of an error of Hydra, OmegaConf or YAML in one line, without its "See http…"."""
+    return shortened(" ".join(str(error).split("\nSee http")[0].split()), 200)
