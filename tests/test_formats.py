@@ -10,9 +10,10 @@ import pytest
 from made import SEEDS, STALLED, Made, shape
 
 from resformer.report.layout import layout
-from resformer.report.views.formats import as_csv, as_json, as_latex, as_markdown, spreadsheet_safe
+from resformer.report.views.formats import as_csv, as_json, as_latex, as_markdown
 from resformer.residuals.add import Add
 from resformer.residuals.plain import Plain
+from resformer.results.csv import spreadsheet_safe
 
 
 @pytest.fixture

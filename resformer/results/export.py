@@ -13,8 +13,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from resformer.errors import UserError
-from resformer.report.views.formats import LINE_END, spreadsheet_safe
 from resformer.results import tables, tensorboard
+from resformer.results.csv import LINE_END, spreadsheet_safe
 from resformer.results.members import Findings
 from resformer.store.sources import Damaged
 

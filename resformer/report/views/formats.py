@@ -13,13 +13,10 @@ from resformer.report.columns import Columns
 from resformer.report.layout import Layout, Panel, panels
 from resformer.report.text import words
 from resformer.report.text.verdict import cost, verdicts
+from resformer.results.csv import LINE_END, spreadsheet_safe
 from resformer.text import printable
 
 Json = dict[str, Any]
-
-LINE_END = "\r\n"
-"""Of CSV, as RFC 4180 has it; with another one pandas leaves a carriage return in a text unquoted."""
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def as_json(summary: Json) -> str:
@@ -38,11 +35,6 @@ def as_csv(summary: Json) -> str:
     buffer = io.StringIO()
     pd.DataFrame(rows).map(spreadsheet_safe).to_csv(buffer, index=False, lineterminator=LINE_END)
     return buffer.getvalue().removesuffix(LINE_END)
-
-
-def spreadsheet_safe(value: Any) -> Any:
-    """A text that a spreadsheet would take for a formula, as a text."""
-    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
 
 
 def as_markdown(summary: Json, asked: Layout) -> str:
