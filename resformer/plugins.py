@@ -67,6 +67,16 @@ def settings_of(package: str, name: str) -> Path:
     return path
 
 
+def source(package: str, name: str) -> Path | None:
+    """The file of a variant's class; None if there is no such variant."""
+    module = _brought(package)[name].module if name in outside(package) else f"{package}.{name}"
+    try:
+        spec = importlib.util.find_spec(module)
+    except ModuleNotFoundError:  # of the package that it is in
+        return None
+    return Path(spec.origin) if spec is not None and spec.origin is not None else None
+
+
 def load(package: str, name: str, base: type[Base]) -> type[Base]:
     """The subclass of `base` that is called so; LookupError says which there are, NotOneOfUs what is wrong with it."""
     if name in outside(package):

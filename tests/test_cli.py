@@ -328,7 +328,7 @@ def test_figures_where_a_file_is(resformer: Resformer, study: Path, tmp_path: Pa
     assert tree(tmp_path) == before
 
 
-@pytest.mark.parametrize(("entry", "named"), [("versions", "torch"), ("fingerprint", "resformer.")])
+@pytest.mark.parametrize(("entry", "named"), [("versions", "torch"), ("fingerprint", "backend was 0.0")])
 def test_results_of_other_code(resformer: Resformer, study: Path, tmp_path: Path, entry: str, named: str) -> None:
     path = study / "launches" / "1.json"
     launch = files.unseal(path.read_bytes())
@@ -456,7 +456,7 @@ def test_more_seeds_train_only_the_new_ones(command: Command, study: Path, tmp_p
 
 
 SABOTAGE = """
-from resformer.train import Training
+from resformer.training.loop import Training
 honest = Training.run
 
 def run(training, *rest):

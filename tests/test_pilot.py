@@ -75,7 +75,7 @@ def test_a_signal_makes_it_put_its_work_away(study: Study, shape: Shape, signum:
     assert heard(study, assignment.launch)[-1].kind == "left"
 
 
-@pytest.mark.parametrize("other", ["torch", "code", "module", "package"])
+@pytest.mark.parametrize("other", ["torch", "code", "variant"])
 def test_a_node_that_would_compute_otherwise_says_so_and_computes_nothing(
     study: Study, shape: Shape, other: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -84,24 +84,21 @@ def test_a_node_that_would_compute_otherwise_says_so_and_computes_nothing(
         reason = f"was made with torch {torch.__version__}, this is 2.99.0"
         monkeypatch.setattr(torch, "__version__", "2.99.0")
     else:
-        known = provenance._hash
-        then = known("resformer.numerics.adamw")
-        # A module that is not here, alone or with its package, is one of another name.
-        instead = {"code": "resformer.workers.events", "module": "resformer.nowhere", "package": "nowhere.nothing"}[
-            other
-        ]
-        now = known(instead)
-        monkeypatch.setattr(
-            provenance, "_hash", lambda name: now if name == "resformer.numerics.adamw" else known(name)
-        )
-        assert (now == "") == (other != "code")
-        reason = f"was computed by other code: resformer.numerics.adamw was {then}, is {now or 'not here'}"
+        known = provenance._sources
+        role, path = {"code": ("model", [Path(__file__)]), "variant": ("task copy", [])}[other]
+        then = provenance._hash(role)
+        provenance._hash.cache_clear()
+        monkeypatch.setattr(provenance, "_sources", lambda name: path if name == role else known(name))
+        now = provenance._hash(role)
+        assert (now == "") == (other == "variant")
+        reason = f"was computed by other code: {role} was {then}, is {now or 'not here'}"
     said = f"{platform.node()}: study tiny {reason}; every node needs the same"
     assert fly(orders(assignment, 1)[0]) == said
     listener = Listener(study, assignment.launch)
     listener.hear(lambda event: None)
     assert listener.stuck == said
     assert study.begun() == set()
+    provenance._hash.cache_clear()
 
 
 def test_a_folder_that_is_not_shared_is_said_to_be_so(study: Study, shape: Shape, tmp_path: Path) -> None:

@@ -1,12 +1,12 @@
-"""What results depend on besides their settings: versions, and the code that computes."""
+"""Provenance: the versions, machine facts and code that results depend on besides their settings."""
 
 import ast
 import hashlib
-import importlib.util
 import json
 import platform
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -16,59 +16,81 @@ from resformer import __version__, plugins
 from resformer.model.shape import Shape
 from resformer.numerics.backends.kernels import build
 
-_CORE = (
-    *("numerics.rng", "numerics.parameters", "numerics.adamw", "numerics.process", "numerics.cuda_graph"),
-    *("numerics.backends.base", "numerics.backends.eager", "model.transformer", "model.shape"),
-    *("training.outcome", "training.population", "training.loop", "residuals.base", "tasks.base"),
-)
-_COMPILED = ("numerics.backends.compiled", "numerics.backends.kernels.build")
+_PACKAGE = Path(__file__).parent.parent
+
+_CORE = {
+    "numerics": ("numerics/*.py",),
+    "backend": ("numerics/backends/base.py", "numerics/backends/eager.py"),
+    "model": ("model/*.py",),
+    "training": ("training/*.py",),
+    "residuals": ("residuals/base.py",),
+    "tasks": ("tasks/base.py",),
+}
+"""Code that every result depends on, by its role: patterns of files in the package."""
+_KERNELS, _PROBES = "kernels", "probes"
+_ROLES = {
+    **_CORE,
+    _KERNELS: ("numerics/backends/compiled.py", "numerics/backends/kernels/*.*"),
+    _PROBES: ("probes/*.py", "probes/measures/*.py"),
+}
+"""The same, and the code that some results depend on."""
+_VARIANTS = {"residual": plugins.PACKAGES["model.residual"], "task": plugins.PACKAGES["task"]}
+"""The role of a variant is one of these words and the variant's name: "task copy"."""
 
 
 def versions(compiled: bool) -> dict[str, str]:
-    """Versions and machine facts that belong beside results; the compiler's where it matters."""
-    found = {
+    """Versions and machine facts that belong beside results; the compiler's where kernels compute."""
+    here = {
         "resformer": __version__,
         "python": platform.python_version(),
         "torch": torch.__version__,
         "machine": platform.machine(),
         "system": platform.system(),
     }
-    return {**found, "compiler": build.compiler()} if compiled else found
+    return {**here, "compiler": build.compiler()} if compiled else here
 
 
 def fingerprint(shapes: Iterable[Shape]) -> dict[str, str]:
-    """A hash of every numeric module that these shapes use, by name; comments and docstrings do not count."""
-    modules, compiled = {f"resformer.{name}" for name in _CORE}, False
+    """A hash of the code that these shapes depend on, by its role; comments and docstrings do not count."""
+    roles = {*_CORE}
     for shape in shapes:
-        modules |= {type(shape.task).__module__, type(shape.residual).__module__}
-        compiled |= shape.train.compile
-        if shape.probe.every is not None:
-            modules |= {"resformer.probes.measure", "resformer.probes.measures.base"}
-            modules |= {f"resformer.probes.measures.{name}" for name in plugins.names("resformer.probes.measures")}
-    if compiled:
-        modules |= {f"resformer.{name}" for name in _COMPILED}
-    return _hashes([*sorted(modules), *(_kernels() if compiled else ())])
+        roles |= {
+            f"{kind} {type(variant).__module__.rpartition('.')[2]}"
+            for kind, variant in (("residual", shape.residual), ("task", shape.task))
+        }
+        roles |= {_KERNELS} if shape.train.compile else set()
+        roles |= {_PROBES} if shape.probe.every is not None else set()
+    return {role: _hash(role) for role in sorted(roles)}
 
 
 def unlike(launch: Mapping[str, Any]) -> str:
-    """How what would compute here differs from what a launch was planned with, in words; "" if it does not."""
+    """Describe the first mismatch between a launch's record and this machine; "" if they match."""
     try:
         here = versions("compiler" in launch["versions"])
     except build.Unavailable as trouble:
         return f"was made with compiler {launch['versions']['compiler']}, here is none: {trouble}"
-    return difference(launch, here, _hashes(launch["fingerprint"]))
+    return mismatch(launch, here, {role: _hash(role) for role in {**_CORE, **launch["fingerprint"]}})
 
 
-def difference(launch: Mapping[str, Any], with_what: Mapping[str, str], code: Mapping[str, str]) -> str:
-    """The first of these versions and hashes that a launch has others of, in words; "" if there is none."""
+def mismatch(launch: Mapping[str, Any], here: Mapping[str, str], code: Mapping[str, str]) -> str:
+    """Describe the first mismatch between a launch's record and these versions and hashes; "" if they match.
+
+    Roles that the launch did not use are no mismatch; a launch without those that every result depends on is one.
+    """
     for tool in ("torch", "compiler"):
-        was, is_now = launch["versions"].get(tool), with_what.get(tool)
+        was, is_now = launch["versions"].get(tool), here.get(tool)
         if was and is_now and was != is_now:
             return f"was made with {tool} {was}, this is {is_now}"
-    for name, now in code.items():
-        then = launch["fingerprint"].get(name, now)
+    recorded = launch["fingerprint"]
+    if missing := _CORE.keys() - recorded.keys():
+        return (
+            "was computed by other code: an earlier resformer, whose launch records "
+            f"{min(recorded, default='nothing')} and not {min(missing)}"
+        )
+    for role, now in code.items():
+        then = recorded.get(role, now)
         if then != now:
-            return f"was computed by other code: {name} was {then}, is {now or 'not here'}"
+            return f"was computed by other code: {role} was {then}, is {now or 'not here'}"
     return ""
 
 
@@ -77,8 +99,8 @@ def bits(shape: Shape, at_once: int) -> dict[str, str]:
 
     On a GPU also how many members are computed at once.
     """
-    found = versions(shape.train.compile)
-    del found["python"]
+    here = versions(shape.train.compile)
+    del here["python"]
     code = hashlib.sha256(json.dumps(fingerprint([shape])).encode()).hexdigest()[:12]
     where = {
         "code": code,
@@ -88,7 +110,7 @@ def bits(shape: Shape, at_once: int) -> dict[str, str]:
     }
     if shape.device == "cuda":
         where |= {"GPU": torch.cuda.get_device_name(), "members at once": str(at_once)}
-    return {**found, **where}
+    return {**here, **where}
 
 
 def _processor() -> str:
@@ -97,39 +119,35 @@ def _processor() -> str:
     return f"{model} ({hashlib.sha256(repr(build.processor()).encode()).hexdigest()[:8]})"
 
 
-def _hashes(names: Iterable[str]) -> dict[str, str]:
-    """Of modules and of sources of the kernels, by name; "" of one that is not here."""
-    kernels = _kernels()
-    return {name: _hash_cpp(kernels[name]) if name in kernels else _hash(name) for name in names}
+@cache
+def _hash(role: str) -> str:
+    """The hash of the code in this role; "" if it is not here."""
+    sources = _sources(role)
+    return hashlib.sha256(b"\0".join(map(_code, sources))).hexdigest()[:12] if sources else ""
 
 
-def _kernels() -> dict[str, Path]:
-    return {f"resformer.numerics.backends.kernels.{path.name}": path for path in build.sources()}
+def _sources(role: str) -> Sequence[Path]:
+    if role in _ROLES:
+        return [path for pattern in _ROLES[role] for path in sorted(_PACKAGE.glob(pattern))]
+    kind, _, name = role.partition(" ")
+    path = plugins.source(_VARIANTS[kind], name) if kind in _VARIANTS else None
+    return [path] if path is not None else []
 
 
-def _hash_cpp(path: Path) -> str:
-    code = re.sub(r"//.*|\s+", " ", path.read_text())
-    return hashlib.sha256(" ".join(code.split()).encode()).hexdigest()[:12]
+def _code(path: Path) -> bytes:
+    """The code in a file of Python or C++ without its comments and docstrings."""
+    if path.suffix == ".py":
+        return repr(_syntax(ast.parse(path.read_bytes()))).encode()
+    return " ".join(re.sub(r"//.*|\s+", " ", path.read_text()).split()).encode()
 
 
-def _hash(module: str) -> str:
-    try:
-        spec = importlib.util.find_spec(module)
-    except ModuleNotFoundError:  # of the package that it is in
-        spec = None
-    if spec is None or spec.origin is None:
-        return ""
-    tree = _said(ast.parse(Path(spec.origin).read_bytes()))
-    return hashlib.sha256(repr(tree).encode()).hexdigest()[:12]
-
-
-def _said(node: object) -> object:
-    """What code says, the same in every Python that can read it: `ast.dump` shows its empty fields, or not."""
+def _syntax(node: object) -> object:
+    """A syntax tree as tuples, the same in every Python that can read it: `ast.dump` shows its empty fields, or not."""
     if isinstance(node, list):
-        return [_said(part) for part in node if not _is_text(part)]
+        return [_syntax(part) for part in node if not _is_text(part)]
     if isinstance(node, ast.AST):
         fields = [(name, value) for name, value in ast.iter_fields(node) if value is not None and value != []]
-        return type(node).__name__, [(name, _said(value)) for name, value in fields]
+        return type(node).__name__, [(name, _syntax(value)) for name, value in fields]
     return node
 
 

@@ -157,5 +157,5 @@ def _check_versions(request: Request, study: Study) -> None:
     for launch in study.launches():
         if not launch.get("fingerprint") or not launch.get("versions"):
             raise UserError(f"study {study.name}: launch {launch['launch']} does not say what computed; {other}")
-        if difference := provenance.difference(launch, with_what, now):
+        if difference := provenance.mismatch(launch, with_what, now):
             raise UserError(f"study {study.name}: {difference}; {other}")

@@ -30,7 +30,7 @@ _FIRST_STEP = """
 import sys, time
 began = time.perf_counter()
 from resformer.config import request
-from resformer.population import Population
+from resformer.training.population import Population
 import torch
 [(shape, members)] = request(None, [f"model.depth={sys.argv[1]}"]).shapes
 Population(shape, members, torch.float32).advance()
