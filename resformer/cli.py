@@ -1,4 +1,6 @@
-"""The command line: parse, call, print. torch and Hydra are imported inside the commands that need them."""
+"""The command line: parse, call, print. torch and Hydra are imported inside the commands that need
+them.
+"""
 
 import gc
 import sys
@@ -27,7 +29,8 @@ _MANY_JOBS = 10_000
 """From so many on their folders are a burden to a file system."""
 
 app = typer.Typer(
-    help="How deep can a transformer train, how fast, and why does it stop: with and without residual connections.",
+    help="How deep can a transformer train, how fast, and why does it stop: with and without "
+    "residual connections.",
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -44,7 +47,9 @@ def _complete(context: typer.Context, incomplete: str) -> list[str]:
 Overrides = Annotated[
     list[str] | None,
     typer.Argument(
-        metavar="KEY=VALUE", help="Settings to replace; a,b,c and range(0,5) are swept over.", autocompletion=_complete
+        metavar="KEY=VALUE",
+        help="Settings to replace; a,b,c and range(0,5) are swept over.",
+        autocompletion=_complete,
     ),
 ]
 Results = Annotated[Path, typer.Option("--results", help="The folder that holds the studies.")]
@@ -59,7 +64,10 @@ def _print_version(wanted: bool) -> None:
 @app.callback()
 def _root(
     version: Annotated[
-        bool, typer.Option("--version", help="Print the version and leave.", is_eager=True, callback=_print_version)
+        bool,
+        typer.Option(
+            "--version", help="Print the version and leave.", is_eager=True, callback=_print_version
+        ),
     ] = False,
 ) -> None:
     pass
@@ -84,14 +92,22 @@ def train(overrides: Overrides = None, results: Results = Path("results")) -> No
 @app.command()
 def sweep(
     overrides: Overrides = None,
-    study: Annotated[str | None, typer.Option(help="A study file, or the name of a new study.")] = None,
+    study: Annotated[
+        str | None, typer.Option(help="A study file, or the name of a new study.")
+    ] = None,
     engine: Annotated[str | None, typer.Option(help="Who runs the workers: engine=NAME.")] = None,
     workers: Annotated[int | None, typer.Option(help="How many: engine.workers=N.")] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the grid and what it costs; run nothing.")] = False,
-    detach: Annotated[bool, typer.Option("--detach", help="Leave it running on a cluster; see status.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print the grid and what it costs; run nothing.")
+    ] = False,
+    detach: Annotated[
+        bool, typer.Option("--detach", help="Leave it running on a cluster; see status.")
+    ] = False,
     results: Results = Path("results"),
 ) -> None:
-    """Run a study, all of it or what is missing of it, and print its report. Alone: the quick study."""
+    """Run a study, all of it or what is missing of it, and print its report. Alone: the quick
+    study.
+    """
     with _answering() as stopping:
         from resformer import config
         from resformer.store import results as store
@@ -129,33 +145,50 @@ def sweep(
 def report(
     studies: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[STUDY]...", help="Which study, or several side by side; else the one launched last."),
+        typer.Argument(
+            metavar="[STUDY]...",
+            help="Which study, or several side by side; else the one launched last.",
+        ),
     ] = None,
     form: Annotated[
-        Literal["table", "markdown", "csv", "json", "latex"], typer.Option("--format", help="How it is printed.")
+        Literal["table", "markdown", "csv", "json", "latex"],
+        typer.Option("--format", help="How it is printed."),
     ] = "table",
     where: Annotated[
-        list[str] | None, typer.Option(metavar="KEY=VALUE", help="Only members with this setting; a,b for either.")
+        list[str] | None,
+        typer.Option(metavar="KEY=VALUE", help="Only members with this setting; a,b for either."),
     ] = None,
-    rows: Annotated[str | None, typer.Option(metavar="KEY", help="What runs down the tables, else depth.")] = None,
+    rows: Annotated[
+        str | None, typer.Option(metavar="KEY", help="What runs down the tables, else depth.")
+    ] = None,
     columns: Annotated[
-        list[str] | None, typer.Option(metavar="KEY", help="What runs across; the rest makes tables of its own.")
+        list[str] | None,
+        typer.Option(metavar="KEY", help="What runs across; the rest makes tables of its own."),
     ] = None,
-    html: Annotated[Path | None, typer.Option(metavar="FILE", help="Also write it as a page of its own.")] = None,
-    figures: Annotated[Path | None, typer.Option(metavar="DIR", help="Also draw the figures there.")] = None,
+    html: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Also write it as a page of its own.")
+    ] = None,
+    figures: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Also draw the figures there.")
+    ] = None,
     results: Results = Path("results"),
 ) -> None:
     """Print what a study found."""
-    gc.disable()  # nothing is thrown away until the end, and with 100,000 runs the search for it takes a second
+    # Nothing is thrown away until the end, and with 100,000 runs the search for it takes a second.
+    gc.disable()
     with _answering():
         from resformer.report.analysis.summary import summarise
         from resformer.report.layout import layout
         from resformer.results.members import conditions, read
 
-        chosen = [_chosen(results, name) for name in dict.fromkeys(studies or [])] or [_chosen(results, None)]
+        chosen = [_chosen(results, name) for name in dict.fromkeys(studies or [])] or [
+            _chosen(results, None)
+        ]
         found = read(chosen).where(conditions(where or []))
         summary = summarise(found)
-        asked = layout(summary, rows, [name for names in columns or [] for name in names.split(",")])
+        asked = layout(
+            summary, rows, [name for names in columns or [] for name in names.split(",")]
+        )
         written: list[Path] = []
         if html is not None:
             from resformer.report.views.page import write
@@ -175,10 +208,15 @@ def report(
 def export(
     study: Annotated[str, typer.Argument(help="Which study.")],
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder that is new or empty.")],
-    form: Annotated[Literal["parquet", "csv", "tensorboard"], typer.Option("--to", help="What is written there.")],
+    form: Annotated[
+        Literal["parquet", "csv", "tensorboard"],
+        typer.Option("--to", help="What is written there."),
+    ],
     results: Results = Path("results"),
 ) -> None:
-    """Write a study's results as tables, a row per member and a row per step, or as runs of TensorBoard."""
+    """Write a study's results as tables, a row per member and a row per step, or as runs of
+    TensorBoard.
+    """
     with _answering():
         from resformer.results import export
         from resformer.results.members import read
@@ -196,7 +234,9 @@ def gather(
     study: Annotated[str, typer.Argument(help="Which study.")],
     results: Results = Path("results"),
 ) -> None:
-    """Put the results of a study's finished jobs into one file, where each has a folder of files so far."""
+    """Put the results of a study's finished jobs into one file, where each has a folder of files so
+    far.
+    """
     with _answering():
         from resformer.results.members import read
         from resformer.store import gather
@@ -212,10 +252,14 @@ def gather(
 
 @app.command()
 def status(
-    study: Annotated[str | None, typer.Argument(help="Which study; without it the one launched last.")] = None,
+    study: Annotated[
+        str | None, typer.Argument(help="Which study; without it the one launched last.")
+    ] = None,
     results: Results = Path("results"),
 ) -> None:
-    """Print where a study stands that runs elsewhere: its jobs by state, its failures, the time to finish."""
+    """Print where a study stands that runs elsewhere: its jobs by state, its failures, the time to
+    finish.
+    """
     gc.disable()  # as in `report`
     with _answering():
         from resformer.console.status import look, picture
@@ -229,11 +273,15 @@ def probe(
     study: Annotated[str, typer.Option(help="A study file: the grid to look at.")] = "probe",
     to: Annotated[
         Path | None,
-        typer.Option("--to", metavar="DIR", help="Where numbers and figures go, else RESULTS/probes/STUDY."),
+        typer.Option(
+            "--to", metavar="DIR", help="Where numbers and figures go, else RESULTS/probes/STUDY."
+        ),
     ] = None,
     results: Results = Path("results"),
 ) -> None:
-    """Look into stacks before their first step, layer by layer: what gets through, and where it stops."""
+    """Look into stacks before their first step, layer by layer: what gets through, and where it
+    stops.
+    """
     with _answering():
         from resformer import config
         from resformer.probes import measure
@@ -248,7 +296,10 @@ def probe(
         _print_exclusions(request, err)
         with err.status("looking into stacks") as status:
             count = len(request.shapes)
-            numbers = table(request.shapes, lambda done: status.update(f"looking into stacks: {done} of {count}"))
+            numbers = table(
+                request.shapes,
+                lambda done: status.update(f"looking into stacks: {done} of {count}"),
+            )
         found = probes.probed(numbers, request.swept, list(measure.measures()))
         path = probes.write(numbers, folder)
         out.print(probes.picture(found))
@@ -279,7 +330,9 @@ def main() -> None:
 
 @contextmanager
 def _answering() -> Iterator[Stopping]:
-    """A request that is wrong is one line and exit code 2; a stop is 130 or 143 and says how to go on."""
+    """A request that is wrong is one line and exit code 2; a stop is 130 or 143 and says how to go
+    on.
+    """
     stopping = Stopping()
     try:
         with stopping.handled():
@@ -288,10 +341,15 @@ def _answering() -> Iterator[Stopping]:
         print(f"resformer: {printable(str(error))}", file=sys.stderr)
         _leave(2)
     except Stuck as error:
-        print(f"resformer: {printable(str(error))}; no result is lost: see to it and go on", file=sys.stderr)
+        print(
+            f"resformer: {printable(str(error))}; no result is lost: see to it and go on",
+            file=sys.stderr,
+        )
         _leave(1)
     except KeyboardInterrupt as stop:
-        print("resformer: stopped; the same command goes on where this one left off", file=sys.stderr)
+        print(
+            "resformer: stopped; the same command goes on where this one left off", file=sys.stderr
+        )
         _leave(stop.code if isinstance(stop, Stopped) else 130)
 
 
@@ -314,7 +372,9 @@ def _chosen(results: Path, name: str | None) -> "Study":
         return store.named(results, name)
     last = next((study for study in store.existing(results) if study.name != "train"), None)
     if last is None:
-        raise UserError(f"--results {results}: there is no study to report; resformer sweep makes one")
+        raise UserError(
+            f"--results {results}: there is no study to report; resformer sweep makes one"
+        )
     return last
 
 
@@ -339,7 +399,9 @@ def _detach(plan: "Launch") -> None:
     where = engine.left_to(plan.study.path)
     if workers := _begin(plan):
         ending = engine.leave(plan.start(_command()), workers)
-        err.print(f"left to {where}; resformer status {plan.study.name}", markup=False, soft_wrap=True)
+        err.print(
+            f"left to {where}; resformer status {plan.study.name}", markup=False, soft_wrap=True
+        )
         err.print(f"to end it: {ending}", markup=False, soft_wrap=True)
 
 
@@ -355,7 +417,8 @@ def _begin(plan: "Launch") -> int:
     workers = plan.request.engine.count(list(plan.wanted), plan.request.device)
     done = f" ({plan.finished} finished before)" if plan.finished else ""
     err.print(
-        f"{plan.study.path}: {counted(plan.members, 'member')}{done}, {counted(len(plan.wanted), 'job')} to run, "
+        f"{plan.study.path}: {counted(plan.members, 'member')}{done}, "
+        f"{counted(len(plan.wanted), 'job')} to run, "
         f"{counted(workers, 'worker')}",
         markup=False,
         soft_wrap=True,
@@ -366,7 +429,11 @@ def _begin(plan: "Launch") -> int:
 def _print_all_finished(plan: "Launch", console: "Console") -> None:
     from resformer.text import counted
 
-    console.print(f"{plan.study.path}: {counted(plan.members, 'member')}, all finished", markup=False, soft_wrap=True)
+    console.print(
+        f"{plan.study.path}: {counted(plan.members, 'member')}, all finished",
+        markup=False,
+        soft_wrap=True,
+    )
 
 
 def _tell_failed(plan: "Launch") -> bool:
@@ -377,7 +444,12 @@ def _tell_failed(plan: "Launch") -> bool:
     reasons = plan.study.failures(failed)
     for job in failed:
         reason = reasons.get(job, "its worker went silent, or nobody began it")
-        err.print(f"failed: {plan.study.job(job)}: {printable(reason)}", style="red", markup=False, soft_wrap=True)
+        err.print(
+            f"failed: {plan.study.job(job)}: {printable(reason)}",
+            style="red",
+            markup=False,
+            soft_wrap=True,
+        )
     return bool(failed)
 
 
@@ -414,7 +486,10 @@ def _train_here(plan: "Launch", stopping: Stopping) -> bool:
                 live.console.print("another process holds this job: waiting for it", markup=False)
             elif event.kind == "progress" and now is not None:
                 losses.append(now.loss)
-                shown = f"step {now.step}/{now.steps}  held-out loss {now.loss:.3f}  accuracy {now.accuracy:.3f}"
+                shown = (
+                    f"step {now.step}/{now.steps}  held-out loss {now.loss:.3f}  accuracy "
+                    f"{now.accuracy:.3f}"
+                )
                 if err.is_terminal:
                     live.update(f"{chart(losses, now.steps, now.step)}\n{shown}")
                 else:
@@ -460,7 +535,9 @@ def _print_grid(plan: "Launch") -> None:
     from resformer.console.preview import grid
 
     out, err = _consoles()
-    workers = plan.request.engine.count(list(plan.wanted), plan.request.device) if plan.wanted else 0
+    workers = (
+        plan.request.engine.count(list(plan.wanted), plan.request.device) if plan.wanted else 0
+    )
     out.print(grid([job.to_json() for job in plan.request.jobs()], plan.request.swept))
     if plan.wanted:
         _print_needed(plan, workers)
@@ -478,17 +555,27 @@ def _print_needed(plan: "Launch", workers: int) -> None:
     try:
         seconds: float | None = seconds_at_most(plan.wanted, workers)
     except (MemoryError, RuntimeError) as error:
-        err.print(f"the time could not be measured: {printable(str(error))}", markup=False, soft_wrap=True)
+        err.print(
+            f"the time could not be measured: {printable(str(error))}", markup=False, soft_wrap=True
+        )
         seconds = None
-    out.print(time_needed(plan.study.name, len(plan.wanted), workers, seconds), markup=False, soft_wrap=True)
+    out.print(
+        time_needed(plan.study.name, len(plan.wanted), workers, seconds),
+        markup=False,
+        soft_wrap=True,
+    )
     if script := plan.request.engine.script(plan.study.path, workers):
         print(f"\n{script}")
 
 
 def _print_notes(plan: "Launch", err: "Console") -> None:
-    """What is damaged, the combinations that make no sense, with the reason, and what else the user should know."""
+    """What is damaged, the combinations that make no sense, with the reason, and what else the user
+    should know.
+    """
     for reason in plan.damaged.values():
-        err.print(f"damaged, runs again: {printable(reason)}", style="red", markup=False, soft_wrap=True)
+        err.print(
+            f"damaged, runs again: {printable(reason)}", style="red", markup=False, soft_wrap=True
+        )
     _print_exclusions(plan.request, err)
 
 

@@ -1,4 +1,6 @@
-"""Shell completion of KEY=VALUE. It reads the YAML files alone: importing torch at every Tab would take seconds."""
+"""Shell completion of KEY=VALUE. It reads the YAML files alone: importing torch at every Tab would
+take seconds.
+"""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -13,8 +15,8 @@ from resformer.plugins import GROUPS, PACKAGES, config_folder
 def complete(words: Sequence[str], incomplete: str) -> Iterator[str]:
     """What the last word can become, after the words before it.
 
-    bash takes `=` for a word of its own, so that KEY=VALUE arrives as up to three words and only VALUE is replaced;
-    zsh and fish keep it whole.
+    bash takes `=` for a word of its own, so that KEY=VALUE arrives as up to three words and only
+    VALUE is replaced; zsh and fish keep it whole.
     """
     if incomplete == "=" and words:
         yield from _values(words[-1], "")

@@ -1,10 +1,10 @@
 """The errors a user can cause.
 
-    UserError               the request is wrong: one line on stderr, exit code 2, nothing changed on disk
-    └── Incompatible        settings that are each fine but do not go together: a sweep leaves the combination out
-    Stuck                   work cannot go on, though nothing wrong was asked: a node computes otherwise, a cluster
-                            takes no workers; one line on stderr, exit code 1, no result lost
-    └── DiskError           the disk is full, read-only, broken or gone
+    UserError           the request is wrong: a line on stderr, exit code 2, nothing on disk changes
+    └── Incompatible    settings that are each fine but exclude each other: a sweep leaves them out
+    Stuck               the request is valid but cannot proceed: a node runs other code, a cluster
+                        accepts no workers; one line on stderr, exit code 1, no result is lost
+    └── DiskError       the disk is full, read-only, broken or gone
 
 Everything else that is raised is a bug and keeps its traceback.
 """

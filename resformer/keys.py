@@ -1,4 +1,6 @@
-"""Keys of settings: their values, their short names, their order. No torch, so that completion needs none."""
+"""Keys of settings: their values, their short names, their order. No torch, so that completion
+needs none.
+"""
 
 from collections.abc import Mapping
 from typing import Any
@@ -71,7 +73,9 @@ def typed(value: Value) -> str:
 
 
 def as_typed(value: Any) -> str:
-    """A value from a table as it is typed on the command line: NaN is null, numbers have six digits."""
+    """A value from a table as it is typed on the command line: NaN is null, numbers have six
+    digits.
+    """
     value = value.item() if hasattr(value, "item") else value  # of NumPy
     if value is None or value != value:  # noqa: PLR0124  (a missing value, NaN in pandas)
         return "null"

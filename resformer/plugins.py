@@ -1,6 +1,8 @@
-"""Variants found by where they stand: `resformer/tasks/sort.py` holds the one class that `task=sort` names.
+"""Variants found by where they stand: `resformer/tasks/sort.py` holds the one class that
+`task=sort` names.
 
-Other packages bring more, as entry points of the group `resformer.tasks`, whose name is that of the module as well.
+Other packages bring more, as entry points of the group `resformer.tasks`, whose name is that of the
+module as well.
 """
 
 import importlib
@@ -25,7 +27,9 @@ PACKAGES = {
 """Keys that choose a variant, with the package of the variants' classes."""
 
 _OPEN = (PACKAGES["task"], PACKAGES["model.residual"])
-"""Packages whose variants other packages can add to; the group of their entry points is called the same."""
+"""Packages whose variants other packages can add to; the group of their entry points is called the
+same.
+"""
 
 
 class NotOneOfUs(Exception):
@@ -33,7 +37,9 @@ class NotOneOfUs(Exception):
 
 
 def names(package: str) -> list[str]:
-    """Names of the variants there are, sorted: the modules of the package other than `base`, and what others bring."""
+    """Names of the variants there are, sorted: the modules of the package other than `base`, and
+    what others bring.
+    """
     return sorted(_own(package) | outside(package))
 
 
@@ -50,13 +56,17 @@ def _brought(package: str) -> dict[str, metadata.EntryPoint]:
 
 
 def outside(package: str) -> set[str]:
-    """Names of the variants that other packages bring; one that is taken here already is not among them."""
+    """Names of the variants that other packages bring; one that is taken here already is not among
+    them.
+    """
     found = set(_brought(package))
     return found - _own(package) if found else found
 
 
 def settings_of(package: str, name: str) -> Path:
-    """The YAML beside the module of a variant from outside; raises NotOneOfUs if it is not there."""
+    """The YAML beside the module of a variant from outside;
+    raises NotOneOfUs if it is not there.
+    """
     try:
         module = importlib.util.find_spec(_brought(package)[name].module)
     except Exception as error:  # of somebody else's code, which may raise anything
@@ -78,7 +88,9 @@ def source(package: str, name: str) -> Path | None:
 
 
 def load(package: str, name: str, base: type[Base]) -> type[Base]:
-    """The subclass of `base` that is called so; LookupError says which there are, NotOneOfUs what is wrong with it."""
+    """The subclass of `base` that is called so; LookupError says which there are, NotOneOfUs what
+    is wrong with it.
+    """
     if name in outside(package):
         return _from_outside(_brought(package)[name], base)
     if name not in names(package):
@@ -96,13 +108,22 @@ def load(package: str, name: str, base: type[Base]) -> type[Base]:
 def _from_outside(point: metadata.EntryPoint, base: type[Base]) -> type[Base]:
     """Under the name of its module, for by that name a plan knows it."""
     if point.module.rpartition(".")[2] != point.name:
-        raise NotOneOfUs(f"{point.name}: its entry point {point.value} must name a module that is called the same")
+        raise NotOneOfUs(
+            f"{point.name}: its entry point {point.value} must name a module that is called the "
+            "same"
+        )
     try:
         found = point.load()
     except Exception as error:  # of somebody else's code, which may raise anything
-        raise NotOneOfUs(f"{point.name}: its entry point {point.value} cannot be loaded: {error}") from error
-    if not (inspect.isclass(found) and issubclass(found, base) and found.__module__ == point.module):
-        raise NotOneOfUs(f"{point.name}: its entry point {point.value} must be a {base.__name__} defined there")
+        raise NotOneOfUs(
+            f"{point.name}: its entry point {point.value} cannot be loaded: {error}"
+        ) from error
+    if not (
+        inspect.isclass(found) and issubclass(found, base) and found.__module__ == point.module
+    ):
+        raise NotOneOfUs(
+            f"{point.name}: its entry point {point.value} must be a {base.__name__} defined there"
+        )
     missing = ", ".join(sorted(getattr(found, "__abstractmethods__", ())))
     if missing or not hasattr(found, "__dataclass_fields__"):
         what = f"does not define {missing}" if missing else "is no dataclass"

@@ -1,7 +1,9 @@
-"""Studies drawn from a known distribution, thousands of times: how often intervals cover and the test rejects.
+"""Studies drawn from a known distribution, thousands of times: how often intervals cover and the
+test rejects.
 
-Steps to solve are log-normal, evaluated every 10 steps and censored at the budget; the budget is where the wanted share
-of seeds solves. Truth is computed from the distribution, or from a million seeds where there is no formula.
+Steps to solve are log-normal, evaluated every 10 steps and censored at the budget; the budget is
+where the wanted share of seeds solves. Truth is computed from the distribution, or from a million
+seeds where there is no formula.
 
 coverage.csv, coverage.txt  what was found, with the Monte-Carlo error of each
 facts.json                  command, versions, machine
@@ -43,7 +45,9 @@ Interval = tuple[float | None, float | None]
 @final
 @dataclass(frozen=True)
 class Finding:
-    """One row: what was claimed and what was found, as shares; `none` is the share of studies without an interval."""
+    """One row: what was claimed and what was found, as shares; `none` is the share of studies
+    without an interval.
+    """
 
     quantity: str
     seeds: int
@@ -56,7 +60,11 @@ class Finding:
     @property
     def holds(self) -> bool:
         """Whether it is nominal or better, within two Monte-Carlo standard errors."""
-        worse = self.found - self.nominal if self.quantity.startswith("test") else self.nominal - self.found
+        worse = (
+            self.found - self.nominal
+            if self.quantity.startswith("test")
+            else self.nominal - self.found
+        )
         return worse <= 2 * self.error
 
 
@@ -66,7 +74,11 @@ def main() -> None:
     root = Path(__file__).resolve().parent.parent
     target = root / "results" / "reference" / "statistics"
     commit, began = described(root), time.perf_counter()
-    found = [finding for seeds in SEEDS for finding in findings(seeds, repeats, np.random.default_rng(seeds))]
+    found = [
+        finding
+        for seeds in SEEDS
+        for finding in findings(seeds, repeats, np.random.default_rng(seeds))
+    ]
     table = pd.DataFrame([{**vars(finding), "holds": finding.holds} for finding in found])
     target.mkdir(parents=True, exist_ok=True)
     table.to_csv(target / "coverage.csv", index=False, float_format="%.4f")
@@ -85,15 +97,24 @@ def main() -> None:
 
 def shown(found: list[Finding], repeats: int) -> str:
     """The findings as a table of text."""
-    lines = [f"{'quantity':34}{'seeds':>5}  {'setting':28}{'nominal':>8}{'found':>8}{'error':>7}{'none':>7}"]
+    lines = [
+        f"{'quantity':34}{'seeds':>5}  "
+        f"{'setting':28}{'nominal':>8}{'found':>8}{'error':>7}{'none':>7}"
+    ]
     for row in found:
         numbers = f"{row.nominal:8.1%}{row.found:8.1%}{row.error:7.1%}{row.none:7.1%}"
-        lines.append(f"{row.quantity:34}{row.seeds:5}  {row.setting:28}{numbers}{'' if row.holds else '  not nominal'}")
+        lines.append(
+            f"{row.quantity:34}{row.seeds:5}  "
+            f"{row.setting:28}{numbers}{'' if row.holds else '  not nominal'}"
+        )
     lines.append("")
     lines.append(
-        f"{repeats:,} simulated studies a row; error: Monte-Carlo standard error; none: studies in which there"
+        f"{repeats:,} simulated studies a row; error: Monte-Carlo standard error; none: studies in "
+        "which there"
     )
-    lines.append("was no interval (nobody solved, all alike, or too few seeds), which are not counted.")
+    lines.append(
+        "was no interval (nobody solved, all alike, or too few seeds), which are not counted."
+    )
     return "\n".join(lines)
 
 
@@ -105,7 +126,9 @@ def findings(seeds: int, repeats: int, generator: np.random.Generator) -> Iterat
         half = evaluated(np.array([MEDIAN]))[0]
         truth = restricted_truth(budget)
         draws = [censored(lognormal(generator, seeds), budget) for _ in range(repeats)]
-        yield covered("median, order statistics", seeds, setting, level, half, map(median_interval, draws))
+        yield covered(
+            "median, order statistics", seeds, setting, level, half, map(median_interval, draws)
+        )
         yield covered(
             "restricted mean, Student's t",
             seeds,
@@ -174,7 +197,9 @@ def restricted_truth(budget: float) -> float:
 
 
 def paired(generator: np.random.Generator, seeds: int, budget: float) -> tuple[Floats, Floats]:
-    """Steps spent in two arms whose seeds share a part of their luck; the second takes 0.7 times as long."""
+    """Steps spent in two arms whose seeds share a part of their luck; the second takes 0.7 times as
+    long.
+    """
     common = generator.standard_normal(seeds)
     arms = []
     for factor in (1.0, 0.7):
@@ -191,7 +216,12 @@ def ratio_truth(budget: float) -> float:
 
 
 def covered(
-    quantity: str, seeds: int, setting: str, nominal: float, truth: float, intervals: Iterator[Interval]
+    quantity: str,
+    seeds: int,
+    setting: str,
+    nominal: float,
+    truth: float,
+    intervals: Iterator[Interval],
 ) -> Finding:
     """How often the truth is inside; a bound that does not exist is open."""
     every = list(intervals)
@@ -207,7 +237,9 @@ def covered(
 
 def wilson_coverage(seeds: int, share: float) -> Finding:
     """Summed over all outcomes: no simulation, no error."""
-    inside = [low <= share <= high for low, high in (wilson(solved, seeds) for solved in range(seeds + 1))]
+    inside = [
+        low <= share <= high for low, high in (wilson(solved, seeds) for solved in range(seeds + 1))
+    ]
     found = float(binom.pmf(np.arange(seeds + 1), seeds, share)[inside].sum())
     return Finding("share solved, Wilson", seeds, f"{share:.0%} solve", 0.95, found, 0.0, 0.0)
 
@@ -224,19 +256,27 @@ def limit_coverage(seeds: int, repeats: int, generator: np.random.Generator) -> 
         return (0.0 if low is None else low), high
 
     setting = "100 95 80 60 20 2 % by depth"
-    return covered("depth limit, by Wilson", seeds, setting, 0.95, 8, (interval() for _ in range(repeats)))
+    return covered(
+        "depth limit, by Wilson", seeds, setting, 0.95, 8, (interval() for _ in range(repeats))
+    )
 
 
 def null_strata(seeds: int, correlation: float, generator: np.random.Generator) -> list[Stratum]:
-    """Two arms of the same distribution, over depths and learning rates, whose seeds share luck as far as that."""
+    """Two arms of the same distribution, over depths and learning rates, whose seeds share luck as
+    far as that.
+    """
     common = np.tile(generator.standard_normal((seeds, 1)), (2, 1))
     strata = []
     for depth in range(DEPTHS):
-        luck = math.sqrt(correlation) * common + math.sqrt(1 - correlation) * generator.standard_normal(
-            (2 * seeds, RATES)
+        luck = math.sqrt(correlation) * common + math.sqrt(
+            1 - correlation
+        ) * generator.standard_normal((2 * seeds, RATES))
+        steps = censored(
+            MEDIAN * (1 + depth / 2) * np.array([1.3, 1.0, 1.1]) * np.exp(SPREAD * luck), 400.0
         )
-        steps = censored(MEDIAN * (1 + depth / 2) * np.array([1.3, 1.0, 1.1]) * np.exp(SPREAD * luck), 400.0)
-        strata.append(Stratum(steps, generator.random(steps.shape), np.ones(steps.shape, dtype=bool), 400))
+        strata.append(
+            Stratum(steps, generator.random(steps.shape), np.ones(steps.shape, dtype=bool), 400)
+        )
     return strata
 
 
@@ -246,10 +286,14 @@ def p_of(strata: list[Stratum], seeds: int) -> float | None:
     return found and found[0]
 
 
-def rejections(seeds: int, repeats: int, correlation: float, generator: np.random.Generator) -> Finding:
+def rejections(
+    seeds: int, repeats: int, correlation: float, generator: np.random.Generator
+) -> Finding:
     """How often p ≤ 0.05 where the arms are alike."""
     p = [p_of(null_strata(seeds, correlation, generator), seeds) for _ in range(repeats)]
-    return rejected("test, p ≤ 0.05, no difference", seeds, f"{DEPTHS} depths, seeds share {correlation:.0%}", p)
+    return rejected(
+        "test, p ≤ 0.05, no difference", seeds, f"{DEPTHS} depths, seeds share {correlation:.0%}", p
+    )
 
 
 def family_errors(seeds: int, repeats: int, generator: np.random.Generator) -> Finding:
@@ -259,7 +303,12 @@ def family_errors(seeds: int, repeats: int, generator: np.random.Generator) -> F
         p = [p_of(null_strata(seeds, 0.0, generator), seeds) or 1.0 for _ in range(4)]
         return float(holm(p).min())
 
-    return rejected("test, Holm, 4 comparisons", seeds, "any of them ≤ 0.05", [smallest() for _ in range(repeats)])
+    return rejected(
+        "test, Holm, 4 comparisons",
+        seeds,
+        "any of them ≤ 0.05",
+        [smallest() for _ in range(repeats)],
+    )
 
 
 def rejected(quantity: str, seeds: int, setting: str, p: list[float | None]) -> Finding:

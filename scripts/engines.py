@@ -1,6 +1,8 @@
-"""Run the study quick on every engine, two workers each, and compare all tables of results byte by byte.
+"""Run the study quick on every engine, two workers each, and compare all tables of results byte by
+byte.
 
-engines.txt, facts.json     seconds from the command to its report, and SHA-256 of the tables; commit, versions, machine
+engines.txt, facts.json     seconds from the command to its report, and SHA-256 of the tables;
+                            commit, versions, machine
 """
 
 import json
@@ -57,9 +59,24 @@ def main() -> int:
 
 def swept(folder: Path, words: list[str]) -> float:
     """Run the study in this folder; the seconds that took, with everything."""
-    command = [sys.executable, "-m", "resformer", "sweep", "--study", STUDY, *words, "engine.workers=2"]
+    command = [
+        sys.executable,
+        "-m",
+        "resformer",
+        "sweep",
+        "--study",
+        STUDY,
+        *words,
+        "engine.workers=2",
+    ]
     began = time.perf_counter()
-    subprocess.run(command, cwd=folder, check=True, stdout=subprocess.DEVNULL, env={**os.environ, "NO_COLOR": "1"})
+    subprocess.run(
+        command,
+        cwd=folder,
+        check=True,
+        stdout=subprocess.DEVNULL,
+        env={**os.environ, "NO_COLOR": "1"},
+    )
     return time.perf_counter() - began
 
 

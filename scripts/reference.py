@@ -1,16 +1,19 @@
 """Run a study, and keep what is worth committing in results/reference/STUDY.
 
-The study itself lies in results/STUDY, as any other's: stopped in the middle, the same command goes on with it.
+The study itself lies in results/STUDY, as any other's: stopped in the middle, the same command goes
+on with it.
 
 report.txt, report.json     the report, as a terminal shows it and in full
 members.csv                 a row per member: settings that vary, outcome, steps, losses
 evaluations.parquet         held-out loss and accuracy at every evaluation of every member
 figures                     curves-*.svg, steps-*.svg and others
 page.html                   all of it as one page
-facts.json                  the command, the commit that wrote all this (a sweep takes no results of other numeric
-                            code), when it was launched, versions, machine, how long it trained in seconds of a core
+facts.json                  the command, the commit that wrote all this (a sweep takes no results of
+                            other numeric code), when it was launched, versions, machine, how long
+                            it trained in seconds of a core
 
-Of the study `probe`, which is not trained: report.txt, its figures and facts, and layers.parquet, all of its numbers.
+Of the study `probe`, which is not trained: report.txt, its figures and facts, and layers.parquet,
+all of its numbers.
 """
 
 import json
@@ -46,10 +49,14 @@ def main() -> None:
     commit, began = described(root), time.perf_counter()
     environment = {**os.environ, "COLUMNS": "80", "NO_COLOR": "1"}
     words = [sys.executable, "-m", *command]
-    done = subprocess.run(words, cwd=root, stdout=subprocess.PIPE, text=True, check=True, env=environment)
+    done = subprocess.run(
+        words, cwd=root, stdout=subprocess.PIPE, text=True, check=True, env=environment
+    )
     elapsed = time.perf_counter() - began
     target.mkdir(parents=True, exist_ok=True)
-    (target / "report.txt").write_text("\n".join(line.rstrip() for line in done.stdout.splitlines()) + "\n")
+    (target / "report.txt").write_text(
+        "\n".join(line.rstrip() for line in done.stdout.splitlines()) + "\n"
+    )
     facts = {"command": " ".join(command), "commit": commit}
     facts |= probed(root, target, elapsed) if name == "probe" else swept(root, name, target)
     (target / "facts.json").write_text(json.dumps({**facts, "machine": machine()}, indent=1) + "\n")
@@ -57,7 +64,9 @@ def main() -> None:
 
 
 def probed(root: Path, target: Path, elapsed: float) -> Json:
-    """Keep a probe's numbers and figures; returns how long it took, and the versions that it ran with."""
+    """Keep a probe's numbers and figures; returns how long it took, and the versions that it ran
+    with.
+    """
     made = root / "results" / "probes" / "probe"
     table = pd.read_csv(made / "layers.csv")
     table.to_parquet(target / "layers.parquet", index=False, compression="zstd")
@@ -67,7 +76,9 @@ def probed(root: Path, target: Path, elapsed: float) -> Json:
 
 
 def swept(root: Path, name: str, target: Path) -> Json:
-    """Keep a study's numbers, figures and page; returns how long it trained, and the versions that it ran with."""
+    """Keep a study's numbers, figures and page; returns how long it trained, and the versions that
+    it ran with.
+    """
     study = Study(root / "results" / name)
     found = read([study])
     summary = summarise(found)
@@ -80,14 +91,27 @@ def swept(root: Path, name: str, target: Path) -> Json:
     for path in draw(found, summary, asked, target):
         if path.suffix == ".png":
             path.unlink()
-    (target / "page.html").write_text(page(found, summary, asked, ["resformer", "report", name, "--html", "page.html"]))
+    (target / "page.html").write_text(
+        page(found, summary, asked, ["resformer", "report", name, "--html", "page.html"])
+    )
     return trained(study)
 
 
 def evaluations(found: Findings) -> pd.DataFrame:
     """Every evaluation of every member, by job."""
-    table = found.curves(found.members, ["held_out_loss", "held_out_accuracy"]).dropna().drop(columns="study")
-    return table.astype({"seed": "int32", "step": "int32", "held_out_loss": "float32", "held_out_accuracy": "float32"})
+    table = (
+        found.curves(found.members, ["held_out_loss", "held_out_accuracy"])
+        .dropna()
+        .drop(columns="study")
+    )
+    return table.astype(
+        {
+            "seed": "int32",
+            "step": "int32",
+            "held_out_loss": "float32",
+            "held_out_accuracy": "float32",
+        }
+    )
 
 
 if __name__ == "__main__":

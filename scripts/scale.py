@@ -1,7 +1,8 @@
-"""Time what grows with a study: its report at 100,000 runs, and everything about 100,000 jobs, none of them trained.
+"""Time what grows with a study: its report at 100,000 runs, and everything about 100,000 jobs, none
+of them trained.
 
-scale.txt, facts.json   seconds (what is quick is timed five times: the median, and the range), memory and folder sizes;
-                        command, versions, machine
+scale.txt, facts.json   seconds (what is quick is timed five times: the median, and the range),
+                        memory and folder sizes; command, versions, machine
 """
 
 import itertools
@@ -41,12 +42,18 @@ from resformer.tasks.copy import Copy
 from resformer.training.outcome import Record, curves, runs
 
 SEEDS, RATES = range(5), (3e-4, 1e-3, 3e-3, 1e-2, 3e-2)
-DEPTHS, WIDTHS, BATCHES, WARMUPS = (1, 2, 4, 8, 16), (16, 32, 64, 128), (8, 16, 32, 64, 128), (0, 25, 50, 100, 200)
+DEPTHS, WIDTHS, BATCHES, WARMUPS = (
+    (1, 2, 4, 8, 16),
+    (16, 32, 64, 128),
+    (8, 16, 32, 64, 128),
+    (0, 25, 50, 100, 200),
+)
 SCHEMES: tuple[Residual, ...] = (Plain(), Add())
 NORMS = ("pre", "post", "sandwich", "pre_post")
 STEPS, REPEATS = 600, 5
 WORKERS, SECONDS = (1, 8, 64), 20.0
-"""Workers that hand out jobs at once, each number for so long, the last until all jobs have gone."""
+"""Workers that hand out jobs at once, each number for so long, the last until all jobs have gone.
+"""
 
 Outcome = tuple[dict[str, dict[str, Any]], dict[str, Any]]
 """Tables and timing of a job."""
@@ -70,9 +77,28 @@ def main() -> None:
 def shapes() -> Iterator[Shape]:
     """4,000 cells: depth, scheme, norm, width, batch and warm-up."""
     train = TrainSettings(
-        **{"steps": STEPS, "beta1": 0.9, "beta2": 0.98, "eps": 1e-8, "weight_decay": 0.0, "clip": 1.0},
-        **{"eval_every": 10, "eval_sequences": 128, "target_accuracy": 0.99, "patience": 5, "stop_when_solved": True},
-        **{"compile": False, "precision": "fp32", "keep_weights": False, "batch": 32, "warmup_steps": 50},
+        **{
+            "steps": STEPS,
+            "beta1": 0.9,
+            "beta2": 0.98,
+            "eps": 1e-8,
+            "weight_decay": 0.0,
+            "clip": 1.0,
+        },
+        **{
+            "eval_every": 10,
+            "eval_sequences": 128,
+            "target_accuracy": 0.99,
+            "patience": 5,
+            "stop_when_solved": True,
+        },
+        **{
+            "compile": False,
+            "precision": "fp32",
+            "keep_weights": False,
+            "batch": 32,
+            "warmup_steps": 50,
+        },
     )
     for depth, scheme, norm, width, batch, warmup in itertools.product(
         DEPTHS, SCHEMES, NORMS, WIDTHS, BATCHES, WARMUPS
@@ -102,11 +128,15 @@ def many_jobs(results: Path) -> list[str]:
     lines.append("  workers   claims/s   jobs/s: claimed, begun and committed")
     committed = 0
     for workers in WORKERS:
-        claimed, _, _ = launched(results / f"claimed-{workers}")  # where nothing is finished, so all stays held
+        claimed, _, _ = launched(
+            results / f"claimed-{workers}"
+        )  # where nothing is finished, so all stays held
         claims_made, seconds = handed_out(claimed, jobs, workers, SECONDS / 2, commit=False)
         assert there(claimed, "claim-*") == claims_made
         shutil.rmtree(claimed.path)
-        done, needed = handed_out(study, jobs, workers, None if workers == WORKERS[-1] else SECONDS, commit=True)
+        done, needed = handed_out(
+            study, jobs, workers, None if workers == WORKERS[-1] else SECONDS, commit=True
+        )
         lines.append(f"  {workers:7}{claims_made / seconds:11.0f}{done / needed:9.0f}")
         committed += done
     assert there(study, "claim-*") == there(study, "result.json") == committed == len(jobs)
@@ -134,8 +164,12 @@ def there(study: Study, name: str) -> int:
 def handed_out(
     study: Study, jobs: dict[str, Job], workers: int, seconds: float | None, commit: bool
 ) -> tuple[int, float]:
-    """How many jobs so many workers got within so many seconds, or until there is none left, and in how many."""
-    context = multiprocessing.get_context("fork")  # so that each has the jobs at once, and what it has to import
+    """How many jobs so many workers got within so many seconds, or until there is none left, and in
+    how many.
+    """
+    context = multiprocessing.get_context(
+        "fork"
+    )  # so that each has the jobs at once, and what it has to import
     written(outcome(next(iter(jobs.values())), np.random.default_rng(0))[0]["runs"])
     counts, ready = context.SimpleQueue(), context.Barrier(workers + 1)
 
@@ -182,7 +216,8 @@ def looked_at(results: Path, how: str) -> list[str]:
     found = [path.stat() for path in study.rglob("*") if ".cache" not in path.parts]
     size, taken = sum(one.st_size for one in found), 512 * sum(one.st_blocks for one in found)
     return [
-        f"{how}: {len(found):,} files and folders, {size / 1e6:,.0f} MB, {taken / 1e6:,.0f} MB of the disk",
+        f"{how}: {len(found):,} files and folders, {size / 1e6:,.0f} MB, {taken / 1e6:,.0f} MB of "
+        "the disk",
         row("status", status),
         row("first report", first),
         row("from its cache", kept),
@@ -198,7 +233,10 @@ def request() -> Request:
 
 def record(wanted: Sequence[str]) -> dict[str, Any]:
     """What a launch of these jobs says of itself, as far as it is read."""
-    computed = {"versions": provenance.versions(compiled=False), "fingerprint": provenance.fingerprint(shapes())}
+    computed = {
+        "versions": provenance.versions(compiled=False),
+        "fingerprint": provenance.fingerprint(shapes()),
+    }
     return {"jobs": list(wanted), "excluded": [], "engine": {"retries": 0}, "asked": [], **computed}
 
 
@@ -224,7 +262,10 @@ def many_runs(results: Path) -> list[str]:
         for found in times.values():
             found.append(call(results, "report", "synthetic", "--format", "json"))
     shutil.rmtree(results)
-    head = f"{count:,} runs in {len(jobs):,} jobs, {size / 1e6:,.0f} MB: {size / count / 1e3:.1f} kB a run"
+    head = (
+        f"{count:,} runs in {len(jobs):,} jobs, {size / 1e6:,.0f} MB: {size / count / 1e3:.1f} "
+        "kB a run"
+    )
     return [head, *(row(name, found) for name, found in times.items())]
 
 
@@ -235,7 +276,8 @@ def outcome(job: Job, generator: np.random.Generator) -> Outcome:
     records = [ended(typical, member, generator) for member in job.members]
     noise_2SP = generator.random((2, STEPS, len(records)))
     stretches = [
-        {"members": len(records), "steps": 10, "seconds": float(generator.uniform(0.1, 0.2))} for _ in range(20)
+        {"members": len(records), "steps": 10, "seconds": float(generator.uniform(0.1, 0.2))}
+        for _ in range(20)
     ]
     tables: dict[str, dict[str, Any]] = {
         "runs": runs(job.shape, job.members, records),
@@ -263,11 +305,13 @@ import os, sys, time
 
 began = time.perf_counter()
 quiet = [(os.POSIX_SPAWN_OPEN, handle, os.devnull, os.O_WRONLY, 0) for handle in (1, 2)]
-_, status, usage = os.wait4(os.posix_spawn(sys.argv[1], sys.argv[1:], os.environ, file_actions=quiet), 0)
+child = os.posix_spawn(sys.argv[1], sys.argv[1:], os.environ, file_actions=quiet)
+_, status, usage = os.wait4(child, 0)
 print(time.perf_counter() - began, usage.ru_maxrss / 1024)
 sys.exit(os.waitstatus_to_exitcode(status))
 """
-"""A small process that starts the command: Linux counts what its parent had as the command's own."""
+"""A small process that starts the command: Linux counts what its parent had as the command's own.
+"""
 
 
 @final
@@ -282,7 +326,9 @@ class Call:
 def call(results: Path, *words: str) -> Call:
     """`resformer WORDS...`."""
     command = [sys.executable, "-m", "resformer", *words, "--results", str(results)]
-    said = subprocess.run([sys.executable, "-c", CALL, *command], check=True, capture_output=True, text=True).stdout
+    said = subprocess.run(
+        [sys.executable, "-c", CALL, *command], check=True, capture_output=True, text=True
+    ).stdout
     return Call(*map(float, said.split()))
 
 

@@ -35,7 +35,9 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 @pytest.fixture(autouse=True)
 def _process() -> Iterator[None]:
-    """One thread; and denormal numbers again after each test, which training in this process flushes."""
+    """One thread; and denormal numbers again after each test, which training in this process
+    flushes.
+    """
     torch.set_num_threads(1)
     yield
     torch.set_flush_denormal(False)
@@ -58,7 +60,14 @@ def arithmetic(request: pytest.FixtureRequest) -> Arithmetic:
 @pytest.fixture
 def model() -> ModelSettings:
     return ModelSettings(
-        depth=2, width=16, heads=2, hidden=32, activation="relu", attention="causal", norm="post", skip="both"
+        depth=2,
+        width=16,
+        heads=2,
+        hidden=32,
+        activation="relu",
+        attention="causal",
+        norm="post",
+        skip="both",
     )
 
 
@@ -91,14 +100,18 @@ def shape(model: ModelSettings, settings: TrainSettings) -> Shape:
 
 @pytest.fixture
 def resformer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
-    """`resformer(*words)` in this process, in an empty working directory; stdout and stderr apart."""
+    """`resformer(*words)` in this process, in an empty working directory;
+    stdout and stderr apart.
+    """
     monkeypatch.chdir(tmp_path)
     return lambda *words: CliRunner().invoke(app, list(words))
 
 
 @pytest.fixture
 def command(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """`resformer WORDS...` as a process of its own, in an empty working directory; variables are set for it alone."""
+    """`resformer WORDS...` as a process of its own, in an empty working directory; variables are
+    set for it alone.
+    """
 
     def run(*words: str, **variables: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(

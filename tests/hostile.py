@@ -102,8 +102,22 @@ $(reboot)
 """.strip().splitlines()
 
 _CONTROL = [
-    *("\x1b[31mred\x1b[0m", "\x1b]0;title\x07", "\x00null", "\r\nSet-Cookie: x", "\x7f\x9b", "\x85next\u2028line"),
-    *("\u202egnp.exe", "\u2066isolated\u2069", "\ufeffbom", "\ud800 alone", "\ufffe", "  many   spaces  "),
+    *(
+        "\x1b[31mred\x1b[0m",
+        "\x1b]0;title\x07",
+        "\x00null",
+        "\r\nSet-Cookie: x",
+        "\x7f\x9b",
+        "\x85next\u2028line",
+    ),
+    *(
+        "\u202egnp.exe",
+        "\u2066isolated\u2069",
+        "\ufeffbom",
+        "\ud800 alone",
+        "\ufffe",
+        "  many   spaces  ",
+    ),
 ]
 _LONG = ["w" * 500, "\u1e81\u0301" * 50, "漢字" * 40, "🏳️‍🌈" * 20, "ا" * 60]
 

@@ -34,7 +34,9 @@ class Life:
 
 def solved(step: int, last: float = 0.1) -> Life:
     """It solves at this step, and leaves at the next evaluation with this loss."""
-    return Life([3.0 * (last / 3.0) ** (at / (step + 10)) for at in range(0, step + 11, 10)], solved=step)
+    return Life(
+        [3.0 * (last / 3.0) ** (at / (step + 10)) for at in range(0, step + 11, 10)], solved=step
+    )
 
 
 def unsolved(last: float = 1.0) -> Life:
@@ -51,7 +53,9 @@ class Lives:
     def __init__(self, results: Path, shape: Shape, name: str = "lived") -> None:
         self.study = Study(results / name)
         train = dataclasses.replace(shape.train, steps=BUDGET, eval_every=10)
-        self.shape = dataclasses.replace(shape, train=train, model=dataclasses.replace(shape.model, norm="post"))
+        self.shape = dataclasses.replace(
+            shape, train=train, model=dataclasses.replace(shape.model, norm="post")
+        )
         self.jobs: list[tuple[Job, list[Life]]] = []
 
     def cell(
@@ -62,7 +66,9 @@ class Lives:
         task: Any = None,
         **model: Any,
     ) -> None:
-        """A seed per life, at one learning rate or by learning rate; `batch` and `steps` are settings of training."""
+        """A seed per life, at one learning rate or by learning rate; `batch` and `steps` are
+        settings of training.
+        """
         train = {name: model.pop(name) for name in ("batch", "steps") if name in model}
         where = Shape(
             task or self.shape.task,
@@ -74,12 +80,19 @@ class Lives:
         )
         by_rate = lives if isinstance(lives, Mapping) else {0.01: lives}
         members = [Member(seed, lr) for lr, found in by_rate.items() for seed in range(len(found))]
-        self.jobs.append((Job(where, tuple(members)), [life for found in by_rate.values() for life in found]))
+        self.jobs.append(
+            (Job(where, tuple(members)), [life for found in by_rate.values() for life in found])
+        )
 
     def findings(
         self, asked: Sequence[str] = ("resformer", "sweep"), versions: Mapping[str, str] = _VERSIONS
     ) -> Findings:
-        record = {"excluded": [], "engine": {"retries": 0}, "asked": list(asked), "versions": dict(versions)}
+        record = {
+            "excluded": [],
+            "engine": {"retries": 0},
+            "asked": list(asked),
+            "versions": dict(versions),
+        }
         launch = self.study.launch(record, [job.to_json() for job, _ in self.jobs])
         for job, lives in self.jobs:
             claim = claims.take(self.study.job(job.id), launch, 0, Watch(60.0))
@@ -96,5 +109,11 @@ class Lives:
 
 def _recorded(life: Life) -> Record:
     steps = list(range(0, 10 * len(life.losses), 10))
-    outcome: Any = "solved" if life.solved is not None else "diverged" if life.diverged is not None else "unsolved"
+    outcome: Any = (
+        "solved"
+        if life.solved is not None
+        else "diverged"
+        if life.diverged is not None
+        else "unsolved"
+    )
     return Record(steps, list(life.losses), [0.5] * len(steps), outcome, life.solved, life.diverged)

@@ -22,9 +22,13 @@ STALLED = "stalled"
 
 
 def shape(depth: int, residual: Any, norm: str, **train: Any) -> Shape:
-    settings = TrainSettings(600, 32, 50, 0.9, 0.98, 1e-8, 0.0, 1.0, 10, 128, 0.99, 5, True, False, "fp32", False)
+    settings = TrainSettings(
+        600, 32, 50, 0.9, 0.98, 1e-8, 0.0, 1.0, 10, 128, 0.99, 5, True, False, "fp32", False
+    )
     model = ModelSettings(depth, 32, 4, 128, "relu", "causal", norm, "both")
-    return Shape(Copy(8, 16), model, residual, dataclasses.replace(settings, **train), NO_PROBE, "cpu")
+    return Shape(
+        Copy(8, 16), model, residual, dataclasses.replace(settings, **train), NO_PROBE, "cpu"
+    )
 
 
 class Made:
@@ -48,8 +52,13 @@ class Made:
             claim = claims.take(self.study.job(job.id), launch, 0, Watch(60.0))
             assert isinstance(claim, Claim)
             full = {"members": 5, "steps": 10, "seconds": 0.1}
-            timing = {"seconds": 3.0, "stretches": [full, full, {"members": 1, "steps": 10, "seconds": 9.0}]}
-            self.study.commit(claim, {"runs": runs(job, outcomes), "curves": curves(job, outcomes)}, timing)
+            timing = {
+                "seconds": 3.0,
+                "stretches": [full, full, {"members": 1, "steps": 10, "seconds": 9.0}],
+            }
+            self.study.commit(
+                claim, {"runs": runs(job, outcomes), "curves": curves(job, outcomes)}, timing
+            )
         return self.study
 
     def summary(self, finished: int | None = None) -> dict[str, Any]:
@@ -60,10 +69,15 @@ class Made:
 def runs(job: Job, outcomes: list[Any]) -> dict[str, list[Any]]:
     solved = [outcome if isinstance(outcome, int) else None for outcome in outcomes]
     losses = [
-        {"stalled": 2.77, "diverged": float("nan")}.get(outcome, 0.01) if not isinstance(outcome, float) else outcome
+        {"stalled": 2.77, "diverged": float("nan")}.get(outcome, 0.01)
+        if not isinstance(outcome, float)
+        else outcome
         for outcome in outcomes
     ]
-    named = ["solved" if isinstance(o, int) else "diverged" if o == "diverged" else "unsolved" for o in outcomes]
+    named = [
+        "solved" if isinstance(o, int) else "diverged" if o == "diverged" else "unsolved"
+        for o in outcomes
+    ]
     return {
         "seed": [member.seed for member in job.members],
         "lr": [member.lr for member in job.members],
@@ -96,5 +110,9 @@ SEEDS = [Member(seed, 3e-3) for seed in range(5)]
 
 
 def cell(summary: dict[str, Any], **wanted: Any) -> dict[str, Any]:
-    (found,) = [cell for cell in summary["cells"] if all(cell[key] == value for key, value in wanted.items())]
+    (found,) = [
+        cell
+        for cell in summary["cells"]
+        if all(cell[key] == value for key, value in wanted.items())
+    ]
     return found

@@ -1,4 +1,6 @@
-"""One member's model, written as the formulas say: one sequence and one head at a time, in float64."""
+"""One member's model, written as the formulas say:
+one sequence and one head at a time, in float64.
+"""
 
 import math
 from collections.abc import Callable
@@ -46,12 +48,18 @@ class Naive:
             scores = scores.masked_fill(torch.ones_like(scores).triu(1).bool(), -math.inf)
         return scores.softmax(-1)
 
-    def attention(self, block: int, h: Tensor, values: Tensor | None = None, mix: Mix = lambda _, a: a) -> Tensor:
+    def attention(
+        self, block: int, h: Tensor, values: Tensor | None = None, mix: Mix = lambda _, a: a
+    ) -> Tensor:
         """`mix(head, a)` may change the weights of a head; `values` may be given."""
         v_TD = self.values(block, h) if values is None else values
         q, k, v = (
             part.chunk(self.heads, -1)
-            for part in (self.linear(f"block{block}.query", h), self.linear(f"block{block}.key", h), v_TD)
+            for part in (
+                self.linear(f"block{block}.query", h),
+                self.linear(f"block{block}.key", h),
+                v_TD,
+            )
         )
         mixed = [
             mix(head, self.weights(q[head] @ k[head].T / math.sqrt(q[head].shape[-1]))) @ v[head]
@@ -94,9 +102,18 @@ def logits(layers: Layers, w: dict[str, Tensor], reads_BT: Tensor, shape: Shape)
 
 def shape_of(residual: Residual[Any], length: int = 5, **model: Any) -> Shape:
     """A small shape; depth 3 and causal, unless `model` says otherwise."""
-    settings = {"depth": 3, "width": 12, "heads": 3, "hidden": 20, "activation": "relu", "attention": "causal"}
+    settings = {
+        "depth": 3,
+        "width": 12,
+        "heads": 3,
+        "hidden": 20,
+        "activation": "relu",
+        "attention": "causal",
+    }
     found = ModelSettings(**{**settings, "norm": residual.own_norm, "skip": "both", **model})
-    train = TrainSettings(20, 8, 5, 0.9, 0.98, 1e-8, 0.0, 1.0, 5, 16, 0.99, 5, True, False, "fp32", False)
+    train = TrainSettings(
+        20, 8, 5, 0.9, 0.98, 1e-8, 0.0, 1.0, 5, 16, 0.99, 5, True, False, "fp32", False
+    )
     return Shape(Copy(length, symbols=8), found, residual, train, NO_PROBE, "cpu")
 
 
@@ -110,7 +127,9 @@ def start(shape: Shape, members: int = 2) -> tuple[Tensor, dict[str, Tensor]]:
 def reads(shape: Shape, members: int = 2) -> Tensor:
     """Something to read, (P, 3, T)."""
     tokens = shape.transformer().tokens
-    return torch.randint(0, shape.task.symbols, (members, 3, tokens), generator=torch.Generator().manual_seed(1))
+    return torch.randint(
+        0, shape.task.symbols, (members, 3, tokens), generator=torch.Generator().manual_seed(1)
+    )
 
 
 def outputs(residual: Residual[Any], **model: Any) -> Tensor:
@@ -120,9 +139,14 @@ def outputs(residual: Residual[Any], **model: Any) -> Tensor:
 
 
 def assert_formula(
-    residual: Residual[Any], layers: Layers, draws_PS: Tensor | None = None, length: int = 5, **model: Any
+    residual: Residual[Any],
+    layers: Layers,
+    draws_PS: Tensor | None = None,
+    length: int = 5,
+    **model: Any,
 ) -> None:
-    """The scheme's logits and gradients are those of the formula, away from the start, where nothing is 0 or 1.
+    """The scheme's logits and gradients are those of the formula, away from the start, where
+    nothing is 0 or 1.
 
     And every weight has a gradient.
     """
@@ -130,7 +154,9 @@ def assert_formula(
     transformer = shape.transformer()
     weights, flat_PN, reads_PBT = transformer.weights(), start(shape)[0], reads(shape)
     noise = torch.Generator().manual_seed(0)
-    flat_PN = (flat_PN + 0.1 * torch.randn(flat_PN.shape, generator=noise, dtype=torch.float64)).requires_grad_()
+    flat_PN = (
+        flat_PN + 0.1 * torch.randn(flat_PN.shape, generator=noise, dtype=torch.float64)
+    ).requires_grad_()
     found = transformer.forward(flat_PN, reads_PBT, draws_PS)
     direction = torch.randn(found.shape, generator=noise, dtype=torch.float64)
     (gradient_PN,) = torch.autograd.grad((found * direction).sum(), flat_PN)

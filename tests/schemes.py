@@ -11,7 +11,9 @@ from resformer.residuals.base import Residual
 
 def scheme(name: str, **settings: Any) -> Residual[Any]:
     """One, with other values for some of its settings."""
-    own = OmegaConf.to_container(OmegaConf.load(config_folder() / "model" / "residual" / f"{name}.yaml"))
+    own = OmegaConf.to_container(
+        OmegaConf.load(config_folder() / "model" / "residual" / f"{name}.yaml")
+    )
     assert isinstance(own, dict)
     values = {str(key): value for key, value in own.items() if key != "name"}
     return plugins.load("resformer.residuals", name, Residual)(**{**values, **settings})

@@ -1,4 +1,6 @@
-"""The compiled kernels against torch's own operations: what they compute, and what they do with NaN."""
+"""The compiled kernels against torch's own operations: what they compute, and what they do with
+NaN.
+"""
 
 from collections.abc import Callable
 
@@ -13,13 +15,17 @@ from resformer.numerics.backends.base import AdamWStep, Arithmetic
 
 KERNELS = pytest.mark.usefixtures("kernels")
 
-# Sums of some hundred terms of size 1 in another order. Layer norm amplifies the round-off of a row that hardly varies,
-# in narrow widths a thousandfold and more: so they are tried in float64 only.
+# Sums of some hundred terms of size 1 in another order. Layer norm amplifies the round-off of a row
+# that hardly varies, in narrow widths a thousandfold and more: so they are tried in float64 only.
 TOLERANCE = {torch.float64: 1e-10, torch.float32: 3e-5}
 
 
-def sublayers(tokens: int, width: int, heads: int, hidden: int, causal: bool) -> dict[str, Callable[..., Tensor]]:
-    """Each sub-layer as a function of an arithmetic, x_PRD and the weights in the order of `shapes`."""
+def sublayers(
+    tokens: int, width: int, heads: int, hidden: int, causal: bool
+) -> dict[str, Callable[..., Tensor]]:
+    """Each sub-layer as a function of an arithmetic, x_PRD and the weights in the order of
+    `shapes`.
+    """
     return {
         "attend": lambda a, x, w: a.attend(x, w[:8], tokens, heads, causal),
         "feed": lambda a, x, w: a.feed(x, w[8:12], "relu"),
@@ -27,7 +33,13 @@ def sublayers(tokens: int, width: int, heads: int, hidden: int, causal: bool) ->
     }
 
 
-def outcome(arithmetic: Arithmetic, sublayer: Callable[..., Tensor], x_PRD: Tensor, flat_PN: Tensor, hidden: int):
+def outcome(
+    arithmetic: Arithmetic,
+    sublayer: Callable[..., Tensor],
+    x_PRD: Tensor,
+    flat_PN: Tensor,
+    hidden: int,
+):
     """The output, and the gradients of x and all weights for a fixed gradient of the output."""
     x_PRD, flat_PN = x_PRD.clone().requires_grad_(), flat_PN.clone().requires_grad_()
     y_PRD = sublayer(arithmetic, x_PRD, _weights(flat_PN, x_PRD.shape[2], hidden))
@@ -35,7 +47,9 @@ def outcome(arithmetic: Arithmetic, sublayer: Callable[..., Tensor], x_PRD: Tens
     return [y_PRD.detach(), *torch.autograd.grad(y_PRD, (x_PRD, flat_PN), slope_PRD)]
 
 
-def drawn(members: int, rows: int, width: int, hidden: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+def drawn(
+    members: int, rows: int, width: int, hidden: int, dtype: torch.dtype
+) -> tuple[Tensor, Tensor]:
     count = 4 * (width * width + width) + 2 * width * hidden + hidden + 3 * width
     generator = torch.Generator().manual_seed(members + rows + width)
     return (
@@ -65,13 +79,16 @@ def test_kernels_compute_what_torch_computes(
     causal: bool,
 ) -> None:
     """Any sizes: rows that fill no vector, more of them than one chunk, one token, one member."""
-    same(members, sequences, tokens, heads * max(head_width, 2), heads, hidden, causal, torch.float64)
+    same(
+        members, sequences, tokens, heads * max(head_width, 2), heads, hidden, causal, torch.float64
+    )
 
 
 @KERNELS
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize(
-    ("tokens", "width", "hidden"), [(8, 32, 128), (16, 32, 128), (32, 64, 256), (10, 36, 50), (300, 16, 20)]
+    ("tokens", "width", "hidden"),
+    [(8, 32, 128), (16, 32, 128), (32, 64, 256), (10, 36, 50), (300, 16, 20)],
 )
 def test_kernels_compute_what_torch_computes_in_both_precisions(
     tokens: int, width: int, hidden: int, dtype: torch.dtype
@@ -80,12 +97,21 @@ def test_kernels_compute_what_torch_computes_in_both_precisions(
 
 
 def same(
-    members: int, sequences: int, tokens: int, width: int, heads: int, hidden: int, causal: bool, dtype: torch.dtype
+    members: int,
+    sequences: int,
+    tokens: int,
+    width: int,
+    heads: int,
+    hidden: int,
+    causal: bool,
+    dtype: torch.dtype,
 ) -> None:
     x_PRD, flat_PN = drawn(members, sequences * tokens, width, hidden, dtype)
     for sublayer in sublayers(tokens, width, heads, hidden, causal).values():
         expected = outcome(eager, sublayer, x_PRD, flat_PN, hidden)
-        for ours, theirs in zip(outcome(compiled, sublayer, x_PRD, flat_PN, hidden), expected, strict=True):
+        for ours, theirs in zip(
+            outcome(compiled, sublayer, x_PRD, flat_PN, hidden), expected, strict=True
+        ):
             off = (ours - theirs).abs().max() / theirs.abs().max().clamp(min=1e-3)
             assert off < TOLERANCE[dtype]
 
@@ -101,7 +127,13 @@ def test_gradients_are_the_slopes_of_the_values() -> None:
 
 
 def _weights(flat_PN: Tensor, width: int, hidden: int) -> list[Tensor]:
-    shapes = [*[(width, width), (width,)] * 4, (width, hidden), (hidden,), (hidden, width), *[(width,)] * 3]
+    shapes = [
+        *[(width, width), (width,)] * 4,
+        (width, hidden),
+        (hidden,),
+        (hidden, width),
+        *[(width,)] * 3,
+    ]
     parts = flat_PN.split_with_sizes([torch.Size(shape).numel() for shape in shapes], dim=1)
     return [part.view(-1, *shape) for part, shape in zip(parts, shapes, strict=True)]
 
@@ -110,7 +142,9 @@ def _weights(flat_PN: Tensor, width: int, hidden: int) -> list[Tensor]:
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
 @pytest.mark.parametrize("name", ["attend", "feed", "norm"])
 def test_what_is_not_finite_is_seen_and_stays_with_its_member(name: str, bad: float) -> None:
-    """Where torch's operations give a number that is not finite, so do the kernels; other members keep their bits."""
+    """Where torch's operations give a number that is not finite, so do the kernels; other members
+    keep their bits.
+    """
     x_PRD, flat_PN = drawn(3, 32, 32, 64, torch.float32)
     sublayer = sublayers(8, 32, 4, 64, causal=False)[name]
     clean = outcome(compiled, sublayer, x_PRD, flat_PN, 64)
@@ -128,7 +162,13 @@ def test_a_gradient_that_is_not_finite_spoils_its_member_only(arithmetic: Arithm
     moments = [torch.zeros(3, 100) for _ in range(2)]
     step = AdamWStep(1.0, 0.9, 0.98, 1e-8, 0.0, torch.tensor(1))
     clean = flat_PN.clone()
-    arithmetic.update(clean, grad_PN.clone(), *(moment.clone() for moment in moments), torch.full((3,), 1e-2), step)
+    arithmetic.update(
+        clean,
+        grad_PN.clone(),
+        *(moment.clone() for moment in moments),
+        torch.full((3,), 1e-2),
+        step,
+    )
     grad_PN[1, 50] = float("nan")
     norm_P = arithmetic.update(flat_PN, grad_PN, *moments, torch.full((3,), 1e-2), step)
     assert torch.isnan(norm_P).tolist() == [False, True, False]
@@ -141,13 +181,18 @@ def test_bits_do_not_depend_on_how_a_batch_is_cut() -> None:
     """A row's output is the same in a batch of one sequence and of many."""
     x_PRD, flat_PN = drawn(1, 80 * 8, 32, 128, torch.float32)
     for sublayer in sublayers(8, 32, 4, 128, causal=False).values():
-        whole, part = (sublayer(compiled, x, _weights(flat_PN, 32, 128)) for x in (x_PRD, x_PRD[:, 8:40].contiguous()))
+        whole, part = (
+            sublayer(compiled, x, _weights(flat_PN, 32, 128))
+            for x in (x_PRD, x_PRD[:, 8:40].contiguous())
+        )
         assert torch.equal(whole[:, 8:40], part)
 
 
 @KERNELS
 def test_the_exponential_is_good_to_two_units_in_the_last_place() -> None:
-    """Through attention to two keys whose scores differ by d: the share of the first is 1 / (1 + e^-d)."""
+    """Through attention to two keys whose scores differ by d: the share of the first is 1 / (1 +
+    e^-d).
+    """
     scores = torch.linspace(0, 30, 5000)
     x_PRD = torch.stack([scores, torch.zeros_like(scores)], dim=1).reshape(-1, 2, 1)
     one, none = torch.ones(len(x_PRD), 1, 1), torch.zeros(len(x_PRD), 1)

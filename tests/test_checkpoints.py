@@ -88,7 +88,9 @@ def reseal(path: Path, **changes: object) -> None:
     path.write_bytes(files.seal({**told, **changes}))
 
 
-@pytest.mark.parametrize("harm", [no_json, no_arrays, torn, other_arrays, other_job, no_facts, folder])
+@pytest.mark.parametrize(
+    "harm", [no_json, no_arrays, torn, other_arrays, other_job, no_facts, folder]
+)
 def test_of_a_damaged_one_the_next_best_is_taken(job: Path, harm: Callable[[Path], None]) -> None:
     save(attempt(job, 1), checkpoint(40))
     save(attempt(job, 2), checkpoint(90))
@@ -124,7 +126,9 @@ def test_a_committed_job_keeps_none_and_nothing_half_written(job: Path) -> None:
     assert sorted(os.listdir(second.folder)) == ["runs.parquet", "timing.json"]
 
 
-def test_what_cannot_be_removed_stays_and_does_not_matter(job: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_cannot_be_removed_stays_and_does_not_matter(
+    job: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     first = attempt(job, 1)
     save(first, checkpoint(40))
 

@@ -1,4 +1,6 @@
-"""What is read from a study folder: all that was written is taken, and whatever else stands there gets a reason."""
+"""What is read from a study folder: all that was written is taken, and whatever else stands there
+gets a reason.
+"""
 
 import json
 from collections.abc import Callable
@@ -81,9 +83,17 @@ def test_every_job_that_can_be_planned() -> None:
 
 
 def test_a_job_with_the_largest_settings(shape: Shape) -> None:
-    asked = ["model.depth=1024", "model.width=4096", "model.hidden=65536", "train.batch=65536", "task.length=512"]
+    asked = [
+        "model.depth=1024",
+        "model.width=4096",
+        "model.hidden=65536",
+        "train.batch=65536",
+        "task.length=512",
+    ]
     asked += ["task.symbols=4096", "train.steps=10000000", "train.compile=false", "member.lr=1e30"]
-    (job,) = config.request("some", [*asked, "member.seed=4294967295", "train.clip=1e30", "device=cpu"]).jobs()
+    (job,) = config.request(
+        "some", [*asked, "member.seed=4294967295", "train.clip=1e30", "device=cpu"]
+    ).jobs()
     assert checks.planned_job(written(job.to_json())) is None
 
 
@@ -119,25 +129,57 @@ def test_columns_of_nothing_but_gaps() -> None:
 # What is not, gets a reason
 
 WRONG_JOBS: list[tuple[Path, object]] = [
-    *((("id",), value) for value in ("", "..", "../x", "a/b", "-x", "_x", "x" * 65, "x\n", "é", "x\0", 7, None, GONE)),
+    *(
+        (("id",), value)
+        for value in (
+            "",
+            "..",
+            "../x",
+            "a/b",
+            "-x",
+            "_x",
+            "x" * 65,
+            "x\n",
+            "é",
+            "x\0",
+            7,
+            None,
+            GONE,
+        )
+    ),
     *((("shape",), value) for value in (GONE, None, [], {}, "x", {"task": {}}, {"depth": 3})),
-    *((("shape", "task", "name"), value) for value in (GONE, None, 7, ["x"], {}, "w" * 201, "\x1b[31m", "\ud800")),
-    *((("shape", "model", "depth"), value) for value in (GONE, None, True, 1.5, "4", 0, -1, 10**30, float("nan"))),
+    *(
+        (("shape", "task", "name"), value)
+        for value in (GONE, None, 7, ["x"], {}, "w" * 201, "\x1b[31m", "\ud800")
+    ),
+    *(
+        (("shape", "model", "depth"), value)
+        for value in (GONE, None, True, 1.5, "4", 0, -1, 10**30, float("nan"))
+    ),
     *((("shape", "model", "residual"), value) for value in (GONE, "add", {}, {"name": 1})),
     *((("shape", "model", "norm"), value) for value in (GONE, 3, [])),
     *((("shape", "train", "steps"), value) for value in (GONE, 0, 10**9, True, "600", 6e2)),
     *((("shape", "train", "compile"), value) for value in (GONE, "auto", 1, None)),
-    *((("shape", "train", "batch"), value) for value in ([], [1], 10**16, float("inf"), float("nan"), {"": 1})),
+    *(
+        (("shape", "train", "batch"), value)
+        for value in ([], [1], 10**16, float("inf"), float("nan"), {"": 1})
+    ),
     (("shape", "device"), GONE),
     (("shape", "device"), 3),
     *((("shape", key), 3) for key in ("seed", "lr", "study", "job", "outcome", "")),
     *((("shape", "model", key), 3) for key in ("a.b", "", "a b", "\x1b", "w" * 65, "é")),
     (("shape", "model", "deep"), {"a": {"a": {"a": {"a": {"a": 1}}}}}),
     (("shape", "model", "many"), {f"a{number}": 1 for number in range(600)}),
-    *((("members",), value) for value in (GONE, None, [], {}, "x", [None], [[]], [{}], [{"seed": 1}])),
+    *(
+        (("members",), value)
+        for value in (GONE, None, [], {}, "x", [None], [[]], [{}], [{"seed": 1}])
+    ),
     (("members", 0, "more"), 1),
     *((("members", 0, "seed"), value) for value in (GONE, None, True, 1.0, "1", -1, 2**32, 10**30)),
-    *((("members", 0, "lr"), value) for value in (GONE, None, True, "1", -1.0, float("nan"), float("inf"), 1e31)),
+    *(
+        (("members", 0, "lr"), value)
+        for value in (GONE, None, True, "1", -1.0, float("nan"), float("inf"), 1e31)
+    ),
     *(
         ((name,), value)
         for name in ("parameters", "flops_per_step", "flops", "blind_loss")
@@ -146,19 +188,39 @@ WRONG_JOBS: list[tuple[Path, object]] = [
 ]
 WRONG_LAUNCHES: list[tuple[Path, object]] = [
     *((("launch",), value) for value in (GONE, None, True, "1", 0, 1.5, 10**30)),
-    *((("started",), value) for value in (GONE, None, 7, "", "yesterday", "0001-01-01T00:00:00+00:00")),
-    *((("started",), value) for value in ("2026-01-01T00:00:00", "9999-12-31T23:59:59-14:00", "w" * 10**5)),
+    *(
+        (("started",), value)
+        for value in (GONE, None, 7, "", "yesterday", "0001-01-01T00:00:00+00:00")
+    ),
+    *(
+        (("started",), value)
+        for value in ("2026-01-01T00:00:00", "9999-12-31T23:59:59-14:00", "w" * 10**5)
+    ),
     *((("planned",), value) for value in (True, "1", -1, 1.5, [])),
-    *((("engine",), value) for value in (None, [], "local", {"retries": "1"}, {"retries": -1}, {"retries": None})),
+    *(
+        (("engine",), value)
+        for value in (None, [], "local", {"retries": "1"}, {"retries": -1}, {"retries": None})
+    ),
     *((("engine", "lease_seconds"), value) for value in (None, "60", -1, float("nan"), [])),
     (("engine", "workers"), []),
-    *((("excluded",), value) for value in (None, {}, "x", [None], [{}], [{"settings": {}}], [{"reason": "x"}])),
+    *(
+        (("excluded",), value)
+        for value in (None, {}, "x", [None], [{}], [{"settings": {}}], [{"reason": "x"}])
+    ),
     (("excluded",), [{"settings": {"a": []}, "reason": "x"}]),
     (("excluded",), [{"settings": [], "reason": "x"}]),
     (("excluded",), [{"settings": {}, "reason": 7}]),
-    *(((name,), value) for name in ("asked", "swept", "jobs") for value in (None, "x", {}, [7], [["x"]])),
+    *(
+        ((name,), value)
+        for name in ("asked", "swept", "jobs")
+        for value in (None, "x", {}, [7], [["x"]])
+    ),
     *((("overrides",), value) for value in (None, "x", ["x"], [[7]], {})),
-    *(((name,), value) for name in ("versions", "fingerprint") for value in (None, [], "x", {"a": 7}, {"a": {}})),
+    *(
+        ((name,), value)
+        for name in ("versions", "fingerprint")
+        for value in (None, [], "x", {"a": 7}, {"a": {}})
+    ),
 ]
 WRONG_RESULTS: list[tuple[Path, object]] = [
     *((("job",), value) for value in (GONE, None, "y", 7, ["x"])),
@@ -168,15 +230,28 @@ WRONG_RESULTS: list[tuple[Path, object]] = [
         (("files", name), {"bytes": 1, "sha256": "0" * 64})
         for name in ("../x", "/x", "a/b", "..", ".x", "", "a\0", "-")
     ),
-    *((("files", "runs.parquet"), value) for value in (None, [], {}, {"bytes": 1}, {"sha256": "0" * 64})),
+    *(
+        (("files", "runs.parquet"), value)
+        for value in (None, [], {}, {"bytes": 1}, {"sha256": "0" * 64})
+    ),
     *((("files", "runs.parquet", "bytes"), value) for value in (None, True, -1, 1.5, 2**60)),
-    *((("files", "runs.parquet", "sha256"), value) for value in (None, "", "0" * 63, "G" * 64, "0" * 64 + "\n", 7)),
+    *(
+        (("files", "runs.parquet", "sha256"), value)
+        for value in (None, "", "0" * 63, "G" * 64, "0" * 64 + "\n", 7)
+    ),
 ]
 WRONG_TIMINGS: list[tuple[Path, object]] = [
-    *((("seconds",), value) for value in (GONE, None, True, "1", -1, float("nan"), float("inf"), 1e13)),
+    *(
+        (("seconds",), value)
+        for value in (GONE, None, True, "1", -1, float("nan"), float("inf"), 1e13)
+    ),
     *((("at_once",), value) for value in (None, True, 0, 1.5, "x")),
     *((("stretches",), value) for value in (GONE, None, {}, "x", [None], [{}], [[]])),
-    *((("stretches", 0, name), value) for name in STRETCH for value in (GONE, None, True, "1", -1, float("inf"))),
+    *(
+        (("stretches", 0, name), value)
+        for name in STRETCH
+        for value in (GONE, None, True, "1", -1, float("inf"))
+    ),
     *((("stretches", 0, name), 0) for name in ("members", "steps")),
 ]
 
@@ -201,7 +276,9 @@ def test_what_is_wrong_is_said(
 
 def test_what_is_wrong_with_a_launch(record: dict[str, Any]) -> None:
     silent = [
-        (path, value) for path, value in WRONG_LAUNCHES if checks.launch_record(changed(record, path, value)) is None
+        (path, value)
+        for path, value in WRONG_LAUNCHES
+        if checks.launch_record(changed(record, path, value)) is None
     ]
     assert silent == []
     assert all(checks.launch_record(tree) for tree in (None, [], "x", 7, {}))
@@ -243,12 +320,22 @@ def test_runs_that_cannot_be(column: str, values: list[Any]) -> None:
 
 def test_tables_of_another_form(trained: Trained) -> None:
     runs, curves = pa.table(RUNS), pa.table(trained.curves)
-    for found in (runs.drop_columns("lr"), runs.append_column("job", pa.array(["x"] * 3)), runs[:2], curves, runs[:0]):
+    for found in (
+        runs.drop_columns("lr"),
+        runs.append_column("job", pa.array(["x"] * 3)),
+        runs[:2],
+        curves,
+        runs[:0],
+    ):
         assert checks.runs(found, PLANNED)
     assert checks.runs(runs, PLANNED[:2])
     assert checks.runs(runs.replace_schema_metadata({"pandas": "{"}), PLANNED)
     assert checks.runs(runs.select([1, 0, *range(2, 9)]), PLANNED)
-    for found in (runs, curves.drop_columns("loss"), curves.replace_schema_metadata({"pandas": "{"})):
+    for found in (
+        runs,
+        curves.drop_columns("loss"),
+        curves.replace_schema_metadata({"pandas": "{"}),
+    ):
         assert checks.curves(found)
     assert checks.curves(curves.set_column(2, "step", pa.array(np.zeros(len(curves)))))
     assert checks.curves(pa.table({name: [None] for name in curves.column_names}))

@@ -11,7 +11,17 @@ from pathlib import Path
 import pytest
 
 from resformer.store import claims, files
-from resformer.store.claims import Claim, Holder, Watch, attempts, failures, held, holder, over, take
+from resformer.store.claims import (
+    Claim,
+    Holder,
+    Watch,
+    attempts,
+    failures,
+    held,
+    holder,
+    over,
+    take,
+)
 
 TAKER = """
 import sys
@@ -65,7 +75,9 @@ def error(claim: Claim) -> None:
 def taker(job: Path, launch: int = 1) -> Iterator[subprocess.Popen[str]]:
     """A process that takes the job at its first line of input, and stays until it is killed."""
     words = [sys.executable, "-c", TAKER, str(job), str(launch)]
-    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
         try:
             assert hear(process) == "ready"
             yield process
@@ -196,7 +208,9 @@ def test_only_a_process_that_can_be_seen_can_be_seen_gone(
 def test_a_silent_claim_is_taken_over_after_the_lease(job: Path, clock: Clock) -> None:
     claimed(job)
     watch = Watch(LEASE)
-    clock.now += 1000 * LEASE  # how old a claim is says nothing: the lease runs while somebody looks
+    clock.now += (
+        1000 * LEASE
+    )  # how old a claim is says nothing: the lease runs while somebody looks
     assert take(job, 1, 9, watch) == "held"
     clock.now += 0.9 * LEASE
     assert take(job, 1, 9, watch) == "held"
@@ -271,7 +285,14 @@ def test_who_holds_a_job_and_how_many_steps_it_has_begun(job: Path, clock: Clock
 
 
 @pytest.mark.parametrize(
-    "text", [b"", b"not JSON\n000000000000", b"\0" * 200, b"\xff" * 200, b'{"launch": 1, "qid": 7}\n000000000000']
+    "text",
+    [
+        b"",
+        b"not JSON\n000000000000",
+        b"\0" * 200,
+        b"\xff" * 200,
+        b'{"launch": 1, "qid": 7}\n000000000000',
+    ],
 )
 def test_an_unreadable_claim_is_held_for_a_lease(job: Path, clock: Clock, text: bytes) -> None:
     claimed(job)

@@ -1,4 +1,6 @@
-"""The command line as its user sees it: what is printed where, the exit code, and what is on disk afterwards."""
+"""The command line as its user sees it: what is printed where, the exit code, and what is on disk
+afterwards.
+"""
 
 import csv
 import io
@@ -32,7 +34,9 @@ TINY = [
 
 
 @pytest.fixture(scope="module")
-def swept(tmp_path_factory: pytest.TempPathFactory) -> tuple[subprocess.CompletedProcess[str], Path]:
+def swept(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> tuple[subprocess.CompletedProcess[str], Path]:
     """A sweep of two seeds that has run: what it printed, and its working directory."""
     here = tmp_path_factory.mktemp("swept")
     words = [sys.executable, "-m", "resformer", "sweep", *TINY, "member.seed=range(0,2)"]
@@ -48,7 +52,9 @@ def study(swept: tuple[object, Path], tmp_path: Path) -> Path:
 
 
 def tree(folder: Path) -> dict[str, bytes | None]:
-    """Every file with its bytes, and every folder; but for what a report keeps, which may come and go."""
+    """Every file with its bytes, and every folder; but for what a report keeps, which may come and
+    go.
+    """
     paths = [path for path in sorted(folder.rglob("*")) if ".cache" not in path.parts]
     return {str(path): path.read_bytes() if path.is_file() else None for path in paths}
 
@@ -77,9 +83,11 @@ def test_help(resformer: Resformer, words: list[str], flag: str) -> None:
     result = resformer(*words, flag)
     assert (result.exit_code, result.stderr) == (0, "")
     assert "Usage:" in result.stdout
-    for expected in {"": ["train", "sweep", "report"], "sweep": ["--study", "--dry-run"], "report": ["--format"]}.get(
-        "".join(words), ["KEY=VALUE"]
-    ):
+    for expected in {
+        "": ["train", "sweep", "report"],
+        "sweep": ["--study", "--dry-run"],
+        "report": ["--format"],
+    }.get("".join(words), ["KEY=VALUE"]):
         assert expected in result.stdout
 
 
@@ -97,7 +105,9 @@ def test_help_imports_nothing_heavy(words: list[str]) -> None:
         "from resformer.cli import main\n"
         "main()\n"
     )
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
     assert "Usage:" in result.stdout
     loaded = set(result.stderr.split())
     assert "typer" in loaded
@@ -204,7 +214,9 @@ BAD_SETTINGS = [
 
 @pytest.mark.parametrize("command", ["train", "sweep"])
 @pytest.mark.parametrize(("setting", "named"), BAD_SETTINGS)
-def test_a_bad_setting(resformer: Resformer, tmp_path: Path, command: str, setting: str, named: str) -> None:
+def test_a_bad_setting(
+    resformer: Resformer, tmp_path: Path, command: str, setting: str, named: str
+) -> None:
     check_refused(resformer(command, setting), named)
     assert tree(tmp_path) == {}
 
@@ -225,22 +237,40 @@ BAD_REQUESTS = [
     (["sweep", "--workers", "0"], "engine.workers=0"),
     (["sweep", "--engine", "nope"], "engine=nope"),
     (["sweep", "engine.stack=1,2"], "engine"),
-    (["sweep", "--engine", "ray", "engine.address=here"], "engine.address=here: must be auto, local, or host:port"),
+    (
+        ["sweep", "--engine", "ray", "engine.address=here"],
+        "engine.address=here: must be auto, local, or host:port",
+    ),
     (["sweep", "--engine", "ray", "engine.cpus=0"], "engine.cpus=0"),
     (["sweep", "--engine", "slurm"], "engine.workers=null: with engine=slurm, say how many pilots"),
     (["sweep", "--engine", "slurm", "engine.minutes=1"], "engine.minutes=1: must be from 2"),
-    (["sweep", "--engine", "slurm", "engine.account=''"], "engine.account=: must be one line, or null"),
-    (["sweep", "--engine", "slurm", "device=cuda", "--workers", "2"], "engine.stack=null: this machine has no GPU"),
+    (
+        ["sweep", "--engine", "slurm", "engine.account=''"],
+        "engine.account=: must be one line, or null",
+    ),
+    (
+        ["sweep", "--engine", "slurm", "device=cuda", "--workers", "2"],
+        "engine.stack=null: this machine has no GPU",
+    ),
     (["sweep", "--detach"], "--detach: the workers of engine=local end with their sweep"),
-    (["sweep", "--detach", "engine=ray", "engine.address=local"], "--detach: the cluster of engine.address=local"),
+    (
+        ["sweep", "--detach", "engine=ray", "engine.address=local"],
+        "--detach: the cluster of engine.address=local",
+    ),
     (["sweep", "--", "~task"], "~task"),
     (["sweep", "--", "~model.depth=4"], "~model.depth=4"),
     (["sweep", "--", "--depht=3"], "--depht=3"),
     (["sweep", "model/residual=rezero", "model.norm=pre,post"], "model.norm="),
     (["sweep", "model.heads=3,5"], "model.heads="),
-    (["sweep", "model/residual=rezero", "model.residual.initial=nan"], "model.residual.initial=nan"),
+    (
+        ["sweep", "model/residual=rezero", "model.residual.initial=nan"],
+        "model.residual.initial=nan",
+    ),
     (["sweep", "--study", "nowhere"], "nowhere"),
-    *((["sweep", "--study", name, "model.depth=1"], "study") for name in ("../x", "/etc/x", "a/b", "..", ".", "", "~")),
+    *(
+        (["sweep", "--study", name, "model.depth=1"], "study")
+        for name in ("../x", "/etc/x", "a/b", "..", ".", "", "~")
+    ),
     *((["report", name], "study") for name in ("../x", "/etc/x", "a/b", "..", ".", "")),
     (["report"], "--results results"),
     (["report", "nowhere"], "nowhere"),
@@ -248,13 +278,17 @@ BAD_REQUESTS = [
 ]
 
 
-@pytest.mark.parametrize(("words", "named"), BAD_REQUESTS, ids=[" ".join(words) for words, _ in BAD_REQUESTS])
+@pytest.mark.parametrize(
+    ("words", "named"), BAD_REQUESTS, ids=[" ".join(words) for words, _ in BAD_REQUESTS]
+)
 def test_a_bad_request(resformer: Resformer, tmp_path: Path, words: list[str], named: str) -> None:
     check_refused(resformer(*words), named)
     assert tree(tmp_path) == {}
 
 
-def test_without_a_compiler_it_trains_all_the_same_and_says_so(command: Command, tmp_path: Path) -> None:
+def test_without_a_compiler_it_trains_all_the_same_and_says_so(
+    command: Command, tmp_path: Path
+) -> None:
     nowhere = {"PATH": str(tmp_path / "bin"), "XDG_CACHE_HOME": str(tmp_path / "cache")}
     refused = command("sweep", *TINY, "train.compile=true", **nowhere)
     reason = "there is no C++ compiler (c++, g++ or clang++) here"
@@ -263,7 +297,9 @@ def test_without_a_compiler_it_trains_all_the_same_and_says_so(command: Command,
     assert tree(tmp_path) == {}
     done = command("train", *TINY, **nowhere)
     assert done.returncode == 0
-    assert done.stderr.startswith(f"train.compile=false: {reason}; training is slower without the kernels\n")
+    assert done.stderr.startswith(
+        f"train.compile=false: {reason}; training is slower without the kernels\n"
+    )
     (plan,) = (tmp_path / "results" / "train").glob("plan-*.jsonl")
     assert json.loads(plan.read_text())["shape"]["train"]["compile"] is False
 
@@ -291,9 +327,13 @@ def test_a_bad_flag(resformer: Resformer, tmp_path: Path, words: list[str]) -> N
     assert tree(tmp_path) == {}
 
 
-@pytest.mark.parametrize("words", [["train", *TINY], ["sweep", *TINY], ["report"], ["report", "some"]])
+@pytest.mark.parametrize(
+    "words", [["train", *TINY], ["sweep", *TINY], ["report"], ["report", "some"]]
+)
 @pytest.mark.parametrize("place", ["other", "other/file", "other/file/below"])
-def test_a_results_folder_that_is_none(resformer: Resformer, tmp_path: Path, words: list[str], place: str) -> None:
+def test_a_results_folder_that_is_none(
+    resformer: Resformer, tmp_path: Path, words: list[str], place: str
+) -> None:
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "file").write_text("mine")
     before = tree(tmp_path)
@@ -328,8 +368,12 @@ def test_figures_where_a_file_is(resformer: Resformer, study: Path, tmp_path: Pa
     assert tree(tmp_path) == before
 
 
-@pytest.mark.parametrize(("entry", "named"), [("versions", "torch"), ("fingerprint", "backend was 0.0")])
-def test_results_of_other_code(resformer: Resformer, study: Path, tmp_path: Path, entry: str, named: str) -> None:
+@pytest.mark.parametrize(
+    ("entry", "named"), [("versions", "torch"), ("fingerprint", "backend was 0.0")]
+)
+def test_results_of_other_code(
+    resformer: Resformer, study: Path, tmp_path: Path, entry: str, named: str
+) -> None:
     path = study / "launches" / "1.json"
     launch = files.unseal(path.read_bytes())
     assert launch is not None
@@ -344,7 +388,9 @@ def test_a_launch_that_was_tampered_with(resformer: Resformer, study: Path, tmp_
     path = study / "launches" / "1.json"
     path.write_bytes(path.read_bytes().replace(b'"python": "3', b'"python": "2'))
     before = tree(tmp_path)
-    check_refused(resformer("sweep", *TINY, "member.seed=range(0,4)"), "1.json: not what was written")
+    check_refused(
+        resformer("sweep", *TINY, "member.seed=range(0,4)"), "1.json: not what was written"
+    )
     assert tree(tmp_path) == before
 
 
@@ -353,7 +399,12 @@ def test_a_launch_that_was_tampered_with(resformer: Resformer, study: Path, tmp_
 
 def test_dry_run(resformer: Resformer, tmp_path: Path) -> None:
     result = resformer(
-        "sweep", "--dry-run", *TINY[1:], "model.depth=1,2", "model.residual=true,false", "member.seed=range(0,3)"
+        "sweep",
+        "--dry-run",
+        *TINY[1:],
+        "model.depth=1,2",
+        "model.residual=true,false",
+        "member.seed=range(0,3)",
     )
     assert result.exit_code == 0
     told = " ".join(result.stdout.split())
@@ -393,21 +444,35 @@ def test_dry_run_of_a_finished_study(resformer: Resformer, study: Path, tmp_path
     assert tree(tmp_path) == before
 
 
-def test_dry_run_with_nothing_to_run_asks_no_cluster(resformer: Resformer, study: Path, tmp_path: Path) -> None:
+def test_dry_run_with_nothing_to_run_asks_no_cluster(
+    resformer: Resformer, study: Path, tmp_path: Path
+) -> None:
     before = tree(tmp_path)
     result = resformer(
-        "sweep", "--dry-run", *TINY, "member.seed=range(0,2)", "engine=ray", "engine.address=127.0.0.1:1"
+        "sweep",
+        "--dry-run",
+        *TINY,
+        "member.seed=range(0,2)",
+        "engine=ray",
+        "engine.address=127.0.0.1:1",
     )
     assert result.stderr == ""
     assert "2 members, all finished" in " ".join(result.stdout.split())
     assert tree(tmp_path) == before
 
 
-def test_show_prints_settings_as_they_resolve_and_the_grid(resformer: Resformer, tmp_path: Path) -> None:
+def test_show_prints_settings_as_they_resolve_and_the_grid(
+    resformer: Resformer, tmp_path: Path
+) -> None:
     result = resformer("show", "model.depth=1,4", "model.width=64")
     assert result.exit_code == 0
     lines = result.stdout.splitlines()
-    for expected in ("model.hidden=256", "model.attention=causal", "model.norm=post", "train.stop_when_solved=true"):
+    for expected in (
+        "model.hidden=256",
+        "model.attention=causal",
+        "model.norm=post",
+        "train.stop_when_solved=true",
+    ):
         assert expected in lines
     assert not any(line.startswith("model.depth=") for line in lines)
     assert "2 members in 2 jobs;" in result.stdout
@@ -434,7 +499,10 @@ def test_a_sweep_prints_its_report(swept: tuple[subprocess.CompletedProcess[str]
 
 
 def test_the_same_sweep_again_trains_nothing(
-    resformer: Resformer, study: Path, tmp_path: Path, swept: tuple[subprocess.CompletedProcess[str], Path]
+    resformer: Resformer,
+    study: Path,
+    tmp_path: Path,
+    swept: tuple[subprocess.CompletedProcess[str], Path],
 ) -> None:
     before = tree(tmp_path)
     result = resformer("sweep", *TINY, "member.seed=range(0,2)")
@@ -449,7 +517,9 @@ def test_more_seeds_train_only_the_new_ones(command: Command, study: Path, tmp_p
     assert result.returncode == 0, result.stderr
     assert "0/4" in result.stdout
     assert "4 members (2 finished before)" in result.stderr
-    assert [member["seed"] for job in jobs(study / "plan-2.jsonl") for member in job["members"]] == [2, 3]
+    assert [
+        member["seed"] for job in jobs(study / "plan-2.jsonl") for member in job["members"]
+    ] == [2, 3]
     after = tree(study)
     assert {path: after[path] for path in before} == before, "what was committed is not touched"
     assert len(list((study / "jobs").glob("*/*/result.json"))) == 2
@@ -468,7 +538,9 @@ Training.run = run
 """
 
 
-def test_a_job_that_fails(command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_job_that_fails(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     sabotage = tmp_path / "sabotage"
     sabotage.mkdir()
     (sabotage / "sitecustomize.py").write_text(SABOTAGE)
@@ -507,7 +579,9 @@ def test_train_prints_what_became_of_each_member(resformer: Resformer, tmp_path:
     assert tree(tmp_path) == before
 
 
-def test_train_that_fails(resformer: Resformer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_train_that_fails(
+    resformer: Resformer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def broken(*_: object) -> None:
         raise RuntimeError("the dog has eaten it")
 
@@ -522,9 +596,15 @@ def test_train_that_fails(resformer: Resformer, tmp_path: Path, monkeypatch: pyt
 # report
 
 
-def test_report_takes_the_study_launched_last_but_not_train(resformer: Resformer, study: Path) -> None:
+def test_report_takes_the_study_launched_last_but_not_train(
+    resformer: Resformer, study: Path
+) -> None:
     assert resformer("train", *TINY).exit_code == 0
-    bare, named, trained = resformer("report"), resformer("report", study.name), resformer("report", "train")
+    bare, named, trained = (
+        resformer("report"),
+        resformer("report", study.name),
+        resformer("report", "train"),
+    )
     assert (bare.exit_code, bare.stderr) == (0, "")
     assert bare.stdout == named.stdout
     assert bare.stdout.startswith(f"{study.name}: ")
@@ -540,7 +620,18 @@ def test_report_as_json(resformer: Resformer, study: Path) -> None:
     assert (result.exit_code, result.stderr) == (0, "")
     found = json.loads(result.stdout, parse_constant=refuse_constant)
     assert list(found) == [
-        *("study", "settings", "cells", "rates", "limits", "comparisons", "excluded", "missing", "damaged", "failed")
+        *(
+            "study",
+            "settings",
+            "cells",
+            "rates",
+            "limits",
+            "comparisons",
+            "excluded",
+            "missing",
+            "damaged",
+            "failed",
+        )
     ]
     assert found["study"] == study.name
     assert found["missing"] == found["damaged"] == found["failed"] == found["excluded"] == []
@@ -548,20 +639,36 @@ def test_report_as_json(resformer: Resformer, study: Path) -> None:
     expected = {
         **{"study": study.name, "task": "copy", "depth": 1, "residual": "add", "norm": "post"},
         **{"seeds": 2, "solved": 0, "unsolved": 2, "diverged": 0, "lr": 0.003},
-        **{"median_steps": None, "median_low": None, "median_high": None, "mean_low": None, "mean_high": None},
+        **{
+            "median_steps": None,
+            "median_low": None,
+            "median_high": None,
+            "mean_low": None,
+            "mean_high": None,
+        },
     }
     assert {key: cell[key] for key in expected} == expected
     assert cell["final_loss"] > 0
     assert cell["ms_per_member_step"] > 0
     (limit,) = found["limits"]
-    assert (limit["depth_limit"], limit["low"], limit["high"], limit["depth_floor"]) == (None, None, None, None)
+    assert (limit["depth_limit"], limit["low"], limit["high"], limit["depth_floor"]) == (
+        None,
+        None,
+        None,
+        None,
+    )
 
 
 def test_report_as_csv(resformer: Resformer, study: Path) -> None:
     result = resformer("report", "--format", "csv")
     assert (result.exit_code, result.stderr) == (0, "")
     (row,) = csv.DictReader(io.StringIO(result.stdout))
-    assert (row["study"], row["depth"], row["seeds"], row["median_steps"]) == (study.name, "1", "2", "")
+    assert (row["study"], row["depth"], row["seeds"], row["median_steps"]) == (
+        study.name,
+        "1",
+        "2",
+        "",
+    )
     assert json.loads(row["lr_by_seed"]) == {"0": 0.003, "1": 0.003}
 
 

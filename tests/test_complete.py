@@ -27,7 +27,11 @@ def test_keys_are_those_that_can_be_set() -> None:
         ([], "train.stop_when_solved=t", ["train.stop_when_solved=true"]),
         ([], "model.depth=", []),
         ([], "no.such=", []),
-        (["task=sort", "model.norm"], "=", ["own", "none", "pre", "post", "sandwich", "pre_post", "branch"]),
+        (
+            ["task=sort", "model.norm"],
+            "=",
+            ["own", "none", "pre", "post", "sandwich", "pre_post", "branch"],
+        ),
         (["task", "=", "sort", "model.activation", "="], "g", ["gelu"]),
         (["model.residual", "="], "true,f", ["true,false"]),
     ],
@@ -39,7 +43,11 @@ def test_words(words: list[str], incomplete: str, found: list[str]) -> None:
 def test_as_bash_asks(tmp_path: Path) -> None:
     """bash splits at `=`; what it sends is what Typer's script for it sends."""
     words = ["resformer", "sweep", "model.residual", "=", "t"]
-    asked = {"_RESFORMER_COMPLETE": "complete_bash", "COMP_WORDS": "\n".join(words), "COMP_CWORD": "4"}
+    asked = {
+        "_RESFORMER_COMPLETE": "complete_bash",
+        "COMP_WORDS": "\n".join(words),
+        "COMP_CWORD": "4",
+    }
     script = "import sys; from resformer.cli import main; sys.argv = ['resformer']; main()"
     done = subprocess.run(
         [sys.executable, "-c", script + "; assert 'torch' not in sys.modules"],

@@ -74,7 +74,9 @@ def test_studies_have_the_members_they_promise(study: str, count: int, shapes: i
     assert found.study == study
 
 
-@pytest.mark.parametrize("path", YAMLS, ids=[path.relative_to(plugins.config_folder()).as_posix() for path in YAMLS])
+@pytest.mark.parametrize(
+    "path", YAMLS, ids=[path.relative_to(plugins.config_folder()).as_posix() for path in YAMLS]
+)
 def test_every_yaml_composes(path: Path) -> None:
     group = path.parent.relative_to(plugins.config_folder()).as_posix()
     if group.startswith("study"):
@@ -93,14 +95,23 @@ def test_the_quick_study_is_copy_at_width_32() -> None:
     for shape, found in config.request("quick", []).shapes:
         assert type(shape.task).__name__ == "Copy"
         assert (shape.task.length, shape.task.symbols) == (8, 16)
-        assert (shape.model.width, shape.model.heads, shape.train.batch, shape.train.steps) == (32, 4, 32, 600)
+        assert (shape.model.width, shape.model.heads, shape.train.batch, shape.train.steps) == (
+            32,
+            4,
+            32,
+            600,
+        )
         assert {(member.seed, member.lr) for member in found} == {
             (seed, lr) for seed in range(5) for lr in (1e-3, 3e-3, 1e-2)
         }
 
 
-@pytest.mark.parametrize(("task", "accuracy", "every"), [("copy", 0.99, 10), ("reverse", 0.99, 10), ("sort", 0.95, 20)])
-def test_a_task_brings_its_target_and_its_evaluations(task: str, accuracy: float, every: int) -> None:
+@pytest.mark.parametrize(
+    ("task", "accuracy", "every"), [("copy", 0.99, 10), ("reverse", 0.99, 10), ("sort", 0.95, 20)]
+)
+def test_a_task_brings_its_target_and_its_evaluations(
+    task: str, accuracy: float, every: int
+) -> None:
     train = only(f"task={task}").train
     assert (train.target_accuracy, train.eval_every) == (accuracy, every)
     assert only("train.eval_every=7", f"task={task}").train.eval_every == 7
@@ -111,13 +122,21 @@ def test_a_task_brings_its_target_and_its_evaluations(task: str, accuracy: float
 
 @pytest.mark.parametrize(
     ("scheme", "norm"),
-    [("plain", "post"), ("add", "post"), ("rezero", "none"), ("deepnorm", "post"), ("layerscale", "pre")],
+    [
+        ("plain", "post"),
+        ("add", "post"),
+        ("rezero", "none"),
+        ("deepnorm", "post"),
+        ("layerscale", "pre"),
+    ],
 )
 def test_own_norm_is_the_schemes(scheme: str, norm: str) -> None:
     assert only(f"model/residual={scheme}").model.norm == norm
 
 
-@pytest.mark.parametrize(("task", "attention"), [("copy", "causal"), ("reverse", "causal"), ("sort", "bidirectional")])
+@pytest.mark.parametrize(
+    ("task", "attention"), [("copy", "causal"), ("reverse", "causal"), ("sort", "bidirectional")]
+)
 def test_own_attention_is_the_tasks(task: str, attention: str) -> None:
     assert only(f"task={task}").model.attention == attention
     assert only(f"task={task}", "model.attention=causal").model.attention == "causal"
@@ -142,7 +161,17 @@ def test_shorthand_of_the_residual_schemes(short: str, scheme: str) -> None:
 
 
 def test_a_member_is_never_counted_twice() -> None:
-    assert members(ask("task=copy,copy", "device=cpu,cpu", "member.lr=0.001,1e-3,0.003", "member.seed=1,1,2")) == 4
+    assert (
+        members(
+            ask(
+                "task=copy,copy",
+                "device=cpu,cpu",
+                "member.lr=0.001,1e-3,0.003",
+                "member.seed=1,1,2",
+            )
+        )
+        == 4
+    )
     assert members(ask("model.norm=own,post", "model.hidden=null,128")) == 1
 
 
@@ -151,7 +180,9 @@ def test_members_share_jobs_and_the_rest_makes_more() -> None:
     assert (len(found.shapes), len(found.jobs()), members(found)) == (3, 3, 24)
     assert {shape.model.depth for shape, _ in found.shapes} == {1, 2, 4}
     assert [job.shape.model.depth for job in found.jobs()] == [4, 2, 1], "the longest first"
-    assert [len(job.members) for job in ask("member.seed=range(0,5)", "engine.stack=2").jobs()].count(2) == 2
+    assert [
+        len(job.members) for job in ask("member.seed=range(0,5)", "engine.stack=2").jobs()
+    ].count(2) == 2
 
 
 # The command line replaces a study's keys
@@ -159,7 +190,10 @@ def test_members_share_jobs_and_the_rest_makes_more() -> None:
 
 @pytest.mark.parametrize("study", ["quick", "sort", "depth"])
 def test_an_override_replaces_the_key_in_every_grid(study: str) -> None:
-    before, after = config.request(study, []), config.request(study, ["model.depth=3", "train.batch=8"])
+    before, after = (
+        config.request(study, []),
+        config.request(study, ["model.depth=3", "train.batch=8"]),
+    )
     assert len(after.overrides) == len(before.overrides)
     for grid in after.overrides:
         assert [text for text in grid if text.startswith("model.depth=")] == ["model.depth=3"]
@@ -174,12 +208,16 @@ def test_both_spellings_of_the_residual_scheme_replace_a_studys(override: str) -
     assert {type(shape.residual).__name__ for shape, _ in shapes} == {"Plain"}
 
 
-def test_a_study_file_here_hides_the_packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_study_file_here_hides_the_packages(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     folder = tmp_path / "configs" / "study"
     folder.mkdir(parents=True)
     (folder / "quick.yaml").write_text("- model.depth=3\n- member.seed=range(0,2)\n")
-    (folder / "mine.yaml").write_text("- [model.depth=1, task=copy]\n- [model.depth=2, task=sort]\n")
+    (folder / "mine.yaml").write_text(
+        "- [model.depth=1, task=copy]\n- [model.depth=2, task=sort]\n"
+    )
     assert members(config.request("quick", [])) == members(config.request(None, [])) == 2
     assert [shape.model.depth for shape, _ in config.request("mine", []).shapes] == [1, 2]
     assert members(config.request("sort", [])) == 300, "the package's others are still there"
@@ -204,7 +242,9 @@ def test_a_study_file_here_hides_the_packages(tmp_path: Path, monkeypatch: pytes
         b"[" * 5000,
     ],
 )
-def test_a_study_file_that_makes_no_sense(content: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_study_file_that_makes_no_sense(
+    content: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "configs" / "study").mkdir(parents=True)
     (tmp_path / "configs" / "study" / "mine.yaml").write_bytes(content)
@@ -232,9 +272,13 @@ seeds = st.sets(st.integers(0, 2**32 - 1), min_size=1, max_size=6).map(sorted)
 
 @settings(deadline=None, max_examples=50)
 @given(seeds, seeds)
-def test_a_made_up_name_does_not_depend_on_the_seeds_swept(some: Sequence[int], others: Sequence[int]) -> None:
+def test_a_made_up_name_does_not_depend_on_the_seeds_swept(
+    some: Sequence[int], others: Sequence[int]
+) -> None:
     names = {
-        config.request(None, ["model.depth=1,2", f"member.seed=choice({','.join(map(str, values))})"]).study
+        config.request(
+            None, ["model.depth=1,2", f"member.seed=choice({','.join(map(str, values))})"]
+        ).study
         for values in (some, others)
     }
     (name,) = names
@@ -248,7 +292,11 @@ def test_a_made_up_name_tells_fixed_settings_apart() -> None:
     assert name("model.depth=1,2") == name("model.depth=1,2") == name("model.depth=1,2,4")
     assert name("model.depth=1,2") == name("model.depth=1,2", "task=copy"), "a default written out"
     assert name("model.residual=true,false") == name("model/residual=add,plain")
-    different = [("model.depth=1,2",), ("model.depth=1,2", "task=sort"), ("model.depth=1,2", "model.norm=pre")]
+    different = [
+        ("model.depth=1,2",),
+        ("model.depth=1,2", "task=sort"),
+        ("model.depth=1,2", "model.norm=pre"),
+    ]
     assert len({name(*overrides) for overrides in different}) == 3
     assert name("model.depth=3").startswith("single-")
 
@@ -263,12 +311,23 @@ def test_a_made_up_name_tells_fixed_settings_apart() -> None:
         (["model.heads=3,4"], 1, 1, "model.heads=3"),
         (["model.heads=2,3", "model.width=8,9"], 2, 2, "model.heads="),
         (["task.length=2,8"], 1, 1, "task.length=2"),
-        (["model/residual=rezero,add", "model.residual.initial=0.5"], 1, 1, "model.residual.initial=0.5"),
+        (
+            ["model/residual=rezero,add", "model.residual.initial=0.5"],
+            1,
+            1,
+            "model.residual.initial=0.5",
+        ),
     ],
 )
-def test_combinations_without_sense_are_left_out(overrides: list[str], left: int, excluded: int, reason: str) -> None:
+def test_combinations_without_sense_are_left_out(
+    overrides: list[str], left: int, excluded: int, reason: str
+) -> None:
     found = ask(*overrides)
-    swept = {"model.residual" if "/" in text else text.partition("=")[0] for text in overrides if "," in text}
+    swept = {
+        "model.residual" if "/" in text else text.partition("=")[0]
+        for text in overrides
+        if "," in text
+    }
     assert (len(found.shapes), len(found.excluded)) == (left, excluded)
     for row in found.excluded:
         assert set(row["settings"]) == swept
@@ -277,7 +336,11 @@ def test_combinations_without_sense_are_left_out(overrides: list[str], left: int
 
 @pytest.mark.parametrize(
     "overrides",
-    [["model/residual=rezero", "model.norm=post,pre"], ["model.heads=3,5,7"], ["model.residual.initial=1"]],
+    [
+        ["model/residual=rezero", "model.norm=post,pre"],
+        ["model.heads=3,5,7"],
+        ["model.residual.initial=1"],
+    ],
 )
 def test_a_grid_needs_one_combination_with_sense(overrides: list[str]) -> None:
     with pytest.raises(UserError, match=r"model\."):
@@ -290,7 +353,9 @@ def test_a_grid_needs_one_combination_with_sense(overrides: list[str]) -> None:
 def test_train_is_one_job() -> None:
     assert len(config.single([]).jobs()) == 1
     assert config.single([]).study == "train"
-    (job,) = config.single(["model.depth=2", "member.seed=range(0,4)", "member.lr=1e-3,1e-2"]).jobs()
+    (job,) = config.single(
+        ["model.depth=2", "member.seed=range(0,4)", "member.lr=1e-3,1e-2"]
+    ).jobs()
     assert len(job.members) == 8
 
 
@@ -324,21 +389,51 @@ atoms = st.one_of(
     st.text(max_size=6),
     st.sampled_from(
         [
-            *("true", "false", "null", "???", "copy", "add", "rezero", "post", "pre", "'x'", '"1"', "[1,2]", "{a:1}"),
+            *(
+                "true",
+                "false",
+                "null",
+                "???",
+                "copy",
+                "add",
+                "rezero",
+                "post",
+                "pre",
+                "'x'",
+                '"1"',
+                "[1,2]",
+                "{a:1}",
+            ),
             *("${oc.env:HOME}", "glob(*)", "1e400", "\\", "'", "$", "@"),
         ]
     ),
 )
 calls = st.builds(
     lambda name, words: f"{name}({','.join(words)})",
-    st.sampled_from(["choice", "range", "interval", "sort", "shuffle", "tag", "int", "float", "str", "bool", "glob"]),
+    st.sampled_from(
+        [
+            "choice",
+            "range",
+            "interval",
+            "sort",
+            "shuffle",
+            "tag",
+            "int",
+            "float",
+            "str",
+            "bool",
+            "glob",
+        ]
+    ),
     st.lists(small | st.sampled_from(["1.5", "nan", "true", "x", "reverse=true"]), max_size=3),
 )
 values = atoms | calls | st.lists(atoms | calls, max_size=3).map(",".join)
 typed = st.text(max_size=20) | st.builds(
     lambda sign, key, equals, value: sign + key + equals + value,
     st.sampled_from(["", "", "", "", "+", "++", "~"]),
-    st.sampled_from([*KEYS, "model/residual", "model.residual.initial", "model", "member", "hydra", "_target_"]),
+    st.sampled_from(
+        [*KEYS, "model/residual", "model.residual.initial", "model", "member", "hydra", "_target_"]
+    ),
     st.sampled_from(["=", "=", "=", "=", "", "@x="]),
     values,
 )
@@ -414,7 +509,9 @@ def test_a_grid_too_large_to_plan() -> None:
         ask(*(f"{key}=range(1,100)" for key in keys))
 
 
-@pytest.mark.parametrize("words", [["engine.workers=1"], ["device=cpu"], ["engine=local", "engine.stack=4"]])
+@pytest.mark.parametrize(
+    "words", [["engine.workers=1"], ["device=cpu"], ["engine=local", "engine.stack=4"]]
+)
 def test_how_jobs_run_is_no_experiment(words: list[str]) -> None:
     """`resformer sweep --workers 1` is the quick study on one worker."""
     found = config.request(None, words)
@@ -436,6 +533,11 @@ def test_auto_takes_the_kernels_where_they_fit() -> None:
 def test_a_value_is_checked_by_its_type_and_not_by_what_it_equals() -> None:
     """1, 1.0 and true are equal: what was allowed for one of them says nothing of the others."""
     assert ask("train.clip=1").shapes[0][0].train.clip == 1.0
-    for wrong in ("train.clip=true", "train.steps=true", "train.steps=1.5", "train.stop_when_solved=1"):
+    for wrong in (
+        "train.clip=true",
+        "train.steps=true",
+        "train.steps=1.5",
+        "train.stop_when_solved=1",
+    ):
         with pytest.raises(UserError, match=wrong):
             ask(wrong)

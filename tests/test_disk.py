@@ -1,4 +1,6 @@
-"""A disk that is broken, a folder in which something else stands than should: one line, and what was there stays."""
+"""A disk that is broken, a folder in which something else stands than should: one line, and what
+was there stays.
+"""
 
 import errno
 import io
@@ -61,7 +63,9 @@ def test_what_cannot_be_written_is_named_with_its_size(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, put: Callable[[Path, bytes], object]
 ) -> None:
     broken(monkeypatch, "open", "new", errno.ENOSPC)
-    with pytest.raises(DiskError, match=r"new: cannot be written \(12,345 bytes\): No space left on device"):
+    with pytest.raises(
+        DiskError, match=r"new: cannot be written \(12,345 bytes\): No space left on device"
+    ):
         put(tmp_path / "new", b"x" * 12_345)
     assert os.listdir(tmp_path) == []
 
@@ -89,12 +93,16 @@ def test_a_results_folder_that_cannot_be_made_or_marked_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "file").write_bytes(b"mine")
-    with pytest.raises(UserError, match=r"--results .*file/results: cannot be made: Not a directory"):
+    with pytest.raises(
+        UserError, match=r"--results .*file/results: cannot be made: Not a directory"
+    ):
         mark.make(tmp_path / "file" / "results")
     with pytest.raises(UserError, match=r"--results w+.*: File name too long"):
         find(Path("w" * 300), "some")
     broken(monkeypatch, "open", mark.NAME, errno.EROFS)
-    with pytest.raises(UserError, match=r"--results .*cannot be written \(44 bytes\): Read-only file system"):
+    with pytest.raises(
+        UserError, match=r"--results .*cannot be written \(44 bytes\): Read-only file system"
+    ):
         mark.make(tmp_path / "results")
 
 
@@ -107,7 +115,9 @@ def test_a_system_that_tells_little_of_processes_has_claims_all_the_same(
     monkeypatch.setattr(Path, "readlink", nowhere)
     claims._holder.cache_clear()
     assert claims.holder().namespace == ""
-    assert isinstance(claims.take(tmp_path / "jobs" / "ab" / "abcd", 1, 0, claims.Watch(60.0)), claims.Claim)
+    assert isinstance(
+        claims.take(tmp_path / "jobs" / "ab" / "abcd", 1, 0, claims.Watch(60.0)), claims.Claim
+    )
     claims._holder.cache_clear()
 
 
@@ -136,8 +146,12 @@ def claim_of(study: Study) -> claims.Claim:
 def test_a_launch_record_of_another_number_is_damage(study: Study) -> None:
     study.launch({}, [planned_job("job1")])
     study.launch({}, [])
-    (study.path / "launches" / "2.json").write_bytes((study.path / "launches" / "1.json").read_bytes())
-    assert list(study.damaged_launches()) == [f"{study.path}/launches/2.json: is the record of launch 1"]
+    (study.path / "launches" / "2.json").write_bytes(
+        (study.path / "launches" / "1.json").read_bytes()
+    )
+    assert list(study.damaged_launches()) == [
+        f"{study.path}/launches/2.json: is the record of launch 1"
+    ]
     assert [found["launch"] for found in study.launches()] == [1]
 
 
@@ -172,10 +186,14 @@ def test_a_list_that_cannot_be_read_is_a_cache_all_the_same(study: Study) -> Non
     ],
     ids=["no table", "endless", "another"],
 )
-def test_a_table_whose_hash_fits_can_still_be_none(study: Study, content: bytes | str, reason: str) -> None:
+def test_a_table_whose_hash_fits_can_still_be_none(
+    study: Study, content: bytes | str, reason: str
+) -> None:
     study.launch({}, [planned_job("job1")])
     held = claim(study, "job1")
-    study.commit(held, {"runs": {"seed": [1]}, "curves": {"step": [1]}}, {"seconds": 1.0, "stretches": []})
+    study.commit(
+        held, {"runs": {"seed": [1]}, "curves": {"step": [1]}}, {"seconds": 1.0, "stretches": []}
+    )
     if content == "endless":
         ones = pa.chunked_array([pa.array([1] * 1_000_000)] * 100)
         buffer = io.BytesIO()

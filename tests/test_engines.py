@@ -1,4 +1,6 @@
-"""One suite over all engines, as a user types it: the same bits, failures, deaths, Ctrl-C and going on."""
+"""One suite over all engines, as a user types it: the same bits, failures, deaths, Ctrl-C and going
+on.
+"""
 
 import contextlib
 import json
@@ -18,8 +20,22 @@ from loopback import clusters
 from resformer.store import mark
 
 STUDY = [
-    *("--study", "tiny", "model.depth=1,2", "model.width=8", "model.heads=2", "task.length=5", "task.symbols=8"),
-    *("train.eval_sequences=16", "engine.stack=1", "engine.workers=2", "member.seed=0,1", "train.steps=40"),
+    *(
+        "--study",
+        "tiny",
+        "model.depth=1,2",
+        "model.width=8",
+        "model.heads=2",
+        "task.length=5",
+        "task.symbols=8",
+    ),
+    *(
+        "train.eval_sequences=16",
+        "engine.stack=1",
+        "engine.workers=2",
+        "member.seed=0,1",
+        "train.steps=40",
+    ),
 ]
 LONG = [
     *STUDY[:-2],
@@ -119,7 +135,9 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
 
 
 @on("local", "ray", "slurm")
-def test_the_same_bits(engine: list[str], start: Start, alone: dict[str, bytes], tmp_path: Path) -> None:
+def test_the_same_bits(
+    engine: list[str], start: Start, alone: dict[str, bytes], tmp_path: Path
+) -> None:
     code, said = ended(start(*STUDY, *engine))
     assert code == 0, said
     assert "4 members, 4 jobs to run, 2 workers" in said
@@ -128,13 +146,17 @@ def test_the_same_bits(engine: list[str], start: Start, alone: dict[str, bytes],
 
 
 @on("local", "ray", "slurm")
-def test_a_failing_job_fails_alone(engine: list[str], start: Start, alone: dict[str, bytes], tmp_path: Path) -> None:
+def test_a_failing_job_fails_alone(
+    engine: list[str], start: Start, alone: dict[str, bytes], tmp_path: Path
+) -> None:
     """A folder stands where each attempt of one job has to write."""
     bad = min(alone).partition("/")[0]
     mark.make(tmp_path / "results")
     (tmp_path / "results" / "tiny" / "launches").mkdir(parents=True)
     for attempt in (1, 2):
-        (tmp_path / "results/tiny/jobs" / bad[:2] / bad / f"attempt-{attempt}" / "runs.parquet").mkdir(parents=True)
+        (
+            tmp_path / "results/tiny/jobs" / bad[:2] / bad / f"attempt-{attempt}" / "runs.parquet"
+        ).mkdir(parents=True)
     code, said = ended(start(*STUDY, *engine))
     assert code == 1, said
     assert f"{bad}: " in said
@@ -144,7 +166,9 @@ def test_a_failing_job_fails_alone(engine: list[str], start: Start, alone: dict[
 
 
 @on("local", "ray", "slurm")
-def test_killed_workers_are_replaced_and_cost_nothing_but_time(engine: list[str], start: Start, tmp_path: Path) -> None:
+def test_killed_workers_are_replaced_and_cost_nothing_but_time(
+    engine: list[str], start: Start, tmp_path: Path
+) -> None:
     process = start(*LONG, *engine)
     wait_until(lambda: len(holders(tmp_path)) == 2)
     for holder in holders(tmp_path):
@@ -156,12 +180,16 @@ def test_killed_workers_are_replaced_and_cost_nothing_but_time(engine: list[str]
 
 
 @on("local", "ray", "slurm")
-def test_ctrl_c_puts_work_away_and_the_same_command_goes_on(engine: list[str], start: Start, tmp_path: Path) -> None:
+def test_ctrl_c_puts_work_away_and_the_same_command_goes_on(
+    engine: list[str], start: Start, tmp_path: Path
+) -> None:
     check_stopped(signal.SIGINT, engine, start, tmp_path)
 
 
 @on("ray")
-def test_so_does_sigterm_though_ray_has_a_handler_of_its_own(engine: list[str], start: Start, tmp_path: Path) -> None:
+def test_so_does_sigterm_though_ray_has_a_handler_of_its_own(
+    engine: list[str], start: Start, tmp_path: Path
+) -> None:
     check_stopped(signal.SIGTERM, engine, start, tmp_path)
 
 
@@ -188,7 +216,9 @@ def test_detached_it_goes_on_alone_and_status_follows(
     code, said = ended(start(*STUDY, *engine, "--detach"))
     assert code == 0, said
     assert "left to " in said
-    wait_until(lambda: ["finished", "4", "4"] in [line.split() for line in status(tmp_path).splitlines()])
+    wait_until(
+        lambda: ["finished", "4", "4"] in [line.split() for line in status(tmp_path).splitlines()]
+    )
     assert tables(tmp_path) == alone
 
 
@@ -198,7 +228,9 @@ def status(folder: Path) -> str:
 
 
 @on("ray", "slurm")
-def test_detached_it_is_ended_by_what_it_says(engine: list[str], start: Start, tmp_path: Path) -> None:
+def test_detached_it_is_ended_by_what_it_says(
+    engine: list[str], start: Start, tmp_path: Path
+) -> None:
     code, said = ended(start(*LONG, *engine, "--detach"))
     assert code == 0, said
     wait_until(lambda: len(holders(tmp_path)) == 2)
@@ -222,9 +254,13 @@ def test_a_lost_node_loses_nothing(engine: list[str], start: Start, tmp_path: Pa
 
 
 def check_refused(refused: dict[str, str], engine: list[str], start: Start, folder: Path) -> None:
-    """With each of these settings the sweep is refused for this reason, in a line, and nothing is written."""
+    """With each of these settings the sweep is refused for this reason, in a line, and nothing is
+    written.
+    """
     for word, reason in refused.items():
-        words = [other for other in (*STUDY, *engine) if not other.startswith(word.partition("=")[0])]
+        words = [
+            other for other in (*STUDY, *engine) if not other.startswith(word.partition("=")[0])
+        ]
         code, said = ended(start(*words, word))
         assert code == 2, said
         assert reason in said
@@ -257,9 +293,13 @@ def test_what_a_cluster_of_ray_cannot_give_is_said_before_anything_is_written(
 
 
 @on("slurm")
-def test_preempted_pilots_put_their_work_away_and_go_on_later(engine: list[str], start: Start, tmp_path: Path) -> None:
+def test_preempted_pilots_put_their_work_away_and_go_on_later(
+    engine: list[str], start: Start, tmp_path: Path
+) -> None:
     process = start(*LONG, *engine, "engine.retries=0")
-    wait_until(lambda: len(list(tmp_path.glob("results/tiny/jobs/*/*/attempt-1/checkpoint-*.json"))) == 2)
+    wait_until(
+        lambda: len(list(tmp_path.glob("results/tiny/jobs/*/*/attempt-1/checkpoint-*.json"))) == 2
+    )
     clusters.preempt(seconds=3)
     code, said = ended(process)
     assert code == 0, said
@@ -275,7 +315,8 @@ def test_what_slurm_would_not_take_is_said_before_anything_is_written(
     refused = {
         "engine.partition=none": "the cluster would not take it: ",
         "engine.gpus=1": "the cluster would not take it: ",
-        "engine.workers=null": "engine.workers=null: with engine=slurm, say how many pilots to submit",
+        "engine.workers=null": "engine.workers=null: with engine=slurm, say how many pilots to "
+        "submit",
         "device=cuda": "engine.gpus=0: with device=cuda, say how many GPUs a pilot gets",
     }
     check_refused(refused, engine, start, tmp_path)
@@ -283,19 +324,30 @@ def test_what_slurm_would_not_take_is_said_before_anything_is_written(
 
 @on("slurm")
 @pytest.mark.parametrize("what", ["up", "down"])
-def test_slurm_loopback_takes_no_folder_that_is_not_its_own(engine: list[str], tmp_path: Path, what: str) -> None:
+def test_slurm_loopback_takes_no_folder_that_is_not_its_own(
+    engine: list[str], tmp_path: Path, what: str
+) -> None:
     (tmp_path / "mine").write_text("mine")
-    done = subprocess.run([clusters.LOOPBACK, what, tmp_path], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [clusters.LOOPBACK, what, tmp_path], capture_output=True, text=True, check=False
+    )
     assert done.returncode == 2
     assert "is not empty, and no Slurm of this script's" in done.stderr
     assert (tmp_path / "mine").read_text() == "mine"
 
 
 @on("slurm")
-def test_a_dry_run_prints_what_it_would_submit(engine: list[str], start: Start, tmp_path: Path) -> None:
+def test_a_dry_run_prints_what_it_would_submit(
+    engine: list[str], start: Start, tmp_path: Path
+) -> None:
     code, said = ended(start(*STUDY, *engine, "engine.setup=module load python", "--dry-run"))
     assert code == 0, said
-    for line in ("#SBATCH --time=30", "#SBATCH --array=0-1%2", "#SBATCH --signal=USR2@90", "module load python"):
+    for line in (
+        "#SBATCH --time=30",
+        "#SBATCH --array=0-1%2",
+        "#SBATCH --signal=USR2@90",
+        "module load python",
+    ):
         assert line in said.splitlines()
     assert not list(tmp_path.iterdir())
 

@@ -27,11 +27,15 @@ README = Path(__file__).parent.parent / "README.md"
 
 @pytest.fixture(scope="module")
 def swept(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A results folder with the study `small`: two depths and two widths, two seeds, two learning rates."""
+    """A results folder with the study `small`: two depths and two widths, two seeds, two learning
+    rates.
+    """
     results = tmp_path_factory.mktemp("export") / "results"
     settings = ["model.depth=1,2", "model.width=8,16", "member.seed=0,1", "member.lr=1e-3,1e-2"]
     quick = ["train.steps=20", "train.batch=4", "train.compile=false", "engine.workers=1"]
-    result = CliRunner().invoke(app, ["sweep", "--study", "small", "--results", str(results), *settings, *quick])
+    result = CliRunner().invoke(
+        app, ["sweep", "--study", "small", "--results", str(results), *settings, *quick]
+    )
     assert result.exit_code == 0, result.stderr
     return results
 
@@ -61,7 +65,9 @@ def test_tables_hold_every_member_and_step(
     assert result.stderr.split() == [f"out/new/runs.{form}", f"out/new/curves.{form}"]
     assert names(tmp_path / "out") == ["new"]
     load = pd.read_parquet if form == "parquet" else pd.read_csv
-    runs, curves = (load(tmp_path / "out" / "new" / f"{name}.{form}") for name in ("runs", "curves"))
+    runs, curves = (
+        load(tmp_path / "out" / "new" / f"{name}.{form}") for name in ("runs", "curves")
+    )
     assert len(runs) == 16
     assert len(runs.drop_duplicates(["depth", "model.width", "seed", "lr"])) == 16
     assert set(runs["study"]) == {"small"}
@@ -107,7 +113,9 @@ def test_tensorboard_reads_a_run_per_member(found: Findings, tmp_path: Path) -> 
     assert export.export(found, folder, "tensorboard").paths == [folder]
     assert len(names(folder)) == 16
     name = "copy-depth-2-add-post-hidden-32-width-8-seed-1-lr-0.01"
-    member = tables.runs(found).query("depth == 2 and `model.width` == 8 and seed == 1 and lr == 0.01")
+    member = tables.runs(found).query(
+        "depth == 2 and `model.width` == 8 and seed == 1 and lr == 0.01"
+    )
     curve = found.curves(member, tables.CURVES).set_index("step")
     events = EventAccumulator(str(folder / name))
     events.Reload()
@@ -116,7 +124,9 @@ def test_tensorboard_reads_a_run_per_member(found: Findings, tmp_path: Path) -> 
         there = curve[column].dropna()
         scalars_of = events.Scalars(column)
         assert [scalar.step for scalar in scalars_of] == list(there.index)
-        np.testing.assert_array_equal([scalar.value for scalar in scalars_of], there.to_numpy(np.float32))
+        np.testing.assert_array_equal(
+            [scalar.value for scalar in scalars_of], there.to_numpy(np.float32)
+        )
     assert [scalar.step for scalar in events.Scalars("held_out_loss")] == [0, 10, 20]
 
 
@@ -124,13 +134,19 @@ def test_what_is_not_finite_is_no_scalar(tmp_path: Path) -> None:
     curves = pd.DataFrame(
         {
             **{"job": "a", "seed": 0, "lr": 0.1, "step": [0, 1, 2], "loss": [np.nan, np.inf, 2.0]},
-            **{"gradient_norm": [np.nan, np.nan, 3.0], "held_out_loss": np.nan, "held_out_accuracy": np.nan},
+            **{
+                "gradient_norm": [np.nan, np.nan, 3.0],
+                "held_out_loss": np.nan,
+                "held_out_accuracy": np.nan,
+            },
         }
     )
     tensorboard.write(tmp_path, {("a", 0, 0.1): "run"}, curves)
     events = EventAccumulator(str(tmp_path / "run"))
     events.Reload()
-    assert {tag: [(s.step, s.value) for s in events.Scalars(tag)] for tag in events.Tags()["scalars"]} == {
+    assert {
+        tag: [(s.step, s.value) for s in events.Scalars(tag)] for tag in events.Tags()["scalars"]
+    } == {
         "loss": [(2, 2.0)],
         "gradient_norm": [(2, 3.0)],
     }
@@ -152,7 +168,11 @@ def test_a_folder_that_holds_something_is_left_alone(
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "mine").write_text("mine")
     (tmp_path / "file").write_text("mine")
-    for place, reason in (("full", "not empty"), ("file", "is a file"), ("file/in", "cannot be written")):
+    for place, reason in (
+        ("full", "not empty"),
+        ("file", "is a file"),
+        ("file/in", "cannot be written"),
+    ):
         result = resformer("export", "small", place, "--to", "csv")
         assert result.exit_code == 2, place
         assert f"resformer: {place}: " in result.stderr
@@ -163,7 +183,9 @@ def test_a_folder_that_holds_something_is_left_alone(
     assert (tmp_path / "file").read_text() == "mine"
 
 
-def test_an_empty_folder_is_taken(results: Path, tmp_path: Path, resformer: Callable[..., Result]) -> None:
+def test_an_empty_folder_is_taken(
+    results: Path, tmp_path: Path, resformer: Callable[..., Result]
+) -> None:
     (tmp_path / "empty").mkdir()
     assert resformer("export", "small", "empty", "--to", "csv").exit_code == 0
     assert names(tmp_path / "empty") == ["curves.csv", "runs.csv"]
@@ -202,20 +224,27 @@ def test_a_damaged_job_is_named_and_left_out(
         os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns))
     result = resformer("export", "small", "out", "--to", "csv")
     assert result.exit_code == 0
-    assert f"left out: {path.relative_to(tmp_path)}: not the bytes that were committed" in result.stderr
+    assert (
+        f"left out: {path.relative_to(tmp_path)}: not the bytes that were committed"
+        in result.stderr
+    )
     for name in ("runs", "curves"):
         jobs = set(pd.read_csv(tmp_path / "out" / f"{name}.csv")["job"])
         assert jobs == set(study.planned()) - {job}
 
 
-def test_a_study_that_is_not_there(results: Path, tmp_path: Path, resformer: Callable[..., Result]) -> None:
+def test_a_study_that_is_not_there(
+    results: Path, tmp_path: Path, resformer: Callable[..., Result]
+) -> None:
     result = resformer("export", "smal", "out", "--to", "csv")
     assert result.exit_code == 2
     assert result.stderr == "resformer: study smal: is not in results; there are small\n"
     assert names(tmp_path) == ["results"]
 
 
-def test_jobs_without_a_result_are_counted(results: Path, tmp_path: Path, resformer: Callable[..., Result]) -> None:
+def test_jobs_without_a_result_are_counted(
+    results: Path, tmp_path: Path, resformer: Callable[..., Result]
+) -> None:
     study = Study(results / "small")
     first, *others = study.planned()
     (study.job(first) / "result.json").unlink()
@@ -226,14 +255,22 @@ def test_jobs_without_a_result_are_counted(results: Path, tmp_path: Path, resfor
         (study.job(job) / "result.json").unlink()
     result = resformer("export", "small", "again", "--to", "csv")
     assert result.exit_code == 2
-    assert "study small: no job has a result that can be read; jobs that have not finished: 4" in result.stderr
+    assert (
+        "study small: no job has a result that can be read; jobs that have not finished: 4"
+        in result.stderr
+    )
     assert names(tmp_path) == ["out", "results"]
 
 
 def test_the_readme_names_every_column_and_key(found: Findings, swept: Path) -> None:
     section = README.read_text().partition("\n## The data\n")[2].partition("\n## ")[0]
     report = library.report("small", swept)
-    keys = {key for rows in (report["cells"], report["rates"], report["limits"]) for row in rows for key in row}
+    keys = {
+        key
+        for rows in (report["cells"], report["rates"], report["limits"])
+        for row in rows
+        for key in row
+    }
     (_, curves), *_ = tables.curves(found)
     for column in [*tables.runs(found), *curves, *keys, *report]:
         kind = column.partition(".")[0]
@@ -242,6 +279,7 @@ def test_the_readme_names_every_column_and_key(found: Findings, swept: Path) -> 
 
 def test_no_torch_is_imported() -> None:
     code = (
-        "import sys, resformer.results.export; assert 'torch' not in sys.modules and 'tensorboard' not in sys.modules"
+        "import sys, resformer.results.export; assert 'torch' not in sys.modules and "
+        "'tensorboard' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

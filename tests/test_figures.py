@@ -1,4 +1,6 @@
-"""What the figures show of studies that are written by hand, and that they can be drawn of odd ones."""
+"""What the figures show of studies that are written by hand, and that they can be drawn of odd
+ones.
+"""
 
 import dataclasses
 import itertools
@@ -46,8 +48,16 @@ def lives(tmp_path: Path, shape: Shape) -> Lives:
 
 
 def lines(axes: Axes, **wanted: Any) -> list[Line2D]:
-    found = {"linestyle": Line2D.get_linestyle, "linewidth": Line2D.get_linewidth, "marker": Line2D.get_marker}
-    return [line for line in axes.lines if all(found[name](line) == value for name, value in wanted.items())]
+    found = {
+        "linestyle": Line2D.get_linestyle,
+        "linewidth": Line2D.get_linewidth,
+        "marker": Line2D.get_marker,
+    }
+    return [
+        line
+        for line in axes.lines
+        if all(found[name](line) == value for name, value in wanted.items())
+    ]
 
 
 def points(line: Line2D) -> list[tuple[float, float]]:
@@ -97,10 +107,15 @@ def test_curves_have_the_blind_loss_and_at_most_four_panels_side_by_side(lives: 
         lives.cell([unsolved()], depth=depth)
     plot = drawn(lives)["curves-copy"]
     blind = lives.shape.task.blind_loss()
-    assert all([(0, blind), (1, blind)] in [points(line) for line in axes.lines] for axes in plot.figure.axes)
+    assert all(
+        [(0, blind), (1, blind)] in [points(line) for line in axes.lines]
+        for axes in plot.figure.axes
+    )
     tops = [round(axes.get_position().y1, 6) for axes in plot.figure.axes]
     assert [tops.count(top) for top in dict.fromkeys(tops)] == [4, 1]
-    assert [axes.get_title(loc="left") for axes in plot.figure.axes] == [f"depth {depth}" for depth in (1, 2, 3, 4, 6)]
+    assert [axes.get_title(loc="left") for axes in plot.figure.axes] == [
+        f"depth {depth}" for depth in (1, 2, 3, 4, 6)
+    ]
     assert texts(plot).count("without the input") == 2
 
 
@@ -149,13 +164,19 @@ def test_rates_are_tiles_and_the_chosen_one_is_framed(lives: Lives) -> None:
     lives.cell({1e-3: [unsolved()] * 3, 1e-2: [solved(20)] * 3}, depth=2)
     (axes,) = drawn(lives)["rates-copy"].figure.axes
     patches = [patch for patch in axes.patches if isinstance(patch, Rectangle)]
-    hatched = {round(patch.get_y() + patch.get_height() / 2) for patch in patches if patch.get_hatch()}
+    hatched = {
+        round(patch.get_y() + patch.get_height() / 2) for patch in patches if patch.get_hatch()
+    }
     assert hatched == {0}
     assert [text.get_text() for text in axes.get_yticklabels()] == ["0.001", "0.01"]
     assert [text.get_text() for text in axes.texts] == ["0/3", "2/3\n50", "0/3", "3/3\n20"]
     framed = [patch.get_xy() for patch in patches if patch.get_width() == 1]
     assert framed == [(-0.5, 0.5), (0.5, 0.5)]
-    tiles = [to_hex(patch.get_facecolor()) for patch in patches if patch.get_fill() and not patch.get_hatch()]
+    tiles = [
+        to_hex(patch.get_facecolor())
+        for patch in patches
+        if patch.get_fill() and not patch.get_hatch()
+    ]
     assert len(set(tiles)) == 2
 
 
@@ -177,7 +198,9 @@ def test_gradients_share_their_axis_and_show_every_seed(lives: Lives) -> None:
 def test_points_say_who_they_are(lives: Lives) -> None:
     lives.cell([solved(20), unsolved()], depth=4)
     plot = drawn(lives)["steps-copy"]
-    assert list(plot.tips.values()) == ["add, post, depth 4, seed 0: solved at step 20, learning rate 0.01"]
+    assert list(plot.tips.values()) == [
+        "add, post, depth 4, seed 0: solved at step 20, learning rate 0.01"
+    ]
     (name,) = plot.tips
     assert f'id="{name}"' in plot.rendered("svg").decode()
 
@@ -190,7 +213,10 @@ def test_a_figure_for_each_panel_named_by_it(lives: Lives, tmp_path: Path) -> No
     paths = draw(findings, summary, layout(summary), tmp_path / "figures")
     kinds = ("steps", "solved", "curves", "gradient")
     assert [path.name for path in paths] == [
-        f"{kind}-{task}.{form}" for task in ("copy", "sort") for kind in kinds for form in ("svg", "png")
+        f"{kind}-{task}.{form}"
+        for task in ("copy", "sort")
+        for kind in kinds
+        for form in ("svg", "png")
     ]
     again = draw(findings, summary, layout(summary), tmp_path / "again")
     assert [path.read_bytes() for path in paths] == [path.read_bytes() for path in again]
@@ -201,7 +227,9 @@ def test_figures_refuse_a_place_that_cannot_be_written(lives: Lives, tmp_path: P
     findings = lives.findings()
     summary = summarise(findings)
     (tmp_path / "file").touch()
-    with pytest.raises(UserError, match=r"--figures .*file/below: cannot be written: Not a directory"):
+    with pytest.raises(
+        UserError, match=r"--figures .*file/below: cannot be written: Not a directory"
+    ):
         draw(findings, summary, layout(summary), tmp_path / "file" / "below")
 
 
@@ -210,7 +238,9 @@ def test_a_curve_that_changed_is_named(lives: Lives) -> None:
     findings = lives.findings()
     path = lives.study.job(lives.jobs[0][0].id) / "attempt-1" / "curves.parquet"
     path.write_bytes(path.read_bytes()[:-1])
-    with pytest.raises(UserError, match=r"curves.parquet: not the bytes that were committed; delete .*\.cache"):
+    with pytest.raises(
+        UserError, match=r"curves.parquet: not the bytes that were committed; delete .*\.cache"
+    ):
         plotted(findings)
 
 
@@ -257,7 +287,12 @@ def many(lives: Lives) -> None:
     for depth, norm, residual in itertools.product(
         (1, 2, 3, 4, 6, 8, 12, 16), ("none", "pre", "post"), (Plain(), Add())
     ):
-        lives.cell([solved(10 * (1 + depth % 3)), solved(20), unsolved()], depth=depth, norm=norm, residual=residual)
+        lives.cell(
+            [solved(10 * (1 + depth % 3)), solved(20), unsolved()],
+            depth=depth,
+            norm=norm,
+            residual=residual,
+        )
 
 
 def uneven(lives: Lives) -> None:
@@ -270,7 +305,12 @@ def every_scheme(lives: Lives) -> None:
     for residual, depth in itertools.product(schemes(), (1, 2, 4, 8)):
         others = ("none", "pre", "post") if residual in (Plain(), Add()) else (residual.own_norm,)
         for norm in others:
-            lives.cell([solved(10 * depth), solved(20), unsolved()], depth=depth, norm=norm, residual=residual)
+            lives.cell(
+                [solved(10 * depth), solved(20), unsolved()],
+                depth=depth,
+                norm=norm,
+                residual=residual,
+            )
 
 
 @pytest.mark.parametrize("fill", [one, broken, at_once, nobody, many, uneven, every_scheme])

@@ -1,4 +1,6 @@
-"""Pilots of Slurm that end before their time: who is replaced, and what ends a sweep. Pilots are real, Slurm is not."""
+"""Pilots of Slurm that end before their time: who is replaced, and what ends a sweep. Pilots are
+real, Slurm is not.
+"""
 
 import subprocess
 import sys
@@ -38,7 +40,9 @@ class Job:
 
 @dataclass
 class Cluster:
-    """Runs pilots at once, each as this program; submissions of these numbers, from 0, are refused."""
+    """Runs pilots at once, each as this program;
+    submissions of these numbers, from 0, are refused.
+    """
 
     programs: Sequence[str] = (FLY,)
     refuses: Sequence[int] = ()
@@ -55,7 +59,9 @@ class Cluster:
         self.told.append(words)
         jobs = [Job(f"{self.asked}_{number}") for number in range(len(words))]
         for job, word in zip(jobs, words, strict=True):
-            self.pilots[job.job_id] = subprocess.Popen([sys.executable, "-c", program, word], stderr=subprocess.DEVNULL)
+            self.pilots[job.job_id] = subprocess.Popen(
+                [sys.executable, "-c", program, word], stderr=subprocess.DEVNULL
+            )
         return jobs
 
     def answer(self, *command: str) -> CompletedProcess[str]:
@@ -85,7 +91,9 @@ def study(tmp_path: Path) -> Study:
 
 def launched(study: Study, shape: Shape, seeds: int) -> Assignment:
     wanted = [(shape, [Member(seed, 1e-3) for seed in range(seeds)])]
-    return launch.plan(Request("tiny", [[]], [], wanted, [], ENGINE, 0.0, notes=[]), study).start(["sweep"])
+    return launch.plan(Request("tiny", [[]], [], wanted, [], ENGINE, 0.0, notes=[]), study).start(
+        ["sweep"]
+    )
 
 
 def run(assignment: Assignment) -> list[Event]:
@@ -109,10 +117,14 @@ def test_what_no_list_names_is_looked_for_before_anybody_is_replaced(
     assert [len(words) for words in cluster.told] == [2]
 
 
-def test_a_disk_that_takes_no_results_ends_it_with_a_line(cluster: Cluster, study: Study, shape: Shape) -> None:
+def test_a_disk_that_takes_no_results_ends_it_with_a_line(
+    cluster: Cluster, study: Study, shape: Shape
+) -> None:
     assignment = launched(study, shape, 2)
     cluster.programs = (FULL + FLY,)
-    with pytest.raises(Stuck, match=r"checkpoint-0\.safetensors: cannot be written \(.*\): File too large"):
+    with pytest.raises(
+        Stuck, match=r"checkpoint-0\.safetensors: cannot be written \(.*\): File too large"
+    ):
         run(assignment)
     assert [len(words) for words in cluster.told] == [2]
     assert all(pilot.poll() is not None for pilot in cluster.pilots.values())
@@ -138,7 +150,9 @@ def test_who_dies_at_work_is_replaced_by_one_that_is_told_the_same(
     assert {event.worker for event in events} == {0, 1}
 
 
-def test_a_replacement_that_is_refused_is_submitted_later_while_others_fly(cluster: Cluster) -> None:
+def test_a_replacement_that_is_refused_is_submitted_later_while_others_fly(
+    cluster: Cluster,
+) -> None:
     cluster.refuses = [0, 2]
     fleet = slurm._Fleet(cluster, ["one", "two"], tasks={"9_0": 0, "9_1": 1}, began={0, 1})
     fleet.replace({1}, 2)
@@ -190,5 +204,7 @@ def test_stopped_a_second_time_it_leaves_nobody_either(
 def test_a_cluster_that_takes_nobody_says_so(cluster: Cluster, study: Study, shape: Shape) -> None:
     assignment = launched(study, shape, 1)
     cluster.refuses = [0]
-    with pytest.raises(Stuck, match="engine=slurm: the cluster did not take it: the controller is away"):
+    with pytest.raises(
+        Stuck, match="engine=slurm: the cluster did not take it: the controller is away"
+    ):
         run(assignment)

@@ -21,7 +21,11 @@ def summary(tmp_path: Path) -> dict[str, Any]:
     made = Made(tmp_path / "results")
     for depth in (1, 8):
         for norm in ("post", "pre"):
-            made.job(shape(depth, Plain(), norm), SEEDS, [100, 120, 110, 90, 130] if depth == 1 else [STALLED] * 5)
+            made.job(
+                shape(depth, Plain(), norm),
+                SEEDS,
+                [100, 120, 110, 90, 130] if depth == 1 else [STALLED] * 5,
+            )
             made.job(shape(depth, Add(), norm), SEEDS, [100, 120, 110, 90, 130])
     return made.summary()
 
@@ -29,7 +33,10 @@ def summary(tmp_path: Path) -> dict[str, Any]:
 def test_json_is_the_report_a_line_per_row(summary: dict[str, Any]) -> None:
     text = as_json(summary)
     assert json.loads(text) == summary
-    assert sum(line.startswith('  {"study": "made"') for line in text.splitlines()) == 8 + 8 + 4 + 2 * 3
+    assert (
+        sum(line.startswith('  {"study": "made"') for line in text.splitlines())
+        == 8 + 8 + 4 + 2 * 3
+    )
 
 
 def test_csv_holds_the_cells(summary: dict[str, Any]) -> None:
@@ -49,7 +56,9 @@ def test_a_text_is_no_formula(summary: dict[str, Any], text: str) -> None:
 def test_markdown(summary: dict[str, Any]) -> None:
     text = as_markdown(summary, layout(summary))
     assert "| depth | plain post | plain pre | add post | add pre |" in text
-    assert "| 8 | stalled 2.77 0/5 | stalled 2.77 0/5 | 110 (90–130) 5/5 | 110 (90–130) 5/5 |" in text
+    assert (
+        "| 8 | stalled 2.77 0/5 | stalled 2.77 0/5 | 110 (90–130) 5/5 | 110 (90–130) 5/5 |" in text
+    )
     assert "| limit | 1 (1–1) | 1 (1–1) | ≥ 8 (8–…) | ≥ 8 (8–…) |" in text
     assert "| add / plain | post | 10/10:5/10 | ≤ 0.31 | 0.26–0.36 | 0.071 | 0.14 |" in text
     assert "exact p = " in text
@@ -62,8 +71,13 @@ def test_markdown_escapes_what_users_name(summary: dict[str, Any]) -> None:
 
 def test_latex(summary: dict[str, Any]) -> None:
     text = as_latex(summary, layout(summary))
-    assert r"8 & stalled 2.77 0/5 & stalled 2.77 0/5 & 110 (90--130) 5/5 & 110 (90--130) 5/5 \\" in text
-    assert r"limit & 1 (1--1) & 1 (1--1) & $\geq$ 8 (8--\ldots{}) & $\geq$ 8 (8--\ldots{}) \\" in text
+    assert (
+        r"8 & stalled 2.77 0/5 & stalled 2.77 0/5 & 110 (90--130) 5/5 & 110 (90--130) 5/5 \\"
+        in text
+    )
+    assert (
+        r"limit & 1 (1--1) & 1 (1--1) & $\geq$ 8 (8--\ldots{}) & $\geq$ 8 (8--\ldots{}) \\" in text
+    )
 
 
 def test_latex_escapes_what_users_name(summary: dict[str, Any]) -> None:

@@ -1,4 +1,6 @@
-"""Results gathered into one file: read as before, wherever it stops, and never while somebody works."""
+"""Results gathered into one file: read as before, wherever it stops, and never while somebody
+works.
+"""
 
 import dataclasses
 import random
@@ -29,8 +31,22 @@ Resformer = Callable[..., Result]
 Json = dict[str, Any]
 
 TINY = [
-    *("--study", "some", "model.depth=1,2", "model.width=8", "model.heads=2", "task.length=5", "task.symbols=8"),
-    *("train.eval_sequences=16", "train.steps=20", "train.keep_weights=true", "probe.every=10", "engine.stack=1"),
+    *(
+        "--study",
+        "some",
+        "model.depth=1,2",
+        "model.width=8",
+        "model.heads=2",
+        "task.length=5",
+        "task.symbols=8",
+    ),
+    *(
+        "train.eval_sequences=16",
+        "train.steps=20",
+        "train.keep_weights=true",
+        "probe.every=10",
+        "engine.stack=1",
+    ),
 ]
 
 
@@ -54,7 +70,9 @@ def everything(study: Study) -> dict[str, object]:
     """What readers find: every file of every job, and what a report and the library make of it."""
     shutil.rmtree(study.path / ".cache", ignore_errors=True)
     bytes_of = {job: study.verified(job) for job in study.planned()}
-    curves, runs = (read("some", results=study.path.parent) for read in (library.curves, library.runs))
+    curves, runs = (
+        read("some", results=study.path.parent) for read in (library.curves, library.runs)
+    )
     report = library.report("some", results=study.path.parent)
     return {**bytes_of, "report": report, "runs": runs.to_csv(), "curves": curves.to_csv()}
 
@@ -92,7 +110,9 @@ def test_as_a_user_types_it(study: Study, resformer: Resformer) -> None:
     assert everything(study) == before
 
 
-def test_the_same_sweep_reads_what_was_gathered_once(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_same_sweep_reads_what_was_gathered_once(
+    study: Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """In the order of the plan. In another, each group of rows would be read for every job."""
     monkeypatch.setattr(gathered, "_MOST_ROWS", 1)
     gather.gather(study)
@@ -142,7 +162,10 @@ def test_nothing_to_gather(study: Study, resformer: Resformer) -> None:
     shutil.rmtree(study.path / "done")
     result = resformer("gather", "some")
     assert (result.exit_code, result.stdout) == (2, "")
-    assert result.stderr == "resformer: study some: no job is finished, so there is nothing to gather\n"
+    assert (
+        result.stderr
+        == "resformer: study some: no job is finished, so there is nothing to gather\n"
+    )
     result = resformer("gather", "other")
     assert result.exit_code == 2
 
@@ -170,7 +193,9 @@ def test_a_holder_on_another_machine_lives_until_it_was_silent_for_a_lease(
     shutil.rmtree(study.job(job))
     shutil.rmtree(study.path / "done")
     claims.take(study.job(job), 1, 0, Watch(60.0))
-    monkeypatch.setattr(claims, "holder", lambda: claims.Holder("other", "boot", "namespace", 1, "1"))
+    monkeypatch.setattr(
+        claims, "holder", lambda: claims.Holder("other", "boot", "namespace", 1, "1")
+    )
     if silent:
         monkeypatch.setattr("time.time", lambda: 4e9)
         assert gather.gather(study).jobs == 3
@@ -184,13 +209,18 @@ class Killed(BaseException):
 
 
 @pytest.mark.parametrize(
-    ("where", "after"), [("publish", 0), *((where, after) for where in ("remove", "tidy") for after in range(3))]
+    ("where", "after"),
+    [("publish", 0), *((where, after) for where in ("remove", "tidy") for after in range(3))],
 )
 def test_killed_anywhere_it_loses_nothing_and_goes_on(
     study: Study, where: str, after: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = everything(study)
-    module, name = {"publish": (files, "publish"), "remove": (Path, "unlink"), "tidy": (gather, "_tidy")}[where]
+    module, name = {
+        "publish": (files, "publish"),
+        "remove": (Path, "unlink"),
+        "tidy": (gather, "_tidy"),
+    }[where]
     whole, calls = getattr(module, name), 0
 
     def killed(*given: Any, **named: Any) -> Any:
@@ -218,7 +248,9 @@ def test_who_reads_while_it_is_gathered_finds_it_in_one_place_or_the_other(
     whole, source = study.verified(job), study.source(job)
     gather.gather(study)
     given = [source]
-    monkeypatch.setattr(Study, "source", lambda self, job: given.pop() if given else find(self, job))
+    monkeypatch.setattr(
+        Study, "source", lambda self, job: given.pop() if given else find(self, job)
+    )
     assert study.verified(job) == whole
     assert given == []
 
@@ -248,7 +280,9 @@ def test_two_at_once_lose_nothing(study: Study) -> None:
     assert everything(study) == before
 
 
-def test_a_damaged_result_stays_where_it_is_and_may_be_run_again(study: Study, resformer: Resformer) -> None:
+def test_a_damaged_result_stays_where_it_is_and_may_be_run_again(
+    study: Study, resformer: Resformer
+) -> None:
     before, job = everything(study), next(iter(study.planned()))
     table = study.job(job) / "attempt-1" / "runs.parquet"
     table.write_bytes(b"")
@@ -264,7 +298,9 @@ def test_a_damaged_result_stays_where_it_is_and_may_be_run_again(study: Study, r
     assert after["curves"] == before["curves"]
 
 
-def test_every_flipped_bit_is_harmless_or_named_and_what_it_hit_runs_again(study: Study, resformer: Resformer) -> None:
+def test_every_flipped_bit_is_harmless_or_named_and_what_it_hit_runs_again(
+    study: Study, resformer: Resformer
+) -> None:
     gather.gather(study)
     (path,) = study.gathered()
     whole, chance = path.read_bytes(), random.Random(0)
@@ -296,7 +332,9 @@ def test_every_flipped_bit_is_harmless_or_named_and_what_it_hit_runs_again(study
 def test_a_disk_that_is_gone_is_no_damage(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
     gather.gather(study)
     job = next(iter(study.planned()))
-    monkeypatch.setattr(gathered, "opened", lambda path: (_ for _ in ()).throw(DiskError(f"{path}: cannot be read")))
+    monkeypatch.setattr(
+        gathered, "opened", lambda path: (_ for _ in ()).throw(DiskError(f"{path}: cannot be read"))
+    )
     with pytest.raises(DiskError):
         study.verified(job)
 
@@ -317,7 +355,8 @@ from resformer.store import gathered
 path = Path(sys.argv[1])
 names = ["result.json", "runs.parquet", "timing.json"]
 gathered._MOST_ROWS = 5
-gathered.write(path, ((f"job{n}", 1, {name: f"{n} {name}".encode() * 50 for name in names}) for n in range(2000)))
+rows = ((f"job{n}", 1, {name: f"{n} {name}".encode() * 50 for name in names}) for n in range(2000))
+gathered.write(path, rows)
 found = gathered.at(path)
 
 def read(part):
@@ -341,7 +380,9 @@ def test_threads_may_read_it_at_once(tmp_path: Path) -> None:
 
 def test_a_job_without_such_a_file_and_a_file_that_is_gone(tmp_path: Path) -> None:
     path = tmp_path / "gathered-1.parquet"
-    gathered.write(path, [("job1", 1, {"runs.parquet": b"1"}), ("job2", 1, {"layers.parquet": b"2"})])
+    gathered.write(
+        path, [("job1", 1, {"runs.parquet": b"1"}), ("job2", 1, {"layers.parquet": b"2"})]
+    )
     rows = gathered.at(path).rows
     assert rows["job2"].content("layers.parquet") == b"2"
     for name in ("layers.parquet", "nothing.parquet"):
@@ -357,7 +398,9 @@ def test_a_job_without_such_a_file_and_a_file_that_is_gone(tmp_path: Path) -> No
         gathered.Gathered(path, ())
 
 
-def test_a_file_that_goes_while_it_is_opened_is_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_goes_while_it_is_opened_is_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Another gather has put a new one in its place."""
     path = tmp_path / "gathered-1.parquet"
     gathered.write(path, [("job1", 1, {"runs.parquet": b"1"})])
@@ -371,15 +414,21 @@ def test_a_file_that_goes_while_it_is_opened_is_gone(tmp_path: Path, monkeypatch
     assert gathered.opened(path) is None
 
 
-@pytest.mark.parametrize("columns", [{"job": ["a"]}, {"job": ["a"], "number": [1], "result.json": [3.5]}, {"x": [1]}])
-def test_a_table_of_something_else_is_corrupt(tmp_path: Path, columns: dict[str, list[object]]) -> None:
+@pytest.mark.parametrize(
+    "columns", [{"job": ["a"]}, {"job": ["a"], "number": [1], "result.json": [3.5]}, {"x": [1]}]
+)
+def test_a_table_of_something_else_is_corrupt(
+    tmp_path: Path, columns: dict[str, list[object]]
+) -> None:
     path = tmp_path / "gathered-1.parquet"
     pq.write_table(pa.table(columns), path)
     with pytest.raises(gathered.Corrupt):
         gathered.at(path).rows["a"].content("result.json")
 
 
-def test_a_full_disk_is_said_and_nothing_is_lost(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_said_and_nothing_is_lost(
+    study: Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
     before = everything(study)
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)

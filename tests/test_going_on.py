@@ -1,4 +1,6 @@
-"""A job that was left, killed or damaged is gone on with, and ends with the bits of one that was not."""
+"""A job that was left, killed or damaged is gone on with, and ends with the bits of one that was
+not.
+"""
 
 import contextlib
 import io
@@ -47,11 +49,19 @@ def _as_in_a_worker() -> None:
 @pytest.fixture
 def job(shape: Shape) -> Job:
     model = ModelSettings(
-        depth=1, width=8, heads=2, hidden=16, activation="relu", attention="causal", norm="post", skip="both"
+        depth=1,
+        width=8,
+        heads=2,
+        hidden=16,
+        activation="relu",
+        attention="causal",
+        norm="post",
+        skip="both",
     )
     train = replace(shape.train, steps=STEPS, stop_when_solved=False, keep_weights=True)
     return Job(
-        Shape(Copy(5, 8), model, Add(), train, NO_PROBE, "cpu"), (Member(0, 1e-2), Member(1, 1e30), Member(2, 1e-3))
+        Shape(Copy(5, 8), model, Add(), train, NO_PROBE, "cpu"),
+        (Member(0, 1e-2), Member(1, 1e30), Member(2, 1e-3)),
     )
 
 
@@ -63,12 +73,18 @@ def study(tmp_path: Path) -> Study:
 class Sweep:
     """The loop of a worker over one job, in this process, told to stop after so many steps."""
 
-    def __init__(self, study: Study, job: Job, retries: int = 0, checkpoint_seconds: float = 60.0) -> None:
+    def __init__(
+        self, study: Study, job: Job, retries: int = 0, checkpoint_seconds: float = 60.0
+    ) -> None:
         self.study, self.job, self.events = study, job, list[Event]()
         number = study.launch({"engine": {"retries": retries}}, [job.to_json()])
-        self.assignment = Assignment(study.path, number, (job.id,), retries, 60.0, checkpoint_seconds)
+        self.assignment = Assignment(
+            study.path, number, (job.id,), retries, 60.0, checkpoint_seconds
+        )
 
-    def run(self, steps: float = 1e9, at_step: Callable[[int], None] = lambda step: None) -> list[str]:
+    def run(
+        self, steps: float = 1e9, at_step: Callable[[int], None] = lambda step: None
+    ) -> list[str]:
         """What it told, progress left out."""
         asked, self.events = 0, []
 
@@ -127,7 +143,10 @@ def test_a_job_that_is_left_again_and_again_ends_with_the_same_bits(
     sweep, step = Sweep(study, job), 0
     for more in (0, 1, 9, 1, 12):
         told = sweep.run(steps=more)
-        assert told == ["started", *(["resumed"] if step or (more > 0 and step) else []), "left"] or step == 0
+        assert (
+            told == ["started", *(["resumed"] if step or (more > 0 and step) else []), "left"]
+            or step == 0
+        )
         step += more
         assert not study.has_result(job.id)
     assert sweep.run() == ["started", "resumed", "finished"]
@@ -187,12 +206,17 @@ def test_a_worker_that_a_cluster_calls_off_leaves_its_job_to_another(
 
     Local(1, None, 0, 60.0, None).run(plan.assignment, 1, tell, lambda: False)
     kinds = [event.kind for event in told if event.kind != "progress"]
-    assert kinds[:4] == ["started", "left", "started", "resumed"] or kinds == ["started", "finished"]
+    assert kinds[:4] == ["started", "left", "started", "resumed"] or kinds == [
+        "started",
+        "finished",
+    ]
     assert study.has_result(job.id)
     assert results(study, job) == undisturbed
 
 
-def test_a_checkpoint_is_made_as_often_as_asked_for_and_as_cheaply_as_it_can(study: Study, job: Job) -> None:
+def test_a_checkpoint_is_made_as_often_as_asked_for_and_as_cheaply_as_it_can(
+    study: Study, job: Job
+) -> None:
     made: set[int] = set()
 
     def look(step: int) -> None:
@@ -205,7 +229,9 @@ def test_a_checkpoint_is_made_as_often_as_asked_for_and_as_cheaply_as_it_can(stu
 
 def test_without_need_there_is_no_checkpoint(study: Study, job: Job) -> None:
     Sweep(study, job, checkpoint_seconds=60.0).run(
-        at_step=lambda step: None if not list(study.path.glob("jobs/*/*/*/checkpoint-*")) else pytest.fail("made")
+        at_step=lambda step: (
+            None if not list(study.path.glob("jobs/*/*/*/checkpoint-*")) else pytest.fail("made")
+        )
     )
 
 
@@ -214,7 +240,11 @@ def test_without_need_there_is_no_checkpoint(study: Study, job: Job) -> None:
 
 @pytest.mark.parametrize("name", ["torch", "threads", "processor", "code"])
 def test_a_checkpoint_of_other_circumstances_is_named_and_not_mixed_in(
-    study: Study, job: Job, undisturbed: dict[str, bytes], name: str, monkeypatch: pytest.MonkeyPatch
+    study: Study,
+    job: Job,
+    undisturbed: dict[str, bytes],
+    name: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     here = provenance.bits(job.shape, len(job.members))
     sweep = Sweep(study, job)
@@ -222,7 +252,10 @@ def test_a_checkpoint_of_other_circumstances_is_named_and_not_mixed_in(
         elsewhere.setattr(provenance, "bits", lambda shape, at_once: {**here, name: "another"})
         assert sweep.run(steps=15) == ["started", "left"]
     assert sweep.run() == ["started", "restarted", "finished"]
-    assert sweep.detail("restarted") == f"the checkpoint of step 15 was made with {name} another, this is {here[name]}"
+    assert (
+        sweep.detail("restarted")
+        == f"the checkpoint of step 15 was made with {name} another, this is {here[name]}"
+    )
     assert results(study, job) == undisturbed
 
 
@@ -243,7 +276,9 @@ def test_a_checkpoint_that_makes_no_sense_is_not_used(
 def test_a_checkpoint_that_cannot_be_used_does_not_hide_one_that_can(
     study: Study, job: Job, undisturbed: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One machine came far, another took over from the start; on the other one it goes on from there."""
+    """One machine came far, another took over from the start; on the other one it goes on from
+    there.
+    """
     here, sweep = provenance.bits(job.shape, len(job.members)), Sweep(study, job)
     with monkeypatch.context() as elsewhere:
         elsewhere.setattr(provenance, "bits", lambda shape, at_once: {**here, "torch": "another"})
@@ -254,7 +289,9 @@ def test_a_checkpoint_that_cannot_be_used_does_not_hide_one_that_can(
     assert results(study, job) == undisturbed
 
 
-def test_a_damaged_checkpoint_costs_time_only(study: Study, job: Job, undisturbed: dict[str, bytes]) -> None:
+def test_a_damaged_checkpoint_costs_time_only(
+    study: Study, job: Job, undisturbed: dict[str, bytes]
+) -> None:
     sweep = Sweep(study, job)
     sweep.run(steps=15)
     path = study.job(job.id) / "attempt-1" / "checkpoint-15.safetensors"
@@ -266,7 +303,9 @@ def test_a_damaged_checkpoint_costs_time_only(study: Study, job: Job, undisturbe
 # --- a job that somebody else has
 
 
-def test_who_was_silent_and_lost_the_job_gives_it_up(study: Study, job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_who_was_silent_and_lost_the_job_gives_it_up(
+    study: Study, job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Its next sign of life comes too late."""
     monkeypatch.setattr(claims, "_BEAT_SECONDS", 0.0)
     folder, seen = study.job(job.id), list[int]()
@@ -292,7 +331,9 @@ def test_who_commits_second_has_not_finished_it(study: Study, job: Job) -> None:
 
 
 def test_a_job_that_somebody_else_has_finished_is_told_of(study: Study, job: Job) -> None:
-    """By a worker that comes to it, or where a list names it, by whoever looks after the workers."""
+    """By a worker that comes to it, or where a list names it, by whoever looks after the
+    workers.
+    """
     assert Sweep(study, job).run() == ["started", "finished"]
     assert Sweep(study, job).run() == []
     told: list[Event] = []
@@ -305,7 +346,9 @@ def test_a_job_that_somebody_else_has_finished_is_told_of(study: Study, job: Job
 # --- a result that is damaged
 
 
-@pytest.mark.parametrize("name", ["result.json", "job.json", "attempt-1/curves.parquet", "attempt-1/timing.json"])
+@pytest.mark.parametrize(
+    "name", ["result.json", "job.json", "attempt-1/curves.parquet", "attempt-1/timing.json"]
+)
 @pytest.mark.parametrize("cut", [True, False], ids=["cut", "gone"])
 def test_a_damaged_job_is_named_and_runs_again(
     study: Study, job: Job, undisturbed: dict[str, bytes], name: str, cut: bool
@@ -343,12 +386,16 @@ def test_what_the_disk_does_not_take_stops_the_work_and_is_no_failure(
 
     def full(path: Path, data: bytes) -> None:
         if path.name.startswith("checkpoint-20"):
-            raise DiskError(f"{path}: cannot be written ({len(data):,} bytes): No space left on device")
+            raise DiskError(
+                f"{path}: cannot be written ({len(data):,} bytes): No space left on device"
+            )
         write(path, data)
 
     with monkeypatch.context() as disk:
         disk.setattr(files, "write", full)
-        with pytest.raises(DiskError, match=r"20\.safetensors: cannot be written \([\d,]+ bytes\): No space"):
+        with pytest.raises(
+            DiskError, match=r"20\.safetensors: cannot be written \([\d,]+ bytes\): No space"
+        ):
             sweep.run()
     assert claims.error(study.job(job.id), 1) is None
     assert sweep.run() == ["started", "resumed", "finished"]
@@ -390,7 +437,9 @@ def test_a_commit_of_which_it_is_not_known_whether_it_is_durable_is_no_success(
     assert "finished" not in {event.kind for event in sweep.events}
 
 
-def test_a_list_that_cannot_be_written_does_not_matter(study: Study, job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_list_that_cannot_be_written_does_not_matter(
+    study: Study, job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def full(path: Path, line: bytes) -> None:
         raise DiskError("no room")
 
@@ -430,7 +479,9 @@ WORDS = ["model.depth=1", "model.width=8", "model.heads=2", "task.length=5", "ta
 WORDS += ["train.eval_sequences=16", "member.seed=0,1", "engine.workers=1"]
 
 
-def test_a_sweep_names_what_is_damaged_and_runs_it_again(resformer: Callable[..., Any], tmp_path: Path) -> None:
+def test_a_sweep_names_what_is_damaged_and_runs_it_again(
+    resformer: Callable[..., Any], tmp_path: Path
+) -> None:
     assert resformer("sweep", *WORDS, "--study", "tiny").exit_code == 0
     (curves,) = (tmp_path / "results").glob("tiny/jobs/*/*/attempt-1/curves.parquet")
     whole = curves.read_bytes()
@@ -440,7 +491,10 @@ def test_a_sweep_names_what_is_damaged_and_runs_it_again(resformer: Callable[...
     assert not (tmp_path / "results" / "tiny" / "damaged").exists()
     again = resformer("sweep", *WORDS, "--study", "tiny")
     assert again.exit_code == 0
-    assert f"damaged, runs again: {curves.relative_to(tmp_path)}: not the bytes that were committed" in again.stderr
+    assert (
+        f"damaged, runs again: {curves.relative_to(tmp_path)}: not the bytes that were committed"
+        in again.stderr
+    )
     assert (curves.parents[1] / "attempt-2" / "curves.parquet").read_bytes() == whole
     assert "damaged" not in resformer("report", "tiny").stdout
     assert "all finished" in resformer("sweep", *WORDS, "--study", "tiny").stderr
@@ -488,7 +542,9 @@ def test_out_of_memory_halves_what_is_computed_at_once_and_changes_no_bit(
     assert results(study, job) == undisturbed
 
 
-def test_other_errors_halve_nothing(study: Study, job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_errors_halve_nothing(
+    study: Study, job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def broken(population: Population) -> None:
         raise RuntimeError("CUDA error: an illegal memory access was encountered")
 
@@ -498,14 +554,45 @@ def test_other_errors_halve_nothing(study: Study, job: Job, monkeypatch: pytest.
 
 def test_a_worker_goes_on_in_the_memory_it_may_have(tmp_path: Path) -> None:
     """For real: four members at once do not fit into a gibibyte."""
-    words = ["model.depth=2", "model.width=64", "model.heads=4", "task.length=32", "task.symbols=8", "train.batch=512"]
-    words += ["train.steps=1", "train.eval_every=1", "train.eval_sequences=16", "train.compile=false"]
-    words += ["member.seed=range(0,4)", "--study", "large", "--workers", "1", "engine.stack=4", "engine.retries=0"]
+    words = [
+        "model.depth=2",
+        "model.width=64",
+        "model.heads=4",
+        "task.length=32",
+        "task.symbols=8",
+        "train.batch=512",
+    ]
+    words += [
+        "train.steps=1",
+        "train.eval_every=1",
+        "train.eval_sequences=16",
+        "train.compile=false",
+    ]
+    words += [
+        "member.seed=range(0,4)",
+        "--study",
+        "large",
+        "--workers",
+        "1",
+        "engine.stack=4",
+        "engine.retries=0",
+    ]
     found = {}
     for memory in ("null", "1.0"):
-        command = [sys.executable, "-m", "resformer", "sweep", *words, f"engine.memory_gib={memory}"]
+        command = [
+            sys.executable,
+            "-m",
+            "resformer",
+            "sweep",
+            *words,
+            f"engine.memory_gib={memory}",
+        ]
         said = subprocess.run(
-            [*command, "--results", memory], cwd=tmp_path, capture_output=True, text=True, check=True
+            [*command, "--results", memory],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=True,
         ).stderr
         assert ("out of memory; members at once: 2" in said) == (memory != "null")
         study = Study(tmp_path / memory / "large")
@@ -514,8 +601,16 @@ def test_a_worker_goes_on_in_the_memory_it_may_have(tmp_path: Path) -> None:
     assert found["null"] == found["1.0"]
 
 
-def test_a_worker_that_wants_more_memory_than_it_may_have_fails_its_job(resformer: Callable[..., Any]) -> None:
-    words = [*WORDS, "train.batch=65536", "train.steps=20", "engine.retries=0", "engine.memory_gib=0.5"]
+def test_a_worker_that_wants_more_memory_than_it_may_have_fails_its_job(
+    resformer: Callable[..., Any],
+) -> None:
+    words = [
+        *WORDS,
+        "train.batch=65536",
+        "train.steps=20",
+        "engine.retries=0",
+        "engine.memory_gib=0.5",
+    ]
     found = resformer("sweep", *words, "--study", "large")
     assert found.exit_code == 1
     assert "failed: " in found.stderr
@@ -524,7 +619,9 @@ def test_a_worker_that_wants_more_memory_than_it_may_have_fails_its_job(resforme
 
 
 @pytest.mark.parametrize("value", ["-1", "nan", "1e9", "true", "abc", "0,1"])
-def test_how_often_a_checkpoint_is_made_has_a_range(resformer: Callable[..., Any], value: str) -> None:
+def test_how_often_a_checkpoint_is_made_has_a_range(
+    resformer: Callable[..., Any], value: str
+) -> None:
     found = resformer("sweep", *WORDS, f"train.checkpoint_seconds={value}")
     assert found.exit_code == 2
     assert "train.checkpoint_seconds" in found.stderr
@@ -543,7 +640,13 @@ def test_a_planned_job_that_is_not_what_its_id_says_fails(study: Study, job: Job
     other = {**job.to_json(), "id": "0123456789abcdef"}
     number = study.launch({"engine": {"retries": 0}}, [other])
     told: list[Event] = []
-    work(Assignment(study.path, number, (other["id"],), 0, 60.0, 60.0), 0, 1, told.append, lambda seconds: False)
+    work(
+        Assignment(study.path, number, (other["id"],), 0, 60.0, 60.0),
+        0,
+        1,
+        told.append,
+        lambda seconds: False,
+    )
     assert [event.kind for event in told] == ["started", "failed"]
     assert told[-1].detail == f"ValueError: the job that was planned is {job.id}"
 
@@ -564,7 +667,10 @@ def test_what_another_sweep_finished_is_said_at_the_end_and_counted_once(job: Jo
             ("restarted", "theirs"),
         ):
             tell(Event(kind, 0, name, detail="from step 5"))  # type: ignore[arg-type]
-    lines = [line.partition(", after")[0].partition("post: ")[2] or line for line in shown.getvalue().splitlines()]
+    lines = [
+        line.partition(", after")[0].partition("post: ")[2] or line
+        for line in shown.getvalue().splitlines()
+    ]
     assert lines == [
         "goes on from step 5",
         "finished",

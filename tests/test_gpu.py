@@ -1,4 +1,6 @@
-"""The path of a GPU as far as it goes without one: no number of a step is read back, and a capture leaves no trace."""
+"""The path of a GPU as far as it goes without one: no number of a step is read back, and a capture
+leaves no trace.
+"""
 
 import contextlib
 import dataclasses
@@ -33,8 +35,12 @@ MEMBERS = [Member(seed, 1e-3) for seed in range(3)]
 
 
 @pytest.mark.parametrize("residual", schemes(), ids=name_of)
-def test_a_step_reads_nothing_back_and_needs_nothing_from_the_host(shape: Shape, residual: Residual[Any]) -> None:
-    """Tensors on `meta` have no values: reading one is an error, and so is mixing them with tensors of the CPU."""
+def test_a_step_reads_nothing_back_and_needs_nothing_from_the_host(
+    shape: Shape, residual: Residual[Any]
+) -> None:
+    """Tensors on `meta` have no values: reading one is an error, and so is mixing them with tensors
+    of the CPU.
+    """
     model = dataclasses.replace(shape.model, norm=residual.own_norm)
     shape = dataclasses.replace(shape, device="meta", model=model, residual=residual)
     population = Population(shape, MEMBERS, torch.float32)
@@ -96,14 +102,20 @@ def test_on_a_gpu_members_leave_in_buckets(shape: Shape) -> None:
     assert [population.worth_keeping(rows) for rows in (16, 3, 1)] == [8, 1, 0]
 
 
-def test_members_that_stay_as_passengers_change_nothing(shape: Shape, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_members_that_stay_as_passengers_change_nothing(
+    shape: Shape, monkeypatch: pytest.MonkeyPatch
+) -> None:
     leaving = [Member(seed, 1e30) for seed in (3, 4)]
     members = [MEMBERS[0], leaving[0], MEMBERS[1], MEMBERS[2], leaving[1]]
     at_once = train(shape, members, lambda _: None, lambda _: None)
     monkeypatch.setattr(Population, "worth_keeping", lambda self, rows: rows // 2)
     in_buckets = train(shape, members, lambda _: None, lambda _: None)
-    pd.testing.assert_frame_equal(pd.DataFrame(in_buckets.runs), pd.DataFrame(at_once.runs), check_exact=True)
-    pd.testing.assert_frame_equal(pd.DataFrame(in_buckets.curves), pd.DataFrame(at_once.curves), check_exact=True)
+    pd.testing.assert_frame_equal(
+        pd.DataFrame(in_buckets.runs), pd.DataFrame(at_once.runs), check_exact=True
+    )
+    pd.testing.assert_frame_equal(
+        pd.DataFrame(in_buckets.curves), pd.DataFrame(at_once.curves), check_exact=True
+    )
 
 
 @pytest.mark.parametrize("depth", [1, 6])
@@ -111,7 +123,9 @@ def test_members_that_stay_as_passengers_change_nothing(shape: Shape, monkeypatc
 def test_the_memory_of_a_member_is_estimated_on_the_safe_side(
     shape: Shape, depth: int, width: int, tokens: int
 ) -> None:
-    """Against what the backward pass of torch's operations really keeps, and the four tensors of the weights."""
+    """Against what the backward pass of torch's operations really keeps, and the four tensors of
+    the weights.
+    """
     model = dataclasses.replace(
         shape.model, depth=depth, width=width, heads=4, hidden=4 * width, attention="bidirectional"
     )
@@ -139,7 +153,9 @@ def test_a_gpus_stack_is_what_fits(shape: Shape, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     for memory, expected in ((100 * per_member, 80), (per_member, 1), (10**6 * per_member, 1024)):
         properties = SimpleNamespace(total_memory=memory)
-        monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device, found=properties: found)
+        monkeypatch.setattr(
+            torch.cuda, "get_device_properties", lambda device, found=properties: found
+        )
         assert batching.stack(on_gpu, 1) == expected
         assert batching.stack(on_gpu, 4) in (max(1, expected // 4), 1024)
     assert batching.stack(shape, 1) == 16
@@ -153,7 +169,10 @@ def test_workers_that_share_a_gpu_are_counted(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     assert [Local(workers=workers, **common).sharers() for workers in (None, 2, 3)] == [1, 1, 2]
     assert Local(workers=None, **common).count(["job"] * 3, "cuda") == 2
-    parts = [Ray(workers=8, address="auto", cpus=1.0, gpus=gpus, **common).sharers() for gpus in (0.0, 0.25, 0.3, 1.0)]
+    parts = [
+        Ray(workers=8, address="auto", cpus=1.0, gpus=gpus, **common).sharers()
+        for gpus in (0.0, 0.25, 0.3, 1.0)
+    ]
     assert parts == [1, 4, 3, 1]
 
 
@@ -161,10 +180,17 @@ def test_what_any_of_a_sweep_is_for_its_workers_are_for(shape: Shape) -> None:
     on_gpu, members = dataclasses.replace(shape, device="cuda"), [Member(0, 1e-3)]
     engine = Local(workers=1, stack=1, retries=0, lease_seconds=60.0, memory_gib=None)
     for shapes, device in (([shape], "cpu"), ([shape, on_gpu], "cuda"), ([on_gpu], "cuda")):
-        assert Request("some", [[]], [], [(one, members) for one in shapes], [], engine, 0.0, []).device == device
+        assert (
+            Request(
+                "some", [[]], [], [(one, members) for one in shapes], [], engine, 0.0, []
+            ).device
+            == device
+        )
 
 
-def test_the_time_of_a_gpu_that_is_elsewhere_is_not_measured(shape: Shape, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_time_of_a_gpu_that_is_elsewhere_is_not_measured(
+    shape: Shape, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     job = Job(dataclasses.replace(shape, device="cuda"), (Member(0, 1e-3),))
     with pytest.raises(RuntimeError, match="there is no GPU here"):
@@ -173,13 +199,21 @@ def test_the_time_of_a_gpu_that_is_elsewhere_is_not_measured(shape: Shape, monke
 
 @pytest.mark.parametrize(
     ("there", "seen", "then"),
-    [(0, None, None), (1, "3", "3"), (4, None, "1"), (2, "5,7", "7"), (3, "GPU-a,GPU-b,GPU-c", "GPU-c")],
+    [
+        (0, None, None),
+        (1, "3", "3"),
+        (4, None, "1"),
+        (2, "5,7", "7"),
+        (3, "GPU-a,GPU-b,GPU-c", "GPU-c"),
+    ],
 )
 def test_each_worker_takes_the_next_gpu(
     there: int, seen: str | None, then: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch.cuda, "device_count", lambda: there)
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", seen or "")  # first, so that what the worker sets there is undone
+    monkeypatch.setenv(
+        "CUDA_VISIBLE_DEVICES", seen or ""
+    )  # first, so that what the worker sets there is undone
     if seen is None:
         monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
     local._take_a_gpu(5)
@@ -196,7 +230,9 @@ def test_each_worker_takes_the_next_gpu(
 def test_a_gpu_says_in_many_ways_that_its_memory_is_used_up(text: str) -> None:
     assert process.out_of_memory(RuntimeError(text))
     assert process.out_of_memory(torch.OutOfMemoryError("CUDA out of memory."))
-    assert not process.out_of_memory(RuntimeError("CUDA error: an illegal memory access was encountered"))
+    assert not process.out_of_memory(
+        RuntimeError("CUDA error: an illegal memory access was encountered")
+    )
 
 
 def test_bf16_products_are_close_to_fp32s_and_the_rest_is_float32(shape: Shape) -> None:

@@ -1,4 +1,6 @@
-"""Requests that nobody means well are refused: exit code 2, one printable line, at once, and nothing is written."""
+"""Requests that nobody means well are refused: exit code 2, one printable line, at once, and
+nothing is written.
+"""
 
 from pathlib import Path
 
@@ -16,7 +18,9 @@ PARTS = 8
 @pytest.fixture(autouse=True)
 def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(hostile, "SECONDS", 10.0)  # the campaign holds to one second; a tracer of coverage takes more
+    monkeypatch.setattr(
+        hostile, "SECONDS", 10.0
+    )  # the campaign holds to one second; a tracer of coverage takes more
     config.request("some", ["model.depth=1"])
 
 
@@ -35,7 +39,9 @@ def test_a_hostile_study_file_is_refused(tmp_path: Path) -> None:
     faults = []
     for number, name in enumerate(hostile.study_files(tmp_path)):
         before = hostile.there(tmp_path)
-        faults += [(number, fault)] if (fault := hostile.ask(["sweep", "--study", name]).fault()) else []
+        faults += (
+            [(number, fault)] if (fault := hostile.ask(["sweep", "--study", name]).fault()) else []
+        )
         assert hostile.there(tmp_path) == before
     assert faults == []
 

@@ -19,7 +19,13 @@ from resformer.store.results import named
 
 WORDS = [
     *("--study", "looked", "model.width=16", "task.length=5", "task.symbols=8", "train.steps=150"),
-    *("model.depth=1,6", "model.residual=true,false", "member.seed=0,1,2", "member.lr=3e-3,1e-2", "probe.every=50"),
+    *(
+        "model.depth=1,6",
+        "model.residual=true,false",
+        "member.seed=0,1,2",
+        "member.lr=3e-3,1e-2",
+        "probe.every=50",
+    ),
 ]
 
 
@@ -36,7 +42,9 @@ def looked(resformer: Callable[..., Any], swept: Path) -> Path:
     return Path(shutil.copytree(swept, "results"))
 
 
-def test_the_report_has_medians_of_the_last_looks(looked: Path, resformer: Callable[..., Any]) -> None:
+def test_the_report_has_medians_of_the_last_looks(
+    looked: Path, resformer: Callable[..., Any]
+) -> None:
     report = json.loads(resformer("report", "--format", "json").stdout)
     rows = {(row["residual"], row["depth"]): row for row in report["layers"]}
     assert set(rows) == {("add", 1), ("add", 6), ("plain", 1), ("plain", 6)}
@@ -51,14 +59,20 @@ def test_the_report_has_medians_of_the_last_looks(looked: Path, resformer: Calla
                 table = study.read(job, "layers")
                 for seed, lr in cell["lr_by_seed"].items():
                     mine = table[(table["seed"] == int(seed)) & (table["lr"] == lr)]
-                    end = mine[(mine["step"] == mine["step"].max()) & (mine["layer"] == 2 * cell["depth"])]
+                    end = mine[
+                        (mine["step"] == mine["step"].max()) & (mine["layer"] == 2 * cell["depth"])
+                    ]
                     sizes += end["rms"].tolist()
         assert row["rms"] == pytest.approx(sorted(sizes)[1])
 
 
-def test_a_terminal_shows_them_apart_by_whether_they_solved(looked: Path, resformer: Callable[..., Any]) -> None:
+def test_a_terminal_shows_them_apart_by_whether_they_solved(
+    looked: Path, resformer: Callable[..., Any]
+) -> None:
     lines = resformer("report").stdout.splitlines()
-    places = [number for number, line in enumerate(lines) if line.startswith("inside, at the last look: ")]
+    places = [
+        number for number, line in enumerate(lines) if line.startswith("inside, at the last look: ")
+    ]
     assert [lines[place].split(": ")[1].strip() for place in places] == ["not solved", "solved"]
     assert any(line.split()[:2] == ["plain", "6"] for line in lines[places[0] : places[1]])
     assert any(line.split()[:2] == ["add", "1"] for line in lines[places[1] :])
@@ -68,9 +82,15 @@ def test_a_terminal_shows_them_apart_by_whether_they_solved(looked: Path, resfor
 @pytest.mark.usefixtures("looked")
 def test_other_formats_have_all_cells_and_numbers(resformer: Callable[..., Any]) -> None:
     """Of one cell every number that the JSON has, and as many rows as cells."""
-    row = next(row for row in json.loads(resformer("report", "--format", "json").stdout)["layers"] if row["depth"] == 6)
+    row = next(
+        row
+        for row in json.loads(resformer("report", "--format", "json").stdout)["layers"]
+        if row["depth"] == 6
+    )
     numbers = [short(row[name]) for name in HEADINGS]
-    name = [str(row[key]) for key in ("residual", "depth", "health")] + [f"{row['measure']} {short(row['value'])}"]
+    name = [str(row[key]) for key in ("residual", "depth", "health")] + [
+        f"{row['measure']} {short(row['value'])}"
+    ]
     markdown = resformer("report", "--format", "markdown").stdout
     assert f"| {' | '.join([*name, *numbers])} |" in markdown
     assert f"{ENDS}." in markdown
@@ -95,7 +115,14 @@ def test_without_looks_there_is_nothing_of_them(resformer: Callable[..., Any]) -
 
 def test_members_that_broke_have_exploded(resformer: Callable[..., Any]) -> None:
     """They are looked into before the evaluation at which they leave."""
-    words = ["--study", "broken", "model.depth=1", "member.lr=1e30", "member.seed=0,1", "probe.every=3"]
+    words = [
+        "--study",
+        "broken",
+        "model.depth=1",
+        "member.lr=1e30",
+        "member.seed=0,1",
+        "probe.every=3",
+    ]
     assert resformer("sweep", *words, "train.steps=40").exit_code == 0
     (row,) = json.loads(resformer("report", "--format", "json").stdout)["layers"]
     assert row["health"] == "exploding"
@@ -119,7 +146,13 @@ def test_nothing_looked_into_draws_nothing() -> None:
 
 
 def table(**columns: list[Any]) -> pa.Table:
-    whole = {"seed": [0] * 3, "lr": [0.1] * 3, "step": [0] * 3, "layer": [0, 1, 2], "rms": [1.0] * 3}
+    whole = {
+        "seed": [0] * 3,
+        "lr": [0.1] * 3,
+        "step": [0] * 3,
+        "layer": [0, 1, 2],
+        "rms": [1.0] * 3,
+    }
     return pa.table({**whole, **columns})
 
 

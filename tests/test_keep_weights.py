@@ -1,4 +1,6 @@
-"""`train.keep_weights`: what is stored is what the members had at their last step, and nothing else changes."""
+"""`train.keep_weights`: what is stored is what the members had at their last step, and nothing else
+changes.
+"""
 
 import dataclasses
 import hashlib
@@ -42,7 +44,9 @@ TINY = [
 def shape(shape: Shape, request: pytest.FixtureRequest) -> Shape:
     if request.param:
         request.getfixturevalue("kernels")
-    settings = dataclasses.replace(shape.train, steps=200, batch=32, eval_every=10, compile=request.param)
+    settings = dataclasses.replace(
+        shape.train, steps=200, batch=32, eval_every=10, compile=request.param
+    )
     return dataclasses.replace(shape, train=dataclasses.replace(settings, keep_weights=True))
 
 
@@ -50,16 +54,24 @@ def trained(shape: Shape, members: Sequence[Member]) -> Trained:
     return train(shape, members, lambda _: None, lambda _: None)
 
 
-def held_out(shape: Shape, members: Sequence[Member], weights: dict[str, np.ndarray]) -> list[list[float]]:
+def held_out(
+    shape: Shape, members: Sequence[Member], weights: dict[str, np.ndarray]
+) -> list[list[float]]:
     """Loss and accuracy of each member with these weights."""
     population = Population(shape, members, torch.float32)
-    parts = [torch.from_numpy(weights[weight.name]).flatten(1) for weight in population.model.weights()]
+    parts = [
+        torch.from_numpy(weights[weight.name]).flatten(1) for weight in population.model.weights()
+    ]
     population.flat_PN = torch.cat(parts, dim=1)
     return [found.tolist() for found in population.evaluate()]
 
 
-@pytest.mark.parametrize("delayed", [False, True], ids=["dropped at once", "dropped late, as on a GPU"])
-def test_kept_weights_give_the_recorded_result(shape: Shape, delayed: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "delayed", [False, True], ids=["dropped at once", "dropped late, as on a GPU"]
+)
+def test_kept_weights_give_the_recorded_result(
+    shape: Shape, delayed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     if delayed:
         monkeypatch.setattr(Population, "worth_keeping", lambda self, rows: 0)
     members = [BROKEN, NEVER, EARLY]
@@ -86,8 +98,12 @@ def test_keeping_weights_changes_no_result(shape: Shape) -> None:
     members = [BROKEN, NEVER, EARLY]
     kept, left = trained(shape, members), trained(without, members)
     assert left.weights == {}
-    pd.testing.assert_frame_equal(pd.DataFrame(kept.runs), pd.DataFrame(left.runs), check_exact=True)
-    pd.testing.assert_frame_equal(pd.DataFrame(kept.curves), pd.DataFrame(left.curves), check_exact=True)
+    pd.testing.assert_frame_equal(
+        pd.DataFrame(kept.runs), pd.DataFrame(left.runs), check_exact=True
+    )
+    pd.testing.assert_frame_equal(
+        pd.DataFrame(kept.curves), pd.DataFrame(left.curves), check_exact=True
+    )
 
 
 def committed(results: Path) -> dict[bool, tuple[Job, Path]]:
@@ -99,7 +115,9 @@ def committed(results: Path) -> dict[bool, tuple[Job, Path]]:
     return found
 
 
-def test_the_file_holds_them_with_seeds_and_rates(resformer: Callable[..., Result], tmp_path: Path) -> None:
+def test_the_file_holds_them_with_seeds_and_rates(
+    resformer: Callable[..., Result], tmp_path: Path
+) -> None:
     result = resformer("train", *TINY, "train.keep_weights=true")
     assert result.exit_code == 0, result.stderr
     job, folder = committed(tmp_path / "results")[True]
@@ -107,17 +125,26 @@ def test_the_file_holds_them_with_seeds_and_rates(resformer: Callable[..., Resul
         weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # it is no mapping
         whose = json.loads(file.metadata()["members"])
     runs = pd.read_parquet(folder / "runs.parquet")
-    assert [(row["seed"], row["lr"]) for row in whose] == list(zip(runs["seed"], runs["lr"], strict=True))
-    assert held_out(job.shape, job.members, weights) == [runs["final_loss"].tolist(), runs["final_accuracy"].tolist()]
+    assert [(row["seed"], row["lr"]) for row in whose] == list(
+        zip(runs["seed"], runs["lr"], strict=True)
+    )
+    assert held_out(job.shape, job.members, weights) == [
+        runs["final_loss"].tolist(),
+        runs["final_accuracy"].tolist(),
+    ]
     assert set(runs["outcome"]) == {"solved", "unsolved"}
     facts = json.loads((folder.parent / "result.json").read_bytes())["files"]["weights.safetensors"]
     data = (folder / "weights.safetensors").read_bytes()
     assert facts == {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
 
 
-def test_a_sweep_with_and_without_them_is_one_result(resformer: Callable[..., Result], tmp_path: Path) -> None:
+def test_a_sweep_with_and_without_them_is_one_result(
+    resformer: Callable[..., Result], tmp_path: Path
+) -> None:
     words = [word for word in TINY if not word.startswith("train.steps")]
-    result = resformer("sweep", "--study", "both", *words, "train.steps=20", "train.keep_weights=true,false")
+    result = resformer(
+        "sweep", "--study", "both", *words, "train.steps=20", "train.keep_weights=true,false"
+    )
     assert result.exit_code == 0, result.stderr
     found = committed(tmp_path / "results")
     kept, left = found[True][1], found[False][1]

@@ -1,4 +1,6 @@
-"""How the kernels come to a machine: built once, found again, and what is said where there can be none."""
+"""How the kernels come to a machine: built once, found again, and what is said where there can be
+none.
+"""
 
 import shutil
 import subprocess
@@ -37,7 +39,9 @@ def test_kernels_are_built_once_and_then_found(tmp_path: Path) -> None:
     assert missing(tmp_path) == "None"
     (made,) = (tmp_path / "resformer").iterdir()
     before = made.stat()
-    only_named = fake(tmp_path / "bin", f"[ \"$1\" = --version ] && echo '{build.compiler()}' || exit 1")
+    only_named = fake(
+        tmp_path / "bin", f"[ \"$1\" = --version ] && echo '{build.compiler()}' || exit 1"
+    )
     assert missing(tmp_path, PATH=str(only_named)) == "None"
     assert made.stat() == before
 
@@ -45,7 +49,9 @@ def test_kernels_are_built_once_and_then_found(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("kernels")
 def test_another_compiler_builds_its_own(tmp_path: Path) -> None:
     assert missing(tmp_path) == "None"
-    other = fake(tmp_path / "bin", '[ "$1" = --version ] && echo \'another 1.0\' || exec /usr/bin/c++ "$@"')
+    other = fake(
+        tmp_path / "bin", '[ "$1" = --version ] && echo \'another 1.0\' || exec /usr/bin/c++ "$@"'
+    )
     assert missing(tmp_path, PATH=f"{other}:/usr/bin:/bin") == "None"
     assert len(list((tmp_path / "resformer").iterdir())) == 2
 
@@ -67,12 +73,16 @@ def test_a_damaged_library_is_built_again(tmp_path: Path, harm: str) -> None:
 
 
 def test_without_a_compiler_it_says_so(tmp_path: Path) -> None:
-    assert missing(tmp_path, PATH=str(tmp_path)) == "there is no C++ compiler (c++, g++ or clang++) here"
+    assert (
+        missing(tmp_path, PATH=str(tmp_path))
+        == "there is no C++ compiler (c++, g++ or clang++) here"
+    )
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(
-    "script", ["echo 'no such language' >&2; exit 1", "[ $1 = --version ] && exit; echo no >&2; exit 1"]
+    "script",
+    ["echo 'no such language' >&2; exit 1", "[ $1 = --version ] && exit; echo no >&2; exit 1"],
 )
 def test_a_compiler_that_fails_is_named_with_what_it_said(tmp_path: Path, script: str) -> None:
     said = missing(tmp_path / "cache", PATH=str(fake(tmp_path / "bin", script)))

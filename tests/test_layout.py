@@ -16,7 +16,8 @@ MODULES = {
     for path in PACKAGE.rglob("*.py")
 }
 
-# A package imports only from those above it in this list; `cli` and the like are modules of the root.
+# A package imports only from those above it in this list; `cli` and the like are modules of the
+# root.
 PACKAGES = [
     *("text", "errors", "keys", "plugins"),
     *("numerics", "residuals", "tasks", "model", "probes", "training"),  # the science
@@ -38,7 +39,9 @@ def imports(path: Path) -> Iterator[str]:
     skipped = {
         id(inner)
         for node in ast.walk(tree)
-        if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
+        if isinstance(node, ast.If)
+        and isinstance(node.test, ast.Name)
+        and node.test.id == "TYPE_CHECKING"
         for inner in ast.walk(node)
     }
     for node in ast.walk(tree):
@@ -77,48 +80,92 @@ def test_only_config_knows_hydra_and_the_report_needs_no_torch() -> None:
     for module, path in MODULES.items():
         roots = {name.partition(".")[0] for name in imports(path)}
         assert module.startswith("resformer.config") or not roots & {"hydra", "omegaconf"}, module
-        if module.split(".")[1:2] and module.split(".")[1] in ("store", "stats", "results", "report", "console"):
+        if module.split(".")[1:2] and module.split(".")[1] in (
+            "store",
+            "stats",
+            "results",
+            "report",
+            "console",
+        ):
             assert "torch" not in roots, module
 
 
 def test_only_cli_and_report_print() -> None:
     for module, path in MODULES.items():
-        calls = [node.func for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)]
+        calls = [
+            node.func
+            for node in ast.walk(ast.parse(path.read_text()))
+            if isinstance(node, ast.Call)
+        ]
         printing = [call for call in calls if isinstance(call, ast.Name) and call.id == "print"]
-        assert not printing or module == "resformer.cli" or module.startswith("resformer.report"), module
+        assert not printing or module == "resformer.cli" or module.startswith("resformer.report"), (
+            module
+        )
 
 
 @pytest.mark.parametrize(
     ("package", "group", "tests"),
-    [("residuals", "model/residual", "residuals"), ("tasks", "task", "tasks"), ("engines", "engine", None)],
+    [
+        ("residuals", "model/residual", "residuals"),
+        ("tasks", "task", "tasks"),
+        ("engines", "engine", None),
+    ],
 )
-def test_a_variant_is_one_code_file_one_yaml_and_one_test(package: str, group: str, tests: str | None) -> None:
+def test_a_variant_is_one_code_file_one_yaml_and_one_test(
+    package: str, group: str, tests: str | None
+) -> None:
     names = set(plugins.names(f"resformer.{package}"))
     assert {path.stem for path in (ROOT / "configs" / group).glob("*.yaml")} == names
     if tests is not None:
-        found = {path.stem.removeprefix("test_") for path in (ROOT / "tests" / tests).glob("test_*.py")}
+        found = {
+            path.stem.removeprefix("test_") for path in (ROOT / "tests" / tests).glob("test_*.py")
+        }
         assert found - {"base"} == names
 
 
 def test_no_module_names_a_variant() -> None:
-    """Nothing but the report's colours and words for the two schemes of the question knows a scheme or task by name."""
+    """Nothing but the report's colours and words for the two schemes of the question knows a scheme
+    or task by name.
+    """
     names = {*plugins.names("resformer.residuals"), *plugins.names("resformer.tasks")}
     names -= {"plain", "add", "state"}  # the last one is a word of other things, too
     for module, path in MODULES.items():
-        if module.startswith(("resformer.residuals.", "resformer.tasks.", "resformer.report.figures")):
+        if module.startswith(
+            ("resformer.residuals.", "resformer.tasks.", "resformer.report.figures")
+        ):
             continue
-        words = {node.value for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Constant)}
+        words = {
+            node.value
+            for node in ast.walk(ast.parse(path.read_text()))
+            if isinstance(node, ast.Constant)
+        }
         assert not words & names, module
 
 
 def test_top_level() -> None:
-    expected = {"LICENSE", "README.md", "configs", "pyproject.toml", "resformer", "results", "scripts", "tests"}
-    assert {path.name for path in ROOT.iterdir() if not path.name.startswith(".")} - {"build", "dist"} == expected
+    expected = {
+        "LICENSE",
+        "README.md",
+        "configs",
+        "pyproject.toml",
+        "resformer",
+        "results",
+        "scripts",
+        "tests",
+    }
+    assert {path.name for path in ROOT.iterdir() if not path.name.startswith(".")} - {
+        "build",
+        "dist",
+    } == expected
 
 
 def test_the_readme_has_a_line_for_every_file() -> None:
     readme = (ROOT / "README.md").read_text()
     files = [path for path in MODULES.values() if path.name not in ("__init__.py", "__main__.py")]
-    files = [path for path in files if path.parent.name not in ("residuals", "tasks") or path.stem == "base"]
+    files = [
+        path
+        for path in files
+        if path.parent.name not in ("residuals", "tasks") or path.stem == "base"
+    ]
     scripts = [path for path in (ROOT / "scripts").iterdir() if path.is_file()]
     assert [path.name for path in [*files, *scripts] if path.name not in readme] == []

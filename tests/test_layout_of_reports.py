@@ -81,7 +81,11 @@ def test_tasks_have_tables_of_their_own_and_studies_stand_side_by_side(tmp_path:
     sort = {"task": Sort(8, 16)}
     for one in (first, second):
         one.job(shape(1, Add(), "post"), SEEDS, [100] * 5)
-        one.job(type(shape(1, Add(), "post"))(**{**vars(shape(1, Add(), "post")), **sort}), SEEDS, [100] * 5)
+        one.job(
+            type(shape(1, Add(), "post"))(**{**vars(shape(1, Add(), "post")), **sort}),
+            SEEDS,
+            [100] * 5,
+        )
     summary = summarise(read([first.write(), second.write()]))
     found = layout(summary)
     assert found.apart == ("task",)
@@ -101,12 +105,19 @@ def test_baselines_come_first(made: Made) -> None:
 @pytest.mark.parametrize(
     ("rows", "columns", "message"),
     [
-        ("width", [], r"--rows width: is no axis of this report; there are study, task, depth, residual, norm, train"),
+        (
+            "width",
+            [],
+            r"--rows width: is no axis of this report; there are study, task, depth, residual, "
+            r"norm, train",
+        ),
         (None, ["model.width"], r"--columns model\.width: is no axis"),
         ("depth", ["depth"], r"--rows depth --columns depth: an axis is named twice"),
         (None, ["norm", "norm"], r"--columns norm,norm: an axis is named twice"),
     ],
 )
-def test_what_is_no_axis_is_refused(made: Made, rows: str | None, columns: list[str], message: str) -> None:
+def test_what_is_no_axis_is_refused(
+    made: Made, rows: str | None, columns: list[str], message: str
+) -> None:
     with pytest.raises(UserError, match=message):
         layout(grid(made), rows, columns)

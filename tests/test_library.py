@@ -24,7 +24,9 @@ def swept(tmp_path_factory: pytest.TempPathFactory) -> Path:
     results = tmp_path_factory.mktemp("library") / "results"
     settings = ["model.depth=1,2", "member.seed=0,1", "model.width=8", "model.heads=2"]
     quick = ["train.steps=20", "train.batch=4", "train.compile=false", "engine.workers=1"]
-    result = CliRunner().invoke(app, ["sweep", "--study", "small", "--results", str(results), *settings, *quick])
+    result = CliRunner().invoke(
+        app, ["sweep", "--study", "small", "--results", str(results), *settings, *quick]
+    )
     assert result.exit_code == 0, result.stderr
     return results
 
@@ -75,9 +77,14 @@ def test_the_exported_runs_are_those_of_the_library(
     form: str, swept: Path, tmp_path: Path, resformer: Callable[..., Result]
 ) -> None:
     assert resformer("export", "small", "out", "--to", form, "--results", str(swept)).exit_code == 0
-    for name, table in (("runs", library.runs("small", swept)), ("curves", library.curves("small", swept))):
+    for name, table in (
+        ("runs", library.runs("small", swept)),
+        ("curves", library.curves("small", swept)),
+    ):
         path = tmp_path / "out" / f"{name}.{form}"
-        exported = pd.read_parquet(path) if form == "parquet" else pd.read_csv(path).astype(table.dtypes)
+        exported = (
+            pd.read_parquet(path) if form == "parquet" else pd.read_csv(path).astype(table.dtypes)
+        )
         pd.testing.assert_frame_equal(exported, table, check_exact=True)
 
 
@@ -89,11 +96,15 @@ def test_a_study_that_is_not_there(ask: Callable[..., object], swept: Path, tmp_
         ask("small", tmp_path / "nothing")
 
 
-@pytest.mark.parametrize(("ask", "file"), [(library.runs, "runs.parquet"), (library.curves, "curves.parquet")])
+@pytest.mark.parametrize(
+    ("ask", "file"), [(library.runs, "runs.parquet"), (library.curves, "curves.parquet")]
+)
 def test_damaged_results_are_left_out_with_a_warning(
     ask: Callable[..., pd.DataFrame], file: str, swept: Path, tmp_path: Path
 ) -> None:
-    results = Path(shutil.copytree(swept, tmp_path / "results", ignore=shutil.ignore_patterns(".cache")))
+    results = Path(
+        shutil.copytree(swept, tmp_path / "results", ignore=shutil.ignore_patterns(".cache"))
+    )
     study = Study(results / "small")
     first, second = study.planned()
     path = damage(study, first, file)
@@ -111,14 +122,18 @@ def test_curves_that_are_damaged_after_they_were_read(swept: Path, tmp_path: Pat
         assert set(library.curves("small", results)["job"]) == {second}
     damage(study, second, "curves.parquet")
     with pytest.raises(
-        UserError, match=r"study small: no job has a result that can be read; .*not the bytes that were committed"
+        UserError,
+        match=r"study small: no job has a result that can be read; .*not the bytes that were "
+        r"committed",
     ):
         library.curves("small", results)
 
 
 def test_importing_it_imports_nothing_heavy() -> None:
     code = "import sys, resformer; print(*sys.modules)"
-    loaded = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.split()
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], check=True, capture_output=True, text=True
+    ).stdout.split()
     heavy = {"torch", "hydra", "pandas", "numpy", "pyarrow", "matplotlib", "rich"}
     assert "resformer" in loaded
     assert not heavy & set(loaded)

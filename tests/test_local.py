@@ -1,4 +1,6 @@
-"""Small sweeps for real: what they compute, and what is left of them when workers and supervisors die."""
+"""Small sweeps for real: what they compute, and what is left of them when workers and supervisors
+die.
+"""
 
 import ast
 import contextlib
@@ -63,7 +65,14 @@ take(Path(sys.argv[1]), 1, 0, Watch(60.0))
 @pytest.fixture
 def shape(settings: TrainSettings) -> Shape:
     model = ModelSettings(
-        depth=1, width=8, heads=2, hidden=16, activation="relu", attention="causal", norm="post", skip="both"
+        depth=1,
+        width=8,
+        heads=2,
+        hidden=16,
+        activation="relu",
+        attention="causal",
+        norm="post",
+        skip="both",
     )
     return Shape(Copy(length=5, symbols=8), model, Add(), settings, NO_PROBE, "cpu")
 
@@ -80,7 +89,10 @@ def _as_in_a_worker() -> None:
 
 def steps(shape: Shape, count: int, eval_every: int = 5) -> Shape:
     """The shape, trained by every member for so many steps."""
-    return replace(shape, train=replace(shape.train, steps=count, eval_every=eval_every, stop_when_solved=False))
+    return replace(
+        shape,
+        train=replace(shape.train, steps=count, eval_every=eval_every, stop_when_solved=False),
+    )
 
 
 def planned(
@@ -96,11 +108,16 @@ def planned(
     engine = Local(workers=2, stack=stack, retries=retries, lease_seconds=lease, memory_gib=None)
     members = [Member(seed=seed, lr=lr) for seed in range(seeds) for lr in (1e-3, 1e-2)]
     wanted = [(shape, members) for shape in shapes]
-    return launch.plan(Request("tiny", [list(overrides)], [], wanted, [], engine, checkpoint, notes=[]), study)
+    return launch.plan(
+        Request("tiny", [list(overrides)], [], wanted, [], engine, checkpoint, notes=[]), study
+    )
 
 
 def run(
-    plan: Launch, tell: Callable[[Event], None], workers: int = 2, stop: Callable[[], bool] = lambda: False
+    plan: Launch,
+    tell: Callable[[Event], None],
+    workers: int = 2,
+    stop: Callable[[], bool] = lambda: False,
 ) -> Assignment:
     assignment = plan.start(["sweep"])
     plan.request.engine.run(assignment, workers, tell, stop)
@@ -115,7 +132,10 @@ def pid(study: Study, job_id: str, attempt: int = 1) -> int:
 
 def pids(study: Study) -> set[int]:
     """Every process that held a job."""
-    return {pid(study, path.parent.name, int(path.name[6:])) for path in study.path.glob("jobs/*/*/claim-*")}
+    return {
+        pid(study, path.parent.name, int(path.name[6:]))
+        for path in study.path.glob("jobs/*/*/claim-*")
+    }
 
 
 def attempt(study: Study, job_id: str) -> int:
@@ -152,7 +172,9 @@ def never(seconds: float) -> bool:
 
 
 @pytest.mark.usefixtures("_as_in_a_worker")
-def test_a_sweep_finishes_and_its_bits_are_those_of_each_job_alone(study: Study, shape: Shape, tmp_path: Path) -> None:
+def test_a_sweep_finishes_and_its_bits_are_those_of_each_job_alone(
+    study: Study, shape: Shape, tmp_path: Path
+) -> None:
     plan = planned(study, [shape, steps(shape, 40)], seeds=3)
     events: list[Event] = []
     run(plan, events.append)
@@ -160,7 +182,11 @@ def test_a_sweep_finishes_and_its_bits_are_those_of_each_job_alone(study: Study,
     assert len(plan.jobs) == 6
     assert study.finished(plan.jobs) == set(plan.jobs)
     assert Counter(event.job for event in events if event.kind == "finished") == Counter(plan.jobs)
-    assert {event.kind for event in events} - {"waiting", "elsewhere"} == {"started", "progress", "finished"}
+    assert {event.kind for event in events} - {"waiting", "elsewhere"} == {
+        "started",
+        "progress",
+        "finished",
+    }
     assert {event.worker for event in events} == {0, 1}
     assert not multiprocessing.active_children()
     assert launch.plan(plan.request, study).wanted == {}
@@ -173,7 +199,9 @@ def test_a_sweep_finishes_and_its_bits_are_those_of_each_job_alone(study: Study,
         assert isinstance(claim, Claim)
         alone.commit(claim, {"runs": trained.runs, "curves": trained.curves}, trained.timing)
         for name in ("runs.parquet", "curves.parquet"):
-            assert (study.job(job.id) / "attempt-1" / name).read_bytes() == (claim.folder / name).read_bytes()
+            assert (study.job(job.id) / "attempt-1" / name).read_bytes() == (
+                claim.folder / name
+            ).read_bytes()
         written = files.unseal((study.job(job.id) / "job.json").read_bytes())
         assert written is not None
         assert jobs.from_json(written) == job
@@ -200,7 +228,9 @@ def test_no_more_workers_than_jobs(shape: Shape) -> None:
 # --- what a launch plans
 
 
-def test_only_members_that_are_neither_finished_nor_planned_are_planned(study: Study, shape: Shape) -> None:
+def test_only_members_that_are_neither_finished_nor_planned_are_planned(
+    study: Study, shape: Shape
+) -> None:
     first = planned(study, [shape], seeds=1)
     assert first.finished == 0
     run(first, lambda event: None)
@@ -224,7 +254,11 @@ def test_only_members_that_are_neither_finished_nor_planned_are_planned(study: S
     run(most, lambda event: None)
 
     assert study.finished(most.jobs) == set(most.jobs)
-    rows = [tuple(row) for job in study.planned() for row in study.read(job, "runs")[["seed", "lr"]].itertuples()]
+    rows = [
+        tuple(row)
+        for job in study.planned()
+        for row in study.read(job, "runs")[["seed", "lr"]].itertuples()
+    ]
     assert len(rows) == 12
     assert [found["launch"] for found in study.launches()] == [1, 2, 3]
     assert [attempts(study.job(job)) for job in study.planned()] == [1] * len(most.jobs)
@@ -234,7 +268,9 @@ def test_only_members_that_are_neither_finished_nor_planned_are_planned(study: S
     ("section", "name"),
     [("versions", "torch"), ("fingerprint", "training"), ("fingerprint", "task copy")],
 )
-def test_results_of_other_code_are_not_mixed(study: Study, shape: Shape, section: str, name: str) -> None:
+def test_results_of_other_code_are_not_mixed(
+    study: Study, shape: Shape, section: str, name: str
+) -> None:
     refuses_another(study, shape, section, name)
 
 
@@ -257,7 +293,10 @@ def test_a_launch_that_records_modules_is_of_other_code(study: Study, shape: Sha
     assert record is not None
     record["fingerprint"] = {"resformer.model": "0123456789ab", "resformer.train": "0123456789ab"}
     path.write_bytes(files.seal(record))
-    with pytest.raises(UserError, match=r"an earlier resformer, whose launch records resformer\.model and not backend"):
+    with pytest.raises(
+        UserError,
+        match=r"an earlier resformer, whose launch records resformer\.model and not backend",
+    ):
         planned(study, [shape])
 
 
@@ -270,14 +309,20 @@ def test_a_launch_that_records_modules_is_of_other_code(study: Study, shape: Sha
         ("fingerprint", "training"),
     ],
 )
-def test_results_of_other_kernels_are_not_mixed(study: Study, shape: Shape, section: str, name: str) -> None:
+def test_results_of_other_kernels_are_not_mixed(
+    study: Study, shape: Shape, section: str, name: str
+) -> None:
     refuses_another(study, with_kernels(shape), section, name)
 
 
 @pytest.mark.usefixtures("kernels")
-def test_results_with_and_without_kernels_are_not_mixed_unless_asked_for(study: Study, shape: Shape) -> None:
+def test_results_with_and_without_kernels_are_not_mixed_unless_asked_for(
+    study: Study, shape: Shape
+) -> None:
     planned(study, [with_kernels(shape)]).start(["sweep"])
-    with pytest.raises(UserError, match=r"train\.compile=auto: would be false here.*planned with true"):
+    with pytest.raises(
+        UserError, match=r"train\.compile=auto: would be false here.*planned with true"
+    ):
         planned(study, [shape])
     assert len(planned(study, [shape], overrides=["train.compile=false"]).new) == 2
 
@@ -318,7 +363,12 @@ def test_a_job_that_raises_leaves_its_traceback_and_the_others_finish(
     monkeypatch.setattr(Training, "run", brittle)
     work(plan.start(["sweep"]), 0, 1, events.append, never)
     assert study.finished(plan.jobs) == {job.id for job in good}
-    assert [event.kind for event in events if event.job == bad.id] == ["started", "retried", "started", "failed"]
+    assert [event.kind for event in events if event.job == bad.id] == [
+        "started",
+        "retried",
+        "started",
+        "failed",
+    ]
     assert "on purpose" in events[[event.kind for event in events].index("failed")].detail
     assert study.failure(bad.id) == "ArithmeticError: on purpose"
     assert len(errors(study)) == 2
@@ -337,14 +387,26 @@ def test_a_job_that_raises_leaves_its_traceback_and_the_others_finish(
 
 def test_a_planned_job_that_cannot_be_read_fails_alone(study: Study, shape: Shape) -> None:
     good = Job(shape, (Member(0, 1e-3),)).to_json()
-    bad = {**good, "id": "bad0bad0bad0bad0", "shape": {**good["shape"], "task": {"name": "no such task"}}}
+    bad = {
+        **good,
+        "id": "bad0bad0bad0bad0",
+        "shape": {**good["shape"], "task": {"name": "no such task"}},
+    }
     number = study.launch({"engine": {"retries": 1}}, [bad, good])
     events: list[Event] = []
     Local(workers=1, stack=1, retries=1, lease_seconds=60.0, memory_gib=None).run(
-        Assignment(study.path, number, (bad["id"], good["id"]), 1, 60.0, 60.0), 1, events.append, lambda: False
+        Assignment(study.path, number, (bad["id"], good["id"]), 1, 60.0, 60.0),
+        1,
+        events.append,
+        lambda: False,
     )
     assert study.finished([bad["id"], good["id"]]) == {good["id"]}
-    assert [event.kind for event in events if event.job == bad["id"]] == ["started", "retried", "started", "failed"]
+    assert [event.kind for event in events if event.job == bad["id"]] == [
+        "started",
+        "retried",
+        "started",
+        "failed",
+    ]
     assert "no such task" in str(study.failure(bad["id"]))
 
 
@@ -359,7 +421,9 @@ def in_the_way(study: Study, job_id: str) -> None:
     (study.job(job_id) / "attempt-1" / "runs.parquet").mkdir(parents=True)
 
 
-def test_a_failed_job_is_listed_and_makes_the_exit_code_1(study: Study, resformer: Callable[..., Result]) -> None:
+def test_a_failed_job_is_listed_and_makes_the_exit_code_1(
+    study: Study, resformer: Callable[..., Result]
+) -> None:
     words = [*SWEEP, "train.steps=20", "member.seed=range(0,3)", "engine.retries=0"]
     bad, *good = job_ids(words)
     in_the_way(study, bad)
@@ -378,7 +442,9 @@ def test_a_failed_job_is_listed_and_makes_the_exit_code_1(study: Study, resforme
     assert study.finished([bad, *good]) == {bad, *good}
 
 
-def test_a_sweep_of_which_nothing_finishes_has_failed(study: Study, resformer: Callable[..., Result]) -> None:
+def test_a_sweep_of_which_nothing_finishes_has_failed(
+    study: Study, resformer: Callable[..., Result]
+) -> None:
     words = [*SWEEP, "train.steps=20", "engine.retries=0"]
     (only,) = job_ids(words)
     in_the_way(study, only)
@@ -413,13 +479,19 @@ def test_a_killed_worker_costs_its_job_one_attempt(study: Study, shape: Shape) -
 
     def tell(event: Event) -> None:
         events.append(event)
-        if event.job == victim and event.kind == "progress" and not study.job(victim).joinpath("claim-2").exists():
+        if (
+            event.job == victim
+            and event.kind == "progress"
+            and not study.job(victim).joinpath("claim-2").exists()
+        ):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid(study, victim), signal.SIGKILL)
 
     run(plan, tell)
     assert study.finished(plan.jobs) == set(plan.jobs)
-    assert {job: attempt(study, job) for job in plan.jobs} == {job: 1 + (job == victim) for job in plan.jobs}
+    assert {job: attempt(study, job) for job in plan.jobs} == {
+        job: 1 + (job == victim) for job in plan.jobs
+    }
     (retried,) = (event for event in events if event.kind == "retried")
     assert retried.job == victim
     assert "SIGKILL" in retried.detail
@@ -490,7 +562,9 @@ def test_an_interrupt_leaves_no_worker_behind(study: Study, shape: Shape) -> Non
     assert study.finished(plan.jobs) == set()
 
 
-def test_an_interrupt_is_no_failure_of_the_jobs(study: Study, shape: Shape, capfd: pytest.CaptureFixture[str]) -> None:
+def test_an_interrupt_is_no_failure_of_the_jobs(
+    study: Study, shape: Shape, capfd: pytest.CaptureFixture[str]
+) -> None:
     """Even when the workers have said much that nobody has read."""
     plan = planned(study, [steps(shape, 20_000, eval_every=1)], seeds=2, retries=0)
 
@@ -570,7 +644,9 @@ def sweep(tmp_path: Path) -> Iterator[Callable[..., Sweep]]:
 
 
 def stopped(sweep: Sweep, stop: Callable[[Sweep], None], code: int, before: int) -> int:
-    """Stop the sweep once it has finished a job, and look that it left cleanly; returns how many jobs are finished."""
+    """Stop the sweep once it has finished a job, and look that it left cleanly; returns how many
+    jobs are finished.
+    """
     wait_until(lambda: len(sweep.finished()) > before, 60)
     stop(sweep)
     assert sweep.wait() == code
@@ -581,7 +657,9 @@ def stopped(sweep: Sweep, stop: Callable[[Sweep], None], code: int, before: int)
     return len(sweep.finished())
 
 
-def test_a_stopped_sweep_says_how_to_go_on_and_the_same_command_does(sweep: Callable[..., Sweep]) -> None:
+def test_a_stopped_sweep_says_how_to_go_on_and_the_same_command_does(
+    sweep: Callable[..., Sweep],
+) -> None:
     words = [*SWEEP, "train.steps=300", "member.seed=range(0,8)"]
     done = stopped(sweep(*words), ctrl_c, 130, before=0)
     done = stopped(sweep(*words), terminate, 143, before=done)
@@ -592,7 +670,9 @@ def test_a_stopped_sweep_says_how_to_go_on_and_the_same_command_does(sweep: Call
     assert last.finished() == set(last.study.planned())
     assert len(last.finished()) == 8
     assert f"({done} finished before)" in last.told()
-    assert len(list(last.study.path.glob("jobs/*/*/attempt-*/runs.parquet"))) == 8  # nothing was run twice
+    assert (
+        len(list(last.study.path.glob("jobs/*/*/attempt-*/runs.parquet"))) == 8
+    )  # nothing was run twice
 
 
 def test_ctrl_c_before_the_first_worker_runs_is_as_clean(sweep: Callable[..., Sweep]) -> None:
@@ -647,7 +727,9 @@ def test_the_first_signal_puts_the_work_away_within_five_seconds(
 def test_a_signal_to_the_group_before_the_first_worker_runs_is_as_clean(
     sweep: Callable[..., Sweep], signum: signal.Signals
 ) -> None:
-    """While the fork server imports torch; as when a cluster calls a step off in its first seconds."""
+    """While the fork server imports torch;
+    as when a cluster calls a step off in its first seconds.
+    """
     one = sweep(*LONG)
     wait_until(lambda: "2 workers" in one.told(), 60)
     time.sleep(0.4)
@@ -681,7 +763,9 @@ def test_the_second_signal_ends_it_at_once(sweep: Callable[..., Sweep]) -> None:
 def test_no_worker_outlives_its_supervisor(
     sweep: Callable[..., Sweep], stop: Callable[[Sweep], None], code: int
 ) -> None:
-    one = sweep(*SWEEP, "train.steps=100000", "member.seed=range(0,6)", "train.stop_when_solved=false")
+    one = sweep(
+        *SWEEP, "train.steps=100000", "member.seed=range(0,6)", "train.stop_when_solved=false"
+    )
     wait_until(lambda: len(one.workers()) == 2, 60)
     workers = one.workers()
     assert all(map(runs, workers))
@@ -695,7 +779,10 @@ def test_no_worker_outlives_its_supervisor(
 
 def test_a_member_of_two_plans_is_finished_if_either_job_is(study: Study, shape: Shape) -> None:
     """Two commands that planned at the same moment; only the first ran to its end."""
-    first, second = planned(study, [shape], seeds=2, stack=8), planned(study, [shape], seeds=3, stack=8)
+    first, second = (
+        planned(study, [shape], seeds=2, stack=8),
+        planned(study, [shape], seeds=3, stack=8),
+    )
     run(first, lambda _: None)
     second.start(["sweep"])
     again = planned(study, [shape], seeds=2, stack=8)

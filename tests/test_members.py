@@ -1,4 +1,6 @@
-"""What a report reads: damage is named and left out, what was read is kept, members can be chosen."""
+"""What a report reads:
+damage is named and left out, what was read is kept, members can be chosen.
+"""
 
 import os
 import shutil
@@ -44,7 +46,9 @@ def depths(study: Study) -> list[int]:
 @pytest.mark.parametrize("name", ["runs.parquet", "curves.parquet", "timing.json"])
 @pytest.mark.parametrize("harm", ["cut", "flip", "gone", "other"])
 @pytest.mark.parametrize("before", [False, True], ids=["fresh", "cached"])
-def test_a_damaged_result_is_named_and_left_out(made: Made, name: str, harm: str, before: bool) -> None:
+def test_a_damaged_result_is_named_and_left_out(
+    made: Made, name: str, harm: str, before: bool
+) -> None:
     if before:
         assert depths(made.study) == [1, 8]
     path = attempt(made, 1) / name
@@ -57,7 +61,10 @@ def test_a_damaged_result_is_named_and_left_out(made: Made, name: str, harm: str
     elif harm == "gone":
         path.unlink()
     else:
-        shutil.copyfile(attempt(made, 0) / ("timing.json" if name == "curves.parquet" else "curves.parquet"), path)
+        shutil.copyfile(
+            attempt(made, 0) / ("timing.json" if name == "curves.parquet" else "curves.parquet"),
+            path,
+        )
     summary = summarise(read([made.study]))
     assert {cell["depth"] for cell in summary["cells"]} == {1}
     (row,) = summary["damaged"]
@@ -66,7 +73,10 @@ def test_a_damaged_result_is_named_and_left_out(made: Made, name: str, harm: str
 
 
 def test_every_flipped_bit_of_a_result_and_of_a_plan_is_seen(made: Made) -> None:
-    result, plan = made.study.job(made.jobs[1][0].id) / "result.json", made.study.path / "plan-1.jsonl"
+    result, plan = (
+        made.study.job(made.jobs[1][0].id) / "result.json",
+        made.study.path / "plan-1.jsonl",
+    )
     for path in (result, plan):
         whole = path.read_bytes()
         places = range(len(whole)) if path == result else range(len(whole) // 2 + 5, len(whole), 37)
@@ -107,7 +117,9 @@ def test_of_very_many_jobs_the_curves_are_hashed_when_they_are_used(
     data[len(data) // 2] ^= 1
     flipped.write_bytes(data)
     found = read([made.study])
-    assert [row["reason"] for row in found.problems["damaged"]] == [f"{cut}: not the bytes that were committed"]
+    assert [row["reason"] for row in found.problems["damaged"]] == [
+        f"{cut}: not the bytes that were committed"
+    ]
     with pytest.raises(UserError, match=f"{flipped}: not the bytes that were committed"):
         draw(found, summarise(found), layout(summarise(found)), tmp_path / "figures")
 
@@ -117,7 +129,9 @@ def test_a_job_with_the_results_of_another_is_named(made: Made) -> None:
     shutil.rmtree(mine)
     shutil.copytree(other, mine)
     found = read([made.study])
-    assert [row["reason"] for row in found.problems["damaged"]] == [f"{mine}/result.json: is of the job {other.name!r}"]
+    assert [row["reason"] for row in found.problems["damaged"]] == [
+        f"{mine}/result.json: is of the job {other.name!r}"
+    ]
     assert sorted(set(found.members["depth"])) == [8]
 
 
@@ -177,9 +191,9 @@ def test_an_unfinished_study_says_what_is_missing(tmp_path: Path) -> None:
     made.job(ADD, SEEDS, [100] * 5)
     made.job(DEEP, SEEDS, [100] * 5)
     found = read([made.write(finished=1)])
-    assert [(row["study"], row["members"], row["settings"]) for row in found.problems["missing"]] == [
-        ("made", 5, "copy depth 8 add post")
-    ]
+    assert [
+        (row["study"], row["members"], row["settings"]) for row in found.problems["missing"]
+    ] == [("made", 5, "copy depth 8 add post")]
 
 
 def test_a_failed_job_is_named_with_its_reason(tmp_path: Path) -> None:
@@ -208,7 +222,9 @@ def test_what_was_read_is_not_read_again(made: Made, monkeypatch: pytest.MonkeyP
     assert again.digest == first.digest
 
 
-def test_a_kept_report_is_the_same_and_needs_no_members(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_kept_report_is_the_same_and_needs_no_members(
+    made: Made, monkeypatch: pytest.MonkeyPatch
+) -> None:
     first = summarise(read([made.study]))
     monkeypatch.setattr(members, "_together", lambda *_: pytest.fail("computed again"))
     assert summarise(read([made.study])) == first
@@ -252,14 +268,18 @@ def test_a_damaged_cache_is_not_believed(made: Made, name: str) -> None:
     assert summarise(read([made.study])) == expected
 
 
-def test_other_code_does_not_read_what_was_kept(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_code_does_not_read_what_was_kept(
+    made: Made, monkeypatch: pytest.MonkeyPatch
+) -> None:
     read([made.study])
     assert cache.members(made.study)[1]
     monkeypatch.setattr(cache, "_code", lambda: b"other")
     assert cache.members(made.study)[1] == {}
 
 
-def test_a_study_that_cannot_be_written_is_reported_all_the_same(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_study_that_cannot_be_written_is_reported_all_the_same(
+    made: Made, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def refuse(path: Path, data: bytes) -> None:
         raise PermissionError(path)
 
@@ -287,12 +307,20 @@ def test_a_choice_has_a_report_of_its_own(made: Made) -> None:
 @pytest.mark.parametrize(
     ("wanted", "message"),
     [
-        ({"model.deep": ["8"]}, r"--where model\.deep: is no setting; there are task, depth, residual, norm, seed, lr"),
+        (
+            {"model.deep": ["8"]},
+            r"--where model\.deep: is no setting; there are task, depth, residual, norm, seed, lr",
+        ),
         ({"depth": ["3"]}, r"--where depth=3: there are 1, 8"),
-        ({"depth": ["8"], "member.seed": ["9"]}, r"--where member\.seed=9: there are 0, 1, 2, 3, 4"),
+        (
+            {"depth": ["8"], "member.seed": ["9"]},
+            r"--where member\.seed=9: there are 0, 1, 2, 3, 4",
+        ),
     ],
 )
-def test_a_choice_that_fits_nothing_is_refused(made: Made, wanted: dict[str, list[str]], message: str) -> None:
+def test_a_choice_that_fits_nothing_is_refused(
+    made: Made, wanted: dict[str, list[str]], message: str
+) -> None:
     with pytest.raises(UserError, match=message):
         read([made.study]).where(wanted)
 

@@ -1,4 +1,6 @@
-"""The stack around the scheme: norm placements against a naive rewrite, and what does not go together."""
+"""The stack around the scheme: norm placements against a naive rewrite, and what does not go
+together.
+"""
 
 import dataclasses
 import math
@@ -26,8 +28,12 @@ from resformer.residuals.rezero import ReZero
 @pytest.mark.parametrize("attention", ["causal", "bidirectional"])
 @pytest.mark.parametrize("skip", SKIPS)
 @pytest.mark.parametrize("length", [6, 20])
-def test_every_norm_placement_with_every_skip(norm: str, attention: str, skip: str, length: int) -> None:
-    """20 tokens of a source are 40 with causal attention: the fused kernel instead of the one written out."""
+def test_every_norm_placement_with_every_skip(
+    norm: str, attention: str, skip: str, length: int
+) -> None:
+    """20 tokens of a source are 40 with causal attention: the fused kernel instead of the one
+    written out.
+    """
 
     def layers(net: Naive, x: Tensor) -> Tensor:
         for i in net.sublayers:
@@ -62,10 +68,14 @@ def test_skips_can_be_dropped_where_there_are_single_ones(residual: Residual[Any
         assert [one.carried is None for one in watch.seen] == [False, True] * 3
         if residual.own_norm in ("pre", "none"):
             assert all(
-                torch.equal(one.f_PRD, after.x_PRD) for one, after in pairwise(watch.seen) if one.carried is None
+                torch.equal(one.f_PRD, after.x_PRD)
+                for one, after in pairwise(watch.seen)
+                if one.carried is None
             )
     else:
-        with pytest.raises(Incompatible, match=r"model\.skip=ffn: the scheme \w+ has no single skips to drop"):
+        with pytest.raises(
+            Incompatible, match=r"model\.skip=ffn: the scheme \w+ has no single skips to drop"
+        ):
             shape_of(residual, skip="ffn")
 
 
@@ -73,7 +83,9 @@ def test_a_watcher_sees_every_sublayer_and_changes_nothing() -> None:
     shape = shape_of(Add(), norm="pre")
     transformer, (flat_PN, _), watch = shape.transformer(), start(shape), Kept()
     watched = transformer.forward(flat_PN, reads(shape), watch=watch)
-    torch.testing.assert_close(watched, transformer.forward(flat_PN, reads(shape)), rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(
+        watched, transformer.forward(flat_PN, reads(shape)), rtol=1e-12, atol=1e-12
+    )
     assert [one.place.sublayer for one in watch.seen] == [1, 2, 3, 4, 5, 6]
     streams = [*(one.x_PRD for one in watch.seen), watch.last]
     for one, after in zip(watch.seen, streams[1:], strict=True):
@@ -82,7 +94,9 @@ def test_a_watcher_sees_every_sublayer_and_changes_nothing() -> None:
         if one.place.attends:
             assert one.a_PBHTT is not None
             assert one.a_PBHTT.shape == (2, 3, 3, 10, 10)
-            torch.testing.assert_close(one.a_PBHTT.sum(-1), torch.ones(2, 3, 3, 10, dtype=torch.float64))
+            torch.testing.assert_close(
+                one.a_PBHTT.sum(-1), torch.ones(2, 3, 3, 10, dtype=torch.float64)
+            )
         else:
             assert one.a_PBHTT is None
 
@@ -103,7 +117,9 @@ def test_a_placement_the_scheme_does_not_allow_is_incompatible(shape: Shape) -> 
         ({"attention": "full"}, "model.attention=full: must be one of own"),
     ],
 )
-def test_settings_that_cannot_be(model: ModelSettings, change: dict[str, object], message: str) -> None:
+def test_settings_that_cannot_be(
+    model: ModelSettings, change: dict[str, object], message: str
+) -> None:
     with pytest.raises(UserError) as caught:
         dataclasses.replace(model, **change)
     assert message in str(caught.value)
@@ -111,7 +127,9 @@ def test_settings_that_cannot_be(model: ModelSettings, change: dict[str, object]
 
 def test_weights_have_the_documented_distributions(shape: Shape) -> None:
     weights = {weight.name: weight for weight in shape.transformer().weights()}
-    w = unpack(list(weights.values()), initial(list(weights.values()), torch.arange(400), torch.float64))
+    w = unpack(
+        list(weights.values()), initial(list(weights.values()), torch.arange(400), torch.float64)
+    )
     matrix = w["block1.ffn_in.matrix"]
     bound = math.sqrt(6 / (16 + 32))
     assert bound * 0.999 < matrix.abs().max() < bound

@@ -1,4 +1,6 @@
-"""The contract of the population on a GPU, against the CPU. Collected where there is one, see conftest."""
+"""The contract of the population on a GPU, against the CPU. Collected where there is one, see
+conftest.
+"""
 
 import dataclasses
 from collections.abc import Iterator
@@ -35,11 +37,16 @@ def shape(shape: Shape) -> Shape:
 
 def of(shape: Shape, residual: Residual[Any]) -> Shape:
     """The same with this scheme and its own norm."""
-    return dataclasses.replace(shape, residual=residual, model=dataclasses.replace(shape.model, norm=residual.own_norm))
+    return dataclasses.replace(
+        shape, residual=residual, model=dataclasses.replace(shape.model, norm=residual.own_norm)
+    )
 
 
 def trained(
-    shape: Shape, members: list[Member], dtype: torch.dtype = torch.float64, at_once: int | None = None
+    shape: Shape,
+    members: list[Member],
+    dtype: torch.dtype = torch.float64,
+    at_once: int | None = None,
 ) -> Trained:
     return Training(shape, members, dtype, at_once).run(lambda _: None, lambda _: None)
 
@@ -120,11 +127,15 @@ def little_memory() -> Iterator[None]:
 @pytest.mark.usefixtures("little_memory")
 def test_out_of_memory_halves_what_is_computed_at_once(shape: Shape, tmp_path: Path) -> None:
     model = dataclasses.replace(shape.model, width=32, heads=4, hidden=64, depth=2)
-    wide = dataclasses.replace(shape, model=model, train=dataclasses.replace(shape.train, batch=1024))
+    wide = dataclasses.replace(
+        shape, model=model, train=dataclasses.replace(shape.train, batch=1024)
+    )
     engine = Local(workers=1, stack=16, retries=0, lease_seconds=60.0, memory_gib=None)
     members = [Member(seed, 1e-3) for seed in range(16)]
     study, told = Study(tmp_path / "results" / "tiny"), list[Event]()
-    plan = launch.plan(Request("tiny", [[]], [], [(wide, members)], [], engine, 60.0, notes=[]), study)
+    plan = launch.plan(
+        Request("tiny", [[]], [], [(wide, members)], [], engine, 60.0, notes=[]), study
+    )
     work(plan.start(["sweep"]), 0, 1, told.append, lambda seconds: False)
     assert [event.kind for event in told][-1] == "finished"
     assert "halved" in {event.kind for event in told}
@@ -134,5 +145,7 @@ def test_out_of_memory_halves_what_is_computed_at_once(shape: Shape, tmp_path: P
 
 def test_initial_weights_are_those_of_the_cpu(shape: Shape) -> None:
     population = Population(shape, MEMBERS, torch.float32)
-    expected = initial(population.model.weights(), torch.tensor([member.seed for member in MEMBERS]), torch.float32)
+    expected = initial(
+        population.model.weights(), torch.tensor([member.seed for member in MEMBERS]), torch.float32
+    )
     assert torch.equal(population.flat_PN.cpu(), expected)

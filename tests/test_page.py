@@ -31,13 +31,18 @@ ARGUMENTS = [
     *("--no-sandbox", "--disable-gpu", "--disable-background-networking"),
     *("--disable-component-update", "--disable-sync", "--no-first-run"),
 ]
-LISTEN = "addEventListener('securitypolicyviolation', event => console.log('violated', event.violatedDirective))"
+LISTEN = (
+    "addEventListener('securitypolicyviolation', event => console.log('violated', "
+    "event.violatedDirective))"
+)
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """Skips, with the reason, where there is no Chromium."""
-    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    found = next(
+        filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+    )
     if found is None:
         pytest.skip("there is no Chromium to look at pages with")
     with sync_playwright() as playwright:
@@ -50,25 +55,40 @@ def browser() -> Iterator[Browser]:
 def lives(tmp_path: Path, shape: Shape) -> Lives:
     lives = Lives(tmp_path / "results", shape)
     for depth in (1, 2, 4):
-        lives.cell({1e-3: [solved(30), *[unsolved()] * 2], 1e-2: [solved(10 * depth)] * 3}, depth=depth, residual=Add())
-        lives.cell({1e-3: [unsolved(2.9)] * 3, 1e-2: [solved(50), solved(60), BROKEN]}, depth=depth, residual=Plain())
+        lives.cell(
+            {1e-3: [solved(30), *[unsolved()] * 2], 1e-2: [solved(10 * depth)] * 3},
+            depth=depth,
+            residual=Add(),
+        )
+        lives.cell(
+            {1e-3: [unsolved(2.9)] * 3, 1e-2: [solved(50), solved(60), BROKEN]},
+            depth=depth,
+            residual=Plain(),
+        )
     return lives
 
 
 @pytest.fixture
 def show(browser: Browser, tmp_path: Path) -> Iterator[Callable[..., Page]]:
-    """Shows a page; in the end, nothing was logged, went wrong, broke the policy or was asked of a network."""
+    """Shows a page; in the end, nothing was logged, went wrong, broke the policy or was asked of a
+    network.
+    """
     said: list[str] = []
     contexts = []
 
     def show(text: str, width: int = 1200, scheme: Any = "light", media: Any = "screen") -> Page:
         path = tmp_path / "page.html"
         path.write_text(text, encoding="utf-8")
-        contexts.append(browser.new_context(viewport={"width": width, "height": 800}, color_scheme=scheme))
+        contexts.append(
+            browser.new_context(viewport={"width": width, "height": 800}, color_scheme=scheme)
+        )
         shown = contexts[-1].new_page()
         shown.on("console", lambda message: said.append(message.text))
         shown.on("pageerror", lambda error: said.append(str(error)))
-        shown.on("request", lambda request: said.append(request.url) if request.url != path.as_uri() else None)
+        shown.on(
+            "request",
+            lambda request: said.append(request.url) if request.url != path.as_uri() else None,
+        )
         shown.add_init_script(LISTEN)
         shown.emulate_media(media=media, color_scheme=scheme)
         shown.goto(path.as_uri())
@@ -80,12 +100,16 @@ def show(browser: Browser, tmp_path: Path) -> Iterator[Callable[..., Page]]:
     assert said == []
 
 
-def made(findings: Findings, summary: dict[str, Any] | None = None, command: Sequence[str] = COMMAND) -> str:
+def made(
+    findings: Findings, summary: dict[str, Any] | None = None, command: Sequence[str] = COMMAND
+) -> str:
     summary = summary or summarise(findings)
     return page(findings, summary, layout(summary), command)
 
 
-def test_it_stands_alone_and_its_policy_holds(lives: Lives, show: Callable[..., Page], browser: Browser) -> None:
+def test_it_stands_alone_and_its_policy_holds(
+    lives: Lives, show: Callable[..., Page], browser: Browser
+) -> None:
     text = made(lives.findings())
     shown = show(text)
     assert shown.title() == "lived: resformer"
@@ -104,25 +128,56 @@ def test_its_policy_is_enforced(lives: Lives, browser: Browser, tmp_path: Path) 
     shown.on("console", lambda message: said.append(message.text))
     shown.add_init_script(LISTEN)
     shown.goto((tmp_path / "page.html").as_uri())
-    shown.evaluate("document.body.insertAdjacentHTML('beforeend', '<p style=\"color: red\"><img src=\"data:,\">')")
+    shown.evaluate(
+        "document.body.insertAdjacentHTML('beforeend', '<p style=\"color: red\"><img "
+        'src="data:,">\')'
+    )
     shown.wait_for_timeout(100)
     shown.close()
     assert {"violated style-src-attr", "violated img-src"} <= set(said)
 
 
-def test_it_says_the_verdict_first_and_how_to_make_it_again(lives: Lives, show: Callable[..., Page]) -> None:
-    asked = ["resformer", "sweep", "--study", "a  b", "member.seed=range(0,2)", "it's", "\x1b[0m\x9b", "caf\udce9"]
+def test_it_says_the_verdict_first_and_how_to_make_it_again(
+    lives: Lives, show: Callable[..., Page]
+) -> None:
+    asked = [
+        "resformer",
+        "sweep",
+        "--study",
+        "a  b",
+        "member.seed=range(0,2)",
+        "it's",
+        "\x1b[0m\x9b",
+        "caf\udce9",
+    ]
     shown = show(made(lives.findings(asked)))
     headings = shown.locator("h2").all_inner_texts()
     assert headings == [
-        *("Steps to solve", "Comparisons", "Figures", "Learning rates", "Settings", "Versions", "To reproduce"),
+        *(
+            "Steps to solve",
+            "Comparisons",
+            "Figures",
+            "Learning rates",
+            "Settings",
+            "Versions",
+            "To reproduce",
+        ),
     ]
-    assert shown.locator("main > :first-child").inner_text().startswith("Within 100 steps and these learning rates")
+    assert (
+        shown.locator("main > :first-child")
+        .inner_text()
+        .startswith("Within 100 steps and these learning rates")
+    )
     again, this = shown.locator("pre").all_text_contents()
     read_back = subprocess.run(
-        ["bash", "-c", f"printf '%s\\0' {again}"], capture_output=True, check=True, env={"LC_ALL": "C.UTF-8"}
+        ["bash", "-c", f"printf '%s\\0' {again}"],
+        capture_output=True,
+        check=True,
+        env={"LC_ALL": "C.UTF-8"},
     )
-    assert read_back.stdout.split(b"\0")[:-1] == [word.encode(errors="surrogateescape") for word in asked]
+    assert read_back.stdout.split(b"\0")[:-1] == [
+        word.encode(errors="surrogateescape") for word in asked
+    ]
     assert shlex.split(this) == COMMAND
     assert shown.locator("dt").all_inner_texts()[-2:] == ["resformer", "torch"]
 
@@ -138,7 +193,10 @@ def test_its_tables_hold_what_the_terminal_shows(lives: Lives, show: Callable[..
     assert shown.locator("table").count() == shown.locator("caption").count()
     rates = shown.locator(".listing").last
     assert rates.locator("thead th").all_text_contents() == ["depth", "residual", "0.001", "0.01"]
-    assert rates.locator("tbody tr").first.locator("td").all_text_contents() == ["77 1/3", "10 3/3 ◂"]
+    assert rates.locator("tbody tr").first.locator("td").all_text_contents() == [
+        "77 1/3",
+        "10 3/3 ◂",
+    ]
 
 
 def test_points_can_be_asked_who_they_are(lives: Lives, show: Callable[..., Page]) -> None:
@@ -146,7 +204,9 @@ def test_points_can_be_asked_who_they_are(lives: Lives, show: Callable[..., Page
     titles = shown.locator("figure title").all_text_contents()
     assert "add, post, depth 4, seed 0: solved at step 40, learning rate 0.01" in titles
     assert "plain, post, depth 2, learning rate 0.001: 0 of 3 seeds solved" in titles
-    assert shown.locator("svg[role=img][aria-label]").count() == shown.locator("figure").count() == 5
+    assert (
+        shown.locator("svg[role=img][aria-label]").count() == shown.locator("figure").count() == 5
+    )
 
 
 @pytest.mark.parametrize("width", [400, 1200])
@@ -159,7 +219,9 @@ def test_it_never_scrolls_sideways(lives: Lives, show: Callable[..., Page], widt
     wide = show(made(findings, summary, ["w" * 900]), width=width)
     assert wide.evaluate("document.documentElement.scrollWidth") <= width
     many = Lives(lives.study.path.parent, lives.shape, "many")
-    for norm, batch in itertools.product(("none", "pre", "post", "sandwich", "pre_post", "branch"), (8, 16, 32)):
+    for norm, batch in itertools.product(
+        ("none", "pre", "post", "sandwich", "pre_post", "branch"), (8, 16, 32)
+    ):
         many.cell([solved(20)], depth=1, norm=norm, batch=batch)
     shown = show(made(many.findings()), width=width)
     assert shown.evaluate("document.documentElement.scrollWidth") <= width
@@ -168,14 +230,16 @@ def test_it_never_scrolls_sideways(lives: Lives, show: Callable[..., Page], widt
 # The contrast of every text with what it is painted on: the page, or the tile below it in a figure.
 CONTRASTS = """() => {
   const parts = text => text.match(/[\\d.]+/g).map(Number);
-  const over = ([r, g, b, a = 1], below) => [r, g, b].map((part, place) => a * part + (1 - a) * below[place]);
+  const over = ([r, g, b, a = 1], below) =>
+    [r, g, b].map((part, place) => a * part + (1 - a) * below[place]);
   const luminance = rgb => rgb.map(part => part / 255)
     .map(part => part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4)
     .reduce((sum, part, place) => sum + part * [0.2126, 0.7152, 0.0722][place], 0);
   const backdrop = element => {
     if (!element) return [255, 255, 255];
     const colour = parts(getComputedStyle(element).backgroundColor);
-    return colour.length === 4 && colour[3] === 0 ? backdrop(element.parentElement) : over(colour, [255, 255, 255]);
+    return colour.length === 4 && colour[3] === 0
+      ? backdrop(element.parentElement) : over(colour, [255, 255, 255]);
   };
   const tile = element => {
     const box = element.getBoundingClientRect();
@@ -206,7 +270,9 @@ def test_it_can_be_read_by_day_and_by_night(lives: Lives, show: Callable[..., Pa
         shown = show(text, scheme=scheme)
         height = shown.evaluate("document.documentElement.scrollHeight")
         shown.set_viewport_size({"width": 1200, "height": height + 2000})
-        backgrounds.append(shown.evaluate("getComputedStyle(document.documentElement).backgroundColor"))
+        backgrounds.append(
+            shown.evaluate("getComputedStyle(document.documentElement).backgroundColor")
+        )
         contrasts = shown.evaluate(CONTRASTS)
         assert len(contrasts) > 200
         assert [(contrast, text) for contrast, text in contrasts if contrast < 4.5] == []
@@ -215,9 +281,14 @@ def test_it_can_be_read_by_day_and_by_night(lives: Lives, show: Callable[..., Pa
 
 def test_it_prints_on_white_with_everything_open(lives: Lives, show: Callable[..., Page]) -> None:
     shown = show(made(lives.findings()), scheme="dark", media="print", width=794)
-    assert shown.evaluate("getComputedStyle(document.documentElement).backgroundColor") == "rgb(255, 255, 255)"
+    assert (
+        shown.evaluate("getComputedStyle(document.documentElement).backgroundColor")
+        == "rgb(255, 255, 255)"
+    )
     assert shown.locator("details table").last.bounding_box()["height"] > 100  # type: ignore[index]
-    assert shown.evaluate("[...document.querySelectorAll('.wide')].every(e => e.scrollWidth <= e.clientWidth)")
+    assert shown.evaluate(
+        "[...document.querySelectorAll('.wide')].every(e => e.scrollWidth <= e.clientWidth)"
+    )
     printed = shown.pdf(format="A4")
     assert printed.startswith(b"%PDF")
     assert len(re.findall(rb"/Type\s*/Page\b", printed)) > 1
@@ -240,7 +311,10 @@ def structure(shown: Page) -> Any:
 
 def test_what_a_user_can_name_adds_no_element(lives: Lives, show: Callable[..., Page]) -> None:
     findings = {}
-    for kind, texts in {"hostile": HOSTILE, "harmless": [f"text {number}" for number in range(len(HOSTILE))]}.items():
+    for kind, texts in {
+        "hostile": HOSTILE,
+        "harmless": [f"text {number}" for number in range(len(HOSTILE))],
+    }.items():
         there = Lives(lives.study.path.parent, lives.shape, kind)
         there.jobs = lives.jobs
         findings[kind] = there.findings(texts, {text: text for text in texts}), texts
@@ -265,7 +339,9 @@ def named_everywhere(texts: Sequence[str]) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("start", range(0, len(HOSTILE), 9))
-def test_what_a_column_is_called_adds_no_element(lives: Lives, show: Callable[..., Page], start: int) -> None:
+def test_what_a_column_is_called_adds_no_element(
+    lives: Lives, show: Callable[..., Page], start: int
+) -> None:
     texts = HOSTILE[start : start + 9]
     there = Lives(lives.study.path.parent, lives.shape, "columns")
     for batch in range(len(texts)):
@@ -279,7 +355,9 @@ def test_what_a_column_is_called_adds_no_element(lives: Lives, show: Callable[..
     assert hostile == harmless
 
 
-def renamed(findings: Findings, summary: dict[str, Any], names: Sequence[str]) -> tuple[Findings, dict[str, Any]]:
+def renamed(
+    findings: Findings, summary: dict[str, Any], names: Sequence[str]
+) -> tuple[Findings, dict[str, Any]]:
     """The same with words instead of sizes of batches."""
     key = "train.batch"
     words = pd.Series([names[batch - 1] for batch in findings.members[key]], dtype=object)
@@ -293,9 +371,15 @@ def renamed(findings: Findings, summary: dict[str, Any], names: Sequence[str]) -
 
 def test_what_is_missing_is_said_at_once(lives: Lives, show: Callable[..., Page]) -> None:
     findings = lives.findings()
-    summary = {**summarise(findings), "failed": [{"job": "j", "members": 2, "settings": "s", "reason": "boom"}]}
+    summary = {
+        **summarise(findings),
+        "failed": [{"job": "j", "members": 2, "settings": "s", "reason": "boom"}],
+    }
     shown = show(made(findings, summary))
-    assert shown.locator(".warning").inner_text() == "Something of the study is missing here: see below."
+    assert (
+        shown.locator(".warning").inner_text()
+        == "Something of the study is missing here: see below."
+    )
     assert "j (s): boom" in shown.locator("#notes").inner_text()
 
 
@@ -314,12 +398,16 @@ def test_a_study_of_which_little_is_known(lives: Lives, show: Callable[..., Page
     there.cell([Life([3.0], diverged=0)], depth=1)
     findings = there.findings()
     summary = summarise(findings)
-    unknown = dict.fromkeys(("lr_at_edge", "median_steps", "mean_steps", "final_loss", "final_accuracy"))
+    unknown = dict.fromkeys(
+        ("lr_at_edge", "median_steps", "mean_steps", "final_loss", "final_accuracy")
+    )
     summary["cells"] = [{**cell, **unknown} for cell in summary["cells"]]
     assert "None" not in show(made(findings, summary)).inner_text("body")
 
 
-def test_rows_other_than_depth_have_the_depth_limits_apart(lives: Lives, show: Callable[..., Page]) -> None:
+def test_rows_other_than_depth_have_the_depth_limits_apart(
+    lives: Lives, show: Callable[..., Page]
+) -> None:
     findings = lives.findings()
     summary = summarise(findings)
     shown = show(page(findings, summary, layout(summary, "residual"), COMMAND))
@@ -350,6 +438,8 @@ def test_a_page_that_cannot_be_written_leaves_nothing(lives: Lives, tmp_path: Pa
     findings = lives.findings()
     summary = summarise(findings)
     before = sorted(tmp_path.iterdir())
-    with pytest.raises(UserError, match=r"--html .*cannot be written \(.* bytes\): File name too long"):
+    with pytest.raises(
+        UserError, match=r"--html .*cannot be written \(.* bytes\): File name too long"
+    ):
         write(tmp_path / ("w" * 250), findings, summary, layout(summary), COMMAND)
     assert sorted(tmp_path.iterdir()) == before

@@ -1,4 +1,6 @@
-"""What `scripts/claims` makes of numbers: exponents, verdicts, the table. The claims themselves are tried by hand."""
+"""What `scripts/claims` makes of numbers: exponents, verdicts, the table. The claims themselves are
+tried by hand.
+"""
 
 import json
 from collections.abc import Callable, Iterable, Sequence
@@ -13,7 +15,18 @@ from scipy import stats
 
 import resformer
 from benchmark.facts import trained
-from claimed import change, degradation, gradient, normless, rank, ratios, skipless, skips, study, tolerable
+from claimed import (
+    change,
+    degradation,
+    gradient,
+    normless,
+    rank,
+    ratios,
+    skipless,
+    skips,
+    study,
+    tolerable,
+)
 from claimed.__main__ import markdown, write
 from claimed.claim import Claim, Interval, Part, all_of, inside
 from claimed.drawn import lines
@@ -58,7 +71,12 @@ def test_intervals_over_seeds_are_students() -> None:
 
 
 def test_how_fast_a_logarithm_grows() -> None:
-    cubed = np.array([[0.9, *(0.4 ** (3.0**layer) for layer in range(4)), 1e-15], [1.0, 0.6, 0.3, 0.09, 0.0081, 1e-16]])
+    cubed = np.array(
+        [
+            [0.9, *(0.4 ** (3.0**layer) for layer in range(4)), 1e-15],
+            [1.0, 0.6, 0.3, 0.09, 0.0081, 1e-16],
+        ]
+    )
     np.testing.assert_allclose(rank.growths(cubed), [3.0, 2.0], rtol=1e-3)
     assert np.isnan(rank.growths(np.array([[0.9, 0.8, 0.7]]))).all()
 
@@ -78,7 +96,10 @@ def test_how_fast_a_logarithm_grows() -> None:
     ],
 )
 def test_verdicts_are_those_of_the_bounds(
-    judged: Callable[[Interval, Interval], list[Part]], first: Interval, second: Interval, verdict: str
+    judged: Callable[[Interval, Interval], list[Part]],
+    first: Interval,
+    second: Interval,
+    verdict: str,
 ) -> None:
     assert of(judged(first, second)) == verdict
 
@@ -99,13 +120,28 @@ def test_a_trend_over_depths_is_pages() -> None:
 def test_depth_limits_lie_between_bounds() -> None:
     def report(limit: int | None, low: int | None, high: int | None, solved: int) -> dict[str, Any]:
         arm = {"residual": "add", "norm": "post"}
-        cells = [{**arm, "solved": solved, "seeds": 5}, {**arm, "norm": "pre", "solved": 5, "seeds": 5}]
+        cells = [
+            {**arm, "solved": solved, "seeds": 5},
+            {**arm, "norm": "pre", "solved": 5, "seeds": 5},
+        ]
         return {"limits": [{**arm, "depth_limit": limit, "low": low, "high": high}], "cells": cells}
 
-    rows = [(8, 4, 8, 5), (16, 16, None, 5), (None, None, None, 0), (None, None, None, 2), (4, 4, 4, 5)]
+    rows = [
+        (8, 4, 8, 5),
+        (16, 16, None, 5),
+        (None, None, None, 0),
+        (None, None, None, 2),
+        (4, 4, 4, 5),
+    ]
     found = [degradation.limit(report(*row), "add", "post") for row in rows]
     assert found == [(4, 8), (16, np.inf), (0, 0), (0, np.inf), (4, 4)]
-    assert [degradation.bounds(one) for one in found] == ["4 to 8", "at least 16", "none", "at least 0", "4"]
+    assert [degradation.bounds(one) for one in found] == [
+        "4 to 8",
+        "at least 16",
+        "none",
+        "at least 0",
+        "4",
+    ]
 
 
 def test_ratios_of_depth_limits() -> None:
@@ -128,17 +164,27 @@ def test_ratios_of_depth_limits() -> None:
         ((2, 2), (8, 16), (8, 16), "undecided"),
     ],
 )
-def test_the_order_of_depth_limits(plain: Interval, post: Interval, pre: Interval, verdict: str) -> None:
+def test_the_order_of_depth_limits(
+    plain: Interval, post: Interval, pre: Interval, verdict: str
+) -> None:
     reach = dict(zip(degradation.ARMS, (plain, (1, 1), post, pre, (16, np.inf)), strict=True))
     assert of(degradation.order(reach)) == verdict
 
 
 def warmed(cold: Sequence[float], warm: Sequence[float]) -> pd.DataFrame:
-    """Two depths, at the first of which warm-up does nothing; a rate that is worse than the other by a factor."""
+    """Two depths, at the first of which warm-up does nothing; a rate that is worse than the other
+    by a factor.
+    """
     losses = {(8, 0): [1.0, 1.01, 0.99], (8, 1): [1.0] * 3, (16, 0): cold, (16, 1): warm}
     return pd.DataFrame(
         [
-            {"depth": depth, "seed": seed, "lr": lr, "train.warmup_steps": steps, "mean_loss": lr * loss}
+            {
+                "depth": depth,
+                "seed": seed,
+                "lr": lr,
+                "train.warmup_steps": steps,
+                "mean_loss": lr * loss,
+            }
             for (depth, steps), by in losses.items()
             for seed, loss in enumerate(by)
             for lr in (1.0, 2.0)
@@ -147,13 +193,19 @@ def warmed(cold: Sequence[float], warm: Sequence[float]) -> pd.DataFrame:
 
 
 def test_what_warmup_is_worth() -> None:
-    """Twice the loss without it at one depth and the same at the other: the square root of two, but for the seeds."""
+    """Twice the loss without it at one depth and the same at the other: the square root of two, but
+    for the seeds.
+    """
     low, high = degradation.without_warmup(warmed([2.0, 2.1, 1.9], [1.0] * 3))
     assert low < np.sqrt(2) < high < 1.6
     broken = [degradation.without_warmup(warmed(*losses)) for losses in BROKEN]
     assert broken == [(np.inf, np.inf), (0, np.inf), (0, np.inf)]
     costs, costs_not = (1.2, 1.5), (0.9, 1.05)
-    found = [degradation.warmup(norm, False, one).verdict for norm in ("post", "pre") for one in (costs, costs_not)]
+    found = [
+        degradation.warmup(norm, False, one).verdict
+        for norm in ("post", "pre")
+        for one in (costs, costs_not)
+    ]
     assert found == ["holds", "does not hold here", "does not hold here", "holds"]
     assert [degradation.warmup(norm, True, broken[0]).verdict for norm in ("post", "pre")] == [
         *("holds", "does not hold here")
@@ -161,19 +213,28 @@ def test_what_warmup_is_worth() -> None:
     assert degradation.warmup("post", True, broken[1]).verdict == "undecided"
 
 
-BROKEN = [([np.inf, np.inf, 1.0], [1.0] * 3), ([np.inf, 1.0, 1.0], [1.0] * 3), ([np.inf] * 3, [np.inf] * 3)]
+BROKEN = [
+    ([np.inf, np.inf, 1.0], [1.0] * 3),
+    ([np.inf, 1.0, 1.0], [1.0] * 3),
+    ([np.inf] * 3, [np.inf] * 3),
+]
 """Losses without warm-up and with it, of seeds that broke."""
 
 
 def test_the_largest_rate_that_is_tolerated() -> None:
     learns = {1e-3: 5, 2e-3: 4, 4e-3: 3, 8e-3: 2, 1.6e-2: 0}
-    cell = pd.DataFrame([{"lr": lr, "learnt": seed < count} for lr, count in learns.items() for seed in range(5)])
+    cell = pd.DataFrame(
+        [{"lr": lr, "learnt": seed < count} for lr, count in learns.items() for seed in range(5)]
+    )
     assert tolerable.tolerated(cell) == (4e-3, (1e-3, 8e-3))
     assert tolerable.tolerated(cell[cell["lr"] < 8e-3]) == (4e-3, (1e-3, np.inf))
     assert tolerable.tolerated(cell[cell["lr"] > 8e-3]) == (0, (0, 0))
     assert tolerable.bounds(4e-3, (1e-3, 8e-3)) == "0.004 (0.001 to 0.008)"
     assert tolerable.bounds(4e-3, (4e-3, np.inf)) == "0.004 (at least 0.004)"
-    assert [tolerable.bounds(0, (0, high)) for high in (0, 1e-3)] == ["none", "none (at most 0.001)"]
+    assert [tolerable.bounds(0, (0, high)) for high in (0, 1e-3)] == [
+        "none",
+        "none (at most 0.001)",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -196,7 +257,12 @@ def test_ratios_of_steps() -> None:
     low, high = ratios.paired(first, second)
     assert low < 0.5 < high < 0.6
     assert ratios.paired(first, first) == (0, np.inf)
-    assert [ratios.said(first, second, budget)[:2] for budget in (1000, 110, 56, 50)] == ["0.", "≤ ", "~ ", "~ "]
+    assert [ratios.said(first, second, budget)[:2] for budget in (1000, 110, 56, 50)] == [
+        "0.",
+        "≤ ",
+        "~ ",
+        "~ ",
+    ]
     assert ratios.said(second, first, 110)[:2] == "≥ "
     assert ratios.said(first, first, 1000) == "unknown"
     assert ratios.solved(second, 56) == (2, pytest.approx((0.208, 0.939), abs=1e-3))
@@ -212,13 +278,20 @@ def test_ratios_of_steps() -> None:
     ],
 )
 def test_rezero_against_post_norm(post: list[float], rezero: list[float], verdict: str) -> None:
-    spent = dict.fromkeys(normless.ARMS, np.array(post, float)) | {next(iter(normless.ARMS)): np.array(rezero, float)}
+    spent = dict.fromkeys(normless.ARMS, np.array(post, float)) | {
+        next(iter(normless.ARMS)): np.array(rezero, float)
+    }
     assert of(normless.judged("depth 4", spent, 600.0)) == verdict
 
 
 @pytest.mark.parametrize(
     ("plain", "shaped", "verdict"),
-    [(0, 5, "holds"), (5, 5, "does not hold here"), (0, 0, "does not hold here"), (1, 5, "undecided")],
+    [
+        (0, 5, "holds"),
+        (5, 5, "does not hold here"),
+        (0, 0, "does not hold here"),
+        (1, 5, "undecided"),
+    ],
 )
 def test_plain_unsolved_and_shaped_solved(plain: int, shaped: int, verdict: str) -> None:
     def arm(solved: int) -> np.ndarray:
@@ -255,11 +328,18 @@ def test_seeds_are_scored_at_the_rate_of_the_others() -> None:
     """The third seed alone would rather have the larger rate."""
     amounts = {1e-3: [1.0, 1.0, 9.0], 3e-3: [2.0, 2.0, 2.0]}
     cell = pd.DataFrame(
-        [{"seed": seed, "lr": lr, "loss": loss} for lr, by in amounts.items() for seed, loss in enumerate(by)]
+        [
+            {"seed": seed, "lr": lr, "loss": loss}
+            for lr, by in amounts.items()
+            for seed, loss in enumerate(by)
+        ]
     )
     cell["train.steps"] = 10
     np.testing.assert_array_equal(study.tuned(cell, "loss"), [2.0, 2.0, 9.0])
-    assert study.edges([cell, cell], "loss") == "the best rate is at the edge of the grid in 2 of 2 cells"
+    assert (
+        study.edges([cell, cell], "loss")
+        == "the best rate is at the edge of the grid in 2 of 2 cells"
+    )
 
 
 def test_steps_are_tuned_as_in_the_report() -> None:
@@ -267,7 +347,12 @@ def test_steps_are_tuned_as_in_the_report() -> None:
     solved = {1e-3: [400.0] * 5, 3e-3: [100.0] * 4 + [np.nan], 1e-2: [np.nan] * 5}
     cell = pd.DataFrame(
         [
-            {"seed": seed, "lr": lr, "solved_step": step, "spent": 600.0 if np.isnan(step) else step}
+            {
+                "seed": seed,
+                "lr": lr,
+                "solved_step": step,
+                "spent": 600.0 if np.isnan(step) else step,
+            }
             for lr, by in solved.items()
             for seed, step in enumerate(by)
         ]
@@ -279,13 +364,17 @@ def test_a_study_is_swept_and_read(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     saved = ["train.steps=60", "train.eval_every=20", "model.depth=1"]
     saved += ["train.stop_when_solved=false", "member.lr=3e-3,1e30"]
     (tmp_path / "configs" / "study").mkdir(parents=True)
-    (tmp_path / "configs" / "study" / "small.yaml").write_text("".join(f"- {word}\n" for word in saved))
+    (tmp_path / "configs" / "study" / "small.yaml").write_text(
+        "".join(f"- {word}\n" for word in saved)
+    )
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(study, "RESULTS", tmp_path / "results")
     table = study.runs("small").set_index("lr")
     losses = resformer.curves("small").query("lr == 0.003")["loss"].dropna()
     assert len(losses) == 60
-    assert table.loc[3e-3, ["last_loss", "mean_loss"]].to_list() == pytest.approx([losses[-50:].mean(), losses.mean()])
+    assert table.loc[3e-3, ["last_loss", "mean_loss"]].to_list() == pytest.approx(
+        [losses[-50:].mean(), losses.mean()]
+    )
     assert np.isinf(table.loc[1e30, ["last_loss", "mean_loss"]].to_numpy(dtype=float)).all()
     assert table.loc[1e30, "spent"] == 60
     assert np.isinf(table.loc[1e30, "final_loss"])
@@ -295,18 +384,35 @@ def test_a_study_is_swept_and_read(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert {"lr", "outcome", "mean_loss"} <= set(study.kept(table.reset_index()).columns)
 
 
-def test_a_member_that_solved_and_broke_later_has_no_loss(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As the rows of a study would have it: solved, but its last evaluation is not at the budget."""
-    rows = {"job": ["a"] * 2, "seed": [0, 1], "lr": [1e-3] * 2, "train.steps": [60] * 2, "last_step": [60, 40]}
+def test_a_member_that_solved_and_broke_later_has_no_loss(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the rows of a study would have it:
+    solved, but its last evaluation is not at the budget.
+    """
+    rows = {
+        "job": ["a"] * 2,
+        "seed": [0, 1],
+        "lr": [1e-3] * 2,
+        "train.steps": [60] * 2,
+        "last_step": [60, 40],
+    }
     rows |= {"outcome": ["solved"] * 2, "solved_step": [20, 20], "final_loss": [0.1, 0.2]}
     rows |= {"train.stop_when_solved": [False] * 2}
-    losses = pd.DataFrame({"job": ["a"] * 4, "seed": [0, 0, 1, 1], "lr": [1e-3] * 4, "loss": [2.0, 1.0, 2.0, 1.0]})
+    losses = pd.DataFrame(
+        {"job": ["a"] * 4, "seed": [0, 0, 1, 1], "lr": [1e-3] * 4, "loss": [2.0, 1.0, 2.0, 1.0]}
+    )
     monkeypatch.setattr(study.subprocess, "run", lambda *_, **__: None)
     monkeypatch.setattr(resformer, "runs", lambda *_: pd.DataFrame(rows))
     monkeypatch.setattr(resformer, "curves", lambda *_: losses)
-    monkeypatch.setattr(study.config, "request", lambda *_: SimpleNamespace(shapes=[(None, [0, 1])]))
+    monkeypatch.setattr(
+        study.config, "request", lambda *_: SimpleNamespace(shapes=[(None, [0, 1])])
+    )
     table = study.runs("any")
-    assert table[["last_loss", "mean_loss", "final_loss"]].to_numpy().tolist() == [[1.5, 1.5, 0.1], [np.inf] * 3]
+    assert table[["last_loss", "mean_loss", "final_loss"]].to_numpy().tolist() == [
+        [1.5, 1.5, 0.1],
+        [np.inf] * 3,
+    ]
     monkeypatch.setattr(study.config, "request", lambda *_: SimpleNamespace(shapes=[(None, [0])]))
     with pytest.raises(SystemExit, match="has 2 members, the claim is about 1"):
         study.runs("any")

@@ -30,7 +30,9 @@ def shape(shape: Shape, request: pytest.FixtureRequest) -> Shape:
 
 
 class Reference(nn.Module):
-    """The model as anyone would write it around `nn.TransformerEncoderLayer`, with one member's weights."""
+    """The model as anyone would write it around `nn.TransformerEncoderLayer`, with one member's
+    weights.
+    """
 
     def __init__(self, shape: Shape, weights: dict[str, Tensor], dtype: torch.dtype) -> None:
         super().__init__()
@@ -58,7 +60,9 @@ class Reference(nn.Module):
             self.head.weight.copy_(weights["head.matrix"].T)
 
     @torch.no_grad()
-    def load(self, layer: nn.TransformerEncoderLayer, block: int, weights: dict[str, Tensor]) -> None:
+    def load(
+        self, layer: nn.TransformerEncoderLayer, block: int, weights: dict[str, Tensor]
+    ) -> None:
         qkv = [weights[f"block{block}.{group}.matrix"].T for group in ("query", "key", "value")]
         layer.self_attn.in_proj_weight.copy_(torch.cat(qkv))
         layer.self_attn.in_proj_bias.zero_()
@@ -78,7 +82,9 @@ class Reference(nn.Module):
         return self.head(self.last(x))
 
     def gradient(self, name: str) -> Tensor | None:
-        """The gradient that corresponds to one of our weights, or None where the norms are concerned."""
+        """The gradient that corresponds to one of our weights, or None where the norms are
+        concerned.
+        """
         part, _, kind = name.partition(".")
         if part == "embedding":
             return getattr(self, kind).grad
@@ -95,10 +101,18 @@ class Reference(nn.Module):
         group, _, tensor = kind.partition(".")
         if group in ("query", "key", "value"):
             place = ("query", "key", "value").index(group)
-            whole = layer.self_attn.in_proj_weight if tensor == "matrix" else layer.self_attn.in_proj_bias
+            whole = (
+                layer.self_attn.in_proj_weight
+                if tensor == "matrix"
+                else layer.self_attn.in_proj_bias
+            )
             piece = whole.grad.chunk(3)[place]
         else:
-            module = {"output": layer.self_attn.out_proj, "ffn_in": layer.linear1, "ffn_out": layer.linear2}[group]
+            module = {
+                "output": layer.self_attn.out_proj,
+                "ffn_in": layer.linear1,
+                "ffn_out": layer.linear2,
+            }[group]
             piece = module.weight.grad if tensor == "matrix" else module.bias.grad
         return piece.T if tensor == "matrix" else piece
 
@@ -106,15 +120,21 @@ class Reference(nn.Module):
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("norm", ["post", "pre"])
 @pytest.mark.parametrize("activation", ["relu", "gelu"])
-def test_default_block_is_torchs(shape: Shape, dtype: torch.dtype, norm: str, activation: str) -> None:
-    model = dataclasses.replace(shape.model, norm=norm, activation=activation, attention="bidirectional")
+def test_default_block_is_torchs(
+    shape: Shape, dtype: torch.dtype, norm: str, activation: str
+) -> None:
+    model = dataclasses.replace(
+        shape.model, norm=norm, activation=activation, attention="bidirectional"
+    )
     shape = dataclasses.replace(shape, model=model, task=Sort(6, 8))
     transformer = shape.transformer()
     weights = transformer.weights()
     flat_PN = initial(weights, torch.tensor([3, 5]), dtype).requires_grad_()
     source, target = shape.task.draw(rng.stream(torch.tensor([3, 5]), "test"), 4)
     ours = transformer.forward(flat_PN, source)
-    loss_P = torch.stack([nn.functional.cross_entropy(ours[p].flatten(0, 1), target[p].flatten()) for p in (0, 1)])
+    loss_P = torch.stack(
+        [nn.functional.cross_entropy(ours[p].flatten(0, 1), target[p].flatten()) for p in (0, 1)]
+    )
     (grad_PN,) = torch.autograd.grad(loss_P.sum(), flat_PN)
     for member in (0, 1):
         own = {name: tensor[member] for name, tensor in unpack(weights, flat_PN.detach()).items()}
@@ -125,7 +145,9 @@ def test_default_block_is_torchs(shape: Shape, dtype: torch.dtype, norm: str, ac
         tolerance = {"rtol": TOLERANCE[dtype] * 10, "atol": TOLERANCE[dtype]}
         torch.testing.assert_close(ours[member], logits, **tolerance)
         for name, tensor in unpack(weights, grad_PN).items():
-            torch.testing.assert_close(tensor[member], reference.gradient(name), **tolerance, msg=name)
+            torch.testing.assert_close(
+                tensor[member], reference.gradient(name), **tolerance, msg=name
+            )
 
 
 def test_causal_is_torchs_mask(shape: Shape) -> None:
@@ -134,31 +156,43 @@ def test_causal_is_torchs_mask(shape: Shape) -> None:
     flat_PN = initial(weights, torch.tensor([3]), torch.float64)
     source, target = shape.task.draw(rng.stream(torch.tensor([3]), "test"), 4)
     reads = shape.task.reads(source, target, "causal")
-    reference = Reference(shape, {name: w[0] for name, w in unpack(weights, flat_PN).items()}, torch.float64)
+    reference = Reference(
+        shape, {name: w[0] for name, w in unpack(weights, flat_PN).items()}, torch.float64
+    )
     reference.head.bias.data.zero_()
     x = reference.token[reads[0]] + reference.position
     mask = nn.Transformer.generate_square_subsequent_mask(transformer.tokens, dtype=torch.float64)
     for block in reference.blocks:
         x = block(x, src_mask=mask)
     expected = reference.head(x)[:, -transformer.scored :]
-    torch.testing.assert_close(transformer.forward(flat_PN, reads)[0], expected, rtol=1e-10, atol=1e-10)
+    torch.testing.assert_close(
+        transformer.forward(flat_PN, reads)[0], expected, rtol=1e-10, atol=1e-10
+    )
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("weight_decay", [0.0, 0.1])
 def test_adamw_is_torchs(dtype: torch.dtype, weight_decay: float, arithmetic: Arithmetic) -> None:
-    """With clipping and a learning rate that changes, each member against an optimiser of its own."""
+    """With clipping and a learning rate that changes, each member against an optimiser of
+    its own.
+    """
     generator = torch.Generator().manual_seed(0)
     flat_PN = torch.randn(3, 40, dtype=dtype, generator=generator)
     lr_P = torch.tensor([1e-3, 1e-2, 0.3], dtype=dtype)
     theirs = [nn.Parameter(row.clone()) for row in flat_PN]
     options = {"betas": (0.9, 0.98), "eps": 1e-8, "weight_decay": weight_decay}
-    optimisers = [torch.optim.AdamW([p], lr=float(lr), **options) for p, lr in zip(theirs, lr_P, strict=True)]
+    optimisers = [
+        torch.optim.AdamW([p], lr=float(lr), **options) for p, lr in zip(theirs, lr_P, strict=True)
+    ]
     ours = AdamW(
-        *(arithmetic, 1.0, 0.9, 0.98, 1e-8, weight_decay), torch.zeros_like(flat_PN), torch.zeros_like(flat_PN)
+        *(arithmetic, 1.0, 0.9, 0.98, 1e-8, weight_decay),
+        torch.zeros_like(flat_PN),
+        torch.zeros_like(flat_PN),
     )
     for step in range(30):
-        grad_PN = torch.randn(3, 40, dtype=dtype, generator=generator) * (10.0 if step % 3 else 0.01)
+        grad_PN = torch.randn(3, 40, dtype=dtype, generator=generator) * (
+            10.0 if step % 3 else 0.01
+        )
         warm = min(1.0, (step + 1) / 10)
         for parameter, optimiser, grad, lr in zip(theirs, optimisers, grad_PN, lr_P, strict=True):
             parameter.grad = grad.clone()
@@ -168,7 +202,8 @@ def test_adamw_is_torchs(dtype: torch.dtype, weight_decay: float, arithmetic: Ar
         norm_before_P = grad_PN.norm(dim=1)
         norm_P = ours.step(flat_PN, grad_PN, lr_P * warm, torch.tensor(step + 1))
         torch.testing.assert_close(norm_P, norm_before_P)
-        # 30 steps of size lr ≤ 0.3 add up their round-off, some five roundings each: 30 × 0.3 × 5 × 6e-8 in float32.
+        # 30 steps of size lr ≤ 0.3 add up their round-off, some five roundings each: 30 × 0.3 × 5 ×
+        # 6e-8 in float32.
         expected, atol = torch.stack([p.data for p in theirs]), 3 * TOLERANCE[dtype]
         torch.testing.assert_close(flat_PN, expected, rtol=TOLERANCE[dtype], atol=atol)
 
@@ -182,7 +217,8 @@ def test_flops_are_those_torch_counts(shape: Shape, residual: Residual[Any]) -> 
     )
     flat_PN = initial(transformer.weights(), torch.arange(2), torch.float32).requires_grad_()
     source, target = shape.task.draw(rng.stream(torch.arange(2), "test"), 8)
-    # The counter knows matrix products, not the CPU's fused attention: let attention be matrix products.
+    # The counter knows matrix products, not the CPU's fused attention: let attention be matrix
+    # products.
     with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):
         transformer.forward(flat_PN, shape.task.reads(source, target, "causal")).sum().backward()
     assert counter.get_total_flops() == 2 * transformer.flops_per_step(8)

@@ -36,7 +36,9 @@ def study(tmp_path: Path) -> Study:
 def launched(study: Study, shape: Shape) -> Assignment:
     engine = Local(workers=1, stack=1, retries=0, lease_seconds=60.0, memory_gib=None)
     wanted = [(shape, [Member(seed, 1e-3) for seed in range(2)])]
-    return launch.plan(Request("tiny", [[]], [], wanted, [], engine, 0.0, notes=[]), study).start(["sweep"])
+    return launch.plan(Request("tiny", [[]], [], wanted, [], engine, 0.0, notes=[]), study).start(
+        ["sweep"]
+    )
 
 
 def heard(study: Study, number: int) -> list[Event]:
@@ -45,20 +47,31 @@ def heard(study: Study, number: int) -> list[Event]:
     return events
 
 
-def test_a_pilot_finishes_what_it_is_told_of_and_what_it_tells_is_heard(study: Study, shape: Shape) -> None:
+def test_a_pilot_finishes_what_it_is_told_of_and_what_it_tells_is_heard(
+    study: Study, shape: Shape
+) -> None:
     assignment = launched(study, shape)
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2)}
+    before = {
+        number: signal.getsignal(number)
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2)
+    }
     assert fly(orders(assignment, 4)[3]) == ""
     assert study.finished(assignment.jobs) == set(assignment.jobs)
     events = heard(study, assignment.launch)
-    assert [event.kind for event in events if event.job == assignment.jobs[0]] == ["started", "progress", "finished"]
+    assert [event.kind for event in events if event.job == assignment.jobs[0]] == [
+        "started",
+        "progress",
+        "finished",
+    ]
     assert {event.worker for event in events} == {3}
     assert events[-1].progress is not None
     assert {number: signal.getsignal(number) for number in before} == before
 
 
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2])
-def test_a_signal_makes_it_put_its_work_away(study: Study, shape: Shape, signum: signal.Signals) -> None:
+def test_a_signal_makes_it_put_its_work_away(
+    study: Study, shape: Shape, signum: signal.Signals
+) -> None:
     long = replace(shape, train=replace(shape.train, steps=100_000, stop_when_solved=False))
     assignment = launched(study, long)
     where = study.job(assignment.jobs[0]) / "attempt-1"
@@ -88,7 +101,9 @@ def test_a_node_that_would_compute_otherwise_says_so_and_computes_nothing(
         role, path = {"code": ("model", [Path(__file__)]), "variant": ("task copy", [])}[other]
         then = provenance._hash(role)
         provenance._hash.cache_clear()
-        monkeypatch.setattr(provenance, "_sources", lambda name: path if name == role else known(name))
+        monkeypatch.setattr(
+            provenance, "_sources", lambda name: path if name == role else known(name)
+        )
         now = provenance._hash(role)
         assert (now == "") == (other == "variant")
         reason = f"was computed by other code: {role} was {then}, is {now or 'not here'}"
@@ -101,23 +116,34 @@ def test_a_node_that_would_compute_otherwise_says_so_and_computes_nothing(
     provenance._hash.cache_clear()
 
 
-def test_a_folder_that_is_not_shared_is_said_to_be_so(study: Study, shape: Shape, tmp_path: Path) -> None:
+def test_a_folder_that_is_not_shared_is_said_to_be_so(
+    study: Study, shape: Shape, tmp_path: Path
+) -> None:
     assignment = launched(study, shape)
     elsewhere = replace(assignment, study=tmp_path / "nowhere")
-    assert fly(orders(elsewhere, 1)[0]) == f"{tmp_path / 'nowhere'}: there is no launch 1 here; is the folder shared?"
+    assert (
+        fly(orders(elsewhere, 1)[0])
+        == f"{tmp_path / 'nowhere'}: there is no launch 1 here; is the folder shared?"
+    )
     assert not elsewhere.study.exists()
 
 
 def test_news_are_heard_once_and_torn_or_foreign_lines_never(study: Study) -> None:
     study.path.mkdir(parents=True)
     tell, listener, events = teller(study, 2), Listener(study, 2), list[Event]()
-    told = [Event("started", 1, "a"), Event("finished", 1, "a", PROGRESS), Event("failed", 1, "b", detail="why")]
+    told = [
+        Event("started", 1, "a"),
+        Event("finished", 1, "a", PROGRESS),
+        Event("failed", 1, "b", detail="why"),
+    ]
     tell(told[0])
     listener.hear(events.append)
     tell(told[1])
     listener.hear(events.append)
     (path,) = study.path.glob("told/2-*.jsonl")
-    whole = json.dumps({"kind": "failed", "worker": 1, "job": "b", "progress": None, "detail": "why"})
+    whole = json.dumps(
+        {"kind": "failed", "worker": 1, "job": "b", "progress": None, "detail": "why"}
+    )
     with path.open("a") as file:
         for line in STRANGE:
             file.write(f"{line}\n")
@@ -142,7 +168,8 @@ STRANGE = [
     ),
     '{"kind": "started", "worker": "1", "job": "a", "progress": null, "detail": ""}',
     '{"kind": "started", "worker": 1, "job": "a", "progress": {"step": 1}, "detail": ""}',
-    '{"kind": "started", "worker": 1, "job": "a", "progress": {"steps": "x", "loss": "y"}, "detail": ""}',
+    '{"kind": "started", "worker": 1, "job": "a", "progress": {"steps": "x", "loss": "y"}, '
+    '"detail": ""}',
     '{"kind": "started", "worker": 1, "job": "a", "progress": 7, "detail": ""}',
 ]
 

@@ -16,7 +16,9 @@ Json = dict[str, Any]
 
 
 def planned() -> list[Json]:
-    found = config.request("some", ["model.depth=1,2", "member.seed=range(0,3)", "engine.stack=1", "device=cpu"]).jobs()
+    found = config.request(
+        "some", ["model.depth=1,2", "member.seed=range(0,3)", "engine.stack=1", "device=cpu"]
+    ).jobs()
     return [job.to_json() for job in found]
 
 
@@ -60,7 +62,11 @@ def test_what_is_wrong_is_said_as_of_the_whole(key: str, value: object) -> None:
     bad = {**good, key: value}
     reason = checks.planned_job(bad)
     assert reason
-    assert read(files.seal(good), files.seal(bad), files.seal(good)) == [(good, ""), (None, reason), (good, "")]
+    assert read(files.seal(good), files.seal(bad), files.seal(good)) == [
+        (good, ""),
+        (None, reason),
+        (good, ""),
+    ]
 
 
 def test_names_inside_of_settings_do_not_lead_astray() -> None:
@@ -69,7 +75,10 @@ def test_names_inside_of_settings_do_not_lead_astray() -> None:
     for strange in ('}, "members": [', '], "parameters": 1}', ', "shape": {'):
         job["shape"] = {**job["shape"], "task": {**job["shape"]["task"], "note": strange}}
         assert read(files.seal(job)) == [(job, "")]
-    job["shape"] = {**job["shape"], "task": {**job["shape"]["task"], "members": [1], "parameters": 2}}
+    job["shape"] = {
+        **job["shape"],
+        "task": {**job["shape"]["task"], "members": [1], "parameters": 2},
+    }
     assert read(files.seal(job)) == [(None, checks.planned_job(job))]
 
 
@@ -80,7 +89,10 @@ def test_lines_that_are_no_jobs() -> None:
         b'{"id": "a, "shape": {}, "members": [], "parameters": 3}',
         b'{"id": "a", "shape": {x}, "members": [], "parameters": 3}',
     ]
-    no_json = [body[:-1] + b', "sha256": "' + hashlib.sha256(body).hexdigest().encode() + b'"}' for body in bodies]
+    no_json = [
+        body[:-1] + b', "sha256": "' + hashlib.sha256(body).hexdigest().encode() + b'"}'
+        for body in bodies
+    ]
     assert [files.unsealed(line) for line in no_json] == bodies
     found = read(files.seal(good)[:-5], files.seal({"a": 1}), *no_json, files.seal(good))
     assert found == [
@@ -112,7 +124,9 @@ def test_an_index_reads_a_job_when_it_is_asked_for(tmp_path: Path) -> None:
     assert [index[name] for name in index] == [jobs[0], jobs[2]]
     path.write_bytes(b"x" + path.read_bytes()[1:])
     assert index["job3"] == jobs[2]
-    with pytest.raises(DiskError, match="job job1 can no longer be read from it: is not what was written"):
+    with pytest.raises(
+        DiskError, match="job job1 can no longer be read from it: is not what was written"
+    ):
         index["job1"]
     path.unlink()
     with pytest.raises(DiskError, match="is gone"):

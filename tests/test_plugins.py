@@ -66,7 +66,11 @@ train:
   eval_every: 5
 """
 OWN = "residual:\n  name: halved\n  share: 0.5\n"
-MORE = ["a: *b\n", "\x00", *(f"{OWN}{more}" for more in ("nothing:\n  a: 1\n", "train:\n", "train:\n  depth: 1\n"))]
+MORE = [
+    "a: *b\n",
+    "\x00",
+    *(f"{OWN}{more}" for more in ("nothing:\n  a: 1\n", "train:\n", "train:\n  depth: 1\n")),
+]
 TINY = ["model.depth=1", "model.width=16", "train.steps=20"]
 
 
@@ -83,12 +87,20 @@ def other(tmp_path: Path) -> Path:
     (package / "successor.py").write_text(TASK)
     (package / "successor.yaml").write_text(TASK_YAML)
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: mine\nVersion: 1.0\n")
-    bring(site, "residuals", "halved = mine.halved:Halved", "tasks", "successor = mine.successor:Successor")
+    bring(
+        site,
+        "residuals",
+        "halved = mine.halved:Halved",
+        "tasks",
+        "successor = mine.successor:Successor",
+    )
     return site
 
 
 @pytest.fixture
-def here(other: Path, resformer: Run, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Result]]:
+def here(
+    other: Path, resformer: Run, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[..., Result]]:
     """`resformer(*words)` in this process, where that package can be found."""
 
     def forget() -> None:
@@ -112,7 +124,12 @@ def bring(site: Path, *groups: str) -> None:
 
 
 def test_they_train_like_our_own(other: Path, command: Command) -> None:
-    words = ["task=successor", "model/residual=halved,add", "model.norm=own", "model.residual.share=0.25"]
+    words = [
+        "task=successor",
+        "model/residual=halved,add",
+        "model.norm=own",
+        "model.residual.share=0.25",
+    ]
     refused = command("sweep", "--study", "mine", *TINY, *words, PYTHONPATH=str(other))
     assert refused.returncode == 0, refused.stderr
     assert "left out" in refused.stderr  # add has no share
@@ -121,14 +138,23 @@ def test_they_train_like_our_own(other: Path, command: Command) -> None:
     assert "halved" in found.stdout
     shown = command("show", "task=successor", "model/residual=halved", PYTHONPATH=str(other))
     settings = shown.stdout.splitlines()
-    for line in ("task=successor", "model/residual=halved", "model.residual.share=0.5", "train.target_accuracy=0.9"):
+    for line in (
+        "task=successor",
+        "model/residual=halved",
+        "model.residual.share=0.5",
+        "train.target_accuracy=0.9",
+    ):
         assert line in settings
     again = command("sweep", "--study", "mine", *TINY, *words, PYTHONPATH=str(other))
     assert "all finished" in again.stderr
 
 
-@pytest.mark.parametrize("order", [["model:\n  depth: 2\n", "residual:\n  name: halved\n  share: 0.5\n"], None])
-def test_its_yaml_may_say_more_in_any_order(other: Path, here: Run, order: list[str] | None) -> None:
+@pytest.mark.parametrize(
+    "order", [["model:\n  depth: 2\n", "residual:\n  name: halved\n  share: 0.5\n"], None]
+)
+def test_its_yaml_may_say_more_in_any_order(
+    other: Path, here: Run, order: list[str] | None
+) -> None:
     sections = order or ["residual:\n  name: halved\n  share: 0.5\n", "model:\n  depth: 2\n"]
     (other / "mine" / "halved.yaml").write_text("".join(sections))
     shown = here("show", "model/residual=halved").stdout.splitlines()
@@ -149,14 +175,25 @@ def test_without_the_package_they_are_unknown(resformer: Run) -> None:
             "half = mine.halved:Halved",
             "half: its entry point mine.halved:Halved must name a module",
         ),
-        ("nowhere = nothing.nowhere:Nowhere", "nowhere: its entry point cannot be loaded: No module named"),
+        (
+            "nowhere = nothing.nowhere:Nowhere",
+            "nowhere: its entry point cannot be loaded: No module named",
+        ),
         ("gone = mine.gone:Gone", "brings no gone.yaml beside its module"),
-        ("halved = mine.halved:Other", "halved: its entry point mine.halved:Other cannot be loaded"),
-        ("halved = mine.halved:Tensor", "halved: its entry point mine.halved:Tensor must be a Residual defined there"),
+        (
+            "halved = mine.halved:Other",
+            "halved: its entry point mine.halved:Other cannot be loaded",
+        ),
+        (
+            "halved = mine.halved:Tensor",
+            "halved: its entry point mine.halved:Tensor must be a Residual defined there",
+        ),
         ("__init__ = mine.__init__:x", "brings no __init__.yaml"),
     ],
 )
-def test_what_is_wrong_with_one_is_said_in_a_line(other: Path, here: Run, point: str, reason: str) -> None:
+def test_what_is_wrong_with_one_is_said_in_a_line(
+    other: Path, here: Run, point: str, reason: str
+) -> None:
     (other / "mine" / "half.yaml").write_text("name: half\nshare: 0.5\n")
     bring(other, "residuals", point)
     name = point.partition(" ")[0]
@@ -168,7 +205,9 @@ def test_what_is_wrong_with_one_is_said_in_a_line(other: Path, here: Run, point:
     assert len(found.stderr.splitlines()) == 1
 
 
-@pytest.mark.parametrize("text", ["share: 0.5\n", "name: other\nshare: 0.5\n", "- halved\n", "{name: half", *MORE])
+@pytest.mark.parametrize(
+    "text", ["share: 0.5\n", "name: other\nshare: 0.5\n", "- halved\n", "{name: half", *MORE]
+)
 def test_its_yaml_must_be_its_own(other: Path, here: Run, text: str) -> None:
     (other / "mine" / "halved.yaml").write_text(text)
     found = here("train", *TINY, "model/residual=halved")

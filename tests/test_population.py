@@ -44,14 +44,18 @@ def same(left: np.ndarray, right: np.ndarray) -> bool:
 
 @pytest.mark.parametrize("residual", schemes(), ids=name_of)
 def test_the_contract_holds_for_every_scheme(shape: Shape, residual: Residual[Any]) -> None:
-    """Alone as together and by twos, bit for bit, and nothing of a later token in an earlier output."""
+    """Alone as together and by twos, bit for bit, and nothing of a later token in an earlier
+    output.
+    """
     model = dataclasses.replace(shape.model, norm=residual.own_norm)
     shape = dataclasses.replace(shape, residual=residual, model=model)
     together = trained(shape, MEMBERS[:3])
     apart = trained(shape, [MEMBERS[1]])
     assert same(curves(apart, 1, 1e-3), curves(together, 1, 1e-3))
     by_twos = Training(shape, MEMBERS[:3], at_once=2).run(lambda _: None, lambda _: None)
-    assert all(same(curves(by_twos, seed, 1e-3), curves(together, seed, 1e-3)) for seed in (0, 1, 7))
+    assert all(
+        same(curves(by_twos, seed, 1e-3), curves(together, seed, 1e-3)) for seed in (0, 1, 7)
+    )
     transformer = shape.transformer()
     flat_PN = initial(transformer.weights(), torch.arange(2), torch.float64)
     reads, _ = _batch(shape, torch.arange(2))
@@ -65,7 +69,10 @@ def test_the_contract_holds_for_every_scheme(shape: Shape, residual: Residual[An
 def test_every_scheme_trains_in_bf16(shape: Shape, residual: Residual[Any]) -> None:
     model = dataclasses.replace(shape.model, norm=residual.own_norm)
     settings = dataclasses.replace(shape.train, precision="bf16", steps=5, compile=False)
-    found = trained(dataclasses.replace(shape, residual=residual, model=model, train=settings), [Member(0, 1e-3)])
+    found = trained(
+        dataclasses.replace(shape, residual=residual, model=model, train=settings),
+        [Member(0, 1e-3)],
+    )
     assert np.isfinite(found.runs["final_loss"]).all()
 
 
@@ -81,7 +88,9 @@ def test_together_equals_alone_bit_for_bit(shape: Shape, width: int) -> None:
             part = MEMBERS[start : start + size]
             apart = trained(shape, part)
             for member in part:
-                assert same(curves(apart, member.seed, member.lr), curves(together, member.seed, member.lr))
+                assert same(
+                    curves(apart, member.seed, member.lr), curves(together, member.seed, member.lr)
+                )
 
 
 ODD = [(Copy(length=5, symbols=8), "relu"), (Recall(pairs=3, symbols=9), "gelu")]
@@ -92,7 +101,9 @@ ODD = [(Copy(length=5, symbols=8), "relu"), (Recall(pairs=3, symbols=9), "gelu")
 def test_no_shape_is_too_odd_for_the_same_bits(
     shape: Shape, task: Task, activation: str, residual: Residual[Any]
 ) -> None:
-    """A batch of 7 and a width of 15: a member's matrices do not begin where a vector register would like."""
+    """A batch of 7 and a width of 15: a member's matrices do not begin where a vector register
+    would like.
+    """
     odd = dataclasses.replace(shape.model, width=15, heads=3, activation=activation)
     model = dataclasses.replace(odd, norm=residual.own_norm, attention=task.attention)
     settings = dataclasses.replace(shape.train, batch=7, steps=5)
@@ -106,8 +117,11 @@ def test_together_equals_alone_in_float64(shape: Shape) -> None:
     together = trained(shape, MEMBERS, torch.float64)
     for member in MEMBERS:
         apart = curves(trained(shape, [member], torch.float64), member.seed, member.lr)
-        # 40 steps of float64: round-off of 1e-16 a step, amplified by training by far less than 1e5.
-        np.testing.assert_allclose(apart, curves(together, member.seed, member.lr), rtol=1e-10, atol=1e-12)
+        # 40 steps of float64: round-off of 1e-16 a step, amplified by training by far less than
+        # 1e5.
+        np.testing.assert_allclose(
+            apart, curves(together, member.seed, member.lr), rtol=1e-10, atol=1e-12
+        )
 
 
 def test_bits_do_not_change_when_others_leave(shape: Shape) -> None:
@@ -117,7 +131,10 @@ def test_bits_do_not_change_when_others_leave(shape: Shape) -> None:
     assert [mixed.runs["outcome"][row] for row in (1, 3)] == ["diverged"] * 2
     assert mixed.runs["last_step"] == [20, 5, 20, 5, 20]
     for member in (MEMBERS[0], MEMBERS[1], MEMBERS[4]):
-        assert same(curves(trained(shape, [member]), member.seed, member.lr), curves(mixed, member.seed, member.lr))
+        assert same(
+            curves(trained(shape, [member]), member.seed, member.lr),
+            curves(mixed, member.seed, member.lr),
+        )
 
 
 def test_permuting_members_permutes_results(shape: Shape) -> None:
@@ -126,7 +143,9 @@ def test_permuting_members_permutes_results(shape: Shape) -> None:
     for name, column in straight.runs.items():
         assert [column[row] for row in order] == shuffled.runs[name]
     for member in MEMBERS:
-        assert same(curves(straight, member.seed, member.lr), curves(shuffled, member.seed, member.lr))
+        assert same(
+            curves(straight, member.seed, member.lr), curves(shuffled, member.seed, member.lr)
+        )
 
 
 def test_learning_rate_zero_does_not_move(shape: Shape) -> None:
@@ -141,7 +160,9 @@ def test_a_member_that_reaches_nan_leaves_the_others_bit_for_bit_unchanged(shape
     transformer = shape.transformer()
     flat_PN = initial(transformer.weights(), torch.arange(3), torch.float32)
     reads, answers = _batch(shape, torch.arange(3))
-    clean = torch.autograd.grad(_losses(shape, flat_PN.requires_grad_(), reads, answers).sum(), flat_PN)[0]
+    clean = torch.autograd.grad(
+        _losses(shape, flat_PN.requires_grad_(), reads, answers).sum(), flat_PN
+    )[0]
     broken_PN = flat_PN.detach().clone()
     broken_PN[1, ::7] = float("nan")
     loss_P = _losses(shape, broken_PN.requires_grad_(), reads, answers)
@@ -155,20 +176,28 @@ def _batch(shape: Shape, seeds: torch.Tensor) -> tuple[torch.Tensor, torch.Tenso
     return shape.task.reads(source, target, shape.model.attention), target
 
 
-def _losses(shape: Shape, flat_PN: torch.Tensor, reads: torch.Tensor, answers: torch.Tensor) -> torch.Tensor:
+def _losses(
+    shape: Shape, flat_PN: torch.Tensor, reads: torch.Tensor, answers: torch.Tensor
+) -> torch.Tensor:
     logits = shape.transformer().forward(flat_PN, reads)
-    each = torch.nn.functional.cross_entropy(logits.flatten(0, 2), answers.flatten(), reduction="none")
+    each = torch.nn.functional.cross_entropy(
+        logits.flatten(0, 2), answers.flatten(), reduction="none"
+    )
     return each.view(len(flat_PN), -1).mean(1)
 
 
 def _weights(residual: Residual[Any], depth: int) -> list[Weight]:
     model = ModelSettings(depth, 16, 2, 32, "relu", "causal", residual.own_norm, "both")
-    settings = TrainSettings(20, 8, 5, 0.9, 0.98, 1e-8, 0.0, 1.0, 5, 16, 0.99, 5, True, False, "fp32", False)
+    settings = TrainSettings(
+        20, 8, 5, 0.9, 0.98, 1e-8, 0.0, 1.0, 5, 16, 0.99, 5, True, False, "fp32", False
+    )
     return Shape(Copy(6, 8), model, residual, settings, NO_PROBE, "cpu").transformer().weights()
 
 
 def test_initial_weights_depend_on_seed_and_name_only() -> None:
-    base = unpack(_weights(Add(), 3), initial(_weights(Add(), 3), torch.tensor([5, 9]), torch.float64))
+    base = unpack(
+        _weights(Add(), 3), initial(_weights(Add(), 3), torch.tensor([5, 9]), torch.float64)
+    )
     for residual in schemes():
         for depth in (1, 6):
             weights, stack = _weights(residual, depth), Stack(depth, 16, 2, causal=True)
@@ -180,16 +209,24 @@ def test_initial_weights_depend_on_seed_and_name_only() -> None:
                     continue
                 gained = matrix or shared.startswith("embedding")
                 gain = residual.gain(group if matrix else "embedding", stack) if gained else 1.0
-                torch.testing.assert_close(found[shared][[2, 1]], base[shared] * gain, rtol=1e-12, atol=0)
+                torch.testing.assert_close(
+                    found[shared][[2, 1]], base[shared] * gain, rtol=1e-12, atol=0
+                )
 
 
-def test_data_depend_on_seed_step_and_task_only(shape: Shape, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The sources that reach training are the same for other depths, schemes, rates, batch mates and attention."""
+def test_data_depend_on_seed_step_and_task_only(
+    shape: Shape, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The sources that reach training are the same for other depths, schemes, rates, batch mates
+    and attention.
+    """
     drawn: dict[str, list[torch.Tensor]] = {}
     draw = Copy.draw
 
     def record(label: str, wanted: Shape, members: Sequence[Member]) -> None:
-        def keep(task: Copy, state_P: torch.Tensor, sequences: int) -> tuple[torch.Tensor, torch.Tensor]:
+        def keep(
+            task: Copy, state_P: torch.Tensor, sequences: int
+        ) -> tuple[torch.Tensor, torch.Tensor]:
             source, target = draw(task, state_P, sequences)
             # The held-out set is one row; the data of several steps are a row per step and member.
             each = source if len(source) == 1 else source.unflatten(0, (-1, len(members)))[:, -1]
@@ -206,13 +243,21 @@ def test_data_depend_on_seed_step_and_task_only(shape: Shape, monkeypatch: pytes
     assert all(torch.equal(*pair) for pair in zip(drawn["one"], drawn["other"], strict=True))
     held_out, *batches = drawn["one"]
     assert torch.equal(held_out, drawn["another seed"][0])
-    assert not any(torch.equal(*pair) for pair in zip(batches, drawn["another seed"][1:], strict=True))
-    assert len({tuple(batch.flatten().tolist()) for batch in batches}) == len(batches) >= shape.train.steps
+    assert not any(
+        torch.equal(*pair) for pair in zip(batches, drawn["another seed"][1:], strict=True)
+    )
+    assert (
+        len({tuple(batch.flatten().tolist()) for batch in batches})
+        == len(batches)
+        >= shape.train.steps
+    )
 
 
 @pytest.mark.parametrize("norm", ["none", "pre", "post", "sandwich", "pre_post", "branch"])
 def test_causal_output_has_no_gradient_to_later_inputs(shape: Shape, norm: str) -> None:
-    """Token embeddings are made to differ position by position, so that a gradient says which position it reached."""
+    """Token embeddings are made to differ position by position, so that a gradient says which
+    position it reached.
+    """
     shape = dataclasses.replace(shape, model=dataclasses.replace(shape.model, norm=norm))
     transformer = shape.transformer()
     flat_PN = initial(transformer.weights(), torch.arange(2), torch.float64).requires_grad_()
@@ -223,6 +268,8 @@ def test_causal_output_has_no_gradient_to_later_inputs(shape: Shape, norm: str) 
     first = transformer.tokens - transformer.scored
     for position in range(transformer.scored):
         grad = torch.autograd.grad(logits[:, :, position].sum(), flat_PN, retain_graph=True)[0]
-        position_PTD = grad.split_with_sizes(sizes, dim=1)[places["embedding.position"]].view(2, transformer.tokens, -1)
+        position_PTD = grad.split_with_sizes(sizes, dim=1)[places["embedding.position"]].view(
+            2, transformer.tokens, -1
+        )
         assert not position_PTD[:, first + position + 1 :].any()
         assert position_PTD[:, : first + position + 1].abs().sum(dim=-1).gt(0).all()

@@ -12,28 +12,48 @@ from resformer.probes.measure import measures
 from resformer.report.views.probes import medians, probed, short, verdict
 
 Run = Callable[..., Result]
-GRID = ["model.depth=1,16", "model.residual=true,false", "model.norm=pre", "member.seed=0,1", "train.batch=4"]
+GRID = [
+    "model.depth=1,16",
+    "model.residual=true,false",
+    "model.norm=pre",
+    "member.seed=0,1",
+    "train.batch=4",
+]
 
 
 def test_it_prints_verdicts_and_writes_numbers_and_figures(resformer: Run) -> None:
     found = resformer("probe", *GRID)
     assert found.exit_code == 0, found.stderr
     assert "add pre: healthy to depth 16; relative residual 0." in " ".join(found.stdout.split())
-    assert "plain pre: collapsed from depth 16: relative residual " in " ".join(found.stdout.split())
+    assert "plain pre: collapsed from depth 16: relative residual " in " ".join(
+        found.stdout.split()
+    )
     assert all(len(line) <= 80 for line in found.stdout.splitlines())
     folder = Path("results/probes/probe")
     assert f"{folder}/layers.csv, and beside it 12 figures as .svg and .png" in found.stderr
     names = {path.name for path in folder.iterdir()}
-    assert names == {"layers.csv", *(f"layers-{name}.{form}" for name in measures() for form in ("svg", "png"))}
+    assert names == {
+        "layers.csv",
+        *(f"layers-{name}.{form}" for name in measures() for form in ("svg", "png")),
+    }
     table = pd.read_csv(folder / "layers.csv")
     assert len(table) == 2 * 2 * (3 + 33)
     assert set(measures()) <= set(table)
-    told = verdict(probed(table, ["model.depth", "model.residual"], list(measures())).stacks["plain", "pre"][16])
+    told = verdict(
+        probed(table, ["model.depth", "model.residual"], list(measures())).stacks["plain", "pre"][
+            16
+        ]
+    )
     assert short(told.value) in found.stdout
 
 
 def test_a_stack_that_overflows_has_exploded(resformer: Run) -> None:
-    words = ["model/residual=skipinit", "model.residual.initial=10", "model.norm=none", "model.depth=1,300"]
+    words = [
+        "model/residual=skipinit",
+        "model.residual.initial=10",
+        "model.norm=none",
+        "model.depth=1,300",
+    ]
     small = ["model.width=4", "model.heads=1", "member.seed=0", "train.batch=2"]
     found = resformer("probe", *words, *small)
     assert found.exit_code == 0, found.stderr
@@ -42,7 +62,9 @@ def test_a_stack_that_overflows_has_exploded(resformer: Run) -> None:
 
 
 def test_branches_that_are_switched_off_are_healthy(resformer: Run) -> None:
-    found = resformer("probe", "model/residual=rezero", "model.norm=own", "model.depth=1,4", "member.seed=0")
+    found = resformer(
+        "probe", "model/residual=rezero", "model.norm=own", "model.depth=1,4", "member.seed=0"
+    )
     assert "rezero none: healthy to depth 4; relative residual 0." in found.stdout
 
 
@@ -67,7 +89,9 @@ def test_a_probe_is_no_study_and_a_study_no_probe(resformer: Run) -> None:
 
 
 def test_other_axes_are_named(resformer: Run) -> None:
-    found = resformer("probe", "model.depth=1", "model.width=16,32", "member.seed=0", "--to", "here")
+    found = resformer(
+        "probe", "model.depth=1", "model.width=16,32", "member.seed=0", "--to", "here"
+    )
     assert found.exit_code == 0, found.stderr
     assert "add post width 16: healthy" in found.stdout
     assert "plain pre width 32: healthy" in found.stdout
@@ -78,7 +102,9 @@ def test_other_axes_are_named(resformer: Run) -> None:
 def test_every_scheme_side_by_side(resformer: Run) -> None:
     """Which norm a scheme has is its own matter."""
     schemes = "model/residual=mix_ln,hyper,shaped,stochastic_depth"
-    found = resformer("probe", "model.depth=1,4", schemes, "model.norm=own", "member.seed=0", "train.batch=4")
+    found = resformer(
+        "probe", "model.depth=1,4", schemes, "model.norm=own", "member.seed=0", "train.batch=4"
+    )
     assert found.exit_code == 0, found.stderr
     for name in ("mix_ln own", "hyper pre", "shaped pre", "stochastic_depth post"):
         assert f"{name}: healthy to depth 4" in found.stdout
@@ -91,7 +117,10 @@ def test_every_scheme_side_by_side(resformer: Run) -> None:
         (["model.depth=0"], "model.depth=0: must be from 1 to 1024 blocks"),
         (["model.deep=3"], "model.deep=3: there is no such setting"),
         (["--study", "../x", "model.depth=1"], "study '../x': a name of at most"),
-        (["model.depth=1", "member.seed=0", "--to", "taken"], "--to taken: cannot be written: File exists"),
+        (
+            ["model.depth=1", "member.seed=0", "--to", "taken"],
+            "--to taken: cannot be written: File exists",
+        ),
     ],
 )
 def test_a_wrong_request_is_one_line(resformer: Run, words: list[str], line: str) -> None:

@@ -41,7 +41,12 @@ def test_a_row_per_member_look_and_layer(shape: Shape) -> None:
     assert list(found) == ["seed", "lr", "step", "layer", *measure.measures()]
     steps = {seed: sorted(set(part["step"])) for seed, part in found.groupby("seed")}
     assert steps == {0: [0, 4, 8, 12, 16, 20], 1: [0, 4], 2: [0, 4, 8, 12, 16, 20]}
-    assert found.groupby(["seed", "step"])["layer"].apply(list).map(lambda found: found == [0, 1, 2, 3, 4]).all()
+    assert (
+        found.groupby(["seed", "step"])["layer"]
+        .apply(list)
+        .map(lambda found: found == [0, 1, 2, 3, 4])
+        .all()
+    )
     assert list(found["seed"]) == sorted(found["seed"])
 
 
@@ -66,12 +71,18 @@ def test_a_look_is_at_the_weights_as_they_are_then(shape: Shape) -> None:
 
 def test_a_member_looks_the_same_alone(shape: Shape) -> None:
     together, alone = layers(shape, 5), layers(shape, 5, MEMBERS[2:])
-    pd.testing.assert_frame_equal(together[together["seed"] == 2].reset_index(drop=True), alone, check_exact=True)
+    pd.testing.assert_frame_equal(
+        together[together["seed"] == 2].reset_index(drop=True), alone, check_exact=True
+    )
 
 
 @pytest.mark.parametrize("stop", [1, 2, 3, 4, 8, 9, 10])
-def test_stopped_before_any_member_is_looked_into_it_goes_on_with_the_same(shape: Shape, stop: int) -> None:
-    """Three looks at the start, four steps, three looks, of which the middle one is stopped as well."""
+def test_stopped_before_any_member_is_looked_into_it_goes_on_with_the_same(
+    shape: Shape, stop: int
+) -> None:
+    """Three looks at the start, four steps, three looks, of which the middle one is stopped as
+    well.
+    """
     shape = dataclasses.replace(shape, probe=ProbeSettings(4))
     snapshots = []
 
@@ -84,12 +95,26 @@ def test_stopped_before_any_member_is_looked_into_it_goes_on_with_the_same(shape
         train(shape, MEMBERS, lambda _: None, beat)
     resumed = Training.resumed(shape, MEMBERS, snapshots[-1]).run(lambda _: None, lambda _: None)
     whole = trained(shape, 4)
-    for found, expected in ((resumed.layers, whole.layers), (resumed.curves, whole.curves), (resumed.runs, whole.runs)):
+    for found, expected in (
+        (resumed.layers, whole.layers),
+        (resumed.curves, whole.curves),
+        (resumed.runs, whole.runs),
+    ):
         pd.testing.assert_frame_equal(pd.DataFrame(found), pd.DataFrame(expected), check_exact=True)
 
 
-def test_a_study_keeps_them_and_trains_nothing_anew_for_them(resformer: Callable[..., Any], tmp_path: Any) -> None:
-    words = ["--study", "looked", "model.depth=1", "model.width=8", "task.length=5", "task.symbols=8", "train.steps=20"]
+def test_a_study_keeps_them_and_trains_nothing_anew_for_them(
+    resformer: Callable[..., Any], tmp_path: Any
+) -> None:
+    words = [
+        "--study",
+        "looked",
+        "model.depth=1",
+        "model.width=8",
+        "task.length=5",
+        "task.symbols=8",
+        "train.steps=20",
+    ]
     assert resformer("sweep", *words, "member.seed=0,1", "probe.every=10").exit_code == 0
     study = named(tmp_path / "results", "looked")
     (job,) = study.planned()

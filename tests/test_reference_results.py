@@ -17,13 +17,22 @@ README = (REFERENCE.parent.parent / "README.md").read_text()
 
 
 @pytest.mark.parametrize(
-    "name", ["quick/report.txt", "probe/report.txt", "bench/bench.txt", "scale/scale.txt", "engines/engines.txt"]
+    "name",
+    [
+        "quick/report.txt",
+        "probe/report.txt",
+        "bench/bench.txt",
+        "scale/scale.txt",
+        "engines/engines.txt",
+    ],
 )
 def test_the_readme_shows_them_as_they_are(name: str) -> None:
     assert f"```\n{(REFERENCE / name).read_text()}```" in README
 
 
-@pytest.mark.parametrize(("name", "behind"), [("schemes", "\n\n  compared"), ("tasks", "\n\nmedian steps")])
+@pytest.mark.parametrize(
+    ("name", "behind"), [("schemes", "\n\n  compared"), ("tasks", "\n\nmedian steps")]
+)
 def test_the_readme_shows_their_tables(name: str, behind: str) -> None:
     table, _, _ = (REFERENCE / name / "report.txt").read_text().partition(behind)
     assert f"```\n{table}\n```" in README
@@ -44,7 +53,9 @@ def test_every_scheme_trains_copy_at_depth_two() -> None:
 
 @pytest.mark.parametrize("name", REPORTS)
 def test_a_report_that_was_printed_is_that_of_its_json(name: str) -> None:
-    """The printed verdict and every cell come out of the committed numbers by the code as it is now."""
+    """The printed verdict and every cell come out of the committed numbers by the code as it is
+    now.
+    """
     summary = json.loads((REFERENCE / name / "report.json").read_text())
     printed = " ".join((REFERENCE / name / "report.txt").read_text().split())
     page = " ".join((REFERENCE / name / "page.html").read_text().split())
@@ -65,7 +76,9 @@ def test_members_and_evaluations_agree(name: str) -> None:
     found = last.loc[list(members[["job", "seed", "lr"]].itertuples(index=False, name=None))]
     assert (found["step"].to_numpy() == members["last_step"].to_numpy()).all()
     # Evaluations are committed in single precision.
-    assert found["held_out_loss"].to_numpy() == pytest.approx(members["final_loss"].to_numpy(), rel=1e-6)
+    assert found["held_out_loss"].to_numpy() == pytest.approx(
+        members["final_loss"].to_numpy(), rel=1e-6
+    )
 
 
 def test_reports_say_which_intervals_do_not_cover_as_claimed() -> None:

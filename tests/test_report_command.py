@@ -55,18 +55,27 @@ def test_two_studies_side_by_side(resformer: Resformer) -> None:
 
 @pytest.mark.usefixtures("studies")
 def test_a_study_named_twice_is_reported_once(resformer: Resformer) -> None:
-    assert json.loads(resformer("report", "first", "first", "--format", "json").stdout)["study"] == "first"
+    assert (
+        json.loads(resformer("report", "first", "first", "--format", "json").stdout)["study"]
+        == "first"
+    )
 
 
 @pytest.mark.usefixtures("studies")
 def test_where_rows_and_columns(resformer: Resformer) -> None:
-    text = out(resformer("report", "first", "--where", "model.norm=pre", "--where", "model.residual=true"))
+    text = out(
+        resformer("report", "first", "--where", "model.norm=pre", "--where", "model.residual=true")
+    )
     assert "add depth pre" in text
     assert "plain" not in text.partition("median steps")[0]
-    across = resformer("report", "first", "--rows", "norm", "--columns", "depth", "--format", "markdown").stdout
+    across = resformer(
+        "report", "first", "--rows", "norm", "--columns", "depth", "--format", "markdown"
+    ).stdout
     assert "| norm | depth 1 | depth 8 |" in across
     assert "**plain**" in across
-    both = resformer("report", "first", "--rows", "norm", "--columns", "residual,depth", "--format", "markdown").stdout
+    both = resformer(
+        "report", "first", "--rows", "norm", "--columns", "residual,depth", "--format", "markdown"
+    ).stdout
     assert "| norm | plain depth 1 | plain depth 8 | add depth 1 | add depth 8 |" in both
 
 
@@ -74,15 +83,23 @@ def test_where_rows_and_columns(resformer: Resformer) -> None:
     ("words", "said"),
     [
         (["--where", "norm"], "--where norm: must be KEY=VALUE"),
-        (["--where", "model.nrom=pre"], "--where model.nrom: is no setting; there are task, depth, residual, norm"),
+        (
+            ["--where", "model.nrom=pre"],
+            "--where model.nrom: is no setting; there are task, depth, residual, norm",
+        ),
         (["--where", "model.norm=none"], "--where model.norm=none: there are post, pre"),
         (["--where", "depth=1", "--where", "depth=8"], "--where depth=8: depth is given twice"),
-        (["--rows", "model.width"], "--rows model.width: is no axis of this report; there are study, task, depth"),
+        (
+            ["--rows", "model.width"],
+            "--rows model.width: is no axis of this report; there are study, task, depth",
+        ),
         (["--columns", "depth"], "--rows depth --columns depth: an axis is named twice"),
     ],
 )
 @pytest.mark.usefixtures("studies")
-def test_a_choice_that_fits_nothing_is_one_line(resformer: Resformer, words: list[str], said: str) -> None:
+def test_a_choice_that_fits_nothing_is_one_line(
+    resformer: Resformer, words: list[str], said: str
+) -> None:
     refused(resformer("report", "first", *words), said)
 
 
@@ -93,7 +110,9 @@ def test_an_unknown_study_beside_a_known_one(resformer: Resformer) -> None:
 
 @pytest.mark.usefixtures("studies")
 def test_figures_follow_the_layout(resformer: Resformer, tmp_path: Path) -> None:
-    result = resformer("report", "first", "--rows", "norm", "--where", "depth=8", "--figures", "drawn")
+    result = resformer(
+        "report", "first", "--rows", "norm", "--where", "depth=8", "--figures", "drawn"
+    )
     assert result.exit_code == 0, result.stderr
     names = {path.name for path in (tmp_path / "drawn").iterdir()}
     assert {"steps-copy.svg", "steps-copy.png", "solved-copy.svg", "curves-copy.svg"} <= names

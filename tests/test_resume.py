@@ -23,8 +23,12 @@ class PutAway(Exception):
 
 
 def easy(shape: Shape, *, compiled: bool = False, **train: Any) -> Shape:
-    settings = dataclasses.replace(shape.train, steps=120, batch=32, eval_every=10, compile=compiled, keep_weights=True)
-    return dataclasses.replace(shape, train=dataclasses.replace(settings, **train), probe=ProbeSettings(every=15))
+    settings = dataclasses.replace(
+        shape.train, steps=120, batch=32, eval_every=10, compile=compiled, keep_weights=True
+    )
+    return dataclasses.replace(
+        shape, train=dataclasses.replace(settings, **train), probe=ProbeSettings(every=15)
+    )
 
 
 def through_the_disk(snapshot: Snapshot) -> Snapshot:
@@ -51,7 +55,11 @@ def stopped_at(steps: Sequence[int], shape: Shape, members: Sequence[Member]) ->
 
 def assert_same_bits(one: Trained, other: Trained) -> None:
     assert repr(one.runs) == repr(other.runs)  # NaN is not equal to NaN
-    for left, right in ((one.curves, other.curves), (one.weights, other.weights), (one.layers, other.layers)):
+    for left, right in (
+        (one.curves, other.curves),
+        (one.weights, other.weights),
+        (one.layers, other.layers),
+    ):
         assert left.keys() == right.keys()
         for name in left:
             assert left[name].dtype == right[name].dtype
@@ -61,10 +69,16 @@ def assert_same_bits(one: Trained, other: Trained) -> None:
         assert [part[key] for part in stretches[0]] == [part[key] for part in stretches[1]]
 
 
-@pytest.mark.parametrize("delayed", [False, True], ids=["dropped at once", "dropped late, as on a GPU"])
+@pytest.mark.parametrize(
+    "delayed", [False, True], ids=["dropped at once", "dropped late, as on a GPU"]
+)
 @pytest.mark.parametrize("compiled", [False, True], ids=["eager", "compiled"])
 def test_put_away_at_any_step_and_taken_up_the_bits_are_the_same(
-    shape: Shape, compiled: bool, delayed: bool, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+    shape: Shape,
+    compiled: bool,
+    delayed: bool,
+    monkeypatch: pytest.MonkeyPatch,
+    request: pytest.FixtureRequest,
 ) -> None:
     if compiled:
         request.getfixturevalue("kernels")
@@ -102,12 +116,16 @@ def test_a_budget_with_few_evaluations_resumes(shape: Shape) -> None:
 def test_the_time_before_counts(shape: Shape) -> None:
     shape = easy(shape, steps=20)
     away = Training(shape, MEMBERS).snapshot()
-    earlier = dataclasses.replace(away, facts={**away.facts, "seconds": 1000.0, "stretch_seconds": 0.0})
+    earlier = dataclasses.replace(
+        away, facts={**away.facts, "seconds": 1000.0, "stretch_seconds": 0.0}
+    )
     timing = Training.resumed(shape, MEMBERS, earlier).run(lambda _: None, lambda _: None).timing
     assert 1000.0 < timing["seconds"] < 1100.0
 
 
-@pytest.mark.parametrize("missing", ["flat_PN", "mean_PN", "curves_2SP", "evaluations_3PE", "kept_KN", "looks_KLM"])
+@pytest.mark.parametrize(
+    "missing", ["flat_PN", "mean_PN", "curves_2SP", "evaluations_3PE", "kept_KN", "looks_KLM"]
+)
 def test_a_snapshot_without_one_of_its_arrays_is_refused(shape: Shape, missing: str) -> None:
     away = Training(shape, MEMBERS).snapshot()
     arrays = {name: array for name, array in away.arrays.items() if name != missing}
@@ -118,7 +136,11 @@ def test_a_snapshot_without_one_of_its_arrays_is_refused(shape: Shape, missing: 
 def test_a_snapshot_of_other_members_is_refused(shape: Shape) -> None:
     away = Training(shape, MEMBERS).snapshot()
     wider = dataclasses.replace(shape, model=dataclasses.replace(shape.model, hidden=64))
-    for where, members in ((wider, MEMBERS), (shape, MEMBERS[:2]), (shape, [*MEMBERS, Member(3, 1e-3)])):
+    for where, members in (
+        (wider, MEMBERS),
+        (shape, MEMBERS[:2]),
+        (shape, [*MEMBERS, Member(3, 1e-3)]),
+    ):
         with pytest.raises((ValueError, IndexError)):
             Training.resumed(where, members, away)
     one_row = {**away.arrays, "flat_PN": away.arrays["flat_PN"][:1]}  # would broadcast

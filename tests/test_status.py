@@ -45,7 +45,10 @@ input()
 @pytest.fixture
 def depths(shape: Shape) -> list[Job]:
     """Jobs of three members each, at depths 1, 2, 3 and 4."""
-    shapes = [dataclasses.replace(shape, model=dataclasses.replace(shape.model, depth=depth)) for depth in (1, 2, 3, 4)]
+    shapes = [
+        dataclasses.replace(shape, model=dataclasses.replace(shape.model, depth=depth))
+        for depth in (1, 2, 3, 4)
+    ]
     return [Job(each, MEMBERS) for each in shapes]
 
 
@@ -78,7 +81,9 @@ def finish(study: Study, job: Job, outcomes: Sequence[str], seconds: float = 1.0
         "final_loss": [0.1] * len(outcomes),
         "final_accuracy": [float(step) for step in solved],
     }
-    assert study.commit(take(study, job), {"runs": runs, "curves": runs}, {"seconds": seconds, "stretches": []})
+    assert study.commit(
+        take(study, job), {"runs": runs, "curves": runs}, {"seconds": seconds, "stretches": []}
+    )
 
 
 def begin(study: Study, job: Job, steps: int) -> None:
@@ -93,7 +98,9 @@ def begin(study: Study, job: Job, steps: int) -> None:
 def taker(study: Study, job: Job) -> Iterator[subprocess.Popen[str]]:
     """Another process that holds the job until it is killed."""
     words = [sys.executable, "-c", TAKE, str(study.job(job.id))]
-    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
         try:
             assert process.stdout is not None
             assert process.stdout.readline() == "taken\n"
@@ -120,7 +127,9 @@ def words(text: str) -> str:
     return " ".join(text.split())
 
 
-def test_a_finished_study_has_its_outcomes_and_no_time_left(study: Study, depths: list[Job]) -> None:
+def test_a_finished_study_has_its_outcomes_and_no_time_left(
+    study: Study, depths: list[Job]
+) -> None:
     launch(study, depths[:2])
     finish(study, depths[0], ["solved", "solved", "unsolved"])
     finish(study, depths[1], ["solved", "diverged", "unsolved"])
@@ -135,7 +144,9 @@ def test_a_finished_study_has_its_outcomes_and_no_time_left(study: Study, depths
     assert not re.search(r"left|not running|lost|failed:", text)
 
 
-def test_a_running_study_says_who_holds_what_and_how_long_it_takes(study: Study, depths: list[Job]) -> None:
+def test_a_running_study_says_who_holds_what_and_how_long_it_takes(
+    study: Study, depths: list[Job]
+) -> None:
     launch(study, depths)
     finish(study, depths[3], ["solved"] * 3, seconds=100.0)
     begin(study, depths[2], steps=5)
@@ -160,7 +171,9 @@ def test_no_job_is_shared_among_workers(study: Study, depths: list[Job]) -> None
     assert look(study).seconds_left == pytest.approx(10.0 * depths[3].flops() / depths[0].flops())
 
 
-def test_the_time_left_is_not_known_before_a_job_has_finished(study: Study, depths: list[Job]) -> None:
+def test_the_time_left_is_not_known_before_a_job_has_finished(
+    study: Study, depths: list[Job]
+) -> None:
     launch(study, depths)
     begin(study, depths[3], steps=1)
     assert look(study).seconds_left is None
@@ -218,7 +231,9 @@ def test_what_the_lists_name_is_not_looked_into(
         finish(study, job, ["solved", "solved", "diverged"])
     take(study, depths[2])
     looked_at: list[str] = []
-    monkeypatch.setattr(Study, "job", lambda self, job: looked_at.append(job) or job_folder(self, job))
+    monkeypatch.setattr(
+        Study, "job", lambda self, job: looked_at.append(job) or job_folder(self, job)
+    )
     status = look(study)
     assert set(looked_at) == {depths[2].id}
     assert counts(status) == {"finished": 2, "running": 1, "waiting": 0, "failed": 0}
@@ -250,8 +265,12 @@ def test_a_finished_job_that_no_list_names_and_whose_runs_are_other_rows_is_name
     assert [reason for reason in status.damaged if "runs.parquet: " in reason]
 
 
-@pytest.mark.parametrize("line", ["[]", '"x"', '{"job": 7}', '{"job": "JOB", "outcomes": [1], "seconds": "x"}'])
-def test_whatever_stands_in_a_list_does_not_stop_it(study: Study, depths: list[Job], line: str) -> None:
+@pytest.mark.parametrize(
+    "line", ["[]", '"x"', '{"job": 7}', '{"job": "JOB", "outcomes": [1], "seconds": "x"}']
+)
+def test_whatever_stands_in_a_list_does_not_stop_it(
+    study: Study, depths: list[Job], line: str
+) -> None:
     launch(study, depths[:2])
     finish(study, depths[0], ["solved"] * 3)
     said = line.replace("JOB", depths[0].id).encode()
@@ -261,10 +280,16 @@ def test_whatever_stands_in_a_list_does_not_stop_it(study: Study, depths: list[J
     assert counts(look(study)) == {"finished": 1, "running": 0, "waiting": 1, "failed": 0}
 
 
-def test_why_a_worker_elsewhere_could_not_go_on_is_said_once_nobody_works(study: Study, depths: list[Job]) -> None:
+def test_why_a_worker_elsewhere_could_not_go_on_is_said_once_nobody_works(
+    study: Study, depths: list[Job]
+) -> None:
     launch(study, depths[:1])
     teller(study, 1)(Event("stuck", 0, "", detail="node7: the disk is full"))
-    assert shown(study).splitlines()[-1].startswith("not running: node7: the disk is full; run the same sweep")
+    assert (
+        shown(study)
+        .splitlines()[-1]
+        .startswith("not running: node7: the disk is full; run the same sweep")
+    )
     begin(study, depths[0], steps=1)
     assert "the disk is full" not in shown(study)
 
@@ -285,7 +310,9 @@ def test_names_are_printed_not_obeyed(study: Study, depths: list[Job]) -> None:
     assert "\x1b" not in text
 
 
-def test_the_study_launched_last_but_not_train(resformer: Resformer, study: Study, depths: list[Job]) -> None:
+def test_the_study_launched_last_but_not_train(
+    resformer: Resformer, study: Study, depths: list[Job]
+) -> None:
     launch(study, depths[:1])
     for name in ("other", "train"):
         launch(Study(study.path.parent / name), depths[:1])
@@ -296,7 +323,9 @@ def test_the_study_launched_last_but_not_train(resformer: Resformer, study: Stud
 
 
 @pytest.mark.parametrize("named", [[], ["nothing"]])
-def test_an_empty_folder_has_no_study(resformer: Resformer, tmp_path: Path, named: list[str]) -> None:
+def test_an_empty_folder_has_no_study(
+    resformer: Resformer, tmp_path: Path, named: list[str]
+) -> None:
     (tmp_path / "results").mkdir()
     result = resformer("status", *named)
     assert (result.exit_code, result.stdout) == (2, "")
@@ -308,9 +337,26 @@ def test_an_empty_folder_has_no_study(resformer: Resformer, tmp_path: Path, name
 def test_of_a_real_sweep(resformer: Resformer, tmp_path: Path) -> None:
     """A sweep in another process is seen at work, and then finished."""
     asked = ["model.depth=1,2", "model.width=8", "model.heads=2", "task.length=5", "task.symbols=8"]
-    asked += ["train.eval_sequences=16", "train.steps=4000", "train.eval_every=2000", "train.stop_when_solved=false"]
-    command = [sys.executable, "-m", "resformer", "sweep", *asked, "--workers", "1", "--study", "real"]
-    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as sweep:
+    asked += [
+        "train.eval_sequences=16",
+        "train.steps=4000",
+        "train.eval_every=2000",
+        "train.stop_when_solved=false",
+    ]
+    command = [
+        sys.executable,
+        "-m",
+        "resformer",
+        "sweep",
+        *asked,
+        "--workers",
+        "1",
+        "--study",
+        "real",
+    ]
+    with subprocess.Popen(
+        command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as sweep:
         try:
             row, deadline = None, time.monotonic() + 120
             while row is None:
@@ -318,7 +364,8 @@ def test_of_a_real_sweep(resformer: Resformer, tmp_path: Path) -> None:
                 assert sweep.poll() is None
                 time.sleep(0.1)
                 row = re.search(
-                    r"copy depth (\d) add post .*pid (\d+) +1 +1 +([1-9]\d*)/4000", resformer("status").stdout
+                    r"copy depth (\d) add post .*pid (\d+) +1 +1 +([1-9]\d*)/4000",
+                    resformer("status").stdout,
                 )
             assert int(row[2]) != sweep.pid  # a worker's
             told, _ = sweep.communicate(timeout=120)

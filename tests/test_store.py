@@ -1,4 +1,6 @@
-"""The store: files that are whole or absent, launches that share nothing, results that are committed once."""
+"""The store: files that are whole or absent, launches that share nothing, results that are
+committed once.
+"""
 
 import hashlib
 import json
@@ -58,7 +60,12 @@ def study(tmp_path: Path) -> Study:
 def planned_job(job_id: str) -> dict[str, object]:
     """A line of a plan; the store looks no deeper than it must."""
     model = {"depth": 1, "norm": "post", "residual": {"name": "add"}}
-    shape = {"task": {"name": "copy"}, "model": model, "train": {"steps": 5, "compile": False}, "device": "cpu"}
+    shape = {
+        "task": {"name": "copy"},
+        "model": model,
+        "train": {"steps": 5, "compile": False},
+        "device": "cpu",
+    }
     facts = {"parameters": 1, "flops_per_step": 1, "flops": 1, "blind_loss": 1.0}
     return {"id": job_id, "shape": shape, "members": [{"seed": 0, "lr": 0.1}], **facts}
 
@@ -81,7 +88,11 @@ def commit(study: Study, job_id: str, rows: int = 4) -> Claim:
 
 
 def content(folder: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
 
 
 @contextmanager
@@ -116,7 +127,9 @@ def test_a_file_is_created_once(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == ["once"]
 
 
-def test_a_link_whose_reply_was_lost_counts_as_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_link_whose_reply_was_lost_counts_as_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     link = os.link
 
     def unheard(source: Path, target: Path) -> None:
@@ -137,7 +150,9 @@ def test_write_replaces(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("put", [files.create, files.write])
-def test_a_full_disk_leaves_what_was_there(tmp_path: Path, put: Callable[[Path, bytes], object]) -> None:
+def test_a_full_disk_leaves_what_was_there(
+    tmp_path: Path, put: Callable[[Path, bytes], object]
+) -> None:
     old = tmp_path / "old"
     old.write_bytes(b"old")
     with full_disk(at=1000):
@@ -162,7 +177,12 @@ def test_a_torn_tail_of_a_list_is_ignored_until_it_is_whole(tmp_path: Path, tail
     path.write_bytes(b"".join(files.seal({"job": name}) + b"\n" for name in "ab") + tail)
     assert done.news() == {"a": {"job": "a"}, "b": {"job": "b"}}
     assert done.news() == {}
-    path.write_bytes(path.read_bytes()[: -len(tail)] + files.seal({"job": "c"}) + b"\n" + files.seal({"job": "d"}))
+    path.write_bytes(
+        path.read_bytes()[: -len(tail)]
+        + files.seal({"job": "c"})
+        + b"\n"
+        + files.seal({"job": "d"})
+    )
     assert done.news() == {"c": {"job": "c"}}
 
 
@@ -191,7 +211,9 @@ def test_a_line_of_a_list_that_was_sealed_and_is_no_json_is_left_out(tmp_path: P
 
 def test_runs_that_were_committed_and_are_no_table_are_damaged(study: Study) -> None:
     study.launch(RECORD, [planned_job("job1")])
-    study.commit(claim(study, "job1"), {}, {"seconds": 1.0, "stretches": []}, {"runs.parquet": b"no table"})
+    study.commit(
+        claim(study, "job1"), {}, {"seconds": 1.0, "stretches": []}, {"runs.parquet": b"no table"}
+    )
     with pytest.raises(Damaged, match=r"runs\.parquet: is no table"):
         study.runs(study.planned()["job1"])
 
@@ -247,14 +269,24 @@ def test_a_killed_launch_is_whole_or_absent_and_the_next_one_works(
 ) -> None:
     """The plan comes first: no launch is on disk before all its jobs are."""
     done = subprocess.run(
-        [sys.executable, "-c", KILLED_AT_LINK, str(study.path), str(links), json.dumps(planned_job("killed"))],
+        [
+            sys.executable,
+            "-c",
+            KILLED_AT_LINK,
+            str(study.path),
+            str(links),
+            json.dumps(planned_job("killed")),
+        ],
         check=False,
     )
     assert done.returncode == (-signal.SIGKILL if links < 3 else 0)
     assert list(study.planned()) == planned
     assert [found["who"] for found in study.launches()] == launched
 
-    assert find(study.path.parent, study.name).launch({"who": "next"}, [planned_job("next")]) == len(planned) + 1
+    assert (
+        find(study.path.parent, study.name).launch({"who": "next"}, [planned_job("next")])
+        == len(planned) + 1
+    )
     assert list(study.planned()) == [*planned, "next"]
     assert [found["who"] for found in study.launches()] == [*launched, "next"]
     assert existing(study.path.parent) == [study]
@@ -263,7 +295,9 @@ def test_a_killed_launch_is_whole_or_absent_and_the_next_one_works(
 # --- commits
 
 
-def test_a_commit_is_the_attempt_and_then_the_result(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_commit_is_the_attempt_and_then_the_result(
+    study: Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
     study.launch(RECORD, [planned_job("job1")])
     held = claim(study, "job1")
     seen: dict[str, bytes] = {}
@@ -299,7 +333,9 @@ def test_a_second_commit_changes_nothing(study: Study) -> None:
     before = {name: data for name, data in content(study.path).items() if not own.search(name)}
 
     assert not study.commit(slow, table(rows=9), {"seconds": 9.0, "stretches": []})
-    assert {name: data for name, data in content(study.path).items() if not own.search(name)} == before
+    assert {
+        name: data for name, data in content(study.path).items() if not own.search(name)
+    } == before
     assert len(study.read("job1", "runs")) == 4
     assert study.timing("job1") == {"seconds": 1.0, "stretches": []}
 
@@ -307,7 +343,10 @@ def test_a_second_commit_changes_nothing(study: Study) -> None:
 def test_a_commit_that_fails_half_way_is_no_result(study: Study) -> None:
     study.launch(RECORD, [planned_job("job1")])
     held = claim(study, "job1")
-    with full_disk(at=2000), pytest.raises(DiskError, match=r"cannot be written .* bytes\): File too large"):
+    with (
+        full_disk(at=2000),
+        pytest.raises(DiskError, match=r"cannot be written .* bytes\): File too large"),
+    ):
         study.commit(held, table(rows=5000), {"seconds": 1.0, "stretches": []})
     assert not study.finished(["job1"])
     study.fail(held, RuntimeError("disk full"))
@@ -347,7 +386,11 @@ def test_damage_is_found_and_named(study: Study, name: str, harm: Callable[[Path
 def test_no_flipped_bit_goes_unseen(study: Study) -> None:
     held, draw = commit(study, "job1"), random.Random(0)
     honest = {"seconds": 1.5, "stretches": []}, [0, 1, 2, 3]
-    for path in (held.folder / "timing.json", study.job("job1") / "result.json", held.folder / "runs.parquet"):
+    for path in (
+        held.folder / "timing.json",
+        study.job("job1") / "result.json",
+        held.folder / "runs.parquet",
+    ):
         data = path.read_bytes()
         for bit in draw.sample(range(8 * len(data)), 100):
             flip(path, bit)
@@ -356,12 +399,15 @@ def test_no_flipped_bit_goes_unseen(study: Study) -> None:
             except Damaged:
                 seen = None
             # The end of the line is not part of what is said.
-            assert seen is None or (seen == honest and path.name == "result.json" and bit // 8 == len(data) - 1)
+            assert seen is None or (
+                seen == honest and path.name == "result.json" and bit // 8 == len(data) - 1
+            )
             path.write_bytes(data)
 
 
 @pytest.mark.parametrize(
-    "text", ["[]", "null", '"x"', "{}", '{"attempt": "1", "files": {}}', '{"attempt": 1, "files": []}']
+    "text",
+    ["[]", "null", '"x"', "{}", '{"attempt": "1", "files": {}}', '{"attempt": 1, "files": []}'],
 )
 def test_a_result_that_is_none_is_damage(study: Study, text: str) -> None:
     commit(study, "job1")
@@ -381,7 +427,9 @@ def test_flipped_bits_are_seen_by_parquet_itself(study: Study) -> None:
         bad = bytearray(data)
         bad[bit // 8] ^= 1 << bit % 8
         try:
-            unseen += not pq.read_table(BytesIO(bad), page_checksum_verification=True).equals(honest)
+            unseen += not pq.read_table(BytesIO(bad), page_checksum_verification=True).equals(
+                honest
+            )
         except (OSError, ValueError):
             continue
     assert unseen <= 2
@@ -412,7 +460,24 @@ def test_a_failure_ends_the_attempt_with_its_traceback(study: Study) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["", ".", "..", "a/b", "../a", "/etc", ".hidden", "-x", "a b", "a\n", "a\0b", "x" * 101, "ä", "a\\b", "~"]
+    "name",
+    [
+        "",
+        ".",
+        "..",
+        "a/b",
+        "../a",
+        "/etc",
+        ".hidden",
+        "-x",
+        "a b",
+        "a\n",
+        "a\0b",
+        "x" * 101,
+        "ä",
+        "a\\b",
+        "~",
+    ],
 )
 def test_a_name_that_is_a_path_is_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(UserError):

@@ -1,6 +1,8 @@
-"""The store under whatever workers can do to each other, against a model of what must be left of it (hypothesis).
+"""The store under whatever workers can do to each other, against a model of what must be left of it
+(hypothesis).
 
-Workers are simulated: each has a process that can die, a clock they share, and what it has seen of the others.
+Workers are simulated: each has a process that can die, a clock they share, and what it has seen of
+the others.
 """
 
 import contextlib
@@ -99,7 +101,9 @@ class Store(RuleBasedStateMachine):
         return Worker(pid, Watch(LEASE))
 
     def _launch(self, retries: int, jobs: list[str]) -> None:
-        number = self.study.launch({"engine": {"retries": retries}}, [planned_job(job) for job in jobs])
+        number = self.study.launch(
+            {"engine": {"retries": retries}}, [planned_job(job) for job in jobs]
+        )
         self.launched, self.retries = self.launched + 1, retries
         assert number == self.launched
 
@@ -156,7 +160,9 @@ class Store(RuleBasedStateMachine):
                 worker.claim.beat()
                 told = worker.claim.last_beat == self.world.now
                 assert not (lost and told)
-                self._own(worker.claim).beat_at = self.world.now if told else self._own(worker.claim).beat_at
+                self._own(worker.claim).beat_at = (
+                    self.world.now if told else self._own(worker.claim).beat_at
+                )
             except Lost:
                 assert lost
                 worker.claim = None
@@ -215,7 +221,9 @@ class Store(RuleBasedStateMachine):
         result = self.study.result(job)
         attempt, _ = self.study.verified(job)
         name = data.draw(
-            st.sampled_from([result.name, *(f"attempt-{attempt}/{name}" for name in self.acknowledged[job])])
+            st.sampled_from(
+                [result.name, *(f"attempt-{attempt}/{name}" for name in self.acknowledged[job])]
+            )
         )
         path = result.parent / name
         bad = bytearray(path.read_bytes())
@@ -275,12 +283,17 @@ def test_whatever_workers_do_nothing_is_lost(monkeypatch: pytest.MonkeyPatch) ->
         return Holder("here", "boot", "namespace", Store.world.acting, str(Store.world.acting))
 
     monkeypatch.setattr(claims, "holder", holder)
-    monkeypatch.setattr(claims, "_started", lambda pid: str(pid) if pid in Store.world.running else "")
+    monkeypatch.setattr(
+        claims, "_started", lambda pid: str(pid) if pid in Store.world.running else ""
+    )
     monkeypatch.setattr(claims.time, "monotonic", lambda: Store.world.now)
     monkeypatch.setattr(os, "fsync", lambda handle: None)
     Store.steps_taken = 0
     health = [HealthCheck.too_slow, HealthCheck.data_too_large]
     run_state_machine_as_test(
-        Store, settings=settings(max_examples=90, stateful_step_count=80, deadline=None, suppress_health_check=health)
+        Store,
+        settings=settings(
+            max_examples=90, stateful_step_count=80, deadline=None, suppress_health_check=health
+        ),
     )
     assert Store.steps_taken >= STEPS

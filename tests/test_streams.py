@@ -23,7 +23,9 @@ def test_split_mix_is_the_published_generator() -> None:
 
 
 @given(seed=st.integers(0, 2**32 - 1), other=st.integers(0, 2**32 - 1), step=st.integers(0, 10**6))
-def test_a_members_stream_does_not_depend_on_its_neighbours(seed: int, other: int, step: int) -> None:
+def test_a_members_stream_does_not_depend_on_its_neighbours(
+    seed: int, other: int, step: int
+) -> None:
     alone = rng.stream(torch.tensor([seed]), "batch", step)
     together = rng.stream(torch.tensor([other, seed, other]), "batch", step)
     assert torch.equal(rng.integers(alone, 9, 7)[0], rng.integers(together, 9, 7)[1])
@@ -32,7 +34,9 @@ def test_a_members_stream_does_not_depend_on_its_neighbours(seed: int, other: in
 def test_seed_purpose_and_indices_all_matter() -> None:
     seeds = torch.arange(50)
     states = [
-        rng.stream(seeds, purpose, *index) for purpose in ("a", "b") for index in ((), (0,), (1,), (0, 1), (1, 0))
+        rng.stream(seeds, purpose, *index)
+        for purpose in ("a", "b")
+        for index in ((), (0,), (1,), (0, 1), (1, 0))
     ]
     assert len(set(torch.cat(states).tolist())) == 500
 

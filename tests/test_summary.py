@@ -1,4 +1,6 @@
-"""Results folders written by hand, with known outcomes, and exactly the JSON that reports make of them."""
+"""Results folders written by hand, with known outcomes, and exactly the JSON that reports make of
+them.
+"""
 
 import dataclasses
 import json
@@ -65,8 +67,13 @@ def near(value: float) -> Any:
 
 def expected_cell(**found: Any) -> dict[str, Any]:
     """A cell of one learning rate at which nobody solved, but for what is said."""
-    facts = {"parameters": ADD.transformer().parameters(), "flops_per_step": ADD.transformer().flops_per_step(32)}
-    nothing = dict.fromkeys(("median_steps", "median_low", "median_high", "mean_steps", "mean_low", "mean_high"))
+    facts = {
+        "parameters": ADD.transformer().parameters(),
+        "flops_per_step": ADD.transformer().flops_per_step(32),
+    }
+    nothing = dict.fromkeys(
+        ("median_steps", "median_low", "median_high", "mean_steps", "mean_low", "mean_high")
+    )
     return {
         **{"study": "made", "task": "copy", "depth": 1, "residual": "add", "norm": "post"},
         **{"seeds": 5, "solved": 0, "unsolved": 0, "stalled": 0, "diverged": 0},
@@ -80,14 +87,28 @@ def expected_cell(**found: Any) -> dict[str, Any]:
 def expected(cells: list[Any], rates: list[Any], limits: list[Any], **found: Any) -> dict[str, Any]:
     """The whole report."""
     return {
-        **{"study": "made", "settings": SHARED, "cells": cells, "rates": rates, "limits": limits, "comparisons": []},
+        **{
+            "study": "made",
+            "settings": SHARED,
+            "cells": cells,
+            "rates": rates,
+            "limits": limits,
+            "comparisons": [],
+        },
         **{"excluded": EXCLUDED, "missing": [], "damaged": [], "failed": [], **found},
     }
 
 
 def rate(**found: Any) -> dict[str, Any]:
     return {
-        **{"study": "made", "task": "copy", "depth": 1, "residual": "add", "norm": "post", "lr": 3e-3},
+        **{
+            "study": "made",
+            "task": "copy",
+            "depth": 1,
+            "residual": "add",
+            "norm": "post",
+            "lr": 3e-3,
+        },
         **{"seeds": 5, "solved": 0, "mean_steps": None, "final_loss": 0.01, **found},
     }
 
@@ -99,7 +120,8 @@ def limit(**found: Any) -> dict[str, Any]:
     }
 
 
-# Of 90, 100, 110, 120, 130: mean 110, standard deviation 15.811388, half of the interval 2.776445 · 15.811388 / √5.
+# Of 90, 100, 110, 120, 130: mean 110, standard deviation 15.811388, half of the interval 2.776445 ·
+# 15.811388 / √5.
 ALL_SOLVED = {
     **{"solved": 5, "median_steps": 110.0, "median_low": 90.0, "median_high": 130.0},
     **{"mean_steps": near(110.0), "mean_low": near(90.367568), "mean_high": near(129.632432)},
@@ -127,14 +149,24 @@ def test_none_solved(made: Made) -> None:
 def test_all_diverged(made: Made) -> None:
     made.job(ADD, SEEDS, ["diverged"] * 5)
     assert made.summary() == expected(
-        [expected_cell(diverged=5, final_loss=None, final_accuracy=near(0.2))], [rate(final_loss=None)], [limit()]
+        [expected_cell(diverged=5, final_loss=None, final_accuracy=near(0.2))],
+        [rate(final_loss=None)],
+        [limit()],
     )
 
 
 def test_one_seed(made: Made) -> None:
-    """No interval of anything; Wilson's for one of one reaches below one half, so neither bound of the limit."""
+    """No interval of anything; Wilson's for one of one reaches below one half, so neither bound of
+    the limit.
+    """
     made.job(ADD, [Member(7, 3e-3)], [100])
-    found = {"seeds": 1, "solved": 1, "median_steps": 100.0, "mean_steps": 100.0, "lr_by_seed": {"7": 3e-3}}
+    found = {
+        "seeds": 1,
+        "solved": 1,
+        "median_steps": 100.0,
+        "mean_steps": 100.0,
+        "lr_by_seed": {"7": 3e-3},
+    }
     assert made.summary() == expected(
         [expected_cell(**found)],
         [rate(seeds=1, solved=1, mean_steps=100.0)],
@@ -143,7 +175,9 @@ def test_one_seed(made: Made) -> None:
 
 
 def test_an_edge_learning_rate(made: Made) -> None:
-    """The larger rate is the best for every seed, and the last of the grid; at the smaller one nobody solves."""
+    """The larger rate is the best for every seed, and the last of the grid; at the smaller one
+    nobody solves.
+    """
     members = [Member(seed, lr) for lr in (3e-3, 1e-2) for seed in range(5)]
     made.job(ADD, members, [1.5] * 5 + [100, 120, 110, 90, 130])
     chosen = {"lr": 1e-2, "lr_by_seed": {str(seed): 1e-2 for seed in range(5)}, "lr_at_edge": True}
@@ -157,7 +191,12 @@ def test_an_edge_learning_rate(made: Made) -> None:
 def test_a_missing_job(made: Made) -> None:
     made.job(ADD, SEEDS, [100, 120, 110, 90, 130])
     made.job(shape(8, Add(), "post"), SEEDS, [100] * 5)
-    missing = {"study": "made", "job": made.jobs[1][0].id, "members": 5, "settings": "copy depth 8 add post"}
+    missing = {
+        "study": "made",
+        "job": made.jobs[1][0].id,
+        "members": 5,
+        "settings": "copy depth 8 add post",
+    }
     assert made.summary(finished=1) == expected(
         [expected_cell(**ALL_SOLVED)],
         [rate(solved=5, mean_steps=near(110.0))],
@@ -167,17 +206,38 @@ def test_a_missing_job(made: Made) -> None:
 
 
 def test_a_scheme_against_its_baseline(made: Made) -> None:
-    """Five of five against none: 2 of 252 divisions; the steps spent at most 110 / 600, geometrically less."""
+    """Five of five against none: 2 of 252 divisions; the steps spent at most 110 / 600,
+    geometrically less.
+    """
     made.job(ADD, SEEDS, [100, 120, 110, 90, 130])
     made.job(PLAIN, SEEDS, [STALLED] * 5)
     # Logarithms of 100/600 … 130/600: mean -1.7048324, standard deviation 0.1453267, t 2.7764451.
-    ratio = {"ratio": near(0.181803), "low": near(0.151787), "high": near(0.217755), "bound": "upper"}
-    row = {"study": "made", "task": "copy", "norm": "post", "depth": None, "baseline": "plain", "scheme": "add"}
+    ratio = {
+        "ratio": near(0.181803),
+        "low": near(0.151787),
+        "high": near(0.217755),
+        "bound": "upper",
+    }
+    row = {
+        "study": "made",
+        "task": "copy",
+        "norm": "post",
+        "depth": None,
+        "baseline": "plain",
+        "scheme": "add",
+    }
     counts = {"scheme_solved": 5, "scheme_members": 5, "scheme_seeds": 5}
     counts |= {"baseline_solved": 0, "baseline_members": 5, "baseline_seeds": 5}
     found = made.summary()
     assert found["comparisons"] == [
-        {**row, **counts, "favours": "add", **ratio, "p": near(2 / 252), "p_adjusted": near(2 / 252)},
+        {
+            **row,
+            **counts,
+            "favours": "add",
+            **ratio,
+            "p": near(2 / 252),
+            "p_adjusted": near(2 / 252),
+        },
         {**row, "depth": 1, **counts, "favours": None, **ratio, "p": None, "p_adjusted": None},
     ]
     assert [limit["depth_limit"] for limit in found["limits"]] == [1, None]
@@ -193,9 +253,15 @@ def test_comparison_of_nobody_with_nobody_is_null(made: Made) -> None:
 
 @pytest.mark.parametrize(
     ("add", "plain", "bound"),
-    [([100] * 5, [200] * 5, None), ([100] * 4 + [1.0], [200] * 5, "lower"), ([100] * 4 + [1.0], [1.0] * 5, "unknown")],
+    [
+        ([100] * 5, [200] * 5, None),
+        ([100] * 4 + [1.0], [200] * 5, "lower"),
+        ([100] * 4 + [1.0], [1.0] * 5, "unknown"),
+    ],
 )
-def test_what_a_ratio_bounds(made: Made, add: list[Any], plain: list[Any], bound: str | None) -> None:
+def test_what_a_ratio_bounds(
+    made: Made, add: list[Any], plain: list[Any], bound: str | None
+) -> None:
     made.job(ADD, SEEDS, add)
     made.job(PLAIN, SEEDS, plain)
     assert made.summary()["comparisons"][0]["bound"] == bound
@@ -214,11 +280,15 @@ def test_corrected_for_the_comparisons_of_the_study(made: Made) -> None:
         made.job(shape(1, Add(), norm), SEEDS, [100, 120, 110, 90, 130])
         made.job(shape(1, Plain(), norm), SEEDS, [STALLED] * 5)
     primary = [row for row in made.summary()["comparisons"] if row["depth"] is None]
-    assert [(row["p"], row["p_adjusted"]) for row in primary] == [(near(2 / 252), near(4 / 252))] * 2
+    assert [(row["p"], row["p_adjusted"]) for row in primary] == [
+        (near(2 / 252), near(4 / 252))
+    ] * 2
 
 
 def test_compared_cells_share_the_smaller_budget(made: Made) -> None:
-    """Within 600 steps only one of the baseline's seeds solves: its others count as 600, whatever they did later."""
+    """Within 600 steps only one of the baseline's seeds solves: its others count as 600, whatever
+    they did later.
+    """
     made.job(ADD, SEEDS, [100] * 5)
     made.job(shape(1, Plain(), "post", steps=900), SEEDS, [500, 700, 800, 700, 800])
     found = made.summary()
@@ -227,11 +297,16 @@ def test_compared_cells_share_the_smaller_budget(made: Made) -> None:
     assert "train.steps" not in found["settings"]
     assert found["comparisons"][1]["ratio"] == near((100 / 500) ** 0.2 * (100 / 600) ** 0.8)
     assert found["comparisons"][1]["bound"] == "upper"
-    assert (cell(found, residual="plain")["solved"], found["comparisons"][1]["baseline_solved"]) == (5, 1)
+    assert (
+        cell(found, residual="plain")["solved"],
+        found["comparisons"][1]["baseline_solved"],
+    ) == (5, 1)
 
 
 def test_different_budgets_in_one_cell_give_kaplan_meier(made: Made) -> None:
-    """Censored at 300: 1, 2; solved at 100, 200, 400. S falls to 4/5, 3/5, then with one at risk to 0 at 400."""
+    """Censored at 300: 1, 2; solved at 100, 200, 400. S falls to 4/5, 3/5, then with one at risk to
+    0 at 400.
+    """
     made.job(shape(1, Add(), "post", steps=300), SEEDS[:2], [1.0, 1.0])
     made.job(ADD, SEEDS[2:], [100, 200, 400])
     found = cell(made.summary())
@@ -245,7 +320,11 @@ def test_a_mean_is_never_the_budget(made: Made) -> None:
     made.job(ADD, SEEDS[:2], [1.0, 1.0])
     made.job(shape(1, Add(), "post", steps=2000), SEEDS[2:], [700, 900, 1100])
     found = made.summary()
-    assert (cell(found)["mean_steps"], cell(found)["mean_low"], cell(found)["median_steps"]) == (None, None, 900)
+    assert (cell(found)["mean_steps"], cell(found)["mean_low"], cell(found)["median_steps"]) == (
+        None,
+        None,
+        900,
+    )
     assert found["rates"][0]["mean_steps"] is None
 
 
@@ -281,8 +360,13 @@ def test_schema(made: Made) -> None:
         *("study", "settings", "cells", "rates", "limits", "comparisons"),
         *("excluded", "missing", "damaged", "failed"),
     ]
-    statistics = "seeds solved unsolved stalled diverged lr lr_by_seed lr_at_edge median_steps median_low median_high"
-    statistics += " mean_steps mean_low mean_high final_loss final_accuracy parameters flops_per_step"
+    statistics = (
+        "seeds solved unsolved stalled diverged lr lr_by_seed lr_at_edge median_steps "
+        "median_low median_high"
+    )
+    statistics += (
+        " mean_steps mean_low mean_high final_loss final_accuracy parameters flops_per_step"
+    )
     assert list(summary["cells"][0]) == [
         *("study", "task", "depth", "residual", "norm"),
         *statistics.split(),
@@ -295,11 +379,17 @@ def test_schema(made: Made) -> None:
 
 
 def test_limits_by_depth(made: Made) -> None:
-    for depth, add, plain in ((1, [100] * 5, [100] * 5), (4, [200] * 4 + [1.0], [1.0] * 5), (8, [1.0] * 5, [1.0] * 5)):
+    for depth, add, plain in (
+        (1, [100] * 5, [100] * 5),
+        (4, [200] * 4 + [1.0], [1.0] * 5),
+        (8, [1.0] * 5, [1.0] * 5),
+    ):
         made.job(shape(depth, Add(), "post"), SEEDS, add)
         made.job(shape(depth, Plain(), "post"), SEEDS, plain)
     names = ("depth_floor", "depth_limit", "low", "high")
-    limits = {row["residual"]: tuple(row[name] for name in names) for row in made.summary()["limits"]}
+    limits = {
+        row["residual"]: tuple(row[name] for name in names) for row in made.summary()["limits"]
+    }
     assert limits == {"add": (1, 4, 1, 4), "plain": (1, 1, 1, 1)}
 
 
@@ -335,11 +425,23 @@ def test_a_setting_that_differs_between_schemes_is_an_axis(made: Made) -> None:
 
 
 def test_what_comes_with_a_task_or_a_scheme_is_no_axis(made: Made) -> None:
-    sort = dataclasses.replace(shape(1, Add(), "post", eval_every=20, target_accuracy=0.95), task=Sort(8, 16))
-    made.job(dataclasses.replace(sort, model=dataclasses.replace(MODEL, attention="bidirectional")), SEEDS, [100] * 5)
+    sort = dataclasses.replace(
+        shape(1, Add(), "post", eval_every=20, target_accuracy=0.95), task=Sort(8, 16)
+    )
+    made.job(
+        dataclasses.replace(sort, model=dataclasses.replace(MODEL, attention="bidirectional")),
+        SEEDS,
+        [100] * 5,
+    )
     made.job(shape(2, Add(), "post"), SEEDS, [100] * 5)
     made.job(shape(2, ReZero(0.0), "none"), SEEDS, [100] * 5)
-    assert list(key_of(made.summary()["cells"][0])) == ["study", "task", "depth", "residual", "norm"]
+    assert list(key_of(made.summary()["cells"][0])) == [
+        "study",
+        "task",
+        "depth",
+        "residual",
+        "norm",
+    ]
 
 
 def test_kept_weights_make_no_axis_and_no_second_member(made: Made) -> None:
@@ -353,7 +455,10 @@ def test_any_key_that_varies_is_an_axis(made: Made) -> None:
     made.job(ADD, SEEDS, [100] * 5)
     made.job(shape(1, Add(), "post", batch=16), SEEDS, [200] * 5)
     summary = made.summary()
-    assert [(found["train.batch"], found["median_steps"]) for found in summary["cells"]] == [(16, 200), (32, 100)]
+    assert [(found["train.batch"], found["median_steps"]) for found in summary["cells"]] == [
+        (16, 200),
+        (32, 100),
+    ]
     assert [row["train.batch"] for row in summary["limits"]] == [16, 32]
     assert "train.batch" not in summary["settings"]
 
@@ -366,7 +471,9 @@ def test_members_in_two_plans_are_counted_once(made: Made) -> None:
 
 def test_nothing_to_report_is_said(made: Made) -> None:
     made.job(ADD, SEEDS, [100] * 5)
-    with pytest.raises(UserError, match=r"study made: nothing to report in .*, no job has finished"):
+    with pytest.raises(
+        UserError, match=r"study made: nothing to report in .*, no job has finished"
+    ):
         made.summary(finished=0)
 
 
@@ -380,7 +487,10 @@ def test_several_studies_say_what_they_differ_in(tmp_path: Path) -> None:
         "train.steps": {"first": 600, "second": 900},
         "train.batch": {"first": 32, "second": 64},
     }
-    assert [(row["study"], row["median_steps"]) for row in found["cells"]] == [("first", 100), ("second", 200)]
+    assert [(row["study"], row["median_steps"]) for row in found["cells"]] == [
+        ("first", 100),
+        ("second", 200),
+    ]
     assert not {"train.steps", "train.batch"} & {*found["settings"], *key_of(found["cells"][0])}
 
 
@@ -399,7 +509,9 @@ def test_order_of_jobs_and_members_does_not_matter(tmp_path: Path) -> None:
     there, back = Made(tmp_path / "there"), Made(tmp_path / "back")
     members = [Member(seed, lr) for lr in (1e-3, 1e-2) for seed in range(5)]
     outcomes = {
-        (depth, scheme): [100 + 10 * (7 * n * depth) % 400 for n in range(10)] for depth in (1, 2) for scheme in "ap"
+        (depth, scheme): [100 + 10 * (7 * n * depth) % 400 for n in range(10)]
+        for depth in (1, 2)
+        for scheme in "ap"
     }
     for (depth, scheme), found in outcomes.items():
         there.job(shape(depth, Add() if scheme == "a" else Plain(), "post"), members, found)

@@ -33,7 +33,11 @@ def shown(summary: dict[str, Any], width: int = 80, **console: Any) -> str:
 def full(made: Made) -> dict[str, Any]:
     for depth in (1, 8):
         for norm in ("post", "pre"):
-            made.job(shape(depth, Plain(), norm), SEEDS, [100, 120, 110, 90, 130] if depth == 1 else [STALLED] * 5)
+            made.job(
+                shape(depth, Plain(), norm),
+                SEEDS,
+                [100, 120, 110, 90, 130] if depth == 1 else [STALLED] * 5,
+            )
             made.job(shape(depth, Add(), norm), SEEDS, [100, 120, 110, 90, 130])
     return made.summary()
 
@@ -70,7 +74,11 @@ def test_comparisons_of_long_names_say_where(made: Made) -> None:
         for norm in ("post", "pre"):
             steps = [100, 120, 110, 90, 130] if norm == "pre" else [STALLED] * 5
             for depth in (1, 2, 4, 8, 16):
-                made.job(shape(depth, scheme, norm), SEEDS, [430, 580, 90, 400, 570] if scheme == Plain() else steps)
+                made.job(
+                    shape(depth, scheme, norm),
+                    SEEDS,
+                    [430, 580, 90, 400, 570] if scheme == Plain() else steps,
+                )
     lines = shown(made.summary(), color_system=None).splitlines()
     (heading,) = (line for line in lines if line.split()[:2] == ["compared", "where"])
     found = [line for line in lines if (line.split()[-1:] and "25/25:" in line) or "0/25:" in line]
@@ -83,7 +91,11 @@ def test_twenty_columns_are_turned_into_rows(made: Made) -> None:
     for number, scheme in enumerate(scheme for scheme in schemes() if scheme.own_norm == "pre"):
         for depth in (1, 2, 4, 8, 16):
             solved = depth <= 2 ** (number % 4)
-            made.job(shape(depth, scheme, "pre"), SEEDS, [100, 120, 110, 90, 130] if solved else [STALLED] * 5)
+            made.job(
+                shape(depth, scheme, "pre"),
+                SEEDS,
+                [100, 120, 110, 90, 130] if solved else [STALLED] * 5,
+            )
     for norm in ("post", "pre", "none"):
         for depth in (1, 16):
             made.job(shape(depth, Add(), norm), SEEDS, [100] * 5)
@@ -94,7 +106,9 @@ def test_twenty_columns_are_turned_into_rows(made: Made) -> None:
     lines = text.splitlines()
     assert max(map(len, lines)) <= 80
     (heading,) = (
-        number for number, line in enumerate(lines) if line.split() == ["depth", *["1", "2", "4", "8", "16"], "limit"]
+        number
+        for number, line in enumerate(lines)
+        if line.split() == ["depth", *["1", "2", "4", "8", "16"], "limit"]
     )
     rows = [line.split() for line in lines[heading + 2 :]][: 2 * len(summary["limits"])]
     limits = {" ".join(row[:2]): row[-1] for row in rows[::2]}
@@ -107,7 +121,9 @@ def test_twenty_columns_are_turned_into_rows(made: Made) -> None:
         assert ("2.77" in row) == ("stalled" in under)
 
 
-def test_colours_come_with_words_and_no_color_takes_them_away(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_colours_come_with_words_and_no_color_takes_them_away(
+    made: Made, monkeypatch: pytest.MonkeyPatch
+) -> None:
     summary = full(made)
     coloured = shown(summary, force_terminal=True, color_system="truecolor")
     assert "\x1b[1;38;2;0;114;178m" in coloured  # Okabe & Ito's blue
@@ -121,7 +137,9 @@ def test_long_axis_names_are_not_cut(made: Made) -> None:
         for depth in (1, 2):
             made.job(shape(depth, LayerScale(initial, 1e-5, 1e-6), "pre"), SEEDS, [100] * 5)
     text = shown(made.summary(), color_system=None)
-    assert [text.count(f"initial_to_18_blocks {initial}") for initial in (0.1, 0.2, 0.3, 0.4, 0.5)] == [1] * 5
+    assert [
+        text.count(f"initial_to_18_blocks {initial}") for initial in (0.1, 0.2, 0.3, 0.4, 0.5)
+    ] == [1] * 5
     assert text.count("depth") >= 2
     assert max(map(len, text.splitlines())) <= 80
 
@@ -130,7 +148,9 @@ def test_markup_and_control_codes_are_shown_not_obeyed(made: Made) -> None:
     summary = full(made)
     summary["study"] = "[red]s[/red]"
     summary["excluded"] = [{"settings": {"a": "[bold]x[/bold]"}, "reason": "[red]no\x1b[2J"}]
-    summary["failed"] = [{"job": "0", "members": 1, "settings": "[b]", "reason": "\x1b]0;title\x07\n[link=x]y"}]
+    summary["failed"] = [
+        {"job": "0", "members": 1, "settings": "[b]", "reason": "\x1b]0;title\x07\n[link=x]y"}
+    ]
     text = shown(summary, color_system=None)
     assert "[red]s[/red]: copy" in text
     assert "left out: a=[bold]x[/bold] ([red]no\\x1b[2J)" in text
@@ -144,7 +164,10 @@ def test_more_columns_than_anybody_reads_are_counted(made: Made) -> None:
             made.job(shape(depth, Plain(), "post", batch=batch), [Member(0, 3e-3)], [100])
             made.job(shape(depth, Add(), "post", batch=batch), [Member(0, 3e-3)], [100])
     text = shown(made.summary(), color_system=None)
-    assert "68 more columns: choose with --where, --rows and --columns, or take --format csv" in " ".join(text.split())
+    assert (
+        "68 more columns: choose with --where, --rows and --columns, or take --format csv"
+        in " ".join(text.split())
+    )
     assert "4 more comparisons: --format json has all" in text
 
 

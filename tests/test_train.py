@@ -16,8 +16,12 @@ from resformer.training.population import Population
 from resformer.training.progress import Progress
 
 
-def judged(settings: TrainSettings, evaluations: list[tuple[float, float]], bound: float = 4.0) -> tuple[Record, int]:
-    """The record after (loss, accuracy) at every evaluation until it leaves, and how many it saw."""
+def judged(
+    settings: TrainSettings, evaluations: list[tuple[float, float]], bound: float = 4.0
+) -> tuple[Record, int]:
+    """The record after (loss, accuracy) at every evaluation until it leaves, and how many it
+    saw.
+    """
     record = Record()
     for number, (loss, accuracy) in enumerate(evaluations, start=1):
         record.evaluated((number - 1) * settings.eval_every, loss, accuracy)
@@ -27,7 +31,9 @@ def judged(settings: TrainSettings, evaluations: list[tuple[float, float]], boun
 
 
 def test_solved_is_the_first_of_two_evaluations_in_a_row(settings: TrainSettings) -> None:
-    record, seen = judged(settings, [(2.0, 0.1), (0.1, 0.99), (0.2, 0.98), (0.1, 0.995), (0.1, 1.0), (0.1, 1.0)])
+    record, seen = judged(
+        settings, [(2.0, 0.1), (0.1, 0.99), (0.2, 0.98), (0.1, 0.995), (0.1, 1.0), (0.1, 1.0)]
+    )
     assert (record.outcome, record.solved_step, seen) == ("solved", 15, 5)
 
 
@@ -36,9 +42,13 @@ def test_a_first_crossing_at_the_last_evaluation_is_not_solved(settings: TrainSe
     assert (record.outcome, record.solved_step) == ("unsolved", None)
 
 
-def test_diverged_is_patience_evaluations_above_both_bounds_after_warm_up(settings: TrainSettings) -> None:
+def test_diverged_is_patience_evaluations_above_both_bounds_after_warm_up(
+    settings: TrainSettings,
+) -> None:
     settings = dataclasses.replace(settings, patience=3, warmup_steps=5)
-    record, seen = judged(settings, [(2.0, 0.1), (9.0, 0.0), (9.0, 0.0), (9.0, 0.0), (9.0, 0.0), (9.0, 0.0)])
+    record, seen = judged(
+        settings, [(2.0, 0.1), (9.0, 0.0), (9.0, 0.0), (9.0, 0.0), (9.0, 0.0), (9.0, 0.0)]
+    )
     assert (record.outcome, record.diverged_step, seen) == ("diverged", 20, 5)
     for losses in ([2.0, 9.0, 9.0, 3.9, 9.0, 9.0], [9.5, 9.0, 9.0, 9.0, 9.0, 9.0]):
         assert judged(settings, [(loss, 0.0) for loss in losses])[0].outcome == "unsolved"
@@ -46,7 +56,9 @@ def test_diverged_is_patience_evaluations_above_both_bounds_after_warm_up(settin
 
 def test_a_member_that_solved_stays_solved_when_it_trains_on(settings: TrainSettings) -> None:
     settings = dataclasses.replace(settings, stop_when_solved=False)
-    record, seen = judged(settings, [(2.0, 0.0), (0.1, 1.0), (0.1, 1.0), (0.5, 0.5), (math.nan, 0.0)])
+    record, seen = judged(
+        settings, [(2.0, 0.0), (0.1, 1.0), (0.1, 1.0), (0.5, 0.5), (math.nan, 0.0)]
+    )
     assert (record.outcome, record.solved_step, seen) == ("solved", 5, 5)
 
 
@@ -64,11 +76,18 @@ def test_members_that_are_done_leave_and_the_rest_goes_on(shape: Shape) -> None:
         20 - runs["solved_step"][0] // 10
     )
     stretches = found.timing["stretches"]
-    assert sum(stretch["members"] * stretch["steps"] for stretch in stretches) == runs["last_step"].sum()
+    assert (
+        sum(stretch["members"] * stretch["steps"] for stretch in stretches)
+        == runs["last_step"].sum()
+    )
     assert sum(stretch["seconds"] for stretch in stretches) < found.timing["seconds"]
-    everyone = dataclasses.replace(shape, train=dataclasses.replace(settings, stop_when_solved=False))
+    everyone = dataclasses.replace(
+        shape, train=dataclasses.replace(settings, stop_when_solved=False)
+    )
     stayed = pd.DataFrame(train(everyone, [Member(0, 1e-2)], told.append, lambda _: None).runs)
-    assert stayed[["outcome", "solved_step", "last_step"]].values.tolist() == [["solved", runs["solved_step"][0], 200]]
+    assert stayed[["outcome", "solved_step", "last_step"]].values.tolist() == [
+        ["solved", runs["solved_step"][0], 200]
+    ]
 
 
 def test_stalled_is_unsolved_at_the_blind_loss(shape: Shape) -> None:
@@ -97,7 +116,9 @@ def test_a_weight_that_an_activation_hides_is_found_at_the_next_evaluation(
     def hiding(population: Population) -> None:
         advance(population)
         if population.steps == 7:
-            unpack(population.model.weights(), population.flat_PN.detach())["block1.ffn_in.bias"][0, 0] = -math.inf
+            unpack(population.model.weights(), population.flat_PN.detach())["block1.ffn_in.bias"][
+                0, 0
+            ] = -math.inf
 
     members = [Member(0, 1e-3), Member(1, 1e-3)]
     alone = train(shape, members[1:], lambda _: None, lambda _: None)
@@ -109,7 +130,9 @@ def test_a_weight_that_an_activation_hides_is_found_at_the_next_evaluation(
 
 
 def test_curves_hold_every_step_and_every_evaluation(shape: Shape) -> None:
-    table = pd.DataFrame(train(shape, [Member(0, 1e-3), Member(1, 1e-3)], lambda _: None, lambda _: None).curves)
+    table = pd.DataFrame(
+        train(shape, [Member(0, 1e-3), Member(1, 1e-3)], lambda _: None, lambda _: None).curves
+    )
     for _, curve in table.groupby("seed"):
         assert curve["step"].tolist() == list(range(21))
         assert curve["loss"].isna().tolist() == [True] + [False] * 20
@@ -125,9 +148,14 @@ def test_a_budget_that_is_no_multiple_ends_with_an_evaluation(shape: Shape) -> N
 
 
 def test_the_same_training_twice_is_the_same_bits(shape: Shape) -> None:
-    left, right = (train(shape, [Member(2, 1e-2)], lambda _: None, lambda _: None) for _ in range(2))
+    left, right = (
+        train(shape, [Member(2, 1e-2)], lambda _: None, lambda _: None) for _ in range(2)
+    )
     assert left.runs == right.runs
-    assert all(np.array_equal(left.curves[name], right.curves[name], equal_nan=True) for name in left.curves)
+    assert all(
+        np.array_equal(left.curves[name], right.curves[name], equal_nan=True)
+        for name in left.curves
+    )
 
 
 def test_an_exception_from_beat_ends_the_training(shape: Shape) -> None:
@@ -154,12 +182,16 @@ def test_an_exception_from_beat_ends_the_training(shape: Shape) -> None:
         ({"eval_every": 0}, "train.eval_every=0"),
     ],
 )
-def test_settings_that_cannot_be(settings: TrainSettings, change: dict[str, float], message: str) -> None:
+def test_settings_that_cannot_be(
+    settings: TrainSettings, change: dict[str, float], message: str
+) -> None:
     with pytest.raises(UserError, match=message):
         dataclasses.replace(settings, **change)
 
 
-@pytest.mark.parametrize(("seed", "lr"), [(-1, 1e-3), (2**32, 1e-3), (0, -1.0), (0, math.nan), (0, math.inf)])
+@pytest.mark.parametrize(
+    ("seed", "lr"), [(-1, 1e-3), (2**32, 1e-3), (0, -1.0), (0, math.nan), (0, math.inf)]
+)
 def test_members_that_cannot_be(seed: int, lr: float) -> None:
     with pytest.raises(UserError, match=r"member\.(seed|lr)="):
         Member(seed, lr)

@@ -40,8 +40,10 @@ def test_what_residuals_did_and_how_sure_that_is(made: Made) -> None:
     depths(made, Add(), {1: FAST, 4: FAST, 8: FAST})
     depths(made, Plain(), {1: SLOW, 4: [STALLED] * 5, 8: [STALLED] * 5})
     assert the_verdict(made.summary()) == (
-        "Within 600 steps and learning rate 0.003, copy is solved with residual connections to depth 8, the deepest "
-        "tried, without them to depth 1: 5 of 5 seeds with add against 0 of 5 with plain at every depth from 4, over "
+        "Within 600 steps and learning rate 0.003, copy is solved with residual connections to "
+        "depth 8, the deepest "
+        "tried, without them to depth 1: 5 of 5 seeds with add against 0 of 5 with plain at every "
+        "depth from 4, over "
         "all depths exact p = 0.0079."
     )
 
@@ -53,30 +55,36 @@ def test_many_schemes_are_named_together_by_how_deep_they_go(made: Made) -> None
         depths(made, residual, {1: FAST, 8: [STALLED] * 5}, "pre")
     depths(made, Dense(), {1: [STALLED] * 5, 8: [STALLED] * 5}, "pre")
     assert the_verdict(made.summary()).startswith(
-        "Within 600 steps and learning rate 0.003, copy is solved to depth 8, the deepest tried, with residual "
-        "connections, gpt2 and lns; to depth 1, with scaled and without them; at no depth, with dense: "
+        "Within 600 steps and learning rate 0.003, copy is solved to depth 8, the deepest tried, "
+        "with residual "
+        "connections, gpt2 and lns; to depth 1, with scaled and without them; at no depth, with "
+        "dense: "
     )
 
 
 def test_counts_that_differ_between_depths_are_bounded(made: Made) -> None:
     depths(made, Add(), {1: FAST, 4: [*FAST[:4], 1.0], 8: FAST})
     depths(made, Plain(), {1: SLOW, 4: [100, *[1.0] * 4], 8: [STALLED] * 5})
-    assert "at least 4 of 5 seeds with add against at most 1 of 5 with plain at every depth from 4" in the_verdict(
-        made.summary()
+    assert (
+        "at least 4 of 5 seeds with add against at most 1 of 5 with plain at every depth from 4"
+        in the_verdict(made.summary())
     )
 
 
 def test_a_difference_at_the_deepest_only_and_the_other_way_round(made: Made) -> None:
     depths(made, Add(), {1: FAST, 4: [STALLED] * 5})
     depths(made, Plain(), {1: FAST, 4: SLOW})
-    assert "0 of 5 seeds with add against 5 of 5 with plain at depth 4" in the_verdict(made.summary())
+    assert "0 of 5 seeds with add against 5 of 5 with plain at depth 4" in the_verdict(
+        made.summary()
+    )
 
 
 def test_a_difference_that_ends_before_the_deepest(made: Made) -> None:
     depths(made, Add(), {1: FAST, 4: FAST, 8: FAST, 16: [STALLED] * 5})
     depths(made, Plain(), {1: SLOW, 4: [STALLED] * 5, 8: [STALLED] * 5, 16: [STALLED] * 5})
-    assert "5 of 5 seeds with add against 0 of 5 with plain at every depth from 4 to 8, over all" in the_verdict(
-        made.summary()
+    assert (
+        "5 of 5 seeds with add against 0 of 5 with plain at every depth from 4 to 8, over all"
+        in the_verdict(made.summary())
     )
 
 
@@ -84,7 +92,9 @@ def test_as_many_solve_and_the_intervals_overlap(made: Made) -> None:
     depths(made, Add(), {1: FAST, 4: FAST})
     depths(made, Plain(), {1: [120, 90, 130, 100, 110], 4: [110, 130, 90, 120, 100]})
     text = the_verdict(made.summary())
-    assert "to depth 4, the deepest tried, with residual connections and without them alike: " in text
+    assert (
+        "to depth 4, the deepest tried, with residual connections and without them alike: " in text
+    )
     assert "which may be chance (95 % interval 0." in text
     assert "not significant" in text
 
@@ -94,8 +104,8 @@ def test_as_many_solve_but_faster(made: Made) -> None:
     depths(made, Plain(), {1: SLOW})
     text = the_verdict(made.summary())
     assert (
-        "as many seeds solve it with add as with plain at every depth, in 0.35 times the steps (95 % interval 0.3"
-        in text
+        "as many seeds solve it with add as with plain at every depth, in 0.35 times the steps (95 "
+        "% interval 0.3" in text
     )
     assert "exact p = 0.0079." in text
 
@@ -107,17 +117,28 @@ def test_depths_that_disagree_are_named(made: Made) -> None:
 
 
 def test_a_test_that_favours_the_other_arm_says_so(made: Made) -> None:
-    """Slower wherever both solve, and alone in solving the deepest: the test sees the three depths, not the one."""
+    """Slower wherever both solve, and alone in solving the deepest: the test sees the three depths,
+    not the one.
+    """
     depths(made, Add(), {depth: [60, 70, 80, 90, 100] for depth in (1, 2, 4)} | {8: FAST})
     depths(made, Plain(), {depth: [10, 20, 30, 40, 50] for depth in (1, 2, 4)} | {8: [STALLED] * 5})
     text = the_verdict(made.summary())
-    assert "5 of 5 seeds with add against 0 of 5 with plain at depth 8, over all depths the test favours plain" in text
+    assert (
+        "5 of 5 seeds with add against 0 of 5 with plain at depth 8, over all depths the test "
+        "favours plain" in text
+    )
 
 
 def test_a_test_that_favours_who_takes_more_steps_says_so(made: Made) -> None:
-    """As many solve. Sooner at two depths of three, though by little: the test counts depths, the ratio steps."""
+    """As many solve. Sooner at two depths of three, though by little: the test counts depths, the
+    ratio steps.
+    """
     depths(made, Add(), {depth: [60, 61, 62, 63, 64] for depth in (1, 2)} | {4: FAST})
-    depths(made, Plain(), {depth: [50, 51, 52, 53, 54] for depth in (1, 2)} | {4: [500, 510, 520, 530, 540]})
+    depths(
+        made,
+        Plain(),
+        {depth: [50, 51, 52, 53, 54] for depth in (1, 2)} | {4: [500, 510, 520, 530, 540]},
+    )
     text = the_verdict(made.summary())
     assert "in 0.3" in text
     assert "over all depths the test favours plain" in text
@@ -141,7 +162,9 @@ def test_seeds_that_no_arm_shares_have_no_ratio(made: Made) -> None:
     made.job(shape(1, Add(), "post"), SEEDS, FAST)
     made.job(shape(1, Plain(), "post"), [Member(seed, 3e-3) for seed in range(5, 10)], SLOW)
     text = the_verdict(made.summary())
-    assert "as many seeds solve it, but none ran in both, so that there is no ratio of steps" in text
+    assert (
+        "as many seeds solve it, but none ran in both, so that there is no ratio of steps" in text
+    )
 
 
 def test_a_ratio_of_censored_steps_is_called_a_bound(made: Made) -> None:
@@ -153,7 +176,9 @@ def test_a_ratio_of_censored_steps_is_called_a_bound(made: Made) -> None:
 def test_unequal_arms_that_can_show_nothing(made: Made) -> None:
     depths(made, Add(), {1: FAST})
     depths(made, Plain(), {1: [STALLED]})
-    assert the_verdict(made.summary()).endswith("5 against 1 seeds cannot reach significance here, 4 could.")
+    assert the_verdict(made.summary()).endswith(
+        "5 against 1 seeds cannot reach significance here, 4 could."
+    )
 
 
 def test_three_seeds_can_show_nothing_and_how_many_could(made: Made) -> None:
@@ -196,7 +221,8 @@ def test_without_anything_to_compare_there_is_no_evidence(made: Made) -> None:
     depths(made, Add(), {1: FAST})
     summary = made.summary()
     assert the_verdict(summary) == (
-        "Within 600 steps and learning rate 0.003, copy is solved with residual connections at depth 1, the only one "
+        "Within 600 steps and learning rate 0.003, copy is solved with residual connections at "
+        "depth 1, the only one "
         "tried."
     )
     assert evidence([], 0, 0) == ""
@@ -216,7 +242,10 @@ def test_where_the_run_of_depths_begins_and_what_was_tried(made: Made) -> None:
     depths(made, Add(), {1: [STALLED] * 5, 2: [STALLED] * 5, 4: FAST, 8: FAST})
     depths(made, Plain(), {depth: [STALLED] * 5 for depth in (1, 2, 4, 8, 16)})
     text = the_verdict(made.summary())
-    assert "with residual connections from depth 4 to 8, the deepest tried, without them at no depth" in text
+    assert (
+        "with residual connections from depth 4 to 8, the deepest tried, without them at no depth"
+        in text
+    )
 
 
 def test_further_axes_name_real_depths(made: Made) -> None:
@@ -230,6 +259,7 @@ def test_what_residual_connections_cost(made: Made) -> None:
     depths(made, Add(), {1: FAST})
     depths(made, Plain(), {1: FAST})
     assert cost(made.summary()) == (
-        "Residual connections cost no parameters and no matrix products (FLOPs); a step took 1.00 times as long "
+        "Residual connections cost no parameters and no matrix products (FLOPs); a step took 1.00 "
+        "times as long "
         "(median over cells)."
     )

@@ -1,7 +1,8 @@
 """Overrides → plan. The one package that knows Hydra.
 
-Hydra composes the tree (defaults and config groups) and parses the overrides' grammar. Everything that it would let
-through is checked here: keys that are not there, additions, deletions, types, interpolations.
+Hydra composes the tree (defaults and config groups) and parses the overrides' grammar. Everything
+that it would let through is checked here: keys that are not there, additions, deletions, types,
+interpolations.
 """
 
 from resformer.config.resolve import request, single

@@ -33,12 +33,15 @@ class Axis:
 
 
 def parse(overrides: Sequence[str]) -> dict[str, Override]:
-    """The overrides by canonical key; UserError for what is no plain KEY=VALUE, and for a key given twice."""
+    """The overrides by canonical key; UserError for what is no plain KEY=VALUE, and for a key given
+    twice.
+    """
     characters = sum(map(len, overrides))
     if characters > _MOST_CHARACTERS:
         longest = shortened(max(overrides, key=len))
         raise UserError(
-            f"{longest}: all overrides together may have {_MOST_CHARACTERS:,} characters, not {characters:,}"
+            f"{longest}: all overrides together may have {_MOST_CHARACTERS:,} characters, not "
+            f"{characters:,}"
         )
     found: dict[str, Override] = {}
     parser = OverridesParser.create()
@@ -46,9 +49,13 @@ def parse(overrides: Sequence[str]) -> dict[str, Override]:
         try:
             override = parser.parse_override(text)
         except (HydraException, ValueError, RecursionError) as error:
-            raise UserError(f"{shortened(repr(text))}: cannot be read as KEY=VALUE: {error_line(error)}") from error
+            raise UserError(
+                f"{shortened(repr(text))}: cannot be read as KEY=VALUE: {error_line(error)}"
+            ) from error
         if override.type is not OverrideType.CHANGE or override.package is not None:
-            raise UserError(f"{shortened(text)}: settings are replaced, not added, deleted or moved: KEY=VALUE")
+            raise UserError(
+                f"{shortened(text)}: settings are replaced, not added, deleted or moved: KEY=VALUE"
+            )
         key = _canonical(override.key_or_group)
         if key in found:
             twice = f"{shortened(key)} is given twice, also as {said(found[key])}"
@@ -79,7 +86,9 @@ def axis_of(override: Override) -> Axis:
     if override.key_or_group == "model.residual":
         for value in values:
             if not isinstance(value, bool):
-                raise UserError(f"{text}: must be true or false; another scheme is model/residual=NAME")
+                raise UserError(
+                    f"{text}: must be true or false; another scheme is model/residual=NAME"
+                )
         values = tuple(_SHORTHAND[bool(value)] for value in values)
     if key in GROUPS:
         there = plugins.names(PACKAGES[key])
@@ -96,7 +105,9 @@ def _elements(override: Override) -> list[object]:
     if not override.is_sweep_override():
         return [override.value()]
     if not override.is_discrete_sweep():
-        raise UserError(f"{text}: is not finite; write the values out, a,b,c, or range(from,to,step)")
+        raise UserError(
+            f"{text}: is not finite; write the values out, a,b,c, or range(from,to,step)"
+        )
     try:
         # Hydra lists the whole of a shuffled range before it gives its first value.
         sweep = override.value()
@@ -129,9 +140,14 @@ def check_size(grids: Iterable[Sequence[Axis]]) -> None:
         own = math.prod(len(axis.values) for axis in axes if axis.key.startswith("member."))
         others = math.prod(len(axis.values) for axis in axes if not axis.key.startswith("member."))
         shapes, members = shapes + others, members + own * others
-    for count, what, most in ((shapes, "combinations", _MOST_POINTS), (members, "members", _MOST_MEMBERS)):
+    for count, what, most in (
+        (shapes, "combinations", _MOST_POINTS),
+        (members, "members", _MOST_MEMBERS),
+    ):
         if count > most:
-            raise UserError(f"the grid has {count:,} {what}; at most {most:,} can be planned at once")
+            raise UserError(
+                f"the grid has {count:,} {what}; at most {most:,} can be planned at once"
+            )
 
 
 def combinations(axes: Sequence[Axis]) -> Iterator[dict[str, Value]]:

@@ -1,4 +1,6 @@
-"""What was asked: every combination of its settings as a shape to train, and the members of each."""
+"""What was asked:
+every combination of its settings as a shape to train, and the members of each.
+"""
 
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
@@ -30,9 +32,9 @@ from resformer.workers.assignment import Saving
 def request(study: str | None, overrides: Sequence[str]) -> Request:
     """Resolve what was asked; UserError says in one line what is wrong with it.
 
-    Without a study and without overrides, but for how jobs run (engine, device), it is the quick study. Without a
-    study, the name is made of the swept keys and a hash of the fixed settings, so that the same command finds its
-    study again.
+    Without a study and without overrides, but for how jobs run (engine, device), it is the quick
+    study. Without a study, the name is made of the swept keys and a hash of the fixed settings, so
+    that the same command finds its study again.
     """
     return _resolved(*_grids(study, overrides))
 
@@ -47,7 +49,9 @@ def single(overrides: Sequence[str]) -> Request:
     count = len(found.jobs())
     if count > 1:
         members = sum(len(members) for _, members in found.shapes)
-        raise UserError(f"train runs one job, this makes {count}: set engine.stack={members}, or use sweep")
+        raise UserError(
+            f"train runs one job, this makes {count}: set engine.stack={members}, or use sweep"
+        )
     return found
 
 
@@ -66,16 +70,27 @@ def _resolved(grids: Sequence[Mapping[str, Override]], name: str | None) -> Requ
             try:
                 shape, engine, saving = _resolve(point, notes)
             except Incompatible as reason:
-                wanted = {key: value for key, value in point.items() if any(a.key == key and a.swept for a in axes)}
+                wanted = {
+                    key: value
+                    for key, value in point.items()
+                    if any(a.key == key and a.swept for a in axes)
+                }
                 excluded.append({"settings": wanted, "reason": str(reason)})
                 continue
             shapes.setdefault(shape, {}).update(dict.fromkeys(members))
             ways.add((engine, saving))
     if not shapes:
-        others = f" (and {len(excluded) - 1} more combinations make no sense)" if len(excluded) > 1 else ""
+        others = (
+            f" (and {len(excluded) - 1} more combinations make no sense)"
+            if len(excluded) > 1
+            else ""
+        )
         raise UserError(f"{excluded[0]['reason']}{others}")
     if len(ways) > 1:
-        raise UserError("engine, train.checkpoint_seconds: one sweep runs in one way; give each of these one value")
+        raise UserError(
+            "engine, train.checkpoint_seconds: one sweep runs in one way; give each of these one "
+            "value"
+        )
     engine, saving = ways.pop()
     return Request(
         study=name or _made_up_name(list(swept), shapes),
@@ -89,7 +104,9 @@ def _resolved(grids: Sequence[Mapping[str, Override]], name: str | None) -> Requ
     )
 
 
-def _grids(study: str | None, overrides: Sequence[str]) -> tuple[list[dict[str, Override]], str | None]:
+def _grids(
+    study: str | None, overrides: Sequence[str]
+) -> tuple[list[dict[str, Override]], str | None]:
     """The grids to run, each its overrides by key, and the study's name if it has one already."""
     if study is not None:
         check_name(study)
@@ -100,10 +117,14 @@ def _grids(study: str | None, overrides: Sequence[str]) -> tuple[list[dict[str, 
     if saved is None:
         if study is not None and not own:
             there = shortened(", ".join(studies()))
-            raise UserError(f"--study {study}: no such study file; there are {there}; or add KEY=VALUE")
+            raise UserError(
+                f"--study {study}: no such study file; there are {there}; or add KEY=VALUE"
+            )
         return [own], study
     grids = [parse(grid) for grid in study_file.grids(saved)]
-    return [{**{key: found for key, found in grid.items() if key not in own}, **own} for grid in grids], study
+    return [
+        {**{key: found for key, found in grid.items() if key not in own}, **own} for grid in grids
+    ], study
 
 
 def _members(axes: Sequence[Axis]) -> Iterator[Json]:
@@ -117,11 +138,15 @@ def _members(axes: Sequence[Axis]) -> Iterator[Json]:
 
 
 def _resolve(point: Mapping[str, Value], notes: set[str]) -> tuple[Shape, Engine, Saving]:
-    """One combination of settings as what it means; Incompatible if it makes no sense. Adds what is worth a note."""
+    """One combination of settings as what it means; Incompatible if it makes no sense. Adds what is
+    worth a note.
+    """
     tree = settings(point)
     model_settings = dict(tree["model"])
     task = variant("resformer.tasks", "task", tree["task"], Task)
-    residual = variant("resformer.residuals", "model.residual", model_settings.pop("residual"), Residual)
+    residual = variant(
+        "resformer.residuals", "model.residual", model_settings.pop("residual"), Residual
+    )
     engine = variant("resformer.engines", "engine", tree["engine"], Engine)
     model = build(ModelSettings, "model", model_settings)
     model = dataclasses.replace(
@@ -133,19 +158,25 @@ def _resolve(point: Mapping[str, Value], notes: set[str]) -> tuple[Shape, Engine
     device = _device(tree["device"], engine.elsewhere)
     compile_it = _compile(tree["train"], device, notes)
     train_settings = {**tree["train"], "compile": compile_it}
-    saving = build(Saving, "train", {"checkpoint_seconds": train_settings.pop("checkpoint_seconds")})
+    saving = build(
+        Saving, "train", {"checkpoint_seconds": train_settings.pop("checkpoint_seconds")}
+    )
     train = build(TrainSettings, "train", train_settings)
     probe = build(ProbeSettings, "probe", tree["probe"])
     return Shape(task, model, residual, train, probe, device), engine, saving
 
 
 def _device(device: Value, elsewhere: bool) -> str:
-    """What computes: with `auto` a GPU if this machine has one; asked for, it is there or `elsewhere`."""
+    """What computes: with `auto` a GPU if this machine has one; asked for, it is there or
+    `elsewhere`.
+    """
     if device not in DEVICES:
         raise UserError(f"device={typed(device)}: must be one of {', '.join(DEVICES)}")
     there = torch.cuda.is_available() or (device == "cuda" and elsewhere)
     if device == "cuda" and not there:
-        raise UserError("device=cuda: there is no GPU that torch can use here; cpu or auto would work")
+        raise UserError(
+            "device=cuda: there is no GPU that torch can use here; cpu or auto would work"
+        )
     return "cuda" if there and device != "cpu" else "cpu"
 
 

@@ -33,7 +33,9 @@ _KINDS = {
 
 
 def variant(package: str, section: str, settings: Json, base: type[T]) -> T:
-    """The variant that a section names, with its settings; UserError if its class or a setting is not what it must."""
+    """The variant that a section names, with its settings; UserError if its class or a setting is
+    not what it must.
+    """
     own = {key: value for key, value in settings.items() if key != "name"}
     try:
         kind = plugins.load(package, settings["name"], base)
@@ -56,8 +58,8 @@ def build(kind: type[T], section: str, settings: Mapping[str, Any]) -> T:
 def _checked(kind: type[object], name: str, type_: type[object], value: Value) -> Value:
     """The value of one field, by way of a fresh schema: 8 for 8.0 is fine, 7 for true is not.
 
-    Merging a whole section takes milliseconds, and a grid repeats the same few values thousands of times. `type_`
-    keeps apart what is equal but not the same, as 1, 1.0 and true.
+    Merging a whole section takes milliseconds, and a grid repeats the same few values thousands of
+    times. `type_` keeps apart what is equal but not the same, as 1, 1.0 and true.
     """
     if value == "???":
         raise UserError(f"{name}: has no value; give it one")
@@ -65,14 +67,16 @@ def _checked(kind: type[object], name: str, type_: type[object], value: Value) -
     field = next(field for field in dataclasses.fields(kind) if field.name == key)  # type: ignore[arg-type]
     wanted = str(getattr(field.type, "__name__", field.type))
     if wanted in _EXACT.get(type_, ()):
-        return value  # OmegaConf would take a thousand times as long, and a grid may hold 100,000 seeds
+        # OmegaConf would take a thousand times as long, and a grid may hold 100,000 seeds.
+        return value
     # OmegaConf takes 7 for true, and overflows at whole numbers that no float reaches.
     fits = isinstance(value, bool) if wanted == "bool" else True
     if wanted.startswith("float") and isinstance(value, int):
         fits = abs(value) <= sys.float_info.max
     try:
         if fits:
-            # A schema of its own: OmegaConf takes the parameter of a generic base for that of a mapping.
+            # A schema of its own: OmegaConf takes the parameter of a generic base for that of a
+            # mapping.
             schema = OmegaConf.structured(dataclasses.make_dataclass("Schema", [(key, field.type)]))
             checked = OmegaConf.to_container(OmegaConf.merge(schema, {key: value}))
             assert isinstance(checked, dict)

@@ -1,4 +1,6 @@
-"""The tree of all settings, composed by Hydra from `configs/`, and what an override may change in it."""
+"""The tree of all settings, composed by Hydra from `configs/`, and what an override may change in
+it.
+"""
 
 import difflib
 from collections.abc import Mapping
@@ -29,7 +31,9 @@ def settings(point: Mapping[str, Value]) -> Json:
 
     UserError for a key that is not there; Incompatible for one that only other variants have.
     """
-    tree = _copied(_composed(tuple((key, str(value)) for key, value in point.items() if key in GROUPS)))
+    tree = _copied(
+        _composed(tuple((key, str(value)) for key, value in point.items() if key in GROUPS))
+    )
     for key, value in point.items():
         if key not in GROUPS:
             _set(tree, key, value)
@@ -46,7 +50,9 @@ def unknown(key: str, value: Value) -> UserError:
 
 @cache
 def _composed(groups: tuple[tuple[str, str], ...]) -> Json:
-    """The tree of these variants, as plain values. Composing takes 50 ms, so it is done once per choice."""
+    """The tree of these variants, as plain values. Composing takes 50 ms, so it is done once per
+    choice.
+    """
     brought = [(key, name) for key, name in groups if name in plugins.outside(PACKAGES[key])]
     own = [f"{GROUPS[key]}={name}" for key, name in groups if (key, name) not in brought]
     with initialize_config_dir(version_base="1.3", config_dir=str(config_folder().resolve())):
@@ -59,11 +65,21 @@ def _composed(groups: tuple[tuple[str, str], ...]) -> Json:
 
 
 def _put(tree: Json, key: str, name: str) -> None:
-    """Put the settings of a variant from another package in their place, and what it says of other sections."""
+    """Put the settings of a variant from another package in their place, and what it says of other
+    sections.
+    """
     where, (*path, last) = f"{GROUPS[key]}={name}", key.split(".")
     try:
-        loaded = OmegaConf.to_container(OmegaConf.load(plugins.settings_of(PACKAGES[key], name)), resolve=False)
-    except (plugins.NotOneOfUs, OmegaConfBaseException, yaml.YAMLError, UnicodeDecodeError, OSError) as error:
+        loaded = OmegaConf.to_container(
+            OmegaConf.load(plugins.settings_of(PACKAGES[key], name)), resolve=False
+        )
+    except (
+        plugins.NotOneOfUs,
+        OmegaConfBaseException,
+        yaml.YAMLError,
+        UnicodeDecodeError,
+        OSError,
+    ) as error:
         raise UserError(f"{where}: {error_line(error)}") from error
     # As in our own files: a variant's settings alone, or sections, of which one is the variant's.
     sections: Any = loaded if isinstance(loaded, dict) and last in loaded else {last: loaded}
@@ -72,8 +88,15 @@ def _put(tree: Json, key: str, name: str) -> None:
         raise UserError(f"{where}: its {name}.yaml must say name: {name}")
     for section, values in sections.items():
         known = tree.get(section)
-        if not isinstance(known, dict) or not isinstance(values, dict) or not set(values) <= set(known):
-            raise UserError(f"{where}: its {name}.yaml says {section}: {typed(str(values))}, which are no settings")
+        if (
+            not isinstance(known, dict)
+            or not isinstance(values, dict)
+            or not set(values) <= set(known)
+        ):
+            raise UserError(
+                f"{where}: its {name}.yaml says {section}: {typed(str(values))}, which are no "
+                "settings"
+            )
         known.update(values)
     node = tree
     for part in path:
@@ -82,7 +105,9 @@ def _put(tree: Json, key: str, name: str) -> None:
 
 
 def _copied(tree: Json) -> Json:
-    return {key: _copied(value) if isinstance(value, dict) else value for key, value in tree.items()}
+    return {
+        key: _copied(value) if isinstance(value, dict) else value for key, value in tree.items()
+    }
 
 
 def _set(tree: Json, key: str, value: Value) -> None:
@@ -95,8 +120,11 @@ def _set(tree: Json, key: str, value: Value) -> None:
         raise unknown(key, value)
     if isinstance(node[last], dict):
         raise UserError(
-            f"{key}={typed(value)}: is a group of settings; set one of {', '.join(f'{key}.{k}' for k in node[last])}"
+            f"{key}={typed(value)}: is a group of settings; set one of "
+            f"{', '.join(f'{key}.{k}' for k in node[last])}"
         )
     if last == "name":
-        raise UserError(f"{key}={typed(value)}: choose it with {GROUPS['.'.join(path)]}={typed(value)}")
+        raise UserError(
+            f"{key}={typed(value)}: choose it with {GROUPS['.'.join(path)]}={typed(value)}"
+        )
     node[last] = value

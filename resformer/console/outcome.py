@@ -7,8 +7,12 @@ from resformer.keys import job_label
 from resformer.store.study import Study
 
 
-def outcomes(study: Study, job_ids: Sequence[str], asked: Iterable[tuple[int, float]]) -> Iterator[str]:
-    """A line for each job, and one for each of its members (seed, learning rate) that was asked for."""
+def outcomes(
+    study: Study, job_ids: Sequence[str], asked: Iterable[tuple[int, float]]
+) -> Iterator[str]:
+    """A line for each job, and one for each of its members (seed, learning rate) that was asked
+    for.
+    """
     planned, wanted = study.planned(), set(asked)
     for job_id in job_ids:
         job = planned[job_id]

@@ -19,11 +19,16 @@ _TENSORS, _BYTES = 4, 4
 
 
 def grid(jobs: Sequence[Json], swept: Sequence[str]) -> RenderableType:
-    """A row per shape, by the usual four settings and the swept ones; and the totals of all members.
+    """A row per shape, by the usual four settings and the swept ones; and the totals of all
+    members.
 
     `MB` is what a member's weights, gradient and moments take; activations come on top.
     """
-    axes = [key for key in dict.fromkeys(_SHORT.get(key, key) for key in swept) if not key.startswith("member.")]
+    axes = [
+        key
+        for key in dict.fromkeys(_SHORT.get(key, key) for key in swept)
+        if not key.startswith("member.")
+    ]
     axes = list(dict.fromkeys(["task", "depth", "residual", "norm", *axes]))
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for axis in axes:
@@ -47,7 +52,8 @@ def grid(jobs: Sequence[Json], swept: Sequence[str]) -> RenderableType:
     members = sum(len(job["members"]) for job in jobs)
     flops = sum(job["flops"] for job in jobs) / 1e12
     told = (
-        f"{counted(members, 'member')} in {counted(len(jobs), 'job')}; {flops:,.1f} TFLOPs in matrix "
+        f"{counted(members, 'member')} in {counted(len(jobs), 'job')}; {flops:,.1f} TFLOPs in "
+        "matrix "
         "products if every member uses up its budget"
     )
     return Group(table, Text(told))
@@ -56,7 +62,12 @@ def grid(jobs: Sequence[Json], swept: Sequence[str]) -> RenderableType:
 def shared_settings(jobs: Sequence[Json]) -> list[str]:
     """KEY=VALUE of every resolved setting that all jobs share."""
     every = [shape_settings(job) for job in jobs]
-    names = {"task": "task", "residual": "model/residual", "depth": "model.depth", "norm": "model.norm"}
+    names = {
+        "task": "task",
+        "residual": "model/residual",
+        "depth": "model.depth",
+        "norm": "model.norm",
+    }
     return [
         f"{names.get(key, key)}={str(value).lower() if isinstance(value, bool) else value}"
         for key, value in every[0].items()
@@ -66,5 +77,9 @@ def shared_settings(jobs: Sequence[Json]) -> list[str]:
 
 def time_needed(name: str, to_run: int, workers: int, seconds: float | None) -> str:
     """How long the jobs to run take, at most; None where that could not be measured."""
-    time = "in a time that could not be measured" if seconds is None else f"at most about {clock(seconds)}"
+    time = (
+        "in a time that could not be measured"
+        if seconds is None
+        else f"at most about {clock(seconds)}"
+    )
     return f"{name}: {counted(to_run, 'job')} to run, {time} with {counted(workers, 'worker')}"

@@ -71,13 +71,19 @@ class Tally:
                 return f"{self._count()} {label}: failed: {event.detail}"
         self.now.pop(event.worker, None)
         self.settled[event.job] = ""
-        self.elsewhere.discard(event.job)  # a worker can see it sooner than the one that finished it is heard
+        self.elsewhere.discard(
+            event.job
+        )  # a worker can see it sooner than the one that finished it is heard
         told = "finished"
         if event.progress is not None:
             found = {"solved": event.progress.solved, "diverged": event.progress.diverged}
             found["unsolved"] = members - sum(found.values())
             self.counts.update(found)
-            told = ", ".join(f"{found[name]} {name}" for name in ("solved", "unsolved", "diverged") if found[name])
+            told = ", ".join(
+                f"{found[name]} {name}"
+                for name in ("solved", "unsolved", "diverged")
+                if found[name]
+            )
         return f"{self._count()} {label}: {told}, after {time.monotonic() - self.began:.0f} s"
 
     def _count(self) -> str:
@@ -87,7 +93,11 @@ class Tally:
         """Part of the work that is behind: settled jobs in full, running ones by their step."""
         weight: dict[str, float] = {job: planned["flops"] for job, planned in self.planned.items()}
         done = sum(weight[job] for job in self.settled)
-        done += sum(weight[job] * progress.step / progress.steps for job, progress in self.now.values() if progress)
+        done += sum(
+            weight[job] * progress.step / progress.steps
+            for job, progress in self.now.values()
+            if progress
+        )
         return float(min(1.0, done / max(1.0, sum(weight.values()))))
 
     def seconds_left(self) -> float | None:
@@ -97,7 +107,9 @@ class Tally:
 
 
 @contextmanager
-def follow(planned: Mapping[str, Json], workers: Sequence[int], console: Console) -> Iterator[Callable[[Event], None]]:
+def follow(
+    planned: Mapping[str, Json], workers: Sequence[int], console: Console
+) -> Iterator[Callable[[Event], None]]:
     """Yields a function that takes an engine's events and shows them."""
     tally = Tally(planned)
     yield from _following(tally, workers, console)
@@ -106,7 +118,9 @@ def follow(planned: Mapping[str, Json], workers: Sequence[int], console: Console
         console.print(told, markup=False, highlight=False)
 
 
-def _following(tally: Tally, workers: Sequence[int], console: Console) -> Iterator[Callable[[Event], None]]:
+def _following(
+    tally: Tally, workers: Sequence[int], console: Console
+) -> Iterator[Callable[[Event], None]]:
     if not console.is_terminal:
 
         def line(event: Event) -> None:
@@ -116,7 +130,9 @@ def _following(tally: Tally, workers: Sequence[int], console: Console) -> Iterat
 
         yield line
         return
-    with Live(get_renderable=lambda: _picture(tally, workers), console=console, refresh_per_second=4) as live:
+    with Live(
+        get_renderable=lambda: _picture(tally, workers), console=console, refresh_per_second=4
+    ) as live:
 
         def show(event: Event) -> None:
             text = tally.take(event)

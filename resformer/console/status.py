@@ -1,4 +1,6 @@
-"""Where a study stands while a sweep runs elsewhere: all of it is read from the study's folder, nobody is asked."""
+"""Where a study stands while a sweep runs elsewhere: all of it is read from the study's folder,
+nobody is asked.
+"""
 
 import math
 from collections import Counter
@@ -31,7 +33,9 @@ _GO_ON = "run the same sweep again to go on"
 @final
 @dataclass(frozen=True)
 class Status:
-    """Where a study stands. Jobs are named by their id in `planned`; those without a word here are finished."""
+    """Where a study stands. Jobs are named by their id in `planned`; those without a word here are
+    finished.
+    """
 
     study: Study
     launched: datetime
@@ -49,28 +53,42 @@ class Status:
     damaged: Sequence[str]
     """What is not as it was written, a line each."""
     stuck: str
-    """Where nobody works on it, why a worker of the last launch could not go on, as far as one said so."""
+    """Where nobody works on it, why a worker of the last launch could not go on, as far as one said
+    so.
+    """
     seconds_left: float | None
-    """Until all is finished, if the workers of now go on like those before; None where nothing is known."""
+    """Until all is finished, if the workers of now go on like those before; None where nothing is
+    known.
+    """
 
     def states(self) -> dict[str, list[Json]]:
         """The jobs by state."""
         state = {**dict.fromkeys(self.running, "running"), **dict.fromkeys(self.waiting, "waiting")}
         state |= dict.fromkeys(self.failed, "failed")
-        found: dict[str, list[Json]] = {name: [] for name in ("finished", "running", "waiting", "failed")}
+        found: dict[str, list[Json]] = {
+            name: [] for name in ("finished", "running", "waiting", "failed")
+        }
         for job_id, job in self.planned.items():
             found[state.get(job_id, "finished")].append(job)
         return found
 
 
 def look(study: Study) -> Status:
-    """Where a study stands now: from its plan and the lists of what is finished, and the folders of the other jobs."""
+    """Where a study stands now: from its plan and the lists of what is finished, and the folders of
+    the other jobs.
+    """
     (planned, damaged), launches = study.plan(), study.launches()
     if not launches:
-        raise UserError(f"study {study.name}: {'; '.join(study.damaged_launches())}; delete it or use another folder")
+        raise UserError(
+            f"study {study.name}: {'; '.join(study.damaged_launches())}; delete it or use another "
+            "folder"
+        )
     finished = {job: line for job, line in Done(study.path).news().items() if job in planned}
     begun = [job for job in planned.keys() & study.begun() if job not in finished]
-    failed, held = study.failures(begun), {job: found for job in begun if (found := claims.held(study.job(job)))}
+    failed, held = (
+        study.failures(begun),
+        {job: found for job in begun if (found := claims.held(study.job(job)))},
+    )
     # Looked for after the claims: whose holder has left by then is seen to be finished, not lost.
     for job in begun:
         if study.has_result(job):
@@ -81,7 +99,10 @@ def look(study: Study) -> Status:
     lease_seconds = launches[-1].get("engine", {}).get("lease_seconds", math.inf)
     fates = {job: _fate(held[job], lease_seconds) for job in unfinished if job in held}
     running = {job: held[job] for job, fate in fates.items() if not fate}
-    left = {job: planned[job]["flops"] * (1 - _share_done(planned[job], running.get(job))) for job in unfinished}
+    left = {
+        job: planned[job]["flops"] * (1 - _share_done(planned[job], running.get(job)))
+        for job in unfinished
+    }
     return Status(
         study=study,
         launched=datetime.fromisoformat(launches[-1]["started"]).astimezone(),
@@ -94,7 +115,9 @@ def look(study: Study) -> Status:
         damaged=damaged,
         stuck=why_stuck(study, launches[-1]["launch"]) if unfinished and not running else "",
         seconds_left=_seconds_left(
-            ((_seconds(line), planned[job]["flops"]) for job, line in finished.items()), left, len(running)
+            ((_seconds(line), planned[job]["flops"]) for job, line in finished.items()),
+            left,
+            len(running),
         ),
     )
 
@@ -137,10 +160,14 @@ def _share_done(job: Json, held: Held | None) -> float:
     return min(1.0, held.beats / steps) if held else 0.0
 
 
-def _seconds_left(finished: Iterable[tuple[float, float]], left: Mapping[str, float], workers: int) -> float | None:
-    """From the seconds that finished jobs took per FLOP of theirs, both of which are given; `left` is FLOPs by job.
+def _seconds_left(
+    finished: Iterable[tuple[float, float]], left: Mapping[str, float], workers: int
+) -> float | None:
+    """From the seconds that finished jobs took per FLOP of theirs, both of which are given; `left`
+    is FLOPs by job.
 
-    The FLOPs are those of whole budgets: what members saved that left early, the others are expected to save too.
+    The FLOPs are those of whole budgets: what members saved that left early, the others are
+    expected to save too.
     """
     if not left or not workers:
         return None
@@ -155,7 +182,10 @@ def _seconds_left(finished: Iterable[tuple[float, float]], left: Mapping[str, fl
 def picture(status: Status) -> RenderableType:
     """What a person sees of it, in 80 columns."""
     parts: list[RenderableType] = [
-        _line(f"{status.study.name} ({status.study.path}): launched {status.launched:%Y-%m-%d %H:%M:%S}"),
+        _line(
+            f"{status.study.name} ({status.study.path}): launched "
+            f"{status.launched:%Y-%m-%d %H:%M:%S}"
+        ),
         _states(status),
     ]
     if status.outcomes:
@@ -164,7 +194,10 @@ def picture(status: Status) -> RenderableType:
     if status.running:
         parts.append(_running(status))
     for job, reason in status.failed.items():
-        parts += [_line(f"failed: {job_label(status.planned[job])}: {reason}"), _folder(status, job)]
+        parts += [
+            _line(f"failed: {job_label(status.planned[job])}: {reason}"),
+            _folder(status, job),
+        ]
     for job, (held, fate) in status.lost.items():
         what_next = "another one takes it over" if status.running else _GO_ON
         label = f"{job_label(status.planned[job])}, attempt {held.attempt}, {_holder(held)}"
@@ -207,11 +240,18 @@ def _end(status: Status) -> list[str]:
         return [f"not running{why}; {_GO_ON}"] if status.waiting else []
     if status.seconds_left is None:
         return ["time left: known once a job has finished"]
-    return [f"about {clock(status.seconds_left)} left with {counted(len(status.running), 'worker')} at work"]
+    return [
+        f"about {clock(status.seconds_left)} left with {counted(len(status.running), 'worker')} at "
+        "work"
+    ]
 
 
 def _holder(held: Held) -> str:
-    return "a claim that cannot be read" if held.holder is None else f"{held.holder.host}, pid {held.holder.pid}"
+    return (
+        "a claim that cannot be read"
+        if held.holder is None
+        else f"{held.holder.host}, pid {held.holder.pid}"
+    )
 
 
 def _folder(status: Status, job: str) -> Text:

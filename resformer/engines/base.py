@@ -34,14 +34,32 @@ class Engine(ABC):
 
     def __post_init__(self) -> None:
         if self.workers is not None:
-            require(1 <= self.workers <= 4096, "engine.workers", self.workers, "must be from 1 to 4096, or null")
+            require(
+                1 <= self.workers <= 4096,
+                "engine.workers",
+                self.workers,
+                "must be from 1 to 4096, or null",
+            )
         if self.stack is not None:
-            require(1 <= self.stack <= 65536, "engine.stack", self.stack, "must be from 1 to 65536 members, or null")
+            require(
+                1 <= self.stack <= 65536,
+                "engine.stack",
+                self.stack,
+                "must be from 1 to 65536 members, or null",
+            )
         require(0 <= self.retries <= 100, "engine.retries", self.retries, "must be from 0 to 100")
-        require(1 <= self.lease_seconds <= 86400, "engine.lease_seconds", self.lease_seconds, "must be from 1 to 86400")
+        require(
+            1 <= self.lease_seconds <= 86400,
+            "engine.lease_seconds",
+            self.lease_seconds,
+            "must be from 1 to 86400",
+        )
         if self.memory_gib is not None:
             require(
-                0.5 <= self.memory_gib <= 1e6, "engine.memory_gib", self.memory_gib, "must be from 0.5 to 1e6, or null"
+                0.5 <= self.memory_gib <= 1e6,
+                "engine.memory_gib",
+                self.memory_gib,
+                "must be from 0.5 to 1e6, or null",
             )
 
     elsewhere: ClassVar[bool] = False
@@ -57,9 +75,14 @@ class Engine(ABC):
 
     @abstractmethod
     def run(
-        self, assignment: Assignment, workers: int, tell: Callable[[Event], None], stop: Callable[[], bool]
+        self,
+        assignment: Assignment,
+        workers: int,
+        tell: Callable[[Event], None],
+        stop: Callable[[], bool],
     ) -> None:
-        """Run the jobs until each is finished or has failed, or `stop` says so; then workers put theirs away first.
+        """Run the jobs until each is finished or has failed, or `stop` says so; then workers put
+        theirs away first.
 
         Raises Stuck when work cannot go on, DiskError when the disk takes no more.
         """
@@ -71,8 +94,12 @@ class Engine(ABC):
     def left_to(self, study: Path) -> str:
         """Who would run the jobs without this process; UserError where workers end with it."""
         name = type(self).__module__.rpartition(".")[2]
-        raise UserError(f"--detach: the workers of engine={name} end with their sweep; engine=slurm would work")
+        raise UserError(
+            f"--detach: the workers of engine={name} end with their sweep; engine=slurm would work"
+        )
 
     def leave(self, assignment: Assignment, workers: int) -> str:
-        """Have the jobs run without this process, where `left_to` says that they can; returns what would end it."""
+        """Have the jobs run without this process, where `left_to` says that they can; returns what
+        would end it.
+        """
         raise NotImplementedError

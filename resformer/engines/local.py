@@ -40,10 +40,12 @@ _LEFT, _STUCK = 3, 4
 @final
 @dataclass(frozen=True)
 class Local(Engine):
-    """Workers from a fork server that has only imported torch, one thread each; macOS spawns instead.
+    """Workers from a fork server that has only imported torch, one thread each; macOS spawns
+    instead.
 
-    A worker's death costs its job only: the job is tried again from its last checkpoint, and another worker takes its
-    place. A worker leaves when its pipe to the supervisor closes, so none outlives it.
+    A worker's death costs its job only: the job is tried again from its last checkpoint, and
+    another worker takes its place. A worker leaves when its pipe to the supervisor closes, so none
+    outlives it.
     """
 
     def count(self, jobs: Sequence[str], device: str) -> int:
@@ -55,7 +57,11 @@ class Local(Engine):
         return math.ceil((self.workers or 1) / _gpus())
 
     def run(
-        self, assignment: Assignment, workers: int, tell: Callable[[Event], None], stop: Callable[[], bool]
+        self,
+        assignment: Assignment,
+        workers: int,
+        tell: Callable[[Event], None],
+        stop: Callable[[], bool],
     ) -> None:
         """Run the jobs with so many workers. Whatever is raised here, no worker is left behind."""
         context = _context()
@@ -66,7 +72,9 @@ class Local(Engine):
         try:
             for number in range(workers):
                 if not stop():
-                    crew.append(_Worker.start(context, assignment, self.memory_gib, number, workers))
+                    crew.append(
+                        _Worker.start(context, assignment, self.memory_gib, number, workers)
+                    )
             while crew and time.monotonic() < settled_at + _GRACE_SECONDS and not stop():
                 wait([worker.pipe for worker in crew], timeout=_POLL_SECONDS)
                 elsewhere.hear(tell)
@@ -74,7 +82,8 @@ class Local(Engine):
                     crew.remove(worker)
                     code = worker.exit_code()
                     if code == 0:
-                        # It found every job finished or failed: whoever still works has lost its job.
+                        # It found every job finished or failed: whoever still works has lost its
+                        # job.
                         settled_at = min(settled_at, time.monotonic())
                         continue
                     if code == _STUCK:
@@ -83,7 +92,11 @@ class Local(Engine):
                         worker.mourn(assignment, tell)
                         deaths += 1
                     if deaths < most_deaths and not stop():
-                        crew.append(_Worker.start(context, assignment, self.memory_gib, worker.number, workers))
+                        crew.append(
+                            _Worker.start(
+                                context, assignment, self.memory_gib, worker.number, workers
+                            )
+                        )
         except Stopped:
             patience = 0.0  # the second signal
             raise
@@ -109,11 +122,18 @@ class _Worker:
 
     @classmethod
     def start(
-        cls, context: Any, assignment: Assignment, memory_gib: float | None, number: int, workers: int
+        cls,
+        context: Any,
+        assignment: Assignment,
+        memory_gib: float | None,
+        number: int,
+        workers: int,
     ) -> "_Worker":
         ours, theirs = context.Pipe()
         process = context.Process(
-            target=_main, args=(assignment, memory_gib, number, workers, theirs), name=f"resformer-{number}"
+            target=_main,
+            args=(assignment, memory_gib, number, workers, theirs),
+            name=f"resformer-{number}",
         )
         process.start()
         theirs.close()
@@ -144,15 +164,22 @@ class _Worker:
     def mourn(self, assignment: Assignment, tell: Callable[[Event], None]) -> None:
         """Say what became of the job of a worker that died."""
         if self.job is not None:
-            study, died = Study(assignment.study), f"worker {self.number} {_died(self.process.exitcode)}"
+            study, died = (
+                Study(assignment.study),
+                f"worker {self.number} {_died(self.process.exitcode)}",
+            )
             if study.has_result(self.job):
                 tell(Event("finished", self.number, self.job))
             else:
-                kind: Literal["failed", "retried"] = "failed" if study.failure(self.job) else "retried"
+                kind: Literal["failed", "retried"] = (
+                    "failed" if study.failure(self.job) else "retried"
+                )
                 tell(Event(kind, self.number, self.job, detail=died))
 
     def kill(self) -> None:
-        """End it, if it has not ended. Not by `process.kill`: that believes a fork server that may be gone."""
+        """End it, if it has not ended. Not by `process.kill`: that believes a fork server that may
+        be gone.
+        """
         with contextlib.suppress(ProcessLookupError):
             if self.process.pid is not None:
                 os.kill(self.process.pid, signal.SIGKILL)
@@ -177,7 +204,8 @@ def _died(code: int | None) -> str:
 
 
 def _dismiss(crew: Sequence[_Worker], patience: float) -> str:
-    """Let the workers put their jobs away and go; by force who takes longer, or if this is interrupted too.
+    """Let the workers put their jobs away and go; by force who takes longer, or if this is
+    interrupted too.
 
     Returns what the disk would not take of that.
     """
@@ -204,8 +232,9 @@ def _context() -> Any:
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["torch", "resformer.training.loop"])
-    # A signal to the whole process group is not for the server, or no worker could be started or heard of any more;
-    # what it forks unblocks them again. The tracker starts first: its start unblocks SIGINT.
+    # A signal to the whole process group is not for the server, or no worker could be started or
+    # heard of any more; what it forks unblocks them again. The tracker starts first: its start
+    # unblocks SIGINT.
     resource_tracker.ensure_running()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, *_CALLS})
     try:
@@ -215,8 +244,12 @@ def _context() -> Any:
     return context
 
 
-def _main(assignment: Assignment, memory_gib: float | None, number: int, workers: int, pipe: Connection) -> None:
-    """A worker process. It leaves at the word of its supervisor, when that is gone, or at a signal from a cluster."""
+def _main(
+    assignment: Assignment, memory_gib: float | None, number: int, workers: int, pipe: Connection
+) -> None:
+    """A worker process. It leaves at the word of its supervisor, when that is gone, or at a signal
+    from a cluster.
+    """
     called: list[int] = []
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     for signum in _CALLS:

@@ -32,14 +32,15 @@ _NAMESPACE = "resformer"
 class Ray(Engine):
     """Pilot tasks on a Ray cluster (Moritz et al. 2018, arXiv 1712.05889), one per slot.
 
-    They find the study in its folder, which every node has to see under the same path, and are told so by strings
-    alone. Ray starts a task of a lost node again elsewhere; the lease on its job runs out, or its process is seen to
-    be gone.
+    They find the study in its folder, which every node has to see under the same path, and are told
+    so by strings alone. Ray starts a task of a lost node again elsewhere; the lease on its job runs
+    out, or its process is seen to be gone.
     """
 
     elsewhere: ClassVar[bool] = True
     address: str
-    """`auto`: the cluster that runs here; `local`: one of its own, on this machine; or host:port."""
+    """`auto`: the cluster that runs here; `local`: one of its own, on this machine; or host:port.
+    """
     cpus: float
     """Cores that a worker takes; it computes on one."""
     gpus: float
@@ -47,21 +48,36 @@ class Ray(Engine):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        known = self.address in ("auto", "local") or _HOST_AND_PORT.fullmatch(self.address) is not None
+        known = (
+            self.address in ("auto", "local") or _HOST_AND_PORT.fullmatch(self.address) is not None
+        )
         require(known, "engine.address", self.address, "must be auto, local, or host:port")
         require(0.01 <= self.cpus <= 1024, "engine.cpus", self.cpus, "must be from 0.01 to 1024")
-        require(0 <= self.gpus <= 1, "engine.gpus", self.gpus, "must be from 0 to 1: a worker computes on one")
+        require(
+            0 <= self.gpus <= 1,
+            "engine.gpus",
+            self.gpus,
+            "must be from 0 to 1: a worker computes on one",
+        )
 
     def count(self, jobs: Sequence[str], device: str) -> int:
-        """As many as there are slots on the nodes of the cluster, unless fewer are asked for; never more than jobs."""
+        """As many as there are slots on the nodes of the cluster, unless fewer are asked for; never
+        more than jobs.
+        """
         if device == "cuda" and not self.gpus:
-            raise UserError("engine.gpus=0: with device=cuda, say what part of a GPU a worker gets; 1 would work")
+            raise UserError(
+                "engine.gpus=0: with device=cuda, say what part of a GPU a worker gets; 1 would "
+                "work"
+            )
         nodes = [node["Resources"] for node in self._joined().nodes() if node["Alive"]]
         slots = sum(self._slots(node.get("CPU", 0.0), node.get("GPU", 0.0)) for node in nodes)
         if not slots:
-            there = ", ".join(f"{node.get('CPU', 0):g} cores and {node.get('GPU', 0):g} GPUs" for node in nodes)
+            there = ", ".join(
+                f"{node.get('CPU', 0):g} cores and {node.get('GPU', 0):g} GPUs" for node in nodes
+            )
             raise UserError(
-                f"engine.cpus={self.cpus:g}, engine.gpus={self.gpus:g}: no node of the cluster at {self.address} has "
+                f"engine.cpus={self.cpus:g}, engine.gpus={self.gpus:g}: no node of the cluster at "
+                f"{self.address} has "
                 f"as many; they have {shortened(there)}"
             )
         return min(self.workers or slots, slots, len(jobs))
@@ -76,12 +92,21 @@ class Ray(Engine):
         return max(1, int(1 / self.gpus)) if self.gpus else 1
 
     def run(
-        self, assignment: Assignment, workers: int, tell: Callable[[Event], None], stop: Callable[[], bool]
+        self,
+        assignment: Assignment,
+        workers: int,
+        tell: Callable[[Event], None],
+        stop: Callable[[], bool],
     ) -> None:
         """Run the jobs by so many pilots; on the way out none is left behind."""
         ray, listener = self._joined(), Listener(Study(assignment.study), assignment.launch)
         try:
-            _fly_all(orders(assignment, workers), (self.cpus, self.gpus), lambda: listener.hear(tell), stop)
+            _fly_all(
+                orders(assignment, workers),
+                (self.cpus, self.gpus),
+                lambda: listener.hear(tell),
+                stop,
+            )
         finally:
             listener.hear_the_rest(tell)
             ray.shutdown()
@@ -89,7 +114,10 @@ class Ray(Engine):
     def left_to(self, study: Path) -> str:
         """The cluster, unless it ends with this process too."""
         if self.address == "local":
-            raise UserError("--detach: the cluster of engine.address=local ends with its sweep; host:port would work")
+            raise UserError(
+                "--detach: the cluster of engine.address=local ends with its sweep; host:port "
+                "would work"
+            )
         return f"Ray at {self.address}"
 
     def leave(self, assignment: Assignment, workers: int) -> str:
@@ -101,7 +129,10 @@ class Ray(Engine):
         )
         _got(tower.remote(name, orders(assignment, workers), (self.cpus, self.gpus)).ready.remote())
         ray.shutdown()
-        ending = f"import ray; ray.init({self.address!r}); ray.kill(ray.get_actor({name!r}, {_NAMESPACE!r}))"
+        ending = (
+            f"import ray; ray.init({self.address!r}); ray.kill(ray.get_actor({name!r}, "
+            f"{_NAMESPACE!r}))"
+        )
         return shlex.join([sys.executable, "-c", ending])
 
     def _joined(self) -> Any:
@@ -109,27 +140,41 @@ class Ray(Engine):
         try:
             import ray
         except ModuleNotFoundError as missing:
-            raise UserError("engine=ray: Ray is not installed; pip install 'resformer[ray]'") from missing
+            raise UserError(
+                "engine=ray: Ray is not installed; pip install 'resformer[ray]'"
+            ) from missing
         if not ray.is_initialized():
             local = self.address == "local"
             own: dict[str, Any] = {"num_cpus": cores(), "include_dashboard": False} if local else {}
             try:
-                if found := _HOST_AND_PORT.fullmatch(self.address):  # Ray itself would wait for minutes
+                if found := _HOST_AND_PORT.fullmatch(
+                    self.address
+                ):  # Ray itself would wait for minutes
                     socket.create_connection((found[1], int(found[2])), _ANSWERS_SECONDS).close()
                 terminate = signal.getsignal(signal.SIGTERM)
-                ray.init(self.address, namespace=_NAMESPACE, log_to_driver=False, logging_level="ERROR", **own)
-                signal.signal(signal.SIGTERM, terminate)  # Ray has put its own there, which ends the process at once
+                ray.init(
+                    self.address,
+                    namespace=_NAMESPACE,
+                    log_to_driver=False,
+                    logging_level="ERROR",
+                    **own,
+                )
+                signal.signal(
+                    signal.SIGTERM, terminate
+                )  # Ray has put its own there, which ends the process at once
             except (OSError, RuntimeError, ValueError) as error:
                 reason = " ".join(str(error).split())[:200]
-                raise UserError(f"engine.address={self.address}: no Ray cluster answers there: {reason}") from error
+                raise UserError(
+                    f"engine.address={self.address}: no Ray cluster answers there: {reason}"
+                ) from error
         return ray
 
 
 class _Tower:
     """What looks after the pilots once whoever launched them has gone: it lives in the cluster.
 
-    It flies them from its start on, so that Ray, which starts it again elsewhere if its node is lost, needs nobody to
-    tell it so.
+    It flies them from its start on, so that Ray, which starts it again elsewhere if its node is
+    lost, needs nobody to tell it so.
     """
 
     def __init__(self, name: str, orders: list[str], takes: tuple[float, float]) -> None:
@@ -147,19 +192,26 @@ class _Tower:
             _fly_all(self._orders, self._takes, lambda: None, lambda: False)
         except Stuck as error:
             said = json.loads(self._orders[0])
-            teller(Study(Path(said["study"])), said["launch"])(Event("stuck", 0, "", detail=str(error)))
+            teller(Study(Path(said["study"])), said["launch"])(
+                Event("stuck", 0, "", detail=str(error))
+            )
         finally:
             ray.kill(ray.get_actor(self._name, _NAMESPACE))
 
 
 def _fly_all(
-    orders: Sequence[str], takes: tuple[float, float], hear: Callable[[], None], stop: Callable[[], bool]
+    orders: Sequence[str],
+    takes: tuple[float, float],
+    hear: Callable[[], None],
+    stop: Callable[[], bool],
 ) -> None:
     """Have pilots fly until all have landed, or `stop` says so; Stuck if one cannot go on."""
     import ray
 
     cpus, gpus = takes
-    pilot = ray.remote(fly).options(num_cpus=cpus, num_gpus=gpus, max_retries=-1, scheduling_strategy="SPREAD")
+    pilot = ray.remote(fly).options(
+        num_cpus=cpus, num_gpus=gpus, max_retries=-1, scheduling_strategy="SPREAD"
+    )
     flying = {pilot.remote(words): words for words in orders}
     try:
         while flying and not stop():

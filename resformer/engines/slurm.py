@@ -34,9 +34,10 @@ _MOST_REQUEUES = 10_000
 class Slurm(Engine):
     """Pilot jobs on a Slurm cluster (Yoo, Jette & Grondona 2003), by submitit, as one array.
 
-    Each takes jobs from the study's folder, which every node has to see under the same path, until none is left or its
-    time is nearly over. A pilot that is preempted, or whose time is over, puts its training away and is queued again.
-    What is finished is read from the folder: no accounting database is asked.
+    Each takes jobs from the study's folder, which every node has to see under the same path, until
+    none is left or its time is nearly over. A pilot that is preempted, or whose time is over, puts
+    its training away and is queued again. What is finished is read from the folder: no accounting
+    database is asked.
     """
 
     elsewhere: ClassVar[bool] = True
@@ -51,39 +52,63 @@ class Slurm(Engine):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require(2 <= self.minutes <= 525_600, "engine.minutes", self.minutes, "must be from 2 to 525600")
-        require(0 <= self.gpus <= 1, "engine.gpus", self.gpus, "must be 0 or 1: a worker computes on one")
+        require(
+            2 <= self.minutes <= 525_600, "engine.minutes", self.minutes, "must be from 2 to 525600"
+        )
+        require(
+            0 <= self.gpus <= 1,
+            "engine.gpus",
+            self.gpus,
+            "must be 0 or 1: a worker computes on one",
+        )
         for name in ("partition", "account", "setup"):
             value = getattr(self, name)
             require(
-                value is None or (value and value.isprintable()), f"engine.{name}", value, "must be one line, or null"
+                value is None or (value and value.isprintable()),
+                f"engine.{name}",
+                value,
+                "must be one line, or null",
             )
 
     def count(self, jobs: Sequence[str], device: str) -> int:
-        """As many as were asked for; never more than jobs. UserError if the cluster would not take them."""
+        """As many as were asked for; never more than jobs. UserError if the cluster would not take
+        them.
+        """
         if self.workers is None:
             raise UserError("engine.workers=null: with engine=slurm, say how many pilots to submit")
         if device == "cuda" and not self.gpus:
-            raise UserError("engine.gpus=0: with device=cuda, say how many GPUs a pilot gets; 1 would work")
+            raise UserError(
+                "engine.gpus=0: with device=cuda, say how many GPUs a pilot gets; 1 would work"
+            )
         workers = min(self.workers, len(jobs))
         with tempfile.TemporaryDirectory() as folder:
             script = Path(folder) / "script"
             script.write_text(self.script(Path(folder) / "study", workers))
             asked = _asked("sbatch", "--test-only", str(script))
         if asked.returncode:
-            raise UserError(f"engine=slurm: the cluster would not take it: {_one_line(asked.stderr)}")
+            raise UserError(
+                f"engine=slurm: the cluster would not take it: {_one_line(asked.stderr)}"
+            )
         return workers
 
     def run(
-        self, assignment: Assignment, workers: int, tell: Callable[[Event], None], stop: Callable[[], bool]
+        self,
+        assignment: Assignment,
+        workers: int,
+        tell: Callable[[Event], None],
+        stop: Callable[[], bool],
     ) -> None:
         """Run the jobs by so many pilots; on the way out none is left behind.
 
-        One that ended before its time is replaced, but not one that never began a job. Stuck also where the cluster
-        takes none, and where one says that it cannot go on.
+        One that ended before its time is replaced, but not one that never began a job. Stuck also
+        where the cluster takes none, and where one says that it cannot go on.
         """
         study = Study(assignment.study)
-        listener, done, left = Listener(study, assignment.launch), Done(study.path), set(assignment.jobs)
+        listener, done, left = (
+            Listener(study, assignment.launch),
+            Done(study.path),
+            set(assignment.jobs),
+        )
         fleet = _Fleet(self._executor(study.path), orders(assignment, workers))
         flew = set(range(workers))
 
@@ -99,7 +124,9 @@ class Slurm(Engine):
                 flying = fleet.flying()
                 listener.hear(heard)
                 left -= done.news().keys()
-                if flying != flew:  # lists may leave out what is finished, and it takes long to look for that
+                if (
+                    flying != flew
+                ):  # lists may leave out what is finished, and it takes long to look for that
                     left -= study.finished(left)
                     left -= study.failures(left & study.begun()).keys()
                     flew = flying
@@ -109,7 +136,9 @@ class Slurm(Engine):
         finally:
             fleet.call_down()
             listener.hear_the_rest(tell)
-        if trouble := listener.stuck or ("" if stop() or not left else fleet.trouble(_logs(study.path))):
+        if trouble := listener.stuck or (
+            "" if stop() or not left else fleet.trouble(_logs(study.path))
+        ):
             raise Stuck(trouble)
 
     def left_to(self, study: Path) -> str:
@@ -133,7 +162,9 @@ class Slurm(Engine):
         try:
             import submitit
         except ModuleNotFoundError as missing:
-            raise UserError("engine=slurm: submitit is not installed; pip install 'resformer[slurm]'") from missing
+            raise UserError(
+                "engine=slurm: submitit is not installed; pip install 'resformer[slurm]'"
+            ) from missing
         if shutil.which("srun") is None:
             raise UserError("engine=slurm: there is no srun here; run it where jobs are submitted")
         executor = submitit.SlurmExecutor(_logs(study), max_num_timeout=_MOST_REQUEUES)
@@ -160,11 +191,12 @@ class Pilot:
     """What submitit runs in a job."""
 
     def __call__(self, words: str) -> str:
-        """Fly. Told that its time is nearly over, or that it is preempted, it is queued again, by submitit.
+        """Fly. Told that its time is nearly over, or that it is preempted, it is queued again, by
+        submitit.
 
-        After a SIGTERM alone it stays until it is killed: a job that ends by itself would not be queued again by
-        Slurm, and one that was cancelled must not be. Raises Stuck, whose line stands last in its log, if it cannot
-        go on.
+        After a SIGTERM alone it stays until it is killed: a job that ends by itself would not be
+        queued again by Slurm, and one that was cancelled must not be. Raises Stuck, whose line
+        stands last in its log, if it cannot go on.
         """
         queued_again = signal.getsignal(signal.SIGUSR2)
         said = fly(words)
@@ -203,14 +235,17 @@ class _Fleet:
         try:
             jobs = self.executor.map_array(Pilot(), [self.orders[number] for number in numbers])
         except (FailedJobError, OSError) as error:
-            raise Stuck(f"engine=slurm: the cluster did not take it: {_one_line(str(error))}") from error
+            raise Stuck(
+                f"engine=slurm: the cluster did not take it: {_one_line(str(error))}"
+            ) from error
         self.tasks |= {job.job_id: number for job, number in zip(jobs, numbers, strict=True)}
         self.began -= {*numbers}
 
     def replace(self, flying: set[int], most: int) -> None:
         """Have up to so many fly, in place of some that began a job and are gone.
 
-        Those that the cluster does not take now are submitted at another time; Stuck if nobody flies until then.
+        Those that the cluster does not take now are submitted at another time; Stuck if nobody
+        flies until then.
         """
         gone = sorted(self.began - flying)[: max(0, most - len(flying))]
         if gone:
@@ -221,7 +256,9 @@ class _Fleet:
         """Those that are queued or run; as long as the controller does not answer, all."""
         if not self.tasks:
             return set()
-        asked = _asked("squeue", "--noheader", "--array", "--format=%i", f"--jobs={','.join(self._arrays())}")
+        asked = _asked(
+            "squeue", "--noheader", "--array", "--format=%i", f"--jobs={','.join(self._arrays())}"
+        )
         if asked.returncode and "Invalid job id" not in asked.stderr:
             return {*self.tasks.values()}
         return {self.tasks[task] for task in asked.stdout.split() if task in self.tasks}
@@ -265,5 +302,7 @@ def _name(study: Path) -> str:
 
 
 def _logs(study: Path) -> Path:
-    """Where submitit keeps what it submits, and what pilots print: in no study's folder, for these are pickles."""
+    """Where submitit keeps what it submits, and what pilots print: in no study's folder, for these
+    are pickles.
+    """
     return study.absolute().parent / ".slurm" / study.name

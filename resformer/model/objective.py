@@ -12,7 +12,9 @@ _HELD_OUT_SEED = 0
 
 
 def held_out(shape: Shape, device: torch.device) -> tuple[Tensor, Tensor]:
-    """What is read (1, B, T) and the answers (1, B, S) of the held-out set, the same for all members of a task."""
+    """What is read (1, B, T) and the answers (1, B, S) of the held-out set, the same for all
+    members of a task.
+    """
     state_1 = rng.stream(torch.tensor([_HELD_OUT_SEED], device=device), "held-out")
     return draw(shape, state_1, shape.train.eval_sequences)
 
@@ -26,7 +28,9 @@ def draw(shape: Shape, state_P: Tensor, sequences: int) -> tuple[Tensor, Tensor]
 def loss(logits_PBSV: Tensor, answers_PBS: Tensor) -> Tensor:
     """Mean cross-entropy of each member, (P,), nats per scored token."""
     answers = answers_PBS.flatten()
-    each = nnf.cross_entropy(logits_PBSV.flatten(0, 2), answers, reduction="none", ignore_index=NOT_SCORED)
+    each = nnf.cross_entropy(
+        logits_PBSV.flatten(0, 2), answers, reduction="none", ignore_index=NOT_SCORED
+    )
     return each.view(len(answers_PBS), -1).sum(dim=1) / target_count(answers_PBS)
 
 

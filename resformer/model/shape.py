@@ -1,4 +1,6 @@
-"""What is trained: a shape, which is everything that is the same inside one batch, and its members."""
+"""What is trained:
+a shape, which is everything that is the same inside one batch, and its members.
+"""
 
 from dataclasses import dataclass
 from typing import Any, final
@@ -14,7 +16,10 @@ from resformer.tasks.base import Task
 @final
 @dataclass(frozen=True)
 class TrainSettings:
-    """How every member is trained. Values stand in `configs/config.yaml`; here is what is allowed."""
+    """How every member is trained.
+
+    Values stand in `configs/config.yaml`; here is what is allowed.
+    """
 
     steps: int
     """The budget."""
@@ -41,14 +46,21 @@ class TrainSettings:
     compile: bool
     """Whether compiled kernels compute it, or torch's own operations."""
     precision: str
-    """Of matrix products: fp32; on a GPU tf32; bf16. Weights, moments and sums are float32 in any case."""
+    """Of matrix products: fp32; on a GPU tf32; bf16. Weights, moments and sums are float32 in any
+    case.
+    """
     keep_weights: bool
     """Whether the weights that a member has at its last step are kept. No result depends on it."""
 
     def __post_init__(self) -> None:
         def between(setting: str, low: float, high: float, unit: str = "") -> None:
             value = getattr(self, setting)
-            require(low <= value <= high, f"train.{setting}", value, f"must be from {low:,} to {high:,}{unit}")
+            require(
+                low <= value <= high,
+                f"train.{setting}",
+                value,
+                f"must be from {low:,} to {high:,}{unit}",
+            )
 
         between("steps", 1, 10_000_000)
         between("batch", 1, 65_536, " sequences")
@@ -63,9 +75,17 @@ class TrainSettings:
         between("eps", 1e-30, 1.0)
         between("clip", 1e-30, 1e30)
         require(
-            self.precision in PRECISIONS, "train.precision", self.precision, f"must be one of {', '.join(PRECISIONS)}"
+            self.precision in PRECISIONS,
+            "train.precision",
+            self.precision,
+            f"must be one of {', '.join(PRECISIONS)}",
         )
-        require(0 < self.target_accuracy <= 1, "train.target_accuracy", self.target_accuracy, "must be in (0, 1]")
+        require(
+            0 < self.target_accuracy <= 1,
+            "train.target_accuracy",
+            self.target_accuracy,
+            "must be in (0, 1]",
+        )
 
 
 @final
@@ -78,7 +98,12 @@ class ProbeSettings:
 
     def __post_init__(self) -> None:
         if self.every is not None:
-            require(1 <= self.every <= 10_000_000, "probe.every", self.every, "must be from 1 to 10,000,000, or null")
+            require(
+                1 <= self.every <= 10_000_000,
+                "probe.every",
+                self.every,
+                "must be from 1 to 10,000,000, or null",
+            )
 
 
 NO_PROBE = ProbeSettings(every=None)
@@ -94,7 +119,12 @@ class Member:
     """Learning rate."""
 
     def __post_init__(self) -> None:
-        require(0 <= self.seed < 2**32, "member.seed", self.seed, "must be a whole number from 0 to 4294967295")
+        require(
+            0 <= self.seed < 2**32,
+            "member.seed",
+            self.seed,
+            "must be a whole number from 0 to 4294967295",
+        )
         require(0 <= self.lr <= 1e30, "member.lr", self.lr, "must be from 0 to 1e30")
 
 
@@ -117,7 +147,8 @@ class Shape:
         sources, wanted = self.task.sources, 100 * self.train.eval_sequences
         if sources < wanted:
             raise Incompatible(
-                f"{self.task.said()}: there are {sources:,} different sources; accuracy on held-out ones needs "
+                f"{self.task.said()}: there are {sources:,} different sources; accuracy on "
+                "held-out ones needs "
                 f"{wanted:,} (100 × train.eval_sequences)"
             )
 
@@ -125,9 +156,14 @@ class Shape:
         precision = self.train.precision
         if precision == "tf32" and self.device != "cuda":
             raise Incompatible("train.precision=tf32: needs a GPU; fp32 and bf16 work here")
-        for setting, value, only in (("device", self.device, "cpu"), ("train.precision", precision, "fp32")):
+        for setting, value, only in (
+            ("device", self.device, "cpu"),
+            ("train.precision", precision, "fp32"),
+        ):
             if self.train.compile and value != only:
-                raise Incompatible(f"train.compile=true: the kernels are for {setting}={only}, not {value}")
+                raise Incompatible(
+                    f"train.compile=true: the kernels are for {setting}={only}, not {value}"
+                )
 
     def transformer(self) -> Transformer:
         """The model that a member of this shape is."""

@@ -1,7 +1,7 @@
 """The stacked transformer: P independent members in one batched computation.
 
-Shapes: P members, B sequences, T tokens, R = B·T rows, D width, H heads, K head width, F FFN width, V vocabulary, L
-depth, N parameters of a member. Nothing is ever reduced over P.
+Shapes: P members, B sequences, T tokens, R = B·T rows, D width, H heads, K head width, F FFN width,
+V vocabulary, L depth, N parameters of a member. Nothing is ever reduced over P.
 """
 
 from collections.abc import Mapping, Sequence
@@ -28,7 +28,12 @@ _FEED: tuple[Group, ...] = ("ffn_in", "ffn_out")
 _INNER = ("pre", "sandwich", "pre_post")
 _BRANCH = ("branch", "sandwich")
 _OUTER = ("post", "pre_post")
-_SKIPPING = {"both": (True, True), "attention": (True, False), "ffn": (False, True), "none": (False, False)}
+_SKIPPING = {
+    "both": (True, True),
+    "attention": (True, False),
+    "ffn": (False, True),
+    "none": (False, False),
+}
 """Whether attention and FFN keep their skips."""
 
 
@@ -37,8 +42,8 @@ _SKIPPING = {"both": (True, True), "attention": (True, False), "ffn": (False, Tr
 class Transformer:
     """A model of one shape: a pure function of `flat_PN`.
 
-    Settings are resolved: no `own`, `hidden` is given. `tokens` is how many it reads, `scored` how many of the last
-    positions have an answer, `compile` whether the kernels compute it.
+    Settings are resolved: no `own`, `hidden` is given. `tokens` is how many it reads, `scored` how
+    many of the last positions have an answer, `compile` whether the kernels compute it.
     """
 
     settings: ModelSettings
@@ -49,12 +54,24 @@ class Transformer:
     compile: bool
 
     def __post_init__(self) -> None:
-        norm, skip, scheme = self.settings.norm, self.settings.skip, type(self.residual).__name__.lower()
+        norm, skip, scheme = (
+            self.settings.norm,
+            self.settings.skip,
+            type(self.residual).__name__.lower(),
+        )
         if norm not in self.residual.norms:
-            fitting = ", ".join(name for name in self.residual.norms if name != OWN) or "placements of its own"
-            raise Incompatible(f"model.norm={norm}: the scheme {scheme} goes with {fitting} (or own) only")
+            fitting = (
+                ", ".join(name for name in self.residual.norms if name != OWN)
+                or "placements of its own"
+            )
+            raise Incompatible(
+                f"model.norm={norm}: the scheme {scheme} goes with {fitting} (or own) only"
+            )
         if skip != "both" and not self.residual.skips:
-            raise Incompatible(f"model.skip={skip}: the scheme {scheme} has no single skips to drop; both would work")
+            raise Incompatible(
+                f"model.skip={skip}: the scheme {scheme} has no single skips to drop; both would "
+                "work"
+            )
 
     @cached_property
     def stack(self) -> Stack:
@@ -72,15 +89,20 @@ class Transformer:
     def weights(self) -> list[Weight]:
         """All weights of a member, in the order in which they lie in `flat_PN`.
 
-        Xavier-uniform per (in, out) matrix, query, key and value separately; biases 0, norm gains 1, token and
-        position embeddings N(0, 1); the scheme may scale the draws of a block's matrices.
+        Xavier-uniform per (in, out) matrix, query, key and value separately; biases 0, norm gains
+        1, token and position embeddings N(0, 1); the scheme may scale the draws of a block's
+        matrices.
         """
         width, residual = self.settings.width, self.residual
         embedding = residual.gain("embedding", self.stack)
         return [
             Weight("embedding.token", (self.vocabulary, width), "normal", embedding),
             Weight("embedding.position", (self.tokens, width), "normal", embedding),
-            *(weight for block in range(1, self.settings.depth + 1) for weight in self._block_weights(block)),
+            *(
+                weight
+                for block in range(1, self.settings.depth + 1)
+                for weight in self._block_weights(block)
+            ),
             *residual.weights(self.stack),
             *(_norm_weights("last", width) if self._last_norm else []),
             xavier("head.matrix", width, self.vocabulary),
@@ -112,7 +134,10 @@ class Transformer:
         for group, (fan_in, fan_out) in fans.items():
             name, gain = f"block{block}.{group}", residual.gain(group, self.stack)
             drawn = xavier(f"{name}.matrix", fan_in, fan_out, gain)
-            found += [identity(drawn) if residual.identity(group, block) else drawn, zeros(f"{name}.bias", fan_out)]
+            found += [
+                identity(drawn) if residual.identity(group, block) else drawn,
+                zeros(f"{name}.bias", fan_out),
+            ]
         for part, placements in (("in", _INNER), ("branch", _BRANCH), ("out", _OUTER)):
             for sublayer in (2 * block - 1, 2 * block):
                 if self._placement(sublayer) in placements:
@@ -128,8 +153,8 @@ class Transformer:
     ) -> Tensor:
         """Logits at the scored positions, (P, B, scored, V).
 
-        `draws_PS` are a training step's random numbers for a scheme that wants some, uniform in [0, 1). `watch` is
-        shown every sub-layer; torch's own operations compute attention then.
+        `draws_PS` are a training step's random numbers for a scheme that wants some, uniform in [0,
+        1). `watch` is shown every sub-layer; torch's own operations compute attention then.
         """
         w = unpack(self._layout, flat_PN)
         x_PBTD = _embed(w["embedding.token"], reads_PBT) + w["embedding.position"].unsqueeze(1)
@@ -166,12 +191,28 @@ class Transformer:
             f_PRD = self._norm(w, f"{name}.branch", f_PRD)
         keeps_skip = _SKIPPING[settings.skip][0 if place.attends else 1]
         if watch is not None:
-            watch.sublayer(Seen(place, carried if keeps_skip else None, x_PRD, f_PRD, mixed[0] if mixed else None))
+            watch.sublayer(
+                Seen(
+                    place,
+                    carried if keeps_skip else None,
+                    x_PRD,
+                    f_PRD,
+                    mixed[0] if mixed else None,
+                )
+            )
         carried = residual.write(carried, f_PRD, place) if keeps_skip else f_PRD
-        return residual.outer(carried, partial(self._norm, w, f"{name}.out"), place) if norm in _OUTER else carried
+        return (
+            residual.outer(carried, partial(self._norm, w, f"{name}.out"), place)
+            if norm in _OUTER
+            else carried
+        )
 
-    def _attend_as_shaped(self, place: Place, carried: Any, h_PRD: Tensor, mixed: list[Tensor]) -> tuple[Any, Tensor]:
-        """Attention whose values and weights go through the scheme's hands; the weights are put into `mixed`."""
+    def _attend_as_shaped(
+        self, place: Place, carried: Any, h_PRD: Tensor, mixed: list[Tensor]
+    ) -> tuple[Any, Tensor]:
+        """Attention whose values and weights go through the scheme's hands; the weights are put
+        into `mixed`.
+        """
 
         def mix(a_PBHTT: Tensor) -> Tensor:
             mixed.append(self.residual.mix(a_PBHTT, place))
@@ -179,25 +220,36 @@ class Transformer:
 
         w_value, b_value = self._linear(place, ("value",))
         carried, v_PRD = self.residual.values(carried, eager.linear(h_PRD, w_value, b_value), place)
-        others, form = self._linear(place, ("query", "key", "output")), (self.tokens, self.settings.heads)
+        others, form = (
+            self._linear(place, ("query", "key", "output")),
+            (self.tokens, self.settings.heads),
+        )
         return carried, eager.attend_to(h_PRD, v_PRD, others, *form, self.stack.causal, mix)
 
     def _linear(self, place: Place, groups: Sequence[Group]) -> list[Tensor]:
         """Matrix and bias of each of these groups, one after another."""
-        return [place.weights[f"block{place.block}.{group}.{part}"] for group in groups for part in ("matrix", "bias")]
+        return [
+            place.weights[f"block{place.block}.{group}.{part}"]
+            for group in groups
+            for part in ("matrix", "bias")
+        ]
 
     def _norm(self, w: Mapping[str, Tensor], name: str, x_PRD: Tensor) -> Tensor:
         return self.arithmetic.norm(x_PRD, w[f"{name}.norm.gain"], w[f"{name}.norm.bias"])
 
     def _close(self, carried: Any, w: Mapping[str, Tensor]) -> Tensor:
         """The output of the stack, behind the last norm if one stands."""
-        return self.residual.close(carried, partial(self._norm, w, "last") if self._last_norm else _unchanged, w)
+        return self.residual.close(
+            carried, partial(self._norm, w, "last") if self._last_norm else _unchanged, w
+        )
 
     def _scored(self, carried: Any, sequences: int) -> Any:
         """What is carried in the rows that have an answer, (..., P, B·scored, D)."""
         if isinstance(carried, tuple):
             return tuple(self._scored(part, sequences) for part in carried)
-        return carried.unflatten(-2, (sequences, self.tokens))[..., -self.scored :, :].flatten(-3, -2)
+        return carried.unflatten(-2, (sequences, self.tokens))[..., -self.scored :, :].flatten(
+            -3, -2
+        )
 
     def parameters(self) -> int:
         """N."""
@@ -206,11 +258,14 @@ class Transformer:
     def flops_per_step(self, sequences: int) -> int:
         """Floating-point operations of one member's training step in matrix products.
 
-        A product of (m, k) and (k, n) counts 2·m·k·n, the backward pass twice the forward pass; causal attention
-        counts in full, since it is computed in full. Norms, activations and sums are left out.
+        A product of (m, k) and (k, n) counts 2·m·k·n, the backward pass twice the forward pass;
+        causal attention counts in full, since it is computed in full. Norms, activations and sums
+        are left out.
         """
         tokens, width = self.tokens, self.settings.width
-        per_block = 2 * tokens * (4 * width * width + 2 * width * self.hidden) + 4 * tokens * tokens * width
+        per_block = (
+            2 * tokens * (4 * width * width + 2 * width * self.hidden) + 4 * tokens * tokens * width
+        )
         scheme = tokens * self.residual.flops_per_row(self.stack)
         head = 2 * self.scored * width * self.vocabulary
         return 3 * sequences * (self.settings.depth * per_block + scheme + head)

@@ -1,1 +1,3 @@
-"""Random numbers, parameters and AdamW of a population, on a backend; the settings of torch in this process."""
+"""Random numbers, parameters and AdamW of a population, on a backend; the settings of torch in this
+process.
+"""

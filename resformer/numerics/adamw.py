@@ -13,8 +13,8 @@ from resformer.numerics.backends.base import AdamWStep, Arithmetic
 class AdamW:
     """AdamW with a learning rate per member, and what it remembers of each.
 
-    The arithmetic of `torch.optim.AdamW` after `torch.nn.utils.clip_grad_norm_`. The members of a job start together,
-    so they share one count of steps.
+    The arithmetic of `torch.optim.AdamW` after `torch.nn.utils.clip_grad_norm_`. The members of a
+    job start together, so they share one count of steps.
     """
 
     arithmetic: Arithmetic
@@ -27,9 +27,11 @@ class AdamW:
     square_PN: Tensor
 
     def step(self, flat_PN: Tensor, grad_PN: Tensor, lr_P: Tensor, number: Tensor) -> Tensor:
-        """Move each member, in place, by its own learning rate; returns the gradients' norms before clipping, (P,).
+        """Move each member, in place, by its own learning rate; returns the gradients' norms before
+        clipping, (P,).
 
-        `number` says which step it is, from 1; it stands on the device, so that a captured step can count.
+        `number` says which step it is, from 1; it stands on the device, so that a captured step can
+        count.
         """
         step = AdamWStep(self.clip, self.beta1, self.beta2, self.eps, self.weight_decay, number)
         return self.arithmetic.update(flat_PN, grad_PN, self.mean_PN, self.square_PN, lr_P, step)

@@ -1,4 +1,6 @@
-"""A training step captured as a CUDA graph: launched as one, or hundreds of small kernels would wait for the host."""
+"""A training step captured as a CUDA graph: launched as one, or hundreds of small kernels would
+wait for the host.
+"""
 
 from collections.abc import Callable, Sequence
 from typing import final
@@ -7,15 +9,16 @@ import torch
 from torch import Tensor
 
 _WARM_UPS = 3
-"""Runs before the capture, in which libraries choose their kernels and allocate their workspaces."""
+"""Runs before the capture, in which libraries choose their kernels and allocate their workspaces.
+"""
 
 
 @final
 class Replay:
     """`body`, captured; calling it runs the capture.
 
-    `body` must read and write the same tensors each time, and read nothing back. `changed` are the tensors that
-    must be as they were after the warm-up.
+    `body` must read and write the same tensors each time, and read nothing back. `changed` are the
+    tensors that must be as they were after the warm-up.
     """
 
     def __init__(self, body: Callable[[], None], changed: Sequence[Tensor]) -> None:

@@ -1,4 +1,6 @@
-"""What a member consists of: named weights, their initial values, and their places in one row of `flat_PN`."""
+"""What a member consists of: named weights, their initial values, and their places in one row of
+`flat_PN`.
+"""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -15,8 +17,8 @@ from resformer.numerics import rng
 class Weight:
     """One tensor of a member.
 
-    `scale` is the half-width of a `uniform` draw, the standard deviation of a `normal` one, the value of a `constant`,
-    or the diagonal of an `identity`. A matrix has shape (in, out).
+    `scale` is the half-width of a `uniform` draw, the standard deviation of a `normal` one, the
+    value of a `constant`, or the diagonal of an `identity`. A matrix has shape (in, out).
     """
 
     name: str
@@ -53,8 +55,9 @@ def ones(name: str, *shape: int) -> Weight:
 def initial(weights: Sequence[Weight], seed_P: Tensor, dtype: torch.dtype) -> Tensor:
     """Initial values `flat_PN` on the CPU.
 
-    A weight's unit draw depends on the seed and its name only and is scaled afterwards, so that members of other
-    schemes and depths start from the same draw wherever they share a weight: comparisons are paired.
+    A weight's unit draw depends on the seed and its name only and is scaled afterwards, so that
+    members of other schemes and depths start from the same draw wherever they share a weight:
+    comparisons are paired.
     """
     return torch.cat([_draw(weight, seed_P).to(dtype) for weight in weights], dim=1)
 
@@ -69,11 +72,17 @@ def _draw(weight: Weight, seed_P: Tensor) -> Tensor:
         case "constant":
             return torch.full((len(seed_P), weight.size), weight.scale, dtype=torch.float64)
         case "identity":
-            return (torch.eye(*weight.shape, dtype=torch.float64) * weight.scale).flatten().expand(len(seed_P), -1)
+            return (
+                (torch.eye(*weight.shape, dtype=torch.float64) * weight.scale)
+                .flatten()
+                .expand(len(seed_P), -1)
+            )
 
 
 def unpack(weights: Sequence[Weight], flat_PN: Tensor) -> Mapping[str, Tensor]:
-    """Each weight by name, a view (P, *shape) of `flat_PN`; the backward of the split is one concatenation."""
+    """Each weight by name, a view (P, *shape) of `flat_PN`; the backward of the split is one
+    concatenation.
+    """
     pieces = flat_PN.split_with_sizes([weight.size for weight in weights], dim=1)
     return {
         weight.name: piece.view(-1, *weight.shape) if len(weight.shape) != 1 else piece

@@ -9,14 +9,19 @@ import torch
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 _NO_MEMORY = (
-    *("DefaultCPUAllocator: can't allocate memory", "DefaultCPUAllocator: not enough memory", "std::bad_alloc"),
+    *(
+        "DefaultCPUAllocator: can't allocate memory",
+        "DefaultCPUAllocator: not enough memory",
+        "std::bad_alloc",
+    ),
     *("CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED"),
 )
 """What torch says where it has no error of its own."""
 
 
 def prepare(memory_gib: float | None = None) -> None:
-    """One thread, and no time lost on denormal numbers, page faults, or looking for garbage among what was imported.
+    """One thread, and no time lost on denormal numbers, page faults, or looking for garbage among
+    what was imported.
 
     With a limit, whoever asks for more memory gets an error; of the machine's, not of a GPU's.
     """
@@ -33,7 +38,9 @@ def prepare(memory_gib: float | None = None) -> None:
 
 
 def forget() -> None:
-    """Give memory back that nobody needs any more: what an error that was caught held on to, and torch kept."""
+    """Give memory back that nobody needs any more: what an error that was caught held on to, and
+    torch kept.
+    """
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
@@ -47,7 +54,8 @@ def out_of_memory(error: Exception) -> bool:
 
 
 def _keep_freed_memory() -> None:
-    """Have malloc keep what is freed: else every step gives its tensors back and faults some 1,000 pages in again.
+    """Have malloc keep what is freed: else every step gives its tensors back and faults some 1,000
+    pages in again.
 
     glibc's mallopt, with the largest thresholds it takes; another C library has no such function.
     """

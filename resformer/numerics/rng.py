@@ -1,8 +1,10 @@
-"""Derived randomness: every number is a pure function of (seed, purpose, indices, position), never of what ran before.
+"""Derived randomness: every number is a pure function of (seed, purpose, indices, position), never
+of what ran before.
 
-The generator is SplitMix64 (Steele, Lea & Flood 2014, "Fast splittable pseudorandom number generators", OOPSLA),
-written in wrapping int64 arithmetic, so that it is vectorised over members and equal on CPU and GPU. The seed, the
-purpose and the indices are hashed into its starting state one after another; the position is its counter.
+The generator is SplitMix64 (Steele, Lea & Flood 2014, "Fast splittable pseudorandom number
+generators", OOPSLA), written in wrapping int64 arithmetic, so that it is vectorised over members
+and equal on CPU and GPU. The seed, the purpose and the indices are hashed into its starting state
+one after another; the position is its counter.
 """
 
 import hashlib
@@ -35,13 +37,16 @@ def _mix(z: Tensor) -> Tensor:
 
 
 def split_mix(state: Tensor, count: int) -> Tensor:
-    """The first `count` outputs of SplitMix64 started at each state: (P,) int64 → (P, count) int64."""
+    """The first `count` outputs of SplitMix64 started at each state:
+    (P,) int64 → (P, count) int64.
+    """
     counter = torch.arange(1, count + 1, device=state.device)
     return _mix(state.unsqueeze(1) + counter * _GOLDEN)
 
 
 def stream(seed_P: Tensor, purpose: str, *index: int | Tensor) -> Tensor:
-    """The starting state of each member's stream, (P,) int64: a hash of its seed, the purpose and the indices.
+    """The starting state of each member's stream, (P,) int64: a hash of its seed, the purpose and
+    the indices.
 
     An index may be a tensor of several, which broadcasts against (P,).
     """
@@ -53,12 +58,16 @@ def stream(seed_P: Tensor, purpose: str, *index: int | Tensor) -> Tensor:
 
 
 def integers(state_P: Tensor, count: int, below: int) -> Tensor:
-    """Whole numbers in [0, below), (P, count) int64. The bias against any value is under `below` / 2^40."""
+    """Whole numbers in [0, below), (P, count) int64. The bias against any value is under `below` /
+    2^40.
+    """
     return (_shift(split_mix(state_P, count), 24) * below) >> 40
 
 
 def permutations(state_P: Tensor, count: int, of: int) -> Tensor:
-    """Permutations of 0 … of - 1, each as likely as the other, (P, count, of) int64: the order of random numbers."""
+    """Permutations of 0 … of - 1, each as likely as the other, (P, count, of) int64: the order of
+    random numbers.
+    """
     return split_mix(state_P, count * of).view(len(state_P), count, of).argsort(dim=-1, stable=True)
 
 

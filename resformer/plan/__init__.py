@@ -1,1 +1,3 @@
-"""Jobs: members of one shape that train together, and the provenance that their results depend on."""
+"""Jobs:
+members of one shape that train together, and the provenance that their results depend on.
+"""

@@ -14,29 +14,49 @@ _DRAWN = 16
 
 
 def stack(shape: Shape, sharers: int) -> int:
-    """A good number for this shape and device. UserError for a GPU that is not here, whose memory nobody knows.
+    """A good number for this shape and device. UserError for a GPU that is not here, whose memory
+    nobody knows.
 
-    On the CPU 16, where the cost of calling the kernels is spread thin; fewer where a step of theirs would take much
-    more than a second, since a worker says once a step that it lives. On a GPU what fits into four fifths of its
-    memory, or of a sharer's part of it, at most 1,024: it stands in the job, since a GPU's bits may depend on it.
+    On the CPU 16, where the cost of calling the kernels is spread thin; fewer where a step of
+    theirs would take much more than a second, since a worker says once a step that it lives. On a
+    GPU what fits into four fifths of its memory, or of a sharer's part of it, at most 1,024: it
+    stands in the job, since a GPU's bits may depend on it.
     """
     if shape.device == "cpu":
-        return max(1, min(_CPU, _CPU_FLOPS // shape.transformer().flops_per_step(shape.train.batch)))
+        return max(
+            1, min(_CPU, _CPU_FLOPS // shape.transformer().flops_per_step(shape.train.batch))
+        )
     if shape.device == "cuda" and not torch.cuda.is_available():
-        raise UserError("engine.stack=null: this machine has no GPU to size a stack by; engine.stack=64 would work")
+        raise UserError(
+            "engine.stack=null: this machine has no GPU to size a stack by; engine.stack=64 would "
+            "work"
+        )
     memory = torch.cuda.get_device_properties(torch.device(shape.device)).total_memory
     return max(1, min(_GPU, int(_SHARE * memory / sharers / bytes_per_member(shape))))
 
 
 def bytes_per_member(shape: Shape) -> int:
-    """About what a member takes while it trains: weights, gradient, moments, data, and what the backward pass keeps.
+    """About what a member takes while it trains: weights, gradient, moments, data, and what the
+    backward pass keeps.
 
-    In float32. For a training batch or for an evaluation, whichever is larger; rather too large than too small.
+    In float32. For a training batch or for an evaluation, whichever is larger; rather too large
+    than too small.
     """
     model, transformer = shape.model, shape.transformer()
     weights = _WEIGHTS * transformer.parameters()
-    rows = max(shape.train.batch, -(-shape.train.eval_sequences // model.depth)) * transformer.tokens
-    per_row = _ROWS_PER_BLOCK * model.width + 3 * transformer.hidden + 3 * model.heads * transformer.tokens
-    scored = 4 * max(shape.train.batch, shape.train.eval_sequences) * transformer.scored * transformer.vocabulary
+    rows = (
+        max(shape.train.batch, -(-shape.train.eval_sequences // model.depth)) * transformer.tokens
+    )
+    per_row = (
+        _ROWS_PER_BLOCK * model.width
+        + 3 * transformer.hidden
+        + 3 * model.heads * transformer.tokens
+    )
+    scored = (
+        4
+        * max(shape.train.batch, shape.train.eval_sequences)
+        * transformer.scored
+        * transformer.vocabulary
+    )
     drawn = 8 * _DRAWN * shape.train.batch * transformer.tokens
     return 4 * (weights + model.depth * rows * per_row + scored + drawn)

@@ -35,7 +35,10 @@ class Job:
         return len(self.members) * self.shape.train.steps * _described(self.shape).flops_per_step
 
     def to_json(self) -> Json:
-        """The resolved job: a line of the plan, and `job.json`. Jobs of one shape share its tree."""
+        """The resolved job: a line of the plan, and `job.json`.
+
+        Jobs of one shape share its tree.
+        """
         described = _described(self.shape)
         return {
             "id": self.id,
@@ -65,7 +68,9 @@ def _described(shape: Shape) -> _Described:
     """Worked out once: a study may have 100,000 jobs, and some of it takes 0.1 ms."""
     tree, transformer = shape_to_json(shape), shape.transformer()
     flops_per_step = transformer.flops_per_step(shape.train.batch)
-    return _Described(tree, canonical(tree), transformer.parameters(), flops_per_step, shape.task.blind_loss())
+    return _Described(
+        tree, canonical(tree), transformer.parameters(), flops_per_step, shape.task.blind_loss()
+    )
 
 
 def from_json(job: Json) -> Job:
@@ -73,7 +78,9 @@ def from_json(job: Json) -> Job:
     return Job(shape_from_json(job["shape"]), tuple(Member(**member) for member in job["members"]))
 
 
-def pack(shape_members: Sequence[tuple[Shape, Sequence[Member]]], most: int | None, sharers: int) -> list[Job]:
+def pack(
+    shape_members: Sequence[tuple[Shape, Sequence[Member]]], most: int | None, sharers: int
+) -> list[Job]:
     """Jobs of at most so many members each, as even as they come, the longest first.
 
     None: what suits the shape, if so many workers share a GPU.

@@ -1,4 +1,6 @@
-"""Provenance: the versions, machine facts and code that results depend on besides their settings."""
+"""Provenance:
+the versions, machine facts and code that results depend on besides their settings.
+"""
 
 import ast
 import hashlib
@@ -39,7 +41,9 @@ _VARIANTS = {"residual": plugins.PACKAGES["model.residual"], "task": plugins.PAC
 
 
 def versions(compiled: bool) -> dict[str, str]:
-    """Versions and machine facts that belong beside results; the compiler's where kernels compute."""
+    """Versions and machine facts that belong beside results;
+    the compiler's where kernels compute.
+    """
     here = {
         "resformer": __version__,
         "python": platform.python_version(),
@@ -51,7 +55,9 @@ def versions(compiled: bool) -> dict[str, str]:
 
 
 def fingerprint(shapes: Iterable[Shape]) -> dict[str, str]:
-    """A hash of the code that these shapes depend on, by its role; comments and docstrings do not count."""
+    """A hash of the code that these shapes depend on, by its role; comments and docstrings do not
+    count.
+    """
     roles = {*_CORE}
     for shape in shapes:
         roles |= {
@@ -69,13 +75,17 @@ def unlike(launch: Mapping[str, Any]) -> str:
         here = versions("compiler" in launch["versions"])
     except build.Unavailable as trouble:
         return f"was made with compiler {launch['versions']['compiler']}, here is none: {trouble}"
-    return mismatch(launch, here, {role: _hash(role) for role in {**_CORE, **launch["fingerprint"]}})
+    return mismatch(
+        launch, here, {role: _hash(role) for role in {**_CORE, **launch["fingerprint"]}}
+    )
 
 
 def mismatch(launch: Mapping[str, Any], here: Mapping[str, str], code: Mapping[str, str]) -> str:
-    """Describe the first mismatch between a launch's record and these versions and hashes; "" if they match.
+    """Describe the first mismatch between a launch's record and these versions and hashes; "" if
+    they match.
 
-    Roles that the launch did not use are no mismatch; a launch without those that every result depends on is one.
+    Roles that the launch did not use are no mismatch; a launch without those that every result
+    depends on is one.
     """
     for tool in ("torch", "compiler"):
         was, is_now = launch["versions"].get(tool), here.get(tool)
@@ -95,7 +105,8 @@ def mismatch(launch: Mapping[str, Any], here: Mapping[str, str], code: Mapping[s
 
 
 def bits(shape: Shape, at_once: int) -> dict[str, str]:
-    """What the bits of a training depend on besides its settings: whose checkpoint can be gone on from here.
+    """What the bits of a training depend on besides its settings: whose checkpoint can be gone on
+    from here.
 
     On a GPU also how many members are computed at once.
     """
@@ -142,14 +153,24 @@ def _code(path: Path) -> bytes:
 
 
 def _syntax(node: object) -> object:
-    """A syntax tree as tuples, the same in every Python that can read it: `ast.dump` shows its empty fields, or not."""
+    """A syntax tree as tuples, the same in every Python that can read it: `ast.dump` shows its
+    empty fields, or not.
+    """
     if isinstance(node, list):
         return [_syntax(part) for part in node if not _is_text(part)]
     if isinstance(node, ast.AST):
-        fields = [(name, value) for name, value in ast.iter_fields(node) if value is not None and value != []]
+        fields = [
+            (name, value)
+            for name, value in ast.iter_fields(node)
+            if value is not None and value != []
+        ]
         return type(node).__name__, [(name, _syntax(value)) for name, value in fields]
     return node
 
 
 def _is_text(node: object) -> bool:
-    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+    return (
+        isinstance(node, ast.Expr)
+        and isinstance(node.value, ast.Constant)
+        and isinstance(node.value.value, str)
+    )

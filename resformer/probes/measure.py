@@ -23,7 +23,8 @@ Layers = dict[str, npt.NDArray[np.float64]]
 def probes() -> list[Probe]:
     """One of each kind."""
     return [
-        plugins.load("resformer.probes.measures", name, Probe)() for name in plugins.names("resformer.probes.measures")
+        plugins.load("resformer.probes.measures", name, Probe)()
+        for name in plugins.names("resformer.probes.measures")
     ]
 
 
@@ -35,18 +36,23 @@ def measures() -> dict[str, str]:
 def layers(shape: Shape, flat_PN: Tensor) -> Layers:
     """Every measure of these members, on the first `train.batch` sequences of the held-out set.
 
-    Gradients are those of the mean loss over them. Nothing random happens: schemes are as in an evaluation.
+    Gradients are those of the mean loss over them. Nothing random happens: schemes are as in an
+    evaluation.
     """
     transformer = dataclasses.replace(shape.transformer(), compile=False)
     flat_PN = flat_PN.detach().to(torch.float64).requires_grad_()
     members, sequences = len(flat_PN), min(shape.train.batch, shape.train.eval_sequences)
-    reads_PBT, answers_PBS = (part[:, :sequences].expand(members, -1, -1) for part in held_out(shape, flat_PN.device))
+    reads_PBT, answers_PBS = (
+        part[:, :sequences].expand(members, -1, -1) for part in held_out(shape, flat_PN.device)
+    )
     observed = Observed(transformer, sequences)
     loss_P = loss(transformer.forward(flat_PN, reads_PBT, watch=observed), answers_PBS)
     (grad_PN,) = torch.autograd.grad(loss_P.sum(), flat_PN)
     observed.gradients = unpack(transformer.weights(), grad_PN)
     with torch.no_grad():
-        found = {name: column for probe in probes() for name, column in probe.measure(observed).items()}
+        found = {
+            name: column for probe in probes() for name, column in probe.measure(observed).items()
+        }
     return {name: column.cpu().numpy().astype(np.float64) for name, column in found.items()}
 
 

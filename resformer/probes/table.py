@@ -14,10 +14,14 @@ _MOST_ROWS = 1 << 17
 """Tokens times layers that are looked at together."""
 
 
-def table(shapes: Sequence[tuple[Shape, Sequence[Member]]], tell: Callable[[int], None]) -> pd.DataFrame:
-    """A row per shape, seed and layer: the shape's settings by dotted key, `seed`, `layer`, and every measure.
+def table(
+    shapes: Sequence[tuple[Shape, Sequence[Member]]], tell: Callable[[int], None]
+) -> pd.DataFrame:
+    """A row per shape, seed and layer: the shape's settings by dotted key, `seed`, `layer`, and
+    every measure.
 
-    Learning rates do not matter before the first step: seeds count once. `tell` is told how many shapes are done.
+    Learning rates do not matter before the first step: seeds count once. `tell` is told how many
+    shapes are done.
     """
     parts = []
     for done, (shape, members) in enumerate(shapes):

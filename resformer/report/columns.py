@@ -7,15 +7,33 @@ Json = dict[str, Any]
 
 _STATISTICS = "seeds"
 """In a cell, what tells it apart stands before this."""
-_VALUES = {"depth_limit", "low", "high", "depth_floor", "ratio", "bound", "p", "p_adjusted", "favours"}
-_VALUES |= {f"{arm}{what}" for arm in ("scheme", "baseline") for what in ("", "_solved", "_members", "_seeds")}
+_VALUES = {
+    "depth_limit",
+    "low",
+    "high",
+    "depth_floor",
+    "ratio",
+    "bound",
+    "p",
+    "p_adjusted",
+    "favours",
+}
+_VALUES |= {
+    f"{arm}{what}"
+    for arm in ("scheme", "baseline")
+    for what in ("", "_solved", "_members", "_seeds")
+}
 
 
 def key_of(row: Json) -> Json:
-    """What tells a row from the others of its kind: study, task, depth, residual, norm and any further axes."""
+    """What tells a row from the others of its kind: study, task, depth, residual, norm and any
+    further axes.
+    """
     names = list(row)
     names = (
-        names[: names.index(_STATISTICS)] if _STATISTICS in names else [name for name in names if name not in _VALUES]
+        names[: names.index(_STATISTICS)]
+        if _STATISTICS in names
+        else [name for name in names if name not in _VALUES]
     )
     return {name: row[name] for name in names}
 

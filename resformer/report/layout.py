@@ -1,4 +1,6 @@
-"""Which axis of a study runs down a table (and along a figure), which across, and which makes tables of its own."""
+"""Which axis of a study runs down a table (and along a figure), which across, and which makes
+tables of its own.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -69,8 +71,9 @@ def axes(summary: Json) -> list[str]:
 def layout(summary: Json, rows: str | None = None, columns: Sequence[str] = ()) -> Layout:
     """The layout that was asked for; UserError if an axis is none or is named twice.
 
-    By default depth runs down; or, where there is one depth only, the first other axis of numbers that has several
-    values. Tasks and studies have tables of their own, except that several studies of one task stand side by side.
+    By default depth runs down; or, where there is one depth only, the first other axis of numbers
+    that has several values. Tasks and studies have tables of their own, except that several studies
+    of one task stand side by side.
     """
     there = axes(summary)
     values = {axis: {as_typed(cell[axis]) for cell in summary["cells"]} for axis in there}
@@ -78,21 +81,35 @@ def layout(summary: Json, rows: str | None = None, columns: Sequence[str] = ()) 
     across = [short(column) for column in columns]
     for option, axis in (("--rows", down), *(("--columns", axis) for axis in across)):
         if axis not in there:
-            raise UserError(f"{option} {axis}: is no axis of this report; there are {', '.join(there)}")
+            raise UserError(
+                f"{option} {axis}: is no axis of this report; there are {', '.join(there)}"
+            )
     if len({down, *across}) <= len(across):
-        raise UserError(f"--rows {down} --columns {','.join(across)}: an axis is named twice; name each once")
+        raise UserError(
+            f"--rows {down} --columns {','.join(across)}: an axis is named twice; name each once"
+        )
     rest = [axis for axis in there if axis != down and axis not in across]
     if across:
         return Layout(down, tuple(across), tuple(axis for axis in rest if len(values[axis]) > 1))
     apart = ["task"] if len(values["study"]) > 1 else ["study", "task"]
-    kept = [axis for axis in rest if axis in ("residual", "norm") or (axis not in apart and len(values[axis]) > 1)]
-    return Layout(down, tuple(kept), tuple(axis for axis in rest if axis not in kept and len(values[axis]) > 1))
+    kept = [
+        axis
+        for axis in rest
+        if axis in ("residual", "norm") or (axis not in apart and len(values[axis]) > 1)
+    ]
+    return Layout(
+        down,
+        tuple(kept),
+        tuple(axis for axis in rest if axis not in kept and len(values[axis]) > 1),
+    )
 
 
 def _default_rows(summary: Json, there: Sequence[str]) -> str:
     varying = {axis: {as_typed(cell[axis]) for cell in summary["cells"]} for axis in there}
     numbers = [
-        axis for axis in there if len(varying[axis]) > 1 and all(_is_number(cell[axis]) for cell in summary["cells"])
+        axis
+        for axis in there
+        if len(varying[axis]) > 1 and all(_is_number(cell[axis]) for cell in summary["cells"])
     ]
     return numbers[0] if numbers and "depth" not in numbers else "depth"
 
@@ -115,7 +132,9 @@ def _apart(rows: Sequence[Json], asked: Layout) -> dict[tuple[Value, ...], list[
     return groups
 
 
-def _panel(asked: Layout, apart: tuple[Value, ...], cells: Sequence[Json], limits: Sequence[Json]) -> Panel:
+def _panel(
+    asked: Layout, apart: tuple[Value, ...], cells: Sequence[Json], limits: Sequence[Json]
+) -> Panel:
     at = {(cell[asked.rows], tuple(cell[axis] for axis in asked.columns)): cell for cell in cells}
     words = [named(axis, cells[0][axis]) for axis in asked.apart]
     task = [] if "task" in asked.apart else [str(cells[0]["task"])]
@@ -123,9 +142,17 @@ def _panel(asked: Layout, apart: tuple[Value, ...], cells: Sequence[Json], limit
         layout=asked,
         apart=apart,
         title=", ".join(words),
-        label="-".join("".join(c if c.isalnum() or c in "._" else "-" for c in word) for word in [*task, *words]),
-        rows=sorted(dict.fromkeys(row for row, _ in at), key=lambda row: column_order([asked.rows], [row])),
-        columns=sorted(dict.fromkeys(column for _, column in at), key=lambda key: column_order(asked.columns, key)),
+        label="-".join(
+            "".join(c if c.isalnum() or c in "._" else "-" for c in word)
+            for word in [*task, *words]
+        ),
+        rows=sorted(
+            dict.fromkeys(row for row, _ in at), key=lambda row: column_order([asked.rows], [row])
+        ),
+        columns=sorted(
+            dict.fromkeys(column for _, column in at),
+            key=lambda key: column_order(asked.columns, key),
+        ),
         cells=at,
         limits={tuple(row[axis] for axis in asked.columns): row for row in limits},
     )

@@ -1,4 +1,6 @@
-"""Admin: post-norm with a learned weight on every skip that starts as large as the branches before it."""
+"""Admin: post-norm with a learned weight on every skip that starts as large as the branches before
+it.
+"""
 
 import math
 from dataclasses import dataclass
@@ -13,11 +15,12 @@ from resformer.residuals.base import OneStream, Place, Stack
 @final
 @dataclass(frozen=True)
 class Admin(OneStream):
-    """x' = N(ω⊙x + F(x)), a learned ω of `width` entries per sub-layer (Liu et al. 2020, arXiv 2004.08249, eq. 4).
+    """x' = N(ω⊙x + F(x)), a learned ω of `width` entries per sub-layer (Liu et al. 2020, arXiv
+    2004.08249, eq. 4).
 
-    Initial value: the closed form of the authors' package, ω² = (S + 1) / ln(S + 1) - 1 in every sub-layer, S = 2L
-    sub-layers. The paper measures ω on a batch instead (ω_1 = 1, ω_{i+1}² = Var[ω_i x_i] + Var F_i); here initial
-    values do not depend on data. Norm: post.
+    Initial value: the closed form of the authors' package, ω² = (S + 1) / ln(S + 1) - 1 in every
+    sub-layer, S = 2L sub-layers. The paper measures ω on a batch instead (ω_1 = 1, ω_{i+1}² =
+    Var[ω_i x_i] + Var F_i); here initial values do not depend on data. Norm: post.
     """
 
     own_norm: ClassVar[str] = "post"

@@ -16,11 +16,13 @@ _EPSILON = 1e-6
 @final
 @dataclass(frozen=True)
 class AttnRes(Residual[Streams]):
-    """Sub-layer i reads Σ_{j<i} a_j·v_j, a = softmax over j of w_i·RMSNorm(v_j); v_0 the embedding, v_j = F_j's output.
+    """Sub-layer i reads Σ_{j<i} a_j·v_j, a = softmax over j of w_i·RMSNorm(v_j); v_0 the embedding,
+    v_j = F_j's output.
 
-    Kimi Team 2026, arXiv 2603.15031, eq. 2 to 4, the full form. The output of the stack is read the same way, with a w
-    of its own, as the paper says of its block form. A learned w of `width` entries per reader, 0 at first: the plain
-    mean. RMSNorm has no gain here, which w can stand for. Norm: pre.
+    Kimi Team 2026, arXiv 2603.15031, eq. 2 to 4, the full form. The output of the stack is read the
+    same way, with a w of its own, as the paper says of its block form. A learned w of `width`
+    entries per reader, 0 at first: the plain mean. RMSNorm has no gain here, which w can stand for.
+    Norm: pre.
     """
 
     own_norm: ClassVar[str] = "pre"

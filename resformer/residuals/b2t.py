@@ -14,8 +14,8 @@ from resformer.residuals.base import Norm, Place, Residual, Streams
 class B2t(Residual[Streams]):
     """y = N(x + A(x)), x' = N(x + y + FFN(y)), x the input of the block.
 
-    Takase et al. 2023, "B2T connection", arXiv 2206.00330, and the authors' code, which also starts all matrices
-    smaller by L^(-1/2); here they start as with `add`. Learned: nothing. Norm: post.
+    Takase et al. 2023, "B2T connection", arXiv 2206.00330, and the authors' code, which also starts
+    all matrices smaller by L^(-1/2); here they start as with `add`. Learned: nothing. Norm: post.
     """
 
     own_norm: ClassVar[str] = "post"

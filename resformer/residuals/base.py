@@ -55,7 +55,9 @@ class Place:
     weights: Mapping[str, Tensor]
     """All weights of the members by name, each (P, *shape)."""
     draw_P: Tensor | None = None
-    """In training, for a scheme that is `random`: uniform in [0, 1), new in every step. None in an evaluation."""
+    """In training, for a scheme that is `random`: uniform in [0, 1), new in every step. None in an
+    evaluation.
+    """
 
     @property
     def block(self) -> int:
@@ -75,16 +77,20 @@ class Place:
 class Residual(ABC, Generic[Carried]):
     """A residual scheme; a subclass is a frozen dataclass of the scheme's own settings, and final.
 
-    What is carried is a tensor or a tuple of tensors, whose last axes are (P, R, D), R = B·T rows, one per token of
-    the member's batch. Every row is treated alike and by itself.
+    What is carried is a tensor or a tuple of tensors, whose last axes are (P, R, D), R = B·T rows,
+    one per token of the member's batch. Every row is treated alike and by itself.
     """
 
     own_norm: ClassVar[str]
-    """What `model.norm=own` means for this scheme; `own` where the placement differs from sub-layer to sub-layer."""
+    """What `model.norm=own` means for this scheme; `own` where the placement differs from sub-layer
+    to sub-layer.
+    """
     norms: ClassVar[Sequence[str]]
     """The norm placements it allows."""
     skips: ClassVar[bool] = False
-    """Whether the skips of single sub-layers can be dropped (`model.skip`): where all there is to them is a sum."""
+    """Whether the skips of single sub-layers can be dropped (`model.skip`): where all there is to
+    them is a sum.
+    """
     random: ClassVar[bool] = False
     """Whether it wants random numbers in training."""
     shapes_attention: ClassVar[bool] = False
@@ -99,7 +105,9 @@ class Residual(ABC, Generic[Carried]):
         return 1.0
 
     def identity(self, group: Group, block: int) -> bool:
-        """Whether the matrix of this group starts as the identity, and not from its draw; by default it does not."""
+        """Whether the matrix of this group starts as the identity, and not from its draw; by
+        default it does not.
+        """
         return False
 
     def placement(self, norm: str, sublayer: int, stack: Stack) -> str:
@@ -107,11 +115,15 @@ class Residual(ABC, Generic[Carried]):
         return norm
 
     def last_norm(self, norm: str, stack: Stack) -> bool:
-        """Whether a norm stands behind the stack: by default where the stream leaves it un-normalised."""
+        """Whether a norm stands behind the stack: by default where the stream leaves it
+        un-normalised.
+        """
         return self.placement(norm, stack.sublayers, stack) in LAST_NORM
 
     def flops_per_row(self, stack: Stack) -> int:
-        """Floating-point operations in matrix products that the scheme itself adds to the forward pass of a token."""
+        """Floating-point operations in matrix products that the scheme itself adds to the forward
+        pass of a token.
+        """
         return 0
 
     @abstractmethod
@@ -127,11 +139,14 @@ class Residual(ABC, Generic[Carried]):
         return h_PRD
 
     def values(self, carried: Carried, v_PRD: Tensor, place: Place) -> tuple[Carried, Tensor]:
-        """What is carried, and the values that attention mixes, if the scheme shapes attention; both unchanged."""
+        """What is carried, and the values that attention mixes, if the scheme shapes attention;
+        both unchanged.
+        """
         return carried, v_PRD
 
     def mix(self, a_PBHTT: Tensor, place: Place) -> Tensor:
-        """The weights that attention mixes its values with, if the scheme shapes attention; unchanged by default.
+        """The weights that attention mixes its values with, if the scheme shapes attention;
+        unchanged by default.
 
         A weight that a causal model may not have is zero.
         """
@@ -147,11 +162,15 @@ class Residual(ABC, Generic[Carried]):
 
     @abstractmethod
     def end(self, carried: Carried, weights: Mapping[str, Tensor]) -> Tensor:
-        """What one more sub-layer would read, x_PRD: for who looks on, the stream behind the last one."""
+        """What one more sub-layer would read, x_PRD: for who looks on, the stream behind the last
+        one.
+        """
 
     @abstractmethod
     def close(self, carried: Carried, last: Norm, weights: Mapping[str, Tensor]) -> Tensor:
-        """Carried → the output of the stack x_PRD. `last` is the last norm, or changes nothing where none stands."""
+        """Carried → the output of the stack x_PRD. `last` is the last norm, or changes nothing
+        where none stands.
+        """
 
 
 class OneStream(Residual[Tensor]):
@@ -179,9 +198,10 @@ class OneStream(Residual[Tensor]):
 
 
 def sigmoid(x: Tensor) -> Tensor:
-    """1 / (1 + exp(-x)) to the rounding of 1 (in float32 it is 0 under -17), with bits that do not depend on place.
+    """1 / (1 + exp(-x)) to the rounding of 1 (in float32 it is 0 under -17), with bits that do not
+    depend on place.
 
-    `torch.sigmoid` computes the last few elements of a tensor on the CPU apart, by another exp: which elements of a
-    member those are would depend on P.
+    `torch.sigmoid` computes the last few elements of a tensor on the CPU apart, by another exp:
+    which elements of a member those are would depend on P.
     """
     return torch.tanh(x / 2) / 2 + 0.5

@@ -13,10 +13,12 @@ from resformer.residuals.base import Norm, Place, Residual, Stack, Streams
 @final
 @dataclass(frozen=True)
 class Dense(Residual[Streams]):
-    """u_l = Block_l(y_{l-1}), y_l = Σ_{j=0…l} α_lj·u_j, u_0 = y_0 the embedding, Block_l two sub-layers x' = x + F(x).
+    """u_l = Block_l(y_{l-1}), y_l = Σ_{j=0…l} α_lj·u_j, u_0 = y_0 the embedding, Block_l two
+    sub-layers x' = x + F(x).
 
-    Pagliardini et al. 2024, arXiv 2402.02622, eq. 2 and the authors' code: what is summed are the blocks' own outputs,
-    not earlier sums. Initial values: α_ll = 1, the others 0, which is pre-norm; learned. Norm: pre.
+    Pagliardini et al. 2024, arXiv 2402.02622, eq. 2 and the authors' code: what is summed are the
+    blocks' own outputs, not earlier sums. Initial values: α_ll = 1, the others 0, which is
+    pre-norm; learned. Norm: pre.
     """
 
     own_norm: ClassVar[str] = "pre"
@@ -47,7 +49,9 @@ class Dense(Residual[Streams]):
         x_PRD = x_PRD + f_PRD
         if place.attends:
             return x_PRD, *outputs
-        earlier_Pl, own_P1 = (place.weights[f"{_dense(place.block)}.{part}"] for part in ("earlier", "own"))
+        earlier_Pl, own_P1 = (
+            place.weights[f"{_dense(place.block)}.{part}"] for part in ("earlier", "own")
+        )
         y_PRD = own_P1.unsqueeze(2) * x_PRD
         for column, u_PRD in enumerate(outputs):
             y_PRD = y_PRD + earlier_Pl[:, column].view(-1, 1, 1) * u_PRD

@@ -11,10 +11,11 @@ from resformer.residuals.base import Group, OneStream, Place, Stack
 @final
 @dataclass(frozen=True)
 class Gpt2(OneStream):
-    """x' = x + F(x); the output matrices of both sub-layers start with a gain of S^(-1/2), S = 2L sub-layers.
+    """x' = x + F(x); the output matrices of both sub-layers start with a gain of S^(-1/2), S = 2L
+    sub-layers.
 
-    Radford et al. 2019, "Language models are unsupervised multitask learners", section 2.3: "1/√N where N is the number
-    of residual layers". Learned: nothing. Norm: pre.
+    Radford et al. 2019, "Language models are unsupervised multitask learners", section 2.3: "1/√N
+    where N is the number of residual layers". Learned: nothing. Norm: pre.
     """
 
     own_norm: ClassVar[str] = "pre"

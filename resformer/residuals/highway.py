@@ -17,9 +17,9 @@ from resformer.residuals.base import OneStream, Place, Stack, sigmoid
 class Highway(OneStream):
     """x' = T⊙F(x) + (1 - T)⊙x, T = σ(x·W + b), W and b of every sub-layer its own, learned.
 
-    Srivastava et al. 2015, arXiv 1505.00387, eq. 3; there for whole layers, here for the two sub-layers of a block.
-    Initial values: W Xavier-uniform, b = `gate_bias`, negative (-1 to -4 in section 2.2), so that much is carried at
-    first. Norm: any; its own is `post`.
+    Srivastava et al. 2015, arXiv 1505.00387, eq. 3; there for whole layers, here for the two
+    sub-layers of a block. Initial values: W Xavier-uniform, b = `gate_bias`, negative (-1 to -4 in
+    section 2.2), so that much is carried at first. Norm: any; its own is `post`.
     """
 
     gate_bias: float
@@ -29,7 +29,10 @@ class Highway(OneStream):
 
     def __post_init__(self) -> None:
         require(
-            abs(self.gate_bias) <= 20, "model.residual.gate_bias", self.gate_bias, "must be a number from -20 to 20"
+            abs(self.gate_bias) <= 20,
+            "model.residual.gate_bias",
+            self.gate_bias,
+            "must be a number from -20 to 20",
         )
 
     def weights(self, stack: Stack) -> list[Weight]:
@@ -51,5 +54,7 @@ class Highway(OneStream):
     def write(self, carried: Tensor, f_PRD: Tensor, place: Place) -> Tensor:
         """What the gate lets through of either."""
         gate = f"sublayer{place.sublayer}.highway"
-        open_PRD = sigmoid(torch.baddbmm(place.broadcast(f"{gate}.bias"), carried, place.weights[f"{gate}.matrix"]))
+        open_PRD = sigmoid(
+            torch.baddbmm(place.broadcast(f"{gate}.bias"), carried, place.weights[f"{gate}.matrix"])
+        )
         return carried + open_PRD * (f_PRD - carried)

@@ -17,14 +17,16 @@ from resformer.residuals.base import Norm, Place, Residual, Stack, Streams
 @final
 @dataclass(frozen=True)
 class Hyper(Residual[Streams]):
-    """n = `streams` streams H; F reads Σ_j a_j·H_j, and H_k' = Σ_j A_jk·H_j + b_k·F, per sub-layer and token.
+    """n = `streams` streams H; F reads Σ_j a_j·H_j, and H_k' = Σ_j A_jk·H_j + b_k·F, per sub-layer
+    and token.
 
-    Zhu et al. 2025, arXiv 2409.19606, eq. 2 to 14. Every weight has a static part and one that depends on the token:
-    a_j + s·tanh(N(H_j)·w_a), A_jk + s·tanh(N(H_j)·W_k), b_j + t·tanh(N(H_j)·w_b), N a layer norm without gain. The
-    stack opens with n copies of the embedding and closes with their sum and the last norm. Learned: all of it. Initial
-    values: b = 1, A = I, a the unit vector of stream i mod n, w and W 0, s = t = `dynamic` = 0.01: pre-norm, but for
-    the scale of the sum. The paper also rescales output matrices by √n, of which the text leaves the direction open:
-    not done here. Norm: pre.
+    Zhu et al. 2025, arXiv 2409.19606, eq. 2 to 14. Every weight has a static part and one that
+    depends on the token: a_j + s·tanh(N(H_j)·w_a), A_jk + s·tanh(N(H_j)·W_k), b_j +
+    t·tanh(N(H_j)·w_b), N a layer norm without gain. The stack opens with n copies of the embedding
+    and closes with their sum and the last norm. Learned: all of it. Initial values: b = 1, A = I, a
+    the unit vector of stream i mod n, w and W 0, s = t = `dynamic` = 0.01: pre-norm, but for the
+    scale of the sum. The paper also rescales output matrices by √n, of which the text leaves the
+    direction open: not done here. Norm: pre.
     """
 
     streams: int
@@ -34,15 +36,26 @@ class Hyper(Residual[Streams]):
     norms: ClassVar[tuple[str, ...]] = ("pre",)
 
     def __post_init__(self) -> None:
-        require(1 <= self.streams <= 16, "model.residual.streams", self.streams, "must be from 1 to 16")
-        require(abs(self.dynamic) <= 10, "model.residual.dynamic", self.dynamic, "must be a number from -10 to 10")
+        require(
+            1 <= self.streams <= 16, "model.residual.streams", self.streams, "must be from 1 to 16"
+        )
+        require(
+            abs(self.dynamic) <= 10,
+            "model.residual.dynamic",
+            self.dynamic,
+            "must be a number from -10 to 10",
+        )
 
     def weights(self, stack: Stack) -> list[Weight]:
-        """Static weights, the matrices of the dynamic ones side by side (a, b, A), and s and t, of every sub-layer."""
+        """Static weights, the matrices of the dynamic ones side by side (a, b, A), and s and t, of
+        every sub-layer.
+        """
         n, found = self.streams, list[Weight]()
         for i in range(1, stack.sublayers + 1):
             name = _hyper(i)
-            found += [Weight(f"{name}.read{j}", (1,), "constant", float(j == i % n)) for j in range(n)]
+            found += [
+                Weight(f"{name}.read{j}", (1,), "constant", float(j == i % n)) for j in range(n)
+            ]
             found += [
                 Weight(f"{name}.mix", (n, n), "identity", 1.0),
                 Weight(f"{name}.write", (n,), "constant", 1.0),
@@ -81,7 +94,8 @@ class Hyper(Residual[Streams]):
         for k in range(self.streams):
             b_PR1 = write_P1n[..., k : k + 1] + _scale(place, "write") * dynamic[k][..., 1:2]
             mixed = [
-                (mix_Pnn[:, j, k].view(-1, 1, 1) + scale_P11 * dynamic_PRm[..., k + 2 : k + 3]) * carried[j]
+                (mix_Pnn[:, j, k].view(-1, 1, 1) + scale_P11 * dynamic_PRm[..., k + 2 : k + 3])
+                * carried[j]
                 for j, dynamic_PRm in enumerate(dynamic)
             ]
             written.append(_total([*mixed, b_PR1 * f_PRD]))
@@ -100,9 +114,14 @@ class Hyper(Residual[Streams]):
         return last(_total(carried))
 
     def _dynamic(self, carried: Streams, place: Place) -> list[Tensor]:
-        """Tanh of the products of each stream, (P, R, 2 + n) each: for a, for b, and for its row of A."""
+        """Tanh of the products of each stream, (P, R, 2 + n) each: for a, for b, and for its row of
+        A.
+        """
         products_PDm = place.weights[f"{_hyper(place.sublayer)}.dynamic"]
-        return [torch.bmm(nnf.layer_norm(x_PRD, x_PRD.shape[-1:]), products_PDm).tanh() for x_PRD in carried]
+        return [
+            torch.bmm(nnf.layer_norm(x_PRD, x_PRD.shape[-1:]), products_PDm).tanh()
+            for x_PRD in carried
+        ]
 
 
 def _scale(place: Place, of: str) -> Tensor:

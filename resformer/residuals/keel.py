@@ -11,11 +11,12 @@ from resformer.residuals.base import OneStream, Place, Stack
 @final
 @dataclass(frozen=True)
 class Keel(OneStream):
-    """x' = N(α·x + F(N(x))), α = S = 2L, the number of sub-layers (Chen & Wei 2026, arXiv 2601.19895).
+    """x' = N(α·x + F(N(x))), α = S = 2L, the number of sub-layers (Chen & Wei 2026, arXiv
+    2601.19895).
 
-    The first attention has neither outer norm nor α, the first FFN no α. The paper's norms have no bias; here they have
-    one, which starts at 0, as with every scheme. Learned: nothing. Norm: pre_post, but for the first attention, which
-    has `pre`.
+    The first attention has neither outer norm nor α, the first FFN no α. The paper's norms have no
+    bias; here they have one, which starts at 0, as with every scheme. Learned: nothing. Norm:
+    pre_post, but for the first attention, which has `pre`.
     """
 
     own_norm: ClassVar[str] = "pre_post"

@@ -15,9 +15,9 @@ from resformer.residuals.base import OneStream, Place, Stack
 class LayerScale(OneStream):
     """x' = x + λ⊙F(x), a learned λ of `width` entries per sub-layer.
 
-    Initial value, by the number of blocks (Touvron et al. 2021, arXiv 2103.17239, section 2, and the authors' code,
-    which leaves 19 to 23 open): `initial_to_18_blocks` = 0.1, `initial_to_24_blocks` = 1e-5, `initial_beyond` = 1e-6.
-    Norm: pre.
+    Initial value, by the number of blocks (Touvron et al. 2021, arXiv 2103.17239, section 2, and
+    the authors' code, which leaves 19 to 23 open): `initial_to_18_blocks` = 0.1,
+    `initial_to_24_blocks` = 1e-5, `initial_beyond` = 1e-6. Norm: pre.
     """
 
     initial_to_18_blocks: float
@@ -30,7 +30,12 @@ class LayerScale(OneStream):
     def __post_init__(self) -> None:
         for setting in ("initial_to_18_blocks", "initial_to_24_blocks", "initial_beyond"):
             value = getattr(self, setting)
-            require(abs(value) <= 10, f"model.residual.{setting}", value, "must be a number from -10 to 10")
+            require(
+                abs(value) <= 10,
+                f"model.residual.{setting}",
+                value,
+                "must be a number from -10 to 10",
+            )
 
     def initial(self, depth: int) -> float:
         """The starting value of λ in a stack of `depth` blocks."""

@@ -13,8 +13,8 @@ from resformer.residuals.base import OneStream, Place
 class Lns(OneStream):
     """x' = x + F(N(x) / √l), l the number of the block, from 1, the same in its two sub-layers.
 
-    Sun et al. 2025, "The curse of depth in large language models", arXiv 2502.05795, eq. 8, and the authors' code.
-    Learned: nothing. Norm: pre.
+    Sun et al. 2025, "The curse of depth in large language models", arXiv 2502.05795, eq. 8, and the
+    authors' code. Learned: nothing. Norm: pre.
     """
 
     own_norm: ClassVar[str] = "pre"

@@ -18,8 +18,8 @@ _ROUNDING = 1e-9
 class MixLn(OneStream):
     """x' = N(x + F(x)) in the first ⌊`post_share`·L⌋ blocks, x' = x + F(N(x)) in the others.
 
-    Li et al. 2025, arXiv 2412.13795, eq. 6, with a share of 0.25, so that stacks of up to 3 blocks are all pre-norm.
-    Learned: nothing. Norm: its own.
+    Li et al. 2025, arXiv 2412.13795, eq. 6, with a share of 0.25, so that stacks of up to 3 blocks
+    are all pre-norm. Learned: nothing. Norm: its own.
     """
 
     post_share: float
@@ -29,11 +29,20 @@ class MixLn(OneStream):
     skips: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        require(0 <= self.post_share <= 1, "model.residual.post_share", self.post_share, "must be from 0 to 1")
+        require(
+            0 <= self.post_share <= 1,
+            "model.residual.post_share",
+            self.post_share,
+            "must be from 0 to 1",
+        )
 
     def placement(self, norm: str, sublayer: int, stack: Stack) -> str:
         """`post` or `pre`, by block."""
-        return "post" if (sublayer + 1) // 2 <= math.floor(self.post_share * stack.depth + _ROUNDING) else "pre"
+        return (
+            "post"
+            if (sublayer + 1) // 2 <= math.floor(self.post_share * stack.depth + _ROUNDING)
+            else "pre"
+        )
 
     def write(self, carried: Tensor, f_PRD: Tensor, place: Place) -> Tensor:
         """The sum."""

@@ -15,8 +15,9 @@ from resformer.residuals.base import OneStream, Place, Stack
 class ReZero(OneStream):
     """x' = x + α·F(x), one learned scalar α per block, shared by its two sub-layers.
 
-    Initial value: α = `initial`, 0 in the paper (Bachlechner et al. 2021, arXiv 2003.04887, eq. 3 and the authors'
-    code). Norm: none. The paper needs no warm-up; the training settings here are the same for every scheme.
+    Initial value: α = `initial`, 0 in the paper (Bachlechner et al. 2021, arXiv 2003.04887, eq. 3
+    and the authors' code). Norm: none. The paper needs no warm-up; the training settings here are
+    the same for every scheme.
     """
 
     initial: float
@@ -25,11 +26,19 @@ class ReZero(OneStream):
     norms: ClassVar[tuple[str, ...]] = ("none",)
 
     def __post_init__(self) -> None:
-        require(abs(self.initial) <= 10, "model.residual.initial", self.initial, "must be a number from -10 to 10")
+        require(
+            abs(self.initial) <= 10,
+            "model.residual.initial",
+            self.initial,
+            "must be a number from -10 to 10",
+        )
 
     def weights(self, stack: Stack) -> list[Weight]:
         """α of every block."""
-        return [Weight(_alpha(block), (1,), "constant", self.initial) for block in range(1, stack.depth + 1)]
+        return [
+            Weight(_alpha(block), (1,), "constant", self.initial)
+            for block in range(1, stack.depth + 1)
+        ]
 
     def write(self, carried: Tensor, f_PRD: Tensor, place: Place) -> Tensor:
         """The sum with the branch scaled."""

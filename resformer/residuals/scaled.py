@@ -14,10 +14,11 @@ from resformer.residuals.base import OneStream, Place
 class Scaled(OneStream):
     """x' = x + b·F(x), b = S^(-exponent), S = 2L the number of sub-layers.
 
-    `exponent` = 1/2 is Stable ResNet (Hayou et al. 2021, arXiv 2010.12859, uniform scaling) and the forward pass of
-    depth-muP (Yang et al. 2024, arXiv 2310.02244), which also scales Adam's rate by L^(-1/2); 1 is the forward pass of
-    CompleteP with a base depth of one sub-layer (Dey et al. 2025, arXiv 2505.01618), which also scales Adam's epsilon.
-    Rates and epsilon are not scaled here. Learned: nothing. Norm: pre or none.
+    `exponent` = 1/2 is Stable ResNet (Hayou et al. 2021, arXiv 2010.12859, uniform scaling) and the
+    forward pass of depth-muP (Yang et al. 2024, arXiv 2310.02244), which also scales Adam's rate by
+    L^(-1/2); 1 is the forward pass of CompleteP with a base depth of one sub-layer (Dey et al.
+    2025, arXiv 2505.01618), which also scales Adam's epsilon. Rates and epsilon are not scaled
+    here. Learned: nothing. Norm: pre or none.
     """
 
     exponent: float
@@ -26,7 +27,9 @@ class Scaled(OneStream):
     norms: ClassVar[tuple[str, ...]] = ("pre", "none")
 
     def __post_init__(self) -> None:
-        require(0 <= self.exponent <= 4, "model.residual.exponent", self.exponent, "must be from 0 to 4")
+        require(
+            0 <= self.exponent <= 4, "model.residual.exponent", self.exponent, "must be from 0 to 4"
+        )
 
     def write(self, carried: Tensor, f_PRD: Tensor, place: Place) -> Tensor:
         """The sum with the branch scaled."""

@@ -14,14 +14,16 @@ from resformer.residuals.base import Group, OneStream, Place, Stack
 @final
 @dataclass(frozen=True)
 class Shaped(OneStream):
-    """Attention without skip, x' = Attn(N(x)), that mixes with αI + βA - γC; the FFN keeps one, x' = x + b·FFN(N(x)).
+    """Attention without skip, x' = Attn(N(x)), that mixes with αI + βA - γC; the FFN keeps one, x'
+    = x + b·FFN(N(x)).
 
-    A are the usual weights, C those of zero logits: uniform, over t tokens in the t-th row of a causal model (Noci et
-    al. 2023, arXiv 2306.17759; He & Hofmann 2024, arXiv 2311.01906, eq. 6 and the authors' code). Learned: α, β, γ per
-    head, b per block, and all matrices (the authors found it better to leave value and output at the identity). Initial
-    values: α = β = γ = 1, query matrices 0, so that A = C; value and output matrices the identity, but for the value
-    matrix of block 1; b = `ffn_gain_at_18_blocks`·√(18 / L), 0.1 at L = 18 in the code and O(L^(-1/2)) in the paper.
-    Norm: pre.
+    A are the usual weights, C those of zero logits: uniform, over t tokens in the t-th row of a
+    causal model (Noci et al. 2023, arXiv 2306.17759; He & Hofmann 2024, arXiv 2311.01906, eq. 6 and
+    the authors' code). Learned: α, β, γ per head, b per block, and all matrices (the authors found
+    it better to leave value and output at the identity). Initial values: α = β = γ = 1, query
+    matrices 0, so that A = C; value and output matrices the identity, but for the value matrix of
+    block 1; b = `ffn_gain_at_18_blocks`·√(18 / L), 0.1 at L = 18 in the code and O(L^(-1/2)) in the
+    paper. Norm: pre.
     """
 
     ffn_gain_at_18_blocks: float
@@ -32,7 +34,12 @@ class Shaped(OneStream):
 
     def __post_init__(self) -> None:
         gain = self.ffn_gain_at_18_blocks
-        require(abs(gain) <= 10, "model.residual.ffn_gain_at_18_blocks", gain, "must be a number from -10 to 10")
+        require(
+            abs(gain) <= 10,
+            "model.residual.ffn_gain_at_18_blocks",
+            gain,
+            "must be a number from -10 to 10",
+        )
 
     def weights(self, stack: Stack) -> list[Weight]:
         """α, β, γ and b of every block."""
@@ -41,7 +48,10 @@ class Shaped(OneStream):
             weight
             for block in range(1, stack.depth + 1)
             for weight in (
-                *(ones(f"{_shaped(block)}.{part}", stack.heads) for part in ("alpha", "beta", "gamma")),
+                *(
+                    ones(f"{_shaped(block)}.{part}", stack.heads)
+                    for part in ("alpha", "beta", "gamma")
+                ),
                 Weight(f"{_shaped(block)}.ffn_gain", (1,), "constant", gain),
             )
         ]
@@ -65,7 +75,11 @@ class Shaped(OneStream):
 
     def write(self, carried: Tensor, f_PRD: Tensor, place: Place) -> Tensor:
         """Attention alone, or the sum with the FFN scaled."""
-        return f_PRD if place.attends else carried + place.broadcast(f"{_shaped(place.block)}.ffn_gain") * f_PRD
+        return (
+            f_PRD
+            if place.attends
+            else carried + place.broadcast(f"{_shaped(place.block)}.ffn_gain") * f_PRD
+        )
 
 
 def _uniform(a_PBHTT: Tensor, causal: bool) -> Tensor:

@@ -15,9 +15,9 @@ from resformer.residuals.base import OneStream, Place, Stack
 class SkipInit(OneStream):
     """x' = x + α·F(x), one learned scalar α per sub-layer.
 
-    Initial value: α = `initial`, 0 in the paper (De & Smith 2020, arXiv 2002.10444, section 3; taken from secondary
-    sources), which is about residual networks without batch norm; with `pre` it is our extension. ReZero has one α per
-    block. Norm: none or pre.
+    Initial value: α = `initial`, 0 in the paper (De & Smith 2020, arXiv 2002.10444, section 3;
+    taken from secondary sources), which is about residual networks without batch norm; with `pre`
+    it is our extension. ReZero has one α per block. Norm: none or pre.
     """
 
     initial: float
@@ -26,11 +26,18 @@ class SkipInit(OneStream):
     norms: ClassVar[tuple[str, ...]] = ("none", "pre")
 
     def __post_init__(self) -> None:
-        require(abs(self.initial) <= 10, "model.residual.initial", self.initial, "must be a number from -10 to 10")
+        require(
+            abs(self.initial) <= 10,
+            "model.residual.initial",
+            self.initial,
+            "must be a number from -10 to 10",
+        )
 
     def weights(self, stack: Stack) -> list[Weight]:
         """α of every sub-layer."""
-        return [Weight(_alpha(i), (1,), "constant", self.initial) for i in range(1, stack.sublayers + 1)]
+        return [
+            Weight(_alpha(i), (1,), "constant", self.initial) for i in range(1, stack.sublayers + 1)
+        ]
 
     def write(self, carried: Tensor, f_PRD: Tensor, place: Place) -> Tensor:
         """The sum with the branch scaled."""

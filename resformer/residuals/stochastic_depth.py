@@ -13,12 +13,13 @@ from resformer.residuals.base import OneStream, Place
 @final
 @dataclass(frozen=True)
 class StochasticDepth(OneStream):
-    """x' = x + m·F(x), m = 1/p_l with probability p_l, else 0, in training; x' = x + F(x) in an evaluation.
+    """x' = x + m·F(x), m = 1/p_l with probability p_l, else 0, in training; x' = x + F(x) in an
+    evaluation.
 
-    p_l = 1 - (l / L)·(1 - p_L), l the number of the block, from 1, p_L = `survival` (Huang et al. 2016, arXiv
-    1603.09382, eq. 4; 0.5 there). Drawn anew for every member, step and sub-layer, the same for the whole batch of a
-    member, as there; divided by p_l in training rather than multiplied in an evaluation, as is usual since. Learned:
-    nothing. Norm: any; its own is `post`.
+    p_l = 1 - (l / L)·(1 - p_L), l the number of the block, from 1, p_L = `survival` (Huang et al.
+    2016, arXiv 1603.09382, eq. 4; 0.5 there). Drawn anew for every member, step and sub-layer, the
+    same for the whole batch of a member, as there; divided by p_l in training rather than
+    multiplied in an evaluation, as is usual since. Learned: nothing. Norm: any; its own is `post`.
     """
 
     survival: float
@@ -28,7 +29,12 @@ class StochasticDepth(OneStream):
     random: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        require(0 < self.survival <= 1, "model.residual.survival", self.survival, "must be above 0 and at most 1")
+        require(
+            0 < self.survival <= 1,
+            "model.residual.survival",
+            self.survival,
+            "must be above 0 and at most 1",
+        )
 
     def survives(self, place: Place) -> float:
         """p_l."""

@@ -11,13 +11,15 @@ from resformer.residuals.base import Group, OneStream, Place, Stack
 @final
 @dataclass(frozen=True)
 class TFixup(OneStream):
-    """x' = x + F(x), started lightly (Huang et al. 2020, "Improving transformer optimization through better
-    initialization", ICML, section 3.2, and the authors' code for an encoder of L blocks).
+    """x' = x + F(x), started lightly (Huang et al. 2020, "Improving transformer optimization
+    through better initialization", ICML, section 3.2, and the authors' code for an encoder of L
+    blocks).
 
-    Initial gain 0.67·L^(-1/4) on value, output and both FFN matrices, 1 on query and key (the authors' code: 1/√2
-    there, as in fairseq). Embeddings, positions as well, have standard deviation (9L)^(-1/4): the paper's
-    D^(-1/2)·(9L)^(-1/4) is multiplied by √D in the authors' forward pass. Learned: nothing. Norm: none. The paper needs
-    no warm-up; the training settings here are the same for every scheme.
+    Initial gain 0.67·L^(-1/4) on value, output and both FFN matrices, 1 on query and key (the
+    authors' code: 1/√2 there, as in fairseq). Embeddings, positions as well, have standard
+    deviation (9L)^(-1/4): the paper's D^(-1/2)·(9L)^(-1/4) is multiplied by √D in the authors'
+    forward pass. Learned: nothing. Norm: none. The paper needs no warm-up; the training settings
+    here are the same for every scheme.
     """
 
     own_norm: ClassVar[str] = "none"
@@ -28,7 +30,9 @@ class TFixup(OneStream):
         """(9L)^(-1/4) for embeddings, 1 for query and key, else 0.67·L^(-1/4)."""
         if group in ("query", "key"):
             return 1.0
-        start: float = (9 * stack.depth) ** -0.25 if group == "embedding" else 0.67 * stack.depth**-0.25
+        start: float = (
+            (9 * stack.depth) ** -0.25 if group == "embedding" else 0.67 * stack.depth**-0.25
+        )
         return start
 
     def write(self, carried: Tensor, f_PRD: Tensor, place: Place) -> Tensor:

@@ -1,4 +1,6 @@
-"""Value residual: every attention also mixes the values of the first one. The paper's name for it is ResFormer."""
+"""Value residual: every attention also mixes the values of the first one. The paper's name for it
+is ResFormer.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,10 +16,11 @@ from resformer.residuals.base import Norm, Place, Residual, Streams
 @final
 @dataclass(frozen=True)
 class ValueResidual(Residual[Streams]):
-    """x' = x + F(x), where attention in block l > 1 mixes λ₁·V_1 + λ₂·V_l instead of its own values V_l.
+    """x' = x + F(x), where attention in block l > 1 mixes λ₁·V_1 + λ₂·V_l instead of its own values
+    V_l.
 
-    Zhou et al. 2025, "Value residual learning", arXiv 2410.17897, eq. 6 and the authors' code: λ₁ = `first` = ½, λ₂ =
-    `own` = ½, not learned. Learned: nothing. Norm: any; its own is `pre`.
+    Zhou et al. 2025, "Value residual learning", arXiv 2410.17897, eq. 6 and the authors' code: λ₁ =
+    `first` = ½, λ₂ = `own` = ½, not learned. Learned: nothing. Norm: any; its own is `pre`.
     """
 
     first: float
@@ -30,7 +33,12 @@ class ValueResidual(Residual[Streams]):
     def __post_init__(self) -> None:
         for setting in ("first", "own"):
             value = getattr(self, setting)
-            require(abs(value) <= 10, f"model.residual.{setting}", value, "must be a number from -10 to 10")
+            require(
+                abs(value) <= 10,
+                f"model.residual.{setting}",
+                value,
+                "must be a number from -10 to 10",
+            )
 
     def open(self, x_PRD: Tensor) -> Streams:
         """The stream; V_1 joins it in the first block."""

@@ -1,7 +1,8 @@
-"""What a report has read and computed, kept in the study's folder under `.cache`. It may be deleted at any time.
+"""What a report has read and computed, kept in the study's folder under `.cache`. It may be deleted
+at any time.
 
-Nothing depends on it: a file that is not whole, or was written by other code, is read as empty; a folder that cannot be
-written is left alone.
+Nothing depends on it: a file that is not whole, or was written by other code, is read as empty; a
+folder that cannot be written is left alone.
 """
 
 import contextlib
@@ -21,7 +22,14 @@ Json = dict[str, Any]
 
 _DIGEST = 32
 _STATES = b"states"
-_COMPUTING = ("trees.py", "reporting/*.py", "store/*.py", "stats/*.py", "results/*.py", "report/analysis/*.py")
+_COMPUTING = (
+    "trees.py",
+    "reporting/*.py",
+    "store/*.py",
+    "stats/*.py",
+    "results/*.py",
+    "report/analysis/*.py",
+)
 """The code that reads and computes."""
 
 

@@ -3,7 +3,8 @@
 from typing import Any
 
 LINE_END = "\r\n"
-"""Of CSV, as RFC 4180 has it; with another one pandas leaves a carriage return in a text unquoted."""
+"""Of CSV, as RFC 4180 has it; with another one pandas leaves a carriage return in a text unquoted.
+"""
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 

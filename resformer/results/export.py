@@ -1,4 +1,6 @@
-"""A study's tables as files that other tools read: Parquet, CSV, or the event files of TensorBoard."""
+"""A study's tables as files that other tools read:
+Parquet, CSV, or the event files of TensorBoard.
+"""
 
 import shutil
 import uuid
@@ -21,7 +23,13 @@ from resformer.store.sources import Damaged
 Form = Literal["parquet", "csv", "tensorboard"]
 
 _CURVES = pa.schema(
-    [("study", pa.string()), ("job", pa.string()), ("seed", pa.int64()), ("lr", pa.float64()), ("step", pa.int64())]
+    [
+        ("study", pa.string()),
+        ("job", pa.string()),
+        ("seed", pa.int64()),
+        ("lr", pa.float64()),
+        ("step", pa.int64()),
+    ]
     + [(name, pa.float64()) for name in tables.CURVES]
 )
 
@@ -29,17 +37,21 @@ _CURVES = pa.schema(
 @final
 @dataclass(frozen=True)
 class Exported:
-    """The files that were written, for TensorBoard the folder, and what of the study is not in them, a line each."""
+    """The files that were written, for TensorBoard the folder, and what of the study is not in
+    them, a line each.
+    """
 
     paths: list[Path]
     left_out: list[str]
 
 
 def export(findings: Findings, folder: Path, form: Form) -> Exported:
-    """Write `runs` and `curves`, or for TensorBoard a folder per member, into a folder that is new or empty.
+    """Write `runs` and `curves`, or for TensorBoard a folder per member, into a folder that is new
+    or empty.
 
-    The curves are read and written job by job, beside the folder, which is put in its place when all of it is there.
-    UserError, and nothing written, if there are no results or the folder holds something or cannot be written.
+    The curves are read and written job by job, beside the folder, which is put in its place when
+    all of it is there. UserError, and nothing written, if there are no results or the folder holds
+    something or cannot be written.
     """
     if form == "tensorboard":
         tensorboard.check()
@@ -59,13 +71,17 @@ def export(findings: Findings, folder: Path, form: Form) -> Exported:
             raise tables.nothing(findings, left_out)
         if form != "tensorboard":
             _write_runs(whole, new / f"runs.{form}")
-    paths = [folder] if form == "tensorboard" else [folder / f"runs.{form}", folder / f"curves.{form}"]
+    paths = (
+        [folder] if form == "tensorboard" else [folder / f"runs.{form}", folder / f"curves.{form}"]
+    )
     return Exported(paths, left_out)
 
 
 @contextmanager
 def _placed(folder: Path) -> Iterator[Path]:
-    """A folder beside the wanted one, which takes its place at the end; after an error it is gone."""
+    """A folder beside the wanted one, which takes its place at the end;
+    after an error it is gone.
+    """
     place = folder.resolve()
     temporary = place.with_name(f".{place.name}.{uuid.uuid4().hex}.tmp")
     try:
@@ -75,7 +91,9 @@ def _placed(folder: Path) -> Iterator[Path]:
         yield temporary
         temporary.replace(place)
     except OSError as error:
-        raise UserError(f"{folder}: cannot be written: {error.strerror}; name another folder") from error
+        raise UserError(
+            f"{folder}: cannot be written: {error.strerror}; name another folder"
+        ) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
@@ -92,17 +110,25 @@ def _taken(place: Path) -> str | None:
 
 
 @contextmanager
-def _curves_writer(folder: Path, form: Form, runs: pd.DataFrame) -> Iterator[Callable[[pd.DataFrame], None]]:
+def _curves_writer(
+    folder: Path, form: Form, runs: pd.DataFrame
+) -> Iterator[Callable[[pd.DataFrame], None]]:
     """What writes the curves of one job after another."""
     match form:
         case "parquet":
             path = folder / "curves.parquet"
-            with pq.ParquetWriter(path, _CURVES, compression="zstd", write_page_checksum=True) as writer:
-                yield lambda curves: writer.write_table(pa.Table.from_pandas(curves, _CURVES, preserve_index=False))
+            with pq.ParquetWriter(
+                path, _CURVES, compression="zstd", write_page_checksum=True
+            ) as writer:
+                yield lambda curves: writer.write_table(
+                    pa.Table.from_pandas(curves, _CURVES, preserve_index=False)
+                )
         case "csv":
             with open(folder / "curves.csv", "w", encoding="utf-8", newline="") as file:
                 file.write(",".join(_CURVES.names) + LINE_END)
-                yield lambda curves: _harmless(curves).to_csv(file, header=False, index=False, lineterminator=LINE_END)
+                yield lambda curves: _harmless(curves).to_csv(
+                    file, header=False, index=False, lineterminator=LINE_END
+                )
         case "tensorboard":
             names = tensorboard.run_names(runs)
             yield lambda curves: tensorboard.write(folder, names, curves)
@@ -117,6 +143,8 @@ def _write_runs(runs: pd.DataFrame, path: Path) -> None:
 
 
 def _harmless(table: pd.DataFrame) -> pd.DataFrame:
-    """The table with an apostrophe before each text that a spreadsheet would take for a formula; numbers stay."""
+    """The table with an apostrophe before each text that a spreadsheet would take for a formula;
+    numbers stay.
+    """
     texts = table.select_dtypes(exclude=["number", "bool"])
     return table.assign(**{str(name): texts[name].map(spreadsheet_safe) for name in texts})

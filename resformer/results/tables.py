@@ -1,4 +1,6 @@
-"""A study's results as two tables, a row per member and a row per step: what the library and the export give out."""
+"""A study's results as two tables, a row per member and a row per step: what the library and the
+export give out.
+"""
 
 from collections.abc import Iterator, Sequence
 
@@ -18,19 +20,28 @@ _STEPS = ("solved_step", "diverged_step", "last_step")
 def runs(findings: Findings) -> pd.DataFrame:
     """A row per finished member, in an order that its settings decide; UserError if there is none.
 
-    The columns are those of `Findings.members` but its helpers: study, job, what the member was, what became of it.
+    The columns are those of `Findings.members` but its helpers: study, job, what the member was,
+    what became of it.
     """
     members = findings.members
     if members.empty:
         raise nothing(findings, left_out(findings))
-    settings = [*NAMES.values(), *sorted(name for name in selectable(members) if "." in name), "device", "seed", "lr"]
+    settings = [
+        *NAMES.values(),
+        *sorted(name for name in selectable(members) if "." in name),
+        "device",
+        "seed",
+        "lr",
+    ]
     rest = [name for name in members.columns if name not in ("study", "job", *settings, *_HELPERS)]
     table = members[["study", "job", *settings, *rest]].astype(dict.fromkeys(_STEPS, "Int64"))
     return table.sort_values(["study", *NAMES.values(), "job", "seed", "lr"], ignore_index=True)
 
 
 def curves(findings: Findings) -> Iterator[tuple[str, pd.DataFrame | Damaged]]:
-    """By job, in the order of `runs`: a row per member and step (columns KEYS and CURVES), or what is wrong with it."""
+    """By job, in the order of `runs`: a row per member and step (columns KEYS and CURVES), or what
+    is wrong with it.
+    """
     for (_, job), members in runs(findings).groupby(["study", "job"], sort=False):
         try:
             yield str(job), findings.curves(members, CURVES)[[*KEYS, *CURVES]]

@@ -24,13 +24,18 @@ _VERSION = "brain.Event:2"
 def check() -> None:
     """UserError if tensorboard is not installed."""
     if importlib.util.find_spec("tensorboard") is None:
-        raise UserError("--to tensorboard: tensorboard is not installed; pip install 'resformer[tensorboard]' does it")
+        raise UserError(
+            "--to tensorboard: tensorboard is not installed; pip install 'resformer[tensorboard]' "
+            "does it"
+        )
 
 
 def run_names(runs: pd.DataFrame) -> dict[Member, str]:
-    """A name for each member: what every report names, whatever else its like differ in, seed and learning rate.
+    """A name for each member: what every report names, whatever else its like differ in, seed and
+    learning rate.
 
-    `copy-depth-4-add-post-seed-0-lr-0.003`, or with two widths `copy-depth-4-add-post-width-32-seed-0-lr-0.003`.
+    `copy-depth-4-add-post-seed-0-lr-0.003`, or with two widths
+    `copy-depth-4-add-post-width-32-seed-0-lr-0.003`.
     """
     names = {}
     further = [name for name in selectable(runs) if name not in (*NAMES.values(), "seed", "lr")]
@@ -45,7 +50,9 @@ def run_names(runs: pd.DataFrame) -> dict[Member, str]:
 
 
 def write(folder: Path, names: Mapping[Member, str], curves: pd.DataFrame) -> None:
-    """Write the curves of a job: into a folder per member, the finite values of every step as 32-bit scalars."""
+    """Write the curves of a job: into a folder per member, the finite values of every step as
+    32-bit scalars.
+    """
     from tensorboard.compat.proto.event_pb2 import Event
     from tensorboard.summary.writer.record_writer import RecordWriter
 
@@ -66,6 +73,10 @@ def write(folder: Path, names: Mapping[Member, str], curves: pd.DataFrame) -> No
 def _scalars(curve: pd.DataFrame) -> Iterator[tuple[int, dict[str, float]]]:
     """The steps of a member that have a finite value, and these by name."""
     for step, *values in curve[["step", *tables.CURVES]].itertuples(index=False):
-        finite = {name: value for name, value in zip(tables.CURVES, values, strict=True) if math.isfinite(value)}
+        finite = {
+            name: value
+            for name, value in zip(tables.CURVES, values, strict=True)
+            if math.isfinite(value)
+        }
         if finite:
             yield step, finite

@@ -1,4 +1,6 @@
-"""How deep a column goes: the run of depths that are solved, and what the number of seeds allows to say of it."""
+"""How deep a column goes: the run of depths that are solved, and what the number of seeds allows to
+say of it.
+"""
 
 import math
 from collections.abc import Sequence
@@ -9,7 +11,9 @@ _LEVEL = 0.95
 
 
 def wilson(solved: int, seeds: int) -> tuple[float, float]:
-    """95 % interval of the share of seeds that solve (Wilson 1927; Newcombe 1998, method 3). At least one seed."""
+    """95 % interval of the share of seeds that solve (Wilson 1927; Newcombe 1998, method 3). At
+    least one seed.
+    """
     z = float(ndtri(0.5 + _LEVEL / 2))
     share = solved / seeds
     middle = share + z * z / (2 * seeds)
@@ -18,11 +22,14 @@ def wilson(solved: int, seeds: int) -> tuple[float, float]:
     return (0.0 if solved == 0 else low), (1.0 if solved == seeds else high)
 
 
-def depth_run(depths: Sequence[int], solved: Sequence[int], seeds: Sequence[int]) -> tuple[int | None, int | None]:
-    """(depth floor, depth limit) of one column: depths ascend, `solved` of `seeds` seeds solved at each.
+def depth_run(
+    depths: Sequence[int], solved: Sequence[int], seeds: Sequence[int]
+) -> tuple[int | None, int | None]:
+    """(depth floor, depth limit) of one column: depths ascend, `solved` of `seeds` seeds solved at
+    each.
 
-    The floor is the smallest depth at which at least half of the seeds solve; the limit is the last depth of the
-    unbroken run from there. None, None if no depth does.
+    The floor is the smallest depth at which at least half of the seeds solve; the limit is the last
+    depth of the unbroken run from there. None, None if no depth does.
     """
     floor = limit = None
     for depth, right, of in zip(depths, solved, seeds, strict=True):
@@ -34,17 +41,23 @@ def depth_run(depths: Sequence[int], solved: Sequence[int], seeds: Sequence[int]
     return floor, limit
 
 
-def limit_bounds(depths: Sequence[int], solved: Sequence[int], seeds: Sequence[int]) -> tuple[int | None, int | None]:
-    """(low, high) around the depth limit of such a column, by the Wilson 95 % interval at each depth by itself.
+def limit_bounds(
+    depths: Sequence[int], solved: Sequence[int], seeds: Sequence[int]
+) -> tuple[int | None, int | None]:
+    """(low, high) around the depth limit of such a column, by the Wilson 95 % interval at each
+    depth by itself.
 
-    Low: the last depth of the run before a lower bound falls under ½, None where that is so at the floor. High: the
-    depth before the first one above the floor whose upper bound is under ½, None if there is none: beyond the grid.
+    Low: the last depth of the run before a lower bound falls under ½, None where that is so at the
+    floor. High: the depth before the first one above the floor whose upper bound is under ½, None
+    if there is none: beyond the grid.
     """
     floor, limit = depth_run(depths, solved, seeds)
     if floor is None or limit is None:
         return None, None
     low = high = None
-    bounds = [wilson(right, of) if of else (0.0, 1.0) for right, of in zip(solved, seeds, strict=True)]
+    bounds = [
+        wilson(right, of) if of else (0.0, 1.0) for right, of in zip(solved, seeds, strict=True)
+    ]
     for depth, (least, _) in zip(depths, bounds, strict=True):
         if floor <= depth <= limit:
             if least < 0.5:

@@ -10,7 +10,9 @@ Floats = npt.NDArray[np.float64]
 Word = Literal["healthy", "vanishing", "exploding", "collapsed"]
 
 GROWTH, COLLAPSED = 100.0, 0.05
-"""Times that stream or gradient may grow or shrink; the relative residual under which tokens count as one."""
+"""Times that stream or gradient may grow or shrink; the relative residual under which tokens count
+as one.
+"""
 
 
 @final
@@ -22,20 +24,27 @@ class Health:
     measure: Literal["stream", "gradient", "residual"]
     """What decided, or of a healthy stack how far its tokens are apart."""
     value: float
-    """Size of the stream at the end over that of the embedding; gradient of the first block over that of the last; or
-    the relative residual at the end."""
+    """Size of the stream at the end over that of the embedding; gradient of the first block over
+    that of the last; or the relative residual at the end.
+    """
 
 
 def health(rms: Floats, residual: Floats, gradient: Floats) -> Health:
-    """The verdict on a stack from its stream's size and relative residual by layer (S + 1) and gradient by block (L).
+    """The verdict on a stack from its stream's size and relative residual by layer (S + 1) and
+    gradient by block (L).
 
-    In this order: exploding, where a number is not finite, or the stream is more than `GROWTH` times as large at the
-    end as at the embedding, or the gradient in the first block as in the last; collapsed, where at the end less than
-    `COLLAPSED` of the stream tells tokens apart; vanishing, where stream or gradient shrink as much; else healthy.
-    Where no matrix has a gradient, branches are switched off, as some schemes start, and gradients say nothing.
+    In this order: exploding, where a number is not finite, or the stream is more than `GROWTH`
+    times as large at the end as at the embedding, or the gradient in the first block as in the
+    last; collapsed, where at the end less than `COLLAPSED` of the stream tells tokens apart;
+    vanishing, where stream or gradient shrink as much; else healthy. Where no matrix has a
+    gradient, branches are switched off, as some schemes start, and gradients say nothing.
     """
     with np.errstate(all="ignore"):
-        stream, back, apart = float(rms[-1] / rms[0]), float(gradient[0] / gradient[-1]), float(residual[-1])
+        stream, back, apart = (
+            float(rms[-1] / rms[0]),
+            float(gradient[0] / gradient[-1]),
+            float(residual[-1]),
+        )
     broken = not (np.isfinite(rms).all() and np.isfinite(gradient).all())
     if stream > GROWTH or (broken and not np.isfinite(rms).all()):
         return Health("exploding", "stream", stream)

@@ -1,4 +1,6 @@
-"""Choice of the learning rate, fairly: each seed is scored at the rate that the other seeds found best."""
+"""Choice of the learning rate, fairly: each seed is scored at the rate that the other seeds found
+best.
+"""
 
 import numpy as np
 import numpy.typing as npt
@@ -9,21 +11,27 @@ Bools = npt.NDArray[np.bool_]
 Integers = npt.NDArray[np.int64]
 
 
-def rates_by_other_seeds(steps_SR: Floats, loss_SR: Floats, ran_SR: Bools, budget: float) -> Integers:
+def rates_by_other_seeds(
+    steps_SR: Floats, loss_SR: Floats, ran_SR: Bools, budget: float
+) -> Integers:
     """For each seed the column of the best rate of the *other* seeds, (S,); rates ascend.
 
-    Best is: the largest share of seeds solved, then the smallest restricted mean, then the lowest mean final held-out
-    loss (a non-finite one is the worst), then the smaller rate. Only rates at which the seed itself ran are looked at.
-    Where no other seed ran at one of those (a single seed has no others), its own best rate is taken, which is
-    optimistic.
+    Best is: the largest share of seeds solved, then the smallest restricted mean, then the lowest
+    mean final held-out loss (a non-finite one is the worst), then the smaller rate. Only rates at
+    which the seed itself ran are looked at. Where no other seed ran at one of those (a single seed
+    has no others), its own best rate is taken, which is optimistic.
     """
     one_arm_1S = np.ones((1, len(ran_SR)), dtype=bool)
     chosen_S: Integers = rates_in_arms(steps_SR, loss_SR, ran_SR, one_arm_1S, budget)[0]
     return chosen_S
 
 
-def rates_in_arms(steps_UR: Floats, loss_UR: Floats, ran_UR: Bools, arm_KU: Bools, budget: float) -> Integers:
-    """The same in each of K divisions into two arms, (K, U): the others of its arm choose; -1 for who never ran."""
+def rates_in_arms(
+    steps_UR: Floats, loss_UR: Floats, ran_UR: Bools, arm_KU: Bools, budget: float
+) -> Integers:
+    """The same in each of K divisions into two arms, (K, U): the others of its arm choose; -1 for
+    who never ran.
+    """
     solved_UR, finite_UR = ran_UR & ~np.isnan(steps_UR), np.isfinite(loss_UR)
     amounts_URA = np.stack(
         [
@@ -42,9 +50,9 @@ def rates_in_arms(steps_UR: Floats, loss_UR: Floats, ran_UR: Bools, arm_KU: Bool
     alone_KU = ~((ran_KUR > 0) & ran_UR).any(axis=-1)
     others_KUU |= alone_KU[:, :, None] & itself_UU
     units, rates, kinds = amounts_URA.shape
-    sums_KURA = (others_KUU.reshape(-1, units).astype(np.float64) @ amounts_URA.reshape(units, -1)).reshape(
-        *arm_KU.shape, rates, kinds
-    )
+    sums_KURA = (
+        others_KUU.reshape(-1, units).astype(np.float64) @ amounts_URA.reshape(units, -1)
+    ).reshape(*arm_KU.shape, rates, kinds)
     count_KUR, solved_KUR, spent_KUR, loss_KUR, bad_KUR = np.moveaxis(sums_KURA, -1, 0)
     best_KUR = (count_KUR > 0) & ran_UR
     some_KU = best_KUR.any(axis=-1)

@@ -16,23 +16,28 @@ _TAIL = 0.025
 
 
 def within(steps: Floats, budget: float) -> Floats:
-    """Steps censored at a budget: solving is confirmed an evaluation later, so it must have begun before the budget."""
+    """Steps censored at a budget: solving is confirmed an evaluation later, so it must have begun
+    before the budget.
+    """
     return np.where(steps < budget, steps, np.nan)
 
 
 def median_steps(steps_S: Floats) -> float | None:
-    """The smallest number of steps within which at least half of the seeds have solved; None if fewer than half did.
+    """The smallest number of steps within which at least half of the seeds have solved; None if
+    fewer than half did.
 
-    An order statistic, number ⌈S/2⌉: it needs no assumption on what the censored seeds would have done.
+    An order statistic, number ⌈S/2⌉: it needs no assumption on what the censored seeds would have
+    done.
     """
     return _order_statistic(steps_S, -(-len(steps_S) // 2))
 
 
 def median_interval(steps_S: Floats) -> Interval:
-    """A 95 % interval of the median, from order statistics j and S+1-j; at five seeds [min, max] with 93.75 %.
+    """A 95 % interval of the median, from order statistics j and S+1-j; at five seeds [min, max]
+    with 93.75 %.
 
-    It covers with 1 - 2·P(Binomial(S, ½) < j) at least, whatever the distribution (David & Nagaraja 2003, §7.1). A
-    bound is None where that seed did not solve; both are None below five seeds.
+    It covers with 1 - 2·P(Binomial(S, ½) < j) at least, whatever the distribution (David & Nagaraja
+    2003, §7.1). A bound is None where that seed did not solve; both are None below five seeds.
     """
     seeds = len(steps_S)
     if seeds < FEWEST_FOR_MEDIAN:
@@ -47,11 +52,14 @@ def _order_statistic(steps_S: Floats, rank: int) -> float | None:
     return None if np.isnan(value) else float(value)
 
 
-def kaplan_meier_median(steps_S: Floats, budget_S: Floats) -> tuple[float | None, float | None, float | None]:
+def kaplan_meier_median(
+    steps_S: Floats, budget_S: Floats
+) -> tuple[float | None, float | None, float | None]:
     """Median steps to solve and its 95 % interval where each seed has a budget of its own.
 
-    The product-limit estimate (Kaplan & Meier 1958), its interval inverted from log(-log) bands (Brookmeyer & Crowley
-    1982). None where the curve, or the band, does not come down to ½; no interval below five seeds.
+    The product-limit estimate (Kaplan & Meier 1958), its interval inverted from log(-log) bands
+    (Brookmeyer & Crowley 1982). None where the curve, or the band, does not come down to ½; no
+    interval below five seeds.
     """
     from scipy.stats import CensoredData, ecdf
 
@@ -76,7 +84,9 @@ def kaplan_meier_median(steps_S: Floats, budget_S: Floats) -> tuple[float | None
 
 
 def restricted_mean(steps_S: Floats, budget: float) -> float:
-    """Mean steps spent within the budget: a seed that did not solve spent all of it (Royston & Parmar 2013, eq. 1)."""
+    """Mean steps spent within the budget: a seed that did not solve spent all of it (Royston &
+    Parmar 2013, eq. 1).
+    """
     return float(spent(steps_S, budget).mean())
 
 
@@ -97,7 +107,9 @@ def spent(steps: Floats, budget: float | Floats) -> Floats:
 
 
 def student_interval(values_S: Floats) -> Interval:
-    """95 % interval of a mean (Student 1908); None, None for a single value and for zero variance."""
+    """95 % interval of a mean (Student 1908);
+    None, None for a single value and for zero variance.
+    """
     count = len(values_S)
     spread = float(values_S.std(ddof=1)) if count > 1 else 0.0
     if spread == 0 or not math.isfinite(spread):

@@ -1,7 +1,7 @@
 """How far an attempt has come, so that the next one can go on from there.
 
-`attempt-<k>/checkpoint-<step>.safetensors` holds arrays, the `.json` beside it everything else and the hash of the
-arrays; it is written last, so a checkpoint without it is none.
+`attempt-<k>/checkpoint-<step>.safetensors` holds arrays, the `.json` beside it everything else and
+the hash of the arrays; it is written last, so a checkpoint without it is none.
 """
 
 import contextlib
@@ -35,14 +35,21 @@ def save(claim: Claim, found: Checkpoint) -> None:
     """Write a checkpoint of this attempt, and then remove the ones before. Raises DiskError."""
     claim.open()
     path = claim.folder / f"checkpoint-{found.step}.json"
-    facts = {"step": found.step, "facts": found.facts, "arrays": _hash(found.arrays), "job": claim.job.name}
+    facts = {
+        "step": found.step,
+        "facts": found.facts,
+        "arrays": _hash(found.arrays),
+        "job": claim.job.name,
+    }
     files.write(path.with_suffix(".safetensors"), found.arrays)
     files.write(path, files.seal(facts) + b"\n")
     _remove(claim.folder, except_for=found.step)
 
 
 def best_first(claim: Claim) -> Iterator[Checkpoint]:
-    """All that attempts left whole, this one too, the one furthest on first; a damaged one is as good as none."""
+    """All that attempts left whole, this one too, the one furthest on first; a damaged one is as
+    good as none.
+    """
     steps = [(step, folder) for folder in _attempts(claim.job) for step in _steps(folder)]
     found = (_read(folder, step, claim.job.name) for step, folder in sorted(steps, reverse=True))
     return (checkpoint for checkpoint in found if checkpoint is not None)
@@ -78,7 +85,11 @@ def _read(folder: Path, step: int, job: str) -> Checkpoint | None:
         arrays = files.content(path.with_suffix(".safetensors"))
     except (FileNotFoundError, DiskError):
         return None
-    if told is None or (told.get("job"), told.get("step"), told.get("arrays")) != (job, step, _hash(arrays)):
+    if told is None or (told.get("job"), told.get("step"), told.get("arrays")) != (
+        job,
+        step,
+        _hash(arrays),
+    ):
         return None
     facts = told.get("facts")
     return Checkpoint(step, arrays, facts) if isinstance(facts, dict) else None

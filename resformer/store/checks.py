@@ -1,7 +1,8 @@
 """What is wrong with something that was read from a study folder.
 
-A folder may come from somebody else: its hashes fit, and still anything may stand in it. Each function here says in a
-few words why readers could not work with what they were given, or None if they can. They read and write nothing.
+A folder may come from somebody else: its hashes fit, and still anything may stand in it. Each
+function here says in a few words why readers could not work with what they were given, or None if
+they can. They read and write nothing.
 """
 
 import re
@@ -54,7 +55,11 @@ _CURVES = {
 
 def planned_job(tree: object) -> str | None:
     """Of a line of a plan."""
-    return job_id(tree.get("id")) or planned_members(tree) or shared(tree) if isinstance(tree, dict) else "is no object"
+    return (
+        job_id(tree.get("id")) or planned_members(tree) or shared(tree)
+        if isinstance(tree, dict)
+        else "is no object"
+    )
 
 
 def job_id(name: object) -> str | None:
@@ -84,7 +89,9 @@ def shared(tree: Mapping[str, Any]) -> str | None:
 
 
 def _shape(shape: object) -> str | None:
-    """Settings by dotted key become columns beside those of the runs, so but for the device all of them have a dot."""
+    """Settings by dotted key become columns beside those of the runs, so but for the device all of
+    them have a dot.
+    """
     if not isinstance(shape, dict):
         return "shape is no object"
     if not all(isinstance(section, dict) or key == "device" for key, section in shape.items()):
@@ -132,7 +139,9 @@ def _at(tree: object, path: Sequence[str]) -> object:
 
 
 def launch_record(tree: object) -> str | None:
-    """Of the record of a launch. What only some readers need may be missing, but not be something else."""
+    """Of the record of a launch. What only some readers need may be missing, but not be something
+    else.
+    """
     if not isinstance(tree, dict):
         return "is no object"
     if not _whole(tree.get("launch"), 1, 10**9):
@@ -144,7 +153,9 @@ def launch_record(tree: object) -> str | None:
     engine = tree.get("engine", {})
     if not isinstance(engine, dict) or _settings(engine, 1) > _MOST_SETTINGS:
         return "engine is no list of settings"
-    if not _whole(engine.get("retries", 0), 0, 10**6) or not _number(engine.get("lease_seconds", 1), 1e9):
+    if not _whole(engine.get("retries", 0), 0, 10**6) or not _number(
+        engine.get("lease_seconds", 1), 1e9
+    ):
         return "engine has a number that cannot be"
     return _excluded(tree.get("excluded", [])) or _typed(tree)
 
@@ -153,7 +164,11 @@ def _excluded(rows: object) -> str | None:
     if not isinstance(rows, list):
         return "excluded is no list"
     for row in rows:
-        if not isinstance(row, dict) or not _text(row.get("reason")) or not isinstance(row.get("settings"), dict):
+        if (
+            not isinstance(row, dict)
+            or not _text(row.get("reason"))
+            or not isinstance(row.get("settings"), dict)
+        ):
             return "what was excluded is not settings and a reason"
         if not all(_text(key) and _setting(value) for key, value in row["settings"].items()):
             return "what was excluded has a setting that is none"
@@ -170,7 +185,9 @@ def _typed(tree: Mapping[str, object]) -> str | None:
         return "overrides is no list of lists of texts"
     for name in ("versions", "fingerprint"):
         found = tree.get(name, {})
-        if not isinstance(found, dict) or not all(_text(key) and _text(value) for key, value in found.items()):
+        if not isinstance(found, dict) or not all(
+            _text(key) and _text(value) for key, value in found.items()
+        ):
             return f"{name} has something that is no text"
     return None
 
@@ -236,7 +253,9 @@ def runs(table: pa.Table, members: Members) -> str | None:
     if len(table) != len(members):
         return f"{len(table)} rows for {len(members)} members"
     found = table.to_pydict()
-    if found["seed"] != [member["seed"] for member in members] or found["lr"] != [member["lr"] for member in members]:
+    if found["seed"] != [member["seed"] for member in members] or found["lr"] != [
+        member["lr"] for member in members
+    ]:
         return "its rows are not the members that were planned"
     rows = zip(*(found[name] for name in list(_RUNS)[2:]), strict=True)
     return next((reason for row in rows if (reason := _run(*row)) is not None), None)
@@ -267,7 +286,9 @@ def _run(
 
 
 def layers(table: pa.Table) -> str | None:
-    """Of the looks into the layers of a job: a row per member, look and layer, from the embedding to an even layer."""
+    """Of the looks into the layers of a job: a row per member, look and layer, from the embedding
+    to an even layer.
+    """
     measures = {name: _NUMBER for name in table.column_names if name not in _LAYERS}
     reason = _columns(table, {**_LAYERS, **measures})
     if reason is not None:

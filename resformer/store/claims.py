@@ -1,8 +1,9 @@
 """Who holds a job. `claim-<k>` is attempt k; it is created once, and only when claim k-1 is over.
 
-A claim is two lines: who holds it (sealed JSON), and a heartbeat counter, the steps that the holder's training loop
-has begun, or how the attempt ended. It is over when it committed, left the job to others, or left an error; when its
-process has gone; or when its counter stood still for a lease.
+A claim is two lines: who holds it (sealed JSON), and a heartbeat counter, the steps that the
+holder's training loop has begun, or how the attempt ended. It is over when it committed, left the
+job to others, or left an error; when its process has gone; or when its counter stood still for a
+lease.
 """
 
 import os
@@ -56,7 +57,9 @@ def holder() -> Holder:
 
 @cache
 def _holder(pid: int) -> Holder:
-    return Holder(platform.node(), _read("/proc/sys/kernel/random/boot_id"), _namespace(), pid, _started(pid))
+    return Holder(
+        platform.node(), _read("/proc/sys/kernel/random/boot_id"), _namespace(), pid, _started(pid)
+    )
 
 
 def _read(path: str) -> str:
@@ -74,7 +77,8 @@ def _namespace() -> str:
 
 
 def _started(pid: int) -> str:
-    """Field 22 of /proc/<pid>/stat, counted behind the parenthesis that closes the name; empty if there is none.
+    """Field 22 of /proc/<pid>/stat, counted behind the parenthesis that closes the name; empty if
+    there is none.
 
     A zombie has ended: its parent only has not asked yet.
     """
@@ -104,7 +108,9 @@ class Claim:
         return self.job / f"attempt-{self.attempt}"
 
     def beat(self) -> None:
-        """Count a step that begins. From time to time the heartbeat counter is written; raises Lost then."""
+        """Count a step that begins. From time to time the heartbeat counter is written; raises Lost
+        then.
+        """
         self.beats += 1
         if time.monotonic() - self.last_beat < self.beat_seconds:
             return
@@ -127,7 +133,9 @@ class Claim:
         files.write(self.folder / _ERROR, text.encode(errors="backslashreplace"))
 
     def leave(self) -> None:
-        """End the attempt so that others can go on with the job at once; it does not count as one that failed."""
+        """End the attempt so that others can go on with the job at once; it does not count as one
+        that failed.
+        """
         self._say(_LEFT)
 
     def committed(self) -> None:
@@ -135,7 +143,9 @@ class Claim:
         self._say(_COMMITTED)
 
     def _say(self, word: str) -> None:
-        files.overwrite(self.job / f"claim-{self.attempt}", self.counter_at, word.ljust(_DIGITS).encode())
+        files.overwrite(
+            self.job / f"claim-{self.attempt}", self.counter_at, word.ljust(_DIGITS).encode()
+        )
 
 
 @final
@@ -149,7 +159,8 @@ class Held:
     beats: int
     """Steps that had begun when the counter was last written."""
     silent_seconds: float
-    """Since then, by the clocks of two machines: enough to tell a person, not to take the job over."""
+    """Since then, by the clocks of two machines: enough to tell a person, not to take the job over.
+    """
 
 
 @final
@@ -169,8 +180,12 @@ class Watch:
         return time.monotonic() - since > self.lease_seconds
 
 
-def take(job: Path, launch: int, retries: int, watch: Watch) -> Claim | Literal["held", "exhausted"]:
-    """Claim the job; or say that somebody holds it, or that this launch has used up its attempts at it."""
+def take(
+    job: Path, launch: int, retries: int, watch: Watch
+) -> Claim | Literal["held", "exhausted"]:
+    """Claim the job; or say that somebody holds it, or that this launch has used up its attempts at
+    it.
+    """
     attempt = attempts(job)
     if attempt and not over(job, attempt, watch):
         return "held"
@@ -183,11 +198,19 @@ def take(job: Path, launch: int, retries: int, watch: Watch) -> Claim | Literal[
     if not created:
         return "held"
     beat_seconds = min(_BEAT_SECONDS, watch.lease_seconds / 4)
-    return Claim(job, attempt + 1, counter_at=len(mine), beat_seconds=beat_seconds, last_beat=time.monotonic())
+    return Claim(
+        job,
+        attempt + 1,
+        counter_at=len(mine),
+        beat_seconds=beat_seconds,
+        last_beat=time.monotonic(),
+    )
 
 
 def held(job: Path) -> Held | None:
-    """Who holds a job, which may have gone; None if nobody claimed it, or the last attempt was ended."""
+    """Who holds a job, which may have gone; None if nobody claimed it, or the last attempt was
+    ended.
+    """
     attempt = attempts(job)
     if not attempt or error(job, attempt) is not None:
         return None
@@ -201,7 +224,12 @@ def held(job: Path) -> Held | None:
     _, who, counter = found
     if counter in (_COMMITTED, _LEFT):
         return None
-    return Held(attempt, who, int(counter) if counter.isdecimal() and len(counter) <= _DIGITS else 0, silent_seconds)
+    return Held(
+        attempt,
+        who,
+        int(counter) if counter.isdecimal() and len(counter) <= _DIGITS else 0,
+        silent_seconds,
+    )
 
 
 def attempts(job: Path) -> int:
@@ -214,7 +242,9 @@ def _claims(job: Path) -> list[int]:
 
 
 def failures(job: Path, since: int) -> int:
-    """How many attempts of launch `since` and later ones did not leave the job to others, the running one included."""
+    """How many attempts of launch `since` and later ones did not leave the job to others, the
+    running one included.
+    """
     found = [_parse(job / f"claim-{attempt}") for attempt in _claims(job)]
     return sum(claim is not None and claim[0] >= since and claim[2] != _LEFT for claim in found)
 
@@ -226,7 +256,9 @@ def launch_of(job: Path, attempt: int) -> int:
 
 
 def over(job: Path, attempt: int, watch: Watch | None = None) -> bool:
-    """Whether an attempt has ended: it said so, its process is gone, or it has been silent for a lease."""
+    """Whether an attempt has ended: it said so, its process is gone, or it has been silent for a
+    lease.
+    """
     if error(job, attempt) is not None:
         return True
     found = _parse(job / f"claim-{attempt}")

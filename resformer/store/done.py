@@ -13,7 +13,9 @@ Json = dict[str, Any]
 
 @final
 class Done:
-    """The lists of a study folder. A cache: what they leave out may be finished too, and what is `damaged` is open."""
+    """The lists of a study folder. A cache: what they leave out may be finished too, and what is
+    `damaged` is open.
+    """
 
     def __init__(self, study: Path) -> None:
         self._study = study
@@ -33,7 +35,9 @@ class Done:
         for name in files.names(folder):
             with contextlib.suppress(FileNotFoundError, DiskError):
                 news = files.appended(folder / name, self._read)
-                yield from _parsed([body for line in news if (body := files.unsealed(line)) is not None])
+                yield from _parsed(
+                    [body for line in news if (body := files.unsealed(line)) is not None]
+                )
 
 
 def _parsed(texts: Sequence[bytes]) -> list[Json]:

@@ -1,4 +1,6 @@
-"""Writing that survives a crash: a file is there whole, or not at all. And reading that no folder can trap."""
+"""Writing that survives a crash: a file is there whole, or not at all. And reading that no folder
+can trap.
+"""
 
 import contextlib
 import hashlib
@@ -18,10 +20,11 @@ _SEAL = b', "sha256": "'
 
 
 def create(path: Path, data: bytes) -> bool:
-    """Create `path` with these bytes, once and for all; False if it was there already. Raises DiskError.
+    """Create `path` with these bytes, once and for all; False if it was there already. Raises
+    DiskError.
 
-    Temp file, fsync, link, fsync of the folder. Over a network the reply to a link that succeeded may have been lost,
-    so "it exists" is believed only of another inode.
+    Temp file, fsync, link, fsync of the folder. Over a network the reply to a link that succeeded
+    may have been lost, so "it exists" is believed only of another inode.
     """
     with temporary(path) as beside, _written(path, _bytes(data)):
         _put(beside, data)
@@ -42,7 +45,8 @@ def publish(beside: Path, path: Path) -> bool:
 
 
 def write(path: Path, data: bytes) -> None:
-    """Write `path` in one stroke, replacing what was there: temp file, fsync, rename, fsync of the folder.
+    """Write `path` in one stroke, replacing what was there: temp file, fsync, rename, fsync of the
+    folder.
 
     Raises DiskError.
     """
@@ -53,7 +57,8 @@ def write(path: Path, data: bytes) -> None:
 
 
 def append(path: Path, line: bytes) -> None:
-    """Add a line to a list that only this process writes; not durable: for what can be found out again.
+    """Add a line to a list that only this process writes; not durable: for what can be found out
+    again.
 
     Raises DiskError.
     """
@@ -74,7 +79,8 @@ def overwrite(path: Path, offset: int, data: bytes) -> None:
 
 
 def make_folder(path: Path) -> None:
-    """Make a folder, durably, in a parent that is there; if it is there already it must be no link to elsewhere.
+    """Make a folder, durably, in a parent that is there; if it is there already it must be no link
+    to elsewhere.
 
     Raises DiskError.
     """
@@ -172,7 +178,9 @@ def sync(folder: Path) -> None:
 
 @contextmanager
 def temporary(path: Path) -> Iterator[Path]:
-    """The path of a file beside `path` that nobody else uses; there is none of it any more afterwards."""
+    """The path of a file beside `path` that nobody else uses; there is none of it any more
+    afterwards.
+    """
     beside = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
     try:
         yield beside
@@ -189,7 +197,9 @@ def _put(beside: Path, data: bytes) -> None:
 
 
 def seal(tree: dict[str, Any]) -> bytes:
-    """One line of JSON that ends in the SHA-256 of what stands before it, so that a flipped bit does not pass."""
+    """One line of JSON that ends in the SHA-256 of what stands before it, so that a flipped bit
+    does not pass.
+    """
     body = json.dumps(tree, allow_nan=False).encode()
     return b'%b%b%b"}' % (body[:-1], _SEAL, hashlib.sha256(body).hexdigest().encode())
 
@@ -217,7 +227,8 @@ def parsed(text: bytes) -> dict[str, Any] | None:
 
 
 def appended(path: Path, read: dict[str, int]) -> list[bytes]:
-    """Whole lines that a file has got since this was last asked; `read` keeps how far that was, by the file's name.
+    """Whole lines that a file has got since this was last asked; `read` keeps how far that was, by
+    the file's name.
 
     A torn tail waits for its end. Raises as `content` does.
     """

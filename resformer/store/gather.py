@@ -1,4 +1,6 @@
-"""Putting the results of finished jobs into one file, and away with their folders but for each result.json."""
+"""Putting the results of finished jobs into one file, and away with their folders but for each
+result.json.
+"""
 
 import contextlib
 import re
@@ -34,10 +36,11 @@ class Summary:
 
 
 def gather(study: Study) -> Summary:
-    """Gather what is finished and whole; UserError while somebody works on the study, or if nothing is finished.
+    """Gather what is finished and whole; UserError while somebody works on the study, or if nothing
+    is finished.
 
-    The file is there, whole and durable, before anything is removed; who reads meanwhile finds each result in one place
-    or the other. A new file holds what older ones did, which then go.
+    The file is there, whole and durable, before anything is removed; who reads meanwhile finds each
+    result in one place or the other. A new file holds what older ones did, which then go.
     """
     planned = study.planned()
     done = study.finished(planned)
@@ -55,7 +58,8 @@ def gather(study: Study) -> Summary:
             files.remove(old)
     if len(finished) == len(planned):  # else a sweep may go on that listens
         shutil.rmtree(study.path / TOLD, ignore_errors=True)
-    # Of a result that does not count any more, the job is open again: its folder is somebody's work.
+    # Of a result that does not count any more, the job is open again: its folder is somebody's
+    # work.
     jobs = {job for job in gathered.at(path).rows if isinstance(study.source(job), Row)}
     for job in jobs:
         _tidy(study.job(job))
@@ -63,20 +67,29 @@ def gather(study: Study) -> Summary:
 
 
 def _refuse_while_claims_live(study: Study, unfinished: set[str]) -> None:
-    """UserError if one of these jobs has a holder who is not known to be gone, and has not been silent for a lease."""
-    lease_seconds = max((launch.get("engine", {}).get("lease_seconds", 60.0) for launch in study.launches()), default=0)
+    """UserError if one of these jobs has a holder who is not known to be gone, and has not been
+    silent for a lease.
+    """
+    lease_seconds = max(
+        (launch.get("engine", {}).get("lease_seconds", 60.0) for launch in study.launches()),
+        default=0,
+    )
     for job in sorted(unfinished):
         held = claims.held(study.job(job))
         gone = held is None or (held.holder is not None and held.holder.gone())
         if held is not None and not gone and held.silent_seconds <= lease_seconds:
             who = f"{held.holder.host}, pid {held.holder.pid}" if held.holder else "somebody"
-            raise UserError(f"study {study.name}: {who} works on job {job}; stop it or wait, then gather")
+            raise UserError(
+                f"study {study.name}: {who} works on job {job}; stop it or wait, then gather"
+            )
 
 
 def _rows(
     study: Study, planned: Mapping[str, Json], finished: Sequence[str], left_out: list[str]
 ) -> Iterator[tuple[str, int, dict[str, bytes]]]:
-    """Of each finished job its files; of one that is damaged, or has files of other names, why it is left out."""
+    """Of each finished job its files; of one that is damaged, or has files of other names, why it
+    is left out.
+    """
     for job in finished:
         try:
             found = study.whole(job, planned[job])

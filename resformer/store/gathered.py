@@ -1,4 +1,5 @@
-"""The results of many jobs in one file: a row per job, a column for each file of its folder, with that file's bytes.
+"""The results of many jobs in one file: a row per job, a column for each file of its folder, with
+that file's bytes.
 
 The hashes in each result go on to say whether its bytes are what was committed.
 """
@@ -18,7 +19,9 @@ import pyarrow.parquet as pq
 from resformer.errors import DiskError
 
 _JOB, _NUMBER = "job", "number"
-"""Columns: the job's id, and which of its results this is: its first, or one that came after damage."""
+"""Columns: the job's id, and which of its results this is: its first, or one that came after
+damage.
+"""
 _MOST_ROWS, _MOST_BYTES = 1000, 16 << 20
 """Of a group of rows, which is read at once."""
 _COLUMNS = 8
@@ -50,7 +53,9 @@ class Row:
     """In that group of rows."""
 
     def content(self, name: str) -> bytes:
-        """The bytes of a file of the job; FileNotFoundError if there was none, Corrupt, or DiskError."""
+        """The bytes of a file of the job; FileNotFoundError if there was none, Corrupt, or
+        DiskError.
+        """
         column = self.file.column(self.group, name)
         if self.place >= len(column):
             raise Corrupt(f"{self.file.path}: cannot be read: {name} has too few rows")
@@ -70,7 +75,9 @@ class Gathered:
         self.rows: dict[str, Row] = {}
         """By job."""
         self.column = lru_cache(_COLUMNS)(self._column)
-        self._one_at_a_time = Lock()  # two threads in one of Arrow's readers wait for each other for ever
+        self._one_at_a_time = (
+            Lock()
+        )  # two threads in one of Arrow's readers wait for each other for ever
         with _reading(path):
             self._file = pq.ParquetFile(path, page_checksum_verification=True)
             for group in range(self._file.metadata.num_row_groups):
@@ -82,9 +89,15 @@ class Gathered:
         """A column of a group of rows."""
         with self._one_at_a_time, _reading(self.path):
             if name not in self._file.schema_arrow.names:
-                raise (ValueError if name in (_JOB, _NUMBER) else FileNotFoundError)(f"{self.path}: has no {name}")
-            about = self._file.metadata.row_group(group).column(self._file.schema_arrow.names.index(name))
-            if about.total_uncompressed_size > _MOST_BYTES_A_BYTE * max(1024, about.total_compressed_size):
+                raise (ValueError if name in (_JOB, _NUMBER) else FileNotFoundError)(
+                    f"{self.path}: has no {name}"
+                )
+            about = self._file.metadata.row_group(group).column(
+                self._file.schema_arrow.names.index(name)
+            )
+            if about.total_uncompressed_size > _MOST_BYTES_A_BYTE * max(
+                1024, about.total_compressed_size
+            ):
                 raise ValueError("unfolds to too much")
             found = self._file.read_row_group(group, [name], use_threads=False).column(0)
             if name in FILES and found.type != pa.binary():
@@ -98,7 +111,9 @@ def _opened(path: Path, state: tuple[int, ...]) -> Gathered:
 
 
 def opened(path: Path) -> Gathered | None:
-    """The file as it is now, None if it is gone. It is read anew only if it has changed. Raises as Gathered does."""
+    """The file as it is now, None if it is gone. It is read anew only if it has changed. Raises as
+    Gathered does.
+    """
     try:
         found = os.stat(path)  # noqa: PTH116  (asked for every job)
         return _opened(path, (found.st_ino, found.st_size, found.st_mtime_ns))
@@ -116,7 +131,9 @@ def at(path: Path) -> Gathered:
 
 @contextmanager
 def _reading(path: Path) -> Iterator[None]:
-    """Turns what goes wrong into one line. Of the file itself Arrow says OSError too, but without a number."""
+    """Turns what goes wrong into one line. Of the file itself Arrow says OSError too, but without a
+    number.
+    """
     try:
         yield
     except FileNotFoundError:
@@ -127,13 +144,18 @@ def _reading(path: Path) -> Iterator[None]:
 
 
 def write(beside: Path, rows: Iterable[tuple[str, int, dict[str, bytes]]]) -> None:
-    """Write a new file, durably: of each job its id, the number of its result, and the bytes of its files by name.
+    """Write a new file, durably: of each job its id, the number of its result, and the bytes of its
+    files by name.
 
     Raises DiskError.
     """
-    schema = pa.schema([(_JOB, pa.string()), (_NUMBER, pa.int32()), *((name, pa.binary()) for name in FILES)])
+    schema = pa.schema(
+        [(_JOB, pa.string()), (_NUMBER, pa.int32()), *((name, pa.binary()) for name in FILES)]
+    )
     try:
-        with pq.ParquetWriter(beside, schema, compression="zstd", write_page_checksum=True) as writer:
+        with pq.ParquetWriter(
+            beside, schema, compression="zstd", write_page_checksum=True
+        ) as writer:
             for group in _groups(rows):
                 jobs, numbers, contents = zip(*group, strict=True)
                 columns = [[content.get(name) for content in contents] for name in FILES]
@@ -141,7 +163,9 @@ def write(beside: Path, rows: Iterable[tuple[str, int, dict[str, bytes]]]) -> No
         with open(beside, "rb+") as file:
             os.fsync(file.fileno())
     except (pa.ArrowException, OSError) as error:
-        raise DiskError(f"{beside}: cannot be written: {' '.join(str(error).split())[:200]}") from error
+        raise DiskError(
+            f"{beside}: cannot be written: {' '.join(str(error).split())[:200]}"
+        ) from error
 
 
 def _groups(

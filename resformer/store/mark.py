@@ -10,13 +10,17 @@ _TEXT = b"Results of resformer, one folder per study.\n"
 
 
 def make(results: Path) -> None:
-    """Make the results folder if it is not there, and mark it as resformer's; UserError if that cannot be done."""
+    """Make the results folder if it is not there, and mark it as resformer's; UserError if that
+    cannot be done.
+    """
     try:
         results.mkdir(parents=True, exist_ok=True)
         files.sync(results.parent)
         files.create(results / NAME, _TEXT)
     except OSError as error:
-        raise UserError(f"--results {results}: cannot be made: {error.strerror}; name another folder") from error
+        raise UserError(
+            f"--results {results}: cannot be made: {error.strerror}; name another folder"
+        ) from error
     except DiskError as error:
         raise UserError(f"--results {results}: {error}; name another folder") from error
 

@@ -1,4 +1,6 @@
-"""A plan: a line per job, sealed. Plans are long, and most of what is said in them is said many times."""
+"""A plan: a line per job, sealed. Plans are long, and most of what is said in them is said many
+times.
+"""
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -11,7 +13,12 @@ from resformer.store import checks, files
 
 Json = dict[str, Any]
 
-_START, _SHAPE, _MEMBERS, _FACTS = b'{"id": "', b', "shape": {', b'}, "members": [', b'], "parameters": '
+_START, _SHAPE, _MEMBERS, _FACTS = (
+    b'{"id": "',
+    b', "shape": {',
+    b'}, "members": [',
+    b'], "parameters": ',
+)
 _ID = re.compile(rb'^\{"id": "([^"\\]+)"[^\n]*$', re.MULTILINE)
 
 
@@ -23,7 +30,9 @@ class Reader:
         self._known: dict[bytes, tuple[Json, str | None]] = {}
 
     def jobs(self, lines: Sequence[bytes]) -> list[tuple[Json | None, str]]:
-        """The jobs that were written in these lines, to be read, not changed; or None, and what is wrong with one."""
+        """The jobs that were written in these lines, to be read, not changed; or None, and what is
+        wrong with one.
+        """
         return [self._job(files.unsealed(line)) for line in lines]
 
     def _job(self, body: bytes | None) -> tuple[Json | None, str]:
@@ -49,7 +58,9 @@ class Reader:
 
 
 def _parts(body: bytes) -> tuple[str, bytes, bytes] | None:
-    """A job's id; its members; its shape and size: each as an object. None if they are written in another way."""
+    """A job's id; its members; its shape and size: each as an object. None if they are written in
+    another way.
+    """
     shape = body.find(_SHAPE)
     facts = body.rfind(_FACTS)
     members = body.rfind(_MEMBERS, shape, facts)
@@ -75,7 +86,12 @@ class Index(Mapping[str, Json]):
     @classmethod
     def of(cls, paths: Sequence[Path]) -> "Index":
         """Of what is whole in these files; raises DiskError."""
-        found = ((path, match) for path in paths for match in _lines(path) if files.unsealed(match[0]) is not None)
+        found = (
+            (path, match)
+            for path in paths
+            for match in _lines(path)
+            if files.unsealed(match[0]) is not None
+        )
         return cls({match[1].decode(): (path, *match.span()) for path, match in found})
 
     def __getitem__(self, job_id: str) -> Json:

@@ -18,16 +18,26 @@ _LISTS_SECONDS = 1.0
 class Queue:
     """The jobs of a launch as one of its workers goes through them.
 
-    Of n workers each begins with every n-th job of the plan, so that they seldom meet, and then goes on with what
-    others have not come to. What others have finished costs it no look at the job's folder.
+    Of n workers each begins with every n-th job of the plan, so that they seldom meet, and then
+    goes on with what others have not come to. What others have finished costs it no look at the
+    job's folder.
     """
 
     def __init__(
-        self, study: Study, jobs: Sequence[str], launch: int, retries: int, watch: Watch, lane: int, lanes: int
+        self,
+        study: Study,
+        jobs: Sequence[str],
+        launch: int,
+        retries: int,
+        watch: Watch,
+        lane: int,
+        lanes: int,
     ) -> None:
         self.study, self.launch, self.retries, self.watch = study, launch, retries, watch
         self.left = dict.fromkeys([*jobs[lane::lanes], *jobs])
-        """Jobs that are neither finished nor failed, as far as this worker knows, in the order it takes them."""
+        """Jobs that are neither finished nor failed, as far as this worker knows, in the order it
+        takes them.
+        """
         self._round, self._gave = iter(list(self.left)), False
         self._done, self._listed_at = Done(study.path), -math.inf
 

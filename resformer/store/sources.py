@@ -21,7 +21,9 @@ _GATHERED = re.compile(r"gathered-([1-9]\d{0,8})\.parquet")
 
 
 class Damaged(Exception):
-    """A committed result whose files are not what was committed: the file and what is wrong with it."""
+    """A committed result whose files are not what was committed: the file and what is wrong with
+    it.
+    """
 
 
 @final
@@ -30,7 +32,9 @@ class Unreadable(Damaged):
 
 
 class Source(ABC):
-    """The files of one result of a job. `result.json` and `job.json` are the job's, the others of an attempt."""
+    """The files of one result of a job. `result.json` and `job.json` are the job's, the others of
+    an attempt.
+    """
 
     number: int
     """Which result: the first, or one that came after damage."""
@@ -45,11 +49,15 @@ class Source(ABC):
 
     @abstractmethod
     def fits(self, name: str, attempt: int, size: int) -> bool:
-        """Whether an attempt's file is as large as it was, as far as that is told without reading it; raises alike."""
+        """Whether an attempt's file is as large as it was, as far as that is told without reading
+        it; raises alike.
+        """
 
     @abstractmethod
     def state(self, attempt: int, names: Sequence[str], if_there: Sequence[str]) -> list[int]:
-        """Numbers that change if one of these files of an attempt does; none if one that ought to be there is not."""
+        """Numbers that change if one of these files of an attempt does; none if one that ought to
+        be there is not.
+        """
 
 
 @final
@@ -126,8 +134,12 @@ def source(study: Path, job_id: str, folder: str, number: int) -> Source:
     return Folder(folder, number, "; ".join(trouble))
 
 
-def verified(source: Source, job_id: str, names: Sequence[str] | None) -> tuple[int, dict[str, bytes]]:
-    """The attempt that was committed, and the content of these files of it (None: all); raises Damaged, Unreadable."""
+def verified(
+    source: Source, job_id: str, names: Sequence[str] | None
+) -> tuple[int, dict[str, bytes]]:
+    """The attempt that was committed, and the content of these files of it (None: all); raises
+    Damaged, Unreadable.
+    """
     path = source.path("result.json")
     try:
         result = files.unseal(source.content("result.json"))

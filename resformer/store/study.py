@@ -38,7 +38,9 @@ _LAUNCH = re.compile(r"([1-9]\d{0,8})\.json")
 @final
 @dataclass(frozen=True)
 class Study:
-    """A study folder. Nothing is read or written before a method asks for it, and then it may raise DiskError."""
+    """A study folder. Nothing is read or written before a method asks for it, and then it may raise
+    DiskError.
+    """
 
     path: Path
 
@@ -81,14 +83,21 @@ class Study:
         return self.plan()[0]
 
     def plan(self) -> tuple[dict[str, Json], list[str]]:
-        """Every planned job by its id; and which launches and lines of plans are not what was written, and unused."""
+        """Every planned job by its id; and which launches and lines of plans are not what was
+        written, and unused.
+        """
         jobs: dict[str, Json] = {}
         launches = list(self._launches())
         damaged = [reason for launch, reason in launches if launch is None]
-        counts = {launch["launch"]: launch.get("planned") for launch, _ in launches if launch is not None}
+        counts = {
+            launch["launch"]: launch.get("planned") for launch, _ in launches if launch is not None
+        }
         reader = Reader()
         for path in files.numbered(self.path, _PLAN):
-            lines, wanted = _listed(path).splitlines(), counts.get(int(path.stem.removeprefix("plan-")))
+            lines, wanted = (
+                _listed(path).splitlines(),
+                counts.get(int(path.stem.removeprefix("plan-"))),
+            )
             if wanted not in (None, len(lines)):
                 damaged.append(f"{path}: {len(lines)} lines of {wanted}")
             for number, (job, reason) in enumerate(reader.jobs(lines), 1):
@@ -114,7 +123,8 @@ class Study:
     def launch(self, record: Json, jobs: Sequence[Json]) -> int:
         """Put a launch and the jobs it adds on disk; returns its number.
 
-        The plan is one durable write, and making it is what takes the number, so two launches never share one.
+        The plan is one durable write, and making it is what takes the number, so two launches never
+        share one.
         """
         mark.make(self.path.parent)
         for folder in (self.path, self.path / "launches"):
@@ -129,7 +139,9 @@ class Study:
         return number
 
     def result(self, job_id: str) -> Path:
-        """Where the result of a job is, or will be: `result.json`, or after damage to it `result-2.json`, and so on."""
+        """Where the result of a job is, or will be: `result.json`, or after damage to it
+        `result-2.json`, and so on.
+        """
         return self.job(job_id) / sources.result_name(self._number(job_id))
 
     def _number(self, job_id: str) -> int:
@@ -149,16 +161,28 @@ class Study:
         return {name for shelf in shelves for name in files.names(shelf)}
 
     def finished(self, job_ids: Iterable[str]) -> set[str]:
-        """Those of the jobs that are finished. Only the folders of those that the lists leave out are looked into."""
+        """Those of the jobs that are finished. Only the folders of those that the lists leave out
+        are looked into.
+        """
         known, begun = Done(self.path).news(), self.begun()
-        return {job_id for job_id in job_ids if job_id in known or (job_id in begun and self.has_result(job_id))}
+        return {
+            job_id
+            for job_id in job_ids
+            if job_id in known or (job_id in begun and self.has_result(job_id))
+        }
 
     def begin(self, claim: Claim, planned: Json) -> None:
         """Make the folder of an attempt, and say beside it what the job is."""
         claim.open()
         files.write(claim.job / "job.json", files.seal(planned) + b"\n")
 
-    def commit(self, claim: Claim, columns: dict[str, Columns], timing: Json, others: Mapping[str, bytes] = {}) -> bool:
+    def commit(
+        self,
+        claim: Claim,
+        columns: dict[str, Columns],
+        timing: Json,
+        others: Mapping[str, bytes] = {},
+    ) -> bool:
         """Write an attempt's files, then its result, once; False if another attempt was first.
 
         `columns` become tables; `others` are files as they are, by name.
@@ -187,7 +211,9 @@ class Study:
         files.append(self.path / "done" / name, files.seal(line) + b"\n")
 
     def set_aside(self, result: Path, reason: str) -> None:
-        """Have a damaged result count no more: the job is open again. What is whole is never overwritten by that."""
+        """Have a damaged result count no more: the job is open again. What is whole is never
+        overwritten by that.
+        """
         number = int(result.stem.removeprefix("result").lstrip("-") or 1)
         path = Path(self._damage(result.parent.name, number))
         files.make_folder(path.parent)
@@ -211,7 +237,9 @@ class Study:
             reason = str(error)
         if reason is not None:
             raise Damaged(f"{self.job(job_id)}/attempt-{attempt}/{name}.parquet: {reason}")
-        found: pd.DataFrame = (table if columns is None else table.select(columns)).to_pandas(ignore_metadata=True)
+        found: pd.DataFrame = (table if columns is None else table.select(columns)).to_pandas(
+            ignore_metadata=True
+        )
         return found
 
     def runs(self, planned: Json) -> "pa.Table":
@@ -230,10 +258,14 @@ class Study:
             raise Damaged(f"{self.job(planned['id'])}/attempt-{attempt}/runs.parquet: {reason}")
         return runs
 
-    def verified(self, job_id: str, names: Sequence[str] | None = None) -> tuple[int, dict[str, bytes]]:
-        """The attempt that was committed, and the content of these files of it; raises Damaged if one is another.
+    def verified(
+        self, job_id: str, names: Sequence[str] | None = None
+    ) -> tuple[int, dict[str, bytes]]:
+        """The attempt that was committed, and the content of these files of it; raises Damaged if
+        one is another.
 
-        Of the attempt's other files only the sizes are looked at. Without names it is about all of them.
+        Of the attempt's other files only the sizes are looked at. Without names it is about all of
+        them.
         """
         return self._found(job_id, lambda source: sources.verified(source, job_id, names))
 
@@ -252,7 +284,9 @@ class Study:
         """The files into which results were gathered, the latest last."""
         return sources.gathered_files(self.path)
 
-    def state(self, job_id: str, attempt: int, names: Sequence[str], if_there: Sequence[str]) -> list[int]:
+    def state(
+        self, job_id: str, attempt: int, names: Sequence[str], if_there: Sequence[str]
+    ) -> list[int]:
         """Numbers that change if the result of a job, or one of these files of its attempt, does.
 
         None at all if one of them ought to be there and is not. Raises DiskError.
@@ -264,11 +298,15 @@ class Study:
         return sum(not isinstance(self.source(job), sources.Row) for job in jobs)
 
     def source(self, job_id: str) -> Source:
-        """Where the files of a finished job are: its own folder, or those that were gathered. Raises DiskError."""
+        """Where the files of a finished job are: its own folder, or those that were gathered.
+        Raises DiskError.
+        """
         return sources.source(self.path, job_id, self._folder(job_id), self._number(job_id))
 
     def timing(self, job_id: str) -> Json:
-        """Wall times of a finished job, in seconds: in all, and by stretch between evaluations; raises Damaged."""
+        """Wall times of a finished job, in seconds: in all, and by stretch between evaluations;
+        raises Damaged.
+        """
         attempt, data = self.verified(job_id, ["timing.json"])
         return self.timed(job_id, attempt, data["timing.json"])
 
@@ -286,7 +324,10 @@ class Study:
 
     def failures(self, job_ids: Iterable[str]) -> dict[str, str]:
         """Why, in one line, those of the jobs failed that did, and will not be tried again."""
-        retries = {launch["launch"]: launch.get("engine", {}).get("retries", 0) for launch in self.launches()}
+        retries = {
+            launch["launch"]: launch.get("engine", {}).get("retries", 0)
+            for launch in self.launches()
+        }
         found = {}
         for job_id in job_ids:
             job = self.job(job_id)
@@ -304,7 +345,9 @@ class Study:
 
 
 def _listed(path: Path) -> bytes:
-    """The content of a file that the folder's list names; a link to nowhere is as one with nothing in it."""
+    """The content of a file that the folder's list names; a link to nowhere is as one with nothing
+    in it.
+    """
     try:
         return files.content(path)
     except FileNotFoundError:

@@ -1,4 +1,6 @@
-"""Tables as the store writes and reads them: Parquet with page checksums, without which most flipped bits go unseen."""
+"""Tables as the store writes and reads them: Parquet with page checksums, without which most
+flipped bits go unseen.
+"""
 
 import io
 from typing import Any
@@ -24,7 +26,9 @@ def written(columns: Columns) -> bytes:
 
 
 def read(data: bytes) -> pa.Table:
-    """The table in a file; ValueError if it is none, or unfolds to more rows than so many bytes can mean."""
+    """The table in a file; ValueError if it is none, or unfolds to more rows than so many bytes can
+    mean.
+    """
     try:
         file = pq.ParquetFile(pa.BufferReader(data))
         if file.metadata.num_rows > _MOST_ROWS_A_BYTE * len(data):

@@ -1,4 +1,6 @@
-"""From what was asked to what has to run: only members that are neither finished nor planned make new jobs."""
+"""From what was asked to what has to run: only members that are neither finished nor planned make
+new jobs.
+"""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -40,7 +42,9 @@ class Launch:
         return sum(len(members) for _, members in self.request.shapes)
 
     def start(self, asked: Sequence[str]) -> Assignment:
-        """Put the launch on disk, the whole plan in one durable write; returns what workers need to know."""
+        """Put the launch on disk, the whole plan in one durable write; returns what workers need to
+        know.
+        """
         engine = self.request.engine
         record = {
             "asked": list(asked),
@@ -76,7 +80,11 @@ def plan(request: Request, study: Study) -> Launch:
     _check_compile(request, planned.values())
     finished = study.finished(planned)
     # A member that two plans hold counts as finished if it is in either.
-    where = {key: job_id for job_id in sorted(planned, key=finished.__contains__) for key in _members(planned[job_id])}
+    where = {
+        key: job_id
+        for job_id in sorted(planned, key=finished.__contains__)
+        for key in _members(planned[job_id])
+    }
     asked = {shape: _shape_key(shape) for shape, _ in request.shapes}
     known = {
         (shape, member): where[asked[shape], member.seed, member.lr]
@@ -89,10 +97,13 @@ def plan(request: Request, study: Study) -> Launch:
     damaged = _damaged(study, planned, [job_id for job_id in planned if job_id in asked_for])
     finished -= damaged.keys()
     rest = [
-        (shape, [member for member in members if (shape, member) not in known]) for shape, members in request.shapes
+        (shape, [member for member in members if (shape, member) not in known])
+        for shape, members in request.shapes
     ]
     new = jobs.pack(
-        [(shape, members) for shape, members in rest if members], request.engine.stack, request.engine.sharers()
+        [(shape, members) for shape, members in rest if members],
+        request.engine.stack,
+        request.engine.sharers(),
     )
     open_ids = dict.fromkeys(job_id for job_id in known.values() if job_id not in finished)
     wanted = [*(planned[job_id] for job_id in open_ids), *(job.to_json() for job in new)]
@@ -108,7 +119,9 @@ def plan(request: Request, study: Study) -> Launch:
     )
 
 
-def _damaged(study: Study, planned: Mapping[str, Json], job_ids: Iterable[str]) -> dict[str, tuple[Path, str]]:
+def _damaged(
+    study: Study, planned: Mapping[str, Json], job_ids: Iterable[str]
+) -> dict[str, tuple[Path, str]]:
     """The results of these jobs that are not what was committed, and why, by job."""
     found = {}
     for job_id in job_ids:
@@ -127,14 +140,21 @@ def _compiled(request: Request) -> bool:
 
 
 def _check_compile(request: Request, planned: Iterable[Json]) -> None:
-    """Refuse to train by other means what is there already, unless that was asked for in so many words."""
+    """Refuse to train by other means what is there already, unless that was asked for in so many
+    words.
+    """
     asked = {shape.train.compile for shape, _ in request.shapes}
     there = {job["shape"]["train"]["compile"] for job in planned}
-    said = any(text.startswith("train.compile=") and "auto" not in text for grid in request.overrides for text in grid)
+    said = any(
+        text.startswith("train.compile=") and "auto" not in text
+        for grid in request.overrides
+        for text in grid
+    )
     if there and not said and not asked & there:
         was, would_be = (str(value).lower() for value in (there.pop(), asked.pop()))
         raise UserError(
-            f"train.compile=auto: would be {would_be} here, the study {request.study} was planned with {was}; say "
+            f"train.compile=auto: would be {would_be} here, the study {request.study} was planned "
+            f"with {was}; say "
             f"train.compile={would_be} to have both, or use another --results folder"
         )
 
@@ -153,9 +173,13 @@ def _check_versions(request: Request, study: Study) -> None:
     with_what = provenance.versions(_compiled(request))
     other = f"use another --results folder, or delete {study.path}"
     for damage in study.damaged_launches():
-        raise UserError(f"study {study.name}: {damage}, so what made its results is unknown; {other}")
+        raise UserError(
+            f"study {study.name}: {damage}, so what made its results is unknown; {other}"
+        )
     for launch in study.launches():
         if not launch.get("fingerprint") or not launch.get("versions"):
-            raise UserError(f"study {study.name}: launch {launch['launch']} does not say what computed; {other}")
+            raise UserError(
+                f"study {study.name}: launch {launch['launch']} does not say what computed; {other}"
+            )
         if difference := provenance.mismatch(launch, with_what, now):
             raise UserError(f"study {study.name}: {difference}; {other}")

@@ -1,4 +1,6 @@
-"""A request, resolved: the shapes of a sweep with their members, the engine, and what was left out."""
+"""A request, resolved:
+the shapes of a sweep with their members, the engine, and what was left out.
+"""
 
 from dataclasses import dataclass
 from typing import Any, final

@@ -17,7 +17,8 @@ class Copy(Transcription):
         reads     3 1 4 1 ⟂ 3 1 4
         scored            3 1 4 1
 
-    Causal by itself: each answer has to be fetched from `length` positions back. In place it would be trivial.
+    Causal by itself: each answer has to be fetched from `length` positions back. In place it would
+    be trivial.
     """
 
     attention: ClassVar[str] = "causal"

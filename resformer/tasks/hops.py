@@ -14,15 +14,16 @@ from resformer.tasks.base import LONGEST, Task
 @final
 @dataclass(frozen=True)
 class Hops(Task):
-    """The source is a permutation f of 0 … length - 1, f(i) at position i; the target there is f applied `hops` times.
+    """The source is a permutation f of 0 … length - 1, f(i) at position i; the target there is f
+    applied `hops` times.
 
         reads     2 0 3 1          f(0) = 2, f(1) = 0, f(2) = 3, f(3) = 1
         scored    3 2 1 0          two hops: f(f(0)) = 3, …
 
-    Pointer chasing, as in Sanford, Hsu & Telgarsky 2024, "Transformers, parallel computation, and logarithmic depth",
-    arXiv 2402.09268, section 4 (k-hop induction heads), where depth log₂ k suffices, and is needed if a common
-    conjecture on parallel computation (one cycle or two) holds. What makes it hard: more hops, then more tokens.
-    Bidirectional by itself.
+    Pointer chasing, as in Sanford, Hsu & Telgarsky 2024, "Transformers, parallel computation, and
+    logarithmic depth", arXiv 2402.09268, section 4 (k-hop induction heads), where depth log₂ k
+    suffices, and is needed if a common conjecture on parallel computation (one cycle or two) holds.
+    What makes it hard: more hops, then more tokens. Bidirectional by itself.
     """
 
     length: int
@@ -33,7 +34,12 @@ class Hops(Task):
     attention: ClassVar[str] = "bidirectional"
 
     def __post_init__(self) -> None:
-        require(2 <= self.length <= LONGEST, "task.length", self.length, f"must be from 2 to {LONGEST} tokens")
+        require(
+            2 <= self.length <= LONGEST,
+            "task.length",
+            self.length,
+            f"must be from 2 to {LONGEST} tokens",
+        )
         require(1 <= self.hops <= LONGEST, "task.hops", self.hops, f"must be from 1 to {LONGEST}")
 
     @property
@@ -62,8 +68,9 @@ class Hops(Task):
     def blind_loss(self) -> float:
         """The entropy of where a position leads to.
 
-        The cycle that it is on is of each length from 1 to `length` with the same probability, and leads back where its
-        length divides `hops`; otherwise every other position is equally likely.
+        The cycle that it is on is of each length from 1 to `length` with the same probability, and
+        leads back where its length divides `hops`; otherwise every other position is equally
+        likely.
         """
         back = sum(self.hops % cycle == 0 for cycle in range(1, self.length + 1)) / self.length
         away = 1 - back

@@ -15,16 +15,17 @@ from resformer.tasks.base import LONGEST, MOST_SYMBOLS, NOT_SCORED, Task
 @final
 @dataclass(frozen=True)
 class Recall(Task):
-    """Associative recall with many queries: pairs of a key and its value, then all keys in another order.
+    """Associative recall with many queries: pairs of a key and its value, then all keys in another
+    order.
 
-        reads     2 17 5 11 9 13 5 9 2          three pairs of 10 symbols: keys under 10, values from 10
+        reads     2 17 5 11 9 13 5 9 2      three pairs of 10 symbols: keys under 10, others from 10
         scored    ·  · · ·  · ·  11 13 17
 
-    Arora et al. 2024, "Zoology", arXiv 2312.04927, section 3 (MQAR), here with one query per key. Keys are `pairs`
-    different ones of `symbols`, values any of as many others. What makes it hard: more pairs, more symbols. Two blocks
-    can do it (one puts each value beside its key, one looks the key up: Olsson et al. 2022, arXiv 2209.11895), so that
-    more depth should not help. Causal by itself, as there; a bidirectional model, which finds it harder, answers in
-    place, too.
+    Arora et al. 2024, "Zoology", arXiv 2312.04927, section 3 (MQAR), here with one query per key.
+    Keys are `pairs` different ones of `symbols`, values any of as many others. What makes it hard:
+    more pairs, more symbols. Two blocks can do it (one puts each value beside its key, one looks
+    the key up: Olsson et al. 2022, arXiv 2209.11895), so that more depth should not help. Causal by
+    itself, as there; a bidirectional model, which finds it harder, answers in place, too.
     """
 
     pairs: int
@@ -39,7 +40,10 @@ class Recall(Task):
         most = LONGEST // 3
         require(1 <= self.pairs <= most, "task.pairs", self.pairs, f"must be from 1 to {most}")
         fits = max(2, self.pairs) <= self.symbols <= MOST_SYMBOLS
-        wanted = f"must be from 2 to {MOST_SYMBOLS}, and at least task.pairs={self.pairs}, since keys are different"
+        wanted = (
+            f"must be from 2 to {MOST_SYMBOLS}, and at least task.pairs={self.pairs}, since "
+            "keys are different"
+        )
         require(fits, "task.symbols", self.symbols, wanted)
 
     @property
@@ -61,9 +65,14 @@ class Recall(Task):
     def draw(self, state_P: Tensor, sequences: int) -> tuple[Tensor, Tensor]:
         """From three streams of their own: keys, values, and the order of the queries."""
         drawn = (len(state_P), sequences)
-        keys_P, values_P, orders_P = (rng.stream(state_P, part) for part in ("keys", "values", "queries"))
+        keys_P, values_P, orders_P = (
+            rng.stream(state_P, part) for part in ("keys", "values", "queries")
+        )
         keys = rng.permutations(keys_P, sequences, self.symbols)[..., : self.pairs]
-        values = rng.integers(values_P, sequences * self.pairs, self.symbols).view(*drawn, -1) + self.symbols
+        values = (
+            rng.integers(values_P, sequences * self.pairs, self.symbols).view(*drawn, -1)
+            + self.symbols
+        )
         order = rng.permutations(orders_P, sequences, self.pairs)
         source = torch.cat([torch.stack([keys, values], -1).flatten(2), keys.gather(2, order)], -1)
         unscored = torch.full_like(source[..., : 2 * self.pairs], NOT_SCORED)

@@ -17,7 +17,8 @@ class Reverse(Transcription):
         reads     3 1 4 1 ⟂ 1 4 1
         scored            1 4 1 3
 
-    Causal by itself. The distance an answer is fetched from differs from position to position: 1, 3, 5, … back.
+    Causal by itself. The distance an answer is fetched from differs from position to position: 1,
+    3, 5, … back.
     """
 
     attention: ClassVar[str] = "causal"

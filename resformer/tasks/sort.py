@@ -28,15 +28,23 @@ class Sort(Transcription):
         return source.sort(dim=-1).values
 
     def blind_loss(self) -> float:
-        """Mean over positions of the entropy of the order statistic there: 2.07 for 8 tokens of 16 symbols."""
+        """Mean over positions of the entropy of the order statistic there: 2.07 for 8 tokens of 16
+        symbols.
+        """
         reached_VR = self._reached()
         mass_VR = reached_VR.diff(dim=0).clamp(min=0)
         return float(-torch.special.xlogy(mass_VR, mass_VR).sum(dim=0).mean())
 
     def _reached(self) -> Tensor:
-        """P(at least r tokens of the source are ≤ v) for v = -1 … symbols - 1 and r = 1 … length: binomial tails."""
+        """P(at least r tokens of the source are ≤ v) for v = -1 … symbols - 1 and r = 1 … length:
+        binomial tails.
+        """
         share_V1 = (torch.arange(self.symbols + 1, dtype=torch.float64) / self.symbols).unsqueeze(1)
         k = torch.arange(self.length + 1, dtype=torch.float64)
-        ways = math.lgamma(self.length + 1) - torch.lgamma(k + 1) - torch.lgamma(self.length - k + 1)
-        exactly = torch.exp(ways + torch.xlogy(k, share_V1) + torch.xlogy(self.length - k, 1 - share_V1))
+        ways = (
+            math.lgamma(self.length + 1) - torch.lgamma(k + 1) - torch.lgamma(self.length - k + 1)
+        )
+        exactly = torch.exp(
+            ways + torch.xlogy(k, share_V1) + torch.xlogy(self.length - k, 1 - share_V1)
+        )
         return exactly.flip(1).cumsum(dim=1)[:, :-1].flip(1)

@@ -25,11 +25,12 @@ class State(Task):
         reads     1 1 0 1          in Z2: the parity of what was read
         scored    1 0 0 1
 
-    The word problem, as in Liu et al. 2023, "Transformers learn shortcuts to automata", arXiv 2210.10749 (depth
-    logarithmic in the length suffices, constant depth for solvable groups), and Merrill et al. 2024, "The illusion of
-    state", arXiv 2404.08819 (A5 and S5 are as hard as NC¹, which no constant depth reaches at every length unless TC⁰
-    and NC¹ are one). What makes it hard: the length, then the group. `group` is Zn (cyclic, n from 2 to 60), Sn (all
-    permutations, n from 3 to 5) or An (the even ones, n 4 or 5). Bidirectional by itself; a causal model answers in
+    The word problem, as in Liu et al. 2023, "Transformers learn shortcuts to automata", arXiv
+    2210.10749 (depth logarithmic in the length suffices, constant depth for solvable groups), and
+    Merrill et al. 2024, "The illusion of state", arXiv 2404.08819 (A5 and S5 are as hard as NC¹,
+    which no constant depth reaches at every length unless TC⁰ and NC¹ are one). What makes it hard:
+    the length, then the group. `group` is Zn (cyclic, n from 2 to 60), Sn (all permutations, n from
+    3 to 5) or An (the even ones, n 4 or 5). Bidirectional by itself; a causal model answers in
     place, too, since each answer gives the next one away.
     """
 
@@ -41,8 +42,18 @@ class State(Task):
     always_in_place: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        require(bool(_GROUP.fullmatch(self.group)), "task.group", self.group, "must be Z2 to Z60, S3 to S5, A4 or A5")
-        require(1 <= self.length <= LONGEST, "task.length", self.length, f"must be from 1 to {LONGEST} elements")
+        require(
+            bool(_GROUP.fullmatch(self.group)),
+            "task.group",
+            self.group,
+            "must be Z2 to Z60, S3 to S5, A4 or A5",
+        )
+        require(
+            1 <= self.length <= LONGEST,
+            "task.length",
+            self.length,
+            f"must be from 1 to {LONGEST} elements",
+        )
 
     @property
     def positions(self) -> int:

@@ -27,12 +27,13 @@ Arrays = dict[str, npt.NDArray[Any]]
 class Trained:
     """What a job's members did.
 
-    `runs` has a row per member, in the order given; `curves` a row per member and step. Wall times are apart in
-    `timing`, so that equal trainings give equal rows: the seconds in all, and for every stretch between two
-    evaluations how many members trained for how many steps in how many seconds, with so many `at_once`. `weights` has
-    each weight by name, (P, *shape), with the values that a member had at its last step; nothing unless the settings
-    keep them. `layers` has a row per member, look and layer, with every measure of `observe`; nothing unless the
-    settings ask for looks.
+    `runs` has a row per member, in the order given; `curves` a row per member and step. Wall times
+    are apart in `timing`, so that equal trainings give equal rows: the seconds in all, and for
+    every stretch between two evaluations how many members trained for how many steps in how many
+    seconds, with so many `at_once`. `weights` has each weight by name, (P, *shape), with the values
+    that a member had at its last step; nothing unless the settings keep them. `layers` has a row
+    per member, look and layer, with every measure of `observe`; nothing unless the settings ask for
+    looks.
     """
 
     runs: dict[str, list[object]]
@@ -45,7 +46,8 @@ class Trained:
 @final
 @dataclass(frozen=True)
 class Snapshot:
-    """A training between two steps: taken up again on a machine of the same kind it ends with the same bits.
+    """A training between two steps: taken up again on a machine of the same kind it ends with the
+    same bits.
 
     `facts` is plain JSON; whatever may be NaN is in `arrays`.
     """
@@ -58,7 +60,9 @@ class Snapshot:
 
 @final
 class Training:
-    """The members of a job on their way. Between two steps it can be put away, and taken up from there."""
+    """The members of a job on their way. Between two steps it can be put away, and taken up from
+    there.
+    """
 
     def __init__(
         self,
@@ -85,7 +89,9 @@ class Training:
         self.stretch_seconds, self.stretch_began = 0.0, self.began
 
     @classmethod
-    def resumed(cls, shape: Shape, members: Sequence[Member], snapshot: Snapshot, at_once: int | None = None) -> Self:
+    def resumed(
+        cls, shape: Shape, members: Sequence[Member], snapshot: Snapshot, at_once: int | None = None
+    ) -> Self:
         """The training of these members as it was put away.
 
         KeyError, ValueError, TypeError or RuntimeError if the snapshot is one of other members.
@@ -98,21 +104,30 @@ class Training:
         if len(training.rows) < len(members):
             training.population.keep(training.rows)
         training.population.restore(
-            snapshot.step, {name: torch.from_numpy(arrays[name]) for name in training.population.state()}
+            snapshot.step,
+            {name: torch.from_numpy(arrays[name]) for name in training.population.state()},
         )
         training.records = [
             Record.restored(record, arrays["evaluations_3PE"][:, index])
             for index, record in zip(range(len(members)), facts["records"], strict=True)
         ]
         training.evaluated_at = int(facts["evaluated_at"])
-        training.loss_SP[: training.evaluated_at], training.norm_SP[: training.evaluated_at] = arrays["curves_2SP"]
+        training.loss_SP[: training.evaluated_at], training.norm_SP[: training.evaluated_at] = (
+            arrays["curves_2SP"]
+        )
         training.kept = {
-            index: torch.from_numpy(weights) for index, weights in zip(facts["kept"], arrays["kept_KN"], strict=True)
+            index: torch.from_numpy(weights)
+            for index, weights in zip(facts["kept"], arrays["kept_KN"], strict=True)
         }
         places, measured = arrays["looks_K2"].tolist(), arrays["looks_KLM"]
-        training.looks = [(step, index, one) for (step, index), one in zip(places, measured, strict=True)]
+        training.looks = [
+            (step, index, one) for (step, index), one in zip(places, measured, strict=True)
+        ]
         training.stretches = facts["stretches"]
-        training.seconds, training.stretch_seconds = float(facts["seconds"]), float(facts["stretch_seconds"])
+        training.seconds, training.stretch_seconds = (
+            float(facts["seconds"]),
+            float(facts["stretch_seconds"]),
+        )
         return training
 
     @property
@@ -123,8 +138,9 @@ class Training:
     def run(self, tell: Callable[[Progress], None], beat: "Callable[[Training], None]") -> Trained:
         """Train on until each member has solved, diverged or used up the budget.
 
-        `tell` is called at every evaluation, `beat` before every step and every look into a member, when a snapshot
-        can be taken; either may raise to stop. Members that have solved or diverged leave the batch.
+        `tell` is called at every evaluation, `beat` before every step and every look into a member,
+        when a snapshot can be taken; either may raise to stop. Members that have solved or diverged
+        leave the batch.
         """
         every, steps = self.shape.train.eval_every, self.shape.train.steps
         self.stretch_began = time.perf_counter()
@@ -143,12 +159,22 @@ class Training:
         """The training as it is between two steps."""
         kept = [self.kept[index] for index in sorted(self.kept)]
         arrays = {name: part.cpu().numpy() for name, part in self.population.state().items()}
-        arrays["kept_KN"] = torch.stack(kept).numpy() if kept else np.empty((0, self.population.flat_PN.shape[1]))
-        arrays["curves_2SP"] = np.stack([self.loss_SP[: self.evaluated_at], self.norm_SP[: self.evaluated_at]])
+        arrays["kept_KN"] = (
+            torch.stack(kept).numpy() if kept else np.empty((0, self.population.flat_PN.shape[1]))
+        )
+        arrays["curves_2SP"] = np.stack(
+            [self.loss_SP[: self.evaluated_at], self.norm_SP[: self.evaluated_at]]
+        )
         most = max(len(record.steps) for record in self.records)
-        arrays["evaluations_3PE"] = np.stack([record.evaluations(most) for record in self.records], axis=1)
-        arrays["looks_K2"] = np.array([place for *place, _ in self.looks], dtype=np.int64).reshape(-1, 2)
-        arrays["looks_KLM"] = np.array([one for *_, one in self.looks]) if self.looks else np.empty((0, 0, 0))
+        arrays["evaluations_3PE"] = np.stack(
+            [record.evaluations(most) for record in self.records], axis=1
+        )
+        arrays["looks_K2"] = np.array([place for *place, _ in self.looks], dtype=np.int64).reshape(
+            -1, 2
+        )
+        arrays["looks_KLM"] = (
+            np.array([one for *_, one in self.looks]) if self.looks else np.empty((0, 0, 0))
+        )
         now = time.perf_counter()
         facts = {
             "rows": self.rows,
@@ -163,7 +189,8 @@ class Training:
         return Snapshot(self.step, arrays, facts)
 
     def _look(self, beat: "Callable[[Training], None]") -> None:
-        """Look into everyone who still trains, if it is time to. One by one: looks keep every layer in float64.
+        """Look into everyone who still trains, if it is time to. One by one: looks keep every layer
+        in float64.
 
         A snapshot in between has none of this step's looks, which are then taken again.
         """
@@ -185,21 +212,32 @@ class Training:
         loss_EP, norm_EP = self.population.recorded(since)
         if step:
             taken = self.stretch_seconds + time.perf_counter() - self.stretch_began
-            self.stretches.append({"members": len(self.alive), "steps": step - since, "seconds": taken})
+            self.stretches.append(
+                {"members": len(self.alive), "steps": step - since, "seconds": taken}
+            )
         held_out_P, accuracy_P = self.population.evaluate()
         finite_P = self.population.finite()
         present = [(row, index) for row, index in enumerate(self.rows) if index in self.alive]
         for row, index in present:
-            self.loss_SP[since:step, index], self.norm_SP[since:step, index] = loss_EP[:, row], norm_EP[:, row]
+            self.loss_SP[since:step, index], self.norm_SP[since:step, index] = (
+                loss_EP[:, row],
+                norm_EP[:, row],
+            )
             self.records[index].evaluated(step, float(held_out_P[row]), float(accuracy_P[row]))
             finite_E = np.isfinite(loss_EP[:, row]) & np.isfinite(norm_EP[:, row])
             broke_at = None if finite_P[row] else step
             if not finite_E.all():
                 broke_at = since + int(finite_E.argmin()) + 1
-            if self.records[index].judge(settings, 2 * math.log(self.shape.task.vocabulary), broke_at):
+            if self.records[index].judge(
+                settings, 2 * math.log(self.shape.task.vocabulary), broke_at
+            ):
                 self.alive.remove(index)
         if settings.keep_weights:
-            leaving = present if step == settings.steps else [place for place in present if place[1] not in self.alive]
+            leaving = (
+                present
+                if step == settings.steps
+                else [place for place in present if place[1] not in self.alive]
+            )
             self.kept |= {index: self.population.weights(row) for row, index in leaving}
         self.evaluated_at = step
         outcomes = [record.outcome for record in self.records]
@@ -215,7 +253,9 @@ class Training:
 
     def _drop_those_that_left(self) -> None:
         if len(self.alive) <= self.population.worth_keeping(len(self.rows)):
-            self.population.keep([row for row, index in enumerate(self.rows) if index in self.alive])
+            self.population.keep(
+                [row for row, index in enumerate(self.rows) if index in self.alive]
+            )
             self.rows = [index for index in self.rows if index in self.alive]
 
     def _trained(self) -> Trained:
@@ -224,7 +264,11 @@ class Training:
             runs=runs(self.shape, self.members, self.records),
             curves=curves(self.members, self.records, self.loss_SP, self.norm_SP),
             layers=_layers(self.members, self.looks),
-            timing={"seconds": seconds, "stretches": self.stretches, "at_once": self.population.at_once},
+            timing={
+                "seconds": seconds,
+                "stretches": self.stretches,
+                "at_once": self.population.at_once,
+            },
             weights=_by_name(self.population.model, self.kept),
         )
 
@@ -236,7 +280,9 @@ def train(
     beat: Callable[[Training], None],
     dtype: torch.dtype = torch.float32,
 ) -> Trained:
-    """Train `members` together until each has solved, diverged or used up the budget; see `Training.run`."""
+    """Train `members` together until each has solved, diverged or used up the budget; see
+    `Training.run`.
+    """
     return Training(shape, members, dtype).run(tell, beat)
 
 
@@ -257,9 +303,14 @@ def _layers(members: Sequence[Member], looks: Sequence[tuple[int, int, Floats]])
 
 
 def _by_name(model: Transformer, kept: Mapping[int, Tensor]) -> Arrays:
-    """Each weight of the members whose rows of `flat_PN` these are, in the order of their numbers."""
+    """Each weight of the members whose rows of `flat_PN` these are, in the order of their
+    numbers.
+    """
     if not kept:
         return {}
     flat_PN = torch.stack([kept[index] for index in sorted(kept)])
     # safetensors writes what lies in memory, whatever the strides.
-    return {name: np.ascontiguousarray(part.numpy()) for name, part in unpack(model.weights(), flat_PN).items()}
+    return {
+        name: np.ascontiguousarray(part.numpy())
+        for name, part in unpack(model.weights(), flat_PN).items()
+    }

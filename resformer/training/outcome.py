@@ -14,7 +14,9 @@ Outcome = Literal["solved", "unsolved", "diverged"]
 Floats = npt.NDArray[np.float64]
 
 _STALLED = 0.95
-"""An unsolved member whose last held-out loss is at least this share of the blind loss learnt nothing."""
+"""An unsolved member whose last held-out loss is at least this share of the blind loss learnt
+nothing.
+"""
 
 
 @final
@@ -57,29 +59,39 @@ class Record:
     def judge(self, settings: TrainSettings, bound: float, broke_at: int | None) -> bool:
         """Update the outcome; returns whether the member leaves.
 
-        `broke_at` is the first step with a non-finite loss or gradient, or at which a weight was found to be; `bound`
-        is 2·ln V.
+        `broke_at` is the first step with a non-finite loss or gradient, or at which a weight was
+        found to be; `bound` is 2·ln V.
         """
-        high = self.losses[-1] > max(bound, self.losses[0]) and self.steps[-1] > settings.warmup_steps
+        high = (
+            self.losses[-1] > max(bound, self.losses[0]) and self.steps[-1] > settings.warmup_steps
+        )
         self.high_in_a_row = self.high_in_a_row + 1 if high else 0
         lost = self.high_in_a_row >= settings.patience
         broken = broke_at is not None or not math.isfinite(self.losses[-1])
         if self.outcome == "unsolved":
-            if all(accuracy >= settings.target_accuracy for accuracy in self.accuracies[-2:]) and len(self.steps) > 1:
+            if (
+                all(accuracy >= settings.target_accuracy for accuracy in self.accuracies[-2:])
+                and len(self.steps) > 1
+            ):
                 self.outcome, self.solved_step = "solved", self.steps[-2]
             elif broken or lost:
                 self.outcome, self.diverged_step = "diverged", broke_at or self.steps[-1]
         return broken or lost or (self.outcome == "solved" and settings.stop_when_solved)
 
 
-def runs(shape: Shape, members: Sequence[Member], records: Sequence[Record]) -> dict[str, list[object]]:
+def runs(
+    shape: Shape, members: Sequence[Member], records: Sequence[Record]
+) -> dict[str, list[object]]:
     """A row per member, in the order given: what became of it."""
     blind = shape.task.blind_loss()
     return {
         "seed": [member.seed for member in members],
         "lr": [member.lr for member in members],
         "outcome": [record.outcome for record in records],
-        "stalled": [record.outcome == "unsolved" and record.losses[-1] >= _STALLED * blind for record in records],
+        "stalled": [
+            record.outcome == "unsolved" and record.losses[-1] >= _STALLED * blind
+            for record in records
+        ],
         "solved_step": [record.solved_step for record in records],
         "diverged_step": [record.diverged_step for record in records],
         "last_step": [record.steps[-1] for record in records],
@@ -91,9 +103,20 @@ def runs(shape: Shape, members: Sequence[Member], records: Sequence[Record]) -> 
 def curves(
     members: Sequence[Member], records: Sequence[Record], loss_SP: Floats, norm_SP: Floats
 ) -> dict[str, npt.NDArray[np.generic]]:
-    """A row per member and step 0 … its last: what its batch cost in that step, and the evaluation after it."""
+    """A row per member and step 0 … its last: what its batch cost in that step, and the evaluation
+    after it.
+    """
     parts: dict[str, list[npt.NDArray[np.generic]]] = {
-        name: [] for name in ("seed", "lr", "step", "loss", "gradient_norm", "held_out_loss", "held_out_accuracy")
+        name: []
+        for name in (
+            "seed",
+            "lr",
+            "step",
+            "loss",
+            "gradient_norm",
+            "held_out_loss",
+            "held_out_accuracy",
+        )
     }
     for column, (member, record) in enumerate(zip(members, records, strict=True)):
         last = record.steps[-1]

@@ -1,4 +1,6 @@
-"""The members of a job as they train together: their weights, moments and data, and the step that moves them all."""
+"""The members of a job as they train together: their weights, moments and data, and the step that
+moves them all.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import final
@@ -17,29 +19,46 @@ from resformer.numerics.parameters import initial
 from resformer.training.outcome import Floats
 
 _MOST_DRAWN, _DRAWN_TOKENS = 16, 1 << 24
-"""Steps whose data are drawn at once, and tokens: a draw is some fifty small operations, however many it makes."""
+"""Steps whose data are drawn at once, and tokens: a draw is some fifty small operations, however
+many it makes.
+"""
 
 
 @final
 class Population:
     """Rows of `flat_PN`, one per member. A step reads nothing back from the device.
 
-    The layers' outputs of so many rows are in memory `at_once`, of all if it is not said; nothing is reduced over
-    members, so that no result depends on it, on the CPU no bit.
+    The layers' outputs of so many rows are in memory `at_once`, of all if it is not said; nothing
+    is reduced over members, so that no result depends on it, on the CPU no bit.
     """
 
-    def __init__(self, shape: Shape, members: Sequence[Member], dtype: torch.dtype, at_once: int | None = None) -> None:
+    def __init__(
+        self,
+        shape: Shape,
+        members: Sequence[Member],
+        dtype: torch.dtype,
+        at_once: int | None = None,
+    ) -> None:
         self.shape, self.model, self.device = shape, shape.transformer(), torch.device(shape.device)
         self.at_once = at_once or len(members)
         train = shape.train
         if self.device.type == "cuda":
-            torch.backends.cuda.matmul.fp32_precision = "tf32" if train.precision == "tf32" else "ieee"
+            torch.backends.cuda.matmul.fp32_precision = (
+                "tf32" if train.precision == "tf32" else "ieee"
+            )
         seed_P = torch.tensor([member.seed for member in members])
         self.flat_PN = initial(self.model.weights(), seed_P, dtype).to(self.device)
         self.seed_P = seed_P.to(self.device)
         self.lr_P = torch.tensor([member.lr for member in members], dtype=dtype, device=self.device)
         self.optimiser = AdamW(
-            *(self.model.arithmetic, train.clip, train.beta1, train.beta2, train.eps, train.weight_decay),
+            *(
+                self.model.arithmetic,
+                train.clip,
+                train.beta1,
+                train.beta2,
+                train.eps,
+                train.weight_decay,
+            ),
             *(torch.zeros_like(self.flat_PN), torch.zeros_like(self.flat_PN)),
         )
         self.steps = 0
@@ -60,18 +79,23 @@ class Population:
         self.steps += 1
 
     def recorded(self, since: int) -> tuple[Floats, Floats]:
-        """Loss (nats per token) and gradient norm before clipping of the steps since then, (steps, P) each.
+        """Loss (nats per token) and gradient norm before clipping of the steps since then, (steps,
+        P) each.
 
         At most the last `train.eval_every` steps are kept.
         """
         rows = slice(0, self.steps - since)
-        return tuple(kept[rows].cpu().numpy().astype(np.float64) for kept in (self.loss_EP, self.norm_EP))  # type: ignore[return-value]
+        return tuple(
+            kept[rows].cpu().numpy().astype(np.float64) for kept in (self.loss_EP, self.norm_EP)
+        )  # type: ignore[return-value]
 
     @torch.no_grad()
     def evaluate(self) -> tuple[Floats, Floats]:
         """Held-out loss (nats per token) and accuracy (share of tokens), (P,) each."""
         losses, accuracies = zip(*map(self._evaluated, self._parts()), strict=True)
-        return torch.cat(losses).cpu().numpy().astype(np.float64), torch.cat(accuracies).cpu().numpy()
+        return torch.cat(losses).cpu().numpy().astype(np.float64), torch.cat(
+            accuracies
+        ).cpu().numpy()
 
     def _evaluated(self, rows: slice) -> tuple[Tensor, Tensor]:
         reads_1BT, answers_1BS = self.held_out
@@ -82,7 +106,9 @@ class Population:
         return loss(logits_PBSV, answers_PBS), right_P / target_count(answers_PBS)
 
     def finite(self) -> npt.NDArray[np.bool_]:
-        """Whether all weights of each member are, (P,): ReLU can hide one that is not from loss and gradient."""
+        """Whether all weights of each member are, (P,): ReLU can hide one that is not from loss and
+        gradient.
+        """
         return self.flat_PN.isfinite().all(dim=1).cpu().numpy()
 
     def weights(self, row: int) -> Tensor:
@@ -90,12 +116,21 @@ class Population:
         return self.flat_PN[row].to("cpu", copy=True)
 
     def state(self) -> dict[str, Tensor]:
-        """What the steps so far have left behind, by name: all that later ones depend on but their number."""
+        """What the steps so far have left behind, by name: all that later ones depend on but their
+        number.
+        """
         moments = {"mean_PN": self.optimiser.mean_PN, "square_PN": self.optimiser.square_PN}
-        return {"flat_PN": self.flat_PN, **moments, "loss_EP": self.loss_EP, "norm_EP": self.norm_EP}
+        return {
+            "flat_PN": self.flat_PN,
+            **moments,
+            "loss_EP": self.loss_EP,
+            "norm_EP": self.norm_EP,
+        }
 
     def restore(self, steps: int, state: Mapping[str, Tensor]) -> None:
-        """Go on from this state, which the same rows had after so many steps; else KeyError or ValueError."""
+        """Go on from this state, which the same rows had after so many steps; else KeyError or
+        ValueError.
+        """
         for name, place in self.state().items():
             if (place.shape, place.dtype) != (state[name].shape, state[name].dtype):
                 raise ValueError(f"{name} is {tuple(state[name].shape)}, not {tuple(place.shape)}")
@@ -105,7 +140,9 @@ class Population:
         self._draw()
 
     def worth_keeping(self, rows: int) -> int:
-        """How many of so many rows may be left when dropping the others pays: on a GPU a step is captured anew."""
+        """How many of so many rows may be left when dropping the others pays: on a GPU a step is
+        captured anew.
+        """
         return rows // 2 if self.device.type == "cuda" else rows - 1
 
     def keep(self, rows: Sequence[int]) -> None:
@@ -129,7 +166,9 @@ class Population:
     def _draw(self) -> None:
         """Draw the data of the steps that were last drawn together with the next one."""
         first = self.steps - self.steps % self.drawn
-        for place, drawn in zip((self.reads_CPBT, self.answers_CPBS), self._drawn(first), strict=True):
+        for place, drawn in zip(
+            (self.reads_CPBT, self.answers_CPBS), self._drawn(first), strict=True
+        ):
             place.copy_(drawn)
 
     def _drawn(self, first: int) -> tuple[Tensor, Tensor]:
@@ -142,9 +181,14 @@ class Population:
 
     def _parts(self) -> list[slice]:
         """The rows that are computed at once."""
-        return [slice(first, first + self.at_once) for first in range(0, len(self.flat_PN), self.at_once)]
+        return [
+            slice(first, first + self.at_once)
+            for first in range(0, len(self.flat_PN), self.at_once)
+        ]
 
-    def _forward(self, flat_PN: Tensor, reads_PBT: Tensor, draws_PS: Tensor | None = None) -> Tensor:
+    def _forward(
+        self, flat_PN: Tensor, reads_PBT: Tensor, draws_PS: Tensor | None = None
+    ) -> Tensor:
         """Logits in the weights' own dtype."""
         if self.shape.train.precision != "bf16":
             return self.model.forward(flat_PN, reads_PBT, draws_PS)
@@ -166,18 +210,23 @@ class Population:
         return torch.cat(losses), torch.cat(gradients)
 
     def _random(self) -> Tensor | None:
-        """What a scheme that wants random numbers has in this step: by seed and step, uniform in [0, 1), (P, S)."""
+        """What a scheme that wants random numbers has in this step: by seed and step, uniform in
+        [0, 1), (P, S).
+        """
         if not self.model.residual.random:
             return None
         state_P = rng.stream(self.seed_P, "scheme", self.taken)
         return (rng.uniform(state_P, self.model.stack.sublayers) + 1) / 2
 
     def _step(self) -> None:
-        """Forward, backward, update. No number of it is known on the host: which step it is stands in `taken`."""
+        """Forward, backward, update. No number of it is known on the host: which step it is stands
+        in `taken`.
+        """
         train = self.shape.train
         drawn_1 = (self.taken % self.drawn).view(1)
         reads_PBT, answers_PBS = (
-            part.index_select(0, drawn_1).squeeze(0) for part in (self.reads_CPBT, self.answers_CPBS)
+            part.index_select(0, drawn_1).squeeze(0)
+            for part in (self.reads_CPBT, self.answers_CPBS)
         )
         loss_P, grad_PN = self._gradient(reads_PBT, answers_PBS)
         place_1 = (self.taken % len(self.loss_EP)).view(1)

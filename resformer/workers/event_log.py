@@ -1,4 +1,5 @@
-"""What workers elsewhere tell of their jobs, through the study's folder: each appends to a file of its own.
+"""What workers elsewhere tell of their jobs, through the study's folder: each appends to a file of
+its own.
 
 A log. No result depends on it, and what is lost of it is seen in the results all the same.
 """
@@ -24,7 +25,9 @@ _PROGRESS_SECONDS = 2.0
 
 
 def teller(study: Study, launch: int) -> Callable[[Event], None]:
-    """Writes down what this process has to tell while it works for a launch. What the disk does not take is lost."""
+    """Writes down what this process has to tell while it works for a launch. What the disk does not
+    take is lost.
+    """
     me, said_at = claims.holder(), 0.0
     path = study.path / TOLD / f"{launch}-{me.host}-{me.pid}-{me.started}.jsonl"
     with contextlib.suppress(OSError, DiskError):
@@ -44,14 +47,18 @@ def teller(study: Study, launch: int) -> Callable[[Event], None]:
 
 @final
 class Elsewhere:
-    """Tells of jobs that the lists name as finished: those of which no worker of this sweep will say so."""
+    """Tells of jobs that the lists name as finished: those of which no worker of this sweep will
+    say so.
+    """
 
     def __init__(self, study: Study) -> None:
         self._done, self._listed_at = Done(study.path), time.monotonic()
         self._listed: list[str] = []
 
     def hear(self, tell: Callable[[Event], None]) -> None:
-        """From time to time, of those that were listed at the time before: who finished them has had his say by now."""
+        """From time to time, of those that were listed at the time before: who finished them has
+        had his say by now.
+        """
         if time.monotonic() - self._listed_at >= _LISTS_SECONDS:
             self._tell(tell)
 
@@ -70,7 +77,9 @@ class Elsewhere:
 
 @final
 class Listener:
-    """Passes on what workers of a launch have told since it listened last, and what others have finished."""
+    """Passes on what workers of a launch have told since it listened last, and what others have
+    finished.
+    """
 
     def __init__(self, study: Study, launch: int) -> None:
         self.study, self.launch, self._elsewhere = study, launch, Elsewhere(study)
@@ -122,7 +131,12 @@ def _event(line: bytes) -> Event | None:
     try:
         kind, worker, job, detail = (found[name] for name in ("kind", "worker", "job", "detail"))
         progress = None if found["progress"] is None else _progress(**found["progress"])
-        if kind in get_args(Kind) and type(worker) is int and isinstance(job, str) and isinstance(detail, str):
+        if (
+            kind in get_args(Kind)
+            and type(worker) is int
+            and isinstance(job, str)
+            and isinstance(detail, str)
+        ):
             return Event(kind, worker, job, progress, detail)
     except (KeyError, TypeError, ValueError):
         pass
@@ -130,4 +144,8 @@ def _event(line: bytes) -> Event | None:
 
 
 def _progress(*, loss: float, accuracy: float, **counts: int) -> Progress:
-    return Progress(**{name: int(count) for name, count in counts.items()}, loss=float(loss), accuracy=float(accuracy))
+    return Progress(
+        **{name: int(count) for name, count in counts.items()},
+        loss=float(loss),
+        accuracy=float(accuracy),
+    )

@@ -26,10 +26,10 @@ Kind = Literal[
 class Event:
     """Something a worker did with a job, or that it waits for others to finish it.
 
-    `resumed` is from a checkpoint, `restarted` in spite of one that cannot be used, `halved` out of memory, with fewer
-    members at once; `left` to whoever takes it next; `elsewhere` somebody else has finished it. After `stuck` the
-    worker is gone: it cannot go on. `detail` says why, or from where; `progress` is the last there was of a finished
-    job.
+    `resumed` is from a checkpoint, `restarted` in spite of one that cannot be used, `halved` out of
+    memory, with fewer members at once; `left` to whoever takes it next; `elsewhere` somebody else
+    has finished it. After `stuck` the worker is gone: it cannot go on. `detail` says why, or from
+    where; `progress` is the last there was of a finished job.
     """
 
     kind: Kind

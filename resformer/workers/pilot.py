@@ -1,4 +1,6 @@
-"""A worker on another machine: a string tells it which launch to work for, all else it finds in the study's folder."""
+"""A worker on another machine: a string tells it which launch to work for, all else it finds in the
+study's folder.
+"""
 
 import json
 import platform
@@ -23,15 +25,19 @@ _SLEEP_SECONDS = 0.05
 
 def orders(assignment: Assignment, workers: int) -> list[str]:
     """What to tell each pilot: where the study is, which launch, and which of its workers it is."""
-    said = {"study": str(assignment.study.absolute()), "launch": assignment.launch, "workers": workers}
+    said = {
+        "study": str(assignment.study.absolute()),
+        "launch": assignment.launch,
+        "workers": workers,
+    }
     return [json.dumps({**said, "worker": worker}) for worker in range(workers)]
 
 
 def fly(words: str) -> str:
     """Work for a launch until all of its jobs are finished or have failed.
 
-    Returns "" then; the name of a signal that made it put its work away before, such as SIGTERM; else in a line why it
-    could not go on.
+    Returns "" then; the name of a signal that made it put its work away before, such as SIGTERM;
+    else in a line why it could not go on.
     """
     said = json.loads(words)
     study, launch = Study(Path(said["study"])), int(said["launch"])
@@ -57,7 +63,9 @@ def _assignment(study: Study, number: int) -> tuple[Assignment, float | None]:
         raise Stuck(f"{study.path}: there is no launch {number} here; is the folder shared?")
     (launch,), rules = found, found[0]["engine"]
     if difference := provenance.unlike(launch):
-        raise Stuck(f"{platform.node()}: study {study.name} {difference}; every node needs the same")
+        raise Stuck(
+            f"{platform.node()}: study {study.name} {difference}; every node needs the same"
+        )
     return Assignment(
         study=study.path,
         launch=number,
@@ -72,7 +80,10 @@ def _assignment(study: Study, number: int) -> tuple[Assignment, float | None]:
 def _called() -> Iterator[Callable[[], str]]:
     """The first signal that came, "" before; until this ends, signals do nothing else."""
     calls: list[int] = []
-    before = {signum: signal.signal(signum, lambda signum, frame: calls.append(signum)) for signum in _CALLS}
+    before = {
+        signum: signal.signal(signum, lambda signum, frame: calls.append(signum))
+        for signum in _CALLS
+    }
     try:
         yield lambda: signal.Signals(calls[0]).name if calls else ""
     finally:

@@ -1,4 +1,6 @@
-"""Ctrl-C and its like: the first one asks to stop, so that work can be put away; the second one stops at once."""
+"""Ctrl-C and its like: the first one asks to stop, so that work can be put away; the second one
+stops at once.
+"""
 
 import signal
 from collections.abc import Iterator
@@ -21,7 +23,9 @@ class Stopped(KeyboardInterrupt):
 
 @final
 class Stopping:
-    """What signals to this process mean: Stopped is raised on the spot, but for the first one inside `gently`."""
+    """What signals to this process mean: Stopped is raised on the spot, but for the first one
+    inside `gently`.
+    """
 
     def __init__(self) -> None:
         self._asked: int | None = None
@@ -47,7 +51,9 @@ class Stopping:
 
     @contextmanager
     def gently(self) -> Iterator[None]:
-        """While something runs that looks at `asked` and ends itself; Stopped is raised after it."""
+        """While something runs that looks at `asked` and ends itself;
+        Stopped is raised after it.
+        """
         self._gently = True
         try:
             yield

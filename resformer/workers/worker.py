@@ -1,4 +1,6 @@
-"""The loop of whoever runs jobs: claim the next one that nobody holds, train it from where it was left, commit it."""
+"""The loop of whoever runs jobs: claim the next one that nobody holds, train it from where it was
+left, commit it.
+"""
 
 import contextlib
 import json
@@ -29,7 +31,9 @@ from resformer.workers.events import Event, Kind
 _POLL_SECONDS, _LONGEST_POLL_SECONDS = 0.2, 5.0
 """Between two looks at what others hold: for each such job, and at most."""
 _MOST_OF_THE_TIME = 20
-"""Between two checkpoints lies at least so many times what writing one took, up to ten times what was asked for."""
+"""Between two checkpoints lies at least so many times what writing one took, up to ten times what
+was asked for.
+"""
 
 Tell = Callable[[Event], None]
 Stop = Callable[[float], bool]
@@ -45,15 +49,28 @@ class _Stopped(Exception):
 
 
 def work(assignment: Assignment, worker: int, workers: int, tell: Tell, stop: Stop) -> None:
-    """Run jobs of the assignment until each is finished or failed, by this worker or another, or `stop` says so.
+    """Run jobs of the assignment until each is finished or failed, by this worker or another, or
+    `stop` says so.
 
-    It is one of so many workers that were started together. Raises DiskError when the disk takes no more.
+    It is one of so many workers that were started together. Raises DiskError when the disk takes no
+    more.
     """
     study = Study(assignment.study)
     planned, watch = study.index(), Watch(assignment.lease_seconds)
     if unplanned := [job_id for job_id in assignment.jobs if job_id not in planned]:
-        raise DiskError(f"{study.path}: job {unplanned[0]} can no longer be read from the plan; it is planned anew")
-    queue = Queue(study, assignment.jobs, assignment.launch, assignment.retries, watch, worker % workers, workers)
+        raise DiskError(
+            f"{study.path}: job {unplanned[0]} can no longer be read from the plan; it is planned "
+            "anew"
+        )
+    queue = Queue(
+        study,
+        assignment.jobs,
+        assignment.launch,
+        assignment.retries,
+        watch,
+        worker % workers,
+        workers,
+    )
     seconds = 0.0
     while queue.left and not stop(seconds):
         claim = queue.take()
@@ -68,7 +85,9 @@ def work(assignment: Assignment, worker: int, workers: int, tell: Tell, stop: St
             continue
         job_id = claim.job.name
         try:
-            attempt = _Attempt(study, planned[job_id], claim, assignment.checkpoint_seconds, worker, tell, stop)
+            attempt = _Attempt(
+                study, planned[job_id], claim, assignment.checkpoint_seconds, worker, tell, stop
+            )
             if attempt.run():
                 queue.settle(job_id)
         except Lost:
@@ -96,7 +115,9 @@ class _Attempt:
     saving_took: float = 0.0
 
     def run(self) -> bool:
-        """Train the job and commit it; whether it has a result now. An error ends the attempt, not the worker."""
+        """Train the job and commit it; whether it has a result now. An error ends the attempt, not
+        the worker.
+        """
         self._say("started")
         try:
             self.study.begin(self.claim, self.planned)
@@ -106,7 +127,9 @@ class _Attempt:
             trained = self._trained(job)
             tables: dict[str, Columns] = {"runs": trained.runs, "curves": trained.curves}
             tables |= {"layers": trained.layers} if trained.layers else {}
-            first = self.study.commit(self.claim, tables, trained.timing, _weights(trained, self.planned["members"]))
+            first = self.study.commit(
+                self.claim, tables, trained.timing, _weights(trained, self.planned["members"])
+            )
         except (_Stopped, Lost):
             raise
         except DiskError:
@@ -122,7 +145,14 @@ class _Attempt:
             reason = self.study.failure(self.planned["id"])
             self._say("failed" if reason else "retried", reason or summary(error))
             return False
-        self.tell(Event("finished" if first else "elsewhere", self.worker, self.planned["id"], progress=self.latest))
+        self.tell(
+            Event(
+                "finished" if first else "elsewhere",
+                self.worker,
+                self.planned["id"],
+                progress=self.latest,
+            )
+        )
         return True
 
     def _trained(self, job: Job) -> Trained:
@@ -140,20 +170,34 @@ class _Attempt:
             self._say("halved", f"out of memory; members at once: {at_once}")
 
     def _finished_by_another(self) -> bool:
-        """Whether there is a result of another attempt: what the disk did with this one no longer matters."""
+        """Whether there is a result of another attempt: what the disk did with this one no longer
+        matters.
+        """
         try:
             return self.study.verified(self.planned["id"], [])[0] != self.claim.attempt
         except Damaged:
             return False
 
     def _taken_up(self, job: Job, at_once: int) -> Training:
-        """The training from where this attempt, short of memory, or earlier ones left it, or from its start."""
+        """The training from where this attempt, short of memory, or earlier ones left it, or from
+        its start.
+        """
         refused = ""
         for found in checkpoints.best_first(self.claim):
             try:
                 training = self._resumed(job, found, at_once)
-            except (KeyError, ValueError, TypeError, IndexError, RuntimeError, SafetensorError) as error:
-                refused = refused or f"the checkpoint of step {found.step} cannot be used: {summary(error)}"
+            except (
+                KeyError,
+                ValueError,
+                TypeError,
+                IndexError,
+                RuntimeError,
+                SafetensorError,
+            ) as error:
+                refused = (
+                    refused
+                    or f"the checkpoint of step {found.step} cannot be used: {summary(error)}"
+                )
             except _Elsewhere as reason:
                 refused = refused or f"the checkpoint of step {found.step} was made with {reason}"
             else:
@@ -170,17 +214,27 @@ class _Attempt:
         for name in {**made, **here}:
             if made.get(name) != here.get(name):
                 raise _Elsewhere(f"{name} {made.get(name)}, this is {here.get(name)}")
-        return Training.resumed(job.shape, job.members, Snapshot(found.step, load(found.arrays), facts), at_once)
+        return Training.resumed(
+            job.shape, job.members, Snapshot(found.step, load(found.arrays), facts), at_once
+        )
 
     def _progress(self, now: Progress) -> None:
         self.latest = now
         self.tell(Event("progress", self.worker, self.planned["id"], progress=now))
 
     def _beat(self, training: Training) -> None:
-        """Between two steps: say that this worker lives, and put the training away where it is time to."""
+        """Between two steps: say that this worker lives, and put the training away where it is time
+        to.
+        """
         self.claim.beat()
         leaving = self.stop(0.0)
-        pause = sorted((self.checkpoint_seconds, _MOST_OF_THE_TIME * self.saving_took, 10 * self.checkpoint_seconds))[1]
+        pause = sorted(
+            (
+                self.checkpoint_seconds,
+                _MOST_OF_THE_TIME * self.saving_took,
+                10 * self.checkpoint_seconds,
+            )
+        )[1]
         if leaving or time.monotonic() - self.saved_at >= pause:
             self._save(training)
         if leaving:
@@ -203,7 +257,9 @@ class _Attempt:
 
 
 def _weights(trained: Trained, members: list[Json]) -> dict[str, bytes]:
-    """The file of the weights that were kept, whose metadata say whose they are, row by row; none if none were."""
+    """The file of the weights that were kept, whose metadata say whose they are, row by row; none
+    if none were.
+    """
     if not trained.weights:
         return {}
     return {"weights.safetensors": save(trained.weights, {"members": json.dumps(members)})}

@@ -1,9 +1,11 @@
-"""Compare resformer with its peers and with the hardware's limit, and write results/reference/bench/.
+"""Compare resformer with its peers and with the hardware's limit, and write
+results/reference/bench/.
 
 equal_work.csv        member-steps per second, a row per case, peer and repetition
 alone.csv             likewise, where nothing can be stacked
 time_to_answer.csv    seconds, a row per process
-limit.csv             seconds per member-step and of its matrix products, a row per measurement and repetition
+limit.csv             seconds per member-step and of its matrix products, a row per measurement and
+                      repetition
 breakdown.csv         shares of a step's time, likewise
 overhead.csv          seconds of what is not training, likewise
 bench.txt             the tables, of all as far as they are there
@@ -39,7 +41,9 @@ _VERSIONS = ("resformer", "torch", "jax", "joblib", "lightning")
 @final
 @dataclass(frozen=True)
 class Part:
-    """Something to measure: the file of its rows, how so many repetitions make them, and how they are shown."""
+    """Something to measure: the file of its rows, how so many repetitions make them, and how they
+    are shown.
+    """
 
     file: str
     measure: Callable[[int], pd.DataFrame]
@@ -59,16 +63,27 @@ _PARTS = {
 def main() -> None:
     """Measure, write, print."""
     parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__.splitlines()[0])
-    parser.add_argument("--only", choices=list(_PARTS), help="one part; the others' results stay as they are")
-    parser.add_argument("--repeats", type=int, default=5, help="interleaved repetitions (default 5)")
-    parser.add_argument("--out", type=Path, default=_ROOT / "results" / "reference" / "bench", help="folder to write")
+    parser.add_argument(
+        "--only", choices=list(_PARTS), help="one part; the others' results stay as they are"
+    )
+    parser.add_argument(
+        "--repeats", type=int, default=5, help="interleaved repetitions (default 5)"
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=_ROOT / "results" / "reference" / "bench",
+        help="folder to write",
+    )
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     for name in [options.only] if options.only else _PARTS:
         commit, began = described(_ROOT), time.perf_counter()
         rows = _PARTS[name].measure(options.repeats)
         rows.to_csv(options.out / _PARTS[name].file, index=False, float_format="%.6g")
-        _note(options.out / "facts.json", name, options.repeats, commit, time.perf_counter() - began)
+        _note(
+            options.out / "facts.json", name, options.repeats, commit, time.perf_counter() - began
+        )
     text = _tables(options.out)
     (options.out / "bench.txt").write_text(text)
     print(text, end="")
@@ -76,9 +91,16 @@ def main() -> None:
 
 def _tables(folder: Path) -> str:
     """What the files say, so that parts that were measured earlier are shown as well."""
-    found = {name: pd.read_csv(folder / part.file) for name, part in _PARTS.items() if (folder / part.file).exists()}
+    found = {
+        name: pd.read_csv(folder / part.file)
+        for name, part in _PARTS.items()
+        if (folder / part.file).exists()
+    }
     decided = targets.render({name: rows for name, rows in found.items() if name != "breakdown"})
-    return "\n\n\n".join([decided, *(_PARTS[name].render(rows) for name, rows in found.items())]) + "\n"
+    return (
+        "\n\n\n".join([decided, *(_PARTS[name].render(rows) for name, rows in found.items())])
+        + "\n"
+    )
 
 
 def _note(path: Path, part: str, repeats: int, commit: str, seconds: float) -> None:

@@ -40,7 +40,9 @@ class Case:
 
     @property
     def stack(self) -> int:
-        """Members that resformer trains together in one job: in the largest job of a sweep over many seeds."""
+        """Members that resformer trains together in one job: in the largest job of a sweep over
+        many seeds.
+        """
         return 1 if self.alone else max(len(job.members) for job in self._request(1).jobs())
 
     @property

@@ -13,7 +13,8 @@ from resformer.numerics import parameters, rng
 def tokens(case: Case, members: Sequence[Member], steps: int) -> tuple[Tensor, Tensor]:
     """What is read in each step, (steps, P, B, T), and the answers, (steps, P, B, scored), int64.
 
-    Peers have them before the clock starts, which favours them: resformer draws its own while it is timed.
+    Peers have them before the clock starts, which favours them: resformer draws its own while it is
+    timed.
     """
     shape = case.shape(steps)
     seed_P = torch.tensor([member.seed for member in members])

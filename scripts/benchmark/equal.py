@@ -37,19 +37,24 @@ _STEPS = 20
 _COMPARED = 2
 """Members whose losses are compared: one of each learning rate."""
 _FIRST, _LAST, _ROUNDING = 2e-6, 1e-2, 10.0
-"""What a loss may differ from resformer's: relatively, from the first to the twentieth step, growing geometrically;
-and in any case so many times as much as resformer's own float32 has differed from its float64 until then.
+"""What a loss may differ from resformer's: relatively, from the first to the twentieth step,
+growing geometrically; and in any case so many times as much as resformer's own float32 has differed
+from its float64 until then.
 
-The same maths in another order of sums differs by 1e-7 in the first step. It grows, since Adam divides by the
-gradient's own size and ReLU has a kink: to 2e-7 … 2e-3 in the twentieth step at depth 8, 1e-2 at depth 32. Other maths
-shows early: on copy at depth 8, AdamW's eps of 1e-6 by 1e-5 and no clipping by 2e-5 in the third step, beta2 of 0.999
-by 2e-4 in the sixth.
+The same maths in another order of sums differs by 1e-7 in the first step. It grows, since Adam
+divides by the gradient's own size and ReLU has a kink: to 2e-7 … 2e-3 in the twentieth step at
+depth 8, 1e-2 at depth 32. Other maths shows early: on copy at depth 8, AdamW's eps of 1e-6 by 1e-5
+and no clipping by 2e-5 in the third step, beta2 of 0.999 by 2e-4 in the sixth.
 """
 
 
 def measure(repeats: int) -> pd.DataFrame:
-    """A row per case, peer and repetition; one row without a rate for a peer that does not agree with resformer."""
-    return pd.DataFrame([row for case in [*SMALL, MEDIUM] for row in _compare(case, list(PEERS), repeats)])
+    """A row per case, peer and repetition; one row without a rate for a peer that does not agree
+    with resformer.
+    """
+    return pd.DataFrame(
+        [row for case in [*SMALL, MEDIUM] for row in _compare(case, list(PEERS), repeats)]
+    )
 
 
 def measure_alone(repeats: int) -> pd.DataFrame:
@@ -80,12 +85,20 @@ def _compare(case: Case, peers: list[str], repeats: int) -> list[dict[str, Any]]
         for repetition in range(repeats):
             for peer in agreeing:
                 timed = servers[peer].ask("run", steps[peer])
-                rows.append({**facts[peer], "repetition": repetition, "member_steps_per_second": rate(timed)})
+                rows.append(
+                    {
+                        **facts[peer],
+                        "repetition": repetition,
+                        "member_steps_per_second": rate(timed),
+                    }
+                )
         return rows
 
 
 def _deviation(losses: Losses, ours: Losses) -> Losses:
-    """Largest relative difference among the members that are compared, in each step; NaN agrees with nothing."""
+    """Largest relative difference among the members that are compared, in each step; NaN agrees
+    with nothing.
+    """
     both = min(_COMPARED, len(losses))
     found: Losses = (np.abs(losses[:both] - ours[:both]) / ours[:both]).max(axis=0)
     return found
@@ -93,7 +106,10 @@ def _deviation(losses: Losses, ours: Losses) -> Losses:
 
 def _allowed(ours: Losses, exact: Losses) -> Losses:
     """What a peer may differ in each step."""
-    return np.maximum(np.geomspace(_FIRST, _LAST, _STEPS), _ROUNDING * np.maximum.accumulate(_deviation(exact, ours)))
+    return np.maximum(
+        np.geomspace(_FIRST, _LAST, _STEPS),
+        _ROUNDING * np.maximum.accumulate(_deviation(exact, ours)),
+    )
 
 
 def _enough(server: Server) -> int:
@@ -107,16 +123,23 @@ def render(rows: pd.DataFrame) -> str:
     rows = shown(rows)
     tables = [_peers(name, part) for name, part in rows.groupby("case", sort=False)]
     legend = (
-        "Median of the repetitions, smallest – largest; × is resformer's rate over the peer's, median of the\n"
-        "ratios within a repetition. Peers read tokens drawn in advance, which favours them; resformer draws\n"
-        "its own. script, tuned, vmap and lightning are one process, as they are used; joblib, jax and resformer\n"
+        "Median of the repetitions, smallest – largest; × is resformer's rate over the peer's, "
+        "median of the\n"
+        "ratios within a repetition. Peers read tokens drawn in advance, which favours them; "
+        "resformer draws\n"
+        "its own. script, tuned, vmap and lightning are one process, as they are used; joblib, jax "
+        "and resformer\n"
         "one per core. resformer's workers also tell malloc to keep what is freed."
     )
-    return "\n\n".join(["Equal work: member-steps per second of the whole machine", *tables, legend])
+    return "\n\n".join(
+        ["Equal work: member-steps per second of the whole machine", *tables, legend]
+    )
 
 
 def shown(rows: pd.DataFrame) -> pd.DataFrame:
-    """The rows of the cases that stack, with their ratios; a file that was made earlier may hold others."""
+    """The rows of the cases that stack, with their ratios; a file that was made earlier may hold
+    others.
+    """
     rows = rows.assign(ratio=ratios(rows))
     return rows[rows["case"].isin([str(case) for case in [*SMALL, MEDIUM]])]
 
@@ -130,7 +153,10 @@ def ratios(rows: pd.DataFrame) -> pd.Series:
     """Of our rate to each row's, within the same case and repetition."""
     key = ["case", "repetition"]
     ours = rows[rows["peer"] == OURS].set_index(key)["member_steps_per_second"]
-    return pd.Series(ours.reindex(pd.MultiIndex.from_frame(rows[key])).to_numpy() / rows["member_steps_per_second"])
+    return pd.Series(
+        ours.reindex(pd.MultiIndex.from_frame(rows[key])).to_numpy()
+        / rows["member_steps_per_second"]
+    )
 
 
 def _peers(name: str, rows: pd.DataFrame) -> str:
@@ -140,7 +166,11 @@ def _peers(name: str, rows: pd.DataFrame) -> str:
         [setting, deviation] = part[["setting", "deviation"]].iloc[0]
         timed = rates.notna().all()
         rest = (
-            [number(rates.median()), spread(rates.min(), rates.max()), number(part["ratio"].median())]
+            [
+                number(rates.median()),
+                spread(rates.min(), rates.max()),
+                number(part["ratio"].median()),
+            ]
             if timed
             else ["not timed", f"losses differ by {deviation:.0e}", ""]
         )

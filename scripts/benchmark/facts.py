@@ -1,4 +1,6 @@
-"""What belongs beside measured results: the commit, the machine, and when and how long a study trained."""
+"""What belongs beside measured results: the commit, the machine, and when and how long a study
+trained.
+"""
 
 import os
 import platform
@@ -12,19 +14,31 @@ _CACHES = Path("/sys/devices/system/cpu/cpu0/cache")
 
 
 def described(root: Path) -> str:
-    """The commit of the code that ran, with a plus sign where the tree, but for its results, differed from it."""
+    """The commit of the code that ran, with a plus sign where the tree, but for its results,
+    differed from it.
+    """
     words = ["git", "rev-parse", "--short=12", "HEAD"]
-    commit = subprocess.run(words, cwd=root, capture_output=True, text=True, check=True).stdout.strip()
-    differs = subprocess.run(["git", "diff", "--quiet", "HEAD", "--", ".", ":!results"], cwd=root, check=False)
+    commit = subprocess.run(
+        words, cwd=root, capture_output=True, text=True, check=True
+    ).stdout.strip()
+    differs = subprocess.run(
+        ["git", "diff", "--quiet", "HEAD", "--", ".", ":!results"], cwd=root, check=False
+    )
     return f"{commit}{'+' if differs.returncode else ''}"
 
 
 def trained(study: Study) -> dict[str, Any]:
-    """When a study was launched, how long its jobs trained, in seconds of a core, and with which versions."""
+    """When a study was launched, how long its jobs trained, in seconds of a core, and with which
+    versions.
+    """
     launches = study.launches()
     seconds = sum(study.timing(job)["seconds"] for job in study.planned())
     launched = [launch["started"] for launch in launches]
-    return {"launched": launched, "core_seconds": round(seconds), "versions": launches[-1]["versions"]}
+    return {
+        "launched": launched,
+        "core_seconds": round(seconds),
+        "versions": launches[-1]["versions"],
+    }
 
 
 def machine() -> dict[str, object]:
@@ -34,13 +48,16 @@ def machine() -> dict[str, object]:
     except OSError:
         lines = []
     model = next(
-        (line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.processor()
+        (line.partition(":")[2].strip() for line in lines if line.startswith("model name")),
+        platform.processor(),
     )
     return {"processor": model, "cores": os.cpu_count(), "system": platform.platform(terse=True)}
 
 
 def caches() -> dict[str, str]:
-    """Size of the first core's second and third level cache, as the kernel writes them; those that can be read."""
+    """Size of the first core's second and third level cache, as the kernel writes them; those that
+    can be read.
+    """
     found = {}
     for index in sorted(_CACHES.glob("index*")):
         level = (index / "level").read_text().strip()

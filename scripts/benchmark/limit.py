@@ -1,4 +1,6 @@
-"""Distance to the limit: our step against its matrix products alone, and what a step costs as it grows. One thread."""
+"""Distance to the limit: our step against its matrix products alone, and what a step costs as it
+grows. One thread.
+"""
 
 from typing import Any
 
@@ -19,25 +21,45 @@ _DEPTHS, _WIDTHS, _MEMBERS = (1, 2, 4, 8, 16, 32), (16, 32, 64, 128), (1, 2, 4, 
 
 
 def measure(repeats: int) -> pd.DataFrame:
-    """A row per measurement and repetition: seconds per member-step, and of its products where they were timed."""
+    """A row per measurement and repetition: seconds per member-step, and of its products where they
+    were timed.
+    """
     prepare()
     growth = [
         *(("depth", depth, Case("S", "sort", depth), _BASE.stack) for depth in _DEPTHS),
-        *(("width", width, Case("S", "sort", _BASE.depth, width), _BASE.stack) for width in _WIDTHS),
+        *(
+            ("width", width, Case("S", "sort", _BASE.depth, width), _BASE.stack)
+            for width in _WIDTHS
+        ),
         *(("members", members, _BASE, members) for members in _MEMBERS),
     ]
     rows = [row for case in _SHARES for row in _share(case, repeats)]
-    timers = [(grows, size, case, members, _enough(case, members)) for grows, size, case, members in growth]
+    timers = [
+        (grows, size, case, members, _enough(case, members))
+        for grows, size, case, members in growth
+    ]
     for repetition in range(repeats):
         for grows, size, case, members, steps in timers:
             step = _step(case, members, steps)
-            rows.append({"grows": grows, "size": size, "members": members, "repetition": repetition, "step": step})
+            rows.append(
+                {
+                    "grows": grows,
+                    "size": size,
+                    "members": members,
+                    "repetition": repetition,
+                    "step": step,
+                }
+            )
     return pd.DataFrame(rows)
 
 
 def _share(case: Case, repeats: int) -> list[dict[str, Any]]:
     members = case.stack
-    steps, products, kernels = _enough(case, members), Products(case.shape(1), members), by_kernels()
+    steps, products, kernels = (
+        _enough(case, members),
+        Products(case.shape(1), members),
+        by_kernels(),
+    )
     for product in (by_torch, kernels):
         products.seconds(_WARM_UP_STEPS, product)
     return [
@@ -69,19 +91,42 @@ def _step(case: Case, members: int, steps: int) -> float:
 def render(rows: pd.DataFrame) -> str:
     """The products' share, and three tables of growth."""
     shares = [_share_cells(str(name), part) for name, part in rows.groupby("case", sort=False)]
-    head = ["ms per member-step", "members", "step", "torch", "share, %", "GFLOP/s", "kernels", "share, %", "GFLOP/s"]
-    title = f"Distance to the limit: a step at depth {_BASE.depth} against its matrix products alone, one thread"
+    head = [
+        "ms per member-step",
+        "members",
+        "step",
+        "torch",
+        "share, %",
+        "GFLOP/s",
+        "kernels",
+        "share, %",
+        "GFLOP/s",
+    ]
+    title = (
+        f"Distance to the limit: a step at depth {_BASE.depth} against its matrix products "
+        "alone, one thread"
+    )
     note = (
-        "torch: the products by torch.bmm, the limit of a step that is made of them; over 100 % the whole step takes\n"
-        "less time. kernels: by resformer's own, packing included; what is computed twice in a step counts once."
+        "torch: the products by torch.bmm, the limit of a step that is made of them; over 100 % "
+        "the whole step takes\n"
+        "less time. kernels: by resformer's own, packing included; what is computed twice in a "
+        "step counts once."
     )
     tables = [table(title, head, shares, [note])]
     for grows, part in rows[rows["grows"].notna()].groupby("grows", sort=False):
         steps = 1000 * part.groupby("size")["step"].median()
         cells = [["ms per member-step", *map(number, steps)]]
         if grows == "depth":
-            cells.append(["... per block", *(number(step / depth) for depth, step in steps.items())])
-        tables.append(table(f"S, sort, 8 tokens, as it grows with {grows}", [grows, *map(_whole, steps.index)], cells))
+            cells.append(
+                ["... per block", *(number(step / depth) for depth, step in steps.items())]
+            )
+        tables.append(
+            table(
+                f"S, sort, 8 tokens, as it grows with {grows}",
+                [grows, *map(_whole, steps.index)],
+                cells,
+            )
+        )
     return "\n\n".join(tables)
 
 

@@ -11,7 +11,9 @@ from resformer.model.shape import Member
 
 
 class Classifier(nn.Module):
-    """Token and position embeddings, `nn.TransformerEncoder`, a linear head on the last positions."""
+    """Token and position embeddings, `nn.TransformerEncoder`, a linear head on the last
+    positions.
+    """
 
     def __init__(self, case: Case) -> None:
         super().__init__()
@@ -21,7 +23,9 @@ class Classifier(nn.Module):
         self.causal, self.scored = shape.model.attention == "causal", model.scored
         self.token = nn.Embedding(model.vocabulary, width)
         self.position = nn.Parameter(torch.empty(model.tokens, width))
-        layer = nn.TransformerEncoderLayer(width, model.settings.heads, model.hidden, dropout=0.0, batch_first=True)
+        layer = nn.TransformerEncoderLayer(
+            width, model.settings.heads, model.hidden, dropout=0.0, batch_first=True
+        )
         self.encoder = nn.TransformerEncoder(layer, model.settings.depth)
         self.head = nn.Linear(width, model.vocabulary)
         self.register_buffer("mask", nn.Transformer.generate_square_subsequent_mask(model.tokens))
@@ -40,14 +44,19 @@ def classifiers(case: Case, members: Sequence[Member]) -> list[Classifier]:
     for row in range(len(members)):
         module = Classifier(case)
         module.load_state_dict(
-            {**_state(case, {name: weight[row] for name, weight in w.items()}), "mask": module.get_buffer("mask")}
+            {
+                **_state(case, {name: weight[row] for name, weight in w.items()}),
+                "mask": module.get_buffer("mask"),
+            }
         )
         found.append(module)
     return found
 
 
 def _state(case: Case, w: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """One member's weights under torch's names and in its layout: (out, in); query, key and value in one."""
+    """One member's weights under torch's names and in its layout: (out, in); query, key and value
+    in one.
+    """
     state = {
         "token.weight": w["embedding.token"],
         "position": w["embedding.position"],
@@ -57,9 +66,17 @@ def _state(case: Case, w: Mapping[str, Tensor]) -> dict[str, Tensor]:
     for block in range(1, case.depth + 1):
         ours, theirs = f"block{block}", f"encoder.layers.{block - 1}"
         projections = [f"{ours}.{group}" for group in ("query", "key", "value")]
-        state[f"{theirs}.self_attn.in_proj_weight"] = torch.cat([w[f"{name}.matrix"].T for name in projections])
-        state[f"{theirs}.self_attn.in_proj_bias"] = torch.cat([w[f"{name}.bias"] for name in projections])
-        for group, linear in (("output", "self_attn.out_proj"), ("ffn_in", "linear1"), ("ffn_out", "linear2")):
+        state[f"{theirs}.self_attn.in_proj_weight"] = torch.cat(
+            [w[f"{name}.matrix"].T for name in projections]
+        )
+        state[f"{theirs}.self_attn.in_proj_bias"] = torch.cat(
+            [w[f"{name}.bias"] for name in projections]
+        )
+        for group, linear in (
+            ("output", "self_attn.out_proj"),
+            ("ffn_in", "linear1"),
+            ("ffn_out", "linear2"),
+        ):
             state[f"{theirs}.{linear}.weight"] = w[f"{ours}.{group}.matrix"].T
             state[f"{theirs}.{linear}.bias"] = w[f"{ours}.{group}.bias"]
         for sublayer, norm in ((2 * block - 1, "norm1"), (2 * block, "norm2")):

@@ -23,9 +23,20 @@ from tables import number, spread, table
 
 _DEPTHS = (2, 32)
 _JOBS = 100
-_GRID = ["model.depth=range(1,41)", "model.width=range(4,204,4)", "model.heads=1", "member.seed=range(0,5)"]
+_GRID = [
+    "model.depth=range(1,41)",
+    "model.width=range(4,204,4)",
+    "model.heads=1",
+    "member.seed=range(0,5)",
+]
 """40 depths x 50 widths x 5 seeds: 10,000 members in 2,000 jobs."""
-_TINY = ["model.depth=1", f"member.seed=range(0,{_JOBS})", "engine.stack=1", "train.steps=1", "train.eval_every=1"]
+_TINY = [
+    "model.depth=1",
+    f"member.seed=range(0,{_JOBS})",
+    "engine.stack=1",
+    "train.steps=1",
+    "train.eval_every=1",
+]
 _FIRST_STEP = """
 import sys, time
 began = time.perf_counter()
@@ -45,13 +56,18 @@ def measure(repeats: int) -> pd.DataFrame:
     for repetition in range(repeats):
         found = {"help": _help(), "plan": _plan(), "job": _job()}
         found |= {f"compile, depth {depth}": _compiling(depth) for depth in _DEPTHS}
-        rows += [{"what": what, "repetition": repetition, "seconds": seconds} for what, seconds in found.items()]
+        rows += [
+            {"what": what, "repetition": repetition, "seconds": seconds}
+            for what, seconds in found.items()
+        ]
     return pd.DataFrame(rows)
 
 
 def _help() -> float:
     began = time.perf_counter()
-    subprocess.run([sys.executable, "-m", "resformer", "--help"], stdout=subprocess.DEVNULL, check=True)
+    subprocess.run(
+        [sys.executable, "-m", "resformer", "--help"], stdout=subprocess.DEVNULL, check=True
+    )
     return time.perf_counter() - began
 
 
@@ -66,7 +82,9 @@ def _plan() -> float:
 
 
 def _job() -> float:
-    """What claiming, recording and committing add to the training of a job, in the worker's own loop."""
+    """What claiming, recording and committing add to the training of a job, in the worker's own
+    loop.
+    """
     with tempfile.TemporaryDirectory() as scratch:
         asked = request("tiny", _TINY)
         plan = launch.plan(asked, study.find(Path(scratch), asked.study))
@@ -87,7 +105,11 @@ def _compiling(depth: int) -> float:
         environment = {**os.environ, "XDG_CACHE_HOME": cache}
         words = [sys.executable, "-c", _FIRST_STEP, str(depth)]
         cold, warm = (
-            float(subprocess.run(words, stdout=subprocess.PIPE, text=True, check=True, env=environment).stdout)
+            float(
+                subprocess.run(
+                    words, stdout=subprocess.PIPE, text=True, check=True, env=environment
+                ).stdout
+            )
             for _ in range(2)
         )
     return cold - warm
@@ -103,13 +125,18 @@ def render(rows: pd.DataFrame) -> str:
         **{f"compile, depth {depth}": f"compile, then train at depth {depth}" for depth in _DEPTHS},
     }
     lines = [
-        [name, f"{seconds[what].median():.3f}", f"{seconds[what].min():.3f} – {seconds[what].max():.3f}"]
+        [
+            name,
+            f"{seconds[what].median():.3f}",
+            f"{seconds[what].min():.3f} – {seconds[what].max():.3f}",
+        ]
         for what, name in names.items()
     ]
     shallow, deep = (seconds[f"compile, depth {depth}"] for depth in _DEPTHS)
     ratios = deep / shallow
     note = (
-        f"Compile time at depth {_DEPTHS[1]} is {number(ratios.median())} times that at depth {_DEPTHS[0]} "
+        f"Compile time at depth {_DEPTHS[1]} is {number(ratios.median())} times that at depth "
+        f"{_DEPTHS[0]} "
         f"({spread(ratios.min(), ratios.max())}): the kernels know no depth."
     )
     return table("What is not training, seconds", ["", "median", "range"], lines, [note])

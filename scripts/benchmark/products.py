@@ -13,14 +13,16 @@ from resformer.model.shape import Shape
 from resformer.numerics.backends.kernels import build
 
 Product = Callable[[Tensor, Tensor, Tensor], None]
-"""The three products of a layer: of its left and right operand and the gradient of their product."""
+"""The three products of a layer: of its left and right operand and the gradient of their product.
+"""
 
 
 @final
 class Products:
     """The products of one step of P stacked members, forward and both of the backward pass.
 
-    Operands are random and every layer has its own, as in a step, whose activations wait for the backward pass.
+    Operands are random and every layer has its own, as in a step, whose activations wait for the
+    backward pass.
     """
 
     def __init__(self, shape: Shape, members: int) -> None:
@@ -72,6 +74,8 @@ def by_kernels() -> Product:
         count, m, k = left.shape
         n = right.shape[2]
         out = torch.empty(max(m * n, m * k, k * n))
-        built.products(count, m, k, n, *(tensor.data_ptr() for tensor in (left, right, gradient, out)))
+        built.products(
+            count, m, k, n, *(tensor.data_ptr() for tensor in (left, right, gradient, out))
+        )
 
     return product

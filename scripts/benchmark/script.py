@@ -80,7 +80,9 @@ def train(model: Model, lr: float, steps: int) -> str:
     """Train until solved, not finite, or until the budget is used up; what became of it."""
     held_out = draw(EVAL_SEQUENCES)
     optimiser = torch.optim.AdamW(model.parameters(), lr, betas=(0.9, 0.98), weight_decay=0.0)
-    warm_up = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: min(1.0, (step + 1) / WARM_UP))
+    warm_up = torch.optim.lr_scheduler.LambdaLR(
+        optimiser, lambda step: min(1.0, (step + 1) / WARM_UP)
+    )
     before = accuracy(model, *held_out)
     for step in range(1, steps + 1):
         reads, answers = draw(BATCH)
@@ -103,7 +105,9 @@ def train(model: Model, lr: float, steps: int) -> str:
 
 def main() -> None:
     """Parse, train, print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--depth", type=int, default=4)
     parser.add_argument("--residual", choices=["true", "false"], default="true")
     parser.add_argument("--norm", choices=["post", "pre"], default="post")

@@ -1,4 +1,6 @@
-"""An object in a fresh process of its own, so that neither threads nor settings leak from one to the other."""
+"""An object in a fresh process of its own, so that neither threads nor settings leak from one to
+the other.
+"""
 
 import multiprocessing
 from collections.abc import Callable
@@ -11,7 +13,9 @@ _CONTEXT = multiprocessing.get_context("spawn")
 
 @final
 class Server:
-    """The near side: methods are called by name; the process leaves when the pipe closes, and sleeps between calls."""
+    """The near side: methods are called by name; the process leaves when the pipe closes, and
+    sleeps between calls.
+    """
 
     def __init__(self, make: Callable[..., object], *given: object, daemon: bool = False) -> None:
         self._pipe, theirs = _CONTEXT.Pipe()
@@ -23,7 +27,10 @@ class Server:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self._pipe.close()
         self._process.join()

@@ -21,7 +21,9 @@ def _line(name: str, wanted: str, value: float, held: bool) -> list[str]:
 def _equal(rows: pd.DataFrame) -> list[list[str]]:
     lines = []
     for case, part in shown(rows).groupby("case", sort=False):
-        wanted = {"M": {"joblib": 2.0}}.get(str(case)[0], {"script": 6.0, "joblib": 4.0, "jax": 3.0})
+        wanted = {"M": {"joblib": 2.0}}.get(
+            str(case)[0], {"script": 6.0, "joblib": 4.0, "jax": 3.0}
+        )
         if "depth 8" in str(case):
             for peer, least in wanted.items():
                 ratio = part.loc[part["peer"] == peer, "ratio"].median()
@@ -48,7 +50,11 @@ def _limit(rows: pd.DataFrame) -> list[list[str]]:
         least = 75 if str(case).startswith("M") else 55
         for product in ("torch", "kernels"):
             share = 100 * (part[product] / part["step"]).median()
-            lines.append(_line(f"{case}: products' share, by {product}, %", f"≥ {least}", share, share >= least))
+            lines.append(
+                _line(
+                    f"{case}: products' share, by {product}, %", f"≥ {least}", share, share >= least
+                )
+            )
     return lines
 
 
@@ -58,9 +64,25 @@ def _overhead(rows: pd.DataFrame) -> list[list[str]]:
     return [
         _line("compile time, depth 32 over depth 2", "≤ 1.2", growth, growth <= 1.2),
         _line("resformer --help, s", "≤ 0.4", seconds["help"], seconds["help"] <= 0.4),
-        _line("plan of 10,000 members in 2,000 jobs, s", "≤ 20", seconds["plan"], seconds["plan"] <= 20.0),
-        ["overhead per job, s", "≤ 0.15", f"{seconds['job']:.3f}", "" if seconds["job"] <= 0.15 else "not reached"],
+        _line(
+            "plan of 10,000 members in 2,000 jobs, s",
+            "≤ 20",
+            seconds["plan"],
+            seconds["plan"] <= 20.0,
+        ),
+        [
+            "overhead per job, s",
+            "≤ 0.15",
+            f"{seconds['job']:.3f}",
+            "" if seconds["job"] <= 0.15 else "not reached",
+        ],
     ]
 
 
-_FIGURES = {"equal": _equal, "alone": _alone, "answer": _answer, "limit": _limit, "overhead": _overhead}
+_FIGURES = {
+    "equal": _equal,
+    "alone": _alone,
+    "answer": _answer,
+    "limit": _limit,
+    "overhead": _overhead,
+}

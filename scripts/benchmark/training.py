@@ -24,7 +24,9 @@ def train(case: Case, member: Member, steps: int, fused: bool) -> tuple[list[flo
         weight_decay=0.0,
         fused=fused,
     )
-    warm_up = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: min(1.0, (step + 1) / settings.warmup_steps))
+    warm_up = torch.optim.lr_scheduler.LambdaLR(
+        optimiser, lambda step: min(1.0, (step + 1) / settings.warmup_steps)
+    )
     reads_SPBT, answers_SPBS = tokens(case, [member], steps)
     losses = []
     began = time.perf_counter()

@@ -2,7 +2,8 @@
 
 scripts/faults                  the short tier: a sample of every campaign, at most two minutes
 scripts/faults NAME... [--points N]     these campaigns in full, or so many points of each
-scripts/faults --keep [NAME...]         these, or all, in full, about an hour; writes results/reference/faults.md, where
+scripts/faults --keep [NAME...]         these, or all, in full, about an hour; writes
+                                        results/reference/faults.md, where
                                 other campaigns keep the figures of their last time
 """
 
@@ -17,7 +18,18 @@ from pathlib import Path
 import torch
 
 from benchmark.facts import described, machine
-from campaign import damage, disks, elsewhere, folders, hostile, kills, numbers, resume, syscalls, together
+from campaign import (
+    damage,
+    disks,
+    elsewhere,
+    folders,
+    hostile,
+    kills,
+    numbers,
+    resume,
+    syscalls,
+    together,
+)
 from campaign.lanes import workshop
 from campaign.outcome import Outcome
 from loopback import clusters
@@ -26,7 +38,8 @@ from resformer.plan.provenance import versions
 _ROOT = Path(__file__).resolve().parent.parent.parent
 _TARGET = _ROOT / "results" / "reference" / "faults.md"
 _MEMORY = Path("/dev/shm")
-"""Where there is a file system in memory the trials run there: a kill does not tell it from a disk."""
+"""Where there is a file system in memory the trials run there: a kill does not tell it from a disk.
+"""
 
 Campaign = Callable[[int | None, Path], Outcome]
 
@@ -55,13 +68,15 @@ _CAMPAIGNS: dict[str, tuple[Campaign, int, int | None]] = {
 
 _HEAD = """# Faults
 
-After every fault the same invariant is checked: the study opens; every result that was acknowledged is there with the
-same hash; no partial result is visible; each job has at most one result; running the same command finishes the study,
-and the table of results is identical to that of an undisturbed run.
+After every fault the same invariant is checked: the study opens; every result that was acknowledged
+is there with the same hash; no partial result is visible; each job has at most one result; running
+the same command finishes the study, and the table of results is identical to that of an undisturbed
+run.
 
-Of kills and preemptions on clusters, and of machines, this is checked when the study has ended in which up to five of
-them fell: its last command left with exit code 0, no job failed, every result is what was committed, the report has
-nothing to complain of, and the table is that of an undisturbed run.
+Of kills and preemptions on clusters, and of machines, this is checked when the study has ended in
+which up to five of them fell: its last command left with exit code 0, no job failed, every result
+is what was committed, the report has nothing to complain of, and the table is that of an
+undisturbed run.
 """
 
 
@@ -71,9 +86,13 @@ _PART = re.compile(r"^## (\S+)\n\n```\n(.*?)\n```$", re.MULTILINE | re.DOTALL)
 def main() -> int:
     """Run, print; 1 if a point failed."""
     parser = argparse.ArgumentParser(
-        prog="scripts/faults", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="scripts/faults",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"campaigns: {', '.join(_CAMPAIGNS)}")
+    parser.add_argument(
+        "names", nargs="*", metavar="NAME", help=f"campaigns: {', '.join(_CAMPAIGNS)}"
+    )
     parser.add_argument("--points", type=int, help="at most so many of each, evenly spread")
     parser.add_argument("--keep", action="store_true", help="at length, and write the figures down")
     options = parser.parse_args()
@@ -85,7 +104,9 @@ def main() -> int:
     outcomes = []
     try:
         for name, points in _asked(options):
-            torch.set_flush_denormal(False)  # what the one before set for its training, the next one's fuzzing refuses
+            torch.set_flush_denormal(
+                False
+            )  # what the one before set for its training, the next one's fuzzing refuses
             with workshop(_MEMORY if os.access(_MEMORY, os.W_OK) else None) as scratch:
                 try:
                     outcomes.append(_CAMPAIGNS[name][0](points, scratch))

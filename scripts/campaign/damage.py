@@ -1,14 +1,17 @@
-"""Every kind of file that a study holds, cut at every byte or with one bit flipped: nothing may be silently wrong.
+"""Every kind of file that a study holds, cut at every byte or with one bit flipped: nothing may be
+silently wrong.
 
-The study has finished jobs, one of them for the second time, one that failed, and one that was killed twice, with the
-checkpoints of both attempts. After each damage it is read as reports, sweeps and successors read it. What they see
-must be what they saw before, or the file must be named; of a checkpoint the damaged one must not be used. After some,
-the session is run again: the table of results must be that of an undisturbed run, or the refusal must name the file.
+The study has finished jobs, one of them for the second time, one that failed, and one that was
+killed twice, with the checkpoints of both attempts. After each damage it is read as reports, sweeps
+and successors read it. What they see must be what they saw before, or the file must be named; of a
+checkpoint the damaged one must not be used. After some, the session is run again: the table of
+results must be that of an undisturbed run, or the refusal must name the file.
 
-Only informative, so that others may be shown: the text of `error.txt` and of `damaged/*.txt`. Claims say who runs a
-job, never what comes out: whether an unfinished one is listed as failed may change, what the session makes of it not.
-A report is allowed to be the one from `.cache` as long as sizes and times of the files are those it was made from: then
-the sweep, which reads every byte, must find the damage.
+Only informative, so that others may be shown: the text of `error.txt` and of `damaged/*.txt`.
+Claims say who runs a job, never what comes out: whether an unfinished one is listed as failed may
+change, what the session makes of it not. A report is allowed to be the one from `.cache` as long as
+sizes and times of the files are those it was made from: then the sweep, which reads every byte,
+must find the damage.
 """
 
 import hashlib
@@ -119,7 +122,9 @@ class Seen:
     """What a report has read, by member."""
     problems: Mapping[str, Sequence[Json]]
     report: tuple[str, ...]
-    """Its rows, all of its numbers, and the numbers of a status; nothing where none was made, which takes longer."""
+    """Its rows, all of its numbers, and the numbers of a status; nothing where none was made, which
+    takes longer.
+    """
     planned: Mapping[str, str]
     """Jobs by id."""
     wanted: frozenset[str]
@@ -137,7 +142,9 @@ class Seen:
 @final
 @dataclass(frozen=True)
 class Specimen:
-    """The study before any damage, what is seen of it, and what an undisturbed session ends with."""
+    """The study before any damage, what is seen of it, and what an undisturbed session ends
+    with.
+    """
 
     results: Path
     files: Mapping[str, tuple[bytes, int]]
@@ -164,9 +171,18 @@ def run(most: int | None, scratch: Path) -> Outcome:
     ends: Counter[str] = sum((Counter(json.loads(verdict.ends)) for verdict in verdicts), Counter())
     hows = Counter(damage.how for damage in chosen)
     by_kind = Counter(_kind(damage.path) for damage in chosen)
-    notes = [", ".join(f"{count} {how}s" for how, count in hows.items()), f"{len(by_kind)} kinds of files"]
+    notes = [
+        ", ".join(f"{count} {how}s" for how, count in hows.items()),
+        f"{len(by_kind)} kinds of files",
+    ]
     notes += [f"{count} {end}" for end, count in sorted(ends.items())]
-    return Outcome("cut at a byte, or a bit flipped", len(chosen), failures, time.perf_counter() - began, tuple(notes))
+    return Outcome(
+        "cut at a byte, or a bit flipped",
+        len(chosen),
+        failures,
+        time.perf_counter() - began,
+        tuple(notes),
+    )
 
 
 def _request(seeds: Sequence[int]) -> Request:
@@ -187,9 +203,9 @@ def _specimen(scratch: Path) -> Specimen:
     with patch.object(session, "request", partial(_request, (0, 1))):
         _ends(results, "done")
     (first, *_) = study.planned()
-    Damage(f"{session.STUDY}/jobs/{first[:2]}/{first}/attempt-1/runs.parquet", "cut", 99, "kept", "new").put_into(
-        results
-    )
+    Damage(
+        f"{session.STUDY}/jobs/{first[:2]}/{first}/attempt-1/runs.parquet", "cut", 99, "kept", "new"
+    ).put_into(results)
     with (
         patch.object(session, "request", partial(_request, (0, 1, _FAILING))),
         patch.object(Training, "run", _failing(Training.run)),
@@ -205,7 +221,11 @@ def _specimen(scratch: Path) -> Specimen:
     live = {
         str(path.relative_to(results))
         for job, attempt in finished.items()
-        for path in (study.result(job), study.job(job) / "job.json", *(study.job(job) / f"attempt-{attempt}").iterdir())
+        for path in (
+            study.result(job),
+            study.job(job) / "job.json",
+            *(study.job(job) / f"attempt-{attempt}").iterdir(),
+        )
     }
     files = {
         str(path.relative_to(results)): (path.read_bytes(), path.stat().st_mtime_ns)
@@ -213,12 +233,27 @@ def _specimen(scratch: Path) -> Specimen:
         if path.is_file()
     }
     resumable = frozenset(
-        _told(checkpoints._read(path.parent, int(path.stem.rpartition("-")[2]), path.parent.parent.name))
+        _told(
+            checkpoints._read(
+                path.parent, int(path.stem.rpartition("-")[2]), path.parent.parent.name
+            )
+        )
         for path in results.rglob("checkpoint-*.json")
     )
-    missing = {"result.json", "error.txt", "checkpoint.json", "damaged", "claim"} - {_kind(path) for path in files}
-    if missing or seen.raised or seen.said or len(resumable) != 2 or len(finished) != 2 or len(live) != 12:
-        raise RuntimeError(f"the specimen is not what it is to be: {sorted(missing)}, {seen.raised}, {seen.said}")
+    missing = {"result.json", "error.txt", "checkpoint.json", "damaged", "claim"} - {
+        _kind(path) for path in files
+    }
+    if (
+        missing
+        or seen.raised
+        or seen.said
+        or len(resumable) != 2
+        or len(finished) != 2
+        or len(live) != 12
+    ):
+        raise RuntimeError(
+            f"the specimen is not what it is to be: {sorted(missing)}, {seen.raised}, {seen.said}"
+        )
     return Specimen(results, files, frozenset(live), seen, resumable, table(whole), _rows(whole))
 
 
@@ -270,7 +305,9 @@ def _cuts(whole: Specimen) -> Iterator[Damage]:
         paths.sort(key=lambda path: (path in whole.live, len(whole.files[path][0])))
         for path in paths:
             every = range(len(whole.files[path][0]))
-            count = _FEW if path != paths[-1] else len(every) if len(every) <= _EVERY_BYTE else _SPREAD
+            count = (
+                _FEW if path != paths[-1] else len(every) if len(every) <= _EVERY_BYTE else _SPREAD
+            )
             for at in sampled(every, count):
                 yield Damage(path, "cut", at, drawn.choice(_CACHES), "new")
 
@@ -326,7 +363,11 @@ def _put_right(whole: Specimen, damage: Damage, results: Path) -> None:
         place = f"{results}/{path}"
         now = os.stat(place) if place in there else None  # noqa: PTH116  (a Path of each would take as long as a look)
         there.discard(place)
-        if now is None or (now.st_mtime_ns, now.st_size) != (time_ns, len(data)) or path == damage.path:
+        if (
+            now is None
+            or (now.st_mtime_ns, now.st_size) != (time_ns, len(data))
+            or path == damage.path
+        ):
             (results / path).parent.mkdir(exist_ok=True)
             (results / path).write_bytes(data)
             os.utime(place, ns=(time_ns, time_ns))
@@ -367,34 +408,58 @@ def _look(results: Path, *, thorough: bool) -> Seen:
     said += [] if found is None else found.damaged.values()
     wanted = frozenset[str]() if found is None else frozenset(found.wanted)
     plain = {job: json.dumps(told) for job, told in planned.items()}
-    return Seen(members, problems, report, plain, wanted, checked, resumed, tuple(said), tuple(raised))
+    return Seen(
+        members, problems, report, plain, wanted, checked, resumed, tuple(said), tuple(raised)
+    )
 
 
-def _reported(study: Study, *, thorough: bool) -> tuple[dict[str, str], dict[str, list[Json]], tuple[str, ...]]:
-    """What a report reads, by member, which is what it keeps; its problems; and what it says, if that is wanted."""
+def _reported(
+    study: Study, *, thorough: bool
+) -> tuple[dict[str, str], dict[str, list[Json]], tuple[str, ...]]:
+    """What a report reads, by member, which is what it keeps; its problems; and what it says, if
+    that is wanted.
+    """
     findings = read([study])
     rows = kept.members(study)[0].to_pylist()
-    members = {f"{row['job']} {row['seed']} {row['lr']}": json.dumps(row, sort_keys=True) for row in rows}
+    members = {
+        f"{row['job']} {row['seed']} {row['lr']}": json.dumps(row, sort_keys=True) for row in rows
+    }
     if not thorough:
         return members, findings.problems, ()
     status = look(study)
-    counts = json.dumps([{**status.outcomes}, {name: len(jobs) for name, jobs in status.states().items()}], default=int)
+    counts = json.dumps(
+        [{**status.outcomes}, {name: len(jobs) for name, jobs in status.states().items()}],
+        default=int,
+    )
     try:
         report = json.dumps(summarise(findings), default=str)
     except UserError as error:  # that there is nothing to report
         report = str(error)
-    return members, findings.problems, (json.dumps(_members(findings.members), sort_keys=True), report, counts)
+    return (
+        members,
+        findings.problems,
+        (json.dumps(_members(findings.members), sort_keys=True), report, counts),
+    )
 
 
 def _resumed(study: Study, job: str) -> str:
-    claim = Claim(study.job(job), claims.attempts(study.job(job)) + 1, counter_at=0, beat_seconds=1.0, last_beat=0.0)
+    claim = Claim(
+        study.job(job),
+        claims.attempts(study.job(job)) + 1,
+        counter_at=0,
+        beat_seconds=1.0,
+        last_beat=0.0,
+    )
     return _told(next(checkpoints.best_first(claim), None))
 
 
 def _members(found: Any) -> dict[str, str]:
     """Rows by member, without the columns that only number what is there."""
     rows = found.drop(columns="shape", errors="ignore").to_dict("records")
-    return {f"{row['job']} {row['seed']} {row['lr']}": json.dumps(row, default=str, sort_keys=True) for row in rows}
+    return {
+        f"{row['job']} {row['seed']} {row['lr']}": json.dumps(row, default=str, sort_keys=True)
+        for row in rows
+    }
 
 
 def _checked(study: Study, job: str, told: Json) -> str:
@@ -425,16 +490,34 @@ def _silent(whole: Specimen, damage: Damage, seen: Seen) -> Iterator[str]:
         yield "it is not named"
     reported = any(damage.path in row["reason"] for row in seen.problems.get("damaged", []))
     told_from_cache = damage.cache == "kept" and damage.times == "old"
-    if damage.path in whole.live and kind in _READ_BY_REPORTS and not (reported or harmless or told_from_cache):
+    if (
+        damage.path in whole.live
+        and kind in _READ_BY_REPORTS
+        and not (reported or harmless or told_from_cache)
+    ):
         yield "the report does not name it"
-    yield from (f"member {key} is another" for key, row in seen.members.items() if before.members.get(key) != row)
-    yield from (f"job {key} is another" for key, job in seen.planned.items() if before.planned.get(key) != job)
     yield from (
-        f"result {key} is another" for key, sha in seen.checked.items() if sha not in ("", before.checked.get(key))
+        f"member {key} is another"
+        for key, row in seen.members.items()
+        if before.members.get(key) != row
+    )
+    yield from (
+        f"job {key} is another"
+        for key, job in seen.planned.items()
+        if before.planned.get(key) != job
+    )
+    yield from (
+        f"result {key} is another"
+        for key, sha in seen.checked.items()
+        if sha not in ("", before.checked.get(key))
     )
     yield from _lost(before, damage, seen)
     if kind.startswith("checkpoint"):
-        yield from (f"goes on from {told}" for told in seen.resumed.values() if told and told not in whole.resumable)
+        yield from (
+            f"goes on from {told}"
+            for told in seen.resumed.values()
+            if told and told not in whole.resumable
+        )
         seen = replace(seen, resumed=before.resumed)
     if kind in _INFORMATIVE or kind == "claim":
         seen = replace(seen, problems=before.problems, report=before.report, said=before.said)
@@ -445,7 +528,11 @@ def _silent(whole: Specimen, damage: Damage, seen: Seen) -> Iterator[str]:
 
 def _lost(before: Seen, damage: Damage, seen: Seen) -> Iterator[str]:
     """What is not seen any more, of other jobs than those that the file tells of."""
-    told = before.planned.keys() - seen.planned.keys() if _kind(damage.path) == "plan.jsonl" else set[str]()
+    told = (
+        before.planned.keys() - seen.planned.keys()
+        if _kind(damage.path) == "plan.jsonl"
+        else set[str]()
+    )
     for job in before.planned.keys() - seen.planned.keys() - told:
         yield f"job {job} is not planned any more"
     for key in before.members.keys() - seen.members.keys():
@@ -468,10 +555,18 @@ def _recovered(whole: Specimen, damage: Damage, results: Path) -> tuple[str, lis
 
 def _unlike(whole: Specimen, study: Study) -> list[str]:
     """What is not as after an undisturbed run."""
-    broken = [] if table(study) == whole.table else ["the table of results is not that of an undisturbed run"]
+    broken = (
+        []
+        if table(study) == whole.table
+        else ["the table of results is not that of an undisturbed run"]
+    )
     found = launch.plan(session.request(), study)
     broken += [f"{job} is still to be run" for job in found.wanted]
-    return broken + ([] if _rows(study) == whole.rows else ["the report's members are not those of an undisturbed run"])
+    return broken + (
+        []
+        if _rows(study) == whole.rows
+        else ["the report's members are not those of an undisturbed run"]
+    )
 
 
 def _rows(study: Study) -> dict[str, str]:

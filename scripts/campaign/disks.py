@@ -1,4 +1,6 @@
-"""Real disks that are too small, fill up, go read-only or are pulled out while the session runs, and are put right."""
+"""Real disks that are too small, fill up, go read-only or are pulled out while the session runs,
+and are put right.
+"""
 
 import re
 import time
@@ -41,7 +43,9 @@ class Small:
 @final
 @dataclass(frozen=True)
 class Sudden:
-    """A disk that this happens to at an event of the session, by its number; 0 is before it starts."""
+    """A disk that this happens to at an event of the session, by its number;
+    0 is before it starts.
+    """
 
     what: Literal["full", "read-only", "gone"]
     event: int
@@ -51,7 +55,9 @@ class Sudden:
 
 
 def run(most: int | None, scratch: Path) -> Outcome:
-    """Disks of every size up to one that is just enough; and full, read-only or gone at every event."""
+    """Disks of every size up to one that is just enough; and full, read-only or gone at every
+    event.
+    """
     began = time.perf_counter()
     found = measured(scratch)
     seen: list[tuple[int, int]] = []
@@ -60,7 +66,11 @@ def run(most: int | None, scratch: Path) -> Outcome:
     trials: list[Small | Sudden] = []
     trials += [Small(count * _PAGE // 1024, "KiB") for count in range(1, pages + _PAGES_TO_SPARE)]
     trials += [Small(count, "inodes") for count in range(1, inodes + _INODES_TO_SPARE)]
-    trials += [Sudden(what, event) for what in ("full", "read-only", "gone") for event in range(len(seen) + 1)]
+    trials += [
+        Sudden(what, event)
+        for what in ("full", "read-only", "gone")
+        for event in range(len(seen) + 1)
+    ]
     chosen = sampled(trials, most)
     verdicts = judged(chosen, partial(_tried, found.expected), scratch, private)
     ends = Counter(verdict.ends for verdict in verdicts)
@@ -104,13 +114,17 @@ def _prepared(trial: Small | Sudden, made: Disk) -> Callable[[Event], None]:
 
 
 def _unclear(trial: Small | Sudden, end: End, results: Path) -> list[str]:
-    """What is wrong with how the session ended: it must come to its end, or name the path, and the bytes it wanted."""
+    """What is wrong with how the session ended: it must come to its end, or name the path, and the
+    bytes it wanted.
+    """
     if not end.orderly:
         return [f"ended {end.kind}: {end.text}"]
     if not end.text:
         return []
     wrong = [] if str(results) in end.text else ["the path is not named"]
-    full = (isinstance(trial, Small) and trial.unit == "KiB") or (isinstance(trial, Sudden) and trial.what == "full")
+    full = (isinstance(trial, Small) and trial.unit == "KiB") or (
+        isinstance(trial, Sudden) and trial.what == "full"
+    )
     wrong += ["the bytes wanted are not named"] if full and not _BYTES.search(end.text) else []
     return [f"{', '.join(wrong)}: {end.text}"] if wrong else []
 

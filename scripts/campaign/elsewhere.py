@@ -1,8 +1,10 @@
-"""Kills and preemptions on clusters: of workers, nodes, and whoever waits for them, while real sweeps run there.
+"""Kills and preemptions on clusters: of workers, nodes, and whoever waits for them, while real
+sweeps run there.
 
-The clusters are two nodes of Ray and two of Slurm on this machine, and two machines (processes of their own, mounts of
-their own) that share a folder on a network file system. What runs is the command as a user types it. After a blow to
-whoever waits, the same command is run again; after any other nobody does anything.
+The clusters are two nodes of Ray and two of Slurm on this machine, and two machines (processes of
+their own, mounts of their own) that share a folder on a network file system. What runs is the
+command as a user types it. After a blow to whoever waits, the same command is run again; after any
+other nobody does anything.
 """
 
 import os
@@ -31,8 +33,20 @@ from resformer.store.study import Study
 _NAME = "some"
 _ASKED = (
     *("--study", _NAME, "task=copy,reverse", "task.length=5", "task.symbols=8"),
-    *("model.depth=1", "model.width=8", "model.heads=2", "model.residual=true,false", "model.norm=post,pre,sandwich"),
-    *("member.seed=0", "member.lr=1e-3,1e-2,1e30", "train.steps=800", "train.eval_every=40", "train.eval_sequences=16"),
+    *(
+        "model.depth=1",
+        "model.width=8",
+        "model.heads=2",
+        "model.residual=true,false",
+        "model.norm=post,pre,sandwich",
+    ),
+    *(
+        "member.seed=0",
+        "member.lr=1e-3,1e-2,1e30",
+        "train.steps=800",
+        "train.eval_every=40",
+        "train.eval_sequences=16",
+    ),
     *("train.stop_when_solved=false", "train.compile=false", "train.checkpoint_seconds=0.2"),
     *("engine.workers=2", "engine.stack=3", "engine.retries=100"),
 )
@@ -57,7 +71,9 @@ class Ground:
 
 
 Place = Callable[[Path], AbstractContextManager[Sequence[Ground]]]
-"""Given a folder for what it writes, the grounds of a place: what runs on the first is struck, on the others not."""
+"""Given a folder for what it writes, the grounds of a place: what runs on the first is struck, on
+the others not.
+"""
 
 
 @final
@@ -81,7 +97,15 @@ class Sweep:
         """Type the command."""
         with self.said.open("ab") as said:
             self.command = subprocess.Popen(
-                [*self.ground.before, sys.executable, "-m", "resformer", "sweep", *_ASKED, *self.ground.words],
+                [
+                    *self.ground.before,
+                    sys.executable,
+                    "-m",
+                    "resformer",
+                    "sweep",
+                    *_ASKED,
+                    *self.ground.words,
+                ],
                 cwd=self.folder,
                 stdin=subprocess.DEVNULL,
                 stdout=said,
@@ -109,7 +133,9 @@ class Sweep:
             return ""
 
     def trains(self) -> bool:
-        """Wait until somebody holds a job, and then a random time; False if the command ends before."""
+        """Wait until somebody holds a job, and then a random time; False if the command ends
+        before.
+        """
         while not self.holders():
             if not self.runs(_LOOK_SECONDS):
                 return False
@@ -150,13 +176,17 @@ def _driver(sweep: Sweep) -> bool:
 
 
 def _preemption(sweep: Sweep) -> bool:
-    """Of both nodes; it is one once a pilot has left its job, and none if they finish all that they hold."""
+    """Of both nodes; it is one once a pilot has left its job, and none if they finish all that they
+    hold.
+    """
     study = sweep.study
     open_jobs = [job for job in sweep.holders() if not study.has_result(job)]
     clusters.preempt(seconds=1)
     while open_jobs and sweep.runs(_LOOK_SECONDS):
         let_go = [job for job in open_jobs if claims.held(study.job(job)) is None]
-        open_jobs = [job for job in open_jobs if not study.has_result(job)]  # a job that is committed has one by then
+        open_jobs = [
+            job for job in open_jobs if not study.has_result(job)
+        ]  # a job that is committed has one by then
         if set(let_go) & set(open_jobs):
             return True
     return False
@@ -164,7 +194,9 @@ def _preemption(sweep: Sweep) -> bool:
 
 def workers_of_ray(most: int | None, scratch: Path) -> Outcome:
     """Kill workers that hold a job."""
-    return _campaign("kill -9 of a worker of Ray", _on(clusters.ray), _worker, _BLOWS, most, scratch)
+    return _campaign(
+        "kill -9 of a worker of Ray", _on(clusters.ray), _worker, _BLOWS, most, scratch
+    )
 
 
 def nodes_of_ray(most: int | None, scratch: Path) -> Outcome:
@@ -179,22 +211,32 @@ def drivers_of_ray(most: int | None, scratch: Path) -> Outcome:
 
 def pilots_of_slurm(most: int | None, scratch: Path) -> Outcome:
     """Kill pilots that hold a job."""
-    return _campaign("kill -9 of a pilot on Slurm", _on(clusters.slurm), _worker, _BLOWS, most, scratch)
+    return _campaign(
+        "kill -9 of a pilot on Slurm", _on(clusters.slurm), _worker, _BLOWS, most, scratch
+    )
 
 
 def drivers_of_slurm(most: int | None, scratch: Path) -> Outcome:
     """Kill the command, and type it again."""
-    return _campaign("kill -9 of a sweep on Slurm", _on(clusters.slurm), _driver, _BLOWS, most, scratch)
+    return _campaign(
+        "kill -9 of a sweep on Slurm", _on(clusters.slurm), _driver, _BLOWS, most, scratch
+    )
 
 
 def preemptions(most: int | None, scratch: Path) -> Outcome:
     """Have a job of a higher partition take the nodes."""
-    return _campaign("preemption by Slurm", _on(clusters.slurm), _preemption, _PREEMPTIONS, most, scratch)
+    return _campaign(
+        "preemption by Slurm", _on(clusters.slurm), _preemption, _PREEMPTIONS, most, scratch
+    )
 
 
 def machines(most: int | None, scratch: Path) -> Outcome:
-    """Kill one of two machines that work on one study over a network file system, and start it again."""
-    return _campaign("kill -9 of a machine, over a network", _over_a_network, _driver, _BLOWS, most, scratch)
+    """Kill one of two machines that work on one study over a network file system, and start it
+    again.
+    """
+    return _campaign(
+        "kill -9 of a machine, over a network", _over_a_network, _driver, _BLOWS, most, scratch
+    )
 
 
 def _on(cluster: Callable[[], AbstractContextManager[list[str]]]) -> Place:
@@ -213,7 +255,12 @@ def _over_a_network(scratch: Path) -> Iterator[Sequence[Ground]]:
 
 
 def _campaign(
-    fault: str, place: Place, blow: Callable[[Sweep], bool], wanted: int, most: int | None, scratch: Path
+    fault: str,
+    place: Place,
+    blow: Callable[[Sweep], bool],
+    wanted: int,
+    most: int | None,
+    scratch: Path,
 ) -> Outcome:
     began = time.perf_counter()
     expected = _undisturbed(scratch)
@@ -221,13 +268,19 @@ def _campaign(
     with place(scratch) as grounds:
         while blows < wanted and not failures:
             with ExitStack() as running:
-                sweeps = [running.enter_context(_sweep(ground, str(studies), scratch)) for ground in grounds]
+                sweeps = [
+                    running.enter_context(_sweep(ground, str(studies), scratch))
+                    for ground in grounds
+                ]
                 first, struck = sweeps[0], 0
                 while struck < min(_OF_ONE_STUDY, wanted - blows) and first.trains():
                     struck += blow(first)
                 for sweep in sweeps:
                     sweep.runs(_LONGEST_SECONDS)
-                    failures += [f"study {studies}, {struck} blows: {problem}" for problem in _broken(sweep, expected)]
+                    failures += [
+                        f"study {studies}, {struck} blows: {problem}"
+                        for problem in _broken(sweep, expected)
+                    ]
                     resumed += sweep.said.read_text(errors="replace").count("goes on from step")
             blows, studies = blows + struck, studies + 1
             if studies > _MOST_STUDIES_A_BLOW * (1 + blows):
@@ -272,7 +325,13 @@ def _broken(sweep: Sweep, expected: str) -> Iterator[str]:
             study.verified(job)
         except Damaged as damage:
             yield str(damage)
-    yield from (f"{path}: there was no error" for path in study.path.glob("jobs/*/*/attempt-*/error.txt"))
+    yield from (
+        f"{path}: there was no error" for path in study.path.glob("jobs/*/*/attempt-*/error.txt")
+    )
     if code == 0 and table(study) != expected:
         yield "the table of results is not that of an undisturbed run"
-    yield from (f"reported as {kind}: {row}" for kind, rows in read([study]).problems.items() for row in rows)
+    yield from (
+        f"reported as {kind}: {row}"
+        for kind, rows in read([study]).problems.items()
+        for row in rows
+    )

@@ -1,6 +1,8 @@
-"""Study folders from somebody who means no good: their hashes fit, and still anything may stand in them.
+"""Study folders from somebody who means no good: their hashes fit, and still anything may stand in
+them.
 
-Every reader must either work with what is there or refuse in one line, at once, and write nowhere else.
+Every reader must either work with what is there or refuse in one line, at once, and write nowhere
+else.
 """
 
 import hashlib
@@ -46,7 +48,9 @@ Harm = Callable[[Path, Path], None]
 
 
 def run(points: int | None, scratch: Path) -> Outcome:
-    """Every fixed harm, then so many records with something else in them, their seals made anew (None: FUZZED)."""
+    """Every fixed harm, then so many records with something else in them, their seals made anew
+    (None: FUZZED).
+    """
     began, failures = time.perf_counter(), list[str]()
     good = made(scratch / "good")
     harms = sampled(list(fixed()), points)
@@ -69,7 +73,9 @@ def run(points: int | None, scratch: Path) -> Outcome:
 
 
 def made(results: Path) -> Path:
-    """The folder of a study with finished jobs, one whose result is gone, and one that nobody has begun."""
+    """The folder of a study with finished jobs, one whose result is gone, and one that nobody has
+    begun.
+    """
     session.run(results, lambda event: None)
     study = results / session.STUDY
     first, second, *_ = sorted(path.parent for path in study.glob("jobs/*/*/result.json"))
@@ -91,12 +97,18 @@ def answered(good: Path, scratch: Path, harm: Harm) -> list[str]:
     study = Study(results / good.name)
     harm(study.path, outside)
     before = _there(outside)
-    reasons = [reason for name, reader in _READERS.items() if (reason := _asked(name, reader, study))]
+    reasons = [
+        reason for name, reader in _READERS.items() if (reason := _asked(name, reader, study))
+    ]
     return [*reasons, *([] if _there(outside) == before else ["something was written outside"])]
 
 
-def _asked(name: str, reader: Callable[[Study], object], study: Study, *, again: bool = True) -> str | None:
-    """What is wrong with the answer of one reader; it is slow if it is so twice, and not because memory was tidied."""
+def _asked(
+    name: str, reader: Callable[[Study], object], study: Study, *, again: bool = True
+) -> str | None:
+    """What is wrong with the answer of one reader; it is slow if it is so twice, and not because
+    memory was tidied.
+    """
     began = time.process_time()
     try:
         reader(study)
@@ -108,7 +120,9 @@ def _asked(name: str, reader: Callable[[Study], object], study: Study, *, again:
         return f"{name}: {shown(error)}"[:600]
     seconds = time.process_time() - began
     if seconds > _SECONDS:
-        return _asked(name, reader, study, again=False) if again else f"{name}: took {seconds:.1f} s"
+        return (
+            _asked(name, reader, study, again=False) if again else f"{name}: took {seconds:.1f} s"
+        )
     return None
 
 
@@ -172,13 +186,19 @@ def rewritten(study: Path, drawn: st.DataObject) -> None:
             _resealed(drawn.draw(st.sampled_from(jobs)) / "job.json", drawn)
         case "timing":
             job = drawn.draw(st.sampled_from(jobs))
-            tree = drawn.draw(mutated(json.loads(next(job.glob("attempt-*/timing.json")).read_bytes())))
+            tree = drawn.draw(
+                mutated(json.loads(next(job.glob("attempt-*/timing.json")).read_bytes()))
+            )
             committed(job, "timing.json", _dumped(tree))
         case "claim":
             path = sorted(study.glob("jobs/*/*/claim-1"))[0]
             first, counter = path.read_bytes().split(b"\n")
             tree = drawn.draw(mutated(json.loads(first)))
-            path.write_bytes(_dumped(tree) + b"\n" + drawn.draw(st.sampled_from([counter, b"", b"9" * 5000, b"\xff"])))
+            path.write_bytes(
+                _dumped(tree)
+                + b"\n"
+                + drawn.draw(st.sampled_from([counter, b"", b"9" * 5000, b"\xff"]))
+            )
 
 
 def committed(job: Path, name: str, content: bytes) -> None:
@@ -217,14 +237,34 @@ def fixed() -> Iterator[tuple[str, Harm]]:
         for name, put in _THINGS.items():
             yield f"{place}: {name}", _instead(place, put)
     for name, content in _CONTENTS.items():
-        for place in ("launches/1.json", "plan-1.jsonl", "JOB/result.json", "JOB/claim-1", "done/x.jsonl"):
+        for place in (
+            "launches/1.json",
+            "plan-1.jsonl",
+            "JOB/result.json",
+            "JOB/claim-1",
+            "done/x.jsonl",
+        ):
             yield f"{place}: {name}", _holding(place, content)
     for name, table in _TABLES.items():
         for file in ("runs.parquet", "curves.parquet"):
             yield f"{file}: {name}", _committing(file, table)
-    for name in ("claim-999999999", "claim-0", "claim-00001", "claim-1e9", "claim--1", "claim-٣", "result-2.json"):
+    for name in (
+        "claim-999999999",
+        "claim-0",
+        "claim-00001",
+        "claim-1e9",
+        "claim--1",
+        "claim-٣",
+        "result-2.json",
+    ):
         yield f"also {name}", _holding(f"JOB/{name}", b"{}")
-    for name in ("plan-999999999.jsonl", "plan-0.jsonl", "launches/999999999.json", "launches/x.json", "damaged/x"):
+    for name in (
+        "plan-999999999.jsonl",
+        "plan-0.jsonl",
+        "launches/999999999.json",
+        "launches/x.json",
+        "damaged/x",
+    ):
         yield f"also {name}", _holding(name, b"{}\n")
 
 
@@ -267,9 +307,25 @@ def _committing(name: str, table: Callable[[pa.Table], bytes]) -> Harm:
 
 
 _PLACES = (
-    *("launches", "launches/1.json", "plan-1.jsonl", "jobs", "SHELF", "JOB", "JOB/result.json", "JOB/claim-1"),
+    *(
+        "launches",
+        "launches/1.json",
+        "plan-1.jsonl",
+        "jobs",
+        "SHELF",
+        "JOB",
+        "JOB/result.json",
+        "JOB/claim-1",
+    ),
     *("JOB/job.json", "JOB/attempt-1", "JOB/attempt-1/runs.parquet", "JOB/attempt-1/timing.json"),
-    *("JOB/attempt-1/error.txt", "done", "done/x.jsonl", "damaged", ".cache", ".cache/members.arrow"),
+    *(
+        "JOB/attempt-1/error.txt",
+        "done",
+        "done/x.jsonl",
+        "damaged",
+        ".cache",
+        ".cache/members.arrow",
+    ),
 )
 """Relative to the study; JOB is the folder of a finished job, SHELF the one that it is in."""
 
@@ -316,15 +372,25 @@ def _other_columns(table: pa.Table) -> bytes:
 
 
 def _texts(table: pa.Table) -> bytes:
-    return _written(pa.table({name: [str(value) for value in table[name].to_pylist()] for name in table.column_names}))
+    return _written(
+        pa.table(
+            {name: [str(value) for value in table[name].to_pylist()] for name in table.column_names}
+        )
+    )
 
 
 def _nested(table: pa.Table) -> bytes:
-    return _written(pa.table({name: [[value] for value in table[name].to_pylist()] for name in table.column_names}))
+    return _written(
+        pa.table(
+            {name: [[value] for value in table[name].to_pylist()] for name in table.column_names}
+        )
+    )
 
 
 def _with_metadata(table: pa.Table) -> bytes:
-    return _written(table.replace_schema_metadata({"pandas": '{"index_columns": ["a"], "columns": 7}'}))
+    return _written(
+        table.replace_schema_metadata({"pandas": '{"index_columns": ["a"], "columns": 7}'})
+    )
 
 
 def _endless(table: pa.Table) -> bytes:

@@ -1,4 +1,6 @@
-"""Requests that nobody means well: each is refused in one line, at once, and leaves nothing behind."""
+"""Requests that nobody means well:
+each is refused in one line, at once, and leaves nothing behind.
+"""
 
 import os
 import time
@@ -22,12 +24,27 @@ from resformer.text import printable
 FAULT = "hostile requests"
 FUZZED = 20_000
 SECONDS, LONGEST_LINE = 1.0, 1000
-"""What a refusal takes at most, once the command has started; and how long its line is, in characters."""
+"""What a refusal takes at most, once the command has started; and how long its line is, in
+characters.
+"""
 
 SETTINGS = config.keys()
 
 REFUSED_BY_ALL = (
-    *("nan", "inf", "-inf", "1e400", "-1", "-0.5", "1" + "0" * 40, "9" * 4400, "-" + "9" * 10_000, "???", "''", "[]"),
+    *(
+        "nan",
+        "inf",
+        "-inf",
+        "1e400",
+        "-1",
+        "-0.5",
+        "1" + "0" * 40,
+        "9" * 4400,
+        "-" + "9" * 10_000,
+        "???",
+        "''",
+        "[]",
+    ),
     *(
         "{}",
         "[1,2]",
@@ -40,10 +57,39 @@ REFUSED_BY_ALL = (
         "\u202ex",
         "a\nb",
     ),
-    *("${oc.env:HOME}", "${oc.decode:1}", "${hydra:run.dir}", "${now:%Y}", "$HOME", "~", "~/x", "../../etc/passwd"),
-    *("/etc/passwd", "glob(*)", "interval(0,1)", "range(0,1e12)", "range(0,10,0)", "range(3,0)", "range(0,inf)"),
-    *("range(nan,1)", "range(0,1,1e-20)", "shuffle(range(0,1e12))", "sort(range(0,1e12))", "choice()", "tag(a,x)"),
-    *("choice(" * 10 + "1" + ")" * 10, "int(" * 900 + "1" + ")" * 900, "sort(" * 800 + "1" + ")" * 800, "(" * 4000),
+    *(
+        "${oc.env:HOME}",
+        "${oc.decode:1}",
+        "${hydra:run.dir}",
+        "${now:%Y}",
+        "$HOME",
+        "~",
+        "~/x",
+        "../../etc/passwd",
+    ),
+    *(
+        "/etc/passwd",
+        "glob(*)",
+        "interval(0,1)",
+        "range(0,1e12)",
+        "range(0,10,0)",
+        "range(3,0)",
+        "range(0,inf)",
+    ),
+    *(
+        "range(nan,1)",
+        "range(0,1,1e-20)",
+        "shuffle(range(0,1e12))",
+        "sort(range(0,1e12))",
+        "choice()",
+        "tag(a,x)",
+    ),
+    *(
+        "choice(" * 10 + "1" + ")" * 10,
+        "int(" * 900 + "1" + ")" * 900,
+        "sort(" * 800 + "1" + ")" * 800,
+        "(" * 4000,
+    ),
     *(
         "[" * 2400 + "]" * 2400,
         "{a:" * 1600,
@@ -63,40 +109,145 @@ OVERRIDES: Sequence[Sequence[str]] = [
         for key in ("model.depth=1", "foo=1", "task", "engine")
     ),
     *([f"{key}@pkg=1"] for key in ("model.depth", "task", "engine", "model/residual", "foo")),
-    *([f"{key}=x"] for key in ("_target_", "model._target_", "task._target_", "_recursive_", "__class__", "defaults")),
     *(
         [f"{key}=x"]
-        for key in ("hydra.run.dir", "hydra.job.name", "hydra", "hydra/launcher", "hydra.sweeper", "..", ".")
+        for key in (
+            "_target_",
+            "model._target_",
+            "task._target_",
+            "_recursive_",
+            "__class__",
+            "defaults",
+        )
     ),
-    *([f"{key}=1"] for key in ("model", "train", "member", "study", "results", "model.", ".depth", "model..depth", "")),
+    *(
+        [f"{key}=x"]
+        for key in (
+            "hydra.run.dir",
+            "hydra.job.name",
+            "hydra",
+            "hydra/launcher",
+            "hydra.sweeper",
+            "..",
+            ".",
+        )
+    ),
     *(
         [f"{key}=1"]
-        for key in ("task.name", "engine.name", "model.residual.name", "member.seed.x", "x" * 4000, "a." * 2000)
+        for key in (
+            "model",
+            "train",
+            "member",
+            "study",
+            "results",
+            "model.",
+            ".depth",
+            "model..depth",
+            "",
+        )
     ),
     *(
         [f"{key}=1"]
-        for key in ("../x", "/etc/passwd", "model/../task", "model\x1b[31m", "[red]", "mödel.depth", "$HOME")
+        for key in (
+            "task.name",
+            "engine.name",
+            "model.residual.name",
+            "member.seed.x",
+            "x" * 4000,
+            "a." * 2000,
+        )
+    ),
+    *(
+        [f"{key}=1"]
+        for key in (
+            "../x",
+            "/etc/passwd",
+            "model/../task",
+            "model\x1b[31m",
+            "[red]",
+            "mödel.depth",
+            "$HOME",
+        )
     ),
     *(
         [text]
-        for text in ("", "=", "==", "=1", "model.depth", "model.depth==1", "model.depth 1", "#", "\0", "\ud800", "'")
+        for text in (
+            "",
+            "=",
+            "==",
+            "=1",
+            "model.depth",
+            "model.depth==1",
+            "model.depth 1",
+            "#",
+            "\0",
+            "\ud800",
+            "'",
+        )
     ),
     *(
         [text]
-        for text in ("-h", "--help", "--results=/tmp/x", "--study=x", "--dry-run", "\x1b]0;title\x07", "\r\n", "*")
+        for text in (
+            "-h",
+            "--help",
+            "--results=/tmp/x",
+            "--study=x",
+            "--dry-run",
+            "\x1b]0;title\x07",
+            "\r\n",
+            "*",
+        )
     ),
     *(
         [f"{group}={name}"]
         for group in ("task", "engine", "model/residual")
         for name in ("../copy", "base", "COPY", "a/b")
     ),
-    *([f"{key}=null"] for key in ("model.depth", "train.steps", "task", "device", "train.compile", "member.lr")),
-    *([f"{key}=true"] for key in ("model.depth", "train.steps", "train.clip", "member.seed", "engine.workers", "task")),
-    *([f"{key}=0"] for key in ("model.depth", "model.width", "train.steps", "train.clip", "train.eps", "task.length")),
-    *([f"{key}=1.5"] for key in ("model.depth", "model.heads", "member.seed", "engine.stack", "train.target_accuracy")),
+    *(
+        [f"{key}=null"]
+        for key in ("model.depth", "train.steps", "task", "device", "train.compile", "member.lr")
+    ),
+    *(
+        [f"{key}=true"]
+        for key in (
+            "model.depth",
+            "train.steps",
+            "train.clip",
+            "member.seed",
+            "engine.workers",
+            "task",
+        )
+    ),
+    *(
+        [f"{key}=0"]
+        for key in (
+            "model.depth",
+            "model.width",
+            "train.steps",
+            "train.clip",
+            "train.eps",
+            "task.length",
+        )
+    ),
+    *(
+        [f"{key}=1.5"]
+        for key in (
+            "model.depth",
+            "model.heads",
+            "member.seed",
+            "engine.stack",
+            "train.target_accuracy",
+        )
+    ),
     *(
         [f"{key}=1e31"]
-        for key in ("train.clip", "train.eps", "member.lr", "train.weight_decay", "engine.lease_seconds")
+        for key in (
+            "train.clip",
+            "train.eps",
+            "member.lr",
+            "train.weight_decay",
+            "engine.lease_seconds",
+        )
     ),
     *([f"model.residual={value}"] for value in ("add", "1", "null", "maybe", "true,1")),
     *(
@@ -158,7 +309,17 @@ NAMES = (
 )
 """Names that no study can have."""
 
-ENGINES = ("", "ray,local", "../local", "x" * 10_000, "\x1b[31m", "local model.depth=2", "${oc.env:HOME}", "null", "1")
+ENGINES = (
+    "",
+    "ray,local",
+    "../local",
+    "x" * 10_000,
+    "\x1b[31m",
+    "local model.depth=2",
+    "${oc.env:HOME}",
+    "null",
+    "1",
+)
 WORKERS = ("0", "-1", "4097", "9" * 24)
 
 YAMLS = (
@@ -209,7 +370,9 @@ YAMLS = (
         b"- &a [x, x]\n- &b [*a, *a]\n- [*b, *b]",
         b"<<: [1]",
     ),
-    b"\n".join([b"- &a0 [x, x]", *(b"- &a%d [*a%d, *a%d]" % (n, n - 1, n - 1) for n in range(1, 60))]),
+    b"\n".join(
+        [b"- &a0 [x, x]", *(b"- &a%d [*a%d, *a%d]" % (n, n - 1, n - 1) for n in range(1, 60))]
+    ),
     *(
         b"- !!python/object/apply:os.getcwd []",
         b"- !!str model.depth=1",
@@ -218,7 +381,15 @@ YAMLS = (
         b"!!binary aGk=",
         b"- !!float 1",
     ),
-    *(b"[" * 5000, b"[" * 5000 + b"]" * 5000, b"- " * 5000, b"{" * 5000, b"a: " * 3000, b"- - - a=1", b"? a\n? b\n"),
+    *(
+        b"[" * 5000,
+        b"[" * 5000 + b"]" * 5000,
+        b"- " * 5000,
+        b"{" * 5000,
+        b"a: " * 3000,
+        b"- - - a=1",
+        b"? a\n? b\n",
+    ),
     *(
         b"- model.depth=1\n- model.depth=1",
         b"a: 1\na: 1",
@@ -259,7 +430,11 @@ class Answer:
             return f"raised {type(self.raised).__name__}"
         if self.code != 2 or self.stdout:
             return f"exit code {self.code}, {len(self.stdout)} characters on stdout"
-        if self.stderr.count("\n") != 1 or not self.stderr.endswith("\n") or not self.stderr[:-1].isprintable():
+        if (
+            self.stderr.count("\n") != 1
+            or not self.stderr.endswith("\n")
+            or not self.stderr[:-1].isprintable()
+        ):
             return f"is not one printable line: {self.stderr[:200]!r}"
         if len(self.stderr) > LONGEST_LINE or not self.stderr.startswith("resformer: "):
             return f"{len(self.stderr)} characters: {self.stderr[:200]!r}"
@@ -270,7 +445,9 @@ def ask(words: Sequence[str]) -> Answer:
     """Run a command in this process."""
     began = time.process_time()
     found = CliRunner().invoke(app, list(words))
-    return Answer(found.exit_code, found.stdout, found.stderr, time.process_time() - began, found.exception)
+    return Answer(
+        found.exit_code, found.stdout, found.stderr, time.process_time() - began, found.exception
+    )
 
 
 def requests() -> Iterator[tuple[str, ...]]:
@@ -280,7 +457,11 @@ def requests() -> Iterator[tuple[str, ...]]:
         yield commands[number % 3], "--", *overrides
     for number, value in enumerate(REFUSED_BY_ALL):
         for turn in range(6):
-            yield commands[turn % 3], "--", f"{SETTINGS[(6 * number + turn) % len(SETTINGS)]}={value}"
+            yield (
+                commands[turn % 3],
+                "--",
+                f"{SETTINGS[(6 * number + turn) % len(SETTINGS)]}={value}",
+            )
     for name in NAMES:
         yield "sweep", f"--study={name}", "model.depth=1"
     yield from (("sweep", f"--engine={name}", "model.depth=1") for name in ENGINES)
@@ -288,7 +469,9 @@ def requests() -> Iterator[tuple[str, ...]]:
 
 
 def study_files(folder: Path) -> Iterator[str]:
-    """Put hostile study files into `folder`/configs/study, one after another; yields the name of each."""
+    """Put hostile study files into `folder`/configs/study, one after another; yields the name of
+    each.
+    """
     place = folder / "configs" / "study"
     place.mkdir(parents=True, exist_ok=True)
     path = place / "mine.yaml"
@@ -325,7 +508,19 @@ _atoms = _plain | _fragments | _numbers | st.text(max_size=8)
 _calls = st.builds(
     lambda name, words: f"{name}({','.join(words)})",
     st.sampled_from(
-        ["choice", "range", "interval", "sort", "shuffle", "tag", "int", "float", "str", "bool", "json_str"]
+        [
+            "choice",
+            "range",
+            "interval",
+            "sort",
+            "shuffle",
+            "tag",
+            "int",
+            "float",
+            "str",
+            "bool",
+            "json_str",
+        ]
     ),
     st.lists(_plain | st.sampled_from(["nan", "-1", "a=b", "reverse=true", "start=1"]), max_size=4),
 )
@@ -358,7 +553,9 @@ asked = st.lists(_overrides, min_size=1, max_size=4)
 
 
 def fault(overrides: Sequence[str]) -> str | None:
-    """What is wrong with the answer to a request; None if it was planned, or refused in one line."""
+    """What is wrong with the answer to a request;
+    None if it was planned, or refused in one line.
+    """
     for plan in (lambda: config.request("some", overrides), lambda: config.single(overrides)):
         began = time.process_time()
         try:

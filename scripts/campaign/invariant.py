@@ -32,9 +32,15 @@ class Expected:
 
 
 def violations(
-    results: Path, acknowledged: Sequence[tuple[str, Hashes]], expected: Expected, *, finished: bool = False
+    results: Path,
+    acknowledged: Sequence[tuple[str, Hashes]],
+    expected: Expected,
+    *,
+    finished: bool = False,
 ) -> list[str]:
-    """What does not hold, in words; `finished` after an undisturbed session, which must have left nothing to do."""
+    """What does not hold, in words; `finished` after an undisturbed session, which must have left
+    nothing to do.
+    """
     study = Study(results / STUDY)
     broken = [*_opens(results, study)]
     if broken:
@@ -43,9 +49,14 @@ def violations(
     broken += _acknowledged(study, acknowledged)
     broken += [problem for job in sorted(there) for problem in _whole(study, job)]
     broken += [f"{job}: {count} results" for job, count in there.items() if count > 1]
-    broken += [f"{job}: has a result and is none of the session's" for job in there.keys() - expected.jobs]
+    broken += [
+        f"{job}: has a result and is none of the session's" for job in there.keys() - expected.jobs
+    ]
     if finished:
-        broken += [f"{job}: has no result, after an undisturbed session" for job in expected.jobs - there.keys()]
+        broken += [
+            f"{job}: has no result, after an undisturbed session"
+            for job in expected.jobs - there.keys()
+        ]
         broken += _reported(study, expected)
         if not broken and table(study) != expected.table:
             broken.append("the table of results is not that of an undisturbed run")
@@ -62,7 +73,9 @@ def hashes(folder: Path) -> dict[str, str]:
     """SHA-256 of every file that the job's result names, by name, as they are now."""
     result = json.loads((folder / "result.json").read_bytes())
     attempt = folder / f"attempt-{result['attempt']}"
-    return {name: hashlib.sha256((attempt / name).read_bytes()).hexdigest() for name in result["files"]}
+    return {
+        name: hashlib.sha256((attempt / name).read_bytes()).hexdigest() for name in result["files"]
+    }
 
 
 def table(study: Study) -> str:
@@ -75,12 +88,16 @@ def table(study: Study) -> str:
 
 
 def _results(study: Study) -> Counter[str]:
-    """How many results each job has, also one that was set aside: no fault here changes what was committed."""
+    """How many results each job has, also one that was set aside: no fault here changes what was
+    committed.
+    """
     return Counter(path.parent.name for path in study.path.glob("jobs/*/*/result*.json"))
 
 
 def _opens(results: Path, study: Study) -> Iterator[str]:
-    """Looking, planning again and reporting raise nothing; or say cleanly that there is nothing yet."""
+    """Looking, planning again and reporting raise nothing; or say cleanly that there is nothing
+    yet.
+    """
     launched = any(study.path.glob("launches/*.json"))
     try:
         find(results, STUDY)
@@ -90,7 +107,11 @@ def _opens(results: Path, study: Study) -> Iterator[str]:
         damaged = study.plan()[1]
         yield from (f"plan: {reason}" for reason in damaged)
         findings = read([study])
-        yield from (f"damaged: {row['reason']}" for row in findings.problems["damaged"] if row["reason"] not in damaged)
+        yield from (
+            f"damaged: {row['reason']}"
+            for row in findings.problems["damaged"]
+            if row["reason"] not in damaged
+        )
         if _results(study):
             summarise(findings)
     except Exception as error:

@@ -1,6 +1,8 @@
-"""kill -9 at random moments of real training: of the whole sweep, as a power cut does, and of one worker of it.
+"""kill -9 at random moments of real training: of the whole sweep, as a power cut does, and of one
+worker of it.
 
-What runs is the command as a user types it, in a process group of its own. All that is random is drawn from seeds.
+What runs is the command as a user types it, in a process group of its own. All that is random is
+drawn from seeds.
 """
 
 import ctypes
@@ -33,18 +35,33 @@ from resformer.sweep.request import Request
 
 _ASKED = (
     *("task=copy,reverse", "task.length=5", "task.symbols=8"),
-    *("model.depth=1", "model.width=8", "model.heads=2", "model.residual=true,false", "model.norm=post,pre,sandwich"),
+    *(
+        "model.depth=1",
+        "model.width=8",
+        "model.heads=2",
+        "model.residual=true,false",
+        "model.norm=post,pre,sandwich",
+    ),
     *("member.seed=0", "member.lr=1e-3,1e-2,1e30"),
-    *("train.steps=400", "train.eval_every=40", "train.eval_sequences=16", "train.stop_when_solved=false"),
+    *(
+        "train.steps=400",
+        "train.eval_every=40",
+        "train.eval_sequences=16",
+        "train.stop_when_solved=false",
+    ),
     *("train.compile=false", "train.keep_weights=true", "train.checkpoint_seconds=0.2"),
     *("engine.workers=2", "engine.stack=3"),
 )
-"""Twelve jobs, each with a name of its own, of which one member diverges: ten seconds for two workers."""
+"""Twelve jobs, each with a name of its own, of which one member diverges: ten seconds for two
+workers.
+"""
 _KEPT = ("runs.parquet", "curves.parquet", "weights.safetensors")
 _KILLS, _WORKERS_KILLED = 100, 50
 _KILLS_OF_ONE_TRIAL = 5
 _AT_START = 0.15
-"""This share of the kills falls into the first seconds of the command, most of which it spends on imports."""
+"""This share of the kills falls into the first seconds of the command, most of which it spends on
+imports.
+"""
 _START_SECONDS, _TRAINING_SECONDS, _BETWEEN_SECONDS = 3.0, 3.0, 1.2
 """The longest times from the start, from the first claim, and between workers, to a kill."""
 _LONGEST_SECONDS, _LEAVING_SECONDS = 120.0, 5.0
@@ -78,7 +95,9 @@ class Series:
 
 
 def run(most: int | None, scratch: Path) -> Outcome:
-    """Kill the whole sweep again and again until it is finished, and as many sweeps as that takes."""
+    """Kill the whole sweep again and again until it is finished, and as many sweeps as that
+    takes.
+    """
     return _campaign("kill -9 of the whole sweep", _at_most(_KILLS, most), _killed, scratch)
 
 
@@ -91,15 +110,21 @@ def _at_most(kills: int, most: int | None) -> int:
     return kills if most is None else min(kills, most)
 
 
-def _campaign(fault: str, kills: int, judge: Callable[[Standard, Series, Path], Verdict], scratch: Path) -> Outcome:
+def _campaign(
+    fault: str, kills: int, judge: Callable[[Standard, Series, Path], Verdict], scratch: Path
+) -> Outcome:
     began = time.perf_counter()
     session.ready()
     standard = _undisturbed(scratch / "undisturbed")
     whole, rest = divmod(kills, _KILLS_OF_ONE_TRIAL)
-    series = [Series(seed, _KILLS_OF_ONE_TRIAL) for seed in range(whole)] + ([Series(whole, rest)] if rest else [])
+    series = [Series(seed, _KILLS_OF_ONE_TRIAL) for seed in range(whole)] + (
+        [Series(whole, rest)] if rest else []
+    )
     verdicts = judged(series, partial(judge, standard), scratch, _adopting)
     failures = [
-        f"{trial}, {problem}" for trial, found in zip(series, verdicts, strict=True) for problem in found.broken
+        f"{trial}, {problem}"
+        for trial, found in zip(series, verdicts, strict=True)
+        for problem in found.broken
     ]
     ends = Counter(end for verdict in verdicts for end in verdict.ends.split(", "))
     notes = [f"{count} {end}" for end, count in ends.most_common()]
@@ -118,14 +143,20 @@ def _undisturbed(folder: Path) -> Standard:
     if code != 0 or study.finished(jobs) != set(jobs):
         raise RuntimeError(f"an undisturbed sweep: exit code {code}: {whole.said()}")
     standard = Standard(request, expected(whole.results), {job: _kept(study, job) for job in jobs})
-    broken = [*whole.left, *_untold(whole, standard), *_unfinished(whole.results, whole.acknowledged, standard)]
+    broken = [
+        *whole.left,
+        *_untold(whole, standard),
+        *_unfinished(whole.results, whole.acknowledged, standard),
+    ]
     if broken:
         raise RuntimeError(f"an undisturbed sweep: {'; '.join(broken)}")
     return standard
 
 
 def _killed(standard: Standard, trial: Series, folder: Path) -> Verdict:
-    """Kill, look, run again and kill again, until all is finished; then look closely, and begin another."""
+    """Kill, look, run again and kill again, until all is finished; then look closely, and begin
+    another.
+    """
     draw = random.Random(trial.seed)
     broken: list[str] = []
     ends: list[str] = []
@@ -135,7 +166,13 @@ def _killed(standard: Standard, trial: Series, folder: Path) -> Verdict:
         sweep.folder.mkdir()
         code: int | None = None
         while code is None:
-            moment = None if kills == trial.kills else "at start" if draw.random() < _AT_START else "training"
+            moment = (
+                None
+                if kills == trial.kills
+                else "at start"
+                if draw.random() < _AT_START
+                else "training"
+            )
             with sweep.running() as command:
                 if moment is None or not sweep.lived(command, moment, draw):
                     code = sweep.ended(command)
@@ -143,10 +180,15 @@ def _killed(standard: Standard, trial: Series, folder: Path) -> Verdict:
                 kills += 1
                 ends.append(f"killed {moment}")
                 found = zygote.ask(_disturbed, sweep.results, sweep.acknowledged, standard)
-                broken += [f"kill {kills}, {moment}: {problem}" for problem in [*sweep.left, *found]]
+                broken += [
+                    f"kill {kills}, {moment}: {problem}" for problem in [*sweep.left, *found]
+                ]
         ends.append("finished")
         found = [] if code == 0 else [f"exit code {code}: {sweep.said()}"]
-        found += [*sweep.left, *zygote.ask(_unfinished, sweep.results, sweep.acknowledged, standard)]
+        found += [
+            *sweep.left,
+            *zygote.ask(_unfinished, sweep.results, sweep.acknowledged, standard),
+        ]
         broken += [f"after kill {kills}: {problem}" for problem in found]
     return Verdict(tuple(broken), ", ".join(ends))
 
@@ -162,7 +204,9 @@ def _bereaved(standard: Standard, trial: Series, folder: Path) -> Verdict:
         sweep.folder.mkdir()
         shot: list[str] = []
         with sweep.running() as command:
-            while kills + len(shot) < trial.kills and (job := sweep.shoot(command, draw)) is not None:
+            while (
+                kills + len(shot) < trial.kills and (job := sweep.shoot(command, draw)) is not None
+            ):
                 shot.append(job)
             code = sweep.ended(command)
         kills += len(shot)
@@ -182,16 +226,26 @@ def _touched(study: Study, shot: Sequence[str], standard: Standard) -> Iterator[
         tries = len([*study.job(job).glob("attempt-*")])
         if tries > 1 + deaths[job]:
             yield f"{job}: {tries} attempts, and its worker was killed {deaths[job]} times"
-    yield from (f"{path}: there was no error" for path in study.path.glob("jobs/*/*/attempt-*/error.txt"))
+    yield from (
+        f"{path}: there was no error" for path in study.path.glob("jobs/*/*/attempt-*/error.txt")
+    )
 
 
 def _untold(sweep: "_Sweep", standard: Standard) -> Iterator[str]:
     """Jobs that the command did not name as finished."""
-    yield from (f"{job}: was not named as finished" for job in standard.kept if job not in dict(sweep.acknowledged))
+    yield from (
+        f"{job}: was not named as finished"
+        for job in standard.kept
+        if job not in dict(sweep.acknowledged)
+    )
 
 
-def _disturbed(results: Path, acknowledged: list[tuple[str, Hashes]], standard: Standard) -> list[str]:
-    """The invariant after a kill: of the store, and that the same command would run just what has no result."""
+def _disturbed(
+    results: Path, acknowledged: list[tuple[str, Hashes]], standard: Standard
+) -> list[str]:
+    """The invariant after a kill: of the store, and that the same command would run just what has
+    no result.
+    """
     broken = violations(results, acknowledged, standard.expected)
     study = Study(results / session.STUDY)
     wanted = {job for job in standard.kept if not study.has_result(job)}
@@ -200,8 +254,12 @@ def _disturbed(results: Path, acknowledged: list[tuple[str, Hashes]], standard: 
     return broken
 
 
-def _unfinished(results: Path, acknowledged: list[tuple[str, Hashes]], standard: Standard) -> list[str]:
-    """The invariant once the command has come to its end: all is there, in the same bytes, and reported."""
+def _unfinished(
+    results: Path, acknowledged: list[tuple[str, Hashes]], standard: Standard
+) -> list[str]:
+    """The invariant once the command has come to its end: all is there, in the same bytes, and
+    reported.
+    """
     broken = _disturbed(results, acknowledged, standard)
     study = Study(results / session.STUDY)
     missing = [job for job in standard.kept if not study.has_result(job)]
@@ -213,7 +271,9 @@ def _unfinished(results: Path, acknowledged: list[tuple[str, Hashes]], standard:
         found = _kept(study, job)
         broken += [f"{job}: {name} has other bytes" for name in _KEPT if found[name] != kept[name]]
     findings = read([study])
-    broken += [f"reported as {kind}: {row}" for kind, rows in findings.problems.items() for row in rows]
+    broken += [
+        f"reported as {kind}: {row}" for kind, rows in findings.problems.items() for row in rows
+    ]
     if len(findings.members) != sum(len(members) for _, members in standard.request.shapes):
         broken.append(f"the report has {len(findings.members)} members")
     return broken
@@ -252,8 +312,19 @@ class _Sweep:
     def running(self) -> Iterator[subprocess.Popen[bytes]]:
         """The command, which leaves no process behind: afterwards `left` says if it would have."""
         self.heard, self.left = 0, []
-        words = ["sweep", *_ASKED, *self.more, "--study", session.STUDY, "--results", str(self.results)]
-        with (self.folder / "said").open("wb") as said, (self.folder / "report").open("wb") as report:
+        words = [
+            "sweep",
+            *_ASKED,
+            *self.more,
+            "--study",
+            session.STUDY,
+            "--results",
+            str(self.results),
+        ]
+        with (
+            (self.folder / "said").open("wb") as said,
+            (self.folder / "report").open("wb") as report,
+        ):
             command = subprocess.Popen(
                 [sys.executable, "-m", "resformer", *words],
                 cwd=self.folder,
@@ -289,7 +360,9 @@ class _Sweep:
 
     def job(self, label: str) -> str:
         """The job of that name."""
-        (found,) = (job for job, planned in self.study.planned().items() if job_label(planned) == label)
+        (found,) = (
+            job for job, planned in self.study.planned().items() if job_label(planned) == label
+        )
         return str(found)
 
     def ended(self, command: subprocess.Popen[bytes]) -> int:
@@ -312,7 +385,9 @@ class _Sweep:
         return self._wait(command, draw.uniform(0, _TRAINING_SECONDS))
 
     def shoot(self, command: subprocess.Popen[bytes], draw: random.Random) -> str | None:
-        """Kill a worker a random time after one holds a job; returns its job, or None if the command ended."""
+        """Kill a worker a random time after one holds a job; returns its job, or None if the
+        command ended.
+        """
         while not self._held():
             if not self._wait(command, _LOOK_SECONDS):
                 return None
@@ -325,7 +400,9 @@ class _Sweep:
             # Stopped first, so that what it holds when it is killed is known.
             with suppress(ProcessLookupError):
                 os.kill(worker, signal.SIGSTOP)
-                if _is_stopped(worker) and (jobs := [job for job, pid in self._held().items() if pid == worker]):
+                if _is_stopped(worker) and (
+                    jobs := [job for job, pid in self._held().items() if pid == worker]
+                ):
                     os.kill(worker, signal.SIGKILL)
                     return jobs[0]
                 os.kill(worker, signal.SIGCONT)
@@ -353,7 +430,9 @@ class _Sweep:
 
 
 def _hashes(job: Path) -> Hashes:
-    """What is acknowledged; of a result that cannot be read nothing, which no later look will agree with."""
+    """What is acknowledged; of a result that cannot be read nothing, which no later look will agree
+    with.
+    """
     try:
         return hashes(job)
     except (OSError, ValueError, KeyError):
@@ -361,7 +440,9 @@ def _hashes(job: Path) -> Hashes:
 
 
 def _adopting() -> None:
-    """Make this process the parent of those whose own one dies, so that it can wait for each of them."""
+    """Make this process the parent of those whose own one dies, so that it can wait for each of
+    them.
+    """
     _C.prctl(_SET_SUBREAPER, 1)
 
 

@@ -1,4 +1,6 @@
-"""Trials, two at a time, each in a folder of its own; nothing is left behind, also when it is interrupted."""
+"""Trials, two at a time, each in a folder of its own; nothing is left behind, also when it is
+interrupted.
+"""
 
 import ctypes
 import multiprocessing
@@ -24,7 +26,8 @@ def judged(
     scratch: Path,
     prepare: Callable[[], None] = lambda: None,
 ) -> list[Verdict]:
-    """The verdict on each trial, in order; `judge` gets an empty folder with every one, after `prepare` in each lane.
+    """The verdict on each trial, in order; `judge` gets an empty folder with every one, after
+    `prepare` in each lane.
 
     The lanes are forked from this process, which has imported everything, and die with it.
     """
@@ -41,7 +44,9 @@ def workshop(inside: Path | None) -> Iterator[Path]:
     """An empty folder for a campaign, gone afterwards, also if this process is told to end."""
     before = signal.signal(signal.SIGTERM, _interrupted)
     try:
-        with tempfile.TemporaryDirectory(dir=inside, prefix="campaign-", ignore_cleanup_errors=True) as path:
+        with tempfile.TemporaryDirectory(
+            dir=inside, prefix="campaign-", ignore_cleanup_errors=True
+        ) as path:
             yield Path(path).resolve()
     finally:
         signal.signal(signal.SIGTERM, before)

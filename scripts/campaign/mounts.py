@@ -1,4 +1,6 @@
-"""A disk of this process' own: mounts in a namespace that nobody else sees and that ends with it."""
+"""A disk of this process' own:
+mounts in a namespace that nobody else sees and that ends with it.
+"""
 
 import ctypes
 import os
@@ -16,7 +18,9 @@ _ROOMY = "size=64m,nr_inodes=10000"
 
 
 def private() -> None:
-    """Give this process, and those it starts, mounts of their own; one without the right to becomes root of its own."""
+    """Give this process, and those it starts, mounts of their own; one without the right to becomes
+    root of its own.
+    """
     user, group = os.geteuid(), os.getegid()
     if user == 0:
         _done(_C.unshare(_NEW_MOUNTS), "unshare")
@@ -82,7 +86,13 @@ def disk(folder: Path) -> Iterator[Disk]:
 
 
 def _mount(source: str, place: Path, kind: str, flags: int, options: str = "") -> None:
-    given = (source.encode(), os.fsencode(place), kind.encode(), ctypes.c_ulong(flags), options.encode())
+    given = (
+        source.encode(),
+        os.fsencode(place),
+        kind.encode(),
+        ctypes.c_ulong(flags),
+        options.encode(),
+    )
     _done(_C.mount(*given), f"mount {place} {options}")
 
 

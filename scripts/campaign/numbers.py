@@ -1,6 +1,7 @@
 """A loss, gradient or weight that becomes NaN or infinite at a step, and learning rates up to 1e30.
 
-The member it happens to is `diverged`, with that step; its batch mates end with the bits that they have without it.
+The member it happens to is `diverged`, with that step; its batch mates end with the bits that they
+have without it.
 """
 
 import math
@@ -53,19 +54,31 @@ class Kind:
     compiled: bool
 
     def __str__(self) -> str:
-        return f"{type(SCHEMES[self.scheme]).__name__.lower()}, {'compiled' if self.compiled else 'eager'}"
+        return (
+            f"{type(SCHEMES[self.scheme]).__name__.lower()}, "
+            f"{'compiled' if self.compiled else 'eager'}"
+        )
 
     def shape(self) -> Shape:
         """As the session's, but with a scheme and a budget of its own."""
         shape, residual = session.shape(), SCHEMES[self.scheme]
         settings = replace(shape.train, steps=_STEPS, eval_every=_EVERY, compile=self.compiled)
-        return Shape(shape.task, replace(shape.model, norm=residual.own_norm), residual, settings, NO_PROBE, "cpu")
+        return Shape(
+            shape.task,
+            replace(shape.model, norm=residual.own_norm),
+            residual,
+            settings,
+            NO_PROBE,
+            "cpu",
+        )
 
 
 @final
 @dataclass(frozen=True)
 class Fault:
-    """At a step, a number of a member becomes another: a weight after it, else what the step computes."""
+    """At a step, a number of a member becomes another: a weight after it, else what the step
+    computes.
+    """
 
     kind: Kind
     what: What
@@ -80,10 +93,12 @@ class Fault:
         return f"{self.kind}: {what} of member {self.victim} {self.value} at step {self.step}"
 
     def diverged_at(self) -> int:
-        """The step at which the member has to count as diverged: a weight is used by an evaluation or the next step.
+        """The step at which the member has to count as diverged: a weight is used by an evaluation
+        or the next step.
 
-        But for minus infinity in a bias before a ReLU, which makes zero of it: no loss and no gradient knows of that,
-        and only the next evaluation, which looks at the weights themselves, finds it.
+        But for minus infinity in a bias before a ReLU, which makes zero of it: no loss and no
+        gradient knows of that, and only the next evaluation, which looks at the weights themselves,
+        finds it.
         """
         if self.what == "weight" and self.step % _EVERY and self.step < _STEPS:
             return -(-self.step // _EVERY) * _EVERY if self.hidden() else self.step + 1
@@ -107,7 +122,9 @@ class Wild:
 
 
 def run(most: int | None, scratch: Path) -> Outcome:
-    """Every weight, gradient, loss and rate, for every scheme and arithmetic; steps and members take turns."""
+    """Every weight, gradient, loss and rate, for every scheme and arithmetic; steps and members
+    take turns.
+    """
     began = time.perf_counter()
     session.ready()
     arithmetics = (False, True) if build.missing() is None else (False,)
@@ -116,7 +133,9 @@ def run(most: int | None, scratch: Path) -> Outcome:
     trials += [Wild(kind, rate) for kind in kinds for rate in _RATES]
     chosen = sampled(trials, most)
     verdicts = judged(chosen, _tried, scratch)
-    counts = Counter(trial.what if isinstance(trial, Fault) else "learning rate" for trial in chosen)
+    counts = Counter(
+        trial.what if isinstance(trial, Fault) else "learning rate" for trial in chosen
+    )
     ends = Counter(verdict.ends for verdict in verdicts)
     notes = [", ".join(f"{count} {what}" for what, count in counts.items())]
     notes += [f"{count} {end}" for end, count in ends.most_common()]
@@ -164,10 +183,15 @@ def _tried(trial: Fault | Wild, folder: Path) -> Verdict:
 
 
 def _noticed(fault: Fault, found: Trained, whole: Trained) -> Iterator[str]:
-    """What is wrong with how the victim ended: it diverged at that step, and was itself up to it."""
+    """What is wrong with how the victim ended:
+    it diverged at that step, and was itself up to it.
+    """
     said = found.runs["outcome"][fault.victim], found.runs["diverged_step"][fault.victim]
     if said != ("diverged", fault.diverged_at()):
-        yield f"member {fault.victim} is {said[0]}, at {said[1]}, not diverged at {fault.diverged_at()}"
+        yield (
+            f"member {fault.victim} is {said[0]}, at {said[1]}, not diverged at "
+            f"{fault.diverged_at()}"
+        )
     last = -(-fault.diverged_at() // _EVERY) * _EVERY
     if found.runs["last_step"][fault.victim] != last:
         yield f"member {fault.victim} left at {found.runs['last_step'][fault.victim]}, not {last}"
@@ -178,7 +202,9 @@ def _noticed(fault: Fault, found: Trained, whole: Trained) -> Iterator[str]:
 
 
 def _by_the_rule(kind: Kind, found: Trained, member: int) -> Iterator[str]:
-    """Whether the outcome is what the curve says, by the definition of `diverged`; nobody can solve this task."""
+    """Whether the outcome is what the curve says, by the definition of `diverged`; nobody can solve
+    this task.
+    """
     settings, curve = kind.shape().train, _curve(found, member)
     bound = max(2 * math.log(kind.shape().task.vocabulary), float(curve["held_out_loss"][0]))
     finite = np.isfinite(curve["loss"]) & np.isfinite(curve["gradient_norm"])
@@ -206,7 +232,11 @@ def _differing(one: Trained, other: Trained, member: int) -> Iterator[str]:
         yield "its row"
     left, right = _curve(one, member), _curve(other, member)
     yield from (name for name in right if left[name].tobytes() != right[name].tobytes())
-    yield from (name for name, all_ in other.weights.items() if all_[member].tobytes() != _bytes(one, name, member))
+    yield from (
+        name
+        for name, all_ in other.weights.items()
+        if all_[member].tobytes() != _bytes(one, name, member)
+    )
 
 
 def _bytes(found: Trained, name: str, member: int) -> bytes:
@@ -257,7 +287,9 @@ def _plain(wrapped: Callable[..., Any]) -> Callable[..., Any]:
     return call
 
 
-def _advance(fault: Fault, now: list[Population], real: Callable[[Population], None], self: Population) -> None:
+def _advance(
+    fault: Fault, now: list[Population], real: Callable[[Population], None], self: Population
+) -> None:
     now[:] = [self]
     real(self)
     if fault.what == "weight" and self.steps == fault.step:
@@ -270,7 +302,12 @@ def _advance(fault: Fault, now: list[Population], real: Callable[[Population], N
 
 
 def _update(
-    fault: Fault, now: list[Population], real: Callable[..., Tensor], flat_PN: Tensor, grad_PN: Tensor, *rest: Any
+    fault: Fault,
+    now: list[Population],
+    real: Callable[..., Tensor],
+    flat_PN: Tensor,
+    grad_PN: Tensor,
+    *rest: Any,
 ) -> Tensor:
     (here,) = now
     if fault.what == "gradient" and here.steps + 1 == fault.step:

@@ -36,7 +36,11 @@ class Verdict:
 
 
 def outcome(
-    fault: str, trials: Sequence[object], verdicts: Sequence[Verdict], notes: Sequence[str], began: float
+    fault: str,
+    trials: Sequence[object],
+    verdicts: Sequence[Verdict],
+    notes: Sequence[str],
+    began: float,
 ) -> Outcome:
     """The outcome of these trials; `began` is when, by the performance counter."""
     failures = [

@@ -1,6 +1,8 @@
-"""A training killed at any step, or while it writes how far it has come, and taken up again by another process.
+"""A training killed at any step, or while it writes how far it has come, and taken up again by
+another process.
 
-It must go on from where its last checkpoint stood, and its files must be those of a training that nobody killed.
+It must go on from where its last checkpoint stood, and its files must be those of a training that
+nobody killed.
 """
 
 import os
@@ -32,20 +34,39 @@ from resformer.workers.assignment import Assignment
 from resformer.workers.events import Event
 from resformer.workers.worker import work
 
-SCHEMES: tuple[Residual, ...] = (Plain(), Add(), ReZero(0.0), DeepNorm(), LayerScale(0.1, 1e-5, 1e-6))
+SCHEMES: tuple[Residual, ...] = (
+    Plain(),
+    Add(),
+    ReZero(0.0),
+    DeepNorm(),
+    LayerScale(0.1, 1e-5, 1e-6),
+)
 _STEPS, _EVERY = 12, 2
 _EASY = 0.14
-"""A target accuracy that some members reach within these steps, and one that does not learn does not."""
+"""A target accuracy that some members reach within these steps, and one that does not learn does
+not.
+"""
 _MEMBERS = (Member(1, 1e30), Member(0, 0.0), Member(3, 3e-2), Member(2, 1e-2), Member(7, 1e-1))
 _TAME = _MEMBERS[1:]
 _COMPARED = ("runs.parquet", "curves.parquet", "weights.safetensors")
 _RETRIES = 100
 
 Stack = Literal["whole", "compacted", "compacted late"]
-"""Whether all members stay to the end, or leave the stack when they are done, or only when it pays, as on a GPU."""
-Place = Literal["before its checkpoint", "half its arrays written", "its facts not written", "its checkpoint written"]
+"""Whether all members stay to the end, or leave the stack when they are done, or only when it pays,
+as on a GPU.
+"""
+Place = Literal[
+    "before its checkpoint",
+    "half its arrays written",
+    "its facts not written",
+    "its checkpoint written",
+]
 _FIRST: Place = "before its checkpoint"
-_WRITING: tuple[Place, ...] = ("half its arrays written", "its facts not written", "its checkpoint written")
+_WRITING: tuple[Place, ...] = (
+    "half its arrays written",
+    "its facts not written",
+    "its checkpoint written",
+)
 
 
 @final
@@ -80,7 +101,9 @@ class Kind:
 @final
 @dataclass(frozen=True)
 class Killed:
-    """A training that is killed before a step, or as it writes the checkpoint there; several times: once a process."""
+    """A training that is killed before a step, or as it writes the checkpoint there; several times:
+    once a process.
+    """
 
     kind: Kind
     steps: tuple[int, ...]
@@ -90,19 +113,28 @@ class Killed:
         return f"{self.kind}, killed at step {', '.join(map(str, self.steps))}, {self.place}"
 
     def left(self, number: int) -> int | None:
-        """The step of the last checkpoint once so many processes were killed; None if there was none."""
-        last = self.steps[number] if self.place == "its checkpoint written" else self.steps[number] - 1
+        """The step of the last checkpoint once so many processes were killed; None if there was
+        none.
+        """
+        last = (
+            self.steps[number] if self.place == "its checkpoint written" else self.steps[number] - 1
+        )
         return last if last >= 0 else None
 
 
 def run(most: int | None, scratch: Path) -> Outcome:
-    """Kill before every step, and in one of the other places there, for every kind; and one after the other."""
+    """Kill before every step, and in one of the other places there, for every kind; and one after
+    the other.
+    """
     began = time.perf_counter()
     session.ready()
     arithmetics = (False, True) if build.missing() is None else (False,)
     stacks: tuple[Stack, ...] = ("whole", "compacted", "compacted late")
     kinds = [
-        Kind(scheme, stack, compiled) for compiled in arithmetics for stack in stacks for scheme in range(len(SCHEMES))
+        Kind(scheme, stack, compiled)
+        for compiled in arithmetics
+        for stack in stacks
+        for scheme in range(len(SCHEMES))
     ]
     trials = [
         Killed(kind, (step,), place)
@@ -115,13 +147,18 @@ def run(most: int | None, scratch: Path) -> Outcome:
     whole = {kind: _undisturbed(kind, scratch) for kind in {trial.kind: None for trial in chosen}}
     verdicts = judged(chosen, partial(_tried, whole), scratch)
     ends = Counter(verdict.ends for verdict in verdicts)
-    notes = [f"{len(whole)} kinds of training, {sum(len(trial.steps) for trial in chosen)} processes killed"]
+    notes = [
+        f"{len(whole)} kinds of training, {sum(len(trial.steps) for trial in chosen)} processes "
+        "killed"
+    ]
     notes += [f"{count} {end}" for end, count in ends.most_common()]
     return outcome("killed at a step, then resumed", chosen, verdicts, notes, began)
 
 
 def _undisturbed(kind: Kind, scratch: Path) -> Mapping[str, bytes]:
-    """What a training leaves that nobody kills; RuntimeError if it is not one that this campaign is about."""
+    """What a training leaves that nobody kills; RuntimeError if it is not one that this campaign is
+    about.
+    """
     study, folder = Study(scratch / "whole" / "resumed"), scratch / "whole"
     _launch(study, kind.job())
     said = zygote.ask(_live, study, kind, None, None)
@@ -143,7 +180,11 @@ def _tried(whole: Mapping[Kind, Mapping[str, bytes]], trial: Killed, folder: Pat
     broken, resumed = [], None
     for number, step in enumerate(trial.steps):
         said = zygote.ask(_live, study, trial.kind, step, trial.place)
-        broken += [] if said == ["the check died"] else [f"was not killed at step {step}: {'; '.join(said)}"]
+        broken += (
+            []
+            if said == ["the check died"]
+            else [f"was not killed at step {step}: {'; '.join(said)}"]
+        )
         broken += [f"has a result, killed at step {step}"] if study.has_result(job.id) else []
         resumed = trial.left(number)
     said = zygote.ask(_live, study, trial.kind, None, None)
@@ -151,7 +192,9 @@ def _tried(whole: Mapping[Kind, Mapping[str, bytes]], trial: Killed, folder: Pat
     broken += [] if said == wanted else [f"said {'; '.join(said)}, not {'; '.join(wanted)}"]
     if said[-1:] == ["finished"]:
         there = _files(study, job)
-        broken += [f"{name} is another" for name in _COMPARED if there[name] != whole[trial.kind][name]]
+        broken += [
+            f"{name} is another" for name in _COMPARED if there[name] != whole[trial.kind][name]
+        ]
         broken += [f"{path.name} is left" for path in study.job(job.id).rglob("*checkpoint-*")]
     return Verdict(tuple(broken), "started again" if resumed is None else "resumed")
 
@@ -166,7 +209,9 @@ def _files(study: Study, job: Job) -> Mapping[str, bytes]:
 
 
 def _live(study: Study, kind: Kind, step: int | None, place: Place | None) -> list[str]:
-    """The life of a process that runs the job, and dies there: what happened to the job, but for its progress."""
+    """The life of a process that runs the job, and dies there: what happened to the job, but for
+    its progress.
+    """
     if kind.stack == "compacted late":
         Population.worth_keeping = lambda self, rows: 2 * rows // 3  # type: ignore[method-assign]
     said: list[str] = []
@@ -194,7 +239,9 @@ def _live(study: Study, kind: Kind, step: int | None, place: Place | None) -> li
 
 @final
 class _Beats:
-    """Counts the steps by how often the worker asks whether to stop: once for the job, then before every step."""
+    """Counts the steps by how often the worker asks whether to stop: once for the job, then before
+    every step.
+    """
 
     def __init__(self) -> None:
         self._at = -2
@@ -209,7 +256,9 @@ class _Beats:
         return self._at
 
 
-def _dying(write: Callable[[Path, bytes], None], step: int, place: Place | None) -> Callable[[Path, bytes], None]:
+def _dying(
+    write: Callable[[Path, bytes], None], step: int, place: Place | None
+) -> Callable[[Path, bytes], None]:
     """Writes, and dies over the checkpoint of this step."""
     arrays, facts = f"checkpoint-{step}.safetensors", f"checkpoint-{step}.json"
 

@@ -1,7 +1,8 @@
-"""The scripted session: plan a tiny study, run what is missing of it in this process, read its report.
+"""The scripted session: plan a tiny study, run what is missing of it in this process, read its
+report.
 
-It has one thread and makes the same system calls in the same order every time, so that the n-th call is always the
-same one. Running it again is what a user does after a fault.
+It has one thread and makes the same system calls in the same order every time, so that the n-th
+call is always the same one. Running it again is what a user does after a fault.
 """
 
 import time
@@ -53,7 +54,14 @@ class Summary:
 def shape() -> Shape:
     """What is trained; a few milliseconds per job."""
     model = ModelSettings(
-        depth=1, width=8, heads=2, hidden=16, activation="relu", attention="causal", norm="post", skip="both"
+        depth=1,
+        width=8,
+        heads=2,
+        hidden=16,
+        activation="relu",
+        attention="causal",
+        norm="post",
+        skip="both",
     )
     settings = TrainSettings(
         steps=6,
@@ -80,7 +88,16 @@ def request() -> Request:
     """What the session asks for: three jobs of two members each."""
     engine = Local(workers=1, stack=2, retries=1, lease_seconds=_LEASE_SECONDS, memory_gib=None)
     wanted = [Member(seed=seed, lr=lr) for seed in _SEEDS for lr in _RATES]
-    return Request(STUDY, [["train.compile=false"]], [], [(shape(), wanted)], [], engine, _CHECKPOINT_SECONDS, notes=[])
+    return Request(
+        STUDY,
+        [["train.compile=false"]],
+        [],
+        [(shape(), wanted)],
+        [],
+        engine,
+        _CHECKPOINT_SECONDS,
+        notes=[],
+    )
 
 
 def run(results: Path, tell: Callable[[Event], None]) -> Summary:
@@ -108,10 +125,14 @@ def run(results: Path, tell: Callable[[Event], None]) -> Summary:
 
 
 def ready() -> None:
-    """Make this process one in which sessions can be forked: a worker's settings, and no thread but this one."""
+    """Make this process one in which sessions can be forked: a worker's settings, and no thread but
+    this one.
+    """
     prepare()
     reading.ThreadPoolExecutor = _Inline  # type: ignore[attr-defined, assignment]
-    provenance._hash = cache(provenance._hash)  # half of a session's time, and the code stays what it is
+    provenance._hash = cache(
+        provenance._hash
+    )  # half of a session's time, and the code stays what it is
 
 
 @final

@@ -11,7 +11,10 @@ _OURS = Path(resformer.__file__).parent
 
 def shown(error: BaseException) -> str:
     """What was raised and by which of our lines, and what it was raised over."""
-    parts = [f"{type(one).__name__}: {one} ({' > '.join(_places(one)) or 'not ours'})" for one in _chain(error)]
+    parts = [
+        f"{type(one).__name__}: {one} ({' > '.join(_places(one)) or 'not ours'})"
+        for one in _chain(error)
+    ]
     return " while handling ".join(parts)
 
 

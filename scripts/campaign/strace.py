@@ -12,7 +12,19 @@ from typing import final
 from campaign.zygote import Tracer
 
 CALLS = (
-    *("open", "openat", "creat", "write", "pwrite64", "ftruncate", "fallocate", "fsync", "fdatasync", "link", "linkat"),
+    *(
+        "open",
+        "openat",
+        "creat",
+        "write",
+        "pwrite64",
+        "ftruncate",
+        "fallocate",
+        "fsync",
+        "fdatasync",
+        "link",
+        "linkat",
+    ),
     *("rename", "renameat", "renameat2", "unlink", "unlinkat", "rmdir", "mkdir", "mkdirat"),
 )
 """Whatever may change a folder, or keep it."""
@@ -24,7 +36,9 @@ _SECONDS = 10.0
 @final
 @dataclass(frozen=True)
 class Point:
-    """The n-th call of its kind since the session was let go, from 1; and what it was for, to be read by people."""
+    """The n-th call of its kind since the session was let go, from 1; and what it was for, to be
+    read by people.
+    """
 
     call: str
     number: int
@@ -40,7 +54,9 @@ def watching(log: Path) -> Tracer:
 
 
 def injecting(log: Path, point: Point, fault: str, *, onwards: bool = False) -> Tracer:
-    """A tracer that puts the fault (`signal=SIGKILL`, `error=EIO`) into one call, or into it and all that follow."""
+    """A tracer that puts the fault (`signal=SIGKILL`, `error=EIO`) into one call, or into it and
+    all that follow.
+    """
     when = f"{point.number}{'+' if onwards else ''}"
     rule = f"inject={point.call}:{fault}:when={when}"
     return lambda child: _attached(child, log, ["-e", f"trace={point.call}", "-e", rule])
@@ -80,7 +96,9 @@ def _names(call: str, given: str, results: str) -> Sequence[str]:
 @contextmanager
 def _attached(child: int, log: Path, options: Sequence[str]) -> Iterator[None]:
     command = ["strace", "-p", str(child), "-o", str(log), *options]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True) as tracer:
+    with subprocess.Popen(
+        command, stderr=subprocess.PIPE, text=True, start_new_session=True
+    ) as tracer:
         try:
             assert tracer.stderr is not None
             said = tracer.stderr.readline()

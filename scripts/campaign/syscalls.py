@@ -1,8 +1,8 @@
 """Faults at the n-th system call of the session: it is killed there, or the call fails.
 
-The signal is delivered as the call is entered, and the call is not executed. That it was executed before the kill is
-the next point: between two calls that change a folder nothing changes there, so every state that a kill can leave is
-one that it leaves at some point.
+The signal is delivered as the call is entered, and the call is not executed. That it was executed
+before the kill is the next point: between two calls that change a folder nothing changes there, so
+every state that a kill can leave is one that it leaves at some point.
 """
 
 import random
@@ -56,7 +56,10 @@ class Failure:
     lasting: bool
 
     def __str__(self) -> str:
-        return f"{self.error} {'from' if self.lasting else 'at'} {self.point}{' on' if self.lasting else ''}"
+        return (
+            f"{self.error} {'from' if self.lasting else 'at'} "
+            f"{self.point}{' on' if self.lasting else ''}"
+        )
 
 
 def run(most: int | None, scratch: Path) -> Outcome:
@@ -74,12 +77,17 @@ def run(most: int | None, scratch: Path) -> Outcome:
 
 
 def run_errors(most: int | None, scratch: Path) -> Outcome:
-    """Fail every call with every error; and from every such call on, as a disk does that is full or broken."""
+    """Fail every call with every error; and from every such call on, as a disk does that is full or
+    broken.
+    """
     began = time.perf_counter()
     found = measured(scratch)
     every = [Failure(point, error, False) for point in found.points for error in _ERRORS]
     lasting = [
-        Failure(point, error, True) for point in found.points if point.call in _LASTING_CALLS for error in _LASTING
+        Failure(point, error, True)
+        for point in found.points
+        if point.call in _LASTING_CALLS
+        for error in _LASTING
     ]
     trials = sampled(every + lasting, most)
     verdicts = judged(trials, partial(_failed, found.expected), scratch)
@@ -101,7 +109,9 @@ def _killed(left: Expected, trial: Kill, folder: Path) -> Verdict:
         ends.append(end.kind)
         acknowledged += end.acknowledged
         broken += (
-            [] if end.kind == "killed" else [f"recovering, at {chosen}, was not killed but {end.kind}: {end.text}"]
+            []
+            if end.kind == "killed"
+            else [f"recovering, at {chosen}, was not killed but {end.kind}: {end.text}"]
         )
         broken += zygote.ask(violations, results, acknowledged, left)
     broken += recovered(results, acknowledged, left)
@@ -109,7 +119,9 @@ def _killed(left: Expected, trial: Kill, folder: Path) -> Verdict:
 
 
 def _reached(results: Path, log: Path, point: Point) -> End:
-    """A session killed at the point; on a machine so busy that a heartbeat came between, the next try counts."""
+    """A session killed at the point; on a machine so busy that a heartbeat came between, the next
+    try counts.
+    """
     for _ in range(_TRIES):
         shutil.rmtree(results, ignore_errors=True)
         end = zygote.run(results, injecting(log, point, _KILL))
@@ -131,7 +143,9 @@ def _drawn(results: Path, folder: Path, seed: int) -> Point:
 def _failed(left: Expected, trial: Failure, folder: Path) -> Verdict:
     """Fail the call, look, recover, look again."""
     results, log = folder / "results", folder / "log"
-    end = zygote.run(results, injecting(log, trial.point, f"error={trial.error}", onwards=trial.lasting))
+    end = zygote.run(
+        results, injecting(log, trial.point, f"error={trial.error}", onwards=trial.lasting)
+    )
     acknowledged: list[tuple[str, Hashes]] = [*end.acknowledged]
     broken = [] if injected(log) else ["the call was not reached"]
     broken += [] if end.orderly else [f"ended {end.kind}: {end.text}"]
@@ -149,4 +163,7 @@ def described(end: End) -> str:
 
 def _by_call(found: Sequence[Point]) -> str:
     counts = Counter(point.call for point in found)
-    return f"{len(found)} calls: {', '.join(f'{count} {call}' for call, count in counts.most_common())}"
+    return (
+        f"{len(found)} calls: "
+        f"{', '.join(f'{count} {call}' for call, count in counts.most_common())}"
+    )

@@ -1,6 +1,8 @@
-"""Several sweeps in one folder at the same time; and holders that are stopped past their lease, and woken.
+"""Several sweeps in one folder at the same time; and holders that are stopped past their lease, and
+woken.
 
-Some of them look like another machine's: whether such a process lives cannot be seen, and only silence ends its claim.
+Some of them look like another machine's: whether such a process lives cannot be seen, and only
+silence ends its claim.
 """
 
 import ctypes
@@ -69,21 +71,32 @@ class Crowd:
 
     def __str__(self) -> str:
         places = Counter(sweep.machine for sweep in self.sweeps)
-        return f"{len(self.sweeps)} sweeps of seed {self.seed} ({places['elsewhere']} of them on another machine)"
+        return (
+            f"{len(self.sweeps)} sweeps of seed {self.seed} ({places['elsewhere']} of them on "
+            "another machine)"
+        )
 
 
 @final
 @dataclass(frozen=True)
 class Silence:
-    """A holder is stopped at a call, and woken: so long after this event of the successor at its job."""
+    """A holder is stopped at a call, and woken: so long after this event of the successor at its
+    job.
+    """
 
     point: Point
     woken: Literal["before its lease is over", "successor ended"] | int
-    """A number counts the events of the successor at the job, from 0: that it started, each progress, finished."""
+    """A number counts the events of the successor at the job, from 0: that it started, each
+    progress, finished.
+    """
     later: float
 
     def __str__(self) -> str:
-        when = f"{self.later * 1000:.0f} ms after event {self.woken}" if isinstance(self.woken, int) else self.woken
+        when = (
+            f"{self.later * 1000:.0f} ms after event {self.woken}"
+            if isinstance(self.woken, int)
+            else self.woken
+        )
         return f"stopped at {self.point}, woken: {when}"
 
 
@@ -102,7 +115,9 @@ def run(most: int | None, scratch: Path) -> Outcome:
 
 
 def run_silent(most: int | None, scratch: Path) -> Outcome:
-    """Stop a holder at calls spread over all that it makes while it holds a job; wake it at all sorts of moments."""
+    """Stop a holder at calls spread over all that it makes while it holds a job; wake it at all
+    sorts of moments.
+    """
     began = time.perf_counter()
     found = measured(scratch)
     chosen = sampled([*_holding(found.points)], _SILENCES)
@@ -117,7 +132,9 @@ def run_silent(most: int | None, scratch: Path) -> Outcome:
 
 
 def _drawn(seed: int) -> Crowd:
-    """A crowd; every second one of several machines, every third one not quite at the same moment."""
+    """A crowd;
+    every second one of several machines, every third one not quite at the same moment.
+    """
     draw = random.Random(seed)
     sweeps = []
     for number in range(draw.randint(_FEWEST, _MOST)):
@@ -128,7 +145,9 @@ def _drawn(seed: int) -> Crowd:
 
 
 def _alone(results: Path) -> Expected:
-    """What one sweep leaves that has the folder for itself; RuntimeError if it does not end well."""
+    """What one sweep leaves that has the folder for itself;
+    RuntimeError if it does not end well.
+    """
     with _gathered([Sweep("here", 0.0)], results) as pipes:
         (end,) = map(_said, pipes)
     left = expected(results)
@@ -142,7 +161,9 @@ def _crowded(left: Expected, trial: Crowd, folder: Path) -> Verdict:
     results = folder / "results"
     with _gathered(trial.sweeps, results) as pipes:
         ends = [_said(pipe) for pipe in pipes]
-    broken = [f"sweep {number}: {problem}" for number, end in enumerate(ends) for problem in _unwell(end)]
+    broken = [
+        f"sweep {number}: {problem}" for number, end in enumerate(ends) for problem in _unwell(end)
+    ]
     acknowledged = [one for end in ends for one in end.acknowledged]
     broken += zygote.ask(_crowd_checked, results, acknowledged, left)
     broken += _unshared(Study(results / session.STUDY), acknowledged, left)
@@ -161,7 +182,9 @@ def _unshared(study: Study, acknowledged: Acknowledged, left: Expected) -> Itera
 
 @contextmanager
 def _gathered(sweeps: Sequence[Sweep], results: Path) -> Iterator[list[Connection]]:
-    """Sweeps in processes of their own that start together; each says over its pipe how it ended."""
+    """Sweeps in processes of their own that start together;
+    each says over its pipe how it ended.
+    """
     go = _FORK.Event()
     pipes, crew = [], []
     for sweep in sweeps:
@@ -181,7 +204,9 @@ def _gathered(sweeps: Sequence[Sweep], results: Path) -> Iterator[list[Connectio
 
 
 def _swept(sweep: Sweep, results: Path, go: Any, pipe: Connection) -> None:
-    """The child: wait for all to be there, run the session, say how it ended and what it acknowledged."""
+    """The child: wait for all to be there, run the session, say how it ended and what it
+    acknowledged.
+    """
     _die_with_parent()
     _roomier()
     if sweep.machine == "elsewhere":
@@ -220,7 +245,9 @@ def _roomier() -> None:
 
 
 def _holding(points: Sequence[Point]) -> Iterator[Point]:
-    """The calls after which a session holds a job that has no end yet: from the claim until it says how it ended."""
+    """The calls after which a session holds a job that has no end yet: from the claim until it says
+    how it ended.
+    """
     holds = False
     for point in points:
         path = point.where.rpartition(" -> ")[2]
@@ -234,7 +261,19 @@ def _woken(number: int, point: Point) -> Silence:
     """When the holder that is stopped at this point is woken: every moment in turn."""
     draw = random.Random(number)
     moments: list[Literal["before its lease is over", "successor ended"] | int]
-    moments = ["before its lease is over", 0, 1, 2, 3, 4, 4, 4, 5, "successor ended", "successor ended"]
+    moments = [
+        "before its lease is over",
+        0,
+        1,
+        2,
+        3,
+        4,
+        4,
+        4,
+        5,
+        "successor ended",
+        "successor ended",
+    ]
     return Silence(point, draw.choice(moments), draw.uniform(0, _LATEST_SECONDS))
 
 
@@ -265,18 +304,24 @@ def _silent(left: Expected, trial: Silence, folder: Path) -> Verdict:
     broken += zygote.ask(checked, results, acknowledged, left)
     broken += [f"{one}: nobody acknowledged it" for one in left.jobs - dict(acknowledged).keys()]
     if trial.woken == "successor ended":
-        broken += [f"the holder, woken, wrote {path}" for path in _written(before, _contents(results), job)]
+        broken += [
+            f"the holder, woken, wrote {path}" for path in _written(before, _contents(results), job)
+        ]
     study = Study(results / session.STUDY)
     attempts = {one: len([*study.job(one).glob("attempt-*/runs.parquet")]) for one in left.jobs}
     broken += [
-        f"{one}: was trained to its end {count} times" for one, count in attempts.items() if one != job and count != 1
+        f"{one}: was trained to its end {count} times"
+        for one, count in attempts.items()
+        if one != job and count != 1
     ]
     first = "the holder" if job in dict(end.acknowledged) else "the successor"
     return Verdict(tuple(broken), f"{first} was first, trained {attempts[job]} times")
 
 
 def _attended(point: Point, results: Path, log: Path, pipe: Connection) -> None:
-    """The child: a session as if on another machine, stopped at the point; says who it is, and how it ended."""
+    """The child: a session as if on another machine, stopped at the point; says who it is, and how
+    it ended.
+    """
     _die_with_parent()
     _pretend_elsewhere()
 
@@ -339,11 +384,16 @@ def _wake(holder: int) -> None:
 def _contents(results: Path) -> dict[str, str]:
     """The hash of every file in the folder, by its path in it."""
     paths = [path for path in results.rglob("*") if path.is_file()]
-    return {str(path.relative_to(results)): hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
+    return {
+        str(path.relative_to(results)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in paths
+    }
 
 
 def _written(before: dict[str, str], after: dict[str, str], job: str) -> list[str]:
-    """What is other now, but for what is the holder's own: its claim of the job, its attempt, its list."""
+    """What is other now, but for what is the holder's own: its claim of the job, its attempt, its
+    list.
+    """
     own = f"{session.STUDY}/jobs/{job[:2]}/{job}"
     theirs = (f"{own}/attempt-1/", f"{session.STUDY}/done/{_ELSEWHERE}-")
     changed = [path for path in {**before, **after} if before.get(path) != after.get(path)]

@@ -17,8 +17,12 @@ hostile = st.recursive(
     | st.sampled_from([10**400, -(10**25), 2**63, 0])
     | st.floats(allow_subnormal=False)
     | st.text(max_size=20)
-    | st.sampled_from(["../x", "\0", "\ud800", "x" * 10**5, "NaT", "2026-13-01", "[red]x", "\x1b[31m", "=1+1"]),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    | st.sampled_from(
+        ["../x", "\0", "\ud800", "x" * 10**5, "NaT", "2026-13-01", "[red]x", "\x1b[31m", "=1+1"]
+    ),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3)
+    ),
     max_leaves=6,
 )
 """What nobody expects."""
@@ -39,7 +43,13 @@ def changed(tree: Any, path: Path, value: object) -> Any:
 
 def paths(tree: Any, before: Path = ()) -> Iterator[Path]:
     """Of every node but the root."""
-    for key, value in tree.items() if isinstance(tree, dict) else enumerate(tree) if isinstance(tree, list) else ():
+    for key, value in (
+        tree.items()
+        if isinstance(tree, dict)
+        else enumerate(tree)
+        if isinstance(tree, list)
+        else ()
+    ):
         yield (*before, key)
         yield from paths(value, (*before, key))
 

@@ -21,10 +21,13 @@ class Undisturbed:
 def measured(scratch: Path) -> Undisturbed:
     """Make this process ready for sessions to be forked from it, and run one to see what it does.
 
-    Raises RuntimeError if a session that nothing disturbs does not hold to the invariant, or is not the same twice.
+    Raises RuntimeError if a session that nothing disturbs does not hold to the invariant, or is not
+    the same twice.
     """
     session.ready()
-    session.run(scratch / "first", lambda event: None)  # here, so that whatever is imported late is imported
+    session.run(
+        scratch / "first", lambda event: None
+    )  # here, so that whatever is imported late is imported
     left = expected(scratch / "first")
     seen = []
     for name in ("second", "third"):

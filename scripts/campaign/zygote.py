@@ -1,7 +1,9 @@
-"""Sessions at the cost of a fork: this process has imported everything, and a child of it runs one session.
+"""Sessions at the cost of a fork: this process has imported everything, and a child of it runs one
+session.
 
-The child waits until it is let go, so that a tracer can be attached when all imports are done. What it tells is told
-over a socket, by calls that no fault is put into; whoever started it acknowledges, by hashing the files at once.
+The child waits until it is let go, so that a tracer can be attached when all imports are done. What
+it tells is told over a socket, by calls that no fault is put into; whoever started it acknowledges,
+by hashing the files at once.
 """
 
 import ctypes
@@ -34,7 +36,9 @@ Tracer = Callable[[int], AbstractContextManager[object]]
 @final
 @dataclass(frozen=True)
 class End:
-    """How a session ended: it came to its end, said in one line why not, raised something else, was killed, or hung."""
+    """How a session ended: it came to its end, said in one line why not, raised something else, was
+    killed, or hung.
+    """
 
     kind: Literal["done", "clean", "unclean", "killed", "hung"]
     text: str
@@ -47,7 +51,9 @@ class End:
         return self.kind in ("done", "clean")
 
 
-def run(results: Path, tracer: Tracer | None = None, heard: Callable[[Event], None] = lambda event: None) -> End:
+def run(
+    results: Path, tracer: Tracer | None = None, heard: Callable[[Event], None] = lambda event: None
+) -> End:
     """Run one session; `heard` is called at its every event, while the session waits."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with ours:
@@ -65,7 +71,11 @@ def run(results: Path, tracer: Tracer | None = None, heard: Callable[[Event], No
             os.kill(child, signal.SIGKILL)
             _, status = os.waitpid(child, 0)
     if end.kind == "killed" and not os.WIFSIGNALED(status):
-        return replace(end, kind="unclean", text=f"left without a word, exit code {os.waitstatus_to_exitcode(status)}")
+        return replace(
+            end,
+            kind="unclean",
+            text=f"left without a word, exit code {os.waitstatus_to_exitcode(status)}",
+        )
     return end
 
 
@@ -120,7 +130,9 @@ def _attend(pipe: socket.socket, study: Study, heard: Callable[[Event], None]) -
 
 
 def _hashes(job: Path) -> Hashes:
-    """What is acknowledged; of a result that cannot be read nothing, which no later look will agree with."""
+    """What is acknowledged; of a result that cannot be read nothing, which no later look will agree
+    with.
+    """
     try:
         return hashes(job)
     except (OSError, ValueError, KeyError):

@@ -1,9 +1,11 @@
 """Try what papers claim, and write results/reference/claims.
 
-claims.md       a table: claim, source, what the paper saw, what was measured, the verdict, what differs
+claims.md       a table: claim, source, what the paper saw, what was measured, the verdict, what
+                differs
 claim-N.csv     the numbers that a verdict is made of
 claim-N.svg     its figure
-facts.json      the command, versions, machine, and of each study how many seconds of a core it trained
+facts.json      the command, versions, machine, and of each study how many seconds of a core it
+                trained
 """
 
 import json
@@ -47,7 +49,11 @@ def main() -> None:
         print(f"{number}. {found[-1].title}: {found[-1].verdict} ({found[-1].measured})")
     if len(wanted) == len(CLAIMS):
         facts = {"command": "scripts/claims", "commit": commit, "versions": versions(compiled=True)}
-        studies = {name: trained(Study(study.RESULTS / name)) for module in _SWEPT for name in module.STUDIES}
+        studies = {
+            name: trained(Study(study.RESULTS / name))
+            for module in _SWEPT
+            for name in module.STUDIES
+        }
         write(folder, found, {**facts, "machine": machine(), "studies": studies})
 
 
@@ -65,8 +71,13 @@ def write(folder: Path, found: Sequence[Claim], facts: dict[str, object]) -> Non
 def markdown(found: Sequence[Claim]) -> str:
     """The table of all claims."""
     head = ("", "claim", "source", "the paper saw", "measured here", "verdict", "what differs")
-    rows = [(one.number, one.title, one.source, one.saw, one.measured, one.verdict, one.differs) for one in found]
-    return "".join(f"| {' | '.join(map(str, row))} |\n" for row in (head, ["---"] * len(head), *rows))
+    rows = [
+        (one.number, one.title, one.source, one.saw, one.measured, one.verdict, one.differs)
+        for one in found
+    ]
+    return "".join(
+        f"| {' | '.join(map(str, row))} |\n" for row in (head, ["---"] * len(head), *rows)
+    )
 
 
 if __name__ == "__main__":

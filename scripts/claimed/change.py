@@ -1,4 +1,6 @@
-"""Claim 8: the early change of the function grows with depth for post-norm and is bounded for DeepNorm."""
+"""Claim 8: the early change of the function grows with depth for post-norm and is bounded for
+DeepNorm.
+"""
 
 import dataclasses
 
@@ -25,11 +27,17 @@ def run() -> Claim:
     post, deep = (interval(exponents(np.array(DEPTHS, float), found)) for found in changed.values())
     return Claim(
         number=8,
-        title="the early change of the function grows with depth for post-norm and is bounded for DeepNorm",
+        title="the early change of the function grows with depth for post-norm and is bounded for "
+        "DeepNorm",
         source="Wang et al. 2022, arXiv 2203.00555, sections 3 and 4, figures 3 and 4",
-        saw="an update that explodes in the first steps of deep post-norm stacks, and stays constant with DeepNorm",
-        parts=[*judged(post, deep), *(Part(medians(label, found)) for label, found in changed.items())],
-        differs=f"copy, width 32, AdamW at {RATE:g} without warm-up, clipped at 1, {SEEDS} seeds; of the logits (RMS)",
+        saw="an update that explodes in the first steps of deep post-norm stacks, and stays "
+        "constant with DeepNorm",
+        parts=[
+            *judged(post, deep),
+            *(Part(medians(label, found)) for label, found in changed.items()),
+        ],
+        differs=f"copy, width 32, AdamW at {RATE:g} without warm-up, clipped at 1, {SEEDS} seeds; "
+        "of the logits (RMS)",
         numbers=pd.DataFrame(
             [
                 {"scheme": label, "depth": depth, "seed": seed, "change": found_SL[seed, place]}
@@ -39,7 +47,11 @@ def run() -> Claim:
             ]
         ),
         draw=lambda: lines(
-            np.array(DEPTHS, float), changed, "depth (blocks)", "change of the logits (RMS)", log=(True, True)
+            np.array(DEPTHS, float),
+            changed,
+            "depth (blocks)",
+            "change of the logits (RMS)",
+            log=(True, True),
         ),
     )
 
@@ -47,20 +59,28 @@ def run() -> Claim:
 def judged(post: Interval, deep: Interval) -> list[Part]:
     """Exponents above 0.5, and under 0.2."""
     grows = (
-        f"exponent of depth of the mean change over steps 1 to {STEPS} with post-norm {shown(post)}, wanted > {GROWING}"
+        f"exponent of depth of the mean change over steps 1 to {STEPS} with post-norm "
+        f"{shown(post)}, wanted > {GROWING}"
     )
     bounded = f"with DeepNorm {shown(deep)}, wanted < {BOUNDED}"
-    return [Part(grows, inside(post, GROWING, np.inf)), Part(bounded, inside(deep, -np.inf, BOUNDED))]
+    return [
+        Part(grows, inside(post, GROWING, np.inf)),
+        Part(bounded, inside(deep, -np.inf, BOUNDED)),
+    ]
 
 
 def medians(label: str, found_SL: np.ndarray) -> str:
     """By depth, in words."""
     by_depth = zip(DEPTHS, np.median(found_SL, axis=0), strict=True)
-    return f"{label}, medians: " + ", ".join(f"{value:.2g} at depth {depth}" for depth, value in by_depth)
+    return f"{label}, medians: " + ", ".join(
+        f"{value:.2g} at depth {depth}" for depth, value in by_depth
+    )
 
 
 def changes(scheme: str) -> np.ndarray:
-    """How far the logits of held-out sequences have moved from the start, the mean over steps, by seed and depth."""
+    """How far the logits of held-out sequences have moved from the start, the mean over steps, by
+    seed and depth.
+    """
     settings = [f"model/residual={scheme}", "model.norm=post", "train.warmup_steps=0", "device=cpu"]
     depths = f"model.depth={','.join(map(str, DEPTHS))}"
     shapes = [shape for shape, _ in config.request(None, [*settings, depths]).shapes]

@@ -9,15 +9,21 @@ from resformer.stats.two_sample import paired_ratio
 
 
 def paired(first_S: Floats, second_S: Floats) -> Interval:
-    """Second / first, the geometric mean over seeds; anything where the seeds' ratios do not differ at all."""
+    """Second / first, the geometric mean over seeds; anything where the seeds' ratios do not differ
+    at all.
+    """
     _, low, high = paired_ratio(first_S, second_S)
     return (0.0, np.inf) if low is None or high is None else (low, high)
 
 
 def said(first_S: Floats, second_S: Floats, budget: float) -> str:
-    """The same in words: at least (≥) or at most (≤) that, or either (~), where seeds spent all of the budget."""
+    """The same in words: at least (≥) or at most (≤) that, or either (~), where seeds spent all of
+    the budget.
+    """
     censored = bool((first_S >= budget).any()), bool((second_S >= budget).any())
-    mark = {(False, False): "", (False, True): "≥ ", (True, False): "≤ ", (True, True): "~ "}[censored]
+    mark = {(False, False): "", (False, True): "≥ ", (True, False): "≤ ", (True, True): "~ "}[
+        censored
+    ]
     return f"{mark}{shown(paired(first_S, second_S))}"
 
 

@@ -10,7 +10,9 @@ Floats = npt.NDArray[np.float64]
 
 
 def exponents(depths: Floats, measured_SL: Floats) -> Floats:
-    """Each seed's exponent of a power of depth, (S,), by least squares: `measured_SL` by seed and depth."""
+    """Each seed's exponent of a power of depth, (S,), by least squares: `measured_SL` by seed and
+    depth.
+    """
     x = np.log(depths) - np.log(depths).mean()
     slopes_S: Floats = np.log(measured_SL) @ x / (x @ x)
     return slopes_S

@@ -20,26 +20,33 @@ _AMOUNTS = ["spent", "last_loss", "mean_loss"]
 
 
 def runs(name: str) -> pd.DataFrame:
-    """A row per member of a study of `configs/study/claims`, as `resformer.runs` gives it, and three amounts.
+    """A row per member of a study of `configs/study/claims`, as `resformer.runs` gives it, and
+    three amounts.
 
         spent         steps until it solved; the budget if it did not
         last_loss     nats per token in training, the mean over the last 50 steps
         mean_loss     the same over all steps
 
-    Losses, `final_loss` as well, are infinite where a member broke, though it may have solved before. The study lies in
-    `results`, as any other's; what is there is not run again.
+    Losses, `final_loss` as well, are infinite where a member broke, though it may have solved
+    before. The study lies in `results`, as any other's; what is there is not run again.
     """
     command = ["-m", "resformer", "sweep", "--study", name, "--results", str(RESULTS)]
     subprocess.run([sys.executable, *command], stdout=subprocess.DEVNULL, check=True)
     table = resformer.runs(name, RESULTS)
     if len(table) != (asked := sum(len(members) for _, members in config.request(name, []).shapes)):
-        sys.exit(f"{RESULTS / name} has {len(table)} members, the claim is about {asked}: move it away")
+        sys.exit(
+            f"{RESULTS / name} has {len(table)} members, the claim is about {asked}: move it away"
+        )
     table["spent"] = table["solved_step"].fillna(table["train.steps"]).astype(float)
-    losses = resformer.curves(name, RESULTS).dropna(subset="loss").groupby(["job", "seed", "lr"])["loss"]
+    losses = (
+        resformer.curves(name, RESULTS).dropna(subset="loss").groupby(["job", "seed", "lr"])["loss"]
+    )
     last = losses.agg(lambda loss: loss.iloc[-_LAST_STEPS:].mean())
     found = pd.DataFrame({"last_loss": last, "mean_loss": losses.mean()}).reset_index()
     table = table.merge(found, on=["job", "seed", "lr"], how="left")
-    left = (table["last_step"] < table["train.steps"]) & ~table["train.stop_when_solved"].astype(bool)
+    left = (table["last_step"] < table["train.steps"]) & ~table["train.stop_when_solved"].astype(
+        bool
+    )
     broken = left | (table["outcome"] == "diverged") | ~np.isfinite(table["final_loss"])
     table.loc[broken, ["last_loss", "mean_loss", "final_loss"]] = np.inf
     return table
@@ -47,7 +54,9 @@ def runs(name: str) -> pd.DataFrame:
 
 def kept(table: pd.DataFrame) -> pd.DataFrame:
     """What to keep of it: settings that vary, and what became of the members."""
-    settings = [name for name in table if name in ("depth", "residual", "norm", "seed", "lr") or "." in name]
+    settings = [
+        name for name in table if name in ("depth", "residual", "norm", "seed", "lr") or "." in name
+    ]
     varying = [name for name in settings if table[name].astype(str).nunique() > 1]
     return table[[*varying, *_DONE, *_AMOUNTS]]
 
@@ -55,8 +64,8 @@ def kept(table: pd.DataFrame) -> pd.DataFrame:
 def tuned(cell: pd.DataFrame, amount: str) -> Floats:
     """What each seed of a cell has of an amount at the rate that is best for the other seeds, (S,).
 
-    Best of a loss is where they have least of it; of the steps that were spent the report's own rule: most solved, then
-    the fewest steps, then the lowest final loss.
+    Best of a loss is where they have least of it; of the steps that were spent the report's own
+    rule: most solved, then the fewest steps, then the lowest final loss.
     """
     column_S, grid_SR = _chosen(cell, amount), _grid(cell, amount)
     return grid_SR[np.arange(len(grid_SR)), column_S]
@@ -80,7 +89,9 @@ def edges(cells: list[pd.DataFrame], amount: str) -> str:
 
 
 def arm(table: pd.DataFrame, residual: str, norm: str, **settings: Any) -> pd.DataFrame:
-    """The members of one scheme at one norm placement; `settings` by the last word of their keys."""
+    """The members of one scheme at one norm placement;
+    `settings` by the last word of their keys.
+    """
     found = table[(table["residual"] == residual) & (table["norm"] == norm)]
     keys = {key.rpartition(".")[2]: key for key in table if "." in key}
     for name, value in settings.items():
@@ -89,7 +100,9 @@ def arm(table: pd.DataFrame, residual: str, norm: str, **settings: Any) -> pd.Da
 
 
 def _grid(cell: pd.DataFrame, amount: str) -> Floats:
-    grid_SR: Floats = cell.pivot(index="seed", columns="lr", values=amount).to_numpy(dtype=np.float64)
+    grid_SR: Floats = cell.pivot(index="seed", columns="lr", values=amount).to_numpy(
+        dtype=np.float64
+    )
     return grid_SR
 
 
@@ -97,4 +110,6 @@ def _chosen(cell: pd.DataFrame, amount: str) -> np.ndarray:
     """Of each seed the column of the rate that the others choose."""
     least_SR = _grid(cell, "final_loss" if amount == "spent" else amount)
     solved_SR = _grid(cell, "solved_step") if amount == "spent" else np.full(least_SR.shape, np.nan)
-    return rates_by_other_seeds(solved_SR, least_SR, np.ones(least_SR.shape, bool), float(cell["train.steps"].max()))
+    return rates_by_other_seeds(
+        solved_SR, least_SR, np.ones(least_SR.shape, bool), float(cell["train.steps"].max())
+    )

@@ -1,4 +1,6 @@
-"""Clusters of two nodes on this machine's loopback, a core each: Ray's own, and a Slurm of scripts/slurm-loopback."""
+"""Clusters of two nodes on this machine's loopback, a core each: Ray's own, and a Slurm of
+scripts/slurm-loopback.
+"""
 
 import contextlib
 import importlib.util
@@ -39,7 +41,8 @@ def ray() -> Iterator[list[str]]:
     with short_folder() as folder:
         try:
             _node(
-                f"--head --port={_PORT} --include-dashboard=false --node-ip-address=127.0.0.1 --temp-dir={folder}",
+                f"--head --port={_PORT} --include-dashboard=false --node-ip-address=127.0.0.1 "
+                f"--temp-dir={folder}",
                 _FIRST,
             )
             second_node()
@@ -49,7 +52,9 @@ def ray() -> Iterator[list[str]]:
 
 
 def _end(folder: Path) -> None:
-    """Kill what belongs to this cluster; `ray stop` would end every other one of this machine as well."""
+    """Kill what belongs to this cluster; `ray stop` would end every other one of this machine as
+    well.
+    """
     found: set[psutil.Process] = set()
     for process in psutil.process_iter(["cmdline"]):
         if any(str(folder) in word for word in process.info["cmdline"] or ()):
@@ -90,7 +95,9 @@ def _ray(*words: str) -> None:
 
 @contextmanager
 def slurm() -> Iterator[list[str]]:
-    """Two nodes of Slurm, which its commands find meanwhile; Missing if a part of it is not installed."""
+    """Two nodes of Slurm, which its commands find meanwhile; Missing if a part of it is not
+    installed.
+    """
     for command in ("munged", "slurmctld", "slurmd", "srun"):
         if shutil.which(command, path=WHERE) is None:
             raise Missing(command)
@@ -98,7 +105,9 @@ def slurm() -> Iterator[list[str]]:
         raise Missing("root, for a Slurm of its own")
     with short_folder() as folder:
         try:
-            up = subprocess.run([LOOPBACK, "up", folder], capture_output=True, text=True, check=False)
+            up = subprocess.run(
+                [LOOPBACK, "up", folder], capture_output=True, text=True, check=False
+            )
             assert up.returncode == 0, up.stderr
             os.environ["SLURM_CONF"] = str(folder / "slurm.conf")
             yield ["engine=slurm", "engine.minutes=30"]
@@ -109,7 +118,13 @@ def slurm() -> Iterator[list[str]]:
 
 def preempt(seconds: int) -> None:
     """Have a job of a higher partition take both nodes of Slurm for so long."""
-    words = ("--partition=high", "--nodes=2", "--ntasks=2", "--output=/dev/null", f"--wrap=sleep {seconds}")
+    words = (
+        "--partition=high",
+        "--nodes=2",
+        "--ntasks=2",
+        "--output=/dev/null",
+        f"--wrap=sleep {seconds}",
+    )
     subprocess.run(["sbatch", *words], check=True, capture_output=True)
 
 

@@ -1,4 +1,6 @@
-"""A network file system on this machine's loopback, as two machines see it: GlusterFS, mounted twice."""
+"""A network file system on this machine's loopback, as two machines see it: GlusterFS, mounted
+twice.
+"""
 
 import os
 import shutil
@@ -60,7 +62,9 @@ end-volume
 
 @contextmanager
 def mounted_twice() -> Iterator[tuple[Path, Path]]:
-    """A folder of GlusterFS, over TCP, at two mounts with caches of their own; Missing if that is not installed."""
+    """A folder of GlusterFS, over TCP, at two mounts with caches of their own; Missing if that is
+    not installed.
+    """
     for command in ("glusterfsd", "glusterfs"):
         if shutil.which(command, path=clusters.WHERE) is None:
             raise clusters.Missing(command)
@@ -89,5 +93,7 @@ def _serve(folder: Path, command: str, name: str, volume: str, *words: str) -> N
     files = {"volfile": "vol", "log-file": "log", "pid-file": "pid"}
     options = [f"--{option}={folder / name}.{suffix}" for option, suffix in files.items()]
     subprocess.run(
-        [shutil.which(command, path=clusters.WHERE) or command, *options, *words], check=True, capture_output=True
+        [shutil.which(command, path=clusters.WHERE) or command, *options, *words],
+        check=True,
+        capture_output=True,
     )

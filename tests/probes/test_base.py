@@ -22,7 +22,9 @@ def test_every_measure_of_every_scheme(residual: Residual[Any]) -> None:
     assert list(found) == list(measure.measures())
     for name, values in found.items():
         assert values.shape == (7, 2)
-        everywhere = name not in ("branch_share", "attention_entropy") and not name.startswith("gradient")
+        everywhere = name not in ("branch_share", "attention_entropy") and not name.startswith(
+            "gradient"
+        )
         assert np.isfinite(values[0]).all() == everywhere, name
         assert not np.isinf(values).any()
 
@@ -39,7 +41,10 @@ def test_a_member_measures_the_same_alone_and_whatever_trains_it() -> None:
 
 def test_the_table_has_a_row_per_stack_seed_and_layer() -> None:
     shapes = [
-        (shape_of(residual, depth=depth), [Member(seed, lr) for seed in (1, 2) for lr in (1e-3, 1e-2)])
+        (
+            shape_of(residual, depth=depth),
+            [Member(seed, lr) for seed in (1, 2) for lr in (1e-3, 1e-2)],
+        )
         for residual in (Add(), Plain())
         for depth in (1, 3)
     ]
@@ -49,6 +54,10 @@ def test_the_table_has_a_row_per_stack_seed_and_layer() -> None:
     assert len(found) == 2 * 2 * (3 + 7)
     key = ["model.residual.name", "model.depth", "seed", "layer"]
     assert not found.duplicated(key).any()
-    one = found[(found["model.residual.name"] == "plain") & (found["model.depth"] == 3) & (found["seed"] == 2)]
+    one = found[
+        (found["model.residual.name"] == "plain")
+        & (found["model.depth"] == 3)
+        & (found["seed"] == 2)
+    ]
     expected = measure.at_the_start(shapes[3][0], [2])["rms"][:, 0]
     np.testing.assert_allclose(one.sort_values("layer")["rms"], expected, rtol=1e-12)

@@ -35,7 +35,9 @@ def test_without_a_skip_it_is_all_and_switched_off_it_is_nothing() -> None:
     assert (Branch().measure(observed(Plain()))["branch_share"][1:] == 1).all()
     assert (Branch().measure(observed(ReZero(0.0)))["branch_share"][1:] == 0).all()
     dropped = Branch().measure(observed(Add(), skip="attention"))["branch_share"]
-    assert ((dropped == 1).all(1) == torch.tensor([False, False, True, False, True, False, True])).all()
+    assert (
+        (dropped == 1).all(1) == torch.tensor([False, False, True, False, True, False, True])
+    ).all()
 
 
 @pytest.mark.parametrize("residual", schemes(), ids=name_of)

@@ -20,7 +20,8 @@ def test_relative_residual_by_hand() -> None:
 def test_tokens_that_are_the_same_have_none() -> None:
     stream = torch.randn(2, 3, 1, 6, generator=GENERATOR, dtype=torch.float64).expand(-1, -1, 5, -1)
     found = Rank().measure(of_streams(stream))
-    # A mean of five equal float64 is off by 1e-16 of them, and the sums of six entries of that by 1e-15.
+    # A mean of five equal float64 is off by 1e-16 of them, and the sums of six entries of that by
+    # 1e-15.
     assert found["relative_residual"].max() < 1e-14
     torch.testing.assert_close(found["effective_rank"], torch.ones(1, 2, dtype=torch.float64))
 
@@ -38,7 +39,9 @@ def test_a_small_difference_is_measured(small: float) -> None:
 def test_effective_rank_is_the_exponential_of_an_entropy() -> None:
     stream = torch.diag(torch.tensor([3.0, 1.0, 0.0], dtype=torch.float64)).view(1, 1, 3, 3)
     entropy = -(0.75 * math.log(0.75) + 0.25 * math.log(0.25))
-    assert Rank().measure(of_streams(stream))["effective_rank"].item() == pytest.approx(math.exp(entropy))
+    assert Rank().measure(of_streams(stream))["effective_rank"].item() == pytest.approx(
+        math.exp(entropy)
+    )
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf])

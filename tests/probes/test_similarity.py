@@ -8,7 +8,9 @@ from resformer.probes.measures.similarity import Similarity
 
 
 def test_mean_cosine_of_all_pairs() -> None:
-    stream = torch.randn(2, 3, 5, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    stream = torch.randn(
+        2, 3, 5, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64
+    )
     found = Similarity().measure(of_streams(stream))["similarity"]
     for member in (0, 1):
         pairs = [

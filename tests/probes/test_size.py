@@ -6,9 +6,13 @@ from resformer.residuals.add import Add
 
 
 def test_root_mean_square() -> None:
-    stream = torch.tensor([[[[3.0, 4.0], [0.0, 5.0]]], [[[1.0, 1.0], [1.0, 1.0]]]], dtype=torch.float64)
+    stream = torch.tensor(
+        [[[[3.0, 4.0], [0.0, 5.0]]], [[[1.0, 1.0], [1.0, 1.0]]]], dtype=torch.float64
+    )
     found = Size().measure(of_streams(stream, 2 * stream))["rms"]
-    torch.testing.assert_close(found, torch.tensor([[12.5**0.5, 1.0], [2 * 12.5**0.5, 2.0]], dtype=torch.float64))
+    torch.testing.assert_close(
+        found, torch.tensor([[12.5**0.5, 1.0], [2 * 12.5**0.5, 2.0]], dtype=torch.float64)
+    )
 
 
 def test_a_norm_makes_it_one() -> None:

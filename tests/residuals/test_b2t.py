@@ -22,7 +22,9 @@ def test_goes_with_post_norm_only() -> None:
 
 
 def test_of_a_block_that_reads_zero_it_is_post_norm() -> None:
-    """There is nothing to carry from bottom to top; biases make sure that there is something else."""
+    """There is nothing to carry from bottom to top;
+    biases make sure that there is something else.
+    """
     found = []
     for residual in (B2t(), Add()):
         shape = shape_of(residual, depth=1, norm="post")

@@ -18,7 +18,9 @@ def test_formula() -> None:
     assert_formula(DeepNorm(), layers)
 
 
-@pytest.mark.parametrize(("depth", "alpha", "beta"), [(2, 1.4142, 0.5), (8, 2.0, 0.3536), (32, 2.8284, 0.25)])
+@pytest.mark.parametrize(
+    ("depth", "alpha", "beta"), [(2, 1.4142, 0.5), (8, 2.0, 0.3536), (32, 2.8284, 0.25)]
+)
 def test_constants_of_the_paper(depth: int, alpha: float, beta: float) -> None:
     """Wang et al. 2022, figure 2, encoder-only; to the four decimals of the table."""
     stack = shape_of(DeepNorm(), depth=depth).transformer().stack
@@ -47,5 +49,10 @@ def test_with_constants_of_one_it_is_post_norm(monkeypatch: pytest.MonkeyPatch) 
 def test_starts_from_the_shared_draw_scaled() -> None:
     (_, ours), (_, base) = start(shape_of(DeepNorm())), start(shape_of(Add()))
     for name, tensor in base.items():
-        lighter = name.endswith(".matrix") and name.split(".")[1] in ("value", "output", "ffn_in", "ffn_out")
+        lighter = name.endswith(".matrix") and name.split(".")[1] in (
+            "value",
+            "output",
+            "ffn_in",
+            "ffn_out",
+        )
         torch.testing.assert_close(ours[name], tensor * 24**-0.25 if lighter else tensor)

@@ -36,7 +36,9 @@ def test_one_stream_is_pre_norm_at_the_start() -> None:
 @pytest.mark.parametrize("n", [2, 4])
 def test_so_are_several_but_for_the_scale_of_their_sum(n: int) -> None:
     # The last norm takes the scale out, but for its epsilon of 1e-5.
-    torch.testing.assert_close(outputs(Hyper(n, 0.01)), outputs(Add(), norm="pre"), rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(
+        outputs(Hyper(n, 0.01)), outputs(Add(), norm="pre"), rtol=1e-4, atol=1e-4
+    )
 
 
 def test_the_stream_that_is_read_takes_turns() -> None:

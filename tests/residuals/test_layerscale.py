@@ -24,7 +24,9 @@ def test_with_ones_it_is_add() -> None:
     assert torch.equal(outputs(LayerScale(1.0, 1.0, 1.0)), outputs(Add(), norm="pre"))
 
 
-@pytest.mark.parametrize(("depth", "value"), [(1, 0.1), (18, 0.1), (19, 1e-5), (24, 1e-5), (25, 1e-6), (100, 1e-6)])
+@pytest.mark.parametrize(
+    ("depth", "value"), [(1, 0.1), (18, 0.1), (19, 1e-5), (24, 1e-5), (25, 1e-6), (100, 1e-6)]
+)
 def test_starts_by_depth(depth: int, value: float) -> None:
     weights = SCHEME.weights(shape_of(SCHEME, depth=depth).transformer().stack)
     assert [(weight.size, weight.scale) for weight in weights] == [(12, value)] * (2 * depth)

@@ -16,7 +16,10 @@ def test_formula(n: int) -> None:
             name = f"sublayer{i}.mhc"
             u = H.flatten(1)
             u = u / torch.sqrt((u**2).mean(-1, keepdim=True) + 1e-6)
-            phi, scale = net.w[f"{name}.dynamic"], {of: net.w[f"{name}.scale_{of}"] for of in ("read", "write", "mix")}
+            phi, scale = (
+                net.w[f"{name}.dynamic"],
+                {of: net.w[f"{name}.scale_{of}"] for of in ("read", "write", "mix")},
+            )
             c_a = torch.cat([net.w[f"{name}.read{j}"] for j in range(n)])
             a = torch.sigmoid(scale["read"] * (u @ phi[:, :n]) + c_a)
             b = 2 * torch.sigmoid(scale["write"] * (u @ phi[:, n : 2 * n]) + net.w[f"{name}.write"])
@@ -34,14 +37,22 @@ def test_formula(n: int) -> None:
 
 def test_is_pre_norm_at_the_start_but_for_scales_that_norms_take_out() -> None:
     # Norms take a scale out but for their epsilon of 1e-5.
-    torch.testing.assert_close(outputs(Mhc(4, 0.01)), outputs(Add(), norm="pre"), rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(
+        outputs(Mhc(4, 0.01)), outputs(Add(), norm="pre"), rtol=1e-3, atol=1e-3
+    )
 
 
 def test_rows_and_columns_sum_to_one() -> None:
-    found = doubly_stochastic(torch.randn(50, 4, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64))
-    torch.testing.assert_close(found.sum(-1), torch.ones(50, 4, dtype=torch.float64), rtol=1e-12, atol=1e-12)
+    found = doubly_stochastic(
+        torch.randn(50, 4, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    )
+    torch.testing.assert_close(
+        found.sum(-1), torch.ones(50, 4, dtype=torch.float64), rtol=1e-12, atol=1e-12
+    )
     # Rows come last; columns are as near as 20 rounds bring them.
-    torch.testing.assert_close(found.sum(-2), torch.ones(50, 4, dtype=torch.float64), rtol=1e-2, atol=1e-2)
+    torch.testing.assert_close(
+        found.sum(-2), torch.ones(50, 4, dtype=torch.float64), rtol=1e-2, atol=1e-2
+    )
     assert found.min() > 0
 
 

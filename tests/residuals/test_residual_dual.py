@@ -26,4 +26,6 @@ def test_without_the_second_stream_it_is_post_norm() -> None:
     shape = shape_of(ResidualDual())
     flat_PN, w = start(shape)
     w["last.norm.gain"].zero_()
-    assert torch.equal(shape.transformer().forward(flat_PN, reads(shape)), outputs(Add(), norm="post"))
+    assert torch.equal(
+        shape.transformer().forward(flat_PN, reads(shape)), outputs(Add(), norm="post")
+    )

@@ -24,7 +24,9 @@ def test_at_the_start_the_stack_is_the_identity() -> None:
     for member in (0, 1):
         x = w["embedding.token"][member][found[member]] + w["embedding.position"][member]
         expected = x[:, -transformer.scored :] @ w["head.matrix"][member]
-        torch.testing.assert_close(transformer.forward(flat_PN, found)[member], expected, rtol=1e-12, atol=1e-12)
+        torch.testing.assert_close(
+            transformer.forward(flat_PN, found)[member], expected, rtol=1e-12, atol=1e-12
+        )
 
 
 def test_one_learned_scalar_per_block_and_no_norm() -> None:

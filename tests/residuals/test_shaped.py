@@ -12,15 +12,21 @@ SCHEME = Shaped(ffn_gain_at_18_blocks=0.1)
 
 @pytest.mark.parametrize("attention", ["causal", "bidirectional"])
 def test_formula(attention: str) -> None:
+    def attention(net: Naive, block: int, x: Tensor) -> Tensor:
+        alpha, beta, gamma = (
+            net.w[f"block{block}.shaped.{part}"] for part in ("alpha", "beta", "gamma")
+        )
+        identity = torch.eye(len(x), dtype=x.dtype)
+        uniform = net.weights(torch.zeros(len(x), len(x), dtype=x.dtype))
+
+        def mix(head: int, a: Tensor) -> Tensor:
+            return alpha[head] * identity + beta[head] * a - gamma[head] * uniform
+
+        return net.attention(block, net.norm(f"sublayer{2 * block - 1}.in", x), mix=mix)
+
     def layers(net: Naive, x: Tensor) -> Tensor:
         for block in range(1, net.depth + 1):
-            alpha, beta, gamma = (net.w[f"block{block}.shaped.{part}"] for part in ("alpha", "beta", "gamma"))
-            uniform = net.weights(torch.zeros(len(x), len(x), dtype=x.dtype))
-
-            def mix(head: int, a: Tensor) -> Tensor:
-                return alpha[head] * torch.eye(len(x), dtype=x.dtype) + beta[head] * a - gamma[head] * uniform  # noqa: B023
-
-            x = net.attention(block, net.norm(f"sublayer{2 * block - 1}.in", x), mix=mix)
+            x = attention(net, block, x)
             x = x + net.w[f"block{block}.shaped.ffn_gain"] * net.pre(2 * block, x)
         return net.norm("last", x)
 
@@ -29,7 +35,9 @@ def test_formula(attention: str) -> None:
 
 @pytest.mark.parametrize("attention", ["causal", "bidirectional"])
 def test_attention_starts_as_the_identity(attention: str) -> None:
-    """What it mixes with is I, and so are the matrices around it, but for the value matrix of block 1."""
+    """What it mixes with is I, and so are the matrices around it, but for the value matrix of block
+    1.
+    """
     shape = shape_of(SCHEME, attention=attention)
     _, w = start(shape)
     transformer = shape.transformer()
@@ -41,7 +49,9 @@ def test_attention_starts_as_the_identity(attention: str) -> None:
     for block in (1, 2, 3):
         assert not w[f"block{block}.query.matrix"].any()
         assert torch.equal(w[f"block{block}.output.matrix"][0], torch.eye(12, dtype=torch.float64))
-        is_identity = torch.equal(w[f"block{block}.value.matrix"][0], torch.eye(12, dtype=torch.float64))
+        is_identity = torch.equal(
+            w[f"block{block}.value.matrix"][0], torch.eye(12, dtype=torch.float64)
+        )
         assert is_identity == (block > 1)
 
 

@@ -13,7 +13,9 @@ from resformer.residuals.skipinit import SkipInit
 def test_formula(norm: str) -> None:
     def layers(net: Naive, x: Tensor) -> Tensor:
         for i in net.sublayers:
-            x = x + net.w[f"sublayer{i}.skipinit.alpha"] * (net.pre(i, x) if norm == "pre" else net.F(i, x))
+            x = x + net.w[f"sublayer{i}.skipinit.alpha"] * (
+                net.pre(i, x) if norm == "pre" else net.F(i, x)
+            )
         return net.norm("last", x) if norm == "pre" else x
 
     assert_formula(SkipInit(0.5), layers, norm=norm)

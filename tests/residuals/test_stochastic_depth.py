@@ -56,7 +56,9 @@ def test_draws_depend_on_seed_and_step_only() -> None:
     shape = shape_of(SCHEME)
     one = Population(shape, [Member(3, 1e-3)], torch.float32)
     two = Population(
-        dataclasses.replace(shape, residual=StochasticDepth(0.9)), [Member(1, 1e-2), Member(3, 1e-2)], torch.float32
+        dataclasses.replace(shape, residual=StochasticDepth(0.9)),
+        [Member(1, 1e-2), Member(3, 1e-2)],
+        torch.float32,
     )
     seen = []
     for _ in range(40):

@@ -28,7 +28,9 @@ def test_formula(norm: str) -> None:
 
 
 def test_with_its_own_values_alone_it_is_add() -> None:
-    torch.testing.assert_close(outputs(ValueResidual(0.0, 1.0)), outputs(Add(), norm="pre"), rtol=1e-10, atol=1e-10)
+    torch.testing.assert_close(
+        outputs(ValueResidual(0.0, 1.0)), outputs(Add(), norm="pre"), rtol=1e-10, atol=1e-10
+    )
 
 
 def test_a_share_that_is_no_number_is_refused() -> None:

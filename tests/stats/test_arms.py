@@ -20,7 +20,36 @@ BUDGET = 600
 # Bland & Altman 2004, "The logrank test", BMJ 328:1073: weeks of survival with two kinds of glioma.
 ASTROCYTOMA = [6, 13, 21, 30, 37, 38, 49, 50, 63, 79, 86, 98, 202, 219], [31, 47, 80, 82, 82, 149]
 GLIOBLASTOMA = (
-    [10, 10, 12, 13, 14, 15, 16, 17, 18, 20, 24, 24, 25, 28, 30, 33, 35, 37, 40, 40, 46, 48, 76, 81, 82, 91, 112, 181],
+    [
+        10,
+        10,
+        12,
+        13,
+        14,
+        15,
+        16,
+        17,
+        18,
+        20,
+        24,
+        24,
+        25,
+        28,
+        30,
+        33,
+        35,
+        37,
+        40,
+        40,
+        46,
+        48,
+        76,
+        81,
+        82,
+        91,
+        112,
+        181,
+    ],
     [34, 40, 70],
 )
 # Freireich et al. 1963, weeks of remission: placebo, all of them events.
@@ -33,7 +62,9 @@ def one_rate(steps: list[float], budget: int = BUDGET) -> Stratum:
 
 
 def naive_logrank(steps: np.ndarray, arm: np.ndarray) -> tuple[float, float]:
-    """Observed minus expected and variance, event time by event time; who is censored is at risk throughout."""
+    """Observed minus expected and variance, event time by event time; who is censored is at risk
+    throughout.
+    """
     score = variance = 0.0
     for time in sorted({value for value in steps if not math.isnan(value)}):
         risk = [math.isnan(value) or value >= time for value in steps]
@@ -56,18 +87,24 @@ steps_and_arm = st.integers(2, 10).flatmap(
 @given(steps_and_arm)
 def test_logrank_is_that_by_hand(found: tuple[np.ndarray, np.ndarray]) -> None:
     steps, arm = found
-    score, variance = two_sample.logrank(steps[None], np.ones((1, len(steps)), dtype=bool), arm[None])
+    score, variance = two_sample.logrank(
+        steps[None], np.ones((1, len(steps)), dtype=bool), arm[None]
+    )
     assert (score[0], variance[0]) == pytest.approx(naive_logrank(steps, arm), abs=1e-9)
 
 
 @given(steps_and_arm)
 def test_logrank_is_that_of_scipy(found: tuple[np.ndarray, np.ndarray]) -> None:
     steps, arm = found
-    score, variance = two_sample.logrank(steps[None], np.ones((1, len(steps)), dtype=bool), arm[None])
+    score, variance = two_sample.logrank(
+        steps[None], np.ones((1, len(steps)), dtype=bool), arm[None]
+    )
     if variance[0] < 1e-9 or np.isnan(steps[arm]).all() or np.isnan(steps[~arm]).all():
         return  # scipy wants an event in each
     first, second = (
-        scipy_stats.CensoredData(uncensored=part[~np.isnan(part)], right=np.full(int(np.isnan(part).sum()), 600.0))
+        scipy_stats.CensoredData(
+            uncensored=part[~np.isnan(part)], right=np.full(int(np.isnan(part).sum()), 600.0)
+        )
         for part in (steps[arm], steps[~arm])
     )
     expected = scipy_stats.logrank(first, second).statistic
@@ -75,27 +112,35 @@ def test_logrank_is_that_of_scipy(found: tuple[np.ndarray, np.ndarray]) -> None:
 
 
 def test_logrank_of_the_glioma_data_where_nobody_is_lost_before_the_last_event() -> None:
-    """The published test knows losses in between, which a budget cannot have: all censored at the end instead.
+    """The published test knows losses in between, which a budget cannot have: all censored at the
+    end instead.
 
-    scipy on the data as published gives χ² = 7.5, as Bland & Altman print; with all losses put at the end both give
-    the same, which is what is compared.
+    scipy on the data as published gives χ² = 7.5, as Bland & Altman print; with all losses put at
+    the end both give the same, which is what is compared.
     """
     published = [
-        scipy_stats.CensoredData(uncensored=solved, right=lost) for solved, lost in (ASTROCYTOMA, GLIOBLASTOMA)
+        scipy_stats.CensoredData(uncensored=solved, right=lost)
+        for solved, lost in (ASTROCYTOMA, GLIOBLASTOMA)
     ]
     assert scipy_stats.logrank(*published).statistic ** 2 == pytest.approx(7.5, abs=0.05)
     steps = np.array([*ASTROCYTOMA[0], *[NAN] * 6, *GLIOBLASTOMA[0], *[NAN] * 3], dtype=float)
     arm = np.arange(len(steps)) < 20
-    score, variance = two_sample.logrank(steps[None], np.ones((1, len(steps)), dtype=bool), arm[None])
+    score, variance = two_sample.logrank(
+        steps[None], np.ones((1, len(steps)), dtype=bool), arm[None]
+    )
     at_end = [
         scipy_stats.CensoredData(uncensored=solved, right=np.full(len(lost), 300.0))
         for solved, lost in (ASTROCYTOMA, GLIOBLASTOMA)
     ]
-    assert score[0] / math.sqrt(variance[0]) == pytest.approx(scipy_stats.logrank(*at_end).statistic, abs=1e-9)
+    assert score[0] / math.sqrt(variance[0]) == pytest.approx(
+        scipy_stats.logrank(*at_end).statistic, abs=1e-9
+    )
 
 
 def test_logrank_of_the_remission_data_as_far_as_both_arms_are_followed() -> None:
-    """In the first five weeks nobody is lost; 9 events, all under placebo, where fewer are expected week by week."""
+    """In the first five weeks nobody is lost; 9 events, all under placebo, where fewer are expected
+    week by week.
+    """
     placebo = [week if week <= 5 else NAN for week in PLACEBO]
     steps = np.array([*placebo, *[NAN] * 21], dtype=float)
     arm = np.arange(42) < 21
@@ -129,7 +174,10 @@ def naive_p(strata: list[Stratum], first: int, second: int) -> float:
             steps = np.full(first + second, NAN)
             for side in (arm, ~arm):
                 columns = rates_by_other_seeds(
-                    stratum.steps_UR[side], stratum.loss_UR[side], stratum.ran_UR[side], stratum.budget
+                    stratum.steps_UR[side],
+                    stratum.loss_UR[side],
+                    stratum.ran_UR[side],
+                    stratum.budget,
                 )
                 steps[side] = stratum.steps_UR[side][np.arange(int(side.sum())), columns]
             one, other = naive_logrank(steps, arm)
@@ -143,7 +191,11 @@ def naive_p(strata: list[Stratum], first: int, second: int) -> float:
 
 @settings(max_examples=40, deadline=None)
 @given(
-    data=st.data(), first=st.integers(1, 3), second=st.integers(1, 3), rates=st.integers(1, 3), depths=st.integers(1, 2)
+    data=st.data(),
+    first=st.integers(1, 3),
+    second=st.integers(1, 3),
+    rates=st.integers(1, 3),
+    depths=st.integers(1, 2),
 )
 def test_p_is_the_share_of_divisions_counted_one_by_one(
     data: st.DataObject, first: int, second: int, rates: int, depths: int
@@ -211,7 +263,9 @@ def test_sampled_p_is_near_the_exact_one() -> None:
 
 def test_seeds_needed_for_significance() -> None:
     exact = 10**6
-    assert [two_sample.seeds_needed(comparisons, exact) for comparisons in (1, 2, 6, 7, 23, 24)] == [4, 5, 5, 6, 6, 7]
+    assert [
+        two_sample.seeds_needed(comparisons, exact) for comparisons in (1, 2, 6, 7, 23, 24)
+    ] == [4, 5, 5, 6, 6, 7]
     # 12 + 12 seeds have 2,704,156 divisions: 999 of them drawn give no p under 0.001.
     assert two_sample.smallest_p(12, 12, 999) == 0.001
 
@@ -225,7 +279,9 @@ def test_a_test_says_which_arm_solves_sooner() -> None:
 
 
 def test_sampling_stops_where_p_is_clear() -> None:
-    """Alike arms: a fifty-fifty p is known after a hundred divisions or so, and is near what all of them give."""
+    """Alike arms: a fifty-fifty p is known after a hundred divisions or so, and is near what all of
+    them give.
+    """
     generator = np.random.default_rng(3)
     strata = [one_rate(generator.permutation(np.arange(10.0, 170.0, 10.0)).tolist())]
     stopped = permuted(strata, 8, 8, 12_000)
@@ -239,8 +295,13 @@ def test_sampling_stops_where_p_is_clear() -> None:
 def closure(p: list[float]) -> list[float]:
     """Holm by its definition: Bonferroni in every set of hypotheses that holds this one."""
     numbers = range(len(p))
-    sets = [chosen for size in range(1, len(p) + 1) for chosen in itertools.combinations(numbers, size)]
-    return [min(1.0, max(len(one) * min(p[i] for i in one) for one in sets if index in one)) for index in numbers]
+    sets = [
+        chosen for size in range(1, len(p) + 1) for chosen in itertools.combinations(numbers, size)
+    ]
+    return [
+        min(1.0, max(len(one) * min(p[i] for i in one) for one in sets if index in one))
+        for index in numbers
+    ]
 
 
 @given(st.lists(st.floats(0, 1), max_size=6))
@@ -249,7 +310,10 @@ def test_holm_is_the_closure_of_bonferroni(p: list[float]) -> None:
 
 
 def test_paired_ratio_is_that_of_scipys_paired_t_on_logarithms() -> None:
-    first, second = np.array([100.0, 200.0, 150.0, 90.0, 130.0]), np.array([50.0, 120.0, 100.0, 40.0, 90.0])
+    first, second = (
+        np.array([100.0, 200.0, 150.0, 90.0, 130.0]),
+        np.array([50.0, 120.0, 100.0, 40.0, 90.0]),
+    )
     expected = scipy_stats.ttest_rel(np.log(second), np.log(first)).confidence_interval()
     ratio, low, high = two_sample.paired_ratio(first, second)
     assert (low, high) == pytest.approx((math.exp(expected.low), math.exp(expected.high)))
@@ -260,7 +324,11 @@ def test_paired_ratio_of_few_and_of_equal() -> None:
     assert two_sample.paired_ratio(np.array([]), np.array([])) == (None, None, None)
     assert two_sample.paired_ratio(np.array([0.0]), np.array([5.0])) == (None, None, None)
     assert two_sample.paired_ratio(np.array([10.0]), np.array([5.0])) == (0.5, None, None)
-    assert two_sample.paired_ratio(np.array([10.0, 20.0]), np.array([5.0, 10.0])) == (0.5, None, None)
+    assert two_sample.paired_ratio(np.array([10.0, 20.0]), np.array([5.0, 10.0])) == (
+        0.5,
+        None,
+        None,
+    )
 
 
 @settings(deadline=None)

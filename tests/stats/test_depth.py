@@ -26,9 +26,16 @@ def test_depth_floor_and_limit(solved: list[int], expected: tuple[int | None, in
 
 @pytest.mark.parametrize(
     ("solved", "seeds", "published"),
-    [(81, 263, (0.2553, 0.3662)), (15, 148, (0.0624, 0.1605)), (0, 20, (0.0, 0.1611)), (1, 29, (0.0061, 0.1718))],
+    [
+        (81, 263, (0.2553, 0.3662)),
+        (15, 148, (0.0624, 0.1605)),
+        (0, 20, (0.0, 0.1611)),
+        (1, 29, (0.0061, 0.1718)),
+    ],
 )
-def test_wilsons_interval_is_the_published_one(solved: int, seeds: int, published: tuple[float, float]) -> None:
+def test_wilsons_interval_is_the_published_one(
+    solved: int, seeds: int, published: tuple[float, float]
+) -> None:
     """Newcombe 1998, table I, method 3."""
     assert wilson(solved, seeds) == pytest.approx(published, abs=5e-5)
 
@@ -52,7 +59,9 @@ def test_wilsons_interval_is_that_of_scipy(seeds: int, data: st.DataObject) -> N
         ([0, 0, 0, 0], (None, None)),
     ],
 )
-def test_bounds_of_the_depth_limit_at_five_seeds(solved: list[int], bounds: tuple[int | None, int | None]) -> None:
+def test_bounds_of_the_depth_limit_at_five_seeds(
+    solved: list[int], bounds: tuple[int | None, int | None]
+) -> None:
     """Five of five is surely over one half, none of five surely under it, all between undecided."""
     assert limit_bounds(DEPTHS, solved, [5] * 4) == bounds
 

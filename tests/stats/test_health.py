@@ -21,7 +21,9 @@ GOOD = np.ones(5)
         ([1, 1, 0.0], [1, 0.0], [0, 0], ("collapsed", "residual", 0.0)),
     ],
 )
-def test_verdicts(rms: object, residual: object, gradient: object, expected: tuple[str, str, float]) -> None:
+def test_verdicts(
+    rms: object, residual: object, gradient: object, expected: tuple[str, str, float]
+) -> None:
     arrays = [np.array(part, dtype=float) for part in (rms, residual, gradient)]
     found = health(*arrays)
     assert (found.word, found.measure) == expected[:2]

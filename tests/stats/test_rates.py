@@ -26,7 +26,11 @@ def naive_best(steps: np.ndarray, loss: np.ndarray, ran: np.ndarray, budget: int
             column,
         )
 
-    return min((column for column in range(ran.shape[1]) if ran[:, column].any()), key=badness, default=None)
+    return min(
+        (column for column in range(ran.shape[1]) if ran[:, column].any()),
+        key=badness,
+        default=None,
+    )
 
 
 def naive_by_others(steps: np.ndarray, loss: np.ndarray, ran: np.ndarray, budget: int) -> list[int]:
@@ -58,16 +62,22 @@ def test_best_rate_most_solved_then_fastest_then_lowest_loss_then_smallest() -> 
 
 
 def test_a_rate_is_chosen_by_the_other_seeds() -> None:
-    """Seed 0 alone does well at the first rate; it is scored at the second, which the others prefer."""
+    """Seed 0 alone does well at the first rate; it is scored at the second, which the others
+    prefer.
+    """
     table = np.array([[10.0, NAN], [NAN, 50.0], [NAN, 60.0]])
     ran = np.ones_like(table, dtype=bool)
     assert rates_by_other_seeds(table, np.zeros_like(table), ran, 600).tolist() == [1, 0, 0]
     ran[0, 1] = False
     assert rates_by_other_seeds(table, np.zeros_like(table), ran, 600).tolist() == [0, 1, 1]
     disjoint = np.array([[10.0, NAN], [NAN, 50.0]])
-    assert rates_by_other_seeds(disjoint, np.zeros_like(disjoint), ~np.isnan(disjoint), 600).tolist() == [0, 1]
+    assert rates_by_other_seeds(
+        disjoint, np.zeros_like(disjoint), ~np.isnan(disjoint), 600
+    ).tolist() == [0, 1]
     one = np.array([[NAN, 50.0]])
-    assert rates_by_other_seeds(one, np.zeros_like(one), np.ones_like(one, dtype=bool), 600).tolist() == [1]
+    assert rates_by_other_seeds(
+        one, np.zeros_like(one), np.ones_like(one, dtype=bool), 600
+    ).tolist() == [1]
 
 
 @st.composite
@@ -75,8 +85,12 @@ def tables(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndar
     """Steps, losses (small integers, so that sums in any order are exact), who ran, and arms."""
     units, rates = draw(st.integers(1, 7)), draw(st.integers(1, 4))
     shape = (units, rates)
-    steps = draw(hnp.arrays(np.float64, shape, elements=st.sampled_from([NAN, 10.0, 20.0, 20.0, 300.0])))
-    loss = draw(hnp.arrays(np.float64, shape, elements=st.sampled_from([0.0, 1.0, 2.0, NAN, math.inf])))
+    steps = draw(
+        hnp.arrays(np.float64, shape, elements=st.sampled_from([NAN, 10.0, 20.0, 20.0, 300.0]))
+    )
+    loss = draw(
+        hnp.arrays(np.float64, shape, elements=st.sampled_from([0.0, 1.0, 2.0, NAN, math.inf]))
+    )
     ran = draw(hnp.arrays(np.bool_, shape, elements=st.sampled_from([True, True, True, False])))
     arms = draw(hnp.arrays(np.bool_, (draw(st.integers(1, 3)), units)))
     return np.where(ran, steps, NAN), loss, ran, arms
@@ -90,4 +104,6 @@ def test_in_every_arm_the_choice_is_that_of_the_definition(
     chosen = rates_in_arms(steps, loss, ran, arms, 600)
     for arm, columns in zip(arms, chosen, strict=True):
         for side in (arm, ~arm):
-            assert columns[side].tolist() == naive_by_others(steps[side], loss[side], ran[side], 600)
+            assert columns[side].tolist() == naive_by_others(
+                steps[side], loss[side], ran[side], 600
+            )

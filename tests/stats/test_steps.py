@@ -15,10 +15,12 @@ from resformer.stats import steps as stats
 
 NAN = math.nan
 BUDGET = 600
-steps = hnp.arrays(np.float64, st.integers(1, 12), elements=st.one_of(st.just(NAN), st.integers(1, 599).map(float)))
+steps = hnp.arrays(
+    np.float64, st.integers(1, 12), elements=st.one_of(st.just(NAN), st.integers(1, 599).map(float))
+)
 
-# Freireich et al. 1963, remission in weeks under 6-mercaptopurine, as in Kalbfleisch & Prentice 2002, table 1.1 and
-# Klein & Moeschberger 2003, section 4.2.
+# Freireich et al. 1963, remission in weeks under 6-mercaptopurine, as in Kalbfleisch & Prentice
+# 2002, table 1.1 and Klein & Moeschberger 2003, section 4.2.
 SOLVED_6MP = [6, 6, 6, 7, 10, 13, 16, 22, 23]
 CENSORED_6MP = [6, 9, 10, 11, 17, 19, 20, 25, 32, 32, 34, 35]
 
@@ -36,7 +38,9 @@ CENSORED_6MP = [6, 9, 10, 11, 17, 19, 20, 25, 32, 32, 34, 35]
         ([], None),
     ],
 )
-def test_median_exists_where_half_of_the_seeds_solved(values: list[float], median: float | None) -> None:
+def test_median_exists_where_half_of_the_seeds_solved(
+    values: list[float], median: float | None
+) -> None:
     assert stats.median_steps(np.array(values, dtype=float)) == median
 
 
@@ -76,14 +80,20 @@ def test_restricted_mean_is_the_area_under_the_kaplan_meier_curve() -> None:
     """Under one budget; the area by scipy's curve, which knows nothing of means."""
     values = np.array([50.0, 120.0, 120.0, NAN, 300.0, NAN])
     solved = values[~np.isnan(values)]
-    curve = scipy_stats.ecdf(scipy_stats.CensoredData(uncensored=solved, right=np.full(2, 400.0))).sf
+    curve = scipy_stats.ecdf(
+        scipy_stats.CensoredData(uncensored=solved, right=np.full(2, 400.0))
+    ).sf
     edges = [0.0, *curve.quantiles[curve.quantiles < 400], 400.0]
-    area = sum((later - earlier) * curve.evaluate(earlier) for earlier, later in itertools.pairwise(edges))
+    area = sum(
+        (later - earlier) * curve.evaluate(earlier) for earlier, later in itertools.pairwise(edges)
+    )
     assert stats.restricted_mean(values, 400) == pytest.approx(area)
 
 
 @given(values=steps, budget=st.integers(1, 600), more=st.integers(0, 600))
-def test_a_longer_budget_never_lowers_a_restricted_mean(values: np.ndarray, budget: int, more: int) -> None:
+def test_a_longer_budget_never_lowers_a_restricted_mean(
+    values: np.ndarray, budget: int, more: int
+) -> None:
     assert stats.restricted_mean(values, budget + more) >= stats.restricted_mean(values, budget)
 
 
@@ -93,9 +103,13 @@ def test_order_does_not_matter(values: np.ndarray, seed: int) -> None:
     budgets = np.full(len(values), float(BUDGET))
     assert stats.median_steps(values) == stats.median_steps(shuffled)
     assert stats.median_interval(values) == stats.median_interval(shuffled)
-    assert stats.kaplan_meier_median(values, budgets) == stats.kaplan_meier_median(shuffled, budgets)
+    assert stats.kaplan_meier_median(values, budgets) == stats.kaplan_meier_median(
+        shuffled, budgets
+    )
     # The order of a sum of at most twelve numbers.
-    assert stats.restricted_mean(values, 600) == pytest.approx(stats.restricted_mean(shuffled, 600), rel=1e-12)
+    assert stats.restricted_mean(values, 600) == pytest.approx(
+        stats.restricted_mean(shuffled, 600), rel=1e-12
+    )
 
 
 def test_students_interval_of_the_sleep_data() -> None:
@@ -112,7 +126,10 @@ def test_interval_of_the_mean_is_that_of_scipy_within_the_possible(values: np.nd
         assert (low, high) == (None, None)
         return
     expected = scipy_stats.t.interval(
-        0.95, len(amounts) - 1, loc=statistics.mean(amounts), scale=statistics.stdev(amounts) / math.sqrt(len(amounts))
+        0.95,
+        len(amounts) - 1,
+        loc=statistics.mean(amounts),
+        scale=statistics.stdev(amounts) / math.sqrt(len(amounts)),
     )
     assert low == pytest.approx(max(0.0, expected[0]), abs=1e-6)
     assert high == pytest.approx(min(BUDGET, expected[1]), abs=1e-6)
@@ -125,7 +142,10 @@ def test_more_seeds_narrow_the_intervals() -> None:
         found = []
         for _ in range(200):
             values = generator.gamma(4.0, 50.0, seeds)
-            (low, high), (mean_low, mean_high) = stats.median_interval(values), stats.student_interval(values)
+            (low, high), (mean_low, mean_high) = (
+                stats.median_interval(values),
+                stats.student_interval(values),
+            )
             assert None not in (low, high, mean_low, mean_high)
             found.append((high - low, mean_high - mean_low))
         median, mean = np.mean(found, axis=0)
@@ -137,7 +157,9 @@ def test_more_seeds_narrow_the_intervals() -> None:
 
 
 def test_kaplan_meier_of_the_6mp_trial() -> None:
-    """Median remission of 23 weeks (Klein & Moeschberger 2003, section 4.2); the band is checked by hand below."""
+    """Median remission of 23 weeks (Klein & Moeschberger 2003, section 4.2); the band is checked by
+    hand below.
+    """
     values = np.array([*SOLVED_6MP, *[NAN] * len(CENSORED_6MP)], dtype=float)
     budgets = np.array([*[35] * len(SOLVED_6MP), *CENSORED_6MP], dtype=float)
     median, low, high = stats.kaplan_meier_median(values, budgets)
@@ -161,7 +183,8 @@ def naive_kaplan_meier(values: np.ndarray, budgets: np.ndarray) -> float | None:
     share = 1.0
     for time in sorted({value for value in values if not math.isnan(value)}):
         at_risk = sum(
-            (budget if math.isnan(value) else value) >= time for value, budget in zip(values, budgets, strict=True)
+            (budget if math.isnan(value) else value) >= time
+            for value, budget in zip(values, budgets, strict=True)
         )
         share *= 1 - sum(value == time for value in values) / at_risk
         if share <= 0.5 + 1e-12:

@@ -73,7 +73,9 @@ def test_a_batch_is_fresh_at_every_step(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_blind_loss_is_what_positions_alone_leave(name: str) -> None:
-    """The mean over scored positions of the entropy of the answers there, estimated from 40,000 sequences."""
+    """The mean over scored positions of the entropy of the answers there, estimated from 40,000
+    sequences.
+    """
     one = task(name)
     _, target = one.draw(rng.stream(torch.tensor([5]), "test"), 40_000)
     entropies = []
@@ -95,13 +97,21 @@ def test_a_target_of_minus_one_is_not_scored() -> None:
 
 
 def test_too_few_different_sources_are_refused(shape: Shape) -> None:
-    with pytest.raises(UserError, match=r"task\.length=3, task\.symbols=8: there are 512 different sources; .* 1,600"):
+    with pytest.raises(
+        UserError,
+        match=r"task\.length=3, task\.symbols=8: there are 512 different sources; .* 1,600",
+    ):
         dataclasses.replace(shape, task=dataclasses.replace(shape.task, length=3))  # type: ignore[call-arg]
 
 
 @pytest.mark.parametrize(
     ("length", "symbols", "message"),
-    [(0, 5, "task.length=0"), (513, 5, "task.length=513"), (4, 1, "task.symbols=1"), (4, 5000, "task.symbols=5000")],
+    [
+        (0, 5, "task.length=0"),
+        (513, 5, "task.length=513"),
+        (4, 1, "task.symbols=1"),
+        (4, 5000, "task.symbols=5000"),
+    ],
 )
 def test_a_task_longer_or_smaller_than_it_can_be(length: int, symbols: int, message: str) -> None:
     for name in TRANSCRIPTIONS:

@@ -13,7 +13,9 @@ from resformer.tasks.hops import Hops
 @pytest.mark.parametrize("hops", [1, 2, 5])
 def test_follows_the_pointers(hops: int) -> None:
     source, target = Hops(7, hops).draw(rng.stream(torch.tensor([1, 2]), "test"), 30)
-    for f, answers in zip(source.flatten(0, 1).tolist(), target.flatten(0, 1).tolist(), strict=True):
+    for f, answers in zip(
+        source.flatten(0, 1).tolist(), target.flatten(0, 1).tolist(), strict=True
+    ):
         assert sorted(f) == list(range(7))
         for place in range(7):
             at = place

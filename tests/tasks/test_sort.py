@@ -22,7 +22,9 @@ def test_blind_loss_by_enumeration(length: int, symbols: int) -> None:
     entropies = []
     for position in range(length):
         counts = Counter(sorted(source)[position] for source in sources)
-        entropies.append(-sum(n / len(sources) * math.log(n / len(sources)) for n in counts.values()))
+        entropies.append(
+            -sum(n / len(sources) * math.log(n / len(sources)) for n in counts.values())
+        )
     assert Sort(length, symbols).blind_loss() == pytest.approx(sum(entropies) / length, abs=1e-12)
 
 

@@ -27,7 +27,9 @@ def test_the_table_is_that_of_a_group(group: str) -> None:
 def test_the_state_after_every_element(group: str) -> None:
     task, table = State(group, 6), products(group)
     source, target = task.draw(rng.stream(torch.tensor([1, 2]), "test"), 20)
-    for word, states in zip(source.flatten(0, 1).tolist(), target.flatten(0, 1).tolist(), strict=True):
+    for word, states in zip(
+        source.flatten(0, 1).tolist(), target.flatten(0, 1).tolist(), strict=True
+    ):
         at = 0
         for element, state in zip(word, states, strict=True):
             at = int(table[at, element])

@@ -1,1 +1,3 @@
-"""Backends: the operations of a block and the optimiser, by torch (eager) or by C++ kernels (compiled)."""
+"""Backends: the operations of a block and the optimiser, by torch (eager) or by C++ kernels
+(compiled).
+"""

@@ -1,4 +1,6 @@
-"""What an arithmetic has to offer. Shapes as in `model`; weights of a linear layer are (P, in, out) and (P, out)."""
+"""What an arithmetic has to offer. Shapes as in `model`; weights of a linear layer are (P, in, out)
+and (P, out).
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,22 +27,34 @@ class AdamWStep:
 class Arithmetic(Protocol):
     """Two modules are one: `eager` and `compiled`. Nothing is ever reduced over P."""
 
-    def attend(self, x_PRD: Tensor, weights: Sequence[Tensor], tokens: int, heads: int, causal: bool) -> Tensor:
+    def attend(
+        self, x_PRD: Tensor, weights: Sequence[Tensor], tokens: int, heads: int, causal: bool
+    ) -> Tensor:
         """Multi-head attention; weights: matrix and bias of query, key, value and output."""
 
     def feed(self, x_PRD: Tensor, weights: Sequence[Tensor], activation: str) -> Tensor:
         """FFN; weights: matrix and bias of its first and its second linear layer."""
 
     def norm(self, x_PRD: Tensor, gain_PD: Tensor, bias_PD: Tensor) -> Tensor:
-        """Layer norm over D (Ba et al. 2016, arXiv 1607.06450), each member with its own gain and bias."""
+        """Layer norm over D (Ba et al. 2016, arXiv 1607.06450), each member with its own gain and
+        bias.
+        """
 
     def update(
-        self, flat_PN: Tensor, grad_PN: Tensor, mean_PN: Tensor, square_PN: Tensor, lr_P: Tensor, step: AdamWStep
+        self,
+        flat_PN: Tensor,
+        grad_PN: Tensor,
+        mean_PN: Tensor,
+        square_PN: Tensor,
+        lr_P: Tensor,
+        step: AdamWStep,
     ) -> Tensor:
-        """Clip each member's gradient and move it, in place; returns the norms before clipping, (P,).
+        """Clip each member's gradient and move it, in place; returns the norms before clipping,
+        (P,).
 
         The gradient may be overwritten.
 
-        Clipping as `torch.nn.utils.clip_grad_norm_` (Pascanu et al. 2013, arXiv 1211.5063, algorithm 1), the step as
-        `torch.optim.AdamW` (Loshchilov & Hutter 2019, arXiv 1711.05101, algorithm 2), row by row.
+        Clipping as `torch.nn.utils.clip_grad_norm_` (Pascanu et al. 2013, arXiv 1211.5063,
+        algorithm 1), the step as `torch.optim.AdamW` (Loshchilov & Hutter 2019, arXiv 1711.05101,
+        algorithm 2), row by row.
         """

@@ -15,8 +15,12 @@ from resformer.numerics.backends.kernels.build import library
 _NORM_EPSILON = 1e-5
 
 
-def attend(x_PRD: Tensor, weights: Sequence[Tensor], tokens: int, heads: int, causal: bool) -> Tensor:
-    """Multi-head attention; the backward pass computes projections and softmax again rather than keep them."""
+def attend(
+    x_PRD: Tensor, weights: Sequence[Tensor], tokens: int, heads: int, causal: bool
+) -> Tensor:
+    """Multi-head attention; the backward pass computes projections and softmax again rather than
+    keep them.
+    """
     found: Tensor = _Attend.apply(x_PRD.contiguous(), tokens, heads, causal, *weights)  # type: ignore[no-untyped-call]
     return found
 
@@ -38,7 +42,12 @@ def norm(x_PRD: Tensor, gain_PD: Tensor, bias_PD: Tensor) -> Tensor:
 
 
 def update(
-    flat_PN: Tensor, grad_PN: Tensor, mean_PN: Tensor, square_PN: Tensor, lr_P: Tensor, step: AdamWStep
+    flat_PN: Tensor,
+    grad_PN: Tensor,
+    mean_PN: Tensor,
+    square_PN: Tensor,
+    lr_P: Tensor,
+    step: AdamWStep,
 ) -> Tensor:
     """Clipping and AdamW, in one pass over the member."""
     norm_P, number = torch.empty_like(lr_P), int(step.number)
@@ -72,12 +81,16 @@ def _like(weights: Sequence[Tensor]) -> list[Tensor]:
 @final
 class _Attend(Function):
     @staticmethod
-    def forward(ctx: Any, x_PRD: Tensor, tokens: int, heads: int, causal: bool, *weights: Tensor) -> Tensor:
+    def forward(
+        ctx: Any, x_PRD: Tensor, tokens: int, heads: int, causal: bool, *weights: Tensor
+    ) -> Tensor:
         members, rows, width = x_PRD.shape
         ctx.shape = (members, rows // tokens, tokens, width, heads, int(causal), _step(weights))
         mixed_PRD, f_PRD = (torch.empty_like(x_PRD) for _ in range(2))
         peaks = x_PRD.new_empty(members, rows, 2 * heads)
-        library(x_PRD.dtype).attend_forward(*ctx.shape, *_pointers((x_PRD, *weights, mixed_PRD, peaks, f_PRD)))
+        library(x_PRD.dtype).attend_forward(
+            *ctx.shape, *_pointers((x_PRD, *weights, mixed_PRD, peaks, f_PRD))
+        )
         ctx.save_for_backward(x_PRD, mixed_PRD, peaks, *weights)
         return f_PRD
 

@@ -14,7 +14,9 @@ _ACTIVATE: dict[str, Callable[[Tensor], Tensor]] = {"relu": torch.relu_, "gelu":
 _WRITTEN_OUT_TOKENS = 32
 
 
-def attend(x_PRD: Tensor, weights: Sequence[Tensor], tokens: int, heads: int, causal: bool) -> Tensor:
+def attend(
+    x_PRD: Tensor, weights: Sequence[Tensor], tokens: int, heads: int, causal: bool
+) -> Tensor:
     """Multi-head attention. It has no parameters of its own, so P folds into the batch."""
     w_query, b_query, w_key, b_key, w_value, b_value, w_output, b_output = weights
     projections = (w_query, b_query), (w_key, b_key), (w_value, b_value)
@@ -40,7 +42,9 @@ def attend_to(
     `weights`: matrix and bias of query, key and output.
     """
     w_query, b_query, w_key, b_key, w_output, b_output = weights
-    query, key = (_split(linear(x_PRD, w, b), tokens, heads) for w, b in ((w_query, b_query), (w_key, b_key)))
+    query, key = (
+        _split(linear(x_PRD, w, b), tokens, heads) for w, b in ((w_query, b_query), (w_key, b_key))
+    )
     by_member = (len(x_PRD), -1, heads, tokens, tokens)
     a_PBHTT = mix(_weights(query, key, causal).view(by_member))
     mixed = _mixed(a_PBHTT.reshape(-1, tokens, tokens), _split(v_PRD, tokens, heads))
@@ -60,7 +64,12 @@ def norm(x_PRD: Tensor, gain_PD: Tensor, bias_PD: Tensor) -> Tensor:
 
 
 def update(
-    flat_PN: Tensor, grad_PN: Tensor, mean_PN: Tensor, square_PN: Tensor, lr_P: Tensor, step: AdamWStep
+    flat_PN: Tensor,
+    grad_PN: Tensor,
+    mean_PN: Tensor,
+    square_PN: Tensor,
+    lr_P: Tensor,
+    step: AdamWStep,
 ) -> Tensor:
     """Clipping and AdamW; the gradient is overwritten."""
     norm_P: Tensor = torch.linalg.vector_norm(grad_PN, dim=1)
@@ -94,8 +103,8 @@ def _joined(mixed: Tensor, x_PRD: Tensor) -> Tensor:
 def _weights(query: Tensor, key: Tensor, causal: bool) -> Tensor:
     """softmax(q·kᵀ/√K) (Vaswani et al. 2017, arXiv 1706.03762, eq. 1), (P·B·H, T, T).
 
-    Written out for short sequences: on the CPU the fused kernel takes a third longer at 16 tokens. On a GPU always: the
-    fused kernels add up their gradients in no fixed order.
+    Written out for short sequences: on the CPU the fused kernel takes a third longer at 16 tokens.
+    On a GPU always: the fused kernels add up their gradients in no fixed order.
     """
     tokens, head_width = query.shape[-2:]
     mask_TT = query.new_zeros(tokens, tokens)
@@ -113,7 +122,8 @@ def _mixed(a: Tensor, value: Tensor) -> Tensor:
 def _softmax(x: Tensor) -> Tensor:
     """Softmax over the last axis.
 
-    Below 16 entries torch's own leaves the CPU's vector units idle and takes several times as long as its parts.
+    Below 16 entries torch's own leaves the CPU's vector units idle and takes several times as long
+    as its parts.
     """
     if x.shape[-1] >= 16 or x.device.type != "cpu":
         return x.softmax(dim=-1)

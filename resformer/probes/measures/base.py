@@ -1,6 +1,7 @@
 """The seam between a model that computes and what is measured of it, layer by layer.
 
-Layer 0 is the embedding, layer i the stream behind sub-layer i: what the next sub-layer reads, or would read.
+Layer 0 is the embedding, layer i the stream behind sub-layer i: what the next sub-layer reads, or
+would read.
 """
 
 from abc import ABC, abstractmethod
@@ -47,7 +48,9 @@ class Observed:
     def nowhere(self) -> Tensor:
         """A measure of which there is none yet: NaN in every layer, (S + 1, P)."""
         first = self.streams[0]
-        return torch.full((len(self.streams), len(first)), torch.nan, dtype=first.dtype, device=first.device)
+        return torch.full(
+            (len(self.streams), len(first)), torch.nan, dtype=first.dtype, device=first.device
+        )
 
 
 class Probe(ABC):

@@ -13,10 +13,12 @@ from resformer.probes.measures.base import Observed, Probe
 
 @final
 class Branch(Probe):
-    """|b| / |s|: s the stream behind a sub-layer before any outer norm, b the part of it that its output made.
+    """|b| / |s|: s the stream behind a sub-layer before any outer norm, b the part of it that its
+    output made.
 
-    b is what would be missing if the sub-layer gave zeros, whatever the scheme: 1 without a skip, 0 where the branch
-    is switched off, |F(x)| / |x + F(x)| of a plain sum; above 1 where the branch cancels some of the stream.
+    b is what would be missing if the sub-layer gave zeros, whatever the scheme: 1 without a skip, 0
+    where the branch is switched off, |F(x)| / |x + F(x)| of a plain sum; above 1 where the branch
+    cancels some of the stream.
     """
 
     measures: ClassVar[Mapping[str, str]] = {"branch_share": "share of the branch in the stream"}
@@ -32,7 +34,9 @@ class Branch(Probe):
 def _share(observed: Observed, seen: Seen) -> Tensor:
     if seen.carried is None:
         return torch.ones_like(seen.f_PRD[:, 0, 0])
-    with_branch, without = (_behind(observed, seen, f) for f in (seen.f_PRD, torch.zeros_like(seen.f_PRD)))
+    with_branch, without = (
+        _behind(observed, seen, f) for f in (seen.f_PRD, torch.zeros_like(seen.f_PRD))
+    )
     norms = [torch.linalg.vector_norm(x, dim=(1, 2)) for x in (with_branch - without, with_branch)]
     share: Tensor = norms[0] / norms[1]
     return share

@@ -11,11 +11,12 @@ from resformer.probes.measures.base import Observed, Probe
 
 @final
 class Entropy(Probe):
-    """Entropy of the weights that attention mixes with, in nats, averaged over tokens, heads and sequences.
+    """Entropy of the weights that attention mixes with, in nats, averaged over tokens, heads and
+    sequences.
 
-    0 where every token looks at one, ln T where it looks at all T alike; as in Zhai et al. 2023, "Stabilizing
-    transformer training by preventing attention entropy collapse", arXiv 2303.06296. A causal token t can see t only.
-    Weights that a scheme made negative have none: NaN.
+    0 where every token looks at one, ln T where it looks at all T alike; as in Zhai et al. 2023,
+    "Stabilizing transformer training by preventing attention entropy collapse", arXiv 2303.06296. A
+    causal token t can see t only. Weights that a scheme made negative have none: NaN.
     """
 
     measures: ClassVar[Mapping[str, str]] = {"attention_entropy": "attention entropy (nats)"}

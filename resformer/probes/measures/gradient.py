@@ -16,7 +16,8 @@ _WORDS = {"ffn_in": "FFN in", "ffn_out": "FFN out"}
 class Gradient(Probe):
     """Euclidean norm of the loss' gradient by each matrix of a sub-layer, before any clipping.
 
-    As in Xiong et al. 2020, arXiv 2002.04745, fig. 3. Attention has query, key, value and output, an FFN its two.
+    As in Xiong et al. 2020, arXiv 2002.04745, fig. 3. Attention has query, key, value and output,
+    an FFN its two.
     """
 
     measures: ClassVar[Mapping[str, str]] = {
@@ -30,5 +31,7 @@ class Gradient(Probe):
         for seen in observed.seen:
             for group in _ATTENTION if seen.place.attends else _FEED:
                 gradient = observed.gradients[f"block{seen.place.block}.{group}.matrix"]
-                found[f"gradient_{group}"][seen.place.sublayer] = torch.linalg.vector_norm(gradient, dim=(1, 2))
+                found[f"gradient_{group}"][seen.place.sublayer] = torch.linalg.vector_norm(
+                    gradient, dim=(1, 2)
+                )
         return found

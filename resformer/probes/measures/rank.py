@@ -11,13 +11,14 @@ from resformer.probes.measures.base import Observed, Probe
 
 @final
 class Rank(Probe):
-    """Relative residual and effective rank of a sequence's stream X (T, D), averaged over sequences.
+    """Relative residual and effective rank of a sequence's stream X (T, D), averaged over
+    sequences.
 
-    Relative residual: |X - 1·xᵀ| / |X|, x the mean token, |A| = √(|A|₁·|A|_∞), the geometric mean of the largest column
-    and row sums of absolute values (Dong et al. 2021, "Attention is not all you need", arXiv 2103.03404, section 2;
-    there x is the minimiser, of which the mean is a good stand-in): 0 where all tokens are the same. Effective rank:
-    exp of the entropy of the singular values divided by their sum (Roy & Vetterli 2007, "The effective rank", eq. 4): 1
-    to min(T, D).
+    Relative residual: |X - 1·xᵀ| / |X|, x the mean token, |A| = √(|A|₁·|A|_∞), the geometric mean
+    of the largest column and row sums of absolute values (Dong et al. 2021, "Attention is not all
+    you need", arXiv 2103.03404, section 2; there x is the minimiser, of which the mean is a good
+    stand-in): 0 where all tokens are the same. Effective rank: exp of the entropy of the singular
+    values divided by their sum (Roy & Vetterli 2007, "The effective rank", eq. 4): 1 to min(T, D).
     """
 
     measures: ClassVar[Mapping[str, str]] = {

@@ -14,7 +14,8 @@ from resformer.probes.measures.base import Observed, Probe
 class Similarity(Probe):
     """Mean cosine of the angle between two tokens of one sequence: 1 where all point the same way.
 
-    As in Noci et al. 2022, "Signal propagation in transformers", arXiv 2206.03126. A sequence of one token has none.
+    As in Noci et al. 2022, "Signal propagation in transformers", arXiv 2206.03126. A sequence of
+    one token has none.
     """
 
     measures: ClassVar[Mapping[str, str]] = {"similarity": "token similarity (mean cosine)"}
@@ -27,7 +28,11 @@ class Similarity(Probe):
             tokens = unit.shape[2]
             # All pairs of different tokens at once: |Σ u|² = Σ |u|² + Σ_{s≠t} u_s·u_t.
             pairs = unit.sum(2).square().sum(-1) - unit.square().sum((2, 3))
-            found.append((pairs / (tokens * (tokens - 1))).mean(1) if tokens > 1 else observed.nowhere()[layer])
+            found.append(
+                (pairs / (tokens * (tokens - 1))).mean(1)
+                if tokens > 1
+                else observed.nowhere()[layer]
+            )
         return {"similarity": torch.stack(found)}
 
 

@@ -1,4 +1,6 @@
-"""Schemes against their baseline: with and without residual connections, all else and the seeds alike."""
+"""Schemes against their baseline: with and without residual connections, all else and the seeds
+alike.
+"""
 
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
@@ -20,7 +22,8 @@ _MOST_DIVISIONS, _FEWEST_PER_ROW = 400_000, 40
 
 
 def most_divisions(rows: int) -> int:
-    """Up to how many divisions of the seeds a p-value of so many is exact: 10 + 10 seeds in two comparisons.
+    """Up to how many divisions of the seeds a p-value of so many is exact: 10 + 10 seeds in two
+    comparisons.
 
     Never so few that a p of all rows together could not be significant after correction.
     """
@@ -28,13 +31,15 @@ def most_divisions(rows: int) -> int:
 
 
 def comparisons(groups: Sequence[Group]) -> list[Json]:
-    """A primary row (`depth` null) per scheme and column that has a baseline, then a descriptive one per depth.
+    """A primary row (`depth` null) per scheme and column that has a baseline, then a descriptive
+    one per depth.
 
-    `p` is of the log-rank test stratified by depth, by exchanging whole seeds; `p_adjusted` is Holm's over the primary
-    rows of a study; `favours` is the arm that solves sooner by that test. Both arms are taken within the smaller of
-    their budgets: what solved is counted, over depths in a primary row; `ratio` is scheme / baseline of the restricted
-    means of the same seeds, summed over depths in a primary row; `bound` says what the ratio of the true steps can be
-    where some seeds did not solve: at most this ("upper"), at least this ("lower"), or either ("unknown").
+    `p` is of the log-rank test stratified by depth, by exchanging whole seeds; `p_adjusted` is
+    Holm's over the primary rows of a study; `favours` is the arm that solves sooner by that test.
+    Both arms are taken within the smaller of their budgets: what solved is counted, over depths in
+    a primary row; `ratio` is scheme / baseline of the restricted means of the same seeds, summed
+    over depths in a primary row; `bound` says what the ratio of the true steps can be where some
+    seeds did not solve: at most this ("upper"), at least this ("lower"), or either ("unknown").
     """
     pairs = list(_pairs(groups))
     tested = [_primary(*pair, most_divisions(len(pairs))) for pair in pairs]
@@ -57,7 +62,9 @@ def _pairs(groups: Iterable[Group]) -> Iterator[tuple[Column, Column]]:
     families: dict[tuple[Any, ...], dict[tuple[Any, ...], Column]] = {}
     for group in groups:
         own = {name for name in group.key if name == "residual" or name.startswith(_SCHEME)}
-        rest = tuple(value for name, value in group.key.items() if name not in own and name != "depth")
+        rest = tuple(
+            value for name, value in group.key.items() if name not in own and name != "depth"
+        )
         scheme = tuple(value for name, value in group.key.items() if name in own)
         families.setdefault(rest, {}).setdefault(scheme, {})[group.key["depth"]] = group
     for family in families.values():
@@ -89,15 +96,24 @@ def _seeds(column: Column, depths: Iterable[int]) -> list[int]:
     return sorted({seed for depth in depths for seed in column[depth].seeds})
 
 
-def _stratum(scheme: Group, baseline: Group, first: Sequence[int], second: Sequence[int]) -> Stratum:
+def _stratum(
+    scheme: Group, baseline: Group, first: Sequence[int], second: Sequence[int]
+) -> Stratum:
     """Both arms at one depth: the scheme's seeds, then the baseline's."""
     rates = sorted({*scheme.rates, *baseline.rates})
     budget = min(scheme.budget, baseline.budget)
     steps_UR, loss_UR = np.full((2, len(first) + len(second), len(rates)), np.nan)
     ran_UR = np.zeros(steps_UR.shape, dtype=bool)
     for group, seeds, before in ((scheme, first, 0), (baseline, second, len(first))):
-        place = np.ix_([before + seeds.index(seed) for seed in group.seeds], [rates.index(lr) for lr in group.rates])
-        steps_UR[place], loss_UR[place], ran_UR[place] = within(group.steps_SR, budget), group.loss_SR, group.ran_SR
+        place = np.ix_(
+            [before + seeds.index(seed) for seed in group.seeds],
+            [rates.index(lr) for lr in group.rates],
+        )
+        steps_UR[place], loss_UR[place], ran_UR[place] = (
+            within(group.steps_SR, budget),
+            group.loss_SR,
+            group.ran_SR,
+        )
     return Stratum(steps_UR, loss_UR, ran_UR, budget)
 
 
@@ -105,10 +121,19 @@ def _row(depths: Sequence[int], baseline: Column, scheme: Column) -> Json:
     """What is said of these depths together."""
     example = scheme[depths[0]].key
     key = {name: value for name, value in example.items() if name not in ("residual", "depth")}
-    seeds = [seed for seed in _seeds(scheme, depths) if all(_has(seed, baseline, scheme, depth) for depth in depths)]
+    seeds = [
+        seed
+        for seed in _seeds(scheme, depths)
+        if all(_has(seed, baseline, scheme, depth) for depth in depths)
+    ]
     budgets = [min(baseline[depth].budget, scheme[depth].budget) for depth in depths]
     steps = [
-        np.array([_steps(column[depth], seeds, budget) for depth, budget in zip(depths, budgets, strict=True)])
+        np.array(
+            [
+                _steps(column[depth], seeds, budget)
+                for depth, budget in zip(depths, budgets, strict=True)
+            ]
+        )
         for column in (baseline, scheme)
     ]
     amounts = [spent(steps_LS, np.array(budgets)[:, None]).sum(axis=0) for steps_LS in steps]
@@ -135,7 +160,9 @@ def _row(depths: Sequence[int], baseline: Column, scheme: Column) -> Json:
 
 
 def _counts(arm: str, column: Column, depths: Sequence[int], budgets: Sequence[int]) -> Json:
-    """How many members and different seeds an arm has over these depths, and how many solved within the budgets."""
+    """How many members and different seeds an arm has over these depths, and how many solved within
+    the budgets.
+    """
     steps = [column[depth].scored(budget) for depth, budget in zip(depths, budgets, strict=True)]
     return {
         f"{arm}_solved": sum(int((~np.isnan(steps_S)).sum()) for steps_S in steps),

@@ -1,4 +1,6 @@
-"""Members laid out by what a report's cells are: which keys tell cells apart, and each cell's members as arrays."""
+"""Members laid out by what a report's cells are: which keys tell cells apart, and each cell's
+members as arrays.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -32,8 +34,8 @@ _BUDGET = "train.steps"
 class Group:
     """The members of one cell: S seeds, R learning rates, both ascending.
 
-    Steps are NaN where a member did not solve, or there is none: `ran_SR` says which. `row_SR` is a member's row in
-    `columns`, arrays by the name of what they hold.
+    Steps are NaN where a member did not solve, or there is none: `ran_SR` says which. `row_SR` is a
+    member's row in `columns`, arrays by the name of what they hold.
     """
 
     key: Json
@@ -57,7 +59,9 @@ class Group:
         return self._chosen(self.budget)
 
     def _chosen(self, budget: int) -> Integers:
-        return rates_by_other_seeds(within(self.steps_SR, budget), self.loss_SR, self.ran_SR, budget)
+        return rates_by_other_seeds(
+            within(self.steps_SR, budget), self.loss_SR, self.ran_SR, budget
+        )
 
     @cached_property
     def rows(self) -> Integers:
@@ -75,13 +79,34 @@ class Group:
 def groups(members: pd.DataFrame, axes: Sequence[str]) -> list[Group]:
     """The cells, sorted by their key, numbers by size and words by alphabet."""
     shapes = members.drop_duplicates("shape").set_index("shape")
-    key_of_shape = dict(zip(shapes.index, zip(*(map(plain, shapes[axis]) for axis in axes), strict=True), strict=True))
+    key_of_shape = dict(
+        zip(
+            shapes.index,
+            zip(*(map(plain, shapes[axis]) for axis in axes), strict=True),
+            strict=True,
+        )
+    )
     keys = sorted(set(key_of_shape.values()), key=lambda key: [by_value(value) for value in key])
     ranks = {key: rank for rank, key in enumerate(keys)}
-    rank_M = members["shape"].map({shape: ranks[key] for shape, key in key_of_shape.items()}).to_numpy()
+    rank_M = (
+        members["shape"].map({shape: ranks[key] for shape, key in key_of_shape.items()}).to_numpy()
+    )
     order_M = np.lexsort((members["lr"], members["seed"], rank_M))
-    names = ("seed", "lr", "solved_step", "outcome", "stalled", "final_loss", "final_accuracy", "job", "ms")
-    columns = {name: _array(members[name])[order_M] for name in (*names, _BUDGET, "parameters", "flops_per_step")}
+    names = (
+        "seed",
+        "lr",
+        "solved_step",
+        "outcome",
+        "stalled",
+        "final_loss",
+        "final_accuracy",
+        "job",
+        "ms",
+    )
+    columns = {
+        name: _array(members[name])[order_M]
+        for name in (*names, _BUDGET, "parameters", "flops_per_step")
+    }
     bounds = np.searchsorted(rank_M[order_M], np.arange(len(keys) + 1))
     return [
         _group(dict(zip(axes, key, strict=True)), columns, np.arange(low, high))
@@ -90,7 +115,11 @@ def groups(members: pd.DataFrame, axes: Sequence[str]) -> list[Group]:
 
 
 def _array(column: pd.Series) -> npt.NDArray[Any]:
-    return column.to_numpy(np.float64, na_value=np.nan) if column.name == "solved_step" else column.to_numpy()
+    return (
+        column.to_numpy(np.float64, na_value=np.nan)
+        if column.name == "solved_step"
+        else column.to_numpy()
+    )
 
 
 def _group(key: Json, columns: dict[str, npt.NDArray[Any]], row_M: Integers) -> Group:
@@ -116,7 +145,8 @@ def _group(key: Json, columns: dict[str, npt.NDArray[Any]], row_M: Integers) -> 
 
 
 def axes(members: pd.DataFrame) -> tuple[list[str], Json, dict[str, Json]]:
-    """The keys that tell cells apart; the settings that all share; and by key what differs between studies only.
+    """The keys that tell cells apart; the settings that all share; and by key what differs between
+    studies only.
 
     A budget is an axis only where members differ in nothing else: otherwise it belongs to its cell.
     """
@@ -126,19 +156,30 @@ def axes(members: pd.DataFrame) -> tuple[list[str], Json, dict[str, Json]]:
     shared: Json = {}
     differing: dict[str, Json] = {}
     for key in keys:
-        if key not in found and key not in NO_RESULT_DEPENDS_ON and _varies(members, shapes, keys, key):
+        if (
+            key not in found
+            and key not in NO_RESULT_DEPENDS_ON
+            and _varies(members, shapes, keys, key)
+        ):
             found.append(key)
         elif shapes[key].nunique(dropna=False) == 1:
             shared[key] = plain(shapes[key].iloc[0])
         elif key != "study" and shapes.groupby("study")[key].nunique(dropna=False).max() == 1:
-            differing[key] = {str(study): plain(values.iloc[0]) for study, values in shapes.groupby("study")[key]}
+            differing[key] = {
+                str(study): plain(values.iloc[0]) for study, values in shapes.groupby("study")[key]
+            }
     for key, column in (("member.seed", "seed"), ("member.lr", "lr")):
         values = {
-            str(study): [plain(one) for one in sorted(set(part))] for study, part in members.groupby("study")[column]
+            str(study): [plain(one) for one in sorted(set(part))]
+            for study, part in members.groupby("study")[column]
         }
         if len({str(one) for one in values.values()}) > 1:
             differing[key] = values
-    return found, {key: value for key, value in shared.items() if key not in found or key == "task"}, differing
+    return (
+        found,
+        {key: value for key, value in shared.items() if key not in found or key == "task"},
+        differing,
+    )
 
 
 def _varies(members: pd.DataFrame, shapes: pd.DataFrame, keys: Sequence[str], key: str) -> bool:
@@ -146,7 +187,9 @@ def _varies(members: pd.DataFrame, shapes: pd.DataFrame, keys: Sequence[str], ke
     if key == _BUDGET:
         if shapes[key].nunique() == 1:
             return False
-        others = shapes.groupby([other for other in keys if other != key], dropna=False, sort=False).ngroup()
+        others = shapes.groupby(
+            [other for other in keys if other != key], dropna=False, sort=False
+        ).ngroup()
         same = members["shape"].map(dict(zip(shapes["shape"], others, strict=True)))
         return bool(members[["seed", "lr"]].assign(same=same).duplicated().any())
     owner = next((owner for owner, own in _OWNERS.items() if key.startswith(own)), None)

@@ -10,7 +10,16 @@ from rich.text import Text
 
 from resformer.report.analysis.groups import Group
 from resformer.report.text.words import named
-from resformer.report.views.probes import ENDS, HEADINGS, cell, columned, ends, medians, short, verdict
+from resformer.report.views.probes import (
+    ENDS,
+    HEADINGS,
+    cell,
+    columned,
+    ends,
+    medians,
+    short,
+    verdict,
+)
 from resformer.results.members import Findings
 from resformer.stats.health import Health
 from resformer.store.sources import Damaged
@@ -27,26 +36,33 @@ LEGEND = f"{ENDS}. Medians over seeds"
 
 
 def inside(findings: Findings, found: Sequence[Group]) -> list[Json]:
-    """A row per cell whose members were looked into: its key, how many solved, the verdict and the numbers.
+    """A row per cell whose members were looked into: its key, how many solved, the verdict and the
+    numbers.
 
-    Medians over its seeds, each at the learning rate it is scored at and at its own last look; `step` is their median.
-    What is damaged is named among the findings' problems.
+    Medians over its seeds, each at the learning rate it is scored at and at its own last look;
+    `step` is their median. What is damaged is named among the findings' problems.
     """
     if "probe.every" not in findings.members:
         return []
-    looked_into = findings.members[findings.members["probe.every"].notna()].set_index(["job", "seed", "lr"])
+    looked_into = findings.members[findings.members["probe.every"].notna()].set_index(
+        ["job", "seed", "lr"]
+    )
     if looked_into.empty:
         return []
     rows = []
     for group in found:
-        scored = [tuple(group.columns[name][row] for name in ("job", "seed", "lr")) for row in group.rows]
+        scored = [
+            tuple(group.columns[name][row] for name in ("job", "seed", "lr")) for row in group.rows
+        ]
         members = looked_into.loc[looked_into.index.intersection(scored)].reset_index()
         if not members.empty:
             try:
                 rows.append({**group.key, **_looked(findings, members)})
             except Damaged as damage:
                 job = str(members["job"].iloc[0])
-                findings.problems["damaged"].append({"study": group.key["study"], "job": job, "reason": str(damage)})
+                findings.problems["damaged"].append(
+                    {"study": group.key["study"], "job": job, "reason": str(damage)}
+                )
     return rows
 
 
@@ -85,29 +101,52 @@ def picture(rows: Sequence[Json], axes: Sequence[str]) -> list[RenderableType]:
 
 
 def listings(rows: Sequence[Json], axes: Sequence[str]) -> list[tuple[str, list[list[str]]]]:
-    """The same of all cells and with all numbers, as text: titles, and rows of which the first is the head."""
+    """The same of all cells and with all numbers, as text: titles, and rows of which the first is
+    the head.
+    """
     head = ["", "depth", "verdict", "decided by", *HEADINGS.values()]
     return [
-        (title, [head, *([*_words(row, axes), *(short(_number(row[number])) for number in HEADINGS)] for row in some)])
+        (
+            title,
+            [
+                head,
+                *(
+                    [*_words(row, axes), *(short(_number(row[number])) for number in HEADINGS)]
+                    for row in some
+                ),
+            ],
+        )
         for title, some in _beside(rows)
     ]
 
 
 def _words(row: Json, axes: Sequence[str]) -> list[str]:
-    return [_name(row, axes), str(row["depth"]), row["health"], f"{row['measure']} {short(_number(row['value']))}"]
+    return [
+        _name(row, axes),
+        str(row["depth"]),
+        row["health"],
+        f"{row['measure']} {short(_number(row['value']))}",
+    ]
 
 
 def _name(row: Json, axes: Sequence[str]) -> str:
     """A cell's, but for its depth."""
-    return " ".join(named(axis, row[axis]) for axis in axes if axis != "depth") or str(row["residual"])
+    return " ".join(named(axis, row[axis]) for axis in axes if axis != "depth") or str(
+        row["residual"]
+    )
 
 
 def _beside(rows: Sequence[Json]) -> Iterator[tuple[str, list[Json]]]:
-    """The cells of which fewer than half solved, then the others, if there are any: a title, the deepest first."""
+    """The cells of which fewer than half solved, then the others, if there are any: a title, the
+    deepest first.
+    """
     for title, wanted in (("not solved", False), ("solved", True)):
         some = [row for row in rows if (2 * row["solved"] >= row["seeds"]) == wanted]
         if some:
-            yield f"inside, at the last look: {title}", sorted(some, key=lambda row: -int(row["depth"]))
+            yield (
+                f"inside, at the last look: {title}",
+                sorted(some, key=lambda row: -int(row["depth"])),
+            )
 
 
 def _finite(number: float) -> float | None:

@@ -1,4 +1,6 @@
-"""A study's results as the report's JSON: every number that a report shows is computed here, once."""
+"""A study's results as the report's JSON:
+every number that a report shows is computed here, once.
+"""
 
 import math
 from collections import Counter
@@ -30,13 +32,19 @@ Json = dict[str, Any]
 
 
 def summarise(findings: Findings) -> Json:
-    """The report's JSON, of several studies also what they differ in; UserError if nothing has finished yet."""
+    """The report's JSON, of several studies also what they differ in; UserError if nothing has
+    finished yet.
+    """
     kept = cache.report(findings.studies[0], findings.digest)
     if kept is not None:
         return kept
     if findings.members.empty:
         failed = findings.problems["failed"]
-        why = f"{len(failed)} jobs failed, the first: {failed[0]['reason']}" if failed else "no job has finished"
+        why = (
+            f"{len(failed)} jobs failed, the first: {failed[0]['reason']}"
+            if failed
+            else "no job has finished"
+        )
         where = findings.studies[0].path.parent
         raise UserError(f"study {_names(findings)}: nothing to report in {where}, {why}")
     found = _summary(findings)
@@ -69,7 +77,9 @@ def _names(findings: Findings) -> str:
 
 def at_their_rates(members: pd.DataFrame, rates: Mapping[int, float]) -> pd.DataFrame:
     """Each seed's member at the learning rate it is scored at."""
-    return members[[rates.get(seed) == lr for seed, lr in zip(members["seed"], members["lr"], strict=True)]]
+    return members[
+        [rates.get(seed) == lr for seed, lr in zip(members["seed"], members["lr"], strict=True)]
+    ]
 
 
 def _cell(group: Group) -> Json:
@@ -84,7 +94,9 @@ def _cell(group: Group) -> Json:
     median, median_low, median_high = _median(steps_S, columns["train.steps"][rows_S])
     some = bool((steps_S < group.budget).any())
     everything = group.row_SR[group.ran_SR]
-    ms_of_job = dict(zip(columns["job"][everything].tolist(), columns["ms"][everything].tolist(), strict=True))
+    ms_of_job = dict(
+        zip(columns["job"][everything].tolist(), columns["ms"][everything].tolist(), strict=True)
+    )
     return {
         **group.key,
         "seeds": len(rows_S),
@@ -138,7 +150,9 @@ def _limits(cells: Sequence[Json], names: Sequence[str]) -> Iterator[Json]:
         columns.setdefault(tuple(cell[name] for name in names), []).append(cell)
     for key, found in columns.items():
         by_depth = sorted(found, key=lambda cell: int(cell["depth"]))
-        depths, solved, seeds = ([cell[name] for cell in by_depth] for name in ("depth", "solved", "seeds"))
+        depths, solved, seeds = (
+            [cell[name] for cell in by_depth] for name in ("depth", "solved", "seeds")
+        )
         floor, limit = depth_run(depths, solved, seeds)
         low, high = limit_bounds(depths, solved, seeds)
         row = {"depth_limit": limit, "low": low, "high": high, "depth_floor": floor}
@@ -146,7 +160,12 @@ def _limits(cells: Sequence[Json], names: Sequence[str]) -> Iterator[Json]:
 
 
 def _excluded(studies: Sequence[Study]) -> list[Json]:
-    found = [row for study in studies for launch in study.launches() for row in launch.get("excluded", [])]
+    found = [
+        row
+        for study in studies
+        for launch in study.launches()
+        for row in launch.get("excluded", [])
+    ]
     return [row for number, row in enumerate(found) if row not in found[:number]]
 
 

@@ -49,7 +49,9 @@ class Plot:
         """The figure as a file's content: the same bytes each time."""
         buffer = io.BytesIO()
         with _style():
-            self.figure.savefig(buffer, format=form, dpi=150, metadata={"Date": None} if form == "svg" else None)
+            self.figure.savefig(
+                buffer, format=form, dpi=150, metadata={"Date": None} if form == "svg" else None
+            )
         return buffer.getvalue()
 
 
@@ -65,12 +67,16 @@ def plots(findings: Findings, summary: Json, asked: Layout) -> Iterator[Plot]:
 
 
 def draw(findings: Findings, summary: Json, asked: Layout, folder: Path) -> list[Path]:
-    """Write every figure into a folder as .svg and .png; returns the paths. UserError if that cannot be done."""
+    """Write every figure into a folder as .svg and .png; returns the paths. UserError if that
+    cannot be done.
+    """
     return _written(plots(findings, summary, asked), folder)
 
 
 def draw_layers(found: Probed, measures: Mapping[str, str], folder: Path) -> list[Path]:
-    """The same of a probe: a figure per measure, which are named with what they are in a few words."""
+    """The same of a probe:
+    a figure per measure, which are named with what they are in a few words.
+    """
 
     def every() -> Iterator[Plot]:
         for name, words in measures.items():
@@ -93,13 +99,17 @@ def _written(every: Iterable[Plot], folder: Path) -> list[Path]:
     except DiskError as error:
         raise UserError(f"--figures {error}; name another folder") from error
     except OSError as error:
-        raise UserError(f"--figures {folder}: cannot be written: {error.strerror}; name another folder") from error
+        raise UserError(
+            f"--figures {folder}: cannot be written: {error.strerror}; name another folder"
+        ) from error
     return paths
 
 
 @contextmanager
 def _style() -> Iterator[None]:
-    """Our settings instead of the user's; a letter that the font does not have is no reason to complain."""
+    """Our settings instead of the user's; a letter that the font does not have is no reason to
+    complain.
+    """
     with mpl.rc_context(), warnings.catch_warnings():
         mpl.rcdefaults()
         mpl.rcParams.update(RC)

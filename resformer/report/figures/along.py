@@ -43,7 +43,9 @@ class Along:
 
 
 def along(sheet: Sheet, height: float, titles: Sequence[str], further: Sequence[str] = ()) -> Along:
-    """Panels of at least this height side by side, and room to the right for the columns' names and further ones."""
+    """Panels of at least this height side by side, and room to the right for the columns' names and
+    further ones.
+    """
     columns, found = sheet.panel.columns, rows(sheet)
     names = [*map(sheet.name, columns), *further]
     right = labels.width(names)
@@ -61,7 +63,10 @@ def along(sheet: Sheet, height: float, titles: Sequence[str], further: Sequence[
         panels=panels,
         height=height,
         places=found.at,
-        shifts={column: (number - (len(columns) - 1) / 2) * lane for number, column in enumerate(columns)},
+        shifts={
+            column: (number - (len(columns) - 1) / 2) * lane
+            for number, column in enumerate(columns)
+        },
         lane=lane,
         lane_inches=lane / inch,
     )

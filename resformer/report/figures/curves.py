@@ -16,8 +16,10 @@ from resformer.report.figures.sheet import Floats, Run, Sheet
 from resformer.report.figures.style import FAINT, GREY, Look
 
 CAPTION = (
-    "Held-out loss (nats per token) against step. Thin: every seed at the learning rate it is scored at; thick: their "
-    "median. Dotted: a seed that left keeps its last loss, and counts with it in the median; a cross marks where one "
+    "Held-out loss (nats per token) against step. Thin: every seed at the learning rate it is "
+    "scored at; thick: their "
+    "median. Dotted: a seed that left keeps its last loss, and counts with it in the median; a "
+    "cross marks where one "
     "diverged. Grey: the best that can be done without looking at the input."
 )
 _ACROSS, _HEIGHT = 4, 1.75
@@ -45,7 +47,9 @@ def draw(sheet: Sheet, tips: Tips) -> Figure:
         axes.set_title(sheet.row_name(row))
         axes.set_xticks(ticks, [f"{tick:.0f}" for tick in ticks])
         for tick, mark in zip(ticks, axes.xaxis.get_major_ticks(), strict=True):
-            mark.label1.set_horizontalalignment("left" if tick == 0 else "right" if tick > 0.95 * last else "center")
+            mark.label1.set_horizontalalignment(
+                "left" if tick == 0 else "right" if tick > 0.95 * last else "center"
+            )
         if axes in last_of_lines(found, across):
             labels.name_lines(axes, names)
     for axes in found[::across]:
@@ -57,11 +61,17 @@ def draw(sheet: Sheet, tips: Tips) -> Figure:
 
 def _row(axes: Axes, sheet: Sheet, row: Any) -> list[Name]:
     """Draw a row's columns; returns their names and where they end."""
-    here = {column: sheet.runs[row, column] for column in sheet.panel.columns if (row, column) in sheet.runs}
+    here = {
+        column: sheet.runs[row, column]
+        for column in sheet.panel.columns
+        if (row, column) in sheet.runs
+    }
     end = max(run.steps[-1] for runs in here.values() for run in runs)
     names = []
     for column in sheet.panel.columns:
-        at, loss = _cell(axes, here[column], end, sheet.looks[column]) if column in here else (end, np.nan)
+        at, loss = (
+            _cell(axes, here[column], end, sheet.looks[column]) if column in here else (end, np.nan)
+        )
         place = (end, loss) if at == end and np.isfinite(loss) else None
         names.append(Name(sheet.name(column), sheet.looks[column], place, marker=False))
     blind = next(iter(here.values()))[0].blind_loss
@@ -70,7 +80,9 @@ def _row(axes: Axes, sheet: Sheet, row: Any) -> list[Name]:
 
 
 def median(runs: Sequence[Run], end: float) -> tuple[Floats, Floats]:
-    """Steps and median loss up to `end`. Who left keeps its last loss; one that is not finite is the largest of all."""
+    """Steps and median loss up to `end`. Who left keeps its last loss; one that is not finite is
+    the largest of all.
+    """
     steps_E = np.unique(np.concatenate([*(run.steps for run in runs), [end]]))
     losses = [run.losses[np.searchsorted(run.steps, steps_E, side="right") - 1] for run in runs]
     median_E = np.median(np.nan_to_num(np.array(losses), nan=np.inf), axis=0)
@@ -78,21 +90,32 @@ def median(runs: Sequence[Run], end: float) -> tuple[Floats, Floats]:
 
 
 def _cell(axes: Axes, runs: Sequence[Run], end: float, look: Look) -> tuple[float, float]:
-    """Draw a cell's seeds and their median up to `end` or their budget; returns where the median ends."""
+    """Draw a cell's seeds and their median up to `end` or their budget; returns where the median
+    ends.
+    """
     end = min(end, max(run.budget for run in runs))
     thin: dict[str, Any] = {"color": look.colour, "linewidth": 0.5, "alpha": 0.45}
     for run in runs:
         axes.plot(run.steps, run.losses, marker="." if len(run.steps) == 1 else None, **thin)
         last = np.flatnonzero(np.isfinite(run.losses))[-1:]
         if run.outcome == "diverged":
-            axes.plot(run.steps[last], run.losses[last], "x", markersize=4, markeredgewidth=0.9, color=look.colour)
+            axes.plot(
+                run.steps[last],
+                run.losses[last],
+                "x",
+                markersize=4,
+                markeredgewidth=0.9,
+                color=look.colour,
+            )
         if run.steps[-1] < end and np.isfinite(run.losses[-1]):
             axes.plot([run.steps[-1], end], [run.losses[-1]] * 2, linestyle=":", **thin)
     steps_E, median_E = median(runs, end)
     left = max(run.steps[-1] for run in runs)
     for part, dashes in ((steps_E <= left, look.dashes), (steps_E >= left, ":")):
         if part.sum() > 1:
-            axes.plot(steps_E[part], median_E[part], linestyle=dashes, color=look.colour, linewidth=1.6)
+            axes.plot(
+                steps_E[part], median_E[part], linestyle=dashes, color=look.colour, linewidth=1.6
+            )
     return end, float(median_E[-1])
 
 

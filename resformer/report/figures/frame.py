@@ -12,15 +12,20 @@ WIDTH = 7.2
 """Of every figure; inches, like all lengths here."""
 _LEFT, _TOP, _GAP = 0.72, 0.24, 0.16
 _BETWEEN, _TITLED = 0.06, 0.4
-"""From one line of panels to the title of the next, without and with an axis' title between them."""
+"""From one line of panels to the title of the next, without and with an axis' title between them.
+"""
 _CLEAR = 0.05
 """Share of an axis between two of its ticks."""
 
 
-def frame(count: int, across: int, height: float, right: float, below: float = 0.42) -> tuple[Figure, list[Axes]]:
-    """A figure with so many panels in lines of `across`, all with the same axes; and the panels in order.
+def frame(
+    count: int, across: int, height: float, right: float, below: float = 0.42
+) -> tuple[Figure, list[Axes]]:
+    """A figure with so many panels in lines of `across`, all with the same axes; and the panels in
+    order.
 
-    `right` is left free for what stands beside the panels, `below` under the last of them; each has room for a title.
+    `right` is left free for what stands beside the panels, `below` under the last of them; each has
+    room for a title.
     """
     down = math.ceil(count / across)
     between = _BETWEEN if count % across == 0 else _TITLED
@@ -46,7 +51,11 @@ def panel_width(across: int, right: float) -> float:
 
 def last_of_lines(panels: Sequence[Axes], across: int) -> list[Axes]:
     """The rightmost panel of every line."""
-    return [axes for number, axes in enumerate(panels, 1) if number % across == 0 or number == len(panels)]
+    return [
+        axes
+        for number, axes in enumerate(panels, 1)
+        if number % across == 0 or number == len(panels)
+    ]
 
 
 def lowest(panels: Sequence[Axes], across: int) -> Sequence[Axes]:
@@ -55,7 +64,11 @@ def lowest(panels: Sequence[Axes], across: int) -> Sequence[Axes]:
 
 
 def log_y(
-    axes: Axes, low: float, high: float, top: float | None = None, also: Mapping[float, str] = MappingProxyType({})
+    axes: Axes,
+    low: float,
+    high: float,
+    top: float | None = None,
+    also: Mapping[float, str] = MappingProxyType({}),
 ) -> None:
     """A logarithmic y axis from `low` to `top`, with round numbers between `low` and `high`.
 

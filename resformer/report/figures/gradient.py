@@ -1,4 +1,6 @@
-"""The gradient's norm before clipping against the rows of the report: at the first step, and while training."""
+"""The gradient's norm before clipping against the rows of the report: at the first step, and while
+training.
+"""
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -13,7 +15,8 @@ from resformer.report.figures.sheet import Run, Sheet
 from resformer.report.figures.style import FAINT, GREY, Column
 
 CAPTION = (
-    "Norm of a member's gradient before clipping, at its first step and as the median over the steps it trained. "
+    "Norm of a member's gradient before clipping, at its first step and as the median over the "
+    "steps it trained. "
     "Small: every seed; line: their median. Above the grey line gradients are clipped."
 )
 _HEIGHT, _CLIPPED = 2.1, "clipped above"
@@ -46,7 +49,9 @@ def draw(sheet: Sheet, tips: Tips) -> Figure | None:
 def _column(
     axes: Axes, place: Along, sheet: Sheet, column: Column, what: str, tips: Tips
 ) -> tuple[float, float] | None:
-    """Draw a column's seeds and the line of their medians; returns where it ends, if it gets to the last row."""
+    """Draw a column's seeds and the line of their medians; returns where it ends, if it gets to the
+    last row.
+    """
     look, end = sheet.looks[column], None
     line: list[tuple[float, float]] = []
     for row in sheet.panel.rows:
@@ -54,12 +59,19 @@ def _column(
         end = None
         if runs:
             norms = [_norm(run, what) for run in runs]
-            texts = [f"{sheet.told((row, column), run)}; gradient norm {_norm(run, what):.3g}" for run in runs]
+            texts = [
+                f"{sheet.told((row, column), run)}; gradient norm {_norm(run, what):.3g}"
+                for run in runs
+            ]
             draw_points(axes, place.at(row, column), norms, texts, look, place.lane, tips)
             end = (place.at(row, column), float(np.median(norms)))
             line.append(end)
     axes.plot(
-        [at for at, _ in line], [norm for _, norm in line], linestyle=look.dashes, color=look.colour, linewidth=1.4
+        [at for at, _ in line],
+        [norm for _, norm in line],
+        linestyle=look.dashes,
+        color=look.colour,
+        linewidth=1.4,
     )
     return end
 

@@ -18,7 +18,9 @@ _LONGEST = 2.0
 @final
 @dataclass(frozen=True)
 class Name:
-    """A line's name, its look, and where it ends, in units of the axes; None where it does not get to their edge."""
+    """A line's name, its look, and where it ends, in units of the axes; None where it does not get
+    to their edge.
+    """
 
     text: str
     look: Look
@@ -45,16 +47,28 @@ def name_lines(axes: Axes, names: Sequence[Name]) -> None:
     assert figure is not None
     box, inch = axes.get_window_extent(), figure.dpi
     right, low, high = box.x1 / inch, box.y0 / inch, box.y1 / inch
-    ends = [None if name.end is None else axes.transData.transform(name.end) / inch for name in names]
+    ends = [
+        None if name.end is None else axes.transData.transform(name.end) / inch for name in names
+    ]
     wanted = [low if end is None else min(max(float(end[1]), low), high) for end in ends]
-    for name, end, level, y in zip(names, ends, wanted, spread(wanted, _LINE, low, high), strict=True):
+    for name, end, level, y in zip(
+        names, ends, wanted, spread(wanted, _LINE, low, high), strict=True
+    ):
         start = right + _LEADER
         style: dict[str, Any] = {"color": name.look.colour, "transform": figure.dpi_scale_trans}
         if end is not None:
-            figure.add_artist(Line2D([end[0], right, start], [level, level, y], linewidth=0.5, alpha=0.6, **style))
-        figure.add_artist(Line2D([start, start + _SAMPLE], [y, y], linestyle=name.look.dashes, linewidth=1.4, **style))
+            figure.add_artist(
+                Line2D([end[0], right, start], [level, level, y], linewidth=0.5, alpha=0.6, **style)
+            )
+        figure.add_artist(
+            Line2D(
+                [start, start + _SAMPLE], [y, y], linestyle=name.look.dashes, linewidth=1.4, **style
+            )
+        )
         if name.marker:
-            figure.add_artist(Line2D([start + _SAMPLE / 2], [y], marker=name.look.marker, markersize=4.5, **style))
+            figure.add_artist(
+                Line2D([start + _SAMPLE / 2], [y], marker=name.look.marker, markersize=4.5, **style)
+            )
         figure.text(
             start + _SAMPLE + _SPACE,
             y,
@@ -66,7 +80,8 @@ def name_lines(axes: Axes, names: Sequence[Name]) -> None:
 
 
 def spread(wanted: Sequence[float], gap: float, low: float, high: float) -> list[float]:
-    """Places near the wanted ones, in the same order, at least `gap` apart, and inside the bounds if they all fit.
+    """Places near the wanted ones, in the same order, at least `gap` apart, and inside the bounds
+    if they all fit.
 
     Of two that want the same, the first gets the higher.
     """

@@ -23,7 +23,9 @@ _WIDE = 1e3
 
 def draw(found: Probed, measure: str, words: str) -> Figure | None:
     """The figure of one measure, which `words` say; None where no value of it is finite."""
-    values = np.concatenate([stack[measure] for stacks in found.stacks.values() for stack in stacks.values()])
+    values = np.concatenate(
+        [stack[measure] for stacks in found.stacks.values() for stack in stacks.values()]
+    )
     values = values[np.isfinite(values)]
     if not len(values):
         return None
@@ -35,15 +37,27 @@ def draw(found: Probed, measure: str, words: str) -> Figure | None:
     looks = _looks(found.depths)
     for axes, (key, stacks) in zip(panels, found.stacks.items(), strict=True):
         axes.set_title(found.name(key))
-        # Shared layers of stacks of two depths start from the same weights, so their lines coincide: the ends tell.
+        # Shared layers of stacks of two depths start from the same weights, so their lines
+        # coincide: the ends tell.
         for depth in sorted(stacks, reverse=True):
             known = stacks[depth][measure].dropna()
             places = np.maximum(known.index.to_numpy(dtype=float), _EMBEDDING)
             axes.plot(places, known, color=looks[depth].colour, linewidth=1.3)
-            axes.plot(places[-1:], known[-1:], "o", color=looks[depth].colour, markersize=3.5, clip_on=False)
+            axes.plot(
+                places[-1:],
+                known[-1:],
+                "o",
+                color=looks[depth].colour,
+                markersize=3.5,
+                clip_on=False,
+            )
         if axes in last_of_lines(panels, across):
             labels.name_lines(
-                axes, [Name(f"depth {depth}", looks[depth], None, marker=False) for depth in found.depths]
+                axes,
+                [
+                    Name(f"depth {depth}", looks[depth], None, marker=False)
+                    for depth in found.depths
+                ],
             )
     for axes in panels[::across]:
         axes.set_ylabel(textwrap.fill(words, _WRAPPED))
@@ -72,4 +86,7 @@ def _scale(axes: Axes, values: np.ndarray, last: int) -> None:
 def _looks(depths: list[int]) -> dict[int, Look]:
     """From light to dark with depth."""
     shades = mpl.colormaps["viridis_r"](np.linspace(0.12, 1, len(depths)))
-    return {depth: Look(mpl.colors.to_hex(shade), "-", "") for depth, shade in zip(depths, shades, strict=True)}
+    return {
+        depth: Look(mpl.colors.to_hex(shade), "-", "")
+        for depth, shade in zip(depths, shades, strict=True)
+    }

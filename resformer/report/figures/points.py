@@ -29,9 +29,16 @@ class Tips(dict[str, str]):
 
 
 def draw_points(
-    axes: Axes, at: float, values: Sequence[float], texts: Sequence[str], look: Look, lane: float, tips: Tips
+    axes: Axes,
+    at: float,
+    values: Sequence[float],
+    texts: Sequence[str],
+    look: Look,
+    lane: float,
+    tips: Tips,
 ) -> None:
-    """A point per value at this place of x, those that would hide each other side by side within their lane.
+    """A point per value at this place of x, those that would hide each other side by side within
+    their lane.
 
     The limits of the axes are those that they have now.
     """
@@ -58,7 +65,9 @@ def draw_points(
 
 
 def _beside(heights: Floats, diameter: float, lane: float) -> Floats:
-    """How far each point moves aside, so that those at about one height stand in a row around their place."""
+    """How far each point moves aside, so that those at about one height stand in a row around their
+    place.
+    """
     offsets = np.zeros(len(heights))
     for level in np.unique(np.round(heights / diameter)):
         same = np.flatnonzero(np.round(heights / diameter) == level)

@@ -67,7 +67,11 @@ class Rows:
             else:
                 kept.append("")
         upright = self.upright(width)
-        axes.set_xticks(places, [shortened(label, _LONGEST, SMALL) for label in kept], rotation=90 if upright else 0)
+        axes.set_xticks(
+            places,
+            [shortened(label, _LONGEST, SMALL) for label in kept],
+            rotation=90 if upright else 0,
+        )
         axes.set_xlabel(self.title)
 
     @property
@@ -81,7 +85,9 @@ class Rows:
 
 
 def rows(sheet: Sheet) -> Rows:
-    """The rows of a sheet: on a scale of doublings where they are positive and span a factor of four, else linear."""
+    """The rows of a sheet: on a scale of doublings where they are positive and span a factor of
+    four, else linear.
+    """
     values = sheet.panel.rows
     numbers = [float(value) for value in values if _is_number(value)]
     if len(numbers) < len(values):
@@ -92,7 +98,9 @@ def rows(sheet: Sheet) -> Rows:
         places = numbers
     apart = min((after - before for before, after in pairwise(places)), default=1.0)
     labels = [printable(as_typed(value)) for value in values]
-    return Rows(dict(zip(values, places, strict=True)), labels, title(sheet.panel.layout.rows), apart)
+    return Rows(
+        dict(zip(values, places, strict=True)), labels, title(sheet.panel.layout.rows), apart
+    )
 
 
 def title(axis: str) -> str:

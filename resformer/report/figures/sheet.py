@@ -1,4 +1,6 @@
-"""What the figures of one panel are drawn from: its members as they trained, at the rates they are scored at."""
+"""What the figures of one panel are drawn from: its members as they trained, at the rates they are
+scored at.
+"""
 
 from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass
@@ -26,7 +28,9 @@ Place = tuple[Any, Column]
 @final
 @dataclass(frozen=True)
 class Run:
-    """One member. Arrays have an entry per evaluation; losses in nats per token, NaN where not finite."""
+    """One member. Arrays have an entry per evaluation; losses in nats per token, NaN where not
+    finite.
+    """
 
     seed: int
     lr: float
@@ -95,7 +99,10 @@ def _sheet(findings: Findings, summary: Json, panel: Panel, schemes: Iterable[st
     return Sheet(
         panel=panel,
         looks=looks(panel, schemes),
-        runs={place: [_run(row, traces) for row in _rows(members)] for place, members in picked.items()},
+        runs={
+            place: [_run(row, traces) for row in _rows(members)]
+            for place, members in picked.items()
+        },
         rates=rates,
         clip=clips.pop() if len(clips) == 1 else None,
     )
@@ -104,7 +111,10 @@ def _sheet(findings: Findings, summary: Json, panel: Panel, schemes: Iterable[st
 def _picked(cell: Json, members: pd.DataFrame) -> pd.DataFrame:
     """The members a cell is made of: each seed at its learning rate."""
     key = key_of(cell)
-    inside = [members[name].isna() if value is None else members[name].eq(value) for name, value in key.items()]
+    inside = [
+        members[name].isna() if value is None else members[name].eq(value)
+        for name, value in key.items()
+    ]
     rates = {int(seed): rate for seed, rate in cell["lr_by_seed"].items()}
     return at_their_rates(members[np.logical_and.reduce(inside)], rates)
 
@@ -113,7 +123,9 @@ _Trace = tuple[Floats, Floats, float, float]
 
 
 def _traces(findings: Findings, members: pd.DataFrame) -> dict[tuple[str, int, float], _Trace]:
-    """By job, seed and learning rate: evaluated steps, their losses, and the first and the median gradient norm."""
+    """By job, seed and learning rate: evaluated steps, their losses, and the first and the median
+    gradient norm.
+    """
     found: dict[tuple[str, int, float], _Trace] = {}
     for (study, job), some in members.groupby(["study", "job"], sort=False):
         try:
@@ -127,7 +139,9 @@ def _traces(findings: Findings, members: pd.DataFrame) -> dict[tuple[str, int, f
 
 
 def _trace(rows: pd.DataFrame) -> _Trace:
-    steps, losses, norms = (rows[name].to_numpy(np.float64) for name in ("step", "held_out_loss", "gradient_norm"))
+    steps, losses, norms = (
+        rows[name].to_numpy(np.float64) for name in ("step", "held_out_loss", "gradient_norm")
+    )
     evaluated = ~np.isnan(losses)
     evaluated[-1] = True
     finite = norms[np.isfinite(norms)]

@@ -13,7 +13,8 @@ from resformer.report.figures.style import FAINT
 from resformer.stats.depth import wilson
 
 CAPTION = (
-    "Share of seeds that solve within the budget, with its 95 % interval (Wilson). The depth limit is the last depth "
+    "Share of seeds that solve within the budget, with its 95 % interval (Wilson). The depth limit "
+    "is the last depth "
     "before the share falls under one half, the grey line."
 )
 _HEIGHT = 1.9
@@ -38,11 +39,26 @@ def draw(sheet: Sheet, tips: Tips) -> Figure:
                 continue
             at, count = place.at(row, column), (cell["solved"], cell["seeds"])
             axes.plot([at, at], wilson(*count), linewidth=1.1, solid_capstyle="butt", **style)
-            text = f"{sheet.name(column)}, {sheet.row_name(row)}: {count[0]} of {count[1]} seeds solved"
+            text = (
+                f"{sheet.name(column)}, {sheet.row_name(row)}: {count[0]} of {count[1]} seeds "
+                "solved"
+            )
             end = (at, count[0] / count[1])
-            axes.plot(*([value] for value in end), marker=look.marker, markersize=5, gid=tips.told(text), **style)
+            axes.plot(
+                *([value] for value in end),
+                marker=look.marker,
+                markersize=5,
+                gid=tips.told(text),
+                **style,
+            )
             line.append(end)
-        axes.plot([at for at, _ in line], [share for _, share in line], linestyle=look.dashes, linewidth=1.2, **style)
+        axes.plot(
+            [at for at, _ in line],
+            [share for _, share in line],
+            linestyle=look.dashes,
+            linewidth=1.2,
+            **style,
+        )
         names.append(Name(sheet.name(column), look, end))
     labels.name_lines(axes, names)
     return place.figure

@@ -1,4 +1,6 @@
-"""Steps to solve against the rows of the report: every seed, the median with its interval, and who did not solve."""
+"""Steps to solve against the rows of the report: every seed, the median with its interval, and who
+did not solve.
+"""
 
 import math
 from typing import Any
@@ -16,12 +18,16 @@ from resformer.report.figures.sheet import Place, Sheet
 from resformer.report.figures.style import FAINT, SMALL, Column
 
 CAPTION = (
-    "Steps to solve. Small: every seed at the learning rate it is scored at. Large: the median, with its interval "
-    "where there are seeds enough for one. Above the grey line, the budget: how many seeds did not solve within it."
+    "Steps to solve. Small: every seed at the learning rate it is scored at. Large: the median, "
+    "with its interval "
+    "where there are seeds enough for one. Above the grey line, the budget: how many seeds did not "
+    "solve within it."
 )
 _HEIGHT, _STEPS_HEIGHT, _LEVEL, _ROOM = 2.6, 1.4, 0.26, 0.06
 _BESIDE = 0.22
-"""Share of a lane by which medians stand to its right and seeds to its left, so that none hides the other."""
+"""Share of a lane by which medians stand to its right and seeds to its left, so that none hides the
+other.
+"""
 _NUMBER = 0.17
 """Inches that a number of seeds takes."""
 
@@ -45,7 +51,9 @@ def draw(sheet: Sheet, tips: Tips) -> Figure:
 
 
 def _scale(axes: Axes, sheet: Sheet, height: float, levels: int) -> list[float]:
-    """Set the y axis: steps up to the budget, above it so many levels for seeds that did not solve; returns these."""
+    """Set the y axis: steps up to the budget, above it so many levels for seeds that did not solve;
+    returns these.
+    """
     everyone = [run for runs in sheet.runs.values() for run in runs]
     budget = max(run.budget for run in everyone)
     low = min([budget / 10, *(max(1.0, run.solved_step) for run in everyone if run.solved)]) / 1.25
@@ -70,22 +78,34 @@ def _budgets(axes: Axes, place: Along, sheet: Sheet) -> None:
 def _column(
     axes: Axes, place: Along, sheet: Sheet, column: Column, above: float, tips: Tips
 ) -> tuple[float, float] | None:
-    """Draw a column's cells and the line of its medians; returns where it ends, if it has a cell in the last row."""
+    """Draw a column's cells and the line of its medians; returns where it ends, if it has a cell in
+    the last row.
+    """
     look, end = sheet.looks[column], None
     medians: list[tuple[float, float]] = []
     for row in sheet.panel.rows:
         if (row, column) not in sheet.runs:
             end = None
             continue
-        at, median = place.at(row, column) + _BESIDE * place.lane, sheet.panel.cells[row, column]["median_steps"]
+        at, median = (
+            place.at(row, column) + _BESIDE * place.lane,
+            sheet.panel.cells[row, column]["median_steps"],
+        )
         _seeds(axes, place, sheet, (row, column), tips)
         _unsolved(axes, sheet, (row, column), at, above)
         end = (at, above if median is None else max(1.0, median))
         if median is not None:
             medians.append(end)
             _interval(axes, sheet, (row, column), at)
-    line: dict[str, Any] = {"linestyle": look.dashes, "linewidth": 1.2, "marker": look.marker, "markersize": 5}
-    axes.plot([at for at, _ in medians], [median for _, median in medians], color=look.colour, **line)
+    line: dict[str, Any] = {
+        "linestyle": look.dashes,
+        "linewidth": 1.2,
+        "marker": look.marker,
+        "markersize": 5,
+    }
+    axes.plot(
+        [at for at, _ in medians], [median for _, median in medians], color=look.colour, **line
+    )
     return end
 
 
@@ -102,20 +122,29 @@ def _unsolved(axes: Axes, sheet: Sheet, key: Place, at: float, above: float) -> 
     count = sum(not run.solved for run in sheet.runs[key])
     if count:
         look = sheet.looks[key[1]]
-        hollow: dict[str, Any] = {"linestyle": "", "markerfacecolor": "none", "markeredgewidth": 0.9, "markersize": 5}
+        hollow: dict[str, Any] = {
+            "linestyle": "",
+            "markerfacecolor": "none",
+            "markeredgewidth": 0.9,
+            "markersize": 5,
+        }
         axes.plot([at], [above], marker=look.marker, color=look.colour, **hollow)
         offset: dict[str, Any] = {"textcoords": "offset points", "ha": "center", "va": "bottom"}
         axes.annotate(str(count), (at, above), (0, 3.5), fontsize=SMALL, **offset)
 
 
 def _interval(axes: Axes, sheet: Sheet, key: Place, at: float) -> None:
-    """The interval of the median; where it has no upper end, an arrow up to the budget, and likewise below."""
+    """The interval of the median; where it has no upper end, an arrow up to the budget, and
+    likewise below.
+    """
     cell, colour = sheet.panel.cells[key], sheet.looks[key[1]].colour
     low, high = cell["median_low"], cell["median_high"]
     if low is None and high is None:
         return
     budget = max(run.budget for run in sheet.runs[key])
-    ends = np.clip([axes.get_ylim()[0] if low is None else low, budget if high is None else high], 1.0, None)
+    ends = np.clip(
+        [axes.get_ylim()[0] if low is None else low, budget if high is None else high], 1.0, None
+    )
     axes.plot([at, at], ends, color=colour, linewidth=1.1, solid_capstyle="butt")
     for end, bound, marker in ((ends[0], low, "v"), (ends[1], high, "^")):
         if bound is None:

@@ -1,4 +1,6 @@
-"""How figures look: type and ink, colours that tell schemes apart, lines and markers that tell norms apart."""
+"""How figures look: type and ink, colours that tell schemes apart, lines and markers that tell
+norms apart.
+"""
 
 import colorsys
 from bisect import bisect_right
@@ -51,7 +53,13 @@ Dashes = Any
 """A line style as matplotlib takes it."""
 
 # Okabe & Ito's colours, told apart by all common kinds of colour vision.
-_SCHEMES = {"plain": "#D55E00", "add": "#0072B2", "rezero": "#009E73", "deepnorm": "#CC79A7", "layerscale": "#E69F00"}
+_SCHEMES = {
+    "plain": "#D55E00",
+    "add": "#0072B2",
+    "rezero": "#009E73",
+    "deepnorm": "#CC79A7",
+    "layerscale": "#E69F00",
+}
 _SPARE = ("#56B4E9", "#7A7A7A")
 # No pattern is dotted: dots say that a value is carried on.
 _NORMS: dict[str, tuple[Dashes, str]] = {
@@ -80,23 +88,33 @@ GREY = Look(FAINT, "-", "")
 
 
 def looks(panel: Panel, schemes: Iterable[str]) -> dict[Column, Look]:
-    """A look for each column of a panel. `schemes` are those of the whole report, so that all panels agree.
+    """A look for each column of a panel. `schemes` are those of the whole report, so that all
+    panels agree.
 
-    Colour by residual scheme, lines and markers by norm placement, where these vary; else colour by column.
+    Colour by residual scheme, lines and markers by norm placement, where these vary; else colour by
+    column.
     """
     names = panel.layout.columns
-    varying = [place for place in range(len(names)) if len({column[place] for column in panel.columns}) > 1]
+    varying = [
+        place for place in range(len(names)) if len({column[place] for column in panel.columns}) > 1
+    ]
     scheme, norm = (names.index(name) if name in names else None for name in ("residual", "norm"))
     if scheme in varying or not varying:
         of_scheme = _coloured(schemes)
-        colours = [of_scheme[str(column[scheme])] if scheme is not None else _COLUMNS[0] for column in panel.columns]
+        colours = [
+            of_scheme[str(column[scheme])] if scheme is not None else _COLUMNS[0]
+            for column in panel.columns
+        ]
         styled = [place for place in varying if place != scheme]
     else:
         colours = [colour for colour, _ in zip(_colours(_COLUMNS), panel.columns, strict=False)]
         styled = [norm] if norm in varying and norm is not None else []
     keys = [tuple(column[place] for place in styled) for column in panel.columns]
     lines = _lines(keys, by_norm=styled == [norm])
-    return {column: Look(colour, *lines[key]) for column, colour, key in zip(panel.columns, colours, keys, strict=True)}
+    return {
+        column: Look(colour, *lines[key])
+        for column, colour, key in zip(panel.columns, colours, keys, strict=True)
+    }
 
 
 _COLUMNS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", *_SPARE)
@@ -117,7 +135,9 @@ def _colours(first: Sequence[str]) -> Iterator[str]:
         yield f"#{round(red * 255):02X}{round(green * 255):02X}{round(blue * 255):02X}"
 
 
-def _lines(keys: Sequence[tuple[Hashable, ...]], by_norm: bool) -> dict[tuple[Hashable, ...], tuple[Dashes, str]]:
+def _lines(
+    keys: Sequence[tuple[Hashable, ...]], by_norm: bool
+) -> dict[tuple[Hashable, ...], tuple[Dashes, str]]:
     distinct = list(dict.fromkeys(keys))
     if by_norm:
         return {key: _NORMS[str(key[0])] for key in distinct}
@@ -136,5 +156,7 @@ def shortened(text: str, width: float, size: float = SIZE) -> str:
     """The text, cut where it is wider than this (inches)."""
     if width_of(text, size) <= width:
         return text
-    fits = bisect_right(range(1, len(text)), width, key=lambda kept: width_of(f"{text[:kept]}…", size))
+    fits = bisect_right(
+        range(1, len(text)), width, key=lambda kept: width_of(f"{text[:kept]}…", size)
+    )
     return f"{text[: max(1, fits)]}…"

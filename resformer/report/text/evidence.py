@@ -14,9 +14,11 @@ _MOST_SAID = 4
 
 
 def evidence(comparisons: Sequence[Json], tested: int, exact_to: int) -> str:
-    """What the comparisons of one task say, a few one by one, many in one count; "" if there are none.
+    """What the comparisons of one task say, a few one by one, many in one count; "" if there are
+    none.
 
-    `tested` is their number in the whole study, `exact_to` up to how many divisions of the seeds p is exact.
+    `tested` is their number in the whole study, `exact_to` up to how many divisions of the seeds p
+    is exact.
     """
     rows = [row for row in comparisons if row["depth"] is None]
     if not rows:
@@ -25,9 +27,13 @@ def evidence(comparisons: Sequence[Json], tested: int, exact_to: int) -> str:
         said = [_counted(rows)]
     else:
         by_depth = [
-            [other for other in comparisons if other["depth"] is not None and _same(row, other)] for row in rows
+            [other for other in comparisons if other["depth"] is not None and _same(row, other)]
+            for row in rows
         ]
-        said = [_said(row, rows, depths, tested, exact_to) for row, depths in zip(rows, by_depth, strict=True)]
+        said = [
+            _said(row, rows, depths, tested, exact_to)
+            for row, depths in zip(rows, by_depth, strict=True)
+        ]
     hopeless = _hopeless(rows, tested, exact_to)
     return "; ".join([*said, *([hopeless] if hopeless else [])])
 
@@ -35,7 +41,8 @@ def evidence(comparisons: Sequence[Json], tested: int, exact_to: int) -> str:
 def _same(row: Json, other: Json) -> bool:
     """Whether two rows are of one comparison."""
     keys = [
-        {**key_of(one), "depth": None, "scheme": one["scheme"], "baseline": one["baseline"]} for one in (row, other)
+        {**key_of(one), "depth": None, "scheme": one["scheme"], "baseline": one["baseline"]}
+        for one in (row, other)
     ]
     return keys[0] == keys[1]
 
@@ -43,11 +50,18 @@ def _same(row: Json, other: Json) -> bool:
 def _counted(rows: Sequence[Json]) -> str:
     p = [row["p_adjusted"] for row in rows if row["p_adjusted"] is not None]
     smallest = f", the smallest {p_is(min(p))}" if p else ""
-    return f"{sum(one <= LEVEL for one in p)} of {len(rows)} comparisons are significant after correction{smallest}"
+    return (
+        f"{sum(one <= LEVEL for one in p)} of {len(rows)} comparisons are significant after "
+        f"correction{smallest}"
+    )
 
 
-def _said(row: Json, rows: Sequence[Json], depths: Sequence[Json], tested: int, exact_to: int) -> str:
-    """One comparison: how the counts differ, or the speed; how sure that is; and which depths disagree."""
+def _said(
+    row: Json, rows: Sequence[Json], depths: Sequence[Json], tested: int, exact_to: int
+) -> str:
+    """One comparison: how the counts differ, or the speed; how sure that is; and which depths
+    disagree.
+    """
     what, ahead = _solved(depths)
     if not what and row["ratio"] is not None:
         ahead = row["scheme" if row["ratio"] < 1 else "baseline"]
@@ -59,12 +73,16 @@ def _said(row: Json, rows: Sequence[Json], depths: Sequence[Json], tested: int, 
 def _label(row: Json, rows: Sequence[Json]) -> str:
     """Which comparison this is, where there are several."""
     varying = [name for name in key_of(row) if len({str(other[name]) for other in rows}) > 1]
-    words = [NORMS.get(row[name], str(row[name])) if name == "norm" else named(name, row[name]) for name in varying]
+    words = [
+        NORMS.get(row[name], str(row[name])) if name == "norm" else named(name, row[name])
+        for name in varying
+    ]
     return f"{', '.join(words)}: " if words else ""
 
 
 def _solved(depths: Sequence[Json]) -> tuple[str, str]:
-    """How the counts differ at the deepest depths at which they do, and who is ahead there; "", "" if they do not.
+    """How the counts differ at the deepest depths at which they do, and who is ahead there; "", ""
+    if they do not.
 
     As in: 5 of 5 seeds with add against 0 of 5 with plain at every depth from 4.
     """
@@ -76,11 +94,18 @@ def _solved(depths: Sequence[Json]) -> tuple[str, str]:
     while first > 0 and leads[first - 1] * leads[last] > 0:
         first -= 1
     run = depths[first : last + 1]
-    scheme, baseline = _count(run, "scheme", leads[last] < 0), _count(run, "baseline", leads[last] > 0)
+    scheme, baseline = (
+        _count(run, "scheme", leads[last] < 0),
+        _count(run, "baseline", leads[last] > 0),
+    )
     shallowest, deepest = run[0]["depth"], run[-1]["depth"]
     where = f"every depth from {shallowest}{'' if last == len(leads) - 1 else f' to {deepest}'}"
     where = where if first < last else f"depth {shallowest}"
-    counts = f"{scheme} seeds with {run[0]['scheme']} against {baseline} with {run[0]['baseline']} at {where}"
+    counts = (
+        f"{scheme} seeds with {run[0]['scheme']} against {baseline} with "
+        f"{run[0]['baseline']} "
+        f"at {where}"
+    )
     return counts, run[0]["scheme" if leads[last] > 0 else "baseline"]
 
 
@@ -91,7 +116,9 @@ def _share(row: Json, arm: str) -> float:
 def _count(rows: Sequence[Json], arm: str, most: bool) -> str:
     """Seeds solved of seeds, at all depths, or at most or at least."""
     counts = {(row[f"{arm}_solved"], row[f"{arm}_seeds"]) for row in rows}
-    solved, seeds = (max if most else min)(counts, key=lambda count: (count[0] / max(1, count[1]), count))
+    solved, seeds = (max if most else min)(
+        counts, key=lambda count: (count[0] / max(1, count[1]), count)
+    )
     hedge = "" if len(counts) == 1 else "at most " if most else "at least "
     return f"{hedge}{solved} of {seeds}"
 
@@ -104,17 +131,32 @@ def _speed(row: Json) -> str:
         return "as many seeds solve it, but none ran in both, so that there is no ratio of steps"
     bound = {"upper": "at most ", "lower": "at least "}.get(row["bound"], "")
     within = " spent within the budget" if row["bound"] == "unknown" else ""
-    between = f" (95 % interval {interval(row['low'], row['high'], '.2f')})" if row["low"] is not None else ""
+    between = (
+        f" (95 % interval {interval(row['low'], row['high'], '.2f')})"
+        if row["low"] is not None
+        else ""
+    )
     chance = row["low"] is not None and row["low"] <= 1 <= row["high"]
-    steps = f"in {bound}{row['ratio']:.2f} times the steps{within}{', which may be chance' if chance else ''}{between}"
-    return f"as many seeds solve it with {row['scheme']} as with {row['baseline']} at every depth, {steps}"
+    steps = (
+        f"in {bound}{row['ratio']:.2f} times the "
+        f"steps{within}{', which may be chance' if chance else ''}{between}"
+    )
+    return (
+        f"as many seeds solve it with {row['scheme']} as with {row['baseline']} at every "
+        "depth, "
+        f"{steps}"
+    )
 
 
 def _sure(row: Json, tested: int, exact_to: int, ahead: str) -> str:
     """The p-value; and whom it favours, where that is not who is ahead."""
     if row["p"] is None:
         return ""
-    exact = "exact" if division_count(row["scheme_seeds"], row["baseline_seeds"]) <= exact_to else "permutation"
+    exact = (
+        "exact"
+        if division_count(row["scheme_seeds"], row["baseline_seeds"]) <= exact_to
+        else "permutation"
+    )
     corrected = f" corrected for {tested} comparisons" if tested > 1 else ""
     opposed = ahead and row["favours"] not in (None, ahead)
     favoured = f"over all depths the test favours {row['favours']}, " if opposed else ""
@@ -124,13 +166,16 @@ def _sure(row: Json, tested: int, exact_to: int, ahead: str) -> str:
 
 
 def _against(row: Json, depths: Sequence[Json]) -> str:
-    """Depths at which the ratio of steps is surely on the other side of 1 than over all: they weaken the test."""
+    """Depths at which the ratio of steps is surely on the other side of 1 than over all: they
+    weaken the test.
+    """
     if row["ratio"] is None:
         return ""
     others = [
         str(other["depth"])
         for other in depths
-        if other["low"] is not None and ((row["ratio"] < 1 < other["low"]) or (row["ratio"] > 1 > other["high"]))
+        if other["low"] is not None
+        and ((row["ratio"] < 1 < other["low"]) or (row["ratio"] > 1 > other["high"]))
     ]
     direction = "slower" if row["ratio"] < 1 else "faster"
     return f" (at depth {', '.join(others)} {row['scheme']} is {direction})" if others else ""
@@ -146,4 +191,7 @@ def _hopeless(rows: Sequence[Json], tested: int, exact_to: int) -> str:
     seeds = f"{first}" if first == second else f"{first} against {second}"
     word = "seed" if seeds == "1" else "seeds"
     after = " after correction" if tested > 1 else ""
-    return f"{seeds} {word} cannot reach significance{after} here, {seeds_needed(tested, exact_to, LEVEL)} could"
+    return (
+        f"{seeds} {word} cannot reach significance{after} here, "
+        f"{seeds_needed(tested, exact_to, LEVEL)} could"
+    )

@@ -17,7 +17,9 @@ _MANY = 4
 
 
 def verdicts(summary: Json) -> list[str]:
-    """What was shown within its budget and learning rates, and how sure it is: a sentence per study and task."""
+    """What was shown within its budget and learning rates, and how sure it is: a sentence per study
+    and task.
+    """
     return [_sentence(part) for part in _parts(summary)]
 
 
@@ -28,11 +30,18 @@ def _parts(summary: Json) -> list[Json]:
     return [
         {
             **summary,
-            **{name: [row for row in summary[name] if (row["study"], row["task"]) == key] for name in rows},
-            "columns": Columns(cell for cell in summary["cells"] if (cell["study"], cell["task"]) == key),
+            **{
+                name: [row for row in summary[name] if (row["study"], row["task"]) == key]
+                for name in rows
+            },
+            "columns": Columns(
+                cell for cell in summary["cells"] if (cell["study"], cell["task"]) == key
+            ),
             "named": f"{key[1]} ({key[0]})" if len({study for study, _ in keys}) > 1 else key[1],
             "steps": summary.get("differing", {}).get("train.steps", {}).get(key[0]),
-            "tested": sum(row["study"] == key[0] and row["p"] is not None for row in summary["comparisons"]),
+            "tested": sum(
+                row["study"] == key[0] and row["p"] is not None for row in summary["comparisons"]
+            ),
             "exact_to": most_divisions(sum(row["depth"] is None for row in summary["comparisons"])),
         }
         for key in keys
@@ -44,10 +53,20 @@ def _sentence(part: Json) -> str:
     rates = sorted({row["lr"] for row in part["rates"]})
     steps = part["settings"].get("train.steps", part["steps"])
     budget = f"{steps} steps" if steps is not None else "each cell's budget"
-    within = f"Within {budget} and {'these learning rates' if len(rates) > 1 else f'learning rate {rates[0]:g}'}"
-    schemes = sorted({cell["residual"] for cell in cells}, key=lambda name: (name != RESIDUAL, name == BASELINE, name))
+    within = (
+        f"Within {budget} and "
+        f"{'these learning rates' if len(rates) > 1 else f'learning rate {rates[0]:g}'}"
+    )
+    schemes = sorted(
+        {cell["residual"] for cell in cells},
+        key=lambda name: (name != RESIDUAL, name == BASELINE, name),
+    )
     by_scheme = {scheme: _reach(part, scheme) for scheme in schemes}
-    reached = "; ".join(_together(by_scheme, part["limits"])) if len(schemes) > _MANY else ", ".join(_apart(by_scheme))
+    reached = (
+        "; ".join(_together(by_scheme, part["limits"]))
+        if len(schemes) > _MANY
+        else ", ".join(_apart(by_scheme))
+    )
     sure = evidence(part["comparisons"], part["tested"], part["exact_to"])
     return f"{within}, {part['named']} is solved {reached}{f': {sure}' if sure else ''}."
 
@@ -56,19 +75,29 @@ def _apart(by_scheme: Mapping[str, str]) -> list[str]:
     """Scheme by scheme, how deep it goes; at once if all go as deep."""
     schemes = list(by_scheme)
     if len(schemes) > 1 and len(set(by_scheme.values())) == 1:
-        return [f"{by_scheme[schemes[0]]}, {' and '.join(_named(scheme, schemes) for scheme in schemes)} alike"]
+        return [
+            f"{by_scheme[schemes[0]]}, "
+            f"{' and '.join(_named(scheme, schemes) for scheme in schemes)} alike"
+        ]
     return [f"{_named(scheme, schemes)} {reach}" for scheme, reach in by_scheme.items()]
 
 
 def _together(by_scheme: Mapping[str, str], limits: Sequence[Json]) -> list[str]:
     """How deep each goes, the deepest first, and those that go as deep at once."""
     deepest = {
-        scheme: max(row["depth_limit"] or 0 for row in limits if row["residual"] == scheme) for scheme in by_scheme
+        scheme: max(row["depth_limit"] or 0 for row in limits if row["residual"] == scheme)
+        for scheme in by_scheme
     }
     found = []
-    for reach in dict.fromkeys(by_scheme[scheme] for scheme in sorted(by_scheme, key=lambda name: -deepest[name])):
+    for reach in dict.fromkeys(
+        by_scheme[scheme] for scheme in sorted(by_scheme, key=lambda name: -deepest[name])
+    ):
         names = [scheme for scheme, its in by_scheme.items() if its == reach]
-        with_ = ["residual connections" if name == RESIDUAL else name for name in names if name != BASELINE]
+        with_ = [
+            "residual connections" if name == RESIDUAL else name
+            for name in names
+            if name != BASELINE
+        ]
         words = [f"with {_listed(with_)}"] if with_ else []
         words += [_named(BASELINE, list(by_scheme))] if BASELINE in names else []
         found.append(f"{reach}, {' and '.join(words)}")
@@ -95,10 +124,17 @@ def _reach(part: Json, scheme: str) -> str:
         limits = sorted({limit for limit in found if limit is not None})
         varying = [name for name in key_of(rows[0]) if len({str(row[name]) for row in rows}) > 1]
         least = "at no depth" if None in found else f"to depth {limits[0]}"
-        most = f" and to depth {limits[-1]} at the most" if limits[1 if None not in found else 0 :] else ""
-        return f"{least}{' at the least' if most else ''}{most}, depending on {' and '.join(varying)}"
+        most = (
+            f" and to depth {limits[-1]} at the most"
+            if limits[1 if None not in found else 0 :]
+            else ""
+        )
+        return (
+            f"{least}{' at the least' if most else ''}{most}, depending on {' and '.join(varying)}"
+        )
     return " and ".join(
-        f"{reach} ({NORMS.get(row['norm'], row['norm'])})" for row, reach in zip(rows, reaches, strict=True)
+        f"{reach} ({NORMS.get(row['norm'], row['norm'])})"
+        for row, reach in zip(rows, reaches, strict=True)
     )
 
 
@@ -114,7 +150,9 @@ def _depths(row: Json, tried: Sequence[int]) -> str:
 
 
 def cost(summary: Json) -> str:
-    """Parameters, FLOPs and time per step of the residual connection against none, over cells alike in all else."""
+    """Parameters, FLOPs and time per step of the residual connection against none, over cells alike
+    in all else.
+    """
     pairs = []
     others = {tuple(key_of(cell).values()): cell for cell in summary["cells"]}
     for cell in summary["cells"]:
@@ -124,14 +162,27 @@ def cost(summary: Json) -> str:
     if not pairs:
         return ""
     more = {
-        name: {with_[name] - without[name] for with_, without in pairs} for name in ("parameters", "flops_per_step")
+        name: {with_[name] - without[name] for with_, without in pairs}
+        for name in ("parameters", "flops_per_step")
     }
-    parameters = "no parameters" if more["parameters"] == {0} else f"up to {max(more['parameters']):,} parameters"
-    flops = "no matrix products" if more["flops_per_step"] == {0} else f"{max(more['flops_per_step']):,} FLOPs per step"
+    parameters = (
+        "no parameters"
+        if more["parameters"] == {0}
+        else f"up to {max(more['parameters']):,} parameters"
+    )
+    flops = (
+        "no matrix products"
+        if more["flops_per_step"] == {0}
+        else f"{max(more['flops_per_step']):,} FLOPs per step"
+    )
     times = [
         with_["ms_per_member_step"] / without["ms_per_member_step"]
         for with_, without in pairs
         if with_["ms_per_member_step"] and without["ms_per_member_step"]
     ]
-    time = f"; a step took {statistics.median(times):.2f} times as long (median over cells)" if times else ""
+    time = (
+        f"; a step took {statistics.median(times):.2f} times as long (median over cells)"
+        if times
+        else ""
+    )
     return f"Residual connections cost {parameters} and {flops} (FLOPs){time}."

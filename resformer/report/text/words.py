@@ -1,4 +1,6 @@
-"""The numbers of a report in words: what a table's cell says, and what a reader has to know beside it."""
+"""The numbers of a report in words: what a table's cell says, and what a reader has to know beside
+it.
+"""
 
 from collections.abc import Sequence
 from typing import Any
@@ -10,8 +12,10 @@ from resformer.text import counted
 Json = dict[str, Any]
 
 LEGEND = (
-    "median steps to solve, seeds solved of seeds; under it the interval of the median, … where it is open; where "
-    "fewer than half solved: median final held-out loss (nats per token), 'stalled' where most learnt nothing from "
+    "median steps to solve, seeds solved of seeds; under it the interval of the median, … where it "
+    "is open; where "
+    "fewer than half solved: median final held-out loss (nats per token), 'stalled' where most "
+    "learnt nothing from "
     "their input"
 )
 NORMS = {"none": "no norm", "pre": "pre-norm", "post": "post-norm"}
@@ -19,25 +23,33 @@ EDGE = "* the best learning rate is at the edge of the grid"
 COMPARISON = ("compared", "where", "solved", "steps", "95 %", "p", "Holm")
 """Headings of the comparisons."""
 COMPARISON_LEGEND = (
-    "steps: ratio of those spent within the budget, same seeds paired; ≤ and ≥: some seeds of one arm did not solve, "
-    "so the true ratio is at most or at least this; ~: of both arms; p: log-rank over all depths by exchanging whole "
+    "steps: ratio of those spent within the budget, same seeds paired; ≤ and ≥: some seeds of one "
+    "arm did not solve, "
+    "so the true ratio is at most or at least this; ~: of both arms; p: log-rank over all depths "
+    "by exchanging whole "
     "seeds; Holm: the same, corrected for the number of comparisons"
 )
 COVERAGE = (
-    "how often 95 % intervals of five seeds cover, simulated: of a mean 91 to 94 %, of a ratio 94 to 95 %, of a "
-    "Kaplan-Meier median 84 to 96 %, of a share solved 91 to 97 %; of medians and depth limits as claimed or more often"
+    "how often 95 % intervals of five seeds cover, simulated: of a mean 91 to 94 %, of a ratio 94 "
+    "to 95 %, of a "
+    "Kaplan-Meier median 84 to 96 %, of a share solved 91 to 97 %; of medians and depth limits as "
+    "claimed or more often"
 )
 """The numbers are those of results/reference/statistics, and a test holds them equal."""
 _BOUNDS = {None: "", "upper": "≤ ", "lower": "≥ ", "unknown": "~ "}
 
 
 def cell(found: Json | None) -> tuple[str, str]:
-    """What a cell says: median and count, or the loss and why; and the interval of the median, "" where none."""
+    """What a cell says: median and count, or the loss and why; and the interval of the median, ""
+    where none.
+    """
     if found is None:
         return "", ""
     count = f"{found['solved']}/{found['seeds']}{'*' if found['lr_at_edge'] else ' '}"
     if found["median_steps"] is not None:
-        return f"{found['median_steps']:.0f} {count}", interval(found["median_low"], found["median_high"])
+        return f"{found['median_steps']:.0f} {count}", interval(
+            found["median_low"], found["median_high"]
+        )
     loss = "–" if found["final_loss"] is None else f"{found['final_loss']:.2f}"
     word = "diverged" if 2 * found["diverged"] > found["seeds"] else "loss"
     word = "stalled" if 2 * found["stalled"] > found["seeds"] else word
@@ -48,15 +60,20 @@ def interval(low: float | None, high: float | None, digits: str = ".0f") -> str:
     """An interval; open where a bound does not exist; "" where neither does."""
     if low is None and high is None:
         return ""
-    return f"{'…' if low is None else format(low, digits)}–{'…' if high is None else format(high, digits)}"
+    bounds = ("…" if bound is None else format(bound, digits) for bound in (low, high))
+    return "–".join(bounds)
 
 
 def limit(row: Json, tried: Sequence[int]) -> tuple[str, str]:
-    """The depth limit of a column, at least that where no deeper one was tried; and its interval, "" where none."""
+    """The depth limit of a column, at least that where no deeper one was tried; and its interval,
+    "" where none.
+    """
     if row["depth_limit"] is None:
         return "none", ""
     deepest = row["depth_limit"] == tried[-1]
-    return f"≥ {row['depth_limit']}" if deepest else str(row["depth_limit"]), interval(row["low"], row["high"])
+    return f"≥ {row['depth_limit']}" if deepest else str(row["depth_limit"]), interval(
+        row["low"], row["high"]
+    )
 
 
 def comparison(row: Json, columns: Columns) -> tuple[str, ...]:
@@ -65,7 +82,9 @@ def comparison(row: Json, columns: Columns) -> tuple[str, ...]:
     return (
         f"{row['scheme']} / {row['baseline']}",
         ", ".join(where(row, columns)),
-        ":".join(f"{row[f'{arm}_solved']}/{row[f'{arm}_members']}" for arm in ("scheme", "baseline")),
+        ":".join(
+            f"{row[f'{arm}_solved']}/{row[f'{arm}_members']}" for arm in ("scheme", "baseline")
+        ),
         ratio,
         interval(row["low"], row["high"], ".2f"),
         probability(row["p"]),
@@ -123,7 +142,11 @@ def settings(summary: Json) -> str:
 def differences(summary: Json) -> list[str]:
     """What a report was chosen by, and what several studies differ in, a line per setting."""
     chosen = [f"{key}={','.join(values)}" for key, values in summary.get("where", {}).items()]
-    only = [f"only {' '.join(chosen)}; the correction counts the comparisons of these"] if chosen else []
+    only = (
+        [f"only {' '.join(chosen)}; the correction counts the comparisons of these"]
+        if chosen
+        else []
+    )
     return only + [
         f"{key}: {', '.join(f'{as_typed(value)} ({study})' for study, value in values.items())}"
         for key, values in summary.get("differing", {}).items()
@@ -134,7 +157,11 @@ def notes(summary: Json) -> list[str]:
     """What a reader has to know that is not in the table, a line each."""
     found = []
     for name, text in (
-        ("missing", "not finished: {}, {}; `resformer status` says if they run, the same sweep goes on with them"),
+        (
+            "missing",
+            "not finished: {}, {}; `resformer status` says if they run, the same sweep goes on "
+            "with them",
+        ),
         ("failed", "failed: {}, {}; `error.txt` in the job's folder holds the traceback"),
     ):
         rows = summary[name]
@@ -147,6 +174,8 @@ def notes(summary: Json) -> list[str]:
     for row in summary["excluded"]:
         words = ", ".join(f"{key}={value}" for key, value in row["settings"].items())
         found.append(f"left out: {words} ({row['reason']})")
-    if any(len(cell["lr_by_seed"]) == 1 and cell["lr_at_edge"] is not None for cell in summary["cells"]):
+    if any(
+        len(cell["lr_by_seed"]) == 1 and cell["lr_at_edge"] is not None for cell in summary["cells"]
+    ):
         found.append("a cell with one seed has its learning rate tuned on that seed: optimistic")
     return found

@@ -23,7 +23,9 @@ def as_json(summary: Json) -> str:
     """The schema of the report, a line for every row."""
     parts = []
     for name, value in summary.items():
-        rows = [json.dumps(row, allow_nan=False) for row in value] if isinstance(value, list) else []
+        rows = (
+            [json.dumps(row, allow_nan=False) for row in value] if isinstance(value, list) else []
+        )
         text = "[\n  " + ",\n  ".join(rows) + "\n ]" if rows else json.dumps(value, allow_nan=False)
         parts.append(f" {json.dumps(name)}: {text}")
     return "{\n" + ",\n".join(parts) + "\n}"
@@ -51,7 +53,12 @@ def as_markdown(summary: Json, asked: Layout) -> str:
     for title, rows in _layers(summary):
         blocks += [f"**{_safe(title)}**", _markdown(rows, "---:")]
     return "\n\n".join(
-        [*blocks, _footer(summary), *map(_safe, verdicts(summary)), *([cost(summary)] if cost(summary) else [])]
+        [
+            *blocks,
+            _footer(summary),
+            *map(_safe, verdicts(summary)),
+            *([cost(summary)] if cost(summary) else []),
+        ]
     )
 
 
@@ -79,17 +86,27 @@ def as_latex(summary: Json, asked: Layout) -> str:
         blocks.append(_latex(compared, "l", False))
     for title, rows in _layers(summary):
         blocks += [f"% {title}", _latex(rows, "r", False)]
-    return "\n\n".join([*blocks, f"% {_footer(summary)}", *(f"% {sentence}" for sentence in verdicts(summary))])
+    return "\n\n".join(
+        [*blocks, f"% {_footer(summary)}", *(f"% {sentence}" for sentence in verdicts(summary))]
+    )
 
 
 def _latex(rows: Sequence[Sequence[str]], align: str, rule_before_last: bool) -> str:
     head, *lines = [f"{' & '.join(map(_tex, row))} \\\\" for row in rows]
     body = [*lines[:-1], r"\midrule", lines[-1]] if rule_before_last else lines
     begin = rf"\begin{{tabular}}{{{align * len(rows[0])}}}"
-    return "\n".join([begin, r"\toprule", head, r"\midrule", *body, r"\bottomrule", r"\end{tabular}"])
+    return "\n".join(
+        [begin, r"\toprule", head, r"\midrule", *body, r"\bottomrule", r"\end{tabular}"]
+    )
 
 
-_TEX = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "–": "--", "…": r"\ldots{}"}
+_TEX = {
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "–": "--",
+    "…": r"\ldots{}",
+}
 _TEX |= {"≥": r"$\geq$", "≤": r"$\leq$", "<": r"$<$", ">": r"$>$"}
 _TEX |= {special: f"\\{special}" for special in "&%$#_{}"}
 
@@ -108,16 +125,25 @@ def _rows(panel: Panel) -> list[list[str]]:
 
     rows = [[panel.row_heading, *(" ".join(panel.named(key)) for key in panel.columns)]]
     for row in panel.rows:
-        rows.append([as_typed(row), *(joined(words.cell(panel.cells.get((row, key)))) for key in panel.columns)])
+        rows.append(
+            [
+                as_typed(row),
+                *(joined(words.cell(panel.cells.get((row, key)))) for key in panel.columns),
+            ]
+        )
     if panel.layout.rows == "depth":
         limits = [panel.limit(key) for key in panel.columns]
-        rows.append(["limit", *(f"{text} ({interval})" if interval else text for text, interval in limits)])
+        rows.append(
+            ["limit", *(f"{text} ({interval})" if interval else text for text, interval in limits)]
+        )
     return rows
 
 
 def _comparisons(summary: Json) -> list[Sequence[str]]:
     columns = Columns(summary["cells"])
-    rows = [words.comparison(row, columns) for row in summary["comparisons"] if row["depth"] is None]
+    rows = [
+        words.comparison(row, columns) for row in summary["comparisons"] if row["depth"] is None
+    ]
     return [words.COMPARISON, *rows]
 
 

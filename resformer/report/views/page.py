@@ -1,4 +1,6 @@
-"""A report as one page of HTML that needs nothing else: no network, no script, and a policy that says so."""
+"""A report as one page of HTML that needs nothing else: no network, no script, and a policy that
+says so.
+"""
 
 import base64
 import hashlib
@@ -30,13 +32,18 @@ _MOST_TIPS = 2000
 
 
 def page(findings: Findings, summary: Json, asked: Layout, command: Sequence[str]) -> str:
-    """The page. `command` is what was typed to make it. UserError if a curve is not what was committed.
+    """The page. `command` is what was typed to make it. UserError if a curve is not what was
+    committed.
 
     Everything that a user can name is escaped, and control characters in it are shown, not obeyed.
     """
     style = _source("page.css")
     environment = Environment(
-        autoescape=True, undefined=StrictUndefined, finalize=_shown, trim_blocks=True, lstrip_blocks=True
+        autoescape=True,
+        undefined=StrictUndefined,
+        finalize=_shown,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
     return environment.from_string(_source("page.html")).render(
         style=Markup(style),
@@ -67,7 +74,9 @@ def page(findings: Findings, summary: Json, asked: Layout, command: Sequence[str
     )
 
 
-def write(path: Path, findings: Findings, summary: Json, asked: Layout, command: Sequence[str]) -> None:
+def write(
+    path: Path, findings: Findings, summary: Json, asked: Layout, command: Sequence[str]
+) -> None:
     """Write the page in one stroke; UserError if that cannot be done."""
     if path.is_dir():
         raise UserError(f"--html {path}: is a folder; name a file")
@@ -77,7 +86,9 @@ def write(path: Path, findings: Findings, summary: Json, asked: Layout, command:
     except DiskError as error:
         raise UserError(f"--html {error}; name another file") from error
     except OSError as error:
-        raise UserError(f"--html {path}: cannot be written: {error.strerror}; name another file") from error
+        raise UserError(
+            f"--html {path}: cannot be written: {error.strerror}; name another file"
+        ) from error
 
 
 def _source(name: str) -> str:
@@ -91,7 +102,11 @@ def _shown(value: object) -> object:
 
 def _quoted(command: Sequence[str]) -> Markup:
     """A command as a shell takes it, control characters shown as bash reads them."""
-    return escape(" ".join(shlex.quote(word) if word.isprintable() else f"$'{_ansi(word)}'" for word in command))
+    return escape(
+        " ".join(
+            shlex.quote(word) if word.isprintable() else f"$'{_ansi(word)}'" for word in command
+        )
+    )
 
 
 def _ansi(word: str) -> str:
@@ -115,27 +130,48 @@ def _table(panel: Panel) -> Json:
         "title": panel.title,
         "heading": panel.row_heading,
         "columns": [panel.named(key) for key in panel.columns],
-        "rows": [(as_typed(row), [_cell(panel.cells.get((row, key))) for key in panel.columns]) for row in panel.rows],
-        "limits": [panel.limit(key) for key in panel.columns] if panel.layout.rows == "depth" else [],
+        "rows": [
+            (as_typed(row), [_cell(panel.cells.get((row, key))) for key in panel.columns])
+            for row in panel.rows
+        ],
+        "limits": [panel.limit(key) for key in panel.columns]
+        if panel.layout.rows == "depth"
+        else [],
     }
 
 
 def _cell(found: Json | None) -> Json:
-    """A cell's value, its count of seeds, the mark of a rate at the edge, the interval below, and its kind."""
+    """A cell's value, its count of seeds, the mark of a rate at the edge, the interval below, and
+    its kind.
+    """
     text, interval = words.cell(found)
     value, _, count = text.rstrip(" *").rpartition(" ")
-    kind = "none" if found is None else "solved" if found["median_steps"] is not None else "unsolved"
-    return {"value": value, "count": count, "edge": "*" * text.endswith("*"), "interval": interval, "kind": kind}
+    kind = (
+        "none" if found is None else "solved" if found["median_steps"] is not None else "unsolved"
+    )
+    return {
+        "value": value,
+        "count": count,
+        "edge": "*" * text.endswith("*"),
+        "interval": interval,
+        "kind": kind,
+    }
 
 
 def _limits(summary: Json) -> Json:
-    """The depth limits as a table of their own, for reports in which depth does not run down the others."""
+    """The depth limits as a table of their own, for reports in which depth does not run down the
+    others.
+    """
     names = _varying(summary["limits"], summary)
     columns, rows = Columns(summary["cells"]), []
     for row in summary["limits"]:
         limit, interval = words.limit(row, list(columns.of(row)))
         rows.append([*(as_typed(row[name]) for name in names), limit, interval])
-    return {"head": [*map(_last_word, names), "depth limit", "95 %"], "leading": len(names), "rows": rows}
+    return {
+        "head": [*map(_last_word, names), "depth limit", "95 %"],
+        "leading": len(names),
+        "rows": rows,
+    }
 
 
 def _comparisons(summary: Json, primary: bool) -> Json:
@@ -158,18 +194,26 @@ def _layers(summary: Json) -> list[tuple[str, Json]]:
 
 
 def _rates(summary: Json) -> Json:
-    """What every learning rate gave: a row per cell, a column per rate; the rate it is scored at is marked."""
+    """What every learning rate gave: a row per cell, a column per rate; the rate it is scored at is
+    marked.
+    """
     names = _varying(summary["cells"], summary)
     lrs = sorted({row["lr"] for row in summary["rates"]})
     by_cell: dict[tuple[Any, ...], dict[float, Json]] = {}
     for row in summary["rates"]:
-        by_cell.setdefault(tuple(row[axis] for axis in key_of(summary["cells"][0])), {})[row["lr"]] = row
+        by_cell.setdefault(tuple(row[axis] for axis in key_of(summary["cells"][0])), {})[
+            row["lr"]
+        ] = row
     rows = []
     for cell in summary["cells"]:
         found = by_cell.get(tuple(key_of(cell).values()), {})
         texts = [_rate(found[lr], lr == cell["lr"]) if lr in found else "" for lr in lrs]
         rows.append([*(as_typed(cell[name]) for name in names), *texts])
-    return {"head": [*map(_last_word, names), *(f"{lr:g}" for lr in lrs)], "leading": len(names), "rows": rows}
+    return {
+        "head": [*map(_last_word, names), *(f"{lr:g}" for lr in lrs)],
+        "leading": len(names),
+        "rows": rows,
+    }
 
 
 def _rate(row: Json, chosen: bool) -> str:
@@ -193,6 +237,8 @@ def _figures(findings: Findings, summary: Json, asked: Layout) -> Iterator[Json]
     for number, plot in enumerate(plots(findings, summary, asked)):
         told += len(plot.tips)
         label = printable(f"{plot.title}: {plot.caption}" if plot.title else plot.caption)
-        svg = inline(plot.rendered("svg"), f"f{number}", label, plot.tips if told <= _MOST_TIPS else {})
+        svg = inline(
+            plot.rendered("svg"), f"f{number}", label, plot.tips if told <= _MOST_TIPS else {}
+        )
         # Made by ET from attributes and texts, which it escapes.
         yield {"title": plot.title, "svg": Markup(svg), "caption": plot.caption}

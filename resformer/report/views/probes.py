@@ -1,4 +1,6 @@
-"""What a probe of untrained stacks found: a verdict on each, in a table and in words, and the numbers behind it."""
+"""What a probe of untrained stacks found: a verdict on each, in a table and in words, and the
+numbers behind it.
+"""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -40,8 +42,10 @@ HEADINGS = {
 }
 """Of `ends`."""
 ENDS = (
-    "Behind the last layer: size of the stream (RMS), how alike two tokens are (mean cosine), relative residual, "
-    "effective rank, share of the branch in the stream; entropy of the last attention (nats); norms of the gradients "
+    "Behind the last layer: size of the stream (RMS), how alike two tokens are (mean cosine), "
+    "relative residual, "
+    "effective rank, share of the branch in the stream; entropy of the last attention (nats); "
+    "norms of the gradients "
     "of the query matrix of block 1 and of the FFN's second matrix in the first and the last block"
 )
 
@@ -58,7 +62,11 @@ class Probed:
 
     def name(self, key: tuple[Any, ...]) -> str:
         """A stack's, but for its depth."""
-        return " ".join(named(axis, value) for axis, value in zip(self.axes, key, strict=True) if value is not None)
+        return " ".join(
+            named(axis, value)
+            for axis, value in zip(self.axes, key, strict=True)
+            if value is not None
+        )
 
     @property
     def depths(self) -> list[int]:
@@ -70,7 +78,9 @@ def probed(table: pd.DataFrame, swept: Sequence[str], measures: Sequence[str]) -
     """The medians of a probe's table; `swept` are the keys that vary."""
     table = table.rename(columns=NAMES)
     keys = [_SHORT.get(key, key) for key in swept if key in _SHORT or key in table]
-    axes = list(dict.fromkeys(["residual", "norm", *(key for key in keys if key not in ("depth", "seed"))]))
+    axes = list(
+        dict.fromkeys(["residual", "norm", *(key for key in keys if key not in ("depth", "seed"))])
+    )
     stacks: dict[tuple[Any, ...], dict[int, pd.DataFrame]] = {}
     table[axes] = table[axes].astype(object).where(table[axes].notna(), None)
     place: Any
@@ -81,13 +91,17 @@ def probed(table: pd.DataFrame, swept: Sequence[str], measures: Sequence[str]) -
 
 
 def medians(rows: pd.DataFrame, measures: Sequence[str]) -> pd.DataFrame:
-    """By layer; NaN where at least half of the seeds have none, since a seed that broke is no reason to hide it."""
+    """By layer; NaN where at least half of the seeds have none, since a seed that broke is no
+    reason to hide it.
+    """
     by_layer = rows.groupby("layer")[list(measures)]
     return by_layer.median().where(by_layer.count().mul(2).gt(by_layer.size(), axis=0))
 
 
 def write(table: pd.DataFrame, folder: Path) -> Path:
-    """Write all of a probe's numbers to `layers.csv`, a row per stack, seed and layer; UserError if that cannot be."""
+    """Write all of a probe's numbers to `layers.csv`, a row per stack, seed and layer; UserError if
+    that cannot be.
+    """
     path = folder / "layers.csv"
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -95,7 +109,9 @@ def write(table: pd.DataFrame, folder: Path) -> Path:
     except DiskError as error:
         raise UserError(f"--to {error}; name another folder") from error
     except OSError as error:
-        raise UserError(f"--to {folder}: cannot be written: {error.strerror}; name another folder") from error
+        raise UserError(
+            f"--to {folder}: cannot be written: {error.strerror}; name another folder"
+        ) from error
     return path
 
 
@@ -108,7 +124,9 @@ def verdict(stack: pd.DataFrame) -> Health:
 
 
 def picture(found: Probed) -> RenderableType:
-    """The verdicts by stack and depth, in words as well, and what is measured behind the deepest stacks."""
+    """The verdicts by stack and depth, in words as well, and what is measured behind the deepest
+    stacks.
+    """
     sentences = (_sentence(found, key) for key in found.stacks)
     return Group(_verdicts(found), "", *sentences, "", _at_the_end(found), "", _legend())
 
@@ -127,7 +145,10 @@ def _verdicts(found: Probed) -> Table:
 def cell(one: Health) -> Text:
     """A verdict in a table."""
     healthy = one.word == "healthy"
-    return Text(short(one.value) if healthy else f"{one.word[:3]} {short(one.value)}", "green" if healthy else "red")
+    return Text(
+        short(one.value) if healthy else f"{one.word[:3]} {short(one.value)}",
+        "green" if healthy else "red",
+    )
 
 
 def columned(title: str, headings: Iterable[str]) -> Table:
@@ -178,7 +199,11 @@ def ends(stack: pd.DataFrame) -> dict[str, float]:
     """What `HEADINGS` name of one stack, and `ENDS` explains."""
     behind = ["rms", "similarity", "relative_residual", "effective_rank", "branch_share"]
     feed = stack["gradient_ffn_out"]
-    gradients = {"query_first": stack["gradient_query"].iloc[1], "ffn_first": feed.iloc[2], "ffn_last": feed.iloc[-1]}
+    gradients = {
+        "query_first": stack["gradient_query"].iloc[1],
+        "ffn_first": feed.iloc[2],
+        "ffn_last": feed.iloc[-1],
+    }
     return {
         **{name: float(stack[name].iloc[-1]) for name in behind},
         "attention_entropy": float(stack["attention_entropy"].iloc[-2]),
@@ -188,8 +213,11 @@ def ends(stack: pd.DataFrame) -> dict[str, float]:
 
 def _legend() -> Text:
     return Text(
-        f"exp(loding): the stream, or the gradient on its way back, grows more than {GROWTH:g} times; col(lapsed): "
-        f"less than {COLLAPSED:.0%} of the stream tells tokens apart (relative residual); van(ishing): stream or "
-        f"gradient shrink more than {GROWTH:g} times; the number is what decided, of a healthy stack its relative "
+        f"exp(loding): the stream, or the gradient on its way back, grows more than {GROWTH:g} "
+        "times; col(lapsed): "
+        f"less than {COLLAPSED:.0%} of the stream tells tokens apart (relative residual); "
+        "van(ishing): stream or "
+        f"gradient shrink more than {GROWTH:g} times; the number is what decided, of a healthy "
+        "stack its relative "
         f"residual. {ENDS}. Medians over seeds"
     )

@@ -1,4 +1,6 @@
-"""A figure's SVG made fit to stand in a page: no styles, ids of its own, the page's ink, and what its parts say."""
+"""A figure's SVG made fit to stand in a page: no styles, ids of its own, the page's ink, and what
+its parts say.
+"""
 
 import re
 import xml.etree.ElementTree as ET
@@ -18,17 +20,22 @@ _TOO_FINE = re.compile(r"(?<=\.\d\d)\d+")
 
 
 def inline(svg: bytes, prefix: str, label: str, tips: Mapping[str, str]) -> str:
-    """The SVG element as HTML takes it. `label` is read aloud in its place; `tips` are texts by the id of a part.
+    """The SVG element as HTML takes it. `label` is read aloud in its place; `tips` are texts by the
+    id of a part.
 
-    Ids begin with the prefix, so that those of several figures differ. There is no `style` in it, element or attribute,
-    so a strict content security policy can hold.
+    Ids begin with the prefix, so that those of several figures differ. There is no `style` in it,
+    element or attribute, so a strict content security policy can hold.
     """
     root = ET.fromstring(svg)
     _drop(root)
     for part in list(root.iter()):
         part.tag = part.tag.removeprefix(_SVG)
-        part.text, part.tail = (text if text and text.strip() else None for text in (part.text, part.tail))
-        attributes = {key: value for key, value in part.attrib.items() if key not in ("id", "style")}
+        part.text, part.tail = (
+            text if text and text.strip() else None for text in (part.text, part.tail)
+        )
+        attributes = {
+            key: value for key, value in part.attrib.items() if key not in ("id", "style")
+        }
         attributes |= _presentation(part.get("style", ""))
         name = part.get("id", "")
         part.attrib.clear()
@@ -42,7 +49,12 @@ def inline(svg: bytes, prefix: str, label: str, tips: Mapping[str, str]) -> str:
             part.insert(0, title)
     for key in ("width", "height", "version"):
         root.attrib.pop(key, None)
-    root.attrib |= {"role": "img", "aria-label": label, "stroke-linejoin": "round", "stroke-linecap": "butt"}
+    root.attrib |= {
+        "role": "img",
+        "aria-label": label,
+        "stroke-linejoin": "round",
+        "stroke-linecap": "butt",
+    }
     return ET.tostring(root, encoding="unicode")
 
 

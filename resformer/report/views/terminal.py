@@ -1,4 +1,6 @@
-"""A report as a terminal shows it: tables that fit its width, limits, comparisons, the verdict, and what is missing."""
+"""A report as a terminal shows it: tables that fit its width, limits, comparisons, the verdict, and
+what is missing.
+"""
 
 from collections.abc import Sequence
 from typing import Any, Literal
@@ -24,18 +26,30 @@ _MOST_COLUMNS = 60
 _MANY, _FEW = 12, 8
 """More columns than the one, beside fewer rows than the other, are turned."""
 _BLUE, _QUIET, _NOTE = "bold #0072B2", "dim", "#D55E00"
-"""Okabe & Ito's blue and vermilion, told apart by all common kinds of colour vision; the words say the same."""
+"""Okabe & Ito's blue and vermilion, told apart by all common kinds of colour vision; the words say
+the same.
+"""
 
 
 def terminal(summary: Json, asked: Layout, width: int) -> RenderableType:
     """The whole report, for so many columns."""
-    parts: list[RenderableType] = [_line(summary["study"], "bold").append(f": {words.settings(summary)}", style="none")]
+    parts: list[RenderableType] = [
+        _line(summary["study"], "bold").append(f": {words.settings(summary)}", style="none")
+    ]
     parts += [_line(line) for line in words.differences(summary)]
     found = panels(summary, asked)
     for panel in found:
-        parts += [_turned(panel)] if _is_turned(panel) else [_table(panel, part) for part in _parts(panel, width)]
+        parts += (
+            [_turned(panel)]
+            if _is_turned(panel)
+            else [_table(panel, part) for part in _parts(panel, width)]
+        )
         if len(panel.columns) > _MOST_COLUMNS:
-            left_out = f"{len(panel.columns) - _MOST_COLUMNS:,} more columns: choose with --where, --rows and --columns"
+            left_out = (
+                f"{len(panel.columns) - _MOST_COLUMNS:,} more columns: choose with "
+                "--where, "
+                "--rows and --columns"
+            )
             parts.append(Text(f"{left_out}, or take --format csv", style=_NOTE))
     parts.append(Text(words.LEGEND, style=_QUIET))
     if any(cell["lr_at_edge"] for cell in summary["cells"]):
@@ -60,7 +74,9 @@ def render(summary: Json, asked: Layout, console: Console) -> None:
 
 
 def _column(panel: Panel, key: tuple[Any, ...]) -> list[tuple[str, str]]:
-    """What stands in a column: a text and the interval under it per row; the last is the depth limit, if rows are."""
+    """What stands in a column: a text and the interval under it per row; the last is the depth
+    limit, if rows are.
+    """
     found = [words.cell(panel.cells.get((row, key))) for row in panel.rows]
     return [*found, *([panel.limit(key)] if panel.layout.rows == "depth" else [])]
 
@@ -80,10 +96,16 @@ def _parts(panel: Panel, width: int) -> list[Sequence[tuple[Any, ...]]]:
 
 
 def _table(panel: Panel, keys: Sequence[tuple[Any, ...]]) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, title=_line(panel.title) if panel.title else None, title_justify="left")
-    table.add_column("\n" * (len(panel.layout.columns) - 1) + panel.row_heading, justify="right", no_wrap=True)
+    table = Table(
+        box=box.SIMPLE_HEAD, title=_line(panel.title) if panel.title else None, title_justify="left"
+    )
+    table.add_column(
+        "\n" * (len(panel.layout.columns) - 1) + panel.row_heading, justify="right", no_wrap=True
+    )
     for key in keys:
-        table.add_column(Text("\n".join(map(printable, panel.named(key)))), justify="right", overflow="fold")
+        table.add_column(
+            Text("\n".join(map(printable, panel.named(key)))), justify="right", overflow="fold"
+        )
     columns = [_column(panel, key) for key in keys]
     for number, row in enumerate(panel.rows):
         if any(column[number][0] for column in columns):
@@ -100,14 +122,18 @@ def _is_turned(panel: Panel) -> bool:
 
 
 def _turned(panel: Panel) -> Table:
-    """A row per column, the deepest limit first: what has no room beside a number stands under it."""
+    """A row per column, the deepest limit first:
+    what has no room beside a number stands under it.
+    """
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
     table.title, table.title_justify = _line(panel.title) if panel.title else None, "left"
     by_depth = panel.layout.rows == "depth"
     table.add_column(panel.row_heading, overflow="fold", justify="right")
     for heading in (*map(as_typed, panel.rows), *(["limit"] if by_depth else [])):
         table.add_column(heading, justify="right", no_wrap=True)
-    reached = {key: (panel.limits[key]["depth_limit"] or 0) if by_depth else 0 for key in panel.columns}
+    reached = {
+        key: (panel.limits[key]["depth_limit"] or 0) if by_depth else 0 for key in panel.columns
+    }
     for key in sorted(panel.columns[:_MOST_COLUMNS], key=lambda key: -reached[key]):
         cells = [_shown(_stacked(cell)) for cell in _column(panel, key)[: len(panel.rows)]]
         limit = [_shown(panel.limit(key), "bold")] if by_depth else []
@@ -123,11 +149,19 @@ def _stacked(cell: tuple[str, str]) -> tuple[str, str]:
 
 
 def _shown(cell: tuple[str, str], style: str | None = None) -> Text:
-    """Blue for solved, plain for not, dim for what learnt nothing: told apart without colour by the words too."""
+    """Blue for solved, plain for not, dim for what learnt nothing: told apart without colour by the
+    words too.
+    """
     text, interval = cell
     if style is None:
         words_of_it = (*text.split(" ")[:1], interval)
-        style = _QUIET if {"stalled", "diverged"} & {*words_of_it} else "" if "loss" in words_of_it else _BLUE
+        style = (
+            _QUIET
+            if {"stalled", "diverged"} & {*words_of_it}
+            else ""
+            if "loss" in words_of_it
+            else _BLUE
+        )
     found = Text(text if text.endswith("*") else text.rstrip() + " " * bool(text), style=style)
     return found.append(f"\n{interval} ", style=_QUIET) if interval else found
 
@@ -140,10 +174,14 @@ def _comparisons(summary: Json) -> list[RenderableType]:
     for number, heading in enumerate(words.COMPARISON):
         named = number < 2
         justify: Literal["left", "right"] = "left" if named else "right"
-        table.add_column(heading, justify=justify, overflow="fold", no_wrap=not named, min_width=len(heading))
+        table.add_column(
+            heading, justify=justify, overflow="fold", no_wrap=not named, min_width=len(heading)
+        )
     columns = Columns(summary["cells"])
     for row in rows[:_MOST_COLUMNS]:
         table.add_row(*map(_line, words.comparison(row, columns)))
     more = len(rows) - _MOST_COLUMNS
-    left_out = [Text(f"{more:,} more comparisons: --format json has all", style=_NOTE)] if more > 0 else []
+    left_out = (
+        [Text(f"{more:,} more comparisons: --format json has all", style=_NOTE)] if more > 0 else []
+    )
     return [table, *left_out, Text(words.COMPARISON_LEGEND, style=_QUIET)]

@@ -24,19 +24,28 @@ class Timed:
 
 
 class Peer(ABC):
-    """A way to train members of one shape. It lives in a process of its own; a subclass is final."""
+    """A way to train members of one shape.
+
+    It lives in a process of its own; a subclass is final.
+    """
 
     @abstractmethod
     def prepare(self, case: Case) -> str:
-        """Build, compile, and choose the fastest of its settings; returns that one in a few words."""
+        """Build, compile, and choose the fastest of its settings;
+        returns that one in a few words.
+        """
 
     @abstractmethod
     def losses(self, steps: int) -> Losses:
-        """Loss of each of the case's first members in each step, (members, steps), nats per scored token."""
+        """Loss of each of the case's first members in each step, (members, steps), nats per scored
+        token.
+        """
 
     @abstractmethod
     def run(self, steps: int) -> list[Timed]:
-        """Train from the beginning for so many steps or a few more; what each process did, all at the same time."""
+        """Train from the beginning for so many steps or a few more; what each process did, all at
+        the same time.
+        """
 
 
 def rate(timed: Iterable[Timed]) -> float:

@@ -17,7 +17,9 @@ from training import train
 
 @final
 class Joblib(Peer):
-    """joblib's loky workers, one per core and with one thread each, do the tuned loop; they stay between calls."""
+    """joblib's loky workers, one per core and with one thread each, do the tuned loop; they stay
+    between calls.
+    """
 
     def prepare(self, case: Case) -> str:
         """Start the workers and have them import what they need."""
@@ -37,7 +39,10 @@ class Joblib(Peer):
 
     def _train(self, steps: int) -> list[tuple[list[float], Timed]]:
         with joblib.parallel_config("loky", n_jobs=self._workers, inner_max_num_threads=1):
-            tasks = (joblib.delayed(_work)(self._case, m, steps) for m in self._case.members(self._workers))
+            tasks = (
+                joblib.delayed(_work)(self._case, m, steps)
+                for m in self._case.members(self._workers)
+            )
             return joblib.Parallel(max_nbytes=None)(tasks)
 
 

@@ -12,7 +12,9 @@ from training import train
 
 @final
 class Script(Peer):
-    """`nn.TransformerEncoder` and `torch.optim.AdamW` with nothing set: torch's default threads and optimiser loop."""
+    """`nn.TransformerEncoder` and `torch.optim.AdamW` with nothing set: torch's default threads and
+    optimiser loop.
+    """
 
     def prepare(self, case: Case) -> str:
         """There is nothing to choose."""
@@ -21,7 +23,9 @@ class Script(Peer):
 
     def losses(self, steps: int) -> Losses:
         """Of the first two members, one after the other."""
-        return np.array([train(self._case, member, steps, fused=False)[0] for member in self._case.members(2)])
+        return np.array(
+            [train(self._case, member, steps, fused=False)[0] for member in self._case.members(2)]
+        )
 
     def run(self, steps: int) -> list[Timed]:
         """The first member."""

@@ -17,7 +17,9 @@ from server import Server, ask_all
 
 @final
 class Sweep(Peer):
-    """A worker per core, with one thread, each training a job of its own as the workers of a sweep do."""
+    """A worker per core, with one thread, each training a job of its own as the workers of a sweep
+    do.
+    """
 
     def prepare(self, case: Case) -> str:
         """Start the workers and have each train its job for a moment."""
@@ -61,10 +63,13 @@ class Worker:
         """The steps alone: initial weights and the evaluations before and after are not in it."""
         stretches = self._train(steps, self._members).timing["stretches"]
         return Timed(
-            sum(part["members"] * part["steps"] for part in stretches), sum(part["seconds"] for part in stretches)
+            sum(part["members"] * part["steps"] for part in stretches),
+            sum(part["seconds"] for part in stretches),
         )
 
-    def _train(self, steps: int, members: Sequence[Member], dtype: torch.dtype = torch.float32) -> Trained:
+    def _train(
+        self, steps: int, members: Sequence[Member], dtype: torch.dtype = torch.float32
+    ) -> Trained:
         return train(self._case.shape(steps), members, lambda progress: None, lambda _: None, dtype)
 
 

@@ -22,7 +22,9 @@ _TRIAL_STEPS = 30
 
 @final
 class Lightning(Peer):
-    """`lightning.Trainer`; logger, checkpoints, progress bar and model summary off, AdamW fused, threads chosen."""
+    """`lightning.Trainer`; logger, checkpoints, progress bar and model summary off, AdamW fused,
+    threads chosen.
+    """
 
     def prepare(self, case: Case) -> str:
         """Choose the number of threads."""
@@ -36,7 +38,9 @@ class Lightning(Peer):
 
     def losses(self, steps: int) -> Losses:
         """Of the first two members, one after the other."""
-        return np.array([_train(self._case, member, steps).losses for member in self._case.members(2)])
+        return np.array(
+            [_train(self._case, member, steps).losses for member in self._case.members(2)]
+        )
 
     def run(self, steps: int) -> list[Timed]:
         """The first member."""
@@ -52,7 +56,8 @@ def _train(case: Case, member: Member, steps: int) -> "_Fitted":
     settings = case.shape(steps).train
     fitted = _Fitted(case, member, settings)
     reads_SPBT, answers_SPBS = tokens(case, [member], steps)
-    # Batches are whole already: without `batch_size=None` the loader would collate each of its sequences anew.
+    # Batches are whole already: without `batch_size=None` the loader would collate each of its
+    # sequences anew.
     loader = DataLoader(TensorDataset(reads_SPBT[:, 0], answers_SPBS[:, 0]), batch_size=None)
     trainer = lightning.Trainer(
         accelerator="cpu",

@@ -14,7 +14,9 @@ _TRIAL_STEPS = 30
 
 @final
 class Tuned(Peer):
-    """The script's loop with AdamW fused, denormal numbers flushed, and one thread or all, whichever is faster."""
+    """The script's loop with AdamW fused, denormal numbers flushed, and one thread or all,
+    whichever is faster.
+    """
 
     def prepare(self, case: Case) -> str:
         """Choose the number of threads."""
@@ -26,7 +28,9 @@ class Tuned(Peer):
 
     def losses(self, steps: int) -> Losses:
         """Of the first two members, one after the other."""
-        return np.array([train(self._case, member, steps, fused=True)[0] for member in self._case.members(2)])
+        return np.array(
+            [train(self._case, member, steps, fused=True)[0] for member in self._case.members(2)]
+        )
 
     def run(self, steps: int) -> list[Timed]:
         """The first member."""

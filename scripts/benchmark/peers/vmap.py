@@ -20,10 +20,11 @@ _TRIAL_STEPS = 5
 
 @final
 class Vmap(Peer):
-    """`torch.func`: `stack_module_state` and `vmap(grad)`, with AdamW and clipping on the stacked tensors.
+    """`torch.func`: `stack_module_state` and `vmap(grad)`, with AdamW and clipping on the stacked
+    tensors.
 
-    vmap has no rule for the fused attention kernel, so the written-out one is used. Members in the stack and threads
-    are the fastest pair.
+    vmap has no rule for the fused attention kernel, so the written-out one is used. Members in the
+    stack and threads are the fastest pair.
     """
 
     def prepare(self, case: Case) -> str:
@@ -57,7 +58,9 @@ class Vmap(Peer):
         lr_P = torch.tensor([member.lr for member in members])
         reads_SPBT, answers_SPBS = tokens(self._case, members, steps)
 
-        def loss_of(own: dict[str, Tensor], buffers: dict[str, Tensor], reads_BT: Tensor, answers_BS: Tensor) -> Tensor:
+        def loss_of(
+            own: dict[str, Tensor], buffers: dict[str, Tensor], reads_BT: Tensor, answers_BS: Tensor
+        ) -> Tensor:
             logits = functional_call(modules[0], (own, buffers), (reads_BT,))
             return nn.functional.cross_entropy(logits.flatten(0, 1), answers_BS.flatten())
 
@@ -86,7 +89,9 @@ def clip(gradients: dict[str, Tensor], most: float) -> None:
 class StackedAdamW:
     """torch's AdamW without weight decay, on tensors whose first axis is the members."""
 
-    def __init__(self, parameters: dict[str, Tensor], beta1: float, beta2: float, eps: float) -> None:
+    def __init__(
+        self, parameters: dict[str, Tensor], beta1: float, beta2: float, eps: float
+    ) -> None:
         self._parameters, self._betas, self._eps, self._steps = parameters, (beta1, beta2), eps, 0
         self._means, self._squares = (
             {name: torch.zeros_like(value) for name, value in parameters.items()} for _ in range(2)
@@ -102,7 +107,9 @@ class StackedAdamW:
             mean.lerp_(gradient, 1.0 - beta1)
             square.mul_(beta2).addcmul_(gradient, gradient, value=1.0 - beta2)
             scale = square.sqrt().div_(correction2**0.5).add_(self._eps)
-            self._parameters[name].addcdiv_(mean * _along(lr_P / correction1, mean), scale, value=-1.0)
+            self._parameters[name].addcdiv_(
+                mean * _along(lr_P / correction1, mean), scale, value=-1.0
+            )
 
 
 def _along(value_P: Tensor, like: Tensor) -> Tensor:

@@ -1,1 +1,3 @@
-"""C++ kernels that compute a sub-layer of many members at once, built on this machine when first needed."""
+"""C++ kernels that compute a sub-layer of many members at once, built on this machine when first
+needed.
+"""

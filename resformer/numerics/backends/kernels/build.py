@@ -1,4 +1,6 @@
-"""The compiled kernels: built by this machine's C++ compiler when first needed, kept in the user's cache folder."""
+"""The compiled kernels: built by this machine's C++ compiler when first needed, kept in the user's
+cache folder.
+"""
 
 import ctypes
 import hashlib
@@ -14,7 +16,15 @@ import torch
 
 _MAIN = Path(__file__).parent / "kernels.cpp"
 _REAL = {torch.float32: "float", torch.float64: "double"}
-_FLAGS = ("-std=c++17", "-O3", "-march=native", "-ffp-contract=fast", "-fno-math-errno", "-fPIC", "-shared")
+_FLAGS = (
+    "-std=c++17",
+    "-O3",
+    "-march=native",
+    "-ffp-contract=fast",
+    "-fno-math-errno",
+    "-fPIC",
+    "-shared",
+)
 
 _L, _P, _R = ctypes.c_long, ctypes.c_void_p, ctypes.c_double
 _ARGUMENTS = {
@@ -34,7 +44,9 @@ class Unavailable(Exception):
 
 def sources() -> list[Path]:
     """The C++ that results depend on."""
-    return sorted(path for path in Path(__file__).parent.iterdir() if path.suffix in (".cpp", ".hpp"))
+    return sorted(
+        path for path in Path(__file__).parent.iterdir() if path.suffix in (".cpp", ".hpp")
+    )
 
 
 @cache
@@ -64,7 +76,8 @@ def compiler() -> str:
 
 
 def load(main: Path, dtype: torch.dtype) -> ctypes.CDLL:
-    """The shared library of a source that may include the kernels' headers, from the cache if it is there.
+    """The shared library of a source that may include the kernels' headers, from the cache if it is
+    there.
 
     Raises Unavailable.
     """
@@ -77,12 +90,16 @@ def load(main: Path, dtype: torch.dtype) -> ctypes.CDLL:
 
 
 def _named(name: str, library: Path) -> Path:
-    """Where a library belongs: its name holds its hash, for a flipped bit in it would be one in every number."""
+    """Where a library belongs: its name holds its hash, for a flipped bit in it would be one in
+    every number.
+    """
     return _folder() / f"{name}-{hashlib.sha256(library.read_bytes()).hexdigest()[:16]}.so"
 
 
 def _build(main: Path, dtype: torch.dtype, name: str) -> Path:
-    """Made beside its place, made durable and moved: there whole or not at all, whoever else builds it."""
+    """Made beside its place, made durable and moved: there whole or not at all, whoever else builds
+    it.
+    """
     _folder().mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=_folder()) as scratch:
         made = Path(scratch) / f"{name}.so"
@@ -125,4 +142,12 @@ def processor() -> tuple[str, ...]:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
         return platform.processor(), platform.machine()
-    return tuple(sorted({line for line in lines if line.startswith(("model name", "flags", "Features", "CPU part"))}))
+    return tuple(
+        sorted(
+            {
+                line
+                for line in lines
+                if line.startswith(("model name", "flags", "Features", "CPU part"))
+            }
+        )
+    )
