@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from test_store import claim, commit, planned_job
+from support.jobs import claim, commit, planned_job
 
 from campaign.folders import committed
 from resformer.errors import DiskError, UserError

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from lives import AT_ONCE, BROKEN, BUDGET, Life, Lives, solved, unsolved
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex
@@ -18,7 +17,8 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 from matplotlib.text import Text
 from matplotlib.transforms import Bbox
-from schemes import schemes
+from support.lives import AT_ONCE, BROKEN, BUDGET, Life, Lives, solved, unsolved
+from support.schemes import schemes
 
 from resformer.errors import UserError
 from resformer.model.shape import Shape

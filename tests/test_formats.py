@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from made import SEEDS, STALLED, Made, shape
+from support.studies import SEEDS, STALLED, Made, shape
 
 from resformer.report.layout import layout
 from resformer.report.views.formats import as_csv, as_json, as_latex, as_markdown

@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 import pytest
 import torch
-from schemes import name_of, schemes
+from support.schemes import name_of, schemes
 from torch import Tensor
 
 from resformer.engines import local

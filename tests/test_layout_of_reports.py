@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from made import SEEDS, Made, shape
+from support.studies import SEEDS, Made, shape
 
 from resformer.errors import UserError
 from resformer.report.analysis.summary import summarise

@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from made import SEEDS, Made, shape
+from support.studies import SEEDS, Made, shape
 
 from resformer.errors import UserError
 from resformer.model.shape import Member

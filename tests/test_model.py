@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 import torch
-from naive import Naive, assert_formula, reads, shape_of, start
-from schemes import name_of, schemes
+from support.naive_model import Naive, assert_formula, reads, shape_of, start
+from support.schemes import name_of, schemes
 from torch import Tensor
 
 from resformer.errors import Incompatible, UserError

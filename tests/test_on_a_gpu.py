@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from schemes import name_of, schemes
+from support.schemes import name_of, schemes
 
 from resformer.engines.local import Local
 from resformer.model.shape import Member, Shape

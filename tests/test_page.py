@@ -12,9 +12,9 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from hostile import HOSTILE
-from lives import BROKEN, Life, Lives, solved, unsolved
 from playwright.sync_api import Browser, Page, sync_playwright
+from support.hostile import HOSTILE
+from support.lives import BROKEN, Life, Lives, solved, unsolved
 from typer.testing import Result
 
 from resformer.errors import UserError

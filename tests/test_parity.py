@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 import torch
-from schemes import name_of, schemes
+from support.schemes import name_of, schemes
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_store import planned_job
+from support.jobs import planned_job
 
 from resformer import config
 from resformer.errors import DiskError

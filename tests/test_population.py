@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from schemes import name_of, schemes
+from support.schemes import name_of, schemes
 
 from resformer.model.settings import ModelSettings
 from resformer.model.shape import NO_PROBE, Member, Shape, TrainSettings

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from made import SEEDS, STALLED, Made, shape
+from support.studies import SEEDS, STALLED, Made, shape
 from typer.testing import Result
 
 from resformer.residuals.add import Add

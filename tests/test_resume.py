@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from safetensors.numpy import load, save
-from schemes import name_of, schemes
+from support.schemes import name_of, schemes
 
 from resformer.model.shape import Member, ProbeSettings, Shape
 from resformer.training.loop import Snapshot, Trained, Training, train

@@ -24,7 +24,7 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
-from test_store import planned_job
+from support.jobs import planned_job
 
 from resformer.store import checkpoints, claims
 from resformer.store.checkpoints import Checkpoint

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from made import MODEL, SEEDS, STALLED, Made, cell, shape
+from support.studies import MODEL, SEEDS, STALLED, Made, cell, shape
 
 from resformer.errors import UserError
 from resformer.model.shape import Member

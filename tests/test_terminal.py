@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from made import SEEDS, STALLED, Made, shape
 from rich.console import Console
-from schemes import scheme as scheme_of
-from schemes import schemes
+from support.schemes import scheme as scheme_of
+from support.schemes import schemes
+from support.studies import SEEDS, STALLED, Made, shape
 
 from resformer.model.shape import Member
 from resformer.report.layout import layout

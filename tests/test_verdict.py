@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from made import SEEDS, STALLED, Made, shape
+from support.studies import SEEDS, STALLED, Made, shape
 
 from resformer.model.shape import Member
 from resformer.report.text.evidence import evidence

@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from naive import shape_of
-from schemes import name_of, schemes
+from support.naive_model import shape_of
+from support.schemes import name_of, schemes
 
 from resformer.model.shape import Member
 from resformer.probes import measure

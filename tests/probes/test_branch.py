@@ -2,8 +2,8 @@ from typing import Any
 
 import pytest
 import torch
-from looked_at import observed
-from schemes import name_of, schemes
+from support.schemes import name_of, schemes
+from support.traces import observed
 
 from resformer.probes.measures.branch import Branch
 from resformer.residuals.add import Add

@@ -3,7 +3,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from looked_at import observed
+from support.traces import observed
 
 from resformer.probes.measures.entropy import Entropy
 from resformer.residuals.add import Add

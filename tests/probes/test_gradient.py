@@ -1,5 +1,5 @@
 import torch
-from looked_at import observed
+from support.traces import observed
 
 from resformer.probes.measures.gradient import Gradient
 from resformer.residuals.add import Add

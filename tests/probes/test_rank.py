@@ -2,7 +2,7 @@ import math
 
 import pytest
 import torch
-from looked_at import of_streams
+from support.traces import of_streams
 
 from resformer.probes.measures.rank import Rank
 

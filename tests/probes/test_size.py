@@ -1,5 +1,5 @@
 import torch
-from looked_at import observed, of_streams
+from support.traces import observed, of_streams
 
 from resformer.probes.measures.size import Size
 from resformer.residuals.add import Add

@@ -1,5 +1,5 @@
 import pytest
-from naive import Naive, assert_formula
+from support.naive_model import Naive, assert_formula
 from torch import Tensor
 
 from resformer.keys import NORMS

@@ -1,6 +1,6 @@
 import pytest
 import torch
-from naive import Naive, assert_formula, outputs
+from support.naive_model import Naive, assert_formula, outputs
 from torch import Tensor
 
 from resformer.errors import UserError

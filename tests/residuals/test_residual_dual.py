@@ -1,5 +1,5 @@
 import torch
-from naive import Naive, assert_formula, outputs, reads, shape_of, start
+from support.naive_model import Naive, assert_formula, outputs, reads, shape_of, start
 from torch import Tensor
 
 from resformer.residuals.add import Add

@@ -1,6 +1,6 @@
 import pytest
 import torch
-from naive import Naive, assert_formula, shape_of, start
+from support.naive_model import Naive, assert_formula, shape_of, start
 from torch import Tensor
 
 from resformer.errors import UserError
@@ -12,7 +12,7 @@ SCHEME = Shaped(ffn_gain_at_18_blocks=0.1)
 
 @pytest.mark.parametrize("attention", ["causal", "bidirectional"])
 def test_formula(attention: str) -> None:
-    def attention(net: Naive, block: int, x: Tensor) -> Tensor:
+    def attended(net: Naive, block: int, x: Tensor) -> Tensor:
         alpha, beta, gamma = (
             net.w[f"block{block}.shaped.{part}"] for part in ("alpha", "beta", "gamma")
         )
@@ -26,7 +26,7 @@ def test_formula(attention: str) -> None:
 
     def layers(net: Naive, x: Tensor) -> Tensor:
         for block in range(1, net.depth + 1):
-            x = attention(net, block, x)
+            x = attended(net, block, x)
             x = x + net.w[f"block{block}.shaped.ffn_gain"] * net.pre(2 * block, x)
         return net.norm("last", x)
 

@@ -2,7 +2,7 @@ import dataclasses
 
 import pytest
 import torch
-from naive import Naive, assert_formula, outputs, reads, shape_of, start
+from support.naive_model import Naive, assert_formula, outputs, reads, shape_of, start
 from torch import Tensor
 
 from resformer.errors import UserError

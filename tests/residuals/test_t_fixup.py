@@ -1,6 +1,6 @@
 import pytest
 import torch
-from naive import Naive, assert_formula, shape_of, start
+from support.naive_model import Naive, assert_formula, shape_of, start
 from torch import Tensor
 
 from resformer.residuals.add import Add

@@ -3,7 +3,6 @@
 from typing import Any
 
 import torch
-from naive import reads, shape_of, start
 from torch import Tensor
 
 from resformer.model.objective import loss
@@ -12,6 +11,7 @@ from resformer.numerics.parameters import unpack
 from resformer.probes.measures.base import Observed
 from resformer.residuals.add import Add
 from resformer.residuals.base import Residual
+from support.naive_model import reads, shape_of, start
 
 
 def observed(residual: Residual[Any], **model: Any) -> Observed:
