@@ -85,7 +85,7 @@ def report(study: str, results: "str | Path" = "results") -> dict[str, Any]:
     A quantity that does not exist is None, never 0 and never the budget. Results that are damaged
     are listed in it. Raises UserError if there is no such study or no result.
     """
-    from resformer.report.analysis.summary import summarise
+    from resformer.reporting.analysis.summary import summarise
 
     return summarise(_findings(study, results))
 

@@ -19,7 +19,7 @@ from resformer.workers.signals import Stopped, Stopping
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from resformer.report.layout import Layout
+    from resformer.reporting.layout import Layout
     from resformer.store.study import Study
     from resformer.sweep.launch import Launch
     from resformer.sweep.request import Request
@@ -126,8 +126,8 @@ def sweep(
             return
         failed = _sweep(plan, stopping)
         try:
-            from resformer.report.analysis.summary import summarise
-            from resformer.report.layout import layout
+            from resformer.reporting.analysis.summary import summarise
+            from resformer.reporting.layout import layout
             from resformer.results.members import read
 
             summary = summarise(read([plan.study]))
@@ -177,8 +177,8 @@ def report(
     # Nothing is thrown away until the end, and with 100,000 runs the search for it takes a second.
     gc.disable()
     with _answering():
-        from resformer.report.analysis.summary import summarise
-        from resformer.report.layout import layout
+        from resformer.reporting.analysis.summary import summarise
+        from resformer.reporting.layout import layout
         from resformer.results.members import conditions, read
 
         chosen = [_chosen(results, name) for name in dict.fromkeys(studies or [])] or [
@@ -191,12 +191,12 @@ def report(
         )
         written: list[Path] = []
         if html is not None:
-            from resformer.report.views.page import write
+            from resformer.reporting.views.page import write
 
             write(html, found, summary, asked, _command())
             written.append(html)
         if figures is not None:
-            from resformer.report.figures import draw
+            from resformer.reporting.figures import draw
 
             written += draw(found, summary, asked, figures)
         _print_summary(summary, asked, form)
@@ -286,8 +286,8 @@ def probe(
         from resformer import config
         from resformer.probes import measure
         from resformer.probes.table import table
-        from resformer.report.figures import draw_layers
-        from resformer.report.views import probes
+        from resformer.reporting.figures import draw_layers
+        from resformer.reporting.views import probes
         from resformer.store import results as store
 
         request = config.request(study, overrides or [])
@@ -515,7 +515,7 @@ def _command() -> list[str]:
 
 
 def _print_summary(summary: dict[str, Any], asked: "Layout", form: str) -> None:
-    from resformer.report.views import formats, terminal
+    from resformer.reporting.views import formats, terminal
 
     match form:
         case "table":

@@ -29,11 +29,11 @@ import pandas as pd
 
 from benchmark.facts import described, machine, trained
 from resformer.plan.provenance import versions
-from resformer.report.analysis.summary import summarise
-from resformer.report.figures import draw
-from resformer.report.layout import layout
-from resformer.report.views.formats import as_json
-from resformer.report.views.page import page
+from resformer.reporting.analysis.summary import summarise
+from resformer.reporting.figures import draw
+from resformer.reporting.layout import layout
+from resformer.reporting.views.formats import as_json
+from resformer.reporting.views.page import page
 from resformer.results.members import Findings, read
 from resformer.store.study import Study
 

@@ -22,11 +22,11 @@ from support.schemes import schemes
 
 from resformer.errors import UserError
 from resformer.model.shape import Shape
-from resformer.report.analysis.summary import summarise
-from resformer.report.figures import Plot, draw, plots
-from resformer.report.figures.labels import spread
-from resformer.report.figures.style import looks
-from resformer.report.layout import Layout, layout, panels
+from resformer.reporting.analysis.summary import summarise
+from resformer.reporting.figures import Plot, draw, plots
+from resformer.reporting.figures.labels import spread
+from resformer.reporting.figures.style import looks
+from resformer.reporting.layout import Layout, layout, panels
 from resformer.residuals.add import Add
 from resformer.residuals.plain import Plain
 from resformer.results.members import Findings

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from support.studies import SEEDS, STALLED, Made, shape
 
-from resformer.report.layout import layout
-from resformer.report.views.formats import as_csv, as_json, as_latex, as_markdown
+from resformer.reporting.layout import layout
+from resformer.reporting.views.formats import as_csv, as_json, as_latex, as_markdown
 from resformer.residuals.add import Add
 from resformer.residuals.plain import Plain
 from resformer.results.csv import spreadsheet_safe

@@ -12,8 +12,8 @@ from markupsafe import escape
 from typer.testing import CliRunner
 
 from resformer.cli import app
-from resformer.report.analysis.layers import picture
-from resformer.report.views.probes import ENDS, HEADINGS, short
+from resformer.reporting.analysis.layers import picture
+from resformer.reporting.views.probes import ENDS, HEADINGS, short
 from resformer.store import checks
 from resformer.store.results import named
 

@@ -18,7 +18,7 @@ from typer.testing import Result
 from resformer.model.shape import Member, Shape
 from resformer.plan import jobs
 from resformer.plan.jobs import Job
-from resformer.report.analysis.summary import summarise
+from resformer.reporting.analysis.summary import summarise
 from resformer.results.members import read
 from resformer.store.study import Study
 from resformer.training.loop import Trained, train

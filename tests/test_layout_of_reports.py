@@ -7,8 +7,8 @@ import pytest
 from support.studies import SEEDS, Made, shape
 
 from resformer.errors import UserError
-from resformer.report.analysis.summary import summarise
-from resformer.report.layout import Layout, layout, panels
+from resformer.reporting.analysis.summary import summarise
+from resformer.reporting.layout import Layout, layout, panels
 from resformer.residuals.add import Add
 from resformer.residuals.plain import Plain
 from resformer.residuals.rezero import ReZero

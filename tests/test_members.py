@@ -11,9 +11,9 @@ from support.studies import SEEDS, Made, shape
 
 from resformer.errors import UserError
 from resformer.model.shape import Member
-from resformer.report.analysis.summary import summarise
-from resformer.report.figures import draw
-from resformer.report.layout import layout
+from resformer.reporting.analysis.summary import summarise
+from resformer.reporting.figures import draw
+from resformer.reporting.layout import layout
 from resformer.residuals.add import Add
 from resformer.residuals.plain import Plain
 from resformer.results import cache, members

@@ -19,9 +19,9 @@ from typer.testing import Result
 
 from resformer.errors import UserError
 from resformer.model.shape import Shape
-from resformer.report.analysis.summary import summarise
-from resformer.report.layout import layout
-from resformer.report.views.page import page, write
+from resformer.reporting.analysis.summary import summarise
+from resformer.reporting.layout import layout
+from resformer.reporting.views.page import page, write
 from resformer.residuals.add import Add
 from resformer.residuals.plain import Plain
 from resformer.results.members import Findings, read

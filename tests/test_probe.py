@@ -9,7 +9,7 @@ import pytest
 from typer.testing import Result
 
 from resformer.probes.measure import measures
-from resformer.report.views.probes import medians, probed, short, verdict
+from resformer.reporting.views.probes import medians, probed, short, verdict
 
 Run = Callable[..., Result]
 GRID = [

@@ -7,9 +7,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from resformer.report.layout import layout, panels
-from resformer.report.text import words
-from resformer.report.text.verdict import verdicts
+from resformer.reporting.layout import layout, panels
+from resformer.reporting.text import words
+from resformer.reporting.text.verdict import verdicts
 
 REFERENCE = Path(__file__).parent.parent / "results" / "reference"
 REPORTS = ["quick", "sort", "schemes", "tasks"]

@@ -12,9 +12,9 @@ from support.studies import MODEL, SEEDS, STALLED, Made, cell, shape
 
 from resformer.errors import UserError
 from resformer.model.shape import Member
-from resformer.report.analysis.summary import summarise
-from resformer.report.columns import key_of
-from resformer.report.views.formats import as_json
+from resformer.reporting.analysis.summary import summarise
+from resformer.reporting.columns import key_of
+from resformer.reporting.views.formats import as_json
 from resformer.residuals.add import Add
 from resformer.residuals.deepnorm import DeepNorm
 from resformer.residuals.layerscale import LayerScale

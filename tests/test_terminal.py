@@ -11,9 +11,9 @@ from support.schemes import schemes
 from support.studies import SEEDS, STALLED, Made, shape
 
 from resformer.model.shape import Member
-from resformer.report.layout import layout
-from resformer.report.text import words
-from resformer.report.views import terminal
+from resformer.reporting.layout import layout
+from resformer.reporting.text import words
+from resformer.reporting.views import terminal
 from resformer.residuals.add import Add
 from resformer.residuals.layerscale import LayerScale
 from resformer.residuals.plain import Plain

@@ -7,8 +7,8 @@ import pytest
 from support.studies import SEEDS, STALLED, Made, shape
 
 from resformer.model.shape import Member
-from resformer.report.text.evidence import evidence
-from resformer.report.text.verdict import cost, verdicts
+from resformer.reporting.text.evidence import evidence
+from resformer.reporting.text.verdict import cost, verdicts
 from resformer.residuals.add import Add
 from resformer.residuals.deepnorm import DeepNorm
 from resformer.residuals.dense import Dense

@@ -28,7 +28,7 @@ _COMPUTING = (
     "store/*.py",
     "stats/*.py",
     "results/*.py",
-    "report/analysis/*.py",
+    "reporting/analysis/*.py",
 )
 """The code that reads and computes."""
 

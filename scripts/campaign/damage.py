@@ -37,7 +37,7 @@ from campaign.shown import shown
 from resformer.console.status import look
 from resformer.errors import DiskError, UserError
 from resformer.model.shape import Member
-from resformer.report.analysis.summary import summarise
+from resformer.reporting.analysis.summary import summarise
 from resformer.results import cache as kept
 from resformer.results.members import read
 from resformer.store import checkpoints, claims

@@ -28,9 +28,9 @@ from campaign.shown import shown
 from campaign.trees import mutated
 from resformer.console.status import look, picture
 from resformer.errors import DiskError, UserError
-from resformer.report.analysis.summary import summarise
-from resformer.report.layout import layout
-from resformer.report.views import formats, terminal
+from resformer.reporting.analysis.summary import summarise
+from resformer.reporting.layout import layout
+from resformer.reporting.views import formats, terminal
 from resformer.results import tables
 from resformer.results.members import read
 from resformer.store import files

@@ -11,7 +11,7 @@ from typing import final
 from campaign.session import STUDY, request
 from campaign.shown import shown
 from resformer.errors import UserError
-from resformer.report.analysis.summary import summarise
+from resformer.reporting.analysis.summary import summarise
 from resformer.results.members import read
 from resformer.store.results import existing, find
 from resformer.store.sources import Damaged

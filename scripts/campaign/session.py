@@ -18,7 +18,7 @@ from resformer.model.settings import ModelSettings
 from resformer.model.shape import NO_PROBE, Member, Shape, TrainSettings
 from resformer.numerics.process import prepare
 from resformer.plan import provenance
-from resformer.report.analysis.summary import summarise
+from resformer.reporting.analysis.summary import summarise
 from resformer.residuals.add import Add
 from resformer.results import members as reading
 from resformer.store.results import find

@@ -19,7 +19,7 @@ from benchmark.facts import described, machine, trained
 from claimed import change, degradation, gradient, normless, rank, skipless, skips, study, tolerable
 from claimed.claim import Claim
 from resformer.plan.provenance import versions
-from resformer.report.figures.style import RC
+from resformer.reporting.figures.style import RC
 from resformer.store.study import Study
 
 CLAIMS: dict[int, Callable[[], Claim]] = {

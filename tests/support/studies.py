@@ -10,7 +10,7 @@ import numpy as np
 from resformer.model.settings import ModelSettings
 from resformer.model.shape import NO_PROBE, Member, Shape, TrainSettings
 from resformer.plan.jobs import Job
-from resformer.report.analysis.summary import summarise
+from resformer.reporting.analysis.summary import summarise
 from resformer.residuals.add import Add
 from resformer.results.members import read
 from resformer.store import claims

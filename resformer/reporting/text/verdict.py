@@ -4,10 +4,10 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from resformer.report.analysis.comparisons import BASELINE, most_divisions
-from resformer.report.columns import Columns, key_of
-from resformer.report.text.evidence import evidence
-from resformer.report.text.words import NORMS
+from resformer.reporting.analysis.comparisons import BASELINE, most_divisions
+from resformer.reporting.columns import Columns, key_of
+from resformer.reporting.text.evidence import evidence
+from resformer.reporting.text.words import NORMS
 
 Json = dict[str, Any]
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from resformer.keys import as_typed
-from resformer.report.columns import Columns
+from resformer.reporting.columns import Columns
 from resformer.text import counted
 
 Json = dict[str, Any]

@@ -7,11 +7,11 @@ from typing import Any, final
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from resformer.report.figures import labels
-from resformer.report.figures.frame import frame, panel_width
-from resformer.report.figures.rows import rows
-from resformer.report.figures.sheet import Sheet
-from resformer.report.figures.style import Column
+from resformer.reporting.figures import labels
+from resformer.reporting.figures.frame import frame, panel_width
+from resformer.reporting.figures.rows import rows
+from resformer.reporting.figures.sheet import Sheet
+from resformer.reporting.figures.style import Column
 
 _LANES = 0.78
 """Share of the way from one row to the next over which its columns stand side by side."""

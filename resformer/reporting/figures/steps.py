@@ -9,13 +9,13 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from resformer.report.figures import labels
-from resformer.report.figures.along import Along, along
-from resformer.report.figures.frame import log_y
-from resformer.report.figures.labels import Name
-from resformer.report.figures.points import Tips, draw_points
-from resformer.report.figures.sheet import Place, Sheet
-from resformer.report.figures.style import FAINT, SMALL, Column
+from resformer.reporting.figures import labels
+from resformer.reporting.figures.along import Along, along
+from resformer.reporting.figures.frame import log_y
+from resformer.reporting.figures.labels import Name
+from resformer.reporting.figures.points import Tips, draw_points
+from resformer.reporting.figures.sheet import Place, Sheet
+from resformer.reporting.figures.style import FAINT, SMALL, Column
 
 CAPTION = (
     "Steps to solve. Small: every seed at the learning rate it is scored at. Large: the median, "

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from resformer.report.analysis.groups import Group
+from resformer.reporting.analysis.groups import Group
 from resformer.stats.steps import Floats, spent, within
 from resformer.stats.two_sample import Stratum, holm, paired_ratio, permutation_test
 

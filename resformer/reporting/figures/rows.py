@@ -8,8 +8,8 @@ from typing import Any, final
 from matplotlib.axes import Axes
 
 from resformer.keys import as_typed
-from resformer.report.figures.sheet import Sheet
-from resformer.report.figures.style import SMALL, shortened, width_of
+from resformer.reporting.figures.sheet import Sheet
+from resformer.reporting.figures.style import SMALL, shortened, width_of
 from resformer.text import printable
 
 _UNITS = {

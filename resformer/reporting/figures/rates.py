@@ -9,11 +9,11 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from resformer.keys import as_typed
-from resformer.report.figures.frame import frame, lowest, panel_width
-from resformer.report.figures.points import Tips
-from resformer.report.figures.rows import title
-from resformer.report.figures.sheet import Json, Place, Sheet
-from resformer.report.figures.style import FAINT, INK, SMALL, Column, shortened, width_of
+from resformer.reporting.figures.frame import frame, lowest, panel_width
+from resformer.reporting.figures.points import Tips
+from resformer.reporting.figures.rows import title
+from resformer.reporting.figures.sheet import Json, Place, Sheet
+from resformer.reporting.figures.style import FAINT, INK, SMALL, Column, shortened, width_of
 from resformer.text import printable
 
 CAPTION = (

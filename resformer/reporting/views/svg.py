@@ -6,7 +6,7 @@ import re
 import xml.etree.ElementTree as ET
 from collections.abc import Mapping
 
-from resformer.report.figures.style import FAINT, INK
+from resformer.reporting.figures.style import FAINT, INK
 
 _SVG, _LINK = "{http://www.w3.org/2000/svg}", "{http://www.w3.org/1999/xlink}href"
 _DROPPED = ("metadata", "style")

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
 
-from resformer.report.figures.style import Look
+from resformer.reporting.figures.style import Look
 
 Floats = npt.NDArray[np.float64]
 

@@ -11,11 +11,11 @@ import numpy.typing as npt
 import pandas as pd
 
 from resformer.errors import UserError
-from resformer.report.analysis.summary import at_their_rates
-from resformer.report.columns import key_of
-from resformer.report.figures.style import Column, Look, looks
-from resformer.report.layout import Layout, Panel, panels
-from resformer.report.text.words import named
+from resformer.reporting.analysis.summary import at_their_rates
+from resformer.reporting.columns import key_of
+from resformer.reporting.figures.style import Column, Look, looks
+from resformer.reporting.layout import Layout, Panel, panels
+from resformer.reporting.text.words import named
 from resformer.results.members import Findings
 from resformer.store.sources import Damaged
 from resformer.text import printable

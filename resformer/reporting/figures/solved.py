@@ -4,12 +4,12 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from resformer.report.figures import labels
-from resformer.report.figures.along import along
-from resformer.report.figures.labels import Name
-from resformer.report.figures.points import Tips
-from resformer.report.figures.sheet import Sheet
-from resformer.report.figures.style import FAINT
+from resformer.reporting.figures import labels
+from resformer.reporting.figures.along import along
+from resformer.reporting.figures.labels import Name
+from resformer.reporting.figures.points import Tips
+from resformer.reporting.figures.sheet import Sheet
+from resformer.reporting.figures.style import FAINT
 from resformer.stats.depth import wilson
 
 CAPTION = (

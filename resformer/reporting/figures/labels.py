@@ -7,7 +7,7 @@ from typing import Any, final
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from resformer.report.figures.style import SIZE, Look, shortened, width_of
+from resformer.reporting.figures.style import SIZE, Look, shortened, width_of
 
 _LEADER, _SAMPLE, _SPACE = 0.16, 0.28, 0.07
 _LINE = 0.155

@@ -8,12 +8,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from resformer.report.figures import labels
-from resformer.report.figures.frame import frame, last_of_lines, log_y, lowest
-from resformer.report.figures.labels import Name
-from resformer.report.figures.points import Tips
-from resformer.report.figures.sheet import Floats, Run, Sheet
-from resformer.report.figures.style import FAINT, GREY, Look
+from resformer.reporting.figures import labels
+from resformer.reporting.figures.frame import frame, last_of_lines, log_y, lowest
+from resformer.reporting.figures.labels import Name
+from resformer.reporting.figures.points import Tips
+from resformer.reporting.figures.sheet import Floats, Run, Sheet
+from resformer.reporting.figures.style import FAINT, GREY, Look
 
 CAPTION = (
     "Held-out loss (nats per token) against step. Thin: every seed at the learning rate it is "

@@ -13,7 +13,7 @@ from typing import Any, final
 from matplotlib.font_manager import FontProperties
 from matplotlib.textpath import TextPath
 
-from resformer.report.layout import Panel
+from resformer.reporting.layout import Panel
 
 INK, FAINT = "#1a1a1a", "#b3b3b3"
 SIZE, SMALL = 8.0, 7.0

@@ -8,9 +8,9 @@ import pandas as pd
 from rich.console import RenderableType
 from rich.text import Text
 
-from resformer.report.analysis.groups import Group
-from resformer.report.text.words import named
-from resformer.report.views.probes import (
+from resformer.reporting.analysis.groups import Group
+from resformer.reporting.text.words import named
+from resformer.reporting.views.probes import (
     ENDS,
     HEADINGS,
     cell,

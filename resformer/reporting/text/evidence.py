@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
-from resformer.report.columns import key_of
-from resformer.report.text.words import NORMS, interval, named, p_is
+from resformer.reporting.columns import key_of
+from resformer.reporting.text.words import NORMS, interval, named, p_is
 from resformer.stats.two_sample import division_count, seeds_needed, smallest_p
 
 Json = dict[str, Any]

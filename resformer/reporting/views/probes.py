@@ -17,7 +17,7 @@ from rich.text import Text
 
 from resformer.errors import DiskError, UserError
 from resformer.keys import NAMES
-from resformer.report.text.words import named
+from resformer.reporting.text.words import named
 from resformer.stats.health import COLLAPSED, GROWTH, Health, health
 from resformer.store import files
 

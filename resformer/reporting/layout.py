@@ -8,9 +8,9 @@ from typing import Any, final
 
 from resformer.errors import UserError
 from resformer.keys import as_typed, by_value, short
-from resformer.report.analysis.comparisons import BASELINES
-from resformer.report.columns import key_of
-from resformer.report.text.words import limit, named
+from resformer.reporting.analysis.comparisons import BASELINES
+from resformer.reporting.columns import key_of
+from resformer.reporting.text.words import limit, named
 
 Json = dict[str, Any]
 Value = Any

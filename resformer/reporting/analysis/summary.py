@@ -11,9 +11,9 @@ import numpy as np
 import pandas as pd
 
 from resformer.errors import UserError
-from resformer.report.analysis.comparisons import comparisons
-from resformer.report.analysis.groups import Group, axes, groups
-from resformer.report.analysis.layers import inside
+from resformer.reporting.analysis.comparisons import comparisons
+from resformer.reporting.analysis.groups import Group, axes, groups
+from resformer.reporting.analysis.layers import inside
 from resformer.results import cache
 from resformer.results.members import Findings
 from resformer.stats.depth import depth_run, limit_bounds

@@ -6,13 +6,13 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from resformer.report.figures import labels
-from resformer.report.figures.along import Along, along
-from resformer.report.figures.frame import log_y
-from resformer.report.figures.labels import Name
-from resformer.report.figures.points import Tips, draw_points
-from resformer.report.figures.sheet import Run, Sheet
-from resformer.report.figures.style import FAINT, GREY, Column
+from resformer.reporting.figures import labels
+from resformer.reporting.figures.along import Along, along
+from resformer.reporting.figures.frame import log_y
+from resformer.reporting.figures.labels import Name
+from resformer.reporting.figures.points import Tips, draw_points
+from resformer.reporting.figures.sheet import Run, Sheet
+from resformer.reporting.figures.style import FAINT, GREY, Column
 
 CAPTION = (
     "Norm of a member's gradient before clipping, at its first step and as the median over the "
