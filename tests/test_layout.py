@@ -68,7 +68,7 @@ def test_the_root_has_eight_modules_at_most() -> None:
 
 
 def test_no_package_hides_what_the_library_gives_out() -> None:
-    """`resformer.report` is a function: a package of that name would take its place once imported."""
+    """`resformer.report` is a function, which a package of that name would replace."""
     assert not {f"resformer.{name}" for name in resformer.__all__} & set(MODULES)
 
 
