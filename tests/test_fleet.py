@@ -132,7 +132,7 @@ def test_a_disk_that_takes_no_results_ends_it_with_a_line(
 
 DIES = """
 import os, sys
-from resformer import pilot, work
+from resformer.workers import pilot
 from resformer.store.claims import Claim
 Claim.beat = lambda claim: os._exit(9)
 pilot.fly(sys.argv[1])

@@ -89,7 +89,7 @@ def test_only_config_knows_hydra_and_the_report_needs_no_torch() -> None:
             "store",
             "stats",
             "results",
-            "report",
+            "reporting",
             "console",
         ):
             assert "torch" not in roots, module
