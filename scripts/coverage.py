@@ -24,9 +24,9 @@ from scipy.stats import binom, norm
 
 from benchmark.facts import described, machine
 from resformer import __version__
+from resformer.stats import Floats, Interval
 from resformer.stats.depth import depth_run, limit_bounds, wilson
 from resformer.stats.steps import (
-    Floats,
     kaplan_meier_median,
     median_interval,
     restricted_mean_interval,
@@ -38,8 +38,7 @@ SEEDS = (5, 10)
 SHARES = (1.0, 0.8, 0.6)
 MEDIAN, SPREAD, EVERY = 200.0, 0.5, 10
 DEPTHS, RATES = 3, 3
-SPLITS = 999
-Interval = tuple[float | None, float | None]
+PERMUTATIONS = 999
 
 
 @final
@@ -275,14 +274,19 @@ def null_strata(seeds: int, correlation: float, generator: np.random.Generator) 
             MEDIAN * (1 + depth / 2) * np.array([1.3, 1.0, 1.1]) * np.exp(SPREAD * luck), 400.0
         )
         strata.append(
-            Stratum(steps, generator.random(steps.shape), np.ones(steps.shape, dtype=bool), 400)
+            Stratum(
+                steps_UR=steps,
+                loss_UR=generator.random(steps.shape),
+                ran_UR=np.ones(steps.shape, dtype=bool),
+                budget=400,
+            )
         )
     return strata
 
 
 def p_of(strata: list[Stratum], seeds: int) -> float | None:
     """The p-value of the test of two arms of so many seeds; None where there is nothing to test."""
-    found = permutation_test(strata, seeds, seeds, SPLITS)
+    found = permutation_test(strata, first=seeds, second=seeds, max_permutations=PERMUTATIONS)
     return found and found[0]
 
 

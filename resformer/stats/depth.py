@@ -1,6 +1,4 @@
-"""How deep a column goes: the run of depths that are solved, and what the number of seeds allows to
-say of it.
-"""
+"""Depth limit: the run of depths that are solved, and its bounds at this number of seeds."""
 
 import math
 from collections.abc import Sequence
@@ -11,8 +9,9 @@ _LEVEL = 0.95
 
 
 def wilson(solved: int, seeds: int) -> tuple[float, float]:
-    """95 % interval of the share of seeds that solve (Wilson 1927; Newcombe 1998, method 3). At
-    least one seed.
+    """95 % interval of the share of seeds that solve (Wilson 1927; Newcombe 1998, method 3).
+
+    Needs at least one seed.
     """
     z = float(ndtri(0.5 + _LEVEL / 2))
     share = solved / seeds
@@ -25,15 +24,15 @@ def wilson(solved: int, seeds: int) -> tuple[float, float]:
 def depth_run(
     depths: Sequence[int], solved: Sequence[int], seeds: Sequence[int]
 ) -> tuple[int | None, int | None]:
-    """(depth floor, depth limit) of one column: depths ascend, `solved` of `seeds` seeds solved at
-    each.
+    """(depth floor, depth limit), where `solved` of `seeds` seeds solved at each of the ascending
+    `depths`.
 
     The floor is the smallest depth at which at least half of the seeds solve; the limit is the last
-    depth of the unbroken run from there. None, None if no depth does.
+    depth of the unbroken run from there. None, None if there is no such depth.
     """
     floor = limit = None
-    for depth, right, of in zip(depths, solved, seeds, strict=True):
-        if of and 2 * right >= of:
+    for depth, solved_here, seeds_here in zip(depths, solved, seeds, strict=True):
+        if seeds_here and 2 * solved_here >= seeds_here:
             floor = depth if floor is None else floor
             limit = depth
         elif floor is not None:
@@ -44,27 +43,27 @@ def depth_run(
 def limit_bounds(
     depths: Sequence[int], solved: Sequence[int], seeds: Sequence[int]
 ) -> tuple[int | None, int | None]:
-    """(low, high) around the depth limit of such a column, by the Wilson 95 % interval at each
-    depth by itself.
+    """(low, high) around the depth limit, by the Wilson 95 % interval at each depth by itself.
 
-    Low: the last depth of the run before a lower bound falls under ½, None where that is so at the
-    floor. High: the depth before the first one above the floor whose upper bound is under ½, None
-    if there is none: beyond the grid.
+    Low: the last depth of the run before a lower bound falls under ½; None if the one at the floor
+    does. High: the depth before the first one above the floor whose upper bound is under ½; None if
+    there is none, which is beyond the grid.
     """
     floor, limit = depth_run(depths, solved, seeds)
     if floor is None or limit is None:
         return None, None
     low = high = None
     bounds = [
-        wilson(right, of) if of else (0.0, 1.0) for right, of in zip(solved, seeds, strict=True)
+        wilson(solved_here, seeds_here) if seeds_here else (0.0, 1.0)
+        for solved_here, seeds_here in zip(solved, seeds, strict=True)
     ]
-    for depth, (least, _) in zip(depths, bounds, strict=True):
+    for depth, (lower, _) in zip(depths, bounds, strict=True):
         if floor <= depth <= limit:
-            if least < 0.5:
+            if lower < 0.5:
                 break
             low = depth
-    for before, depth, (_, most) in zip(depths, depths[1:], bounds[1:], strict=False):
-        if depth > floor and most < 0.5:
-            high = before
+    for previous, depth, (_, upper) in zip(depths, depths[1:], bounds[1:], strict=False):
+        if depth > floor and upper < 0.5:
+            high = previous
             break
     return low, high

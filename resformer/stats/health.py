@@ -1,59 +1,57 @@
-"""Whether a signal gets through a stack: one word, and the number behind it."""
+"""Signal propagation through a network at initialisation: a verdict, and the number behind it."""
 
 from dataclasses import dataclass
 from typing import Literal, final
 
 import numpy as np
-import numpy.typing as npt
 
-Floats = npt.NDArray[np.float64]
+from resformer.stats import Floats
+
 Word = Literal["healthy", "vanishing", "exploding", "collapsed"]
 
-GROWTH, COLLAPSED = 100.0, 0.05
-"""Times that stream or gradient may grow or shrink; the relative residual under which tokens count
-as one.
-"""
+GROWTH = 100.0
+"""Factor by which stream or gradient may grow or shrink."""
+COLLAPSED = 0.05
+"""Relative residual under which all tokens count as the same."""
 
 
 @final
 @dataclass(frozen=True)
 class Health:
-    """A verdict on one stack."""
+    """Verdict on one network."""
 
     word: Word
     measure: Literal["stream", "gradient", "residual"]
-    """What decided, or of a healthy stack how far its tokens are apart."""
+    """Measure that decided; "residual" for a healthy network."""
     value: float
-    """Size of the stream at the end over that of the embedding; gradient of the first block over
-    that of the last; or the relative residual at the end.
+    """Its value: size of the stream at the end over that of the embedding; gradient of the first
+    block over that of the last; or relative residual at the end.
     """
 
 
 def health(rms: Floats, residual: Floats, gradient: Floats) -> Health:
-    """The verdict on a stack from its stream's size and relative residual by layer (S + 1) and
-    gradient by block (L).
+    """Verdict from the stream's size and relative residual by layer, (S + 1,) each, and from the
+    gradient by block, (L,).
 
-    In this order: exploding, where a number is not finite, or the stream is more than `GROWTH`
-    times as large at the end as at the embedding, or the gradient in the first block as in the
-    last; collapsed, where at the end less than `COLLAPSED` of the stream tells tokens apart;
-    vanishing, where stream or gradient shrink as much; else healthy. Where no matrix has a
-    gradient, branches are switched off, as some schemes start, and gradients say nothing.
+    In this order: exploding, if a number is not finite, or the stream is more than `GROWTH` times
+    as large at the end as at the embedding, or the gradient in the first block as in the last;
+    collapsed, if at the end less than `COLLAPSED` of the stream tells tokens apart; vanishing, if
+    stream or gradient shrink as much; else healthy. If no matrix has a gradient, the branches are
+    switched off, as some schemes start, and gradients decide nothing.
     """
     with np.errstate(all="ignore"):
-        stream, back, apart = (
-            float(rms[-1] / rms[0]),
-            float(gradient[0] / gradient[-1]),
-            float(residual[-1]),
-        )
-    broken = not (np.isfinite(rms).all() and np.isfinite(gradient).all())
-    if stream > GROWTH or (broken and not np.isfinite(rms).all()):
-        return Health("exploding", "stream", stream)
-    if back > GROWTH or broken:
+        growth = float(rms[-1] / rms[0])
+        back = float(gradient[0] / gradient[-1])
+    apart = float(residual[-1])
+    stream_is_finite = bool(np.isfinite(rms).all())
+    if growth > GROWTH or not stream_is_finite:
+        return Health("exploding", "stream", growth)
+    if back > GROWTH or not np.isfinite(gradient).all():
         return Health("exploding", "gradient", back)
     if not apart >= COLLAPSED:
         return Health("collapsed", "residual", apart)
-    if stream < 1 / GROWTH:
-        return Health("vanishing", "stream", stream)
+    if growth < 1 / GROWTH:
+        return Health("vanishing", "stream", growth)
     if gradient.any() and not back >= 1 / GROWTH:
         return Health("vanishing", "gradient", back)
     return Health("healthy", "residual", apart)

@@ -1,14 +1,9 @@
-"""Choice of the learning rate, fairly: each seed is scored at the rate that the other seeds found
-best.
-"""
+"""Learning rate of a seed: the one at which the other seeds did best."""
 
 import numpy as np
-import numpy.typing as npt
 
-from resformer.stats.steps import Floats, spent
-
-Bools = npt.NDArray[np.bool_]
-Integers = npt.NDArray[np.int64]
+from resformer.stats import Bools, Floats, Integers
+from resformer.stats.steps import spent
 
 
 def rates_by_other_seeds(
@@ -18,19 +13,19 @@ def rates_by_other_seeds(
 
     Best is: the largest share of seeds solved, then the smallest restricted mean, then the lowest
     mean final held-out loss (a non-finite one is the worst), then the smaller rate. Only rates at
-    which the seed itself ran are looked at. Where no other seed ran at one of those (a single seed
-    has no others), its own best rate is taken, which is optimistic.
+    which the seed itself ran are considered. If no other seed ran at any of them (a single seed has
+    no others), the seed's own best rate is taken, which is optimistic.
     """
     one_arm_1S = np.ones((1, len(ran_SR)), dtype=bool)
-    chosen_S: Integers = rates_in_arms(steps_SR, loss_SR, ran_SR, one_arm_1S, budget)[0]
-    return chosen_S
+    rate_S: Integers = rates_in_arms(steps_SR, loss_SR, ran_SR, one_arm_1S, budget)[0]
+    return rate_S
 
 
 def rates_in_arms(
     steps_UR: Floats, loss_UR: Floats, ran_UR: Bools, arm_KU: Bools, budget: float
 ) -> Integers:
-    """The same in each of K divisions into two arms, (K, U): the others of its arm choose; -1 for
-    who never ran.
+    """`rates_by_other_seeds` within each arm, for K permutations of the arm labels, (K, U); -1 for
+    units that never ran.
     """
     solved_UR, finite_UR = ran_UR & ~np.isnan(steps_UR), np.isfinite(loss_UR)
     amounts_URA = np.stack(
@@ -55,13 +50,13 @@ def rates_in_arms(
     ).reshape(*arm_KU.shape, rates, kinds)
     count_KUR, solved_KUR, spent_KUR, loss_KUR, bad_KUR = np.moveaxis(sums_KURA, -1, 0)
     best_KUR = (count_KUR > 0) & ran_UR
-    some_KU = best_KUR.any(axis=-1)
-    some_count_KUR = np.maximum(count_KUR, 1.0)
+    ran_KU = best_KUR.any(axis=-1)
+    divisor_KUR = np.maximum(count_KUR, 1.0)
     for badness_KUR in (
-        -solved_KUR / some_count_KUR,
-        spent_KUR / some_count_KUR,
-        np.where(bad_KUR > 0, np.inf, loss_KUR / some_count_KUR),
+        -solved_KUR / divisor_KUR,
+        spent_KUR / divisor_KUR,
+        np.where(bad_KUR > 0, np.inf, loss_KUR / divisor_KUR),
     ):
-        left_KUR = np.where(best_KUR, badness_KUR, np.inf)
-        best_KUR &= left_KUR == left_KUR.min(axis=-1, keepdims=True)
-    return np.where(some_KU, best_KUR.argmax(axis=-1), -1)
+        tied_KUR = np.where(best_KUR, badness_KUR, np.inf)
+        best_KUR &= tied_KUR == tied_KUR.min(axis=-1, keepdims=True)
+    return np.where(ran_KU, best_KUR.argmax(axis=-1), -1)

@@ -4,40 +4,35 @@ import math
 import warnings
 
 import numpy as np
-import numpy.typing as npt
 from scipy.special import stdtrit
 
-Floats = npt.NDArray[np.float64]
-Interval = tuple[float | None, float | None]
+from resformer.stats import Floats, Interval
 
 FEWEST_FOR_MEDIAN = 5
-"""With fewer seeds not even [min, max] is an interval of 90 %."""
+"""Seeds that a median's interval needs: of fewer, not even [min, max] covers 90 %."""
 _TAIL = 0.025
 
 
-def within(steps: Floats, budget: float) -> Floats:
-    """Steps censored at a budget: solving is confirmed an evaluation later, so it must have begun
-    before the budget.
-    """
+def censor(steps: Floats, budget: float) -> Floats:
+    """Censor steps at a budget: a solve must begin before it, so that an evaluation can confirm."""
     return np.where(steps < budget, steps, np.nan)
 
 
 def median_steps(steps_S: Floats) -> float | None:
-    """The smallest number of steps within which at least half of the seeds have solved; None if
+    """Median: the smallest number of steps by which at least half of the seeds have solved, None if
     fewer than half did.
 
-    An order statistic, number ⌈S/2⌉: it needs no assumption on what the censored seeds would have
-    done.
+    Order statistic number ⌈S/2⌉: it assumes nothing about the censored seeds.
     """
     return _order_statistic(steps_S, -(-len(steps_S) // 2))
 
 
 def median_interval(steps_S: Floats) -> Interval:
-    """A 95 % interval of the median, from order statistics j and S+1-j; at five seeds [min, max]
-    with 93.75 %.
+    """95 % interval of the median, from order statistics j and S+1-j; at five seeds [min, max] with
+    93.75 %.
 
-    It covers with 1 - 2·P(Binomial(S, ½) < j) at least, whatever the distribution (David & Nagaraja
-    2003, §7.1). A bound is None where that seed did not solve; both are None below five seeds.
+    Coverage is at least 1 - 2·P(Binomial(S, ½) < j) for every distribution (David & Nagaraja 2003,
+    §7.1). A bound is None if that seed did not solve; both are None below five seeds.
     """
     seeds = len(steps_S)
     if seeds < FEWEST_FOR_MEDIAN:
@@ -55,10 +50,10 @@ def _order_statistic(steps_S: Floats, rank: int) -> float | None:
 def kaplan_meier_median(
     steps_S: Floats, budget_S: Floats
 ) -> tuple[float | None, float | None, float | None]:
-    """Median steps to solve and its 95 % interval where each seed has a budget of its own.
+    """Median steps to solve and its 95 % interval, where each seed has a budget of its own.
 
-    The product-limit estimate (Kaplan & Meier 1958), its interval inverted from log(-log) bands
-    (Brookmeyer & Crowley 1982). None where the curve, or the band, does not come down to ½; no
+    Product-limit estimate (Kaplan & Meier 1958), its interval inverted from log(-log) bands
+    (Brookmeyer & Crowley 1982). None if the curve, or the band, does not come down to ½; no
     interval below five seeds.
     """
     from scipy.stats import CensoredData, ecdf
@@ -84,16 +79,14 @@ def kaplan_meier_median(
 
 
 def restricted_mean(steps_S: Floats, budget: float) -> float:
-    """Mean steps spent within the budget: a seed that did not solve spent all of it (Royston &
-    Parmar 2013, eq. 1).
-    """
+    """Mean steps spent within the budget (Royston & Parmar 2013, eq. 1)."""
     return float(spent(steps_S, budget).mean())
 
 
 def restricted_mean_interval(steps_S: Floats, budget: float) -> Interval:
     """95 % interval of the restricted mean: Student's t over seeds, kept within [0, budget].
 
-    None, None for a single seed and for zero variance, which says nothing about other seeds.
+    None, None for a single seed and for zero variance, which tells nothing about other seeds.
     """
     low, high = student_interval(spent(steps_S, budget))
     if low is None or high is None:
@@ -102,14 +95,12 @@ def restricted_mean_interval(steps_S: Floats, budget: float) -> Interval:
 
 
 def spent(steps: Floats, budget: float | Floats) -> Floats:
-    """Steps spent within the budget, all of it by who did not solve."""
+    """Steps spent within the budget: all of it by a member that did not solve."""
     return np.where(np.isnan(steps), budget, np.minimum(steps, budget)).astype(np.float64)
 
 
 def student_interval(values_S: Floats) -> Interval:
-    """95 % interval of a mean (Student 1908);
-    None, None for a single value and for zero variance.
-    """
+    """95 % interval of a mean (Student 1908); None, None for a single value or zero variance."""
     count = len(values_S)
     spread = float(values_S.std(ddof=1)) if count > 1 else 0.0
     if spread == 0 or not math.isfinite(spread):

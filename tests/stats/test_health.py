@@ -1,3 +1,5 @@
+"""Verdicts on signal propagation."""
+
 import numpy as np
 import pytest
 
@@ -25,16 +27,16 @@ def test_verdicts(
     rms: object, residual: object, gradient: object, expected: tuple[str, str, float]
 ) -> None:
     arrays = [np.array(part, dtype=float) for part in (rms, residual, gradient)]
-    found = health(*arrays)
-    assert (found.word, found.measure) == expected[:2]
-    assert found.value == pytest.approx(expected[2])
+    verdict = health(*arrays)
+    assert (verdict.word, verdict.measure) == expected[:2]
+    assert verdict.value == pytest.approx(expected[2])
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_what_is_not_finite_has_exploded(bad: float) -> None:
     assert health(np.array([1, bad, 1.0]), GOOD, GOOD).word == "exploding"
-    found = health(GOOD, GOOD, np.array([1.0, bad, 1.0]))
-    assert (found.word, found.measure) == ("exploding", "gradient")
+    verdict = health(GOOD, GOOD, np.array([1.0, bad, 1.0]))
+    assert (verdict.word, verdict.measure) == ("exploding", "gradient")
 
 
 def test_without_any_gradient_branches_are_switched_off() -> None:

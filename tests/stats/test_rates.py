@@ -16,11 +16,11 @@ def naive_best(steps: np.ndarray, loss: np.ndarray, ran: np.ndarray, budget: int
     """The definition, word by word."""
 
     def badness(column: int) -> tuple[float, float, float, int]:
-        here = ran[:, column]
-        found, losses = steps[here, column], loss[here, column]
-        spent = np.where(np.isnan(found), budget, found)
+        ran_S = ran[:, column]
+        steps_S, losses = steps[ran_S, column], loss[ran_S, column]
+        spent = np.where(np.isnan(steps_S), budget, steps_S)
         return (
-            -float(np.mean(~np.isnan(found))),
+            -float(np.mean(~np.isnan(steps_S))),
             float(spent.sum()) / len(spent),
             float(losses.sum()) / len(losses) if np.isfinite(losses).all() else math.inf,
             column,
@@ -98,9 +98,9 @@ def tables(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndar
 
 @given(tables())
 def test_in_every_arm_the_choice_is_that_of_the_definition(
-    found: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray],
+    table: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray],
 ) -> None:
-    steps, loss, ran, arms = found
+    steps, loss, ran, arms = table
     chosen = rates_in_arms(steps, loss, ran, arms, 600)
     for arm, columns in zip(arms, chosen, strict=True):
         for side in (arm, ~arm):

@@ -139,7 +139,7 @@ def test_more_seeds_narrow_the_intervals() -> None:
     generator = np.random.default_rng(1)
 
     def widths(seeds: int) -> tuple[float, float]:
-        found = []
+        pairs = []
         for _ in range(200):
             values = generator.gamma(4.0, 50.0, seeds)
             (low, high), (mean_low, mean_high) = (
@@ -147,8 +147,8 @@ def test_more_seeds_narrow_the_intervals() -> None:
                 stats.student_interval(values),
             )
             assert None not in (low, high, mean_low, mean_high)
-            found.append((high - low, mean_high - mean_low))
-        median, mean = np.mean(found, axis=0)
+            pairs.append((high - low, mean_high - mean_low))
+        median, mean = np.mean(pairs, axis=0)
         return float(median), float(mean)
 
     by_seeds = [widths(seeds) for seeds in (5, 10, 20, 40)]
@@ -206,5 +206,5 @@ def test_kaplan_meier_median_is_the_order_statistic_under_one_budget(values: np.
 
 
 def test_solving_must_begin_before_the_budget() -> None:
-    assert stats.within(np.array([290.0, 300.0, 310.0, NAN]), 300).tolist()[:1] == [290.0]
-    assert np.isnan(stats.within(np.array([290.0, 300.0, 310.0, NAN]), 300)[1:]).all()
+    assert stats.censor(np.array([290.0, 300.0, 310.0, NAN]), 300).tolist()[:1] == [290.0]
+    assert np.isnan(stats.censor(np.array([290.0, 300.0, 310.0, NAN]), 300)[1:]).all()

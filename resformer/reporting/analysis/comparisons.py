@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from resformer.reporting.analysis.groups import Group
-from resformer.stats.steps import Floats, spent, within
+from resformer.stats import Floats
+from resformer.stats.steps import censor, spent
 from resformer.stats.two_sample import Stratum, holm, paired_ratio, permutation_test
 
 Json = dict[str, Any]
@@ -18,16 +19,16 @@ BASELINES = ("plain", "add")
 """What a scheme is compared with: the first of these that was run under the same settings."""
 _SCHEME = "model.residual."
 """Settings of a scheme itself, which its baseline does not have."""
-_MOST_DIVISIONS, _FEWEST_PER_ROW = 400_000, 40
+_MAX_PERMUTATIONS, _FEWEST_PER_ROW = 400_000, 40
 
 
-def most_divisions(rows: int) -> int:
-    """Up to how many divisions of the seeds a p-value of so many is exact: 10 + 10 seeds in two
-    comparisons.
+def max_permutations(rows: int) -> int:
+    """Number of permutations of the seeds up to which a p-value of so many rows is exact: that of
+    10 + 10 seeds in two comparisons.
 
     Never so few that a p of all rows together could not be significant after correction.
     """
-    return max(_FEWEST_PER_ROW * rows, _MOST_DIVISIONS // max(1, rows))
+    return max(_FEWEST_PER_ROW * rows, _MAX_PERMUTATIONS // max(1, rows))
 
 
 def comparisons(groups: Sequence[Group]) -> list[Json]:
@@ -42,7 +43,7 @@ def comparisons(groups: Sequence[Group]) -> list[Json]:
     seeds did not solve: at most this ("upper"), at least this ("lower"), or either ("unknown").
     """
     pairs = list(_pairs(groups))
-    tested = [_primary(*pair, most_divisions(len(pairs))) for pair in pairs]
+    tested = [_primary(*pair, max_permutations(len(pairs))) for pair in pairs]
     for study in dict.fromkeys(row["study"] for row in tested):
         family = [row for row in tested if row["study"] == study and row["p"] is not None]
         for row, adjusted in zip(family, holm([row["p"] for row in family]), strict=True):
@@ -79,12 +80,12 @@ def _common(baseline: Column, scheme: Column) -> list[int]:
     return sorted(baseline.keys() & scheme.keys())
 
 
-def _primary(baseline: Column, scheme: Column, most: int) -> Json:
+def _primary(baseline: Column, scheme: Column, limit: int) -> Json:
     depths = _common(baseline, scheme)
     first, second = ([*_seeds(column, depths)] for column in (scheme, baseline))
     strata = [_stratum(scheme[depth], baseline[depth], first, second) for depth in depths]
     row = _row(depths, baseline, scheme)
-    found = permutation_test(strata, len(first), len(second), most)
+    found = permutation_test(strata, first=len(first), second=len(second), max_permutations=limit)
     if found is None:
         return {**row, "depth": None}
     p, z = found
@@ -110,11 +111,11 @@ def _stratum(
             [rates.index(lr) for lr in group.rates],
         )
         steps_UR[place], loss_UR[place], ran_UR[place] = (
-            within(group.steps_SR, budget),
+            censor(group.steps_SR, budget),
             group.loss_SR,
             group.ran_SR,
         )
-    return Stratum(steps_UR, loss_UR, ran_UR, budget)
+    return Stratum(steps_UR=steps_UR, loss_UR=loss_UR, ran_UR=ran_UR, budget=budget)
 
 
 def _row(depths: Sequence[int], baseline: Column, scheme: Column) -> Json:

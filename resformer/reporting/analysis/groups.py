@@ -13,8 +13,9 @@ import numpy.typing as npt
 import pandas as pd
 
 from resformer.keys import NO_RESULT_DEPENDS_ON, by_value
-from resformer.stats.rates import Bools, Integers, rates_by_other_seeds
-from resformer.stats.steps import Floats, within
+from resformer.stats import Bools, Floats, Integers
+from resformer.stats.rates import rates_by_other_seeds
+from resformer.stats.steps import censor
 
 Json = dict[str, Any]
 
@@ -60,7 +61,7 @@ class Group:
 
     def _chosen(self, budget: int) -> Integers:
         return rates_by_other_seeds(
-            within(self.steps_SR, budget), self.loss_SR, self.ran_SR, budget
+            censor(self.steps_SR, budget), self.loss_SR, self.ran_SR, budget
         )
 
     @cached_property
@@ -72,7 +73,7 @@ class Group:
     def scored(self, budget: int) -> Floats:
         """Steps to solve of each seed at its rate, (S,), as if all had had this budget."""
         chosen_S = self.chosen if budget == self.budget else self._chosen(budget)
-        steps_S: Floats = within(self.steps_SR[np.arange(len(self.seeds)), chosen_S], budget)
+        steps_S: Floats = censor(self.steps_SR[np.arange(len(self.seeds)), chosen_S], budget)
         return steps_S
 
 

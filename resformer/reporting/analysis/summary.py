@@ -16,9 +16,9 @@ from resformer.reporting.analysis.groups import Group, axes, groups
 from resformer.reporting.analysis.layers import inside
 from resformer.results import cache
 from resformer.results.members import Findings
+from resformer.stats import Floats
 from resformer.stats.depth import depth_run, limit_bounds
 from resformer.stats.steps import (
-    Floats,
     kaplan_meier_median,
     median_interval,
     median_steps,

@@ -5,7 +5,7 @@ from typing import Any
 
 from resformer.reporting.columns import key_of
 from resformer.reporting.text.words import NORMS, interval, named, p_is
-from resformer.stats.two_sample import division_count, seeds_needed, smallest_p
+from resformer.stats.two_sample import permutation_count, seeds_needed, smallest_p
 
 Json = dict[str, Any]
 
@@ -154,7 +154,7 @@ def _sure(row: Json, tested: int, exact_to: int, ahead: str) -> str:
         return ""
     exact = (
         "exact"
-        if division_count(row["scheme_seeds"], row["baseline_seeds"]) <= exact_to
+        if permutation_count(row["scheme_seeds"], row["baseline_seeds"]) <= exact_to
         else "permutation"
     )
     corrected = f" corrected for {tested} comparisons" if tested > 1 else ""

@@ -4,7 +4,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from resformer.reporting.analysis.comparisons import BASELINE, most_divisions
+from resformer.reporting.analysis.comparisons import BASELINE, max_permutations
 from resformer.reporting.columns import Columns, key_of
 from resformer.reporting.text.evidence import evidence
 from resformer.reporting.text.words import NORMS
@@ -42,7 +42,9 @@ def _parts(summary: Json) -> list[Json]:
             "tested": sum(
                 row["study"] == key[0] and row["p"] is not None for row in summary["comparisons"]
             ),
-            "exact_to": most_divisions(sum(row["depth"] is None for row in summary["comparisons"])),
+            "exact_to": max_permutations(
+                sum(row["depth"] is None for row in summary["comparisons"])
+            ),
         }
         for key in keys
     ]

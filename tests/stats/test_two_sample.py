@@ -1,4 +1,4 @@
-"""Two arms against each other."""
+"""Two-sample tests: log-rank, permutations, Holm, paired ratios."""
 
 import itertools
 import math
@@ -56,9 +56,18 @@ GLIOBLASTOMA = (
 PLACEBO = [1, 1, 2, 2, 3, 4, 4, 5, 5, 8, 8, 8, 8, 11, 11, 12, 12, 15, 17, 22, 23]
 
 
-def one_rate(steps: list[float], budget: int = BUDGET) -> Stratum:
-    table = np.array(steps, dtype=float)[:, None]
-    return Stratum(table, np.zeros_like(table), np.ones_like(table, dtype=bool), budget)
+def stratum(steps_UR: np.ndarray) -> Stratum:
+    """Units that ran at every rate, with the same loss."""
+    return Stratum(
+        steps_UR=steps_UR,
+        loss_UR=np.zeros_like(steps_UR),
+        ran_UR=np.ones_like(steps_UR, dtype=bool),
+        budget=BUDGET,
+    )
+
+
+def one_rate(steps: list[float]) -> Stratum:
+    return stratum(np.array(steps, dtype=float)[:, None])
 
 
 def naive_logrank(steps: np.ndarray, arm: np.ndarray) -> tuple[float, float]:
@@ -68,7 +77,10 @@ def naive_logrank(steps: np.ndarray, arm: np.ndarray) -> tuple[float, float]:
     score = variance = 0.0
     for time in sorted({value for value in steps if not math.isnan(value)}):
         risk = [math.isnan(value) or value >= time for value in steps]
-        n, n1 = sum(risk), sum(here and inside for here, inside in zip(risk, arm, strict=True))
+        n, n1 = (
+            sum(risk),
+            sum(at_risk and inside for at_risk, inside in zip(risk, arm, strict=True)),
+        )
         d = sum(value == time for value in steps)
         d1 = sum(value == time and inside for value, inside in zip(steps, arm, strict=True))
         score += d1 - d * n1 / n
@@ -85,8 +97,8 @@ steps_and_arm = st.integers(2, 10).flatmap(
 
 
 @given(steps_and_arm)
-def test_logrank_is_that_by_hand(found: tuple[np.ndarray, np.ndarray]) -> None:
-    steps, arm = found
+def test_logrank_is_that_by_hand(sample: tuple[np.ndarray, np.ndarray]) -> None:
+    steps, arm = sample
     score, variance = two_sample.logrank(
         steps[None], np.ones((1, len(steps)), dtype=bool), arm[None]
     )
@@ -94,8 +106,8 @@ def test_logrank_is_that_by_hand(found: tuple[np.ndarray, np.ndarray]) -> None:
 
 
 @given(steps_and_arm)
-def test_logrank_is_that_of_scipy(found: tuple[np.ndarray, np.ndarray]) -> None:
-    steps, arm = found
+def test_logrank_is_that_of_scipy(sample: tuple[np.ndarray, np.ndarray]) -> None:
+    steps, arm = sample
     score, variance = two_sample.logrank(
         steps[None], np.ones((1, len(steps)), dtype=bool), arm[None]
     )
@@ -149,7 +161,7 @@ def test_logrank_of_the_remission_data_as_far_as_both_arms_are_followed() -> Non
     assert score[0] == pytest.approx(9 - expected)
 
 
-def test_units_that_are_not_there_do_not_count() -> None:
+def test_units_that_never_ran_do_not_count() -> None:
     steps = np.array([[10.0, 20.0, 30.0, NAN, 40.0]])
     arm = np.array([[True, True, False, False, False]])
     present = np.array([[True, False, True, True, True]])
@@ -158,35 +170,33 @@ def test_units_that_are_not_there_do_not_count() -> None:
     assert np.array(two_sample.logrank(steps, present, arm)) == pytest.approx(np.array(without))
 
 
-def permuted(strata: list[Stratum], first: int, second: int, most: int) -> float | None:
-    """p alone."""
-    found = two_sample.permutation_test(strata, first, second, most)
-    return found and found[0]
+def p_value(strata: list[Stratum], first: int, second: int, max_permutations: int) -> float | None:
+    result = two_sample.permutation_test(
+        strata, first=first, second=second, max_permutations=max_permutations
+    )
+    return result and result[0]
 
 
 def naive_p(strata: list[Stratum], first: int, second: int) -> float:
-    """Every division by itself, the rates chosen anew in each arm of each."""
+    """Every permutation by itself, the rates chosen anew in each arm of each."""
 
     def statistic(chosen: tuple[int, ...]) -> float:
         arm = np.isin(np.arange(first + second), chosen)
         score = variance = 0.0
-        for stratum in strata:
+        for table in strata:
             steps = np.full(first + second, NAN)
             for side in (arm, ~arm):
                 columns = rates_by_other_seeds(
-                    stratum.steps_UR[side],
-                    stratum.loss_UR[side],
-                    stratum.ran_UR[side],
-                    stratum.budget,
+                    table.steps_UR[side], table.loss_UR[side], table.ran_UR[side], table.budget
                 )
-                steps[side] = stratum.steps_UR[side][np.arange(int(side.sum())), columns]
+                steps[side] = table.steps_UR[side][np.arange(int(side.sum())), columns]
             one, other = naive_logrank(steps, arm)
             score, variance = score + one, variance + other
         return abs(score / math.sqrt(variance)) if variance > 0 else 0.0
 
-    seen = statistic(tuple(range(first)))
-    every = [statistic(chosen) for chosen in itertools.combinations(range(first + second), first)]
-    return sum(value >= seen - 1e-9 for value in every) / len(every)
+    observed = statistic(tuple(range(first)))
+    values = [statistic(chosen) for chosen in itertools.combinations(range(first + second), first)]
+    return sum(value >= observed - 1e-9 for value in values) / len(values)
 
 
 @settings(max_examples=40, deadline=None)
@@ -197,65 +207,65 @@ def naive_p(strata: list[Stratum], first: int, second: int) -> float:
     rates=st.integers(1, 3),
     depths=st.integers(1, 2),
 )
-def test_p_is_the_share_of_divisions_counted_one_by_one(
+def test_p_is_the_share_of_permutations_counted_one_by_one(
     data: st.DataObject, first: int, second: int, rates: int, depths: int
 ) -> None:
     values = st.sampled_from([NAN, 10.0, 20.0, 30.0, 400.0])
     strata = []
     for _ in range(depths):
         steps = data.draw(hnp.arrays(np.float64, (first + second, rates), elements=values))
-        strata.append(Stratum(steps, np.zeros_like(steps), np.ones_like(steps, dtype=bool), BUDGET))
-    found = permuted(strata, first, second, 1000)
-    if all(np.isnan(stratum.steps_UR).all() for stratum in strata):
-        assert found is None
+        strata.append(stratum(steps))
+    p = p_value(strata, first, second, 1000)
+    if all(np.isnan(table.steps_UR).all() for table in strata):
+        assert p is None
     else:
-        assert found == pytest.approx(naive_p(strata, first, second))
+        assert p == pytest.approx(naive_p(strata, first, second))
 
 
 def test_five_seeds_that_all_solve_against_five_that_do_not() -> None:
     """2 of 252; the asymptotic test would say 0.0018 or so."""
     strata = [one_rate([100, 110, 120, 130, 140, *[NAN] * 5])]
-    assert permuted(strata, 5, 5, 1000) == pytest.approx(2 / 252)
+    assert p_value(strata, 5, 5, 1000) == pytest.approx(2 / 252)
     assert two_sample.smallest_p(5, 5, 1000) == 2 / 252
-    seen = np.arange(10)[None] < 5
-    assert scipy_stats.norm.sf(abs(two_sample.stratified_logrank(strata, seen)[0])) * 2 < 0.003
+    observed = np.arange(10)[None] < 5
+    assert scipy_stats.norm.sf(abs(two_sample.stratified_logrank(strata, observed)[0])) * 2 < 0.003
 
 
 def test_equal_arms_give_p_one_and_no_events_give_none() -> None:
-    assert permuted([one_rate([100] * 10)], 5, 5, 1000) == 1.0
-    assert permuted([one_rate([NAN] * 10)], 5, 5, 1000) is None
-    assert permuted([one_rate([100] * 5)], 5, 0, 1000) is None
+    assert p_value([one_rate([100] * 10)], 5, 5, 1000) == 1.0
+    assert p_value([one_rate([NAN] * 10)], 5, 5, 1000) is None
+    assert p_value([one_rate([100] * 5)], 5, 0, 1000) is None
 
 
 def test_order_of_seeds_does_not_matter_to_p() -> None:
     steps = [100.0, 300.0, 120.0, NAN, 80.0, NAN, 400.0, NAN, 300.0, NAN]
     mixed = [steps[index] for index in (3, 0, 4, 1, 2, 9, 7, 5, 8, 6)]
-    assert permuted([one_rate(steps)], 5, 5, 1000) == permuted([one_rate(mixed)], 5, 5, 1000)
+    assert p_value([one_rate(steps)], 5, 5, 1000) == p_value([one_rate(mixed)], 5, 5, 1000)
 
 
-def test_divisions_are_all_there_once_and_halved_where_arms_can_change_places() -> None:
+def test_permutations_are_complete_without_repeats_and_halved_for_arms_of_equal_size() -> None:
     for first, second, expected in ((2, 3, 10), (3, 3, 10), (1, 4, 5)):
-        found = np.vstack(list(two_sample.divisions(first, second, 1000)))
-        assert found[0].tolist() == [True] * first + [False] * second
-        assert len({tuple(arm) for arm in found.tolist()}) == len(found) == expected
-        assert (found.sum(axis=1) == first).all()
+        arms = np.vstack(list(two_sample.permutations(first, second, 1000)))
+        assert arms[0].tolist() == [True] * first + [False] * second
+        assert len({tuple(arm) for arm in arms.tolist()}) == len(arms) == expected
+        assert (arms.sum(axis=1) == first).all()
 
 
-def test_many_divisions_are_sampled_the_same_each_time_and_p_is_never_zero() -> None:
-    found = np.vstack(list(two_sample.divisions(12, 12, 6000)))
-    assert found.shape == (6001, 24)
-    assert found[0].tolist() == [True] * 12 + [False] * 12
-    assert (found.sum(axis=1) == 12).all()
-    assert np.array_equal(found, np.vstack(list(two_sample.divisions(12, 12, 6000))))
+def test_many_permutations_are_sampled_the_same_each_time_and_p_is_never_zero() -> None:
+    arms = np.vstack(list(two_sample.permutations(12, 12, 6000)))
+    assert arms.shape == (6001, 24)
+    assert arms[0].tolist() == [True] * 12 + [False] * 12
+    assert (arms.sum(axis=1) == 12).all()
+    assert np.array_equal(arms, np.vstack(list(two_sample.permutations(12, 12, 6000))))
     # Every unit is in the first arm half of the time: within five standard errors.
-    assert np.abs(found.mean(axis=0) - 0.5).max() < 5 * math.sqrt(0.25 / 6000)
+    assert np.abs(arms.mean(axis=0) - 0.5).max() < 5 * math.sqrt(0.25 / 6000)
     strata = [one_rate([*range(100, 112), *[NAN] * 12])]
-    assert permuted(strata, 12, 12, 999) == 1 / 1000
+    assert p_value(strata, 12, 12, 999) == 1 / 1000
 
 
 def test_sampled_p_is_near_the_exact_one() -> None:
     strata = [one_rate([100.0, 300.0, 120.0, NAN, 80.0, NAN, 400.0, NAN, 300.0, NAN])]
-    exact, sampled = (permuted(strata, 5, 5, most) for most in (252, 251))
+    exact, sampled = (p_value(strata, 5, 5, limit) for limit in (252, 251))
     assert exact is not None
     # A share of 251: within four standard errors.
     assert sampled == pytest.approx(exact, abs=4 * math.sqrt(exact * (1 - exact) / 251))
@@ -266,26 +276,28 @@ def test_seeds_needed_for_significance() -> None:
     assert [
         two_sample.seeds_needed(comparisons, exact) for comparisons in (1, 2, 6, 7, 23, 24)
     ] == [4, 5, 5, 6, 6, 7]
-    # 12 + 12 seeds have 2,704,156 divisions: 999 of them drawn give no p under 0.001.
+    # 12 + 12 seeds have 2,704,156 permutations: 999 of them drawn give no p under 0.001.
     assert two_sample.smallest_p(12, 12, 999) == 0.001
 
 
 def test_a_test_says_which_arm_solves_sooner() -> None:
     slow, fast = [300.0, 310.0, 320.0], [100.0, 110.0, 120.0]
     for first, second, sign in ((fast, slow, 1), (slow, fast, -1)):
-        found = two_sample.permutation_test([one_rate([*first, *second])], 3, 3, 1000)
-        assert found is not None
-        assert math.copysign(1, found[1]) == sign
+        result = two_sample.permutation_test(
+            [one_rate([*first, *second])], first=3, second=3, max_permutations=1000
+        )
+        assert result is not None
+        assert math.copysign(1, result[1]) == sign
 
 
 def test_sampling_stops_where_p_is_clear() -> None:
-    """Alike arms: a fifty-fifty p is known after a hundred divisions or so, and is near what all of
-    them give.
+    """Equal arms: a p of one half is known after a hundred permutations or so, and is near the one
+    of all permutations.
     """
     generator = np.random.default_rng(3)
     strata = [one_rate(generator.permutation(np.arange(10.0, 170.0, 10.0)).tolist())]
-    stopped = permuted(strata, 8, 8, 12_000)
-    whole = permuted(strata, 8, 8, 13_000)
+    stopped = p_value(strata, 8, 8, 12_000)
+    whole = p_value(strata, 8, 8, 13_000)
     assert stopped is not None
     assert whole is not None
     # Fifty of a geometric number of draws: relative error 1/√50, four of them.
