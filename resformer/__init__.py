@@ -66,7 +66,7 @@ def curves(study: str, results: "str | Path" = "results") -> "pd.DataFrame":
     import pandas as pd
 
     from resformer.results import tables
-    from resformer.store.sources import Damaged
+    from resformer.store.checks import Damaged
 
     found = _findings(study, results)
     by_job = [part for _, part in tables.curves(found)]
@@ -94,7 +94,7 @@ def _findings(study: str, results: "str | Path") -> "Findings":
     from pathlib import Path
 
     from resformer.results.members import read
-    from resformer.store.results import named
+    from resformer.store.study import named
 
     return read([named(Path(results), study)])
 

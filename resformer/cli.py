@@ -78,10 +78,10 @@ def train(overrides: Overrides = None, results: Results = Path("results")) -> No
     """Train one job, with its loss curve live, and print its outcome (study `train`)."""
     with _answering() as stopping:
         from resformer import config
-        from resformer.store import results as store
+        from resformer.store.study import find
         from resformer.sweep import launch
 
-        plan = launch.plan(config.single(overrides or []), store.find(results, "train"))
+        plan = launch.plan(config.single(overrides or []), find(results, "train"))
         _print_notes(plan, _consoles()[1])
         failed = _train_here(plan, stopping) if plan.wanted else False
         if not failed:
@@ -110,14 +110,14 @@ def sweep(
     """
     with _answering() as stopping:
         from resformer import config
-        from resformer.store import results as store
+        from resformer.store.study import find
         from resformer.sweep import launch
 
         asked = [*(overrides or [])]
         asked += [f"engine={engine}"] if engine is not None else []
         asked += [f"engine.workers={workers}"] if workers is not None else []
         request = config.request(study, asked)
-        plan = launch.plan(request, store.find(results, request.study))
+        plan = launch.plan(request, find(results, request.study))
         if dry_run:
             _print_grid(plan)
             return
@@ -220,9 +220,9 @@ def export(
     with _answering():
         from resformer.results import export
         from resformer.results.members import read
-        from resformer.store import results as store
+        from resformer.store.study import named
 
-        exported = export.export(read([store.named(results, study)]), folder, form)
+        exported = export.export(read([named(results, study)]), folder, form)
         for line in exported.left_out:
             print(f"left out: {printable(line)}", file=sys.stderr)
         for path in exported.paths:
@@ -239,10 +239,10 @@ def gather(
     """
     with _answering():
         from resformer.results.members import read
-        from resformer.store import gather
-        from resformer.store import results as store
+        from resformer.store.packed import gather
+        from resformer.store.study import named
 
-        chosen = store.named(results, study)
+        chosen = named(results, study)
         found = gather.gather(chosen)
         read([chosen])  # which keeps what a report needs
         for line in found.left_out:
@@ -288,10 +288,10 @@ def probe(
         from resformer.probes.table import table
         from resformer.reporting.figures import draw_layers
         from resformer.reporting.views import probes
-        from resformer.store import results as store
+        from resformer.store import folder as results_folder
 
         request = config.request(study, overrides or [])
-        folder = to if to is not None else store.probes(results, study)
+        folder = to if to is not None else results_folder.probes(results, study)
         out, err = _consoles()
         _print_exclusions(request, err)
         with err.status("looking into stacks") as status:
@@ -366,11 +366,11 @@ def _consoles() -> "tuple[Console, Console]":
 
 def _chosen(results: Path, name: str | None) -> "Study":
     """The study that was named, or the one launched last, `train` excepted."""
-    from resformer.store import results as store
+    from resformer.store.study import existing, named
 
     if name is not None:
-        return store.named(results, name)
-    last = next((study for study in store.existing(results) if study.name != "train"), None)
+        return named(results, name)
+    last = next((study for study in existing(results) if study.name != "train"), None)
     if last is None:
         raise UserError(
             f"--results {results}: there is no study to report; resformer sweep makes one"

@@ -16,10 +16,9 @@ from support.jobs import claim, commit, planned_job
 
 from campaign.folders import committed
 from resformer.errors import DiskError, UserError
-from resformer.store import claims, files, mark
-from resformer.store.results import existing, find
-from resformer.store.sources import Damaged, Unreadable
-from resformer.store.study import Study
+from resformer.store import claims, files, folder
+from resformer.store.checks import Damaged, Unreadable
+from resformer.store.study import Study, existing, find
 from resformer.sweep import launch
 
 
@@ -96,14 +95,14 @@ def test_a_results_folder_that_cannot_be_made_or_marked_is_refused(
     with pytest.raises(
         UserError, match=r"--results .*file/results: cannot be made: Not a directory"
     ):
-        mark.make(tmp_path / "file" / "results")
+        folder.make(tmp_path / "file" / "results")
     with pytest.raises(UserError, match=r"--results w+.*: File name too long"):
         find(Path("w" * 300), "some")
-    broken(monkeypatch, "open", mark.NAME, errno.EROFS)
+    broken(monkeypatch, "open", folder.MARK, errno.EROFS)
     with pytest.raises(
         UserError, match=r"--results .*cannot be written \(44 bytes\): Read-only file system"
     ):
-        mark.make(tmp_path / "results")
+        folder.make(tmp_path / "results")
 
 
 def test_a_system_that_tells_little_of_processes_has_claims_all_the_same(

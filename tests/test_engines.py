@@ -17,7 +17,7 @@ import psutil
 import pytest
 
 from loopback import clusters
-from resformer.store import mark
+from resformer.store import folder
 
 STUDY = [
     *(
@@ -151,7 +151,7 @@ def test_a_failing_job_fails_alone(
 ) -> None:
     """A folder stands where each attempt of one job has to write."""
     bad = min(alone).partition("/")[0]
-    mark.make(tmp_path / "results")
+    folder.make(tmp_path / "results")
     (tmp_path / "results" / "tiny" / "launches").mkdir(parents=True)
     for attempt in (1, 2):
         (

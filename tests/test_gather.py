@@ -21,9 +21,13 @@ from typer.testing import Result
 import resformer as library
 from resformer import config
 from resformer.errors import DiskError, UserError
-from resformer.store import claims, files, gather, gathered, sources
+from resformer.store import claims, files
+from resformer.store.checks import Damaged
 from resformer.store.claims import Claim, Watch
-from resformer.store.sources import Damaged, Row
+from resformer.store.packed import file as gathered
+from resformer.store.packed import gather
+from resformer.store.packed import result_files as sources
+from resformer.store.packed.result_files import Row
 from resformer.store.study import Study
 from resformer.sweep import launch
 

@@ -15,7 +15,7 @@ from resformer.cli import app
 from resformer.reporting.analysis.layers import picture
 from resformer.reporting.views.probes import ENDS, HEADINGS, short
 from resformer.store import checks
-from resformer.store.results import named
+from resformer.store.study import named
 
 WORDS = [
     *("--study", "looked", "model.width=16", "task.length=5", "task.symbols=8", "train.steps=150"),

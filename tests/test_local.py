@@ -30,7 +30,7 @@ from resformer.numerics.process import prepare
 from resformer.plan import jobs, provenance
 from resformer.plan.jobs import Job
 from resformer.residuals.add import Add
-from resformer.store import claims, files, mark
+from resformer.store import claims, files, folder
 from resformer.store.claims import Claim, Watch, attempts, take
 from resformer.store.study import Study
 from resformer.sweep import launch
@@ -416,7 +416,7 @@ def job_ids(words: Sequence[str]) -> list[str]:
 
 def in_the_way(study: Study, job_id: str) -> None:
     """A folder where the first attempt has to write a file, in a study that has no launch yet."""
-    mark.make(study.path.parent)
+    folder.make(study.path.parent)
     (study.path / "launches").mkdir(parents=True)
     (study.job(job_id) / "attempt-1" / "runs.parquet").mkdir(parents=True)
 
@@ -459,7 +459,7 @@ def test_a_job_whose_worker_died_before_it_said_a_word_has_failed(
     """The claim alone counts as an attempt, and a failed job is listed whoever noticed."""
     words = [*SWEEP, "train.steps=20", "member.seed=range(0,2)", "engine.retries=0"]
     lost, other = job_ids(words)
-    mark.make(study.path.parent)
+    folder.make(study.path.parent)
     (study.path / "launches").mkdir(parents=True)
     subprocess.run([sys.executable, "-c", TAKE, str(study.job(lost))], check=True)
 

@@ -20,8 +20,7 @@ from resformer.results import cache, members
 from resformer.results.members import conditions, read
 from resformer.store import claims
 from resformer.store.claims import Claim, Watch
-from resformer.store.results import existing
-from resformer.store.study import Study
+from resformer.store.study import Study, existing
 
 ADD, DEEP = shape(1, Add(), "post"), shape(8, Add(), "post")
 

@@ -11,7 +11,7 @@ import torch
 
 from resformer.model.shape import Member, ProbeSettings, Shape
 from resformer.probes import measure
-from resformer.store.results import named
+from resformer.store.study import named
 from resformer.training.loop import Trained, Training, train
 from resformer.training.population import Population
 

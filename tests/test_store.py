@@ -24,11 +24,11 @@ import pytest
 from support.jobs import claim, commit, planned_job, table
 
 from resformer.errors import DiskError, UserError
-from resformer.store import files, mark
+from resformer.store import files, folder
+from resformer.store.checks import Damaged
 from resformer.store.done import Done
-from resformer.store.results import check_name, existing, find
-from resformer.store.sources import Damaged
-from resformer.store.study import Study
+from resformer.store.folder import check_name
+from resformer.store.study import Study, existing, find
 
 RECORD = {"engine": {"retries": 1}}
 
@@ -493,7 +493,7 @@ def test_a_study_that_another_sweep_is_making_at_this_moment_is_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: str
 ) -> None:
     """It appears behind whatever is asked first."""
-    mark.make(tmp_path / "results")
+    folder.make(tmp_path / "results")
 
     def appears(honest: Callable[[Any], bool]) -> Callable[[Any], bool]:
         def answer(path: Any) -> bool:

@@ -28,8 +28,8 @@ from support.jobs import planned_job
 
 from resformer.store import checkpoints, claims
 from resformer.store.checkpoints import Checkpoint
+from resformer.store.checks import Damaged
 from resformer.store.claims import Claim, Holder, Lost, Watch
-from resformer.store.sources import Damaged
 from resformer.store.study import Study
 
 LEASE, STEPS = 60.0, 5000

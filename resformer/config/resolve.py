@@ -22,7 +22,7 @@ from resformer.numerics.backends.kernels import build as library
 from resformer.plan.jobs import Json
 from resformer.plugins import studies
 from resformer.residuals.base import Residual
-from resformer.store.results import check_name
+from resformer.store.folder import check_name
 from resformer.sweep.request import Request
 from resformer.tasks.base import Task
 from resformer.text import shortened

@@ -17,9 +17,9 @@ from rich.text import Text
 from resformer.errors import UserError
 from resformer.keys import job_label
 from resformer.store import claims
+from resformer.store.checks import Damaged
 from resformer.store.claims import Held
 from resformer.store.done import Done
-from resformer.store.sources import Damaged
 from resformer.store.study import Study
 from resformer.text import clock, counted, printable
 from resformer.workers.event_log import why_stuck

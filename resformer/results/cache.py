@@ -25,7 +25,7 @@ _STATES = b"states"
 _COMPUTING = (
     "trees.py",
     "reporting/*.py",
-    "store/*.py",
+    "store/**/*.py",
     "stats/*.py",
     "results/*.py",
     "reporting/analysis/*.py",

@@ -18,7 +18,7 @@ from resformer.errors import UserError
 from resformer.results import tables, tensorboard
 from resformer.results.csv import LINE_END, spreadsheet_safe
 from resformer.results.members import Findings
-from resformer.store.sources import Damaged
+from resformer.store.checks import Damaged
 
 Form = Literal["parquet", "csv", "tensorboard"]
 

@@ -24,7 +24,7 @@ from resformer.keys import (
     short,
 )
 from resformer.results import cache
-from resformer.store.sources import Damaged
+from resformer.store.checks import Damaged
 from resformer.store.study import Study
 
 Json = dict[str, Any]

@@ -9,7 +9,7 @@ import pandas as pd
 from resformer.errors import UserError
 from resformer.keys import NAMES
 from resformer.results.members import Findings, selectable
-from resformer.store.sources import Damaged
+from resformer.store.checks import Damaged
 
 KEYS = ("study", "job", "seed", "lr", "step")
 CURVES = ("loss", "gradient_norm", "held_out_loss", "held_out_accuracy")

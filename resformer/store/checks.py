@@ -8,9 +8,19 @@ they can. They read and write nothing.
 import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, final
 
 import pyarrow as pa
+
+
+class Damaged(Exception):
+    """One line: a file of a committed result, and how it differs from the one committed."""
+
+
+@final
+class Unreadable(Damaged):
+    """A file of a committed result that the disk does not give out now; it may be whole."""
+
 
 Members = Sequence[Mapping[str, Any]]
 

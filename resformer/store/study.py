@@ -12,12 +12,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, final
 
-from resformer.errors import DiskError
-from resformer.store import checkpoints, checks, claims, files, mark, sources, tables
+from resformer.errors import DiskError, UserError
+from resformer.store import checkpoints, checks, claims, files, folder, tables
+from resformer.store.checks import Damaged
 from resformer.store.claims import Claim
 from resformer.store.done import Done
+from resformer.store.packed import result_files as sources
+from resformer.store.packed.result_files import Source, summary
 from resformer.store.plan import Index, Reader
-from resformer.store.sources import Damaged, Source, summary
 from resformer.store.tables import Columns
 
 if TYPE_CHECKING:
@@ -126,9 +128,9 @@ class Study:
         The plan is one durable write, and making it is what takes the number, so two launches never
         share one.
         """
-        mark.make(self.path.parent)
-        for folder in (self.path, self.path / "launches"):
-            files.make_folder(folder)
+        folder.make(self.path.parent)
+        for path in (self.path, self.path / "launches"):
+            files.make_folder(path)
         plan = b"".join(files.seal(job) + b"\n" for job in jobs)
         number = 1
         while not files.create(self.path / f"plan-{number}.jsonl", plan):
@@ -356,3 +358,46 @@ def _listed(path: Path) -> bytes:
 
 def _pretty(tree: object) -> bytes:
     return json.dumps(tree, indent=1, allow_nan=False).encode() + b"\n"
+
+
+def find(results: Path, name: str) -> Study:
+    """The study of this name, launched or not. Raises UserError if something else has its place."""
+    study = Study(results / folder.check_name(name))
+    folder.check(results)
+    names = files.names(study.path)
+    # In this order, for another sweep may be making the folder at this moment.
+    taken = (
+        "launches" not in names if names else files.exists(study.path) and not study.path.is_dir()
+    )
+    if taken:
+        raise UserError(
+            f"study {name}: {study.path} is there and is no study of resformer; choose another name"
+        )
+    return study
+
+
+def existing(results: Path) -> list[Study]:
+    """The studies in a results folder, the one launched last first."""
+    folder.check(results)
+    studies = [
+        study for path in results.glob("*/launches") if (study := Study(path.parent)).launched()
+    ]
+    started = {
+        study: max((str(launch["started"]) for launch in study.launches()), default="")
+        for study in studies
+    }
+    return sorted(studies, key=lambda study: started[study], reverse=True)
+
+
+def named(results: Path, name: str) -> Study:
+    """The launched study of this name. Raises UserError, with the names of others, if there is
+    none.
+    """
+    study = find(results, name)
+    if not study.launched():
+        names = (
+            ", ".join(study.name for study in existing(results))
+            or "none; resformer sweep makes one"
+        )
+        raise UserError(f"study {name}: is not in {results}; there are {names}")
+    return study

@@ -12,7 +12,7 @@ from resformer.model.serial import digest, shape_to_json
 from resformer.model.shape import Member, Shape
 from resformer.plan import jobs, provenance
 from resformer.plan.jobs import Job, Json
-from resformer.store.sources import Damaged, Unreadable
+from resformer.store.checks import Damaged, Unreadable
 from resformer.store.study import Study
 from resformer.sweep.request import Request
 from resformer.workers.assignment import Assignment

@@ -18,9 +18,10 @@ from resformer.plan import jobs, provenance
 from resformer.plan.jobs import Job, Json
 from resformer.store import checkpoints
 from resformer.store.checkpoints import Checkpoint
+from resformer.store.checks import Damaged
 from resformer.store.claims import Claim, Lost, Watch
+from resformer.store.packed.result_files import summary
 from resformer.store.queue import Queue
-from resformer.store.sources import Damaged, summary
 from resformer.store.study import Study
 from resformer.store.tables import Columns
 from resformer.training.loop import Snapshot, Trained, Training

@@ -41,10 +41,9 @@ from resformer.reporting.analysis.summary import summarise
 from resformer.results import cache as kept
 from resformer.results.members import read
 from resformer.store import checkpoints, claims
+from resformer.store.checks import Damaged
 from resformer.store.claims import Claim
-from resformer.store.results import existing, find
-from resformer.store.sources import Damaged
-from resformer.store.study import Study
+from resformer.store.study import Study, existing, find
 from resformer.sweep import launch
 from resformer.sweep.request import Request
 from resformer.training.loop import Training

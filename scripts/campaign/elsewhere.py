@@ -27,7 +27,7 @@ from campaign.outcome import Outcome
 from loopback import clusters, network
 from resformer.results.members import read
 from resformer.store import claims
-from resformer.store.sources import Damaged
+from resformer.store.checks import Damaged
 from resformer.store.study import Study
 
 _NAME = "some"

@@ -34,8 +34,7 @@ from resformer.reporting.views import formats, terminal
 from resformer.results import tables
 from resformer.results.members import read
 from resformer.store import files
-from resformer.store.results import existing, find
-from resformer.store.study import Study
+from resformer.store.study import Study, existing, find
 from resformer.sweep import launch
 from resformer.text import printable
 

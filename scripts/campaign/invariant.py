@@ -13,9 +13,8 @@ from campaign.shown import shown
 from resformer.errors import UserError
 from resformer.reporting.analysis.summary import summarise
 from resformer.results.members import read
-from resformer.store.results import existing, find
-from resformer.store.sources import Damaged
-from resformer.store.study import Study
+from resformer.store.checks import Damaged
+from resformer.store.study import Study, existing, find
 from resformer.sweep import launch
 
 Hashes = Mapping[str, str]

@@ -21,8 +21,7 @@ from resformer.plan import provenance
 from resformer.reporting.analysis.summary import summarise
 from resformer.residuals.add import Add
 from resformer.results import members as reading
-from resformer.store.results import find
-from resformer.store.study import Study
+from resformer.store.study import Study, find
 from resformer.sweep import launch
 from resformer.sweep.request import Request
 from resformer.tasks.copy import Copy

@@ -22,7 +22,7 @@ from resformer.reporting.views.probes import (
 )
 from resformer.results.members import Findings
 from resformer.stats.health import Health
-from resformer.store.sources import Damaged
+from resformer.store.checks import Damaged
 
 Json = dict[str, Any]
 

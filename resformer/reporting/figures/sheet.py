@@ -17,7 +17,7 @@ from resformer.reporting.figures.style import Column, Look, looks
 from resformer.reporting.layout import Layout, Panel, panels
 from resformer.reporting.text.words import named
 from resformer.results.members import Findings
-from resformer.store.sources import Damaged
+from resformer.store.checks import Damaged
 from resformer.text import printable
 
 Json = dict[str, Any]

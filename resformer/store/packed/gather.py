@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any, final
 
 from resformer.errors import DiskError, UserError
-from resformer.store import claims, files, gathered
-from resformer.store.sources import Damaged, Row, Unreadable
+from resformer.store import claims, files
+from resformer.store.checks import Damaged, Unreadable
+from resformer.store.packed import file as gathered
+from resformer.store.packed.result_files import Row
 from resformer.store.study import TOLD, Study
 
 Json = dict[str, Any]

@@ -12,23 +12,14 @@ from pathlib import Path
 from typing import Any, final
 
 from resformer.errors import DiskError
-from resformer.store import checks, files, gathered
-from resformer.store.gathered import Corrupt
+from resformer.store import checks, files
+from resformer.store.checks import Damaged, Unreadable
+from resformer.store.packed import file as gathered
+from resformer.store.packed.file import Corrupt
 
 Json = dict[str, Any]
 
 _GATHERED = re.compile(r"gathered-([1-9]\d{0,8})\.parquet")
-
-
-class Damaged(Exception):
-    """A committed result whose files are not what was committed: the file and what is wrong with
-    it.
-    """
-
-
-@final
-class Unreadable(Damaged):
-    """A committed result that the disk does not give out now; it may be whole."""
 
 
 class Source(ABC):
