@@ -19,10 +19,6 @@ from resformer.numerics.backends.kernels import build
 from resformer.residuals.add import Add
 from resformer.tasks.copy import Copy
 
-# Behind the installed packages: one of the scripts is called coverage.
-sys.path.append(str(Path(__file__).parent.parent / "scripts"))
-
-
 collect_ignore = [] if torch.cuda.is_available() else ["test_on_a_gpu.py"]
 
 

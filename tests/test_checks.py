@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from campaign.trees import GONE, Path, changed, mutated
+from lib.faults.trees import GONE, Path, changed, mutated
 from resformer import config
 from resformer.model.shape import Member, Shape
 from resformer.plan import jobs

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 from support.jobs import claim, commit, planned_job
 
-from campaign.folders import committed
+from lib.faults.folders import committed
 from resformer.errors import DiskError, UserError
 from resformer.store import claims, files, folder
 from resformer.store.checks import Damaged, Unreadable

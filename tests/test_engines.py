@@ -16,7 +16,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from loopback import clusters
+from lib.clusters import loopback
 from resformer.store import folder
 
 STUDY = [
@@ -57,9 +57,9 @@ def on(*engines: str) -> pytest.MarkDecorator:
 def engine(request: pytest.FixtureRequest) -> Iterator[list[str]]:
     """The words that choose it."""
     try:
-        with getattr(clusters, request.param)() as words:
+        with getattr(loopback, request.param)() as words:
             yield words
-    except clusters.Missing as missing:
+    except loopback.Missing as missing:
         pytest.skip(f"there is no {missing} here")
 
 
@@ -245,9 +245,9 @@ def test_detached_it_is_ended_by_what_it_says(
 def test_a_lost_node_loses_nothing(engine: list[str], start: Start, tmp_path: Path) -> None:
     process = start(*LONG, *engine)
     wait_until(lambda: len(holders(tmp_path)) == 2)
-    clusters.lose_second_node()
+    loopback.lose_second_node()
     code, said = ended(process)
-    clusters.second_node()
+    loopback.second_node()
     assert code == 0, said
     assert len(list(tmp_path.glob("results/tiny/jobs/*/*/result.json"))) == 2
     assert len(list(tmp_path.glob("results/tiny/jobs/*/*/claim-2"))) == 1
@@ -300,7 +300,7 @@ def test_preempted_pilots_put_their_work_away_and_go_on_later(
     wait_until(
         lambda: len(list(tmp_path.glob("results/tiny/jobs/*/*/attempt-1/checkpoint-*.json"))) == 2
     )
-    clusters.preempt(seconds=3)
+    loopback.preempt(seconds=3)
     code, said = ended(process)
     assert code == 0, said
     assert said.count("goes on from step") == 2, said
@@ -329,7 +329,7 @@ def test_slurm_loopback_takes_no_folder_that_is_not_its_own(
 ) -> None:
     (tmp_path / "mine").write_text("mine")
     done = subprocess.run(
-        [clusters.LOOPBACK, what, tmp_path], capture_output=True, text=True, check=False
+        [loopback.LOOPBACK, what, tmp_path], capture_output=True, text=True, check=False
     )
     assert done.returncode == 2
     assert "is not empty, and no Slurm of this script's" in done.stderr

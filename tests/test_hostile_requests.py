@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 
-from campaign import hostile
+from lib.faults import hostile
 from resformer import config
 
 EXAMPLES = 300

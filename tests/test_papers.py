@@ -14,8 +14,7 @@ import pytest
 from scipy import stats
 
 import resformer
-from benchmark.facts import trained
-from claimed import (
+from lib.claims import (
     change,
     degradation,
     gradient,
@@ -27,10 +26,11 @@ from claimed import (
     study,
     tolerable,
 )
-from claimed.__main__ import markdown, write
-from claimed.claim import Claim, Interval, Part, all_of, inside
-from claimed.drawn import lines
-from claimed.slopes import exponents, interval
+from lib.claims.__main__ import markdown, write
+from lib.claims.claim import Claim, Interval, Part, all_of, inside
+from lib.claims.drawn import lines
+from lib.claims.slopes import exponents, interval
+from lib.facts import trained
 from resformer.store.study import Study
 
 

@@ -1,0 +1,1 @@
+"""A comparison of resformer with its peers and with the hardware's limit."""

@@ -1,0 +1,120 @@
+"""Compare resformer with its peers and with the hardware's limit, and write
+results/reference/bench/.
+
+equal_work.csv        member-steps per second, a row per case, peer and repetition
+alone.csv             likewise, where nothing can be stacked
+time_to_answer.csv    seconds, a row per process
+limit.csv             seconds per member-step and of its matrix products, a row per measurement and
+                      repetition
+breakdown.csv         shares of a step's time, likewise
+overhead.csv          seconds of what is not training, likewise
+bench.txt             the tables, of all as far as they are there
+facts.json            by part: command, commit, date, duration, versions, machine
+"""
+
+import argparse
+import json
+import platform
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import final
+
+import pandas as pd
+
+from lib.bench import answer, breakdown, equal, limit, overhead, targets
+from lib.facts import caches, described, machine
+from resformer.numerics.backends.kernels import build
+
+_ROOT = Path(__file__).resolve().parents[3]
+_VERSIONS = ("resformer", "torch", "jax", "joblib", "lightning")
+
+
+@final
+@dataclass(frozen=True)
+class Part:
+    """Something to measure: the file of its rows, how so many repetitions make them, and how they
+    are shown.
+    """
+
+    file: str
+    measure: Callable[[int], pd.DataFrame]
+    render: Callable[[pd.DataFrame], str]
+
+
+_PARTS = {
+    "equal": Part("equal_work.csv", equal.measure, equal.render),
+    "alone": Part("alone.csv", equal.measure_alone, equal.render_alone),
+    "answer": Part("time_to_answer.csv", lambda repeats: answer.measure(), answer.render),
+    "limit": Part("limit.csv", limit.measure, limit.render),
+    "breakdown": Part("breakdown.csv", breakdown.measure, breakdown.render),
+    "overhead": Part("overhead.csv", overhead.measure, overhead.render),
+}
+
+
+def main() -> None:
+    """Measure, write, print."""
+    parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__.splitlines()[0])
+    parser.add_argument(
+        "--only", choices=list(_PARTS), help="one part; the others' results stay as they are"
+    )
+    parser.add_argument(
+        "--repeats", type=int, default=5, help="interleaved repetitions (default 5)"
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=_ROOT / "results" / "reference" / "bench",
+        help="folder to write",
+    )
+    options = parser.parse_args()
+    options.out.mkdir(parents=True, exist_ok=True)
+    for name in [options.only] if options.only else _PARTS:
+        commit, began = described(_ROOT), time.perf_counter()
+        rows = _PARTS[name].measure(options.repeats)
+        rows.to_csv(options.out / _PARTS[name].file, index=False, float_format="%.6g")
+        _note(
+            options.out / "facts.json", name, options.repeats, commit, time.perf_counter() - began
+        )
+    text = _tables(options.out)
+    (options.out / "bench.txt").write_text(text)
+    print(text, end="")
+
+
+def _tables(folder: Path) -> str:
+    """What the files say, so that parts that were measured earlier are shown as well."""
+    found = {
+        name: pd.read_csv(folder / part.file)
+        for name, part in _PARTS.items()
+        if (folder / part.file).exists()
+    }
+    decided = targets.render({name: rows for name, rows in found.items() if name != "breakdown"})
+    return (
+        "\n\n\n".join([decided, *(_PARTS[name].render(rows) for name, rows in found.items())])
+        + "\n"
+    )
+
+
+def _note(path: Path, part: str, repeats: int, commit: str, seconds: float) -> None:
+    """Put the part's facts into the file, beside those of the others."""
+    facts = json.loads(path.read_text()) if path.exists() else {}
+    facts[part] = {
+        "command": f"scripts/bench --only {part} --repeats {repeats}",
+        "commit": commit,
+        "date": datetime.now(UTC).date().isoformat(),
+        "seconds": round(seconds, 1),
+        "versions": {
+            "python": platform.python_version(),
+            "compiler": build.compiler(),
+            **{name: version(name) for name in _VERSIONS},
+        },
+        "machine": {**machine(), **caches()},
+    }
+    path.write_text(json.dumps(facts, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,143 @@
+"""Distance to the limit: our step against its matrix products alone, and what a step costs as it
+grows. One thread.
+"""
+
+from typing import Any
+
+import pandas as pd
+
+from lib.bench.cases import MEDIUM, Case
+from lib.bench.products import Products, by_kernels, by_torch
+from lib.bench.tables import number, table
+from resformer.numerics.process import prepare
+from resformer.training.loop import train
+
+_SECONDS = 0.5
+"""About how long one repetition of one measurement takes."""
+_WARM_UP_STEPS = 3
+_BASE = Case("S", "sort", depth=8)
+_SHARES = [_BASE, Case("S", "copy", depth=8), MEDIUM]
+_DEPTHS, _WIDTHS, _MEMBERS = (1, 2, 4, 8, 16, 32), (16, 32, 64, 128), (1, 2, 4, 8, 16, 32)
+
+
+def measure(repeats: int) -> pd.DataFrame:
+    """A row per measurement and repetition: seconds per member-step, and of its products where they
+    were timed.
+    """
+    prepare()
+    growth = [
+        *(("depth", depth, Case("S", "sort", depth), _BASE.stack) for depth in _DEPTHS),
+        *(
+            ("width", width, Case("S", "sort", _BASE.depth, width), _BASE.stack)
+            for width in _WIDTHS
+        ),
+        *(("members", members, _BASE, members) for members in _MEMBERS),
+    ]
+    rows = [row for case in _SHARES for row in _share(case, repeats)]
+    timers = [
+        (grows, size, case, members, _enough(case, members))
+        for grows, size, case, members in growth
+    ]
+    for repetition in range(repeats):
+        for grows, size, case, members, steps in timers:
+            step = _step(case, members, steps)
+            rows.append(
+                {
+                    "grows": grows,
+                    "size": size,
+                    "members": members,
+                    "repetition": repetition,
+                    "step": step,
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def _share(case: Case, repeats: int) -> list[dict[str, Any]]:
+    members = case.stack
+    steps, products, kernels = (
+        _enough(case, members),
+        Products(case.shape(1), members),
+        by_kernels(),
+    )
+    for product in (by_torch, kernels):
+        products.seconds(_WARM_UP_STEPS, product)
+    return [
+        {
+            "case": f"{case.name}, {case.task}, {case.tokens} tokens",
+            "members": members,
+            "repetition": repetition,
+            "step": _step(case, members, steps),
+            "torch": products.seconds(steps, by_torch) / (steps * members),
+            "kernels": products.seconds(steps, kernels) / (steps * members),
+            "flops": products.flops() // members,
+        }
+        for repetition in range(repeats)
+    ]
+
+
+def _enough(case: Case, members: int) -> int:
+    """Steps that take about as long as a repetition should."""
+    _step(case, members, _WARM_UP_STEPS)
+    return max(_WARM_UP_STEPS, round(_SECONDS / (members * _step(case, members, _WARM_UP_STEPS))))
+
+
+def _step(case: Case, members: int, steps: int) -> float:
+    """Seconds per member-step: the steps alone, without initial weights and evaluations."""
+    trained = train(case.shape(steps), case.members(members), lambda progress: None, lambda _: None)
+    return sum(part["seconds"] for part in trained.timing["stretches"]) / (steps * members)
+
+
+def render(rows: pd.DataFrame) -> str:
+    """The products' share, and three tables of growth."""
+    shares = [_share_cells(str(name), part) for name, part in rows.groupby("case", sort=False)]
+    head = [
+        "ms per member-step",
+        "members",
+        "step",
+        "torch",
+        "share, %",
+        "GFLOP/s",
+        "kernels",
+        "share, %",
+        "GFLOP/s",
+    ]
+    title = (
+        f"Distance to the limit: a step at depth {_BASE.depth} against its matrix products "
+        "alone, one thread"
+    )
+    note = (
+        "torch: the products by torch.bmm, the limit of a step that is made of them; over 100 % "
+        "the whole step takes\n"
+        "less time. kernels: by resformer's own, packing included; what is computed twice in a "
+        "step counts once."
+    )
+    tables = [table(title, head, shares, [note])]
+    for grows, part in rows[rows["grows"].notna()].groupby("grows", sort=False):
+        steps = 1000 * part.groupby("size")["step"].median()
+        cells = [["ms per member-step", *map(number, steps)]]
+        if grows == "depth":
+            cells.append(
+                ["... per block", *(number(step / depth) for depth, step in steps.items())]
+            )
+        tables.append(
+            table(
+                f"S, sort, 8 tokens, as it grows with {grows}",
+                [grows, *map(_whole, steps.index)],
+                cells,
+            )
+        )
+    return "\n\n".join(tables)
+
+
+def _share_cells(name: str, rows: pd.DataFrame) -> list[str]:
+    cells = [name, str(rows["members"].iloc[0]), number(1000 * rows["step"].median())]
+    for products in ("torch", "kernels"):
+        shares = 100 * rows[products] / rows["step"]
+        rate = (rows["flops"] / rows[products]).median() / 1e9
+        cells += [number(1000 * rows[products].median()), f"{shares.median():.0f}", number(rate)]
+    return cells
+
+
+def _whole(size: float) -> str:
+    return f"{size:.0f}"

@@ -1,0 +1,142 @@
+"""What is not training: starting, planning, compiling, and what a job costs besides its steps."""
+
+import contextlib
+import io
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from lib.bench.tables import number, spread, table
+from resformer.config import request
+from resformer.numerics.process import prepare
+from resformer.plan import jobs
+from resformer.store import study
+from resformer.sweep import launch
+from resformer.training.loop import train
+from resformer.workers.worker import work
+
+_DEPTHS = (2, 32)
+_JOBS = 100
+_GRID = [
+    "model.depth=range(1,41)",
+    "model.width=range(4,204,4)",
+    "model.heads=1",
+    "member.seed=range(0,5)",
+]
+"""40 depths x 50 widths x 5 seeds: 10,000 members in 2,000 jobs."""
+_TINY = [
+    "model.depth=1",
+    f"member.seed=range(0,{_JOBS})",
+    "engine.stack=1",
+    "train.steps=1",
+    "train.eval_every=1",
+]
+_FIRST_STEP = """
+import sys, time
+began = time.perf_counter()
+from resformer.config import request
+from resformer.training.population import Population
+import torch
+[(shape, members)] = request(None, [f"model.depth={sys.argv[1]}"]).shapes
+Population(shape, members, torch.float32).advance()
+print(time.perf_counter() - began)
+"""
+
+
+def measure(repeats: int) -> pd.DataFrame:
+    """A row per measurement and repetition, in seconds."""
+    prepare()
+    rows: list[dict[str, Any]] = []
+    for repetition in range(repeats):
+        found = {"help": _help(), "plan": _plan(), "job": _job()}
+        found |= {f"compile, depth {depth}": _compiling(depth) for depth in _DEPTHS}
+        rows += [
+            {"what": what, "repetition": repetition, "seconds": seconds}
+            for what, seconds in found.items()
+        ]
+    return pd.DataFrame(rows)
+
+
+def _help() -> float:
+    began = time.perf_counter()
+    subprocess.run(
+        [sys.executable, "-m", "resformer", "--help"], stdout=subprocess.DEVNULL, check=True
+    )
+    return time.perf_counter() - began
+
+
+def _plan() -> float:
+    """Expanding 10,000 members to 2,000 jobs and putting the plan on disk."""
+    with tempfile.TemporaryDirectory() as scratch:
+        began = time.perf_counter()
+        asked = request("plan", _GRID)
+        plan = launch.plan(asked, study.find(Path(scratch), asked.study))
+        plan.start([])
+        return time.perf_counter() - began
+
+
+def _job() -> float:
+    """What claiming, recording and committing add to the training of a job, in the worker's own
+    loop.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        asked = request("tiny", _TINY)
+        plan = launch.plan(asked, study.find(Path(scratch), asked.study))
+        assignment = plan.start([])
+        began = time.perf_counter()
+        with contextlib.redirect_stderr(io.StringIO()):
+            work(assignment, 0, 1, lambda event: None, lambda seconds: False)
+        middle = time.perf_counter()
+        for planned in plan.wanted.values():
+            job = jobs.from_json(planned)
+            train(job.shape, job.members, lambda progress: None, lambda _: None)
+        return ((middle - began) - (time.perf_counter() - middle)) / _JOBS
+
+
+def _compiling(depth: int) -> float:
+    """How much later the first step at this depth is done where nothing was compiled before."""
+    with tempfile.TemporaryDirectory() as cache:
+        environment = {**os.environ, "XDG_CACHE_HOME": cache}
+        words = [sys.executable, "-c", _FIRST_STEP, str(depth)]
+        cold, warm = (
+            float(
+                subprocess.run(
+                    words, stdout=subprocess.PIPE, text=True, check=True, env=environment
+                ).stdout
+            )
+            for _ in range(2)
+        )
+    return cold - warm
+
+
+def render(rows: pd.DataFrame) -> str:
+    """Medians, and how compile time grows with depth."""
+    seconds = rows.set_index(["what", "repetition"])["seconds"].unstack("what")
+    names = {
+        "help": "resformer --help",
+        "plan": "expand and freeze 10,000 members in 2,000 jobs",
+        "job": "per job, besides its training: start, claim, commit",
+        **{f"compile, depth {depth}": f"compile, then train at depth {depth}" for depth in _DEPTHS},
+    }
+    lines = [
+        [
+            name,
+            f"{seconds[what].median():.3f}",
+            f"{seconds[what].min():.3f} – {seconds[what].max():.3f}",
+        ]
+        for what, name in names.items()
+    ]
+    shallow, deep = (seconds[f"compile, depth {depth}"] for depth in _DEPTHS)
+    ratios = deep / shallow
+    note = (
+        f"Compile time at depth {_DEPTHS[1]} is {number(ratios.median())} times that at depth "
+        f"{_DEPTHS[0]} "
+        f"({spread(ratios.min(), ratios.max())}): the kernels know no depth."
+    )
+    return table("What is not training, seconds", ["", "median", "range"], lines, [note])

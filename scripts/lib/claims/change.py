@@ -1,0 +1,103 @@
+"""Claim 8: the early change of the function grows with depth for post-norm and is bounded for
+DeepNorm.
+"""
+
+import dataclasses
+
+import numpy as np
+import pandas as pd
+import torch
+
+from lib.claims.claim import Claim, Interval, Part, inside, shown
+from lib.claims.drawn import lines
+from lib.claims.slopes import exponents, interval
+from resformer import config
+from resformer.model.objective import held_out
+from resformer.model.shape import Member, Shape
+from resformer.training.population import Population
+
+SEEDS, DEPTHS, STEPS, RATE = 10, (2, 4, 8, 16, 32, 64), 20, 1e-3
+GROWING, BOUNDED = 0.5, 0.2
+_SCHEMES = {"post-norm": "add", "DeepNorm": "deepnorm"}
+
+
+def run() -> Claim:
+    """Try it."""
+    changed = {label: changes(scheme) for label, scheme in _SCHEMES.items()}
+    post, deep = (interval(exponents(np.array(DEPTHS, float), found)) for found in changed.values())
+    return Claim(
+        number=8,
+        title="the early change of the function grows with depth for post-norm and is bounded for "
+        "DeepNorm",
+        source="Wang et al. 2022, arXiv 2203.00555, sections 3 and 4, figures 3 and 4",
+        saw="an update that explodes in the first steps of deep post-norm stacks, and stays "
+        "constant with DeepNorm",
+        parts=[
+            *judged(post, deep),
+            *(Part(medians(label, found)) for label, found in changed.items()),
+        ],
+        differs=f"copy, width 32, AdamW at {RATE:g} without warm-up, clipped at 1, {SEEDS} seeds; "
+        "of the logits (RMS)",
+        numbers=pd.DataFrame(
+            [
+                {"scheme": label, "depth": depth, "seed": seed, "change": found_SL[seed, place]}
+                for label, found_SL in changed.items()
+                for place, depth in enumerate(DEPTHS)
+                for seed in range(SEEDS)
+            ]
+        ),
+        draw=lambda: lines(
+            np.array(DEPTHS, float),
+            changed,
+            "depth (blocks)",
+            "change of the logits (RMS)",
+            log=(True, True),
+        ),
+    )
+
+
+def judged(post: Interval, deep: Interval) -> list[Part]:
+    """Exponents above 0.5, and under 0.2."""
+    grows = (
+        f"exponent of depth of the mean change over steps 1 to {STEPS} with post-norm "
+        f"{shown(post)}, wanted > {GROWING}"
+    )
+    bounded = f"with DeepNorm {shown(deep)}, wanted < {BOUNDED}"
+    return [
+        Part(grows, inside(post, GROWING, np.inf)),
+        Part(bounded, inside(deep, -np.inf, BOUNDED)),
+    ]
+
+
+def medians(label: str, found_SL: np.ndarray) -> str:
+    """By depth, in words."""
+    by_depth = zip(DEPTHS, np.median(found_SL, axis=0), strict=True)
+    return f"{label}, medians: " + ", ".join(
+        f"{value:.2g} at depth {depth}" for depth, value in by_depth
+    )
+
+
+def changes(scheme: str) -> np.ndarray:
+    """How far the logits of held-out sequences have moved from the start, the mean over steps, by
+    seed and depth.
+    """
+    settings = [f"model/residual={scheme}", "model.norm=post", "train.warmup_steps=0", "device=cpu"]
+    depths = f"model.depth={','.join(map(str, DEPTHS))}"
+    shapes = [shape for shape, _ in config.request(None, [*settings, depths]).shapes]
+    return np.stack([_changes(shape) for shape in shapes], axis=1)
+
+
+def _changes(shape: Shape) -> np.ndarray:
+    shape = dataclasses.replace(shape, train=dataclasses.replace(shape.train, steps=STEPS))
+    population = Population(shape, [Member(seed, RATE) for seed in range(SEEDS)], torch.float32)
+    reads_PBT = held_out(shape, population.device)[0][:, : shape.train.batch].expand(SEEDS, -1, -1)
+    found = []
+    with torch.no_grad():
+        first = population.model.forward(population.flat_PN, reads_PBT)
+    for _ in range(STEPS):
+        population.advance()
+        with torch.no_grad():
+            moved = population.model.forward(population.flat_PN, reads_PBT) - first
+        found.append(moved.square().flatten(1).mean(1).sqrt().numpy())
+    mean_S: np.ndarray = np.mean(found, axis=0, dtype=np.float64)
+    return mean_S

@@ -1,0 +1,74 @@
+"""Claim 2: at the start the last FFN's gradient is flat in depth for post-norm, like depth^-½ for
+pre-norm.
+"""
+
+import numpy as np
+import pandas as pd
+
+from lib.claims.claim import Claim, Interval, Part, inside, shown
+from lib.claims.drawn import lines
+from lib.claims.slopes import exponents, interval
+from resformer import config
+from resformer.probes import measure
+
+SEEDS, DEPTHS = 10, (2, 4, 8, 16, 32, 64)
+FLAT, FALLING = (-0.1, 0.1), (-0.6, -0.4)
+
+
+def run() -> Claim:
+    """Try it."""
+    by_norm = {norm: gradients(norm) for norm in ("post", "pre")}
+    post, pre = (
+        interval(exponents(np.array(DEPTHS, float), by_norm[norm])) for norm in ("post", "pre")
+    )
+    return Claim(
+        number=2,
+        title="at the start the last FFN's gradient is flat in depth for post-norm, like "
+        "depth^(-1/2) for pre-norm",
+        source="Xiong et al. 2020, arXiv 2002.04745, theorem 1 and figure 3",
+        saw="for post-norm of the order of 1, for pre-norm of depth^(-1/2), at the start of "
+        "machine translation",
+        parts=judged(post, pre),
+        differs=f"copy, width 32, depth {DEPTHS[0]} to {DEPTHS[-1]}, {SEEDS} seeds, Xavier-uniform "
+        "start",
+        numbers=pd.DataFrame(
+            [
+                {"norm": norm, "depth": depth, "seed": seed, "gradient": found_SL[seed, place]}
+                for norm, found_SL in by_norm.items()
+                for place, depth in enumerate(DEPTHS)
+                for seed in range(SEEDS)
+            ]
+        ),
+        draw=lambda: lines(
+            np.array(DEPTHS, float),
+            {f"{norm}-norm": found for norm, found in by_norm.items()},
+            "depth (blocks)",
+            "gradient of the last FFN's second matrix (norm)",
+            log=(True, True),
+        ),
+    )
+
+
+def judged(post: Interval, pre: Interval) -> list[Part]:
+    """Exponents within ±0.1 of 0, and between -0.6 and -0.4."""
+    wanted = {"post-norm": (post, FLAT), "pre-norm": (pre, FALLING)}
+    return [
+        Part(
+            f"exponent of depth with {label} {shown(found)}, wanted {shown(bounds)}",
+            inside(found, *bounds),
+        )
+        for label, (found, bounds) in wanted.items()
+    ]
+
+
+def gradients(norm: str) -> np.ndarray:
+    """The gradient's norm by seed and depth."""
+    settings = [
+        "model.residual=true",
+        f"model.norm={norm}",
+        f"model.depth={','.join(map(str, DEPTHS))}",
+        "device=cpu",
+    ]
+    shapes = [shape for shape, _ in config.request(None, settings).shapes]
+    found = [measure.at_the_start(shape, range(SEEDS))["gradient_ffn_out"][-1] for shape in shapes]
+    return np.stack(found, axis=1)

@@ -1,0 +1,1 @@
+"""Clusters, and a network file system, on this machine's loopback."""

@@ -1,0 +1,153 @@
+"""What must hold of a results folder after any fault, and once the session has been run again."""
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import final
+
+from lib.faults.session import STUDY, request
+from lib.faults.shown import shown
+from resformer.errors import UserError
+from resformer.reporting.analysis.summary import summarise
+from resformer.results.members import read
+from resformer.store.checks import Damaged
+from resformer.store.study import Study, existing, find
+from resformer.sweep import launch
+
+Hashes = Mapping[str, str]
+"""SHA-256 of the files of a result, by name."""
+
+
+@final
+@dataclass(frozen=True)
+class Expected:
+    """What an undisturbed session leaves."""
+
+    jobs: frozenset[str]
+    table: str
+
+
+def violations(
+    results: Path,
+    acknowledged: Sequence[tuple[str, Hashes]],
+    expected: Expected,
+    *,
+    finished: bool = False,
+) -> list[str]:
+    """What does not hold, in words; `finished` after an undisturbed session, which must have left
+    nothing to do.
+    """
+    study = Study(results / STUDY)
+    broken = [*_opens(results, study)]
+    if broken:
+        return broken
+    there = _results(study)
+    broken += _acknowledged(study, acknowledged)
+    broken += [problem for job in sorted(there) for problem in _whole(study, job)]
+    broken += [f"{job}: {count} results" for job, count in there.items() if count > 1]
+    broken += [
+        f"{job}: has a result and is none of the session's" for job in there.keys() - expected.jobs
+    ]
+    if finished:
+        broken += [
+            f"{job}: has no result, after an undisturbed session"
+            for job in expected.jobs - there.keys()
+        ]
+        broken += _reported(study, expected)
+        if not broken and table(study) != expected.table:
+            broken.append("the table of results is not that of an undisturbed run")
+    return broken
+
+
+def expected(results: Path) -> Expected:
+    """What an undisturbed session left here."""
+    study = Study(results / STUDY)
+    return Expected(frozenset(_results(study)), table(study))
+
+
+def hashes(folder: Path) -> dict[str, str]:
+    """SHA-256 of every file that the job's result names, by name, as they are now."""
+    result = json.loads((folder / "result.json").read_bytes())
+    attempt = folder / f"attempt-{result['attempt']}"
+    return {
+        name: hashlib.sha256((attempt / name).read_bytes()).hexdigest() for name in result["files"]
+    }
+
+
+def table(study: Study) -> str:
+    """SHA-256 over the runs and curves of every result, sorted by job."""
+    found = hashlib.sha256()
+    for job in sorted(_results(study)):
+        _, data = study.verified(job, ["runs.parquet", "curves.parquet"])
+        found.update(job.encode() + data["runs.parquet"] + data["curves.parquet"])
+    return found.hexdigest()
+
+
+def _results(study: Study) -> Counter[str]:
+    """How many results each job has, also one that was set aside: no fault here changes what was
+    committed.
+    """
+    return Counter(path.parent.name for path in study.path.glob("jobs/*/*/result*.json"))
+
+
+def _opens(results: Path, study: Study) -> Iterator[str]:
+    """Looking, planning again and reporting raise nothing; or say cleanly that there is nothing
+    yet.
+    """
+    launched = any(study.path.glob("launches/*.json"))
+    try:
+        find(results, STUDY)
+        if launched and study not in existing(results):
+            yield "the study was launched and is not listed"
+        launch.plan(request(), study)
+        damaged = study.plan()[1]
+        yield from (f"plan: {reason}" for reason in damaged)
+        findings = read([study])
+        yield from (
+            f"damaged: {row['reason']}"
+            for row in findings.problems["damaged"]
+            if row["reason"] not in damaged
+        )
+        if _results(study):
+            summarise(findings)
+    except Exception as error:
+        if launched or not isinstance(error, UserError):
+            yield f"the study does not open: {shown(error)}"
+
+
+def _acknowledged(study: Study, acknowledged: Sequence[tuple[str, Hashes]]) -> Iterator[str]:
+    """Every acknowledged result is there, as it was, and was acknowledged once."""
+    counts = Counter(job for job, _ in acknowledged)
+    yield from (f"{job}: acknowledged {count} times" for job, count in counts.items() if count > 1)
+    for job, then in acknowledged:
+        try:
+            if hashes(study.job(job)) != then:
+                yield f"{job}: acknowledged, and its files are others now"
+        except (OSError, ValueError, KeyError) as error:
+            yield f"{job}: acknowledged, and cannot be read: {shown(error)}"
+
+
+def _whole(study: Study, job: str) -> Iterator[str]:
+    """Every file of a result is what was committed, and its tables can be read."""
+    try:
+        study.verified(job, sorted(hashes(study.job(job))))
+        for name in ("runs", "curves"):
+            if study.read(job, name).empty:
+                yield f"{job}: {name} has no rows"
+    except (Damaged, OSError, ValueError, KeyError) as error:
+        yield f"{job}: a partial result is visible: {shown(error)}"
+
+
+def _reported(study: Study, expected: Expected) -> Iterator[str]:
+    """The report has every member and no problem."""
+    findings = read([study])
+    for kind, rows in findings.problems.items():
+        yield from (f"reported as {kind}: {row}" for row in rows)
+    wanted = sum(len(members) for _, members in request().shapes)
+    if len(findings.members) != wanted:
+        yield f"the report has {len(findings.members)} members of {wanted}"
+    if frozenset(findings.members["job"]) != expected.jobs:
+        yield "the report's jobs are not those of an undisturbed run"

@@ -1,0 +1,118 @@
+"""Run a study, and keep what is worth committing in results/reference/STUDY.
+
+The study itself lies in results/STUDY, as any other's: stopped in the middle, the same command goes
+on with it.
+
+report.txt, report.json     the report, as a terminal shows it and in full
+members.csv                 a row per member: settings that vary, outcome, steps, losses
+evaluations.parquet         held-out loss and accuracy at every evaluation of every member
+figures                     curves-*.svg, steps-*.svg and others
+page.html                   all of it as one page
+facts.json                  the command, the commit that wrote all this (a sweep takes no results of
+                            other numeric code), when it was launched, versions, machine, how long
+                            it trained in seconds of a core
+
+Of the study `probe`, which is not trained: report.txt, its figures and facts, and layers.parquet,
+all of its numbers.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from lib.facts import described, machine, trained
+from resformer.plan.provenance import versions
+from resformer.reporting.analysis.summary import summarise
+from resformer.reporting.figures import draw
+from resformer.reporting.layout import layout
+from resformer.reporting.views.formats import as_json
+from resformer.reporting.views.page import page
+from resformer.results.members import Findings, read
+from resformer.store.study import Study
+
+Json = dict[str, Any]
+
+
+def main() -> None:
+    """Run and write; the exit code is that of the command."""
+    name = sys.argv[1] if len(sys.argv) == 2 else sys.exit("usage: scripts/reference STUDY")
+    root = Path(__file__).resolve().parents[2]
+    target = root / "results" / "reference" / name
+    command = ["resformer", "probe"] if name == "probe" else ["resformer", "sweep", "--study", name]
+    commit, began = described(root), time.perf_counter()
+    environment = {**os.environ, "COLUMNS": "80", "NO_COLOR": "1"}
+    words = [sys.executable, "-m", *command]
+    done = subprocess.run(
+        words, cwd=root, stdout=subprocess.PIPE, text=True, check=True, env=environment
+    )
+    elapsed = time.perf_counter() - began
+    target.mkdir(parents=True, exist_ok=True)
+    (target / "report.txt").write_text(
+        "\n".join(line.rstrip() for line in done.stdout.splitlines()) + "\n"
+    )
+    facts = {"command": " ".join(command), "commit": commit}
+    facts |= probed(root, target, elapsed) if name == "probe" else swept(root, name, target)
+    (target / "facts.json").write_text(json.dumps({**facts, "machine": machine()}, indent=1) + "\n")
+    print(done.stdout, end="")
+
+
+def probed(root: Path, target: Path, elapsed: float) -> Json:
+    """Keep a probe's numbers and figures; returns how long it took, and the versions that it ran
+    with.
+    """
+    made = root / "results" / "probes" / "probe"
+    table = pd.read_csv(made / "layers.csv")
+    table.to_parquet(target / "layers.parquet", index=False, compression="zstd")
+    for path in made.glob("*.svg"):
+        shutil.copy(path, target)
+    return {"seconds": round(elapsed, 1), "versions": versions(compiled=False)}
+
+
+def swept(root: Path, name: str, target: Path) -> Json:
+    """Keep a study's numbers, figures and page; returns how long it trained, and the versions that
+    it ran with.
+    """
+    study = Study(root / "results" / name)
+    found = read([study])
+    summary = summarise(found)
+    asked = layout(summary)
+    (target / "report.json").write_text(as_json(summary) + "\n")
+    members = found.members.drop(columns=["shape", "ms"])
+    varying = [column for column in members if members[column].astype(str).nunique() > 1]
+    members[varying].to_csv(target / "members.csv", index=False)
+    evaluations(found).to_parquet(target / "evaluations.parquet", index=False, compression="zstd")
+    for path in draw(found, summary, asked, target):
+        if path.suffix == ".png":
+            path.unlink()
+    (target / "page.html").write_text(
+        page(found, summary, asked, ["resformer", "report", name, "--html", "page.html"])
+    )
+    return trained(study)
+
+
+def evaluations(found: Findings) -> pd.DataFrame:
+    """Every evaluation of every member, by job."""
+    table = (
+        found.curves(found.members, ["held_out_loss", "held_out_accuracy"])
+        .dropna()
+        .drop(columns="study")
+    )
+    return table.astype(
+        {
+            "seed": "int32",
+            "step": "int32",
+            "held_out_loss": "float32",
+            "held_out_accuracy": "float32",
+        }
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,345 @@
+"""Time what grows with a study: its report at 100,000 runs, and everything about 100,000 jobs, none
+of them trained.
+
+scale.txt, facts.json   seconds (what is quick is timed five times: the median, and the range),
+                        memory and folder sizes; command, versions, machine
+"""
+
+import itertools
+import json
+import multiprocessing
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, final
+
+import numpy as np
+
+from lib.facts import described, machine
+from resformer import __version__
+from resformer.engines.local import Local
+from resformer.model.settings import ModelSettings
+from resformer.model.shape import NO_PROBE, Member, Shape, TrainSettings
+from resformer.plan import provenance
+from resformer.plan.jobs import Job, pack
+from resformer.residuals.add import Add
+from resformer.residuals.base import Residual
+from resformer.residuals.plain import Plain
+from resformer.store import claims
+from resformer.store.claims import Claim, Watch
+from resformer.store.queue import Queue
+from resformer.store.study import Study
+from resformer.store.tables import written
+from resformer.sweep import launch
+from resformer.sweep.request import Request
+from resformer.tasks.copy import Copy
+from resformer.training.outcome import Record, curves, runs
+
+SEEDS, RATES = range(5), (3e-4, 1e-3, 3e-3, 1e-2, 3e-2)
+DEPTHS, WIDTHS, BATCHES, WARMUPS = (
+    (1, 2, 4, 8, 16),
+    (16, 32, 64, 128),
+    (8, 16, 32, 64, 128),
+    (0, 25, 50, 100, 200),
+)
+SCHEMES: tuple[Residual, ...] = (Plain(), Add())
+NORMS = ("pre", "post", "sandwich", "pre_post")
+STEPS, REPEATS = 600, 5
+WORKERS, SECONDS = (1, 8, 64), 20.0
+"""Workers that hand out jobs at once, each number for so long, the last until all jobs have gone.
+"""
+
+Outcome = tuple[dict[str, dict[str, Any]], dict[str, Any]]
+"""Tables and timing of a job."""
+
+
+def main() -> None:
+    """Make, time, write, print."""
+    root = Path(__file__).resolve().parents[2]
+    target = root / "results" / "reference" / "scale"
+    facts: dict[str, Any] = {"command": "scripts/scale", "commit": described(root)}
+    with tempfile.TemporaryDirectory() as scratch:
+        lines = [*many_jobs(Path(scratch) / "jobs"), "", *many_runs(Path(scratch) / "runs")]
+    text = "\n".join(lines)
+    target.mkdir(parents=True, exist_ok=True)
+    (target / "scale.txt").write_text(text + "\n")
+    facts |= {"versions": {"resformer": __version__}, "machine": machine()}
+    (target / "facts.json").write_text(json.dumps(facts, indent=1) + "\n")
+    print(text)
+
+
+def shapes() -> Iterator[Shape]:
+    """4,000 cells: depth, scheme, norm, width, batch and warm-up."""
+    train = TrainSettings(
+        **{
+            "steps": STEPS,
+            "beta1": 0.9,
+            "beta2": 0.98,
+            "eps": 1e-8,
+            "weight_decay": 0.0,
+            "clip": 1.0,
+        },
+        **{
+            "eval_every": 10,
+            "eval_sequences": 128,
+            "target_accuracy": 0.99,
+            "patience": 5,
+            "stop_when_solved": True,
+        },
+        **{
+            "compile": False,
+            "precision": "fp32",
+            "keep_weights": False,
+            "batch": 32,
+            "warmup_steps": 50,
+        },
+    )
+    for depth, scheme, norm, width, batch, warmup in itertools.product(
+        DEPTHS, SCHEMES, NORMS, WIDTHS, BATCHES, WARMUPS
+    ):
+        model = ModelSettings(depth, width, 4, 4 * width, "relu", "causal", norm, "both")
+        settings = TrainSettings(**{**vars(train), "batch": batch, "warmup_steps": warmup})
+        yield Shape(Copy(8, 16), model, scheme, settings, NO_PROBE, "cpu")
+
+
+def planned(stack: int | None) -> list[Job]:
+    """All runs, in jobs of at most so many."""
+    return pack(grid(), stack, 1)
+
+
+def grid() -> list[tuple[Shape, list[Member]]]:
+    """All runs, by cell."""
+    return [(shape, [Member(seed, lr) for seed in SEEDS for lr in RATES]) for shape in shapes()]
+
+
+# 100,000 jobs of one run each
+
+
+def many_jobs(results: Path) -> list[str]:
+    """Plan them, hand them out, look at them, gather them."""
+    study, jobs, took = launched(results / "synthetic")
+    lines = [f"{len(jobs):,} jobs of one run each: planned and on disk in {took:.1f} s", ""]
+    lines.append("  workers   claims/s   jobs/s: claimed, begun and committed")
+    committed = 0
+    for workers in WORKERS:
+        claimed, _, _ = launched(
+            results / f"claimed-{workers}"
+        )  # where nothing is finished, so all stays held
+        claims_made, seconds = handed_out(claimed, jobs, workers, SECONDS / 2, commit=False)
+        assert there(claimed, "claim-*") == claims_made
+        shutil.rmtree(claimed.path)
+        done, needed = handed_out(
+            study, jobs, workers, None if workers == WORKERS[-1] else SECONDS, commit=True
+        )
+        lines.append(f"  {workers:7}{claims_made / seconds:11.0f}{done / needed:9.0f}")
+        committed += done
+    assert there(study, "claim-*") == there(study, "result.json") == committed == len(jobs)
+    lines += [f"  no job was claimed or run twice: {committed:,} claims and results", ""]
+    lines += looked_at(results, "as they are")
+    gathered = call(results, "gather", "synthetic")
+    lines += ["", row("gather", [gathered]), *looked_at(results, "gathered")]
+    shutil.rmtree(results)
+    return lines
+
+
+def launched(path: Path) -> tuple[Study, dict[str, Job], float]:
+    """A study with all runs planned, its jobs by id, and the seconds that took."""
+    began = time.perf_counter()
+    study, jobs = Study(path), {job.id: job for job in planned(1)}
+    study.launch(record(list(jobs)), [job.to_json() for job in jobs.values()])
+    return study, jobs, time.perf_counter() - began
+
+
+def there(study: Study, name: str) -> int:
+    """How many such files there are in the folders of jobs."""
+    return sum(1 for _ in study.path.glob(f"jobs/*/*/{name}"))
+
+
+def handed_out(
+    study: Study, jobs: dict[str, Job], workers: int, seconds: float | None, commit: bool
+) -> tuple[int, float]:
+    """How many jobs so many workers got within so many seconds, or until there is none left, and in
+    how many.
+    """
+    context = multiprocessing.get_context(
+        "fork"
+    )  # so that each has the jobs at once, and what it has to import
+    written(outcome(next(iter(jobs.values())), np.random.default_rng(0))[0]["runs"])
+    counts, ready = context.SimpleQueue(), context.Barrier(workers + 1)
+
+    def work(lane: int) -> None:
+        queue = Queue(study, list(jobs), 1, 0, Watch(60.0), lane, workers)
+        generator, done = np.random.default_rng(lane), 0
+        ready.wait()
+        began = time.perf_counter()
+        while queue.left and (seconds is None or time.perf_counter() - began < seconds):
+            claim = queue.take()
+            if isinstance(claim, Claim):
+                job = jobs[claim.job.name]
+                if commit:
+                    study.begin(claim, job.to_json())
+                    assert study.commit(claim, *outcome(job, generator))
+                queue.settle(job.id)
+                done += 1
+            elif claim is None:
+                time.sleep(0.2)
+        counts.put(done)
+
+    processes = [context.Process(target=work, args=(lane,)) for lane in range(workers)]
+    for process in processes:
+        process.start()
+    ready.wait()
+    began = time.perf_counter()
+    found = sum(counts.get() for _ in processes)
+    took = time.perf_counter() - began
+    for process in processes:
+        process.join()
+        assert process.exitcode == 0
+    return found, took
+
+
+def looked_at(results: Path, how: str) -> list[str]:
+    """What it takes to look at the study, and on the disk."""
+    study = results / "synthetic"
+    first = [call(results, "report", "synthetic", "--format", "json")]
+    kept = [call(results, "report", "synthetic", "--format", "json") for _ in range(REPEATS)]
+    status = [call(results, "status", "synthetic") for _ in range(REPEATS)]
+    began = time.perf_counter()
+    assert not launch.plan(request(), Study(study)).wanted
+    again = time.perf_counter() - began
+    found = [path.stat() for path in study.rglob("*") if ".cache" not in path.parts]
+    size, taken = sum(one.st_size for one in found), 512 * sum(one.st_blocks for one in found)
+    return [
+        f"{how}: {len(found):,} files and folders, {size / 1e6:,.0f} MB, {taken / 1e6:,.0f} MB of "
+        "the disk",
+        row("status", status),
+        row("first report", first),
+        row("from its cache", kept),
+        f"  the same sweep again, which looks at every byte: {again:.1f} s",
+    ]
+
+
+def request() -> Request:
+    """Of all runs, a job each."""
+    engine = Local(workers=2, stack=1, retries=0, lease_seconds=60.0, memory_gib=None)
+    return Request("synthetic", [["train.compile=false"]], [], grid(), [], engine, 60.0, notes=[])
+
+
+def record(wanted: Sequence[str]) -> dict[str, Any]:
+    """What a launch of these jobs says of itself, as far as it is read."""
+    computed = {
+        "versions": provenance.versions(compiled=False),
+        "fingerprint": provenance.fingerprint(shapes()),
+    }
+    return {"jobs": list(wanted), "excluded": [], "engine": {"retries": 0}, "asked": [], **computed}
+
+
+# 100,000 runs in jobs as sweeps pack them
+
+
+def many_runs(results: Path) -> list[str]:
+    """Make them, report them."""
+    os.fsync, fsync = (lambda handle: None), os.fsync  # type: ignore[assignment]
+    study, jobs = Study(results / "synthetic"), planned(None)
+    generator = np.random.default_rng(0)
+    study.launch(record([job.id for job in jobs]), [job.to_json() for job in jobs])
+    for job in jobs:
+        claim = claims.take(study.job(job.id), 1, 0, Watch(60.0))
+        assert isinstance(claim, Claim)
+        study.commit(claim, *outcome(job, generator))
+    os.fsync = fsync
+    size = sum(path.stat().st_size for path in results.rglob("*") if path.is_file())
+    count = sum(len(job.members) for job in jobs)
+    times: dict[str, list[Call]] = {"first report": [], "from its cache": []}
+    for _ in range(REPEATS):
+        shutil.rmtree(study.path / ".cache", ignore_errors=True)
+        for found in times.values():
+            found.append(call(results, "report", "synthetic", "--format", "json"))
+    shutil.rmtree(results)
+    head = (
+        f"{count:,} runs in {len(jobs):,} jobs, {size / 1e6:,.0f} MB: {size / count / 1e3:.1f} "
+        "kB a run"
+    )
+    return [head, *(row(name, found) for name, found in times.items())]
+
+
+def outcome(job: Job, generator: np.random.Generator) -> Outcome:
+    """What a job might have done: deeper is slower, without residual connections much."""
+    plain = isinstance(job.shape.residual, Plain)
+    typical = 60 * (1 + job.shape.model.depth * (2.0 if plain else 0.1))
+    records = [ended(typical, member, generator) for member in job.members]
+    noise_2SP = generator.random((2, STEPS, len(records)))
+    stretches = [
+        {"members": len(records), "steps": 10, "seconds": float(generator.uniform(0.1, 0.2))}
+        for _ in range(20)
+    ]
+    tables: dict[str, dict[str, Any]] = {
+        "runs": runs(job.shape, job.members, records),
+        "curves": curves(job.members, records, *noise_2SP),
+    }
+    return tables, {"seconds": 2.0, "stretches": stretches}
+
+
+def ended(typical: float, member: Member, generator: np.random.Generator) -> Record:
+    """One member's evaluations until it solves or the budget is over."""
+    away = abs(np.log10(member.lr / 3e-3))
+    solves = typical * np.exp(0.3 * generator.standard_normal() + away)
+    found = Record()
+    last = min(STEPS, 10 * int(np.ceil(solves / 10)) + 10)
+    for step in range(0, last + 1, 10):
+        part = min(1.0, step / solves)
+        found.evaluated(step, 2.77 * (1 - part) + 0.01, part)
+    if solves < STEPS - 10:
+        found.outcome, found.solved_step = "solved", last - 10
+    return found
+
+
+CALL = """
+import os, sys, time
+
+began = time.perf_counter()
+quiet = [(os.POSIX_SPAWN_OPEN, handle, os.devnull, os.O_WRONLY, 0) for handle in (1, 2)]
+child = os.posix_spawn(sys.argv[1], sys.argv[1:], os.environ, file_actions=quiet)
+_, status, usage = os.wait4(child, 0)
+print(time.perf_counter() - began, usage.ru_maxrss / 1024)
+sys.exit(os.waitstatus_to_exitcode(status))
+"""
+"""A small process that starts the command: Linux counts what its parent had as the command's own.
+"""
+
+
+@final
+@dataclass(frozen=True)
+class Call:
+    """Wall seconds, and largest memory in MB, of a command in a process of its own."""
+
+    seconds: float
+    megabytes: float
+
+
+def call(results: Path, *words: str) -> Call:
+    """`resformer WORDS...`."""
+    command = [sys.executable, "-m", "resformer", *words, "--results", str(results)]
+    said = subprocess.run(
+        [sys.executable, "-c", CALL, *command], check=True, capture_output=True, text=True
+    ).stdout
+    return Call(*map(float, said.split()))
+
+
+def row(name: str, calls: Sequence[Call]) -> str:
+    """Median of the seconds, their range if there are several, the largest memory."""
+    seconds = sorted(found.seconds for found in calls)
+    middle = f"{seconds[len(seconds) // 2]:5.1f} s"
+    if len(seconds) > 1:
+        middle += f"  ({seconds[0]:.1f} – {seconds[-1]:.1f})"
+    return f"  {name:16}{middle:24}{max(found.megabytes for found in calls):5,.0f} MB"
+
+
+if __name__ == "__main__":
+    main()
