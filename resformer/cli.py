@@ -460,7 +460,7 @@ def _train_here(plan: "Launch", stopping: Stopping) -> bool:
     from rich.live import Live
 
     from resformer.console.curve import chart
-    from resformer.numerics.process import prepare
+    from resformer.numerics.process import configure_worker
     from resformer.workers import worker
 
     _, err = _consoles()
@@ -495,7 +495,7 @@ def _train_here(plan: "Launch", stopping: Stopping) -> bool:
                 else:
                     live.console.print(shown, markup=False)
 
-        prepare(plan.request.engine.memory_gib)
+        configure_worker(plan.request.engine.memory_gib)
         worker.work(plan.start(_command()), 0, 1, tell, stop)
     return _tell_failed(plan)
 

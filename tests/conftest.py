@@ -14,7 +14,7 @@ from resformer.cli import app
 from resformer.model.settings import ModelSettings
 from resformer.model.shape import NO_PROBE, Shape, TrainSettings
 from resformer.numerics.backends import compiled, eager
-from resformer.numerics.backends.base import Arithmetic
+from resformer.numerics.backends.base import Backend
 from resformer.numerics.backends.kernels import build
 from resformer.residuals.add import Add
 from resformer.tasks.copy import Copy
@@ -47,7 +47,7 @@ def kernels() -> None:
 
 
 @pytest.fixture(params=[eager, compiled], ids=["eager", "compiled"])
-def arithmetic(request: pytest.FixtureRequest) -> Arithmetic:
+def backend(request: pytest.FixtureRequest) -> Backend:
     if request.param is compiled:
         request.getfixturevalue("kernels")
     return request.param

@@ -24,7 +24,7 @@ from resformer.engines.local import Local
 from resformer.errors import DiskError
 from resformer.model.settings import ModelSettings
 from resformer.model.shape import NO_PROBE, Member, Shape
-from resformer.numerics.process import prepare
+from resformer.numerics.process import configure_worker
 from resformer.plan import jobs, provenance
 from resformer.plan.jobs import Job
 from resformer.residuals.add import Add
@@ -43,7 +43,7 @@ STEPS = 40
 
 @pytest.fixture(autouse=True)
 def _as_in_a_worker() -> None:
-    prepare()
+    configure_worker()
 
 
 @pytest.fixture
@@ -249,7 +249,7 @@ def test_a_checkpoint_of_other_circumstances_is_named_and_not_mixed_in(
     here = provenance.bits(job.shape, len(job.members))
     sweep = Sweep(study, job)
     with monkeypatch.context() as elsewhere:
-        elsewhere.setattr(provenance, "bits", lambda shape, at_once: {**here, name: "another"})
+        elsewhere.setattr(provenance, "bits", lambda shape, chunk_size: {**here, name: "another"})
         assert sweep.run(steps=15) == ["started", "left"]
     assert sweep.run() == ["started", "restarted", "finished"]
     assert (
@@ -281,7 +281,9 @@ def test_a_checkpoint_that_cannot_be_used_does_not_hide_one_that_can(
     """
     here, sweep = provenance.bits(job.shape, len(job.members)), Sweep(study, job)
     with monkeypatch.context() as elsewhere:
-        elsewhere.setattr(provenance, "bits", lambda shape, at_once: {**here, "torch": "another"})
+        elsewhere.setattr(
+            provenance, "bits", lambda shape, chunk_size: {**here, "torch": "another"}
+        )
         sweep.run(steps=30)
     assert sweep.run(steps=15) == ["started", "restarted", "left"]
     assert sweep.run() == ["started", "resumed", "finished"]
@@ -528,7 +530,7 @@ def test_out_of_memory_halves_what_is_computed_at_once_and_changes_no_bit(
     sweep, advance = Sweep(study, job, checkpoint_seconds=0.0), Population.advance
 
     def short(population: Population) -> None:
-        if population.at_once > 1 and population.steps == 12:
+        if population.chunk_size > 1 and population.steps == 12:
             raise torch.OutOfMemoryError("CUDA out of memory")
         advance(population)
 

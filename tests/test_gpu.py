@@ -21,7 +21,7 @@ from resformer.engines.ray import Ray
 from resformer.errors import UserError
 from resformer.model.shape import Member, Shape
 from resformer.numerics import process
-from resformer.numerics.cuda_graph import Replay
+from resformer.numerics.cuda_graph import CudaGraphedStep
 from resformer.plan import batching
 from resformer.plan.jobs import Job
 from resformer.residuals.base import Residual
@@ -87,7 +87,7 @@ def test_a_capture_leaves_what_it_warmed_up_with_as_it_was(captured: list[str]) 
         runs.append(len(captured))
         weights.mul_(2.0)
 
-    replay = Replay(body, [weights])
+    replay = CudaGraphedStep(body, [weights])
     assert runs == [0, 0, 0, 1]
     assert torch.equal(weights, torch.ones(3))
     replay()

@@ -26,7 +26,7 @@ from resformer.engines.local import Local
 from resformer.errors import UserError
 from resformer.model.settings import ModelSettings
 from resformer.model.shape import NO_PROBE, Member, Shape, TrainSettings
-from resformer.numerics.process import prepare
+from resformer.numerics.process import configure_worker
 from resformer.plan import jobs, provenance
 from resformer.plan.jobs import Job
 from resformer.residuals.add import Add
@@ -84,7 +84,7 @@ def study(tmp_path: Path) -> Study:
 
 @pytest.fixture
 def _as_in_a_worker() -> None:
-    prepare()
+    configure_worker()
 
 
 def steps(shape: Shape, count: int, eval_every: int = 5) -> Shape:

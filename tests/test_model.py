@@ -18,7 +18,7 @@ from resformer.keys import NORMS, SKIPS
 from resformer.model.hooks import Seen
 from resformer.model.settings import ModelSettings
 from resformer.model.shape import Shape
-from resformer.numerics.parameters import initial, unpack
+from resformer.numerics.parameters import initial_values, unpack
 from resformer.residuals.add import Add
 from resformer.residuals.base import Residual
 from resformer.residuals.rezero import ReZero
@@ -128,7 +128,8 @@ def test_settings_that_cannot_be(
 def test_weights_have_the_documented_distributions(shape: Shape) -> None:
     weights = {weight.name: weight for weight in shape.transformer().weights()}
     w = unpack(
-        list(weights.values()), initial(list(weights.values()), torch.arange(400), torch.float64)
+        list(weights.values()),
+        initial_values(list(weights.values()), torch.arange(400), torch.float64),
     )
     matrix = w["block1.ffn_in.matrix"]
     bound = math.sqrt(6 / (16 + 32))

@@ -16,7 +16,7 @@ from support.schemes import name_of, schemes
 from resformer.engines.local import Local
 from resformer.model.shape import Member, Shape
 from resformer.numerics import rng
-from resformer.numerics.parameters import initial
+from resformer.numerics.parameters import initial_values
 from resformer.residuals.base import Residual
 from resformer.store.study import Study
 from resformer.sweep import launch
@@ -46,9 +46,9 @@ def trained(
     shape: Shape,
     members: list[Member],
     dtype: torch.dtype = torch.float64,
-    at_once: int | None = None,
+    chunk_size: int | None = None,
 ) -> Trained:
-    return Training(shape, members, dtype, at_once).run(lambda _: None, lambda _: None)
+    return Training(shape, members, dtype, chunk_size).run(lambda _: None, lambda _: None)
 
 
 def curves(found: Trained) -> np.ndarray:
@@ -70,7 +70,7 @@ def test_captured_steps_are_those_of_the_cpu(shape: Shape, residual: Residual[An
 def test_together_equals_alone_and_by_twos(shape: Shape, residual: Residual[Any]) -> None:
     here = of(shape, residual)
     together = pd.DataFrame(trained(here, MEMBERS).curves)
-    by_twos = pd.DataFrame(trained(here, MEMBERS, at_once=2).curves)
+    by_twos = pd.DataFrame(trained(here, MEMBERS, chunk_size=2).curves)
     np.testing.assert_allclose(by_twos, together, rtol=1e-9, atol=1e-11)
     alone = pd.DataFrame(trained(here, MEMBERS[:1]).curves)
     np.testing.assert_allclose(alone, together[: len(alone)], rtol=1e-9, atol=1e-11)
@@ -96,8 +96,8 @@ def test_a_member_that_breaks_leaves_the_others_unchanged(shape: Shape) -> None:
 
 def test_random_streams_are_those_of_the_cpu() -> None:
     seeds = torch.arange(1000)
-    there = rng.uniform(rng.stream(seeds.to(DEVICE), "test", torch.arange(1000, device=DEVICE)), 16)
-    assert torch.equal(there.cpu(), rng.uniform(rng.stream(seeds, "test", torch.arange(1000)), 16))
+    there = rng.uniform(rng.key(seeds.to(DEVICE), "test", torch.arange(1000, device=DEVICE)), 16)
+    assert torch.equal(there.cpu(), rng.uniform(rng.key(seeds, "test", torch.arange(1000)), 16))
 
 
 def test_a_resumed_training_has_the_bits_of_one_that_was_not(shape: Shape) -> None:
@@ -145,7 +145,7 @@ def test_out_of_memory_halves_what_is_computed_at_once(shape: Shape, tmp_path: P
 
 def test_initial_weights_are_those_of_the_cpu(shape: Shape) -> None:
     population = Population(shape, MEMBERS, torch.float32)
-    expected = initial(
+    expected = initial_values(
         population.model.weights(), torch.tensor([member.seed for member in MEMBERS]), torch.float32
     )
     assert torch.equal(population.flat_PN.cpu(), expected)

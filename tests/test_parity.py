@@ -13,8 +13,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from resformer.model.shape import Shape
 from resformer.numerics import rng
 from resformer.numerics.adamw import AdamW
-from resformer.numerics.backends.base import Arithmetic
-from resformer.numerics.parameters import initial, unpack
+from resformer.numerics.backends.base import Backend
+from resformer.numerics.parameters import initial_values, unpack
 from resformer.residuals.base import Residual
 from resformer.tasks.sort import Sort
 
@@ -129,8 +129,8 @@ def test_default_block_is_torchs(
     shape = dataclasses.replace(shape, model=model, task=Sort(6, 8))
     transformer = shape.transformer()
     weights = transformer.weights()
-    flat_PN = initial(weights, torch.tensor([3, 5]), dtype).requires_grad_()
-    source, target = shape.task.draw(rng.stream(torch.tensor([3, 5]), "test"), 4)
+    flat_PN = initial_values(weights, torch.tensor([3, 5]), dtype).requires_grad_()
+    source, target = shape.task.draw(rng.key(torch.tensor([3, 5]), "test"), 4)
     ours = transformer.forward(flat_PN, source)
     loss_P = torch.stack(
         [nn.functional.cross_entropy(ours[p].flatten(0, 1), target[p].flatten()) for p in (0, 1)]
@@ -153,8 +153,8 @@ def test_default_block_is_torchs(
 def test_causal_is_torchs_mask(shape: Shape) -> None:
     transformer = shape.transformer()
     weights = transformer.weights()
-    flat_PN = initial(weights, torch.tensor([3]), torch.float64)
-    source, target = shape.task.draw(rng.stream(torch.tensor([3]), "test"), 4)
+    flat_PN = initial_values(weights, torch.tensor([3]), torch.float64)
+    source, target = shape.task.draw(rng.key(torch.tensor([3]), "test"), 4)
     reads = shape.task.reads(source, target, "causal")
     reference = Reference(
         shape, {name: w[0] for name, w in unpack(weights, flat_PN).items()}, torch.float64
@@ -172,7 +172,7 @@ def test_causal_is_torchs_mask(shape: Shape) -> None:
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("weight_decay", [0.0, 0.1])
-def test_adamw_is_torchs(dtype: torch.dtype, weight_decay: float, arithmetic: Arithmetic) -> None:
+def test_adamw_is_torchs(dtype: torch.dtype, weight_decay: float, backend: Backend) -> None:
     """With clipping and a learning rate that changes, each member against an optimiser of
     its own.
     """
@@ -185,7 +185,7 @@ def test_adamw_is_torchs(dtype: torch.dtype, weight_decay: float, arithmetic: Ar
         torch.optim.AdamW([p], lr=float(lr), **options) for p, lr in zip(theirs, lr_P, strict=True)
     ]
     ours = AdamW(
-        *(arithmetic, 1.0, 0.9, 0.98, 1e-8, weight_decay),
+        *(backend, 1.0, 0.9, 0.98, 1e-8, weight_decay),
         torch.zeros_like(flat_PN),
         torch.zeros_like(flat_PN),
     )
@@ -215,8 +215,8 @@ def test_flops_are_those_torch_counts(shape: Shape, residual: Residual[Any]) -> 
     transformer = dataclasses.replace(
         dataclasses.replace(shape, residual=residual, model=model).transformer(), compile=False
     )
-    flat_PN = initial(transformer.weights(), torch.arange(2), torch.float32).requires_grad_()
-    source, target = shape.task.draw(rng.stream(torch.arange(2), "test"), 8)
+    flat_PN = initial_values(transformer.weights(), torch.arange(2), torch.float32).requires_grad_()
+    source, target = shape.task.draw(rng.key(torch.arange(2), "test"), 8)
     # The counter knows matrix products, not the CPU's fused attention: let attention be matrix
     # products.
     with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):

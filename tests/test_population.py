@@ -13,7 +13,7 @@ from support.schemes import name_of, schemes
 from resformer.model.settings import ModelSettings
 from resformer.model.shape import NO_PROBE, Member, Shape, TrainSettings
 from resformer.numerics import rng
-from resformer.numerics.parameters import Weight, initial, unpack
+from resformer.numerics.parameters import ParameterSpec, initial_values, unpack
 from resformer.residuals.add import Add
 from resformer.residuals.base import Residual, Stack
 from resformer.tasks.base import Task
@@ -52,12 +52,12 @@ def test_the_contract_holds_for_every_scheme(shape: Shape, residual: Residual[An
     together = trained(shape, MEMBERS[:3])
     apart = trained(shape, [MEMBERS[1]])
     assert same(curves(apart, 1, 1e-3), curves(together, 1, 1e-3))
-    by_twos = Training(shape, MEMBERS[:3], at_once=2).run(lambda _: None, lambda _: None)
+    by_twos = Training(shape, MEMBERS[:3], chunk_size=2).run(lambda _: None, lambda _: None)
     assert all(
         same(curves(by_twos, seed, 1e-3), curves(together, seed, 1e-3)) for seed in (0, 1, 7)
     )
     transformer = shape.transformer()
-    flat_PN = initial(transformer.weights(), torch.arange(2), torch.float64)
+    flat_PN = initial_values(transformer.weights(), torch.arange(2), torch.float64)
     reads, _ = _batch(shape, torch.arange(2))
     later = reads.clone()
     later[:, :, -1] = (later[:, :, -1] + 1) % shape.task.symbols
@@ -158,7 +158,7 @@ def test_learning_rate_zero_does_not_move(shape: Shape) -> None:
 def test_a_member_that_reaches_nan_leaves_the_others_bit_for_bit_unchanged(shape: Shape) -> None:
     """NaN in one member's weights, through forward, loss, gradient, clipping and the optimiser."""
     transformer = shape.transformer()
-    flat_PN = initial(transformer.weights(), torch.arange(3), torch.float32)
+    flat_PN = initial_values(transformer.weights(), torch.arange(3), torch.float32)
     reads, answers = _batch(shape, torch.arange(3))
     clean = torch.autograd.grad(
         _losses(shape, flat_PN.requires_grad_(), reads, answers).sum(), flat_PN
@@ -172,7 +172,7 @@ def test_a_member_that_reaches_nan_leaves_the_others_bit_for_bit_unchanged(shape
 
 
 def _batch(shape: Shape, seeds: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    source, target = shape.task.draw(rng.stream(seeds, "test"), shape.train.batch)
+    source, target = shape.task.draw(rng.key(seeds, "test"), shape.train.batch)
     return shape.task.reads(source, target, shape.model.attention), target
 
 
@@ -186,7 +186,7 @@ def _losses(
     return each.view(len(flat_PN), -1).mean(1)
 
 
-def _weights(residual: Residual[Any], depth: int) -> list[Weight]:
+def _weights(residual: Residual[Any], depth: int) -> list[ParameterSpec]:
     model = ModelSettings(depth, 16, 2, 32, "relu", "causal", residual.own_norm, "both")
     settings = TrainSettings(
         20, 8, 5, 0.9, 0.98, 1e-8, 0.0, 1.0, 5, 16, 0.99, 5, True, False, "fp32", False
@@ -196,12 +196,12 @@ def _weights(residual: Residual[Any], depth: int) -> list[Weight]:
 
 def test_initial_weights_depend_on_seed_and_name_only() -> None:
     base = unpack(
-        _weights(Add(), 3), initial(_weights(Add(), 3), torch.tensor([5, 9]), torch.float64)
+        _weights(Add(), 3), initial_values(_weights(Add(), 3), torch.tensor([5, 9]), torch.float64)
     )
     for residual in schemes():
         for depth in (1, 6):
             weights, stack = _weights(residual, depth), Stack(depth, 16, 2, causal=True)
-            found = unpack(weights, initial(weights, torch.tensor([2, 9, 5]), torch.float64))
+            found = unpack(weights, initial_values(weights, torch.tensor([2, 9, 5]), torch.float64))
             for shared in set(found) & set(base):
                 group = shared.split(".")[1]
                 matrix = shared.startswith("block") and shared.endswith(".matrix")
@@ -260,7 +260,7 @@ def test_causal_output_has_no_gradient_to_later_inputs(shape: Shape, norm: str) 
     """
     shape = dataclasses.replace(shape, model=dataclasses.replace(shape.model, norm=norm))
     transformer = shape.transformer()
-    flat_PN = initial(transformer.weights(), torch.arange(2), torch.float64).requires_grad_()
+    flat_PN = initial_values(transformer.weights(), torch.arange(2), torch.float64).requires_grad_()
     reads, _ = _batch(shape, torch.arange(2))
     logits = transformer.forward(flat_PN, reads)
     places = {weight.name: number for number, weight in enumerate(transformer.weights())}

@@ -18,7 +18,7 @@ import torch
 
 from resformer.engines.base import Engine, cores
 from resformer.errors import DiskError
-from resformer.numerics.process import prepare
+from resformer.numerics.process import configure_worker
 from resformer.store.study import Study
 from resformer.workers.assignment import Assignment
 from resformer.workers.event_log import Elsewhere
@@ -256,7 +256,7 @@ def _main(
         signal.signal(signum, lambda signum, frame: called.append(signum))
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT, *_CALLS})
     _take_a_gpu(number)
-    prepare(memory_gib)
+    configure_worker(memory_gib)
 
     def stop(seconds: float) -> bool:
         return bool(called) or pipe.poll(seconds) or bool(called)

@@ -18,12 +18,12 @@ from resformer.keys import OWN
 from resformer.model.hooks import Seen, Watch
 from resformer.model.settings import ModelSettings
 from resformer.numerics.backends import compiled, eager
-from resformer.numerics.backends.base import Arithmetic
-from resformer.numerics.parameters import Weight, identity, ones, unpack, xavier, zeros
+from resformer.numerics.backends.base import Backend
+from resformer.numerics.parameters import ParameterSpec, identity, ones, unpack, xavier, zeros
 from resformer.residuals.base import Group, Place, Residual, Stack
 
 _ATTEND: tuple[Group, ...] = ("query", "key", "value", "output")
-_FEED: tuple[Group, ...] = ("ffn_in", "ffn_out")
+_FFN: tuple[Group, ...] = ("ffn_in", "ffn_out")
 
 _INNER = ("pre", "sandwich", "pre_post")
 _BRANCH = ("branch", "sandwich")
@@ -86,7 +86,7 @@ class Transformer:
             raise UserError("model.hidden=null: resolve it first")
         return self.settings.hidden
 
-    def weights(self) -> list[Weight]:
+    def weights(self) -> list[ParameterSpec]:
         """All weights of a member, in the order in which they lie in `flat_PN`.
 
         Xavier-uniform per (in, out) matrix, query, key and value separately; biases 0, norm gains
@@ -96,8 +96,8 @@ class Transformer:
         width, residual = self.settings.width, self.residual
         embedding = residual.gain("embedding", self.stack)
         return [
-            Weight("embedding.token", (self.vocabulary, width), "normal", embedding),
-            Weight("embedding.position", (self.tokens, width), "normal", embedding),
+            ParameterSpec("embedding.token", (self.vocabulary, width), "normal", embedding),
+            ParameterSpec("embedding.position", (self.tokens, width), "normal", embedding),
             *(
                 weight
                 for block in range(1, self.settings.depth + 1)
@@ -110,7 +110,7 @@ class Transformer:
         ]
 
     @cached_property
-    def _layout(self) -> list[Weight]:
+    def _layout(self) -> list[ParameterSpec]:
         return self.weights()
 
     @cached_property
@@ -120,7 +120,7 @@ class Transformer:
     def _placement(self, sublayer: int) -> str:
         return self.residual.placement(self.settings.norm, sublayer, self.stack)
 
-    def _block_weights(self, block: int) -> list[Weight]:
+    def _block_weights(self, block: int) -> list[ParameterSpec]:
         width, residual = self.settings.width, self.residual
         found = []
         fans: dict[Group, tuple[int, int]] = {
@@ -169,7 +169,7 @@ class Transformer:
         return logits_PRV.view(*reads_PBT.shape[:2], self.scored, self.vocabulary)
 
     @property
-    def arithmetic(self) -> Arithmetic:
+    def backend(self) -> Backend:
         """What computes it."""
         return compiled if self.compile else eager
 
@@ -181,12 +181,12 @@ class Transformer:
         h_PRD = self._norm(w, f"{name}.in", x_PRD) if norm in _INNER else x_PRD
         h_PRD, mixed = residual.enter(h_PRD, place), list[Tensor]()
         if not place.attends:
-            f_PRD = self.arithmetic.feed(h_PRD, self._linear(place, _FEED), settings.activation)
+            f_PRD = self.backend.ffn(h_PRD, self._linear(place, _FFN), settings.activation)
         elif residual.shapes_attention or watch is not None:
             carried, f_PRD = self._attend_as_shaped(place, carried, h_PRD, mixed)
         else:
             form = (self.tokens, settings.heads, self.stack.causal)
-            f_PRD = self.arithmetic.attend(h_PRD, self._linear(place, _ATTEND), *form)
+            f_PRD = self.backend.attend(h_PRD, self._linear(place, _ATTEND), *form)
         if norm in _BRANCH:
             f_PRD = self._norm(w, f"{name}.branch", f_PRD)
         keeps_skip = _SKIPPING[settings.skip][0 if place.attends else 1]
@@ -235,7 +235,7 @@ class Transformer:
         ]
 
     def _norm(self, w: Mapping[str, Tensor], name: str, x_PRD: Tensor) -> Tensor:
-        return self.arithmetic.norm(x_PRD, w[f"{name}.norm.gain"], w[f"{name}.norm.bias"])
+        return self.backend.norm(x_PRD, w[f"{name}.norm.gain"], w[f"{name}.norm.bias"])
 
     def _close(self, carried: Any, w: Mapping[str, Tensor]) -> Tensor:
         """The output of the stack, behind the last norm if one stands."""
@@ -275,7 +275,7 @@ def _unchanged(x_PRD: Tensor) -> Tensor:
     return x_PRD
 
 
-def _norm_weights(name: str, width: int) -> list[Weight]:
+def _norm_weights(name: str, width: int) -> list[ParameterSpec]:
     return [ones(f"{name}.norm.gain", width), zeros(f"{name}.norm.bias", width)]
 
 

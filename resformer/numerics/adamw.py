@@ -5,7 +5,7 @@ from typing import final
 
 from torch import Tensor
 
-from resformer.numerics.backends.base import AdamWStep, Arithmetic
+from resformer.numerics.backends.base import AdamWStep, Backend
 
 
 @final
@@ -17,14 +17,14 @@ class AdamW:
     job start together, so they share one count of steps.
     """
 
-    arithmetic: Arithmetic
+    backend: Backend
     clip: float
     beta1: float
     beta2: float
     eps: float
     weight_decay: float
-    mean_PN: Tensor
-    square_PN: Tensor
+    exp_avg_PN: Tensor
+    exp_avg_sq_PN: Tensor
 
     def step(self, flat_PN: Tensor, grad_PN: Tensor, lr_P: Tensor, number: Tensor) -> Tensor:
         """Move each member, in place, by its own learning rate; returns the gradients' norms before
@@ -34,8 +34,10 @@ class AdamW:
         count.
         """
         step = AdamWStep(self.clip, self.beta1, self.beta2, self.eps, self.weight_decay, number)
-        return self.arithmetic.update(flat_PN, grad_PN, self.mean_PN, self.square_PN, lr_P, step)
+        return self.backend.update(
+            flat_PN, grad_PN, self.exp_avg_PN, self.exp_avg_sq_PN, lr_P, step
+        )
 
     def keep(self, rows: Tensor) -> None:
         """Drop the members whose row numbers are not among `rows`."""
-        self.mean_PN, self.square_PN = self.mean_PN[rows], self.square_PN[rows]
+        self.exp_avg_PN, self.exp_avg_sq_PN = self.exp_avg_PN[rows], self.exp_avg_sq_PN[rows]

@@ -14,7 +14,7 @@ _WARM_UPS = 3
 
 
 @final
-class Replay:
+class CudaGraphedStep:
     """`body`, captured; calling it runs the capture.
 
     `body` must read and write the same tensors each time, and read nothing back. `changed` are the

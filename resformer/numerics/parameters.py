@@ -14,7 +14,7 @@ from resformer.numerics import rng
 
 
 @dataclass(frozen=True)
-class Weight:
+class ParameterSpec:
     """One tensor of a member.
 
     `scale` is the half-width of a `uniform` draw, the standard deviation of a `normal` one, the
@@ -32,27 +32,29 @@ class Weight:
         return math.prod(self.shape)
 
 
-def xavier(name: str, fan_in: int, fan_out: int, gain: float = 1.0) -> Weight:
+def xavier(name: str, fan_in: int, fan_out: int, gain: float = 1.0) -> ParameterSpec:
     """A matrix drawn uniformly in ± gain·√(6 / (in + out)) (Glorot & Bengio 2010, eq. 16)."""
-    return Weight(name, (fan_in, fan_out), "uniform", gain * math.sqrt(6.0 / (fan_in + fan_out)))
+    return ParameterSpec(
+        name, (fan_in, fan_out), "uniform", gain * math.sqrt(6.0 / (fan_in + fan_out))
+    )
 
 
-def identity(matrix: Weight) -> Weight:
+def identity(matrix: ParameterSpec) -> ParameterSpec:
     """The same matrix, starting as the identity."""
-    return Weight(matrix.name, matrix.shape, "identity", 1.0)
+    return ParameterSpec(matrix.name, matrix.shape, "identity", 1.0)
 
 
-def zeros(name: str, *shape: int) -> Weight:
+def zeros(name: str, *shape: int) -> ParameterSpec:
     """A bias."""
-    return Weight(name, shape, "constant", 0.0)
+    return ParameterSpec(name, shape, "constant", 0.0)
 
 
-def ones(name: str, *shape: int) -> Weight:
+def ones(name: str, *shape: int) -> ParameterSpec:
     """The gain of a norm."""
-    return Weight(name, shape, "constant", 1.0)
+    return ParameterSpec(name, shape, "constant", 1.0)
 
 
-def initial(weights: Sequence[Weight], seed_P: Tensor, dtype: torch.dtype) -> Tensor:
+def initial_values(weights: Sequence[ParameterSpec], seed_P: Tensor, dtype: torch.dtype) -> Tensor:
     """Initial values `flat_PN` on the CPU.
 
     A weight's unit draw depends on the seed and its name only and is scaled afterwards, so that
@@ -62,8 +64,8 @@ def initial(weights: Sequence[Weight], seed_P: Tensor, dtype: torch.dtype) -> Te
     return torch.cat([_draw(weight, seed_P).to(dtype) for weight in weights], dim=1)
 
 
-def _draw(weight: Weight, seed_P: Tensor) -> Tensor:
-    state_P = rng.stream(seed_P, f"weight {weight.name}")
+def _draw(weight: ParameterSpec, seed_P: Tensor) -> Tensor:
+    state_P = rng.key(seed_P, f"weight {weight.name}")
     match weight.draw:
         case "uniform":
             return rng.uniform(state_P, weight.size) * weight.scale
@@ -79,7 +81,7 @@ def _draw(weight: Weight, seed_P: Tensor) -> Tensor:
             )
 
 
-def unpack(weights: Sequence[Weight], flat_PN: Tensor) -> Mapping[str, Tensor]:
+def unpack(weights: Sequence[ParameterSpec], flat_PN: Tensor) -> Mapping[str, Tensor]:
     """Each weight by name, a view (P, *shape) of `flat_PN`; the backward of the split is one
     concatenation.
     """

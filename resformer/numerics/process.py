@@ -19,7 +19,7 @@ _NO_MEMORY = (
 """What torch says where it has no error of its own."""
 
 
-def prepare(memory_gib: float | None = None) -> None:
+def configure_worker(memory_gib: float | None = None) -> None:
     """One thread, and no time lost on denormal numbers, page faults, or looking for garbage among
     what was imported.
 
@@ -37,7 +37,7 @@ def prepare(memory_gib: float | None = None) -> None:
         resource.setrlimit(resource.RLIMIT_DATA, (most, highest))
 
 
-def forget() -> None:
+def release_memory() -> None:
     """Give memory back that nobody needs any more: what an error that was caught held on to, and
     torch kept.
     """

@@ -44,7 +44,7 @@ def split_mix(state: Tensor, count: int) -> Tensor:
     return _mix(state.unsqueeze(1) + counter * _GOLDEN)
 
 
-def stream(seed_P: Tensor, purpose: str, *index: int | Tensor) -> Tensor:
+def key(seed_P: Tensor, purpose: str, *index: int | Tensor) -> Tensor:
     """The starting state of each member's stream, (P,) int64: a hash of its seed, the purpose and
     the indices.
 

@@ -104,7 +104,7 @@ def mismatch(launch: Mapping[str, Any], here: Mapping[str, str], code: Mapping[s
     return ""
 
 
-def bits(shape: Shape, at_once: int) -> dict[str, str]:
+def bits(shape: Shape, chunk_size: int) -> dict[str, str]:
     """What the bits of a training depend on besides its settings: whose checkpoint can be gone on
     from here.
 
@@ -120,7 +120,7 @@ def bits(shape: Shape, at_once: int) -> dict[str, str]:
         "threads": str(torch.get_num_threads()),
     }
     if shape.device == "cuda":
-        where |= {"GPU": torch.cuda.get_device_name(), "members at once": str(at_once)}
+        where |= {"GPU": torch.cuda.get_device_name(), "members at once": str(chunk_size)}
     return {**here, **where}
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from resformer import plugins
 from resformer.model.objective import held_out, loss
 from resformer.model.shape import Shape
-from resformer.numerics.parameters import initial, unpack
+from resformer.numerics.parameters import initial_values, unpack
 from resformer.probes.measures.base import Observed, Probe
 
 Layers = dict[str, npt.NDArray[np.float64]]
@@ -58,4 +58,6 @@ def layers(shape: Shape, flat_PN: Tensor) -> Layers:
 
 def at_the_start(shape: Shape, seeds: Sequence[int]) -> Layers:
     """The same of members that were not trained yet."""
-    return layers(shape, initial(shape.transformer().weights(), torch.tensor(seeds), torch.float64))
+    return layers(
+        shape, initial_values(shape.transformer().weights(), torch.tensor(seeds), torch.float64)
+    )

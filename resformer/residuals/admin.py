@@ -8,7 +8,7 @@ from typing import ClassVar, final
 
 from torch import Tensor
 
-from resformer.numerics.parameters import Weight
+from resformer.numerics.parameters import ParameterSpec
 from resformer.residuals.base import OneStream, Place, Stack
 
 
@@ -26,11 +26,13 @@ class Admin(OneStream):
     own_norm: ClassVar[str] = "post"
     norms: ClassVar[tuple[str, ...]] = ("post",)
 
-    def weights(self, stack: Stack) -> list[Weight]:
+    def weights(self, stack: Stack) -> list[ParameterSpec]:
         """ω of every sub-layer."""
         places = stack.sublayers + 1
         omega = math.sqrt(places / math.log(places) - 1)
-        return [Weight(_omega(i), (stack.width,), "constant", omega) for i in range(1, places)]
+        return [
+            ParameterSpec(_omega(i), (stack.width,), "constant", omega) for i in range(1, places)
+        ]
 
     def write(self, carried: Tensor, f_PRD: Tensor, place: Place) -> Tensor:
         """The sum with the skip scaled channel by channel."""

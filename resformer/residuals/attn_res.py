@@ -7,7 +7,7 @@ from typing import ClassVar, final
 import torch
 from torch import Tensor
 
-from resformer.numerics.parameters import Weight, zeros
+from resformer.numerics.parameters import ParameterSpec, zeros
 from resformer.residuals.base import Norm, Place, Residual, Stack, Streams
 
 _EPSILON = 1e-6
@@ -28,7 +28,7 @@ class AttnRes(Residual[Streams]):
     own_norm: ClassVar[str] = "pre"
     norms: ClassVar[tuple[str, ...]] = ("pre",)
 
-    def weights(self, stack: Stack) -> list[Weight]:
+    def weights(self, stack: Stack) -> list[ParameterSpec]:
         """Of every sub-layer but the first, which has v_0 alone to read, and of the output."""
         return [zeros(_query(reader), stack.width) for reader in range(2, stack.sublayers + 2)]
 

@@ -15,7 +15,7 @@ from typing import ClassVar, Generic, Literal, TypeVar
 import torch
 from torch import Tensor
 
-from resformer.numerics.parameters import Weight
+from resformer.numerics.parameters import ParameterSpec
 
 Group = Literal["embedding", "query", "key", "value", "output", "ffn_in", "ffn_out"]
 Norm = Callable[[Tensor], Tensor]
@@ -96,7 +96,7 @@ class Residual(ABC, Generic[Carried]):
     shapes_attention: ClassVar[bool] = False
     """Whether it changes what attention mixes, or how: `values` and `mix`."""
 
-    def weights(self, stack: Stack) -> list[Weight]:
+    def weights(self, stack: Stack) -> list[ParameterSpec]:
         """The scheme's own learned weights for the whole stack; none by default."""
         return []
 

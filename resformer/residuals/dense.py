@@ -6,7 +6,7 @@ from typing import ClassVar, final
 
 from torch import Tensor
 
-from resformer.numerics.parameters import Weight
+from resformer.numerics.parameters import ParameterSpec
 from resformer.residuals.base import Norm, Place, Residual, Stack, Streams
 
 
@@ -24,14 +24,14 @@ class Dense(Residual[Streams]):
     own_norm: ClassVar[str] = "pre"
     norms: ClassVar[tuple[str, ...]] = ("pre",)
 
-    def weights(self, stack: Stack) -> list[Weight]:
+    def weights(self, stack: Stack) -> list[ParameterSpec]:
         """α of every block: of the embedding and of each output, its own last."""
         return [
             weight
             for block in range(1, stack.depth + 1)
             for weight in (
-                Weight(f"{_dense(block)}.earlier", (block,), "constant", 0.0),
-                Weight(f"{_dense(block)}.own", (1,), "constant", 1.0),
+                ParameterSpec(f"{_dense(block)}.earlier", (block,), "constant", 0.0),
+                ParameterSpec(f"{_dense(block)}.own", (1,), "constant", 1.0),
             )
         ]
 

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from resformer.errors import require
 from resformer.keys import NORMS
-from resformer.numerics.parameters import Weight, xavier
+from resformer.numerics.parameters import ParameterSpec, xavier
 from resformer.residuals.base import OneStream, Place, Stack, sigmoid
 
 
@@ -35,7 +35,7 @@ class Highway(OneStream):
             "must be a number from -20 to 20",
         )
 
-    def weights(self, stack: Stack) -> list[Weight]:
+    def weights(self, stack: Stack) -> list[ParameterSpec]:
         """The gate of every sub-layer."""
         gates = [f"sublayer{i}.highway" for i in range(1, stack.sublayers + 1)]
         return [
@@ -43,7 +43,7 @@ class Highway(OneStream):
             for gate in gates
             for weight in (
                 xavier(f"{gate}.matrix", stack.width, stack.width),
-                Weight(f"{gate}.bias", (stack.width,), "constant", self.gate_bias),
+                ParameterSpec(f"{gate}.bias", (stack.width,), "constant", self.gate_bias),
             )
         ]
 

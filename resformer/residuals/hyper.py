@@ -10,7 +10,7 @@ import torch.nn.functional as nnf
 from torch import Tensor
 
 from resformer.errors import require
-from resformer.numerics.parameters import Weight, zeros
+from resformer.numerics.parameters import ParameterSpec, zeros
 from resformer.residuals.base import Norm, Place, Residual, Stack, Streams
 
 
@@ -46,22 +46,23 @@ class Hyper(Residual[Streams]):
             "must be a number from -10 to 10",
         )
 
-    def weights(self, stack: Stack) -> list[Weight]:
+    def weights(self, stack: Stack) -> list[ParameterSpec]:
         """Static weights, the matrices of the dynamic ones side by side (a, b, A), and s and t, of
         every sub-layer.
         """
-        n, found = self.streams, list[Weight]()
+        n, found = self.streams, list[ParameterSpec]()
         for i in range(1, stack.sublayers + 1):
             name = _hyper(i)
             found += [
-                Weight(f"{name}.read{j}", (1,), "constant", float(j == i % n)) for j in range(n)
+                ParameterSpec(f"{name}.read{j}", (1,), "constant", float(j == i % n))
+                for j in range(n)
             ]
             found += [
-                Weight(f"{name}.mix", (n, n), "identity", 1.0),
-                Weight(f"{name}.write", (n,), "constant", 1.0),
+                ParameterSpec(f"{name}.mix", (n, n), "identity", 1.0),
+                ParameterSpec(f"{name}.write", (n,), "constant", 1.0),
                 zeros(f"{name}.dynamic", stack.width, n + 2),
-                Weight(f"{name}.scale_read_and_mix", (1,), "constant", self.dynamic),
-                Weight(f"{name}.scale_write", (1,), "constant", self.dynamic),
+                ParameterSpec(f"{name}.scale_read_and_mix", (1,), "constant", self.dynamic),
+                ParameterSpec(f"{name}.scale_write", (1,), "constant", self.dynamic),
             ]
         return found
 

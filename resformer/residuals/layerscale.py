@@ -6,7 +6,7 @@ from typing import ClassVar, final
 from torch import Tensor
 
 from resformer.errors import require
-from resformer.numerics.parameters import Weight
+from resformer.numerics.parameters import ParameterSpec
 from resformer.residuals.base import OneStream, Place, Stack
 
 
@@ -43,10 +43,10 @@ class LayerScale(OneStream):
             return self.initial_to_18_blocks
         return self.initial_to_24_blocks if depth <= 24 else self.initial_beyond
 
-    def weights(self, stack: Stack) -> list[Weight]:
+    def weights(self, stack: Stack) -> list[ParameterSpec]:
         """λ of every sub-layer."""
         return [
-            Weight(_lambda(i), (stack.width,), "constant", self.initial(stack.depth))
+            ParameterSpec(_lambda(i), (stack.width,), "constant", self.initial(stack.depth))
             for i in range(1, stack.sublayers + 1)
         ]
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from resformer.errors import require
-from resformer.numerics.parameters import Weight, zeros
+from resformer.numerics.parameters import ParameterSpec, zeros
 from resformer.residuals.base import Norm, Place, Residual, Stack, Streams, sigmoid
 
 _ROUNDS = 20
@@ -52,21 +52,21 @@ class Mhc(Residual[Streams]):
             "must be a number from -10 to 10",
         )
 
-    def weights(self, stack: Stack) -> list[Weight]:
+    def weights(self, stack: Stack) -> list[ParameterSpec]:
         """c, φ (a, b and the rows of M side by side) and s, t, r of every sub-layer."""
-        n, found = self.streams, list[Weight]()
+        n, found = self.streams, list[ParameterSpec]()
         for i in range(1, stack.sublayers + 1):
             name = _mhc(i)
             found += [
-                Weight(f"{name}.read{j}", (1,), "constant", _READ if j == i % n else -_READ)
+                ParameterSpec(f"{name}.read{j}", (1,), "constant", _READ if j == i % n else -_READ)
                 for j in range(n)
             ]
             found += [
                 zeros(f"{name}.write", n),
-                Weight(f"{name}.mix", (n, n), "identity", -_APART),
+                ParameterSpec(f"{name}.mix", (n, n), "identity", -_APART),
                 zeros(f"{name}.dynamic", n * stack.width, 2 * n + n * n),
                 *(
-                    Weight(f"{name}.scale_{of}", (1,), "constant", self.dynamic)
+                    ParameterSpec(f"{name}.scale_{of}", (1,), "constant", self.dynamic)
                     for of in ("read", "write", "mix")
                 ),
             ]

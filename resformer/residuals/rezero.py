@@ -6,7 +6,7 @@ from typing import ClassVar, final
 from torch import Tensor
 
 from resformer.errors import require
-from resformer.numerics.parameters import Weight
+from resformer.numerics.parameters import ParameterSpec
 from resformer.residuals.base import OneStream, Place, Stack
 
 
@@ -33,10 +33,10 @@ class ReZero(OneStream):
             "must be a number from -10 to 10",
         )
 
-    def weights(self, stack: Stack) -> list[Weight]:
+    def weights(self, stack: Stack) -> list[ParameterSpec]:
         """α of every block."""
         return [
-            Weight(_alpha(block), (1,), "constant", self.initial)
+            ParameterSpec(_alpha(block), (1,), "constant", self.initial)
             for block in range(1, stack.depth + 1)
         ]
 

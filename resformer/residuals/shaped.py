@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from resformer.errors import require
-from resformer.numerics.parameters import Weight, ones
+from resformer.numerics.parameters import ParameterSpec, ones
 from resformer.residuals.base import Group, OneStream, Place, Stack
 
 
@@ -41,7 +41,7 @@ class Shaped(OneStream):
             "must be a number from -10 to 10",
         )
 
-    def weights(self, stack: Stack) -> list[Weight]:
+    def weights(self, stack: Stack) -> list[ParameterSpec]:
         """α, β, γ and b of every block."""
         gain = self.ffn_gain_at_18_blocks * (18 / stack.depth) ** 0.5
         return [
@@ -52,7 +52,7 @@ class Shaped(OneStream):
                     ones(f"{_shaped(block)}.{part}", stack.heads)
                     for part in ("alpha", "beta", "gamma")
                 ),
-                Weight(f"{_shaped(block)}.ffn_gain", (1,), "constant", gain),
+                ParameterSpec(f"{_shaped(block)}.ffn_gain", (1,), "constant", gain),
             )
         ]
 

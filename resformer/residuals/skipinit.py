@@ -6,7 +6,7 @@ from typing import ClassVar, final
 from torch import Tensor
 
 from resformer.errors import require
-from resformer.numerics.parameters import Weight
+from resformer.numerics.parameters import ParameterSpec
 from resformer.residuals.base import OneStream, Place, Stack
 
 
@@ -33,10 +33,11 @@ class SkipInit(OneStream):
             "must be a number from -10 to 10",
         )
 
-    def weights(self, stack: Stack) -> list[Weight]:
+    def weights(self, stack: Stack) -> list[ParameterSpec]:
         """α of every sub-layer."""
         return [
-            Weight(_alpha(i), (1,), "constant", self.initial) for i in range(1, stack.sublayers + 1)
+            ParameterSpec(_alpha(i), (1,), "constant", self.initial)
+            for i in range(1, stack.sublayers + 1)
         ]
 
     def write(self, carried: Tensor, f_PRD: Tensor, place: Place) -> Tensor:

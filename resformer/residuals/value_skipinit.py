@@ -8,7 +8,7 @@ from typing import ClassVar, final
 import torch
 from torch import Tensor
 
-from resformer.numerics.parameters import Weight, ones, zeros
+from resformer.numerics.parameters import ParameterSpec, ones, zeros
 from resformer.residuals.base import Group, OneStream, Place, Stack
 
 
@@ -28,7 +28,7 @@ class ValueSkipInit(OneStream):
     norms: ClassVar[tuple[str, ...]] = ("pre",)
     shapes_attention: ClassVar[bool] = True
 
-    def weights(self, stack: Stack) -> list[Weight]:
+    def weights(self, stack: Stack) -> list[ParameterSpec]:
         """α and β of every block."""
         return [
             weight

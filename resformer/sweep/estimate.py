@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 import torch
 
-from resformer.numerics.process import prepare
+from resformer.numerics.process import configure_worker
 from resformer.plan import jobs
 from resformer.plan.jobs import Json
 from resformer.training.loop import train
@@ -24,7 +24,7 @@ def seconds_at_most(wanted: Mapping[str, Json], workers: int) -> float:
     Scaled by floating-point operations in matrix products, evaluations included; good to a factor
     of about 1.5.
     """
-    prepare()
+    configure_worker()
     found = [jobs.from_json(job) for job in wanted.values()]
     sample = sorted(
         found, key=lambda job: job.shape.transformer().flops_per_step(job.shape.train.batch)

@@ -29,7 +29,7 @@ from resformer.numerics import rng
 
 LONGEST = 512
 MOST_SYMBOLS = 4096
-NOT_SCORED = -1
+IGNORE_INDEX = -1
 """As a target."""
 
 
@@ -101,7 +101,7 @@ class Task(ABC):
 
 
 @dataclass(frozen=True)
-class Transcription(Task):
+class SequenceToSequence(Task):
     """A task whose source is any sequence of symbols, each as likely as the other, and its target a
     function of it.
     """

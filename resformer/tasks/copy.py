@@ -6,12 +6,12 @@ from typing import ClassVar, final
 
 from torch import Tensor
 
-from resformer.tasks.base import Transcription
+from resformer.tasks.base import SequenceToSequence
 
 
 @final
 @dataclass(frozen=True)
-class Copy(Transcription):
+class Copy(SequenceToSequence):
     """The target is the source.
 
         reads     3 1 4 1 ⟂ 3 1 4

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from resformer.errors import require
 from resformer.numerics import rng
-from resformer.tasks.base import LONGEST, MOST_SYMBOLS, NOT_SCORED, Task
+from resformer.tasks.base import IGNORE_INDEX, LONGEST, MOST_SYMBOLS, Task
 
 
 @final
@@ -66,7 +66,7 @@ class Recall(Task):
         """From three streams of their own: keys, values, and the order of the queries."""
         drawn = (len(state_P), sequences)
         keys_P, values_P, orders_P = (
-            rng.stream(state_P, part) for part in ("keys", "values", "queries")
+            rng.key(state_P, part) for part in ("keys", "values", "queries")
         )
         keys = rng.permutations(keys_P, sequences, self.symbols)[..., : self.pairs]
         values = (
@@ -75,7 +75,7 @@ class Recall(Task):
         )
         order = rng.permutations(orders_P, sequences, self.pairs)
         source = torch.cat([torch.stack([keys, values], -1).flatten(2), keys.gather(2, order)], -1)
-        unscored = torch.full_like(source[..., : 2 * self.pairs], NOT_SCORED)
+        unscored = torch.full_like(source[..., : 2 * self.pairs], IGNORE_INDEX)
         return source, torch.cat([unscored, values.gather(2, order)], -1)
 
     def blind_loss(self) -> float:

@@ -6,12 +6,12 @@ from typing import ClassVar, final
 
 from torch import Tensor
 
-from resformer.tasks.base import Transcription
+from resformer.tasks.base import SequenceToSequence
 
 
 @final
 @dataclass(frozen=True)
-class Reverse(Transcription):
+class Reverse(SequenceToSequence):
     """The target is the source read from its end.
 
         reads     3 1 4 1 ⟂ 1 4 1

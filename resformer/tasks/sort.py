@@ -7,12 +7,12 @@ from typing import ClassVar, final
 import torch
 from torch import Tensor
 
-from resformer.tasks.base import Transcription
+from resformer.tasks.base import SequenceToSequence
 
 
 @final
 @dataclass(frozen=True)
-class Sort(Transcription):
+class Sort(SequenceToSequence):
     """The target holds the tokens of the source in ascending order.
 
         reads     3 1 4 1

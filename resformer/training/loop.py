@@ -69,10 +69,10 @@ class Training:
         shape: Shape,
         members: Sequence[Member],
         dtype: torch.dtype = torch.float32,
-        at_once: int | None = None,
+        chunk_size: int | None = None,
     ) -> None:
         self.shape, self.members = shape, members
-        self.population = Population(shape, members, dtype, at_once)
+        self.population = Population(shape, members, dtype, chunk_size)
         self.records = [Record() for _ in members]
         self.rows = list(range(len(members)))
         """By row of the population, which member it is."""
@@ -90,7 +90,11 @@ class Training:
 
     @classmethod
     def resumed(
-        cls, shape: Shape, members: Sequence[Member], snapshot: Snapshot, at_once: int | None = None
+        cls,
+        shape: Shape,
+        members: Sequence[Member],
+        snapshot: Snapshot,
+        chunk_size: int | None = None,
     ) -> Self:
         """The training of these members as it was put away.
 
@@ -99,7 +103,7 @@ class Training:
         facts, arrays = snapshot.facts, snapshot.arrays
         if not {*facts["rows"], *facts["alive"], *facts["kept"]} <= set(range(len(members))):
             raise ValueError(f"is not of {len(members)} members")
-        training = cls(shape, members, at_once=at_once)
+        training = cls(shape, members, chunk_size=chunk_size)
         training.rows, training.alive = [int(index) for index in facts["rows"]], set(facts["alive"])
         if len(training.rows) < len(members):
             training.population.keep(training.rows)
@@ -267,7 +271,7 @@ class Training:
             timing={
                 "seconds": seconds,
                 "stretches": self.stretches,
-                "at_once": self.population.at_once,
+                "at_once": self.population.chunk_size,
             },
             weights=_by_name(self.population.model, self.kept),
         )

@@ -14,8 +14,8 @@ from resformer.model.objective import draw, held_out, loss, target_count
 from resformer.model.shape import Member, Shape
 from resformer.numerics import rng
 from resformer.numerics.adamw import AdamW
-from resformer.numerics.cuda_graph import Replay
-from resformer.numerics.parameters import initial
+from resformer.numerics.cuda_graph import CudaGraphedStep
+from resformer.numerics.parameters import initial_values
 from resformer.training.outcome import Floats
 
 _MOST_DRAWN, _DRAWN_TOKENS = 16, 1 << 24
@@ -37,22 +37,22 @@ class Population:
         shape: Shape,
         members: Sequence[Member],
         dtype: torch.dtype,
-        at_once: int | None = None,
+        chunk_size: int | None = None,
     ) -> None:
         self.shape, self.model, self.device = shape, shape.transformer(), torch.device(shape.device)
-        self.at_once = at_once or len(members)
+        self.chunk_size = chunk_size or len(members)
         train = shape.train
         if self.device.type == "cuda":
             torch.backends.cuda.matmul.fp32_precision = (
                 "tf32" if train.precision == "tf32" else "ieee"
             )
         seed_P = torch.tensor([member.seed for member in members])
-        self.flat_PN = initial(self.model.weights(), seed_P, dtype).to(self.device)
+        self.flat_PN = initial_values(self.model.weights(), seed_P, dtype).to(self.device)
         self.seed_P = seed_P.to(self.device)
         self.lr_P = torch.tensor([member.lr for member in members], dtype=dtype, device=self.device)
         self.optimiser = AdamW(
             *(
-                self.model.arithmetic,
+                self.model.backend,
                 train.clip,
                 train.beta1,
                 train.beta2,
@@ -119,7 +119,7 @@ class Population:
         """What the steps so far have left behind, by name: all that later ones depend on but their
         number.
         """
-        moments = {"mean_PN": self.optimiser.mean_PN, "square_PN": self.optimiser.square_PN}
+        moments = {"mean_PN": self.optimiser.exp_avg_PN, "square_PN": self.optimiser.exp_avg_sq_PN}
         return {
             "flat_PN": self.flat_PN,
             **moments,
@@ -160,8 +160,13 @@ class Population:
         """The step; on a GPU captured, or it would wait for its launches."""
         if self.device.type != "cuda":
             return self._step
-        changed = (self.flat_PN, self.optimiser.mean_PN, self.optimiser.square_PN, self.taken)
-        return Replay(self._step, changed)
+        changed = (
+            self.flat_PN,
+            self.optimiser.exp_avg_PN,
+            self.optimiser.exp_avg_sq_PN,
+            self.taken,
+        )
+        return CudaGraphedStep(self._step, changed)
 
     def _draw(self) -> None:
         """Draw the data of the steps that were last drawn together with the next one."""
@@ -174,7 +179,7 @@ class Population:
     def _drawn(self, first: int) -> tuple[Tensor, Tensor]:
         """The data of `drawn` steps."""
         step_C1 = torch.arange(first, first + self.drawn, device=self.device).unsqueeze(1)
-        state_CP = rng.stream(self.seed_P, "batch", step_C1)
+        state_CP = rng.key(self.seed_P, "batch", step_C1)
         drawn = draw(self.shape, state_CP.flatten(), self.shape.train.batch)
         reads_CPBT, answers_CPBS = (part.view(*state_CP.shape, *part.shape[1:]) for part in drawn)
         return reads_CPBT, answers_CPBS
@@ -182,8 +187,8 @@ class Population:
     def _parts(self) -> list[slice]:
         """The rows that are computed at once."""
         return [
-            slice(first, first + self.at_once)
-            for first in range(0, len(self.flat_PN), self.at_once)
+            slice(first, first + self.chunk_size)
+            for first in range(0, len(self.flat_PN), self.chunk_size)
         ]
 
     def _forward(
@@ -215,7 +220,7 @@ class Population:
         """
         if not self.model.residual.random:
             return None
-        state_P = rng.stream(self.seed_P, "scheme", self.taken)
+        state_P = rng.key(self.seed_P, "scheme", self.taken)
         return (rng.uniform(state_P, self.model.stack.sublayers) + 1) / 2
 
     def _step(self) -> None:

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from resformer.errors import Stuck
-from resformer.numerics.process import prepare
+from resformer.numerics.process import configure_worker
 from resformer.plan import provenance
 from resformer.store.study import Study
 from resformer.workers.assignment import Assignment
@@ -45,7 +45,7 @@ def fly(words: str) -> str:
     with _called() as called:
         try:
             assignment, memory_gib = _assignment(study, launch)
-            prepare(memory_gib)
+            configure_worker(memory_gib)
             work(assignment, worker, workers, tell, lambda seconds: _waited(called, seconds))
         except Stuck as error:
             tell(Event("stuck", worker, "", detail=str(error)))

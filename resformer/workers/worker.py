@@ -158,17 +158,17 @@ class _Attempt:
 
     def _trained(self, job: Job) -> Trained:
         """What became of its members: all at once, or as many as there is memory for."""
-        at_once = len(job.members)
+        chunk_size = len(job.members)
         while True:
-            self.bits = provenance.bits(job.shape, at_once)
+            self.bits = provenance.bits(job.shape, chunk_size)
             try:
-                return self._taken_up(job, at_once).run(self._progress, self._beat)
+                return self._taken_up(job, chunk_size).run(self._progress, self._beat)
             except (MemoryError, RuntimeError) as error:
-                if at_once == 1 or not process.out_of_memory(error):
+                if chunk_size == 1 or not process.out_of_memory(error):
                     raise
-            process.forget()
-            at_once = -(-at_once // 2)
-            self._say("halved", f"out of memory; members at once: {at_once}")
+            process.release_memory()
+            chunk_size = -(-chunk_size // 2)
+            self._say("halved", f"out of memory; members at once: {chunk_size}")
 
     def _finished_by_another(self) -> bool:
         """Whether there is a result of another attempt: what the disk did with this one no longer
@@ -179,14 +179,14 @@ class _Attempt:
         except Damaged:
             return False
 
-    def _taken_up(self, job: Job, at_once: int) -> Training:
+    def _taken_up(self, job: Job, chunk_size: int) -> Training:
         """The training from where this attempt, short of memory, or earlier ones left it, or from
         its start.
         """
         refused = ""
         for found in checkpoints.best_first(self.claim):
             try:
-                training = self._resumed(job, found, at_once)
+                training = self._resumed(job, found, chunk_size)
             except (
                 KeyError,
                 ValueError,
@@ -206,9 +206,9 @@ class _Attempt:
                 return training
         if refused:
             self._say("restarted", refused)
-        return Training(job.shape, job.members, at_once=at_once)
+        return Training(job.shape, job.members, chunk_size=chunk_size)
 
-    def _resumed(self, job: Job, found: Checkpoint, at_once: int) -> Training:
+    def _resumed(self, job: Job, found: Checkpoint, chunk_size: int) -> Training:
         """The training that was put away here; _Elsewhere if it was under other circumstances."""
         facts, here = dict(found.facts), self.bits
         made = dict(facts.pop("bits"))
@@ -216,7 +216,7 @@ class _Attempt:
             if made.get(name) != here.get(name):
                 raise _Elsewhere(f"{name} {made.get(name)}, this is {here.get(name)}")
         return Training.resumed(
-            job.shape, job.members, Snapshot(found.step, load(found.arrays), facts), at_once
+            job.shape, job.members, Snapshot(found.step, load(found.arrays), facts), chunk_size
         )
 
     def _progress(self, now: Progress) -> None:

@@ -9,7 +9,7 @@ from resformer.residuals.b2t import B2t
 def layers(net: Naive, x: Tensor) -> Tensor:
     for block in range(1, net.depth + 1):
         y = net.post(2 * block - 1, x + net.attention(block, x))
-        x = net.post(2 * block, x + y + net.feed(block, y))
+        x = net.post(2 * block, x + y + net.ffn(block, y))
     return x
 
 

@@ -20,7 +20,7 @@ def test_formula(norm: str) -> None:
                 first = own if block == 1 else first
                 f = net.attention(block, h, own if block == 1 else 0.3 * first + 0.8 * own)
             else:
-                f = net.feed(block, h)
+                f = net.ffn(block, h)
             x = net.post(i, x + f) if norm == "post" else x + f
         return net.norm("last", x) if norm == "pre" else x
 

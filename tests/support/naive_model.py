@@ -11,7 +11,7 @@ from torch import Tensor
 
 from resformer.model.settings import ModelSettings
 from resformer.model.shape import NO_PROBE, Shape, TrainSettings
-from resformer.numerics.parameters import initial, unpack
+from resformer.numerics.parameters import initial_values, unpack
 from resformer.residuals.base import Residual
 from resformer.tasks.copy import Copy
 
@@ -70,13 +70,13 @@ class Naive:
     def values(self, block: int, h: Tensor) -> Tensor:
         return self.linear(f"block{block}.value", h)
 
-    def feed(self, block: int, h: Tensor) -> Tensor:
+    def ffn(self, block: int, h: Tensor) -> Tensor:
         return self.linear(f"block{block}.ffn_out", self.linear(f"block{block}.ffn_in", h).relu())
 
     def F(self, i: int, h: Tensor) -> Tensor:  # noqa: N802  (as in the formulas)
         """Sub-layer i, from 1."""
         block = (i + 1) // 2
-        return self.attention(block, h) if i % 2 else self.feed(block, h)
+        return self.attention(block, h) if i % 2 else self.ffn(block, h)
 
     def pre(self, i: int, x: Tensor) -> Tensor:
         """F of the norm."""
@@ -120,7 +120,7 @@ def shape_of(residual: Residual[Any], length: int = 5, **model: Any) -> Shape:
 def start(shape: Shape, members: int = 2) -> tuple[Tensor, dict[str, Tensor]]:
     """Initial `flat_PN` in float64, and the weights by name."""
     weights = shape.transformer().weights()
-    flat_PN = initial(weights, torch.arange(members), torch.float64)
+    flat_PN = initial_values(weights, torch.arange(members), torch.float64)
     return flat_PN, dict(unpack(weights, flat_PN))
 
 

@@ -15,13 +15,13 @@ from resformer.model.objective import loss
 from resformer.model.shape import Shape
 from resformer.numerics import rng
 from resformer.plugins import config_folder
-from resformer.tasks.base import NOT_SCORED, Task, Transcription
+from resformer.tasks.base import IGNORE_INDEX, SequenceToSequence, Task
 
 NAMES = plugins.names("resformer.tasks")
 TRANSCRIPTIONS = [
     name
     for name in NAMES
-    if issubclass(plugins.load("resformer.tasks", name, Task), Transcription)  # type: ignore[type-abstract]
+    if issubclass(plugins.load("resformer.tasks", name, Task), SequenceToSequence)  # type: ignore[type-abstract]
 ]
 
 
@@ -36,10 +36,10 @@ def task(name: str) -> Task:
 @pytest.mark.parametrize("name", NAMES)
 def test_what_is_read_and_what_is_scored(name: str, attention: str) -> None:
     one = task(name)
-    source, target = one.draw(rng.stream(torch.tensor([3, 4]), "test"), 5)
+    source, target = one.draw(rng.key(torch.tensor([3, 4]), "test"), 5)
     assert source.shape == target.shape == (2, 5, one.positions)
     assert 0 <= int(source.min()) <= int(source.max()) < one.values
-    assert NOT_SCORED <= int(target.min()) <= int(target.max()) < one.values
+    assert IGNORE_INDEX <= int(target.min()) <= int(target.max()) < one.values
     reads = one.reads(source, target, attention)
     assert reads.shape == (2, 5, one.tokens(attention))
     assert 0 <= int(reads.min()) <= int(reads.max()) < one.vocabulary
@@ -55,8 +55,8 @@ def test_what_is_read_and_what_is_scored(name: str, attention: str) -> None:
     seed=st.integers(0, 2**32 - 1),
 )
 def test_transcriptions_of_any_size(name: str, length: int, symbols: int, seed: int) -> None:
-    one = plugins.load("resformer.tasks", name, Transcription)(length, symbols)
-    source, target = one.draw(rng.stream(torch.tensor([seed]), "test"), 5)
+    one = plugins.load("resformer.tasks", name, SequenceToSequence)(length, symbols)
+    source, target = one.draw(rng.key(torch.tensor([seed]), "test"), 5)
     assert source.shape == target.shape == (1, 5, length)
     assert 0 <= int(source.min()) <= int(source.max()) < symbols
     assert one.sources == symbols**length
@@ -65,7 +65,7 @@ def test_transcriptions_of_any_size(name: str, length: int, symbols: int, seed: 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_batch_is_fresh_at_every_step(name: str) -> None:
     one, seed = task(name), torch.tensor([0])
-    batches = [one.draw(rng.stream(seed, "batch", step), 32)[0] for step in range(20)]
+    batches = [one.draw(rng.key(seed, "batch", step), 32)[0] for step in range(20)]
     rows = {tuple(row) for batch in batches for row in batch[0].tolist()}
     # Of the fewest sources that a task may have, 12,800, 640 draws are 16 twice on average.
     assert len(rows) > 600
@@ -77,10 +77,10 @@ def test_blind_loss_is_what_positions_alone_leave(name: str) -> None:
     sequences.
     """
     one = task(name)
-    _, target = one.draw(rng.stream(torch.tensor([5]), "test"), 40_000)
+    _, target = one.draw(rng.key(torch.tensor([5]), "test"), 40_000)
     entropies = []
     for answers in target[0].unbind(-1):
-        if int(answers.max()) > NOT_SCORED:
+        if int(answers.max()) > IGNORE_INDEX:
             shares = answers.bincount(minlength=one.values).double() / len(answers)
             entropies.append(float(-torch.special.xlogy(shares, shares).sum()))
     # An estimated entropy is too low by about values / (2 · 40,000).
@@ -116,4 +116,4 @@ def test_too_few_different_sources_are_refused(shape: Shape) -> None:
 def test_a_task_longer_or_smaller_than_it_can_be(length: int, symbols: int, message: str) -> None:
     for name in TRANSCRIPTIONS:
         with pytest.raises(UserError, match=message):
-            plugins.load("resformer.tasks", name, Transcription)(length, symbols)
+            plugins.load("resformer.tasks", name, SequenceToSequence)(length, symbols)

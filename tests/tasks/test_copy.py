@@ -8,7 +8,7 @@ from resformer.tasks.copy import Copy
 
 def test_target_is_the_source() -> None:
     task = Copy(4, 5)
-    source, target = task.draw(rng.stream(torch.tensor([1, 2]), "test"), 10)
+    source, target = task.draw(rng.key(torch.tensor([1, 2]), "test"), 10)
     assert source.shape == target.shape == (2, 10, 4)
     assert torch.equal(source, target)
 

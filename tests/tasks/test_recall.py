@@ -10,7 +10,7 @@ from resformer.tasks.recall import Recall
 
 def test_every_query_asks_for_the_value_of_its_key() -> None:
     task = Recall(pairs=5, symbols=9)
-    source, target = task.draw(rng.stream(torch.tensor([1, 2]), "test"), 50)
+    source, target = task.draw(rng.key(torch.tensor([1, 2]), "test"), 50)
     for row, answers in zip(
         source.flatten(0, 1).tolist(), target.flatten(0, 1).tolist(), strict=True
     ):
@@ -23,7 +23,7 @@ def test_every_query_asks_for_the_value_of_its_key() -> None:
 
 
 def test_keys_values_and_order_do_not_depend_on_each_other() -> None:
-    source, _ = Recall(pairs=2, symbols=2).draw(rng.stream(torch.tensor([1]), "test"), 4000)
+    source, _ = Recall(pairs=2, symbols=2).draw(rng.key(torch.tensor([1]), "test"), 4000)
     # 2 orders of keys x 4 values x 2 orders of queries: 16 sources, 250 of each but for chance (σ =
     # 15).
     _, counts = source[0].unique(dim=0, return_counts=True)

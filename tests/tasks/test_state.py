@@ -26,7 +26,7 @@ def test_the_table_is_that_of_a_group(group: str) -> None:
 @pytest.mark.parametrize("group", ["Z5", "S3", "A5"])
 def test_the_state_after_every_element(group: str) -> None:
     task, table = State(group, 6), products(group)
-    source, target = task.draw(rng.stream(torch.tensor([1, 2]), "test"), 20)
+    source, target = task.draw(rng.key(torch.tensor([1, 2]), "test"), 20)
     for word, states in zip(
         source.flatten(0, 1).tolist(), target.flatten(0, 1).tolist(), strict=True
     ):

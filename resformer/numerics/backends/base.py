@@ -24,7 +24,7 @@ class AdamWStep:
     """Which step it is, from 1: a whole number on the device."""
 
 
-class Arithmetic(Protocol):
+class Backend(Protocol):
     """Two modules are one: `eager` and `compiled`. Nothing is ever reduced over P."""
 
     def attend(
@@ -32,7 +32,7 @@ class Arithmetic(Protocol):
     ) -> Tensor:
         """Multi-head attention; weights: matrix and bias of query, key, value and output."""
 
-    def feed(self, x_PRD: Tensor, weights: Sequence[Tensor], activation: str) -> Tensor:
+    def ffn(self, x_PRD: Tensor, weights: Sequence[Tensor], activation: str) -> Tensor:
         """FFN; weights: matrix and bias of its first and its second linear layer."""
 
     def norm(self, x_PRD: Tensor, gain_PD: Tensor, bias_PD: Tensor) -> Tensor:
@@ -44,8 +44,8 @@ class Arithmetic(Protocol):
         self,
         flat_PN: Tensor,
         grad_PN: Tensor,
-        mean_PN: Tensor,
-        square_PN: Tensor,
+        exp_avg_PN: Tensor,
+        exp_avg_sq_PN: Tensor,
         lr_P: Tensor,
         step: AdamWStep,
     ) -> Tensor:

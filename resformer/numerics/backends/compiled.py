@@ -25,11 +25,11 @@ def attend(
     return found
 
 
-def feed(x_PRD: Tensor, weights: Sequence[Tensor], activation: str) -> Tensor:
+def ffn(x_PRD: Tensor, weights: Sequence[Tensor], activation: str) -> Tensor:
     """FFN; the kernel knows ReLU, what else there is takes torch's operations."""
     if activation != "relu":
-        return eager.feed(x_PRD, weights, activation)
-    found: Tensor = _Feed.apply(x_PRD.contiguous(), *weights)  # type: ignore[no-untyped-call]
+        return eager.ffn(x_PRD, weights, activation)
+    found: Tensor = _Ffn.apply(x_PRD.contiguous(), *weights)  # type: ignore[no-untyped-call]
     return found
 
 
@@ -44,14 +44,14 @@ def norm(x_PRD: Tensor, gain_PD: Tensor, bias_PD: Tensor) -> Tensor:
 def update(
     flat_PN: Tensor,
     grad_PN: Tensor,
-    mean_PN: Tensor,
-    square_PN: Tensor,
+    exp_avg_PN: Tensor,
+    exp_avg_sq_PN: Tensor,
     lr_P: Tensor,
     step: AdamWStep,
 ) -> Tensor:
     """Clipping and AdamW, in one pass over the member."""
     norm_P, number = torch.empty_like(lr_P), int(step.number)
-    tensors = (flat_PN, grad_PN.contiguous(), mean_PN, square_PN, lr_P, norm_P)
+    tensors = (flat_PN, grad_PN.contiguous(), exp_avg_PN, exp_avg_sq_PN, lr_P, norm_P)
     assert all(tensor.is_contiguous() for tensor in tensors)
     library(flat_PN.dtype).update(
         *flat_PN.shape,
@@ -105,13 +105,13 @@ class _Attend(Function):
 
 
 @final
-class _Feed(Function):
+class _Ffn(Function):
     @staticmethod
     def forward(ctx: Any, x_PRD: Tensor, *weights: Tensor) -> Tensor:
         members, rows, width = x_PRD.shape
         f_PRD = torch.empty_like(x_PRD)
         ctx.shape = (members, rows, width, weights[0].shape[2], _step(weights))
-        library(x_PRD.dtype).feed_forward(*ctx.shape, *_pointers((x_PRD, *weights, f_PRD)))
+        library(x_PRD.dtype).ffn_forward(*ctx.shape, *_pointers((x_PRD, *weights, f_PRD)))
         ctx.save_for_backward(x_PRD, *weights)
         return f_PRD
 
@@ -121,7 +121,7 @@ class _Feed(Function):
         x_PRD, *weights = ctx.saved_tensors
         g_x, g_weights = torch.empty_like(x_PRD), _like(weights)
         tensors = (g_PRD.contiguous(), x_PRD, *weights[:3], g_x, *g_weights)
-        library(x_PRD.dtype).feed_backward(*ctx.shape, *_pointers(tensors))
+        library(x_PRD.dtype).ffn_backward(*ctx.shape, *_pointers(tensors))
         return g_x, *g_weights
 
 

@@ -51,7 +51,7 @@ def attend_to(
     return linear(_joined(mixed, x_PRD), w_output, b_output)
 
 
-def feed(x_PRD: Tensor, weights: Sequence[Tensor], activation: str) -> Tensor:
+def ffn(x_PRD: Tensor, weights: Sequence[Tensor], activation: str) -> Tensor:
     """FFN: linear, activation, linear."""
     w_in, b_in, w_out, b_out = weights
     return linear(_ACTIVATE[activation](linear(x_PRD, w_in, b_in)), w_out, b_out)
@@ -66,8 +66,8 @@ def norm(x_PRD: Tensor, gain_PD: Tensor, bias_PD: Tensor) -> Tensor:
 def update(
     flat_PN: Tensor,
     grad_PN: Tensor,
-    mean_PN: Tensor,
-    square_PN: Tensor,
+    exp_avg_PN: Tensor,
+    exp_avg_sq_PN: Tensor,
     lr_P: Tensor,
     step: AdamWStep,
 ) -> Tensor:
@@ -77,11 +77,11 @@ def update(
     lr_P1 = lr_P.unsqueeze(1)
     if step.weight_decay:
         flat_PN.mul_(1.0 - lr_P1 * step.weight_decay)
-    mean_PN.lerp_(grad_PN, 1.0 - step.beta1)
-    square_PN.mul_(step.beta2).addcmul_(grad_PN, grad_PN, value=1.0 - step.beta2)
+    exp_avg_PN.lerp_(grad_PN, 1.0 - step.beta1)
+    exp_avg_sq_PN.mul_(step.beta2).addcmul_(grad_PN, grad_PN, value=1.0 - step.beta2)
     number = step.number.double()
-    scale_PN = square_PN.sqrt().div_((1.0 - step.beta2**number).sqrt()).add_(step.eps)
-    flat_PN.addcdiv_(mean_PN * (lr_P1 / (1.0 - step.beta1**number)), scale_PN, value=-1.0)
+    scale_PN = exp_avg_sq_PN.sqrt().div_((1.0 - step.beta2**number).sqrt()).add_(step.eps)
+    flat_PN.addcdiv_(exp_avg_PN * (lr_P1 / (1.0 - step.beta1**number)), scale_PN, value=-1.0)
     return norm_P
 
 

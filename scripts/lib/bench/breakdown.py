@@ -8,7 +8,7 @@ from torch.profiler import ProfilerActivity, profile
 
 from lib.bench.cases import Case
 from lib.bench.tables import number, table
-from resformer.numerics.process import prepare
+from resformer.numerics.process import configure_worker
 from resformer.training.population import Population
 
 _CASES = [Case("S", "sort", depth=8), Case("S", "copy", depth=8)]
@@ -26,7 +26,7 @@ def measure(repeats: int) -> pd.DataFrame:
     """A row per case, part and repetition:
     share of the step's wall time, with torch's profiler on.
     """
-    prepare()
+    configure_worker()
     return pd.DataFrame(
         [row for case in _CASES for n in range(repeats) for row in _shares(case, n)]
     )

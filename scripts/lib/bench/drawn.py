@@ -20,7 +20,7 @@ def tokens(case: Case, members: Sequence[Member], steps: int) -> tuple[Tensor, T
     seed_P = torch.tensor([member.seed for member in members])
     reads, answers = [], []
     for step in range(steps):
-        source, target = shape.task.draw(rng.stream(seed_P, "batch", step), shape.train.batch)
+        source, target = shape.task.draw(rng.key(seed_P, "batch", step), shape.train.batch)
         reads.append(shape.task.reads(source, target, shape.model.attention))
         answers.append(target)
     return torch.stack(reads), torch.stack(answers)
@@ -30,4 +30,4 @@ def initial(case: Case, members: Sequence[Member]) -> Mapping[str, Tensor]:
     """Each weight by resformer's name, (P, *shape); a matrix is (in, out)."""
     layout = case.shape(1).transformer().weights()
     seed_P = torch.tensor([member.seed for member in members])
-    return parameters.unpack(layout, parameters.initial(layout, seed_P, torch.float32))
+    return parameters.unpack(layout, parameters.initial_values(layout, seed_P, torch.float32))

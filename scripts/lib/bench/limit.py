@@ -9,7 +9,7 @@ import pandas as pd
 from lib.bench.cases import MEDIUM, Case
 from lib.bench.products import Products, by_kernels, by_torch
 from lib.bench.tables import number, table
-from resformer.numerics.process import prepare
+from resformer.numerics.process import configure_worker
 from resformer.training.loop import train
 
 _SECONDS = 0.5
@@ -24,7 +24,7 @@ def measure(repeats: int) -> pd.DataFrame:
     """A row per measurement and repetition: seconds per member-step, and of its products where they
     were timed.
     """
-    prepare()
+    configure_worker()
     growth = [
         *(("depth", depth, Case("S", "sort", depth), _BASE.stack) for depth in _DEPTHS),
         *(

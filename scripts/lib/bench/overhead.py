@@ -14,7 +14,7 @@ import pandas as pd
 
 from lib.bench.tables import number, spread, table
 from resformer.config import request
-from resformer.numerics.process import prepare
+from resformer.numerics.process import configure_worker
 from resformer.plan import jobs
 from resformer.store import study
 from resformer.sweep import launch
@@ -51,7 +51,7 @@ print(time.perf_counter() - began)
 
 def measure(repeats: int) -> pd.DataFrame:
     """A row per measurement and repetition, in seconds."""
-    prepare()
+    configure_worker()
     rows: list[dict[str, Any]] = []
     for repetition in range(repeats):
         found = {"help": _help(), "plan": _plan(), "job": _job()}

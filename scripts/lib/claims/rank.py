@@ -12,7 +12,7 @@ from resformer import config
 from resformer.model.shape import Shape
 from resformer.numerics import rng
 from resformer.numerics.backends import eager
-from resformer.numerics.parameters import initial, unpack
+from resformer.numerics.parameters import initial_values, unpack
 from resformer.probes.measures.base import Observed
 from resformer.probes.measures.rank import Rank
 
@@ -62,8 +62,8 @@ def residuals(shape: Shape, skip: bool) -> np.ndarray:
     + 1), in float64.
     """
     transformer, seeds = shape.transformer(), torch.arange(SEEDS)
-    w = unpack(transformer.weights(), initial(transformer.weights(), seeds, torch.float64))
-    source, target = shape.task.draw(rng.stream(seeds, "held-out"), shape.train.batch)
+    w = unpack(transformer.weights(), initial_values(transformer.weights(), seeds, torch.float64))
+    source, target = shape.task.draw(rng.key(seeds, "held-out"), shape.train.batch)
     reads_PBT = shape.task.reads(source, target, shape.model.attention)
     members = torch.arange(SEEDS)[:, None, None]
     x_PRD = (

@@ -16,7 +16,7 @@ from typing import Any, Self, final
 from resformer.engines.local import Local
 from resformer.model.settings import ModelSettings
 from resformer.model.shape import NO_PROBE, Member, Shape, TrainSettings
-from resformer.numerics.process import prepare
+from resformer.numerics.process import configure_worker
 from resformer.plan import provenance
 from resformer.reporting.analysis.summary import summarise
 from resformer.residuals.add import Add
@@ -127,7 +127,7 @@ def ready() -> None:
     """Make this process one in which sessions can be forked: a worker's settings, and no thread but
     this one.
     """
-    prepare()
+    configure_worker()
     reading.ThreadPoolExecutor = _Inline  # type: ignore[attr-defined, assignment]
     provenance._hash = cache(
         provenance._hash

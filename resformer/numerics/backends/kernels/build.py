@@ -30,8 +30,8 @@ _L, _P, _R = ctypes.c_long, ctypes.c_void_p, ctypes.c_double
 _ARGUMENTS = {
     "attend_forward": (*[_L] * 7, *[_P] * 12),
     "attend_backward": (*[_L] * 7, *[_P] * 20),
-    "feed_forward": (*[_L] * 5, *[_P] * 6),
-    "feed_backward": (*[_L] * 5, *[_P] * 10),
+    "ffn_forward": (*[_L] * 5, *[_P] * 6),
+    "ffn_backward": (*[_L] * 5, *[_P] * 10),
     "norm_forward": (*[_L] * 4, *[_P] * 3, _R, *[_P] * 3),
     "norm_backward": (*[_L] * 4, *[_P] * 8),
     "update": (*[_L] * 2, *[_P] * 6, *[_R] * 7),

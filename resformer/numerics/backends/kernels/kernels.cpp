@@ -3,7 +3,7 @@
 // Tensors are contiguous, but for the weights: member p's are `step` numbers after those of member p - 1.
 
 #include "attend.hpp"
-#include "feed.hpp"
+#include "ffn.hpp"
 #include "norm.hpp"
 #include "update.hpp"
 
@@ -36,19 +36,19 @@ extern "C" void attend_backward(long members, long sequences, long tokens, long 
     }
 }
 
-extern "C" void feed_forward(long members, long rows, long D, long F, long step, In x, In w1, In b1, In w2, In b2,
+extern "C" void ffn_forward(long members, long rows, long D, long F, long step, In x, In w1, In b1, In w2, In b2,
                              Out f) {
     for (long p = 0; p < members; p++) {
         long w = p * step, i = p * rows * D;
-        feed_forward<Real>(rows, D, F, x + i, {w1 + w, b1 + w, w2 + w, b2 + w}, f + i);
+        ffn_forward<Real>(rows, D, F, x + i, {w1 + w, b1 + w, w2 + w, b2 + w}, f + i);
     }
 }
 
-extern "C" void feed_backward(long members, long rows, long D, long F, long step, In g, In x, In w1, In b1, In w2,
+extern "C" void ffn_backward(long members, long rows, long D, long F, long step, In g, In x, In w1, In b1, In w2,
                               Out g_x, Out g_w1, Out g_b1, Out g_w2, Out g_b2) {
     for (long p = 0; p < members; p++) {
         long w = p * step, i = p * rows * D, m = p * D * F;
-        feed_backward<Real>(rows, D, F, g + i, x + i, {w1 + w, b1 + w, w2 + w, nullptr}, g_x + i,
+        ffn_backward<Real>(rows, D, F, g + i, x + i, {w1 + w, b1 + w, w2 + w, nullptr}, g_x + i,
                             {g_w1 + m, g_b1 + p * F, g_w2 + m, g_b2 + p * D});
     }
 }

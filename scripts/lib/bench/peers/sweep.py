@@ -11,7 +11,7 @@ from lib.bench.cases import Case
 from lib.bench.peers.base import Losses, Peer, Timed
 from lib.bench.server import Server, ask_all
 from resformer.model.shape import Member
-from resformer.numerics.process import prepare
+from resformer.numerics.process import configure_worker
 from resformer.training.loop import Trained, train
 
 
@@ -48,7 +48,7 @@ class Worker:
     """A process that trains one job, as often as it is asked to."""
 
     def __init__(self, case: Case, members: Sequence[Member]) -> None:
-        prepare()
+        configure_worker()
         self._case, self._members = case, members
 
     def losses(self, steps: int) -> Losses:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from resformer.numerics.backends import compiled, eager
-from resformer.numerics.backends.base import AdamWStep, Arithmetic
+from resformer.numerics.backends.base import AdamWStep, Backend
 
 KERNELS = pytest.mark.usefixtures("kernels")
 
@@ -28,13 +28,13 @@ def sublayers(
     """
     return {
         "attend": lambda a, x, w: a.attend(x, w[:8], tokens, heads, causal),
-        "feed": lambda a, x, w: a.feed(x, w[8:12], "relu"),
+        "ffn": lambda a, x, w: a.ffn(x, w[8:12], "relu"),
         "norm": lambda a, x, w: a.norm(x, w[12], w[13]),
     }
 
 
 def outcome(
-    arithmetic: Arithmetic,
+    backend: Backend,
     sublayer: Callable[..., Tensor],
     x_PRD: Tensor,
     flat_PN: Tensor,
@@ -42,7 +42,7 @@ def outcome(
 ):
     """The output, and the gradients of x and all weights for a fixed gradient of the output."""
     x_PRD, flat_PN = x_PRD.clone().requires_grad_(), flat_PN.clone().requires_grad_()
-    y_PRD = sublayer(arithmetic, x_PRD, _weights(flat_PN, x_PRD.shape[2], hidden))
+    y_PRD = sublayer(backend, x_PRD, _weights(flat_PN, x_PRD.shape[2], hidden))
     slope_PRD = torch.linspace(-1, 1, y_PRD.numel(), dtype=y_PRD.dtype).view(y_PRD.shape)
     return [y_PRD.detach(), *torch.autograd.grad(y_PRD, (x_PRD, flat_PN), slope_PRD)]
 
@@ -140,7 +140,7 @@ def _weights(flat_PN: Tensor, width: int, hidden: int) -> list[Tensor]:
 
 @KERNELS
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
-@pytest.mark.parametrize("name", ["attend", "feed", "norm"])
+@pytest.mark.parametrize("name", ["attend", "ffn", "norm"])
 def test_what_is_not_finite_is_seen_and_stays_with_its_member(name: str, bad: float) -> None:
     """Where torch's operations give a number that is not finite, so do the kernels; other members
     keep their bits.
@@ -156,13 +156,13 @@ def test_what_is_not_finite_is_seen_and_stays_with_its_member(name: str, bad: fl
         assert torch.equal(torch.isfinite(ours[1]), torch.isfinite(theirs[1]))
 
 
-def test_a_gradient_that_is_not_finite_spoils_its_member_only(arithmetic: Arithmetic) -> None:
+def test_a_gradient_that_is_not_finite_spoils_its_member_only(backend: Backend) -> None:
     generator = torch.Generator().manual_seed(0)
     flat_PN, grad_PN = (torch.randn(3, 100, generator=generator) for _ in range(2))
     moments = [torch.zeros(3, 100) for _ in range(2)]
     step = AdamWStep(1.0, 0.9, 0.98, 1e-8, 0.0, torch.tensor(1))
     clean = flat_PN.clone()
-    arithmetic.update(
+    backend.update(
         clean,
         grad_PN.clone(),
         *(moment.clone() for moment in moments),
@@ -170,7 +170,7 @@ def test_a_gradient_that_is_not_finite_spoils_its_member_only(arithmetic: Arithm
         step,
     )
     grad_PN[1, 50] = float("nan")
-    norm_P = arithmetic.update(flat_PN, grad_PN, *moments, torch.full((3,), 1e-2), step)
+    norm_P = backend.update(flat_PN, grad_PN, *moments, torch.full((3,), 1e-2), step)
     assert torch.isnan(norm_P).tolist() == [False, True, False]
     assert torch.isnan(flat_PN).all(dim=1).tolist() == [False, True, False]
     assert torch.equal(flat_PN[[0, 2]], clean[[0, 2]])

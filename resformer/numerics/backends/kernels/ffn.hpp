@@ -8,16 +8,16 @@
 // Rows that are taken together, so that what lies between two products stays in the cache.
 constexpr long CHUNK = 256;
 
-template <class T> struct FeedWeights {
+template <class T> struct FfnWeights {
     const T *in, *in_bias, *out, *out_bias;
 };
-template <class T> struct FeedGradients {
+template <class T> struct FfnGradients {
     T *in, *in_bias, *out, *out_bias;
 };
 
 // One member: x (rows, D) -> f (rows, D). Nothing is kept for the backward pass: writing the hidden layer to memory and
 // reading it again takes longer than its product.
-template <class T> void feed_forward(long rows, long D, long F, const T* x, FeedWeights<T> w, T* f) {
+template <class T> void ffn_forward(long rows, long D, long F, const T* x, FfnWeights<T> w, T* f) {
     constexpr int L = LANES<T>;
     static thread_local Scratch<T> in_rows, out_rows, between;
     Rows<T> in = as_rows<T>({w.in, F, 1}, D, F, L, in_rows), out = as_rows<T>({w.out, D, 1}, F, D, L, out_rows);
@@ -31,7 +31,7 @@ template <class T> void feed_forward(long rows, long D, long F, const T* x, Feed
 
 // From the gradient g of f: that of x, and those of the weights, all overwritten.
 template <class T>
-void feed_backward(long rows, long D, long F, const T* g, const T* x, FeedWeights<T> w, T* g_x, FeedGradients<T> g_w) {
+void ffn_backward(long rows, long D, long F, const T* g, const T* x, FfnWeights<T> w, T* g_x, FfnGradients<T> g_w) {
     constexpr int L = LANES<T>;
     static thread_local Scratch<T> in_rows, in_columns, out_columns, between, sums_g, sums_h;
     Rows<T> in = as_rows<T>({w.in, F, 1}, D, F, L, in_rows);

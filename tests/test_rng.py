@@ -26,15 +26,15 @@ def test_split_mix_is_the_published_generator() -> None:
 def test_a_members_stream_does_not_depend_on_its_neighbours(
     seed: int, other: int, step: int
 ) -> None:
-    alone = rng.stream(torch.tensor([seed]), "batch", step)
-    together = rng.stream(torch.tensor([other, seed, other]), "batch", step)
+    alone = rng.key(torch.tensor([seed]), "batch", step)
+    together = rng.key(torch.tensor([other, seed, other]), "batch", step)
     assert torch.equal(rng.integers(alone, 9, 7)[0], rng.integers(together, 9, 7)[1])
 
 
 def test_seed_purpose_and_indices_all_matter() -> None:
     seeds = torch.arange(50)
     states = [
-        rng.stream(seeds, purpose, *index)
+        rng.key(seeds, purpose, *index)
         for purpose in ("a", "b")
         for index in ((), (0,), (1,), (0, 1), (1, 0))
     ]
@@ -49,7 +49,7 @@ def test_integers_are_uniform(below: int) -> None:
 
 
 def test_uniform_and_normal_have_their_distributions() -> None:
-    state = rng.stream(torch.tensor([1]), "test")
+    state = rng.key(torch.tensor([1]), "test")
     uniform, normal = rng.uniform(state, 100_000)[0].numpy(), rng.normal(state, 100_000)[0].numpy()
     assert stats.kstest(uniform, "uniform", args=(-1, 2)).pvalue > 1e-4
     assert stats.kstest(normal, "norm").pvalue > 1e-4
