@@ -13,8 +13,8 @@ import pytest
 from resformer.store import claims, files
 from resformer.store.claims import (
     Claim,
+    HeartbeatObserver,
     Holder,
-    Watch,
     attempts,
     failures,
     held,
@@ -26,11 +26,11 @@ from resformer.store.claims import (
 TAKER = """
 import sys
 from pathlib import Path
-from resformer.store.claims import Claim, Watch, take
+from resformer.store.claims import Claim, HeartbeatObserver, take
 
 print("ready", flush=True)
 input()
-got = take(Path(sys.argv[1]), int(sys.argv[2]), 9, Watch(60.0))
+got = take(Path(sys.argv[1]), int(sys.argv[2]), 9, HeartbeatObserver(60.0))
 print(got.attempt if isinstance(got, Claim) else got, flush=True)
 input()
 """
@@ -60,8 +60,10 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return clock
 
 
-def claimed(job: Path, launch: int = 1, retries: int = 9, watch: Watch | None = None) -> Claim:
-    found = take(job, launch, retries, watch or Watch(LEASE))
+def claimed(
+    job: Path, launch: int = 1, retries: int = 9, observer: HeartbeatObserver | None = None
+) -> Claim:
+    found = take(job, launch, retries, observer or HeartbeatObserver(LEASE))
     assert isinstance(found, Claim)
     return found
 
@@ -99,9 +101,9 @@ def go(process: subprocess.Popen[str]) -> None:
 def rewrite(claim: Path, **changes: object) -> None:
     """Make a claim somebody else's."""
     first, counter = claim.read_bytes().split(b"\n")
-    who = files.unseal(first)
+    who = files.verify_checksum(first)
     assert who is not None
-    claim.write_bytes(files.seal({**who, **changes}) + b"\n" + counter)
+    claim.write_bytes(files.with_checksum({**who, **changes}) + b"\n" + counter)
 
 
 def wait_for_zombie(pid: int) -> None:
@@ -114,18 +116,18 @@ def wait_for_zombie(pid: int) -> None:
 def test_a_claim_is_held_until_its_attempt_ends_in_an_error(job: Path) -> None:
     first = claimed(job)
     assert (first.attempt, first.folder) == (1, job / "attempt-1")
-    assert take(job, 1, 9, Watch(LEASE)) == "held"
+    assert take(job, 1, 9, HeartbeatObserver(LEASE)) == "held"
     error(first)
     assert over(job, 1)
     assert claimed(job).attempt == 2
-    assert take(job, 1, 9, Watch(LEASE)) == "held"
+    assert take(job, 1, 9, HeartbeatObserver(LEASE)) == "held"
     assert sorted(os.listdir(job)) == ["attempt-1", "claim-1", "claim-2"]
 
 
 def test_attempts_of_a_launch_run_out(job: Path) -> None:
     for _ in range(3):
         error(claimed(job, retries=2))
-    assert take(job, 1, 2, Watch(LEASE)) == "exhausted"
+    assert take(job, 1, 2, HeartbeatObserver(LEASE)) == "exhausted"
     assert attempts(job) == 3
 
 
@@ -133,7 +135,7 @@ def test_a_new_launch_has_fresh_attempts(job: Path) -> None:
     for launch in (1, 2, 5):
         error(claimed(job, launch, retries=1))
         error(claimed(job, launch, retries=1))
-        assert take(job, launch, 1, Watch(LEASE)) == "exhausted"
+        assert take(job, launch, 1, HeartbeatObserver(LEASE)) == "exhausted"
     assert attempts(job) == 6
     assert failures(job, since=2) == 4
 
@@ -148,7 +150,7 @@ def test_more_than_nine_attempts_are_counted_as_numbers(job: Path) -> None:
 def test_a_claim_says_who_holds_it(job: Path) -> None:
     claimed(job, launch=7)
     first, counter = (job / "claim-1").read_text().split("\n")
-    found = files.unseal(first.encode())
+    found = files.verify_checksum(first.encode())
     assert found is not None
     assert found.pop("launch") == 7
     assert Holder(**found) == holder()
@@ -160,7 +162,7 @@ def test_a_living_process_holds_its_job_and_a_dead_one_does_not(job: Path) -> No
     with taker(job) as process:
         go(process)
         assert hear(process) == "1"
-        assert take(job, 1, 9, Watch(LEASE)) == "held"
+        assert take(job, 1, 9, HeartbeatObserver(LEASE)) == "held"
         process.kill()
         process.wait()
         assert over(job, 1)
@@ -172,7 +174,7 @@ def test_an_attempt_that_left_only_its_claim_counts(job: Path) -> None:
         go(process)
         assert hear(process) == "1"
     assert os.listdir(job) == ["claim-1"]
-    assert take(job, 1, 0, Watch(LEASE)) == "exhausted"
+    assert take(job, 1, 0, HeartbeatObserver(LEASE)) == "exhausted"
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
@@ -201,55 +203,57 @@ def test_only_a_process_that_can_be_seen_can_be_seen_gone(
 ) -> None:
     claimed(job)
     rewrite(job / "claim-1", **changes)
-    taken = take(job, 1, 9, Watch(LEASE))
+    taken = take(job, 1, 9, HeartbeatObserver(LEASE))
     assert (taken.attempt if isinstance(taken, Claim) else taken) == found
 
 
 def test_a_silent_claim_is_taken_over_after_the_lease(job: Path, clock: Clock) -> None:
     claimed(job)
-    watch = Watch(LEASE)
+    observer = HeartbeatObserver(LEASE)
     clock.now += (
         1000 * LEASE
     )  # how old a claim is says nothing: the lease runs while somebody looks
-    assert take(job, 1, 9, watch) == "held"
+    assert take(job, 1, 9, observer) == "held"
     clock.now += 0.9 * LEASE
-    assert take(job, 1, 9, watch) == "held"
-    assert take(job, 1, 9, Watch(LEASE)) == "held"  # who has just come has seen nothing yet
+    assert take(job, 1, 9, observer) == "held"
+    assert (
+        take(job, 1, 9, HeartbeatObserver(LEASE)) == "held"
+    )  # who has just come has seen nothing yet
     clock.now += 0.2 * LEASE
-    assert claimed(job, watch=watch).attempt == 2
+    assert claimed(job, observer=observer).attempt == 2
 
 
 def test_a_claim_without_a_counter_is_held_for_a_lease_too(job: Path, clock: Clock) -> None:
     claimed(job)
     (job / "claim-1").write_bytes((job / "claim-1").read_bytes().split(b"\n")[0])
-    watch = Watch(LEASE)
-    assert take(job, 1, 9, watch) == "held"
+    observer = HeartbeatObserver(LEASE)
+    assert take(job, 1, 9, observer) == "held"
     clock.now += 1.1 * LEASE
-    assert claimed(job, watch=watch).attempt == 2
+    assert claimed(job, observer=observer).attempt == 2
 
 
 def test_a_beating_claim_is_held_for_ever(job: Path, clock: Clock) -> None:
-    claim, watch = claimed(job), Watch(LEASE)
+    claim, observer = claimed(job), HeartbeatObserver(LEASE)
     for _ in range(20):
         clock.now += 0.7 * LEASE
-        assert take(job, 1, 9, watch) == "held"
+        assert take(job, 1, 9, observer) == "held"
         clock.now += 0.2 * LEASE
         claim.beat()
     clock.now += 0.7 * LEASE
-    assert take(job, 1, 9, watch) == "held"
+    assert take(job, 1, 9, observer) == "held"
     clock.now += 1.1 * LEASE
-    assert claimed(job, watch=watch).attempt == 2
+    assert claimed(job, observer=observer).attempt == 2
 
 
 def test_each_successor_has_a_lease_of_its_own(job: Path, clock: Clock) -> None:
     claimed(job)
-    watch = Watch(LEASE)
-    take(job, 1, 9, watch)
+    observer = HeartbeatObserver(LEASE)
+    take(job, 1, 9, observer)
     clock.now += 1.1 * LEASE
-    assert claimed(job, watch=watch).attempt == 2
-    assert take(job, 1, 9, watch) == "held"
+    assert claimed(job, observer=observer).attempt == 2
+    assert take(job, 1, 9, observer) == "held"
     clock.now += 1.1 * LEASE
-    assert claimed(job, watch=watch).attempt == 3
+    assert claimed(job, observer=observer).attempt == 3
 
 
 def test_beats_are_counted_and_written_at_most_once_a_second(job: Path, clock: Clock) -> None:
@@ -300,12 +304,12 @@ def test_an_unreadable_claim_is_held_for_a_lease(job: Path, clock: Clock, text: 
     who = held(job)
     assert who is not None
     assert (who.attempt, who.holder, who.beats) == (1, None, 0)
-    watch = Watch(LEASE)
-    assert take(job, 1, 9, watch) == "held"
+    observer = HeartbeatObserver(LEASE)
+    assert take(job, 1, 9, observer) == "held"
     clock.now += 0.9 * LEASE
-    assert take(job, 1, 9, watch) == "held"
+    assert take(job, 1, 9, observer) == "held"
     clock.now += 0.2 * LEASE
-    assert claimed(job, watch=watch).attempt == 2
+    assert claimed(job, observer=observer).attempt == 2
 
 
 @pytest.mark.parametrize("dead", [False, True], ids=["new", "taken over"])
@@ -332,7 +336,7 @@ def test_who_comes_second_does_not_hold_it(job: Path, monkeypatch: pytest.Monkey
             others.append(claimed(job))
 
     monkeypatch.setattr(files, "make_folder", meanwhile)
-    assert take(job, 1, 9, Watch(LEASE)) == "held"
+    assert take(job, 1, 9, HeartbeatObserver(LEASE)) == "held"
     assert [one.attempt for one in others] == [1] == [attempts(job)]
 
 

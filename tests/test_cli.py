@@ -375,9 +375,9 @@ def test_results_of_other_code(
     resformer: Resformer, study: Path, tmp_path: Path, entry: str, named: str
 ) -> None:
     path = study / "launches" / "1.json"
-    launch = files.unseal(path.read_bytes())
+    launch = files.verify_checksum(path.read_bytes())
     assert launch is not None
-    path.write_bytes(files.seal({**launch, entry: dict.fromkeys(launch[entry], "0.0")}))
+    path.write_bytes(files.with_checksum({**launch, entry: dict.fromkeys(launch[entry], "0.0")}))
     before = tree(tmp_path)
     check_refused(resformer("sweep", *TINY, "member.seed=range(0,4)"), named)
     assert tree(tmp_path) == before

@@ -84,7 +84,7 @@ def test_no_folder_is_made_where_something_else_is(tmp_path: Path, content: str)
     else:
         (tmp_path / "jobs").write_bytes(b"mine")
     with pytest.raises(DiskError, match="jobs: is in the way, and no folder"):
-        claims.take(tmp_path / "jobs" / "ab" / "abcd", 1, 0, claims.Watch(60.0))
+        claims.take(tmp_path / "jobs" / "ab" / "abcd", 1, 0, claims.HeartbeatObserver(60.0))
     assert os.listdir(outside) == []
 
 
@@ -115,7 +115,8 @@ def test_a_system_that_tells_little_of_processes_has_claims_all_the_same(
     claims._holder.cache_clear()
     assert claims.holder().namespace == ""
     assert isinstance(
-        claims.take(tmp_path / "jobs" / "ab" / "abcd", 1, 0, claims.Watch(60.0)), claims.Claim
+        claims.take(tmp_path / "jobs" / "ab" / "abcd", 1, 0, claims.HeartbeatObserver(60.0)),
+        claims.Claim,
     )
     claims._holder.cache_clear()
 

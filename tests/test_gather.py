@@ -23,7 +23,7 @@ from resformer import config
 from resformer.errors import DiskError, UserError
 from resformer.store import claims, files
 from resformer.store.checks import Damaged
-from resformer.store.claims import Claim, Watch
+from resformer.store.claims import Claim, HeartbeatObserver
 from resformer.store.packed import file as gathered
 from resformer.store.packed import gather
 from resformer.store.packed import result_files as sources
@@ -137,8 +137,8 @@ def test_a_job_that_is_open_again_keeps_its_folder(study: Study) -> None:
     """Its result was gathered, found damaged, and is being made again."""
     gather.gather(study)
     job = next(iter(study.planned()))
-    study.set_aside(study.result(job), "a bit")
-    claim = claims.take(study.job(job), 1, 0, Watch(60.0))
+    study.quarantine(study.result(job), "a bit")
+    claim = claims.take(study.job(job), 1, 0, HeartbeatObserver(60.0))
     assert isinstance(claim, Claim)
     claim.open()
     (claim.folder / "checkpoint-4000.json").write_text("{}")
@@ -178,7 +178,7 @@ def test_it_refuses_while_a_claim_lives(study: Study) -> None:
     job = next(iter(study.planned()))
     shutil.rmtree(study.job(job))
     shutil.rmtree(study.path / "done")
-    claim = claims.take(study.job(job), 1, 0, Watch(60.0))
+    claim = claims.take(study.job(job), 1, 0, HeartbeatObserver(60.0))
     assert isinstance(claim, Claim)
     names = left(study)
     with pytest.raises(UserError, match=f"works on job {job}; stop it or wait, then gather"):
@@ -196,7 +196,7 @@ def test_a_holder_on_another_machine_lives_until_it_was_silent_for_a_lease(
     job = next(iter(study.planned()))
     shutil.rmtree(study.job(job))
     shutil.rmtree(study.path / "done")
-    claims.take(study.job(job), 1, 0, Watch(60.0))
+    claims.take(study.job(job), 1, 0, HeartbeatObserver(60.0))
     monkeypatch.setattr(
         claims, "holder", lambda: claims.Holder("other", "boot", "namespace", 1, "1")
     )
@@ -451,11 +451,11 @@ def test_a_full_disk_is_said_and_nothing_is_lost(
 def test_a_file_that_no_job_has_stays_with_its_job(study: Study) -> None:
     job = next(iter(study.planned()))
     attempt, found = study.verified(job)
-    result = files.unseal((study.job(job) / "result.json").read_bytes())
+    result = files.verify_checksum((study.job(job) / "result.json").read_bytes())
     assert result is not None
     (study.job(job) / f"attempt-{attempt}" / "more.bin").write_bytes(b"more")
     result["files"]["more.bin"] = sources.facts(b"more")
-    (study.job(job) / "result.json").write_bytes(files.seal(result))
+    (study.job(job) / "result.json").write_bytes(files.with_checksum(result))
     summary = gather.gather(study)
     assert summary.jobs == 3
     assert summary.left_out == [f"{study.job(job)}: has more.bin, which is no file of a job"]

@@ -128,7 +128,7 @@ def holder(study: Study, job: Job) -> int:
 
 
 def sealed(path: Path) -> dict[str, Any]:
-    found = files.unseal(path.read_bytes())
+    found = files.verify_checksum(path.read_bytes())
     assert found is not None
     return found
 
@@ -268,7 +268,7 @@ def test_a_checkpoint_that_makes_no_sense_is_not_used(
     path = study.job(job.id) / "attempt-1" / "checkpoint-15.json"
     told = sealed(path)
     told["facts"][key] = {"bits": 3, "seconds": None}.get(key, [7])
-    path.write_bytes(files.seal(told))
+    path.write_bytes(files.with_checksum(told))
     assert sweep.run() == ["started", "restarted", "finished"]
     assert results(study, job) == undisturbed
 
@@ -364,15 +364,15 @@ def test_a_damaged_job_is_named_and_runs_again(
     first = study.result(job.id)
     with pytest.raises(Exception, match=path.name.replace(".", r"\.")) as damage:
         study.whole(job.id, job.to_json())
-    study.set_aside(first, str(damage.value))
-    study.set_aside(first, "who comes second changes nothing")
+    study.quarantine(first, str(damage.value))
+    study.quarantine(first, "who comes second changes nothing")
     assert not study.has_result(job.id)
     assert study.finished([job.id]) == set()
     sweep = Sweep(study, job)
     assert sweep.run() == ["started", "finished"]
     assert results(study, job) == undisturbed
     assert study.result(job.id).name == "result-2.json"
-    study.set_aside(first, "who comes late changes nothing either")
+    study.quarantine(first, "who comes late changes nothing either")
     assert study.has_result(job.id)
     assert len(read([study]).members) == 3
     study.whole(job.id, job.to_json())
@@ -414,7 +414,7 @@ def test_a_disk_that_took_no_more_after_somebody_else_finished_does_not_matter(
     def finished_elsewhere(path: Path, data: bytes) -> None:
         if path.name == "runs.parquet":
             result = {"job": job.id, "attempt": 7, "files": {}}
-            study.result(job.id).write_bytes(files.seal(result))
+            study.result(job.id).write_bytes(files.with_checksum(result))
             raise DiskError("gone")
         write(path, data)
 

@@ -31,7 +31,7 @@ from resformer.plan import jobs, provenance
 from resformer.plan.jobs import Job
 from resformer.residuals.add import Add
 from resformer.store import claims, files, folder
-from resformer.store.claims import Claim, Watch, attempts, take
+from resformer.store.claims import Claim, HeartbeatObserver, attempts, take
 from resformer.store.study import Study
 from resformer.sweep import launch
 from resformer.sweep.launch import Launch
@@ -56,9 +56,9 @@ SWEEP = [
 TAKE = """
 import sys
 from pathlib import Path
-from resformer.store.claims import Watch, take
+from resformer.store.claims import HeartbeatObserver, take
 
-take(Path(sys.argv[1]), 1, 0, Watch(60.0))
+take(Path(sys.argv[1]), 1, 0, HeartbeatObserver(60.0))
 """
 
 
@@ -195,14 +195,14 @@ def test_a_sweep_finishes_and_its_bits_are_those_of_each_job_alone(
     alone.launch({}, [])
     for job in plan.new:
         trained = train(job.shape, job.members, lambda now: None, lambda _: None)
-        claim = take(alone.job(job.id), 1, 0, Watch(60.0))
+        claim = take(alone.job(job.id), 1, 0, HeartbeatObserver(60.0))
         assert isinstance(claim, Claim)
         alone.commit(claim, {"runs": trained.runs, "curves": trained.curves}, trained.timing)
         for name in ("runs.parquet", "curves.parquet"):
             assert (study.job(job.id) / "attempt-1" / name).read_bytes() == (
                 claim.folder / name
             ).read_bytes()
-        written = files.unseal((study.job(job.id) / "job.json").read_bytes())
+        written = files.verify_checksum((study.job(job.id) / "job.json").read_bytes())
         assert written is not None
         assert jobs.from_json(written) == job
 
@@ -289,10 +289,10 @@ def test_a_launch_that_records_modules_is_of_other_code(study: Study, shape: Sha
     """As every launch before 0.2 does: whether its code was the same is not known."""
     planned(study, [shape]).start(["sweep"])
     path = study.path / "launches" / "1.json"
-    record = files.unseal(path.read_bytes())
+    record = files.verify_checksum(path.read_bytes())
     assert record is not None
     record["fingerprint"] = {"resformer.model": "0123456789ab", "resformer.train": "0123456789ab"}
-    path.write_bytes(files.seal(record))
+    path.write_bytes(files.with_checksum(record))
     with pytest.raises(
         UserError,
         match=r"an earlier resformer, whose launch records resformer\.model and not backend",
@@ -334,10 +334,10 @@ def with_kernels(shape: Shape) -> Shape:
 def refuses_another(study: Study, shape: Shape, section: str, name: str) -> None:
     planned(study, [shape]).start(["sweep"])
     path = study.path / "launches" / "1.json"
-    record = files.unseal(path.read_bytes())
+    record = files.verify_checksum(path.read_bytes())
     assert record is not None
     now, record[section][name] = record[section][name], "0.0.older"
-    path.write_bytes(files.seal(record))
+    path.write_bytes(files.with_checksum(record))
     before = sorted(study.path.rglob("*"))
     with pytest.raises(UserError, match=rf"0\.0\.older.*{re.escape(now)}"):
         planned(study, [shape])

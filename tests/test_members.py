@@ -19,7 +19,7 @@ from resformer.residuals.plain import Plain
 from resformer.results import cache, members
 from resformer.results.members import conditions, read
 from resformer.store import claims
-from resformer.store.claims import Claim, Watch
+from resformer.store.claims import Claim, HeartbeatObserver
 from resformer.store.study import Study, existing
 
 ADD, DEEP = shape(1, Add(), "post"), shape(8, Add(), "post")
@@ -145,7 +145,7 @@ def test_an_error_text_that_says_nothing(tmp_path: Path, said: bytes) -> None:
     made.job(ADD, SEEDS, [100] * 5)
     made.job(DEEP, SEEDS, [100] * 5)
     study = made.write(finished=1)
-    claim = claims.take(study.job(made.jobs[1][0].id), 1, 0, Watch(60.0))
+    claim = claims.take(study.job(made.jobs[1][0].id), 1, 0, HeartbeatObserver(60.0))
     assert isinstance(claim, Claim)
     study.fail(claim, RuntimeError("boom"))
     (claim.folder / "error.txt").write_bytes(said)
@@ -201,7 +201,7 @@ def test_a_failed_job_is_named_with_its_reason(tmp_path: Path) -> None:
     made.job(DEEP, SEEDS, [100] * 5)
     study = made.write(finished=1)
     job = made.jobs[1][0].id
-    claim = claims.take(study.job(job), 1, 0, Watch(60.0))
+    claim = claims.take(study.job(job), 1, 0, HeartbeatObserver(60.0))
     assert isinstance(claim, Claim)
     study.fail(claim, RuntimeError("boom\n  on a second line"))
     found = read([study])

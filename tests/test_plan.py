@@ -28,7 +28,7 @@ def read(*lines: bytes) -> list[tuple[Json | None, str]]:
 
 def test_what_is_written_is_read_and_shapes_are_shared() -> None:
     jobs = planned()
-    found = read(*(files.seal(job) for job in jobs))
+    found = read(*(files.with_checksum(job) for job in jobs))
     assert [job for job, _ in found] == jobs
     assert {reason for _, reason in found} == {""}
     assert len({id(job["shape"]) for job, _ in found if job}) == 2
@@ -39,7 +39,7 @@ def test_a_line_that_is_written_in_another_order_is_the_same_job(order: int) -> 
     job = planned()[0]
     other = dict(sorted(job.items(), key=lambda item: order * ord(item[0][order % len(item[0])])))
     assert list(other) != list(job)
-    assert read(files.seal(other), files.seal(job)) == [(job, ""), (job, "")]
+    assert read(files.with_checksum(other), files.with_checksum(job)) == [(job, ""), (job, "")]
 
 
 CHANGES: list[tuple[str, Any]] = [
@@ -62,7 +62,7 @@ def test_what_is_wrong_is_said_as_of_the_whole(key: str, value: object) -> None:
     bad = {**good, key: value}
     reason = checks.planned_job(bad)
     assert reason
-    assert read(files.seal(good), files.seal(bad), files.seal(good)) == [
+    assert read(files.with_checksum(good), files.with_checksum(bad), files.with_checksum(good)) == [
         (good, ""),
         (None, reason),
         (good, ""),
@@ -74,12 +74,12 @@ def test_names_inside_of_settings_do_not_lead_astray() -> None:
     job = planned()[0]
     for strange in ('}, "members": [', '], "parameters": 1}', ', "shape": {'):
         job["shape"] = {**job["shape"], "task": {**job["shape"]["task"], "note": strange}}
-        assert read(files.seal(job)) == [(job, "")]
+        assert read(files.with_checksum(job)) == [(job, "")]
     job["shape"] = {
         **job["shape"],
         "task": {**job["shape"]["task"], "members": [1], "parameters": 2},
     }
-    assert read(files.seal(job)) == [(None, checks.planned_job(job))]
+    assert read(files.with_checksum(job)) == [(None, checks.planned_job(job))]
 
 
 def test_lines_that_are_no_jobs() -> None:
@@ -93,8 +93,13 @@ def test_lines_that_are_no_jobs() -> None:
         body[:-1] + b', "sha256": "' + hashlib.sha256(body).hexdigest().encode() + b'"}'
         for body in bodies
     ]
-    assert [files.unsealed(line) for line in no_json] == bodies
-    found = read(files.seal(good)[:-5], files.seal({"a": 1}), *no_json, files.seal(good))
+    assert [files.verified_body(line) for line in no_json] == bodies
+    found = read(
+        files.with_checksum(good)[:-5],
+        files.with_checksum({"a": 1}),
+        *no_json,
+        files.with_checksum(good),
+    )
     assert found == [
         (None, "is not what was written"),
         (None, "its id is no name"),
@@ -108,14 +113,14 @@ def test_no_line_takes_long() -> None:
     """Many beginnings of a part that never comes."""
     job = planned()[0]
     job["shape"] = {**job["shape"], "task": {"name": '}, "members": [' * 50_000}}
-    ((found, reason),) = read(files.seal(job))
+    ((found, reason),) = read(files.with_checksum(job))
     assert found is None
     assert reason
 
 
 def test_an_index_reads_a_job_when_it_is_asked_for(tmp_path: Path) -> None:
     path, jobs = tmp_path / "plan-1.jsonl", [planned_job(name) for name in ("job1", "job2", "job3")]
-    lines = [files.seal(job) + b"\n" for job in jobs]
+    lines = [files.with_checksum(job) + b"\n" for job in jobs]
     lines[1] = lines[1].replace(b"job2", b"jobX")
     path.write_bytes(b"".join(lines))
     index = Index.of([path, tmp_path / "plan-2.jsonl"])

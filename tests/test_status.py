@@ -20,7 +20,7 @@ from resformer.console.status import Status, look, picture
 from resformer.model.shape import Member, Shape
 from resformer.plan.jobs import Job
 from resformer.store import claims, files
-from resformer.store.claims import Claim, Watch
+from resformer.store.claims import Claim, HeartbeatObserver
 from resformer.store.study import Study
 from resformer.workers.event_log import teller
 from resformer.workers.events import Event
@@ -34,9 +34,9 @@ MEMBERS = tuple(Member(seed, 3e-3) for seed in range(3))
 TAKE = """
 import sys
 from pathlib import Path
-from resformer.store.claims import Watch, take
+from resformer.store.claims import HeartbeatObserver, take
 
-take(Path(sys.argv[1]), 1, 9, Watch(60.0))
+take(Path(sys.argv[1]), 1, 9, HeartbeatObserver(60.0))
 print("taken", flush=True)
 input()
 """
@@ -63,7 +63,7 @@ def launch(study: Study, jobs: Sequence[Job], retries: int = 1) -> None:
 
 
 def take(study: Study, job: Job) -> Claim:
-    claim = claims.take(study.job(job.id), 1, 9, Watch(LEASE))
+    claim = claims.take(study.job(job.id), 1, 9, HeartbeatObserver(LEASE))
     assert isinstance(claim, Claim)
     return claim
 
@@ -274,8 +274,8 @@ def test_whatever_stands_in_a_list_does_not_stop_it(
     launch(study, depths[:2])
     finish(study, depths[0], ["solved"] * 3)
     said = line.replace("JOB", depths[0].id).encode()
-    if found := files.parsed(said):
-        said = files.seal(found)
+    if found := files.parse_object(said):
+        said = files.with_checksum(found)
     (study.path / "done" / "other.jsonl").write_bytes(said + b"\n")
     assert counts(look(study)) == {"finished": 1, "running": 0, "waiting": 1, "failed": 0}
 
@@ -299,9 +299,11 @@ def test_names_are_printed_not_obeyed(study: Study, depths: list[Job]) -> None:
     begin(study, depths[0], steps=1)
     claim = study.job(depths[0].id) / "claim-1"
     first, counter = claim.read_bytes().split(b"\n")
-    who = files.unseal(first)
+    who = files.verify_checksum(first)
     host = "[red]h[/red]\x1b[31m\n:smile:"
-    claim.write_bytes(files.seal({**(who or {}), "host": host, "boot": ""}) + b"\n" + counter)
+    claim.write_bytes(
+        files.with_checksum({**(who or {}), "host": host, "boot": ""}) + b"\n" + counter
+    )
     study.fail(take(study, depths[1]), RuntimeError("[bold]\x07[/nope]"))
     text = shown(study)
     assert "[red]h[/red]\\x1b[31m" in text

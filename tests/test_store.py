@@ -143,28 +143,28 @@ def test_no_temporary_file_outlives_an_error(tmp_path: Path) -> None:
 def test_a_torn_tail_of_a_list_is_ignored_until_it_is_whole(tmp_path: Path, tail: bytes) -> None:
     (tmp_path / "done").mkdir()
     path, done = tmp_path / "done" / "list", Done(tmp_path)
-    path.write_bytes(b"".join(files.seal({"job": name}) + b"\n" for name in "ab") + tail)
+    path.write_bytes(b"".join(files.with_checksum({"job": name}) + b"\n" for name in "ab") + tail)
     assert done.news() == {"a": {"job": "a"}, "b": {"job": "b"}}
     assert done.news() == {}
     path.write_bytes(
         path.read_bytes()[: -len(tail)]
-        + files.seal({"job": "c"})
+        + files.with_checksum({"job": "c"})
         + b"\n"
-        + files.seal({"job": "d"})
+        + files.with_checksum({"job": "d"})
     )
     assert done.news() == {"c": {"job": "c"}}
 
 
 def test_what_was_appended_behind_a_torn_line_is_read(tmp_path: Path) -> None:
     (tmp_path / "done").mkdir()
-    lines = [files.seal({"job": "a"}), b'{"job":', files.seal({"job": "b"}), b""]
+    lines = [files.with_checksum({"job": "a"}), b'{"job":', files.with_checksum({"job": "b"}), b""]
     (tmp_path / "done" / "list").write_bytes(b"\n".join(lines))
     assert list(Done(tmp_path).news()) == ["a", "b"]
 
 
 def test_a_line_of_a_list_that_is_not_as_it_was_written_is_left_out(tmp_path: Path) -> None:
     (tmp_path / "done").mkdir()
-    lines = [files.seal({"job": name, "outcomes": {"solved": 3}}) + b"\n" for name in "ab"]
+    lines = [files.with_checksum({"job": name, "outcomes": {"solved": 3}}) + b"\n" for name in "ab"]
     (tmp_path / "done" / "list").write_bytes(lines[0].replace(b"3", b"7", 1) + lines[1])
     assert list(Done(tmp_path).news()) == ["b"]
 
@@ -173,8 +173,10 @@ def test_a_line_of_a_list_that_was_sealed_and_is_no_json_is_left_out(tmp_path: P
     (tmp_path / "done").mkdir()
     body = b'{"job": a}'
     strange = body[:-1] + b', "sha256": "' + hashlib.sha256(body).hexdigest().encode() + b'"}'
-    assert files.unsealed(strange) == body
-    (tmp_path / "done" / "list").write_bytes(strange + b"\n" + files.seal({"job": "b"}) + b"\n")
+    assert files.verified_body(strange) == body
+    (tmp_path / "done" / "list").write_bytes(
+        strange + b"\n" + files.with_checksum({"job": "b"}) + b"\n"
+    )
     assert list(Done(tmp_path).news()) == ["b"]
 
 
@@ -191,7 +193,7 @@ def test_what_is_listed_and_damaged_is_no_news(study: Study) -> None:
     study.launch(RECORD, [planned_job(name) for name in ("job1", "job2")])
     for name in ("job1", "job2"):
         commit(study, name)
-    study.set_aside(study.result("job1"), "a bit")
+    study.quarantine(study.result("job1"), "a bit")
     assert list(Done(study.path).news()) == ["job2"]
 
 
@@ -216,7 +218,9 @@ def test_launches_at_once_share_no_number(study: Study) -> None:
     assert sorted(numbers.values()) == list(range(1, 25))
     assert {found["who"]: found["launch"] for found in study.launches()} == numbers
     for name, number in numbers.items():
-        assert files.unseal((study.path / f"plan-{number}.jsonl").read_bytes()) == planned_job(name)
+        assert files.verify_checksum(
+            (study.path / f"plan-{number}.jsonl").read_bytes()
+        ) == planned_job(name)
 
 
 def test_planned_keeps_the_order_of_the_plans(study: Study) -> None:

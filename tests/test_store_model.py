@@ -29,7 +29,7 @@ from support.jobs import planned_job
 from resformer.store import checkpoints, claims
 from resformer.store.checkpoints import Checkpoint
 from resformer.store.checks import Damaged
-from resformer.store.claims import Claim, Holder, Lost, Watch
+from resformer.store.claims import Claim, HeartbeatObserver, Holder, Lost
 from resformer.store.study import Study
 
 LEASE, STEPS = 60.0, 5000
@@ -50,7 +50,7 @@ class Worker:
     """A simulated process, and the claim it believes to hold."""
 
     pid: int
-    watch: Watch
+    observer: HeartbeatObserver
     claim: Claim | None = None
 
 
@@ -98,7 +98,7 @@ class Store(RuleBasedStateMachine):
     def _process(self) -> Worker:
         pid = 100 + max((worker.pid for worker in self.workers), default=0)
         self.world.running.add(pid)
-        return Worker(pid, Watch(LEASE))
+        return Worker(pid, HeartbeatObserver(LEASE))
 
     def _launch(self, retries: int, jobs: list[str]) -> None:
         number = self.study.launch(
@@ -132,7 +132,7 @@ class Store(RuleBasedStateMachine):
         with self._as(worker):
             if worker.claim is not None or self.study.has_result(job):
                 return
-            got = claims.take(self.study.job(job), self.launched, self.retries, worker.watch)
+            got = claims.take(self.study.job(job), self.launched, self.retries, worker.observer)
         dead = last is None or last.over or last.pid not in self.world.running
         silent = last is not None and self.world.now - last.beat_at > LEASE
         if isinstance(got, Claim):
@@ -233,7 +233,7 @@ class Store(RuleBasedStateMachine):
         with pytest.raises(Damaged) as found:
             self.study.verified(job)
         for _ in range(data.draw(st.integers(1, 2))):  # two sweeps may find it
-            self.study.set_aside(result, str(found.value))
+            self.study.quarantine(result, str(found.value))
         del self.acknowledged[job]
 
     @rule(torn=st.booleans())
@@ -266,7 +266,7 @@ class Store(RuleBasedStateMachine):
             jobs, damaged = self.study.plan()
             assert (list(jobs), damaged) == (JOBS, [])
             assert len(self.study.launches()) == self.launched
-            assert list(self.study.strangers(jobs)) == []
+            assert list(self.study.orphans(jobs)) == []
 
     @invariant()
     def a_failure_is_one_that_nobody_will_mend(self) -> None:

@@ -94,7 +94,7 @@ def look(study: Study) -> Status:
         if study.has_result(job):
             finished[job], reason = _unlisted(study, planned[job])
             damaged += [reason] if reason else []
-    damaged += [f"{path}: no plan of this study names it" for path in study.strangers(planned)]
+    damaged += [f"{path}: no plan of this study names it" for path in study.orphans(planned)]
     unfinished = [job for job in planned if job not in finished and job not in failed]
     lease_seconds = launches[-1].get("engine", {}).get("lease_seconds", math.inf)
     fates = {job: _fate(held[job], lease_seconds) for job in unfinished if job in held}

@@ -215,7 +215,7 @@ def _read(study: Study, problems: dict[str, list[Json]]) -> _Found:
     problems["damaged"] += [
         {"study": study.name, "job": job, "reason": reason} for job, reason in damaged
     ]
-    reasons += [f"{path}: no plan of this study names it" for path in study.strangers(planned)]
+    reasons += [f"{path}: no plan of this study names it" for path in study.orphans(planned)]
     problems["damaged"] += [
         {"study": study.name, "job": None, "reason": reason} for reason in reasons
     ]

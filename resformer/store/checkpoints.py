@@ -42,7 +42,7 @@ def save(claim: Claim, found: Checkpoint) -> None:
         "job": claim.job.name,
     }
     files.write(path.with_suffix(".safetensors"), found.arrays)
-    files.write(path, files.seal(facts) + b"\n")
+    files.write(path, files.with_checksum(facts) + b"\n")
     _remove(claim.folder, except_for=found.step)
 
 
@@ -81,7 +81,7 @@ def _steps(folder: Path) -> Iterator[int]:
 def _read(folder: Path, step: int, job: str) -> Checkpoint | None:
     path = folder / f"checkpoint-{step}.json"
     try:
-        told = files.unseal(files.content(path))
+        told = files.verify_checksum(files.content(path))
         arrays = files.content(path.with_suffix(".safetensors"))
     except (FileNotFoundError, DiskError):
         return None

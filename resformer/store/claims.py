@@ -165,7 +165,7 @@ class Held:
 
 @final
 @dataclass
-class Watch:
+class HeartbeatObserver:
     """What this process has seen of other holders' heartbeats, by its own monotonic clock."""
 
     lease_seconds: float
@@ -181,23 +181,23 @@ class Watch:
 
 
 def take(
-    job: Path, launch: int, retries: int, watch: Watch
+    job: Path, launch: int, retries: int, observer: HeartbeatObserver
 ) -> Claim | Literal["held", "exhausted"]:
     """Claim the job; or say that somebody holds it, or that this launch has used up its attempts at
     it.
     """
     attempt = attempts(job)
-    if attempt and not over(job, attempt, watch):
+    if attempt and not over(job, attempt, observer):
         return "held"
     if attempt and failures(job, launch) > retries:
         return "exhausted"
-    mine = files.seal({"launch": launch, **asdict(holder())}) + b"\n"
+    mine = files.with_checksum({"launch": launch, **asdict(holder())}) + b"\n"
     for folder in (job.parent.parent, job.parent, job):
         files.make_folder(folder)
     created = files.create(job / f"claim-{attempt + 1}", mine + b"0" * _DIGITS)
     if not created:
         return "held"
-    beat_seconds = min(_BEAT_SECONDS, watch.lease_seconds / 4)
+    beat_seconds = min(_BEAT_SECONDS, observer.lease_seconds / 4)
     return Claim(
         job,
         attempt + 1,
@@ -255,7 +255,7 @@ def launch_of(job: Path, attempt: int) -> int:
     return found[0] if found else 0
 
 
-def over(job: Path, attempt: int, watch: Watch | None = None) -> bool:
+def over(job: Path, attempt: int, observer: HeartbeatObserver | None = None) -> bool:
     """Whether an attempt has ended: it said so, its process is gone, or it has been silent for a
     lease.
     """
@@ -263,12 +263,12 @@ def over(job: Path, attempt: int, watch: Watch | None = None) -> bool:
         return True
     found = _parse(job / f"claim-{attempt}")
     if found is None:
-        return watch is not None and watch.silent(job / f"claim-{attempt}", "unreadable")
+        return observer is not None and observer.silent(job / f"claim-{attempt}", "unreadable")
     _, who, counter = found
     return (
         counter in (_COMMITTED, _LEFT)
         or who.gone()
-        or (watch is not None and watch.silent(job / f"claim-{attempt}", counter))
+        or (observer is not None and observer.silent(job / f"claim-{attempt}", counter))
     )
 
 
@@ -286,7 +286,7 @@ def _parse(claim: Path) -> tuple[int, Holder, str] | None:
     """The launch, the holder and the counter; None where a claim cannot be read."""
     first, _, counter = _read(str(claim)).partition("\n")
     try:
-        who = files.unseal(first.encode()) or {}
+        who = files.verify_checksum(first.encode()) or {}
         launch, pid = int(who.pop("launch")), int(who.pop("pid"))
         return launch, Holder(pid=pid, **{name: str(value) for name, value in who.items()}), counter
     except (ValueError, TypeError, KeyError, OverflowError):

@@ -36,13 +36,13 @@ class Done:
             with contextlib.suppress(FileNotFoundError, DiskError):
                 news = files.appended(folder / name, self._read)
                 yield from _parsed(
-                    [body for line in news if (body := files.unsealed(line)) is not None]
+                    [body for line in news if (body := files.verified_body(line)) is not None]
                 )
 
 
 def _parsed(texts: Sequence[bytes]) -> list[Json]:
     """The JSON objects among these; in one go, several times as fast, if all are."""
-    together = (files.parsed(b'{"all": [%s]}' % b",".join(texts)) or {}).get("all", ())
+    together = (files.parse_object(b'{"all": [%s]}' % b",".join(texts)) or {}).get("all", ())
     if len(together) == len(texts) and all(isinstance(each, dict) for each in together):
         return list(together)
-    return [found for text in texts if (found := files.parsed(text)) is not None]
+    return [found for text in texts if (found := files.parse_object(text)) is not None]

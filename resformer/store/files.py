@@ -16,7 +16,7 @@ from typing import Any
 
 from resformer.errors import DiskError
 
-_SEAL = b', "sha256": "'
+_CHECKSUM = b', "sha256": "'
 
 
 def create(path: Path, data: bytes) -> bool:
@@ -196,28 +196,28 @@ def _put(beside: Path, data: bytes) -> None:
         os.fsync(file.fileno())
 
 
-def seal(tree: dict[str, Any]) -> bytes:
+def with_checksum(tree: dict[str, Any]) -> bytes:
     """One line of JSON that ends in the SHA-256 of what stands before it, so that a flipped bit
     does not pass.
     """
     body = json.dumps(tree, allow_nan=False).encode()
-    return b'%b%b%b"}' % (body[:-1], _SEAL, hashlib.sha256(body).hexdigest().encode())
+    return b'%b%b%b"}' % (body[:-1], _CHECKSUM, hashlib.sha256(body).hexdigest().encode())
 
 
-def unseal(line: bytes) -> dict[str, Any] | None:
+def verify_checksum(line: bytes) -> dict[str, Any] | None:
     """The object that was sealed, without its seal; None if this is not what was written."""
-    body = unsealed(line)
-    return None if body is None else parsed(body)
+    body = verified_body(line)
+    return None if body is None else parse_object(body)
 
 
-def unsealed(line: bytes) -> bytes | None:
+def verified_body(line: bytes) -> bytes | None:
     """The JSON that was sealed; None if this is not what was written."""
-    body, _, rest = line.removesuffix(b"\n").rpartition(_SEAL)
+    body, _, rest = line.removesuffix(b"\n").rpartition(_CHECKSUM)
     body += b"}"
     return body if rest == b'%b"}' % hashlib.sha256(body).hexdigest().encode() else None
 
 
-def parsed(text: bytes) -> dict[str, Any] | None:
+def parse_object(text: bytes) -> dict[str, Any] | None:
     """The JSON object that this is; None if it is none."""
     try:
         found = json.loads(text.decode())

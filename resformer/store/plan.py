@@ -33,7 +33,7 @@ class Reader:
         """The jobs that were written in these lines, to be read, not changed; or None, and what is
         wrong with one.
         """
-        return [self._job(files.unsealed(line)) for line in lines]
+        return [self._job(files.verified_body(line)) for line in lines]
 
     def _job(self, body: bytes | None) -> tuple[Json | None, str]:
         if body is None:
@@ -45,14 +45,14 @@ class Reader:
             if members and shape:
                 wrong = checks.job_id(name) or wrong_members or wrong_shape
                 return ({"id": name, **members, **shape}, "") if wrong is None else (None, wrong)
-        job = files.parsed(body)  # written in another way
+        job = files.parse_object(body)  # written in another way
         wrong = checks.planned_job(job)
         return (job, "") if wrong is None else (None, wrong)
 
     def _parsed(self, text: bytes, check: Callable[[Json], str | None]) -> tuple[Json, str | None]:
         """The object that this is, empty if it is none, and what is wrong with it."""
         if text not in self._known:
-            found = files.parsed(text) or {}
+            found = files.parse_object(text) or {}
             self._known[text] = found, check(found)
         return self._known[text]
 
@@ -90,7 +90,7 @@ class Index(Mapping[str, Json]):
             (path, match)
             for path in paths
             for match in _lines(path)
-            if files.unsealed(match[0]) is not None
+            if files.verified_body(match[0]) is not None
         )
         return cls({match[1].decode(): (path, *match.span()) for path, match in found})
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import final
 
 from resformer.store import claims
-from resformer.store.claims import Claim, Watch
+from resformer.store.claims import Claim, HeartbeatObserver
 from resformer.store.done import Done
 from resformer.store.study import Study
 
@@ -29,11 +29,11 @@ class Queue:
         jobs: Sequence[str],
         launch: int,
         retries: int,
-        watch: Watch,
+        observer: HeartbeatObserver,
         lane: int,
         lanes: int,
     ) -> None:
-        self.study, self.launch, self.retries, self.watch = study, launch, retries, watch
+        self.study, self.launch, self.retries, self.observer = study, launch, retries, observer
         self.left = dict.fromkeys([*jobs[lane::lanes], *jobs])
         """Jobs that are neither finished nor failed, as far as this worker knows, in the order it
         takes them.
@@ -61,7 +61,7 @@ class Queue:
         if self.study.has_result(job_id):
             self.settle(job_id)
             return job_id
-        claim = claims.take(self.study.job(job_id), self.launch, self.retries, self.watch)
+        claim = claims.take(self.study.job(job_id), self.launch, self.retries, self.observer)
         if claim == "exhausted":
             self.settle(job_id)
         if not isinstance(claim, Claim):

@@ -74,7 +74,7 @@ class Study:
     def _launches(self) -> Iterator[tuple[Json | None, str]]:
         """Every launch, or what is wrong with it."""
         for path in files.numbered(self.path / "launches", _LAUNCH):
-            launch = files.unseal(_listed(path))
+            launch = files.verify_checksum(_listed(path))
             reason = "not what was written" if launch is None else checks.launch_record(launch)
             if launch is not None and reason is None and launch["launch"] != int(path.stem):
                 reason = f"is the record of launch {launch['launch']}"
@@ -113,7 +113,7 @@ class Study:
         """Every planned job by its id, read when it is asked for."""
         return Index.of(files.numbered(self.path, _PLAN))
 
-    def strangers(self, planned: Container[str]) -> Iterator[Path]:
+    def orphans(self, planned: Container[str]) -> Iterator[Path]:
         """Folders and files among the jobs that are none of those planned; none of them is used."""
         for name in sorted(files.names(self.path / "jobs")):
             shelf = self.path / "jobs" / name
@@ -131,13 +131,13 @@ class Study:
         folder.make(self.path.parent)
         for path in (self.path, self.path / "launches"):
             files.make_folder(path)
-        plan = b"".join(files.seal(job) + b"\n" for job in jobs)
+        plan = b"".join(files.with_checksum(job) + b"\n" for job in jobs)
         number = 1
         while not files.create(self.path / f"plan-{number}.jsonl", plan):
             number += 1
         started = datetime.now(UTC).isoformat()
         record = {"launch": number, "started": started, "planned": len(jobs), **record}
-        files.create(self.path / "launches" / f"{number}.json", files.seal(record) + b"\n")
+        files.create(self.path / "launches" / f"{number}.json", files.with_checksum(record) + b"\n")
         return number
 
     def result(self, job_id: str) -> Path:
@@ -176,7 +176,7 @@ class Study:
     def begin(self, claim: Claim, planned: Json) -> None:
         """Make the folder of an attempt, and say beside it what the job is."""
         claim.open()
-        files.write(claim.job / "job.json", files.seal(planned) + b"\n")
+        files.write(claim.job / "job.json", files.with_checksum(planned) + b"\n")
 
     def commit(
         self,
@@ -196,7 +196,7 @@ class Study:
             files.write(claim.folder / name, data)
         facts = {name: sources.facts(data) for name, data in written.items()}
         result = {"job": claim.job.name, "attempt": claim.attempt, "files": facts}
-        first = files.create(self.result(claim.job.name), files.seal(result) + b"\n")
+        first = files.create(self.result(claim.job.name), files.with_checksum(result) + b"\n")
         if first:
             checkpoints.discard(claim.job)
             with contextlib.suppress(DiskError):  # the list is a cache, and the result is there
@@ -210,9 +210,9 @@ class Study:
         files.make_folder(self.path / "done")
         name = f"{me.host}-{me.pid}-{me.started}.jsonl"
         line = {"job": job_id, "seconds": timing["seconds"], "outcomes": outcomes}
-        files.append(self.path / "done" / name, files.seal(line) + b"\n")
+        files.append(self.path / "done" / name, files.with_checksum(line) + b"\n")
 
-    def set_aside(self, result: Path, reason: str) -> None:
+    def quarantine(self, result: Path, reason: str) -> None:
         """Have a damaged result count no more: the job is open again. What is whole is never
         overwritten by that.
         """
@@ -314,7 +314,7 @@ class Study:
 
     def timed(self, job_id: str, attempt: int, data: bytes) -> Json:
         """The wall times that stand in this `timing.json`; raises Damaged."""
-        timing = files.parsed(data)
+        timing = files.parse_object(data)
         reason = checks.timing(timing)
         if timing is None or reason is not None:
             raise Damaged(f"{self.job(job_id)}/attempt-{attempt}/timing.json: {reason}")

@@ -59,7 +59,7 @@ class Launch:
         }
         number = self.study.launch(record, [self.wanted[job.id] for job in self.new])
         for result, reason in self.damaged.items():
-            self.study.set_aside(result, reason)
+            self.study.quarantine(result, reason)
         return Assignment(
             study=self.study.path,
             launch=number,

@@ -127,7 +127,7 @@ def _names(folder: Path) -> list[str]:
 
 
 def _event(line: bytes) -> Event | None:
-    found = files.parsed(line) or {}
+    found = files.parse_object(line) or {}
     try:
         kind, worker, job, detail = (found[name] for name in ("kind", "worker", "job", "detail"))
         progress = None if found["progress"] is None else _progress(**found["progress"])

@@ -19,7 +19,7 @@ from resformer.plan.jobs import Job, Json
 from resformer.store import checkpoints
 from resformer.store.checkpoints import Checkpoint
 from resformer.store.checks import Damaged
-from resformer.store.claims import Claim, Lost, Watch
+from resformer.store.claims import Claim, HeartbeatObserver, Lost
 from resformer.store.packed.result_files import summary
 from resformer.store.queue import Queue
 from resformer.store.study import Study
@@ -57,7 +57,7 @@ def work(assignment: Assignment, worker: int, workers: int, tell: Tell, stop: St
     more.
     """
     study = Study(assignment.study)
-    planned, watch = study.index(), Watch(assignment.lease_seconds)
+    planned, observer = study.index(), HeartbeatObserver(assignment.lease_seconds)
     if unplanned := [job_id for job_id in assignment.jobs if job_id not in planned]:
         raise DiskError(
             f"{study.path}: job {unplanned[0]} can no longer be read from the plan; it is planned "
@@ -68,7 +68,7 @@ def work(assignment: Assignment, worker: int, workers: int, tell: Tell, stop: St
         assignment.jobs,
         assignment.launch,
         assignment.retries,
-        watch,
+        observer,
         worker % workers,
         workers,
     )

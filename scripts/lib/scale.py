@@ -32,7 +32,7 @@ from resformer.residuals.add import Add
 from resformer.residuals.base import Residual
 from resformer.residuals.plain import Plain
 from resformer.store import claims
-from resformer.store.claims import Claim, Watch
+from resformer.store.claims import Claim, HeartbeatObserver
 from resformer.store.queue import Queue
 from resformer.store.study import Study
 from resformer.store.tables import written
@@ -174,7 +174,7 @@ def handed_out(
     counts, ready = context.SimpleQueue(), context.Barrier(workers + 1)
 
     def work(lane: int) -> None:
-        queue = Queue(study, list(jobs), 1, 0, Watch(60.0), lane, workers)
+        queue = Queue(study, list(jobs), 1, 0, HeartbeatObserver(60.0), lane, workers)
         generator, done = np.random.default_rng(lane), 0
         ready.wait()
         began = time.perf_counter()
@@ -250,7 +250,7 @@ def many_runs(results: Path) -> list[str]:
     generator = np.random.default_rng(0)
     study.launch(record([job.id for job in jobs]), [job.to_json() for job in jobs])
     for job in jobs:
-        claim = claims.take(study.job(job.id), 1, 0, Watch(60.0))
+        claim = claims.take(study.job(job.id), 1, 0, HeartbeatObserver(60.0))
         assert isinstance(claim, Claim)
         study.commit(claim, *outcome(job, generator))
     os.fsync = fsync

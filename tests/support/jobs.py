@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from resformer.store.claims import Claim, Watch, take
+from resformer.store.claims import Claim, HeartbeatObserver, take
 from resformer.store.study import Study
 
 
@@ -21,7 +21,7 @@ def planned_job(job_id: str) -> dict[str, object]:
 
 def claim(study: Study, job_id: str, launch: int = 1) -> Claim:
     study.path.mkdir(parents=True, exist_ok=True)
-    found = take(study.job(job_id), launch, 9, Watch(60.0))
+    found = take(study.job(job_id), launch, 9, HeartbeatObserver(60.0))
     assert isinstance(found, Claim)
     return found
 

@@ -14,7 +14,7 @@ from resformer.plan.jobs import Job
 from resformer.residuals.add import Add
 from resformer.results.members import Findings, read
 from resformer.store import claims
-from resformer.store.claims import Claim, Watch
+from resformer.store.claims import Claim, HeartbeatObserver
 from resformer.store.study import Study
 from resformer.training.outcome import Record, curves, runs
 
@@ -95,7 +95,7 @@ class Lives:
         }
         launch = self.study.launch(record, [job.to_json() for job, _ in self.jobs])
         for job, lives in self.jobs:
-            claim = claims.take(self.study.job(job.id), launch, 0, Watch(60.0))
+            claim = claims.take(self.study.job(job.id), launch, 0, HeartbeatObserver(60.0))
             assert isinstance(claim, Claim)
             records = [_recorded(life) for life in lives]
             norm_SP = np.tile([life.norm for life in lives], (BUDGET, 1))

@@ -14,7 +14,7 @@ from resformer.reporting.analysis.summary import summarise
 from resformer.residuals.add import Add
 from resformer.results.members import read
 from resformer.store import claims
-from resformer.store.claims import Claim, Watch
+from resformer.store.claims import Claim, HeartbeatObserver
 from resformer.store.study import Study
 from resformer.tasks.copy import Copy
 
@@ -49,7 +49,7 @@ class Made:
         }
         launch = self.study.launch(record, [job.to_json() for job, _ in self.jobs])
         for job, outcomes in self.jobs[:finished]:
-            claim = claims.take(self.study.job(job.id), launch, 0, Watch(60.0))
+            claim = claims.take(self.study.job(job.id), launch, 0, HeartbeatObserver(60.0))
             assert isinstance(claim, Claim)
             full = {"members": 5, "steps": 10, "seconds": 0.1}
             timing = {

@@ -133,7 +133,7 @@ def verified(
     """
     path = source.path("result.json")
     try:
-        result = files.unseal(source.content("result.json"))
+        result = files.verify_checksum(source.content("result.json"))
         reason = "not what was written" if result is None else checks.result(result, job_id)
         if result is None or reason is not None:
             raise Damaged(f"{path}: {reason}")
@@ -164,7 +164,7 @@ def whole(source: Source, job_id: str, planned: Json) -> dict[str, bytes]:
         pass
     except DiskError as error:
         raise Unreadable(str(error)) from error
-    if files.unseal(found.get("job.json", b"")) != planned:
+    if files.verify_checksum(found.get("job.json", b"")) != planned:
         raise Damaged(f"{source.path('job.json')}: not the job that was planned")
     return found
 

@@ -177,7 +177,7 @@ def rewritten(study: Path, drawn: st.DataObject) -> None:
             path = study / "plan-1.jsonl"
             lines = path.read_bytes().splitlines()
             number = drawn.draw(st.integers(0, len(lines) - 1))
-            lines[number] = _sealed(drawn.draw(mutated(files.unseal(lines[number]))))
+            lines[number] = _sealed(drawn.draw(mutated(files.verify_checksum(lines[number]))))
             path.write_bytes(b"\n".join(lines) + b"\n")
         case "result":
             _resealed(drawn.draw(st.sampled_from(jobs)) / "result.json", drawn)
@@ -202,19 +202,19 @@ def rewritten(study: Path, drawn: st.DataObject) -> None:
 
 def committed(job: Path, name: str, content: bytes) -> None:
     """Make this the content of a committed file, hashes and all."""
-    tree = files.unseal((job / "result.json").read_bytes())
+    tree = files.verify_checksum((job / "result.json").read_bytes())
     assert tree is not None
     tree["files"][name] = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
     (job / f"attempt-{tree['attempt']}" / name).write_bytes(content)
-    (job / "result.json").write_bytes(files.seal(tree))
+    (job / "result.json").write_bytes(files.with_checksum(tree))
 
 
 def _resealed(path: Path, drawn: st.DataObject) -> None:
-    path.write_bytes(_sealed(drawn.draw(mutated(files.unseal(path.read_bytes())))))
+    path.write_bytes(_sealed(drawn.draw(mutated(files.verify_checksum(path.read_bytes())))))
 
 
 def _sealed(tree: Any) -> bytes:
-    """As `files.seal`, of anything."""
+    """As `files.with_checksum`, of anything."""
     body = _dumped(tree)
     return body[:-1] + b', "sha256": "' + hashlib.sha256(body).hexdigest().encode() + b'"}'
 
