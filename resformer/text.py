@@ -1,5 +1,7 @@
 """Text that people read: one line, numbers and values in it."""
 
+import traceback
+
 
 def printable(text: str) -> str:
     """One line in which control characters are shown, not obeyed."""
@@ -23,6 +25,11 @@ def clock(seconds: float) -> str:
     if hours:
         return f"{hours} h {minutes:02} min"
     return f"{minutes} min {rest:02} s" if minutes else f"{rest} s"
+
+
+def exception_line(error: BaseException) -> str:
+    """Type and message of an exception in one line."""
+    return " ".join("".join(traceback.format_exception_only(error)).split())
 
 
 def error_line(error: BaseException) -> str:

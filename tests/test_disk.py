@@ -133,7 +133,7 @@ def test_a_result_that_the_disk_does_not_give_out_may_be_whole_and_is_not_replac
                 study.verified("job1")
             with pytest.raises(DiskError, match=part):
                 launch._damaged(study, study.planned(), ["job1"])
-    study.begin(claim_of(study), planned_job("job1"))
+    claim_of(study).begin(planned_job("job1"))
     broken(monkeypatch, "open", "job.json")
     with pytest.raises(Unreadable, match=r"job\.json"):
         study.whole("job1", planned_job("job1"))

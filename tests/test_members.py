@@ -147,7 +147,7 @@ def test_an_error_text_that_says_nothing(tmp_path: Path, said: bytes) -> None:
     study = made.write(finished=1)
     claim = claims.take(study.job(made.jobs[1][0].id), 1, 0, HeartbeatObserver(60.0))
     assert isinstance(claim, Claim)
-    study.fail(claim, RuntimeError("boom"))
+    claim.fail(RuntimeError("boom"))
     (claim.folder / "error.txt").write_bytes(said)
     (row,) = read([study]).problems["failed"]
     assert row["reason"]
@@ -203,7 +203,7 @@ def test_a_failed_job_is_named_with_its_reason(tmp_path: Path) -> None:
     job = made.jobs[1][0].id
     claim = claims.take(study.job(job), 1, 0, HeartbeatObserver(60.0))
     assert isinstance(claim, Claim)
-    study.fail(claim, RuntimeError("boom\n  on a second line"))
+    claim.fail(RuntimeError("boom\n  on a second line"))
     found = read([study])
     assert [(row["job"], row["reason"]) for row in found.problems["failed"]] == [
         (job, "RuntimeError: boom on a second line")

@@ -207,7 +207,7 @@ def test_a_silent_worker_is_named(study: Study, depths: list[Job]) -> None:
 
 def test_a_failed_job_is_named_with_its_reason_and_folder(study: Study, depths: list[Job]) -> None:
     launch(study, depths[:2], retries=0)
-    study.fail(take(study, depths[0]), RuntimeError("boom\n  on a second line"))
+    take(study, depths[0]).fail(RuntimeError("boom\n  on a second line"))
     finish(study, depths[1], ["solved"] * 3)
     assert counts(look(study)) == {"finished": 1, "running": 0, "waiting": 0, "failed": 1}
     text = shown(study)
@@ -218,7 +218,7 @@ def test_a_failed_job_is_named_with_its_reason_and_folder(study: Study, depths: 
 
 def test_a_job_that_may_be_tried_again_waits(study: Study, depths: list[Job]) -> None:
     launch(study, depths[:1], retries=1)
-    study.fail(take(study, depths[0]), RuntimeError("boom"))
+    take(study, depths[0]).fail(RuntimeError("boom"))
     assert counts(look(study)) == {"finished": 0, "running": 0, "waiting": 1, "failed": 0}
     assert "lost" not in shown(study)
 
@@ -304,7 +304,7 @@ def test_names_are_printed_not_obeyed(study: Study, depths: list[Job]) -> None:
     claim.write_bytes(
         files.with_checksum({**(who or {}), "host": host, "boot": ""}) + b"\n" + counter
     )
-    study.fail(take(study, depths[1]), RuntimeError("[bold]\x07[/nope]"))
+    take(study, depths[1]).fail(RuntimeError("[bold]\x07[/nope]"))
     text = shown(study)
     assert "[red]h[/red]\\x1b[31m" in text
     assert ":smile:" in text

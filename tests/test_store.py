@@ -299,7 +299,7 @@ def test_a_commit_is_the_attempt_and_then_the_result(
 def test_a_second_commit_changes_nothing(study: Study) -> None:
     study.launch(RECORD, [planned_job("job1")])
     slow = claim(study, "job1")
-    study.fail(slow, RuntimeError("only slow"))
+    slow.fail(RuntimeError("only slow"))
     fast = claim(study, "job1")
     assert study.commit(fast, table(), {"seconds": 1.0, "stretches": []})
     own = re.compile("attempt-1|claim-1")
@@ -322,7 +322,7 @@ def test_a_commit_that_fails_half_way_is_no_result(study: Study) -> None:
     ):
         study.commit(held, table(rows=5000), {"seconds": 1.0, "stretches": []})
     assert not study.finished(["job1"])
-    study.fail(held, RuntimeError("disk full"))
+    held.fail(RuntimeError("disk full"))
     commit(study, "job1")
     assert study.finished(["job1"]) == {"job1"}
 
@@ -419,7 +419,7 @@ def test_a_failure_ends_the_attempt_with_its_traceback(study: Study) -> None:
         try:
             raise ArithmeticError("too \udcff much")
         except ArithmeticError as error:
-            study.fail(held, error)
+            held.fail(error)
         text = (study.job("job1") / f"attempt-{attempt}" / "error.txt").read_text()
         assert "Traceback" in text
         assert "test_store.py" in text

@@ -195,7 +195,7 @@ class Store(RuleBasedStateMachine):
                     self.acknowledged[job] = self.study.verified(job)[1]
                     self.results[job] += 1
             elif end == "fail":
-                self.study.fail(claim, RuntimeError("on purpose"))
+                claim.fail(RuntimeError("on purpose"))
             else:
                 claim.leave()
         self._own(claim).over, self._own(claim).left = True, end == "leave"

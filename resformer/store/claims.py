@@ -10,13 +10,15 @@ import os
 import platform
 import re
 import time
+import traceback
 from dataclasses import asdict, dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Literal, final
+from typing import Any, Literal, final
 
 from resformer.errors import DiskError
 from resformer.store import files
+from resformer.text import exception_line
 
 _DIGITS = 12
 _BEAT_SECONDS = 1.0
@@ -127,9 +129,15 @@ class Claim:
         """Make the folder of this attempt."""
         files.make_folder(self.folder)
 
-    def fail(self, text: str) -> None:
-        """End the attempt with what went wrong, the last line of which says it in short."""
+    def begin(self, planned: dict[str, Any]) -> None:
+        """Make the folder of this attempt, and write the resolved job beside it."""
         self.open()
+        files.write(self.job / "job.json", files.with_checksum(planned) + b"\n")
+
+    def fail(self, error: BaseException) -> None:
+        """End the attempt with an error: its traceback, and a last line that sums it up."""
+        self.open()
+        text = f"{''.join(traceback.format_exception(error))}\n{exception_line(error)}\n"
         files.write(self.folder / _ERROR, text.encode(errors="backslashreplace"))
 
     def leave(self) -> None:

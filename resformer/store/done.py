@@ -19,8 +19,8 @@ class Done:
 
     def __init__(self, study: Path) -> None:
         self._study = study
-        self._read: dict[str, int] = {}
-        """Bytes of every list."""
+        self._offsets: dict[str, int] = {}
+        """Bytes read of each list, by its name."""
 
     def news(self) -> dict[str, Json]:
         """By job what was said of those that were listed since this was last asked."""
@@ -34,9 +34,11 @@ class Done:
         folder = self._study / "done"
         for name in files.names(folder):
             with contextlib.suppress(FileNotFoundError, DiskError):
-                news = files.appended(folder / name, self._read)
+                lines, self._offsets[name] = files.lines_since(
+                    folder / name, self._offsets.get(name, 0)
+                )
                 yield from _parsed(
-                    [body for line in news if (body := files.verified_body(line)) is not None]
+                    [body for line in lines if (body := files.verified_body(line)) is not None]
                 )
 
 

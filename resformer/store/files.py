@@ -226,13 +226,10 @@ def parse_object(text: bytes) -> dict[str, Any] | None:
     return found if isinstance(found, dict) else None
 
 
-def appended(path: Path, read: dict[str, int]) -> list[bytes]:
-    """Whole lines that a file has got since this was last asked; `read` keeps how far that was, by
-    the file's name.
+def lines_since(path: Path, offset: int) -> tuple[list[bytes], int]:
+    """Return the complete lines of a file from an offset on, and the offset behind the last one.
 
-    A torn tail waits for its end. Raises as `content` does.
+    A torn tail is left for the next call. Raises as `content` does.
     """
-    start = read.get(path.name, 0)
-    news, newline, _ = content(path, start).rpartition(b"\n")
-    read[path.name] = start + len(news) + len(newline)
-    return news.splitlines()
+    lines, newline, _ = content(path, offset).rpartition(b"\n")
+    return lines.splitlines(), offset + len(lines) + len(newline)

@@ -4,7 +4,6 @@ import contextlib
 import json
 import os
 import re
-import traceback
 from collections import Counter
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from resformer.store.checks import Damaged
 from resformer.store.claims import Claim
 from resformer.store.done import Done
 from resformer.store.packed import result_files as sources
-from resformer.store.packed.result_files import Source, summary
+from resformer.store.packed.result_files import Source
 from resformer.store.plan import Index, Reader
 from resformer.store.tables import Columns
 
@@ -29,8 +28,6 @@ if TYPE_CHECKING:
 Json = dict[str, Any]
 Found = TypeVar("Found")
 
-TOLD = "told"
-"""The folder of a study where workers elsewhere tell what they do while they do it."""
 _PLAN = re.compile(r"plan-([1-9]\d{0,8})\.jsonl")
 _CHECKS = {"curves": checks.curves, "layers": checks.layers}
 """Of what a table holds, by its name."""
@@ -50,6 +47,11 @@ class Study:
     def name(self) -> str:
         """The folder's name."""
         return self.path.name
+
+    @property
+    def events(self) -> Path:
+        """The folder of event logs: workers on other machines append to them while they work."""
+        return self.path / "told"
 
     def job(self, job_id: str) -> Path:
         """The folder of a job; made at the first claim."""
@@ -172,11 +174,6 @@ class Study:
             for job_id in job_ids
             if job_id in known or (job_id in begun and self.has_result(job_id))
         }
-
-    def begin(self, claim: Claim, planned: Json) -> None:
-        """Make the folder of an attempt, and say beside it what the job is."""
-        claim.open()
-        files.write(claim.job / "job.json", files.with_checksum(planned) + b"\n")
 
     def commit(
         self,
@@ -340,10 +337,6 @@ class Study:
             if claims.failures(job, launch) > retries.get(launch, 0) and claims.over(job, last):
                 found[job_id] = claims.error(job, last) or "its worker died or went silent"
         return found
-
-    def fail(self, claim: Claim, error: BaseException) -> None:
-        """End an attempt with the traceback of what went wrong, and a last line that says it."""
-        claim.fail(f"{''.join(traceback.format_exception(error))}\n{summary(error)}\n")
 
 
 def _listed(path: Path) -> bytes:

@@ -15,7 +15,7 @@ from typing import final, get_args
 from resformer.errors import DiskError
 from resformer.store import claims, files
 from resformer.store.done import Done
-from resformer.store.study import TOLD, Study
+from resformer.store.study import Study
 from resformer.training.progress import Progress
 from resformer.workers.events import Event, Kind
 
@@ -29,7 +29,7 @@ def teller(study: Study, launch: int) -> Callable[[Event], None]:
     take is lost.
     """
     me, said_at = claims.holder(), 0.0
-    path = study.path / TOLD / f"{launch}-{me.host}-{me.pid}-{me.started}.jsonl"
+    path = study.events / f"{launch}-{me.host}-{me.pid}-{me.started}.jsonl"
     with contextlib.suppress(OSError, DiskError):
         files.make_folder(path.parent)
 
@@ -83,8 +83,8 @@ class Listener:
 
     def __init__(self, study: Study, launch: int) -> None:
         self.study, self.launch, self._elsewhere = study, launch, Elsewhere(study)
-        self._heard: dict[str, int] = {}
-        """Bytes of every file."""
+        self._offsets: dict[str, int] = {}
+        """Bytes read of each file, by its name."""
         self.stuck = ""
         """Why a worker could not go on, in a line; the first that said so."""
 
@@ -100,11 +100,14 @@ class Listener:
 
     def hear_workers(self, tell: Callable[[Event], None]) -> None:
         """Only what they have told themselves."""
-        folder = self.study.path / TOLD
+        folder = self.study.events
         for name in _names(folder):
             if name.partition("-")[0] == str(self.launch):
                 with contextlib.suppress(OSError, DiskError):
-                    for line in files.appended(folder / name, self._heard):
+                    lines, self._offsets[name] = files.lines_since(
+                        folder / name, self._offsets.get(name, 0)
+                    )
+                    for line in lines:
                         event = _event(line)
                         if event is not None and event.kind == "stuck":
                             self.stuck = self.stuck or event.detail

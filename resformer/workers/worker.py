@@ -20,10 +20,10 @@ from resformer.store import checkpoints
 from resformer.store.checkpoints import Checkpoint
 from resformer.store.checks import Damaged
 from resformer.store.claims import Claim, HeartbeatObserver, Lost
-from resformer.store.packed.result_files import summary
 from resformer.store.queue import Queue
 from resformer.store.study import Study
 from resformer.store.tables import Columns
+from resformer.text import exception_line
 from resformer.training.loop import Snapshot, Trained, Training
 from resformer.training.progress import Progress
 from resformer.workers.assignment import Assignment
@@ -121,7 +121,7 @@ class _Attempt:
         """
         self._say("started")
         try:
-            self.study.begin(self.claim, self.planned)
+            self.claim.begin(self.planned)
             job = jobs.from_json(self.planned)
             if job.id != self.planned["id"]:
                 raise ValueError(f"the job that was planned is {job.id}")
@@ -142,9 +142,9 @@ class _Attempt:
         except Exception as error:
             if self.stop(0.0):  # what stops a worker may first have stopped its compiler
                 self._leave()
-            self.study.fail(self.claim, error)
+            self.claim.fail(error)
             reason = self.study.failure(self.planned["id"])
-            self._say("failed" if reason else "retried", reason or summary(error))
+            self._say("failed" if reason else "retried", reason or exception_line(error))
             return False
         self.tell(
             Event(
@@ -197,7 +197,7 @@ class _Attempt:
             ) as error:
                 refused = (
                     refused
-                    or f"the checkpoint of step {found.step} cannot be used: {summary(error)}"
+                    or f"the checkpoint of step {found.step} cannot be used: {exception_line(error)}"
                 )
             except _Elsewhere as reason:
                 refused = refused or f"the checkpoint of step {found.step} was made with {reason}"

@@ -183,7 +183,7 @@ def handed_out(
             if isinstance(claim, Claim):
                 job = jobs[claim.job.name]
                 if commit:
-                    study.begin(claim, job.to_json())
+                    claim.begin(job.to_json())
                     assert study.commit(claim, *outcome(job, generator))
                 queue.settle(job.id)
                 done += 1

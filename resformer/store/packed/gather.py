@@ -15,7 +15,7 @@ from resformer.store import claims, files
 from resformer.store.checks import Damaged, Unreadable
 from resformer.store.packed import file as gathered
 from resformer.store.packed.result_files import Row
-from resformer.store.study import TOLD, Study
+from resformer.store.study import Study
 
 Json = dict[str, Any]
 
@@ -59,7 +59,7 @@ def gather(study: Study) -> Summary:
         for old in before if not left_out else ():  # which may hold what is left of a damaged one
             files.remove(old)
     if len(finished) == len(planned):  # else a sweep may go on that listens
-        shutil.rmtree(study.path / TOLD, ignore_errors=True)
+        shutil.rmtree(study.events, ignore_errors=True)
     # Of a result that does not count any more, the job is open again: its folder is somebody's
     # work.
     jobs = {job for job in gathered.at(path).rows if isinstance(study.source(job), Row)}

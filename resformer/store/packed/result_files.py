@@ -3,7 +3,6 @@
 import hashlib
 import os
 import re
-import traceback
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from resformer.store import checks, files
 from resformer.store.checks import Damaged, Unreadable
 from resformer.store.packed import file as gathered
 from resformer.store.packed.file import Corrupt
+from resformer.text import exception_line
 
 Json = dict[str, Any]
 
@@ -144,7 +144,7 @@ def verified(
                 raise Damaged(f"{source.path(name, attempt)}: not the bytes that were committed")
         found = {name: source.content(name, attempt) for name in wanted}
     except OSError as error:
-        raise Damaged(f"{path}: {summary(error)}") from error
+        raise Damaged(f"{path}: {exception_line(error)}") from error
     except Corrupt as error:
         raise Damaged(str(error)) from error
     except DiskError as error:
@@ -195,8 +195,3 @@ def result_name(number: int) -> str:
 def facts(data: bytes) -> Json:
     """What a result says of a file."""
     return {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
-
-
-def summary(error: BaseException) -> str:
-    """Type and message of an error, in one line."""
-    return " ".join("".join(traceback.format_exception_only(error)).split())
