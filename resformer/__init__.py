@@ -26,18 +26,35 @@ __all__ = ["curves", "report", "runs"]
 
 
 def runs(study: str, results: "str | Path" = "results") -> "pd.DataFrame":
-    """A row per finished member of a study; `resformer export` writes the same as `runs`.
+    """A row per finished member of a study, that is one training; `resformer export` writes the
+    same as `runs`.
 
-        study, job              the study's name, the job's id
-        task, depth, residual, norm, task.*, model.*, train.*, device, seed, lr
-                                every setting by its key; depth in blocks, lr is the learning rate
-        outcome, stalled        solved, unsolved or diverged; whether an unsolved one learnt nothing
-        solved_step, diverged_stepsteps; missing where it did not come to that
-        last_step               steps that were taken, to the last evaluation
-        final_loss, final_accuracyheld out, at the last evaluation: nats per token, share of tokens
-        ms                      milliseconds per member and step, one value for the members of a job
-        parameters, flops_per_stepof one member; FLOPs of matrix products in a training step
-        blind_loss              nats per token of the best predictor that sees positions only
+        study, job                the study's name; the id of the job that trained the member, which
+                                  is its folder, jobs/<2 digits>/<id>
+        task, depth, residual, norm
+                                  `task.name`, `model.depth` (blocks), `model.residual.name`,
+                                  `model.norm`
+        task.*, model.*, train.*, probe.*, device
+                                  every other setting by its key; missing where a scheme or task has
+                                  no such setting
+        seed, lr                  `member.seed`, `member.lr` (learning rate)
+        outcome                   `solved`, `unsolved` or `diverged`
+        stalled                   whether an unsolved member learnt nothing from its input: last
+                                  held-out loss at least 0.95 × `blind_loss`
+        solved_step               step of the first of two evaluations in a row at the target
+                                  accuracy; missing if there is none
+        diverged_step             first step with a non-finite loss or gradient, or the evaluation
+                                  that was one too many; else missing
+        last_step                 step of the last evaluation, after which training ended
+        final_loss, final_accuracy
+                                  on the held-out set at the last evaluation: nats per token, share
+                                  of tokens
+        ms                        milliseconds per member and step while the whole job trained, the
+                                  same for all members of the job
+        parameters                number of weights of one member
+        flops_per_step            floating-point operations of one member's matrix products in a
+                                  training step
+        blind_loss                loss of the best predictor that sees positions only
 
     Results that are damaged are left out with a warning. Raises UserError if there is no such study
     or no result.
@@ -50,15 +67,17 @@ def runs(study: str, results: "str | Path" = "results") -> "pd.DataFrame":
 
 
 def curves(study: str, results: "str | Path" = "results") -> "pd.DataFrame":
-    """A row per finished member of a study and step, from 0 to its last; `resformer export` writes
-    it as `curves`.
+    """A row per finished member of a study and step, from 0 (before training) to its last;
+    `resformer export` writes the same as `curves`.
 
-        study, job, seed, lr    which member, as in `runs`
-        step                    steps that were taken
-        loss                    nats per token, of the batch before its update; not at step 0
-        gradient_norm           over all weights, of the same batch, before clipping
-        held_out_loss           nats per token, after this step; missing between evaluations
-        held_out_accuracy       share of tokens, likewise
+        study, job, seed, lr      the member, as in `runs`
+        step                      steps taken
+        loss                      on the batch of this step, before its update: nats per token;
+                                  missing at step 0
+        gradient_norm             Euclidean norm of that batch's gradient over all weights, before
+                                  clipping; missing at step 0
+        held_out_loss, held_out_accuracy
+                                  on the held-out set after this step; missing between evaluations
 
     Results that are damaged are left out with a warning. Raises UserError if there is no such study
     or no result.
@@ -79,11 +98,51 @@ def curves(study: str, results: "str | Path" = "results") -> "pd.DataFrame":
 
 
 def report(study: str, results: "str | Path" = "results") -> dict[str, Any]:
-    """What `resformer report STUDY --format json` prints: a study's cells, rates, limits and
+    """The JSON of `resformer report STUDY --format json`: a study's cells, rates, limits and
     comparisons.
 
-    A quantity that does not exist is None, never 0 and never the budget. Results that are damaged
-    are listed in it. Raises UserError if there is no such study or no result.
+        study, settings           the study, and the settings that all of its members share
+        differing                 of several studies, the settings that set them apart
+        where                     the settings that members were chosen by
+        cells                     one per `study`, `task`, `depth`, `residual`, `norm` and whatever
+                                  else varies, each seed at the learning rate that the other seeds
+                                  found best: `seeds`, and of these `solved`, `unsolved` (of which
+                                  `stalled`), `diverged`; `lr` chosen most often, `lr_by_seed`,
+                                  `lr_at_edge` of the rates tried; `median_steps` to solve with
+                                  `median_low`, `median_high`; `mean_steps`, within the budget, with
+                                  `mean_low`, `mean_high`; medians of `final_loss` and
+                                  `final_accuracy`; `parameters`, `flops_per_step`,
+                                  `ms_per_member_step`
+        rates                     one per cell and learning rate `lr`: `seeds`, `solved`,
+                                  `mean_steps`, `final_loss`
+        limits                    one per column of cells: `depth_limit`, the last depth of the
+                                  unbroken run at which at least half of the seeds solve;
+                                  `depth_floor`, where that run begins; `low`, the last depth for
+                                  which that is sure, `high`, the last for which it can be
+        comparisons               one per column and `scheme` against its `baseline`, over all
+                                  depths (`depth` null) and at each, both within the smaller of
+                                  their budgets: `scheme_solved` of `scheme_members`, of
+                                  `scheme_seeds` different seeds, and `baseline_solved`,
+                                  `baseline_members`, `baseline_seeds`; `ratio` of mean steps, with
+                                  `low`, `high`; `bound`, where seeds did not solve: the true ratio
+                                  is at most this (`upper`), at least this (`lower`), or either
+                                  (`unknown`); `p` of the log-rank test over all depths, by
+                                  exchanging whole seeds, and the arm it `favours`; `p_adjusted` for
+                                  the number of comparisons (Holm)
+        layers                    one per cell that was probed while training (`probe.every`),
+                                  medians of the seeds' last probes, at `step`: `seeds`, `solved`,
+                                  the verdict `health` with the `measure` that decided and its
+                                  `value`; behind the last layer `rms`, `similarity`,
+                                  `relative_residual`, `effective_rank`, `branch_share`;
+                                  `attention_entropy` of the last block; gradient norms
+                                  `query_first`, `ffn_first`, `ffn_last`
+        excluded                  combinations of `settings` that were left out, and the `reason`
+        missing, damaged, failed  jobs without a result, or whose result is not what was written, or
+                                  that failed: `study`, `job`, `reason`
+
+    A quantity that does not exist is None, never 0 and never the budget; `low` and `high` are the
+    ends of 95 % intervals, at five seeds 93.75 % for a median. Results that are damaged are listed.
+    Raises UserError if there is no such study or no result.
     """
     from resformer.reporting.analysis.summary import summarise
 

@@ -16,13 +16,14 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from typer.testing import CliRunner, Result
 
 import resformer as library
+from lib import docs
 from resformer.cli import app
 from resformer.errors import UserError
 from resformer.results import export, tables, tensorboard
 from resformer.results.members import Findings, read
 from resformer.store.study import Study
 
-README = Path(__file__).parent.parent / "README.md"
+ROOT = Path(__file__).parent.parent
 
 
 @pytest.fixture(scope="module")
@@ -262,19 +263,30 @@ def test_jobs_without_a_result_are_counted(
     assert names(tmp_path) == ["out", "results"]
 
 
-def test_the_readme_names_every_column_and_key(found: Findings, swept: Path) -> None:
-    section = README.read_text().partition("\n## The data\n")[2].partition("\n## ")[0]
-    report = library.report("small", swept)
-    keys = {
-        key
-        for rows in (report["cells"], report["rates"], report["limits"])
-        for row in rows
-        for key in row
-    }
+@pytest.mark.parametrize("table", ["runs", "curves"])
+def test_every_column_is_documented(table: str, found: Findings) -> None:
     (_, curves), *_ = tables.curves(found)
-    for column in [*tables.runs(found), *curves, *keys, *report]:
-        kind = column.partition(".")[0]
-        assert f"`{column}`" in section or ("." in column and f"`{kind}.*`" in section), column
+    columns = {"runs": list(tables.runs(found)), "curves": list(curves)}[table]
+    source = docs.Source(root=ROOT, folder=ROOT)
+    names = {
+        name.strip("`")
+        for row, _ in docs.described(source, f"resformer.{table}")
+        for name in row.split(", ")
+    }
+    for column in columns:
+        assert column in names or f"{column.partition('.')[0]}.*" in names, column
+    assert {name for name in names if "*" not in name} <= set(columns)
+
+
+def test_every_key_of_the_report_is_documented(swept: Path) -> None:
+    report = library.report("small", swept)
+    rows = dict(docs.described(docs.Source(root=ROOT, folder=ROOT), "resformer.report"))
+    (cells,) = (meaning for names, meaning in rows.items() if names == "`cells`")
+    for key in report:
+        assert any(f"`{key}`" in names for names in rows), key
+    for name in ("cells", "rates", "limits"):
+        for key in {key for row in report[name] for key in row}:
+            assert f"`{key}`" in rows[f"`{name}`"] or f"`{key}`" in cells or "." in key, key
 
 
 def test_no_torch_is_imported() -> None:

@@ -1,6 +1,7 @@
 """The tree is the architecture."""
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -164,13 +165,16 @@ def test_top_level() -> None:
     } == expected
 
 
-def test_the_readme_has_a_line_for_every_file() -> None:
-    readme = (ROOT / "README.md").read_text()
-    files = [path for path in MODULES.values() if path.name not in ("__init__.py", "__main__.py")]
-    files = [
-        path
-        for path in files
-        if path.parent.name not in ("residuals", "tasks") or path.stem == "base"
-    ]
-    scripts = [path for path in (ROOT / "scripts").iterdir() if path.is_file()]
-    assert [path.name for path in [*files, *scripts] if path.name not in readme] == []
+def test_the_readme_shows_the_packages_in_the_order_of_imports() -> None:
+    bands = re.findall(r"^<!-- docs: packages (.*) -->$", (ROOT / "README.md").read_text(), re.M)
+    assert " ".join(bands).split() == PACKAGES[:-1]  # all but __main__
+
+
+def test_the_folders_page_shows_every_module() -> None:
+    page = (PACKAGE / "README.md").read_text()
+    shown = {
+        name
+        for line in re.findall(r"^<!-- docs: modules (.*) -->$", page, re.M)
+        for name in line.split()
+    }
+    assert shown == {path.name for path in PACKAGE.iterdir() if (path / "__init__.py").exists()}

@@ -1,0 +1,337 @@
+"""Fill the marked blocks of README.md and of the folders' README.md from what they show.
+
+A block lies between two comments that begin their lines. Whatever is between them is generated;
+an edit by hand is lost, and `--check` finds it:
+
+    <!-- docs: DIRECTIVE -->
+    <!-- /docs -->
+
+    file PATH                   a file, in a fence
+    file PATH 1-22              these of its lines
+    file PATH until "TEXT"      its lines before the first that begins with TEXT
+    file PATH from "TEXT"       its lines from the first that begins with TEXT
+    table PATH 1 2 6            these columns of the table in a Markdown file
+    help [COMMAND]              `resformer COMMAND --help`
+    fields NAME                 the fields that the docstring of a function lists, as a table
+    variants FOLDER             the YAML files of a folder with their first comment, as a table
+    packages NAME...            packages or modules of resformer, each with its docstring's summary
+    modules NAME...             likewise, each with a line for every module in it
+
+Paths are relative to the root of the repository.
+"""
+
+import ast
+import os
+import re
+import shlex
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from typer.testing import CliRunner
+
+from resformer.cli import app
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = ("README.md", "*/README.md", "*/*/README.md")
+OPENING = re.compile(r"<!-- docs: (.*) -->")
+CLOSING = "<!-- /docs -->"
+TERMINAL = {"COLUMNS": "80", "TERMINAL_WIDTH": "80", "NO_COLOR": "1", "TERM": "dumb"}
+
+Lines = list[str]
+
+
+class DocsError(Exception):
+    """A page asks for something that cannot be generated."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """The repository whose files are shown, and the folder of the page that shows them."""
+
+    root: Path
+    folder: Path
+
+    def path(self, name: str) -> Path:
+        """A file or folder by its path from the root; DocsError if there is none."""
+        path = self.root / name
+        if not path.exists():
+            raise DocsError(f"{name}: no such file or folder")
+        return path
+
+    def lines(self, name: str) -> Lines:
+        """The lines of a text file."""
+        path = self.path(name)
+        if not path.is_file():
+            raise DocsError(f"{name}: is not a file")
+        return path.read_text(encoding="utf-8").splitlines()
+
+    def link(self, path: Path, text: str) -> str:
+        """A Markdown link from the page to a file or folder."""
+        return f"[{text}]({Path(os.path.relpath(path, self.folder)).as_posix()})"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Block:
+    """A block of a page: its directive, and the lines between the two comments."""
+
+    directive: str
+    marker: int
+    """Index of the line of the opening comment, from 0."""
+    body: Lines
+
+    def difference(self, new: Lines) -> int | None:
+        """Index in the page of the first line that is not as generated; None if all are."""
+        if self.body == new:
+            return None
+        pairs = zip(self.body, new, strict=False)
+        same = next((i for i, (a, b) in enumerate(pairs) if a != b), min(len(self.body), len(new)))
+        return self.marker + 1 + same
+
+
+def main(words: Lines, root: Path = ROOT) -> int:
+    """Fill every page, or check it; the exit code: 1 if a page is stale, 2 if one cannot be
+    filled.
+    """
+    if words not in ([], ["--check"]):
+        print("usage: scripts/docs [--check]", file=sys.stderr)
+        return 2
+    try:
+        pages = {path: fill(path, root) for pattern in PAGES for path in sorted(root.glob(pattern))}
+    except DocsError as error:
+        print(f"scripts/docs: {error}", file=sys.stderr)
+        return 2
+    for page, (text, stale) in pages.items():
+        if stale and not words:
+            page.write_text(text, encoding="utf-8")
+        for line in stale:
+            print(line)
+    return 1 if words and any(stale for _, stale in pages.values()) else 0
+
+
+def fill(page: Path, root: Path) -> tuple[str, Lines]:
+    """A page with its blocks filled, and a line about each block that was stale."""
+    name = page.relative_to(root).as_posix()
+    lines = page.read_text(encoding="utf-8").splitlines()
+    source = Source(root=root, folder=page.parent)
+    filled, stale, end = Lines(), Lines(), 0
+    for block in blocks(lines, name):
+        try:
+            new = generate(block.directive, source)
+        except DocsError as error:
+            raise DocsError(f"{name}:{block.marker + 1}: {error}") from error
+        if (line := block.difference(new)) is not None:
+            stale.append(
+                f"{name}:{block.marker + 1}: {block.directive}: differs from line {line + 1}"
+            )
+        filled += [*lines[end : block.marker + 1], *new]
+        end = block.marker + 1 + len(block.body)
+    return "\n".join([*filled, *lines[end:]]) + "\n", stale
+
+
+def blocks(lines: Lines, name: str) -> Iterator[Block]:
+    """The blocks of a page, in their order; DocsError if one is not closed or not opened."""
+    marker, directive = None, ""
+    for index, line in enumerate(lines):
+        place = f"{name}:{index + 1}"
+        if opening := OPENING.fullmatch(line):
+            if marker is not None:
+                break
+            marker, directive = index, opening[1]
+        elif line == CLOSING:
+            if marker is None:
+                raise DocsError(f"{place}: closes a block that was not opened")
+            yield Block(directive=directive, marker=marker, body=lines[marker + 1 : index])
+            marker = None
+        elif re.match(r"<!--\s*/?docs\b", line):
+            raise DocsError(f"{place}: markers are <!-- docs: DIRECTIVE --> and {CLOSING}")
+    if marker is not None:
+        raise DocsError(f"{name}:{marker + 1}: the block is not closed by {CLOSING}")
+
+
+def generate(directive: str, source: Source) -> Lines:
+    """The lines that a directive stands for."""
+    try:
+        verb, *words = shlex.split(directive)
+    except ValueError as error:
+        raise DocsError(f"{directive}: {error}") from error
+    if verb not in DIRECTIVES:
+        raise DocsError(f"unknown directive {verb}; there are {', '.join(DIRECTIVES)}")
+    return DIRECTIVES[verb](source, words)
+
+
+def file(source: Source, words: Lines) -> Lines:
+    """A file, or a part of it, in a fence."""
+    match words:
+        case [name]:
+            part = source.lines(name)
+        case [name, "until", text]:
+            lines = source.lines(name)
+            part = lines[: position(lines, text, name)]
+        case [name, "from", text]:
+            lines = source.lines(name)
+            part = lines[position(lines, text, name) :]
+        case [name, span] if re.fullmatch(r"[1-9]\d*-[1-9]\d*", span):
+            first, last = map(int, span.split("-"))
+            lines = source.lines(name)
+            if not first <= last <= len(lines):
+                raise DocsError(f"{name} {span}: has lines 1-{len(lines)}")
+            part = lines[first - 1 : last]
+        case _:
+            raise DocsError('file takes PATH, and 1-22, until "TEXT" or from "TEXT"')
+    return fenced(part, "yaml" if name.endswith(".yaml") else "")
+
+
+def position(lines: Lines, text: str, name: str) -> int:
+    """Index of the first line that begins with a text."""
+    for index, line in enumerate(lines):
+        if line.startswith(text):
+            return index
+    raise DocsError(f"{name}: no line begins with {text!r}")
+
+
+def fenced(lines: Lines, language: str = "") -> Lines:
+    """Lines as a Markdown code block, without empty ones at its end."""
+    return [f"```{language}", *"\n".join(lines).rstrip("\n").split("\n"), "```"]
+
+
+def table(source: Source, words: Lines) -> Lines:
+    """Some columns of the table in a Markdown file."""
+    match words:
+        case [name, *columns] if columns and all(column.isdecimal() for column in columns):
+            rows = [line.strip("|").split("|") for line in source.lines(name) if line[:1] == "|"]
+            chosen = [int(column) - 1 for column in columns]
+            if not rows or not all(0 <= i < len(row) for i in chosen for row in rows):
+                raise DocsError(f"{name}: has no table with columns {' '.join(columns)}")
+            header, _, *body = [[row[i].strip() for i in chosen] for row in rows]
+            return markdown(header, body)
+    raise DocsError("table takes PATH and numbers of columns")
+
+
+def markdown(header: Lines, rows: list[Lines]) -> Lines:
+    """A Markdown table."""
+    return [
+        "| " + " | ".join(header) + " |",
+        "|" + "---|" * len(header),
+        *("| " + " | ".join(row) + " |" for row in rows),
+    ]
+
+
+def help_text(_: Source, words: Lines) -> Lines:
+    """`resformer COMMAND --help` in a terminal of 80 columns."""
+    shown = CliRunner().invoke(app, [*words, "--help"], env=TERMINAL, prog_name="resformer")
+    if shown.exit_code != 0:
+        raise DocsError(f"resformer {' '.join(words)} --help: {shown.stderr.splitlines()[-1]}")
+    return fenced([line.rstrip() for line in shown.stdout.splitlines()])
+
+
+def fields(source: Source, words: Lines) -> Lines:
+    """The fields that a function's docstring lists, as a table."""
+    match words:
+        case [name]:
+            return markdown(["name", "meaning"], [list(row) for row in described(source, name)])
+    raise DocsError("fields takes the name of a function")
+
+
+def described(source: Source, function: str) -> list[tuple[str, str]]:
+    """Names and meanings that a function's docstring lists: in indented lines names, two spaces and
+    a meaning, which goes on in lines that are indented deeper.
+    """
+    module, _, name = function.rpartition(".")
+    tree = ast.parse("\n".join(source.lines(f"{module.replace('.', '/')}/__init__.py")))
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef) and node.name == name:
+            docstring = ast.get_docstring(node) or ""
+            break
+    else:
+        raise DocsError(f"{module} has no function {name}")
+    rows = list[tuple[str, str]]()
+    for line in docstring.splitlines():
+        if row := re.fullmatch(r" {4}(\S.*?)(?: {2,}(\S.*))?", line):
+            rows.append((re.sub(r"[\w.*]+", r"`\g<0>`", row[1]), row[2] or ""))
+        elif line.startswith(" " * 5) and rows:
+            names, meaning = rows[-1]
+            rows[-1] = (names, f"{meaning} {line.strip()}".strip())
+    if not rows:
+        raise DocsError(f"the docstring of {function} lists no fields")
+    return rows
+
+
+def variants(source: Source, words: Lines) -> Lines:
+    """The YAML files of a folder, each with its first comment."""
+    match words:
+        case [name]:
+            paths = sorted(source.path(name).glob("*.yaml"))
+            if not paths:
+                raise DocsError(f"{name}: holds no YAML file")
+            return markdown(
+                ["name", "description"],
+                [[source.link(path, f"`{path.stem}`"), comment(path)] for path in paths],
+            )
+    raise DocsError("variants takes a folder")
+
+
+def comment(path: Path) -> str:
+    """The first comment of a YAML file that is meant for a reader."""
+    for line in path.read_text(encoding="utf-8").splitlines():
+        if line.startswith("# ") and not line.startswith("# @"):
+            return line.removeprefix("# ")
+    raise DocsError(f"{path.name}: has no comment")
+
+
+def packages(source: Source, words: Lines) -> Lines:
+    """Packages or modules of resformer with the summaries of their docstrings."""
+    if not words:
+        raise DocsError("packages takes names of packages")
+    return [item(source, name) for name in words]
+
+
+def item(source: Source, name: str) -> str:
+    """A package or a module of resformer as an item of a list."""
+    folder = source.root / "resformer" / name
+    if folder.is_dir():
+        return f"* {source.link(folder, f'`{name}/`')} {summary(folder / '__init__.py')}"
+    module = source.path(f"resformer/{name}.py")
+    return f"* {source.link(module, f'`{name}.py`')} {summary(module)}"
+
+
+def modules(source: Source, words: Lines) -> Lines:
+    """Packages of resformer, and under each its modules, with the summaries of their docstrings."""
+    lines = Lines()
+    for name in words:
+        folder = source.path(f"resformer/{name}")
+        paths = sorted(path for path in folder.rglob("*.py") if path != folder / "__init__.py")
+        lines += [
+            "",
+            f"**{source.link(folder, f'{name}/')}** {summary(folder / '__init__.py')}",
+            "",
+        ]
+        for path in paths:
+            inner = path.relative_to(folder).as_posix().removesuffix("__init__.py")
+            lines.append(f"* {source.link(path, f'`{inner}`')} {summary(path)}")
+    return [*lines, ""]
+
+
+def summary(path: Path) -> str:
+    """The first sentence of a module's docstring."""
+    docstring = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
+    if not docstring:
+        raise DocsError(f"{path.parent.name}/{path.name}: has no docstring")
+    paragraph = " ".join(docstring.split("\n\n")[0].split())
+    return re.split(r"(?<=[.?!]) (?=[A-Z`])", paragraph)[0]
+
+
+DIRECTIVES: dict[str, Callable[[Source, Lines], Lines]] = {
+    "file": file,
+    "table": table,
+    "help": help_text,
+    "fields": fields,
+    "variants": variants,
+    "packages": packages,
+    "modules": modules,
+}
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
