@@ -30,7 +30,7 @@ def runs(study: str, results: "str | Path" = "results") -> "pd.DataFrame":
     same as `runs`.
 
         study, job                the study's name; the id of the job that trained the member, which
-                                  is its folder, jobs/<2 digits>/<id>
+                                  is its folder, `jobs/<2 digits>/<id>`
         task, depth, residual, norm
                                   `task.name`, `model.depth` (blocks), `model.residual.name`,
                                   `model.norm`

@@ -1,6 +1,7 @@
 """Schemes and tasks of other packages, as entry points: tried without a fork."""
 
 import importlib
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -15,6 +16,7 @@ from resformer.config import tree
 Command = Callable[..., subprocess.CompletedProcess[str]]
 Run = Callable[..., Result]
 
+README = Path(__file__).parent.parent / "README.md"
 SCHEME = """
 from dataclasses import dataclass
 from typing import ClassVar, final
@@ -121,6 +123,16 @@ def bring(site: Path, *groups: str) -> None:
     pairs = zip(groups[::2], groups[1::2], strict=True)
     text = "\n".join(f"[resformer.{group}]\n{point}\n" for group, point in pairs)
     (site / "mine-1.0.dist-info" / "entry_points.txt").write_text(text)
+
+
+def test_the_scheme_of_the_readme_trains(other: Path, command: Command) -> None:
+    blocks = re.findall(r"^```python\n(.*?)^```$", README.read_text(), re.MULTILINE | re.DOTALL)
+    (code,) = (block for block in blocks if "class Halved" in block)
+    (other / "mine" / "halved.py").write_text(code)
+    (other / "mine" / "halved.yaml").write_text("name: halved\n")
+    words = ["model/residual=halved", "model.norm=own", "train.compile=false"]
+    trained = command("train", *TINY, *words, PYTHONPATH=str(other))
+    assert trained.returncode == 0, trained.stderr
 
 
 def test_they_train_like_our_own(other: Path, command: Command) -> None:

@@ -309,7 +309,7 @@ def modules(source: Source, words: Lines) -> Lines:
         ]
         for path in paths:
             inner = path.relative_to(folder).as_posix().removesuffix("__init__.py")
-            lines.append(f"* {source.link(path, f'`{inner}`')} {summary(path)}")
+            lines.append(f"* {source.link(folder / inner, f'`{inner}`')} {summary(path)}")
     return [*lines, ""]
 
 
@@ -319,7 +319,7 @@ def summary(path: Path) -> str:
     if not docstring:
         raise DocsError(f"{path.parent.name}/{path.name}: has no docstring")
     paragraph = " ".join(docstring.split("\n\n")[0].split())
-    return re.split(r"(?<=[.?!]) (?=[A-Z`])", paragraph)[0]
+    return re.split(r"(?<=[.?!]) ", paragraph)[0]
 
 
 DIRECTIVES: dict[str, Callable[[Source, Lines], Lines]] = {
