@@ -195,12 +195,12 @@ class _Attempt:
                 RuntimeError,
                 SafetensorError,
             ) as error:
+                reason = exception_line(error)
+                refused = refused or f"the checkpoint of step {found.step} cannot be used: {reason}"
+            except _Elsewhere as difference:
                 refused = (
-                    refused
-                    or f"the checkpoint of step {found.step} cannot be used: {exception_line(error)}"
+                    refused or f"the checkpoint of step {found.step} was made with {difference}"
                 )
-            except _Elsewhere as reason:
-                refused = refused or f"the checkpoint of step {found.step} was made with {reason}"
             else:
                 self._say("resumed", f"from step {found.step}")
                 return training
