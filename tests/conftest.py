@@ -8,16 +8,15 @@ from pathlib import Path
 
 import pytest
 import torch
+from support import shapes
 from typer.testing import CliRunner, Result
 
 from resformer.cli import app
 from resformer.model.settings import ModelSettings
-from resformer.model.shape import NO_PROBE, Shape, TrainSettings
+from resformer.model.shape import Shape, TrainSettings
 from resformer.numerics.backends import compiled, eager
 from resformer.numerics.backends.base import Backend
 from resformer.numerics.backends.kernels import build
-from resformer.residuals.add import Add
-from resformer.tasks.copy import Copy
 
 collect_ignore = [] if torch.cuda.is_available() else ["test_on_a_gpu.py"]
 
@@ -55,43 +54,17 @@ def backend(request: pytest.FixtureRequest) -> Backend:
 
 @pytest.fixture
 def model() -> ModelSettings:
-    return ModelSettings(
-        depth=2,
-        width=16,
-        heads=2,
-        hidden=32,
-        activation="relu",
-        attention="causal",
-        norm="post",
-        skip="both",
-    )
+    return shapes.model()
 
 
 @pytest.fixture
 def settings() -> TrainSettings:
-    return TrainSettings(
-        steps=20,
-        batch=8,
-        warmup_steps=5,
-        beta1=0.9,
-        beta2=0.98,
-        eps=1e-8,
-        weight_decay=0.0,
-        clip=1.0,
-        eval_every=5,
-        eval_sequences=16,
-        target_accuracy=0.99,
-        patience=5,
-        stop_when_solved=True,
-        compile=False,
-        precision="fp32",
-        keep_weights=False,
-    )
+    return shapes.settings()
 
 
 @pytest.fixture
-def shape(model: ModelSettings, settings: TrainSettings) -> Shape:
-    return Shape(Copy(length=6, symbols=8), model, Add(), settings, NO_PROBE, "cpu")
+def shape() -> Shape:
+    return shapes.shape()
 
 
 @pytest.fixture

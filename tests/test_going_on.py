@@ -11,23 +11,21 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from rich.console import Console
+from support import shapes
 
 from resformer.console.progress import follow
 from resformer.engines.local import Local
 from resformer.errors import DiskError
-from resformer.model.settings import ModelSettings
-from resformer.model.shape import NO_PROBE, Member, Shape
+from resformer.model.shape import Member, Shape
 from resformer.numerics.process import configure_worker
 from resformer.plan import jobs, provenance
 from resformer.plan.jobs import Job
-from resformer.residuals.add import Add
 from resformer.results.members import read
 from resformer.store import claims, files
 from resformer.store.study import Study
@@ -47,22 +45,10 @@ def _as_in_a_worker() -> None:
 
 
 @pytest.fixture
-def job(shape: Shape) -> Job:
-    model = ModelSettings(
-        depth=1,
-        width=8,
-        heads=2,
-        hidden=16,
-        activation="relu",
-        attention="causal",
-        norm="post",
-        skip="both",
-    )
-    train = replace(shape.train, steps=STEPS, stop_when_solved=False, keep_weights=True)
-    return Job(
-        Shape(Copy(5, 8), model, Add(), train, NO_PROBE, "cpu"),
-        (Member(0, 1e-2), Member(1, 1e30), Member(2, 1e-3)),
-    )
+def job() -> Job:
+    tiny = shapes.shape(task=Copy(length=5, symbols=8), depth=1, width=8, hidden=16)
+    long = shapes.changed(tiny, steps=STEPS, stop_when_solved=False, keep_weights=True)
+    return Job(long, (Member(0, 1e-2), Member(1, 1e30), Member(2, 1e-3)))
 
 
 @pytest.fixture

@@ -19,17 +19,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support import shapes
 from typer.testing import Result
 
 from resformer import config
 from resformer.engines.local import Local
 from resformer.errors import UserError
-from resformer.model.settings import ModelSettings
-from resformer.model.shape import NO_PROBE, Member, Shape, TrainSettings
+from resformer.model.shape import Member, Shape
 from resformer.numerics.process import configure_worker
 from resformer.plan import jobs, provenance
 from resformer.plan.jobs import Job
-from resformer.residuals.add import Add
 from resformer.store import claims, files, folder
 from resformer.store.claims import Claim, HeartbeatObserver, attempts, take
 from resformer.store.study import Study
@@ -63,18 +62,8 @@ take(Path(sys.argv[1]), 1, 0, HeartbeatObserver(60.0))
 
 
 @pytest.fixture
-def shape(settings: TrainSettings) -> Shape:
-    model = ModelSettings(
-        depth=1,
-        width=8,
-        heads=2,
-        hidden=16,
-        activation="relu",
-        attention="causal",
-        norm="post",
-        skip="both",
-    )
-    return Shape(Copy(length=5, symbols=8), model, Add(), settings, NO_PROBE, "cpu")
+def shape() -> Shape:
+    return shapes.shape(task=Copy(length=5, symbols=8), depth=1, width=8, hidden=16)
 
 
 @pytest.fixture

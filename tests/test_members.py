@@ -246,8 +246,7 @@ def test_new_results_are_added_to_what_was_kept(tmp_path: Path) -> None:
     made.job(ADD, SEEDS, [100] * 5)
     assert len(summarise(read([made.write()]))["cells"]) == 1
     made.jobs.clear()
-    made.job(DEEP, SEEDS, [None] * 5)  # no solved step at all: the column has no type of its own
-    made.jobs[0] = (made.jobs[0][0], [1.0] * 5)
+    made.job(DEEP, SEEDS, [1.0] * 5)  # no solved step at all: the column has no type of its own
     found = summarise(read([made.write()]))
     assert [(cell["depth"], cell["solved"]) for cell in found["cells"]] == [(1, 5), (8, 0)]
 

@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 from support.hostile import HOSTILE
-from support.lives import BROKEN, Life, Lives, solved, unsolved
+from support.studies import BROKEN, Life, Made, solved, unsolved
 from typer.testing import Result
 
 from resformer.errors import UserError
@@ -52,8 +52,8 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture
-def lives(tmp_path: Path, shape: Shape) -> Lives:
-    lives = Lives(tmp_path / "results", shape)
+def lives(tmp_path: Path, shape: Shape) -> Made:
+    lives = Made(tmp_path / "results", "lived", shape)
     for depth in (1, 2, 4):
         lives.cell(
             {1e-3: [solved(30), *[unsolved()] * 2], 1e-2: [solved(10 * depth)] * 3},
@@ -108,7 +108,7 @@ def made(
 
 
 def test_it_stands_alone_and_its_policy_holds(
-    lives: Lives, show: Callable[..., Page], browser: Browser
+    lives: Made, show: Callable[..., Page], browser: Browser
 ) -> None:
     text = made(lives.findings())
     shown = show(text)
@@ -121,7 +121,7 @@ def test_it_stands_alone_and_its_policy_holds(
     assert set(re.findall(r'(?:href="|url\()#([^")]*)', text)) <= set(ids)
 
 
-def test_its_policy_is_enforced(lives: Lives, browser: Browser, tmp_path: Path) -> None:
+def test_its_policy_is_enforced(lives: Made, browser: Browser, tmp_path: Path) -> None:
     (tmp_path / "page.html").write_text(made(lives.findings()), encoding="utf-8")
     said: list[str] = []
     shown = browser.new_page()
@@ -138,7 +138,7 @@ def test_its_policy_is_enforced(lives: Lives, browser: Browser, tmp_path: Path) 
 
 
 def test_it_says_the_verdict_first_and_how_to_make_it_again(
-    lives: Lives, show: Callable[..., Page]
+    lives: Made, show: Callable[..., Page]
 ) -> None:
     asked = [
         "resformer",
@@ -182,7 +182,7 @@ def test_it_says_the_verdict_first_and_how_to_make_it_again(
     assert shown.locator("dt").all_inner_texts()[-2:] == ["resformer", "torch"]
 
 
-def test_its_tables_hold_what_the_terminal_shows(lives: Lives, show: Callable[..., Page]) -> None:
+def test_its_tables_hold_what_the_terminal_shows(lives: Made, show: Callable[..., Page]) -> None:
     shown = show(made(lives.findings()))
     rows = [row.split("\t") for row in shown.locator(".results tr").all_inner_texts()]
     cells = [[" ".join(text.split()) for text in row] for row in rows]
@@ -199,7 +199,7 @@ def test_its_tables_hold_what_the_terminal_shows(lives: Lives, show: Callable[..
     ]
 
 
-def test_points_can_be_asked_who_they_are(lives: Lives, show: Callable[..., Page]) -> None:
+def test_points_can_be_asked_who_they_are(lives: Made, show: Callable[..., Page]) -> None:
     shown = show(made(lives.findings()))
     titles = shown.locator("figure title").all_text_contents()
     assert "add, post, depth 4, seed 0: solved at step 40, learning rate 0.01" in titles
@@ -210,7 +210,7 @@ def test_points_can_be_asked_who_they_are(lives: Lives, show: Callable[..., Page
 
 
 @pytest.mark.parametrize("width", [400, 1200])
-def test_it_never_scrolls_sideways(lives: Lives, show: Callable[..., Page], width: int) -> None:
+def test_it_never_scrolls_sideways(lives: Made, show: Callable[..., Page], width: int) -> None:
     findings = lives.findings(["resformer", "w" * 900], {"torch": "2" * 300, "w" * 200: "x"})
     summary = summarise(findings)
     summary["settings"]["w" * 300] = "w" * 300
@@ -218,7 +218,7 @@ def test_it_never_scrolls_sideways(lives: Lives, show: Callable[..., Page], widt
     summary["damaged"] = [{"reason": "w" * 300}]
     wide = show(made(findings, summary, ["w" * 900]), width=width)
     assert wide.evaluate("document.documentElement.scrollWidth") <= width
-    many = Lives(lives.study.path.parent, lives.shape, "many")
+    many = Made(lives.study.path.parent, "many", lives.shape)
     for norm, batch in itertools.product(
         ("none", "pre", "post", "sandwich", "pre_post", "branch"), (8, 16, 32)
     ):
@@ -263,7 +263,7 @@ CONTRASTS = """() => {
 }"""
 
 
-def test_it_can_be_read_by_day_and_by_night(lives: Lives, show: Callable[..., Page]) -> None:
+def test_it_can_be_read_by_day_and_by_night(lives: Made, show: Callable[..., Page]) -> None:
     text = made(lives.findings())
     backgrounds = []
     for scheme in ("light", "dark"):
@@ -279,7 +279,7 @@ def test_it_can_be_read_by_day_and_by_night(lives: Lives, show: Callable[..., Pa
     assert backgrounds == ["rgb(255, 255, 255)", "rgb(20, 22, 26)"]
 
 
-def test_it_prints_on_white_with_everything_open(lives: Lives, show: Callable[..., Page]) -> None:
+def test_it_prints_on_white_with_everything_open(lives: Made, show: Callable[..., Page]) -> None:
     shown = show(made(lives.findings()), scheme="dark", media="print", width=794)
     assert (
         shown.evaluate("getComputedStyle(document.documentElement).backgroundColor")
@@ -309,13 +309,13 @@ def structure(shown: Page) -> Any:
     )
 
 
-def test_what_a_user_can_name_adds_no_element(lives: Lives, show: Callable[..., Page]) -> None:
+def test_what_a_user_can_name_adds_no_element(lives: Made, show: Callable[..., Page]) -> None:
     findings = {}
     for kind, texts in {
         "hostile": HOSTILE,
         "harmless": [f"text {number}" for number in range(len(HOSTILE))],
     }.items():
-        there = Lives(lives.study.path.parent, lives.shape, kind)
+        there = Made(lives.study.path.parent, kind, lives.shape)
         there.jobs = lives.jobs
         findings[kind] = there.findings(texts, {text: text for text in texts}), texts
     hostile, harmless = (
@@ -340,10 +340,10 @@ def named_everywhere(texts: Sequence[str]) -> dict[str, Any]:
 
 @pytest.mark.parametrize("start", range(0, len(HOSTILE), 9))
 def test_what_a_column_is_called_adds_no_element(
-    lives: Lives, show: Callable[..., Page], start: int
+    lives: Made, show: Callable[..., Page], start: int
 ) -> None:
     texts = HOSTILE[start : start + 9]
-    there = Lives(lives.study.path.parent, lives.shape, "columns")
+    there = Made(lives.study.path.parent, "columns", lives.shape)
     for batch in range(len(texts)):
         there.cell({1e-3: [unsolved()], 1e-2: [solved(20)]}, depth=1, batch=batch + 1)
     found = there.findings()
@@ -369,7 +369,7 @@ def renamed(
     return dataclasses.replace(findings, table=lambda: members), {**summary, **rows}
 
 
-def test_what_is_missing_is_said_at_once(lives: Lives, show: Callable[..., Page]) -> None:
+def test_what_is_missing_is_said_at_once(lives: Made, show: Callable[..., Page]) -> None:
     findings = lives.findings()
     summary = {
         **summarise(findings),
@@ -383,9 +383,9 @@ def test_what_is_missing_is_said_at_once(lives: Lives, show: Callable[..., Page]
     assert "j (s): boom" in shown.locator("#notes").inner_text()
 
 
-def test_several_studies_say_what_they_differ_in(lives: Lives, show: Callable[..., Page]) -> None:
+def test_several_studies_say_what_they_differ_in(lives: Made, show: Callable[..., Page]) -> None:
     lives.findings()
-    other = Lives(lives.study.path.parent, lives.shape, "other")
+    other = Made(lives.study.path.parent, "other", lives.shape)
     other.cell([solved(20), solved(30)], depth=1, steps=90)
     other.findings()
     shown = show(made(read([lives.study, other.study])))
@@ -393,8 +393,8 @@ def test_several_studies_say_what_they_differ_in(lives: Lives, show: Callable[..
     assert shown.locator("h3").all_inner_texts() == ["lived", "other"]
 
 
-def test_a_study_of_which_little_is_known(lives: Lives, show: Callable[..., Page]) -> None:
-    there = Lives(lives.study.path.parent, lives.shape, "little")
+def test_a_study_of_which_little_is_known(lives: Made, show: Callable[..., Page]) -> None:
+    there = Made(lives.study.path.parent, "little", lives.shape)
     there.cell([Life([3.0], diverged=0)], depth=1)
     findings = there.findings()
     summary = summarise(findings)
@@ -406,7 +406,7 @@ def test_a_study_of_which_little_is_known(lives: Lives, show: Callable[..., Page
 
 
 def test_rows_other_than_depth_have_the_depth_limits_apart(
-    lives: Lives, show: Callable[..., Page]
+    lives: Made, show: Callable[..., Page]
 ) -> None:
     findings = lives.findings()
     summary = summarise(findings)
@@ -417,7 +417,7 @@ def test_rows_other_than_depth_have_the_depth_limits_apart(
 
 
 def test_report_writes_it_in_one_stroke_or_says_why_not(
-    lives: Lives, resformer: Callable[..., Result], tmp_path: Path
+    lives: Made, resformer: Callable[..., Result], tmp_path: Path
 ) -> None:
     lives.findings()
     done = resformer("report", "lived", "--html", "page.html")
@@ -434,7 +434,7 @@ def test_report_writes_it_in_one_stroke_or_says_why_not(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["page.html", "results"]
 
 
-def test_a_page_that_cannot_be_written_leaves_nothing(lives: Lives, tmp_path: Path) -> None:
+def test_a_page_that_cannot_be_written_leaves_nothing(lives: Made, tmp_path: Path) -> None:
     findings = lives.findings()
     summary = summarise(findings)
     before = sorted(tmp_path.iterdir())

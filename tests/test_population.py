@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from support import shapes
 from support.schemes import name_of, schemes
 
-from resformer.model.settings import ModelSettings
-from resformer.model.shape import NO_PROBE, Member, Shape, TrainSettings
+from resformer.model.shape import Member, Shape
 from resformer.numerics import rng
 from resformer.numerics.parameters import ParameterSpec, initial_values, unpack
 from resformer.residuals.add import Add
@@ -187,11 +187,8 @@ def _losses(
 
 
 def _weights(residual: Residual[Any], depth: int) -> list[ParameterSpec]:
-    model = ModelSettings(depth, 16, 2, 32, "relu", "causal", residual.own_norm, "both")
-    settings = TrainSettings(
-        20, 8, 5, 0.9, 0.98, 1e-8, 0.0, 1.0, 5, 16, 0.99, 5, True, False, "fp32", False
-    )
-    return Shape(Copy(6, 8), model, residual, settings, NO_PROBE, "cpu").transformer().weights()
+    shape = shapes.shape(residual=residual, depth=depth, norm=residual.own_norm)
+    return shape.transformer().weights()
 
 
 def test_initial_weights_depend_on_seed_and_name_only() -> None:

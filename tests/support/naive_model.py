@@ -9,11 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from resformer.model.settings import ModelSettings
-from resformer.model.shape import NO_PROBE, Shape, TrainSettings
+from resformer.model.shape import Shape
 from resformer.numerics.parameters import initial_values, unpack
 from resformer.residuals.base import Residual
 from resformer.tasks.copy import Copy
+from support import shapes
 
 Mix = Callable[[int, Tensor], Tensor]
 
@@ -102,19 +102,10 @@ def logits(layers: Layers, w: dict[str, Tensor], reads_BT: Tensor, shape: Shape)
 
 def shape_of(residual: Residual[Any], length: int = 5, **model: Any) -> Shape:
     """A small shape; depth 3 and causal, unless `model` says otherwise."""
-    settings = {
-        "depth": 3,
-        "width": 12,
-        "heads": 3,
-        "hidden": 20,
-        "activation": "relu",
-        "attention": "causal",
-    }
-    found = ModelSettings(**{**settings, "norm": residual.own_norm, "skip": "both", **model})
-    train = TrainSettings(
-        20, 8, 5, 0.9, 0.98, 1e-8, 0.0, 1.0, 5, 16, 0.99, 5, True, False, "fp32", False
+    small = {"depth": 3, "width": 12, "heads": 3, "hidden": 20, "norm": residual.own_norm}
+    return shapes.shape(
+        task=Copy(length=length, symbols=8), residual=residual, **{**small, **model}
     )
-    return Shape(Copy(length, symbols=8), found, residual, train, NO_PROBE, "cpu")
 
 
 def start(shape: Shape, members: int = 2) -> tuple[Tensor, dict[str, Tensor]]:

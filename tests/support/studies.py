@@ -1,115 +1,179 @@
 """A study that is written by hand instead of run, with outcomes that are known."""
 
-import dataclasses
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from resformer.model.settings import ModelSettings
-from resformer.model.shape import NO_PROBE, Member, Shape, TrainSettings
+from resformer.model.shape import Member, Shape
 from resformer.plan.jobs import Job
 from resformer.reporting.analysis.summary import summarise
 from resformer.residuals.add import Add
-from resformer.results.members import read
+from resformer.results.members import Findings, read
 from resformer.store import claims
 from resformer.store.claims import Claim, HeartbeatObserver
 from resformer.store.study import Study
 from resformer.tasks.copy import Copy
+from resformer.training.outcome import Outcome, Record, curves, runs
+from support import shapes
 
+BUDGET = 100
+"""Steps of the members of a cell, evaluated every 10."""
 STALLED = "stalled"
+SEEDS = [Member(seed, 3e-3) for seed in range(5)]
+_VERSIONS = {"resformer": "0.1.0", "torch": "2.13.0"}
 
 
-def shape(depth: int, residual: Any, norm: str, **train: Any) -> Shape:
-    settings = TrainSettings(
-        600, 32, 50, 0.9, 0.98, 1e-8, 0.0, 1.0, 10, 128, 0.99, 5, True, False, "fp32", False
+def shape(depth: int, residual: Any, norm: str, **changes: Any) -> Shape:
+    """The shape of a job: copy of 8 tokens of 16 symbols at width 32, within 600 steps."""
+    small = shapes.shape(
+        task=Copy(length=8, symbols=16),
+        width=32,
+        heads=4,
+        hidden=128,
+        steps=600,
+        batch=32,
+        warmup_steps=50,
+        eval_every=10,
+        eval_sequences=128,
     )
-    model = ModelSettings(depth, 32, 4, 128, "relu", "causal", norm, "both")
-    return Shape(
-        Copy(8, 16), model, residual, dataclasses.replace(settings, **train), NO_PROBE, "cpu"
+    return shapes.changed(small, depth=depth, residual=residual, norm=norm, **changes)
+
+
+MODEL = shape(1, Add(), "post").model
+
+
+@dataclass(frozen=True)
+class Life:
+    """How a member trained: its held-out loss at steps 0, 10, … or `steps`, and when it solved or
+    diverged.
+    """
+
+    losses: Sequence[float]
+    solved: int | None = None
+    diverged: int | None = None
+    norm: float = 1.0
+    """Its gradient norm at every step."""
+    accuracy: float = 0.5
+    """Its held-out accuracy at every evaluation."""
+    steps: Sequence[int] | None = None
+
+    @property
+    def outcome(self) -> Outcome:
+        if self.solved is not None:
+            return "solved"
+        return "unsolved" if self.diverged is None else "diverged"
+
+    def record(self) -> Record:
+        return Record(
+            steps=list(self.steps or range(0, 10 * len(self.losses), 10)),
+            losses=list(self.losses),
+            accuracies=[self.accuracy] * len(self.losses),
+            outcome=self.outcome,
+            solved_step=self.solved,
+            diverged_step=self.diverged,
+        )
+
+
+def solved(step: int, last: float = 0.1) -> Life:
+    """It solves at this step, and leaves at the next evaluation with this loss."""
+    return Life(
+        [3.0 * (last / 3.0) ** (at / (step + 10)) for at in range(0, step + 11, 10)], solved=step
     )
+
+
+def unsolved(last: float = 1.0) -> Life:
+    """It trains to the end of its budget, down to this loss."""
+    return Life([3.0 * (last / 3.0) ** (at / BUDGET) for at in range(0, BUDGET + 1, 10)])
+
+
+BROKEN = Life([3.0, 5.0, math.nan], diverged=20, norm=math.nan)
+AT_ONCE = Life([math.nan], diverged=0)
+
+
+def _life(outcome: Any, budget: int) -> Life:
+    """The life of which only the end is known: the step at which it solved, its last loss, stalled
+    or diverged; evaluated at the start and the end.
+    """
+    if isinstance(outcome, int):
+        return Life([3.0, 0.01], solved=outcome, accuracy=1.0, steps=[0, outcome + 10])
+    if outcome == "diverged":
+        return Life([3.0, math.nan], diverged=30, accuracy=0.2, steps=[0, 30])
+    last = 2.77 if outcome == STALLED else outcome
+    return Life([3.0, last], accuracy=0.2, steps=[0, budget])
 
 
 class Made:
-    """A study that is written instead of run."""
+    """A study that is written instead of run, member by member.
 
-    def __init__(self, results: Path, name: str = "made") -> None:
+    The cells of `cell` are of the shape given, with a budget of 100 steps.
+    """
+
+    def __init__(self, results: Path, name: str = "made", shape: Shape | None = None) -> None:
         self.study = Study(results / name)
-        self.jobs: list[tuple[Job, list[Any]]] = []
+        self.shape = shapes.changed(
+            shape or shapes.shape(), steps=BUDGET, eval_every=10, norm="post"
+        )
+        self.jobs: list[tuple[Job, list[Life]]] = []
 
-    def job(self, where: Shape, members: Sequence[Member], outcomes: list[Any]) -> None:
+    def job(self, shape: Shape, members: Sequence[Member], outcomes: Sequence[Any]) -> None:
         """Outcomes by member: a step (solved there), a loss (unsolved), "stalled", "diverged"."""
-        self.jobs.append((Job(where, tuple(members)), outcomes))
+        lives = [_life(outcome, shape.train.steps) for outcome in outcomes]
+        self.jobs.append((Job(shape, tuple(members)), lives))
 
-    def write(self, finished: int | None = None) -> Study:
+    def cell(self, lives: Sequence[Life] | Mapping[float, Sequence[Life]], **changes: Any) -> None:
+        """A seed per life, at one learning rate or by learning rate; of the study's shape with
+        these changes.
+        """
+        by_rate = lives if isinstance(lives, Mapping) else {0.01: lives}
+        members = [Member(seed, lr) for lr, seeds in by_rate.items() for seed in range(len(seeds))]
+        job = Job(shapes.changed(self.shape, **changes), tuple(members))
+        self.jobs.append((job, [life for seeds in by_rate.values() for life in seeds]))
+
+    def write(
+        self,
+        finished: int | None = None,
+        asked: Sequence[str] = ("resformer", "sweep"),
+        versions: Mapping[str, str] = _VERSIONS,
+    ) -> Study:
+        """Plan all jobs and commit the results of the first `finished`, or of all."""
         record = {
             "excluded": [{"settings": {"model.norm": "post"}, "reason": "does not go"}],
             "engine": {"retries": 0},
+            "asked": list(asked),
+            "versions": dict(versions),
         }
         launch = self.study.launch(record, [job.to_json() for job, _ in self.jobs])
-        for job, outcomes in self.jobs[:finished]:
+        for job, lives in self.jobs[:finished]:
             claim = claims.take(self.study.job(job.id), launch, 0, HeartbeatObserver(60.0))
             assert isinstance(claim, Claim)
-            full = {"members": 5, "steps": 10, "seconds": 0.1}
-            timing = {
-                "seconds": 3.0,
-                "stretches": [full, full, {"members": 1, "steps": 10, "seconds": 9.0}],
+            records = [life.record() for life in lives]
+            norm_SP = np.tile([life.norm for life in lives], (job.shape.train.steps, 1))
+            tables = {
+                "runs": runs(job.shape, job.members, records),
+                "curves": curves(job.members, records, np.ones(norm_SP.shape), norm_SP),
             }
-            self.study.commit(
-                claim, {"runs": runs(job, outcomes), "curves": curves(job, outcomes)}, timing
-            )
+            full = {"members": 5, "steps": 10, "seconds": 0.1}
+            slow = {"members": 1, "steps": 10, "seconds": 9.0}
+            self.study.commit(claim, tables, {"seconds": 3.0, "stretches": [full, full, slow]})
         return self.study
+
+    def findings(
+        self, asked: Sequence[str] = ("resformer", "sweep"), versions: Mapping[str, str] = _VERSIONS
+    ) -> Findings:
+        """Write it, and read what was written."""
+        return read([self.write(asked=asked, versions=versions)])
 
     def summary(self, finished: int | None = None) -> dict[str, Any]:
         """Write it, and the report of it."""
         return summarise(read([self.write(finished)]))
 
 
-def runs(job: Job, outcomes: list[Any]) -> dict[str, list[Any]]:
-    solved = [outcome if isinstance(outcome, int) else None for outcome in outcomes]
-    losses = [
-        {"stalled": 2.77, "diverged": float("nan")}.get(outcome, 0.01)
-        if not isinstance(outcome, float)
-        else outcome
-        for outcome in outcomes
-    ]
-    named = [
-        "solved" if isinstance(o, int) else "diverged" if o == "diverged" else "unsolved"
-        for o in outcomes
-    ]
-    return {
-        "seed": [member.seed for member in job.members],
-        "lr": [member.lr for member in job.members],
-        "outcome": named,
-        "stalled": [outcome == STALLED for outcome in outcomes],
-        "solved_step": solved,
-        "diverged_step": [30 if outcome == "diverged" else None for outcome in outcomes],
-        "last_step": [step + 10 if step else 600 for step in solved],
-        "final_loss": losses,
-        "final_accuracy": [1.0 if step else 0.2 for step in solved],
-    }
-
-
-def curves(job: Job, outcomes: list[Any]) -> dict[str, Any]:
-    rows = runs(job, outcomes)
-    count = len(job.members)
-    return {
-        "seed": np.repeat(rows["seed"], 2),
-        "lr": np.repeat(rows["lr"], 2),
-        "step": np.tile([0, 10], count),
-        "loss": np.tile([np.nan, 1.0], count),
-        "gradient_norm": np.tile([np.nan, 0.5], count),
-        "held_out_loss": np.tile([3.0, 1.0], count),
-        "held_out_accuracy": np.tile([0.1, 0.9], count),
-    }
-
-
-MODEL = shape(1, Add(), "post").model
-SEEDS = [Member(seed, 3e-3) for seed in range(5)]
-
-
 def cell(summary: dict[str, Any], **wanted: Any) -> dict[str, Any]:
+    """The cell of a report that has these values."""
     (found,) = [
         cell
         for cell in summary["cells"]

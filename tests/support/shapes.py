@@ -1,0 +1,74 @@
+"""Small settings and shapes; a test changes by name what it is about."""
+
+import dataclasses
+from typing import Any
+
+from resformer.model.settings import ModelSettings
+from resformer.model.shape import NO_PROBE, Shape, TrainSettings
+from resformer.residuals.add import Add
+from resformer.tasks.copy import Copy
+
+
+def settings(**changes: Any) -> TrainSettings:
+    """Settings of training: 20 steps of 8 sequences, evaluated every 5, eager."""
+    small = TrainSettings(
+        steps=20,
+        batch=8,
+        warmup_steps=5,
+        beta1=0.9,
+        beta2=0.98,
+        eps=1e-8,
+        weight_decay=0.0,
+        clip=1.0,
+        eval_every=5,
+        eval_sequences=16,
+        target_accuracy=0.99,
+        patience=5,
+        stop_when_solved=True,
+        compile=False,
+        precision="fp32",
+        keep_weights=False,
+    )
+    return dataclasses.replace(small, **changes)
+
+
+def model(**changes: Any) -> ModelSettings:
+    """Settings of the model: two causal blocks of width 16 with norms behind both sub-layers."""
+    small = ModelSettings(
+        depth=2,
+        width=16,
+        heads=2,
+        hidden=32,
+        activation="relu",
+        attention="causal",
+        norm="post",
+        skip="both",
+    )
+    return dataclasses.replace(small, **changes)
+
+
+def shape(**changes: Any) -> Shape:
+    """The shape of those settings: copy of 6 tokens, plain addition, on the CPU.
+
+    A change is a field of the shape (`task`, `residual`, `probe`, `device`), of the settings of the
+    model (`depth`, `norm`, …) or of training (`steps`, `batch`, …).
+    """
+    small = Shape(
+        task=Copy(length=6, symbols=8),
+        model=model(),
+        residual=Add(),
+        train=settings(),
+        probe=NO_PROBE,
+        device="cpu",
+    )
+    return changed(small, **changes)
+
+
+def changed(shape: Shape, **changes: Any) -> Shape:
+    """This shape with some of its fields, or of its settings' fields, changed."""
+    fields = dict(changes)
+    for part in ("model", "train"):
+        old = getattr(shape, part)
+        own = {name: fields.pop(name) for name in changes if hasattr(old, name)}
+        fields[part] = dataclasses.replace(old, **own)
+    return dataclasses.replace(shape, **fields)
