@@ -1,6 +1,4 @@
-"""Shell completion of KEY=VALUE. It reads the YAML files alone: importing torch at every Tab would
-take seconds.
-"""
+"""Shell completion of KEY=VALUE, from the YAML files alone: torch takes seconds to import."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -13,7 +11,7 @@ from resformer.plugins import GROUPS, PACKAGES, config_folder
 
 
 def complete(words: Sequence[str], incomplete: str) -> Iterator[str]:
-    """What the last word can become, after the words before it.
+    """Completions of the last word, given the words before it.
 
     bash takes `=` for a word of its own, so that KEY=VALUE arrives as up to three words and only
     VALUE is replaced; zsh and fish keep it whole.
@@ -30,7 +28,7 @@ def complete(words: Sequence[str], incomplete: str) -> Iterator[str]:
 
 
 def _values(key: str, start: str) -> list[str]:
-    """Values of a key that begin so; of a list a,b,c the last one is completed."""
+    """Values of a key that begin with `start`; of a list a,b,c the last one is completed."""
     done, comma, last = start.rpartition(",")
     canonical = next((name for name, group in GROUPS.items() if key == group), key)
     if key == "model.residual" or isinstance(_settings().get(key), bool):
@@ -43,12 +41,12 @@ def _values(key: str, start: str) -> list[str]:
 def _settings() -> dict[str, Any]:
     """Every key that can be set with the default variants, and its default."""
     tree = yaml.safe_load((config_folder() / "config.yaml").read_text())
-    found: dict[str, Any] = {"model/residual": None, **dict.fromkeys(GROUPS)}
+    settings: dict[str, Any] = {"model/residual": None, **dict.fromkeys(GROUPS)}
     for default in tree.pop("defaults"):
         for group, name in default.items() if isinstance(default, dict) else ():
             own = yaml.safe_load((config_folder() / group / f"{name}.yaml").read_text())
             # A file with sections of its own is `@package _global_`.
             anywhere = any(isinstance(value, dict) for value in own.values())
-            found |= flatten(own, "" if anywhere else f"{group.replace('/', '.')}.")
-    found |= flatten(tree)
-    return {key: value for key, value in found.items() if not key.endswith(".name")}
+            settings |= flatten(own, "" if anywhere else f"{group.replace('/', '.')}.")
+    settings |= flatten(tree)
+    return {key: value for key, value in settings.items() if not key.endswith(".name")}

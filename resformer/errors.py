@@ -1,4 +1,4 @@
-"""The errors a user can cause.
+"""Errors that a user can cause, as one line.
 
     UserError           the request is wrong: a line on stderr, exit code 2, nothing on disk changes
     └── Incompatible    settings that are each fine but exclude each other: a sweep leaves them out
@@ -24,15 +24,15 @@ class Incompatible(UserError):
 
 
 class Stuck(Exception):
-    """One line: what keeps work from going on."""
+    """One line: why work cannot proceed."""
 
 
 @final
 class DiskError(Stuck):
-    """One line: the path, the bytes that were wanted, and why they could not be had."""
+    """One line: the path, the bytes needed, and the reason of the system."""
 
 
-def require(condition: bool, setting: str, value: object, wanted: str) -> None:
-    """Raise `UserError("setting=value: wanted")` unless the condition holds."""
+def require(condition: bool, setting: str, value: object, requirement: str) -> None:
+    """Raise `UserError("setting=value: requirement")` unless the condition holds."""
     if not condition:
-        raise UserError(f"{setting}={shortened(str(value))}: {wanted}")
+        raise UserError(f"{setting}={shortened(str(value))}: {requirement}")

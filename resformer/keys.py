@@ -1,6 +1,4 @@
-"""Keys of settings: their values, their short names, their order. No torch, so that completion
-needs none.
-"""
+"""Keys of settings: the words they take, their short names, their values as text. Without torch."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -61,7 +59,7 @@ def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def short(key: str) -> str:
-    """The name by which reports know a setting."""
+    """The name of a setting in reports."""
     return _SHORT.get(key, key)
 
 
@@ -87,7 +85,7 @@ def as_typed(value: Any) -> str:
 
 
 def by_value(value: Any) -> tuple[bool, float, str]:
-    """A key for sorting: numbers by size, then words."""
+    """Sort key of a value: numbers by size, then words."""
     number = isinstance(value, int | float) and not isinstance(value, bool)
     return (False, float(value), "") if number else (True, 0.0, str(value))
 

@@ -1,8 +1,7 @@
-"""Variants found by where they stand: `resformer/tasks/sort.py` holds the one class that
-`task=sort` names.
+"""Variants by name: `task=sort` is the class in `resformer/tasks/sort.py`.
 
-Other packages bring more, as entry points of the group `resformer.tasks`, whose name is that of the
-module as well.
+Other packages add variants as entry points of the group `resformer.tasks` or
+`resformer.residuals`; an entry point has the name of its module.
 """
 
 import importlib
@@ -27,112 +26,109 @@ PACKAGES = {
 """Keys that choose a variant, with the package of the variants' classes."""
 
 _OPEN = (PACKAGES["task"], PACKAGES["model.residual"])
-"""Packages whose variants other packages can add to; the group of their entry points is called the
-same.
-"""
+"""Packages to which others add variants; the group of their entry points has the same name."""
 
 
-class NotOneOfUs(Exception):
-    """A variant of another package that cannot be used: which, and what is wrong with it."""
+class PluginError(Exception):
+    """A variant of another package cannot be used: its name and the reason."""
 
 
 def names(package: str) -> list[str]:
-    """Names of the variants there are, sorted: the modules of the package other than `base`, and
-    what others bring.
-    """
-    return sorted(_own(package) | outside(package))
+    """Sorted names of a package's variants: its modules but `base`, and external variants."""
+    return sorted(_own_names(package) | external_names(package))
 
 
-def _own(package: str) -> set[str]:
+def external_names(package: str) -> set[str]:
+    """Names of the variants from other packages, without those that the package itself has."""
+    points = set(_entry_points(package))
+    return points - _own_names(package) if points else points
+
+
+def _own_names(package: str) -> set[str]:
     path = importlib.import_module(package).__path__
     return {module.name for module in pkgutil.iter_modules(path)} - {"base"}
 
 
 @cache
-def _brought(package: str) -> dict[str, metadata.EntryPoint]:
+def _entry_points(package: str) -> dict[str, metadata.EntryPoint]:
     if package not in _OPEN:
         return {}
-    return {found.name: found for found in metadata.entry_points(group=package)}
+    return {point.name: point for point in metadata.entry_points(group=package)}
 
 
-def outside(package: str) -> set[str]:
-    """Names of the variants that other packages bring; one that is taken here already is not among
-    them.
-    """
-    found = set(_brought(package))
-    return found - _own(package) if found else found
-
-
-def settings_of(package: str, name: str) -> Path:
-    """The YAML beside the module of a variant from outside;
-    raises NotOneOfUs if it is not there.
-    """
+def external_settings(package: str, name: str) -> Path:
+    """The YAML beside the module of an external variant; PluginError if there is none."""
     try:
-        module = importlib.util.find_spec(_brought(package)[name].module)
-    except Exception as error:  # of somebody else's code, which may raise anything
-        raise NotOneOfUs(f"{name}: its entry point cannot be loaded: {error}") from error
+        module = importlib.util.find_spec(_entry_points(package)[name].module)
+    except Exception as error:  # foreign code may raise anything
+        raise PluginError(f"{name}: its entry point cannot be loaded: {error}") from error
     path = Path(str(module.origin if module else None)).with_suffix(".yaml")
     if not path.is_file():
-        raise NotOneOfUs(f"{name}: its package brings no {name}.yaml beside its module")
+        raise PluginError(f"{name}: its package brings no {name}.yaml beside its module")
     return path
 
 
 def source(package: str, name: str) -> Path | None:
     """The file of a variant's class; None if there is no such variant."""
-    module = _brought(package)[name].module if name in outside(package) else f"{package}.{name}"
+    external = name in external_names(package)
+    module = _entry_points(package)[name].module if external else f"{package}.{name}"
     try:
         spec = importlib.util.find_spec(module)
-    except ModuleNotFoundError:  # of the package that it is in
+    except ModuleNotFoundError:  # the package that should contain it
         return None
     return Path(spec.origin) if spec is not None and spec.origin is not None else None
 
 
 def load(package: str, name: str, base: type[Base]) -> type[Base]:
-    """The subclass of `base` that is called so; LookupError says which there are, NotOneOfUs what
-    is wrong with it.
+    """The class of a variant, a subclass of `base`.
+
+    Raises LookupError, which lists the names, if there is no such variant, and PluginError if an
+    external one cannot be used.
     """
-    if name in outside(package):
-        return _from_outside(_brought(package)[name], base)
+    if name in external_names(package):
+        return _load_external(_entry_points(package)[name], base)
     if name not in names(package):
         kind = package.rpartition(".")[2]
         raise LookupError(f"{name!r} is none of the {kind} there are: {', '.join(names(package))}")
     module = importlib.import_module(f"{package}.{name}")
-    (found,) = [
+    (variant,) = [
         member
         for _, member in inspect.getmembers(module, inspect.isclass)
         if issubclass(member, base) and member.__module__ == module.__name__
     ]
-    return found
+    return variant
 
 
-def _from_outside(point: metadata.EntryPoint, base: type[Base]) -> type[Base]:
-    """Under the name of its module, for by that name a plan knows it."""
+def _load_external(point: metadata.EntryPoint, base: type[Base]) -> type[Base]:
+    """The class of an entry point, checked; plans know a variant by the name of its module."""
     if point.module.rpartition(".")[2] != point.name:
-        raise NotOneOfUs(
+        raise PluginError(
             f"{point.name}: its entry point {point.value} must name a module that is called the "
             "same"
         )
     try:
-        found = point.load()
-    except Exception as error:  # of somebody else's code, which may raise anything
-        raise NotOneOfUs(
+        variant = point.load()
+    except Exception as error:  # foreign code may raise anything
+        raise PluginError(
             f"{point.name}: its entry point {point.value} cannot be loaded: {error}"
         ) from error
     if not (
-        inspect.isclass(found) and issubclass(found, base) and found.__module__ == point.module
+        inspect.isclass(variant)
+        and issubclass(variant, base)
+        and variant.__module__ == point.module
     ):
-        raise NotOneOfUs(
+        raise PluginError(
             f"{point.name}: its entry point {point.value} must be a {base.__name__} defined there"
         )
-    missing = ", ".join(sorted(getattr(found, "__abstractmethods__", ())))
-    if missing or not hasattr(found, "__dataclass_fields__"):
-        what = f"does not define {missing}" if missing else "is no dataclass"
-        raise NotOneOfUs(f"{point.name}: its entry point {point.value} {what}")
-    return found
+    missing = ", ".join(sorted(getattr(variant, "__abstractmethods__", ())))
+    if missing or not hasattr(variant, "__dataclass_fields__"):
+        reason = f"does not define {missing}" if missing else "is no dataclass"
+        raise PluginError(f"{point.name}: its entry point {point.value} {reason}")
+    return variant
 
 
 def config_folder() -> Path:
-    """The folder of the YAML: the checkout's own, or the one that the wheel brought."""
+    """The folder of the YAML: the checkout's own, or the one that the wheel ships."""
     package = Path(__file__).parent
     shipped = package / "configs"
     return shipped if shipped.is_dir() else package.parent / "configs"
@@ -140,6 +136,6 @@ def config_folder() -> Path:
 
 def studies() -> dict[str, Path]:
     """Study files by name, those in subfolders last; the working directory's hide the package's."""
-    places = [place / "study" for place in (config_folder(), Path("configs"))]
-    by_name = {path.stem: path for place in places for path in sorted(place.rglob("*.yaml"))}
-    return dict(sorted(by_name.items(), key=lambda study: study[1].parent not in places))
+    folders = [folder / "study" for folder in (config_folder(), Path("configs"))]
+    paths = {path.stem: path for folder in folders for path in sorted(folder.rglob("*.yaml"))}
+    return dict(sorted(paths.items(), key=lambda study: study[1].parent not in folders))

@@ -1,4 +1,4 @@
-"""Text that people read: one line, numbers and values in it."""
+"""Text for people: one line, counts, durations, errors."""
 
 import traceback
 
@@ -9,7 +9,7 @@ def printable(text: str) -> str:
 
 
 def shortened(text: str, most: int = 100) -> str:
-    """At most `most` characters of a text; of a longer one the beginning and its length."""
+    """A text of at most `most` characters; a longer one is cut, with its length behind it."""
     return text if len(text) <= most else f"{text[:most]}… ({len(text):,} characters)"
 
 

@@ -39,7 +39,7 @@ def variant(package: str, section: str, settings: Json, base: type[T]) -> T:
     own = {key: value for key, value in settings.items() if key != "name"}
     try:
         kind = plugins.load(package, settings["name"], base)
-    except plugins.NotOneOfUs as reason:
+    except plugins.PluginError as reason:
         raise UserError(f"{section}: {reason}") from reason
     return build(kind, section, own)
 

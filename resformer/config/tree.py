@@ -53,7 +53,7 @@ def _composed(groups: tuple[tuple[str, str], ...]) -> Json:
     """The tree of these variants, as plain values. Composing takes 50 ms, so it is done once per
     choice.
     """
-    brought = [(key, name) for key, name in groups if name in plugins.outside(PACKAGES[key])]
+    brought = [(key, name) for key, name in groups if name in plugins.external_names(PACKAGES[key])]
     own = [f"{GROUPS[key]}={name}" for key, name in groups if (key, name) not in brought]
     with initialize_config_dir(version_base="1.3", config_dir=str(config_folder().resolve())):
         tree = OmegaConf.to_container(compose("config", overrides=own), resolve=False)
@@ -71,10 +71,10 @@ def _put(tree: Json, key: str, name: str) -> None:
     where, (*path, last) = f"{GROUPS[key]}={name}", key.split(".")
     try:
         loaded = OmegaConf.to_container(
-            OmegaConf.load(plugins.settings_of(PACKAGES[key], name)), resolve=False
+            OmegaConf.load(plugins.external_settings(PACKAGES[key], name)), resolve=False
         )
     except (
-        plugins.NotOneOfUs,
+        plugins.PluginError,
         OmegaConfBaseException,
         yaml.YAMLError,
         UnicodeDecodeError,
