@@ -59,11 +59,11 @@ def runs(study: str, results: "str | Path" = "results") -> "pd.DataFrame":
     Results that are damaged are left out with a warning. Raises UserError if there is no such study
     or no result.
     """
-    from resformer.results import tables
+    from resformer.results import frames
 
     found = _findings(study, results)
     _warn(row["reason"] for row in found.problems["damaged"])
-    return tables.runs(found)
+    return frames.runs(found)
 
 
 def curves(study: str, results: "str | Path" = "results") -> "pd.DataFrame":
@@ -84,15 +84,15 @@ def curves(study: str, results: "str | Path" = "results") -> "pd.DataFrame":
     """
     import pandas as pd
 
-    from resformer.results import tables
+    from resformer.results import frames
     from resformer.store.checks import Damaged
 
     found = _findings(study, results)
-    by_job = [part for _, part in tables.curves(found)]
+    by_job = [part for _, part in frames.curves_by_job(found)]
     whole = [part for part in by_job if not isinstance(part, Damaged)]
     damaged = [str(part) for part in by_job if isinstance(part, Damaged)]
     if not whole:
-        raise tables.nothing(found, damaged)
+        raise frames.no_results(found, damaged)
     _warn([*(row["reason"] for row in found.problems["damaged"]), *damaged])
     return pd.concat(whole, ignore_index=True)
 

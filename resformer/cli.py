@@ -179,12 +179,12 @@ def report(
     with _answering():
         from resformer.reporting.analysis.summary import summarise
         from resformer.reporting.layout import layout
-        from resformer.results.members import conditions, read
+        from resformer.results.members import parse_conditions, read
 
         chosen = [_chosen(results, name) for name in dict.fromkeys(studies or [])] or [
             _chosen(results, None)
         ]
-        found = read(chosen).where(conditions(where or []))
+        found = read(chosen).where(parse_conditions(where or []))
         summary = summarise(found)
         asked = layout(
             summary, rows, [name for names in columns or [] for name in names.split(",")]

@@ -19,7 +19,7 @@ import resformer as library
 from lib import docs
 from resformer.cli import app
 from resformer.errors import UserError
-from resformer.results import export, tables, tensorboard
+from resformer.results import export, frames, tensorboard
 from resformer.results.members import Findings, read
 from resformer.store.study import Study
 
@@ -73,13 +73,13 @@ def test_tables_hold_every_member_and_step(
     assert len(runs.drop_duplicates(["depth", "model.width", "seed", "lr"])) == 16
     assert set(runs["study"]) == {"small"}
     assert "shape" not in runs
-    assert list(curves) == ["study", "job", "seed", "lr", "step", *tables.CURVES]
+    assert list(curves) == ["study", "job", "seed", "lr", "step", *frames.CURVE_VALUES]
     assert len(curves) == 16 * 21
     job, seed, lr = runs[["job", "seed", "lr"]].iloc[5]
     stored = Study(results / "small").read(job, "curves")
     stored = stored[(stored["seed"] == seed) & (stored["lr"] == lr)]
     exported = curves[(curves["job"] == job) & (curves["seed"] == seed) & (curves["lr"] == lr)]
-    columns = ["step", *tables.CURVES]
+    columns = ["step", *frames.CURVE_VALUES]
     np.testing.assert_array_equal(exported[columns].to_numpy(), stored[columns].to_numpy())
     last = exported.iloc[-1]
     assert last["held_out_loss"] == runs["final_loss"].iloc[5]
@@ -114,14 +114,14 @@ def test_tensorboard_reads_a_run_per_member(found: Findings, tmp_path: Path) -> 
     assert export.export(found, folder, "tensorboard").paths == [folder]
     assert len(names(folder)) == 16
     name = "copy-depth-2-add-post-hidden-32-width-8-seed-1-lr-0.01"
-    member = tables.runs(found).query(
+    member = frames.runs(found).query(
         "depth == 2 and `model.width` == 8 and seed == 1 and lr == 0.01"
     )
-    curve = found.curves(member, tables.CURVES).set_index("step")
+    curve = found.read_curves(member, frames.CURVE_VALUES).set_index("step")
     events = EventAccumulator(str(folder / name))
     events.Reload()
-    assert set(events.Tags()["scalars"]) == set(tables.CURVES)
-    for column in tables.CURVES:
+    assert set(events.Tags()["scalars"]) == set(frames.CURVE_VALUES)
+    for column in frames.CURVE_VALUES:
         there = curve[column].dropna()
         scalars_of = events.Scalars(column)
         assert [scalar.step for scalar in scalars_of] == list(there.index)
@@ -196,13 +196,13 @@ def test_an_empty_folder_is_taken(
 def test_an_export_that_fails_leaves_nothing(
     form: export.Form, found: Findings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (whole, *_) = tables.curves(found)
+    (whole, *_) = frames.curves_by_job(found)
 
     def full(_: Findings) -> object:
         yield whole
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(tables, "curves", full)
+    monkeypatch.setattr(frames, "curves_by_job", full)
     with pytest.raises(UserError, match="out: cannot be written: No space left on device"):
         export.export(found, tmp_path / "out", form)
     assert names(tmp_path) == []
@@ -265,8 +265,8 @@ def test_jobs_without_a_result_are_counted(
 
 @pytest.mark.parametrize("table", ["runs", "curves"])
 def test_every_column_is_documented(table: str, found: Findings) -> None:
-    (_, curves), *_ = tables.curves(found)
-    columns = {"runs": list(tables.runs(found)), "curves": list(curves)}[table]
+    (_, curves), *_ = frames.curves_by_job(found)
+    columns = {"runs": list(frames.runs(found)), "curves": list(curves)}[table]
     source = docs.Source(root=ROOT, folder=ROOT)
     names = {
         name.strip("`")

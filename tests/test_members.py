@@ -1,9 +1,8 @@
-"""What a report reads:
-damage is named and left out, what was read is kept, members can be chosen.
-"""
+"""Members of a study: damage is named and left out, runs are cached, members can be selected."""
 
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,8 +15,8 @@ from resformer.reporting.figures import draw
 from resformer.reporting.layout import layout
 from resformer.residuals.add import Add
 from resformer.residuals.plain import Plain
-from resformer.results import cache, members
-from resformer.results.members import conditions, read
+from resformer.results import cache
+from resformer.results.members import parse_conditions, read
 from resformer.store import claims
 from resformer.store.claims import Claim, HeartbeatObserver
 from resformer.store.study import Study, existing
@@ -107,15 +106,14 @@ def test_a_cut_plan_leaves_results_that_nobody_planned(made: Made) -> None:
 
 
 def test_of_very_many_jobs_the_curves_are_hashed_when_they_are_used(
-    made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    made: Made, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(members, "_MOST_HASHED", 1)
     cut, flipped = (attempt(made, number) / "curves.parquet" for number in (0, 1))
     cut.write_bytes(cut.read_bytes()[:-1])
     data = bytearray(flipped.read_bytes())
     data[len(data) // 2] ^= 1
     flipped.write_bytes(data)
-    found = read([made.study])
+    found = read([made.study], max_hashed=1)
     assert [row["reason"] for row in found.problems["damaged"]] == [
         f"{cut}: not the bytes that were committed"
     ]
@@ -211,9 +209,9 @@ def test_a_failed_job_is_named_with_its_reason(tmp_path: Path) -> None:
     assert found.problems["missing"] == []
 
 
-def test_what_was_read_is_not_read_again(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cached_runs_are_not_read_again(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
     first = read([made.study])
-    monkeypatch.setattr(members, "_part", lambda *_: pytest.fail("read again"))
+    monkeypatch.setattr(Study, "verified", lambda *_: pytest.fail("read again"))
     again = read([made.study])
     assert again.members.sort_values(["depth", "seed"], ignore_index=True).equals(
         first.members.sort_values(["depth", "seed"], ignore_index=True)
@@ -221,27 +219,24 @@ def test_what_was_read_is_not_read_again(made: Made, monkeypatch: pytest.MonkeyP
     assert again.digest == first.digest
 
 
-def test_a_kept_report_is_the_same_and_needs_no_members(
-    made: Made, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_cached_report_is_the_same_and_needs_no_members(made: Made) -> None:
     first = summarise(read([made.study]))
-    monkeypatch.setattr(members, "_together", lambda *_: pytest.fail("computed again"))
-    assert summarise(read([made.study])) == first
+    again = replace(read([made.study]), load=lambda: pytest.fail("computed again"))
+    assert summarise(again) == first
 
 
-def test_what_was_read_is_kept_in_one_piece(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cached_runs_are_in_one_piece(made: Made) -> None:
     whole = read([made.study])
-    monkeypatch.setattr(members, "_AT_ONCE", 1)  # so that there are several to begin with
     shutil.rmtree(made.study.path / ".cache")
-    again = read([made.study])
+    again = read([made.study], batch_jobs=1)
     assert again.digest == whole.digest
     assert again.members.equals(whole.members)
-    table, states = cache.members(made.study)
+    table, states = cache.load_runs(made.study)
     assert len(states) == 2
     assert table["job"].num_chunks == 1
 
 
-def test_new_results_are_added_to_what_was_kept(tmp_path: Path) -> None:
+def test_new_results_are_added_to_the_cache(tmp_path: Path) -> None:
     made = Made(tmp_path / "results")
     made.job(ADD, SEEDS, [100] * 5)
     assert len(summarise(read([made.write()]))["cells"]) == 1
@@ -266,13 +261,11 @@ def test_a_damaged_cache_is_not_believed(made: Made, name: str) -> None:
     assert summarise(read([made.study])) == expected
 
 
-def test_other_code_does_not_read_what_was_kept(
-    made: Made, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_other_code_does_not_read_the_cache(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
     read([made.study])
-    assert cache.members(made.study)[1]
+    assert cache.load_runs(made.study)[1]
     monkeypatch.setattr(cache, "_code", lambda: b"other")
-    assert cache.members(made.study)[1] == {}
+    assert cache.load_runs(made.study)[1] == {}
 
 
 def test_a_study_that_cannot_be_written_is_reported_all_the_same(
@@ -286,7 +279,7 @@ def test_a_study_that_cannot_be_written_is_reported_all_the_same(
     assert os.listdir(made.study.path / ".cache") == []
 
 
-def test_members_are_chosen_by_any_setting(made: Made) -> None:
+def test_members_are_selected_by_any_setting(made: Made) -> None:
     found = read([made.study])
     assert set(found.where({"model.depth": ["8"]}).members["depth"]) == {8}
     assert len(found.where({"depth": ["1", "8"], "member.seed": ["0", "3"]}).members) == 4
@@ -334,10 +327,10 @@ def test_two_choices_that_exclude_each_other_are_refused(tmp_path: Path) -> None
 @pytest.mark.parametrize("text", ["depth", "=8", "depth=", ""])
 def test_a_condition_is_key_and_value(text: str) -> None:
     with pytest.raises(UserError, match=r"must be KEY=VALUE"):
-        conditions([text])
+        parse_conditions([text])
 
 
 def test_conditions_by_key() -> None:
-    assert conditions(["depth=1,8", "norm=pre"]) == {"depth": ["1", "8"], "norm": ["pre"]}
+    assert parse_conditions(["depth=1,8", "norm=pre"]) == {"depth": ["1", "8"], "norm": ["pre"]}
     with pytest.raises(UserError, match="depth is given twice"):
-        conditions(["depth=1", "depth=2"])
+        parse_conditions(["depth=1", "depth=2"])

@@ -1,7 +1,6 @@
-"""What a report has read and computed, kept in the study's folder under `.cache`. It may be deleted
-at any time.
+"""Cache of runs and reports in the study's folder under `.cache`, which may be deleted at any time.
 
-Nothing depends on it: a file that is not whole, or was written by other code, is read as empty; a
+No result depends on it: a damaged file, or one written by other code, is read as empty, and a
 folder that cannot be written is left alone.
 """
 
@@ -22,19 +21,12 @@ Json = dict[str, Any]
 
 _DIGEST = 32
 _STATES = b"states"
-_COMPUTING = (
-    "trees.py",
-    "reporting/*.py",
-    "store/**/*.py",
-    "stats/*.py",
-    "results/*.py",
-    "reporting/analysis/*.py",
-)
-"""The code that reads and computes."""
+_COMPUTING = ("keys", "store", "stats", "results", "reporting")
+"""Modules and packages that read and compute; no file is read that others wrote."""
 
 
-def members(study: Study) -> tuple[pa.Table, dict[str, list[int]]]:
-    """The runs that were read before, and by job the state of its files then."""
+def load_runs(study: Study) -> tuple[pa.Table, dict[str, list[int]]]:
+    """Cached runs, and the state of their files then, by job."""
     try:
         table = pa.ipc.open_stream(_read(study, "members.arrow")).read_all()
         states = json.loads(table.schema.metadata[_STATES])
@@ -48,8 +40,8 @@ def _is_state(state: object) -> bool:
     return isinstance(state, list) and bool(state) and all(type(number) is int for number in state)
 
 
-def keep_members(study: Study, runs: pa.Table, states: dict[str, list[int]]) -> None:
-    """Keep the runs, and by job the state of its files."""
+def save_runs(study: Study, runs: pa.Table, states: dict[str, list[int]]) -> None:
+    """Cache runs, and the state of their files by job."""
     table = runs.replace_schema_metadata({_STATES: json.dumps(states)})
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, table.schema) as stream:
@@ -58,15 +50,14 @@ def keep_members(study: Study, runs: pa.Table, states: dict[str, list[int]]) -> 
 
 
 def report(study: Study, key: str) -> Json | None:
-    """The report that was kept under this key, if it is the last one that was kept."""
+    """The last cached report if it has this key, else None."""
     data = _read(study, "report.json")
-    kept: Json = json.loads(data) if data else {}
-    found: Json | None = kept.get("report") if kept.get("key") == key else None
-    return found
+    cached: Json = json.loads(data) if data else {}
+    return cached.get("report") if cached.get("key") == key else None
 
 
 def keep_report(study: Study, key: str, report: Json) -> None:
-    """Keep a report instead of the last one."""
+    """Cache a report instead of the last one."""
     _write(study, "report.json", json.dumps({"key": key, "report": report}).encode())
 
 
@@ -91,7 +82,11 @@ def _digest(data: bytes) -> bytes:
 
 @cache
 def _code() -> bytes:
-    """Of that code: what other code kept is not read."""
-    package = Path(__file__).parent.parent
-    sources = [path for names in _COMPUTING for path in sorted(package.glob(names))]
-    return hashlib.sha256(b"".join(path.read_bytes() for path in sources)).digest()
+    """Hash of the sources of `_COMPUTING`."""
+    root = Path(__file__).parent.parent
+    files = [
+        path
+        for name in _COMPUTING
+        for path in [*root.glob(f"{name}.py"), *sorted(root.glob(f"{name}/**/*.py"))]
+    ]
+    return hashlib.sha256(b"".join(path.read_bytes() for path in files)).digest()

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from resformer.errors import UserError
-from resformer.results import tables, tensorboard
+from resformer.results import frames, tensorboard
 from resformer.results.csv import LINE_END, spreadsheet_safe
 from resformer.results.members import Findings
 from resformer.store.checks import Damaged
@@ -30,7 +30,7 @@ _CURVES = pa.schema(
         ("lr", pa.float64()),
         ("step", pa.int64()),
     ]
-    + [(name, pa.float64()) for name in tables.CURVES]
+    + [(name, pa.float64()) for name in frames.CURVE_VALUES]
 )
 
 
@@ -55,12 +55,12 @@ def export(findings: Findings, folder: Path, form: Form) -> Exported:
     """
     if form == "tensorboard":
         tensorboard.check()
-    runs = tables.runs(findings)
-    left_out = tables.left_out(findings)
+    runs = frames.runs(findings)
+    left_out = frames.left_out(findings)
     damaged = []
     with _placed(folder) as new:
         with _curves_writer(new, form, runs) as write:
-            for job, found in tables.curves(findings):
+            for job, found in frames.curves_by_job(findings):
                 if isinstance(found, Damaged):
                     damaged.append(job)
                     left_out.append(str(found))
@@ -68,7 +68,7 @@ def export(findings: Findings, folder: Path, form: Form) -> Exported:
                     write(found)
         whole = runs[~runs["job"].isin(damaged)]
         if whole.empty:
-            raise tables.nothing(findings, left_out)
+            raise frames.no_results(findings, left_out)
         if form != "tensorboard":
             _write_runs(whole, new / f"runs.{form}")
     paths = (

@@ -1,130 +1,108 @@
-"""A row per finished member of a study, read from its jobs once and kept."""
+"""Members of studies: a row per finished member, with its settings, outcome and time."""
 
 import hashlib
 import json
-import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, final
 
-import numpy as np
 import pandas as pd
-import pyarrow as pa
 
 from resformer.errors import UserError
-from resformer.keys import (
-    NAMES,
-    NO_RESULT_DEPENDS_ON,
-    as_typed,
-    by_value,
-    job_label,
-    shape_settings,
-    short,
-)
-from resformer.results import cache
-from resformer.store.checks import Damaged
+from resformer.keys import NAMES, NO_RESULT_DEPENDS_ON, as_typed, by_value, shape_settings, short
+from resformer.results.jobs import StudyRuns, read_runs
 from resformer.store.study import Study
 
 Json = dict[str, Any]
 
 _FACTS = ("parameters", "flops_per_step", "blind_loss")
-_READ = ("runs.parquet", "timing.json")
-_FILES = (*_READ, "curves.parquet")
-_LAYERS = "layers.parquet"
-"""Of jobs that were looked into."""
-_MOST_HASHED = 2000
-"""Jobs whose curves are hashed too, though a report's numbers need none. Of more, they are when a
-figure reads them.
-"""
-_READERS = 2
-_AT_ONCE = 500
-"""Jobs whose runs are put into one table: in tables of their own they take 10 kB of memory each."""
+_KINDS = ("missing", "damaged", "failed")
 
 
 @final
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Findings:
-    """What there is of some studies.
+    """Results of some studies: finished members, and the jobs that have none.
 
     `members` has a row per finished member: `study`, `job`, `shape` (a number, the same for members
     whose settings are the same), `seed`, `lr`, every setting by its dotted key (task, depth,
     residual and norm by these names), the columns of `runs.parquet`, `parameters`,
-    `flops_per_step`, `blind_loss` (nats per token) and `ms` (per member and step). `problems` lists
-    the jobs that are missing, damaged or failed.
+    `flops_per_step`, `blind_loss` (nats per token) and `ms` (per member and step).
     """
 
     studies: tuple[Study, ...]
     problems: dict[str, list[Json]]
+    """Jobs that are missing, damaged or failed."""
     digest: str
-    """Of everything that was read: equal ones have equal reports."""
+    """Hash of everything that was read: equal ones have equal reports."""
     conditions: dict[str, list[str]]
-    """By which its members were chosen."""
-    table: Callable[[], pd.DataFrame]
-    """Makes `members`, which a report that was kept does not need."""
+    """Values by key that the members were selected by."""
+    load: Callable[[], pd.DataFrame]
+    """Makes `members`, which a cached report does not need."""
 
     @cached_property
     def members(self) -> pd.DataFrame:
-        """A row per finished member."""
-        return self.table()
+        """Row per finished member."""
+        return self.load()
 
-    def curves(self, members: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
-        """These columns of `curves.parquet` for some of the members, beside `study`, `job`, `seed`,
-        `lr` and `step`.
+    def read_curves(self, members: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
+        """Columns of `curves.parquet` for some of the members, beside `study`, `job`, `seed`, `lr`
+        and `step`.
 
         Raises Damaged if a file changed since the members were read.
         """
-        return self._rows(members, "curves", ["seed", "lr", "step", *columns])
+        return self._read(members, "curves", ["seed", "lr", "step", *columns])
 
-    def layers(self, members: pd.DataFrame) -> pd.DataFrame:
-        """All of `layers.parquet` for some of the members, whose settings ask for it; raises
-        Damaged.
-        """
-        return self._rows(members, "layers", None)
+    def read_layers(self, members: pd.DataFrame) -> pd.DataFrame:
+        """All of `layers.parquet` for some of the members that were probed; raises Damaged."""
+        return self._read(members, "layers", None)
 
-    def _rows(self, members: pd.DataFrame, name: str, columns: list[str] | None) -> pd.DataFrame:
+    def _read(self, members: pd.DataFrame, name: str, columns: list[str] | None) -> pd.DataFrame:
         studies = {study.name: study for study in self.studies}
-        parts = []
-        for key, found in members.groupby(["study", "job"], sort=False):
-            study, job = (str(part) for part in key)
+        tables = []
+        for key, job_members in members.groupby(["study", "job"], sort=False):
+            study, job = map(str, key)
             table = studies[study].read(job, name, columns)
-            wanted = pd.MultiIndex.from_frame(found[["seed", "lr"]])
-            inside = pd.MultiIndex.from_frame(table[["seed", "lr"]]).isin(wanted)
-            parts.append(table[inside].assign(study=study, job=job))
-        return pd.concat(parts, ignore_index=True)
+            selected = pd.MultiIndex.from_frame(job_members[["seed", "lr"]])
+            rows = pd.MultiIndex.from_frame(table[["seed", "lr"]]).isin(selected)
+            tables.append(table[rows].assign(study=study, job=job))
+        return pd.concat(tables, ignore_index=True)
 
-    def where(self, wanted: Mapping[str, Sequence[str]]) -> "Findings":
-        """Only members whose setting has one of these values, by key; UserError for an unknown key
-        or value.
+    def where(self, conditions: Mapping[str, Sequence[str]]) -> "Findings":
+        """Select the members whose settings have one of these values, by key; UserError for an
+        unknown key or value.
         """
-        if not wanted or self.members.empty:
+        if not conditions or self.members.empty:
             return self
         members = self.members
-        for key, values in wanted.items():
+        for key, texts in conditions.items():
             column = short(key)
-            if column not in selectable(self.members):
+            if column not in selectable(members):
                 raise UserError(
-                    f"--where {key}: is no setting; there are {', '.join(selectable(self.members))}"
+                    f"--where {key}: is no setting; there are {', '.join(selectable(members))}"
                 )
-            there = sorted(self.members[column].drop_duplicates(), key=by_value)
-            chosen = [value for value in there if any(_is(value, text) for text in values)]
-            for text in values:
-                if not any(_is(value, text) for value in there):
+            values = sorted(self.members[column].drop_duplicates(), key=by_value)
+            for text in texts:
+                if not any(_matches(value, text) for value in values):
                     raise UserError(
-                        f"--where {key}={text}: there are {', '.join(map(as_typed, there))}"
+                        f"--where {key}={text}: there are {', '.join(map(as_typed, values))}"
                     )
-            members = members[members[column].isin(chosen)]
+            selected = [value for value in values if any(_matches(value, text) for text in texts)]
+            members = members[members[column].isin(selected)]
         if members.empty:
-            raise UserError(f"--where {' '.join(wanted)}: no member has all of these")
-        asked = {key: list(values) for key, values in wanted.items()}
-        return Findings(
-            self.studies, self.problems, _digest([self.digest, asked]), asked, lambda: members
+            raise UserError(f"--where {' '.join(conditions)}: no member has all of these")
+        lists = {key: list(texts) for key, texts in conditions.items()}
+        return replace(
+            self,
+            digest=_digest([self.digest, lists]),
+            conditions=lists,
+            load=lambda: members,
         )
 
 
-def _is(value: object, text: str) -> bool:
-    """Whether this is how a user may have typed the value."""
+def _matches(value: object, text: str) -> bool:
+    """True if a user may have typed the value like this."""
     if as_typed(value) == text or (value, text) in (("add", "true"), ("plain", "false")):
         return True
     try:
@@ -135,219 +113,72 @@ def _is(value: object, text: str) -> bool:
         return False
 
 
-def conditions(texts: Iterable[str]) -> dict[str, list[str]]:
+def parse_conditions(texts: Iterable[str]) -> dict[str, list[str]]:
     """Values by key of conditions KEY=VALUE or KEY=VALUE,VALUE; UserError for anything else."""
-    found: dict[str, list[str]] = {}
+    conditions: dict[str, list[str]] = {}
     for text in texts:
         key, equals, values = text.partition("=")
         if not equals or not key or not values:
             raise UserError(f"--where {text}: must be KEY=VALUE, as in model.norm=pre")
-        if key in found:
+        if key in conditions:
             raise UserError(f"--where {text}: {key} is given twice; KEY=VALUE,VALUE takes either")
-        found[key] = values.split(",")
-    return found
+        conditions[key] = values.split(",")
+    return conditions
 
 
 def selectable(members: pd.DataFrame) -> list[str]:
-    """What members can be chosen by: the settings, seed and learning rate."""
-    return [
-        *NAMES.values(),
-        "seed",
-        "lr",
-        *(name for name in members.columns if "." in name),
-        "device",
-    ]
+    """Columns that members can be selected by: the settings, seed and learning rate."""
+    dotted = [name for name in members.columns if "." in name]
+    return [*NAMES.values(), "seed", "lr", *dotted, "device"]
 
 
-def read(studies: Iterable[Study]) -> Findings:
-    """What there is of these studies."""
-    problems: dict[str, list[Json]] = {"missing": [], "damaged": [], "failed": []}
-    several = tuple(studies)
-    found = [_read(study, problems) for study in several]
-    digest = _digest(
-        [
-            problems,
-            *(
-                [study.name, study.launches(), one.states]
-                for study, one in zip(several, found, strict=True)
-            ),
-        ]
+def read(studies: Iterable[Study], *, max_hashed: int = 2000, batch_jobs: int = 500) -> Findings:
+    """Read the results of studies; `max_hashed` and `batch_jobs` as in `read_runs`."""
+    runs = [read_runs(study, max_hashed=max_hashed, batch_jobs=batch_jobs) for study in studies]
+    problems = {kind: [row for part in runs for row in part.problems[kind]] for kind in _KINDS}
+    states = [[part.study.name, part.study.launches(), part.states] for part in runs]
+    return Findings(
+        studies=tuple(part.study for part in runs),
+        problems=problems,
+        digest=_digest([problems, *states]),
+        conditions={},
+        load=lambda: _members(runs),
     )
-    return Findings(several, problems, digest, {}, lambda: _together(found))
 
 
 def _digest(tree: object) -> str:
     return hashlib.sha256(json.dumps(tree).encode()).hexdigest()
 
 
-@final
-@dataclass(frozen=True)
-class _Found:
-    """What was read of one study: the runs of its finished jobs, their plan, and the state of their
-    files.
-    """
-
-    study: Study
-    runs: pa.Table
-    planned: dict[str, Json]
-    states: dict[str, list[int]]
-
-
-def _read(study: Study, problems: dict[str, list[Json]]) -> _Found:
-    """The finished jobs of one study; adds what is wrong to `problems`."""
-    planned, reasons = study.plan()
-    runs, known = cache.members(study)
-    fresh = {
-        job: state
-        for job, state in known.items()
-        if job in planned and _state(study, job, state[0]) == state
-    }
-    begun = study.begun()
-    done = [job for job in planned if job not in fresh and job in begun and study.has_result(job)]
-    checked = _FILES if len(done) <= _MOST_HASHED else _READ
-    size = min(_AT_ONCE, math.ceil(len(done) / _READERS)) or 1
-    parts = [
-        [planned[job] for job in done[start : start + size]] for start in range(0, len(done), size)
-    ]
-    with ThreadPoolExecutor(_READERS) as pool:
-        found = [*pool.map(lambda part: _part(study, part, checked), parts)]
-    damaged = [(job, reason) for part in found for job, reason in part.damaged.items()]
-    problems["damaged"] += [
-        {"study": study.name, "job": job, "reason": reason} for job, reason in damaged
-    ]
-    reasons += [f"{path}: no plan of this study names it" for path in study.orphans(planned)]
-    problems["damaged"] += [
-        {"study": study.name, "job": None, "reason": reason} for reason in reasons
-    ]
-    finished = fresh.keys() | set(done)
-    unfinished = [job for job in planned if job not in finished]
-    failed = study.failures(job for job in unfinished if job in begun)
-    for job in unfinished:
-        row = {"study": study.name, "job": job, "members": len(planned[job]["members"])}
-        row["settings"] = job_label(planned[job])
-        problems["failed" if job in failed else "missing"].append(
-            {**row, "reason": failed[job]} if job in failed else row
-        )
-    states = {
-        job: state
-        for part in (fresh, *(part.states for part in found))
-        for job, state in part.items()
-    }
-    if len(states) > len(fresh) or len(fresh) < len(known):
-        kept = [runs.filter(pa.compute.is_in(runs["job"], pa.array(list(fresh))))] if fresh else []
-        kept += [part.runs for part in found if part.states]
-        runs = _joined(kept) if kept else pa.table({})
-        cache.keep_members(study, runs, states)
-    return _Found(study, runs, {job: planned[job] for job in states}, states)
-
-
-@final
-@dataclass(frozen=True)
-class _Part:
-    """What was read of some finished jobs: their runs, with job and its time, and by job the state
-    of its files.
-    """
-
-    runs: pa.Table
-    states: dict[str, list[int]]
-    damaged: dict[str, str]
-    """What is wrong with the others."""
-
-
-def _part(study: Study, jobs: Sequence[Json], checked: Sequence[str]) -> _Part:
-    tables, ms, states, damaged = [], [], {}, {}
-    for planned in jobs:
-        job = planned["id"]
-        try:
-            attempt, files = study.verified(job, checked)
-            timing = study.timed(job, attempt, files["timing.json"])
-            runs = study.ran(planned, attempt, files["runs.parquet"])
-        except Damaged as damage:
-            damaged[job] = str(damage)
-            continue
-        tables.append(runs)
-        ms.append(_ms_per_member_step(timing))
-        states[job] = _state(study, job, attempt)
-    if not tables:
-        return _Part(pa.table({}), states, damaged)
-    sizes = [*map(len, tables)]
-    names, times = (pa.array(np.repeat(values, sizes)) for values in (list(states), ms))
-    return _Part(
-        _joined(tables).append_column("job", names).append_column("ms", times), states, damaged
-    )
-
-
-def _joined(tables: Sequence[pa.Table]) -> pa.Table:
-    """In one piece:
-    in as many as there are jobs, a table takes ten times the bytes and the time.
-    """
-    return pa.concat_tables(tables, promote_options="permissive").combine_chunks()
-
-
-def _state(study: Study, job: str, attempt: int) -> list[int]:
-    """The attempt, and size and time of change of the committed files; of what is not there,
-    nothing.
-    """
-    return [attempt, *study.state(job, attempt, _FILES, [_LAYERS])]
-
-
-def _together(found: Sequence[_Found]) -> pd.DataFrame:
-    """The members of several studies, each once, with their settings."""
-    tables = [_with_settings(one) for one in found if len(one.runs)]
+def _members(runs: Sequence[StudyRuns]) -> pd.DataFrame:
+    """Members of several studies, each once, with their settings."""
+    tables = [_with_settings(part) for part in runs if len(part.table)]
     if not tables:
         return pd.DataFrame()
     members = pd.concat(tables, ignore_index=True)
     settings = [
         name for name in selectable(members) if name not in ("seed", "lr", *NO_RESULT_DEPENDS_ON)
     ]
-    shapes = members.drop_duplicates(["study", "planned_shape"])[
-        ["study", "planned_shape", *settings]
-    ]
+    planned = ["study", "planned_shape"]
+    shapes = members.drop_duplicates(planned)[[*planned, *settings]]
     shapes["shape"] = shapes.groupby(["study", *settings], dropna=False, sort=False).ngroup()
-    members = members.merge(
-        shapes[["study", "planned_shape", "shape"]], on=["study", "planned_shape"]
-    )
-    return members.drop(columns="planned_shape").drop_duplicates(
-        ["shape", "seed", "lr"], ignore_index=True
-    )
+    members = members.merge(shapes[[*planned, "shape"]], on=planned).drop(columns="planned_shape")
+    return members.drop_duplicates(["shape", "seed", "lr"], ignore_index=True)
 
 
-def _with_settings(found: _Found) -> pd.DataFrame:
-    members: pd.DataFrame = found.runs.to_pandas()
+def _with_settings(runs: StudyRuns) -> pd.DataFrame:
+    """Members of one study with the settings of their jobs, the shape of each as a number."""
     rows: dict[str, Json] = {}
-    row_of_shape: dict[
-        int, int
-    ] = {}  # jobs share their shapes: most are known by where they are in memory
-    for job in found.planned.values():
-        if id(job["shape"]) not in row_of_shape:
-            shape, facts = (
-                json.dumps(job["shape"], sort_keys=True),
-                {name: job[name] for name in _FACTS},
-            )
-            row = rows.setdefault(
-                shape, {**shape_settings(job), **facts, "planned_shape": len(rows)}
-            )
-            row_of_shape[id(job["shape"])] = row["planned_shape"]
-    row_of_job = [row_of_shape[id(job["shape"])] for job in found.planned.values()]
-    settings = pd.DataFrame(list(rows.values()))
-    place = np.array(row_of_job)[
-        pd.Index(list(found.planned)).get_indexer(pd.Index(members["job"]))
-    ]
-    whole = pd.concat([members, settings.take(place).reset_index(drop=True)], axis=1)
-    return whole.assign(study=found.study.name)
-
-
-def _ms_per_member_step(timing: Json) -> float:
-    """Median over the stretches between evaluations in which all members of the job still trained.
-
-    Later stretches have smaller stacks and are left out, so that a column that solves early is
-    timed like one that does not.
-    """
-    stretches = timing["stretches"]
-    if not stretches:
-        return math.nan
-    most = max(stretch["members"] for stretch in stretches)
-    full = [stretch for stretch in stretches if stretch["members"] == most]
-    return float(
-        np.median([1000 * part["seconds"] / (part["steps"] * part["members"]) for part in full])
-    )
+    # Jobs share their shapes in memory: most are known by identity.
+    number_by_id: dict[int, int] = {}
+    for job in runs.planned.values():
+        if id(job["shape"]) not in number_by_id:
+            facts = {name: job[name] for name in _FACTS}
+            row = {**shape_settings(job), **facts, "planned_shape": len(rows)}
+            row = rows.setdefault(json.dumps(job["shape"], sort_keys=True), row)
+            number_by_id[id(job["shape"])] = row["planned_shape"]
+    numbers = {name: number_by_id[id(job["shape"])] for name, job in runs.planned.items()}
+    members: pd.DataFrame = runs.table.to_pandas()
+    settings = pd.DataFrame([*rows.values()]).take(members["job"].map(numbers).to_numpy())
+    table = pd.concat([members, settings.reset_index(drop=True)], axis=1)
+    return table.assign(study=runs.study.name)

@@ -11,7 +11,7 @@ import pandas as pd
 
 from resformer.errors import UserError
 from resformer.keys import NAMES
-from resformer.results import tables
+from resformer.results import frames
 from resformer.results.members import selectable
 
 Member = tuple[str, int, float]
@@ -72,10 +72,10 @@ def write(folder: Path, names: Mapping[Member, str], curves: pd.DataFrame) -> No
 
 def _scalars(curve: pd.DataFrame) -> Iterator[tuple[int, dict[str, float]]]:
     """The steps of a member that have a finite value, and these by name."""
-    for step, *values in curve[["step", *tables.CURVES]].itertuples(index=False):
+    for step, *values in curve[["step", *frames.CURVE_VALUES]].itertuples(index=False):
         finite = {
             name: value
-            for name, value in zip(tables.CURVES, values, strict=True)
+            for name, value in zip(frames.CURVE_VALUES, values, strict=True)
             if math.isfinite(value)
         }
         if finite:

@@ -100,7 +100,7 @@ def swept(root: Path, name: str, target: Path) -> Json:
 def evaluations(found: Findings) -> pd.DataFrame:
     """Every evaluation of every member, by job."""
     table = (
-        found.curves(found.members, ["held_out_loss", "held_out_accuracy"])
+        found.read_curves(found.members, ["held_out_loss", "held_out_accuracy"])
         .dropna()
         .drop(columns="study")
     )

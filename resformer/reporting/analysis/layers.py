@@ -67,7 +67,7 @@ def inside(findings: Findings, found: Sequence[Group]) -> list[Json]:
 
 
 def _looked(findings: Findings, members: pd.DataFrame) -> Json:
-    table = findings.layers(members)
+    table = findings.read_layers(members)
     each = ["job", "seed", "lr"]
     last = table[table["step"] == table.groupby(each)["step"].transform("max")]
     measures = [name for name in last.columns[_MEASURES] if name not in ("study", "job")]

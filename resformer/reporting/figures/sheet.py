@@ -129,7 +129,7 @@ def _traces(findings: Findings, members: pd.DataFrame) -> dict[tuple[str, int, f
     found: dict[tuple[str, int, float], _Trace] = {}
     for (study, job), some in members.groupby(["study", "job"], sort=False):
         try:
-            table = findings.curves(some, ["held_out_loss", "gradient_norm"])
+            table = findings.read_curves(some, ["held_out_loss", "gradient_norm"])
         except Damaged as damage:
             kept = next(one.path for one in findings.studies if one.name == study) / ".cache"
             raise UserError(f"{damage}; delete {kept}, and the report leaves it out") from damage

@@ -419,7 +419,7 @@ def _reported(
     that is wanted.
     """
     findings = read([study])
-    rows = kept.members(study)[0].to_pylist()
+    rows = kept.load_runs(study)[0].to_pylist()
     members = {
         f"{row['job']} {row['seed']} {row['lr']}": json.dumps(row, sort_keys=True) for row in rows
     }

@@ -31,7 +31,7 @@ from resformer.errors import DiskError, UserError
 from resformer.reporting.analysis.summary import summarise
 from resformer.reporting.layout import layout
 from resformer.reporting.views import formats, terminal
-from resformer.results import tables
+from resformer.results import frames
 from resformer.results.members import read
 from resformer.store import files
 from resformer.store.study import Study, existing, find
@@ -140,7 +140,7 @@ def _status(study: Study) -> None:
 
 
 def _tables(study: Study) -> None:
-    list(tables.curves(read([study])))
+    list(frames.curves_by_job(read([study])))
 
 
 def _sweep(study: Study) -> None:

@@ -20,7 +20,8 @@ from resformer.numerics.process import configure_worker
 from resformer.plan import provenance
 from resformer.reporting.analysis.summary import summarise
 from resformer.residuals.add import Add
-from resformer.results import members as reading
+from resformer.results import jobs
+from resformer.results.members import read
 from resformer.store.study import Study, find
 from resformer.sweep import launch
 from resformer.sweep.request import Request
@@ -119,7 +120,7 @@ def run(results: Path, tell: Callable[[Event], None]) -> Summary:
     found = launch.plan(request(), study)
     if found.wanted:
         work(found.start(["sweep"]), 0, 1, listen, stop)
-    summarise(reading.read([Study(results / STUDY)]))
+    summarise(read([Study(results / STUDY)]))
     return Summary(tuple(failed))
 
 
@@ -128,7 +129,7 @@ def ready() -> None:
     this one.
     """
     configure_worker()
-    reading.ThreadPoolExecutor = _Inline  # type: ignore[attr-defined, assignment]
+    jobs.ThreadPoolExecutor = _Inline  # type: ignore[attr-defined, assignment]
     provenance._hash = cache(
         provenance._hash
     )  # half of a session's time, and the code stays what it is
