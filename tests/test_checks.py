@@ -344,6 +344,7 @@ def test_tables_of_another_form(trained: Trained) -> None:
 # Whatever stands anywhere, nothing is raised
 
 
+@pytest.mark.fuzz
 @settings(deadline=None, max_examples=200)
 @given(st.data())
 def test_no_tree_makes_a_check_fall_over(record: dict[str, Any], data: st.DataObject) -> None:

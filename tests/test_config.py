@@ -270,6 +270,7 @@ def test_an_unknown_study_needs_overrides() -> None:
 seeds = st.sets(st.integers(0, 2**32 - 1), min_size=1, max_size=6).map(sorted)
 
 
+@pytest.mark.fuzz
 @settings(deadline=None, max_examples=50)
 @given(seeds, seeds)
 def test_a_made_up_name_does_not_depend_on_the_seeds_swept(
@@ -439,6 +440,7 @@ typed = st.text(max_size=20) | st.builds(
 )
 
 
+@pytest.mark.fuzz
 @settings(deadline=None, max_examples=200)
 @given(st.lists(typed, min_size=1, max_size=2))
 def test_any_overrides_are_planned_or_refused(overrides: list[str]) -> None:
@@ -450,6 +452,7 @@ def test_any_overrides_are_planned_or_refused(overrides: list[str]) -> None:
             assert sum(len(job.members) for job in found.jobs()) == members(found) > 0
 
 
+@pytest.mark.fuzz
 @settings(deadline=None, max_examples=100)
 @given(st.sampled_from(KEYS), atoms)
 def test_any_value_of_a_setting_is_taken_or_refused(key: str, value: str) -> None:

@@ -19,6 +19,8 @@ import pytest
 from lib.clusters import loopback
 from resformer.store import folder
 
+pytestmark = pytest.mark.cluster
+
 STUDY = [
     *(
         "--study",

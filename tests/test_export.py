@@ -23,6 +23,8 @@ from resformer.results import export, frames, tensorboard
 from resformer.results.members import Findings, read
 from resformer.store.study import Study
 
+pytestmark = pytest.mark.sweep
+
 ROOT = Path(__file__).parent.parent
 
 

@@ -313,6 +313,7 @@ def every_scheme(lives: Made) -> None:
             )
 
 
+@pytest.mark.fuzz
 @pytest.mark.parametrize("fill", [one, broken, at_once, nobody, many, uneven, every_scheme])
 @pytest.mark.parametrize("rows", ["depth", "norm", "residual"])
 def test_odd_studies_can_be_drawn_and_no_text_is_cut_or_covers_another(

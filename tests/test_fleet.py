@@ -23,6 +23,8 @@ from resformer.sweep.request import Request
 from resformer.workers.assignment import Assignment
 from resformer.workers.events import Event
 
+pytestmark = pytest.mark.sweep
+
 ENGINE = Slurm(
     **{"workers": 2, "stack": 1, "retries": 1, "lease_seconds": 60.0, "memory_gib": None},
     **{"partition": None, "minutes": 60, "gpus": 0, "account": None, "setup": None},

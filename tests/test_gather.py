@@ -31,6 +31,8 @@ from resformer.store.packed.result_files import Row
 from resformer.store.study import Study
 from resformer.sweep import launch
 
+pytestmark = pytest.mark.sweep
+
 Resformer = Callable[..., Result]
 Json = dict[str, Any]
 

@@ -36,6 +36,8 @@ from resformer.workers.event_log import Elsewhere
 from resformer.workers.events import Event
 from resformer.workers.worker import work
 
+pytestmark = pytest.mark.sweep
+
 STEPS = 40
 
 

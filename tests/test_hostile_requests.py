@@ -10,6 +10,8 @@ from hypothesis import given, settings
 from lib.faults import hostile
 from resformer import config
 
+pytestmark = pytest.mark.fuzz
+
 EXAMPLES = 300
 REQUESTS = list(hostile.requests())
 PARTS = 8

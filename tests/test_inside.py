@@ -17,6 +17,8 @@ from resformer.reporting.views.probes import ENDS, HEADINGS, short
 from resformer.store import checks
 from resformer.store.study import named
 
+pytestmark = pytest.mark.sweep
+
 WORDS = [
     *("--study", "looked", "model.width=16", "task.length=5", "task.symbols=8", "train.steps=150"),
     *(

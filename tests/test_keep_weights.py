@@ -24,6 +24,8 @@ from resformer.store.study import Study
 from resformer.training.loop import Trained, train
 from resformer.training.population import Population
 
+pytestmark = pytest.mark.sweep
+
 EARLY, NEVER, BROKEN = Member(0, 1e-2), Member(0, 0.0), Member(1, 1e30)
 """Of an easy task: solved before the budget, never, and diverged at once."""
 

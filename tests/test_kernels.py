@@ -11,6 +11,8 @@ import pytest
 
 from resformer.numerics.backends.kernels import build
 
+pytestmark = pytest.mark.sweep
+
 REASON = "from resformer.numerics.backends.kernels import build; print(build.missing())"
 
 

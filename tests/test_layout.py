@@ -148,6 +148,14 @@ def test_no_module_names_a_variant() -> None:
         assert not words & names, module
 
 
+def test_no_test_file_is_imported_by_another() -> None:
+    """What tests share lies in `tests/support`."""
+    tests = {path.stem for path in (ROOT / "tests").rglob("test_*.py")}
+    for path in (ROOT / "tests").rglob("*.py"):
+        names = {part for name in imports(path) for part in name.split(".")}
+        assert names & tests == set(), path
+
+
 def test_top_level() -> None:
     expected = {
         "LICENSE",

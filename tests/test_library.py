@@ -17,6 +17,8 @@ from resformer.cli import app
 from resformer.errors import UserError
 from resformer.store.study import Study
 
+pytestmark = pytest.mark.sweep
+
 
 @pytest.fixture(scope="module")
 def swept(tmp_path_factory: pytest.TempPathFactory) -> Path:

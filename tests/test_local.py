@@ -41,6 +41,8 @@ from resformer.workers.assignment import Assignment
 from resformer.workers.events import Event
 from resformer.workers.worker import work
 
+pytestmark = pytest.mark.sweep
+
 SWEEP = [
     "model.depth=1",
     "model.width=8",

@@ -70,6 +70,7 @@ def test_a_damaged_result_is_named_and_left_out(
     assert str(path.parent.parent) in row["reason"]
 
 
+@pytest.mark.fuzz
 def test_every_flipped_bit_of_a_result_and_of_a_plan_is_seen(made: Made) -> None:
     result, plan = (
         made.study.job(made.jobs[1][0].id) / "result.json",

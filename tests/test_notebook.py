@@ -9,6 +9,8 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
+pytestmark = pytest.mark.sweep
+
 NOTEBOOK = Path(__file__).parent.parent / "scripts" / "explore.ipynb"
 
 

@@ -26,6 +26,8 @@ from resformer.training.population import Population
 from resformer.workers.events import Event
 from resformer.workers.worker import work
 
+pytestmark = pytest.mark.gpu
+
 DEVICE = "cuda"
 MEMBERS = [Member(seed, lr) for lr in (1e-3, 1e-2) for seed in (0, 1, 7)]
 

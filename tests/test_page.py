@@ -26,6 +26,8 @@ from resformer.residuals.add import Add
 from resformer.residuals.plain import Plain
 from resformer.results.members import Findings, read
 
+pytestmark = pytest.mark.browser
+
 COMMAND = ["resformer", "report", "lived", "--html", "page.html"]
 ARGUMENTS = [
     *("--no-sandbox", "--disable-gpu", "--disable-background-networking"),

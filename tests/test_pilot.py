@@ -25,6 +25,8 @@ from resformer.workers.event_log import Listener, teller
 from resformer.workers.events import Event
 from resformer.workers.pilot import fly, orders
 
+pytestmark = pytest.mark.sweep
+
 PROGRESS = Progress(step=5, steps=20, members=2, solved=1, diverged=0, loss=0.5, accuracy=0.75)
 
 

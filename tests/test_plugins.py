@@ -13,6 +13,8 @@ from typer.testing import Result
 from resformer import plugins
 from resformer.config import tree
 
+pytestmark = pytest.mark.sweep
+
 Command = Callable[..., subprocess.CompletedProcess[str]]
 Run = Callable[..., Result]
 

@@ -13,6 +13,8 @@ from resformer.model.shape import Member, ProbeSettings, Shape
 from resformer.training.loop import Snapshot, Trained, Training, train
 from resformer.training.population import Population
 
+pytestmark = pytest.mark.sweep
+
 EARLY, NEVER, BROKEN = Member(0, 1e-2), Member(0, 0.0), Member(1, 1e30)
 """Of an easy task: solved before the budget, never, and diverged at once."""
 MEMBERS = [BROKEN, NEVER, EARLY, Member(2, 3e-3)]

@@ -336,6 +336,7 @@ def test_an_empty_folder_has_no_study(
     assert list((tmp_path / "results").iterdir()) == []
 
 
+@pytest.mark.sweep
 def test_of_a_real_sweep(resformer: Resformer, tmp_path: Path) -> None:
     """A sweep in another process is seen at work, and then finished."""
     asked = ["model.depth=1,2", "model.width=8", "model.heads=2", "task.length=5", "task.symbols=8"]

@@ -32,6 +32,8 @@ from resformer.store.checks import Damaged
 from resformer.store.claims import Claim, HeartbeatObserver, Holder, Lost
 from resformer.store.study import Study
 
+pytestmark = pytest.mark.fuzz
+
 LEASE, STEPS = 60.0, 5000
 JOBS = ["job1", "job2", "job3"]
 
