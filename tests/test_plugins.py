@@ -46,12 +46,12 @@ from typing import ClassVar, final
 
 from torch import Tensor
 
-from resformer.tasks.base import Transcription
+from resformer.tasks.base import SequenceToSequence
 
 
 @final
 @dataclass(frozen=True)
-class Successor(Transcription):
+class Successor(SequenceToSequence):
     attention: ClassVar[str] = "causal"
 
     def target(self, source: Tensor) -> Tensor:
