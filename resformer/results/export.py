@@ -1,6 +1,4 @@
-"""A study's tables as files that other tools read:
-Parquet, CSV, or the event files of TensorBoard.
-"""
+"""Export of a study's runs and curves: Parquet, CSV, or event files of TensorBoard."""
 
 import shutil
 import uuid
@@ -37,40 +35,37 @@ _CURVES = pa.schema(
 @final
 @dataclass(frozen=True)
 class Exported:
-    """The files that were written, for TensorBoard the folder, and what of the study is not in
-    them, a line each.
-    """
+    """Files written (for TensorBoard the folder), and results they lack, a line each."""
 
     paths: list[Path]
     left_out: list[str]
 
 
 def export(findings: Findings, folder: Path, form: Form) -> Exported:
-    """Write `runs` and `curves`, or for TensorBoard a folder per member, into a folder that is new
-    or empty.
+    """Write `runs` and `curves` (for TensorBoard a folder per member) into a new or empty folder.
 
-    The curves are read and written job by job, beside the folder, which is put in its place when
-    all of it is there. UserError, and nothing written, if there are no results or the folder holds
-    something or cannot be written.
+    The curves are read and written job by job in a temporary folder, which is renamed at the end.
+    UserError, and nothing written, if there are no results, or the folder holds something or cannot
+    be written.
     """
     if form == "tensorboard":
         tensorboard.check()
     runs = frames.runs(findings)
     left_out = frames.left_out(findings)
     damaged = []
-    with _placed(folder) as new:
-        with _curves_writer(new, form, runs) as write:
-            for job, found in frames.curves_by_job(findings):
-                if isinstance(found, Damaged):
+    with _atomic(folder) as temporary:
+        with _curves_writer(temporary, form, runs) as write:
+            for job, curves in frames.curves_by_job(findings):
+                if isinstance(curves, Damaged):
                     damaged.append(job)
-                    left_out.append(str(found))
+                    left_out.append(str(curves))
                 else:
-                    write(found)
-        whole = runs[~runs["job"].isin(damaged)]
-        if whole.empty:
+                    write(curves)
+        runs = runs[~runs["job"].isin(damaged)]
+        if runs.empty:
             raise frames.no_results(findings, left_out)
         if form != "tensorboard":
-            _write_runs(whole, new / f"runs.{form}")
+            _write_runs(runs, temporary / f"runs.{form}")
     paths = (
         [folder] if form == "tensorboard" else [folder / f"runs.{form}", folder / f"curves.{form}"]
     )
@@ -78,18 +73,16 @@ def export(findings: Findings, folder: Path, form: Form) -> Exported:
 
 
 @contextmanager
-def _placed(folder: Path) -> Iterator[Path]:
-    """A folder beside the wanted one, which takes its place at the end;
-    after an error it is gone.
-    """
-    place = folder.resolve()
-    temporary = place.with_name(f".{place.name}.{uuid.uuid4().hex}.tmp")
+def _atomic(folder: Path) -> Iterator[Path]:
+    """Temporary folder that replaces `folder` at the end, or is removed after an error."""
+    target = folder.resolve()
+    temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex}.tmp")
     try:
-        if why := _taken(place):
-            raise UserError(f"{folder}: {why}; name a folder that is new or empty")
+        if obstacle := _obstacle(target):
+            raise UserError(f"{folder}: {obstacle}; name a folder that is new or empty")
         temporary.mkdir(parents=True)
         yield temporary
-        temporary.replace(place)
+        temporary.replace(target)
     except OSError as error:
         raise UserError(
             f"{folder}: cannot be written: {error.strerror}; name another folder"
@@ -98,22 +91,22 @@ def _placed(folder: Path) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _taken(place: Path) -> str | None:
-    """Why nothing can be put in this place; None if it can."""
-    if not place.exists():
+def _obstacle(target: Path) -> str | None:
+    """Reason why a folder cannot be replaced; None if it can."""
+    if not target.exists():
         return None
-    if not place.is_dir():
+    if not target.is_dir():
         return "is a file"
-    if any(place.iterdir()):
+    if any(target.iterdir()):
         return "is not empty"
-    return "is the working directory" if place == Path.cwd() else None
+    return "is the working directory" if target == Path.cwd() else None
 
 
 @contextmanager
 def _curves_writer(
     folder: Path, form: Form, runs: pd.DataFrame
 ) -> Iterator[Callable[[pd.DataFrame], None]]:
-    """What writes the curves of one job after another."""
+    """Writer of curves, called once per job."""
     match form:
         case "parquet":
             path = folder / "curves.parquet"
@@ -126,7 +119,7 @@ def _curves_writer(
         case "csv":
             with open(folder / "curves.csv", "w", encoding="utf-8", newline="") as file:
                 file.write(",".join(_CURVES.names) + LINE_END)
-                yield lambda curves: _harmless(curves).to_csv(
+                yield lambda curves: _without_formulas(curves).to_csv(
                     file, header=False, index=False, lineterminator=LINE_END
                 )
         case "tensorboard":
@@ -136,15 +129,13 @@ def _curves_writer(
 
 def _write_runs(runs: pd.DataFrame, path: Path) -> None:
     if path.suffix == ".csv":
-        _harmless(runs).to_csv(path, index=False, lineterminator=LINE_END)
+        _without_formulas(runs).to_csv(path, index=False, lineterminator=LINE_END)
     else:
         table = pa.Table.from_pandas(runs, preserve_index=False)
         pq.write_table(table, path, compression="zstd", write_page_checksum=True)
 
 
-def _harmless(table: pd.DataFrame) -> pd.DataFrame:
-    """The table with an apostrophe before each text that a spreadsheet would take for a formula;
-    numbers stay.
-    """
+def _without_formulas(table: pd.DataFrame) -> pd.DataFrame:
+    """Table with an apostrophe before each text that a spreadsheet would read as a formula."""
     texts = table.select_dtypes(exclude=["number", "bool"])
     return table.assign(**{str(name): texts[name].map(spreadsheet_safe) for name in texts})

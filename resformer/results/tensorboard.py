@@ -14,15 +14,15 @@ from resformer.keys import NAMES
 from resformer.results import frames
 from resformer.results.members import selectable
 
-Member = tuple[str, int, float]
-"""What tells a member of a study from the others: job, seed, learning rate."""
+MemberKey = tuple[str, int, float]
+"""Job, seed and learning rate: a member's key within its study."""
 
 _FILE = "events.out.tfevents.resformer"
 _VERSION = "brain.Event:2"
 
 
 def check() -> None:
-    """UserError if tensorboard is not installed."""
+    """Raise UserError if tensorboard is not installed."""
     if importlib.util.find_spec("tensorboard") is None:
         raise UserError(
             "--to tensorboard: tensorboard is not installed; pip install 'resformer[tensorboard]' "
@@ -30,18 +30,18 @@ def check() -> None:
         )
 
 
-def run_names(runs: pd.DataFrame) -> dict[Member, str]:
-    """A name for each member: what every report names, whatever else its like differ in, seed and
-    learning rate.
+def run_names(runs: pd.DataFrame) -> dict[MemberKey, str]:
+    """Names of the members: task, depth, scheme, norm, the other settings in which members alike in
+    these differ, seed and learning rate.
 
     `copy-depth-4-add-post-seed-0-lr-0.003`, or with two widths
     `copy-depth-4-add-post-width-32-seed-0-lr-0.003`.
     """
     names = {}
-    further = [name for name in selectable(runs) if name not in (*NAMES.values(), "seed", "lr")]
-    for (task, depth, residual, norm), alike in runs.groupby(list(NAMES.values())):
-        differ = [name for name in further if alike[name].nunique(dropna=False) > 1]
-        for row in alike.to_dict("records"):
+    others = [name for name in selectable(runs) if name not in (*NAMES.values(), "seed", "lr")]
+    for (task, depth, residual, norm), group in runs.groupby(list(NAMES.values())):
+        differ = [name for name in others if group[name].nunique(dropna=False) > 1]
+        for row in group.to_dict("records"):
             words = [f"{task}-depth-{depth}-{residual}-{norm}"]
             words += [f"{name.rpartition('.')[2]}-{row[name]}" for name in differ]
             words += [f"seed-{row['seed']}", f"lr-{row['lr']}"]
@@ -49,16 +49,16 @@ def run_names(runs: pd.DataFrame) -> dict[Member, str]:
     return names
 
 
-def write(folder: Path, names: Mapping[Member, str], curves: pd.DataFrame) -> None:
-    """Write the curves of a job: into a folder per member, the finite values of every step as
-    32-bit scalars.
+def write(folder: Path, names: Mapping[MemberKey, str], curves: pd.DataFrame) -> None:
+    """Write the curves of a job, a folder per member, as 32-bit scalars; values that are not finite
+    are skipped.
     """
     from tensorboard.compat.proto.event_pb2 import Event
     from tensorboard.summary.writer.record_writer import RecordWriter
 
     now = time.time()
     for member, curve in curves.groupby(["job", "seed", "lr"], sort=False):
-        run = folder / names[cast("Member", member)]
+        run = folder / names[cast("MemberKey", member)]
         run.mkdir()
         with open(run / _FILE, "wb") as file:
             records = RecordWriter(file)
@@ -71,12 +71,9 @@ def write(folder: Path, names: Mapping[Member, str], curves: pd.DataFrame) -> No
 
 
 def _scalars(curve: pd.DataFrame) -> Iterator[tuple[int, dict[str, float]]]:
-    """The steps of a member that have a finite value, and these by name."""
+    """Steps of a member with their finite values by name; steps that have none are skipped."""
     for step, *values in curve[["step", *frames.CURVE_VALUES]].itertuples(index=False):
-        finite = {
-            name: value
-            for name, value in zip(frames.CURVE_VALUES, values, strict=True)
-            if math.isfinite(value)
-        }
+        named = zip(frames.CURVE_VALUES, values, strict=True)
+        finite = {name: value for name, value in named if math.isfinite(value)}
         if finite:
             yield step, finite
