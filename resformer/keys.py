@@ -44,7 +44,8 @@ _SHORT = {
     "member.seed": "seed",
     "member.lr": "lr",
 }
-NO_RESULT_DEPENDS_ON = ("train.keep_weights", "probe.every")
+RECORDING = ("train.keep_weights", "probe.every")
+"""Settings of a job's recording, which tell neither jobs nor cells apart."""
 
 
 def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -22,7 +22,7 @@ from support import shapes
 from resformer.console.progress import follow
 from resformer.engines.local import Local
 from resformer.errors import DiskError
-from resformer.model.shape import Member, Shape
+from resformer.model.shape import Member, Recording, Shape
 from resformer.numerics.process import configure_worker
 from resformer.plan import jobs, provenance
 from resformer.plan.jobs import Job
@@ -49,8 +49,9 @@ def _as_in_a_worker() -> None:
 @pytest.fixture
 def job() -> Job:
     tiny = shapes.shape(task=Copy(length=5, symbols=8), depth=1, width=8, hidden=16)
-    long = shapes.changed(tiny, steps=STEPS, stop_when_solved=False, keep_weights=True)
-    return Job(long, (Member(0, 1e-2), Member(1, 1e30), Member(2, 1e-3)))
+    long = shapes.changed(tiny, steps=STEPS, stop_when_solved=False)
+    members = (Member(0, 1e-2), Member(1, 1e30), Member(2, 1e-3))
+    return Job(long, members, Recording(keep_weights=True))
 
 
 @pytest.fixture
@@ -234,10 +235,10 @@ def test_a_checkpoint_of_other_circumstances_is_named_and_not_mixed_in(
     name: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    here = provenance.bits(job.shape, len(job.members))
+    here = provenance.bits(job.shape, job.recording, len(job.members))
     sweep = Sweep(study, job)
     with monkeypatch.context() as elsewhere:
-        elsewhere.setattr(provenance, "bits", lambda shape, chunk_size: {**here, name: "another"})
+        elsewhere.setattr(provenance, "bits", lambda *_: {**here, name: "another"})
         assert sweep.run(steps=15) == ["started", "left"]
     assert sweep.run() == ["started", "restarted", "finished"]
     assert (
@@ -267,11 +268,9 @@ def test_a_checkpoint_that_cannot_be_used_does_not_hide_one_that_can(
     """One machine came far, another took over from the start; on the other one it goes on from
     there.
     """
-    here, sweep = provenance.bits(job.shape, len(job.members)), Sweep(study, job)
+    here, sweep = provenance.bits(job.shape, job.recording, len(job.members)), Sweep(study, job)
     with monkeypatch.context() as elsewhere:
-        elsewhere.setattr(
-            provenance, "bits", lambda shape, chunk_size: {**here, "torch": "another"}
-        )
+        elsewhere.setattr(provenance, "bits", lambda *_: {**here, "torch": "another"})
         sweep.run(steps=30)
     assert sweep.run(steps=15) == ["started", "restarted", "left"]
     assert sweep.run() == ["started", "resumed", "finished"]

@@ -15,7 +15,9 @@ import torch
 from safetensors import safe_open
 from typer.testing import Result
 
-from resformer.model.shape import Member, Shape
+from resformer import config
+from resformer.keys import flatten
+from resformer.model.shape import Member, Recording, Shape
 from resformer.plan import jobs
 from resformer.plan.jobs import Job
 from resformer.reporting.analysis.summary import summarise
@@ -49,11 +51,12 @@ def shape(shape: Shape, request: pytest.FixtureRequest) -> Shape:
     settings = dataclasses.replace(
         shape.train, steps=200, batch=32, eval_every=10, compile=request.param
     )
-    return dataclasses.replace(shape, train=dataclasses.replace(settings, keep_weights=True))
+    return dataclasses.replace(shape, train=settings)
 
 
-def trained(shape: Shape, members: Sequence[Member]) -> Trained:
-    return train(shape, members, lambda _: None, lambda _: None)
+def trained(shape: Shape, members: Sequence[Member], keep_weights: bool = True) -> Trained:
+    recording = Recording(keep_weights=keep_weights)
+    return train(shape, members, lambda _: None, lambda _: None, recording=recording)
 
 
 def held_out(
@@ -96,9 +99,8 @@ def test_weights_are_in_the_order_of_the_members(shape: Shape) -> None:
 
 
 def test_keeping_weights_changes_no_result(shape: Shape) -> None:
-    without = dataclasses.replace(shape, train=dataclasses.replace(shape.train, keep_weights=False))
     members = [BROKEN, NEVER, EARLY]
-    kept, left = trained(shape, members), trained(without, members)
+    kept, left = trained(shape, members), trained(shape, members, keep_weights=False)
     assert left.weights == {}
     pd.testing.assert_frame_equal(
         pd.DataFrame(kept.runs), pd.DataFrame(left.runs), check_exact=True
@@ -113,7 +115,7 @@ def committed(results: Path) -> dict[bool, tuple[Job, Path]]:
     found = {}
     for result in results.glob("*/jobs/*/*/result.json"):
         job = jobs.from_json(json.loads((result.parent / "job.json").read_bytes()))
-        found[job.shape.train.keep_weights] = job, result.parent / "attempt-1"
+        found[job.recording.keep_weights] = job, result.parent / "attempt-1"
     return found
 
 
@@ -140,20 +142,67 @@ def test_the_file_holds_them_with_seeds_and_rates(
     assert facts == {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
 
 
-def test_a_sweep_with_and_without_them_is_one_result(
+SWEEP = ("--study", "both", *TINY[:6], "train.steps=20", *TINY[7:])
+
+
+def test_a_sweep_with_and_without_them_is_one_job_that_keeps_them(
     resformer: Callable[..., Result], tmp_path: Path
 ) -> None:
-    words = [word for word in TINY if not word.startswith("train.steps")]
-    result = resformer(
-        "sweep", "--study", "both", *words, "train.steps=20", "train.keep_weights=true,false"
-    )
+    result = resformer("sweep", *SWEEP, "train.keep_weights=false,true")
     assert result.exit_code == 0, result.stderr
-    found = committed(tmp_path / "results")
-    kept, left = found[True][1], found[False][1]
-    assert (kept / "weights.safetensors").exists()
-    assert not (left / "weights.safetensors").exists()
-    for name in ("runs.parquet", "curves.parquet"):
-        assert (kept / name).read_bytes() == (left / name).read_bytes()
+    ((job, folder),) = committed(tmp_path / "results").values()
+    assert job.recording == Recording(keep_weights=True)
+    assert (folder / "weights.safetensors").exists()
     (cell,) = summarise(read([Study(tmp_path / "results" / "both")]))["cells"]
     assert "train.keep_weights" not in cell
     assert cell["seeds"] == 2
+
+
+@pytest.mark.parametrize("words", [["train.keep_weights=true"], ["probe.every=5"]])
+def test_members_asked_again_with_another_recording_are_finished(
+    resformer: Callable[..., Result], tmp_path: Path, words: list[str]
+) -> None:
+    assert resformer("sweep", *SWEEP).exit_code == 0
+    before = sorted(path for path in (tmp_path / "results").rglob("jobs/**/*"))
+    again = resformer("sweep", *SWEEP, *words)
+    assert again.exit_code == 0, again.stderr
+    assert "4 members, all finished" in again.stderr
+    assert sorted(path for path in (tmp_path / "results").rglob("jobs/**/*")) == before
+
+
+def test_new_members_beside_finished_ones_are_recorded_as_asked(
+    resformer: Callable[..., Result], tmp_path: Path
+) -> None:
+    assert resformer("sweep", *SWEEP).exit_code == 0
+    words = [word for word in SWEEP if not word.startswith("member.seed")]
+    result = resformer("sweep", *words, "member.seed=0,1,2", "train.keep_weights=true")
+    assert result.exit_code == 0, result.stderr
+    found = committed(tmp_path / "results")
+    assert {member.seed for member in found[False][0].members} == {0, 1}
+    assert {member.seed for member in found[True][0].members} == {2}
+    (cell,) = summarise(read([Study(tmp_path / "results" / "both")]))["cells"]
+    assert cell["seeds"] == 3
+
+
+@pytest.mark.parametrize(
+    ("words", "name"),
+    [
+        ([], "seed-3f7c66"),
+        (["train.keep_weights=true"], "seed-477d22"),
+        (["probe.every=5"], "seed-47d569"),
+    ],
+)
+def test_no_recording_changes_the_id_of_a_job(words: list[str], name: str) -> None:
+    fixed = ["task=copy", "member.seed=0,1", "train.compile=false", "device=cpu", *words]
+    request = config.request(None, fixed)
+    assert [job.id for job in request.jobs()] == ["1b1d397acf9ec713"]
+    assert request.study == name
+    (job,) = request.jobs()
+    assert jobs.from_json(job.to_json()) == job
+    assert (
+        flatten(job.to_json()["shape"]).items()
+        >= {
+            "train.keep_weights": "train.keep_weights=true" in words,
+            "probe.every": 5 if "probe.every=5" in words else None,
+        }.items()
+    )

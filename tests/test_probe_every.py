@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import torch
 
-from resformer.model.shape import Member, ProbeSettings, Shape
+from resformer.model.shape import Member, Recording, Shape
 from resformer.probes import measure
 from resformer.store.study import named
 from resformer.training.loop import Trained, Training, train
@@ -19,8 +19,8 @@ MEMBERS = [Member(0, 1e-2), Member(1, 1e30), Member(2, 1e-3)]
 
 
 def trained(shape: Shape, every: int | None, members: list[Member] = MEMBERS) -> Trained:
-    shape = dataclasses.replace(shape, probe=ProbeSettings(every))
-    return train(shape, members, lambda _: None, lambda _: None)
+    recording = Recording(probe_every=every)
+    return train(shape, members, lambda _: None, lambda _: None, recording=recording)
 
 
 def layers(shape: Shape, every: int, members: list[Member] = MEMBERS) -> pd.DataFrame:
@@ -83,8 +83,7 @@ def test_stopped_before_any_member_is_looked_into_it_goes_on_with_the_same(
     """Three looks at the start, four steps, three looks, of which the middle one is stopped as
     well.
     """
-    shape = dataclasses.replace(shape, probe=ProbeSettings(4))
-    snapshots = []
+    recording, snapshots = Recording(probe_every=4), []
 
     def beat(training: Training) -> None:
         snapshots.append(training.snapshot())
@@ -92,8 +91,10 @@ def test_stopped_before_any_member_is_looked_into_it_goes_on_with_the_same(
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        train(shape, MEMBERS, lambda _: None, beat)
-    resumed = Training.resumed(shape, MEMBERS, snapshots[-1]).run(lambda _: None, lambda _: None)
+        train(shape, MEMBERS, lambda _: None, beat, recording=recording)
+    resumed = Training.resumed(shape, MEMBERS, snapshots[-1], recording=recording).run(
+        lambda _: None, lambda _: None
+    )
     whole = trained(shape, 4)
     for found, expected in (
         (resumed.layers, whole.layers),

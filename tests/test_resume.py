@@ -9,7 +9,7 @@ import pytest
 from safetensors.numpy import load, save
 from support.schemes import name_of, schemes
 
-from resformer.model.shape import Member, ProbeSettings, Shape
+from resformer.model.shape import Member, Recording, Shape
 from resformer.training.loop import Snapshot, Trained, Training, train
 from resformer.training.population import Population
 
@@ -20,17 +20,18 @@ EARLY, NEVER, BROKEN = Member(0, 1e-2), Member(0, 0.0), Member(1, 1e30)
 MEMBERS = [BROKEN, NEVER, EARLY, Member(2, 3e-3)]
 
 
+RECORDING = Recording(keep_weights=True, probe_every=15)
+
+
 class PutAway(Exception):
     """Carries the snapshot."""
 
 
 def easy(shape: Shape, *, compiled: bool = False, **train: Any) -> Shape:
     settings = dataclasses.replace(
-        shape.train, steps=120, batch=32, eval_every=10, compile=compiled, keep_weights=True
+        shape.train, steps=120, batch=32, eval_every=10, compile=compiled
     )
-    return dataclasses.replace(
-        shape, train=dataclasses.replace(settings, **train), probe=ProbeSettings(every=15)
-    )
+    return dataclasses.replace(shape, train=dataclasses.replace(settings, **train))
 
 
 def through_the_disk(snapshot: Snapshot) -> Snapshot:
@@ -41,7 +42,7 @@ def through_the_disk(snapshot: Snapshot) -> Snapshot:
 
 def stopped_at(steps: Sequence[int], shape: Shape, members: Sequence[Member]) -> Trained:
     """Trained, put away and taken up again at each of these steps."""
-    training = Training(shape, members)
+    training = Training(shape, members, recording=RECORDING)
     for step in steps:
 
         def beat(training: Training, step: int = step) -> None:
@@ -51,7 +52,9 @@ def stopped_at(steps: Sequence[int], shape: Shape, members: Sequence[Member]) ->
         try:
             return training.run(lambda _: None, beat)
         except PutAway as away:
-            training = Training.resumed(shape, members, through_the_disk(away.args[0]))
+            training = Training.resumed(
+                shape, members, through_the_disk(away.args[0]), recording=RECORDING
+            )
     return training.run(lambda _: None, lambda _: None)
 
 
@@ -87,7 +90,7 @@ def test_put_away_at_any_step_and_taken_up_the_bits_are_the_same(
     if delayed:
         monkeypatch.setattr(Population, "worth_keeping", lambda self, rows: rows // 2)
     shape = easy(shape, compiled=compiled)
-    whole = train(shape, MEMBERS, lambda _: None, lambda _: None)
+    whole = train(shape, MEMBERS, lambda _: None, lambda _: None, recording=RECORDING)
     assert whole.runs["outcome"][:3] == ["diverged", "unsolved", "solved"]
     left = {step for step in whole.runs["last_step"] if step < 120}
     assert len(left) >= 2  # the stack was compacted on the way
@@ -104,14 +107,14 @@ def test_put_away_at_any_step_and_taken_up_the_bits_are_the_same(
 def test_every_scheme_resumes(shape: Shape, residual: Any) -> None:
     model = dataclasses.replace(shape.model, norm=residual.own_norm)
     shape = dataclasses.replace(easy(shape, steps=25), residual=residual, model=model)
-    whole = train(shape, MEMBERS, lambda _: None, lambda _: None)
+    whole = train(shape, MEMBERS, lambda _: None, lambda _: None, recording=RECORDING)
     assert_same_bits(stopped_at([7, 20], shape, MEMBERS), whole)
 
 
 def test_a_budget_with_few_evaluations_resumes(shape: Shape) -> None:
     """Losses of steps since the last evaluation are part of what is put away."""
     shape = easy(shape, steps=50, eval_every=45)
-    whole = train(shape, MEMBERS, lambda _: None, lambda _: None)
+    whole = train(shape, MEMBERS, lambda _: None, lambda _: None, recording=RECORDING)
     assert_same_bits(stopped_at([30, 46], shape, MEMBERS), whole)
 
 

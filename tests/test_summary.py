@@ -11,7 +11,7 @@ import pytest
 from support.studies import MODEL, SEEDS, STALLED, Made, cell, shape
 
 from resformer.errors import UserError
-from resformer.model.shape import Member
+from resformer.model.shape import Member, Recording
 from resformer.reporting.analysis.summary import summarise
 from resformer.reporting.columns import key_of
 from resformer.reporting.views.formats import as_json
@@ -340,7 +340,7 @@ def test_settings_of_a_scheme_do_not_part_it_from_its_baseline(made: Made) -> No
 
 
 def test_kept_weights_do_not_part_a_scheme_from_its_baseline(made: Made) -> None:
-    made.job(shape(1, Add(), "post", keep_weights=True), SEEDS, [100] * 5)
+    made.job(ADD, SEEDS, [100] * 5, Recording(keep_weights=True))
     made.job(PLAIN, SEEDS, [200] * 5)
     found = made.summary()
     assert len(found["comparisons"]) == 2
@@ -446,7 +446,7 @@ def test_what_comes_with_a_task_or_a_scheme_is_no_axis(made: Made) -> None:
 
 def test_kept_weights_make_no_axis_and_no_second_member(made: Made) -> None:
     made.job(ADD, SEEDS, [100] * 5)
-    made.job(shape(1, Add(), "post", keep_weights=True), SEEDS[:3], [100] * 3)
+    made.job(ADD, SEEDS[:3], [100] * 3, Recording(keep_weights=True))
     (found,) = made.summary()["cells"]
     assert found["seeds"] == 5
 

@@ -10,14 +10,14 @@ from hydra.core.override_parser.types import Override
 
 from resformer.config import study_file
 from resformer.config.overrides import Axis, axis_of, check_size, combinations, line, parse, said
-from resformer.config.sections import build, variant
+from resformer.config.sections import build, checked, variant
 from resformer.config.tree import settings, unknown
 from resformer.engines.base import Engine
 from resformer.errors import Incompatible, UserError
 from resformer.keys import COMPILE, DEVICES, OWN, Value, flatten, typed
 from resformer.model.serial import digest, shape_to_json
 from resformer.model.settings import ModelSettings
-from resformer.model.shape import Member, ProbeSettings, Shape, TrainSettings
+from resformer.model.shape import RESULTS_ONLY, Member, Recording, Shape, TrainSettings
 from resformer.numerics.backends.kernels import build as library
 from resformer.plan.jobs import Json
 from resformer.plugins import studies
@@ -57,6 +57,7 @@ def single(overrides: Sequence[str]) -> Request:
 
 def _resolved(grids: Sequence[Mapping[str, Override]], name: str | None) -> Request:
     shapes: dict[Shape, dict[Member, None]] = {}
+    recordings: dict[Shape, Recording] = {}
     excluded: list[Json] = []
     notes: set[str] = set()
     ways: set[tuple[Engine, Saving]] = set()
@@ -68,7 +69,7 @@ def _resolved(grids: Sequence[Mapping[str, Override]], name: str | None) -> Requ
         members = [build(Member, "member", member) for member in _members(axes)]
         for point in combinations([axis for axis in axes if not axis.key.startswith("member.")]):
             try:
-                shape, engine, saving = _resolve(point, notes)
+                shape, recording, engine, saving = _resolve(point, notes)
             except Incompatible as reason:
                 wanted = {
                     key: value
@@ -78,6 +79,7 @@ def _resolved(grids: Sequence[Mapping[str, Override]], name: str | None) -> Requ
                 excluded.append({"settings": wanted, "reason": str(reason)})
                 continue
             shapes.setdefault(shape, {}).update(dict.fromkeys(members))
+            recordings[shape] = recording.union(recordings.get(shape, RESULTS_ONLY))
             ways.add((engine, saving))
     if not shapes:
         others = (
@@ -93,7 +95,7 @@ def _resolved(grids: Sequence[Mapping[str, Override]], name: str | None) -> Requ
         )
     engine, saving = ways.pop()
     return Request(
-        study=name or _made_up_name(list(swept), shapes),
+        study=name or _made_up_name(list(swept), shapes, recordings),
         overrides=[[line(override) for override in grid.values()] for grid in grids],
         swept=list(swept),
         shapes=[(shape, list(members)) for shape, members in shapes.items()],
@@ -101,6 +103,7 @@ def _resolved(grids: Sequence[Mapping[str, Override]], name: str | None) -> Requ
         engine=engine,
         checkpoint_seconds=saving.checkpoint_seconds,
         notes=sorted(notes),
+        recordings=recordings,
     )
 
 
@@ -137,7 +140,9 @@ def _members(axes: Sequence[Axis]) -> Iterator[Json]:
         yield {key.removeprefix("member."): value for key, value in {**defaults, **point}.items()}
 
 
-def _resolve(point: Mapping[str, Value], notes: set[str]) -> tuple[Shape, Engine, Saving]:
+def _resolve(
+    point: Mapping[str, Value], notes: set[str]
+) -> tuple[Shape, Recording, Engine, Saving]:
     """One combination of settings as what it means; Incompatible if it makes no sense. Adds what is
     worth a note.
     """
@@ -161,9 +166,14 @@ def _resolve(point: Mapping[str, Value], notes: set[str]) -> tuple[Shape, Engine
     saving = build(
         Saving, "train", {"checkpoint_seconds": train_settings.pop("checkpoint_seconds")}
     )
+    recording = Recording(
+        keep_weights=checked(
+            Recording, "keep_weights", "train.keep_weights", train_settings.pop("keep_weights")
+        ),
+        probe_every=checked(Recording, "probe_every", "probe.every", tree["probe"]["every"]),
+    )
     train = build(TrainSettings, "train", train_settings)
-    probe = build(ProbeSettings, "probe", tree["probe"])
-    return Shape(task, model, residual, train, probe, device), engine, saving
+    return Shape(task, model, residual, train, device), recording, engine, saving
 
 
 def _device(device: Value, elsewhere: bool) -> str:
@@ -196,11 +206,15 @@ def _compile(train: Json, device: str, notes: set[str]) -> bool:
     return True
 
 
-def _made_up_name(swept: Sequence[str], shapes: Mapping[Shape, Mapping[Member, None]]) -> str:
+def _made_up_name(
+    swept: Sequence[str],
+    shapes: Mapping[Shape, Mapping[Member, None]],
+    recordings: Mapping[Shape, Recording],
+) -> str:
     """The swept keys and 6 hex digits of what is the same in all members."""
     everyone = dict.fromkeys(member for members in shapes.values() for member in members)
     parts = (
-        [flatten(shape_to_json(shape)) for shape in shapes],
+        [flatten(shape_to_json(shape, recordings[shape])) for shape in shapes],
         [flatten({"member": vars(member)}) for member in everyone],
     )
     fixed = {

@@ -47,15 +47,17 @@ def variant(package: str, section: str, settings: Json, base: type[T]) -> T:
 def build(kind: type[T], section: str, settings: Mapping[str, Any]) -> T:
     """The settings as their dataclass, which checks ranges; types are checked one by one."""
     return kind(
-        **{
-            key: _checked(kind, f"{section}.{key}", type(value), value)  # type: ignore[arg-type]  # classes are hashable
-            for key, value in settings.items()
-        }
+        **{key: checked(kind, key, f"{section}.{key}", value) for key, value in settings.items()}
     )
 
 
+def checked(kind: type[object], field: str, name: str, value: Any) -> Any:
+    """The value of one field, which users know as the setting `name`; its type must fit."""
+    return _checked(kind, field, name, type(value), value)  # type: ignore[arg-type]  # classes are hashable
+
+
 @cache
-def _checked(kind: type[object], name: str, type_: type[object], value: Value) -> Value:
+def _checked(kind: type[object], key: str, name: str, type_: type[object], value: Value) -> Value:
     """The value of one field, by way of a fresh schema: 8 for 8.0 is fine, 7 for true is not.
 
     Merging a whole section takes milliseconds, and a grid repeats the same few values thousands of
@@ -63,7 +65,6 @@ def _checked(kind: type[object], name: str, type_: type[object], value: Value) -
     """
     if value == "???":
         raise UserError(f"{name}: has no value; give it one")
-    key = name.rpartition(".")[2]
     field = next(field for field in dataclasses.fields(kind) if field.name == key)  # type: ignore[arg-type]
     wanted = str(getattr(field.type, "__name__", field.type))
     if wanted in _EXACT.get(type_, ()):

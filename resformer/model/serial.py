@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from resformer import plugins
 from resformer.model.settings import ModelSettings
-from resformer.model.shape import ProbeSettings, Shape, TrainSettings
+from resformer.model.shape import RESULTS_ONLY, Recording, Shape, TrainSettings
 from resformer.residuals.base import Residual
 from resformer.tasks.base import Task
 
@@ -20,30 +20,44 @@ ID_DIGITS = 16
 """Hexadecimal digits of a job\'s id."""
 
 
-def shape_to_json(shape: Shape) -> Json:
-    """A shape as a tree of plain values; variants carry their name."""
+def shape_to_json(shape: Shape, recording: Recording = RESULTS_ONLY) -> Json:
+    """A shape as a tree of plain values; variants carry their name.
+
+    The recording of a job stands among the settings of its shape, as the command line has it.
+    """
     return {
         "task": _variant_to_json(shape.task),
         "model": {**dataclasses.asdict(shape.model), "residual": _variant_to_json(shape.residual)},
-        "train": dataclasses.asdict(shape.train),
-        "probe": dataclasses.asdict(shape.probe),
+        "train": {**dataclasses.asdict(shape.train), "keep_weights": recording.keep_weights},
+        "probe": {"every": recording.probe_every},
         "device": shape.device,
     }
 
 
 def shape_from_json(tree: Json) -> Shape:
     """The shape that `shape_to_json` was called on."""
-    model = dict(tree["model"])
+    model, train = dict(tree["model"]), dict(tree["train"])
+    del train["keep_weights"]
     residual = variant("resformer.residuals", model.pop("residual"), Residual)
     task = variant("resformer.tasks", tree["task"], Task)
     return Shape(
         task,
         ModelSettings(**model),
         residual,
-        TrainSettings(**tree["train"]),
-        ProbeSettings(**tree["probe"]),
+        TrainSettings(**train),
         tree["device"],
     )
+
+
+def recording_from_json(tree: Json) -> Recording:
+    """The recording that `shape_to_json` was called with."""
+    return Recording(keep_weights=tree["train"]["keep_weights"], probe_every=tree["probe"]["every"])
+
+
+def without_recording(tree: Json) -> Json:
+    """The tree of the same shape with no recording but that of its results."""
+    train = {**tree["train"], "keep_weights": RESULTS_ONLY.keep_weights}
+    return {**tree, "train": train, "probe": {"every": RESULTS_ONLY.probe_every}}
 
 
 def variant(package: str, settings: Mapping[str, Any], base: type[Base]) -> Base:

@@ -49,8 +49,6 @@ class TrainSettings:
     """Of matrix products: fp32; on a GPU tf32; bf16. Weights, moments and sums are float32 in any
     case.
     """
-    keep_weights: bool
-    """Whether the weights that a member has at its last step are kept. No result depends on it."""
 
     def __post_init__(self) -> None:
         def between(setting: str, low: float, high: float, unit: str = "") -> None:
@@ -89,24 +87,34 @@ class TrainSettings:
 
 
 @final
-@dataclass(frozen=True)
-class ProbeSettings:
-    """When every layer is looked into while a shape trains. No result depends on it."""
+@dataclass(frozen=True, kw_only=True)
+class Recording:
+    """Data kept beside the results of a job. No result depends on it, so it is part of no id."""
 
-    every: int | None
-    """Steps between two looks; None: never."""
+    keep_weights: bool = False
+    """Whether the weights that a member has at its last step are kept."""
+    probe_every: int | None = None
+    """Steps between two probes of every layer while training; None: never."""
 
     def __post_init__(self) -> None:
-        if self.every is not None:
+        if self.probe_every is not None:
             require(
-                1 <= self.every <= 10_000_000,
+                1 <= self.probe_every <= 10_000_000,
                 "probe.every",
-                self.every,
+                self.probe_every,
                 "must be from 1 to 10,000,000, or null",
             )
 
+    def union(self, other: "Recording") -> "Recording":
+        """A recording that keeps what either keeps, with the shorter interval between probes."""
+        intervals = [each for each in (self.probe_every, other.probe_every) if each is not None]
+        return Recording(
+            keep_weights=self.keep_weights or other.keep_weights,
+            probe_every=min(intervals, default=None),
+        )
 
-NO_PROBE = ProbeSettings(every=None)
+
+RESULTS_ONLY = Recording()
 
 
 @final
@@ -137,7 +145,6 @@ class Shape:
     model: ModelSettings
     residual: Residual[Any]
     train: TrainSettings
-    probe: ProbeSettings
     device: str
     """cpu or cuda."""
 

@@ -1,14 +1,20 @@
 """A job: some members of one shape, trained together. Here it becomes plain JSON and comes back."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
 from typing import Any, TypeVar, final
 
-from resformer.model.serial import ID_DIGITS, canonical, shape_from_json, shape_to_json
-from resformer.model.shape import Member, Shape
+from resformer.model.serial import (
+    ID_DIGITS,
+    canonical,
+    recording_from_json,
+    shape_from_json,
+    shape_to_json,
+)
+from resformer.model.shape import RESULTS_ONLY, Member, Recording, Shape
 from resformer.plan.batching import stack
 
 Json = dict[str, Any]
@@ -22,10 +28,11 @@ class Job:
 
     shape: Shape
     members: tuple[Member, ...]
+    recording: Recording = RESULTS_ONLY
 
     @property
     def id(self) -> str:
-        """16 hex digits: a hash of the shape and the members."""
+        """16 hex digits: a hash of the shape and the members, whatever is recorded of them."""
         members = canonical([vars(member) for member in self.members])
         whole = b'{"members":' + members + b',"shape":' + _described(self.shape).canonical + b"}"
         return hashlib.sha256(whole).hexdigest()[:ID_DIGITS]
@@ -42,7 +49,7 @@ class Job:
         described = _described(self.shape)
         return {
             "id": self.id,
-            "shape": described.tree,
+            "shape": _tree(self.shape, self.recording),
             "members": [vars(member) for member in self.members],
             "parameters": described.parameters,
             "flops_per_step": described.flops_per_step,
@@ -56,7 +63,6 @@ class Job:
 class _Described:
     """What the jobs of a shape have in common."""
 
-    tree: Json
     canonical: bytes
     parameters: int
     flops_per_step: int
@@ -66,28 +72,44 @@ class _Described:
 @cache
 def _described(shape: Shape) -> _Described:
     """Worked out once: a study may have 100,000 jobs, and some of it takes 0.1 ms."""
-    tree, transformer = shape_to_json(shape), shape.transformer()
-    flops_per_step = transformer.flops_per_step(shape.train.batch)
+    transformer = shape.transformer()
     return _Described(
-        tree, canonical(tree), transformer.parameters(), flops_per_step, shape.task.blind_loss()
+        canonical=canonical(shape_to_json(shape)),
+        parameters=transformer.parameters(),
+        flops_per_step=transformer.flops_per_step(shape.train.batch),
+        blind_loss=shape.task.blind_loss(),
     )
+
+
+@cache
+def _tree(shape: Shape, recording: Recording) -> Json:
+    return shape_to_json(shape, recording)
 
 
 def from_json(job: Json) -> Job:
     """The job that `to_json` was called on."""
-    return Job(shape_from_json(job["shape"]), tuple(Member(**member) for member in job["members"]))
+    return Job(
+        shape_from_json(job["shape"]),
+        tuple(Member(**member) for member in job["members"]),
+        recording_from_json(job["shape"]),
+    )
 
 
 def pack(
-    shape_members: Sequence[tuple[Shape, Sequence[Member]]], most: int | None, sharers: int
+    shape_members: Sequence[tuple[Shape, Sequence[Member]]],
+    most: int | None,
+    sharers: int,
+    recordings: Mapping[Shape, Recording] | None = None,
 ) -> list[Job]:
     """Jobs of at most so many members each, as even as they come, the longest first.
 
-    None: what suits the shape, if so many workers share a GPU.
+    None: what suits the shape, if so many workers share a GPU. Shapes without a recording keep
+    their results alone.
     """
     jobs = []
     for shape, members in shape_members:
         count = -(-len(members) // (most or stack(shape, sharers)))
         bounds = [len(members) * part // count for part in range(count + 1)]
-        jobs += [Job(shape, tuple(members[low:high])) for low, high in pairwise(bounds)]
+        recording = (recordings or {}).get(shape, RESULTS_ONLY)
+        jobs += [Job(shape, tuple(members[low:high]), recording) for low, high in pairwise(bounds)]
     return sorted(jobs, key=lambda job: (-job.flops(), job.id))

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from resformer import __version__, plugins
-from resformer.model.shape import Shape
+from resformer.model.shape import Recording, Shape
 from resformer.numerics.backends.kernels import build
 
 _PACKAGE = Path(__file__).parent.parent
@@ -54,9 +54,9 @@ def versions(compiled: bool) -> dict[str, str]:
     return {**here, "compiler": build.compiler()} if compiled else here
 
 
-def fingerprint(shapes: Iterable[Shape]) -> dict[str, str]:
-    """A hash of the code that these shapes depend on, by its role; comments and docstrings do not
-    count.
+def fingerprint(shapes: Iterable[Shape], recordings: Iterable[Recording]) -> dict[str, str]:
+    """Hash the code that these shapes and recordings depend on, by its role; comments and
+    docstrings do not count.
     """
     roles = {*_CORE}
     for shape in shapes:
@@ -65,7 +65,8 @@ def fingerprint(shapes: Iterable[Shape]) -> dict[str, str]:
             for kind, variant in (("residual", shape.residual), ("task", shape.task))
         }
         roles |= {_KERNELS} if shape.train.compile else set()
-        roles |= {_PROBES} if shape.probe.every is not None else set()
+    if any(recording.probe_every is not None for recording in recordings):
+        roles.add(_PROBES)
     return {role: _hash(role) for role in sorted(roles)}
 
 
@@ -104,7 +105,7 @@ def mismatch(launch: Mapping[str, Any], here: Mapping[str, str], code: Mapping[s
     return ""
 
 
-def bits(shape: Shape, chunk_size: int) -> dict[str, str]:
+def bits(shape: Shape, recording: Recording, chunk_size: int) -> dict[str, str]:
     """What the bits of a training depend on besides its settings: whose checkpoint can be gone on
     from here.
 
@@ -112,7 +113,7 @@ def bits(shape: Shape, chunk_size: int) -> dict[str, str]:
     """
     here = versions(shape.train.compile)
     del here["python"]
-    code = hashlib.sha256(json.dumps(fingerprint([shape])).encode()).hexdigest()[:12]
+    code = hashlib.sha256(json.dumps(fingerprint([shape], [recording])).encode()).hexdigest()[:12]
     where = {
         "code": code,
         "processor": _processor(),

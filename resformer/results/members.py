@@ -10,7 +10,7 @@ from typing import Any, final
 import pandas as pd
 
 from resformer.errors import UserError
-from resformer.keys import NAMES, NO_RESULT_DEPENDS_ON, as_typed, by_value, shape_settings, short
+from resformer.keys import NAMES, RECORDING, as_typed, by_value, shape_settings, short
 from resformer.results.jobs import StudyRuns, read_runs
 from resformer.store.study import Study
 
@@ -156,9 +156,7 @@ def _members(runs: Sequence[StudyRuns]) -> pd.DataFrame:
     if not tables:
         return pd.DataFrame()
     members = pd.concat(tables, ignore_index=True)
-    settings = [
-        name for name in selectable(members) if name not in ("seed", "lr", *NO_RESULT_DEPENDS_ON)
-    ]
+    settings = [name for name in selectable(members) if name not in ("seed", "lr", *RECORDING)]
     planned = ["study", "planned_shape"]
     shapes = members.drop_duplicates(planned)[[*planned, *settings]]
     shapes["shape"] = shapes.groupby(["study", *settings], dropna=False, sort=False).ngroup()

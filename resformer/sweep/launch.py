@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import final
 
 from resformer.errors import DiskError, UserError
-from resformer.model.serial import digest, shape_to_json
+from resformer.model.serial import digest, shape_to_json, without_recording
 from resformer.model.shape import Member, Shape
 from resformer.plan import jobs, provenance
 from resformer.plan.jobs import Job, Json
@@ -55,7 +55,7 @@ class Launch:
             "checkpoint_seconds": self.request.checkpoint_seconds,
             "engine": {"name": type(engine).__module__.rpartition(".")[2], **vars(engine)},
             "versions": provenance.versions(_compiled(self.request)),
-            "fingerprint": provenance.fingerprint(shape for shape, _ in self.request.shapes),
+            "fingerprint": _fingerprint(self.request),
         }
         number = self.study.launch(record, [self.wanted[job.id] for job in self.new])
         for result, reason in self.damaged.items():
@@ -104,6 +104,7 @@ def plan(request: Request, study: Study) -> Launch:
         [(shape, members) for shape, members in rest if members],
         request.engine.stack,
         request.engine.sharers(),
+        request.recordings,
     )
     open_ids = dict.fromkeys(job_id for job_id in known.values() if job_id not in finished)
     wanted = [*(planned[job_id] for job_id in open_ids), *(job.to_json() for job in new)]
@@ -135,6 +136,12 @@ def _damaged(
     return found
 
 
+def _fingerprint(request: Request) -> dict[str, str]:
+    return provenance.fingerprint(
+        (shape for shape, _ in request.shapes), request.recordings.values()
+    )
+
+
 def _compiled(request: Request) -> bool:
     return any(shape.train.compile for shape, _ in request.shapes)
 
@@ -164,12 +171,12 @@ def _shape_key(shape: Shape) -> str:
 
 
 def _members(job: Json) -> list[tuple[str, int, float]]:
-    shape = digest(job["shape"])
+    shape = digest(without_recording(job["shape"]))
     return [(shape, Member(**member).seed, Member(**member).lr) for member in job["members"]]
 
 
 def _check_versions(request: Request, study: Study) -> None:
-    now = provenance.fingerprint(shape for shape, _ in request.shapes)
+    now = _fingerprint(request)
     with_what = provenance.versions(_compiled(request))
     other = f"use another --results folder, or delete {study.path}"
     for damage in study.damaged_launches():

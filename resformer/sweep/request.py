@@ -2,11 +2,12 @@
 the shapes of a sweep with their members, the engine, and what was left out.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, final
 
 from resformer.engines.base import Engine
-from resformer.model.shape import Member, Shape
+from resformer.model.shape import Member, Recording, Shape
 from resformer.plan import jobs
 
 Json = dict[str, Any]
@@ -29,6 +30,8 @@ class Request:
     """At least so much time passes between two checkpoints of a job; no result depends on it."""
     notes: list[str]
     """What the user should know of how it was resolved."""
+    recordings: Mapping[Shape, Recording] = field(default_factory=dict)
+    """What is kept beside the results, by shape; of other shapes nothing."""
 
     @property
     def device(self) -> str:
@@ -37,4 +40,4 @@ class Request:
 
     def jobs(self) -> list[jobs.Job]:
         """All of it as jobs, the longest first."""
-        return jobs.pack(self.shapes, self.engine.stack, self.engine.sharers())
+        return jobs.pack(self.shapes, self.engine.stack, self.engine.sharers(), self.recordings)

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from resformer.model.shape import Member, Shape
+from resformer.model.shape import RESULTS_ONLY, Member, Recording, Shape
 from resformer.model.transformer import Transformer
 from resformer.numerics.parameters import unpack
 from resformer.probes import measure
@@ -70,8 +70,9 @@ class Training:
         members: Sequence[Member],
         dtype: torch.dtype = torch.float32,
         chunk_size: int | None = None,
+        recording: Recording = RESULTS_ONLY,
     ) -> None:
-        self.shape, self.members = shape, members
+        self.shape, self.members, self.recording = shape, members, recording
         self.population = Population(shape, members, dtype, chunk_size)
         self.records = [Record() for _ in members]
         self.rows = list(range(len(members)))
@@ -95,6 +96,7 @@ class Training:
         members: Sequence[Member],
         snapshot: Snapshot,
         chunk_size: int | None = None,
+        recording: Recording = RESULTS_ONLY,
     ) -> Self:
         """The training of these members as it was put away.
 
@@ -103,7 +105,7 @@ class Training:
         facts, arrays = snapshot.facts, snapshot.arrays
         if not {*facts["rows"], *facts["alive"], *facts["kept"]} <= set(range(len(members))):
             raise ValueError(f"is not of {len(members)} members")
-        training = cls(shape, members, chunk_size=chunk_size)
+        training = cls(shape, members, chunk_size=chunk_size, recording=recording)
         training.rows, training.alive = [int(index) for index in facts["rows"]], set(facts["alive"])
         if len(training.rows) < len(members):
             training.population.keep(training.rows)
@@ -198,7 +200,7 @@ class Training:
 
         A snapshot in between has none of this step's looks, which are then taken again.
         """
-        every = self.shape.probe.every
+        every = self.recording.probe_every
         if every is None or self.step % every or (self.looks and self.looks[-1][0] == self.step):
             return
         began, looks = time.perf_counter(), []
@@ -236,7 +238,7 @@ class Training:
                 settings, 2 * math.log(self.shape.task.vocabulary), broke_at
             ):
                 self.alive.remove(index)
-        if settings.keep_weights:
+        if self.recording.keep_weights:
             leaving = (
                 present
                 if step == settings.steps
@@ -283,11 +285,12 @@ def train(
     tell: Callable[[Progress], None],
     beat: Callable[[Training], None],
     dtype: torch.dtype = torch.float32,
+    recording: Recording = RESULTS_ONLY,
 ) -> Trained:
     """Train `members` together until each has solved, diverged or used up the budget; see
     `Training.run`.
     """
-    return Training(shape, members, dtype).run(tell, beat)
+    return Training(shape, members, dtype, recording=recording).run(tell, beat)
 
 
 def _layers(members: Sequence[Member], looks: Sequence[tuple[int, int, Floats]]) -> Arrays:

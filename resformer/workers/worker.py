@@ -160,7 +160,7 @@ class _Attempt:
         """What became of its members: all at once, or as many as there is memory for."""
         chunk_size = len(job.members)
         while True:
-            self.bits = provenance.bits(job.shape, chunk_size)
+            self.bits = provenance.bits(job.shape, job.recording, chunk_size)
             try:
                 return self._taken_up(job, chunk_size).run(self._progress, self._beat)
             except (MemoryError, RuntimeError) as error:
@@ -206,7 +206,7 @@ class _Attempt:
                 return training
         if refused:
             self._say("restarted", refused)
-        return Training(job.shape, job.members, chunk_size=chunk_size)
+        return Training(job.shape, job.members, chunk_size=chunk_size, recording=job.recording)
 
     def _resumed(self, job: Job, found: Checkpoint, chunk_size: int) -> Training:
         """The training that was put away here; _Elsewhere if it was under other circumstances."""
@@ -216,7 +216,11 @@ class _Attempt:
             if made.get(name) != here.get(name):
                 raise _Elsewhere(f"{name} {made.get(name)}, this is {here.get(name)}")
         return Training.resumed(
-            job.shape, job.members, Snapshot(found.step, load(found.arrays), facts), chunk_size
+            job.shape,
+            job.members,
+            Snapshot(found.step, load(found.arrays), facts),
+            chunk_size=chunk_size,
+            recording=job.recording,
         )
 
     def _progress(self, now: Progress) -> None:

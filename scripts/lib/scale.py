@@ -25,7 +25,7 @@ from lib.facts import described, machine
 from resformer import __version__
 from resformer.engines.local import Local
 from resformer.model.settings import ModelSettings
-from resformer.model.shape import NO_PROBE, Member, Shape, TrainSettings
+from resformer.model.shape import Member, Shape, TrainSettings
 from resformer.plan import provenance
 from resformer.plan.jobs import Job, pack
 from resformer.residuals.add import Add
@@ -95,7 +95,6 @@ def shapes() -> Iterator[Shape]:
         **{
             "compile": False,
             "precision": "fp32",
-            "keep_weights": False,
             "batch": 32,
             "warmup_steps": 50,
         },
@@ -105,7 +104,7 @@ def shapes() -> Iterator[Shape]:
     ):
         model = ModelSettings(depth, width, 4, 4 * width, "relu", "causal", norm, "both")
         settings = TrainSettings(**{**vars(train), "batch": batch, "warmup_steps": warmup})
-        yield Shape(Copy(8, 16), model, scheme, settings, NO_PROBE, "cpu")
+        yield Shape(Copy(8, 16), model, scheme, settings, "cpu")
 
 
 def planned(stack: int | None) -> list[Job]:

@@ -4,7 +4,7 @@ import dataclasses
 from typing import Any
 
 from resformer.model.settings import ModelSettings
-from resformer.model.shape import NO_PROBE, Shape, TrainSettings
+from resformer.model.shape import Shape, TrainSettings
 from resformer.residuals.add import Add
 from resformer.tasks.copy import Copy
 
@@ -27,7 +27,6 @@ def settings(**changes: Any) -> TrainSettings:
         stop_when_solved=True,
         compile=False,
         precision="fp32",
-        keep_weights=False,
     )
     return dataclasses.replace(small, **changes)
 
@@ -50,7 +49,7 @@ def model(**changes: Any) -> ModelSettings:
 def shape(**changes: Any) -> Shape:
     """The shape of those settings: copy of 6 tokens, plain addition, on the CPU.
 
-    A change is a field of the shape (`task`, `residual`, `probe`, `device`), of the settings of the
+    A change is a field of the shape (`task`, `residual`, `device`), of the settings of the
     model (`depth`, `norm`, …) or of training (`steps`, `batch`, …).
     """
     small = Shape(
@@ -58,7 +57,6 @@ def shape(**changes: Any) -> Shape:
         model=model(),
         residual=Add(),
         train=settings(),
-        probe=NO_PROBE,
         device="cpu",
     )
     return changed(small, **changes)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from resformer.model.shape import Member, Shape
+from resformer.model.shape import RESULTS_ONLY, Member, Recording, Shape
 from resformer.plan.jobs import Job
 from resformer.reporting.analysis.summary import summarise
 from resformer.residuals.add import Add
@@ -119,10 +119,16 @@ class Made:
         )
         self.jobs: list[tuple[Job, list[Life]]] = []
 
-    def job(self, shape: Shape, members: Sequence[Member], outcomes: Sequence[Any]) -> None:
+    def job(
+        self,
+        shape: Shape,
+        members: Sequence[Member],
+        outcomes: Sequence[Any],
+        recording: Recording = RESULTS_ONLY,
+    ) -> None:
         """Outcomes by member: a step (solved there), a loss (unsolved), "stalled", "diverged"."""
         lives = [_life(outcome, shape.train.steps) for outcome in outcomes]
-        self.jobs.append((Job(shape, tuple(members)), lives))
+        self.jobs.append((Job(shape, tuple(members), recording), lives))
 
     def cell(self, lives: Sequence[Life] | Mapping[float, Sequence[Life]], **changes: Any) -> None:
         """A seed per life, at one learning rate or by learning rate; of the study's shape with

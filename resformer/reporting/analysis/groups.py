@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from resformer.keys import NO_RESULT_DEPENDS_ON, by_value
+from resformer.keys import RECORDING, by_value
 from resformer.stats import Bools, Floats, Integers
 from resformer.stats.rates import rates_by_other_seeds
 from resformer.stats.steps import censor
@@ -157,11 +157,7 @@ def axes(members: pd.DataFrame) -> tuple[list[str], Json, dict[str, Json]]:
     shared: Json = {}
     differing: dict[str, Json] = {}
     for key in keys:
-        if (
-            key not in found
-            and key not in NO_RESULT_DEPENDS_ON
-            and _varies(members, shapes, keys, key)
-        ):
+        if key not in found and key not in RECORDING and _varies(members, shapes, keys, key):
             found.append(key)
         elif shapes[key].nunique(dropna=False) == 1:
             shared[key] = plain(shapes[key].iloc[0])

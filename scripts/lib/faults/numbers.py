@@ -24,7 +24,7 @@ from lib.faults.lanes import judged
 from lib.faults.outcome import Outcome, Verdict, outcome, sampled
 from lib.faults.resume import SCHEMES
 from lib.faults.shown import shown
-from resformer.model.shape import NO_PROBE, Member, Shape
+from resformer.model.shape import Member, Shape
 from resformer.numerics.backends import compiled, eager
 from resformer.numerics.backends.kernels import build
 from resformer.training import population
@@ -68,7 +68,6 @@ class Kind:
             replace(shape.model, norm=residual.own_norm),
             residual,
             settings,
-            NO_PROBE,
             "cpu",
         )
 

@@ -18,7 +18,7 @@ from typing import Literal, final
 from lib.faults import session, zygote
 from lib.faults.lanes import judged
 from lib.faults.outcome import Outcome, Verdict, outcome, sampled
-from resformer.model.shape import NO_PROBE, Member, Shape
+from resformer.model.shape import Member, Shape
 from resformer.numerics.backends.kernels import build
 from resformer.plan.jobs import Job
 from resformer.residuals.add import Add
@@ -95,7 +95,7 @@ class Kind:
         )
         model = replace(shape.model, depth=2, norm=residual.own_norm)
         members = _TAME if self.stack == "whole" else _MEMBERS
-        return Job(Shape(shape.task, model, residual, train, NO_PROBE, "cpu"), members)
+        return Job(Shape(shape.task, model, residual, train, "cpu"), members)
 
 
 @final

@@ -15,7 +15,7 @@ from typing import Any, Self, final
 
 from resformer.engines.local import Local
 from resformer.model.settings import ModelSettings
-from resformer.model.shape import NO_PROBE, Member, Shape, TrainSettings
+from resformer.model.shape import Member, Recording, Shape, TrainSettings
 from resformer.numerics.process import configure_worker
 from resformer.plan import provenance
 from resformer.reporting.analysis.summary import summarise
@@ -79,9 +79,8 @@ def shape() -> Shape:
         stop_when_solved=True,
         compile=False,
         precision="fp32",
-        keep_weights=True,
     )
-    return Shape(Copy(length=5, symbols=8), model, Add(), settings, NO_PROBE, "cpu")
+    return Shape(Copy(length=5, symbols=8), model, Add(), settings, "cpu")
 
 
 def request() -> Request:
@@ -97,6 +96,7 @@ def request() -> Request:
         engine,
         _CHECKPOINT_SECONDS,
         notes=[],
+        recordings={shape(): Recording(keep_weights=True)},
     )
 
 
