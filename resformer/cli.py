@@ -286,6 +286,7 @@ def probe(
         from resformer import config
         from resformer.probes import measure
         from resformer.probes.table import table
+        from resformer.reporting.analysis.probes import probed
         from resformer.reporting.figures import draw_layers
         from resformer.reporting.views import probes
         from resformer.store import folder as results_folder
@@ -300,7 +301,7 @@ def probe(
                 request.shapes,
                 lambda done: status.update(f"looking into stacks: {done} of {count}"),
             )
-        found = probes.probed(numbers, request.swept, list(measure.measures()))
+        found = probed(numbers, request.swept, list(measure.measures()))
         path = probes.write(numbers, folder)
         out.print(probes.picture(found))
         drawn = draw_layers(found, measure.measures(), folder)

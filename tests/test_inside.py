@@ -12,7 +12,7 @@ from markupsafe import escape
 from typer.testing import CliRunner
 
 from resformer.cli import app
-from resformer.reporting.analysis.layers import picture
+from resformer.reporting.views.layers import picture
 from resformer.reporting.views.probes import ENDS, HEADINGS, short
 from resformer.store import checks
 from resformer.store.study import named

@@ -9,7 +9,8 @@ import pytest
 from typer.testing import Result
 
 from resformer.probes.measure import measures
-from resformer.reporting.views.probes import medians, probed, short, verdict
+from resformer.reporting.analysis.probes import medians, probed, stack_health
+from resformer.reporting.views.probes import short
 
 Run = Callable[..., Result]
 GRID = [
@@ -39,7 +40,7 @@ def test_it_prints_verdicts_and_writes_numbers_and_figures(resformer: Run) -> No
     table = pd.read_csv(folder / "layers.csv")
     assert len(table) == 2 * 2 * (3 + 33)
     assert set(measures()) <= set(table)
-    told = verdict(
+    told = stack_health(
         probed(table, ["model.depth", "model.residual"], list(measures())).stacks["plain", "pre"][
             16
         ]

@@ -12,12 +12,12 @@ import matplotlib as mpl
 from matplotlib.figure import Figure
 
 from resformer.errors import DiskError, UserError
+from resformer.reporting.analysis.probes import Probed
 from resformer.reporting.figures import curves, gradient, layers, rates, solved, steps
 from resformer.reporting.figures.points import Tips
 from resformer.reporting.figures.sheet import sheets
 from resformer.reporting.figures.style import RC
 from resformer.reporting.layout import Layout
-from resformer.reporting.views.probes import Probed
 from resformer.results.members import Findings
 from resformer.store import files
 

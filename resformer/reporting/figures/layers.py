@@ -8,11 +8,11 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from resformer.reporting.analysis.probes import Probed
 from resformer.reporting.figures import labels
 from resformer.reporting.figures.frame import frame, last_of_lines, log_y, lowest
 from resformer.reporting.figures.labels import Name
 from resformer.reporting.figures.style import Look
-from resformer.reporting.views.probes import Probed
 
 _ACROSS, _HEIGHT, _WRAPPED = 4, 1.6, 22
 _EMBEDDING = 0.5

@@ -8,11 +8,11 @@ from typing import Any
 import pandas as pd
 
 from resformer.keys import as_typed
-from resformer.reporting.analysis import layers as inside
 from resformer.reporting.columns import Columns
 from resformer.reporting.layout import Layout, Panel, panels
 from resformer.reporting.text import words
 from resformer.reporting.text.verdict import cost, verdicts
+from resformer.reporting.views import layers as inside
 from resformer.results.csv import LINE_END, spreadsheet_safe
 from resformer.text import printable
 

@@ -14,12 +14,12 @@ from markupsafe import Markup, escape
 
 from resformer.errors import DiskError, UserError
 from resformer.keys import as_typed
-from resformer.reporting.analysis import layers
 from resformer.reporting.columns import Columns, key_of
 from resformer.reporting.figures import plots
 from resformer.reporting.layout import Layout, Panel, panels
 from resformer.reporting.text import words
 from resformer.reporting.text.verdict import cost, verdicts
+from resformer.reporting.views import layers
 from resformer.reporting.views.svg import inline
 from resformer.results.members import Findings
 from resformer.store import files

@@ -11,11 +11,11 @@ from rich.table import Table
 from rich.text import Text
 
 from resformer.keys import as_typed
-from resformer.reporting.analysis import layers
 from resformer.reporting.columns import Columns
 from resformer.reporting.layout import Layout, Panel, panels
 from resformer.reporting.text import words
 from resformer.reporting.text.verdict import cost, verdicts
+from resformer.reporting.views import layers
 from resformer.text import printable
 
 Json = dict[str, Any]
