@@ -145,8 +145,9 @@ def report(study: str, results: "str | Path" = "results") -> dict[str, Any]:
     Raises UserError if there is no such study or no result.
     """
     from resformer.reporting.analysis.summary import summarise
+    from resformer.reporting.serial import to_json
 
-    return summarise(_findings(study, results))
+    return to_json(summarise(_findings(study, results)))
 
 
 def _findings(study: str, results: "str | Path") -> "Findings":

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
+from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
 
 import typer
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from resformer.reporting.layout import Layout
+    from resformer.reporting.schema import Report
     from resformer.store.study import Study
     from resformer.sweep.launch import Launch
     from resformer.sweep.request import Request
@@ -131,7 +132,7 @@ def sweep(
             from resformer.results.members import read
 
             summary = summarise(read([plan.study]))
-            _print_summary(summary, layout(summary), "table")
+            _print_report(summary, layout(summary), "table")
             if (many := plan.study.in_folders(plan.jobs)) >= _MANY_JOBS:
                 gather = f"resformer gather {plan.study.name} makes it one file"
                 print(f"resformer: {many:,} jobs have a folder each; {gather}", file=sys.stderr)
@@ -199,7 +200,7 @@ def report(
             from resformer.reporting.figures import draw
 
             written += draw(found, summary, asked, figures)
-        _print_summary(summary, asked, form)
+        _print_report(summary, asked, form)
         for path in written:
             print(path, file=sys.stderr)
 
@@ -515,20 +516,20 @@ def _command() -> list[str]:
     return [Path(sys.argv[0]).name, *sys.argv[1:]]
 
 
-def _print_summary(summary: dict[str, Any], asked: "Layout", form: str) -> None:
+def _print_report(report: "Report", asked: "Layout", form: str) -> None:
     from resformer.reporting.views import formats, terminal
 
     match form:
         case "table":
-            terminal.render(summary, asked, _consoles()[0])
+            terminal.render(report, asked, _consoles()[0])
         case "json":
-            print(formats.as_json(summary))
+            print(formats.as_json(report))
         case "csv":
-            print(formats.as_csv(summary))
+            print(formats.as_csv(report))
         case "markdown":
-            print(formats.as_markdown(summary, asked))
+            print(formats.as_markdown(report, asked))
         case "latex":
-            print(formats.as_latex(summary, asked))
+            print(formats.as_latex(report, asked))
 
 
 def _print_grid(plan: "Launch") -> None:

@@ -248,9 +248,19 @@ def test_an_unknown_scheme_has_a_colour_of_its_own(lives: Made) -> None:
     lives.cell([solved(20)], depth=1)
     summary = summarise(lives.findings())
     schemes = ["plain", "add", *(f"scheme {number}" for number in range(20))]
-    summary["cells"] = [{**summary["cells"][0], "residual": scheme} for scheme in schemes]
-    summary["limits"] = [{**summary["limits"][0], "residual": scheme} for scheme in schemes]
-    (panel,) = panels(summary, Layout("depth", ("residual", "norm"), ()))
+    cell, limit = summary.cells[0], summary.limits[0]
+    many = dataclasses.replace(
+        summary,
+        cells=tuple(
+            dataclasses.replace(cell, key=dataclasses.replace(cell.key, residual=scheme))
+            for scheme in schemes
+        ),
+        limits=tuple(
+            dataclasses.replace(limit, key=dataclasses.replace(limit.key, residual=scheme))
+            for scheme in schemes
+        ),
+    )
+    (panel,) = panels(many, Layout("depth", ("residual", "norm"), ()))
     found = looks(panel, schemes)
     assert len({look.colour for look in found.values()}) == len(schemes)
     assert found == looks(panel, reversed(schemes))

@@ -3,13 +3,15 @@
 import csv
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 from support.studies import SEEDS, STALLED, Made, shape
 
 from resformer.reporting.layout import layout
+from resformer.reporting.schema import Report
+from resformer.reporting.serial import from_json, to_json
 from resformer.reporting.views.formats import as_csv, as_json, as_latex, as_markdown
 from resformer.residuals.add import Add
 from resformer.residuals.plain import Plain
@@ -17,7 +19,7 @@ from resformer.results.csv import spreadsheet_safe
 
 
 @pytest.fixture
-def summary(tmp_path: Path) -> dict[str, Any]:
+def report(tmp_path: Path) -> Report:
     made = Made(tmp_path / "results")
     for depth in (1, 8):
         for norm in ("post", "pre"):
@@ -27,34 +29,37 @@ def summary(tmp_path: Path) -> dict[str, Any]:
                 [100, 120, 110, 90, 130] if depth == 1 else [STALLED] * 5,
             )
             made.job(shape(depth, Add(), norm), SEEDS, [100, 120, 110, 90, 130])
-    return made.summary()
+    return made.report()
 
 
-def test_json_is_the_report_a_line_per_row(summary: dict[str, Any]) -> None:
-    text = as_json(summary)
-    assert json.loads(text) == summary
+def test_json_is_the_report_a_line_per_row(report: Report) -> None:
+    text = as_json(report)
+    assert json.loads(text) == json.loads(json.dumps(to_json(report)))
+    assert from_json(json.loads(text)) == report
     assert (
         sum(line.startswith('  {"study": "made"') for line in text.splitlines())
         == 8 + 8 + 4 + 2 * 3
     )
 
 
-def test_csv_holds_the_cells(summary: dict[str, Any]) -> None:
-    rows = list(csv.DictReader(io.StringIO(as_csv(summary))))
-    assert [int(row["depth"]) for row in rows] == [found["depth"] for found in summary["cells"]]
-    assert json.loads(rows[0]["lr_by_seed"]) == summary["cells"][0]["lr_by_seed"]
+def test_csv_holds_the_cells(report: Report) -> None:
+    rows = list(csv.DictReader(io.StringIO(as_csv(report))))
+    assert [int(row["depth"]) for row in rows] == [cell.key.depth for cell in report.cells]
+    assert json.loads(rows[0]["lr_by_seed"]) == {
+        str(seed): lr for seed, lr in report.cells[0].lr_by_seed.items()
+    }
 
 
 @pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1"])
-def test_a_text_is_no_formula(summary: dict[str, Any], text: str) -> None:
-    summary["cells"][0]["study"] = text
-    (row, *_) = csv.DictReader(io.StringIO(as_csv(summary)))
+def test_a_text_is_no_formula(report: Report, text: str) -> None:
+    first = replace(report.cells[0], key=replace(report.cells[0].key, study=text))
+    (row, *_) = csv.DictReader(io.StringIO(as_csv(replace(report, cells=(first,)))))
     assert row["study"] == f"'{text}"
     assert spreadsheet_safe(-1.5) == -1.5
 
 
-def test_markdown(summary: dict[str, Any]) -> None:
-    text = as_markdown(summary, layout(summary))
+def test_markdown(report: Report) -> None:
+    text = as_markdown(report, layout(report))
     assert "| depth | plain post | plain pre | add post | add pre |" in text
     assert (
         "| 8 | stalled 2.77 0/5 | stalled 2.77 0/5 | 110 (90–130) 5/5 | 110 (90–130) 5/5 |" in text
@@ -64,13 +69,13 @@ def test_markdown(summary: dict[str, Any]) -> None:
     assert "exact p = " in text
 
 
-def test_markdown_escapes_what_users_name(summary: dict[str, Any]) -> None:
-    summary["study"] = "a|b *c* <script>"
-    assert r"**a\|b \*c\* \<script\>**" in as_markdown(summary, layout(summary))
+def test_markdown_escapes_what_users_name(report: Report) -> None:
+    report = replace(report, study="a|b *c* <script>")
+    assert r"**a\|b \*c\* \<script\>**" in as_markdown(report, layout(report))
 
 
-def test_latex(summary: dict[str, Any]) -> None:
-    text = as_latex(summary, layout(summary))
+def test_latex(report: Report) -> None:
+    text = as_latex(report, layout(report))
     assert (
         r"8 & stalled 2.77 0/5 & stalled 2.77 0/5 & 110 (90--130) 5/5 & 110 (90--130) 5/5 \\"
         in text
@@ -80,11 +85,16 @@ def test_latex(summary: dict[str, Any]) -> None:
     )
 
 
-def test_latex_escapes_what_users_name(summary: dict[str, Any]) -> None:
-    for cell in (*summary["cells"], *summary["limits"], *summary["comparisons"]):
-        cell["norm"] = r"a_b\c%{}$&#~^"
-    summary["study"] = "two\nlines"
-    summary["cells"], summary["limits"] = summary["cells"][:1], summary["limits"][:1]
-    text = as_latex({**summary, "comparisons": []}, layout(summary))
+def test_latex_escapes_what_users_name(report: Report) -> None:
+    norm = r"a_b\c%{}$&#~^"
+    cell, limit = report.cells[0], report.limits[0]
+    report = replace(
+        report,
+        study="two\nlines",
+        cells=(replace(cell, key=replace(cell.key, norm=norm)),),
+        limits=(replace(limit, key=replace(limit.key, norm=norm)),),
+        comparisons=(),
+    )
+    text = as_latex(report, layout(report))
     assert r"a\_b\textbackslash{}c\%\{\}\$\&\#\textasciitilde{}\textasciicircum{}" in text
     assert text.splitlines()[0].startswith("% two lines")

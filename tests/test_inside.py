@@ -12,8 +12,9 @@ from markupsafe import escape
 from typer.testing import CliRunner
 
 from resformer.cli import app
+from resformer.reporting.measures import ENDS, EXPLANATION
 from resformer.reporting.views.layers import picture
-from resformer.reporting.views.probes import ENDS, HEADINGS, short
+from resformer.reporting.views.probes import short
 from resformer.store import checks
 from resformer.store.study import named
 
@@ -89,20 +90,20 @@ def test_other_formats_have_all_cells_and_numbers(resformer: Callable[..., Any])
         for row in json.loads(resformer("report", "--format", "json").stdout)["layers"]
         if row["depth"] == 6
     )
-    numbers = [short(row[name]) for name in HEADINGS]
+    numbers = [short(row[name]) for name in (end.name for end in ENDS)]
     name = [str(row[key]) for key in ("residual", "depth", "health")] + [
         f"{row['measure']} {short(row['value'])}"
     ]
     markdown = resformer("report", "--format", "markdown").stdout
     assert f"| {' | '.join([*name, *numbers])} |" in markdown
-    assert f"{ENDS}." in markdown
+    assert f"{EXPLANATION}." in markdown
     latex = resformer("report", "--format", "latex").stdout
     assert rf"{' & '.join([*name, *numbers])} \\" in latex
     assert resformer("report", "--html", "page.html").exit_code == 0
     page = Path("page.html").read_text()
     assert page.count("<caption>Inside, at the last look: ") == 2
     assert "</td><td>".join([*name[2:], *numbers]).removeprefix(f"{name[2]}</td><td>") in page
-    assert str(escape(ENDS)) in page
+    assert str(escape(EXPLANATION)) in page
 
 
 def test_without_looks_there_is_nothing_of_them(resformer: Callable[..., Any]) -> None:
@@ -110,7 +111,7 @@ def test_without_looks_there_is_nothing_of_them(resformer: Callable[..., Any]) -
     found = resformer("report", "--format", "json")
     assert "layers" not in json.loads(found.stdout)
     assert "inside" not in resformer("report").stdout
-    assert ENDS not in resformer("report", "--format", "markdown").stdout
+    assert EXPLANATION not in resformer("report", "--format", "markdown").stdout
     resformer("report", "--html", "page.html")
     assert "Inside" not in Path("page.html").read_text()
 

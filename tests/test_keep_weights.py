@@ -153,9 +153,9 @@ def test_a_sweep_with_and_without_them_is_one_job_that_keeps_them(
     ((job, folder),) = committed(tmp_path / "results").values()
     assert job.recording == Recording(keep_weights=True)
     assert (folder / "weights.safetensors").exists()
-    (cell,) = summarise(read([Study(tmp_path / "results" / "both")]))["cells"]
-    assert "train.keep_weights" not in cell
-    assert cell["seeds"] == 2
+    (cell,) = summarise(read([Study(tmp_path / "results" / "both")])).cells
+    assert "train.keep_weights" not in cell.key.values()
+    assert cell.seeds == 2
 
 
 @pytest.mark.parametrize("words", [["train.keep_weights=true"], ["probe.every=5"]])
@@ -180,8 +180,8 @@ def test_new_members_beside_finished_ones_are_recorded_as_asked(
     found = committed(tmp_path / "results")
     assert {member.seed for member in found[False][0].members} == {0, 1}
     assert {member.seed for member in found[True][0].members} == {2}
-    (cell,) = summarise(read([Study(tmp_path / "results" / "both")]))["cells"]
-    assert cell["seeds"] == 3
+    (cell,) = summarise(read([Study(tmp_path / "results" / "both")])).cells
+    assert cell.seeds == 3
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,6 @@
 """What runs down a table, what across, and what makes tables of its own."""
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 from support.studies import SEEDS, Made, shape
@@ -9,6 +8,7 @@ from support.studies import SEEDS, Made, shape
 from resformer.errors import UserError
 from resformer.reporting.analysis.summary import summarise
 from resformer.reporting.layout import Layout, layout, panels
+from resformer.reporting.schema import Report
 from resformer.residuals.add import Add
 from resformer.residuals.plain import Plain
 from resformer.residuals.rezero import ReZero
@@ -21,19 +21,19 @@ def made(tmp_path: Path) -> Made:
     return Made(tmp_path / "results")
 
 
-def grid(made: Made) -> dict[str, Any]:
+def grid(made: Made) -> Report:
     for depth in (1, 8):
         for batch in (16, 32):
             made.job(shape(depth, Plain(), "post", batch=batch), SEEDS, [100] * 5)
             made.job(shape(depth, Add(), "pre", batch=batch), SEEDS, [100] * 5)
-    return made.summary()
+    return made.report()
 
 
 def test_depth_runs_down_and_the_rest_across(made: Made) -> None:
-    summary = grid(made)
-    found = layout(summary)
+    report = grid(made)
+    found = layout(report)
     assert found == Layout("depth", ("residual", "norm", "train.batch"), ())
-    (panel,) = panels(summary, found)
+    (panel,) = panels(report, found)
     assert (panel.title, panel.label, panel.rows) == ("", "copy", [1, 8])
     assert [panel.named(column) for column in panel.columns] == [
         ["plain", "post", "batch 16"],
@@ -45,10 +45,10 @@ def test_depth_runs_down_and_the_rest_across(made: Made) -> None:
 
 
 def test_any_axis_may_run_down_or_across(made: Made) -> None:
-    summary = grid(made)
-    found = layout(summary, "train.batch", ["model.depth"])
+    report = grid(made)
+    found = layout(report, "train.batch", ["model.depth"])
     assert found == Layout("train.batch", ("depth",), ("residual", "norm"))
-    first, second = panels(summary, found)
+    first, second = panels(report, found)
     assert (first.title, first.label, first.rows, first.columns) == (
         *("add, pre", "copy-add-pre"),
         *([16, 32], [(1,), (8,)]),
@@ -58,22 +58,22 @@ def test_any_axis_may_run_down_or_across(made: Made) -> None:
 
 
 def test_depth_may_stand_apart_and_baselines_come_first_in_rows_too(made: Made) -> None:
-    summary = grid(made)
-    found = layout(summary, "model.residual", ["train.batch"])
+    report = grid(made)
+    found = layout(report, "model.residual", ["train.batch"])
     assert found.apart == ("depth", "norm")
-    assert [(panel.title, panel.rows) for panel in panels(summary, found)] == [
+    assert [(panel.title, panel.rows) for panel in panels(report, found)] == [
         *[("depth 1, pre", ["add"]), ("depth 1, post", ["plain"])],
         *[("depth 8, pre", ["add"]), ("depth 8, post", ["plain"])],
     ]
-    across = layout(summary, "model.residual", ["train.batch", "norm", "depth"])
-    (panel,) = panels(summary, across)
+    across = layout(report, "model.residual", ["train.batch", "norm", "depth"])
+    (panel,) = panels(report, across)
     assert panel.rows == ["plain", "add"]
 
 
 def test_the_axis_that_varies_runs_down_where_depth_does_not(made: Made) -> None:
     for width in (16, 32):
         made.job(shape(4, Add(), "post", batch=width), SEEDS, [100] * 5)
-    assert layout(made.summary()).rows == "train.batch"
+    assert layout(made.report()).rows == "train.batch"
 
 
 def test_tasks_have_tables_of_their_own_and_studies_stand_side_by_side(tmp_path: Path) -> None:
@@ -86,10 +86,10 @@ def test_tasks_have_tables_of_their_own_and_studies_stand_side_by_side(tmp_path:
             SEEDS,
             [100] * 5,
         )
-    summary = summarise(read([first.write(), second.write()]))
-    found = layout(summary)
+    report = summarise(read([first.write(), second.write()]))
+    found = layout(report)
     assert found.apart == ("task",)
-    assert [panel.columns for panel in panels(summary, found)] == [
+    assert [panel.columns for panel in panels(report, found)] == [
         [("first", "add", "post"), ("second", "add", "post")]
     ] * 2
 
@@ -97,8 +97,8 @@ def test_tasks_have_tables_of_their_own_and_studies_stand_side_by_side(tmp_path:
 def test_baselines_come_first(made: Made) -> None:
     for scheme in (ReZero(0.0), Add(), Plain()):
         made.job(shape(1, scheme, "none"), SEEDS, [100] * 5)
-    summary = made.summary()
-    (panel,) = panels(summary, layout(summary))
+    report = made.report()
+    (panel,) = panels(report, layout(report))
     assert [column[0] for column in panel.columns] == ["plain", "add", "rezero"]
 
 

@@ -64,10 +64,10 @@ def test_a_damaged_result_is_named_and_left_out(
             path,
         )
     summary = summarise(read([made.study]))
-    assert {cell["depth"] for cell in summary["cells"]} == {1}
-    (row,) = summary["damaged"]
-    assert row["job"] == made.jobs[1][0].id
-    assert str(path.parent.parent) in row["reason"]
+    assert {cell.key.depth for cell in summary.cells} == {1}
+    (row,) = summary.damaged
+    assert row.job == made.jobs[1][0].id
+    assert str(path.parent.parent) in row.reason
 
 
 @pytest.mark.fuzz
@@ -181,7 +181,7 @@ def test_a_damaged_launch_is_named(made: Made) -> None:
     path.write_bytes(path.read_bytes().replace(b"does not go", b"does go not"))
     found = read([made.study])
     assert [row["reason"] for row in found.problems["damaged"]] == [f"{path}: not what was written"]
-    assert summarise(found)["excluded"] == []
+    assert summarise(found).excluded == ()
 
 
 def test_an_unfinished_study_says_what_is_missing(tmp_path: Path) -> None:
@@ -240,11 +240,11 @@ def test_cached_runs_are_in_one_piece(made: Made) -> None:
 def test_new_results_are_added_to_the_cache(tmp_path: Path) -> None:
     made = Made(tmp_path / "results")
     made.job(ADD, SEEDS, [100] * 5)
-    assert len(summarise(read([made.write()]))["cells"]) == 1
+    assert len(summarise(read([made.write()])).cells) == 1
     made.jobs.clear()
     made.job(DEEP, SEEDS, [1.0] * 5)  # no solved step at all: the column has no type of its own
     found = summarise(read([made.write()]))
-    assert [(cell["depth"], cell["solved"]) for cell in found["cells"]] == [(1, 5), (8, 0)]
+    assert [(cell.key.depth, cell.solved) for cell in found.cells] == [(1, 5), (8, 0)]
 
 
 @pytest.mark.parametrize("name", ["members.arrow", "report.json"])
@@ -276,7 +276,7 @@ def test_a_study_that_cannot_be_written_is_reported_all_the_same(
         raise PermissionError(path)
 
     monkeypatch.setattr(cache.files, "write", refuse)
-    assert len(summarise(read([made.study]))["cells"]) == 2
+    assert len(summarise(read([made.study])).cells) == 2
     assert os.listdir(made.study.path / ".cache") == []
 
 
@@ -292,7 +292,7 @@ def test_members_are_selected_by_any_setting(made: Made) -> None:
 def test_a_choice_has_a_report_of_its_own(made: Made) -> None:
     found = read([made.study])
     whole, deep = summarise(found), summarise(found.where({"depth": ["8"]}))
-    assert [cell["depth"] for cell in deep["cells"]] == [8]
+    assert [cell.key.depth for cell in deep.cells] == [8]
     assert summarise(read([made.study])) == whole
 
 

@@ -21,6 +21,7 @@ from resformer.errors import UserError
 from resformer.model.shape import Shape
 from resformer.reporting.analysis.summary import summarise
 from resformer.reporting.layout import layout
+from resformer.reporting.schema import DamagedJob, Excluded, FailedJob, MissingJob, Report
 from resformer.reporting.views.page import page, write
 from resformer.residuals.add import Add
 from resformer.residuals.plain import Plain
@@ -102,11 +103,9 @@ def show(browser: Browser, tmp_path: Path) -> Iterator[Callable[..., Page]]:
     assert said == []
 
 
-def made(
-    findings: Findings, summary: dict[str, Any] | None = None, command: Sequence[str] = COMMAND
-) -> str:
-    summary = summary or summarise(findings)
-    return page(findings, summary, layout(summary), command)
+def made(findings: Findings, report: Report | None = None, command: Sequence[str] = COMMAND) -> str:
+    report = report or summarise(findings)
+    return page(findings, report, layout(report), command)
 
 
 def test_it_stands_alone_and_its_policy_holds(
@@ -215,9 +214,12 @@ def test_points_can_be_asked_who_they_are(lives: Made, show: Callable[..., Page]
 def test_it_never_scrolls_sideways(lives: Made, show: Callable[..., Page], width: int) -> None:
     findings = lives.findings(["resformer", "w" * 900], {"torch": "2" * 300, "w" * 200: "x"})
     summary = summarise(findings)
-    summary["settings"]["w" * 300] = "w" * 300
-    summary["study"] = "w" * 300
-    summary["damaged"] = [{"reason": "w" * 300}]
+    summary = dataclasses.replace(
+        summary,
+        settings={**summary.settings, "w" * 300: "w" * 300},
+        study="w" * 300,
+        damaged=(DamagedJob(study="lived", job=None, reason="w" * 300),),
+    )
     wide = show(made(findings, summary, ["w" * 900]), width=width)
     assert wide.evaluate("document.documentElement.scrollWidth") <= width
     many = Made(lives.study.path.parent, "many", lives.shape)
@@ -321,23 +323,26 @@ def test_what_a_user_can_name_adds_no_element(lives: Made, show: Callable[..., P
         there.jobs = lives.jobs
         findings[kind] = there.findings(texts, {text: text for text in texts}), texts
     hostile, harmless = (
-        structure(show(made(found, {**summarise(found), **named_everywhere(texts)}, texts)))
+        structure(show(made(found, named_everywhere(summarise(found), texts), texts)))
         for found, texts in findings.values()
     )
     assert sum(hostile.values()) > 1500
     assert hostile == harmless
 
 
-def named_everywhere(texts: Sequence[str]) -> dict[str, Any]:
-    return {
-        "study": " ".join(texts),
-        "settings": {text: text for text in texts},
-        "differing": {text: dict.fromkeys(texts[:3], text) for text in texts},
-        "excluded": [{"settings": {text: text}, "reason": text} for text in texts],
-        "missing": [{"job": text, "members": 1, "settings": text} for text in texts],
-        "damaged": [{"job": text, "reason": text} for text in texts],
-        "failed": [{"job": text, "members": 1, "settings": text, "reason": text} for text in texts],
-    }
+def named_everywhere(report: Report, texts: Sequence[str]) -> Report:
+    return dataclasses.replace(
+        report,
+        study=" ".join(texts),
+        settings={text: text for text in texts},
+        differing={text: dict.fromkeys(texts[:3], text) for text in texts},
+        excluded=tuple(Excluded(settings={text: text}, reason=text) for text in texts),
+        missing=tuple(MissingJob(study=text, job=text, members=1, settings=text) for text in texts),
+        damaged=tuple(DamagedJob(study=text, job=text, reason=text) for text in texts),
+        failed=tuple(
+            FailedJob(study=text, job=text, members=1, settings=text, reason=text) for text in texts
+        ),
+    )
 
 
 @pytest.mark.parametrize("start", range(0, len(HOSTILE), 9))
@@ -357,26 +362,32 @@ def test_what_a_column_is_called_adds_no_element(
     assert hostile == harmless
 
 
-def renamed(
-    findings: Findings, summary: dict[str, Any], names: Sequence[str]
-) -> tuple[Findings, dict[str, Any]]:
+def renamed(findings: Findings, report: Report, names: Sequence[str]) -> tuple[Findings, Report]:
     """The same with words instead of sizes of batches."""
     key = "train.batch"
     words = pd.Series([names[batch - 1] for batch in findings.members[key]], dtype=object)
     members = findings.members.assign(**{key: words})
-    rows = {
-        name: [{**row, key: names[row[key] - 1]} for row in summary[name]]
-        for name in ("cells", "rates", "limits", "comparisons")
-    }
-    return dataclasses.replace(findings, table=lambda: members), {**summary, **rows}
+
+    def with_words(row: Any) -> Any:
+        further = tuple(
+            (axis, names[value - 1] if axis == key else value) for axis, value in row.key.further
+        )
+        return dataclasses.replace(row, key=dataclasses.replace(row.key, further=further))
+
+    named = dataclasses.replace(
+        report,
+        cells=tuple(map(with_words, report.cells)),
+        rates=tuple(map(with_words, report.rates)),
+        limits=tuple(map(with_words, report.limits)),
+        comparisons=tuple(map(with_words, report.comparisons)),
+    )
+    return dataclasses.replace(findings, table=lambda: members), named
 
 
 def test_what_is_missing_is_said_at_once(lives: Made, show: Callable[..., Page]) -> None:
     findings = lives.findings()
-    summary = {
-        **summarise(findings),
-        "failed": [{"job": "j", "members": 2, "settings": "s", "reason": "boom"}],
-    }
+    failed = FailedJob(study="lived", job="j", members=2, settings="s", reason="boom")
+    summary = dataclasses.replace(summarise(findings), failed=(failed,))
     shown = show(made(findings, summary))
     assert (
         shown.locator(".warning").inner_text()
@@ -400,10 +411,11 @@ def test_a_study_of_which_little_is_known(lives: Made, show: Callable[..., Page]
     there.cell([Life([3.0], diverged=0)], depth=1)
     findings = there.findings()
     summary = summarise(findings)
-    unknown = dict.fromkeys(
+    unknown: dict[str, Any] = dict.fromkeys(
         ("lr_at_edge", "median_steps", "mean_steps", "final_loss", "final_accuracy")
     )
-    summary["cells"] = [{**cell, **unknown} for cell in summary["cells"]]
+    cells = tuple(dataclasses.replace(cell, **unknown) for cell in summary.cells)
+    summary = dataclasses.replace(summary, cells=cells)
     assert "None" not in show(made(findings, summary)).inner_text("body")
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from lib import docs
 from resformer.reporting.layout import layout, panels
+from resformer.reporting.serial import from_json
 from resformer.reporting.text import words
 from resformer.reporting.text.verdict import verdicts
 
@@ -51,13 +52,13 @@ def test_a_report_that_was_printed_is_that_of_its_json(name: str) -> None:
     """The printed verdict and every cell come out of the committed numbers by the code as it is
     now.
     """
-    summary = json.loads((REFERENCE / name / "report.json").read_text())
+    report = from_json(json.loads((REFERENCE / name / "report.json").read_text()))
     printed = " ".join((REFERENCE / name / "report.txt").read_text().split())
     page = " ".join((REFERENCE / name / "page.html").read_text().split())
-    for sentence in verdicts(summary):
+    for sentence in verdicts(report):
         assert sentence in printed
         assert sentence in page
-    for panel in panels(summary, layout(summary)):
+    for panel in panels(report, layout(report)):
         for cell in panel.cells.values():
             number = words.cell(cell)[0].split()[-2:]  # a word before it may stand under it
             assert " ".join(number) in printed

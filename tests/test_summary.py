@@ -13,7 +13,7 @@ from support.studies import MODEL, SEEDS, STALLED, Made, cell, shape
 from resformer.errors import UserError
 from resformer.model.shape import Member, Recording
 from resformer.reporting.analysis.summary import summarise
-from resformer.reporting.columns import key_of
+from resformer.reporting.serial import to_json
 from resformer.reporting.views.formats import as_json
 from resformer.residuals.add import Add
 from resformer.residuals.deepnorm import DeepNorm
@@ -293,7 +293,7 @@ def test_compared_cells_share_the_smaller_budget(made: Made) -> None:
     made.job(shape(1, Plain(), "post", steps=900), SEEDS, [500, 700, 800, 700, 800])
     found = made.summary()
     assert cell(found, residual="plain")["median_steps"] == 700
-    assert "train.steps" not in key_of(found["cells"][0])
+    assert "train.steps" not in found["cells"][0]
     assert "train.steps" not in found["settings"]
     assert found["comparisons"][1]["ratio"] == near((100 / 500) ** 0.2 * (100 / 600) ** 0.8)
     assert found["comparisons"][1]["bound"] == "upper"
@@ -344,7 +344,7 @@ def test_kept_weights_do_not_part_a_scheme_from_its_baseline(made: Made) -> None
     made.job(PLAIN, SEEDS, [200] * 5)
     found = made.summary()
     assert len(found["comparisons"]) == 2
-    assert "train.keep_weights" not in key_of(found["cells"][0])
+    assert "train.keep_weights" not in found["cells"][0]
 
 
 def test_members_that_differ_in_the_budget_only_make_it_an_axis(made: Made) -> None:
@@ -355,7 +355,7 @@ def test_members_that_differ_in_the_budget_only_make_it_an_axis(made: Made) -> N
 
 def test_schema(made: Made) -> None:
     made.job(PLAIN, SEEDS, [100] * 5)
-    summary = json.loads(as_json(made.summary()))
+    summary = json.loads(as_json(made.report()))
     assert list(summary) == [
         *("study", "settings", "cells", "rates", "limits", "comparisons"),
         *("excluded", "missing", "damaged", "failed"),
@@ -435,7 +435,7 @@ def test_what_comes_with_a_task_or_a_scheme_is_no_axis(made: Made) -> None:
     )
     made.job(shape(2, Add(), "post"), SEEDS, [100] * 5)
     made.job(shape(2, ReZero(0.0), "none"), SEEDS, [100] * 5)
-    assert list(key_of(made.summary()["cells"][0])) == [
+    assert made.report().axes == [
         "study",
         "task",
         "depth",
@@ -481,7 +481,7 @@ def test_several_studies_say_what_they_differ_in(tmp_path: Path) -> None:
     first, second = Made(tmp_path, "first"), Made(tmp_path, "second")
     first.job(ADD, SEEDS, [100] * 5)
     second.job(shape(1, Add(), "post", batch=64, steps=900), SEEDS, [200] * 5)
-    found = summarise(read([first.write(), second.write()]))
+    found = to_json(summarise(read([first.write(), second.write()])))
     assert found["study"] == "first, second"
     assert found["differing"] == {
         "train.steps": {"first": 600, "second": 900},
@@ -491,7 +491,7 @@ def test_several_studies_say_what_they_differ_in(tmp_path: Path) -> None:
         ("first", 100),
         ("second", 200),
     ]
-    assert not {"train.steps", "train.batch"} & {*found["settings"], *key_of(found["cells"][0])}
+    assert not {"train.steps", "train.batch"} & {*found["settings"], *found["cells"][0]}
 
 
 def test_a_study_says_the_same_alone_and_beside_another(tmp_path: Path) -> None:
@@ -500,7 +500,7 @@ def test_a_study_says_the_same_alone_and_beside_another(tmp_path: Path) -> None:
         one.job(ADD, SEEDS, [100, 120, 110, 90, 130])
         one.job(PLAIN, SEEDS, [STALLED] * 5)
     studies = [first.write(), second.write()]
-    alone, together = summarise(read(studies[:1])), summarise(read(studies))
+    alone, together = to_json(summarise(read(studies[:1]))), to_json(summarise(read(studies)))
     for name in ("cells", "rates", "limits", "comparisons"):
         assert [row for row in together[name] if row["study"] == "first"] == alone[name]
 

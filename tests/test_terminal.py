@@ -1,6 +1,7 @@
 """What a terminal shows of a report: it fits, it reads without colour, nothing in it is obeyed."""
 
 import io
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from support.studies import SEEDS, STALLED, Made, shape
 
 from resformer.model.shape import Member
 from resformer.reporting.layout import layout
+from resformer.reporting.schema import Excluded, FailedJob, Report
 from resformer.reporting.text import words
 from resformer.reporting.views import terminal
 from resformer.residuals.add import Add
@@ -24,13 +26,13 @@ def made(tmp_path: Path) -> Made:
     return Made(tmp_path / "results")
 
 
-def shown(summary: dict[str, Any], width: int = 80, **console: Any) -> str:
+def shown(report: Report, width: int = 80, **console: Any) -> str:
     out = io.StringIO()
-    terminal.render(summary, layout(summary), Console(file=out, width=width, **console))
+    terminal.render(report, layout(report), Console(file=out, width=width, **console))
     return out.getvalue()
 
 
-def full(made: Made) -> dict[str, Any]:
+def full(made: Made) -> Report:
     for depth in (1, 8):
         for norm in ("post", "pre"):
             made.job(
@@ -39,7 +41,7 @@ def full(made: Made) -> dict[str, Any]:
                 [100, 120, 110, 90, 130] if depth == 1 else [STALLED] * 5,
             )
             made.job(shape(depth, Add(), norm), SEEDS, [100, 120, 110, 90, 130])
-    return made.summary()
+    return made.report()
 
 
 def test_a_whole_report(made: Made) -> None:
@@ -61,7 +63,7 @@ def test_it_fits_80_columns_and_reads_without_colour(made: Made) -> None:
         for norm in ("none", "pre", "post", "sandwich", "pre_post", "branch"):
             made.job(shape(depth, Plain(), norm), SEEDS, [STALLED] * 5)
             made.job(shape(depth, Add(), norm), SEEDS, [100] * 5)
-    text = shown(made.summary(), color_system=None)
+    text = shown(made.report(), color_system=None)
     assert max(map(len, text.splitlines())) <= 80
     assert text.count("stalled 2.77 0/5") == 12
     assert text.count("100 5/5") == 12
@@ -79,7 +81,7 @@ def test_comparisons_of_long_names_say_where(made: Made) -> None:
                     SEEDS,
                     [430, 580, 90, 400, 570] if scheme == Plain() else steps,
                 )
-    lines = shown(made.summary(), color_system=None).splitlines()
+    lines = shown(made.report(), color_system=None).splitlines()
     (heading,) = (line for line in lines if line.split()[:2] == ["compared", "where"])
     found = [line for line in lines if (line.split()[-1:] and "25/25:" in line) or "0/25:" in line]
     assert [line[heading.index("where") :].split()[0] for line in found] == ["post", "pre"]
@@ -100,9 +102,9 @@ def test_twenty_columns_are_turned_into_rows(made: Made) -> None:
         for depth in (1, 16):
             made.job(shape(depth, Add(), norm), SEEDS, [100] * 5)
             made.job(shape(depth, Plain(), norm), SEEDS, [STALLED] * 5)
-    summary = made.summary()
-    assert len(summary["limits"]) >= 17
-    text = shown(summary, color_system=None)
+    report = made.report()
+    assert len(report.limits) >= 17
+    text = shown(report, color_system=None)
     lines = text.splitlines()
     assert max(map(len, lines)) <= 80
     (heading,) = (
@@ -110,7 +112,7 @@ def test_twenty_columns_are_turned_into_rows(made: Made) -> None:
         for number, line in enumerate(lines)
         if line.split() == ["depth", *["1", "2", "4", "8", "16"], "limit"]
     )
-    rows = [line.split() for line in lines[heading + 2 :]][: 2 * len(summary["limits"])]
+    rows = [line.split() for line in lines[heading + 2 :]][: 2 * len(report.limits)]
     limits = {" ".join(row[:2]): row[-1] for row in rows[::2]}
     assert limits["add pre"] == "16"
     assert limits["plain none"] == "none"
@@ -124,11 +126,11 @@ def test_twenty_columns_are_turned_into_rows(made: Made) -> None:
 def test_colours_come_with_words_and_no_color_takes_them_away(
     made: Made, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    summary = full(made)
-    coloured = shown(summary, force_terminal=True, color_system="truecolor")
+    report = full(made)
+    coloured = shown(report, force_terminal=True, color_system="truecolor")
     assert "\x1b[1;38;2;0;114;178m" in coloured  # Okabe & Ito's blue
     monkeypatch.setenv("NO_COLOR", "1")
-    plain = shown(summary, force_terminal=True, color_system="truecolor")
+    plain = shown(report, force_terminal=True, color_system="truecolor")
     assert "38;2;" not in plain
 
 
@@ -136,7 +138,7 @@ def test_long_axis_names_are_not_cut(made: Made) -> None:
     for initial in (0.1, 0.2, 0.3, 0.4, 0.5):
         for depth in (1, 2):
             made.job(shape(depth, LayerScale(initial, 1e-5, 1e-6), "pre"), SEEDS, [100] * 5)
-    text = shown(made.summary(), color_system=None)
+    text = shown(made.report(), color_system=None)
     assert [
         text.count(f"initial_to_18_blocks {initial}") for initial in (0.1, 0.2, 0.3, 0.4, 0.5)
     ] == [1] * 5
@@ -145,13 +147,21 @@ def test_long_axis_names_are_not_cut(made: Made) -> None:
 
 
 def test_markup_and_control_codes_are_shown_not_obeyed(made: Made) -> None:
-    summary = full(made)
-    summary["study"] = "[red]s[/red]"
-    summary["excluded"] = [{"settings": {"a": "[bold]x[/bold]"}, "reason": "[red]no\x1b[2J"}]
-    summary["failed"] = [
-        {"job": "0", "members": 1, "settings": "[b]", "reason": "\x1b]0;title\x07\n[link=x]y"}
-    ]
-    text = shown(summary, color_system=None)
+    report = full(made)
+    failed = FailedJob(
+        study="made",
+        job="0",
+        members=1,
+        settings="[b]",
+        reason="\x1b]0;title\x07\n[link=x]y",
+    )
+    report = replace(
+        report,
+        study="[red]s[/red]",
+        excluded=(Excluded(settings={"a": "[bold]x[/bold]"}, reason="[red]no\x1b[2J"),),
+        failed=(failed,),
+    )
+    text = shown(report, color_system=None)
     assert "[red]s[/red]: copy" in text
     assert "left out: a=[bold]x[/bold] ([red]no\\x1b[2J)" in text
     assert "\\x1b]0;title\\x07" in text
@@ -163,7 +173,7 @@ def test_more_columns_than_anybody_reads_are_counted(made: Made) -> None:
         for depth in (1, 2):
             made.job(shape(depth, Plain(), "post", batch=batch), [Member(0, 3e-3)], [100])
             made.job(shape(depth, Add(), "post", batch=batch), [Member(0, 3e-3)], [100])
-    text = shown(made.summary(), color_system=None)
+    text = shown(made.report(), color_system=None)
     assert (
         "68 more columns: choose with --where, --rows and --columns, or take --format csv"
         in " ".join(text.split())
@@ -174,6 +184,6 @@ def test_more_columns_than_anybody_reads_are_counted(made: Made) -> None:
 def test_one_seed_is_called_optimistic_and_unfinished_work_counted(made: Made) -> None:
     made.job(shape(1, Add(), "post"), [Member(0, lr) for lr in (1e-3, 1e-2)], [100, 200])
     made.job(shape(8, Add(), "post"), SEEDS, [100] * 5)
-    found = words.notes(made.summary(finished=1))
+    found = words.notes(made.report(finished=1))
     assert any("1 job" in line and "5 members" in line for line in found)
     assert any("optimistic" in line for line in found)

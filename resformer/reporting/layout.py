@@ -4,16 +4,15 @@ tables of its own.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, final
+from typing import Any, TypeVar, final
 
 from resformer.errors import UserError
-from resformer.keys import as_typed, by_value, short
+from resformer.keys import Value, as_typed, by_value, short
 from resformer.reporting.analysis.comparisons import BASELINES
-from resformer.reporting.columns import key_of
+from resformer.reporting.schema import Cell, Limit, Rate, Report
 from resformer.reporting.text.words import limit, named
 
-Json = dict[str, Any]
-Value = Any
+Row = TypeVar("Row", Cell, Rate, Limit)
 
 
 @final
@@ -40,9 +39,9 @@ class Panel:
     rows: list[Value]
     columns: list[tuple[Value, ...]]
     """Values of the axes across, the baseline's first."""
-    cells: dict[tuple[Value, tuple[Value, ...]], Json]
+    cells: dict[tuple[Value, tuple[Value, ...]], Cell]
     """By row and column; a combination that was not run is not there."""
-    limits: dict[tuple[Value, ...], Json]
+    limits: dict[tuple[Value, ...], Limit]
     """The depth limit of each column, where the rows are depths."""
 
     @property
@@ -50,34 +49,29 @@ class Panel:
         """What the rows are."""
         return self.layout.rows.rpartition(".")[2]
 
-    def column(self, values: tuple[Value, ...]) -> list[Json]:
+    def column(self, values: tuple[Value, ...]) -> list[Cell]:
         """The cells of a column from the first row to the last."""
         return [self.cells[row, values] for row in self.rows if (row, values) in self.cells]
 
     def limit(self, values: tuple[Value, ...]) -> tuple[str, str]:
         """The depth limit of a column, and its interval, in words."""
-        return limit(self.limits[values], [cell["depth"] for cell in self.column(values)])
+        return limit(self.limits[values], [cell.key.depth for cell in self.column(values)])
 
     def named(self, values: tuple[Value, ...]) -> list[str]:
         """What a column is called, a line per axis."""
         return [named(axis, value) for axis, value in zip(self.layout.columns, values, strict=True)]
 
 
-def axes(summary: Json) -> list[str]:
-    """The keys that tell the cells of a report apart."""
-    return list(key_of(summary["cells"][0]))
-
-
-def layout(summary: Json, rows: str | None = None, columns: Sequence[str] = ()) -> Layout:
+def layout(report: Report, rows: str | None = None, columns: Sequence[str] = ()) -> Layout:
     """The layout that was asked for; UserError if an axis is none or is named twice.
 
     By default depth runs down; or, where there is one depth only, the first other axis of numbers
     that has several values. Tasks and studies have tables of their own, except that several studies
     of one task stand side by side.
     """
-    there = axes(summary)
-    values = {axis: {as_typed(cell[axis]) for cell in summary["cells"]} for axis in there}
-    down = short(rows) if rows is not None else _default_rows(summary, there)
+    there = report.axes
+    values = _values(report)
+    down = short(rows) if rows is not None else _default_rows(report)
     across = [short(column) for column in columns]
     for option, axis in (("--rows", down), *(("--columns", axis) for axis in across)):
         if axis not in there:
@@ -104,12 +98,18 @@ def layout(summary: Json, rows: str | None = None, columns: Sequence[str] = ()) 
     )
 
 
-def _default_rows(summary: Json, there: Sequence[str]) -> str:
-    varying = {axis: {as_typed(cell[axis]) for cell in summary["cells"]} for axis in there}
+def _values(report: Report) -> dict[str, set[str]]:
+    """The values of every axis, as typed."""
+    keys = [cell.key.values() for cell in report.cells]
+    return {axis: {as_typed(key[axis]) for key in keys} for axis in report.axes}
+
+
+def _default_rows(report: Report) -> str:
+    keys = [cell.key.values() for cell in report.cells]
     numbers = [
         axis
-        for axis in there
-        if len(varying[axis]) > 1 and all(_is_number(cell[axis]) for cell in summary["cells"])
+        for axis, values in _values(report).items()
+        if len(values) > 1 and all(_is_number(key[axis]) for key in keys)
     ]
     return numbers[0] if numbers and "depth" not in numbers else "depth"
 
@@ -118,26 +118,29 @@ def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def panels(summary: Json, asked: Layout) -> list[Panel]:
+def panels(report: Report, asked: Layout) -> list[Panel]:
     """The tables of a report, in the order of its cells."""
-    cells = _apart(summary["cells"], asked)
-    limits = _apart(summary["limits"], asked) if asked.rows == "depth" else {}
+    cells = _apart(report.cells, asked)
+    limits = _apart(report.limits, asked) if asked.rows == "depth" else {}
     return [_panel(asked, apart, found, limits.get(apart, [])) for apart, found in cells.items()]
 
 
-def _apart(rows: Sequence[Json], asked: Layout) -> dict[tuple[Value, ...], list[Json]]:
-    groups: dict[tuple[Value, ...], list[Json]] = {}
+def _apart(rows: Sequence[Row], asked: Layout) -> dict[tuple[Value, ...], list[Row]]:
+    groups: dict[tuple[Value, ...], list[Row]] = {}
     for row in rows:
-        groups.setdefault(tuple(row[axis] for axis in asked.apart), []).append(row)
+        groups.setdefault(tuple(map(row.key.value, asked.apart)), []).append(row)
     return groups
 
 
 def _panel(
-    asked: Layout, apart: tuple[Value, ...], cells: Sequence[Json], limits: Sequence[Json]
+    asked: Layout, apart: tuple[Value, ...], cells: Sequence[Cell], limits: Sequence[Limit]
 ) -> Panel:
-    at = {(cell[asked.rows], tuple(cell[axis] for axis in asked.columns)): cell for cell in cells}
-    words = [named(axis, cells[0][axis]) for axis in asked.apart]
-    task = [] if "task" in asked.apart else [str(cells[0]["task"])]
+    at = {
+        (cell.key.value(asked.rows), tuple(map(cell.key.value, asked.columns))): cell
+        for cell in cells
+    }
+    words = [named(axis, cells[0].key.value(axis)) for axis in asked.apart]
+    task = [] if "task" in asked.apart else [cells[0].key.task]
     return Panel(
         layout=asked,
         apart=apart,
@@ -154,7 +157,7 @@ def _panel(
             key=lambda key: column_order(asked.columns, key),
         ),
         cells=at,
-        limits={tuple(row[axis] for axis in asked.columns): row for row in limits},
+        limits={tuple(map(limit.key.value, asked.columns)): limit for limit in limits},
     )
 
 
@@ -162,6 +165,6 @@ def column_order(names: Sequence[str], values: Sequence[Value]) -> tuple[Any, ..
     """Baselines first, then by value."""
     ranks = {scheme: rank for rank, scheme in enumerate(BASELINES)}
     return tuple(
-        (ranks.get(value, len(ranks)) if name == "residual" else 0, by_value(value))
+        (ranks.get(str(value), len(ranks)) if name == "residual" else 0, by_value(value))
         for name, value in zip(names, values, strict=True)
     )

@@ -11,6 +11,8 @@ import numpy as np
 from resformer.model.shape import RESULTS_ONLY, Member, Recording, Shape
 from resformer.plan.jobs import Job
 from resformer.reporting.analysis.summary import summarise
+from resformer.reporting.schema import Report
+from resformer.reporting.serial import to_json
 from resformer.residuals.add import Add
 from resformer.results.members import Findings, read
 from resformer.store import claims
@@ -173,9 +175,13 @@ class Made:
         """Write it, and read what was written."""
         return read([self.write(asked=asked, versions=versions)])
 
-    def summary(self, finished: int | None = None) -> dict[str, Any]:
-        """Write it, and the report of it."""
+    def report(self, finished: int | None = None) -> Report:
+        """Write the study and report it."""
         return summarise(read([self.write(finished)]))
+
+    def summary(self, finished: int | None = None) -> dict[str, Any]:
+        """The JSON of its report."""
+        return to_json(self.report(finished))
 
 
 def cell(summary: dict[str, Any], **wanted: Any) -> dict[str, Any]:

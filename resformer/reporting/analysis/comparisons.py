@@ -1,108 +1,129 @@
-"""Schemes against their baseline: with and without residual connections, all else and the seeds
-alike.
+"""Schemes against their baseline: same settings and seeds, with and without residual
+connections.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Literal, final
 
 import numpy as np
 
+from resformer.keys import Value
 from resformer.reporting.analysis.groups import Group
+from resformer.reporting.schema import ArmKey, Comparison, Side
 from resformer.stats import Floats
 from resformer.stats.steps import censor, spent
 from resformer.stats.two_sample import Stratum, holm, paired_ratio, permutation_test
 
-Json = dict[str, Any]
-
 BASELINE = "plain"
 BASELINES = ("plain", "add")
-"""What a scheme is compared with: the first of these that was run under the same settings."""
+"""Schemes that others are compared with: the first of these that ran under the same settings."""
 _SCHEME = "model.residual."
-"""Settings of a scheme itself, which its baseline does not have."""
+"""Prefix of a scheme's own settings, which its baseline does not have."""
 _MAX_PERMUTATIONS, _FEWEST_PER_ROW = 400_000, 40
+
+Arm = dict[int, Group]
+"""Groups of the same settings by depth."""
+
+
+@final
+@dataclass(frozen=True)
+class _Pair:
+    """Two arms that differ in their scheme."""
+
+    baseline: Arm
+    scheme: Arm
+
+    @property
+    def depths(self) -> list[int]:
+        """Depths that both have, ascending."""
+        return sorted(self.baseline.keys() & self.scheme.keys())
+
+    def budget(self, depth: int) -> int:
+        """The smaller budget of the two, in steps."""
+        return min(self.baseline[depth].budget, self.scheme[depth].budget)
 
 
 def max_permutations(rows: int) -> int:
-    """Number of permutations of the seeds up to which a p-value of so many rows is exact: that of
-    10 + 10 seeds in two comparisons.
+    """Number of permutations of the seeds up to which the p-values of so many rows are exact.
 
-    Never so few that a p of all rows together could not be significant after correction.
+    10 + 10 seeds in two comparisons stay exact. Never so few that a p-value of all rows together
+    could not be significant after correction.
     """
     return max(_FEWEST_PER_ROW * rows, _MAX_PERMUTATIONS // max(1, rows))
 
 
-def comparisons(groups: Sequence[Group]) -> list[Json]:
-    """A primary row (`depth` null) per scheme and column that has a baseline, then a descriptive
-    one per depth.
+def comparisons(groups: Sequence[Group]) -> list[Comparison]:
+    """A primary row (`depth` None) per scheme with a baseline, then a descriptive one per depth.
 
     `p` is of the log-rank test stratified by depth, by exchanging whole seeds; `p_adjusted` is
     Holm's over the primary rows of a study; `favours` is the arm that solves sooner by that test.
-    Both arms are taken within the smaller of their budgets: what solved is counted, over depths in
-    a primary row; `ratio` is scheme / baseline of the restricted means of the same seeds, summed
-    over depths in a primary row; `bound` says what the ratio of the true steps can be where some
-    seeds did not solve: at most this ("upper"), at least this ("lower"), or either ("unknown").
+    Both arms are taken within the smaller of their budgets. Counts and, before their `ratio` is
+    taken, steps are summed over depths in a primary row.
     """
     pairs = list(_pairs(groups))
-    tested = [_primary(*pair, max_permutations(len(pairs))) for pair in pairs]
-    for study in dict.fromkeys(row["study"] for row in tested):
-        family = [row for row in tested if row["study"] == study and row["p"] is not None]
-        for row, adjusted in zip(family, holm([row["p"] for row in family]), strict=True):
-            row["p_adjusted"] = float(adjusted)
-    found: list[Json] = []
-    for row, (baseline, scheme) in zip(tested, pairs, strict=True):
-        found += [row, *(_row([depth], baseline, scheme) for depth in _common(baseline, scheme))]
-    return found
+    primary = _adjusted([_primary(pair, max_permutations(len(pairs))) for pair in pairs])
+    rows: list[Comparison] = []
+    for row, pair in zip(primary, pairs, strict=True):
+        rows += [row, *(_comparison(pair, [depth], depth=depth) for depth in pair.depths)]
+    return rows
 
 
-Column = dict[int, Group]
-"""The groups of a column by depth."""
-
-
-def _pairs(groups: Iterable[Group]) -> Iterator[tuple[Column, Column]]:
-    """Baseline and scheme of every comparison."""
-    families: dict[tuple[Any, ...], dict[tuple[Any, ...], Column]] = {}
+def _pairs(groups: Iterable[Group]) -> Iterator[_Pair]:
+    arms: dict[ArmKey, Arm] = {}
     for group in groups:
-        own = {name for name in group.key if name == "residual" or name.startswith(_SCHEME)}
-        rest = tuple(
-            value for name, value in group.key.items() if name not in own and name != "depth"
-        )
-        scheme = tuple(value for name, value in group.key.items() if name in own)
-        families.setdefault(rest, {}).setdefault(scheme, {})[group.key["depth"]] = group
+        arms.setdefault(group.key.arm, {})[group.key.depth] = group
+    families: dict[tuple[Value, ...], list[tuple[str, Arm]]] = {}
+    for key, arm in arms.items():
+        shared = [value for axis, value in key.further if not axis.startswith(_SCHEME)]
+        family = families.setdefault((key.study, key.task, key.norm, *shared), [])
+        family.append((key.residual, arm))
     for family in families.values():
-        baseline = next((key for name in BASELINES for key in family if key[0] == name), None)
-        if baseline is not None:
-            for scheme, column in family.items():
-                if scheme != baseline and _common(family[baseline], column):
-                    yield family[baseline], column
+        baseline = next((arm for name in BASELINES for scheme, arm in family if scheme == name), {})
+        for _, arm in family:
+            pair = _Pair(baseline, arm)
+            if arm is not baseline and pair.depths:
+                yield pair
 
 
-def _common(baseline: Column, scheme: Column) -> list[int]:
-    return sorted(baseline.keys() & scheme.keys())
+def _primary(pair: _Pair, limit: int) -> Comparison:
+    """The comparison over all depths, with its test, not yet corrected."""
+    depths = pair.depths
+    scheme, baseline = _seeds(pair.scheme, depths), _seeds(pair.baseline, depths)
+    strata = [_stratum(pair, depth, scheme, baseline) for depth in depths]
+    row = _comparison(pair, depths, depth=None)
+    result = permutation_test(
+        strata, first=len(scheme), second=len(baseline), max_permutations=limit
+    )
+    if result is None:
+        return row
+    p, z = result
+    favours = row.scheme.name if z > 0 else row.baseline.name if z < 0 else None
+    return replace(row, p=p, favours=favours)
 
 
-def _primary(baseline: Column, scheme: Column, limit: int) -> Json:
-    depths = _common(baseline, scheme)
-    first, second = ([*_seeds(column, depths)] for column in (scheme, baseline))
-    strata = [_stratum(scheme[depth], baseline[depth], first, second) for depth in depths]
-    row = _row(depths, baseline, scheme)
-    found = permutation_test(strata, first=len(first), second=len(second), max_permutations=limit)
-    if found is None:
-        return {**row, "depth": None}
-    p, z = found
-    favours = row["scheme"] if z > 0 else row["baseline"] if z < 0 else None
-    return {**row, "depth": None, "p": p, "favours": favours}
+def _adjusted(rows: Sequence[Comparison]) -> list[Comparison]:
+    """The rows with their p-values corrected for the number of tests in their study."""
+    adjusted: dict[int, float] = {}
+    for study in {row.key.study for row in rows}:
+        family = {
+            number: row.p
+            for number, row in enumerate(rows)
+            if row.key.study == study and row.p is not None
+        }
+        adjusted |= zip(family, map(float, holm(list(family.values()))), strict=True)
+    return [replace(row, p_adjusted=adjusted.get(number)) for number, row in enumerate(rows)]
 
 
-def _seeds(column: Column, depths: Iterable[int]) -> list[int]:
-    return sorted({seed for depth in depths for seed in column[depth].seeds})
+def _seeds(arm: Arm, depths: Iterable[int]) -> list[int]:
+    return sorted({seed for depth in depths for seed in arm[depth].seeds})
 
 
-def _stratum(
-    scheme: Group, baseline: Group, first: Sequence[int], second: Sequence[int]
-) -> Stratum:
-    """Both arms at one depth: the scheme's seeds, then the baseline's."""
+def _stratum(pair: _Pair, depth: int, first: Sequence[int], second: Sequence[int]) -> Stratum:
+    """Both arms at one depth: the seeds of the scheme, then those of the baseline."""
+    scheme, baseline = pair.scheme[depth], pair.baseline[depth]
     rates = sorted({*scheme.rates, *baseline.rates})
-    budget = min(scheme.budget, baseline.budget)
+    budget = pair.budget(depth)
     steps_UR, loss_UR = np.full((2, len(first) + len(second), len(rates)), np.nan)
     ran_UR = np.zeros(steps_UR.shape, dtype=bool)
     for group, seeds, before in ((scheme, first, 0), (baseline, second, len(first))):
@@ -110,79 +131,65 @@ def _stratum(
             [before + seeds.index(seed) for seed in group.seeds],
             [rates.index(lr) for lr in group.rates],
         )
-        steps_UR[place], loss_UR[place], ran_UR[place] = (
-            censor(group.steps_SR, budget),
-            group.loss_SR,
-            group.ran_SR,
-        )
+        steps_UR[place] = censor(group.steps_SR, budget)
+        loss_UR[place] = group.loss_SR
+        ran_UR[place] = group.ran_SR
     return Stratum(steps_UR=steps_UR, loss_UR=loss_UR, ran_UR=ran_UR, budget=budget)
 
 
-def _row(depths: Sequence[int], baseline: Column, scheme: Column) -> Json:
-    """What is said of these depths together."""
-    example = scheme[depths[0]].key
-    key = {name: value for name, value in example.items() if name not in ("residual", "depth")}
-    seeds = [
-        seed
-        for seed in _seeds(scheme, depths)
-        if all(_has(seed, baseline, scheme, depth) for depth in depths)
-    ]
-    budgets = [min(baseline[depth].budget, scheme[depth].budget) for depth in depths]
-    steps = [
-        np.array(
-            [
-                _steps(column[depth], seeds, budget)
-                for depth, budget in zip(depths, budgets, strict=True)
-            ]
-        )
-        for column in (baseline, scheme)
-    ]
-    amounts = [spent(steps_LS, np.array(budgets)[:, None]).sum(axis=0) for steps_LS in steps]
-    censored = [bool(np.isnan(steps_LS).any()) for steps_LS in steps]
-    nobody = not seeds or all(np.isnan(steps_LS).all() for steps_LS in steps)
-    ratio, low, high = (None, None, None) if nobody else paired_ratio(*amounts)
-    names = ("study", "task", "norm")
-    return {
-        **{name: key[name] for name in names},
-        "depth": depths[0],
-        **{name: value for name, value in key.items() if name not in names},
-        "baseline": baseline[depths[0]].key["residual"],
-        "scheme": example["residual"],
-        **_counts("scheme", scheme, depths, budgets),
-        **_counts("baseline", baseline, depths, budgets),
-        "favours": None,
-        "ratio": ratio,
-        "low": low,
-        "high": high,
-        "bound": None if ratio is None else _bound(*censored),
-        "p": None,
-        "p_adjusted": None,
-    }
+def _comparison(pair: _Pair, depths: Sequence[int], depth: int | None) -> Comparison:
+    """The counts and the ratio of steps over these depths, without a test."""
+    seeds = [seed for seed in _seeds(pair.scheme, depths) if _ran(pair, seed, depths)]
+    baseline_LS, scheme_LS = (
+        np.array([_steps(arm[depth], seeds, pair.budget(depth)) for depth in depths])
+        for arm in (pair.baseline, pair.scheme)
+    )
+    budget_L = np.array([pair.budget(depth) for depth in depths])
+    baseline_S, scheme_S = (
+        spent(steps_LS, budget_L[:, None]).sum(axis=0) for steps_LS in (baseline_LS, scheme_LS)
+    )
+    nobody = not seeds or bool(np.isnan(baseline_LS).all() and np.isnan(scheme_LS).all())
+    ratio, low, high = (None, None, None) if nobody else paired_ratio(baseline_S, scheme_S)
+    return Comparison(
+        key=pair.scheme[depths[0]].key.arm,
+        depth=depth,
+        baseline=_side(pair, pair.baseline, depths),
+        scheme=_side(pair, pair.scheme, depths),
+        favours=None,
+        ratio=ratio,
+        low=low,
+        high=high,
+        bound=None if ratio is None else _bound(baseline_LS, scheme_LS),
+        p=None,
+        p_adjusted=None,
+    )
 
 
-def _counts(arm: str, column: Column, depths: Sequence[int], budgets: Sequence[int]) -> Json:
-    """How many members and different seeds an arm has over these depths, and how many solved within
-    the budgets.
-    """
-    steps = [column[depth].scored(budget) for depth, budget in zip(depths, budgets, strict=True)]
-    return {
-        f"{arm}_solved": sum(int((~np.isnan(steps_S)).sum()) for steps_S in steps),
-        f"{arm}_members": sum(map(len, steps)),
-        f"{arm}_seeds": len(_seeds(column, depths)),
-    }
+def _side(pair: _Pair, arm: Arm, depths: Sequence[int]) -> Side:
+    """The counts of one of the arms over these depths, within the budgets."""
+    steps = [arm[depth].scored(pair.budget(depth)) for depth in depths]
+    return Side(
+        name=arm[depths[0]].key.residual,
+        solved=sum(int((~np.isnan(steps_S)).sum()) for steps_S in steps),
+        members=sum(map(len, steps)),
+        seeds=len(_seeds(arm, depths)),
+    )
 
 
-def _has(seed: int, baseline: Column, scheme: Column, depth: int) -> bool:
-    return seed in baseline[depth].seeds and seed in scheme[depth].seeds
+def _ran(pair: _Pair, seed: int, depths: Iterable[int]) -> bool:
+    """Whether a seed ran in both arms at all of these depths."""
+    return all(seed in arm[depth].seeds for arm in (pair.baseline, pair.scheme) for depth in depths)
 
 
 def _steps(group: Group, seeds: Sequence[int], budget: int) -> Floats:
-    steps_S = group.scored(budget)
-    return steps_S[[group.seeds.index(seed) for seed in seeds]]
+    return group.scored(budget)[[group.seeds.index(seed) for seed in seeds]]
 
 
-def _bound(baseline_censored: bool, scheme_censored: bool) -> str | None:
-    """What the ratio within the budget is to that of the true steps."""
+def _bound(baseline_LS: Floats, scheme_LS: Floats) -> Literal["upper", "lower", "unknown"] | None:
+    """What the ratio within the budget is to the ratio of the true steps."""
+    baseline_censored, scheme_censored = (
+        bool(np.isnan(steps_LS).any()) for steps_LS in (baseline_LS, scheme_LS)
+    )
     if baseline_censored and scheme_censored:
         return "unknown"
     return "upper" if baseline_censored else "lower" if scheme_censored else None

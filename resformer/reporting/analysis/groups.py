@@ -12,12 +12,11 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from resformer.keys import RECORDING, by_value
+from resformer.keys import RECORDING, Value, by_value
+from resformer.reporting.schema import CellKey
 from resformer.stats import Bools, Floats, Integers
 from resformer.stats.rates import rates_by_other_seeds
 from resformer.stats.steps import censor
-
-Json = dict[str, Any]
 
 ALWAYS = ("study", "task", "depth", "residual", "norm")
 """Every cell names these."""
@@ -29,6 +28,9 @@ _OWNERS = {
 """Settings that come with another one: they make an axis only where they vary without it."""
 _BUDGET = "train.steps"
 
+Differing = dict[str, dict[str, Value | list[Value]]]
+"""Values by setting and study."""
+
 
 @final
 @dataclass(frozen=True)
@@ -39,7 +41,7 @@ class Group:
     member's row in `columns`, arrays by the name of what they hold.
     """
 
-    key: Json
+    key: CellKey
     seeds: list[int]
     rates: list[float]
     steps_SR: Floats
@@ -110,7 +112,7 @@ def groups(members: pd.DataFrame, axes: Sequence[str]) -> list[Group]:
     }
     bounds = np.searchsorted(rank_M[order_M], np.arange(len(keys) + 1))
     return [
-        _group(dict(zip(axes, key, strict=True)), columns, np.arange(low, high))
+        _group(_key(axes, key), columns, np.arange(low, high))
         for key, (low, high) in zip(keys, pairwise(bounds), strict=True)
     ]
 
@@ -123,7 +125,13 @@ def _array(column: pd.Series) -> npt.NDArray[Any]:
     )
 
 
-def _group(key: Json, columns: dict[str, npt.NDArray[Any]], row_M: Integers) -> Group:
+def _key(axes: Sequence[str], values: Sequence[Value]) -> CellKey:
+    named = dict(zip(axes, values, strict=True))
+    always: dict[str, Any] = {axis: named.pop(axis) for axis in ALWAYS}
+    return CellKey(**always, further=tuple(named.items()))
+
+
+def _group(key: CellKey, columns: dict[str, npt.NDArray[Any]], row_M: Integers) -> Group:
     seeds, seed_M = np.unique(columns["seed"][row_M], return_inverse=True)
     rates, rate_M = np.unique(columns["lr"][row_M], return_inverse=True)
 
@@ -145,7 +153,7 @@ def _group(key: Json, columns: dict[str, npt.NDArray[Any]], row_M: Integers) -> 
     )
 
 
-def axes(members: pd.DataFrame) -> tuple[list[str], Json, dict[str, Json]]:
+def axes(members: pd.DataFrame) -> tuple[list[str], dict[str, Value], Differing]:
     """The keys that tell cells apart; the settings that all share; and by key what differs between
     studies only.
 
@@ -154,8 +162,8 @@ def axes(members: pd.DataFrame) -> tuple[list[str], Json, dict[str, Json]]:
     keys = [*ALWAYS, *(name for name in members.columns if "." in name), "device"]
     shapes = members.drop_duplicates("shape")[[*keys, "shape"]]
     found = list(ALWAYS)
-    shared: Json = {}
-    differing: dict[str, Json] = {}
+    shared: dict[str, Value] = {}
+    differing: Differing = {}
     for key in keys:
         if key not in found and key not in RECORDING and _varies(members, shapes, keys, key):
             found.append(key)
@@ -166,7 +174,7 @@ def axes(members: pd.DataFrame) -> tuple[list[str], Json, dict[str, Json]]:
                 str(study): plain(values.iloc[0]) for study, values in shapes.groupby("study")[key]
             }
     for key, column in (("member.seed", "seed"), ("member.lr", "lr")):
-        values = {
+        values: dict[str, Value | list[Value]] = {
             str(study): [plain(one) for one in sorted(set(part))]
             for study, part in members.groupby("study")[column]
         }

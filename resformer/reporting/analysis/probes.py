@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from resformer.keys import NAMES
+from resformer.reporting.measures import ENDS
 from resformer.reporting.text.words import named
 from resformer.stats.health import Health, health
 
@@ -73,16 +74,5 @@ def stack_health(stack: pd.DataFrame) -> Health:
 
 
 def ends(stack: pd.DataFrame) -> dict[str, float]:
-    """What `HEADINGS` name of one stack, and `ENDS` explains."""
-    behind = ["rms", "similarity", "relative_residual", "effective_rank", "branch_share"]
-    feed = stack["gradient_ffn_out"]
-    gradients = {
-        "query_first": stack["gradient_query"].iloc[1],
-        "ffn_first": feed.iloc[2],
-        "ffn_last": feed.iloc[-1],
-    }
-    return {
-        **{name: float(stack[name].iloc[-1]) for name in behind},
-        "attention_entropy": float(stack["attention_entropy"].iloc[-2]),
-        **{name: float(number) for name, number in gradients.items()},
-    }
+    """The numbers of a stack that tables show, by name."""
+    return {end.name: float(stack[end.measure].iloc[end.layer]) for end in ENDS}

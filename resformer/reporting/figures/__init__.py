@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, final
+from typing import Literal, final
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
@@ -18,10 +18,9 @@ from resformer.reporting.figures.points import Tips
 from resformer.reporting.figures.sheet import sheets
 from resformer.reporting.figures.style import RC
 from resformer.reporting.layout import Layout
+from resformer.reporting.schema import Report
 from resformer.results.members import Findings
 from resformer.store import files
-
-Json = dict[str, Any]
 
 _FORMS: tuple[Literal["svg", "png"], ...] = ("svg", "png")
 _KINDS = {"steps": steps, "solved": solved, "curves": curves, "rates": rates, "gradient": gradient}
@@ -55,9 +54,9 @@ class Plot:
         return buffer.getvalue()
 
 
-def plots(findings: Findings, summary: Json, asked: Layout) -> Iterator[Plot]:
+def plots(findings: Findings, report: Report, asked: Layout) -> Iterator[Plot]:
     """The figures of every panel; UserError if a curve is not what was committed."""
-    for sheet in sheets(findings, summary, asked):
+    for sheet in sheets(findings, report, asked):
         for kind, module in _KINDS.items():
             tips = Tips()
             with _style():
@@ -66,11 +65,11 @@ def plots(findings: Findings, summary: Json, asked: Layout) -> Iterator[Plot]:
                 yield Plot(kind, sheet.panel.label, sheet.panel.title, module.CAPTION, figure, tips)
 
 
-def draw(findings: Findings, summary: Json, asked: Layout, folder: Path) -> list[Path]:
+def draw(findings: Findings, report: Report, asked: Layout, folder: Path) -> list[Path]:
     """Write every figure into a folder as .svg and .png; returns the paths. UserError if that
     cannot be done.
     """
-    return _written(plots(findings, summary, asked), folder)
+    return _written(plots(findings, report, asked), folder)
 
 
 def draw_layers(found: Probed, measures: Mapping[str, str], folder: Path) -> list[Path]:

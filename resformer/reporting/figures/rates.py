@@ -12,8 +12,9 @@ from resformer.keys import as_typed
 from resformer.reporting.figures.frame import frame, lowest, panel_width
 from resformer.reporting.figures.points import Tips
 from resformer.reporting.figures.rows import title
-from resformer.reporting.figures.sheet import Json, Place, Sheet
+from resformer.reporting.figures.sheet import Place, Sheet
 from resformer.reporting.figures.style import FAINT, INK, SMALL, Column, shortened, width_of
+from resformer.reporting.schema import Rate
 from resformer.text import printable
 
 CAPTION = (
@@ -37,7 +38,7 @@ def draw(sheet: Sheet, tips: Tips) -> Figure | None:
     None where there is one learning rate only.
     """
     panel = sheet.panel
-    rates = sorted({row["lr"] for rows in sheet.rates.values() for row in rows})
+    rates = sorted({row.lr for rows in sheet.rates.values() for row in rows})
     if len(rates) < 2:
         return None
     fitting = [number for number in range(1, _ACROSS + 1) if _tile(number, sheet) >= _NARROWEST]
@@ -75,7 +76,7 @@ def _panel(
     """Draw a column's tiles."""
     for x, row in enumerate(sheet.panel.rows):
         for found in sheet.rates.get((row, column), []):
-            y, steps = rates.index(found["lr"]), found["mean_steps"]
+            y, steps = rates.index(found.lr), found.mean_steps
             side, gid = 1 - 2 * _MARGIN, tips.told(_told(sheet, (row, column), found))
             colour = None if steps is None else _colour(sheet, steps)
             style: dict[str, Any] = {"facecolor": "none", "edgecolor": FAINT, "hatch": "////"}
@@ -84,7 +85,7 @@ def _panel(
                 Rectangle((x - side / 2, y - side / 2), side, side, linewidth=0, gid=gid, **style)
             )
             if written:
-                text = f"{found['solved']}/{found['seeds']}" + (
+                text = f"{found.solved}/{found.seeds}" + (
                     f"\n{steps:.0f}" if steps is not None else ""
                 )
                 axes.text(
@@ -97,7 +98,7 @@ def _panel(
                     linespacing=1.05,
                     color=_on(colour),
                 )
-            if sheet.panel.cells[row, column]["lr"] == found["lr"]:
+            if sheet.panel.cells[row, column].lr == found.lr:
                 axes.add_patch(
                     Rectangle(
                         (x - 0.5, y - 0.5),
@@ -114,10 +115,10 @@ def _panel(
 def _colour(sheet: Sheet, steps: float) -> str:
     """Darker for fewer steps, by their logarithm, on a scale that all panels share."""
     all_steps = [
-        row["mean_steps"]
+        row.mean_steps
         for rows in sheet.rates.values()
         for row in rows
-        if row["mean_steps"] is not None
+        if row.mean_steps is not None
     ]
     scale = LogNorm(max(1.0, min(all_steps)), max(2.0, *all_steps))
     return to_hex(mpl.colormaps["cividis"](scale(max(1.0, steps))))
@@ -136,12 +137,12 @@ def _on(colour: str | None) -> str:
     return "white" if luminance < 0.179 else "black"
 
 
-def _told(sheet: Sheet, place: Place, found: Json) -> str:
+def _told(sheet: Sheet, place: Place, found: Rate) -> str:
     row, column = place
-    words = [sheet.name(column), sheet.row_name(row), f"learning rate {found['lr']:g}"]
+    words = [sheet.name(column), sheet.row_name(row), f"learning rate {found.lr:g}"]
     mean = (
         ""
-        if found["mean_steps"] is None
-        else f", on average after {found['mean_steps']:.0f} steps within the budget"
+        if found.mean_steps is None
+        else f", on average after {found.mean_steps:.0f} steps within the budget"
     )
-    return f"{', '.join(words)}: {found['solved']} of {found['seeds']} seeds solved{mean}"
+    return f"{', '.join(words)}: {found.solved} of {found.seeds} seeds solved{mean}"

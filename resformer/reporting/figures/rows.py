@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, final
+from typing import Any, TypeGuard, final
 
 from matplotlib.axes import Axes
 
@@ -109,5 +109,5 @@ def title(axis: str) -> str:
     return f"{name} ({_UNITS[axis]})" if axis in _UNITS else name
 
 
-def _is_number(value: object) -> bool:
+def _is_number(value: object) -> TypeGuard[int | float]:
     return isinstance(value, int | float) and not isinstance(value, bool)

@@ -12,15 +12,14 @@ import pandas as pd
 
 from resformer.errors import UserError
 from resformer.reporting.analysis.summary import at_their_rates
-from resformer.reporting.columns import key_of
 from resformer.reporting.figures.style import Column, Look, looks
 from resformer.reporting.layout import Layout, Panel, panels
+from resformer.reporting.schema import Cell, Rate, Report
 from resformer.reporting.text.words import named
 from resformer.results.members import Findings
 from resformer.store.checks import Damaged
 from resformer.text import printable
 
-Json = dict[str, Any]
 Floats = npt.NDArray[np.float64]
 Place = tuple[Any, Column]
 
@@ -60,7 +59,7 @@ class Sheet:
     panel: Panel
     looks: dict[Column, Look]
     runs: dict[Place, list[Run]]
-    rates: dict[Place, list[Json]]
+    rates: dict[Place, list[Rate]]
     clip: float | None
     """The gradient norm above which members are clipped, where it is the same for all."""
 
@@ -81,21 +80,24 @@ class Sheet:
         return f"{', '.join(words)}: {became}, learning rate {run.lr:g}"
 
 
-def sheets(findings: Findings, summary: Json, asked: Layout) -> list[Sheet]:
+def sheets(findings: Findings, report: Report, asked: Layout) -> list[Sheet]:
     """A sheet per panel; UserError if a curve is not what was committed."""
-    schemes = {str(cell["residual"]) for cell in summary["cells"]}
-    return [_sheet(findings, summary, panel, schemes) for panel in panels(summary, asked)]
+    schemes = {cell.key.residual for cell in report.cells}
+    return [_sheet(findings, report, panel, schemes) for panel in panels(report, asked)]
 
 
-def _sheet(findings: Findings, summary: Json, panel: Panel, schemes: Iterable[str]) -> Sheet:
+def _sheet(findings: Findings, report: Report, panel: Panel, schemes: Iterable[str]) -> Sheet:
     picked = {place: _picked(cell, findings.members) for place, cell in panel.cells.items()}
     traces = _traces(findings, pd.concat(picked.values()))
     clips = {float(clip) for members in picked.values() for clip in members["train.clip"]}
-    rates: dict[Place, list[Json]] = {}
-    for row in summary["rates"]:
-        if tuple(row[axis] for axis in panel.layout.apart) == panel.apart:
-            place = row[panel.layout.rows], tuple(row[axis] for axis in panel.layout.columns)
-            rates.setdefault(place, []).append(row)
+    rates: dict[Place, list[Rate]] = {}
+    for rate in report.rates:
+        if tuple(map(rate.key.value, panel.layout.apart)) == panel.apart:
+            place = (
+                rate.key.value(panel.layout.rows),
+                tuple(map(rate.key.value, panel.layout.columns)),
+            )
+            rates.setdefault(place, []).append(rate)
     return Sheet(
         panel=panel,
         looks=looks(panel, schemes),
@@ -108,15 +110,13 @@ def _sheet(findings: Findings, summary: Json, panel: Panel, schemes: Iterable[st
     )
 
 
-def _picked(cell: Json, members: pd.DataFrame) -> pd.DataFrame:
+def _picked(cell: Cell, members: pd.DataFrame) -> pd.DataFrame:
     """The members a cell is made of: each seed at its learning rate."""
-    key = key_of(cell)
     inside = [
         members[name].isna() if value is None else members[name].eq(value)
-        for name, value in key.items()
+        for name, value in cell.key.values().items()
     ]
-    rates = {int(seed): rate for seed, rate in cell["lr_by_seed"].items()}
-    return at_their_rates(members[np.logical_and.reduce(inside)], rates)
+    return at_their_rates(members[np.logical_and.reduce(inside)], cell.lr_by_seed)
 
 
 _Trace = tuple[Floats, Floats, float, float]

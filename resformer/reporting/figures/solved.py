@@ -37,7 +37,7 @@ def draw(sheet: Sheet, tips: Tips) -> Figure:
             if cell is None:
                 end = None
                 continue
-            at, count = place.at(row, column), (cell["solved"], cell["seeds"])
+            at, count = place.at(row, column), (cell.solved, cell.seeds)
             axes.plot([at, at], wilson(*count), linewidth=1.1, solid_capstyle="butt", **style)
             text = (
                 f"{sheet.name(column)}, {sheet.row_name(row)}: {count[0]} of {count[1]} seeds "

@@ -89,7 +89,7 @@ def _column(
             continue
         at, median = (
             place.at(row, column) + _BESIDE * place.lane,
-            sheet.panel.cells[row, column]["median_steps"],
+            sheet.panel.cells[row, column].median_steps,
         )
         _seeds(axes, place, sheet, (row, column), tips)
         _unsolved(axes, sheet, (row, column), at, above)
@@ -138,7 +138,7 @@ def _interval(axes: Axes, sheet: Sheet, key: Place, at: float) -> None:
     likewise below.
     """
     cell, colour = sheet.panel.cells[key], sheet.looks[key[1]].colour
-    low, high = cell["median_low"], cell["median_high"]
+    low, high = cell.median_low, cell.median_high
     if low is None and high is None:
         return
     budget = max(run.budget for run in sheet.runs[key])

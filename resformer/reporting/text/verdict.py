@@ -2,75 +2,68 @@
 
 import statistics
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import replace
+from typing import TypeVar
 
 from resformer.reporting.analysis.comparisons import BASELINE, max_permutations
-from resformer.reporting.columns import Columns, key_of
+from resformer.reporting.schema import Cell, Comparison, Limit, Rate, Report
 from resformer.reporting.text.evidence import evidence
 from resformer.reporting.text.words import NORMS
 
-Json = dict[str, Any]
+Row = TypeVar("Row", Cell, Rate, Limit, Comparison)
 
 RESIDUAL = "add"
 _MANY = 4
 """More schemes than that are grouped by how deep they go."""
 
 
-def verdicts(summary: Json) -> list[str]:
-    """What was shown within its budget and learning rates, and how sure it is: a sentence per study
-    and task.
-    """
-    return [_sentence(part) for part in _parts(summary)]
+def verdicts(report: Report) -> list[str]:
+    """A sentence per study and task: how deep each scheme goes, and how sure that is."""
+    keys = dict.fromkeys((cell.key.study, cell.key.task) for cell in report.cells)
+    return [_sentence(report, study, task) for study, task in keys]
 
 
-def _parts(summary: Json) -> list[Json]:
-    """The report of each study and task by itself."""
-    rows = ("cells", "rates", "limits", "comparisons")
-    keys = dict.fromkeys((cell["study"], cell["task"]) for cell in summary["cells"])
-    return [
-        {
-            **summary,
-            **{
-                name: [row for row in summary[name] if (row["study"], row["task"]) == key]
-                for name in rows
-            },
-            "columns": Columns(
-                cell for cell in summary["cells"] if (cell["study"], cell["task"]) == key
-            ),
-            "named": f"{key[1]} ({key[0]})" if len({study for study, _ in keys}) > 1 else key[1],
-            "steps": summary.get("differing", {}).get("train.steps", {}).get(key[0]),
-            "tested": sum(
-                row["study"] == key[0] and row["p"] is not None for row in summary["comparisons"]
-            ),
-            "exact_to": max_permutations(
-                sum(row["depth"] is None for row in summary["comparisons"])
-            ),
-        }
-        for key in keys
-    ]
+def _of(report: Report, study: str, task: str) -> Report:
+    """The report of one study and task."""
+
+    def inside(rows: Sequence[Row]) -> tuple[Row, ...]:
+        return tuple(row for row in rows if (row.key.study, row.key.task) == (study, task))
+
+    return replace(
+        report,
+        cells=inside(report.cells),
+        rates=inside(report.rates),
+        limits=inside(report.limits),
+        comparisons=inside(report.comparisons),
+    )
 
 
-def _sentence(part: Json) -> str:
-    cells = part["cells"]
-    rates = sorted({row["lr"] for row in part["rates"]})
-    steps = part["settings"].get("train.steps", part["steps"])
+def _sentence(report: Report, study: str, task: str) -> str:
+    part = _of(report, study, task)
+    rates = sorted({rate.lr for rate in part.rates})
+    of_study = (report.differing or {}).get("train.steps", {}).get(study)
+    steps = report.settings.get("train.steps", of_study)
     budget = f"{steps} steps" if steps is not None else "each cell's budget"
     within = (
         f"Within {budget} and "
         f"{'these learning rates' if len(rates) > 1 else f'learning rate {rates[0]:g}'}"
     )
     schemes = sorted(
-        {cell["residual"] for cell in cells},
+        {cell.key.residual for cell in part.cells},
         key=lambda name: (name != RESIDUAL, name == BASELINE, name),
     )
     by_scheme = {scheme: _reach(part, scheme) for scheme in schemes}
     reached = (
-        "; ".join(_together(by_scheme, part["limits"]))
+        "; ".join(_together(by_scheme, part.limits))
         if len(schemes) > _MANY
         else ", ".join(_apart(by_scheme))
     )
-    sure = evidence(part["comparisons"], part["tested"], part["exact_to"])
-    return f"{within}, {part['named']} is solved {reached}{f': {sure}' if sure else ''}."
+    primary = [row for row in report.comparisons if row.depth is None]
+    tested = sum(row.key.study == study and row.p is not None for row in primary)
+    sure = evidence(part.comparisons, tested, max_permutations(len(primary)))
+    several = len({cell.key.study for cell in report.cells}) > 1
+    name = f"{task} ({study})" if several else task
+    return f"{within}, {name} is solved {reached}{f': {sure}' if sure else ''}."
 
 
 def _apart(by_scheme: Mapping[str, str]) -> list[str]:
@@ -84,10 +77,10 @@ def _apart(by_scheme: Mapping[str, str]) -> list[str]:
     return [f"{_named(scheme, schemes)} {reach}" for scheme, reach in by_scheme.items()]
 
 
-def _together(by_scheme: Mapping[str, str], limits: Sequence[Json]) -> list[str]:
+def _together(by_scheme: Mapping[str, str], limits: Sequence[Limit]) -> list[str]:
     """How deep each goes, the deepest first, and those that go as deep at once."""
     deepest = {
-        scheme: max(row["depth_limit"] or 0 for row in limits if row["residual"] == scheme)
+        scheme: max(row.depth_limit or 0 for row in limits if row.key.residual == scheme)
         for scheme in by_scheme
     }
     found = []
@@ -115,16 +108,20 @@ def _named(scheme: str, schemes: Sequence[str]) -> str:
     return {RESIDUAL: "with residual connections", BASELINE: without}.get(scheme, f"with {scheme}")
 
 
-def _reach(part: Json, scheme: str) -> str:
+def _reach(part: Report, scheme: str) -> str:
     """How deep a scheme goes, by norm placement where they differ."""
-    rows = [row for row in part["limits"] if row["residual"] == scheme]
-    reaches = [_depths(row, list(part["columns"].of(row))) for row in rows]
+    rows = [row for row in part.limits if row.key.residual == scheme]
+    reaches = [_depths(row, part.depths[row.key]) for row in rows]
     if len(set(reaches)) == 1:
         return reaches[0]
-    if len({row["norm"] for row in rows}) < len(rows):
-        found = [row["depth_limit"] for row in rows]
+    if len({row.key.norm for row in rows}) < len(rows):
+        found = [row.depth_limit for row in rows]
         limits = sorted({limit for limit in found if limit is not None})
-        varying = [name for name in key_of(rows[0]) if len({str(row[name]) for row in rows}) > 1]
+        varying = [
+            axis
+            for axis in rows[0].key.values()
+            if len({str(row.key.value(axis)) for row in rows}) > 1
+        ]
         least = "at no depth" if None in found else f"to depth {limits[0]}"
         most = (
             f" and to depth {limits[-1]} at the most"
@@ -135,14 +132,14 @@ def _reach(part: Json, scheme: str) -> str:
             f"{least}{' at the least' if most else ''}{most}, depending on {' and '.join(varying)}"
         )
     return " and ".join(
-        f"{reach} ({NORMS.get(row['norm'], row['norm'])})"
+        f"{reach} ({NORMS.get(row.key.norm, row.key.norm)})"
         for row, reach in zip(rows, reaches, strict=True)
     )
 
 
-def _depths(row: Json, tried: Sequence[int]) -> str:
+def _depths(row: Limit, tried: Sequence[int]) -> str:
     """The unbroken run of depths that a column solves, of those that were tried."""
-    floor, limit = row["depth_floor"], row["depth_limit"]
+    floor, limit = row.depth_floor, row.depth_limit
     if limit is None:
         return "at no depth"
     if len(tried) == 1:
@@ -151,36 +148,29 @@ def _depths(row: Json, tried: Sequence[int]) -> str:
     return f"{reach}, the deepest tried" if limit == tried[-1] else reach
 
 
-def cost(summary: Json) -> str:
+def cost(report: Report) -> str:
     """Parameters, FLOPs and time per step of the residual connection against none, over cells alike
-    in all else.
+    in all else; "" if there are none.
     """
-    pairs = []
-    others = {tuple(key_of(cell).values()): cell for cell in summary["cells"]}
-    for cell in summary["cells"]:
-        other = others.get(tuple((key_of(cell) | {"residual": BASELINE}).values()))
-        if cell["residual"] == RESIDUAL and other is not None:
-            pairs.append((cell, other))
+    cells = {cell.key: cell for cell in report.cells}
+    pairs = [
+        (cell, baseline)
+        for cell in report.cells
+        if cell.key.residual == RESIDUAL
+        and (baseline := cells.get(replace(cell.key, residual=BASELINE)))
+    ]
     if not pairs:
         return ""
-    more = {
-        name: {with_[name] - without[name] for with_, without in pairs}
-        for name in ("parameters", "flops_per_step")
-    }
+    more_parameters = {cell.parameters - baseline.parameters for cell, baseline in pairs}
+    more_flops = {cell.flops_per_step - baseline.flops_per_step for cell, baseline in pairs}
     parameters = (
-        "no parameters"
-        if more["parameters"] == {0}
-        else f"up to {max(more['parameters']):,} parameters"
+        "no parameters" if more_parameters == {0} else f"up to {max(more_parameters):,} parameters"
     )
-    flops = (
-        "no matrix products"
-        if more["flops_per_step"] == {0}
-        else f"{max(more['flops_per_step']):,} FLOPs per step"
-    )
+    flops = "no matrix products" if more_flops == {0} else f"{max(more_flops):,} FLOPs per step"
     times = [
-        with_["ms_per_member_step"] / without["ms_per_member_step"]
-        for with_, without in pairs
-        if with_["ms_per_member_step"] and without["ms_per_member_step"]
+        cell.ms_per_member_step / baseline.ms_per_member_step
+        for cell, baseline in pairs
+        if cell.ms_per_member_step and baseline.ms_per_member_step
     ]
     time = (
         f"; a step took {statistics.median(times):.2f} times as long (median over cells)"

@@ -6,10 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from resformer.keys import as_typed
-from resformer.reporting.columns import Columns
+from resformer.reporting.schema import Cell, Comparison, FailedJob, Limit, MissingJob, Report
 from resformer.text import counted
-
-Json = dict[str, Any]
 
 LEGEND = (
     "median steps to solve, seeds solved of seeds; under it the interval of the median, … where it "
@@ -39,20 +37,16 @@ COVERAGE = (
 _BOUNDS = {None: "", "upper": "≤ ", "lower": "≥ ", "unknown": "~ "}
 
 
-def cell(found: Json | None) -> tuple[str, str]:
-    """What a cell says: median and count, or the loss and why; and the interval of the median, ""
-    where none.
-    """
-    if found is None:
+def cell(cell: Cell | None) -> tuple[str, str]:
+    """Text of a cell: median and count, or loss and why; and the median's interval, "" for none."""
+    if cell is None:
         return "", ""
-    count = f"{found['solved']}/{found['seeds']}{'*' if found['lr_at_edge'] else ' '}"
-    if found["median_steps"] is not None:
-        return f"{found['median_steps']:.0f} {count}", interval(
-            found["median_low"], found["median_high"]
-        )
-    loss = "–" if found["final_loss"] is None else f"{found['final_loss']:.2f}"
-    word = "diverged" if 2 * found["diverged"] > found["seeds"] else "loss"
-    word = "stalled" if 2 * found["stalled"] > found["seeds"] else word
+    count = f"{cell.solved}/{cell.seeds}{'*' if cell.lr_at_edge else ' '}"
+    if cell.median_steps is not None:
+        return f"{cell.median_steps:.0f} {count}", interval(cell.median_low, cell.median_high)
+    loss = "–" if cell.final_loss is None else f"{cell.final_loss:.2f}"
+    word = "diverged" if 2 * cell.diverged > cell.seeds else "loss"
+    word = "stalled" if 2 * cell.stalled > cell.seeds else word
     return f"{word} {loss} {count}", ""
 
 
@@ -64,39 +58,35 @@ def interval(low: float | None, high: float | None, digits: str = ".0f") -> str:
     return "–".join(bounds)
 
 
-def limit(row: Json, tried: Sequence[int]) -> tuple[str, str]:
+def limit(row: Limit, tried: Sequence[int]) -> tuple[str, str]:
     """The depth limit of a column, at least that where no deeper one was tried; and its interval,
     "" where none.
     """
-    if row["depth_limit"] is None:
+    if row.depth_limit is None:
         return "none", ""
-    deepest = row["depth_limit"] == tried[-1]
-    return f"≥ {row['depth_limit']}" if deepest else str(row["depth_limit"]), interval(
-        row["low"], row["high"]
-    )
+    deepest = row.depth_limit == tried[-1]
+    return f"≥ {row.depth_limit}" if deepest else str(row.depth_limit), interval(row.low, row.high)
 
 
-def comparison(row: Json, columns: Columns) -> tuple[str, ...]:
-    """A comparison in the columns of `COMPARISON`; `columns` are those of the report."""
-    ratio = "–" if row["ratio"] is None else f"{_BOUNDS[row['bound']]}{row['ratio']:.2f}"
+def comparison(row: Comparison, varying: Sequence[str]) -> tuple[str, ...]:
+    """A comparison under the headings of `COMPARISON`; `varying` are the axes of the report."""
+    ratio = "–" if row.ratio is None else f"{_BOUNDS[row.bound]}{row.ratio:.2f}"
     return (
-        f"{row['scheme']} / {row['baseline']}",
-        ", ".join(where(row, columns)),
-        ":".join(
-            f"{row[f'{arm}_solved']}/{row[f'{arm}_members']}" for arm in ("scheme", "baseline")
-        ),
+        f"{row.scheme.name} / {row.baseline.name}",
+        ", ".join(where(row, varying)),
+        ":".join(f"{side.solved}/{side.members}" for side in (row.scheme, row.baseline)),
         ratio,
-        interval(row["low"], row["high"], ".2f"),
-        probability(row["p"]),
-        probability(row["p_adjusted"]),
+        interval(row.low, row.high, ".2f"),
+        probability(row.p),
+        probability(row.p_adjusted),
     )
 
 
-def where(row: Json, columns: Columns) -> list[str]:
+def where(row: Comparison, varying: Sequence[str]) -> list[str]:
     """What tells a comparison from the report's others, in words."""
-    several = [name for name in columns.varying if name not in ("residual", "depth")]
-    words = [named(name, row[name]) for name in dict.fromkeys([*several, "norm"])]
-    return [*words, *([f"depth {row['depth']}"] if row["depth"] is not None else [])]
+    several = [name for name in varying if name not in ("residual", "depth")]
+    words = [named(name, row.key.value(name)) for name in dict.fromkeys([*several, "norm"])]
+    return [*words, *([f"depth {row.depth}"] if row.depth is not None else [])]
 
 
 def named(axis: str, value: Any) -> str:
@@ -116,12 +106,12 @@ def probability(p: float | None) -> str:
     return "" if p is None else f"{p:.2g}" if p >= 1e-4 else "< 0.0001"
 
 
-def settings(summary: Json) -> str:
+def settings(report: Report) -> str:
     """What all of a study's members share, in one line."""
-    found = summary["settings"]
-    seeds = max(cell["seeds"] for cell in summary["cells"])
-    rates = sorted({row["lr"] for row in summary["rates"]})
-    differing = summary.get("differing", {})
+    found = report.settings
+    seeds = max(cell.seeds for cell in report.cells)
+    rates = sorted({rate.lr for rate in report.rates})
+    differing = report.differing or {}
     words = [str(found["task"])] if "task" in found else []
     for key, text in (
         ("task.length", "length {}"),
@@ -139,9 +129,9 @@ def settings(summary: Json) -> str:
     return ", ".join(words)
 
 
-def differences(summary: Json) -> list[str]:
+def differences(report: Report) -> list[str]:
     """What a report was chosen by, and what several studies differ in, a line per setting."""
-    chosen = [f"{key}={','.join(values)}" for key, values in summary.get("where", {}).items()]
+    chosen = [f"{key}={','.join(values)}" for key, values in report.where.items()]
     only = (
         [f"only {' '.join(chosen)}; the correction counts the comparisons of these"]
         if chosen
@@ -149,33 +139,34 @@ def differences(summary: Json) -> list[str]:
     )
     return only + [
         f"{key}: {', '.join(f'{as_typed(value)} ({study})' for study, value in values.items())}"
-        for key, values in summary.get("differing", {}).items()
+        for key, values in (report.differing or {}).items()
     ]
 
 
-def notes(summary: Json) -> list[str]:
-    """What a reader has to know that is not in the table, a line each."""
-    found = []
-    for name, text in (
-        (
-            "missing",
-            "not finished: {}, {}; `resformer status` says if they run, the same sweep goes on "
-            "with them",
-        ),
-        ("failed", "failed: {}, {}; `error.txt` in the job's folder holds the traceback"),
-    ):
-        rows = summary[name]
-        if rows:
-            members = sum(row["members"] for row in rows)
-            whole = " (of the whole study)" if "where" in summary else ""
-            found.append(text.format(counted(len(rows), "job"), counted(members, "member")) + whole)
-    found += [f"  {row['job']} ({row['settings']}): {row['reason']}" for row in summary["failed"]]
-    found += [f"damaged and left out: {row['reason']}" for row in summary["damaged"]]
-    for row in summary["excluded"]:
-        words = ", ".join(f"{key}={value}" for key, value in row["settings"].items())
-        found.append(f"left out: {words} ({row['reason']})")
-    if any(
-        len(cell["lr_by_seed"]) == 1 and cell["lr_at_edge"] is not None for cell in summary["cells"]
-    ):
-        found.append("a cell with one seed has its learning rate tuned on that seed: optimistic")
-    return found
+def notes(report: Report) -> list[str]:
+    """Caveats that no table shows, a line each."""
+    whole = " (of the whole study)" if report.where else ""
+    lines = []
+    if report.missing:
+        lines.append(
+            f"not finished: {_counts(report.missing)}; `resformer status` says if they run, the "
+            f"same sweep goes on with them{whole}"
+        )
+    if report.failed:
+        lines.append(
+            f"failed: {_counts(report.failed)}; `error.txt` in the job's folder holds the "
+            f"traceback{whole}"
+        )
+    lines += [f"  {job.job} ({job.settings}): {job.reason}" for job in report.failed]
+    lines += [f"damaged and left out: {job.reason}" for job in report.damaged]
+    for row in report.excluded:
+        combination = ", ".join(f"{key}={value}" for key, value in row.settings.items())
+        lines.append(f"left out: {combination} ({row.reason})")
+    if any(len(cell.lr_by_seed) == 1 and cell.lr_at_edge is not None for cell in report.cells):
+        lines.append("a cell with one seed has its learning rate tuned on that seed: optimistic")
+    return lines
+
+
+def _counts(jobs: Sequence[MissingJob | FailedJob]) -> str:
+    members = sum(job.members for job in jobs)
+    return f"{counted(len(jobs), 'job')}, {counted(members, 'member')}"

@@ -3,26 +3,24 @@
 import io
 import json
 from collections.abc import Sequence
-from typing import Any
 
 import pandas as pd
 
 from resformer.keys import as_typed
-from resformer.reporting.columns import Columns
+from resformer.reporting import serial
 from resformer.reporting.layout import Layout, Panel, panels
+from resformer.reporting.schema import Report
 from resformer.reporting.text import words
 from resformer.reporting.text.verdict import cost, verdicts
 from resformer.reporting.views import layers as inside
 from resformer.results.csv import LINE_END, spreadsheet_safe
 from resformer.text import printable
 
-Json = dict[str, Any]
 
-
-def as_json(summary: Json) -> str:
-    """The schema of the report, a line for every row."""
+def as_json(report: Report) -> str:
+    """The report's JSON, a line for every row."""
     parts = []
-    for name, value in summary.items():
+    for name, value in serial.to_json(report).items():
         rows = (
             [json.dumps(row, allow_nan=False) for row in value] if isinstance(value, list) else []
         )
@@ -31,33 +29,34 @@ def as_json(summary: Json) -> str:
     return "{\n" + ",\n".join(parts) + "\n}"
 
 
-def as_csv(summary: Json) -> str:
+def as_csv(report: Report) -> str:
     """The cells, a row each; `lr_by_seed` as JSON."""
-    rows = [{**cell, "lr_by_seed": json.dumps(cell["lr_by_seed"])} for cell in summary["cells"]]
+    rows = [serial.row(cell) for cell in report.cells]
+    rows = [{**cell, "lr_by_seed": json.dumps(cell["lr_by_seed"])} for cell in rows]
     buffer = io.StringIO()
     pd.DataFrame(rows).map(spreadsheet_safe).to_csv(buffer, index=False, lineterminator=LINE_END)
     return buffer.getvalue().removesuffix(LINE_END)
 
 
-def as_markdown(summary: Json, asked: Layout) -> str:
+def as_markdown(report: Report, asked: Layout) -> str:
     """The tables, the comparisons and the verdict in Markdown."""
-    blocks = [f"**{_safe(summary['study'])}**: {_safe(words.settings(summary))}"]
-    blocks += [_safe(line) for line in words.differences(summary)]
-    for panel in panels(summary, asked):
+    blocks = [f"**{_safe(report.study)}**: {_safe(words.settings(report))}"]
+    blocks += [_safe(line) for line in words.differences(report)]
+    for panel in panels(report, asked):
         head, *rows = _rows(panel)
         blocks += [f"**{_safe(panel.title)}**"] * bool(panel.title)
         blocks.append(_markdown([head, *rows], "---:"))
-    compared = _comparisons(summary)
+    compared = _comparisons(report)
     if len(compared) > 1:
         blocks += [_markdown(compared, "---"), _safe(words.COMPARISON_LEGEND)]
-    for title, rows in _layers(summary):
+    for title, rows in _layers(report):
         blocks += [f"**{_safe(title)}**", _markdown(rows, "---:")]
     return "\n\n".join(
         [
             *blocks,
-            _footer(summary),
-            *map(_safe, verdicts(summary)),
-            *([cost(summary)] if cost(summary) else []),
+            _footer(report),
+            *map(_safe, verdicts(report)),
+            *([cost(report)] if cost(report) else []),
         ]
     )
 
@@ -74,20 +73,20 @@ def _safe(text: str) -> str:
     return text
 
 
-def as_latex(summary: Json, asked: Layout) -> str:
+def as_latex(report: Report, asked: Layout) -> str:
     """The tables and the comparisons as LaTeX (booktabs)."""
-    blocks = [f"% {printable(summary['study'])}: {words.settings(summary)}"]
-    for panel in panels(summary, asked):
+    blocks = [f"% {printable(report.study)}: {words.settings(report)}"]
+    for panel in panels(report, asked):
         limited = panel.layout.rows == "depth"
         blocks += [f"% {printable(panel.title)}"] * bool(panel.title)
         blocks.append(_latex(_rows(panel), "r", limited))
-    compared = _comparisons(summary)
+    compared = _comparisons(report)
     if len(compared) > 1:
         blocks.append(_latex(compared, "l", False))
-    for title, rows in _layers(summary):
+    for title, rows in _layers(report):
         blocks += [f"% {title}", _latex(rows, "r", False)]
     return "\n\n".join(
-        [*blocks, f"% {_footer(summary)}", *(f"% {sentence}" for sentence in verdicts(summary))]
+        [*blocks, f"% {_footer(report)}", *(f"% {sentence}" for sentence in verdicts(report))]
     )
 
 
@@ -139,20 +138,19 @@ def _rows(panel: Panel) -> list[list[str]]:
     return rows
 
 
-def _comparisons(summary: Json) -> list[Sequence[str]]:
-    columns = Columns(summary["cells"])
+def _comparisons(report: Report) -> list[Sequence[str]]:
     rows = [
-        words.comparison(row, columns) for row in summary["comparisons"] if row["depth"] is None
+        words.comparison(row, report.varying) for row in report.comparisons if row.depth is None
     ]
     return [words.COMPARISON, *rows]
 
 
-def _layers(summary: Json) -> list[tuple[str, list[list[str]]]]:
-    return inside.listings(summary.get("layers", []), Columns(summary["cells"]).varying)
+def _layers(report: Report) -> list[tuple[str, list[list[str]]]]:
+    return inside.listings(report.layers, report.varying)
 
 
-def _footer(summary: Json) -> str:
-    edge = any(cell["lr_at_edge"] for cell in summary["cells"])
+def _footer(report: Report) -> str:
+    edge = any(cell.lr_at_edge for cell in report.cells)
     star = f"; {words.EDGE.replace('*', 'star:', 1)}" if edge else ""
-    layers = f" {inside.LEGEND}." if "layers" in summary else ""
+    layers = f" {inside.LEGEND}." if report.layers else ""
     return f"{words.LEGEND}{star}. {words.COVERAGE}.{layers}"

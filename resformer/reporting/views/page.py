@@ -14,9 +14,9 @@ from markupsafe import Markup, escape
 
 from resformer.errors import DiskError, UserError
 from resformer.keys import as_typed
-from resformer.reporting.columns import Columns, key_of
 from resformer.reporting.figures import plots
 from resformer.reporting.layout import Layout, Panel, panels
+from resformer.reporting.schema import Cell, CellKey, Limit, Rate, Report
 from resformer.reporting.text import words
 from resformer.reporting.text.verdict import cost, verdicts
 from resformer.reporting.views import layers
@@ -31,7 +31,7 @@ _MOST_TIPS = 2000
 """More points than these on a page say nothing when they are pointed at."""
 
 
-def page(findings: Findings, summary: Json, asked: Layout, command: Sequence[str]) -> str:
+def page(findings: Findings, report: Report, asked: Layout, command: Sequence[str]) -> str:
     """The page. `command` is what was typed to make it. UserError if a curve is not what was
     committed.
 
@@ -48,39 +48,39 @@ def page(findings: Findings, summary: Json, asked: Layout, command: Sequence[str
     return environment.from_string(_source("page.html")).render(
         style=Markup(style),
         style_hash=base64.b64encode(hashlib.sha256(style.encode()).digest()).decode(),
-        summary=summary,
-        settings=words.settings(summary),
-        verdicts=verdicts(summary),
-        cost=cost(summary),
-        differences=words.differences(summary),
-        tables=[_table(panel) for panel in panels(summary, asked)],
+        report=report,
+        settings=words.settings(report),
+        verdicts=verdicts(report),
+        cost=cost(report),
+        differences=words.differences(report),
+        tables=[_table(panel) for panel in panels(report, asked)],
         legend=words.LEGEND,
-        edge=words.EDGE if any(cell["lr_at_edge"] for cell in summary["cells"]) else "",
-        limits=_limits(summary) if asked.rows != "depth" else None,
-        compared=_comparisons(summary, primary=True),
-        compared_by_depth=_comparisons(summary, primary=False),
+        edge=words.EDGE if any(cell.lr_at_edge for cell in report.cells) else "",
+        limits=_limits(report) if asked.rows != "depth" else None,
+        compared=_comparisons(report, primary=True),
+        compared_by_depth=_comparisons(report, primary=False),
         comparison_legend=words.COMPARISON_LEGEND,
         coverage=words.COVERAGE,
-        layers=_layers(summary),
+        layers=_layers(report),
         layers_legend=layers.LEGEND,
-        figures=list(_figures(findings, summary, asked)),
-        rates=_rates(summary),
-        shared={key: as_typed(value) for key, value in summary["settings"].items()},
+        figures=list(_figures(findings, report, asked)),
+        rates=_rates(report),
+        shared={key: as_typed(value) for key, value in report.settings.items()},
         launches=[(study.name, study.launches()) for study in findings.studies],
         quoted=_quoted,
         command=command,
-        notes=words.notes(summary),
-        incomplete=any(summary[name] for name in ("missing", "failed", "damaged")),
+        notes=words.notes(report),
+        incomplete=bool(report.missing or report.failed or report.damaged),
     )
 
 
 def write(
-    path: Path, findings: Findings, summary: Json, asked: Layout, command: Sequence[str]
+    path: Path, findings: Findings, report: Report, asked: Layout, command: Sequence[str]
 ) -> None:
     """Write the page in one stroke; UserError if that cannot be done."""
     if path.is_dir():
         raise UserError(f"--html {path}: is a folder; name a file")
-    text = page(findings, summary, asked, command)
+    text = page(findings, report, asked, command)
     try:
         files.write(path, text.encode())
     except DiskError as error:
@@ -140,15 +140,13 @@ def _table(panel: Panel) -> Json:
     }
 
 
-def _cell(found: Json | None) -> Json:
+def _cell(cell: Cell | None) -> Json:
     """A cell's value, its count of seeds, the mark of a rate at the edge, the interval below, and
     its kind.
     """
-    text, interval = words.cell(found)
+    text, interval = words.cell(cell)
     value, _, count = text.rstrip(" *").rpartition(" ")
-    kind = (
-        "none" if found is None else "solved" if found["median_steps"] is not None else "unsolved"
-    )
+    kind = "none" if cell is None else "solved" if cell.median_steps is not None else "unsolved"
     return {
         "value": value,
         "count": count,
@@ -158,15 +156,15 @@ def _cell(found: Json | None) -> Json:
     }
 
 
-def _limits(summary: Json) -> Json:
+def _limits(report: Report) -> Json:
     """The depth limits as a table of their own, for reports in which depth does not run down the
     others.
     """
-    names = _varying(summary["limits"], summary)
-    columns, rows = Columns(summary["cells"]), []
-    for row in summary["limits"]:
-        limit, interval = words.limit(row, list(columns.of(row)))
-        rows.append([*(as_typed(row[name]) for name in names), limit, interval])
+    names = _varying(report.limits)
+    rows = []
+    for limit in report.limits:
+        text, interval = words.limit(limit, report.depths[limit.key])
+        rows.append([*(as_typed(limit.key.value(name)) for name in names), text, interval])
     return {
         "head": [*map(_last_word, names), "depth limit", "95 %"],
         "leading": len(names),
@@ -174,11 +172,10 @@ def _limits(summary: Json) -> Json:
     }
 
 
-def _comparisons(summary: Json, primary: bool) -> Json:
+def _comparisons(report: Report, primary: bool) -> Json:
     """The comparisons over all depths, or those at each."""
-    found = [row for row in summary["comparisons"] if (row["depth"] is None) == primary]
-    columns = Columns(summary["cells"])
-    rows = [words.comparison(row, columns) for row in found]
+    found = [row for row in report.comparisons if (row.depth is None) == primary]
+    rows = [words.comparison(row, report.varying) for row in found]
     kept = [place for place in range(len(words.COMPARISON)) if any(row[place] for row in rows)]
     return {
         "head": [words.COMPARISON[place] for place in kept],
@@ -187,28 +184,26 @@ def _comparisons(summary: Json, primary: bool) -> Json:
     }
 
 
-def _layers(summary: Json) -> list[tuple[str, Json]]:
+def _layers(report: Report) -> list[tuple[str, Json]]:
     """What was measured inside the cells, where it was asked for: titles and tables."""
-    found = layers.listings(summary.get("layers", []), Columns(summary["cells"]).varying)
+    found = layers.listings(report.layers, report.varying)
     return [(title, {"head": head, "leading": 3, "rows": rows}) for title, (head, *rows) in found]
 
 
-def _rates(summary: Json) -> Json:
+def _rates(report: Report) -> Json:
     """What every learning rate gave: a row per cell, a column per rate; the rate it is scored at is
     marked.
     """
-    names = _varying(summary["cells"], summary)
-    lrs = sorted({row["lr"] for row in summary["rates"]})
-    by_cell: dict[tuple[Any, ...], dict[float, Json]] = {}
-    for row in summary["rates"]:
-        by_cell.setdefault(tuple(row[axis] for axis in key_of(summary["cells"][0])), {})[
-            row["lr"]
-        ] = row
+    names = _varying(report.cells)
+    lrs = sorted({rate.lr for rate in report.rates})
+    by_cell: dict[CellKey, dict[float, Rate]] = {}
+    for rate in report.rates:
+        by_cell.setdefault(rate.key, {})[rate.lr] = rate
     rows = []
-    for cell in summary["cells"]:
-        found = by_cell.get(tuple(key_of(cell).values()), {})
-        texts = [_rate(found[lr], lr == cell["lr"]) if lr in found else "" for lr in lrs]
-        rows.append([*(as_typed(cell[name]) for name in names), *texts])
+    for cell in report.cells:
+        rates = by_cell.get(cell.key, {})
+        texts = [_rate(rates[lr], lr == cell.lr) if lr in rates else "" for lr in lrs]
+        rows.append([*(as_typed(cell.key.value(name)) for name in names), *texts])
     return {
         "head": [*map(_last_word, names), *(f"{lr:g}" for lr in lrs)],
         "leading": len(names),
@@ -216,25 +211,26 @@ def _rates(summary: Json) -> Json:
     }
 
 
-def _rate(row: Json, chosen: bool) -> str:
-    steps = "–" if row["mean_steps"] is None else f"{row['mean_steps']:.0f}"
-    return f"{steps} {row['solved']}/{row['seeds']}{' ◂' if chosen else ''}"
+def _rate(rate: Rate, chosen: bool) -> str:
+    steps = "–" if rate.mean_steps is None else f"{rate.mean_steps:.0f}"
+    return f"{steps} {rate.solved}/{rate.seeds}{' ◂' if chosen else ''}"
 
 
-def _varying(rows: Sequence[Json], summary: Json) -> list[str]:
-    """The keys of cells by which these rows differ; all rows have them."""
-    names = [name for name in key_of(summary["cells"][0]) if name in rows[0]]
-    return [name for name in names if len({as_typed(row[name]) for row in rows}) > 1] or names[-1:]
+def _varying(rows: Sequence[Cell] | Sequence[Limit]) -> list[str]:
+    """The axes by which these rows differ; if they do not, the last."""
+    keys = [row.key.values() for row in rows]
+    names = list(keys[0])
+    return [name for name in names if len({as_typed(key[name]) for key in keys}) > 1] or names[-1:]
 
 
 def _last_word(axis: str) -> str:
     return axis.rpartition(".")[2]
 
 
-def _figures(findings: Findings, summary: Json, asked: Layout) -> Iterator[Json]:
+def _figures(findings: Findings, report: Report, asked: Layout) -> Iterator[Json]:
     """Every figure with its caption; points have tips until there are too many."""
     told = 0
-    for number, plot in enumerate(plots(findings, summary, asked)):
+    for number, plot in enumerate(plots(findings, report, asked)):
         told += len(plot.tips)
         label = printable(f"{plot.title}: {plot.caption}" if plot.title else plot.caption)
         svg = inline(

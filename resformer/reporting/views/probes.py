@@ -15,7 +15,8 @@ from rich.text import Text
 
 from resformer.errors import DiskError, UserError
 from resformer.reporting.analysis.probes import Probed, ends, stack_health
-from resformer.stats.health import COLLAPSED, GROWTH, Health
+from resformer.reporting.measures import ENDS, EXPLANATION
+from resformer.stats.health import COLLAPSED, GROWTH, Health, Word
 from resformer.store import files
 
 _MEASURED = {
@@ -23,27 +24,6 @@ _MEASURED = {
     "stream": "the stream ends {} times as large as the embedding",
     "gradient": "the gradient of the first block is {} times that of the last",
 }
-
-
-HEADINGS = {
-    "rms": "size",
-    "similarity": "alike",
-    "relative_residual": "residual",
-    "effective_rank": "rank",
-    "branch_share": "branch",
-    "attention_entropy": "entropy",
-    "query_first": "query 1",
-    "ffn_first": "FFN 1",
-    "ffn_last": "FFN L",
-}
-"""Of `ends`."""
-ENDS = (
-    "Behind the last layer: size of the stream (RMS), how alike two tokens are (mean cosine), "
-    "relative residual, "
-    "effective rank, share of the branch in the stream; entropy of the last attention (nats); "
-    "norms of the gradients "
-    "of the query matrix of block 1 and of the FFN's second matrix in the first and the last block"
-)
 
 
 def write(table: pd.DataFrame, folder: Path) -> Path:
@@ -76,17 +56,17 @@ def _verdicts(found: Probed) -> Table:
     for key, stacks in found.stacks.items():
         row = [Text(found.name(key))]
         for depth in found.depths:
-            here = stack_health(stacks[depth]) if depth in stacks else None
-            row.append(cell(here) if here else Text(""))
+            health = stack_health(stacks[depth]) if depth in stacks else None
+            row.append(verdict(health.word, health.value) if health else Text(""))
         table.add_row(*row)
     return table
 
 
-def cell(one: Health) -> Text:
-    """A verdict in a table."""
-    healthy = one.word == "healthy"
+def verdict(word: Word, value: float) -> Text:
+    """The health of a stack in a table, and the number that decided it."""
+    healthy = word == "healthy"
     return Text(
-        short(one.value) if healthy else f"{one.word[:3]} {short(one.value)}",
+        short(value) if healthy else f"{word[:3]} {short(value)}",
         "green" if healthy else "red",
     )
 
@@ -128,7 +108,7 @@ def _said(one: Health) -> str:
 
 def _at_the_end(found: Probed) -> Table:
     deepest = found.depths[-1]
-    table = columned(f"depth {deepest}", HEADINGS.values())
+    table = columned(f"depth {deepest}", (end.heading for end in ENDS))
     for key, stacks in found.stacks.items():
         if deepest in stacks:
             table.add_row(Text(found.name(key)), *map(short, ends(stacks[deepest]).values()))
@@ -143,5 +123,5 @@ def _legend() -> Text:
         "van(ishing): stream or "
         f"gradient shrink more than {GROWTH:g} times; the number is what decided, of a healthy "
         "stack its relative "
-        f"residual. {ENDS}. Medians over seeds"
+        f"residual. {EXPLANATION}. Medians over seeds"
     )

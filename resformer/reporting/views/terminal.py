@@ -11,14 +11,12 @@ from rich.table import Table
 from rich.text import Text
 
 from resformer.keys import as_typed
-from resformer.reporting.columns import Columns
 from resformer.reporting.layout import Layout, Panel, panels
+from resformer.reporting.schema import Report
 from resformer.reporting.text import words
 from resformer.reporting.text.verdict import cost, verdicts
 from resformer.reporting.views import layers
 from resformer.text import printable
-
-Json = dict[str, Any]
 
 _FIRST_WIDTH, _GAP = 9, 3
 _MOST_COLUMNS = 60
@@ -31,13 +29,13 @@ the same.
 """
 
 
-def terminal(summary: Json, asked: Layout, width: int) -> RenderableType:
+def terminal(report: Report, asked: Layout, width: int) -> RenderableType:
     """The whole report, for so many columns."""
     parts: list[RenderableType] = [
-        _line(summary["study"], "bold").append(f": {words.settings(summary)}", style="none")
+        _line(report.study, "bold").append(f": {words.settings(report)}", style="none")
     ]
-    parts += [_line(line) for line in words.differences(summary)]
-    found = panels(summary, asked)
+    parts += [_line(line) for line in words.differences(report)]
+    found = panels(report, asked)
     for panel in found:
         parts += (
             [_turned(panel)]
@@ -52,15 +50,15 @@ def terminal(summary: Json, asked: Layout, width: int) -> RenderableType:
             )
             parts.append(Text(f"{left_out}, or take --format csv", style=_NOTE))
     parts.append(Text(words.LEGEND, style=_QUIET))
-    if any(cell["lr_at_edge"] for cell in summary["cells"]):
+    if any(cell.lr_at_edge for cell in report.cells):
         parts.append(Text(words.EDGE, style=_QUIET))
-    parts += _comparisons(summary)
+    parts += _comparisons(report)
     parts.append(Text(words.COVERAGE, style=_QUIET))
-    parts += layers.picture(summary.get("layers", []), Columns(summary["cells"]).varying)
-    parts += [Text(""), *(_line(sentence, "bold") for sentence in verdicts(summary))]
-    if cost(summary):
-        parts.append(Text(cost(summary)))
-    parts += [_line(line, _NOTE) for line in words.notes(summary)]
+    parts += layers.picture(report.layers, report.varying)
+    parts += [Text(""), *(_line(sentence, "bold") for sentence in verdicts(report))]
+    if cost(report):
+        parts.append(Text(cost(report)))
+    parts += [_line(line, _NOTE) for line in words.notes(report)]
     return Group(*parts)
 
 
@@ -68,9 +66,9 @@ def _line(text: str, style: str = "") -> Text:
     return Text(printable(text), style=style)
 
 
-def render(summary: Json, asked: Layout, console: Console) -> None:
+def render(report: Report, asked: Layout, console: Console) -> None:
     """Print the report."""
-    console.print(terminal(summary, asked, console.width))
+    console.print(terminal(report, asked, console.width))
 
 
 def _column(panel: Panel, key: tuple[Any, ...]) -> list[tuple[str, str]]:
@@ -132,7 +130,7 @@ def _turned(panel: Panel) -> Table:
     for heading in (*map(as_typed, panel.rows), *(["limit"] if by_depth else [])):
         table.add_column(heading, justify="right", no_wrap=True)
     reached = {
-        key: (panel.limits[key]["depth_limit"] or 0) if by_depth else 0 for key in panel.columns
+        key: (panel.limits[key].depth_limit or 0) if by_depth else 0 for key in panel.columns
     }
     for key in sorted(panel.columns[:_MOST_COLUMNS], key=lambda key: -reached[key]):
         cells = [_shown(_stacked(cell)) for cell in _column(panel, key)[: len(panel.rows)]]
@@ -166,8 +164,8 @@ def _shown(cell: tuple[str, str], style: str | None = None) -> Text:
     return found.append(f"\n{interval} ", style=_QUIET) if interval else found
 
 
-def _comparisons(summary: Json) -> list[RenderableType]:
-    rows = [row for row in summary["comparisons"] if row["depth"] is None]
+def _comparisons(report: Report) -> list[RenderableType]:
+    rows = [row for row in report.comparisons if row.depth is None]
     if not rows:
         return []
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1))
@@ -177,9 +175,8 @@ def _comparisons(summary: Json) -> list[RenderableType]:
         table.add_column(
             heading, justify=justify, overflow="fold", no_wrap=not named, min_width=len(heading)
         )
-    columns = Columns(summary["cells"])
     for row in rows[:_MOST_COLUMNS]:
-        table.add_row(*map(_line, words.comparison(row, columns)))
+        table.add_row(*map(_line, words.comparison(row, report.varying)))
     more = len(rows) - _MOST_COLUMNS
     left_out = (
         [Text(f"{more:,} more comparisons: --format json has all", style=_NOTE)] if more > 0 else []

@@ -38,6 +38,7 @@ from resformer.console.status import look
 from resformer.errors import DiskError, UserError
 from resformer.model.shape import Member
 from resformer.reporting.analysis.summary import summarise
+from resformer.reporting.serial import to_json
 from resformer.results import cache as kept
 from resformer.results.members import read
 from resformer.store import checkpoints, claims
@@ -431,7 +432,7 @@ def _reported(
         default=int,
     )
     try:
-        report = json.dumps(summarise(findings), default=str)
+        report = json.dumps(to_json(summarise(findings)))
     except UserError as error:  # that there is nothing to report
         report = str(error)
     return (
