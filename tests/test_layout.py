@@ -114,7 +114,7 @@ def test_only_cli_and_report_print() -> None:
     [
         ("residuals", "model/residual", "residuals"),
         ("tasks", "task", "tasks"),
-        ("engines", "engine", None),
+        ("engines", "engine", "engines"),
     ],
 )
 def test_a_variant_is_one_code_file_one_yaml_and_one_test(

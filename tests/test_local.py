@@ -20,6 +20,7 @@ from typing import Any
 
 import pytest
 from support import shapes
+from support.waiting import wait_until
 from typer.testing import Result
 
 from resformer import config
@@ -136,13 +137,6 @@ def attempt(study: Study, job_id: str) -> int:
 
 def errors(study: Study) -> list[Path]:
     return sorted(study.path.glob("jobs/*/*/attempt-*/error.txt"))
-
-
-def wait_until(condition: Callable[[], bool], seconds: float) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.05)
 
 
 def runs(process: int) -> bool:

@@ -1,0 +1,80 @@
+"""A Slurm of two nodes on this machine."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+from support.engines import LONG, STUDY, Contract, DetachedContract, Start, check_refused, ended
+from support.waiting import wait_until
+
+from lib.clusters import loopback
+
+pytestmark = pytest.mark.cluster
+
+
+class TestSlurm(Contract, DetachedContract):
+    pass
+
+
+def test_preempted_pilots_put_their_work_away_and_go_on_later(
+    engine: list[str], start: Start, tmp_path: Path
+) -> None:
+    process = start(*LONG, *engine, "engine.retries=0")
+    wait_until(
+        lambda: len(list(tmp_path.glob("results/tiny/jobs/*/*/attempt-1/checkpoint-*.json"))) == 2
+    )
+    loopback.preempt(seconds=3)
+    code, said = ended(process)
+    assert code == 0, said
+    assert said.count("goes on from step") == 2, said
+    assert len(list(tmp_path.glob("results/tiny/jobs/*/*/claim-2"))) == 2
+    assert len(list(tmp_path.glob("results/tiny/jobs/*/*/result.json"))) == 2
+
+
+def test_what_slurm_would_not_take_is_said_before_anything_is_written(
+    engine: list[str], start: Start, tmp_path: Path
+) -> None:
+    refused = {
+        "engine.partition=none": "the cluster would not take it: ",
+        "engine.gpus=1": "the cluster would not take it: ",
+        "engine.workers=null": "engine.workers=null: with engine=slurm, say how many pilots to "
+        "submit",
+        "device=cuda": "engine.gpus=0: with device=cuda, say how many GPUs a pilot gets",
+    }
+    check_refused(refused, engine, start, tmp_path)
+
+
+@pytest.mark.parametrize("what", ["up", "down"])
+def test_slurm_loopback_takes_no_folder_that_is_not_its_own(
+    engine: list[str], tmp_path: Path, what: str
+) -> None:
+    (tmp_path / "mine").write_text("mine")
+    done = subprocess.run(
+        [loopback.LOOPBACK, what, tmp_path], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert "is not empty, and no Slurm of this script's" in done.stderr
+    assert (tmp_path / "mine").read_text() == "mine"
+
+
+def test_a_dry_run_prints_what_it_would_submit(
+    engine: list[str], start: Start, tmp_path: Path
+) -> None:
+    code, said = ended(start(*STUDY, *engine, "engine.setup=module load python", "--dry-run"))
+    assert code == 0, said
+    for line in (
+        "#SBATCH --time=30",
+        "#SBATCH --array=0-1%2",
+        "#SBATCH --signal=USR2@90",
+        "module load python",
+    ):
+        assert line in said.splitlines()
+    assert not list(tmp_path.iterdir())
+
+
+def test_pilots_that_never_start_end_the_sweep_with_what_they_said(
+    engine: list[str], start: Start, tmp_path: Path
+) -> None:
+    code, said = ended(start(*STUDY, *engine, "engine.setup='echo no such module >&2; exit 3'"))
+    assert code == 1, said
+    assert "_log.err: no such module; no result is lost" in said

@@ -1,0 +1,199 @@
+"""What every engine keeps to, as a user types it: the same bits, failures, deaths, Ctrl-C and going
+on.
+"""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+
+from resformer.store import folder
+from support.waiting import wait_until
+
+STUDY = [
+    "--study",
+    "tiny",
+    "model.depth=1,2",
+    "model.width=8",
+    "model.heads=2",
+    "task.length=5",
+    "task.symbols=8",
+    "train.eval_sequences=16",
+    "engine.stack=1",
+    "engine.workers=2",
+    "member.seed=0,1",
+    "train.steps=40",
+]
+LONG = [
+    *STUDY[:-2],
+    "member.seed=0",
+    "train.steps=5000",
+    "train.stop_when_solved=false",
+    "train.checkpoint_seconds=0.5",
+]
+
+Start = Callable[..., subprocess.Popen[str]]
+
+
+def started(folder: Path, *words: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "resformer", "sweep", *words],
+        cwd=folder,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def ended(process: subprocess.Popen[str]) -> tuple[int, str]:
+    """Its exit code, and all it said."""
+    try:
+        out, err = process.communicate(timeout=300)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        raise
+    return process.returncode, out + err
+
+
+def tables(folder: Path) -> dict[str, bytes]:
+    """Every table of results, by job and name."""
+    return {
+        f"{path.parent.parent.name}/{path.name}": path.read_bytes()
+        for path in folder.glob("results/tiny/jobs/*/*/attempt-*/*.parquet")
+    }
+
+
+def holders(folder: Path) -> set[int]:
+    """Processes that hold a job that is not finished."""
+    found = set()
+    for path in folder.glob("results/tiny/jobs/*/*/claim-*"):
+        first, _, counter = path.read_text().partition("\n")
+        if counter.strip().isdecimal():
+            found.add(int(json.loads(first)["pid"]))
+    return found
+
+
+def status(folder: Path) -> str:
+    command = [sys.executable, "-m", "resformer", "status", "tiny"]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True).stdout
+
+
+def check_stopped(signum: signal.Signals, engine: list[str], start: Start, tmp_path: Path) -> None:
+    process = start(*LONG, *engine)
+    wait_until(lambda: len(holders(tmp_path)) == 2)
+    os.kill(process.pid, signum)
+    code, said = ended(process)
+    assert code == 128 + signum, said
+    assert "the same command goes on" in said
+    assert "Traceback" not in said
+    wait_until(lambda: not holders(tmp_path), 5.0)
+    assert not list(tmp_path.glob("results/tiny/jobs/*/*/attempt-*/error.txt"))
+    assert list(tmp_path.glob("results/tiny/jobs/*/*/attempt-*/checkpoint-*"))
+    code, said = ended(start(*LONG, *engine))
+    assert code == 0, said
+    assert "goes on from step" in said
+
+
+def check_refused(refused: dict[str, str], engine: list[str], start: Start, folder: Path) -> None:
+    """With each of these settings the sweep is refused for this reason, in a line, and nothing is
+    written.
+    """
+    for word, reason in refused.items():
+        words = [
+            other for other in (*STUDY, *engine) if not other.startswith(word.partition("=")[0])
+        ]
+        code, said = ended(start(*words, word))
+        assert code == 2, said
+        assert reason in said
+        assert len(said.splitlines()) == 1
+    assert not list(folder.iterdir())
+
+
+class Contract:
+    """Tests of all engines; `engine` has the words that choose one."""
+
+    def test_the_same_bits(
+        self, engine: list[str], start: Start, alone: dict[str, bytes], tmp_path: Path
+    ) -> None:
+        code, said = ended(start(*STUDY, *engine))
+        assert code == 0, said
+        assert "4 members, 4 jobs to run, 2 workers" in said
+        assert "[4/4]" in said
+        assert tables(tmp_path) == alone
+
+    def test_a_failing_job_fails_alone(
+        self, engine: list[str], start: Start, alone: dict[str, bytes], tmp_path: Path
+    ) -> None:
+        """A folder stands where each attempt of one job has to write."""
+        bad = min(alone).partition("/")[0]
+        folder.make(tmp_path / "results")
+        (tmp_path / "results" / "tiny" / "launches").mkdir(parents=True)
+        for attempt in (1, 2):
+            (
+                tmp_path
+                / "results/tiny/jobs"
+                / bad[:2]
+                / bad
+                / f"attempt-{attempt}"
+                / "runs.parquet"
+            ).mkdir(parents=True)
+        code, said = ended(start(*STUDY, *engine))
+        assert code == 1, said
+        assert f"{bad}: " in said
+        assert {
+            path.parent.name for path in tmp_path.glob("results/tiny/jobs/*/*/result.json")
+        } == {name.partition("/")[0] for name in alone} - {bad}
+
+    def test_killed_workers_are_replaced_and_cost_nothing_but_time(
+        self, engine: list[str], start: Start, tmp_path: Path
+    ) -> None:
+        process = start(*LONG, *engine)
+        wait_until(lambda: len(holders(tmp_path)) == 2)
+        for holder in holders(tmp_path):
+            os.kill(holder, signal.SIGKILL)
+        code, said = ended(process)
+        assert code == 0, said
+        assert len(list(tmp_path.glob("results/tiny/jobs/*/*/result.json"))) == 2
+        assert len(list(tmp_path.glob("results/tiny/jobs/*/*/claim-2"))) == 2
+
+    def test_ctrl_c_puts_work_away_and_the_same_command_goes_on(
+        self, engine: list[str], start: Start, tmp_path: Path
+    ) -> None:
+        check_stopped(signal.SIGINT, engine, start, tmp_path)
+
+
+class DetachedContract:
+    """Tests of the engines whose pilots outlive the command."""
+
+    def test_detached_it_goes_on_alone_and_status_follows(
+        self, engine: list[str], start: Start, alone: dict[str, bytes], tmp_path: Path
+    ) -> None:
+        code, said = ended(start(*STUDY, *engine, "--detach"))
+        assert code == 0, said
+        assert "left to " in said
+        wait_until(
+            lambda: (
+                ["finished", "4", "4"] in [line.split() for line in status(tmp_path).splitlines()]
+            )
+        )
+        assert tables(tmp_path) == alone
+
+    def test_detached_it_is_ended_by_what_it_says(
+        self, engine: list[str], start: Start, tmp_path: Path
+    ) -> None:
+        code, said = ended(start(*LONG, *engine, "--detach"))
+        assert code == 0, said
+        wait_until(lambda: len(holders(tmp_path)) == 2)
+        ending = re.search("^to end it: (.*)$", said, re.MULTILINE)
+        assert ending is not None
+        subprocess.run(ending[1], shell=True, check=True, capture_output=True)
+        wait_until(lambda: not any(map(psutil.pid_exists, holders(tmp_path))))
+        assert not list(tmp_path.glob("results/tiny/jobs/*/*/result.json"))
