@@ -1,6 +1,7 @@
 """What the tests share: small shapes, and the command line as a user types it."""
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 from support import shapes
+from support.sweeps import SMALL
 from typer.testing import CliRunner, Result
 
 from resformer.cli import app
@@ -65,6 +67,22 @@ def settings() -> TrainSettings:
 @pytest.fixture
 def shape() -> Shape:
     return shapes.shape()
+
+
+@pytest.fixture(scope="session")
+def swept(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A results folder with the study `small`, swept once; who changes it copies it."""
+    results = tmp_path_factory.mktemp("swept") / "results"
+    result = CliRunner().invoke(app, ["sweep", *SMALL, "--results", str(results)])
+    assert result.exit_code == 0, result.stderr
+    return results
+
+
+@pytest.fixture
+def results(swept: Path, tmp_path: Path) -> Path:
+    """A copy of it in this test's working directory."""
+    ignore = shutil.ignore_patterns(".cache")
+    return Path(shutil.copytree(swept, tmp_path / "results", ignore=ignore))
 
 
 @pytest.fixture

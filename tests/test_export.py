@@ -2,7 +2,6 @@
 
 import csv
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -13,11 +12,10 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-from typer.testing import CliRunner, Result
+from typer.testing import Result
 
 import resformer as library
 from lib import docs
-from resformer.cli import app
 from resformer.errors import UserError
 from resformer.results import export, frames, tensorboard
 from resformer.results.members import Findings, read
@@ -26,27 +24,6 @@ from resformer.store.study import Study
 pytestmark = pytest.mark.sweep
 
 ROOT = Path(__file__).parent.parent
-
-
-@pytest.fixture(scope="module")
-def swept(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A results folder with the study `small`: two depths and two widths, two seeds, two learning
-    rates.
-    """
-    results = tmp_path_factory.mktemp("export") / "results"
-    settings = ["model.depth=1,2", "model.width=8,16", "member.seed=0,1", "member.lr=1e-3,1e-2"]
-    quick = ["train.steps=20", "train.batch=4", "train.compile=false", "engine.workers=1"]
-    result = CliRunner().invoke(
-        app, ["sweep", "--study", "small", "--results", str(results), *settings, *quick]
-    )
-    assert result.exit_code == 0, result.stderr
-    return results
-
-
-@pytest.fixture
-def results(swept: Path, tmp_path: Path) -> Path:
-    """A copy of it that may be damaged, beside nothing."""
-    return Path(shutil.copytree(swept, tmp_path / "results"))
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from support.sweeps import SMALL
 from typer.testing import Result
 
 import resformer as library
@@ -36,40 +37,11 @@ pytestmark = pytest.mark.sweep
 Resformer = Callable[..., Result]
 Json = dict[str, Any]
 
-TINY = [
-    *(
-        "--study",
-        "some",
-        "model.depth=1,2",
-        "model.width=8",
-        "model.heads=2",
-        "task.length=5",
-        "task.symbols=8",
-    ),
-    *(
-        "train.eval_sequences=16",
-        "train.steps=20",
-        "train.keep_weights=true",
-        "probe.every=10",
-        "engine.stack=1",
-    ),
-]
-
-
-@pytest.fixture(scope="module")
-def swept(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A results folder with a study of four jobs that has run."""
-    here = tmp_path_factory.mktemp("swept")
-    words = [sys.executable, "-m", "resformer", "sweep", *TINY, "member.seed=0,1"]
-    subprocess.run(words, cwd=here, capture_output=True, check=True)
-    return here / "results"
-
 
 @pytest.fixture
-def study(swept: Path, tmp_path: Path) -> Study:
-    """A copy of it in this test's working directory."""
-    shutil.copytree(swept, tmp_path / "results")
-    return Study(tmp_path / "results" / "some")
+def study(results: Path) -> Study:
+    """A study of four jobs that has run."""
+    return Study(results / "small")
 
 
 def everything(study: Study) -> dict[str, object]:
@@ -77,9 +49,9 @@ def everything(study: Study) -> dict[str, object]:
     shutil.rmtree(study.path / ".cache", ignore_errors=True)
     bytes_of = {job: study.verified(job) for job in study.planned()}
     curves, runs = (
-        read("some", results=study.path.parent) for read in (library.curves, library.runs)
+        read("small", results=study.path.parent) for read in (library.curves, library.runs)
     )
-    report = library.report("some", results=study.path.parent)
+    report = library.report("small", results=study.path.parent)
     return {**bytes_of, "report": report, "runs": runs.to_csv(), "curves": curves.to_csv()}
 
 
@@ -101,17 +73,18 @@ def test_gathered_results_are_read_as_before(study: Study) -> None:
 
 
 def test_as_a_user_types_it(study: Study, resformer: Resformer) -> None:
-    result = resformer("gather", "some")
+    result = resformer("gather", "small")
     assert (result.exit_code, result.stdout) == (0, "")
-    assert result.stderr == "results/some/gathered-1.parquet: 4 jobs, 4 of them new\n"
-    result = resformer("sweep", *TINY, "member.seed=0,1")
+    assert result.stderr == "results/small/gathered-1.parquet: 4 jobs, 4 of them new\n"
+    result = resformer("sweep", *SMALL)
     assert result.exit_code == 0
-    assert "4 members, all finished" in result.stderr
-    result = resformer("sweep", *TINY, "member.seed=range(0,3)")
-    assert "6 members (4 finished before), 2 jobs to run" in result.stderr
+    assert "16 members, all finished" in result.stderr
+    more = [word.replace("seed=0,1", "seed=range(0,3)") for word in SMALL]
+    result = resformer("sweep", *more)
+    assert "24 members (16 finished before), 4 jobs to run" in result.stderr
     before = everything(study)
-    result = resformer("gather", "some")
-    assert result.stderr == "results/some/gathered-2.parquet: 6 jobs, 2 of them new\n"
+    result = resformer("gather", "small")
+    assert result.stderr == "results/small/gathered-2.parquet: 8 jobs, 4 of them new\n"
     assert [path.name for path in study.path.glob("gathered-*")] == ["gathered-2.parquet"]
     assert everything(study) == before
 
@@ -130,7 +103,8 @@ def test_the_same_sweep_reads_what_was_gathered_once(
         return group(file, number, names, **given)
 
     monkeypatch.setattr(pq.ParquetFile, "read_row_group", counted)
-    assert launch.plan(config.request("some", [*TINY[2:], "member.seed=1,0"]), study).wanted == {}
+    other = [word.replace("seed=0,1", "seed=1,0") for word in SMALL[2:]]
+    assert launch.plan(config.request("small", other), study).wanted == {}
     assert {number for number, _ in read} == {0, 1, 2, 3}
     assert sorted(read) == sorted(set(read))
 
@@ -155,22 +129,22 @@ def test_a_large_sweep_says_how_to_gather_it(
     study: Study, resformer: Resformer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("resformer.cli._MANY_JOBS", 4)
-    result = resformer("sweep", *TINY, "member.seed=0,1")
-    told = "resformer: 4 jobs have a folder each; resformer gather some makes it one file"
+    result = resformer("sweep", *SMALL)
+    told = "resformer: 4 jobs have a folder each; resformer gather small makes it one file"
     assert result.stderr.splitlines()[-1] == told
-    assert resformer("gather", "some").exit_code == 0
-    assert "gather" not in resformer("sweep", *TINY, "member.seed=0,1").stderr
+    assert resformer("gather", "small").exit_code == 0
+    assert "gather" not in resformer("sweep", *SMALL).stderr
 
 
 def test_nothing_to_gather(study: Study, resformer: Resformer) -> None:
     for path in study.path.glob("jobs/*/*/result.json"):
         path.unlink()
     shutil.rmtree(study.path / "done")
-    result = resformer("gather", "some")
+    result = resformer("gather", "small")
     assert (result.exit_code, result.stdout) == (2, "")
     assert (
         result.stderr
-        == "resformer: study some: no job is finished, so there is nothing to gather\n"
+        == "resformer: study small: no job is finished, so there is nothing to gather\n"
     )
     result = resformer("gather", "other")
     assert result.exit_code == 2
@@ -292,12 +266,12 @@ def test_a_damaged_result_stays_where_it_is_and_may_be_run_again(
     before, job = everything(study), next(iter(study.planned()))
     table = study.job(job) / "attempt-1" / "runs.parquet"
     table.write_bytes(b"")
-    result = resformer("gather", "some")
+    result = resformer("gather", "small")
     where = table.relative_to(study.path.parent.parent)
     assert result.stderr.splitlines()[0] == f"left out: {where}: not the bytes that were committed"
     assert table.exists()
     assert gather.gather(study).jobs == 3
-    assert resformer("sweep", *TINY, "member.seed=0,1").exit_code == 0
+    assert resformer("sweep", *SMALL).exit_code == 0
     assert gather.gather(study) == gather.Summary(study.path / "gathered-3.parquet", 4, 1, [])
     after = everything(study)
     assert all(after[other] == before[other] for other in study.planned() if other != job)
@@ -327,7 +301,7 @@ def test_every_flipped_bit_is_harmless_or_named_and_what_it_hit_runs_again(
     assert len(named) > 150
     assert all(str(path) in reason for reason in named)
     path.write_bytes(whole[: len(whole) // 2])
-    result = resformer("sweep", *TINY, "member.seed=0,1")
+    result = resformer("sweep", *SMALL)
     assert result.exit_code == 0, result.stderr
     assert result.stderr.count("damaged, runs again: ") == 4
     after = {job: study.verified(job) for job in study.planned()}
@@ -356,7 +330,7 @@ THREADS = """
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from resformer.store import gathered
+from resformer.store.packed import file as gathered
 
 path = Path(sys.argv[1])
 names = ["result.json", "runs.parquet", "timing.json"]
