@@ -13,13 +13,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from support.jobs import claim, commit, planned_job
+from support.sweeps import SMALL
+from typer.testing import Result
 
 from lib.faults.folders import committed
 from resformer.errors import DiskError, UserError
 from resformer.store import claims, files, folder
 from resformer.store.checks import Damaged, Unreadable
 from resformer.store.study import Study, existing, find
-from resformer.sweep import launch
 
 
 @pytest.fixture
@@ -131,12 +132,22 @@ def test_a_result_that_the_disk_does_not_give_out_may_be_whole_and_is_not_replac
             broken(disk, "open", part)
             with pytest.raises(Unreadable, match=rf"{part}: cannot be read: Input/output error"):
                 study.verified("job1")
-            with pytest.raises(DiskError, match=part):
-                launch._damaged(study, study.planned(), ["job1"])
     claim_of(study).begin(planned_job("job1"))
     broken(monkeypatch, "open", "job.json")
     with pytest.raises(Unreadable, match=r"job\.json"):
         study.whole("job1", planned_job("job1"))
+
+
+@pytest.mark.sweep
+@pytest.mark.parametrize("part", ["result.json", "runs.parquet"])
+def test_a_sweep_ends_at_a_result_that_the_disk_does_not_give_out(
+    results: Path, resformer: Callable[..., Result], monkeypatch: pytest.MonkeyPatch, part: str
+) -> None:
+    broken(monkeypatch, "open", part)
+    found = resformer("sweep", *SMALL)
+    assert found.exit_code == 1
+    assert f"{part}: cannot be read: Input/output error" in found.stderr
+    assert len(found.stderr.splitlines()) == 1
 
 
 def claim_of(study: Study) -> claims.Claim:

@@ -15,7 +15,7 @@ import torch
 
 from resformer.engines.local import Local
 from resformer.model.shape import Member, Shape
-from resformer.plan import provenance
+from resformer.store import files
 from resformer.store.study import Study
 from resformer.sweep import launch
 from resformer.sweep.request import Request
@@ -90,32 +90,33 @@ def test_a_signal_makes_it_put_its_work_away(
     assert heard(study, assignment.launch)[-1].kind == "left"
 
 
-@pytest.mark.parametrize("other", ["torch", "code", "variant"])
+@pytest.mark.parametrize(
+    ("section", "name", "now"),
+    [
+        ("versions", "torch", torch.__version__),
+        ("fingerprint", "model", None),
+        ("fingerprint", "task of_a_plugin", "not here"),
+    ],
+)
 def test_a_node_that_would_compute_otherwise_says_so_and_computes_nothing(
-    study: Study, shape: Shape, other: str, monkeypatch: pytest.MonkeyPatch
+    study: Study, shape: Shape, section: str, name: str, now: str | None
 ) -> None:
     assignment = launched(study, shape)
-    if other == "torch":
-        reason = f"was made with torch {torch.__version__}, this is 2.99.0"
-        monkeypatch.setattr(torch, "__version__", "2.99.0")
-    else:
-        known = provenance._sources
-        role, path = {"code": ("model", [Path(__file__)]), "variant": ("task copy", [])}[other]
-        then = provenance._hash(role)
-        provenance._hash.cache_clear()
-        monkeypatch.setattr(
-            provenance, "_sources", lambda name: path if name == role else known(name)
-        )
-        now = provenance._hash(role)
-        assert (now == "") == (other == "variant")
-        reason = f"was computed by other code: {role} was {then}, is {now or 'not here'}"
+    path = study.path / "launches" / "1.json"
+    record = files.verify_checksum(path.read_bytes())
+    assert record is not None
+    now = now or record[section][name]
+    record[section][name] = "0.0.older"
+    path.write_bytes(files.with_checksum(record))
+    how = "made with" if section == "versions" else "computed by other code:"
+    was = f"{name} 0.0.older, this" if section == "versions" else f"{name} was 0.0.older,"
+    reason = f"was {how} {was} is {now}"
     said = f"{platform.node()}: study tiny {reason}; every node needs the same"
     assert fly(orders(assignment, 1)[0]) == said
     listener = Listener(study, assignment.launch)
     listener.hear(lambda event: None)
     assert listener.stuck == said
     assert study.begun() == set()
-    provenance._hash.cache_clear()
 
 
 def test_a_folder_that_is_not_shared_is_said_to_be_so(

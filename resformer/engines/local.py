@@ -190,7 +190,7 @@ def _gpus() -> int:
     return max(1, torch.cuda.device_count())
 
 
-def _take_a_gpu(number: int) -> None:
+def take_a_gpu(number: int) -> None:
     """Of several GPUs have this process see one; it must not have used any yet."""
     if (there := torch.cuda.device_count()) > 1:
         seen = os.environ.get("CUDA_VISIBLE_DEVICES") or ",".join(map(str, range(there)))
@@ -255,7 +255,7 @@ def _main(
     for signum in _CALLS:
         signal.signal(signum, lambda signum, frame: called.append(signum))
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT, *_CALLS})
-    _take_a_gpu(number)
+    take_a_gpu(number)
     configure_worker(memory_gib)
 
     def stop(seconds: float) -> bool:

@@ -24,11 +24,18 @@ class DeepNorm(OneStream):
 
     def gain(self, group: Group, stack: Stack) -> float:
         """β where it stands, else 1."""
-        return (
-            (8 * stack.depth) ** -0.25 if group in ("value", "output", "ffn_in", "ffn_out") else 1.0
-        )
+        return beta(stack.depth) if group in ("value", "output", "ffn_in", "ffn_out") else 1.0
 
     def write(self, carried: Tensor, f_PRD: Tensor, place: Place) -> Tensor:
         """The sum with the skip scaled."""
-        alpha: float = (2 * place.stack.depth) ** 0.25
-        return carried * alpha + f_PRD
+        return carried * alpha(place.stack.depth) + f_PRD
+
+
+def alpha(depth: float) -> float:
+    """Factor of the skip of a stack of this depth in blocks."""
+    return float((2 * depth) ** 0.25)
+
+
+def beta(depth: float) -> float:
+    """Initial gain of a stack of this depth in blocks."""
+    return float((8 * depth) ** -0.25)

@@ -3,6 +3,7 @@ import torch
 from support.naive_model import Naive, assert_formula, shape_of, start
 from torch import Tensor
 
+from resformer.residuals import deepnorm
 from resformer.residuals.add import Add
 from resformer.residuals.base import Place
 from resformer.residuals.deepnorm import DeepNorm
@@ -32,18 +33,9 @@ def test_constants_of_the_paper(depth: int, alpha: float, beta: float) -> None:
         assert DeepNorm().gain(group, stack) == pytest.approx(beta, abs=5e-5)
 
 
-def test_with_constants_of_one_it_is_post_norm(monkeypatch: pytest.MonkeyPatch) -> None:
-    """α = 1 and β = 1 stand at half a block and at an eighth of one; nothing else is different."""
-    stack = shape_of(DeepNorm()).transformer().stack
-    x, f = torch.randn(2, 6, 12), torch.randn(2, 6, 12)
-
-    class Shallow:
-        depth = 0.5
-
-    written = DeepNorm().write(x, f, Place(1, Shallow(), {}))  # type: ignore[arg-type]
-    assert torch.equal(written, Add().write(x, f, Place(1, stack, {})))
-    Shallow.depth = 0.125
-    assert DeepNorm().gain("value", Shallow()) == Add().gain("value", stack)  # type: ignore[arg-type]
+def test_the_skip_is_plain_at_half_a_block_and_the_draw_at_an_eighth() -> None:
+    """Post-norm is the case α = β = 1; nothing else is different."""
+    assert deepnorm.alpha(0.5) == deepnorm.beta(0.125) == 1
 
 
 def test_starts_from_the_shared_draw_scaled() -> None:

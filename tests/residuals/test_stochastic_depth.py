@@ -52,25 +52,31 @@ def test_later_branches_are_left_out_more_often() -> None:
     assert [SCHEME.survives(Place(i, stack, {})) for i in range(1, 7)] == pytest.approx(SURVIVES)
 
 
-def test_draws_depend_on_seed_and_step_only() -> None:
+def test_draws_depend_on_seed_and_step_only(monkeypatch: pytest.MonkeyPatch) -> None:
     shape = shape_of(SCHEME)
-    one = Population(shape, [Member(3, 1e-3)], torch.float32)
-    two = Population(
-        dataclasses.replace(shape, residual=StochasticDepth(0.9)),
-        [Member(1, 1e-2), Member(3, 1e-2)],
-        torch.float32,
-    )
-    seen = []
-    for _ in range(40):
-        ours, theirs = one._random(), two._random()
-        assert ours is not None
-        assert theirs is not None
-        assert torch.equal(ours[0], theirs[1])
-        assert not torch.equal(theirs[0], theirs[1])
-        seen.append(ours[0])
-        one.advance()
-        two.advance()
-    drawn = torch.stack(seen)
+    draws: list[Tensor] = []
+    survives = StochasticDepth.survives
+
+    def watched(scheme: StochasticDepth, place: Place) -> float:
+        assert place.draw_P is not None
+        draws.append(place.draw_P)
+        return survives(scheme, place)
+
+    monkeypatch.setattr(StochasticDepth, "survives", watched)
+
+    def drawn_by(scheme: StochasticDepth, members: list[Member]) -> Tensor:
+        """The draws of 40 steps, a row per step and sub-layer and a column per member."""
+        draws.clear()
+        population = Population(dataclasses.replace(shape, residual=scheme), members, torch.float32)
+        for _ in range(40):
+            population.advance()
+        return torch.stack(draws)
+
+    ours = drawn_by(SCHEME, [Member(3, 1e-3)])
+    theirs = drawn_by(StochasticDepth(0.9), [Member(1, 1e-2), Member(3, 1e-2)])
+    assert torch.equal(ours[:, 0], theirs[:, 1])
+    assert not torch.equal(theirs[:, 0], theirs[:, 1])
+    drawn = ours[:, 0]
     assert len(drawn.unique()) == drawn.numel() == 240
     assert 0 <= drawn.min() < 0.05 < 0.95 < drawn.max() < 1
     assert abs(drawn.mean() - 0.5) < 0.1  # five standard errors of 240 draws
