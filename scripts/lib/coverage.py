@@ -15,14 +15,13 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import final
 
 import numpy as np
 import pandas as pd
 from scipy.stats import binom, norm
 
-from lib.facts import described, machine
+from lib.facts import REFERENCE, commit, machine
 from resformer import __version__
 from resformer.stats import Floats, Interval
 from resformer.stats.depth import depth_run, limit_bounds, wilson
@@ -70,9 +69,8 @@ class Finding:
 def main() -> None:
     """Simulate, write, print."""
     repeats = int(sys.argv[1]) if len(sys.argv) > 1 else 4000
-    root = Path(__file__).resolve().parents[2]
-    target = root / "results" / "reference" / "statistics"
-    commit, began = described(root), time.perf_counter()
+    target = REFERENCE / "statistics"
+    revision, began = commit(), time.perf_counter()
     found = [
         finding
         for seeds in SEEDS
@@ -86,7 +84,7 @@ def main() -> None:
     facts = {
         "command": f"scripts/coverage {repeats}",
         "seconds": round(time.perf_counter() - began, 1),
-        "commit": commit,
+        "commit": revision,
         "versions": {"resformer": __version__, "numpy": np.__version__},
         "machine": machine(),
     }

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from lib.clusters import loopback
-from lib.facts import described, machine
+from lib.facts import REFERENCE, commit, machine
 from lib.faults.invariant import table
 from resformer.store.study import Study
 
@@ -29,9 +29,8 @@ ENGINES = {
 
 def main() -> int:
     """Run, compare, write, print; 1 if one's tables are not the first one's."""
-    root = Path(__file__).resolve().parents[2]
-    target = root / "results" / "reference" / "engines"
-    facts: dict[str, Any] = {"command": "scripts/engines", "commit": described(root)}
+    target = REFERENCE / "engines"
+    facts: dict[str, Any] = {"command": "scripts/engines", "commit": commit()}
     rows, hashes = list[str](), list[str]()
     for engine, cluster in ENGINES.items():
         with cluster() as words, tempfile.TemporaryDirectory() as folder:

@@ -1,7 +1,6 @@
-"""What belongs beside measured results: the commit, the machine, and when and how long a study
-trained.
-"""
+"""Circumstances of measured results: commit, machine, and when and how long a study trained."""
 
+import json
 import os
 import platform
 import subprocess
@@ -10,32 +9,32 @@ from typing import Any
 
 from resformer.store.study import Study
 
+ROOT = Path(__file__).resolve().parents[2]
+REFERENCE = ROOT / "results" / "reference"
 _CACHES = Path("/sys/devices/system/cpu/cpu0/cache")
 
 
-def described(root: Path) -> str:
-    """The commit of the code that ran, with a plus sign where the tree, but for its results,
-    differed from it.
-    """
-    words = ["git", "rev-parse", "--short=12", "HEAD"]
-    commit = subprocess.run(
-        words, cwd=root, capture_output=True, text=True, check=True
+def commit() -> str:
+    """Commit of this checkout, with a plus sign if its tree, but for results, differs from it."""
+    name = subprocess.run(
+        ["git", "rev-parse", "--short=12", "HEAD"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
     ).stdout.strip()
     differs = subprocess.run(
-        ["git", "diff", "--quiet", "HEAD", "--", ".", ":!results"], cwd=root, check=False
-    )
-    return f"{commit}{'+' if differs.returncode else ''}"
+        ["git", "diff", "--quiet", "HEAD", "--", ".", ":!results"], cwd=ROOT, check=False
+    ).returncode
+    return f"{name}{'+' if differs else ''}"
 
 
 def trained(study: Study) -> dict[str, Any]:
-    """When a study was launched, how long its jobs trained, in seconds of a core, and with which
-    versions.
-    """
+    """When a study was launched, seconds of a core that its jobs trained, and versions."""
     launches = study.launches()
     seconds = sum(study.timing(job)["seconds"] for job in study.planned())
-    launched = [launch["started"] for launch in launches]
     return {
-        "launched": launched,
+        "launched": [launch["started"] for launch in launches],
         "core_seconds": round(seconds),
         "versions": launches[-1]["versions"],
     }
@@ -47,20 +46,24 @@ def machine() -> dict[str, object]:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
         lines = []
-    model = next(
-        (line.partition(":")[2].strip() for line in lines if line.startswith("model name")),
-        platform.processor(),
-    )
-    return {"processor": model, "cores": os.cpu_count(), "system": platform.platform(terse=True)}
+    models = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return {
+        "processor": next(models, platform.processor()),
+        "cores": os.cpu_count(),
+        "system": platform.platform(terse=True),
+    }
 
 
 def caches() -> dict[str, str]:
-    """Size of the first core's second and third level cache, as the kernel writes them; those that
-    can be read.
-    """
-    found = {}
+    """Sizes of the first core's L2 and L3 cache, as the kernel writes them, where they are read."""
+    sizes = {}
     for index in sorted(_CACHES.glob("index*")):
         level = (index / "level").read_text().strip()
         if level in ("2", "3"):
-            found[f"L{level}"] = (index / "size").read_text().strip()
-    return found
+            sizes[f"L{level}"] = (index / "size").read_text().strip()
+    return sizes
+
+
+def write(path: Path, facts: dict[str, Any]) -> None:
+    """Write facts as JSON."""
+    path.write_text(json.dumps(facts, indent=1) + "\n")

@@ -27,7 +27,7 @@ from typing import Any
 
 import pandas as pd
 
-from lib.facts import described, machine, trained
+from lib.facts import REFERENCE, ROOT, commit, machine, trained
 from resformer.plan.provenance import versions
 from resformer.reporting.analysis.summary import summarise
 from resformer.reporting.figures import draw
@@ -43,31 +43,30 @@ Json = dict[str, Any]
 def main() -> None:
     """Run and write; the exit code is that of the command."""
     name = sys.argv[1] if len(sys.argv) == 2 else sys.exit("usage: scripts/reference STUDY")
-    root = Path(__file__).resolve().parents[2]
-    target = root / "results" / "reference" / name
+    target = REFERENCE / name
     command = ["resformer", "probe"] if name == "probe" else ["resformer", "sweep", "--study", name]
-    commit, began = described(root), time.perf_counter()
+    revision, began = commit(), time.perf_counter()
     environment = {**os.environ, "COLUMNS": "80", "NO_COLOR": "1"}
     words = [sys.executable, "-m", *command]
     done = subprocess.run(
-        words, cwd=root, stdout=subprocess.PIPE, text=True, check=True, env=environment
+        words, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True, env=environment
     )
     elapsed = time.perf_counter() - began
     target.mkdir(parents=True, exist_ok=True)
     (target / "report.txt").write_text(
         "\n".join(line.rstrip() for line in done.stdout.splitlines()) + "\n"
     )
-    facts = {"command": " ".join(command), "commit": commit}
-    facts |= probed(root, target, elapsed) if name == "probe" else swept(root, name, target)
+    facts = {"command": " ".join(command), "commit": revision}
+    facts |= probed(target, elapsed) if name == "probe" else swept(name, target)
     (target / "facts.json").write_text(json.dumps({**facts, "machine": machine()}, indent=1) + "\n")
     print(done.stdout, end="")
 
 
-def probed(root: Path, target: Path, elapsed: float) -> Json:
+def probed(target: Path, elapsed: float) -> Json:
     """Keep a probe's numbers and figures; returns how long it took, and the versions that it ran
     with.
     """
-    made = root / "results" / "probes" / "probe"
+    made = ROOT / "results" / "probes" / "probe"
     table = pd.read_csv(made / "layers.csv")
     table.to_parquet(target / "layers.parquet", index=False, compression="zstd")
     for path in made.glob("*.svg"):
@@ -75,11 +74,11 @@ def probed(root: Path, target: Path, elapsed: float) -> Json:
     return {"seconds": round(elapsed, 1), "versions": versions(compiled=False)}
 
 
-def swept(root: Path, name: str, target: Path) -> Json:
+def swept(name: str, target: Path) -> Json:
     """Keep a study's numbers, figures and page; returns how long it trained, and the versions that
     it ran with.
     """
-    study = Study(root / "results" / name)
+    study = Study(ROOT / "results" / name)
     found = read([study])
     summary = summarise(found)
     asked = layout(summary)

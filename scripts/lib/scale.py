@@ -21,7 +21,7 @@ from typing import Any, final
 
 import numpy as np
 
-from lib.facts import described, machine
+from lib.facts import REFERENCE, commit, machine
 from resformer import __version__
 from resformer.engines.local import Local
 from resformer.model.settings import ModelSettings
@@ -61,9 +61,8 @@ Outcome = tuple[dict[str, dict[str, Any]], dict[str, Any]]
 
 def main() -> None:
     """Make, time, write, print."""
-    root = Path(__file__).resolve().parents[2]
-    target = root / "results" / "reference" / "scale"
-    facts: dict[str, Any] = {"command": "scripts/scale", "commit": described(root)}
+    target = REFERENCE / "scale"
+    facts: dict[str, Any] = {"command": "scripts/scale", "commit": commit()}
     with tempfile.TemporaryDirectory() as scratch:
         lines = [*many_jobs(Path(scratch) / "jobs"), "", *many_runs(Path(scratch) / "runs")]
     text = "\n".join(lines)

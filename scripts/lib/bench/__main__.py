@@ -26,10 +26,9 @@ from typing import final
 import pandas as pd
 
 from lib.bench import answer, breakdown, equal, limit, overhead, targets
-from lib.facts import caches, described, machine
+from lib.facts import REFERENCE, caches, commit, machine
 from resformer.numerics.backends.kernels import build
 
-_ROOT = Path(__file__).resolve().parents[3]
 _VERSIONS = ("resformer", "torch", "jax", "joblib", "lightning")
 
 
@@ -67,17 +66,21 @@ def main() -> None:
     parser.add_argument(
         "--out",
         type=Path,
-        default=_ROOT / "results" / "reference" / "bench",
+        default=REFERENCE / "bench",
         help="folder to write",
     )
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     for name in [options.only] if options.only else _PARTS:
-        commit, began = described(_ROOT), time.perf_counter()
+        revision, began = commit(), time.perf_counter()
         rows = _PARTS[name].measure(options.repeats)
         rows.to_csv(options.out / _PARTS[name].file, index=False, float_format="%.6g")
         _note(
-            options.out / "facts.json", name, options.repeats, commit, time.perf_counter() - began
+            options.out / "facts.json",
+            part=name,
+            repeats=options.repeats,
+            revision=revision,
+            seconds=time.perf_counter() - began,
         )
     text = _tables(options.out)
     (options.out / "bench.txt").write_text(text)
@@ -98,12 +101,12 @@ def _tables(folder: Path) -> str:
     )
 
 
-def _note(path: Path, part: str, repeats: int, commit: str, seconds: float) -> None:
-    """Put the part's facts into the file, beside those of the others."""
+def _note(path: Path, *, part: str, repeats: int, revision: str, seconds: float) -> None:
+    """Put the facts of a part into the file, beside those of the others."""
     facts = json.loads(path.read_text()) if path.exists() else {}
     facts[part] = {
         "command": f"scripts/bench --only {part} --repeats {repeats}",
-        "commit": commit,
+        "commit": revision,
         "date": datetime.now(UTC).date().isoformat(),
         "seconds": round(seconds, 1),
         "versions": {

@@ -27,7 +27,7 @@ from lib.claims import (
     tolerable,
 )
 from lib.claims.claim import Claim
-from lib.facts import described, machine, trained
+from lib.facts import REFERENCE, commit, machine, trained
 from resformer.plan.provenance import versions
 from resformer.reporting.figures.style import RC
 from resformer.store.study import Study
@@ -51,20 +51,23 @@ def main() -> None:
     wanted = [int(word) for word in sys.argv[1:]] or list(CLAIMS)
     if unknown := [number for number in wanted if number not in CLAIMS]:
         sys.exit(f"there is no claim {unknown[0]}; there are {', '.join(map(str, CLAIMS))}")
-    root = Path(__file__).resolve().parents[3]
-    folder, commit = root / "results" / "reference" / "claims", described(root)
+    revision = commit()
     found = []
     for number in wanted:
         found.append(CLAIMS[number]())
         print(f"{number}. {found[-1].title}: {found[-1].verdict} ({found[-1].measured})")
     if len(wanted) == len(CLAIMS):
-        facts = {"command": "scripts/claims", "commit": commit, "versions": versions(compiled=True)}
+        facts = {
+            "command": "scripts/claims",
+            "commit": revision,
+            "versions": versions(compiled=True),
+        }
         studies = {
             name: trained(Study(study.RESULTS / name))
             for module in _SWEPT
             for name in module.STUDIES
         }
-        write(folder, found, {**facts, "machine": machine(), "studies": studies})
+        write(REFERENCE / "claims", found, {**facts, "machine": machine(), "studies": studies})
 
 
 def write(folder: Path, found: Sequence[Claim], facts: dict[str, object]) -> None:

@@ -11,80 +11,97 @@ import argparse
 import os
 import re
 import sys
-from collections.abc import Callable, Iterator
+import textwrap
+import time
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
 import torch
 
 from lib.clusters import loopback
-from lib.facts import described, machine
+from lib.facts import ROOT, commit, machine
 from lib.faults import (
+    clusters,
     damage,
     disks,
-    elsewhere,
     folders,
-    hostile,
     kills,
     numbers,
+    requests,
     resume,
     syscalls,
     together,
 )
-from lib.faults.lanes import workshop
-from lib.faults.outcome import Outcome
+from lib.faults.campaign import Campaign, workshop
 from resformer.plan.provenance import versions
 
-_ROOT = Path(__file__).resolve().parents[3]
-_TARGET = _ROOT / "results" / "reference" / "faults.md"
+_TARGET = ROOT / "results" / "reference" / "faults.md"
 _MEMORY = Path("/dev/shm")
-"""Where there is a file system in memory the trials run there: a kill does not tell it from a disk.
-"""
+"""A file system in memory, where there is one: a kill does not tell it from a disk."""
 
-Campaign = Callable[[int | None, Path], Outcome]
-
-_CAMPAIGNS: dict[str, tuple[Campaign, int, int | None]] = {
-    "syscalls": (syscalls.run, 24, 420),
-    "errors": (syscalls.run_errors, 24, 420),
-    "disks": (disks.run, 16, None),
-    "kills": (kills.run, 2, None),
-    "workers": (kills.run_workers, 2, None),
-    "resume": (resume.run, 24, 330),
-    "damage": (damage.run, 400, None),
-    "together": (together.run, 6, None),
-    "silent": (together.run_silent, 4, None),
-    "numbers": (numbers.run, 10, 400),
-    "hostile": (hostile.run, 200, None),
-    "folders": (folders.run, 50, 1000),
-    "ray-workers": (elsewhere.workers_of_ray, 0, None),
-    "ray-nodes": (elsewhere.nodes_of_ray, 0, None),
-    "ray-sweeps": (elsewhere.drivers_of_ray, 0, None),
-    "slurm-pilots": (elsewhere.pilots_of_slurm, 0, None),
-    "slurm-sweeps": (elsewhere.drivers_of_slurm, 0, None),
-    "preemptions": (elsewhere.preemptions, 0, None),
-    "machines": (elsewhere.machines, 0, None),
+_CAMPAIGNS = {
+    campaign.name: campaign
+    for campaign in (
+        syscalls.KILLS,
+        syscalls.ERRORS,
+        disks.DISKS,
+        kills.SWEEPS,
+        kills.WORKERS,
+        resume.RESUME,
+        damage.DAMAGE,
+        together.CROWDS,
+        together.SILENCES,
+        numbers.NUMBERS,
+        requests.REQUESTS,
+        folders.FOLDERS,
+        *clusters.CAMPAIGNS,
+    )
 }
-"""By name: the campaign, its points in the short tier (0: none), and at length (None: all)."""
 
-_HEAD = """# Faults
-
-After every fault the same invariant is checked: the study opens; every result that was acknowledged
-is there with the same hash; no partial result is visible; each job has at most one result; running
-the same command finishes the study, and the table of results is identical to that of an undisturbed
-run.
-
-Of kills and preemptions on clusters, and of machines, this is checked when the study has ended in
-which up to five of them fell: its last command left with exit code 0, no job failed, every result
-is what was committed, the report has nothing to complain of, and the table is that of an
-undisturbed run.
-"""
-
-
-_PART = re.compile(r"^## (\S+)\n\n```\n(.*?)\n```$", re.MULTILINE | re.DOTALL)
+_PREFACE = (
+    "After every fault the same invariant is checked: the study opens; every result that was "
+    "acknowledged is there with the same hash; no partial result is visible; each job has at most "
+    "one result; running the same command finishes the study, and the table of results is "
+    "identical to that of an undisturbed run.",
+    "Of kills and preemptions on clusters, and of machines, this is checked when the study has "
+    "ended in which up to five of them fell: its last command left with exit code 0, no job "
+    "failed, every result is what was committed, the report has nothing to complain of, and the "
+    "table is that of an undisturbed run.",
+)
+_SECTION = re.compile(r"^## (\S+)\n\n```\n(.*?)\n```$", re.MULTILINE | re.DOTALL)
 
 
 def main() -> int:
-    """Run, print; 1 if a point failed."""
+    """Run the campaigns, print their outcomes; exit code 1 if a point failed."""
+    options = _options()
+    print(circumstances := _circumstances(), flush=True)
+    points = failures = 0
+    try:
+        for campaign, most in _chosen(options):
+            # Training flushes denormal numbers, which the fuzzing of a later campaign refuses.
+            torch.set_flush_denormal(False)
+            began = time.perf_counter()
+            with workshop(_MEMORY if os.access(_MEMORY, os.W_OK) else None) as scratch:
+                try:
+                    outcome = campaign.run(most, scratch)
+                except loopback.Missing as missing:
+                    print(f"{campaign.name}: not tried, there is no {missing} here", flush=True)
+                    continue
+            lines = campaign.lines(outcome, time.perf_counter() - began)
+            print("\n".join(lines), flush=True)
+            if options.keep:
+                command = f"$ scripts/faults --keep {campaign.name}"
+                _keep(campaign, [circumstances, command, *lines])
+            points += outcome.points
+            failures += len(outcome.failures)
+    except KeyboardInterrupt:
+        return 130
+    print(f"{points - failures} passed, {failures} failed")
+    return 1 if failures else 0
+
+
+def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="scripts/faults",
         description=__doc__,
@@ -100,58 +117,34 @@ def main() -> int:
         parser.error("--keep is of campaigns in full, without --points")
     if unknown := set(options.names) - _CAMPAIGNS.keys():
         parser.error(f"no such campaign: {', '.join(sorted(unknown))}")
-    print(circumstances := _circumstances(), flush=True)
-    outcomes = []
-    try:
-        for name, points in _asked(options):
-            torch.set_flush_denormal(
-                False
-            )  # what the one before set for its training, the next one's fuzzing refuses
-            with workshop(_MEMORY if os.access(_MEMORY, os.W_OK) else None) as scratch:
-                try:
-                    outcomes.append(_CAMPAIGNS[name][0](points, scratch))
-                except loopback.Missing as missing:
-                    print(f"{name}: not tried, there is no {missing} here", flush=True)
-                    continue
-            print("\n".join(told := _told(outcomes[-1])), flush=True)
-            if options.keep:
-                _keep(name, [circumstances, f"$ scripts/faults --keep {name}", *told])
-    except KeyboardInterrupt:
-        return 130
-    failed = sum(len(outcome.failures) for outcome in outcomes)
-    tried = sum(outcome.points for outcome in outcomes)
-    print(f"{tried - failed} passed, {failed} failed")
-    return 1 if failed else 0
+    return options
 
 
-def _asked(options: argparse.Namespace) -> Iterator[tuple[str, int | None]]:
-    """Campaigns, and how many points of each."""
-    whole = options.keep or options.names
+def _chosen(options: argparse.Namespace) -> Iterator[tuple[Campaign, int | None]]:
+    """Campaigns to run, and at most how many points of each."""
+    at_length = options.keep or options.names
     for name in options.names or _CAMPAIGNS:
-        _, short, full = _CAMPAIGNS[name]
-        if whole or short:
-            yield name, options.points or (full if whole else short)
+        campaign = _CAMPAIGNS[name]
+        if at_length or campaign.short:
+            yield campaign, options.points or (campaign.full if at_length else campaign.short)
 
 
-def _keep(name: str, lines: list[str]) -> None:
-    """Write the figures of a campaign down, in place of those it had."""
-    kept = dict(_PART.findall(_TARGET.read_text())) if _TARGET.exists() else {}
-    kept[name] = "\n".join(lines)
-    parts = [f"## {name}\n\n```\n{kept[name]}\n```\n" for name in _CAMPAIGNS if name in kept]
-    _TARGET.write_text("\n".join([_HEAD, *parts]))
-
-
-def _told(outcome: Outcome) -> list[str]:
-    """What there is to say of a campaign, line by line."""
-    notes = [f"  {line}" for line in outcome.notes]
-    return [outcome.row(), *notes, *(f"FAILED {failure}" for failure in outcome.failures)]
+def _keep(campaign: Campaign, lines: list[str]) -> None:
+    """Write the lines of a campaign into the file, in place of those it had."""
+    sections = dict(_SECTION.findall(_TARGET.read_text())) if _TARGET.exists() else {}
+    sections[campaign.name] = "\n".join(lines)
+    preface = [f"{textwrap.fill(paragraph, 120)}\n" for paragraph in _PREFACE]
+    parts = [
+        f"## {name}\n\n```\n{sections[name]}\n```\n" for name in _CAMPAIGNS if name in sections
+    ]
+    _TARGET.write_text("\n".join(["# Faults\n", *preface, *parts]))
 
 
 def _circumstances() -> str:
-    """Date, commit, machine and versions."""
+    """Date, commit, machine and versions, in a line."""
     facts = {
         "date": f"{datetime.now(UTC):%Y-%m-%d}",
-        "commit": described(_ROOT),
+        "commit": commit(),
         **machine(),
         **versions(compiled=True),
     }

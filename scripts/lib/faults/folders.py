@@ -1,8 +1,6 @@
-"""Study folders from somebody who means no good: their hashes fit, and still anything may stand in
-them.
+"""Hostile study folders: their hashes fit, and still anything may stand in them.
 
-Every reader must either work with what is there or refuse in one line, at once, and write nowhere
-else.
+Every reader must either work with them or refuse in one line, at once, and write nowhere else.
 """
 
 import hashlib
@@ -18,12 +16,12 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
 from lib.faults import session
-from lib.faults.outcome import Outcome, sampled
+from lib.faults.campaign import Campaign, Outcome, sampled
+from lib.faults.requests import fuzzed
 from lib.faults.shown import shown
 from lib.faults.trees import mutated
 from resformer.console.status import look, picture
@@ -38,44 +36,41 @@ from resformer.store.study import Study, existing, find
 from resformer.sweep import launch
 from resformer.text import printable
 
-FAULT = "hostile results folders"
+Put = Callable[[Path, Path], object]
+"""Puts something at a path; the second one is a folder that nobody may touch."""
 FUZZED = 5_000
 _SECONDS = 1.0
 
 Harm = Callable[[Path, Path], None]
-"""Does something to a study folder, which lies beside a folder that nobody may touch."""
+"""Harms a study folder, beside which lies a folder that nobody may touch."""
 
 
-def run(points: int | None, scratch: Path) -> Outcome:
-    """Every fixed harm, then so many records with something else in them, their seals made anew
+def _folders(points: int | None, scratch: Path) -> Outcome:
+    """Try every fixed harm, then so many records with something else in them and fitting hashes
     (None: FUZZED).
     """
-    began, failures = time.perf_counter(), list[str]()
     good = made(scratch / "good")
     harms = sampled(list(fixed()), points)
-    for name, harm in harms:
-        failures += [f"{name}: {reason}" for reason in answered(good, scratch, harm)]
+    failures = [
+        f"{name}: {reason}" for name, harm in harms for reason in answered(good, scratch, harm)
+    ]
     count = FUZZED if points is None else points
 
-    def fuzz(drawn: st.DataObject) -> None:
-        failures.extend(answered(good, scratch, lambda study, _: rewritten(study, drawn)))
+    def fuzz(data: st.DataObject) -> None:
+        failures.extend(answered(good, scratch, lambda study, _: rewritten(study, data)))
 
-    limits = settings(
-        max_examples=count,
-        deadline=None,
-        database=None,
-        phases=[Phase.generate],
-        suppress_health_check=list(HealthCheck),
-    )
-    limits(given(st.data())(fuzz))()
-    return Outcome(FAULT, len(harms) + count, failures, time.perf_counter() - began)
+    fuzzed(count, fuzz, st.data())
+    return Outcome(points=len(harms) + count, failures=failures)
+
+
+FOLDERS = Campaign(
+    name="folders", fault="hostile results folders", short=50, full=1000, run=_folders
+)
 
 
 def made(results: Path) -> Path:
-    """The folder of a study with finished jobs, one whose result is gone, and one that nobody has
-    begun.
-    """
-    session.run(results, lambda event: None)
+    """Make a study with finished jobs, one whose result is gone, and one that nobody has begun."""
+    session.run(results)
     study = results / session.STUDY
     first, second, *_ = sorted(path.parent for path in study.glob("jobs/*/*/result.json"))
     (first / "result.json").unlink()
@@ -86,7 +81,7 @@ def made(results: Path) -> Path:
 
 
 def answered(good: Path, scratch: Path, harm: Harm) -> list[str]:
-    """What is wrong with how readers take a copy of the study after this harm."""
+    """List what is wrong with how readers take a copy of the study after this harm."""
     results, outside = scratch / "hostile", scratch / "outside"
     shutil.rmtree(results, ignore_errors=True)
     shutil.rmtree(outside, ignore_errors=True)
@@ -95,19 +90,17 @@ def answered(good: Path, scratch: Path, harm: Harm) -> list[str]:
     (outside / "mine").write_text("mine")
     study = Study(results / good.name)
     harm(study.path, outside)
-    before = _there(outside)
-    reasons = [
-        reason for name, reader in _READERS.items() if (reason := _asked(name, reader, study))
-    ]
-    return [*reasons, *([] if _there(outside) == before else ["something was written outside"])]
+    before = _contents(outside)
+    answers = [_answer(reader, study) for reader in _READERS]
+    reasons = [reason for reason in answers if reason]
+    return [*reasons, *([] if _contents(outside) == before else ["something was written outside"])]
 
 
-def _asked(
-    name: str, reader: Callable[[Study], object], study: Study, *, again: bool = True
-) -> str | None:
-    """What is wrong with the answer of one reader; it is slow if it is so twice, and not because
+def _answer(reader: Callable[[Study], object], study: Study, *, again: bool = True) -> str | None:
+    """Say what is wrong with the answer of a reader; it is slow if it is so twice, and not because
     memory was tidied.
     """
+    name = reader.__name__.strip("_")
     began = time.process_time()
     try:
         reader(study)
@@ -118,17 +111,15 @@ def _asked(
     except Exception as error:
         return f"{name}: {shown(error)}"[:600]
     seconds = time.process_time() - began
-    if seconds > _SECONDS:
-        return (
-            _asked(name, reader, study, again=False) if again else f"{name}: took {seconds:.1f} s"
-        )
-    return None
+    if seconds <= _SECONDS:
+        return None
+    return _answer(reader, study, again=False) if again else f"{name}: took {seconds:.1f} s"
 
 
 def _report(study: Study) -> None:
-    found = read([study])
-    if not found.members.empty:
-        summary = summarise(found)
+    findings = read([study])
+    if not findings.members.empty:
+        summary = summarise(findings)
         console = Console(file=io.StringIO(), width=80)
         terminal.render(summary, layout(summary), console)
         formats.as_json(summary)
@@ -153,12 +144,12 @@ def _list(study: Study) -> None:
     existing(study.path.parent)
 
 
-_READERS = {"list": _list, "report": _report, "status": _status, "tables": _tables, "sweep": _sweep}
+_READERS = (_list, _report, _status, _tables, _sweep)
 
 
 @contextmanager
 def _in_a_hurry() -> Iterator[None]:
-    """Nothing here waits for the disk."""
+    """While this is entered, nothing waits for the disk."""
     fsync, os.fsync = os.fsync, lambda handle: None  # type: ignore[assignment]
     try:
         yield
@@ -166,38 +157,41 @@ def _in_a_hurry() -> Iterator[None]:
         os.fsync = fsync
 
 
-def rewritten(study: Path, drawn: st.DataObject) -> None:
+def rewritten(study: Path, data: st.DataObject) -> None:
     """Put something else into one record of the study, and make every hash fit again."""
     jobs = sorted(path.parent for path in study.glob("jobs/*/*/result.json"))
-    kind = drawn.draw(st.sampled_from(["launch", "plan", "result", "timing", "job", "claim"]))
+    kind = data.draw(st.sampled_from(["launch", "plan", "result", "timing", "job", "claim"]))
+
+    def any_job() -> Path:
+        return data.draw(st.sampled_from(jobs))
+
+    def hostile(tree: Any) -> Any:
+        return data.draw(mutated(tree))
+
+    def reseal(path: Path) -> None:
+        path.write_bytes(_sealed(hostile(files.verify_checksum(path.read_bytes()))))
+
     match kind:
         case "launch":
-            _resealed(study / "launches" / "1.json", drawn)
+            reseal(study / "launches" / "1.json")
         case "plan":
             path = study / "plan-1.jsonl"
             lines = path.read_bytes().splitlines()
-            number = drawn.draw(st.integers(0, len(lines) - 1))
-            lines[number] = _sealed(drawn.draw(mutated(files.verify_checksum(lines[number]))))
+            number = data.draw(st.integers(0, len(lines) - 1))
+            lines[number] = _sealed(hostile(files.verify_checksum(lines[number])))
             path.write_bytes(b"\n".join(lines) + b"\n")
-        case "result":
-            _resealed(drawn.draw(st.sampled_from(jobs)) / "result.json", drawn)
-        case "job":
-            _resealed(drawn.draw(st.sampled_from(jobs)) / "job.json", drawn)
+        case "result" | "job":
+            reseal(any_job() / f"{kind}.json")
         case "timing":
-            job = drawn.draw(st.sampled_from(jobs))
-            tree = drawn.draw(
-                mutated(json.loads(next(job.glob("attempt-*/timing.json")).read_bytes()))
-            )
-            committed(job, "timing.json", _dumped(tree))
+            job = any_job()
+            (path,) = job.glob("attempt-*/timing.json")
+            committed(job, "timing.json", _dumped(hostile(json.loads(path.read_bytes()))))
         case "claim":
             path = sorted(study.glob("jobs/*/*/claim-1"))[0]
             first, counter = path.read_bytes().split(b"\n")
-            tree = drawn.draw(mutated(json.loads(first)))
-            path.write_bytes(
-                _dumped(tree)
-                + b"\n"
-                + drawn.draw(st.sampled_from([counter, b"", b"9" * 5000, b"\xff"]))
-            )
+            record = _dumped(hostile(json.loads(first)))
+            beats = data.draw(st.sampled_from([counter, b"", b"9" * 5000, b"\xff"]))
+            path.write_bytes(record + b"\n" + beats)
 
 
 def committed(job: Path, name: str, content: bytes) -> None:
@@ -209,12 +203,8 @@ def committed(job: Path, name: str, content: bytes) -> None:
     (job / "result.json").write_bytes(files.with_checksum(tree))
 
 
-def _resealed(path: Path, drawn: st.DataObject) -> None:
-    path.write_bytes(_sealed(drawn.draw(mutated(files.verify_checksum(path.read_bytes())))))
-
-
 def _sealed(tree: Any) -> bytes:
-    """As `files.with_checksum`, of anything."""
+    """Seal anything as `files.with_checksum` does a record."""
     body = _dumped(tree)
     return body[:-1] + b', "sha256": "' + hashlib.sha256(body).hexdigest().encode() + b'"}'
 
@@ -223,7 +213,7 @@ def _dumped(tree: Any) -> bytes:
     return json.dumps(tree).encode()
 
 
-def _there(folder: Path) -> dict[str, bytes]:
+def _contents(folder: Path) -> dict[str, bytes]:
     return {str(path): path.read_bytes() if path.is_file() else b"" for path in folder.rglob("*")}
 
 
@@ -231,39 +221,19 @@ def _there(folder: Path) -> dict[str, bytes]:
 
 
 def fixed() -> Iterator[tuple[str, Harm]]:
-    """What is done to a study folder, with a name for each."""
-    for place in _PLACES:
+    """Yield all fixed harms by name."""
+    for place in _PLACES.split():
         for name, put in _THINGS.items():
             yield f"{place}: {name}", _instead(place, put)
     for name, content in _CONTENTS.items():
-        for place in (
-            "launches/1.json",
-            "plan-1.jsonl",
-            "JOB/result.json",
-            "JOB/claim-1",
-            "done/x.jsonl",
-        ):
+        for place in _RECORDS.split():
             yield f"{place}: {name}", _holding(place, content)
     for name, table in _TABLES.items():
         for file in ("runs.parquet", "curves.parquet"):
             yield f"{file}: {name}", _committing(file, table)
-    for name in (
-        "claim-999999999",
-        "claim-0",
-        "claim-00001",
-        "claim-1e9",
-        "claim--1",
-        "claim-٣",
-        "result-2.json",
-    ):
+    for name in _STRANGE_NAMES_IN_A_JOB.split():
         yield f"also {name}", _holding(f"JOB/{name}", b"{}")
-    for name in (
-        "plan-999999999.jsonl",
-        "plan-0.jsonl",
-        "launches/999999999.json",
-        "launches/x.json",
-        "damaged/x",
-    ):
+    for name in _STRANGE_NAMES.split():
         yield f"also {name}", _holding(name, b"{}\n")
 
 
@@ -276,7 +246,7 @@ def _place(study: Path, place: str) -> Path:
     return study / place.replace("SHELF", str(job.parent)).replace("JOB", str(job))
 
 
-def _instead(place: str, put: Callable[[Path, Path], None]) -> Harm:
+def _instead(place: str, put: Put) -> Harm:
     def harm(study: Path, outside: Path) -> None:
         path = _place(study, place)
         if path.is_dir() and not path.is_symlink():
@@ -305,45 +275,28 @@ def _committing(name: str, table: Callable[[pa.Table], bytes]) -> Harm:
     return harm
 
 
+_RECORDS = "launches/1.json plan-1.jsonl JOB/result.json JOB/claim-1 done/x.jsonl"
 _PLACES = (
-    *(
-        "launches",
-        "launches/1.json",
-        "plan-1.jsonl",
-        "jobs",
-        "SHELF",
-        "JOB",
-        "JOB/result.json",
-        "JOB/claim-1",
-    ),
-    *("JOB/job.json", "JOB/attempt-1", "JOB/attempt-1/runs.parquet", "JOB/attempt-1/timing.json"),
-    *(
-        "JOB/attempt-1/error.txt",
-        "done",
-        "done/x.jsonl",
-        "damaged",
-        ".cache",
-        ".cache/members.arrow",
-    ),
+    "launches launches/1.json plan-1.jsonl jobs SHELF JOB JOB/result.json JOB/claim-1 JOB/job.json "
+    "JOB/attempt-1 JOB/attempt-1/runs.parquet JOB/attempt-1/timing.json JOB/attempt-1/error.txt "
+    "done done/x.jsonl damaged .cache .cache/members.arrow"
 )
-"""Relative to the study; JOB is the folder of a finished job, SHELF the one that it is in."""
+"""Paths in a study; JOB is the folder of a finished job, SHELF the one that it is in."""
+_STRANGE_NAMES_IN_A_JOB = (
+    "claim-999999999 claim-0 claim-00001 claim-1e9 claim--1 claim-٣ result-2.json"
+)
+_STRANGE_NAMES = (
+    "plan-999999999.jsonl plan-0.jsonl launches/999999999.json launches/x.json damaged/x"
+)
 
 
-def _device(path: Path, outside: Path) -> None:
-    path.symlink_to("/dev/zero")
-
-
-def _itself(path: Path, outside: Path) -> None:
-    path.symlink_to(path.name)
-
-
-_THINGS: dict[str, Callable[[Path, Path], None]] = {
+_THINGS: dict[str, Put] = {
     "a folder": lambda path, outside: path.mkdir(),
-    "a file": lambda path, outside: path.write_bytes(b"x") and None,
+    "a file": lambda path, outside: path.write_bytes(b"x"),
     "nothing": lambda path, outside: None,
     "a pipe": lambda path, outside: os.mkfifo(path),
-    "a link to a device without end": _device,
-    "a link to itself": _itself,
+    "a link to a device without end": lambda path, outside: path.symlink_to("/dev/zero"),
+    "a link to itself": lambda path, outside: path.symlink_to(path.name),
     "a link to somebody's folder": lambda path, outside: path.symlink_to(outside),
     "a link to somebody's file": lambda path, outside: path.symlink_to(outside / "mine"),
     "a link to nothing": lambda path, outside: path.symlink_to(outside / "not there"),
@@ -362,55 +315,42 @@ _CONTENTS = {
 }
 
 
-def _without_rows(table: pa.Table) -> bytes:
-    return _written(table.slice(0, 0))
+def _made(change: Callable[[pa.Table], pa.Table]) -> Callable[[pa.Table], bytes]:
+    """Change a table, and write it as Parquet."""
+
+    def made(table: pa.Table) -> bytes:
+        buffer = io.BytesIO()
+        pq.write_table(change(table), buffer, compression="zstd")
+        return buffer.getvalue()
+
+    return made
 
 
-def _other_columns(table: pa.Table) -> bytes:
-    return _written(table.rename_columns([f"x{number}" for number in range(table.num_columns)]))
-
-
-def _texts(table: pa.Table) -> bytes:
-    return _written(
-        pa.table(
-            {name: [str(value) for value in table[name].to_pylist()] for name in table.column_names}
+def _each(change: Callable[[Any], Any]) -> Callable[[pa.Table], bytes]:
+    """Change every value of a table."""
+    return _made(
+        lambda table: pa.table(
+            {name: list(map(change, table[name].to_pylist())) for name in table.column_names}
         )
     )
 
 
-def _nested(table: pa.Table) -> bytes:
-    return _written(
-        pa.table(
-            {name: [[value] for value in table[name].to_pylist()] for name in table.column_names}
-        )
-    )
-
-
-def _with_metadata(table: pa.Table) -> bytes:
-    return _written(
-        table.replace_schema_metadata({"pandas": '{"index_columns": ["a"], "columns": 7}'})
-    )
-
-
-def _endless(table: pa.Table) -> bytes:
+def _endless(table: pa.Table) -> pa.Table:
     """Some kilobytes that unfold to 100 million rows."""
     ones = pa.chunked_array([pa.array([1] * 1_000_000)] * 100)
-    return _written(pa.table({"seed": ones.dictionary_encode()}))
+    return pa.table({"seed": ones.dictionary_encode()})
 
 
-def _written(table: pa.Table) -> bytes:
-    buffer = io.BytesIO()
-    pq.write_table(table, buffer, compression="zstd")
-    return buffer.getvalue()
-
-
+_HINTS = {"pandas": '{"index_columns": ["a"], "columns": 7}'}
 _TABLES: dict[str, Callable[[pa.Table], bytes]] = {
-    "no rows": _without_rows,
-    "other columns": _other_columns,
-    "texts": _texts,
-    "lists": _nested,
-    "hints for pandas": _with_metadata,
-    "more rows than memory": _endless,
+    "no rows": _made(lambda table: table.slice(0, 0)),
+    "other columns": _made(
+        lambda table: table.rename_columns([f"x{number}" for number in range(table.num_columns)])
+    ),
+    "texts": _each(str),
+    "lists": _each(lambda value: [value]),
+    "hints for pandas": _made(lambda table: table.replace_schema_metadata(_HINTS)),
+    "more rows than memory": _made(_endless),
     "no table": lambda table: b"PAR1PAR1",
     "nothing": lambda table: b"",
 }

@@ -1,4 +1,4 @@
-"""What must hold of a results folder after any fault, and once the session has been run again."""
+"""The invariant: what must hold of a results folder after any fault, and after a recovery."""
 
 import hashlib
 import json
@@ -19,57 +19,51 @@ from resformer.sweep import launch
 
 Hashes = Mapping[str, str]
 """SHA-256 of the files of a result, by name."""
+Acknowledged = Sequence[tuple[str, Hashes]]
+"""Jobs that were named as finished, and their files at that moment."""
 
 
 @final
 @dataclass(frozen=True)
 class Expected:
-    """What an undisturbed session leaves."""
+    """Jobs that an undisturbed session leaves, and the hash of their tables."""
 
     jobs: frozenset[str]
     table: str
 
 
+def expected(results: Path) -> Expected:
+    """Take as expected what a session left in this folder."""
+    study = Study(results / STUDY)
+    return Expected(frozenset(_results(study)), table(study))
+
+
 def violations(
-    results: Path,
-    acknowledged: Sequence[tuple[str, Hashes]],
-    expected: Expected,
-    *,
-    finished: bool = False,
+    results: Path, acknowledged: Acknowledged, expected: Expected, *, finished: bool = False
 ) -> list[str]:
-    """What does not hold, in words; `finished` after an undisturbed session, which must have left
-    nothing to do.
+    """List what does not hold, in words.
+
+    `finished`: after an undisturbed session, which must have left nothing to do.
     """
     study = Study(results / STUDY)
-    broken = [*_opens(results, study)]
-    if broken:
+    if broken := [*_opens(results, study)]:
         return broken
-    there = _results(study)
+    counts = _results(study)
     broken += _acknowledged(study, acknowledged)
-    broken += [problem for job in sorted(there) for problem in _whole(study, job)]
-    broken += [f"{job}: {count} results" for job, count in there.items() if count > 1]
-    broken += [
-        f"{job}: has a result and is none of the session's" for job in there.keys() - expected.jobs
-    ]
+    broken += [problem for job in sorted(counts) for problem in _partial(study, job)]
+    broken += [f"{job}: {count} results" for job, count in counts.items() if count > 1]
+    strangers, missing = counts.keys() - expected.jobs, expected.jobs - counts.keys()
+    broken += [f"{job}: has a result and is none of the session's" for job in strangers]
     if finished:
-        broken += [
-            f"{job}: has no result, after an undisturbed session"
-            for job in expected.jobs - there.keys()
-        ]
+        broken += [f"{job}: has no result, after an undisturbed session" for job in missing]
         broken += _reported(study, expected)
         if not broken and table(study) != expected.table:
             broken.append("the table of results is not that of an undisturbed run")
     return broken
 
 
-def expected(results: Path) -> Expected:
-    """What an undisturbed session left here."""
-    study = Study(results / STUDY)
-    return Expected(frozenset(_results(study)), table(study))
-
-
-def hashes(folder: Path) -> dict[str, str]:
-    """SHA-256 of every file that the job's result names, by name, as they are now."""
+def hashes(folder: Path) -> Hashes:
+    """SHA-256 of every file that a job's result names, by name, as they are now."""
     result = json.loads((folder / "result.json").read_bytes())
     attempt = folder / f"attempt-{result['attempt']}"
     return {
@@ -77,26 +71,41 @@ def hashes(folder: Path) -> dict[str, str]:
     }
 
 
+def acknowledged(study: Study, job: str) -> tuple[str, Hashes]:
+    """A job named as finished, and its files now; no files, which no later look can agree with, if
+    they cannot be read.
+    """
+    try:
+        return job, hashes(study.job(job))
+    except (OSError, ValueError, KeyError):
+        return job, {}
+
+
 def table(study: Study) -> str:
     """SHA-256 over the runs and curves of every result, sorted by job."""
-    found = hashlib.sha256()
+    digest = hashlib.sha256()
     for job in sorted(_results(study)):
         _, data = study.verified(job, ["runs.parquet", "curves.parquet"])
-        found.update(job.encode() + data["runs.parquet"] + data["curves.parquet"])
-    return found.hexdigest()
+        digest.update(job.encode() + data["runs.parquet"] + data["curves.parquet"])
+    return digest.hexdigest()
+
+
+def problems(study: Study) -> list[str]:
+    """All that the report complains of."""
+    return [
+        f"reported as {kind}: {row}"
+        for kind, rows in read([study]).problems.items()
+        for row in rows
+    ]
 
 
 def _results(study: Study) -> Counter[str]:
-    """How many results each job has, also one that was set aside: no fault here changes what was
-    committed.
-    """
+    """Results by job, also those set aside: no fault changes what was committed."""
     return Counter(path.parent.name for path in study.path.glob("jobs/*/*/result*.json"))
 
 
 def _opens(results: Path, study: Study) -> Iterator[str]:
-    """Looking, planning again and reporting raise nothing; or say cleanly that there is nothing
-    yet.
-    """
+    """Looking, planning and reporting raise nothing, or say cleanly that there is nothing yet."""
     launched = any(study.path.glob("launches/*.json"))
     try:
         find(results, STUDY)
@@ -118,8 +127,8 @@ def _opens(results: Path, study: Study) -> Iterator[str]:
             yield f"the study does not open: {shown(error)}"
 
 
-def _acknowledged(study: Study, acknowledged: Sequence[tuple[str, Hashes]]) -> Iterator[str]:
-    """Every acknowledged result is there, as it was, and was acknowledged once."""
+def _acknowledged(study: Study, acknowledged: Acknowledged) -> Iterator[str]:
+    """Every acknowledged result is as it was, and was acknowledged once."""
     counts = Counter(job for job, _ in acknowledged)
     yield from (f"{job}: acknowledged {count} times" for job, count in counts.items() if count > 1)
     for job, then in acknowledged:
@@ -130,7 +139,7 @@ def _acknowledged(study: Study, acknowledged: Sequence[tuple[str, Hashes]]) -> I
             yield f"{job}: acknowledged, and cannot be read: {shown(error)}"
 
 
-def _whole(study: Study, job: str) -> Iterator[str]:
+def _partial(study: Study, job: str) -> Iterator[str]:
     """Every file of a result is what was committed, and its tables can be read."""
     try:
         study.verified(job, sorted(hashes(study.job(job))))
@@ -143,11 +152,10 @@ def _whole(study: Study, job: str) -> Iterator[str]:
 
 def _reported(study: Study, expected: Expected) -> Iterator[str]:
     """The report has every member and no problem."""
-    findings = read([study])
-    for kind, rows in findings.problems.items():
-        yield from (f"reported as {kind}: {row}" for row in rows)
-    wanted = sum(len(members) for _, members in request().shapes)
-    if len(findings.members) != wanted:
-        yield f"the report has {len(findings.members)} members of {wanted}"
-    if frozenset(findings.members["job"]) != expected.jobs:
+    yield from problems(study)
+    members = read([study]).members
+    requested = sum(len(members) for _, members in request().shapes)
+    if len(members) != requested:
+        yield f"the report has {len(members)} members of {requested}"
+    if frozenset(members["job"]) != expected.jobs:
         yield "the report's jobs are not those of an undisturbed run"

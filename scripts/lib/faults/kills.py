@@ -1,8 +1,5 @@
 """kill -9 at random moments of real training: of the whole sweep, as a power cut does, and of one
-worker of it.
-
-What runs is the command as a user types it, in a process group of its own. All that is random is
-drawn from seeds.
+worker of it. All that is random is drawn from seeds.
 """
 
 import ctypes
@@ -10,75 +7,61 @@ import os
 import random
 import re
 import signal
-import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import final
+from typing import Literal, final
 
-from lib.faults import session, zygote
-from lib.faults.invariant import Expected, Hashes, expected, hashes, table, violations
-from lib.faults.lanes import judged
-from lib.faults.outcome import Outcome, Verdict
+from lib.faults import forked, session
+from lib.faults.campaign import Campaign, Outcome, Verdict, tried
+from lib.faults.command import GRID, LONGEST_SECONDS, LOOK_SECONDS, Command
+from lib.faults.invariant import (
+    Expected,
+    Hashes,
+    acknowledged,
+    expected,
+    problems,
+    table,
+    violations,
+)
 from resformer import config
 from resformer.keys import job_label
 from resformer.results.members import read
-from resformer.store import claims
 from resformer.store.study import Study
 from resformer.sweep import launch
 from resformer.sweep.request import Request
 
-_ASKED = (
-    *("task=copy,reverse", "task.length=5", "task.symbols=8"),
-    *(
-        "model.depth=1",
-        "model.width=8",
-        "model.heads=2",
-        "model.residual=true,false",
-        "model.norm=post,pre,sandwich",
-    ),
-    *("member.seed=0", "member.lr=1e-3,1e-2,1e30"),
-    *(
-        "train.steps=400",
-        "train.eval_every=40",
-        "train.eval_sequences=16",
-        "train.stop_when_solved=false",
-    ),
-    *("train.compile=false", "train.keep_weights=true", "train.checkpoint_seconds=0.2"),
-    *("engine.workers=2", "engine.stack=3"),
-)
-"""Twelve jobs, each with a name of its own, of which one member diverges: ten seconds for two
-workers.
-"""
-_KEPT = ("runs.parquet", "curves.parquet", "weights.safetensors")
+_WORDS = (*GRID, "train.steps=400", "train.keep_weights=true")
+"""Ten seconds for two workers."""
+_COMPARED = ("runs.parquet", "curves.parquet", "weights.safetensors")
 _KILLS, _WORKERS_KILLED = 100, 50
 _KILLS_OF_ONE_TRIAL = 5
 _AT_START = 0.15
-"""This share of the kills falls into the first seconds of the command, most of which it spends on
-imports.
-"""
+"""Share of the kills in the first seconds of the command, most of which it spends on imports."""
 _START_SECONDS, _TRAINING_SECONDS, _BETWEEN_SECONDS = 3.0, 3.0, 1.2
 """The longest times from the start, from the first claim, and between workers, to a kill."""
-_LONGEST_SECONDS, _LEAVING_SECONDS = 120.0, 5.0
-_LOOK_SECONDS = 0.02
-_SET_DEATH_SIGNAL, _SET_SUBREAPER = 1, 36
-_TOLD = re.compile(r"\[\d+/\d+\] (?P<label>[^:]+): (finished|\d+ (?:solved|unsolved|diverged)\b).*")
+_LEAVING_SECONDS = 5.0
+_SET_SUBREAPER = 36
+_FINISHED = re.compile(
+    r"\[\d+/\d+\] (?P<label>[^:]+): (finished|\d+ (?:solved|unsolved|diverged)\b).*"
+)
 _C = ctypes.CDLL(None)
+
+Moment = Literal["at start", "training"]
 
 
 @final
 @dataclass(frozen=True)
 class Standard:
-    """What an undisturbed command leaves, and what was asked of it."""
+    """Results of an undisturbed command, and its request."""
 
     request: Request
     expected: Expected
-    kept: dict[str, dict[str, bytes]]
+    files: dict[str, dict[str, bytes]]
     """By job the files of its result that have no wall times in them."""
 
 
@@ -94,162 +77,133 @@ class Series:
         return f"{self.kills} kills of seed {self.seed}"
 
 
-def run(most: int | None, scratch: Path) -> Outcome:
-    """Kill the whole sweep again and again until it is finished, and as many sweeps as that
-    takes.
-    """
-    return _campaign("kill -9 of the whole sweep", _at_most(_KILLS, most), _killed, scratch)
-
-
-def run_workers(most: int | None, scratch: Path) -> Outcome:
-    """Kill workers that hold a job, several of every sweep."""
-    return _campaign("kill -9 of one worker", _at_most(_WORKERS_KILLED, most), _bereaved, scratch)
-
-
-def _at_most(kills: int, most: int | None) -> int:
-    return kills if most is None else min(kills, most)
-
-
 def _campaign(
-    fault: str, kills: int, judge: Callable[[Standard, Series, Path], Verdict], scratch: Path
+    judge: Callable[[Standard, Series, Path], Verdict],
+    kills: int,
+    most: int | None,
+    scratch: Path,
 ) -> Outcome:
-    began = time.perf_counter()
     session.ready()
+    kills = kills if most is None else min(kills, most)
     standard = _undisturbed(scratch / "undisturbed")
     whole, rest = divmod(kills, _KILLS_OF_ONE_TRIAL)
-    series = [Series(seed, _KILLS_OF_ONE_TRIAL) for seed in range(whole)] + (
-        [Series(whole, rest)] if rest else []
-    )
-    verdicts = judged(series, partial(judge, standard), scratch, _adopting)
-    failures = [
-        f"{trial}, {problem}"
-        for trial, found in zip(series, verdicts, strict=True)
-        for problem in found.broken
-    ]
-    ends = Counter(end for verdict in verdicts for end in verdict.ends.split(", "))
-    notes = [f"{count} {end}" for end, count in ends.most_common()]
-    return Outcome(fault, kills, failures, time.perf_counter() - began, tuple(notes))
+    series = [Series(seed, _KILLS_OF_ONE_TRIAL) for seed in range(whole)]
+    series += [Series(whole, rest)] if rest else []
+    return tried(series, partial(judge, standard), scratch, points=kills, prepare=_adopt)
 
 
 def _undisturbed(folder: Path) -> Standard:
-    """What the command leaves that nobody kills; RuntimeError unless it ends well."""
-    _adopting()
-    folder.mkdir()
-    whole = _Sweep(folder)
-    with whole.running() as command:
-        code = whole.ended(command)
-    study, request = whole.study, config.request(session.STUDY, list(_ASKED))
+    """Run the command with nobody killing it; RuntimeError unless it ends well."""
+    _adopt()
+    sweep = _Sweep(folder)
+    with sweep.running():
+        code = sweep.ended()
+    study, request = sweep.command.study, config.request(session.STUDY, list(_WORDS))
     jobs = [job.id for job in request.jobs()]
     if code != 0 or study.finished(jobs) != set(jobs):
-        raise RuntimeError(f"an undisturbed sweep: exit code {code}: {whole.said()}")
-    standard = Standard(request, expected(whole.results), {job: _kept(study, job) for job in jobs})
+        raise RuntimeError(f"an undisturbed sweep: exit code {code}: {sweep.command.line()}")
+    standard = Standard(
+        request=request,
+        expected=expected(sweep.command.results),
+        files={job: study.verified(job, _COMPARED)[1] for job in jobs},
+    )
     broken = [
-        *whole.left,
-        *_untold(whole, standard),
-        *_unfinished(whole.results, whole.acknowledged, standard),
+        *sweep.broken,
+        *sweep.unnamed(standard),
+        *_unfinished(sweep.command.results, sweep.acknowledged, standard),
     ]
     if broken:
         raise RuntimeError(f"an undisturbed sweep: {'; '.join(broken)}")
     return standard
 
 
-def _killed(standard: Standard, trial: Series, folder: Path) -> Verdict:
+def _killed(standard: Standard, series: Series, folder: Path) -> Verdict:
     """Kill, look, run again and kill again, until all is finished; then look closely, and begin
     another.
     """
-    draw = random.Random(trial.seed)
-    broken: list[str] = []
+    draw = random.Random(series.seed)
+    failures: list[str] = []
     ends: list[str] = []
     kills = 0
-    while kills < trial.kills:
+    while kills < series.kills:
         sweep = _Sweep(folder / str(len(ends)))
-        sweep.folder.mkdir()
         code: int | None = None
         while code is None:
-            moment = (
-                None
-                if kills == trial.kills
-                else "at start"
-                if draw.random() < _AT_START
-                else "training"
-            )
-            with sweep.running() as command:
-                if moment is None or not sweep.lived(command, moment, draw):
-                    code = sweep.ended(command)
+            moment: Moment | None = None
+            if kills < series.kills:
+                moment = "at start" if draw.random() < _AT_START else "training"
+            with sweep.running():
+                if moment is None or not sweep.reaches(moment, draw):
+                    code = sweep.ended()
             if code is None:
                 kills += 1
                 ends.append(f"killed {moment}")
-                found = zygote.ask(_disturbed, sweep.results, sweep.acknowledged, standard)
-                broken += [
-                    f"kill {kills}, {moment}: {problem}" for problem in [*sweep.left, *found]
-                ]
+                broken = sweep.broken + sweep.asked(_disturbed, standard)
+                failures += [f"{series}, kill {kills}, {moment}: {text}" for text in broken]
         ends.append("finished")
-        found = [] if code == 0 else [f"exit code {code}: {sweep.said()}"]
-        found += [
-            *sweep.left,
-            *zygote.ask(_unfinished, sweep.results, sweep.acknowledged, standard),
-        ]
-        broken += [f"after kill {kills}: {problem}" for problem in found]
-    return Verdict(tuple(broken), ", ".join(ends))
+        broken = sweep.exit_of(code) + sweep.broken + sweep.asked(_unfinished, standard)
+        failures += [f"{series}, after kill {kills}: {text}" for text in broken]
+    return Verdict(tuple(failures), tuple(ends))
 
 
-def _bereaved(standard: Standard, trial: Series, folder: Path) -> Verdict:
+def _bereaved(standard: Standard, series: Series, folder: Path) -> Verdict:
     """Kill one worker after the other; then look at whose job was touched, and begin another."""
-    draw = random.Random(trial.seed)
-    broken: list[str] = []
+    draw = random.Random(series.seed)
+    failures: list[str] = []
     ends: list[str] = []
     kills = 0
-    while kills < trial.kills:
-        sweep = _Sweep(folder / str(len(ends)), (f"engine.retries={trial.kills}",))
-        sweep.folder.mkdir()
-        shot: list[str] = []
-        with sweep.running() as command:
-            while (
-                kills + len(shot) < trial.kills and (job := sweep.shoot(command, draw)) is not None
-            ):
-                shot.append(job)
-            code = sweep.ended(command)
-        kills += len(shot)
-        ends += [*["worker killed"] * len(shot), "finished"]
-        found = [] if code == 0 else [f"exit code {code}: {sweep.said()}"]
-        found += [*sweep.left, *_touched(sweep.study, shot, standard)]
-        found += zygote.ask(_unfinished, sweep.results, sweep.acknowledged, standard)
-        found += _untold(sweep, standard)
-        broken += [f"after kill {kills}: {problem}" for problem in found]
-    return Verdict(tuple(broken), ", ".join(ends))
+    while kills < series.kills:
+        sweep = _Sweep(folder / str(len(ends)), (f"engine.retries={series.kills}",))
+        victims: list[str] = []
+        with sweep.running():
+            while kills + len(victims) < series.kills and (job := sweep.shoot(draw)) is not None:
+                victims.append(job)
+            code = sweep.ended()
+        kills += len(victims)
+        ends += [*["worker killed"] * len(victims), "finished"]
+        broken = sweep.exit_of(code) + sweep.broken
+        broken += _touched(sweep.command.study, victims, standard)
+        broken += sweep.asked(_unfinished, standard)
+        broken += sweep.unnamed(standard)
+        failures += [f"{series}, after kill {kills}: {text}" for text in broken]
+    return Verdict(tuple(failures), tuple(ends))
 
 
-def _touched(study: Study, shot: Sequence[str], standard: Standard) -> Iterator[str]:
-    """What became of jobs whose worker was not killed, or more often than it was."""
-    deaths = Counter(shot)
-    for job in standard.kept:
-        tries = len([*study.job(job).glob("attempt-*")])
-        if tries > 1 + deaths[job]:
-            yield f"{job}: {tries} attempts, and its worker was killed {deaths[job]} times"
-    yield from (
-        f"{path}: there was no error" for path in study.path.glob("jobs/*/*/attempt-*/error.txt")
-    )
+SWEEPS = Campaign(
+    name="kills",
+    fault="kill -9 of the whole sweep",
+    short=2,
+    full=None,
+    run=partial(_campaign, _killed, _KILLS),
+)
+WORKERS = Campaign(
+    name="workers",
+    fault="kill -9 of one worker",
+    short=2,
+    full=None,
+    run=partial(_campaign, _bereaved, _WORKERS_KILLED),
+)
 
 
-def _untold(sweep: "_Sweep", standard: Standard) -> Iterator[str]:
-    """Jobs that the command did not name as finished."""
-    yield from (
-        f"{job}: was not named as finished"
-        for job in standard.kept
-        if job not in dict(sweep.acknowledged)
-    )
+def _touched(study: Study, victims: Sequence[str], standard: Standard) -> Iterator[str]:
+    """Name jobs that began again though their worker was not killed, and errors."""
+    deaths = Counter(victims)
+    for job in standard.files:
+        attempts = len([*study.job(job).glob("attempt-*")])
+        if attempts > 1 + deaths[job]:
+            yield f"{job}: {attempts} attempts, and its worker was killed {deaths[job]} times"
+    for path in study.path.glob("jobs/*/*/attempt-*/error.txt"):
+        yield f"{path}: there was no error"
 
 
 def _disturbed(
     results: Path, acknowledged: list[tuple[str, Hashes]], standard: Standard
 ) -> list[str]:
-    """The invariant after a kill: of the store, and that the same command would run just what has
-    no result.
-    """
+    """Check the invariant, and that the same command would run just what has no result."""
     broken = violations(results, acknowledged, standard.expected)
     study = Study(results / session.STUDY)
-    wanted = {job for job in standard.kept if not study.has_result(job)}
-    if set(launch.plan(standard.request, study).wanted) != wanted:
+    missing = {job for job in standard.files if not study.has_result(job)}
+    if set(launch.plan(standard.request, study).wanted) != missing:
         broken.append("planned again, it would not run just the jobs that have no result")
     return broken
 
@@ -257,226 +211,140 @@ def _disturbed(
 def _unfinished(
     results: Path, acknowledged: list[tuple[str, Hashes]], standard: Standard
 ) -> list[str]:
-    """The invariant once the command has come to its end: all is there, in the same bytes, and
-    reported.
-    """
+    """Check the invariant of a finished command: all is there, in the same bytes, and reported."""
     broken = _disturbed(results, acknowledged, standard)
     study = Study(results / session.STUDY)
-    missing = [job for job in standard.kept if not study.has_result(job)]
+    missing = [job for job in standard.files if not study.has_result(job)]
     if broken or missing:
         return [*broken, *(f"{job}: has no result" for job in missing)]
     if table(study) != standard.expected.table:
         broken.append("the table of results is not that of an undisturbed run")
-    for job, kept in standard.kept.items():
-        found = _kept(study, job)
-        broken += [f"{job}: {name} has other bytes" for name in _KEPT if found[name] != kept[name]]
-    findings = read([study])
-    broken += [
-        f"reported as {kind}: {row}" for kind, rows in findings.problems.items() for row in rows
-    ]
-    if len(findings.members) != sum(len(members) for _, members in standard.request.shapes):
-        broken.append(f"the report has {len(findings.members)} members")
+    for job, files in standard.files.items():
+        _, data = study.verified(job, _COMPARED)
+        broken += [
+            f"{job}: {name} has other bytes" for name in _COMPARED if data[name] != files[name]
+        ]
+    broken += problems(study)
+    members = len(read([study]).members)
+    if members != sum(len(members) for _, members in standard.request.shapes):
+        broken.append(f"the report has {members} members")
     return broken
 
 
-def _kept(study: Study, job: str) -> dict[str, bytes]:
-    _, found = study.verified(job, _KEPT)
-    return found
-
-
 @final
-@dataclass
 class _Sweep:
     """One study, and the commands that run it one after the other."""
 
-    folder: Path
-    more: tuple[str, ...] = ()
-    """What else is asked."""
-    acknowledged: list[tuple[str, Hashes]] = field(default_factory=list)
-    """Jobs that a command named as finished, and the hashes of their files when that was seen."""
-    left: list[str] = field(default_factory=list)
-    """What is wrong with how the last command went."""
-    heard: int = 0
-    """How many characters of what the present command said have been looked at."""
-
-    @property
-    def results(self) -> Path:
-        return self.folder / "results"
-
-    @property
-    def study(self) -> Study:
-        """Named as the scripted session's, whose invariant looks at it."""
-        return Study(self.results / session.STUDY)
+    def __init__(self, folder: Path, words: Sequence[str] = ()) -> None:
+        folder.mkdir()
+        self.command = Command(folder=folder, words=[*_WORDS, *words], log=folder / "log")
+        self.acknowledged: list[tuple[str, Hashes]] = []
+        """Jobs named as finished, and the hashes of their files when that was seen."""
+        self.broken: list[str] = []
+        """What is wrong with how the last command went."""
+        self._read = 0
+        """Characters of the log that have been looked at."""
 
     @contextmanager
-    def running(self) -> Iterator[subprocess.Popen[bytes]]:
-        """The command, which leaves no process behind: afterwards `left` says if it would have."""
-        self.heard, self.left = 0, []
-        words = [
-            "sweep",
-            *_ASKED,
-            *self.more,
-            "--study",
-            session.STUDY,
-            "--results",
-            str(self.results),
-        ]
-        with (
-            (self.folder / "said").open("wb") as said,
-            (self.folder / "report").open("wb") as report,
-        ):
-            command = subprocess.Popen(
-                [sys.executable, "-m", "resformer", *words],
-                cwd=self.folder,
-                stdin=subprocess.DEVNULL,
-                stdout=report,
-                stderr=said,
-                start_new_session=True,
-                preexec_fn=_as_by_hand,  # noqa: PLW1509  a lane has one thread
-            )
+    def running(self) -> Iterator[None]:
+        """Run the command, which leaves no process behind; `broken` says if it would have."""
+        self.broken = []
+        self.command.start()
         try:
-            yield command
+            yield
         finally:
-            if command.returncode is None:
-                _end(command)
-            elif not _all_gone(command.pid, _LEAVING_SECONDS):
-                self.left.append("processes are left behind")
-                _end(command)
-            self.listen()
+            if self.command.process.returncode is None:
+                self.command.kill()
+            elif not self.command.gone(_LEAVING_SECONDS):
+                self.broken.append("processes are left behind")
+                self.command.kill()
+            self._listen()
 
-    def said(self) -> str:
-        """What the command said, in one line."""
-        return " | ".join((self.folder / "said").read_text(errors="replace").splitlines())
-
-    def listen(self) -> None:
-        """Take note of what was acknowledged since."""
-        said = (self.folder / "said").read_text(errors="replace")
-        until = said.rfind("\n") + 1
-        lines, self.heard = said[self.heard : until].splitlines(), until
-        for line in lines:
-            if match := _TOLD.fullmatch(line):
-                job = self.job(match["label"])
-                self.acknowledged.append((job, _hashes(self.study.job(job))))
-
-    def job(self, label: str) -> str:
-        """The job of that name."""
-        (found,) = (
-            job for job, planned in self.study.planned().items() if job_label(planned) == label
-        )
-        return str(found)
-
-    def ended(self, command: subprocess.Popen[bytes]) -> int:
-        """The exit code of a command that is let run."""
-        self._wait(command, _LONGEST_SECONDS)
-        if command.returncode is None:
-            self.left.append(f"did not end in {_LONGEST_SECONDS:.0f} s")
+    def ended(self) -> int:
+        """Exit code of a command that is left to run to its end."""
+        if self._waits(LONGEST_SECONDS):
+            self.broken.append(f"did not end in {LONGEST_SECONDS:.0f} s")
             return -1
-        return command.returncode
+        return int(self.command.process.returncode)
 
-    def lived(self, command: subprocess.Popen[bytes], moment: str, draw: random.Random) -> bool:
-        """Let it run until it is to be killed; False if it ended before."""
+    def exit_of(self, code: int) -> list[str]:
+        """Complain of an exit code that is not 0."""
+        return [] if code == 0 else [f"exit code {code}: {self.command.line()}"]
+
+    def asked(self, question: Callable[..., list[str]], standard: Standard) -> list[str]:
+        """Check the study in a process of its own."""
+        return forked.ask(question, self.command.results, self.acknowledged, standard)
+
+    def unnamed(self, standard: Standard) -> list[str]:
+        """List jobs that the command did not name as finished."""
+        missing = standard.files.keys() - dict(self.acknowledged).keys()
+        return [f"{job}: was not named as finished" for job in missing]
+
+    def reaches(self, moment: Moment, draw: random.Random) -> bool:
+        """Let the command run until it is to be killed; False if it ended before."""
         if moment == "at start":
-            return self._wait(command, draw.uniform(0, _START_SECONDS))
-        before = len(self._claims())
-        deadline = time.monotonic() + _LONGEST_SECONDS
-        while len(self._claims()) == before and time.monotonic() < deadline:
-            if not self._wait(command, _LOOK_SECONDS):
+            return self._waits(draw.uniform(0, _START_SECONDS))
+        before = self._claims()
+        deadline = time.monotonic() + LONGEST_SECONDS
+        while self._claims() == before and time.monotonic() < deadline:
+            if not self._waits(LOOK_SECONDS):
                 return False
-        return self._wait(command, draw.uniform(0, _TRAINING_SECONDS))
+        return self._waits(draw.uniform(0, _TRAINING_SECONDS))
 
-    def shoot(self, command: subprocess.Popen[bytes], draw: random.Random) -> str | None:
+    def shoot(self, draw: random.Random) -> str | None:
         """Kill a worker a random time after one holds a job; returns its job, or None if the
         command ended.
         """
-        while not self._held():
-            if not self._wait(command, _LOOK_SECONDS):
+        while not self.command.holders():
+            if not self._waits(LOOK_SECONDS):
                 return None
-        self._wait(command, draw.uniform(0, _BETWEEN_SECONDS))
-        while self._wait(command, _LOOK_SECONDS):
-            held = self._held()
+        self._waits(draw.uniform(0, _BETWEEN_SECONDS))
+        while self._waits(LOOK_SECONDS):
+            held = self.command.holders()
             if not held:
                 continue
             worker = held[draw.choice(sorted(held))]
-            # Stopped first, so that what it holds when it is killed is known.
+            # Stopped first, so that its job when it is killed is known.
             with suppress(ProcessLookupError):
                 os.kill(worker, signal.SIGSTOP)
-                if _is_stopped(worker) and (
-                    jobs := [job for job, pid in self._held().items() if pid == worker]
-                ):
+                stopped = _is_stopped(worker)
+                jobs = [job for job, pid in self.command.holders().items() if pid == worker]
+                if stopped and jobs:
                     os.kill(worker, signal.SIGKILL)
                     return jobs[0]
                 os.kill(worker, signal.SIGCONT)
         return None
 
-    def _held(self) -> dict[str, int]:
-        """By job the process that holds it and lives."""
-        found = {}
-        for folder in self.study.path.glob("jobs/*/*"):
-            who = claims.held(folder)
-            if who is not None and who.holder is not None and not who.holder.gone():
-                found[folder.name] = who.holder.pid
-        return found
+    def _claims(self) -> int:
+        return len([*self.command.study.path.glob("jobs/*/*/claim-*")])
 
-    def _claims(self) -> list[Path]:
-        return [*self.study.path.glob("jobs/*/*/claim-*")]
+    def _waits(self, seconds: float) -> bool:
+        """Listen for so long at most; True if the command still runs then."""
+        return self.command.runs(seconds, self._listen)
 
-    def _wait(self, command: subprocess.Popen[bytes], seconds: float) -> bool:
-        """Listen for so long; whether the command still runs then."""
-        deadline = time.monotonic() + seconds
-        while command.poll() is None and time.monotonic() < deadline:
-            self.listen()
-            time.sleep(min(_LOOK_SECONDS, max(0.0, deadline - time.monotonic())))
-        return command.poll() is None
+    def _listen(self) -> None:
+        """Take note of what was acknowledged since."""
+        text = self.command.text()
+        until = text.rfind("\n") + 1
+        lines, self._read = text[self._read : until].splitlines(), until
+        for line in lines:
+            if match := _FINISHED.fullmatch(line):
+                job = self._job(match["label"])
+                self.acknowledged.append(acknowledged(self.command.study, job))
 
-
-def _hashes(job: Path) -> Hashes:
-    """What is acknowledged; of a result that cannot be read nothing, which no later look will agree
-    with.
-    """
-    try:
-        return hashes(job)
-    except (OSError, ValueError, KeyError):
-        return {}
+    def _job(self, label: str) -> str:
+        planned = self.command.study.planned()
+        (name,) = (name for name, job in planned.items() if job_label(job) == label)
+        return str(name)
 
 
-def _adopting() -> None:
-    """Make this process the parent of those whose own one dies, so that it can wait for each of
-    them.
-    """
+def _adopt() -> None:
+    """Make this process the parent of those whose own one dies, so that it can wait for them."""
     _C.prctl(_SET_SUBREAPER, 1)
 
 
-def _as_by_hand() -> None:
-    """The signals of a command that a user started; it dies with whoever started it here."""
-    _C.prctl(_SET_DEATH_SIGNAL, signal.SIGKILL)
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-
-
-def _end(command: subprocess.Popen[bytes]) -> None:
-    """Kill all that a command started, and see every one of them dead."""
-    with suppress(ProcessLookupError):
-        os.killpg(command.pid, signal.SIGKILL)
-    command.wait()
-    if not _all_gone(command.pid, _LONGEST_SECONDS):
-        raise RuntimeError("a process that was killed did not die")
-
-
-def _all_gone(group: int, seconds: float) -> bool:
-    """Whether the last process of a group, whose leader is dead and buried, has ended by then."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        try:
-            pid, _ = os.waitpid(-group, os.WNOHANG)
-        except ChildProcessError:
-            return True
-        if not pid:
-            time.sleep(_LOOK_SECONDS)
-    return False
-
-
 def _is_stopped(process: int) -> bool:
-    """Whether a process that was told to stop has; it may be dead instead."""
+    """Wait until a process that was told to stop has; False if it is dead instead."""
     deadline = time.monotonic() + _LEAVING_SECONDS
     while time.monotonic() < deadline:
         try:

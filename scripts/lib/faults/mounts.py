@@ -1,6 +1,4 @@
-"""A disk of this process' own:
-mounts in a namespace that nobody else sees and that ends with it.
-"""
+"""A disk of this process' own, in a namespace of mounts that nobody else sees."""
 
 import ctypes
 import os
@@ -18,9 +16,7 @@ _ROOMY = "size=64m,nr_inodes=10000"
 
 
 def private() -> None:
-    """Give this process, and those it starts, mounts of their own; one without the right to becomes
-    root of its own.
-    """
+    """Give this process, and those it starts, mounts of their own, if need be as its own root."""
     user, group = os.geteuid(), os.getegid()
     if user == 0:
         _done(_C.unshare(_NEW_MOUNTS), "unshare")
@@ -38,9 +34,9 @@ class Disk:
     """A file system in memory that is limited, goes read-only, is pulled out and comes back."""
 
     place: Path
-    """Where it is; where it was, nothing can be written."""
+    """Path of its mount; when it is pulled out, nothing can be written there."""
     kept: Path
-    """Where it stays though it was pulled out."""
+    """Path at which it stays though it was pulled out."""
 
     def limit(self, options: str) -> None:
         """Give it another size: `size=64k`, `nr_inodes=10`."""
@@ -86,16 +82,11 @@ def disk(folder: Path) -> Iterator[Disk]:
 
 
 def _mount(source: str, place: Path, kind: str, flags: int, options: str = "") -> None:
-    given = (
-        source.encode(),
-        os.fsencode(place),
-        kind.encode(),
-        ctypes.c_ulong(flags),
-        options.encode(),
-    )
-    _done(_C.mount(*given), f"mount {place} {options}")
+    path, data = os.fsencode(place), options.encode()
+    status = _C.mount(source.encode(), path, kind.encode(), ctypes.c_ulong(flags), data)
+    _done(status, f"mount {place} {options}")
 
 
-def _done(status: int, what: str) -> None:
+def _done(status: int, action: str) -> None:
     if status:
-        raise OSError(ctypes.get_errno(), f"{what}: {os.strerror(ctypes.get_errno())}")
+        raise OSError(ctypes.get_errno(), f"{action}: {os.strerror(ctypes.get_errno())}")

@@ -5,14 +5,13 @@ have without it.
 """
 
 import math
-import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
-from functools import cache, partial
+from functools import cache
+from itertools import product
 from pathlib import Path
-from typing import Any, Literal, final
+from typing import Any, Literal, final, get_args
 from unittest.mock import patch
 
 import numpy as np
@@ -20,8 +19,7 @@ import torch
 from torch import Tensor
 
 from lib.faults import session
-from lib.faults.lanes import judged
-from lib.faults.outcome import Outcome, Verdict, outcome, sampled
+from lib.faults.campaign import Campaign, Outcome, Verdict, listed, sampled, tried, verdict
 from lib.faults.resume import SCHEMES
 from lib.faults.shown import shown
 from resformer.model.shape import Member, Shape
@@ -42,42 +40,35 @@ _RATES = tuple(10.0**power for power in range(3, 31))
 _WILD = 1
 """The member whose learning rate is wild."""
 
-What = Literal["weight", "gradient", "loss", "held-out loss"]
+Computed = Literal["gradient", "loss", "held-out loss"]
+What = Literal["weight"] | Computed
+_COMPUTED: tuple[Computed, ...] = get_args(Computed)
 
 
 @final
 @dataclass(frozen=True)
 class Kind:
-    """What is trained."""
+    """Scheme and arithmetic of a training."""
 
     scheme: int
     compiled: bool
 
     def __str__(self) -> str:
-        return (
-            f"{type(SCHEMES[self.scheme]).__name__.lower()}, "
-            f"{'compiled' if self.compiled else 'eager'}"
-        )
+        scheme = type(SCHEMES[self.scheme]).__name__.lower()
+        return f"{scheme}, {'compiled' if self.compiled else 'eager'}"
 
     def shape(self) -> Shape:
-        """As the session's, but with a scheme and a budget of its own."""
+        """Build the session's shape, but with a scheme and a budget of its own."""
         shape, residual = session.shape(), SCHEMES[self.scheme]
         settings = replace(shape.train, steps=_STEPS, eval_every=_EVERY, compile=self.compiled)
-        return Shape(
-            shape.task,
-            replace(shape.model, norm=residual.own_norm),
-            residual,
-            settings,
-            "cpu",
-        )
+        model = replace(shape.model, norm=residual.own_norm)
+        return Shape(shape.task, model, residual, settings, "cpu")
 
 
 @final
 @dataclass(frozen=True)
 class Fault:
-    """At a step, a number of a member becomes another: a weight after it, else what the step
-    computes.
-    """
+    """A number of a member that changes at a step: a weight after it, else one that it computes."""
 
     kind: Kind
     what: What
@@ -92,26 +83,25 @@ class Fault:
         return f"{self.kind}: {what} of member {self.victim} {self.value} at step {self.step}"
 
     def diverged_at(self) -> int:
-        """The step at which the member has to count as diverged: a weight is used by an evaluation
-        or the next step.
+        """Step at which the member has to count as diverged.
 
-        But for minus infinity in a bias before a ReLU, which makes zero of it: no loss and no
-        gradient knows of that, and only the next evaluation, which looks at the weights themselves,
-        finds it.
+        A weight is used by an evaluation or the next step. But a ReLU makes zero of minus infinity
+        in the bias before it: no loss or gradient shows it, only the next evaluation, which looks
+        at the weights themselves.
         """
         if self.what == "weight" and self.step % _EVERY and self.step < _STEPS:
-            return -(-self.step // _EVERY) * _EVERY if self.hidden() else self.step + 1
+            return _evaluation(self.step) if self.hidden() else self.step + 1
         return self.step
 
     def hidden(self) -> bool:
-        """Whether loss and gradient stay finite."""
+        """True if loss and gradient stay finite."""
         return self.name.endswith("ffn_in.bias") and self.value == -math.inf
 
 
 @final
 @dataclass(frozen=True)
 class Wild:
-    """A member has this learning rate."""
+    """A learning rate of one member."""
 
     kind: Kind
     rate: float
@@ -120,40 +110,42 @@ class Wild:
         return f"{self.kind}: learning rate {self.rate:g}"
 
 
-def run(most: int | None, scratch: Path) -> Outcome:
-    """Every weight, gradient, loss and rate, for every scheme and arithmetic; steps and members
-    take turns.
-    """
-    began = time.perf_counter()
+def _numbers(most: int | None, scratch: Path) -> Outcome:
+    """Every weight, gradient, loss and rate, scheme and arithmetic; steps and members in turns."""
     session.ready()
     arithmetics = (False, True) if build.missing() is None else (False,)
-    kinds = [Kind(scheme, by) for by in arithmetics for scheme in range(len(SCHEMES))]
+    kinds = [Kind(scheme, compiled) for compiled in arithmetics for scheme in range(len(SCHEMES))]
     trials: list[Fault | Wild] = [fault for kind in kinds for fault in _faults(kind)]
     trials += [Wild(kind, rate) for kind in kinds for rate in _RATES]
     chosen = sampled(trials, most)
-    verdicts = judged(chosen, _tried, scratch)
-    counts = Counter(
-        trial.what if isinstance(trial, Fault) else "learning rate" for trial in chosen
-    )
-    ends = Counter(verdict.ends for verdict in verdicts)
-    notes = [", ".join(f"{count} {what}" for what, count in counts.items())]
-    notes += [f"{count} {end}" for end, count in ends.most_common()]
-    return outcome("a number NaN or infinite, rates to 1e30", chosen, verdicts, notes, began)
+    parts = listed(trial.what if isinstance(trial, Fault) else "learning rate" for trial in chosen)
+    return tried(chosen, _tried, scratch, notes=[parts])
+
+
+NUMBERS = Campaign(
+    name="numbers",
+    fault="a number NaN or infinite, rates to 1e30",
+    short=10,
+    full=400,
+    run=_numbers,
+)
 
 
 def _faults(kind: Kind) -> Iterator[Fault]:
-    number = 0
     names = [weight.name for weight in kind.shape().transformer().weights()]
     places: list[tuple[What, str]] = [("weight", name) for name in names]
-    for place in (("gradient", ""), ("loss", ""), ("held-out loss", "")):
-        places += [place] * len(_AT)  # type: ignore[list-item]
-    for what, name in places:
-        for value in _VALUES:
-            step = _AT[number % len(_AT)]
-            step = -(-step // _EVERY) * _EVERY if what == "held-out loss" else step
-            victim = _VICTIMS[number // len(_AT) % len(_VICTIMS)]
-            yield Fault(kind, what, name, value, step, victim)
-            number += 1
+    for computed in _COMPUTED:
+        places += [(computed, "")] * len(_AT)
+    for number, ((what, name), value) in enumerate(product(places, _VALUES)):
+        step = _AT[number % len(_AT)]
+        step = _evaluation(step) if what == "held-out loss" else step
+        victim = _VICTIMS[number // len(_AT) % len(_VICTIMS)]
+        yield Fault(kind, what, name, value, step, victim)
+
+
+def _evaluation(step: int) -> int:
+    """Step of the first evaluation from this step on."""
+    return -(-step // _EVERY) * _EVERY
 
 
 def _tried(trial: Fault | Wild, folder: Path) -> Verdict:
@@ -162,99 +154,100 @@ def _tried(trial: Fault | Wild, folder: Path) -> Verdict:
     try:
         whole = _undisturbed(trial.kind)
         if isinstance(trial, Fault):
-            hit = trial.victim
+            victim = trial.victim
             with _put_in(trial):
-                found = _trained(trial.kind, members)
+                trained = _trained(trial.kind, members)
         else:
-            hit = _WILD
-            members[hit] = Member(members[hit].seed, trial.rate)
-            found = _trained(trial.kind, members)
+            victim = _WILD
+            members[victim] = Member(members[victim].seed, trial.rate)
+            trained = _trained(trial.kind, members)
     except Exception as error:
-        return Verdict((f"raised {shown(error)}",), "raised")
-    hidden = trial.victim if isinstance(trial, Fault) and trial.hidden() else None
-    ruled = [member for member in range(len(members)) if member != hidden]
-    broken = [problem for member in ruled for problem in _by_the_rule(trial.kind, found, member)]
-    for mate in set(range(len(members))) - {hit}:
-        broken += [f"member {mate} was touched: {what}" for what in _differing(found, whole, mate)]
+        return verdict(trial, [f"raised {shown(error)}"], "raised")
+    broken: list[str] = []
+    for member in range(len(members)):
+        if not (isinstance(trial, Fault) and trial.hidden() and member == victim):
+            broken += _by_the_rule(trial.kind, trained, member)
+    for mate in set(range(len(members))) - {victim}:
+        broken += [f"member {mate} was touched: {part}" for part in _unlike(trained, whole, mate)]
     if isinstance(trial, Fault):
-        broken += _noticed(trial, found, whole)
-    return Verdict(tuple(broken), str(found.runs["outcome"][hit]))
+        broken += _noticed(trial, trained, whole)
+    return verdict(trial, broken, str(trained.runs["outcome"][victim]))
 
 
-def _noticed(fault: Fault, found: Trained, whole: Trained) -> Iterator[str]:
-    """What is wrong with how the victim ended:
-    it diverged at that step, and was itself up to it.
-    """
-    said = found.runs["outcome"][fault.victim], found.runs["diverged_step"][fault.victim]
-    if said != ("diverged", fault.diverged_at()):
-        yield (
-            f"member {fault.victim} is {said[0]}, at {said[1]}, not diverged at "
-            f"{fault.diverged_at()}"
-        )
-    last = -(-fault.diverged_at() // _EVERY) * _EVERY
-    if found.runs["last_step"][fault.victim] != last:
-        yield f"member {fault.victim} left at {found.runs['last_step'][fault.victim]}, not {last}"
-    there, before = _curve(found, fault.victim), _curve(whole, fault.victim)
-    for name in there:
-        if there[name][: fault.step].tobytes() != before[name][: fault.step].tobytes():
-            yield f"member {fault.victim} was another before step {fault.step}: {name}"
+def _noticed(fault: Fault, trained: Trained, whole: Trained) -> Iterator[str]:
+    """Name what is wrong with the victim: it diverged at that step, and was itself up to it."""
+    member, at = fault.victim, fault.diverged_at()
+    outcome, step = _outcome(trained, member)
+    if (outcome, step) != ("diverged", at):
+        yield f"member {member} is {outcome}, at {step}, not diverged at {at}"
+    if (last := trained.runs["last_step"][member]) != _evaluation(at):
+        yield f"member {member} left at {last}, not {_evaluation(at)}"
+    curve, before = _curve(trained, member), _curve(whole, member)
+    for name in curve:
+        if curve[name][: fault.step].tobytes() != before[name][: fault.step].tobytes():
+            yield f"member {member} was another before step {fault.step}: {name}"
 
 
-def _by_the_rule(kind: Kind, found: Trained, member: int) -> Iterator[str]:
-    """Whether the outcome is what the curve says, by the definition of `diverged`; nobody can solve
+def _by_the_rule(kind: Kind, trained: Trained, member: int) -> Iterator[str]:
+    """Compare the outcome with the definition of `diverged` applied to the curve; nobody can solve
     this task.
     """
-    settings, curve = kind.shape().train, _curve(found, member)
+    settings, curve = kind.shape().train, _curve(trained, member)
     bound = max(2 * math.log(kind.shape().task.vocabulary), float(curve["held_out_loss"][0]))
     finite = np.isfinite(curve["loss"]) & np.isfinite(curve["gradient_norm"])
     finite[0] = True
-    outcome, at, high = "unsolved", None, 0
+    expected: tuple[str, int | None] = ("unsolved", None)
+    high = 0
     for step in range(0, len(finite), _EVERY):
         held_out = float(curve["held_out_loss"][step])
         high = high + 1 if held_out > bound and step > settings.warmup_steps else 0
         if not finite[: step + 1].all():
-            outcome, at = "diverged", int(finite.argmin())
+            expected = ("diverged", int(finite.argmin()))
         elif not math.isfinite(held_out) or high >= settings.patience:
-            outcome, at = "diverged", step
-        if at is not None:
+            expected = ("diverged", step)
+        if expected[0] == "diverged":
             if step != len(finite) - 1:
                 yield f"member {member} trained on after step {step}"
             break
-    said = found.runs["outcome"][member], found.runs["diverged_step"][member]
-    if said != (outcome, at):
-        yield f"member {member} is {said[0]}, at {said[1]}; by its curve {outcome}, at {at}"
+    outcome, at = _outcome(trained, member)
+    if (outcome, at) != expected:
+        yield f"member {member} is {outcome}, at {at}; by its curve {expected[0]}, at {expected[1]}"
 
 
-def _differing(one: Trained, other: Trained, member: int) -> Iterator[str]:
-    """What of a member is not the same, to the bit."""
-    if any(repr(one.runs[name][member]) != repr(other.runs[name][member]) for name in other.runs):
+def _unlike(trained: Trained, whole: Trained, member: int) -> Iterator[str]:
+    """Name what of a member is not the same, to the bit."""
+    if _row(trained, member) != _row(whole, member):
         yield "its row"
-    left, right = _curve(one, member), _curve(other, member)
-    yield from (name for name in right if left[name].tobytes() != right[name].tobytes())
-    yield from (
-        name
-        for name, all_ in other.weights.items()
-        if all_[member].tobytes() != _bytes(one, name, member)
-    )
+    curve, before = _curve(trained, member), _curve(whole, member)
+    yield from (name for name in before if curve[name].tobytes() != before[name].tobytes())
+    for name, weights in whole.weights.items():
+        if weights[member].tobytes() != trained.weights[name][member].tobytes():
+            yield name
 
 
-def _bytes(found: Trained, name: str, member: int) -> bytes:
-    return bytes(found.weights[name][member].tobytes())
+def _row(trained: Trained, member: int) -> dict[str, str]:
+    """Row of a member among the runs, as text, in which NaN equals NaN."""
+    return {name: repr(column[member]) for name, column in trained.runs.items()}
 
 
-def _curve(found: Trained, member: int) -> Mapping[str, Any]:
-    """By name what happened to a member, step by step from 0."""
-    rows = found.curves["seed"] == _MEMBERS[member].seed
-    return {name: found.curves[name][rows] for name in found.curves if name != "lr"}
+def _outcome(trained: Trained, member: int) -> tuple[object, object]:
+    """Outcome of a member, and the step at which it diverged."""
+    return trained.runs["outcome"][member], trained.runs["diverged_step"][member]
+
+
+def _curve(trained: Trained, member: int) -> Mapping[str, Any]:
+    """Curves of a member by name, step by step from 0."""
+    rows = trained.curves["seed"] == _MEMBERS[member].seed
+    return {name: trained.curves[name][rows] for name in trained.curves if name != "lr"}
 
 
 @cache
 def _undisturbed(kind: Kind) -> Trained:
-    """The training without a fault; RuntimeError if anybody but the last member diverges."""
-    found = _trained(kind, _MEMBERS)
-    if found.runs["outcome"] != ["unsolved"] * 4 + ["diverged"]:
-        raise RuntimeError(f"{kind}: {found.runs['outcome']} without a fault")
-    return found
+    """Train without a fault; RuntimeError if anybody but the last member diverges."""
+    trained = _trained(kind, _MEMBERS)
+    if trained.runs["outcome"] != ["unsolved"] * 4 + ["diverged"]:
+        raise RuntimeError(f"{kind}: {trained.runs['outcome']} without a fault")
+    return trained
 
 
 def _trained(kind: Kind, members: Sequence[Member]) -> Trained:
@@ -264,69 +257,76 @@ def _trained(kind: Kind, members: Sequence[Member]) -> Trained:
 @contextmanager
 def _put_in(fault: Fault) -> Iterator[None]:
     """While this is entered, a training has the fault."""
-    now: list[Population] = []
-    """The population that computes."""
+    faulty = _Faulty(fault)
     with ExitStack() as stack:
-        for target, name, wrapped in (
-            (Population, "advance", partial(_advance, fault, now, Population.advance)),
-            (population, "loss", partial(_loss, fault, now, population.loss)),
-            (eager, "update", partial(_update, fault, now, eager.update)),
-            (compiled, "update", partial(_update, fault, now, compiled.update)),
+        for target, name, faulted in (
+            (Population, "advance", faulty.advance),
+            (population, "loss", faulty.loss),
+            (eager, "update", faulty.update),
+            (compiled, "update", faulty.update),
         ):
-            stack.enter_context(patch.object(target, name, _plain(wrapped)))
+            stack.enter_context(patch.object(target, name, faulted(getattr(target, name))))
         yield
 
 
-def _plain(wrapped: Callable[..., Any]) -> Callable[..., Any]:
-    """As a function, which becomes a method where it is put into a class."""
+@final
+class _Faulty:
+    """Makes functions of a training put the fault in."""
 
-    def call(*given: Any) -> Any:
-        return wrapped(*given)
+    def __init__(self, fault: Fault) -> None:
+        self._fault = fault
+        self._now: Population | None = None
+        """The population that computes."""
 
-    return call
+    def advance(self, real: Callable[[Population], None]) -> Callable[[Population], None]:
+        """Make a step that changes a weight after it."""
 
+        def advance(population: Population) -> None:
+            self._now = population
+            real(population)
+            if self._fault.what == "weight" and population.steps == self._fault.step:
+                at = 0
+                for weight in population.model.weights():
+                    if weight.name == self._fault.name:
+                        break
+                    at += math.prod(weight.shape)
+                population.flat_PN.detach()[self._row(population), at] = self._fault.value
 
-def _advance(
-    fault: Fault, now: list[Population], real: Callable[[Population], None], self: Population
-) -> None:
-    now[:] = [self]
-    real(self)
-    if fault.what == "weight" and self.steps == fault.step:
-        at = 0
-        for weight in self.model.weights():
-            if weight.name == fault.name:
-                break
-            at += math.prod(weight.shape)
-        self.flat_PN.detach()[_row(fault, self), at] = fault.value
+        return advance
 
+    def update(self, real: Callable[..., Tensor]) -> Callable[..., Tensor]:
+        """Make an optimiser that changes a gradient before it takes it."""
 
-def _update(
-    fault: Fault,
-    now: list[Population],
-    real: Callable[..., Tensor],
-    flat_PN: Tensor,
-    grad_PN: Tensor,
-    *rest: Any,
-) -> Tensor:
-    (here,) = now
-    if fault.what == "gradient" and here.steps + 1 == fault.step:
-        grad_PN = grad_PN.clone()
-        grad_PN[_row(fault, here), grad_PN.shape[1] // 2] = fault.value
-    return real(flat_PN, grad_PN, *rest)
+        def update(flat_PN: Tensor, grad_PN: Tensor, *rest: Any) -> Tensor:
+            now, fault = self._now, self._fault
+            if now is not None and (fault.what, fault.step) == ("gradient", now.steps + 1):
+                grad_PN = grad_PN.clone()
+                grad_PN[self._row(now), grad_PN.shape[1] // 2] = fault.value
+            return real(flat_PN, grad_PN, *rest)
 
+        return update
 
-def _loss(fault: Fault, now: list[Population], real: Callable[..., Tensor], *given: Any) -> Tensor:
-    """Of a step it has a gradient; of an evaluation none, and the first one is before any step."""
-    loss_P = real(*given)
-    step = now[0].steps + loss_P.requires_grad if now else 0
-    if fault.what == ("loss" if loss_P.requires_grad else "held-out loss") and step == fault.step:
-        times_P = torch.ones_like(loss_P)
-        times_P[_row(fault, now[0])] = fault.value
-        loss_P = loss_P * times_P
-    return loss_P
+    def loss(self, real: Callable[..., Tensor]) -> Callable[..., Tensor]:
+        """Make a loss that is changed: of a step it has a gradient, of an evaluation none; the
+        first evaluation is before any step.
+        """
 
+        def loss(*arguments: Any) -> Tensor:
+            loss_P = real(*arguments)
+            now, fault = self._now, self._fault
+            what = "loss" if loss_P.requires_grad else "held-out loss"
+            if now is None or what != fault.what:
+                return loss_P
+            if now.steps + loss_P.requires_grad == fault.step:
+                times_P = torch.ones_like(loss_P)
+                times_P[self._row(now)] = fault.value
+                loss_P = loss_P * times_P
+            return loss_P
 
-def _row(fault: Fault, here: Population) -> int:
-    """Where the victim is in the stack now."""
-    (row,) = (here.seed_P == _MEMBERS[fault.victim].seed).nonzero().flatten().tolist()
-    return int(row)
+        return loss
+
+    def _row(self, population: Population) -> int:
+        """Row of the victim in the population."""
+        seed = _MEMBERS[self._fault.victim].seed
+        (row,) = (population.seed_P == seed).nonzero().flatten().tolist()
+        return int(row)

@@ -1,23 +1,20 @@
-"""A training killed at any step, or while it writes how far it has come, and taken up again by
-another process.
+"""A training killed at any step, or while it writes a checkpoint, and resumed by another process.
 
-It must go on from where its last checkpoint stood, and its files must be those of a training that
-nobody killed.
+It must go on from its last checkpoint, and its files must be those of a training that nobody
+killed.
 """
 
 import os
 import signal
 import time
-from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Literal, final
+from typing import Any, Literal, final, get_args
 
-from lib.faults import session, zygote
-from lib.faults.lanes import judged
-from lib.faults.outcome import Outcome, Verdict, outcome, sampled
+from lib.faults import forked, session
+from lib.faults.campaign import Campaign, Outcome, Verdict, sampled, tried, verdict
 from resformer.model.shape import Member, Shape
 from resformer.numerics.backends.kernels import build
 from resformer.plan.jobs import Job
@@ -34,7 +31,7 @@ from resformer.workers.assignment import Assignment
 from resformer.workers.events import Event
 from resformer.workers.worker import work
 
-SCHEMES: tuple[Residual, ...] = (
+SCHEMES: tuple[Residual[Any], ...] = (
     Plain(),
     Add(),
     ReZero(0.0),
@@ -43,36 +40,28 @@ SCHEMES: tuple[Residual, ...] = (
 )
 _STEPS, _EVERY = 12, 2
 _EASY = 0.14
-"""A target accuracy that some members reach within these steps, and one that does not learn does
-not.
-"""
+"""Target accuracy that some members reach within these steps; one that does not learn does not."""
 _MEMBERS = (Member(1, 1e30), Member(0, 0.0), Member(3, 3e-2), Member(2, 1e-2), Member(7, 1e-1))
 _TAME = _MEMBERS[1:]
 _COMPARED = ("runs.parquet", "curves.parquet", "weights.safetensors")
 _RETRIES = 100
 
+Files = Mapping[str, bytes]
+
 Stack = Literal["whole", "compacted", "compacted late"]
-"""Whether all members stay to the end, or leave the stack when they are done, or only when it pays,
-as on a GPU.
+"""Members all stay to the end, or leave the stack when they are done, or only when it pays, as on a
+GPU.
 """
-Place = Literal[
-    "before its checkpoint",
-    "half its arrays written",
-    "its facts not written",
-    "its checkpoint written",
-]
+Writing = Literal["half its arrays written", "its facts not written", "its checkpoint written"]
+Place = Literal["before its checkpoint"] | Writing
 _FIRST: Place = "before its checkpoint"
-_WRITING: tuple[Place, ...] = (
-    "half its arrays written",
-    "its facts not written",
-    "its checkpoint written",
-)
+_WRITING: tuple[Writing, ...] = get_args(Writing)
 
 
 @final
 @dataclass(frozen=True)
 class Kind:
-    """What is trained."""
+    """Scheme, stack and arithmetic of a training."""
 
     scheme: int
     stack: Stack
@@ -83,7 +72,7 @@ class Kind:
         return f"{name}, {'compiled' if self.compiled else 'eager'}, stack {self.stack}"
 
     def job(self) -> Job:
-        """The one job of the study."""
+        """Build the one job of the study."""
         shape, residual = session.shape(), SCHEMES[self.scheme]
         train = replace(
             shape.train,
@@ -101,9 +90,7 @@ class Kind:
 @final
 @dataclass(frozen=True)
 class Killed:
-    """A training that is killed before a step, or as it writes the checkpoint there; several times:
-    once a process.
-    """
+    """A training whose processes are killed at a step each, at the same place of it."""
 
     kind: Kind
     steps: tuple[int, ...]
@@ -113,27 +100,18 @@ class Killed:
         return f"{self.kind}, killed at step {', '.join(map(str, self.steps))}, {self.place}"
 
     def left(self, number: int) -> int | None:
-        """The step of the last checkpoint once so many processes were killed; None if there was
-        none.
-        """
-        last = (
-            self.steps[number] if self.place == "its checkpoint written" else self.steps[number] - 1
-        )
+        """Step of the last checkpoint that the n-th process left; None if there was none."""
+        last = self.steps[number] - (self.place != "its checkpoint written")
         return last if last >= 0 else None
 
 
-def run(most: int | None, scratch: Path) -> Outcome:
-    """Kill before every step, and in one of the other places there, for every kind; and one after
-    the other.
-    """
-    began = time.perf_counter()
+def _resume(most: int | None, scratch: Path) -> Outcome:
+    """Kill each kind of training before every step and in one other place there; and repeatedly."""
     session.ready()
-    arithmetics = (False, True) if build.missing() is None else (False,)
-    stacks: tuple[Stack, ...] = ("whole", "compacted", "compacted late")
     kinds = [
         Kind(scheme, stack, compiled)
-        for compiled in arithmetics
-        for stack in stacks
+        for compiled in ((False, True) if build.missing() is None else (False,))
+        for stack in get_args(Stack)
         for scheme in range(len(SCHEMES))
     ]
     trials = [
@@ -144,59 +122,52 @@ def run(most: int | None, scratch: Path) -> Outcome:
     ]
     trials += [Killed(kind, tuple(range(1, _STEPS, 2)), _FIRST) for kind in kinds]
     chosen = sampled(trials, most)
-    whole = {kind: _undisturbed(kind, scratch) for kind in {trial.kind: None for trial in chosen}}
-    verdicts = judged(chosen, partial(_tried, whole), scratch)
-    ends = Counter(verdict.ends for verdict in verdicts)
-    notes = [
-        f"{len(whole)} kinds of training, {sum(len(trial.steps) for trial in chosen)} processes "
-        "killed"
-    ]
-    notes += [f"{count} {end}" for end, count in ends.most_common()]
-    return outcome("killed at a step, then resumed", chosen, verdicts, notes, began)
+    undisturbed = {kind: _undisturbed(kind, scratch) for kind in {killed.kind for killed in chosen}}
+    deaths = sum(len(killed.steps) for killed in chosen)
+    note = f"{len(undisturbed)} kinds of training, {deaths} processes killed"
+    return tried(chosen, partial(_tried, undisturbed), scratch, notes=[note])
 
 
-def _undisturbed(kind: Kind, scratch: Path) -> Mapping[str, bytes]:
-    """What a training leaves that nobody kills; RuntimeError if it is not one that this campaign is
-    about.
-    """
-    study, folder = Study(scratch / "whole" / "resumed"), scratch / "whole"
-    _launch(study, kind.job())
-    said = zygote.ask(_live, study, kind, None, None)
-    if said[-1:] != ["finished"]:
-        raise RuntimeError(f"{kind}: an undisturbed training: {'; '.join(said)}")
-    job = kind.job()
+RESUME = Campaign(
+    name="resume", fault="killed at a step, then resumed", short=24, full=330, run=_resume
+)
+
+
+def _undisturbed(kind: Kind, scratch: Path) -> Files:
+    """Files of a training that nobody kills; RuntimeError if its members do not end as meant."""
+    study, job = Study(scratch / f"whole-{kind}" / "resumed"), kind.job()
+    _launch(study, job)
+    events = forked.ask(_live, study, kind, None, None)
+    if events[-1:] != ["finished"]:
+        raise RuntimeError(f"{kind}: an undisturbed training: {'; '.join(events)}")
     ends = set(study.read(job.id, "runs")["last_step"])
     if len(ends) < 3 if kind.stack != "whole" else ends != {_STEPS}:
         raise RuntimeError(f"{kind}: its members end at the steps {sorted(ends)}")
-    found = _files(study, job)
-    folder.rename(scratch / f"whole-{kind}")
-    return found
+    return _files(study, job)
 
 
-def _tried(whole: Mapping[Kind, Mapping[str, bytes]], trial: Killed, folder: Path) -> Verdict:
+def _tried(undisturbed: Mapping[Kind, Files], killed: Killed, folder: Path) -> Verdict:
     """Kill as often as it is to be, let it end, compare."""
-    study, job = Study(folder / "resumed"), trial.kind.job()
+    study, job = Study(folder / "resumed"), killed.kind.job()
     _launch(study, job)
     broken, resumed = [], None
-    for number, step in enumerate(trial.steps):
-        said = zygote.ask(_live, study, trial.kind, step, trial.place)
-        broken += (
-            []
-            if said == ["the check died"]
-            else [f"was not killed at step {step}: {'; '.join(said)}"]
-        )
-        broken += [f"has a result, killed at step {step}"] if study.has_result(job.id) else []
-        resumed = trial.left(number)
-    said = zygote.ask(_live, study, trial.kind, None, None)
-    wanted = ["started", *([] if resumed is None else [f"resumed from step {resumed}"]), "finished"]
-    broken += [] if said == wanted else [f"said {'; '.join(said)}, not {'; '.join(wanted)}"]
-    if said[-1:] == ["finished"]:
-        there = _files(study, job)
-        broken += [
-            f"{name} is another" for name in _COMPARED if there[name] != whole[trial.kind][name]
-        ]
+    for number, step in enumerate(killed.steps):
+        events = forked.ask(_live, study, killed.kind, step, killed.place)
+        if events != forked.DIED:
+            broken.append(f"was not killed at step {step}: {'; '.join(events)}")
+        if study.has_result(job.id):
+            broken.append(f"has a result, killed at step {step}")
+        resumed = killed.left(number)
+    events = forked.ask(_live, study, killed.kind, None, None)
+    going_on = [] if resumed is None else [f"resumed from step {resumed}"]
+    expected = ["started", *going_on, "finished"]
+    if events != expected:
+        broken.append(f"said {'; '.join(events)}, not {'; '.join(expected)}")
+    if events[-1:] == ["finished"]:
+        files, whole = _files(study, job), undisturbed[killed.kind]
+        broken += [f"{name} is another" for name in _COMPARED if files[name] != whole[name]]
         broken += [f"{path.name} is left" for path in study.job(job.id).rglob("*checkpoint-*")]
-    return Verdict(tuple(broken), "started again" if resumed is None else "resumed")
+    return verdict(killed, broken, "started again" if resumed is None else "resumed")
 
 
 def _launch(study: Study, job: Job) -> None:
@@ -204,24 +175,22 @@ def _launch(study: Study, job: Job) -> None:
     study.launch({"excluded": [], "engine": {"retries": _RETRIES}}, [job.to_json()])
 
 
-def _files(study: Study, job: Job) -> Mapping[str, bytes]:
+def _files(study: Study, job: Job) -> Files:
     return study.verified(job.id, _COMPARED)[1]
 
 
 def _live(study: Study, kind: Kind, step: int | None, place: Place | None) -> list[str]:
-    """The life of a process that runs the job, and dies there: what happened to the job, but for
-    its progress.
-    """
+    """Run the job and die there; returns the events of the job, but for its progress."""
     if kind.stack == "compacted late":
         Population.worth_keeping = lambda self, rows: 2 * rows // 3  # type: ignore[method-assign]
-    said: list[str] = []
+    events: list[str] = []
     beats = _Beats()
 
     def tell(event: Event) -> None:
         if event.kind == "resumed":
             beats.begin_at(int(event.detail.rpartition(" ")[2]))
         if event.kind != "progress":
-            said.append(f"{event.kind} {event.detail}".strip())
+            events.append(f"{event.kind} {event.detail}".strip())
 
     def stop(seconds: float) -> bool:
         if seconds:
@@ -231,27 +200,25 @@ def _live(study: Study, kind: Kind, step: int | None, place: Place | None) -> li
         return False
 
     if step is not None:
-        files.write = _dying(files.write, step, place)
+        files.write = _dying(files.write, step, place)  # type: ignore[assignment]
     assignment = Assignment(study.path, 1, (kind.job().id,), _RETRIES, 1.0, 0.0)
     work(assignment, 0, 1, tell, stop)
-    return said
+    return events
 
 
 @final
 class _Beats:
-    """Counts the steps by how often the worker asks whether to stop: once for the job, then before
-    every step.
-    """
+    """Counts steps by the worker's questions to stop: one for the job, one before each step."""
 
     def __init__(self) -> None:
         self._at = -2
 
     def begin_at(self, step: int) -> None:
-        """The next one is asked before this step."""
+        """Set the step before which the next question comes."""
         self._at = step - 1
 
     def next(self) -> int:
-        """The step before which this is asked; under 0 for the job."""
+        """Step before which this question comes; under 0 for the job."""
         self._at += 1
         return self._at
 
@@ -259,7 +226,7 @@ class _Beats:
 def _dying(
     write: Callable[[Path, bytes], None], step: int, place: Place | None
 ) -> Callable[[Path, bytes], None]:
-    """Writes, and dies over the checkpoint of this step."""
+    """Make a `write` that dies over the checkpoint of this step."""
     arrays, facts = f"checkpoint-{step}.safetensors", f"checkpoint-{step}.json"
 
     def dying(path: Path, data: bytes) -> None:

@@ -1,12 +1,11 @@
-"""The scripted session: plan a tiny study, run what is missing of it in this process, read its
-report.
+"""The scripted session: plan a tiny study, run what is missing of it in this process, report it.
 
 It has one thread and makes the same system calls in the same order every time, so that the n-th
 call is always the same one. Running it again is what a user does after a fault.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import cache
@@ -31,28 +30,40 @@ from resformer.workers.worker import work
 
 STUDY = "scripted"
 _RATES = (1e-3, 1e-2)
-_SEEDS = range(3)
-_LEASE_SECONDS = 1.0
 _CHECKPOINT_SECONDS = 0.0
-"""One before every step."""
+"""A checkpoint before every step."""
 _PATIENCE_SECONDS = 20.0
+
+Heard = Callable[[Event], None]
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Scope:
+    """Seeds that the session trains, a job of two members each, and the lease of a claim."""
+
+    seeds: Sequence[int] = range(3)
+    lease_seconds: float = 1.0
+
+
+scope = Scope()
+"""Of every session of this process and its forks."""
 
 
 class Stuck(Exception):
-    """The session waited, for a job that nobody else can hold."""
+    """The session waited for a job that nobody else can hold."""
 
 
 @final
 @dataclass(frozen=True)
 class Summary:
-    """What a session that came to its end says."""
+    """Result of a session that came to its end: why jobs failed, one line each."""
 
     failed: tuple[str, ...]
-    """Why jobs failed, in one line each."""
 
 
 def shape() -> Shape:
-    """What is trained; a few milliseconds per job."""
+    """Build the shape of all members; a few milliseconds per job."""
     model = ModelSettings(
         depth=1,
         width=8,
@@ -84,14 +95,16 @@ def shape() -> Shape:
 
 
 def request() -> Request:
-    """What the session asks for: three jobs of two members each."""
-    engine = Local(workers=1, stack=2, retries=1, lease_seconds=_LEASE_SECONDS, memory_gib=None)
-    wanted = [Member(seed=seed, lr=lr) for seed in _SEEDS for lr in _RATES]
+    """Build the session's request: a job of two members per seed."""
+    engine = Local(
+        workers=1, stack=2, retries=1, lease_seconds=scope.lease_seconds, memory_gib=None
+    )
+    members = [Member(seed=seed, lr=lr) for seed in scope.seeds for lr in _RATES]
     return Request(
         STUDY,
         [["train.compile=false"]],
         [],
-        [(shape(), wanted)],
+        [(shape(), members)],
         [],
         engine,
         _CHECKPOINT_SECONDS,
@@ -100,15 +113,15 @@ def request() -> Request:
     )
 
 
-def run(results: Path, tell: Callable[[Event], None]) -> Summary:
-    """Plan, run what is missing, report. Raises what a command would have to say or show."""
+def run(results: Path, heard: Heard = lambda event: None) -> Summary:
+    """Plan, run what is missing, report. Raises whatever a command would have to say or show."""
     failed: list[str] = []
     deadline = time.monotonic() + _PATIENCE_SECONDS
 
-    def listen(event: Event) -> None:
+    def tell(event: Event) -> None:
         if event.kind == "failed":
             failed.append(event.detail)
-        tell(event)
+        heard(event)
 
     def stop(seconds: float) -> bool:
         if time.monotonic() > deadline:
@@ -117,22 +130,19 @@ def run(results: Path, tell: Callable[[Event], None]) -> Summary:
         return False
 
     study = find(results, STUDY)
-    found = launch.plan(request(), study)
-    if found.wanted:
-        work(found.start(["sweep"]), 0, 1, listen, stop)
+    plan = launch.plan(request(), study)
+    if plan.wanted:
+        work(plan.start(["sweep"]), 0, 1, tell, stop)
     summarise(read([Study(results / STUDY)]))
     return Summary(tuple(failed))
 
 
 def ready() -> None:
-    """Make this process one in which sessions can be forked: a worker's settings, and no thread but
-    this one.
-    """
+    """Prepare this process for sessions to be forked from it: a worker's settings, one thread."""
     configure_worker()
     jobs.ThreadPoolExecutor = _Inline  # type: ignore[attr-defined, assignment]
-    provenance._hash = cache(
-        provenance._hash
-    )  # half of a session's time, and the code stays what it is
+    # Half of a session's time, and the code stays as it is.
+    provenance._hash = cache(provenance._hash)
 
 
 @final
@@ -148,10 +158,10 @@ class _Inline:
     def __exit__(self, *raised: object) -> None:
         pass
 
-    def map(self, call: Callable[[Any], Any], given: list[Any]) -> list[Any]:
-        return [call(one) for one in given]
+    def map(self, call: Callable[[Any], Any], items: list[Any]) -> list[Any]:
+        return [call(item) for item in items]
 
-    def submit(self, call: Callable[..., Any], *given: Any) -> "Future[Any]":
+    def submit(self, call: Callable[..., Any], *arguments: Any) -> "Future[Any]":
         done: Future[Any] = Future()
-        done.set_result(call(*given))
+        done.set_result(call(*arguments))
         return done

@@ -10,10 +10,10 @@ _OURS = Path(resformer.__file__).parent
 
 
 def shown(error: BaseException) -> str:
-    """What was raised and by which of our lines, and what it was raised over."""
+    """Say what was raised, by which of our lines, and while handling what."""
     parts = [
-        f"{type(one).__name__}: {one} ({' > '.join(_places(one)) or 'not ours'})"
-        for one in _chain(error)
+        f"{type(link).__name__}: {link} ({' > '.join(_places(link)) or 'not ours'})"
+        for link in _chain(error)
     ]
     return " while handling ".join(parts)
 

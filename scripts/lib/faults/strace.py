@@ -9,26 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import final
 
-from lib.faults.zygote import Tracer
+from lib.faults.forked import Tracer
 
 CALLS = (
-    *(
-        "open",
-        "openat",
-        "creat",
-        "write",
-        "pwrite64",
-        "ftruncate",
-        "fallocate",
-        "fsync",
-        "fdatasync",
-        "link",
-        "linkat",
-    ),
-    *("rename", "renameat", "renameat2", "unlink", "unlinkat", "rmdir", "mkdir", "mkdirat"),
+    "open,openat,creat,write,pwrite64,ftruncate,fallocate,fsync,fdatasync,link,linkat,"
+    "rename,renameat,renameat2,unlink,unlinkat,rmdir,mkdir,mkdirat"
 )
-"""Whatever may change a folder, or keep it."""
-_LINE = re.compile(r"(?P<call>\w+)\((?P<given>.*)")
+"""Calls that may change a folder, or keep it."""
+_LINE = re.compile(r"(?P<call>\w+)\((?P<arguments>.*)")
 _UNIQUE = re.compile(r"[0-9a-f]{32}|(?<=/)[0-9a-f]{16}(?=/|$)|(?<=-)\d+-\d+(?=\.jsonl$)")
 _SECONDS = 10.0
 
@@ -36,9 +24,7 @@ _SECONDS = 10.0
 @final
 @dataclass(frozen=True)
 class Point:
-    """The n-th call of its kind since the session was let go, from 1; and what it was for, to be
-    read by people.
-    """
+    """The n-th call of its kind since the session was let go, from 1, and its paths, for people."""
 
     call: str
     number: int
@@ -49,13 +35,13 @@ class Point:
 
 
 def watching(log: Path) -> Tracer:
-    """A tracer that only lists the calls, with the paths behind their handles."""
-    return lambda child: _attached(child, log, ["-y", "-e", f"trace={','.join(CALLS)}"])
+    """Make a tracer that only lists the calls, with the paths behind their handles."""
+    return lambda child: _attached(child, log, ["-y", "-e", f"trace={CALLS}"])
 
 
 def injecting(log: Path, point: Point, fault: str, *, onwards: bool = False) -> Tracer:
-    """A tracer that puts the fault (`signal=SIGKILL`, `error=EIO`) into one call, or into it and
-    all that follow.
+    """Make a tracer that puts a fault (`signal=SIGKILL`, `error=EIO`) into a call; onwards: and
+    into all of its kind that follow.
     """
     when = f"{point.number}{'+' if onwards else ''}"
     rule = f"inject={point.call}:{fault}:when={when}"
@@ -63,32 +49,32 @@ def injecting(log: Path, point: Point, fault: str, *, onwards: bool = False) -> 
 
 
 def points(log: Path, results: Path) -> list[Point]:
-    """The calls of a list that have to do with the results folder, in order."""
+    """Read the calls of a log that have to do with the results folder, in order."""
     counts: Counter[str] = Counter()
-    found = []
+    calls = []
     for line in log.read_text(errors="replace").splitlines():
         match = _LINE.match(line)
         if match is None:
             continue
         call = match["call"]
         counts[call] += 1
-        names = _names(call, match["given"], str(results))
+        names = _names(call, match["arguments"], str(results))
         if names:
-            found.append(Point(call, counts[call], " -> ".join(names)))
-    return found
+            calls.append(Point(call, counts[call], " -> ".join(names)))
+    return calls
 
 
 def injected(log: Path) -> bool:
-    """Whether a call was failed on purpose."""
+    """True if a call was failed on purpose."""
     return "(INJECTED)" in log.read_text(errors="replace")
 
 
-def _names(call: str, given: str, results: str) -> Sequence[str]:
-    """The paths inside the results folder that a call was given, as short as can be."""
+def _names(call: str, arguments: str, results: str) -> Sequence[str]:
+    """Paths inside the results folder among the arguments, as short as can be."""
     if call in ("write", "pwrite64", "ftruncate", "fallocate", "fsync", "fdatasync"):
-        paths = re.findall(r"^\d+<([^>]*)>", given)
+        paths = re.findall(r"^\d+<([^>]*)>", arguments)
     else:
-        paths = re.findall(r'"([^"]*)"', given)
+        paths = re.findall(r'"([^"]*)"', arguments)
     inside = [path for path in paths if path == results or path.startswith(f"{results}/")]
     return [_UNIQUE.sub("*", path.removeprefix(results)) or "/" for path in inside]
 
@@ -101,9 +87,9 @@ def _attached(child: int, log: Path, options: Sequence[str]) -> Iterator[None]:
     ) as tracer:
         try:
             assert tracer.stderr is not None
-            said = tracer.stderr.readline()
-            if "attached" not in said:
-                raise RuntimeError(f"strace: {said.strip()}")
+            line = tracer.stderr.readline()
+            if "attached" not in line:
+                raise RuntimeError(f"strace: {line.strip()}")
             yield
             with suppress(subprocess.TimeoutExpired):
                 tracer.wait(_SECONDS)

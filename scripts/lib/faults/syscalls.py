@@ -7,7 +7,6 @@ every state that a kill can leave is one that it leaves at some point.
 
 import random
 import shutil
-import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,17 +14,15 @@ from functools import partial
 from pathlib import Path
 from typing import final
 
-from lib.faults import zygote
-from lib.faults.invariant import Expected, Hashes, violations
-from lib.faults.lanes import judged
-from lib.faults.outcome import Outcome, Verdict, outcome, sampled
+from lib.faults import forked
+from lib.faults.campaign import Campaign, Outcome, Verdict, by_frequency, sampled, tried, verdict
+from lib.faults.forked import End
+from lib.faults.invariant import Expected
 from lib.faults.strace import Point, injected, injecting, points, watching
-from lib.faults.undisturbed import measured, recovered
-from lib.faults.zygote import End
+from lib.faults.undisturbed import Trial, measured
 
-_SEED = 0
 _TWICE = 3
-"""Every so manieth recovery is killed too."""
+"""Every third recovery is killed too."""
 _ERRORS = ("EIO", "ENOSPC", "EACCES", "EINTR")
 _LASTING = ("EIO", "ENOSPC")
 _LASTING_CALLS = ("write", "fsync", "mkdir", "link", "linkat", "rename")
@@ -37,7 +34,7 @@ _TRIES = 3
 @final
 @dataclass(frozen=True)
 class Kill:
-    """Kill the session at a point; for a seed, the recovery too, at a point drawn by it."""
+    """A kill of the session at a point; with a seed, of the recovery too, at a point it draws."""
 
     point: Point
     seed: int | None
@@ -49,121 +46,116 @@ class Kill:
 @final
 @dataclass(frozen=True)
 class Failure:
-    """A call fails, or it and all of its kind that follow."""
+    """A call that fails; if lasting, all of its kind that follow fail too."""
 
     point: Point
     error: str
     lasting: bool
 
     def __str__(self) -> str:
-        return (
-            f"{self.error} {'from' if self.lasting else 'at'} "
-            f"{self.point}{' on' if self.lasting else ''}"
-        )
+        where = f"from {self.point} on" if self.lasting else f"at {self.point}"
+        return f"{self.error} {where}"
 
 
-def run(most: int | None, scratch: Path) -> Outcome:
+def _kills(most: int | None, scratch: Path) -> Outcome:
     """Kill the session at every call, and every third recovery at one of its own."""
-    began = time.perf_counter()
-    found = measured(scratch)
+    standard = measured(scratch)
     trials = [
-        Kill(point, _SEED + number if number % _TWICE == 0 else None)
-        for number, point in enumerate(sampled(found.points, most))
+        Kill(point, number if number % _TWICE == 0 else None)
+        for number, point in enumerate(sampled(standard.points, most))
     ]
-    verdicts = judged(trials, partial(_killed, found.expected), scratch)
-    twice = sum(verdict.ends.endswith("killed, killed") for verdict in verdicts)
-    notes = (_by_call(found.points), f"{twice} killed again while recovering")
-    return outcome("SIGKILL at the n-th call", trials, verdicts, notes, began)
+    return tried(
+        trials,
+        partial(_killed, standard.expected),
+        scratch,
+        notes=[_by_call(standard.points)],
+        tally=lambda ends: [f"{ends['killed, killed']} killed again while recovering"],
+    )
 
 
-def run_errors(most: int | None, scratch: Path) -> Outcome:
-    """Fail every call with every error; and from every such call on, as a disk does that is full or
-    broken.
-    """
-    began = time.perf_counter()
-    found = measured(scratch)
-    every = [Failure(point, error, False) for point in found.points for error in _ERRORS]
-    lasting = [
+def _errors(most: int | None, scratch: Path) -> Outcome:
+    """Fail every call with every error; and from every call of the store on, like a full disk."""
+    standard = measured(scratch)
+    trials = [Failure(point, error, False) for point in standard.points for error in _ERRORS]
+    trials += [
         Failure(point, error, True)
-        for point in found.points
+        for point in standard.points
         if point.call in _LASTING_CALLS
         for error in _LASTING
     ]
-    trials = sampled(every + lasting, most)
-    verdicts = judged(trials, partial(_failed, found.expected), scratch)
-    ends = Counter(verdict.ends for verdict in verdicts)
-    notes = (_by_call(found.points), *(f"{count} {end}" for end, count in ends.most_common()))
-    return outcome(f"{', '.join(_ERRORS)} at the n-th call", trials, verdicts, notes, began)
+    return tried(
+        sampled(trials, most),
+        partial(_failed, standard.expected),
+        scratch,
+        notes=[_by_call(standard.points)],
+    )
 
 
-def _killed(left: Expected, trial: Kill, folder: Path) -> Verdict:
+KILLS = Campaign(name="syscalls", fault="SIGKILL at the n-th call", short=24, full=420, run=_kills)
+ERRORS = Campaign(
+    name="errors",
+    fault=f"{', '.join(_ERRORS)} at the n-th call",
+    short=24,
+    full=420,
+    run=_errors,
+)
+
+
+def _killed(expected: Expected, kill: Kill, folder: Path) -> Verdict:
     """Kill, look, perhaps kill the recovery and look, then recover and look."""
-    results, log = folder / "results", folder / "log"
-    end = _reached(results, log, trial.point)
-    ends, acknowledged = [end.kind], [*end.acknowledged]
-    broken = [] if end.kind == "killed" else [f"was not killed but {end.kind}: {end.text}"]
-    broken += zygote.ask(violations, results, acknowledged, left)
-    if trial.seed is not None:
-        chosen = _drawn(results, folder, trial.seed)
-        end = zygote.run(results, injecting(log, chosen, _KILL))
-        ends.append(end.kind)
-        acknowledged += end.acknowledged
-        broken += (
-            []
-            if end.kind == "killed"
-            else [f"recovering, at {chosen}, was not killed but {end.kind}: {end.text}"]
-        )
-        broken += zygote.ask(violations, results, acknowledged, left)
-    broken += recovered(results, acknowledged, left)
-    return Verdict(tuple(broken), ", ".join(ends))
+    trial, log = Trial(folder / "results", expected), folder / "log"
+    ends = [_reached(trial, log, kill.point)]
+    if ends[0].kind != "killed":
+        trial.broken.append(f"was not killed but {ends[0].kind}: {ends[0].text}")
+    trial.look()
+    if kill.seed is not None:
+        point = _drawn(trial.results, folder, kill.seed)
+        ends.append(end := trial.run(injecting(log, point, _KILL)))
+        if end.kind != "killed":
+            trial.broken.append(
+                f"recovering, at {point}, was not killed but {end.kind}: {end.text}"
+            )
+        trial.look()
+    trial.recover()
+    return verdict(kill, trial.broken, ", ".join(end.kind for end in ends))
 
 
-def _reached(results: Path, log: Path, point: Point) -> End:
-    """A session killed at the point; on a machine so busy that a heartbeat came between, the next
-    try counts.
-    """
+def _reached(trial: Trial, log: Path, point: Point) -> End:
+    """Kill a session at the point; again, if a heartbeat came between on a busy machine."""
     for _ in range(_TRIES):
-        shutil.rmtree(results, ignore_errors=True)
-        end = zygote.run(results, injecting(log, point, _KILL))
+        shutil.rmtree(trial.results, ignore_errors=True)
+        trial.acknowledged.clear()
+        end = trial.run(injecting(log, point, _KILL))
         if end.kind == "killed":
             break
     return end
 
 
 def _drawn(results: Path, folder: Path, seed: int) -> Point:
-    """One of the calls by which the session would recover, seen on a copy."""
+    """Draw one of the calls by which the session would recover, seen on a copy."""
     rehearsal, log = folder / "rehearsal", folder / "rehearsal.log"
-    shutil.copytree(results, rehearsal) if results.exists() else None
-    zygote.run(rehearsal, watching(log))
-    found = points(log, rehearsal)
+    if results.exists():
+        shutil.copytree(results, rehearsal)
+    forked.run(rehearsal, watching(log))
+    calls = points(log, rehearsal)
     shutil.rmtree(rehearsal)
-    return random.Random(seed).choice(found)
+    return random.Random(seed).choice(calls)
 
 
-def _failed(left: Expected, trial: Failure, folder: Path) -> Verdict:
+def _failed(expected: Expected, failure: Failure, folder: Path) -> Verdict:
     """Fail the call, look, recover, look again."""
-    results, log = folder / "results", folder / "log"
-    end = zygote.run(
-        results, injecting(log, trial.point, f"error={trial.error}", onwards=trial.lasting)
-    )
-    acknowledged: list[tuple[str, Hashes]] = [*end.acknowledged]
-    broken = [] if injected(log) else ["the call was not reached"]
-    broken += [] if end.orderly else [f"ended {end.kind}: {end.text}"]
-    broken += zygote.ask(violations, results, acknowledged, left)
-    broken += recovered(results, acknowledged, left)
-    return Verdict(tuple(broken), described(end))
+    trial, log = Trial(folder / "results", expected), folder / "log"
+    error = f"error={failure.error}"
+    end = trial.run(injecting(log, failure.point, error, onwards=failure.lasting))
+    if not injected(log):
+        trial.broken.append("the call was not reached")
+    if not end.orderly:
+        trial.broken.append(f"ended {end.kind}: {end.text}")
+    trial.look()
+    trial.recover()
+    return verdict(failure, trial.broken, str(end))
 
 
-def described(end: End) -> str:
-    """How a session ended, in a few words."""
-    if end.kind == "clean":
-        return f"clean, {end.text.partition(':')[0]}"
-    return "done with failed jobs" if end.kind == "done" and end.text else end.kind
-
-
-def _by_call(found: Sequence[Point]) -> str:
-    counts = Counter(point.call for point in found)
-    return (
-        f"{len(found)} calls: "
-        f"{', '.join(f'{count} {call}' for call, count in counts.most_common())}"
-    )
+def _by_call(calls: Sequence[Point]) -> str:
+    counts = Counter(point.call for point in calls)
+    return f"{len(calls)} calls: {', '.join(by_frequency(counts))}"

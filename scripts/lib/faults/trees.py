@@ -25,11 +25,11 @@ hostile = st.recursive(
     ),
     max_leaves=6,
 )
-"""What nobody expects."""
+"""Values that nobody expects."""
 
 
 def changed(tree: Any, path: Path, value: object) -> Any:
-    """A copy in which this stands there; GONE takes away."""
+    """Copy a tree with another value at the path; GONE takes it away."""
     tree = copy.deepcopy(tree)
     node = tree
     for step in path[:-1]:
@@ -42,29 +42,25 @@ def changed(tree: Any, path: Path, value: object) -> Any:
 
 
 def paths(tree: Any, before: Path = ()) -> Iterator[Path]:
-    """Of every node but the root."""
-    for key, value in (
-        tree.items()
-        if isinstance(tree, dict)
-        else enumerate(tree)
-        if isinstance(tree, list)
-        else ()
-    ):
+    """Yield the path of every node but the root."""
+    if not isinstance(tree, dict | list):
+        return
+    for key, value in tree.items() if isinstance(tree, dict) else enumerate(tree):
         yield (*before, key)
         yield from paths(value, (*before, key))
 
 
 @st.composite
 def mutated(draw: st.DrawFn, good: Any) -> Any:
-    """The tree with some nodes replaced, taken away or put beside others."""
+    """Draw the tree with some nodes replaced, taken away or put beside others."""
     tree = copy.deepcopy(good)
     for _ in range(draw(st.integers(1, 3))):
-        there = list(paths(tree))
-        if not there:
+        places = list(paths(tree))
+        if not places:
             return draw(hostile)
-        path = draw(st.sampled_from(there))
-        what = draw(st.sampled_from(["replace", "delete", "insert"]))
-        if what == "insert" and isinstance(path[-1], str):
+        path = draw(st.sampled_from(places))
+        change = draw(st.sampled_from(["replace", "delete", "insert"]))
+        if change == "insert" and isinstance(path[-1], str):
             path = (*path[:-1], draw(st.text(max_size=5)))
-        tree = changed(tree, path, GONE if what == "delete" else draw(hostile))
+        tree = changed(tree, path, GONE if change == "delete" else draw(hostile))
     return tree

@@ -1,56 +1,77 @@
-"""What an undisturbed session does and leaves: the standard that all others are held to."""
+"""The undisturbed session, which all others are held to; and a folder in which one is disturbed."""
 
-from dataclasses import dataclass
+from contextlib import nullcontext
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import final
 
-from lib.faults import session, zygote
+from lib.faults import forked, session
+from lib.faults.forked import End, Tracer
 from lib.faults.invariant import Expected, Hashes, expected, violations
+from lib.faults.session import Heard
 from lib.faults.strace import Point, points, watching
 
 
 @final
 @dataclass(frozen=True)
 class Undisturbed:
-    """What a session leaves, and the calls by which it does, in order."""
+    """Results of a session, and the calls by which it makes them, in order."""
 
     expected: Expected
     points: tuple[Point, ...]
 
 
 def measured(scratch: Path) -> Undisturbed:
-    """Make this process ready for sessions to be forked from it, and run one to see what it does.
+    """Make this process ready for sessions to be forked from it, and watch one.
 
     Raises RuntimeError if a session that nothing disturbs does not hold to the invariant, or is not
     the same twice.
     """
     session.ready()
-    session.run(
-        scratch / "first", lambda event: None
-    )  # here, so that whatever is imported late is imported
-    left = expected(scratch / "first")
-    seen = []
+    session.run(scratch / "first")  # here, so that whatever is imported late is imported
+    standard = expected(scratch / "first")
+    calls = []
     for name in ("second", "third"):
-        end = zygote.run(scratch / name, watching(scratch / f"{name}.log"))
-        broken = zygote.ask(checked, scratch / name, end.acknowledged, left)
-        if end.kind != "done" or end.text or broken:
-            raise RuntimeError(f"an undisturbed session: {end.kind} {end.text} {'; '.join(broken)}")
-        seen.append(points(scratch / f"{name}.log", scratch / name))
-    if seen[0] != seen[1]:
+        trial = Trial(scratch / name, standard)
+        trial.recover(watching(scratch / f"{name}.log"))
+        if trial.broken:
+            raise RuntimeError(f"an undisturbed session: {'; '.join(trial.broken)}")
+        calls.append(points(scratch / f"{name}.log", scratch / name))
+    if calls[0] != calls[1]:
         raise RuntimeError("the session does not make the same calls every time")
-    return Undisturbed(left, tuple(seen[1]))
+    return Undisturbed(standard, tuple(calls[1]))
 
 
-def recovered(results: Path, acknowledged: list[tuple[str, Hashes]], left: Expected) -> list[str]:
-    """Run the session again, undisturbed: what does not hold then. Adds what it acknowledges."""
-    end = zygote.run(results)
-    acknowledged += end.acknowledged
-    broken = zygote.ask(checked, results, acknowledged, left)
-    if end.kind != "done" or end.text:
-        broken.insert(0, f"running it again: {end.kind}: {end.text}")
-    return broken
+@final
+@dataclass
+class Trial:
+    """Sessions in one folder one after the other, and all that was broken meanwhile."""
+
+    results: Path
+    expected: Expected
+    broken: list[str] = field(default_factory=list)
+    acknowledged: list[tuple[str, Hashes]] = field(default_factory=list)
+
+    def run(self, tracer: Tracer = nullcontext, heard: Heard = lambda event: None) -> End:
+        """Run a session; what it acknowledges is held against every later look."""
+        end = forked.run(self.results, tracer, heard)
+        self.acknowledged += end.acknowledged
+        return end
+
+    def look(self) -> None:
+        """Hold the folder to the invariant."""
+        self.broken += forked.ask(violations, self.results, self.acknowledged, self.expected)
+
+    def recover(self, tracer: Tracer = nullcontext) -> None:
+        """Run a session to its end, and hold the folder to the invariant of a finished one."""
+        end = self.run(tracer)
+        if not end.finished:
+            self.broken.append(f"running it again: {end.kind}: {end.text}")
+        self.broken += forked.ask(finished, self.results, self.acknowledged, self.expected)
 
 
-def checked(results: Path, acknowledged: list[tuple[str, Hashes]], left: Expected) -> list[str]:
-    """The invariant after an undisturbed session."""
-    return violations(results, acknowledged, left, finished=True)
+def finished(
+    results: Path, acknowledged: list[tuple[str, Hashes]], expected: Expected
+) -> list[str]:
+    """List what does not hold after an undisturbed session."""
+    return violations(results, acknowledged, expected, finished=True)
