@@ -245,13 +245,19 @@ def _curve(trained: Trained, member: int) -> Mapping[str, Any]:
 def _undisturbed(kind: Kind) -> Trained:
     """Train without a fault; RuntimeError if anybody but the last member diverges."""
     trained = _trained(kind, _MEMBERS)
-    if trained.runs["outcome"] != ["unsolved"] * 4 + ["diverged"]:
+    if trained.runs["outcome"] != ["unsolved"] * 4 + ["diverged"] or not trained.weights:
         raise RuntimeError(f"{kind}: {trained.runs['outcome']} without a fault")
     return trained
 
 
 def _trained(kind: Kind, members: Sequence[Member]) -> Trained:
-    return train(kind.shape(), members, lambda progress: None, lambda training: None)
+    return train(
+        kind.shape(),
+        members,
+        lambda progress: None,
+        lambda training: None,
+        recording=session.RECORDING,
+    )
 
 
 @contextmanager

@@ -84,7 +84,8 @@ class Kind:
         )
         model = replace(shape.model, depth=2, norm=residual.own_norm)
         members = _TAME if self.stack == "whole" else _MEMBERS
-        return Job(Shape(shape.task, model, residual, train, "cpu"), members)
+        shape = Shape(shape.task, model, residual, train, "cpu")
+        return Job(shape, members, recording=session.RECORDING)
 
 
 @final

@@ -29,6 +29,7 @@ from resformer.workers.events import Event
 from resformer.workers.worker import work
 
 STUDY = "scripted"
+RECORDING = Recording(keep_weights=True)
 _RATES = (1e-3, 1e-2)
 _CHECKPOINT_SECONDS = 0.0
 """A checkpoint before every step."""
@@ -109,7 +110,7 @@ def request() -> Request:
         engine,
         _CHECKPOINT_SECONDS,
         notes=[],
-        recordings={shape(): Recording(keep_weights=True)},
+        recordings={shape(): RECORDING},
     )
 
 
