@@ -286,6 +286,7 @@ def test_a_bad_request(resformer: Resformer, tmp_path: Path, words: list[str], n
     assert tree(tmp_path) == {}
 
 
+@pytest.mark.sweep
 def test_without_a_compiler_it_trains_all_the_same_and_says_so(
     command: Command, tmp_path: Path
 ) -> None:
@@ -304,6 +305,7 @@ def test_without_a_compiler_it_trains_all_the_same_and_says_so(
     assert json.loads(plan.read_text())["shape"]["train"]["compile"] is False
 
 
+@pytest.mark.sweep
 def test_a_bad_setting_as_a_process(command: Command, tmp_path: Path) -> None:
     check_refused(command("sweep", "model.depth=0"), "model.depth=0")
     assert tree(tmp_path) == {}
@@ -483,6 +485,7 @@ def test_show_prints_settings_as_they_resolve_and_the_grid(
 # What a sweep does
 
 
+@pytest.mark.sweep
 def test_a_sweep_prints_its_report(swept: tuple[subprocess.CompletedProcess[str], Path]) -> None:
     result, here = swept
     (plan,) = here.glob("results/*/plan-1.jsonl")
@@ -498,6 +501,7 @@ def test_a_sweep_prints_its_report(swept: tuple[subprocess.CompletedProcess[str]
     assert [member["seed"] for job in jobs(plan) for member in job["members"]] == [0, 1]
 
 
+@pytest.mark.sweep
 def test_the_same_sweep_again_trains_nothing(
     resformer: Resformer,
     study: Path,
@@ -511,6 +515,7 @@ def test_the_same_sweep_again_trains_nothing(
     assert tree(tmp_path) == before
 
 
+@pytest.mark.sweep
 def test_more_seeds_train_only_the_new_ones(command: Command, study: Path, tmp_path: Path) -> None:
     before = tree(study)
     result = command("sweep", *TINY, "member.seed=range(0,4)")
@@ -538,6 +543,7 @@ Training.run = run
 """
 
 
+@pytest.mark.sweep
 def test_a_job_that_fails(
     command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

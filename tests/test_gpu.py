@@ -34,6 +34,7 @@ from resformer.training.population import Population
 MEMBERS = [Member(seed, 1e-3) for seed in range(3)]
 
 
+@pytest.mark.fuzz
 @pytest.mark.parametrize("residual", schemes(), ids=name_of)
 def test_a_step_reads_nothing_back_and_needs_nothing_from_the_host(
     shape: Shape, residual: Residual[Any]

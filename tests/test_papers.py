@@ -360,6 +360,7 @@ def test_steps_are_tuned_as_in_the_report() -> None:
     np.testing.assert_array_equal(study.tuned(cell, "spent"), [400.0] * 4 + [600.0])
 
 
+@pytest.mark.sweep
 def test_a_study_is_swept_and_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     saved = ["train.steps=60", "train.eval_every=20", "model.depth=1"]
     saved += ["train.stop_when_solved=false", "member.lr=3e-3,1e30"]

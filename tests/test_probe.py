@@ -82,6 +82,7 @@ def test_the_folder_of_probes_is_no_study(resformer: Run) -> None:
     assert "study probes: is the folder of what resformer probe writes" in found.stderr
 
 
+@pytest.mark.sweep
 def test_a_probe_is_no_study_and_a_study_no_probe(resformer: Run) -> None:
     assert resformer("probe", "model.depth=1", "member.seed=0").exit_code == 0
     found = resformer("report")
