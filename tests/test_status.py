@@ -342,8 +342,8 @@ def test_of_a_real_sweep(resformer: Resformer, tmp_path: Path) -> None:
     asked = ["model.depth=1,2", "model.width=8", "model.heads=2", "task.length=5", "task.symbols=8"]
     asked += [
         "train.eval_sequences=16",
-        "train.steps=4000",
-        "train.eval_every=2000",
+        "train.steps=1500",
+        "train.eval_every=750",
         "train.stop_when_solved=false",
     ]
     command = [
@@ -367,7 +367,7 @@ def test_of_a_real_sweep(resformer: Resformer, tmp_path: Path) -> None:
                 assert sweep.poll() is None
                 time.sleep(0.1)
                 row = re.search(
-                    r"copy depth (\d) add post .*pid (\d+) +1 +1 +([1-9]\d*)/4000",
+                    r"copy depth (\d) add post .*pid (\d+) +1 +1 +([1-9]\d*)/1500",
                     resformer("status").stdout,
                 )
             assert int(row[2]) != sweep.pid  # a worker's

@@ -33,7 +33,7 @@ STUDY = [
 LONG = [
     *STUDY[:-2],
     "member.seed=0",
-    "train.steps=5000",
+    "train.steps=2500",
     "train.stop_when_solved=false",
     "train.checkpoint_seconds=0.5",
 ]
