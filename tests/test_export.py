@@ -1,6 +1,7 @@
 """What `resformer export` writes, read back by what it is written for."""
 
 import csv
+import json
 import os
 import subprocess
 import sys
@@ -258,14 +259,15 @@ def test_every_column_is_documented(table: str, found: Findings) -> None:
 
 
 def test_every_key_of_the_report_is_documented(swept: Path) -> None:
-    report = library.report("small", swept)
     rows = dict(docs.described(docs.Source(root=ROOT, folder=ROOT), "resformer.report"))
-    (cells,) = (meaning for names, meaning in rows.items() if names == "`cells`")
-    for key in report:
-        assert any(f"`{key}`" in names for names in rows), key
-    for name in ("cells", "rates", "limits"):
-        for key in {key for row in report[name] for key in row}:
-            assert f"`{key}`" in rows[f"`{name}`"] or f"`{key}`" in cells or "." in key, key
+    quick = json.loads((ROOT / "results" / "reference" / "quick" / "report.json").read_text())
+    for report in (library.report("small", swept), quick):
+        for key in report:
+            assert any(f"`{key}`" in names for names in rows), key
+        for name in ("cells", "rates", "limits", "comparisons"):
+            meanings = rows[f"`{name}`"] + rows["`cells`"]  # which has the settings of a key
+            for key in {key for row in report[name] for key in row}:
+                assert f"`{key}`" in meanings or "." in key, (name, key)
 
 
 def test_no_torch_is_imported() -> None:
