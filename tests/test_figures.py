@@ -1,13 +1,10 @@
-"""What the figures show of studies that are written by hand, and that they can be drawn of odd
-ones.
-"""
+"""Figures of studies written by hand, and of odd ones; artists are found by their labels."""
 
 import dataclasses
 import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
 from matplotlib.axes import Axes
@@ -24,7 +21,7 @@ from resformer.errors import UserError
 from resformer.model.shape import Shape
 from resformer.reporting.analysis.summary import summarise
 from resformer.reporting.figures import Plot, draw, plots
-from resformer.reporting.figures.labels import spread
+from resformer.reporting.figures.marks import spread
 from resformer.reporting.figures.style import looks
 from resformer.reporting.layout import Layout, layout, panels
 from resformer.residuals.add import Add
@@ -47,16 +44,21 @@ def lives(tmp_path: Path, shape: Shape) -> Made:
     return Made(tmp_path / "results", "lived", shape)
 
 
-def lines(axes: Axes, **wanted: Any) -> list[Line2D]:
-    found = {
-        "linestyle": Line2D.get_linestyle,
-        "linewidth": Line2D.get_linewidth,
-        "marker": Line2D.get_marker,
-    }
+def lines(axes: Axes, label: str) -> list[Line2D]:
+    """Lines and points that show this."""
+    return [line for line in axes.lines if line.get_label() == label]
+
+
+def dotted(axes: Axes) -> list[Line2D]:
+    return [line for line in axes.lines if line.get_linestyle() == ":"]
+
+
+def patches(axes: Axes, label: str) -> list[Rectangle]:
+    """Tiles that show this."""
     return [
-        line
-        for line in axes.lines
-        if all(found[name](line) == value for name, value in wanted.items())
+        patch
+        for patch in axes.patches
+        if isinstance(patch, Rectangle) and patch.get_label() == label
     ]
 
 
@@ -71,9 +73,10 @@ def texts(plot: Plot) -> list[str]:
 def test_who_left_keeps_the_last_loss_and_counts_with_it_in_the_median(lives: Made) -> None:
     lives.cell([solved(20, 0.1), solved(30, 0.2), unsolved(1.0)], depth=1)
     (axes,) = drawn(lives)["curves-copy"].figure.axes
-    carried = {tuple(points(line)) for line in lines(axes, linestyle=":", linewidth=0.5)}
+    carried = {tuple(points(line)) for line in lines(axes, "carried seed")}
     assert carried == {((30, 0.1), (100, 0.1)), ((40, 0.2), (100, 0.2))}
-    (median,) = lines(axes, linestyle="-", linewidth=1.6)
+    (median,) = lines(axes, "median")
+    assert median.get_linestyle() == "-"
     assert points(median)[-1] == (100, 0.2)
     assert dict(points(median))[50] == 0.2
 
@@ -82,16 +85,17 @@ def test_a_line_of_medians_is_dotted_once_nobody_trains(lives: Made) -> None:
     lives.cell([solved(20, 0.1)], depth=1, residual=Add())
     lives.cell([unsolved(1.0)], depth=1, residual=Plain())
     (axes,) = drawn(lives)["curves-copy"].figure.axes
-    (dotted,) = lines(axes, linestyle=":", linewidth=1.6)
-    assert [points(dotted)[0], points(dotted)[-1]] == [(30, 0.1), (100, 0.1)]
+    (carried,) = lines(axes, "carried median")
+    assert carried.get_linestyle() == ":"
+    assert [points(carried)[0], points(carried)[-1]] == [(30, 0.1), (100, 0.1)]
 
 
 def test_a_loss_that_broke_is_not_carried_on_and_is_the_largest_of_all(lives: Made) -> None:
     lives.cell([BROKEN, BROKEN, unsolved(1.0)], depth=1)
     (axes,) = drawn(lives)["curves-copy"].figure.axes
-    assert lines(axes, linestyle=":") == []
-    assert [points(line) for line in lines(axes, marker="x")] == [[(10, 5.0)], [(10, 5.0)]]
-    (median,) = lines(axes, linewidth=1.6)
+    assert dotted(axes) == lines(axes, "carried median") == []
+    assert [points(line) for line in lines(axes, "diverged")] == [[(10, 5.0)], [(10, 5.0)]]
+    (median,) = lines(axes, "median")
     assert [math.isnan(loss) for _, loss in points(median)] == [False, False] + [True] * 9
 
 
@@ -99,7 +103,7 @@ def test_a_member_is_not_carried_beyond_its_budget(lives: Made) -> None:
     lives.cell([unsolved(1.0)], depth=1, residual=Plain())
     lives.cell([Life([3.0, 2.0, 1.5])], depth=1, residual=Add(), steps=20)
     (axes,) = drawn(lives)["curves-copy"].figure.axes
-    assert lines(axes, linestyle=":") == []
+    assert dotted(axes) == []
 
 
 def test_curves_have_the_blind_loss_and_at_most_four_panels_side_by_side(lives: Made) -> None:
@@ -107,10 +111,8 @@ def test_curves_have_the_blind_loss_and_at_most_four_panels_side_by_side(lives: 
         lives.cell([unsolved()], depth=depth)
     plot = drawn(lives)["curves-copy"]
     blind = lives.shape.task.blind_loss()
-    assert all(
-        [(0, blind), (1, blind)] in [points(line) for line in axes.lines]
-        for axes in plot.figure.axes
-    )
+    for axes in plot.figure.axes:
+        assert [points(line) for line in lines(axes, "blind loss")] == [[(0, blind), (1, blind)]]
     tops = [round(axes.get_position().y1, 6) for axes in plot.figure.axes]
     assert [tops.count(top) for top in dict.fromkeys(tops)] == [4, 1]
     assert [axes.get_title(loc="left") for axes in plot.figure.axes] == [
@@ -123,13 +125,14 @@ def test_who_did_not_solve_stands_above_the_budget_with_their_number(lives: Made
     lives.cell([solved(20), solved(30), solved(30), unsolved(), BROKEN], depth=1)
     lives.cell([unsolved()] * 5, depth=2)
     (axes,) = drawn(lives)["steps-copy"].figure.axes
-    hollow = [line for line in axes.lines if line.get_markerfacecolor() == "none"]
-    assert all(height > BUDGET for line in hollow for _, height in points(line))
+    hollow = lines(axes, "unsolved")
+    assert all(line.get_markerfacecolor() == "none" for line in hollow)
+    assert [step > BUDGET for line in hollow for _, step in points(line)] == [True, True]
     assert [text.get_text() for text in axes.texts] == ["2", "5"]
-    seeds = [point for line in lines(axes, marker="o", linestyle="None") for point in points(line)]
-    assert sorted(step for _, step in seeds if step < BUDGET) == [20, 30, 30]
+    seeds = [point for line in lines(axes, "seed") for point in points(line)]
+    assert sorted(step for _, step in seeds) == [20, 30, 30]
     assert len({at for at, step in seeds if step == 30}) == 2
-    (median,) = lines(axes, linestyle="-", marker="o")
+    (median,) = lines(axes, "medians")
     assert [step for _, step in points(median)] == [30]
 
 
@@ -137,9 +140,11 @@ def test_the_median_has_its_interval_open_where_it_has_no_end(lives: Made) -> No
     lives.cell([solved(20), solved(30), solved(30), unsolved(), unsolved()], depth=1)
     lives.cell([solved(step) for step in (20, 30, 40, 50, 60)], depth=2)
     (axes,) = drawn(lives)["steps-copy"].figure.axes
-    bars = [points(line) for line in lines(axes, linewidth=1.1)]
+    bars = [points(line) for line in lines(axes, "interval")]
     assert [[step for _, step in bar] for bar in bars] == [[20, BUDGET], [20, 60]]
-    assert [points(line)[0][1] for line in lines(axes, marker="^")] == [BUDGET]
+    (arrow,) = lines(axes, "open end")
+    assert arrow.get_marker() == "^"
+    assert [step for _, step in points(arrow)] == [BUDGET]
 
 
 def test_columns_stand_side_by_side_and_doublings_equally_far_apart(lives: Made) -> None:
@@ -148,14 +153,14 @@ def test_columns_stand_side_by_side_and_doublings_equally_far_apart(lives: Made)
     (axes,) = drawn(lives)["solved-copy"].figure.axes
     assert list(axes.get_xticks()) == [0, 1, 3]
     assert [text.get_text() for text in axes.get_xticklabels()] == ["1", "2", "8"]
-    plain, add = ([at for at, _ in points(line)] for line in lines(axes, linewidth=1.2))
+    plain, add = ([at for at, _ in points(line)] for line in lines(axes, "shares"))
     assert all(0 < right - left < 0.5 for left, right in zip(plain, add, strict=True))
 
 
 def test_the_share_solved_has_its_wilson_interval(lives: Made) -> None:
     lives.cell([solved(20)] * 4 + [unsolved()], depth=1)
     (axes,) = drawn(lives)["solved-copy"].figure.axes
-    (bar,) = lines(axes, linewidth=1.1)
+    (bar,) = lines(axes, "interval")
     assert [round(share, 3) for _, share in points(bar)] == [0.376, 0.964]
 
 
@@ -163,21 +168,14 @@ def test_rates_are_tiles_and_the_chosen_one_is_framed(lives: Made) -> None:
     lives.cell({1e-3: [unsolved()] * 3, 1e-2: [solved(20), solved(30), unsolved()]}, depth=1)
     lives.cell({1e-3: [unsolved()] * 3, 1e-2: [solved(20)] * 3}, depth=2)
     (axes,) = drawn(lives)["rates-copy"].figure.axes
-    patches = [patch for patch in axes.patches if isinstance(patch, Rectangle)]
-    hatched = {
-        round(patch.get_y() + patch.get_height() / 2) for patch in patches if patch.get_hatch()
-    }
-    assert hatched == {0}
+    unsolved_tiles = patches(axes, "none solved")
+    assert all(tile.get_hatch() for tile in unsolved_tiles)
+    assert {round(tile.get_y() + tile.get_height() / 2) for tile in unsolved_tiles} == {0}
     assert [text.get_text() for text in axes.get_yticklabels()] == ["0.001", "0.01"]
     assert [text.get_text() for text in axes.texts] == ["0/3", "2/3\n50", "0/3", "3/3\n20"]
-    framed = [patch.get_xy() for patch in patches if patch.get_width() == 1]
+    framed = [tile.get_xy() for tile in patches(axes, "scored at")]
     assert framed == [(-0.5, 0.5), (0.5, 0.5)]
-    tiles = [
-        to_hex(patch.get_facecolor())
-        for patch in patches
-        if patch.get_fill() and not patch.get_hatch()
-    ]
-    assert len(set(tiles)) == 2
+    assert len({to_hex(tile.get_facecolor()) for tile in patches(axes, "solved")}) == 2
 
 
 def test_one_rate_makes_no_figure_of_rates(lives: Made) -> None:
@@ -191,8 +189,8 @@ def test_gradients_share_their_axis_and_show_every_seed(lives: Made) -> None:
     assert first.get_ylim() == trained.get_ylim()
     assert first.get_yscale() == "log"
     for axes in (first, trained):
-        assert sorted(points(line)[0][1] for line in lines(axes, marker="o")) == [0.5, 2.0, 8.0]
-        assert [points(line)[0][1] for line in lines(axes, linewidth=1.4)] == [2.0]
+        assert sorted(points(line)[0][1] for line in lines(axes, "seed")) == [0.5, 2.0, 8.0]
+        assert [points(line)[0][1] for line in lines(axes, "medians")] == [2.0]
 
 
 def test_points_say_who_they_are(lives: Made) -> None:
@@ -261,18 +259,17 @@ def test_an_unknown_scheme_has_a_colour_of_its_own(lives: Made) -> None:
         ),
     )
     (panel,) = panels(many, Layout("depth", ("residual", "norm"), ()))
-    found = looks(panel, schemes)
-    assert len({look.colour for look in found.values()}) == len(schemes)
-    assert found == looks(panel, reversed(schemes))
+    by_series = looks(panel, schemes)
+    assert len({look.colour for look in by_series.values()}) == len(schemes)
+    assert by_series == looks(panel, reversed(schemes))
 
 
 def test_names_are_spread_in_order_and_within_bounds() -> None:
-    wanted = [5.0, 1.0, 1.0, 1.1, 9.9]
-    found = spread(wanted, 1.0, 0.0, 10.0)
-    assert all(abs(place - other) >= 1 - 1e-9 for place, other in itertools.combinations(found, 2))
-    assert all(0 <= place <= 10 for place in found)
-    assert found[1] > found[2]
-    assert found[0] == 5.0
+    placed = spread([5.0, 1.0, 1.0, 1.1, 9.9], 1.0, 0.0, 10.0)
+    assert all(abs(one - other) >= 1 - 1e-9 for one, other in itertools.combinations(placed, 2))
+    assert all(0 <= y <= 10 for y in placed)
+    assert placed[1] > placed[2]
+    assert placed[0] == 5.0
 
 
 def one(lives: Made) -> None:
@@ -332,13 +329,13 @@ def test_odd_studies_can_be_drawn_and_no_text_is_cut_or_covers_another(
     fill(lives)
     for plot in drawn(lives, rows).values():
         assert plot.rendered("png")
-        found = list(visible(plot))
-        for text, box in found:
+        boxes = list(visible(plot))
+        for text, box in boxes:
             assert plot.figure.bbox.padded(1).containsx(box.x0), (plot.name, text)
             assert plot.figure.bbox.padded(1).containsx(box.x1), (plot.name, text)
             assert plot.figure.bbox.padded(1).containsy(box.y0), (plot.name, text)
             assert plot.figure.bbox.padded(1).containsy(box.y1), (plot.name, text)
-        for (text, box), (other, another) in itertools.combinations(found, 2):
+        for (text, box), (other, another) in itertools.combinations(boxes, 2):
             assert not box.padded(-1).overlaps(another.padded(-1)), (plot.name, text, other)
 
 

@@ -117,7 +117,8 @@ def test_it_stands_alone_and_its_policy_holds(
     assert "<script" not in text
     assert not re.search(r"\sstyle\s*=", text)
     assert "http" not in text.replace("http-equiv", "")
-    assert shown.evaluate("getComputedStyle(document.body).maxWidth") == "864px"
+    (width,) = re.findall(r"body \{[^}]*max-width: (\d+)rem", text)
+    assert shown.evaluate("getComputedStyle(document.body).maxWidth") == f"{16 * int(width)}px"
     assert len(set(ids := re.findall(r'\sid="([^"]*)"', text))) == len(ids)
     assert set(re.findall(r'(?:href="|url\()#([^")]*)', text)) <= set(ids)
 
@@ -162,6 +163,7 @@ def test_it_says_the_verdict_first_and_how_to_make_it_again(
             "Settings",
             "Versions",
             "To reproduce",
+            "Left out, missing, failed",
         ),
     ]
     assert (
@@ -381,7 +383,7 @@ def renamed(findings: Findings, report: Report, names: Sequence[str]) -> tuple[F
         limits=tuple(map(with_words, report.limits)),
         comparisons=tuple(map(with_words, report.comparisons)),
     )
-    return dataclasses.replace(findings, table=lambda: members), named
+    return dataclasses.replace(findings, load=lambda: members), named
 
 
 def test_what_is_missing_is_said_at_once(lives: Made, show: Callable[..., Page]) -> None:

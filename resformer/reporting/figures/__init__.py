@@ -14,84 +14,93 @@ from matplotlib.figure import Figure
 from resformer.errors import DiskError, UserError
 from resformer.reporting.analysis.probes import Probed
 from resformer.reporting.figures import curves, gradient, layers, rates, solved, steps
-from resformer.reporting.figures.points import Tips
-from resformer.reporting.figures.sheet import sheets
+from resformer.reporting.figures.data import panel_data
+from resformer.reporting.figures.marks import Tips
 from resformer.reporting.figures.style import RC
 from resformer.reporting.layout import Layout
 from resformer.reporting.schema import Report
 from resformer.results.members import Findings
 from resformer.store import files
 
-_FORMS: tuple[Literal["svg", "png"], ...] = ("svg", "png")
+Form = Literal["svg", "png"]
+_FORMS: tuple[Form, ...] = ("svg", "png")
 _KINDS = {"steps": steps, "solved": solved, "curves": curves, "rates": rates, "gradient": gradient}
 
 
 @final
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Plot:
-    """A figure of one panel; `tips` is what its parts say of themselves, by their id in the SVG."""
+    """Figure of one panel."""
 
     kind: str
     label: str
+    """The panel's label, fit for a file's name."""
     title: str
-    """The panel's; empty where there is one only."""
+    """The panel's title; empty if it is the only one."""
     caption: str
     figure: Figure
     tips: Tips
+    """Tooltips by id in the SVG."""
 
     @property
     def name(self) -> str:
-        """Its file's, without an ending."""
+        """File name without suffix."""
         return f"{self.kind}-{self.label}"
 
-    def rendered(self, form: Literal["svg", "png"]) -> bytes:
-        """The figure as a file's content: the same bytes each time."""
+    def rendered(self, form: Form) -> bytes:
+        """Content of the figure's file: the same bytes each time."""
         buffer = io.BytesIO()
+        metadata = {"Date": None} if form == "svg" else None
         with _style():
-            self.figure.savefig(
-                buffer, format=form, dpi=150, metadata={"Date": None} if form == "svg" else None
-            )
+            self.figure.savefig(buffer, format=form, dpi=150, metadata=metadata)
         return buffer.getvalue()
 
 
-def plots(findings: Findings, report: Report, asked: Layout) -> Iterator[Plot]:
-    """The figures of every panel; UserError if a curve is not what was committed."""
-    for sheet in sheets(findings, report, asked):
+def plots(findings: Findings, report: Report, layout: Layout) -> Iterator[Plot]:
+    """Figures of every panel; UserError if a curve is damaged."""
+    for data in panel_data(findings, report, layout):
         for kind, module in _KINDS.items():
             tips = Tips()
             with _style():
-                figure = module.draw(sheet, tips)
+                figure = module.draw(data, tips)
             if figure is not None:
-                yield Plot(kind, sheet.panel.label, sheet.panel.title, module.CAPTION, figure, tips)
+                yield Plot(
+                    kind=kind,
+                    label=data.panel.label,
+                    title=data.panel.title,
+                    caption=module.CAPTION,
+                    figure=figure,
+                    tips=tips,
+                )
 
 
-def draw(findings: Findings, report: Report, asked: Layout, folder: Path) -> list[Path]:
-    """Write every figure into a folder as .svg and .png; returns the paths. UserError if that
-    cannot be done.
+def draw(findings: Findings, report: Report, layout: Layout, folder: Path) -> list[Path]:
+    """Write every figure into a folder as .svg and .png and return the paths; UserError if the
+    folder cannot be written.
     """
-    return _written(plots(findings, report, asked), folder)
+    return _write(plots(findings, report, layout), folder)
 
 
-def draw_layers(found: Probed, measures: Mapping[str, str], folder: Path) -> list[Path]:
-    """The same of a probe:
-    a figure per measure, which are named with what they are in a few words.
-    """
-
-    def every() -> Iterator[Plot]:
-        for name, words in measures.items():
-            with _style():
-                figure = layers.draw(found, name, words)
-            if figure is not None:
-                yield Plot("layers", name, "", words, figure, Tips())
-
-    return _written(every(), folder)
+def draw_layers(probed: Probed, titles: Mapping[str, str], folder: Path) -> list[Path]:
+    """Write a figure per measure of a probe, as `draw` does; `titles` are by measure."""
+    return _write(_layer_plots(probed, titles), folder)
 
 
-def _written(every: Iterable[Plot], folder: Path) -> list[Path]:
+def _layer_plots(probed: Probed, titles: Mapping[str, str]) -> Iterator[Plot]:
+    for measure, title in titles.items():
+        with _style():
+            figure = layers.draw(probed, measure, title)
+        if figure is not None:
+            yield Plot(
+                kind="layers", label=measure, title="", caption=title, figure=figure, tips=Tips()
+            )
+
+
+def _write(plots: Iterable[Plot], folder: Path) -> list[Path]:
     paths = []
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for plot in every:
+        for plot in plots:
             for form in _FORMS:
                 paths.append(folder / f"{plot.name}.{form}")
                 files.write(paths[-1], plot.rendered(form))
@@ -106,8 +115,8 @@ def _written(every: Iterable[Plot], folder: Path) -> list[Path]:
 
 @contextmanager
 def _style() -> Iterator[None]:
-    """Our settings instead of the user's; a letter that the font does not have is no reason to
-    complain.
+    """Apply these figures' settings instead of the user's; letters missing from the font are
+    tolerated.
     """
     with mpl.rc_context(), warnings.catch_warnings():
         mpl.rcdefaults()

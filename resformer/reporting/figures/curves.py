@@ -1,4 +1,6 @@
-"""Held-out loss against step, a panel per row of the report: every seed thin, the median thick."""
+"""Figure of the held-out loss against step, a panel per row of the report: every seed thin, the
+median thick.
+"""
 
 from collections.abc import Sequence
 from typing import Any
@@ -8,12 +10,20 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from resformer.reporting.figures import labels
-from resformer.reporting.figures.frame import frame, last_of_lines, log_y, lowest
-from resformer.reporting.figures.labels import Name
-from resformer.reporting.figures.points import Tips
-from resformer.reporting.figures.sheet import Floats, Run, Sheet
-from resformer.reporting.figures.style import FAINT, GREY, Look
+from resformer.keys import Value
+from resformer.reporting.figures.axes import grid, log_y
+from resformer.reporting.figures.data import MemberCurve, PanelData
+from resformer.reporting.figures.marks import (
+    LineLabel,
+    Tips,
+    label_lines,
+    labels_height,
+    labels_width,
+    line,
+    reference,
+)
+from resformer.reporting.figures.style import GREY, Look
+from resformer.stats import Floats
 
 CAPTION = (
     "Held-out loss (nats per token) against step. Thin: every seed at the learning rate it is "
@@ -24,105 +34,110 @@ CAPTION = (
 )
 _ACROSS, _HEIGHT = 4, 1.75
 _HIGHEST = 6.0
-"""Times the blind loss: higher ones run out of the panel."""
+"""Multiple of the blind loss above which losses leave the panel."""
 _BLIND = "without the input"
 
 
-def draw(sheet: Sheet, tips: Tips) -> Figure:
-    """The figure; nothing in it has a tip."""
-    panel = sheet.panel
-    everyone = [run for runs in sheet.runs.values() for run in runs]
-    last = max(1.0, *(run.steps[-1] for run in everyone))
-    across = min(_ACROSS, len(panel.rows))
-    texts = [*map(sheet.name, panel.columns), _BLIND]
-    height = max(_HEIGHT, labels.height(len(texts)))
-    figure, found = frame(len(panel.rows), across, height, labels.width(texts))
-    found[0].set_xlim(0, last)
+def draw(data: PanelData, tips: Tips) -> Figure:
+    """Draw the figure, which has no tooltips."""
+    panel = data.panel
+    last = max(1.0, *(member.steps[-1] for member in data.members))
+    texts = [*map(data.label, panel.columns), _BLIND]
+    page = grid(
+        len(panel.rows),
+        min(_ACROSS, len(panel.rows)),
+        height=max(_HEIGHT, labels_height(len(texts))),
+        right=labels_width(texts),
+    )
+    page.panels[0].set_xlim(0, last)
     # Of four digits there is room for two and a nought.
     locator = MaxNLocator(3 if last < 1000 else 2, integer=True, steps=[1, 2, 3, 5, 10])
     ticks = [tick for tick in locator.tick_values(0, last) if tick <= last]
-    log_y(found[0], *_limits(everyone))
-    for axes, row in zip(found, panel.rows, strict=True):
-        names = _row(axes, sheet, row)
-        axes.set_title(sheet.row_name(row))
+    log_y(page.panels[0], *_limits(data.members))
+    for axes, row in zip(page.panels, panel.rows, strict=True):
+        labels = _row(axes, data, row)
+        axes.set_title(data.row_label(row))
         axes.set_xticks(ticks, [f"{tick:.0f}" for tick in ticks])
         for tick, mark in zip(ticks, axes.xaxis.get_major_ticks(), strict=True):
             mark.label1.set_horizontalalignment(
                 "left" if tick == 0 else "right" if tick > 0.95 * last else "center"
             )
-        if axes in last_of_lines(found, across):
-            labels.name_lines(axes, names)
-    for axes in found[::across]:
+        if axes in page.last_of_lines:
+            label_lines(axes, labels)
+    for axes in page.first_of_lines:
         axes.set_ylabel("held-out loss (nats)")
-    for axes in lowest(found, across):
+    for axes in page.lowest:
         axes.set_xlabel("step")
-    return figure
+    return page.figure
 
 
-def _row(axes: Axes, sheet: Sheet, row: Any) -> list[Name]:
-    """Draw a row's columns; returns their names and where they end."""
-    here = {
-        column: sheet.runs[row, column]
-        for column in sheet.panel.columns
-        if (row, column) in sheet.runs
+def _row(axes: Axes, data: PanelData, row: Value) -> list[LineLabel]:
+    """Draw a row's series; returns their labels."""
+    cells = {
+        series: data.curves[row, series]
+        for series in data.panel.columns
+        if (row, series) in data.curves
     }
-    end = max(run.steps[-1] for runs in here.values() for run in runs)
-    names = []
-    for column in sheet.panel.columns:
-        at, loss = (
-            _cell(axes, here[column], end, sheet.looks[column]) if column in here else (end, np.nan)
-        )
-        place = (end, loss) if at == end and np.isfinite(loss) else None
-        names.append(Name(sheet.name(column), sheet.looks[column], place, marker=False))
-    blind = next(iter(here.values()))[0].blind_loss
-    axes.axhline(blind, color=FAINT, linewidth=0.8, zorder=0)
-    return [*names, Name(_BLIND, GREY, (axes.get_xlim()[1], blind), marker=False)]
+    last = max(curve.steps[-1] for curves in cells.values() for curve in curves)
+    labels = []
+    for series in data.panel.columns:
+        look, end = data.looks[series], None
+        if series in cells:
+            step, loss = _cell(axes, cells[series], last, look)
+            end = (step, loss) if step == last and np.isfinite(loss) else None
+        labels.append(LineLabel(data.label(series), look, end, marker=False))
+    blind_loss = next(iter(cells.values()))[0].blind_loss
+    reference(axes, blind_loss, "blind loss")
+    return [*labels, LineLabel(_BLIND, GREY, (axes.get_xlim()[1], blind_loss), marker=False)]
 
 
-def median(runs: Sequence[Run], end: float) -> tuple[Floats, Floats]:
-    """Steps and median loss up to `end`. Who left keeps its last loss; one that is not finite is
-    the largest of all.
+def median(curves: Sequence[MemberCurve], end: float) -> tuple[Floats, Floats]:
+    """Steps and median loss up to `end`.
+
+    A member that left keeps its last loss; one that is not finite is the largest of all.
     """
-    steps_E = np.unique(np.concatenate([*(run.steps for run in runs), [end]]))
-    losses = [run.losses[np.searchsorted(run.steps, steps_E, side="right") - 1] for run in runs]
+    steps_E = np.unique(np.concatenate([*(curve.steps for curve in curves), [end]]))
+    losses = [
+        curve.losses[np.searchsorted(curve.steps, steps_E, side="right") - 1] for curve in curves
+    ]
     median_E = np.median(np.nan_to_num(np.array(losses), nan=np.inf), axis=0)
     return steps_E, np.where(np.isfinite(median_E), median_E, np.nan)
 
 
-def _cell(axes: Axes, runs: Sequence[Run], end: float, look: Look) -> tuple[float, float]:
-    """Draw a cell's seeds and their median up to `end` or their budget; returns where the median
-    ends.
+def _cell(
+    axes: Axes, curves: Sequence[MemberCurve], last: float, look: Look
+) -> tuple[float, float]:
+    """Draw a cell's seeds and their median up to step `last` or their budget; returns the end of
+    the median.
     """
-    end = min(end, max(run.budget for run in runs))
+    end = min(last, max(curve.budget for curve in curves))
     thin: dict[str, Any] = {"color": look.colour, "linewidth": 0.5, "alpha": 0.45}
-    for run in runs:
-        axes.plot(run.steps, run.losses, marker="." if len(run.steps) == 1 else None, **thin)
-        last = np.flatnonzero(np.isfinite(run.losses))[-1:]
-        if run.outcome == "diverged":
-            axes.plot(
-                run.steps[last],
-                run.losses[last],
-                "x",
-                markersize=4,
-                markeredgewidth=0.9,
-                color=look.colour,
-            )
-        if run.steps[-1] < end and np.isfinite(run.losses[-1]):
-            axes.plot([run.steps[-1], end], [run.losses[-1]] * 2, linestyle=":", **thin)
-    steps_E, median_E = median(runs, end)
-    left = max(run.steps[-1] for run in runs)
-    for part, dashes in ((steps_E <= left, look.dashes), (steps_E >= left, ":")):
+    cross: dict[str, Any] = {"markersize": 4, "markeredgewidth": 0.9, "color": look.colour}
+    for curve in curves:
+        marker = "." if len(curve.steps) == 1 else None
+        axes.plot(curve.steps, curve.losses, label="seed", marker=marker, **thin)
+        if curve.outcome == "diverged":
+            finite = np.flatnonzero(np.isfinite(curve.losses))[-1:]
+            axes.plot(curve.steps[finite], curve.losses[finite], "x", label="diverged", **cross)
+        step, loss = curve.steps[-1], curve.losses[-1]
+        if step < end and np.isfinite(loss):
+            line(axes, [(step, loss), (end, loss)], "carried seed", linestyle=":", **thin)
+    steps_E, median_E = median(curves, end)
+    left = max(curve.steps[-1] for curve in curves)
+    for label, part, dashes in (
+        ("median", steps_E <= left, look.dashes),
+        ("carried median", steps_E >= left, ":"),
+    ):
         if part.sum() > 1:
-            axes.plot(
-                steps_E[part], median_E[part], linestyle=dashes, color=look.colour, linewidth=1.6
-            )
+            thick: dict[str, Any] = {"linestyle": dashes, "color": look.colour, "linewidth": 1.6}
+            axes.plot(steps_E[part], median_E[part], label=label, **thick)
     return end, float(median_E[-1])
 
 
-def _limits(runs: Sequence[Run]) -> tuple[float, float]:
-    """Of the loss: from the smallest to the largest, up to some times the blind loss."""
-    losses = np.concatenate([run.losses for run in runs])
+def _limits(members: Sequence[MemberCurve]) -> tuple[float, float]:
+    """Limits of the loss: its range, up to a multiple of the blind loss."""
+    losses = np.concatenate([member.losses for member in members])
     positive = losses[np.isfinite(losses) & (losses > 0)]
-    blind = max(run.blind_loss for run in runs)
-    low, high = min([blind, *positive]) / 1.25, max([blind, *positive]) * 1.25
-    return low, min(high, _HIGHEST * blind)
+    blind_loss = max(member.blind_loss for member in members)
+    low, high = min([blind_loss, *positive]) / 1.25, max([blind_loss, *positive]) * 1.25
+    return low, min(high, _HIGHEST * blind_loss)

@@ -1,18 +1,24 @@
-"""The gradient's norm before clipping against the rows of the report: at the first step, and while
-training.
+"""Figure of the gradient's norm before clipping against the rows of the report: at the first step,
+and while training.
 """
+
+from operator import attrgetter
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from resformer.reporting.figures import labels
-from resformer.reporting.figures.along import Along, along
-from resformer.reporting.figures.frame import log_y
-from resformer.reporting.figures.labels import Name
-from resformer.reporting.figures.points import Tips, draw_points
-from resformer.reporting.figures.sheet import Run, Sheet
-from resformer.reporting.figures.style import FAINT, GREY, Column
+from resformer.reporting.figures.axes import Lanes, lanes, log_y
+from resformer.reporting.figures.data import PanelData
+from resformer.reporting.figures.marks import (
+    LineLabel,
+    Tips,
+    label_lines,
+    line,
+    points,
+    reference,
+)
+from resformer.reporting.figures.style import GREY, Series
 
 CAPTION = (
     "Norm of a member's gradient before clipping, at its first step and as the median over the "
@@ -22,60 +28,53 @@ CAPTION = (
 _HEIGHT, _CLIPPED = 2.1, "clipped above"
 
 
-def draw(sheet: Sheet, tips: Tips) -> Figure | None:
-    """The figure; adds what its points say to the tips. None where no gradient was finite."""
-    everyone = [run for runs in sheet.runs.values() for run in runs]
-    norms = [norm for run in everyone for norm in (run.first_norm, run.median_norm) if norm > 0]
+def draw(data: PanelData, tips: Tips) -> Figure | None:
+    """Draw the figure; adds the tooltips of its points. None if no gradient is finite."""
+    norms = [
+        norm
+        for member in data.members
+        for norm in (member.first_norm, member.median_norm)
+        if norm > 0
+    ]
     if not norms:
         return None
-    place = along(sheet, _HEIGHT, ["first step", "median over the steps trained"], [_CLIPPED])
-    bounds = [*norms, *([sheet.clip] if sheet.clip is not None else [])]
-    log_y(place.panels[0], min(bounds) / 1.4, max(bounds) * 1.4)
-    for axes, what in zip(place.panels, ("first_norm", "median_norm"), strict=True):
-        if sheet.clip is not None:
-            axes.axhline(sheet.clip, color=FAINT, linewidth=0.8, zorder=0)
-        ends = [_column(axes, place, sheet, column, what, tips) for column in sheet.panel.columns]
-    names: list[Name] = [
-        Name(sheet.name(column), sheet.looks[column], end)
-        for column, end in zip(sheet.panel.columns, ends, strict=True)
+    page = lanes(data, _HEIGHT, ["first step", "median over the steps trained"], [_CLIPPED])
+    bounds = [*norms, *([data.clip] if data.clip is not None else [])]
+    log_y(page.panels[0], min(bounds) / 1.4, max(bounds) * 1.4)
+    for axes, name in zip(page.panels, ("first_norm", "median_norm"), strict=True):
+        if data.clip is not None:
+            reference(axes, data.clip, "clip")
+        ends = [_series(axes, page, data, series, name, tips) for series in data.panel.columns]
+    labels = [
+        LineLabel(data.label(series), data.looks[series], end)
+        for series, end in zip(data.panel.columns, ends, strict=True)
     ]
-    if sheet.clip is not None:
-        names.append(Name(_CLIPPED, GREY, (axes.get_xlim()[1], sheet.clip), marker=False))
-    place.panels[0].set_ylabel("gradient norm")
-    labels.name_lines(place.panels[-1], names)
-    return place.figure
+    if data.clip is not None:
+        labels.append(LineLabel(_CLIPPED, GREY, (axes.get_xlim()[1], data.clip), marker=False))
+    page.panels[0].set_ylabel("gradient norm")
+    label_lines(page.panels[-1], labels)
+    return page.figure
 
 
-def _column(
-    axes: Axes, place: Along, sheet: Sheet, column: Column, what: str, tips: Tips
+def _series(
+    axes: Axes, page: Lanes, data: PanelData, series: Series, name: str, tips: Tips
 ) -> tuple[float, float] | None:
-    """Draw a column's seeds and the line of their medians; returns where it ends, if it gets to the
-    last row.
+    """Draw a series' seeds and the line of their medians; returns its end if it reaches the last
+    row.
     """
-    look, end = sheet.looks[column], None
-    line: list[tuple[float, float]] = []
-    for row in sheet.panel.rows:
-        runs = [run for run in sheet.runs.get((row, column), []) if _norm(run, what) > 0]
+    look, norm, end = data.looks[series], attrgetter(name), None
+    medians: list[tuple[float, float]] = []
+    for row in data.panel.rows:
         end = None
-        if runs:
-            norms = [_norm(run, what) for run in runs]
+        curves = [curve for curve in data.curves.get((row, series), []) if norm(curve) > 0]
+        if curves:
+            x, norms = page.x(row, series), [norm(curve) for curve in curves]
             texts = [
-                f"{sheet.told((row, column), run)}; gradient norm {_norm(run, what):.3g}"
-                for run in runs
+                f"{data.describe((row, series), curve)}; gradient norm {norm(curve):.3g}"
+                for curve in curves
             ]
-            draw_points(axes, place.at(row, column), norms, texts, look, place.lane, tips)
-            end = (place.at(row, column), float(np.median(norms)))
-            line.append(end)
-    axes.plot(
-        [at for at, _ in line],
-        [norm for _, norm in line],
-        linestyle=look.dashes,
-        color=look.colour,
-        linewidth=1.4,
-    )
+            points(axes, x, norms, texts, look=look, lane=page.width, tips=tips)
+            end = (x, float(np.median(norms)))
+            medians.append(end)
+    line(axes, medians, "medians", linestyle=look.dashes, color=look.colour, linewidth=1.4)
     return end
-
-
-def _norm(run: Run, what: str) -> float:
-    norm: float = getattr(run, what)
-    return norm

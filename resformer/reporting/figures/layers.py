@@ -1,4 +1,4 @@
-"""A measure against the layer, a panel per kind of stack, a line per depth."""
+"""Figure of a probe's measure against the layer: a panel per network, a line per depth."""
 
 import math
 import textwrap
@@ -9,65 +9,63 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from resformer.reporting.analysis.probes import Probed
-from resformer.reporting.figures import labels
-from resformer.reporting.figures.frame import frame, last_of_lines, log_y, lowest
-from resformer.reporting.figures.labels import Name
+from resformer.reporting.figures.axes import grid, log_y
+from resformer.reporting.figures.marks import (
+    LineLabel,
+    label_lines,
+    labels_height,
+    labels_width,
+)
 from resformer.reporting.figures.style import Look
+from resformer.stats import Floats
 
 _ACROSS, _HEIGHT, _WRAPPED = 4, 1.6, 22
 _EMBEDDING = 0.5
-"""Where layer 0 stands on an axis that is logarithmic."""
+"""Position of layer 0 on a logarithmic axis."""
 _WIDE = 1e3
-"""A measure that is never negative and spans more than so many times is drawn logarithmically."""
+"""Range (largest over smallest) above which a non-negative measure is drawn logarithmically."""
 
 
-def draw(found: Probed, measure: str, words: str) -> Figure | None:
-    """The figure of one measure, which `words` say; None where no value of it is finite."""
+def draw(probed: Probed, measure: str, title: str) -> Figure | None:
+    """Draw the figure of one measure; None if no value of it is finite."""
     values = np.concatenate(
-        [stack[measure] for stacks in found.stacks.values() for stack in stacks.values()]
+        [stack[measure] for stacks in probed.stacks.values() for stack in stacks.values()]
     )
     values = values[np.isfinite(values)]
     if not len(values):
         return None
-    across = min(_ACROSS, len(found.stacks))
-    names = [f"depth {depth}" for depth in found.depths]
-    height = max(_HEIGHT, labels.height(len(names)))
-    figure, panels = frame(len(found.stacks), across, height, labels.width(names))
-    _scale(panels[0], values, 2 * found.depths[-1])
-    looks = _looks(found.depths)
-    for axes, (key, stacks) in zip(panels, found.stacks.items(), strict=True):
-        axes.set_title(found.name(key))
-        # Shared layers of stacks of two depths start from the same weights, so their lines
-        # coincide: the ends tell.
+    looks = _looks(probed.depths)
+    labels = [
+        LineLabel(f"depth {depth}", look, None, marker=False) for depth, look in looks.items()
+    ]
+    page = grid(
+        len(probed.stacks),
+        min(_ACROSS, len(probed.stacks)),
+        height=max(_HEIGHT, labels_height(len(labels))),
+        right=labels_width([label.text for label in labels]),
+    )
+    _scale(page.panels[0], values, 2 * probed.depths[-1])
+    for axes, (key, stacks) in zip(page.panels, probed.stacks.items(), strict=True):
+        axes.set_title(probed.name(key))
+        # Shared layers of two depths start from the same weights, so their lines coincide: the
+        # points at their ends tell them apart.
         for depth in sorted(stacks, reverse=True):
             known = stacks[depth][measure].dropna()
-            places = np.maximum(known.index.to_numpy(dtype=float), _EMBEDDING)
-            axes.plot(places, known, color=looks[depth].colour, linewidth=1.3)
-            axes.plot(
-                places[-1:],
-                known[-1:],
-                "o",
-                color=looks[depth].colour,
-                markersize=3.5,
-                clip_on=False,
-            )
-        if axes in last_of_lines(panels, across):
-            labels.name_lines(
-                axes,
-                [
-                    Name(f"depth {depth}", looks[depth], None, marker=False)
-                    for depth in found.depths
-                ],
-            )
-    for axes in panels[::across]:
-        axes.set_ylabel(textwrap.fill(words, _WRAPPED))
-    for axes in lowest(panels, across):
+            x = np.maximum(known.index.to_numpy(dtype=float), _EMBEDDING)
+            colour = looks[depth].colour
+            axes.plot(x, known, color=colour, linewidth=1.3)
+            axes.plot(x[-1:], known[-1:], "o", color=colour, markersize=3.5, clip_on=False)
+        if axes in page.last_of_lines:
+            label_lines(axes, labels)
+    for axes in page.first_of_lines:
+        axes.set_ylabel(textwrap.fill(title, _WRAPPED))
+    for axes in page.lowest:
         axes.set_xlabel("sub-layers passed")
-    return figure
+    return page.figure
 
 
-def _scale(axes: Axes, values: np.ndarray, last: int) -> None:
-    """The axes of all panels."""
+def _scale(axes: Axes, values: Floats, last: int) -> None:
+    """Set the axes of all panels."""
     axes.set_xscale("log", base=2)
     axes.set_xlim(_EMBEDDING, last)
     ticks = [2**power for power in range(math.floor(math.log2(last)) + 1)]
@@ -84,7 +82,7 @@ def _scale(axes: Axes, values: np.ndarray, last: int) -> None:
 
 
 def _looks(depths: list[int]) -> dict[int, Look]:
-    """From light to dark with depth."""
+    """Looks of the depths, from light to dark."""
     shades = mpl.colormaps["viridis_r"](np.linspace(0.12, 1, len(depths)))
     return {
         depth: Look(mpl.colors.to_hex(shade), "-", "")

@@ -1,4 +1,4 @@
-"""Which learning rates work where: a tile per rate and row of the report, a panel per column."""
+"""Figure of the learning rates: a tile per rate and row of the report, a panel per series."""
 
 from typing import Any
 
@@ -9,11 +9,10 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from resformer.keys import as_typed
-from resformer.reporting.figures.frame import frame, lowest, panel_width
-from resformer.reporting.figures.points import Tips
-from resformer.reporting.figures.rows import title
-from resformer.reporting.figures.sheet import Place, Sheet
-from resformer.reporting.figures.style import FAINT, INK, SMALL, Column, shortened, width_of
+from resformer.reporting.figures.axes import axis_title, grid, panel_width
+from resformer.reporting.figures.data import PanelData, Position
+from resformer.reporting.figures.marks import Tips
+from resformer.reporting.figures.style import FAINT, INK, SMALL, Series, shortened, width_of
 from resformer.reporting.schema import Rate
 from resformer.text import printable
 
@@ -25,124 +24,110 @@ CAPTION = (
 )
 _ACROSS, _RIGHT = 4, 0.12
 _HEIGHT, _NARROWEST = 0.34, 0.32
-"""Of a tile, in inches."""
+"""Height of a tile and least width of one with text, in inches."""
 _LEAST = 0.85
-"""Of a panel's height."""
+"""Least height of a panel, in inches."""
 _MARGIN = 0.05
-"""Share of a tile that parts it from the next."""
+"""Share of a tile between it and its edge."""
 
 
-def draw(sheet: Sheet, tips: Tips) -> Figure | None:
-    """The figure; adds what its tiles say to the tips.
-
-    None where there is one learning rate only.
-    """
-    panel = sheet.panel
-    rates = sorted({row.lr for rows in sheet.rates.values() for row in rows})
-    if len(rates) < 2:
+def draw(data: PanelData, tips: Tips) -> Figure | None:
+    """Draw the figure; adds the tooltips of its tiles. None if there is one learning rate only."""
+    panel = data.panel
+    lrs = sorted({rate.lr for rates in data.rates.values() for rate in rates})
+    if len(lrs) < 2:
         return None
-    fitting = [number for number in range(1, _ACROSS + 1) if _tile(number, sheet) >= _NARROWEST]
+    fitting = [number for number in range(1, _ACROSS + 1) if _tile(number, data) >= _NARROWEST]
     across = max(fitting, default=1)
     labels = [printable(as_typed(row)) for row in panel.rows]
-    upright = max(map(width_of, labels)) > _tile(across, sheet)
-    below = 0.36 + max(width_of(label, SMALL) for label in labels) if upright else 0.42
-    figure, found = frame(
-        len(panel.columns), across, max(_HEIGHT * len(rates), _LEAST), _RIGHT, below
+    upright = max(map(width_of, labels)) > _tile(across, data)
+    page = grid(
+        len(panel.columns),
+        across,
+        height=max(_HEIGHT * len(lrs), _LEAST),
+        right=_RIGHT,
+        below=0.36 + max(width_of(label, SMALL) for label in labels) if upright else 0.42,
     )
-    found[0].set_xlim(-0.5, len(panel.rows) - 0.5)
-    found[0].set_ylim(-0.5, len(rates) - 0.5)
-    found[0].set_yticks(range(len(rates)), [f"{rate:g}" for rate in rates])
-    found[0].set_xticks(range(len(labels)), labels, rotation=90 if upright else 0)
-    for axes, column in zip(found, panel.columns, strict=True):
-        axes.set_title(shortened(sheet.name(column), panel_width(across, _RIGHT)))
+    first = page.panels[0]
+    first.set_xlim(-0.5, len(panel.rows) - 0.5)
+    first.set_ylim(-0.5, len(lrs) - 0.5)
+    first.set_yticks(range(len(lrs)), [f"{lr:g}" for lr in lrs])
+    first.set_xticks(range(len(labels)), labels, rotation=90 if upright else 0)
+    for axes, series in zip(page.panels, panel.columns, strict=True):
+        axes.set_title(shortened(data.label(series), panel_width(across, _RIGHT)))
         axes.spines[:].set_visible(False)
         axes.tick_params(length=0)
-        _panel(axes, sheet, column, rates, _tile(across, sheet) >= _NARROWEST, tips)
-    for axes in found[::across]:
+        _panel(axes, data, series, lrs, tips, written=_tile(across, data) >= _NARROWEST)
+    for axes in page.first_of_lines:
         axes.set_ylabel("learning rate")
-    for axes in lowest(found, across):
-        axes.set_xlabel(title(panel.layout.rows))
-    return figure
+    for axes in page.lowest:
+        axes.set_xlabel(axis_title(panel.layout.rows))
+    return page.figure
 
 
-def _tile(across: int, sheet: Sheet) -> float:
-    """A tile's width with room for so many panels side by side, in inches."""
-    return panel_width(across, _RIGHT) / len(sheet.panel.rows)
+def _tile(across: int, data: PanelData) -> float:
+    """Width of a tile, in inches, if so many panels stand side by side."""
+    return panel_width(across, _RIGHT) / len(data.panel.rows)
 
 
 def _panel(
-    axes: Axes, sheet: Sheet, column: Column, rates: list[float], written: bool, tips: Tips
+    axes: Axes, data: PanelData, series: Series, lrs: list[float], tips: Tips, *, written: bool
 ) -> None:
-    """Draw a column's tiles."""
-    for x, row in enumerate(sheet.panel.rows):
-        for found in sheet.rates.get((row, column), []):
-            y, steps = rates.index(found.lr), found.mean_steps
-            side, gid = 1 - 2 * _MARGIN, tips.told(_told(sheet, (row, column), found))
-            colour = None if steps is None else _colour(sheet, steps)
-            style: dict[str, Any] = {"facecolor": "none", "edgecolor": FAINT, "hatch": "////"}
-            style = style if colour is None else {"facecolor": colour}
-            axes.add_patch(
-                Rectangle((x - side / 2, y - side / 2), side, side, linewidth=0, gid=gid, **style)
+    """Draw a series' tiles, with their numbers if `written`."""
+    side = 1 - 2 * _MARGIN
+    text_style: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": SMALL}
+    frame: dict[str, Any] = {"fill": False, "edgecolor": INK, "linewidth": 1.1, "clip_on": False}
+    for x, row in enumerate(data.panel.rows):
+        for rate in data.rates.get((row, series), []):
+            y, steps = lrs.index(rate.lr), rate.mean_steps
+            colour = None if steps is None else _colour(data, steps)
+            tile: dict[str, Any] = (
+                {"facecolor": "none", "edgecolor": FAINT, "hatch": "////", "label": "none solved"}
+                if colour is None
+                else {"facecolor": colour, "label": "solved"}
             )
+            gid = tips.add(_describe(data, (row, series), rate))
+            corner = (x - side / 2, y - side / 2)
+            axes.add_patch(Rectangle(corner, side, side, linewidth=0, gid=gid, **tile))
             if written:
-                text = f"{found.solved}/{found.seeds}" + (
-                    f"\n{steps:.0f}" if steps is not None else ""
-                )
-                axes.text(
-                    x,
-                    y,
-                    text,
-                    ha="center",
-                    va="center",
-                    fontsize=SMALL,
-                    linespacing=1.05,
-                    color=_on(colour),
-                )
-            if sheet.panel.cells[row, column].lr == found.lr:
-                axes.add_patch(
-                    Rectangle(
-                        (x - 0.5, y - 0.5),
-                        1,
-                        1,
-                        fill=False,
-                        edgecolor=INK,
-                        linewidth=1.1,
-                        clip_on=False,
-                    )
-                )
+                mean = "" if steps is None else f"\n{steps:.0f}"
+                text = f"{rate.solved}/{rate.seeds}{mean}"
+                axes.text(x, y, text, linespacing=1.05, color=_ink(colour), **text_style)
+            if data.panel.cells[row, series].lr == rate.lr:
+                axes.add_patch(Rectangle((x - 0.5, y - 0.5), 1, 1, label="scored at", **frame))
 
 
-def _colour(sheet: Sheet, steps: float) -> str:
-    """Darker for fewer steps, by their logarithm, on a scale that all panels share."""
-    all_steps = [
-        row.mean_steps
-        for rows in sheet.rates.values()
-        for row in rows
-        if row.mean_steps is not None
+def _colour(data: PanelData, steps: float) -> str:
+    """Colour of a number of steps: darker for fewer, logarithmic, on a scale that panels share."""
+    means = [
+        rate.mean_steps
+        for rates in data.rates.values()
+        for rate in rates
+        if rate.mean_steps is not None
     ]
-    scale = LogNorm(max(1.0, min(all_steps)), max(2.0, *all_steps))
+    scale = LogNorm(max(1.0, min(means)), max(2.0, *means))
     return to_hex(mpl.colormaps["cividis"](scale(max(1.0, steps))))
 
 
-def _on(colour: str | None) -> str:
-    """The colour of a text that can be read on this one."""
-    if colour is None:
+def _ink(background: str | None) -> str:
+    """Colour of a text that can be read on this background."""
+    if background is None:
         return INK
     linear = [
         part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4
-        for part in to_rgb(colour)
+        for part in to_rgb(background)
     ]
     luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
-    # Where the contrasts of black and white are equal, by WCAG 2.
+    # Black and white have the same contrast at this luminance (WCAG 2).
     return "white" if luminance < 0.179 else "black"
 
 
-def _told(sheet: Sheet, place: Place, found: Rate) -> str:
-    row, column = place
-    words = [sheet.name(column), sheet.row_name(row), f"learning rate {found.lr:g}"]
-    mean = (
-        ""
-        if found.mean_steps is None
-        else f", on average after {found.mean_steps:.0f} steps within the budget"
+def _describe(data: PanelData, position: Position, rate: Rate) -> str:
+    """Tooltip of a tile."""
+    row, series = position
+    mean = rate.mean_steps
+    within = "" if mean is None else f", on average after {mean:.0f} steps within the budget"
+    return (
+        f"{data.label(series)}, {data.row_label(row)}, learning rate {rate.lr:g}: "
+        f"{rate.solved} of {rate.seeds} seeds solved{within}"
     )
-    return f"{', '.join(words)}: {found.solved} of {found.seeds} seeds solved{mean}"

@@ -1,15 +1,19 @@
-"""The share of seeds that solve, against the rows of the report."""
+"""Figure of the share of seeds that solve, against the rows of the report."""
 
 from typing import Any
 
 from matplotlib.figure import Figure
 
-from resformer.reporting.figures import labels
-from resformer.reporting.figures.along import along
-from resformer.reporting.figures.labels import Name
-from resformer.reporting.figures.points import Tips
-from resformer.reporting.figures.sheet import Sheet
-from resformer.reporting.figures.style import FAINT
+from resformer.reporting.figures.axes import lanes
+from resformer.reporting.figures.data import PanelData
+from resformer.reporting.figures.marks import (
+    INTERVAL,
+    LineLabel,
+    Tips,
+    label_lines,
+    line,
+    reference,
+)
 from resformer.stats.depth import wilson
 
 CAPTION = (
@@ -20,45 +24,35 @@ CAPTION = (
 _HEIGHT = 1.9
 
 
-def draw(sheet: Sheet, tips: Tips) -> Figure:
-    """The figure; adds what its points say to the tips."""
-    place = along(sheet, _HEIGHT, ["share of seeds that solve"])
-    (axes,) = place.panels
+def draw(data: PanelData, tips: Tips) -> Figure:
+    """Draw the figure; adds the tooltips of its points."""
+    panel = data.panel
+    page = lanes(data, _HEIGHT, ["share of seeds that solve"])
+    (axes,) = page.panels
     axes.set_ylim(-0.04, 1.04)
     axes.set_yticks([0, 0.25, 0.5, 0.75, 1], ["0", "¼", "½", "¾", "1"])
-    axes.axhline(0.5, color=FAINT, linewidth=0.8, zorder=0)
-    names = []
-    for column in sheet.panel.columns:
-        look = sheet.looks[column]
+    reference(axes, 0.5, "half")
+    labels = []
+    for series in panel.columns:
+        look = data.looks[series]
         style: dict[str, Any] = {"color": look.colour, "zorder": 2.2}
-        line, end = [], None
-        for row in sheet.panel.rows:
-            cell = sheet.panel.cells.get((row, column))
+        shares, end = [], None
+        for row in panel.rows:
+            cell = panel.cells.get((row, series))
             if cell is None:
                 end = None
                 continue
-            at, count = place.at(row, column), (cell.solved, cell.seeds)
-            axes.plot([at, at], wilson(*count), linewidth=1.1, solid_capstyle="butt", **style)
-            text = (
-                f"{sheet.name(column)}, {sheet.row_name(row)}: {count[0]} of {count[1]} seeds "
+            x = page.x(row, series)
+            low, high = wilson(cell.solved, cell.seeds)
+            line(axes, [(x, low), (x, high)], "interval", **INTERVAL, **style)
+            end = (x, cell.solved / cell.seeds)
+            shares.append(end)
+            gid = tips.add(
+                f"{data.label(series)}, {data.row_label(row)}: {cell.solved} of {cell.seeds} seeds "
                 "solved"
             )
-            end = (at, count[0] / count[1])
-            axes.plot(
-                *([value] for value in end),
-                marker=look.marker,
-                markersize=5,
-                gid=tips.told(text),
-                **style,
-            )
-            line.append(end)
-        axes.plot(
-            [at for at, _ in line],
-            [share for _, share in line],
-            linestyle=look.dashes,
-            linewidth=1.2,
-            **style,
-        )
-        names.append(Name(sheet.name(column), look, end))
-    labels.name_lines(axes, names)
-    return place.figure
+            line(axes, [end], "share", marker=look.marker, markersize=5, gid=gid, **style)
+        line(axes, shares, "shares", linestyle=look.dashes, linewidth=1.2, **style)
+        labels.append(LineLabel(data.label(series), look, end))
+    label_lines(axes, labels)
+    return page.figure

@@ -1,6 +1,4 @@
-"""How figures look: type and ink, colours that tell schemes apart, lines and markers that tell
-norms apart.
-"""
+"""Style of the figures: type and ink, a colour per scheme, lines and markers per norm placement."""
 
 import colorsys
 from bisect import bisect_right
@@ -13,11 +11,12 @@ from typing import Any, final
 from matplotlib.font_manager import FontProperties
 from matplotlib.textpath import TextPath
 
+from resformer.keys import Value
 from resformer.reporting.layout import Panel
 
 INK, FAINT = "#1a1a1a", "#b3b3b3"
 SIZE, SMALL = 8.0, 7.0
-"""Points."""
+"""Sizes of type, in points."""
 
 RC: Any = {
     "font.family": ["sans-serif"],
@@ -48,7 +47,8 @@ RC: Any = {
     "ytick.major.width": 0.6,
 }
 
-Column = tuple[Any, ...]
+Series = tuple[Value, ...]
+"""Values of the axes across: a column of the report's table, a line of its figures."""
 Dashes = Any
 """A line style as matplotlib takes it."""
 
@@ -61,7 +61,7 @@ _SCHEMES = {
     "layerscale": "#E69F00",
 }
 _SPARE = ("#56B4E9", "#7A7A7A")
-# No pattern is dotted: dots say that a value is carried on.
+# No pattern is dotted: dots mark a loss that is carried on.
 _NORMS: dict[str, tuple[Dashes, str]] = {
     "post": ("-", "o"),
     "pre": ((0, (4.5, 1.6)), "s"),
@@ -76,7 +76,7 @@ _NORMS: dict[str, tuple[Dashes, str]] = {
 @final
 @dataclass(frozen=True)
 class Look:
-    """What a column's lines and points look like."""
+    """Colour, line style and marker of a series."""
 
     colour: str
     dashes: Dashes
@@ -84,51 +84,52 @@ class Look:
 
 
 GREY = Look(FAINT, "-", "")
-"""Of a line that belongs to no column."""
+"""Look of a line that belongs to no series."""
 
 
-def looks(panel: Panel, schemes: Iterable[str]) -> dict[Column, Look]:
-    """A look for each column of a panel. `schemes` are those of the whole report, so that all
-    panels agree.
+def looks(panel: Panel, schemes: Iterable[str]) -> dict[Series, Look]:
+    """Looks of a panel's series; `schemes` are those of the whole report, so that panels agree.
 
     Colour by residual scheme, lines and markers by norm placement, where these vary; else colour by
-    column.
+    series.
     """
     names = panel.layout.columns
     varying = [
-        place for place in range(len(names)) if len({column[place] for column in panel.columns}) > 1
+        number
+        for number in range(len(names))
+        if len({series[number] for series in panel.columns}) > 1
     ]
     scheme, norm = (names.index(name) if name in names else None for name in ("residual", "norm"))
     if scheme in varying or not varying:
-        of_scheme = _coloured(schemes)
+        by_scheme = _scheme_colours(schemes)
         colours = [
-            of_scheme[str(column[scheme])] if scheme is not None else _COLUMNS[0]
-            for column in panel.columns
+            by_scheme[str(series[scheme])] if scheme is not None else _PALETTE[0]
+            for series in panel.columns
         ]
-        styled = [place for place in varying if place != scheme]
+        styled = [number for number in varying if number != scheme]
     else:
-        colours = [colour for colour, _ in zip(_colours(_COLUMNS), panel.columns, strict=False)]
+        colours = [colour for colour, _ in zip(_colours(_PALETTE), panel.columns, strict=False)]
         styled = [norm] if norm in varying and norm is not None else []
-    keys = [tuple(column[place] for place in styled) for column in panel.columns]
+    keys = [tuple(series[number] for number in styled) for series in panel.columns]
     lines = _lines(keys, by_norm=styled == [norm])
     return {
-        column: Look(colour, *lines[key])
-        for column, colour, key in zip(panel.columns, colours, keys, strict=True)
+        series: Look(colour, *lines[key])
+        for series, colour, key in zip(panel.columns, colours, keys, strict=True)
     }
 
 
-_COLUMNS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", *_SPARE)
+_PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", *_SPARE)
 
 
-def _coloured(schemes: Iterable[str]) -> dict[str, str]:
-    """The colour of every scheme; one that the palette does not know gets one that no other has."""
+def _scheme_colours(schemes: Iterable[str]) -> dict[str, str]:
+    """Colours of the schemes; one without a colour of its own gets one that no other has."""
     names = sorted(set(schemes))
     free = _colours(_SPARE)
     return {name: _SCHEMES.get(name) or next(free) for name in names}
 
 
 def _colours(first: Sequence[str]) -> Iterator[str]:
-    """These colours, then others without end, around the colour circle in golden sections."""
+    """Yield these colours, then others without end, around the colour circle by golden sections."""
     yield from first
     for number in count(1):
         red, green, blue = colorsys.hsv_to_rgb(0.618034 * number % 1, 0.75, 0.7)
@@ -136,7 +137,7 @@ def _colours(first: Sequence[str]) -> Iterator[str]:
 
 
 def _lines(
-    keys: Sequence[tuple[Hashable, ...]], by_norm: bool
+    keys: Sequence[tuple[Hashable, ...]], *, by_norm: bool
 ) -> dict[tuple[Hashable, ...], tuple[Dashes, str]]:
     distinct = list(dict.fromkeys(keys))
     if by_norm:
@@ -147,13 +148,13 @@ def _lines(
 
 @cache
 def width_of(text: str, size: float = SIZE) -> float:
-    """How wide a text is, in inches."""
+    """Width of a text, in inches."""
     outline = TextPath((0, 0), text, size=size, prop=FontProperties())
     return float(outline.vertices[:, 0].max(initial=0)) / 72
 
 
 def shortened(text: str, width: float, size: float = SIZE) -> str:
-    """The text, cut where it is wider than this (inches)."""
+    """Cut a text that is wider than `width` inches."""
     if width_of(text, size) <= width:
         return text
     fits = bisect_right(

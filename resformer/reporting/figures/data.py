@@ -1,0 +1,172 @@
+"""Data of one panel's figures: its members as they trained, at the rates they are scored at."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import final
+
+import numpy as np
+import pandas as pd
+
+from resformer.errors import UserError
+from resformer.keys import Value
+from resformer.reporting.analysis.summary import at_their_rates
+from resformer.reporting.figures.style import Look, Series, looks
+from resformer.reporting.layout import Layout, Panel, panels
+from resformer.reporting.schema import Cell, Rate, Report
+from resformer.reporting.text.words import named
+from resformer.results.members import Findings
+from resformer.stats import Floats
+from resformer.store.checks import Damaged
+from resformer.text import printable
+
+Position = tuple[Value, Series]
+"""Row and series of a cell."""
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class MemberCurve:
+    """One member: arrays have an entry per evaluation."""
+
+    seed: int
+    lr: float
+    outcome: str
+    solved_step: float
+    """NaN if it did not solve."""
+    budget: float
+    """Steps."""
+    blind_loss: float
+    """Nats per token."""
+    steps: Floats
+    losses: Floats
+    """Held out, nats per token; NaN if not finite."""
+    first_norm: float
+    """Gradient norm before clipping at the first step; NaN if not finite."""
+    median_norm: float
+    """Its median over the trained steps."""
+
+    @property
+    def solved(self) -> bool:
+        """True if it solved its task within the budget."""
+        return not np.isnan(self.solved_step)
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class PanelData:
+    """One panel of the report, ready to be drawn."""
+
+    panel: Panel
+    looks: Mapping[Series, Look]
+    curves: Mapping[Position, list[MemberCurve]]
+    rates: Mapping[Position, list[Rate]]
+    clip: float | None
+    """Gradient norm above which members are clipped; None if they differ in it."""
+
+    @property
+    def members(self) -> list[MemberCurve]:
+        """Members of all cells."""
+        return [curve for curves in self.curves.values() for curve in curves]
+
+    def label(self, series: Series) -> str:
+        """Label of a series in one line."""
+        return printable(", ".join(self.panel.named(series)))
+
+    def row_label(self, row: Value) -> str:
+        """Label of a row, with its axis."""
+        return printable(named(self.panel.layout.rows, row))
+
+    def describe(self, position: Position, curve: MemberCurve) -> str:
+        """Tooltip of a member."""
+        row, series = position
+        step = curve.solved_step if curve.outcome == "solved" else curve.steps[-1]
+        return (
+            f"{self.label(series)}, {self.row_label(row)}, seed {curve.seed}: "
+            f"{curve.outcome} at step {step:.0f}, learning rate {curve.lr:g}"
+        )
+
+
+def panel_data(findings: Findings, report: Report, layout: Layout) -> list[PanelData]:
+    """Data of every panel; UserError if a curve is damaged."""
+    schemes = {cell.key.residual for cell in report.cells}
+    return [_data(findings, report, panel, schemes) for panel in panels(report, layout)]
+
+
+def _data(findings: Findings, report: Report, panel: Panel, schemes: Iterable[str]) -> PanelData:
+    layout = panel.layout
+    members = {at: _members(findings.members, cell) for at, cell in panel.cells.items()}
+    curves = _curves(findings, pd.concat(members.values()))
+    clips = {float(clip) for rows in members.values() for clip in rows["train.clip"]}
+    rates: dict[Position, list[Rate]] = {}
+    for rate in report.rates:
+        value = rate.key.value
+        if tuple(map(value, layout.apart)) == panel.apart:
+            position = value(layout.rows), tuple(map(value, layout.columns))
+            rates.setdefault(position, []).append(rate)
+    return PanelData(
+        panel=panel,
+        looks=looks(panel, schemes),
+        curves={
+            position: [curves[key] for key in _keys(rows.sort_values("seed"))]
+            for position, rows in members.items()
+        },
+        rates=rates,
+        clip=clips.pop() if len(clips) == 1 else None,
+    )
+
+
+def _members(members: pd.DataFrame, cell: Cell) -> pd.DataFrame:
+    """Members of a cell, each seed at its learning rate."""
+    matches = [
+        members[name].isna() if value is None else members[name].eq(value)
+        for name, value in cell.key.values().items()
+    ]
+    return at_their_rates(members[np.logical_and.reduce(matches)], cell.lr_by_seed)
+
+
+_Key = tuple[str, int, float]
+"""Job, seed and learning rate."""
+
+
+def _keys(rows: pd.DataFrame) -> list[_Key]:
+    return list(zip(rows["job"], rows["seed"].astype(int), rows["lr"].astype(float), strict=True))
+
+
+def _curves(findings: Findings, members: pd.DataFrame) -> dict[_Key, MemberCurve]:
+    """Curves of members, read job by job."""
+    curves: dict[_Key, MemberCurve] = {}
+    for (study, _), rows in members.groupby(["study", "job"], sort=False):
+        try:
+            table = findings.read_curves(rows, ["held_out_loss", "gradient_norm"])
+        except Damaged as damage:
+            (path,) = (one.path for one in findings.studies if one.name == study)
+            raise UserError(
+                f"{damage}; delete {path / '.cache'}, and the report leaves it out"
+            ) from damage
+        by_member = dict(iter(table.groupby(["seed", "lr"], sort=False)))
+        for key, (_, row) in zip(_keys(rows), rows.iterrows(), strict=True):
+            curves[key] = _curve(row, by_member[key[1:]].sort_values("step"))
+    return curves
+
+
+def _curve(member: pd.Series, table: pd.DataFrame) -> MemberCurve:
+    steps, losses, norms = (
+        table[name].to_numpy(np.float64) for name in ("step", "held_out_loss", "gradient_norm")
+    )
+    evaluated = ~np.isnan(losses)
+    evaluated[-1] = True
+    finite = norms[np.isfinite(norms)]
+    first = norms[steps == 1]
+    solved_step = member["solved_step"]
+    return MemberCurve(
+        seed=int(member["seed"]),
+        lr=float(member["lr"]),
+        outcome=str(member["outcome"]),
+        solved_step=np.nan if pd.isna(solved_step) else float(solved_step),
+        budget=float(member["train.steps"]),
+        blind_loss=float(member["blind_loss"]),
+        steps=steps[evaluated],
+        losses=np.where(np.isfinite(losses), losses, np.nan)[evaluated],
+        first_norm=float(first[0]) if len(first) and np.isfinite(first[0]) else np.nan,
+        median_norm=float(np.median(finite)) if len(finite) else np.nan,
+    )
