@@ -37,7 +37,7 @@ def test_a_checkpoint_comes_back_to_its_attempt_and_the_next(job: Path) -> None:
     assert next(best_first(first), None) == checkpoint(7)
 
 
-def test_the_last_one_of_an_attempt_is_kept(job: Path) -> None:
+def test_the_last_checkpoint_of_an_attempt_is_kept(job: Path) -> None:
     first = attempt(job, 1)
     for step in (0, 9, 10, 100):
         save(first, checkpoint(step))
@@ -46,7 +46,7 @@ def test_the_last_one_of_an_attempt_is_kept(job: Path) -> None:
     assert next(best_first(attempt(job, 2)), None) == checkpoint(100, b"the same step again")
 
 
-def test_the_one_furthest_on_counts_whoever_made_it(job: Path) -> None:
+def test_the_checkpoint_furthest_on_counts_whichever_attempt_made_it(job: Path) -> None:
     for number, step in ((1, 40), (2, 90), (3, 9)):
         save(attempt(job, number), checkpoint(step))
     attempt(job, 4).open()
@@ -91,14 +91,16 @@ def reseal(path: Path, **changes: object) -> None:
 @pytest.mark.parametrize(
     "harm", [no_json, no_arrays, torn, other_arrays, other_job, no_facts, folder]
 )
-def test_of_a_damaged_one_the_next_best_is_taken(job: Path, harm: Callable[[Path], None]) -> None:
+def test_a_damaged_checkpoint_gives_way_to_the_next_best(
+    job: Path, harm: Callable[[Path], None]
+) -> None:
     save(attempt(job, 1), checkpoint(40))
     save(attempt(job, 2), checkpoint(90))
     harm(job / "attempt-2" / "checkpoint-90.json")
     assert next(best_first(attempt(job, 3)), None) == checkpoint(40)
 
 
-def test_no_cut_and_no_flipped_bit_passes(job: Path) -> None:
+def test_no_cut_and_no_flipped_bit_of_a_checkpoint_passes(job: Path) -> None:
     save(attempt(job, 1), checkpoint(40))
     second, draw = attempt(job, 2), random.Random(0)
     for path in sorted((job / "attempt-1").iterdir()):
@@ -115,7 +117,7 @@ def test_no_cut_and_no_flipped_bit_passes(job: Path) -> None:
         path.write_bytes(whole)
 
 
-def test_a_committed_job_keeps_none_and_nothing_half_written(job: Path) -> None:
+def test_a_committed_job_keeps_no_checkpoint_and_nothing_half_written(job: Path) -> None:
     study = Study(job.parents[2])
     first, second = attempt(job, 1), attempt(job, 2)
     save(first, checkpoint(40))
@@ -126,7 +128,7 @@ def test_a_committed_job_keeps_none_and_nothing_half_written(job: Path) -> None:
     assert sorted(os.listdir(second.folder)) == ["runs.parquet", "timing.json"]
 
 
-def test_what_cannot_be_removed_stays_and_does_not_matter(
+def test_a_checkpoint_that_cannot_be_removed_does_not_matter(
     job: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = attempt(job, 1)

@@ -76,13 +76,13 @@ RUNS: dict[str, list[Any]] = {
 # What is written is taken
 
 
-def test_every_job_that_can_be_planned() -> None:
+def test_every_job_that_can_be_planned_passes() -> None:
     found = planned()
     assert len(found) == 15
     assert [checks.planned_job(job) for job in found] == [None] * 15
 
 
-def test_a_job_with_the_largest_settings(shape: Shape) -> None:
+def test_a_job_with_the_largest_settings_passes(shape: Shape) -> None:
     asked = [
         "model.depth=1024",
         "model.width=4096",
@@ -97,14 +97,16 @@ def test_a_job_with_the_largest_settings(shape: Shape) -> None:
     assert checks.planned_job(written(job.to_json())) is None
 
 
-def test_a_launch(record: dict[str, Any]) -> None:
+def test_launch_records_pass(record: dict[str, Any]) -> None:
     assert record["excluded"]
     assert checks.launch_record(record) is None
     assert checks.launch_record({key: record[key] for key in ("launch", "started")}) is None
 
 
 @pytest.mark.parametrize("keep", [False, True])
-def test_what_a_job_commits(shape: Shape, trained: Trained, tmp_path: Any, keep: bool) -> None:
+def test_what_a_job_commits_passes(
+    shape: Shape, trained: Trained, tmp_path: Any, keep: bool
+) -> None:
     job = written(Job(shape, tuple(MEMBERS)).to_json())
     assert {"solved", "unsolved", "diverged"} & set(trained.runs["outcome"]) >= {"diverged"}
     assert checks.runs(pa.table(trained.runs), job["members"]) is None
@@ -113,14 +115,14 @@ def test_what_a_job_commits(shape: Shape, trained: Trained, tmp_path: Any, keep:
     assert jobs.from_json(job).shape == shape
 
 
-def test_made_up_ones_that_are_good() -> None:
+def test_tables_written_by_hand_pass() -> None:
     assert checks.result(RESULT, "x") is None
     assert checks.timing(TIMING) is None
     assert checks.timing({"seconds": 0, "stretches": []}) is None
     assert checks.runs(pa.table(RUNS), PLANNED) is None
 
 
-def test_columns_of_nothing_but_gaps() -> None:
+def test_columns_of_nothing_but_gaps_pass() -> None:
     table = pa.table({name: [column[1]] for name, column in RUNS.items()})
     assert table.schema.field("solved_step").type == pa.null()
     assert checks.runs(table, PLANNED[1:2]) is None
@@ -265,7 +267,7 @@ WRONG_TIMINGS: list[tuple[Path, object]] = [
     ],
     ids=["job", "result", "timing"],
 )
-def test_what_is_wrong_is_said(
+def test_a_wrong_job_is_refused_with_the_reason(
     check: Callable[[object], str | None], good: Any, wrong: list[tuple[Path, object]]
 ) -> None:
     assert check(good) is None
@@ -274,7 +276,7 @@ def test_what_is_wrong_is_said(
     assert all(check(tree) for tree in (None, [], "x", 7, {}))
 
 
-def test_what_is_wrong_with_a_launch(record: dict[str, Any]) -> None:
+def test_a_wrong_launch_record_is_refused(record: dict[str, Any]) -> None:
     silent = [
         (path, value)
         for path, value in WRONG_LAUNCHES
@@ -314,11 +316,11 @@ def test_what_is_wrong_with_a_launch(record: dict[str, Any]) -> None:
         ("final_accuracy", [1.0, 0.1, float("nan")]),
     ],
 )
-def test_runs_that_cannot_be(column: str, values: list[Any]) -> None:
+def test_impossible_runs_are_refused(column: str, values: list[Any]) -> None:
     assert checks.runs(pa.table({**RUNS, column: values}), PLANNED)
 
 
-def test_tables_of_another_form(trained: Trained) -> None:
+def test_tables_of_another_form_are_refused(trained: Trained) -> None:
     runs, curves = pa.table(RUNS), pa.table(trained.curves)
     for found in (
         runs.drop_columns("lr"),

@@ -325,7 +325,9 @@ def test_of_eight_processes_one_gets_the_job(job: Path, dead: bool) -> None:
     assert attempts(job) == 1 + dead
 
 
-def test_who_comes_second_does_not_hold_it(job: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_claim_that_comes_second_does_not_hold_the_job(
+    job: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Between looking and creating the claim, somebody else created it."""
     make_folder, others = files.make_folder, list[Claim]()
 

@@ -214,7 +214,7 @@ BAD_SETTINGS = [
 
 @pytest.mark.parametrize("command", ["train", "sweep"])
 @pytest.mark.parametrize(("setting", "named"), BAD_SETTINGS)
-def test_a_bad_setting(
+def test_a_bad_setting_is_refused_by_its_name(
     resformer: Resformer, tmp_path: Path, command: str, setting: str, named: str
 ) -> None:
     check_refused(resformer(command, setting), named)
@@ -281,7 +281,9 @@ BAD_REQUESTS = [
 @pytest.mark.parametrize(
     ("words", "named"), BAD_REQUESTS, ids=[" ".join(words) for words, _ in BAD_REQUESTS]
 )
-def test_a_bad_request(resformer: Resformer, tmp_path: Path, words: list[str], named: str) -> None:
+def test_a_bad_request_is_refused_by_its_words(
+    resformer: Resformer, tmp_path: Path, words: list[str], named: str
+) -> None:
     check_refused(resformer(*words), named)
     assert tree(tmp_path) == {}
 
@@ -306,7 +308,9 @@ def test_without_a_compiler_it_trains_all_the_same_and_says_so(
 
 
 @pytest.mark.sweep
-def test_a_bad_setting_as_a_process(command: Command, tmp_path: Path) -> None:
+def test_a_process_with_a_bad_setting_exits_with_2_and_one_line(
+    command: Command, tmp_path: Path
+) -> None:
     check_refused(command("sweep", "model.depth=0"), "model.depth=0")
     assert tree(tmp_path) == {}
 
@@ -324,7 +328,7 @@ def test_a_bad_setting_as_a_process(command: Command, tmp_path: Path) -> None:
         [],
     ],
 )
-def test_a_bad_flag(resformer: Resformer, tmp_path: Path, words: list[str]) -> None:
+def test_a_bad_flag_exits_with_2(resformer: Resformer, tmp_path: Path, words: list[str]) -> None:
     assert resformer(*words).exit_code == 2
     assert tree(tmp_path) == {}
 
@@ -333,7 +337,7 @@ def test_a_bad_flag(resformer: Resformer, tmp_path: Path, words: list[str]) -> N
     "words", [["train", *TINY], ["sweep", *TINY], ["report"], ["report", "some"]]
 )
 @pytest.mark.parametrize("place", ["other", "other/file", "other/file/below"])
-def test_a_results_folder_that_is_none(
+def test_a_results_folder_that_is_a_file_is_refused(
     resformer: Resformer, tmp_path: Path, words: list[str], place: str
 ) -> None:
     (tmp_path / "other").mkdir()
@@ -343,7 +347,9 @@ def test_a_results_folder_that_is_none(
     assert tree(tmp_path) == before
 
 
-def test_a_study_name_that_is_taken(resformer: Resformer, study: Path, tmp_path: Path) -> None:
+def test_a_study_name_that_something_else_has_is_refused(
+    resformer: Resformer, study: Path, tmp_path: Path
+) -> None:
     (study.parent / "mine").mkdir()
     (study.parent / "mine" / "thesis.tex").write_text("…")
     (study.parent / "file").write_text("…")
@@ -354,7 +360,9 @@ def test_a_study_name_that_is_taken(resformer: Resformer, study: Path, tmp_path:
     assert tree(tmp_path) == before
 
 
-def test_nothing_to_report_yet(resformer: Resformer, study: Path, tmp_path: Path) -> None:
+def test_a_study_without_results_has_nothing_to_report(
+    resformer: Resformer, study: Path, tmp_path: Path
+) -> None:
     shutil.rmtree(study / "jobs")
     shutil.rmtree(study / "done")
     before = tree(tmp_path)
@@ -363,7 +371,9 @@ def test_nothing_to_report_yet(resformer: Resformer, study: Path, tmp_path: Path
     assert tree(tmp_path) == before
 
 
-def test_figures_where_a_file_is(resformer: Resformer, study: Path, tmp_path: Path) -> None:
+def test_figures_are_refused_where_a_file_is(
+    resformer: Resformer, study: Path, tmp_path: Path
+) -> None:
     (tmp_path / "file").write_text("mine")
     before = tree(tmp_path)
     check_refused(resformer("report", study.name, "--figures", "file"), "--figures file")
@@ -373,7 +383,7 @@ def test_figures_where_a_file_is(resformer: Resformer, study: Path, tmp_path: Pa
 @pytest.mark.parametrize(
     ("entry", "named"), [("versions", "torch"), ("fingerprint", "backend was 0.0")]
 )
-def test_results_of_other_code(
+def test_results_of_other_code_are_not_continued(
     resformer: Resformer, study: Path, tmp_path: Path, entry: str, named: str
 ) -> None:
     path = study / "launches" / "1.json"
@@ -385,7 +395,9 @@ def test_results_of_other_code(
     assert tree(tmp_path) == before
 
 
-def test_a_launch_that_was_tampered_with(resformer: Resformer, study: Path, tmp_path: Path) -> None:
+def test_a_launch_that_was_tampered_with_is_refused(
+    resformer: Resformer, study: Path, tmp_path: Path
+) -> None:
     """Whose code made the results is not known any more."""
     path = study / "launches" / "1.json"
     path.write_bytes(path.read_bytes().replace(b'"python": "3', b'"python": "2'))
@@ -399,7 +411,7 @@ def test_a_launch_that_was_tampered_with(resformer: Resformer, study: Path, tmp_
 # What a sweep would do
 
 
-def test_dry_run(resformer: Resformer, tmp_path: Path) -> None:
+def test_a_dry_run_prints_the_plan_and_writes_nothing(resformer: Resformer, tmp_path: Path) -> None:
     result = resformer(
         "sweep",
         "--dry-run",
@@ -420,14 +432,16 @@ def test_dry_run(resformer: Resformer, tmp_path: Path) -> None:
     assert tree(tmp_path) == {}
 
 
-def test_dry_run_of_the_quick_study(resformer: Resformer, tmp_path: Path) -> None:
+def test_a_dry_run_of_the_quick_study_counts_its_members(
+    resformer: Resformer, tmp_path: Path
+) -> None:
     result = resformer("sweep", "--dry-run")
     assert result.exit_code == 0
     assert "240 members in 16 jobs;" in " ".join(result.stdout.split())
     assert tree(tmp_path) == {}
 
 
-def test_dry_run_says_what_is_left_out(resformer: Resformer) -> None:
+def test_a_dry_run_says_which_combinations_are_left_out(resformer: Resformer) -> None:
     result = resformer("sweep", "--dry-run", *TINY, "model/residual=add,rezero", "model.norm=pre")
     assert result.exit_code == 0
     assert "1 member in 1 job" in " ".join(result.stdout.split())
@@ -437,7 +451,9 @@ def test_dry_run_says_what_is_left_out(resformer: Resformer) -> None:
     assert "model.norm=pre" in line
 
 
-def test_dry_run_of_a_finished_study(resformer: Resformer, study: Path, tmp_path: Path) -> None:
+def test_a_dry_run_of_a_finished_study_plans_new_members_only(
+    resformer: Resformer, study: Path, tmp_path: Path
+) -> None:
     before = tree(tmp_path)
     result = resformer("sweep", "--dry-run", *TINY, "member.seed=range(0,3)")
     told = " ".join(result.stdout.split())
@@ -446,7 +462,7 @@ def test_dry_run_of_a_finished_study(resformer: Resformer, study: Path, tmp_path
     assert tree(tmp_path) == before
 
 
-def test_dry_run_with_nothing_to_run_asks_no_cluster(
+def test_a_dry_run_with_nothing_to_run_asks_no_cluster(
     resformer: Resformer, study: Path, tmp_path: Path
 ) -> None:
     before = tree(tmp_path)
@@ -544,7 +560,7 @@ Training.run = run
 
 
 @pytest.mark.sweep
-def test_a_job_that_fails(
+def test_a_job_that_fails_leaves_the_others_and_exits_with_1(
     command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sabotage = tmp_path / "sabotage"
@@ -585,7 +601,7 @@ def test_train_prints_what_became_of_each_member(resformer: Resformer, tmp_path:
     assert tree(tmp_path) == before
 
 
-def test_train_that_fails(
+def test_train_that_fails_exits_with_1_and_says_why(
     resformer: Resformer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(*_: object) -> None:
@@ -621,7 +637,7 @@ def refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is not JSON")
 
 
-def test_report_as_json(resformer: Resformer, study: Path) -> None:
+def test_report_prints_json(resformer: Resformer, study: Path) -> None:
     result = resformer("report", "--format", "json")
     assert (result.exit_code, result.stderr) == (0, "")
     found = json.loads(result.stdout, parse_constant=refuse_constant)
@@ -665,7 +681,7 @@ def test_report_as_json(resformer: Resformer, study: Path) -> None:
     )
 
 
-def test_report_as_csv(resformer: Resformer, study: Path) -> None:
+def test_report_prints_csv(resformer: Resformer, study: Path) -> None:
     result = resformer("report", "--format", "csv")
     assert (result.exit_code, result.stderr) == (0, "")
     (row,) = csv.DictReader(io.StringIO(result.stdout))
@@ -678,7 +694,7 @@ def test_report_as_csv(resformer: Resformer, study: Path) -> None:
     assert json.loads(row["lr_by_seed"]) == {"0": 0.003, "1": 0.003}
 
 
-def test_report_as_markdown(resformer: Resformer, study: Path) -> None:
+def test_report_prints_markdown(resformer: Resformer, study: Path) -> None:
     result = resformer("report", "--format", "markdown")
     assert (result.exit_code, result.stderr) == (0, "")
     rows = [line.split("|")[1:-1] for line in result.stdout.splitlines() if line.startswith("|")]
@@ -689,7 +705,7 @@ def test_report_as_markdown(resformer: Resformer, study: Path) -> None:
     assert limit == ["limit", "none"]
 
 
-def test_report_as_latex(resformer: Resformer, study: Path) -> None:
+def test_report_prints_latex(resformer: Resformer, study: Path) -> None:
     result = resformer("report", "--format", "latex")
     assert (result.exit_code, result.stderr) == (0, "")
     source = [line for line in result.stdout.splitlines() if line and not line.startswith("%")]

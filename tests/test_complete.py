@@ -36,11 +36,11 @@ def test_keys_are_those_that_can_be_set() -> None:
         (["model.residual", "="], "true,f", ["true,false"]),
     ],
 )
-def test_words(words: list[str], incomplete: str, found: list[str]) -> None:
+def test_words_are_completed(words: list[str], incomplete: str, found: list[str]) -> None:
     assert list(complete(words, incomplete)) == found
 
 
-def test_as_bash_asks(tmp_path: Path) -> None:
+def test_bash_gets_the_words_it_asks_for(tmp_path: Path) -> None:
     """bash splits at `=`; what it sends is what Typer's script for it sends."""
     words = ["resformer", "sweep", "model.residual", "=", "t"]
     asked = {

@@ -87,7 +87,7 @@ def test_every_yaml_composes(path: Path) -> None:
         assert ask(f"{group}={path.stem}").shapes
 
 
-def test_without_anything_it_is_the_quick_study() -> None:
+def test_without_words_the_quick_study_is_meant() -> None:
     assert config.request(None, []) == config.request("quick", [])
 
 
@@ -242,7 +242,7 @@ def test_a_study_file_here_hides_the_packages(
         b"[" * 5000,
     ],
 )
-def test_a_study_file_that_makes_no_sense(
+def test_a_study_file_that_makes_no_sense_is_refused(
     content: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -252,7 +252,9 @@ def test_a_study_file_that_makes_no_sense(
         config.request("mine", [])
 
 
-def test_a_study_file_that_is_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_study_file_that_is_a_folder_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "configs" / "study" / "mine.yaml").mkdir(parents=True)
     with pytest.raises(UserError, match=r"mine\.yaml"):
@@ -501,12 +503,12 @@ def test_a_wrong_type_does_not_hide_behind_an_equal_value(override: str) -> None
         "shuffle(range(0,1e12))",
     ],
 )
-def test_a_sweep_without_end_or_values(sweep: str) -> None:
+def test_a_grid_without_end_or_values_is_refused(sweep: str) -> None:
     with within(5), pytest.raises(UserError, match=r"member\.seed"):
         ask(f"member.seed={sweep}")
 
 
-def test_a_grid_too_large_to_plan() -> None:
+def test_a_grid_too_large_to_plan_is_refused() -> None:
     keys = ["model.depth", "model.width", "model.hidden", "train.steps"]
     with within(5), pytest.raises(UserError, match="combinations"):
         ask(*(f"{key}=range(1,100)" for key in keys))
@@ -515,7 +517,7 @@ def test_a_grid_too_large_to_plan() -> None:
 @pytest.mark.parametrize(
     "words", [["engine.workers=1"], ["device=cpu"], ["engine=local", "engine.stack=4"]]
 )
-def test_how_jobs_run_is_no_experiment(words: list[str]) -> None:
+def test_settings_of_engines_are_no_part_of_an_experiment(words: list[str]) -> None:
     """`resformer sweep --workers 1` is the quick study on one worker."""
     found = config.request(None, words)
     assert found.study == "quick"

@@ -70,7 +70,7 @@ def test_what_cannot_be_written_is_named_with_its_size(
     assert os.listdir(tmp_path) == []
 
 
-def test_a_pipe_is_no_file(tmp_path: Path) -> None:
+def test_a_pipe_is_refused_as_a_file(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(DiskError, match="is no regular file"):
         files.content(tmp_path / "pipe")
@@ -154,7 +154,7 @@ def claim_of(study: Study) -> claims.Claim:
     return claims.Claim(study.job("job1"), 1, counter_at=0, beat_seconds=1.0, last_beat=0.0)
 
 
-def test_a_launch_record_of_another_number_is_damage(study: Study) -> None:
+def test_a_launch_record_with_the_number_of_another_is_damage(study: Study) -> None:
     study.launch({}, [planned_job("job1")])
     study.launch({}, [])
     (study.path / "launches" / "2.json").write_bytes(
@@ -197,7 +197,7 @@ def test_a_list_that_cannot_be_read_is_a_cache_all_the_same(study: Study) -> Non
     ],
     ids=["no table", "endless", "another"],
 )
-def test_a_table_whose_hash_fits_can_still_be_none(
+def test_bytes_whose_hash_fits_and_that_are_no_table_are_damage(
     study: Study, content: bytes | str, reason: str
 ) -> None:
     study.launch({}, [planned_job("job1")])
@@ -217,7 +217,7 @@ def test_a_table_whose_hash_fits_can_still_be_none(
 
 
 @pytest.mark.parametrize("text", [b"", b"[]", b'{"seconds": -1}', b"\xff"])
-def test_times_whose_hash_fits_can_still_be_none(study: Study, text: bytes) -> None:
+def test_bytes_whose_hash_fits_and_that_are_no_times_are_damage(study: Study, text: bytes) -> None:
     study.launch({}, [planned_job("job1")])
     commit(study, "job1")
     committed(study.job("job1"), "timing.json", text)

@@ -214,7 +214,7 @@ def test_a_damaged_job_is_named_and_left_out(
         assert jobs == set(study.planned()) - {job}
 
 
-def test_a_study_that_is_not_there(
+def test_an_unknown_study_is_refused_with_those_there_are(
     results: Path, tmp_path: Path, resformer: Callable[..., Result]
 ) -> None:
     result = resformer("export", "smal", "out", "--to", "csv")

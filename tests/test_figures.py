@@ -70,7 +70,7 @@ def texts(plot: Plot) -> list[str]:
     return [text.get_text() for text in plot.figure.findobj(Text) if text.get_text()]
 
 
-def test_who_left_keeps_the_last_loss_and_counts_with_it_in_the_median(lives: Made) -> None:
+def test_members_that_left_count_in_the_median_with_their_last_loss(lives: Made) -> None:
     lives.cell([solved(20, 0.1), solved(30, 0.2), unsolved(1.0)], depth=1)
     (axes,) = drawn(lives)["curves-copy"].figure.axes
     carried = {tuple(points(line)) for line in lines(axes, "carried seed")}
@@ -121,7 +121,7 @@ def test_curves_have_the_blind_loss_and_at_most_four_panels_side_by_side(lives: 
     assert texts(plot).count("without the input") == 2
 
 
-def test_who_did_not_solve_stands_above_the_budget_with_their_number(lives: Made) -> None:
+def test_members_that_did_not_solve_are_counted_above_the_budget(lives: Made) -> None:
     lives.cell([solved(20), solved(30), solved(30), unsolved(), BROKEN], depth=1)
     lives.cell([unsolved()] * 5, depth=2)
     (axes,) = drawn(lives)["steps-copy"].figure.axes

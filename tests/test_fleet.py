@@ -106,7 +106,7 @@ def run(assignment: Assignment) -> list[Event]:
     return told
 
 
-def test_what_no_list_names_is_looked_for_before_anybody_is_replaced(
+def test_jobs_that_no_list_names_are_looked_for_before_a_pilot_is_replaced(
     cluster: Cluster, study: Study, shape: Shape
 ) -> None:
     """A result that was damaged and is made again is in no list that counts."""
@@ -119,7 +119,7 @@ def test_what_no_list_names_is_looked_for_before_anybody_is_replaced(
     assert [len(words) for words in cluster.told] == [2]
 
 
-def test_a_disk_that_takes_no_results_ends_it_with_a_line(
+def test_a_disk_that_takes_no_results_ends_the_sweep_with_a_line(
     cluster: Cluster, study: Study, shape: Shape
 ) -> None:
     assignment = launched(study, shape, 2)
@@ -141,7 +141,7 @@ pilot.fly(sys.argv[1])
 """
 
 
-def test_who_dies_at_work_is_replaced_by_one_that_is_told_the_same(
+def test_a_pilot_that_dies_at_work_is_replaced_by_one_with_the_same_order(
     cluster: Cluster, study: Study, shape: Shape
 ) -> None:
     cluster.programs = (DIES, FLY)
@@ -167,7 +167,7 @@ def test_a_replacement_that_is_refused_is_submitted_later_while_others_fly(
         fleet.replace(set(), 2)
 
 
-def test_who_never_began_is_not_replaced_and_what_it_wrote_is_said(
+def test_a_pilot_that_never_began_is_not_replaced_and_its_log_is_shown(
     cluster: Cluster, study: Study, shape: Shape
 ) -> None:
     assignment = launched(study, shape, 2)
@@ -180,7 +180,7 @@ def test_who_never_began_is_not_replaced_and_what_it_wrote_is_said(
     assert [len(words) for words in cluster.told] == [2]
 
 
-def test_stopped_a_second_time_it_leaves_nobody_either(
+def test_a_second_stop_leaves_no_pilot_behind(
     cluster: Cluster, study: Study, shape: Shape, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Ctrl-C while pilots put their work away, which these would take for ever to do."""
@@ -203,7 +203,9 @@ def test_stopped_a_second_time_it_leaves_nobody_either(
     assert asked[-1] == ("scancel", "1")
 
 
-def test_a_cluster_that_takes_nobody_says_so(cluster: Cluster, study: Study, shape: Shape) -> None:
+def test_a_cluster_that_takes_no_pilot_ends_the_sweep_with_its_reason(
+    cluster: Cluster, study: Study, shape: Shape
+) -> None:
     assignment = launched(study, shape, 1)
     cluster.refuses = [0]
     with pytest.raises(

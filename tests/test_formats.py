@@ -58,7 +58,7 @@ def test_a_text_is_no_formula(report: Report, text: str) -> None:
     assert spreadsheet_safe(-1.5) == -1.5
 
 
-def test_markdown(report: Report) -> None:
+def test_a_report_as_markdown(report: Report) -> None:
     text = as_markdown(report, layout(report))
     assert "| depth | plain post | plain pre | add post | add pre |" in text
     assert (
@@ -74,7 +74,7 @@ def test_markdown_escapes_what_users_name(report: Report) -> None:
     assert r"**a\|b \*c\* \<script\>**" in as_markdown(report, layout(report))
 
 
-def test_latex(report: Report) -> None:
+def test_a_report_as_latex(report: Report) -> None:
     text = as_latex(report, layout(report))
     assert (
         r"8 & stalled 2.77 0/5 & stalled 2.77 0/5 & 110 (90--130) 5/5 & 110 (90--130) 5/5 \\"

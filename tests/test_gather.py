@@ -72,7 +72,7 @@ def test_gathered_results_are_read_as_before(study: Study) -> None:
     assert gather.gather(study) == gather.Summary(study.path / "gathered-1.parquet", 4, 0, [])
 
 
-def test_as_a_user_types_it(study: Study, resformer: Resformer) -> None:
+def test_the_command_gathers_old_and_new_results(study: Study, resformer: Resformer) -> None:
     result = resformer("gather", "small")
     assert (result.exit_code, result.stdout) == (0, "")
     assert result.stderr == "results/small/gathered-1.parquet: 4 jobs, 4 of them new\n"
@@ -136,7 +136,7 @@ def test_a_large_sweep_says_how_to_gather_it(
     assert "gather" not in resformer("sweep", *SMALL).stderr
 
 
-def test_nothing_to_gather(study: Study, resformer: Resformer) -> None:
+def test_a_study_without_results_has_nothing_to_gather(study: Study, resformer: Resformer) -> None:
     for path in study.path.glob("jobs/*/*/result.json"):
         path.unlink()
     shutil.rmtree(study.path / "done")
@@ -150,7 +150,7 @@ def test_nothing_to_gather(study: Study, resformer: Resformer) -> None:
     assert result.exit_code == 2
 
 
-def test_it_refuses_while_a_claim_lives(study: Study) -> None:
+def test_gather_refuses_while_a_claim_lives(study: Study) -> None:
     job = next(iter(study.planned()))
     shutil.rmtree(study.job(job))
     shutil.rmtree(study.path / "done")
@@ -192,7 +192,7 @@ class Killed(BaseException):
     ("where", "after"),
     [("publish", 0), *((where, after) for where in ("remove", "tidy") for after in range(3))],
 )
-def test_killed_anywhere_it_loses_nothing_and_goes_on(
+def test_gather_killed_anywhere_loses_nothing_and_goes_on(
     study: Study, where: str, after: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = everything(study)
@@ -221,7 +221,7 @@ def test_killed_anywhere_it_loses_nothing_and_goes_on(
     assert everything(study) == before
 
 
-def test_who_reads_while_it_is_gathered_finds_it_in_one_place_or_the_other(
+def test_readers_during_a_gather_find_each_result_in_one_place_or_the_other(
     study: Study, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job = next(iter(study.planned()))
@@ -238,7 +238,7 @@ def test_who_reads_while_it_is_gathered_finds_it_in_one_place_or_the_other(
 find = Study.source
 
 
-def test_two_at_once_lose_nothing(study: Study) -> None:
+def test_two_gathers_at_once_lose_nothing(study: Study) -> None:
     """The second publishes after the first has tidied up."""
     before, publish = everything(study), files.publish
 
@@ -319,7 +319,7 @@ def test_a_disk_that_is_gone_is_no_damage(study: Study, monkeypatch: pytest.Monk
         study.verified(job)
 
 
-def test_what_unfolds_to_too_much_is_refused(tmp_path: Path) -> None:
+def test_a_file_that_unfolds_to_too_much_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "gathered-1.parquet"
     gathered.write(path, [("job1", 1, {"runs.parquet": b"\0" * (16 << 20)})])
     with pytest.raises(gathered.Corrupt, match="unfolds to too much"):
@@ -351,14 +351,14 @@ with ThreadPoolExecutor(4) as pool:
 """
 
 
-def test_threads_may_read_it_at_once(tmp_path: Path) -> None:
+def test_threads_may_read_a_gathered_file_at_once(tmp_path: Path) -> None:
     """A report does; Arrow's reader alone hangs."""
     command = [sys.executable, "-c", THREADS, str(tmp_path / "gathered-1.parquet")]
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout == "[True, True, True, True]\n"
 
 
-def test_a_job_without_such_a_file_and_a_file_that_is_gone(tmp_path: Path) -> None:
+def test_a_file_that_a_gathered_job_has_not_or_that_is_gone_is_not_found(tmp_path: Path) -> None:
     path = tmp_path / "gathered-1.parquet"
     gathered.write(
         path, [("job1", 1, {"runs.parquet": b"1"}), ("job2", 1, {"layers.parquet": b"2"})]
@@ -438,7 +438,7 @@ def test_a_file_that_no_job_has_stays_with_its_job(study: Study) -> None:
     assert study.verified(job) == (attempt, {**found, "more.bin": b"more"})
 
 
-def test_a_disk_that_cannot_be_read_stops_it(study: Study) -> None:
+def test_a_disk_that_cannot_be_read_stops_a_gather(study: Study) -> None:
     job = next(iter(study.planned()))
     path = study.job(job) / "attempt-1" / "runs.parquet"
     path.unlink()

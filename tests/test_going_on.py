@@ -216,7 +216,7 @@ def test_a_checkpoint_is_made_as_often_as_asked_for_and_as_cheaply_as_it_can(
     assert list(study.path.glob("jobs/*/*/*/checkpoint-*")) == []
 
 
-def test_without_need_there_is_no_checkpoint(study: Study, job: Job) -> None:
+def test_a_short_job_makes_no_checkpoint(study: Study, job: Job) -> None:
     Sweep(study, job, checkpoint_seconds=60.0).run(
         at_step=lambda step: (
             None if not list(study.path.glob("jobs/*/*/*/checkpoint-*")) else pytest.fail("made")
@@ -292,7 +292,7 @@ def test_a_damaged_checkpoint_costs_time_only(
 # --- a job that somebody else has
 
 
-def test_who_was_silent_and_lost_the_job_gives_it_up(
+def test_a_silent_worker_that_lost_its_job_gives_it_up(
     study: Study, job: Job, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its next sign of life comes too late."""
@@ -309,7 +309,7 @@ def test_who_was_silent_and_lost_the_job_gives_it_up(
     assert not study.has_result(job.id)
 
 
-def test_who_commits_second_has_not_finished_it(study: Study, job: Job) -> None:
+def test_a_worker_that_commits_second_has_not_finished_the_job(study: Study, job: Job) -> None:
     def finished_elsewhere(step: int) -> None:
         if step == 30:
             study.result(job.id).write_bytes(b"somebody's")
@@ -531,7 +531,7 @@ def test_out_of_memory_halves_what_is_computed_at_once_and_changes_no_bit(
     assert results(study, job) == undisturbed
 
 
-def test_other_errors_halve_nothing(
+def test_errors_other_than_out_of_memory_halve_nothing(
     study: Study, job: Job, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(population: Population) -> None:
@@ -616,7 +616,7 @@ def test_how_often_a_checkpoint_is_made_has_a_range(
     assert "train.checkpoint_seconds" in found.stderr
 
 
-def test_it_is_no_setting_of_what_is_trained(resformer: Callable[..., Any]) -> None:
+def test_checkpoint_seconds_is_no_setting_of_a_job(resformer: Callable[..., Any]) -> None:
     assert resformer("sweep", *WORDS, "--study", "tiny").exit_code == 0
     found = resformer("sweep", *WORDS, "--study", "tiny", "train.checkpoint_seconds=5")
     assert "all finished" in found.stderr

@@ -177,7 +177,7 @@ def test_workers_that_share_a_gpu_are_counted(monkeypatch: pytest.MonkeyPatch) -
     assert parts == [1, 4, 3, 1]
 
 
-def test_what_any_of_a_sweep_is_for_its_workers_are_for(shape: Shape) -> None:
+def test_a_sweep_with_one_shape_on_a_gpu_has_workers_for_a_gpu(shape: Shape) -> None:
     on_gpu, members = dataclasses.replace(shape, device="cuda"), [Member(0, 1e-3)]
     engine = Local(workers=1, stack=1, retries=0, lease_seconds=60.0, memory_gib=None)
     for shapes, device in (([shape], "cpu"), ([shape, on_gpu], "cuda"), ([on_gpu], "cuda")):

@@ -26,7 +26,7 @@ def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config.request("some", ["model.depth=1"])
 
 
-def test_there_are_enough_of_them() -> None:
+def test_there_are_enough_hostile_requests() -> None:
     assert len(set(REQUESTS)) + len(requests.YAMLS) >= 300
 
 

@@ -45,7 +45,7 @@ def looked(resformer: Callable[..., Any], swept: Path) -> Path:
     return Path(shutil.copytree(swept, "results"))
 
 
-def test_the_report_has_medians_of_the_last_looks(
+def test_the_report_has_medians_of_the_last_probes(
     looked: Path, resformer: Callable[..., Any]
 ) -> None:
     report = json.loads(resformer("report", "--format", "json").stdout)
@@ -69,7 +69,7 @@ def test_the_report_has_medians_of_the_last_looks(
         assert row["rms"] == pytest.approx(sorted(sizes)[1])
 
 
-def test_a_terminal_shows_them_apart_by_whether_they_solved(
+def test_the_terminal_shows_probed_members_apart_by_whether_they_solved(
     looked: Path, resformer: Callable[..., Any]
 ) -> None:
     lines = resformer("report").stdout.splitlines()
@@ -106,7 +106,7 @@ def test_other_formats_have_all_cells_and_numbers(resformer: Callable[..., Any])
     assert str(escape(EXPLANATION)) in page
 
 
-def test_without_looks_there_is_nothing_of_them(resformer: Callable[..., Any]) -> None:
+def test_a_report_without_probes_has_no_layers(resformer: Callable[..., Any]) -> None:
     assert resformer("sweep", *(word for word in WORDS if "every" not in word)).exit_code == 0
     found = resformer("report", "--format", "json")
     assert "layers" not in json.loads(found.stdout)
@@ -144,7 +144,7 @@ def test_a_damaged_table_is_named(looked: Path, resformer: Callable[..., Any]) -
     assert row["reason"].endswith("layers.parquet: not the bytes that were committed")
 
 
-def test_nothing_looked_into_draws_nothing() -> None:
+def test_a_study_without_probes_draws_no_figure_of_layers() -> None:
     assert picture([], []) == []
 
 

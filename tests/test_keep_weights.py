@@ -119,7 +119,7 @@ def committed(results: Path) -> dict[bool, tuple[Job, Path]]:
     return found
 
 
-def test_the_file_holds_them_with_seeds_and_rates(
+def test_the_file_holds_weights_with_seeds_and_rates(
     resformer: Callable[..., Result], tmp_path: Path
 ) -> None:
     result = resformer("train", *TINY, "train.keep_weights=true")
@@ -145,7 +145,7 @@ def test_the_file_holds_them_with_seeds_and_rates(
 SWEEP = ("--study", "both", *TINY[:6], "train.steps=20", *TINY[7:])
 
 
-def test_a_sweep_with_and_without_them_is_one_job_that_keeps_them(
+def test_a_sweep_with_and_without_kept_weights_is_one_job_that_keeps_them(
     resformer: Callable[..., Result], tmp_path: Path
 ) -> None:
     result = resformer("sweep", *SWEEP, "train.keep_weights=false,true")

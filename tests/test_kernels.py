@@ -85,7 +85,7 @@ def test_a_damaged_library_is_built_again(cache: Path, harm: str) -> None:
     assert [path.read_bytes() for path in (cache / "resformer").iterdir()] == [whole]
 
 
-def test_without_a_compiler_it_says_so(tmp_path: Path) -> None:
+def test_a_machine_without_a_compiler_is_told_so(tmp_path: Path) -> None:
     assert (
         missing(tmp_path, PATH=str(tmp_path))
         == "there is no C++ compiler (c++, g++ or clang++) here"

@@ -77,7 +77,9 @@ def test_the_exported_runs_are_those_of_the_library(
 
 
 @pytest.mark.parametrize("ask", [library.runs, library.curves, library.report])
-def test_a_study_that_is_not_there(ask: Callable[..., object], swept: Path, tmp_path: Path) -> None:
+def test_an_unknown_study_is_refused_with_those_there_are(
+    ask: Callable[..., object], swept: Path, tmp_path: Path
+) -> None:
     with pytest.raises(UserError, match=r"study smal: is not in .*; there are small"):
         ask("smal", swept)
     with pytest.raises(UserError, match="there are none; resformer sweep makes one"):
@@ -97,7 +99,7 @@ def test_damaged_results_are_left_out_with_a_warning(
         assert set(ask("small", results)["job"]) == set(others)
 
 
-def test_curves_that_are_damaged_after_they_were_read(results: Path) -> None:
+def test_curves_damaged_after_runs_were_read_are_left_out(results: Path) -> None:
     study = Study(results / "small")
     library.runs("small", results)
     first, *others = study.planned()

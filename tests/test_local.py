@@ -678,7 +678,9 @@ def test_a_stopped_sweep_says_how_to_go_on_and_the_same_command_does(
     )  # nothing was run twice
 
 
-def test_ctrl_c_before_the_first_worker_runs_is_as_clean(sweep: Callable[..., Sweep]) -> None:
+def test_ctrl_c_before_the_first_worker_runs_leaves_nothing_behind(
+    sweep: Callable[..., Sweep],
+) -> None:
     one = sweep(*SWEEP, "train.steps=300", "member.seed=range(0,6)")
     wait_until(lambda: "2 workers" in one.told(), 60)
     time.sleep(0.5)  # the fork server imports torch
@@ -727,7 +729,7 @@ def test_the_first_signal_puts_the_work_away_within_five_seconds(
 
 
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGUSR1])
-def test_a_signal_to_the_group_before_the_first_worker_runs_is_as_clean(
+def test_a_signal_to_the_group_before_the_first_worker_runs_leaves_nothing_behind(
     sweep: Callable[..., Sweep], signum: signal.Signals
 ) -> None:
     """While the fork server imports torch;
@@ -742,7 +744,7 @@ def test_a_signal_to_the_group_before_the_first_worker_runs_is_as_clean(
     assert "Traceback" not in one.told()
 
 
-def test_the_second_signal_ends_it_at_once(sweep: Callable[..., Sweep]) -> None:
+def test_the_second_signal_ends_a_sweep_at_once(sweep: Callable[..., Sweep]) -> None:
     one = sweep(*LONG)
     workers = training(one)
     for worker in workers:

@@ -139,7 +139,7 @@ def test_a_study_whose_launch_is_damaged_is_still_there(made: Made) -> None:
 
 
 @pytest.mark.parametrize("said", [b"", b"\xff\xfe", b"\n\n"])
-def test_an_error_text_that_says_nothing(tmp_path: Path, said: bytes) -> None:
+def test_a_failed_job_with_an_empty_error_text_has_a_reason(tmp_path: Path, said: bytes) -> None:
     made = Made(tmp_path / "results")
     made.job(ADD, SEEDS, [100] * 5)
     made.job(DEEP, SEEDS, [100] * 5)

@@ -117,7 +117,7 @@ def test_a_placement_the_scheme_does_not_allow_is_incompatible(shape: Shape) -> 
         ({"attention": "full"}, "model.attention=full: must be one of own"),
     ],
 )
-def test_settings_that_cannot_be(
+def test_impossible_settings_are_refused(
     model: ModelSettings, change: dict[str, object], message: str
 ) -> None:
     with pytest.raises(UserError) as caught:

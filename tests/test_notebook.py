@@ -20,7 +20,7 @@ def outputs(cell: nbformat.NotebookNode) -> str:
     return "".join(parts)
 
 
-def test_it_is_committed_without_outputs() -> None:
+def test_the_notebook_is_committed_without_outputs() -> None:
     cells = [
         cell
         for cell in nbformat.read(NOTEBOOK, as_version=4)["cells"]
@@ -30,7 +30,7 @@ def test_it_is_committed_without_outputs() -> None:
     assert all(cell["outputs"] == [] and cell["execution_count"] is None for cell in cells)
 
 
-def test_it_runs_and_shows_what_the_study_found(
+def test_the_notebook_runs_and_shows_what_the_study_found(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kernel = tmp_path / "kernels" / "python3" / "kernel.json"

@@ -108,7 +108,7 @@ def made(findings: Findings, report: Report | None = None, command: Sequence[str
     return page(findings, report, layout(report), command)
 
 
-def test_it_stands_alone_and_its_policy_holds(
+def test_a_page_stands_alone_and_its_policy_holds(
     lives: Made, show: Callable[..., Page], browser: Browser
 ) -> None:
     text = made(lives.findings())
@@ -123,7 +123,7 @@ def test_it_stands_alone_and_its_policy_holds(
     assert set(re.findall(r'(?:href="|url\()#([^")]*)', text)) <= set(ids)
 
 
-def test_its_policy_is_enforced(lives: Made, browser: Browser, tmp_path: Path) -> None:
+def test_the_policy_of_a_page_is_enforced(lives: Made, browser: Browser, tmp_path: Path) -> None:
     (tmp_path / "page.html").write_text(made(lives.findings()), encoding="utf-8")
     said: list[str] = []
     shown = browser.new_page()
@@ -139,7 +139,7 @@ def test_its_policy_is_enforced(lives: Made, browser: Browser, tmp_path: Path) -
     assert {"violated style-src-attr", "violated img-src"} <= set(said)
 
 
-def test_it_says_the_verdict_first_and_how_to_make_it_again(
+def test_a_page_says_the_verdict_first_and_how_to_make_it_again(
     lives: Made, show: Callable[..., Page]
 ) -> None:
     asked = [
@@ -185,7 +185,9 @@ def test_it_says_the_verdict_first_and_how_to_make_it_again(
     assert shown.locator("dt").all_inner_texts()[-2:] == ["resformer", "torch"]
 
 
-def test_its_tables_hold_what_the_terminal_shows(lives: Made, show: Callable[..., Page]) -> None:
+def test_the_tables_of_a_page_hold_what_the_terminal_shows(
+    lives: Made, show: Callable[..., Page]
+) -> None:
     shown = show(made(lives.findings()))
     rows = [row.split("\t") for row in shown.locator(".results tr").all_inner_texts()]
     cells = [[" ".join(text.split()) for text in row] for row in rows]
@@ -213,7 +215,7 @@ def test_points_can_be_asked_who_they_are(lives: Made, show: Callable[..., Page]
 
 
 @pytest.mark.parametrize("width", [400, 1200])
-def test_it_never_scrolls_sideways(lives: Made, show: Callable[..., Page], width: int) -> None:
+def test_a_page_never_scrolls_sideways(lives: Made, show: Callable[..., Page], width: int) -> None:
     findings = lives.findings(["resformer", "w" * 900], {"torch": "2" * 300, "w" * 200: "x"})
     summary = summarise(findings)
     summary = dataclasses.replace(
@@ -269,7 +271,7 @@ CONTRASTS = """() => {
 }"""
 
 
-def test_it_can_be_read_by_day_and_by_night(lives: Made, show: Callable[..., Page]) -> None:
+def test_a_page_can_be_read_by_day_and_by_night(lives: Made, show: Callable[..., Page]) -> None:
     text = made(lives.findings())
     backgrounds = []
     for scheme in ("light", "dark"):
@@ -285,7 +287,9 @@ def test_it_can_be_read_by_day_and_by_night(lives: Made, show: Callable[..., Pag
     assert backgrounds == ["rgb(255, 255, 255)", "rgb(20, 22, 26)"]
 
 
-def test_it_prints_on_white_with_everything_open(lives: Made, show: Callable[..., Page]) -> None:
+def test_a_page_prints_on_white_with_everything_open(
+    lives: Made, show: Callable[..., Page]
+) -> None:
     shown = show(made(lives.findings()), scheme="dark", media="print", width=794)
     assert (
         shown.evaluate("getComputedStyle(document.documentElement).backgroundColor")
@@ -408,7 +412,7 @@ def test_several_studies_say_what_they_differ_in(lives: Made, show: Callable[...
     assert shown.locator("h3").all_inner_texts() == ["lived", "other"]
 
 
-def test_a_study_of_which_little_is_known(lives: Made, show: Callable[..., Page]) -> None:
+def test_a_page_of_a_study_of_which_little_is_known(lives: Made, show: Callable[..., Page]) -> None:
     there = Made(lives.study.path.parent, "little", lives.shape)
     there.cell([Life([3.0], diverged=0)], depth=1)
     findings = there.findings()
@@ -432,7 +436,7 @@ def test_rows_other_than_depth_have_the_depth_limits_apart(
     assert limits.locator("tbody tr").first.inner_text().split() == ["add", "≥", "4"]
 
 
-def test_report_writes_it_in_one_stroke_or_says_why_not(
+def test_report_writes_a_page_in_one_stroke_or_says_why_not(
     lives: Made, resformer: Callable[..., Result], tmp_path: Path
 ) -> None:
     lives.findings()

@@ -419,7 +419,7 @@ def test_a_member_that_solved_and_broke_later_has_no_loss(
         study.runs("any")
 
 
-def test_what_is_written(tmp_path: Path) -> None:
+def test_claims_are_written_as_a_table_their_data_and_figures(tmp_path: Path) -> None:
     x, measured = np.array([1.0, 2.0]), {"one": np.array([[1.0, 2.0], [3.0, 400.0]])}
     claim = Claim(
         *(3, "titled", "somebody", "this", [Part("that", "holds"), Part("more")], "width"),

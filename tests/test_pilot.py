@@ -71,7 +71,7 @@ def test_a_pilot_finishes_what_it_is_told_of_and_what_it_tells_is_heard(
 
 
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2])
-def test_a_signal_makes_it_put_its_work_away(
+def test_a_signal_makes_a_pilot_checkpoint_its_work(
     study: Study, shape: Shape, signum: signal.Signals
 ) -> None:
     long = replace(shape, train=replace(shape.train, steps=100_000, stop_when_solved=False))

@@ -26,7 +26,7 @@ def read(*lines: bytes) -> list[tuple[Json | None, str]]:
     return Reader().jobs(lines)
 
 
-def test_what_is_written_is_read_and_shapes_are_shared() -> None:
+def test_planned_jobs_are_read_as_written_and_share_their_shapes() -> None:
     jobs = planned()
     found = read(*(files.with_checksum(job) for job in jobs))
     assert [job for job, _ in found] == jobs
@@ -35,7 +35,7 @@ def test_what_is_written_is_read_and_shapes_are_shared() -> None:
 
 
 @pytest.mark.parametrize("order", [1, 3, -1])
-def test_a_line_that_is_written_in_another_order_is_the_same_job(order: int) -> None:
+def test_a_line_with_its_keys_in_another_order_is_the_same_job(order: int) -> None:
     job = planned()[0]
     other = dict(sorted(job.items(), key=lambda item: order * ord(item[0][order % len(item[0])])))
     assert list(other) != list(job)
@@ -57,7 +57,9 @@ CHANGES: list[tuple[str, Any]] = [
 
 
 @pytest.mark.parametrize(("key", "value"), CHANGES)
-def test_what_is_wrong_is_said_as_of_the_whole(key: str, value: object) -> None:
+def test_a_wrong_line_read_in_parts_has_the_reason_of_the_whole_line(
+    key: str, value: object
+) -> None:
     good = planned()[0]
     bad = {**good, key: value}
     reason = checks.planned_job(bad)
@@ -69,7 +71,7 @@ def test_what_is_wrong_is_said_as_of_the_whole(key: str, value: object) -> None:
     ]
 
 
-def test_names_inside_of_settings_do_not_lead_astray() -> None:
+def test_texts_in_settings_that_look_like_parts_of_a_line_are_texts() -> None:
     """What looks like the next part of the line, in a text and in a setting of that name."""
     job = planned()[0]
     for strange in ('}, "members": [', '], "parameters": 1}', ', "shape": {'):
@@ -82,7 +84,7 @@ def test_names_inside_of_settings_do_not_lead_astray() -> None:
     assert read(files.with_checksum(job)) == [(None, checks.planned_job(job))]
 
 
-def test_lines_that_are_no_jobs() -> None:
+def test_lines_that_are_no_jobs_are_refused() -> None:
     """Torn; no job; and sealed, but no JSON, though its parts stand where they ought to."""
     good = planned()[0]
     bodies = [

@@ -137,7 +137,7 @@ def test_the_scheme_of_the_readme_trains(other: Path, command: Command) -> None:
     assert trained.returncode == 0, trained.stderr
 
 
-def test_they_train_like_our_own(other: Path, command: Command) -> None:
+def test_a_scheme_and_a_task_of_a_package_train_like_our_own(other: Path, command: Command) -> None:
     words = [
         "task=successor",
         "model/residual=halved,add",
@@ -166,7 +166,7 @@ def test_they_train_like_our_own(other: Path, command: Command) -> None:
 @pytest.mark.parametrize(
     "order", [["model:\n  depth: 2\n", "residual:\n  name: halved\n  share: 0.5\n"], None]
 )
-def test_its_yaml_may_say_more_in_any_order(
+def test_the_yaml_of_a_scheme_may_say_more_in_any_order(
     other: Path, here: Run, order: list[str] | None
 ) -> None:
     sections = order or ["residual:\n  name: halved\n  share: 0.5\n", "model:\n  depth: 2\n"]
@@ -176,7 +176,7 @@ def test_its_yaml_may_say_more_in_any_order(
     assert "model.depth=2" in shown
 
 
-def test_without_the_package_they_are_unknown(resformer: Run) -> None:
+def test_without_the_package_its_scheme_and_task_are_unknown(resformer: Run) -> None:
     found = resformer("train", "model/residual=halved")
     assert found.exit_code == 2
     assert "model/residual=halved: must be one of add, admin" in found.stderr
@@ -205,9 +205,7 @@ def test_without_the_package_they_are_unknown(resformer: Run) -> None:
         ("__init__ = mine.__init__:x", "brings no __init__.yaml"),
     ],
 )
-def test_what_is_wrong_with_one_is_said_in_a_line(
-    other: Path, here: Run, point: str, reason: str
-) -> None:
+def test_a_wrong_plugin_is_named_in_a_line(other: Path, here: Run, point: str, reason: str) -> None:
     (other / "mine" / "half.yaml").write_text("name: half\nshare: 0.5\n")
     bring(other, "residuals", point)
     name = point.partition(" ")[0]
@@ -222,7 +220,7 @@ def test_what_is_wrong_with_one_is_said_in_a_line(
 @pytest.mark.parametrize(
     "text", ["share: 0.5\n", "name: other\nshare: 0.5\n", "- halved\n", "{name: half", *MORE]
 )
-def test_its_yaml_must_be_its_own(other: Path, here: Run, text: str) -> None:
+def test_the_yaml_of_a_scheme_must_be_its_own(other: Path, here: Run, text: str) -> None:
     (other / "mine" / "halved.yaml").write_text(text)
     found = here("train", *TINY, "model/residual=halved")
     assert found.exit_code == 2
@@ -239,7 +237,9 @@ def test_its_yaml_must_be_its_own(other: Path, here: Run, text: str) -> None:
         ("raise ValueError('on purpose')", "cannot be loaded: on purpose"),
     ],
 )
-def test_its_code_must_be_a_scheme(other: Path, here: Run, code: str, reason: str) -> None:
+def test_the_code_of_a_scheme_must_be_a_scheme(
+    other: Path, here: Run, code: str, reason: str
+) -> None:
     (other / "mine" / "halved.py").write_text(code)
     found = here("train", *TINY, "model/residual=halved")
     assert found.exit_code == 2

@@ -22,7 +22,7 @@ GRID = [
 ]
 
 
-def test_it_prints_verdicts_and_writes_numbers_and_figures(resformer: Run) -> None:
+def test_a_probe_prints_verdicts_and_writes_numbers_and_figures(resformer: Run) -> None:
     found = resformer("probe", *GRID)
     assert found.exit_code == 0, found.stderr
     assert "add pre: healthy to depth 16; relative residual 0." in " ".join(found.stdout.split())
@@ -101,7 +101,7 @@ def test_other_axes_are_named(resformer: Run) -> None:
     assert not Path("results").exists()
 
 
-def test_every_scheme_side_by_side(resformer: Run) -> None:
+def test_schemes_are_probed_side_by_side_with_their_own_norms(resformer: Run) -> None:
     """Which norm a scheme has is its own matter."""
     schemes = "model/residual=mix_ln,hyper,shaped,stochastic_depth"
     found = resformer(

@@ -27,7 +27,7 @@ def layers(shape: Shape, every: int, members: list[Member] = MEMBERS) -> pd.Data
     return pd.DataFrame(trained(shape, every, members).layers)
 
 
-def test_nothing_else_changes(shape: Shape) -> None:
+def test_probing_while_training_changes_no_result(shape: Shape) -> None:
     with_looks, without = trained(shape, 4), trained(shape, None)
     assert without.layers == {}
     assert repr(with_looks.runs) == repr(without.runs)
@@ -35,7 +35,7 @@ def test_nothing_else_changes(shape: Shape) -> None:
         assert column.tobytes() == with_looks.curves[name].tobytes()
 
 
-def test_a_row_per_member_look_and_layer(shape: Shape) -> None:
+def test_the_table_has_a_row_per_member_probe_and_layer(shape: Shape) -> None:
     """Twenty steps, a look every four; one member breaks at once and leaves at step 5."""
     found = layers(shape, 4)
     assert list(found) == ["seed", "lr", "step", "layer", *measure.measures()]
@@ -50,7 +50,7 @@ def test_a_row_per_member_look_and_layer(shape: Shape) -> None:
     assert list(found["seed"]) == sorted(found["seed"])
 
 
-def test_the_first_look_is_that_of_a_probe(shape: Shape) -> None:
+def test_the_first_probe_of_a_training_is_that_of_the_command(shape: Shape) -> None:
     found = layers(shape, 20)
     start = measure.at_the_start(shape, [2])
     for name, values in start.items():
@@ -59,7 +59,7 @@ def test_the_first_look_is_that_of_a_probe(shape: Shape) -> None:
         np.testing.assert_allclose(ours, values[:, 0], rtol=1e-4, atol=1e-6)
 
 
-def test_a_look_is_at_the_weights_as_they_are_then(shape: Shape) -> None:
+def test_a_probe_measures_the_weights_of_its_step(shape: Shape) -> None:
     shape = dataclasses.replace(shape, train=dataclasses.replace(shape.train, steps=8))
     population = Population(shape, MEMBERS[:1], torch.float32)
     for _ in range(8):
@@ -69,7 +69,7 @@ def test_a_look_is_at_the_weights_as_they_are_then(shape: Shape) -> None:
     np.testing.assert_allclose(found[found["step"] == 8]["gradient_key"], expected, rtol=1e-12)
 
 
-def test_a_member_looks_the_same_alone(shape: Shape) -> None:
+def test_a_member_is_measured_the_same_alone(shape: Shape) -> None:
     together, alone = layers(shape, 5), layers(shape, 5, MEMBERS[2:])
     pd.testing.assert_frame_equal(
         together[together["seed"] == 2].reset_index(drop=True), alone, check_exact=True
@@ -77,7 +77,7 @@ def test_a_member_looks_the_same_alone(shape: Shape) -> None:
 
 
 @pytest.mark.parametrize("stop", [1, 2, 3, 4, 8, 9, 10])
-def test_stopped_before_any_member_is_looked_into_it_goes_on_with_the_same(
+def test_a_training_stopped_before_its_first_probe_resumes_with_the_same_table(
     shape: Shape, stop: int
 ) -> None:
     """Three looks at the start, four steps, three looks, of which the middle one is stopped as
@@ -104,7 +104,7 @@ def test_stopped_before_any_member_is_looked_into_it_goes_on_with_the_same(
         pd.testing.assert_frame_equal(pd.DataFrame(found), pd.DataFrame(expected), check_exact=True)
 
 
-def test_a_study_keeps_them_and_trains_nothing_anew_for_them(
+def test_a_study_keeps_its_probes_and_trains_nothing_anew_for_more(
     resformer: Callable[..., Any], tmp_path: Any
 ) -> None:
     words = [
@@ -125,7 +125,7 @@ def test_a_study_keeps_them_and_trains_nothing_anew_for_them(
 
 
 @pytest.mark.parametrize("every", [0, -1, 10_000_001])
-def test_how_often_has_a_range(resformer: Callable[..., Any], every: int) -> None:
+def test_probe_every_has_a_range(resformer: Callable[..., Any], every: int) -> None:
     found = resformer("train", f"probe.every={every}")
     assert found.exit_code == 2
     assert f"probe.every={every}: must be from 1 to 10,000,000, or null" in found.stderr

@@ -42,7 +42,7 @@ def refused(result: Result, said: str) -> None:
 
 
 @pytest.mark.usefixtures("studies")
-def test_two_studies_side_by_side(resformer: Resformer) -> None:
+def test_two_studies_are_reported_side_by_side(resformer: Resformer) -> None:
     text = out(resformer("report", "first", "second"))
     assert "first, second: copy" in text
     assert "train.batch: 32 (first), 64 (second)" in text
@@ -62,7 +62,7 @@ def test_a_study_named_twice_is_reported_once(resformer: Resformer) -> None:
 
 
 @pytest.mark.usefixtures("studies")
-def test_where_rows_and_columns(resformer: Resformer) -> None:
+def test_where_rows_and_columns_choose_what_is_shown(resformer: Resformer) -> None:
     text = out(
         resformer("report", "first", "--where", "model.norm=pre", "--where", "model.residual=true")
     )

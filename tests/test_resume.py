@@ -118,7 +118,7 @@ def test_a_budget_with_few_evaluations_resumes(shape: Shape) -> None:
     assert_same_bits(stopped_at([30, 46], shape, MEMBERS), whole)
 
 
-def test_the_time_before_counts(shape: Shape) -> None:
+def test_a_resumed_training_counts_the_time_before(shape: Shape) -> None:
     shape = easy(shape, steps=20)
     away = Training(shape, MEMBERS).snapshot()
     earlier = dataclasses.replace(

@@ -223,7 +223,7 @@ def test_a_job_that_may_be_tried_again_waits(study: Study, depths: list[Job]) ->
     assert "lost" not in shown(study)
 
 
-def test_what_the_lists_name_is_not_looked_into(
+def test_jobs_that_the_lists_name_are_not_read(
     study: Study, depths: list[Job], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     launch(study, depths[:3])
@@ -268,9 +268,7 @@ def test_a_finished_job_that_no_list_names_and_whose_runs_are_other_rows_is_name
 @pytest.mark.parametrize(
     "line", ["[]", '"x"', '{"job": 7}', '{"job": "JOB", "outcomes": [1], "seconds": "x"}']
 )
-def test_whatever_stands_in_a_list_does_not_stop_it(
-    study: Study, depths: list[Job], line: str
-) -> None:
+def test_no_line_of_a_list_stops_the_status(study: Study, depths: list[Job], line: str) -> None:
     launch(study, depths[:2])
     finish(study, depths[0], ["solved"] * 3)
     said = line.replace("JOB", depths[0].id).encode()
@@ -312,7 +310,7 @@ def test_names_are_printed_not_obeyed(study: Study, depths: list[Job]) -> None:
     assert "\x1b" not in text
 
 
-def test_the_study_launched_last_but_not_train(
+def test_status_takes_the_study_launched_last_but_not_train(
     resformer: Resformer, study: Study, depths: list[Job]
 ) -> None:
     launch(study, depths[:1])
@@ -337,7 +335,7 @@ def test_an_empty_folder_has_no_study(
 
 
 @pytest.mark.sweep
-def test_of_a_real_sweep(resformer: Resformer, tmp_path: Path) -> None:
+def test_a_real_sweep_is_seen_at_work_and_finished(resformer: Resformer, tmp_path: Path) -> None:
     """A sweep in another process is seen at work, and then finished."""
     asked = ["model.depth=1,2", "model.width=8", "model.heads=2", "task.length=5", "task.symbols=8"]
     asked += [

@@ -88,7 +88,7 @@ def cut(path: Path) -> None:
 # --- files
 
 
-def test_a_file_is_created_once(tmp_path: Path) -> None:
+def test_files_create_makes_a_file_once(tmp_path: Path) -> None:
     path = tmp_path / "once"
     assert files.create(path, b"first\0" * 1000)
     assert not files.create(path, b"second")
@@ -111,7 +111,7 @@ def test_a_link_whose_reply_was_lost_counts_as_made(
     assert content(tmp_path) == {"once": b"mine"}
 
 
-def test_write_replaces(tmp_path: Path) -> None:
+def test_files_write_replaces_a_file(tmp_path: Path) -> None:
     path = tmp_path / "file"
     files.write(path, b"long before")
     files.write(path, b"after")
@@ -189,7 +189,7 @@ def test_runs_that_were_committed_and_are_no_table_are_damaged(study: Study) -> 
         study.runs(study.planned()["job1"])
 
 
-def test_what_is_listed_and_damaged_is_no_news(study: Study) -> None:
+def test_a_damaged_result_is_no_news(study: Study) -> None:
     study.launch(RECORD, [planned_job(name) for name in ("job1", "job2")])
     for name in ("job1", "job2"):
         commit(study, name)
@@ -382,7 +382,7 @@ def test_no_flipped_bit_goes_unseen(study: Study) -> None:
     "text",
     ["[]", "null", '"x"', "{}", '{"attempt": "1", "files": {}}', '{"attempt": 1, "files": []}'],
 )
-def test_a_result_that_is_none_is_damage(study: Study, text: str) -> None:
+def test_a_result_that_cannot_be_one_is_damage(study: Study, text: str) -> None:
     commit(study, "job1")
     (study.job("job1") / "result.json").write_text(text)
     with pytest.raises(Damaged, match=r"result\.json"):

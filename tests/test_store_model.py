@@ -280,7 +280,7 @@ class Store(RuleBasedStateMachine):
                 assert last.over or last.pid not in self.world.running
 
 
-def test_whatever_workers_do_nothing_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_result_is_lost_whatever_workers_do(monkeypatch: pytest.MonkeyPatch) -> None:
     def holder() -> Holder:
         return Holder("here", "boot", "namespace", Store.world.acting, str(Store.world.acting))
 

@@ -128,7 +128,7 @@ ALL_SOLVED = {
 }
 
 
-def test_all_solved_at_one_learning_rate(made: Made) -> None:
+def test_a_cell_where_all_solved_at_one_learning_rate(made: Made) -> None:
     made.job(ADD, SEEDS, [100, 120, 110, 90, 130])
     assert made.summary() == expected(
         [expected_cell(**ALL_SOLVED)],
@@ -137,7 +137,7 @@ def test_all_solved_at_one_learning_rate(made: Made) -> None:
     )
 
 
-def test_none_solved(made: Made) -> None:
+def test_a_cell_where_none_solved(made: Made) -> None:
     made.job(ADD, SEEDS, [STALLED, STALLED, STALLED, 2.0, 1.0])
     assert made.summary() == expected(
         [expected_cell(unsolved=5, stalled=3, final_loss=2.77, final_accuracy=near(0.2))],
@@ -146,7 +146,7 @@ def test_none_solved(made: Made) -> None:
     )
 
 
-def test_all_diverged(made: Made) -> None:
+def test_a_cell_where_all_diverged(made: Made) -> None:
     made.job(ADD, SEEDS, ["diverged"] * 5)
     assert made.summary() == expected(
         [expected_cell(diverged=5, final_loss=None, final_accuracy=near(0.2))],
@@ -155,7 +155,7 @@ def test_all_diverged(made: Made) -> None:
     )
 
 
-def test_one_seed(made: Made) -> None:
+def test_a_cell_of_one_seed(made: Made) -> None:
     """No interval of anything; Wilson's for one of one reaches below one half, so neither bound of
     the limit.
     """
@@ -174,7 +174,7 @@ def test_one_seed(made: Made) -> None:
     )
 
 
-def test_an_edge_learning_rate(made: Made) -> None:
+def test_a_best_rate_at_the_edge_of_the_grid_is_marked(made: Made) -> None:
     """The larger rate is the best for every seed, and the last of the grid; at the smaller one
     nobody solves.
     """
@@ -188,7 +188,7 @@ def test_an_edge_learning_rate(made: Made) -> None:
     )
 
 
-def test_a_missing_job(made: Made) -> None:
+def test_a_job_without_a_result_is_listed_as_missing(made: Made) -> None:
     made.job(ADD, SEEDS, [100, 120, 110, 90, 130])
     made.job(shape(8, Add(), "post"), SEEDS, [100] * 5)
     missing = {
@@ -205,7 +205,7 @@ def test_a_missing_job(made: Made) -> None:
     )
 
 
-def test_a_scheme_against_its_baseline(made: Made) -> None:
+def test_a_scheme_is_compared_with_its_baseline(made: Made) -> None:
     """Five of five against none: 2 of 252 divisions; the steps spent at most 110 / 600,
     geometrically less.
     """
@@ -259,7 +259,7 @@ def test_comparison_of_nobody_with_nobody_is_null(made: Made) -> None:
         ([100] * 4 + [1.0], [1.0] * 5, "unknown"),
     ],
 )
-def test_what_a_ratio_bounds(
+def test_a_ratio_says_what_it_bounds(
     made: Made, add: list[Any], plain: list[Any], bound: str | None
 ) -> None:
     made.job(ADD, SEEDS, add)
@@ -275,7 +275,7 @@ def test_without_a_plain_column_schemes_are_compared_with_add(made: Made) -> Non
     assert primary["ratio"] > 1
 
 
-def test_corrected_for_the_comparisons_of_the_study(made: Made) -> None:
+def test_p_is_corrected_for_the_comparisons_of_the_study(made: Made) -> None:
     for norm in ("post", "pre"):
         made.job(shape(1, Add(), norm), SEEDS, [100, 120, 110, 90, 130])
         made.job(shape(1, Plain(), norm), SEEDS, [STALLED] * 5)
@@ -353,7 +353,7 @@ def test_members_that_differ_in_the_budget_only_make_it_an_axis(made: Made) -> N
     assert [found["train.steps"] for found in made.summary()["cells"]] == [300, 600]
 
 
-def test_schema(made: Made) -> None:
+def test_a_report_has_its_keys_in_their_order(made: Made) -> None:
     made.job(PLAIN, SEEDS, [100] * 5)
     summary = json.loads(as_json(made.report()))
     assert list(summary) == [
@@ -378,7 +378,7 @@ def test_schema(made: Made) -> None:
     ]
 
 
-def test_limits_by_depth(made: Made) -> None:
+def test_depth_limits_of_several_depths(made: Made) -> None:
     for depth, add, plain in (
         (1, [100] * 5, [100] * 5),
         (4, [200] * 4 + [1.0], [1.0] * 5),

@@ -44,7 +44,7 @@ def full(made: Made) -> Report:
     return made.report()
 
 
-def test_a_whole_report(made: Made) -> None:
+def test_a_whole_report_as_the_terminal_shows_it(made: Made) -> None:
     lines = [" ".join(line.split()) for line in shown(full(made), color_system=None).splitlines()]
     text = "\n".join(lines)
     assert lines[0].startswith("made: copy, length 8, 16 symbols, width 32")
@@ -58,7 +58,7 @@ def test_a_whole_report(made: Made) -> None:
     assert "left out: model.norm=post (does not go)" in text
 
 
-def test_it_fits_80_columns_and_reads_without_colour(made: Made) -> None:
+def test_a_report_fits_80_columns_and_reads_without_colour(made: Made) -> None:
     for depth in (1, 2):
         for norm in ("none", "pre", "post", "sandwich", "pre_post", "branch"):
             made.job(shape(depth, Plain(), norm), SEEDS, [STALLED] * 5)

@@ -182,7 +182,7 @@ def test_an_exception_from_beat_ends_the_training(shape: Shape) -> None:
         ({"eval_every": 0}, "train.eval_every=0"),
     ],
 )
-def test_settings_that_cannot_be(
+def test_impossible_settings_are_refused(
     settings: TrainSettings, change: dict[str, float], message: str
 ) -> None:
     with pytest.raises(UserError, match=message):
@@ -192,6 +192,6 @@ def test_settings_that_cannot_be(
 @pytest.mark.parametrize(
     ("seed", "lr"), [(-1, 1e-3), (2**32, 1e-3), (0, -1.0), (0, math.nan), (0, math.inf)]
 )
-def test_members_that_cannot_be(seed: int, lr: float) -> None:
+def test_impossible_members_are_refused(seed: int, lr: float) -> None:
     with pytest.raises(UserError, match=r"member\.(seed|lr)="):
         Member(seed, lr)

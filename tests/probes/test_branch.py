@@ -13,7 +13,7 @@ from resformer.residuals.plain import Plain
 from resformer.residuals.rezero import ReZero
 
 
-def test_of_a_sum() -> None:
+def test_branch_ratio_of_a_sum() -> None:
     looked_at = observed(Add(), norm="pre")
     found = Branch().measure(looked_at)["branch_share"]
     assert found[0].isnan().all()
@@ -23,7 +23,7 @@ def test_of_a_sum() -> None:
         torch.testing.assert_close(found[seen.place.sublayer], expected)
 
 
-def test_with_the_skip_scaled() -> None:
+def test_branch_ratio_with_the_skip_scaled() -> None:
     looked_at = observed(DeepNorm())
     seen = looked_at.seen[2]
     together = 6**0.25 * seen.x_PRD + seen.f_PRD
@@ -31,7 +31,7 @@ def test_with_the_skip_scaled() -> None:
     torch.testing.assert_close(Branch().measure(looked_at)["branch_share"][3], expected)
 
 
-def test_without_a_skip_it_is_all_and_switched_off_it_is_nothing() -> None:
+def test_the_ratio_is_one_without_a_skip_and_zero_switched_off() -> None:
     assert (Branch().measure(observed(Plain()))["branch_share"][1:] == 1).all()
     assert (Branch().measure(observed(ReZero(0.0)))["branch_share"][1:] == 0).all()
     dropped = Branch().measure(observed(Add(), skip="attention"))["branch_share"]
@@ -41,7 +41,7 @@ def test_without_a_skip_it_is_all_and_switched_off_it_is_nothing() -> None:
 
 
 @pytest.mark.parametrize("residual", schemes(), ids=name_of)
-def test_every_scheme_has_one(residual: Residual[Any]) -> None:
+def test_every_scheme_has_a_branch_ratio(residual: Residual[Any]) -> None:
     found = Branch().measure(observed(residual))["branch_share"][1:]
     assert found.isfinite().all()
     assert (found >= 0).all()

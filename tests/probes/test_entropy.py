@@ -15,19 +15,19 @@ def with_weights(a_TT: torch.Tensor) -> torch.Tensor:
     return Entropy().measure(looked_at)["attention_entropy"][3]
 
 
-def test_from_one_token_to_all() -> None:
+def test_entropy_goes_from_one_token_to_all() -> None:
     assert with_weights(torch.eye(10, dtype=torch.float64)).tolist() == [0.0, 0.0]
     uniform = torch.full((10, 10), 0.1, dtype=torch.float64)
     assert with_weights(uniform).tolist() == [pytest.approx(math.log(10))] * 2
 
 
-def test_stands_behind_attention_only() -> None:
+def test_entropy_stands_behind_attention_only() -> None:
     found = Entropy().measure(observed(Add()))["attention_entropy"]
     assert (~found.isnan()).any(1).tolist() == [False, True, False, True, False, True, False]
     assert (found.nan_to_num() < math.log(10)).all()
 
 
-def test_weights_below_zero_have_none() -> None:
+def test_attention_weights_below_zero_have_no_entropy() -> None:
     weights = torch.eye(10, dtype=torch.float64)
     weights[0, 1], weights[0, 0] = -0.1, 1.1
     assert with_weights(weights).isnan().all()

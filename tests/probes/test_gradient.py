@@ -19,6 +19,6 @@ def test_norms_stand_behind_the_sublayer_that_has_the_matrix() -> None:
         assert [layer for layer in range(7) if not column[layer].isnan().any()] == list(has)
 
 
-def test_a_branch_that_is_switched_off_has_none() -> None:
+def test_a_branch_that_is_switched_off_has_no_gradient() -> None:
     found = Gradient().measure(observed(ReZero(0.0)))
     assert all((column.nan_to_num() == 0).all() for column in found.values())

@@ -17,7 +17,7 @@ def test_relative_residual_by_hand() -> None:
     assert found["effective_rank"].item() == pytest.approx(2.0)
 
 
-def test_tokens_that_are_the_same_have_none() -> None:
+def test_equal_tokens_have_no_residual() -> None:
     stream = torch.randn(2, 3, 1, 6, generator=GENERATOR, dtype=torch.float64).expand(-1, -1, 5, -1)
     found = Rank().measure(of_streams(stream))
     # A mean of five equal float64 is off by 1e-16 of them, and the sums of six entries of that by

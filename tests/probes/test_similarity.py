@@ -28,5 +28,5 @@ def test_tokens_that_are_the_same_are_alike_however_small(size: float) -> None:
     assert found.item() == pytest.approx(1.0)
 
 
-def test_one_token_has_none_to_be_like() -> None:
+def test_one_token_has_no_similarity() -> None:
     assert Similarity().measure(of_streams(torch.ones(2, 3, 1, 4)))["similarity"].isnan().all()

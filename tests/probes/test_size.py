@@ -15,7 +15,7 @@ def test_root_mean_square() -> None:
     )
 
 
-def test_a_norm_makes_it_one() -> None:
+def test_a_norm_makes_the_root_mean_square_one() -> None:
     found = Size().measure(observed(Add(), norm="post"))["rms"]
     assert found.shape == (7, 2)
     # But for its epsilon of 1e-5.

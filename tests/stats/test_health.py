@@ -23,7 +23,7 @@ GOOD = np.ones(5)
         ([1, 1, 0.0], [1, 0.0], [0, 0], ("collapsed", "residual", 0.0)),
     ],
 )
-def test_verdicts(
+def test_verdicts_of_profiles_written_by_hand(
     rms: object, residual: object, gradient: object, expected: tuple[str, str, float]
 ) -> None:
     arrays = [np.array(part, dtype=float) for part in (rms, residual, gradient)]
@@ -33,7 +33,7 @@ def test_verdicts(
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
-def test_what_is_not_finite_has_exploded(bad: float) -> None:
+def test_a_profile_that_is_not_finite_has_exploded(bad: float) -> None:
     assert health(np.array([1, bad, 1.0]), GOOD, GOOD).word == "exploding"
     verdict = health(GOOD, GOOD, np.array([1.0, bad, 1.0]))
     assert (verdict.word, verdict.measure) == ("exploding", "gradient")

@@ -98,7 +98,7 @@ def test_a_longer_budget_never_lowers_a_restricted_mean(
 
 
 @given(values=steps, seed=st.integers(0, 99))
-def test_order_does_not_matter(values: np.ndarray, seed: int) -> None:
+def test_the_order_of_seeds_does_not_matter(values: np.ndarray, seed: int) -> None:
     shuffled = np.random.default_rng(seed).permutation(values)
     budgets = np.full(len(values), float(BUDGET))
     assert stats.median_steps(values) == stats.median_steps(shuffled)

@@ -120,7 +120,7 @@ def check_refused(refused: dict[str, str], engine: list[str], start: Start, fold
 class Contract:
     """Tests of all engines; `engine` has the words that choose one."""
 
-    def test_the_same_bits(
+    def test_an_engine_gives_the_bits_of_a_local_sweep(
         self, engine: list[str], start: Start, alone: dict[str, bytes], tmp_path: Path
     ) -> None:
         code, said = ended(start(*STUDY, *engine))
@@ -173,7 +173,7 @@ class Contract:
 class DetachedContract:
     """Tests of the engines whose pilots outlive the command."""
 
-    def test_detached_it_goes_on_alone_and_status_follows(
+    def test_a_detached_sweep_goes_on_alone_and_status_follows(
         self, engine: list[str], start: Start, alone: dict[str, bytes], tmp_path: Path
     ) -> None:
         code, said = ended(start(*STUDY, *engine, "--detach"))
@@ -186,7 +186,7 @@ class DetachedContract:
         )
         assert tables(tmp_path) == alone
 
-    def test_detached_it_is_ended_by_what_it_says(
+    def test_a_detached_sweep_is_ended_by_the_command_it_prints(
         self, engine: list[str], start: Start, tmp_path: Path
     ) -> None:
         code, said = ended(start(*LONG, *engine, "--detach"))

@@ -113,7 +113,7 @@ def test_too_few_different_sources_are_refused(shape: Shape) -> None:
         (4, 5000, "task.symbols=5000"),
     ],
 )
-def test_a_task_longer_or_smaller_than_it_can_be(length: int, symbols: int, message: str) -> None:
+def test_a_task_too_long_or_too_small_is_refused(length: int, symbols: int, message: str) -> None:
     for name in TRANSCRIPTIONS:
         with pytest.raises(UserError, match=message):
             plugins.load("resformer.tasks", name, SequenceToSequence)(length, symbols)

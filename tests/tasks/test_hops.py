@@ -54,6 +54,6 @@ def test_all_permutations_are_as_likely() -> None:
 
 
 @pytest.mark.parametrize(("length", "hops"), [(1, 1), (513, 1), (4, 0), (4, 513)])
-def test_what_cannot_be(length: int, hops: int) -> None:
+def test_impossible_settings_are_refused(length: int, hops: int) -> None:
     with pytest.raises(UserError, match=r"task\.(length|hops)="):
         Hops(length, hops)

@@ -37,6 +37,6 @@ def test_models_of_both_kinds_answer_in_place() -> None:
 
 
 @pytest.mark.parametrize(("pairs", "symbols"), [(0, 4), (171, 4096), (5, 4), (2, 5000), (1, 1)])
-def test_what_cannot_be(pairs: int, symbols: int) -> None:
+def test_impossible_settings_are_refused(pairs: int, symbols: int) -> None:
     with pytest.raises(UserError, match=r"task\.(pairs|symbols)="):
         Recall(pairs, symbols)

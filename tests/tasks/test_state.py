@@ -47,12 +47,12 @@ def test_a_causal_model_answers_in_place() -> None:
 
 
 @pytest.mark.parametrize("group", ["Z1", "Z61", "Z02", "S2", "S6", "A3", "Q8", "", "../S3", "S3 "])
-def test_a_group_there_is_not(group: str) -> None:
+def test_an_unknown_group_is_refused(group: str) -> None:
     with pytest.raises(UserError, match=r"task\.group=.*: must be Z2 to Z60, S3 to S5, A4 or A5"):
         State(group, 6)
 
 
 @pytest.mark.parametrize("length", [0, 513])
-def test_a_length_that_cannot_be(length: int) -> None:
+def test_an_impossible_length_is_refused(length: int) -> None:
     with pytest.raises(UserError, match=r"task\.length="):
         State("S3", length)
