@@ -14,7 +14,7 @@ import typer
 from resformer import __version__
 from resformer.errors import Stuck, UserError
 from resformer.text import printable
-from resformer.workers.signals import Stopped, Stopping
+from resformer.workers.signals import Interrupts, Stopped
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from resformer.reporting.schema import Report
     from resformer.store.study import Study
     from resformer.sweep.launch import Launch
-    from resformer.sweep.request import Request
-    from resformer.workers.events import Event
 
 _MANY_JOBS = 10_000
 """From so many on their folders are a burden to a file system."""
@@ -77,14 +75,15 @@ def _root(
 @app.command()
 def train(overrides: Overrides = None, results: Results = Path("results")) -> None:
     """Train one job, with its loss curve live, and print its outcome (study `train`)."""
-    with _answering() as stopping:
+    with _answering() as interrupts:
         from resformer import config
+        from resformer.console.launch import print_notes
         from resformer.store.study import find
         from resformer.sweep import launch
 
         plan = launch.plan(config.single(overrides or []), find(results, "train"))
-        _print_notes(plan, _consoles()[1])
-        failed = _train_here(plan, stopping) if plan.wanted else False
+        print_notes(plan, _consoles()[1])
+        failed = _train_here(plan, interrupts) if plan.wanted else False
         if not failed:
             _print_outcomes(plan)
     _leave(1 if failed else 0)
@@ -109,7 +108,7 @@ def sweep(
     """Run a study, all of it or what is missing of it, and print its report. Alone: the quick
     study.
     """
-    with _answering() as stopping:
+    with _answering() as interrupts:
         from resformer import config
         from resformer.store.study import find
         from resformer.sweep import launch
@@ -125,7 +124,7 @@ def sweep(
         if detach:
             _detach(plan)
             return
-        failed = _sweep(plan, stopping)
+        failed = _sweep(plan, interrupts)
         try:
             from resformer.reporting.analysis.summary import summarise
             from resformer.reporting.layout import layout
@@ -285,6 +284,7 @@ def probe(
     """
     with _answering():
         from resformer import config
+        from resformer.console.launch import print_exclusions
         from resformer.probes import measure
         from resformer.probes.table import table
         from resformer.reporting.analysis.probes import probed
@@ -295,7 +295,7 @@ def probe(
         request = config.request(study, overrides or [])
         folder = to if to is not None else results_folder.probes(results, study)
         out, err = _consoles()
-        _print_exclusions(request, err)
+        print_exclusions(request, err)
         with err.status("looking into stacks") as status:
             count = len(request.shapes)
             numbers = table(
@@ -314,6 +314,7 @@ def show(overrides: Overrides = None) -> None:
     """Print the settings as they resolve, and the grid with its parameters, memory and FLOPs."""
     with _answering():
         from resformer import config
+        from resformer.console.launch import print_exclusions
         from resformer.console.preview import grid, shared_settings
 
         request = config.request(None, overrides or [])
@@ -322,7 +323,7 @@ def show(overrides: Overrides = None) -> None:
         for line in shared_settings(found):
             print(line)
         out.print(grid(found, request.swept))
-        _print_exclusions(request, err)
+        print_exclusions(request, err)
 
 
 def main() -> None:
@@ -331,14 +332,14 @@ def main() -> None:
 
 
 @contextmanager
-def _answering() -> Iterator[Stopping]:
-    """A request that is wrong is one line and exit code 2; a stop is 130 or 143 and says how to go
-    on.
+def _answering() -> Iterator[Interrupts]:
+    """Turn errors into a line and an exit code: 2 for a wrong request, 1 where work cannot proceed,
+    130 or 143 at a signal.
     """
-    stopping = Stopping()
+    interrupts = Interrupts()
     try:
-        with stopping.handled():
-            yield stopping
+        with interrupts.handled():
+            yield interrupts
     except UserError as error:
         print(f"resformer: {printable(str(error))}", file=sys.stderr)
         _leave(2)
@@ -348,11 +349,11 @@ def _answering() -> Iterator[Stopping]:
             file=sys.stderr,
         )
         _leave(1)
-    except KeyboardInterrupt as stop:
+    except KeyboardInterrupt as interrupt:
         print(
             "resformer: stopped; the same command goes on where this one left off", file=sys.stderr
         )
-        _leave(stop.code if isinstance(stop, Stopped) else 130)
+        _leave(interrupt.code if isinstance(interrupt, Stopped) else 130)
 
 
 def _leave(code: int) -> NoReturn:
@@ -380,126 +381,74 @@ def _chosen(results: Path, name: str | None) -> "Study":
     return last
 
 
-def _sweep(plan: "Launch", stopping: Stopping) -> bool:
-    """Run what a plan wants; returns whether a job failed."""
+def _train_here(plan: "Launch", interrupts: Interrupts) -> bool:
+    """Train the one job of a plan in this process; returns whether it failed."""
+    from resformer.console.curve import follow_job
+    from resformer.console.launch import print_failed
+    from resformer.numerics.process import configure_worker
+    from resformer.workers.worker import work
+
+    _, err = _consoles()
+    with interrupts.deferred(), follow_job(err) as emit:
+        configure_worker(plan.request.engine.memory_gib)
+        work(plan.start(_command()), worker=0, workers=1, emit=emit, stop=interrupts.stop)
+    return print_failed(plan, err)
+
+
+def _sweep(plan: "Launch", interrupts: Interrupts) -> bool:
+    """Run the jobs of a plan; returns whether one failed."""
+    from resformer.console.launch import print_failed
     from resformer.console.progress import follow
 
     _, err = _consoles()
-    workers = _begin(plan)
-    if not workers:
+    if not (workers := _begin(plan)):
         return False
     assignment = plan.start(_command())
-    with stopping.gently(), follow(plan.wanted, range(workers), err) as show_event:
-        plan.request.engine.run(assignment, workers, show_event, stopping.asked)
-    return _tell_failed(plan)
+    with interrupts.deferred(), follow(plan.wanted, range(workers), err) as emit:
+        plan.request.engine.run(assignment, workers=workers, emit=emit, stop=interrupts.stop)
+    return print_failed(plan, err)
 
 
 def _detach(plan: "Launch") -> None:
-    """Have a cluster run what a plan wants."""
+    """Have a cluster run the jobs of a plan without this process."""
     _, err = _consoles()
     engine = plan.request.engine
-    where = engine.left_to(plan.study.path)
+    where = engine.detached_where(plan.study.path)
     if workers := _begin(plan):
-        ending = engine.leave(plan.start(_command()), workers)
-        err.print(
-            f"left to {where}; resformer status {plan.study.name}", markup=False, soft_wrap=True
-        )
-        err.print(f"to end it: {ending}", markup=False, soft_wrap=True)
+        ending = engine.detach(plan.start(_command()), workers)
+        for line in (
+            f"left to {where}; resformer status {plan.study.name}",
+            f"to end it: {ending}",
+        ):
+            err.print(line, markup=False, soft_wrap=True)
 
 
 def _begin(plan: "Launch") -> int:
-    """Say what will run; returns the number of workers, 0 if everything is finished."""
-    from resformer.text import counted
+    """Print what a plan will run; returns the number of workers, 0 if everything is finished."""
+    from resformer.console.launch import print_notes, print_start
 
     _, err = _consoles()
-    _print_notes(plan, err)
-    if not plan.wanted:
-        _print_all_finished(plan, err)
-        return 0
-    workers = plan.request.engine.count(list(plan.wanted), plan.request.device)
-    done = f" ({plan.finished} finished before)" if plan.finished else ""
-    err.print(
-        f"{plan.study.path}: {counted(plan.members, 'member')}{done}, "
-        f"{counted(len(plan.wanted), 'job')} to run, "
-        f"{counted(workers, 'worker')}",
-        markup=False,
-        soft_wrap=True,
-    )
+    print_notes(plan, err)
+    workers = _workers(plan)
+    print_start(plan, workers, err)
     return workers
 
 
-def _print_all_finished(plan: "Launch", console: "Console") -> None:
-    from resformer.text import counted
-
-    console.print(
-        f"{plan.study.path}: {counted(plan.members, 'member')}, all finished",
-        markup=False,
-        soft_wrap=True,
-    )
+def _workers(plan: "Launch") -> int:
+    jobs = list(plan.wanted)
+    return plan.request.engine.count(jobs, plan.request.device) if jobs else 0
 
 
-def _tell_failed(plan: "Launch") -> bool:
-    """Name the jobs that were to run and have no result; returns whether there are any."""
-    _, err = _consoles()
-    finished = plan.study.finished(plan.wanted)
-    failed = [job for job in plan.wanted if job not in finished]
-    reasons = plan.study.failures(failed)
-    for job in failed:
-        reason = reasons.get(job, "its worker went silent, or nobody began it")
-        err.print(
-            f"failed: {plan.study.job(job)}: {printable(reason)}",
-            style="red",
-            markup=False,
-            soft_wrap=True,
-        )
-    return bool(failed)
+def _print_grid(plan: "Launch") -> None:
+    """Print what a sweep would run, and what would be submitted to a scheduler."""
+    from resformer.console.launch import print_grid, print_notes
 
-
-def _train_here(plan: "Launch", stopping: Stopping) -> bool:
-    """Train the one job of a plan in this process; returns whether it failed."""
-    import time
-
-    from rich.live import Live
-
-    from resformer.console.curve import chart
-    from resformer.numerics.process import configure_worker
-    from resformer.workers import worker
-
-    _, err = _consoles()
-    losses: list[float] = []
-
-    def stop(seconds: float) -> bool:
-        time.sleep(seconds)
-        return stopping.asked()
-
-    with stopping.gently(), Live("", console=err, refresh_per_second=8, transient=False) as live:
-
-        def tell(event: "Event") -> None:
-            now = event.progress
-            if event.kind == "retried":
-                live.console.print(f"tried again: {printable(event.detail)}", markup=False)
-            elif event.kind == "resumed":
-                live.console.print(f"goes on {event.detail}", markup=False)
-            elif event.kind == "restarted":
-                live.console.print(f"starts again: {printable(event.detail)}", markup=False)
-            elif event.kind == "halved":
-                live.console.print(event.detail, markup=False)
-            elif event.kind == "waiting":
-                live.console.print("another process holds this job: waiting for it", markup=False)
-            elif event.kind == "progress" and now is not None:
-                losses.append(now.loss)
-                shown = (
-                    f"step {now.step}/{now.steps}  held-out loss {now.loss:.3f}  accuracy "
-                    f"{now.accuracy:.3f}"
-                )
-                if err.is_terminal:
-                    live.update(f"{chart(losses, now.steps, now.step)}\n{shown}")
-                else:
-                    live.console.print(shown, markup=False)
-
-        configure_worker(plan.request.engine.memory_gib)
-        worker.work(plan.start(_command()), 0, 1, tell, stop)
-    return _tell_failed(plan)
+    out, err = _consoles()
+    workers = _workers(plan)
+    print_grid(plan, workers, out, err)
+    if workers and (script := plan.request.engine.script(plan.study.path, workers)):
+        print(f"\n{script}")
+    print_notes(plan, err)
 
 
 def _print_outcomes(plan: "Launch") -> None:
@@ -530,60 +479,3 @@ def _print_report(report: "Report", asked: "Layout", form: str) -> None:
             print(formats.as_markdown(report, asked))
         case "latex":
             print(formats.as_latex(report, asked))
-
-
-def _print_grid(plan: "Launch") -> None:
-    """What a sweep would run, and how long it takes."""
-    from resformer.console.preview import grid
-
-    out, err = _consoles()
-    workers = (
-        plan.request.engine.count(list(plan.wanted), plan.request.device) if plan.wanted else 0
-    )
-    out.print(grid([job.to_json() for job in plan.request.jobs()], plan.request.swept))
-    if plan.wanted:
-        _print_needed(plan, workers)
-    else:
-        _print_all_finished(plan, out)
-    _print_notes(plan, err)
-
-
-def _print_needed(plan: "Launch", workers: int) -> None:
-    """How long it takes at most, and what would be submitted."""
-    from resformer.console.preview import time_needed
-    from resformer.sweep.estimate import seconds_at_most
-
-    out, err = _consoles()
-    try:
-        seconds: float | None = seconds_at_most(plan.wanted, workers)
-    except (MemoryError, RuntimeError) as error:
-        err.print(
-            f"the time could not be measured: {printable(str(error))}", markup=False, soft_wrap=True
-        )
-        seconds = None
-    out.print(
-        time_needed(plan.study.name, len(plan.wanted), workers, seconds),
-        markup=False,
-        soft_wrap=True,
-    )
-    if script := plan.request.engine.script(plan.study.path, workers):
-        print(f"\n{script}")
-
-
-def _print_notes(plan: "Launch", err: "Console") -> None:
-    """What is damaged, the combinations that make no sense, with the reason, and what else the user
-    should know.
-    """
-    for reason in plan.damaged.values():
-        err.print(
-            f"damaged, runs again: {printable(reason)}", style="red", markup=False, soft_wrap=True
-        )
-    _print_exclusions(plan.request, err)
-
-
-def _print_exclusions(request: "Request", err: "Console") -> None:
-    for note in request.notes:
-        err.print(note, markup=False, soft_wrap=True)
-    for row in request.excluded:
-        settings = ", ".join(f"{key}={value}" for key, value in row["settings"].items())
-        err.print(f"left out: {settings} ({row['reason']})", markup=False, soft_wrap=True)

@@ -22,6 +22,7 @@ from resformer.sweep import launch
 from resformer.sweep.request import Request
 from resformer.workers.assignment import Assignment
 from resformer.workers.events import Event
+from resformer.workers.signals import Stop
 
 pytestmark = pytest.mark.sweep
 
@@ -29,7 +30,7 @@ ENGINE = Slurm(
     **{"workers": 2, "stack": 1, "retries": 1, "lease_seconds": 60.0, "memory_gib": None},
     **{"partition": None, "minutes": 60, "gpus": 0, "account": None, "setup": None},
 )
-FLY = "import sys; from resformer.workers.pilot import fly; sys.exit(fly(sys.argv[1]))"
+RUN = "import sys; from resformer.workers.pilot import run_pilot; run_pilot(sys.argv[1])"
 FULL = "import resource, signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); "
 FULL += "resource.setrlimit(resource.RLIMIT_FSIZE, (2500, 2500)); "
 """No disk takes more than small files."""
@@ -46,7 +47,7 @@ class Cluster:
     submissions of these numbers, from 0, are refused.
     """
 
-    programs: Sequence[str] = (FLY,)
+    programs: Sequence[str] = (RUN,)
     refuses: Sequence[int] = ()
     asked: int = 0
     pilots: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
@@ -78,7 +79,7 @@ class Cluster:
 def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
     made = Cluster()
     monkeypatch.setattr(Slurm, "_executor", lambda engine, study: made)
-    monkeypatch.setattr(slurm, "_asked", made.answer)
+    monkeypatch.setattr(slurm, "_command", made.answer)
     monkeypatch.setattr(slurm, "_POLL_SECONDS", 0.1)
     yield made
     for pilot in made.pilots.values():
@@ -101,7 +102,8 @@ def launched(study: Study, shape: Shape, seeds: int) -> Assignment:
 def run(assignment: Assignment) -> list[Event]:
     told: list[Event] = []
     deadline = time.monotonic() + 120
-    ENGINE.run(assignment, 2, told.append, lambda: time.monotonic() > deadline)
+    stop = Stop(lambda: time.monotonic() > deadline)
+    ENGINE.run(assignment, workers=2, emit=told.append, stop=stop)
     assert time.monotonic() < deadline
     return told
 
@@ -123,7 +125,7 @@ def test_a_disk_that_takes_no_results_ends_the_sweep_with_a_line(
     cluster: Cluster, study: Study, shape: Shape
 ) -> None:
     assignment = launched(study, shape, 2)
-    cluster.programs = (FULL + FLY,)
+    cluster.programs = (FULL + RUN,)
     with pytest.raises(
         Stuck, match=r"checkpoint-0\.safetensors: cannot be written \(.*\): File too large"
     ):
@@ -137,14 +139,14 @@ import os, sys
 from resformer.workers import pilot
 from resformer.store.claims import Claim
 Claim.beat = lambda claim: os._exit(9)
-pilot.fly(sys.argv[1])
+pilot.run_pilot(sys.argv[1])
 """
 
 
 def test_a_pilot_that_dies_at_work_is_replaced_by_one_with_the_same_order(
     cluster: Cluster, study: Study, shape: Shape
 ) -> None:
-    cluster.programs = (DIES, FLY)
+    cluster.programs = (DIES, RUN)
     events = run(launched(study, shape, 3))
     assert len(study.finished(study.planned())) == 3
     first, *others = cluster.told
@@ -156,15 +158,15 @@ def test_a_replacement_that_is_refused_is_submitted_later_while_others_fly(
     cluster: Cluster,
 ) -> None:
     cluster.refuses = [0, 2]
-    fleet = slurm._Fleet(cluster, ["one", "two"], tasks={"9_0": 0, "9_1": 1}, began={0, 1})
-    fleet.replace({1}, 2)
+    pilots = slurm._JobArray(cluster, ["one", "two"], tasks={"9_0": 0, "9_1": 1}, began={0, 1})
+    pilots.replace({1}, 2)
     assert cluster.told == []
-    fleet.replace({1}, 2)
+    pilots.replace({1}, 2)
     assert cluster.told == [["one"]]
-    fleet.replace({1}, 2)
+    pilots.replace({1}, 2)
     assert cluster.told == [["one"]]
     with pytest.raises(Stuck, match="did not take it"):
-        fleet.replace(set(), 2)
+        pilots.replace(set(), 2)
 
 
 def test_a_pilot_that_never_began_is_not_replaced_and_its_log_is_shown(
@@ -185,8 +187,8 @@ def test_a_second_stop_leaves_no_pilot_behind(
 ) -> None:
     """Ctrl-C while pilots put their work away, which these would take for ever to do."""
     cluster.programs = ("import time; time.sleep(600)",)
-    fleet = slurm._Fleet(cluster, ["one"])
-    fleet.submit([0])
+    pilots = slurm._JobArray(cluster, ["one"])
+    pilots.submit([0])
     asked: list[tuple[str, ...]] = []
 
     def answer(*command: str) -> CompletedProcess[str]:
@@ -196,10 +198,10 @@ def test_a_second_stop_leaves_no_pilot_behind(
     def again(seconds: float) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(slurm, "_asked", answer)
+    monkeypatch.setattr(slurm, "_command", answer)
     monkeypatch.setattr(slurm.time, "sleep", again)
     with pytest.raises(KeyboardInterrupt):
-        fleet.call_down()
+        pilots.cancel()
     assert asked[-1] == ("scancel", "1")
 
 

@@ -32,8 +32,9 @@ from resformer.store.study import Study
 from resformer.tasks.copy import Copy
 from resformer.training.population import Population
 from resformer.workers.assignment import Assignment
-from resformer.workers.event_log import Elsewhere
+from resformer.workers.event_log import FinishedElsewhere
 from resformer.workers.events import Event
+from resformer.workers.signals import Stop
 from resformer.workers.worker import work
 
 pytestmark = pytest.mark.sweep
@@ -59,6 +60,23 @@ def study(tmp_path: Path) -> Study:
     return Study(tmp_path / "results" / "tiny")
 
 
+def engine(retries: int) -> Local:
+    return Local(workers=1, stack=None, retries=retries, lease_seconds=60.0, memory_gib=None)
+
+
+def assignment(
+    study: Study, launch: int, job: str, retries: int, checkpoint_seconds: float = 60.0
+) -> Assignment:
+    return Assignment(
+        study=study.path,
+        launch=launch,
+        jobs=(job,),
+        retries=retries,
+        lease_seconds=60.0,
+        checkpoint_seconds=checkpoint_seconds,
+    )
+
+
 class Sweep:
     """The loop of a worker over one job, in this process, told to stop after so many steps."""
 
@@ -67,9 +85,7 @@ class Sweep:
     ) -> None:
         self.study, self.job, self.events = study, job, list[Event]()
         number = study.launch({"engine": {"retries": retries}}, [job.to_json()])
-        self.assignment = Assignment(
-            study.path, number, (job.id,), retries, 60.0, checkpoint_seconds
-        )
+        self.assignment = assignment(study, number, job.id, retries, checkpoint_seconds)
 
     def run(
         self, steps: float = 1e9, at_step: Callable[[int], None] = lambda step: None
@@ -77,13 +93,14 @@ class Sweep:
         """What it told, progress left out."""
         asked, self.events = 0, []
 
-        def stop(seconds: float) -> bool:
+        def requested() -> bool:
             nonlocal asked
             asked += 1  # once before the job is taken, then before every step
             at_step(asked - 2)
             return asked - 2 >= steps
 
-        work(self.assignment, 0, 1, self.events.append, stop)
+        stop = Stop(requested)
+        work(self.assignment, worker=0, workers=1, emit=self.events.append, stop=stop)
         return [event.kind for event in self.events if event.kind != "progress"]
 
     def detail(self, kind: str) -> str:
@@ -154,7 +171,7 @@ def test_what_breaks_at_a_stop_is_no_failure(
         raise RuntimeError("c++ failed: died with SIGTERM")
 
     with monkeypatch.context() as patched:
-        patched.setattr(provenance, "bits", compiler)
+        patched.setattr(provenance, "environment", compiler)
         assert sweep.run(steps=0) == ["started", "left"]
     assert study.failure(job.id) is None
     assert sweep.run() == ["started", "finished"]
@@ -174,7 +191,7 @@ def test_a_killed_worker_costs_what_it_did_since_the_last_checkpoint(
             with contextlib.suppress(ProcessLookupError):
                 os.kill(holder(study, job), signal.SIGKILL)
 
-    Local(1, None, 1, 60.0, None).run(plan.assignment, 1, tell, lambda: False)
+    engine(retries=1).run(plan.assignment, workers=1, emit=tell, stop=Stop(lambda: False))
     kinds = [event.kind for event in told if event.kind != "progress"]
     assert kinds[:4] == ["started", "retried", "started", "resumed"]
     (resumed,) = (event.detail for event in told if event.kind == "resumed")
@@ -193,7 +210,7 @@ def test_a_worker_that_a_cluster_calls_off_leaves_its_job_to_another(
         if event.kind == "progress" and len(told) == 3:
             os.kill(holder(study, job), signum)
 
-    Local(1, None, 0, 60.0, None).run(plan.assignment, 1, tell, lambda: False)
+    engine(retries=0).run(plan.assignment, workers=1, emit=tell, stop=Stop(lambda: False))
     kinds = [event.kind for event in told if event.kind != "progress"]
     assert kinds[:4] == ["started", "left", "started", "resumed"] or kinds == [
         "started",
@@ -235,10 +252,10 @@ def test_a_checkpoint_of_other_circumstances_is_named_and_not_mixed_in(
     name: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    here = provenance.bits(job.shape, job.recording, len(job.members))
+    here = provenance.environment(job.shape, job.recording, len(job.members))
     sweep = Sweep(study, job)
     with monkeypatch.context() as elsewhere:
-        elsewhere.setattr(provenance, "bits", lambda *_: {**here, name: "another"})
+        elsewhere.setattr(provenance, "environment", lambda *_: {**here, name: "another"})
         assert sweep.run(steps=15) == ["started", "left"]
     assert sweep.run() == ["started", "restarted", "finished"]
     assert (
@@ -268,9 +285,12 @@ def test_a_checkpoint_that_cannot_be_used_does_not_hide_one_that_can(
     """One machine came far, another took over from the start; on the other one it goes on from
     there.
     """
-    here, sweep = provenance.bits(job.shape, job.recording, len(job.members)), Sweep(study, job)
+    here, sweep = (
+        provenance.environment(job.shape, job.recording, len(job.members)),
+        Sweep(study, job),
+    )
     with monkeypatch.context() as elsewhere:
-        elsewhere.setattr(provenance, "bits", lambda *_: {**here, "torch": "another"})
+        elsewhere.setattr(provenance, "environment", lambda *_: {**here, "torch": "another"})
         sweep.run(steps=30)
     assert sweep.run(steps=15) == ["started", "restarted", "left"]
     assert sweep.run() == ["started", "resumed", "finished"]
@@ -326,7 +346,7 @@ def test_a_job_that_somebody_else_has_finished_is_told_of(study: Study, job: Job
     assert Sweep(study, job).run() == ["started", "finished"]
     assert Sweep(study, job).run() == []
     told: list[Event] = []
-    Elsewhere(study).hear_the_rest(told.append)
+    FinishedElsewhere(study).drain(told.append)
     assert [(event.kind, event.job) for event in told] == [("elsewhere", job.id)]
     shutil.rmtree(study.path / "done")
     assert Sweep(study, job).run() == ["elsewhere"]
@@ -630,11 +650,11 @@ def test_a_planned_job_that_is_not_what_its_id_says_fails(study: Study, job: Job
     number = study.launch({"engine": {"retries": 0}}, [other])
     told: list[Event] = []
     work(
-        Assignment(study.path, number, (other["id"],), 0, 60.0, 60.0),
-        0,
-        1,
-        told.append,
-        lambda seconds: False,
+        assignment(study, number, other["id"], 0),
+        worker=0,
+        workers=1,
+        emit=told.append,
+        stop=Stop(lambda: False),
     )
     assert [event.kind for event in told] == ["started", "failed"]
     assert told[-1].detail == f"ValueError: the job that was planned is {job.id}"

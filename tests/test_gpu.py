@@ -217,7 +217,7 @@ def test_each_worker_takes_the_next_gpu(
     )  # first, so that what the worker sets there is undone
     if seen is None:
         monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
-    local.take_a_gpu(5)
+    local.select_gpu(5)
     assert os.environ.get("CUDA_VISIBLE_DEVICES") == then
 
 

@@ -39,6 +39,7 @@ from resformer.tasks.copy import Copy
 from resformer.training.loop import Training, train
 from resformer.workers.assignment import Assignment
 from resformer.workers.events import Event
+from resformer.workers.signals import Stop
 from resformer.workers.worker import work
 
 pytestmark = pytest.mark.sweep
@@ -112,7 +113,7 @@ def run(
     stop: Callable[[], bool] = lambda: False,
 ) -> Assignment:
     assignment = plan.start(["sweep"])
-    plan.request.engine.run(assignment, workers, tell, stop)
+    plan.request.engine.run(assignment, workers=workers, emit=tell, stop=Stop(stop))
     return assignment
 
 
@@ -148,9 +149,10 @@ def runs(process: int) -> bool:
         return False
 
 
-def never(seconds: float) -> bool:
-    time.sleep(seconds)
-    return False
+def work_alone(plan: Launch, events: list[Event]) -> None:
+    """Run what a plan wants in this process."""
+    stop = Stop(lambda: False)
+    work(plan.start(["sweep"]), worker=0, workers=1, emit=events.append, stop=stop)
 
 
 # --- results
@@ -364,7 +366,7 @@ def test_a_job_that_raises_leaves_its_traceback_and_the_others_finish(
 
     events: list[Event] = []
     monkeypatch.setattr(Training, "run", brittle)
-    work(plan.start(["sweep"]), 0, 1, events.append, never)
+    work_alone(plan, events)
     assert study.finished(plan.jobs) == {job.id for job in good}
     assert [event.kind for event in events if event.job == bad.id] == [
         "started",
@@ -379,11 +381,11 @@ def test_a_job_that_raises_leaves_its_traceback_and_the_others_finish(
         assert path.read_text().startswith("Traceback")
         assert "in brittle" in path.read_text()
 
-    work(planned(study, [shape], seeds=3, retries=0).start(["sweep"]), 0, 1, events.append, never)
+    work_alone(planned(study, [shape], seeds=3, retries=0), events)
     assert attempts(study.job(bad.id)) == 3  # without retries, but with a fresh attempt
 
     monkeypatch.undo()
-    work(planned(study, [shape], seeds=3, retries=0).start(["sweep"]), 0, 1, events.append, never)
+    work_alone(planned(study, [shape], seeds=3, retries=0), events)
     assert study.finished(plan.jobs) == set(plan.jobs)
     assert attempt(study, bad.id) == 4
 
@@ -398,10 +400,17 @@ def test_a_planned_job_that_cannot_be_read_fails_alone(study: Study, shape: Shap
     number = study.launch({"engine": {"retries": 1}}, [bad, good])
     events: list[Event] = []
     Local(workers=1, stack=1, retries=1, lease_seconds=60.0, memory_gib=None).run(
-        Assignment(study.path, number, (bad["id"], good["id"]), 1, 60.0, 60.0),
-        1,
-        events.append,
-        lambda: False,
+        Assignment(
+            study=study.path,
+            launch=number,
+            jobs=(bad["id"], good["id"]),
+            retries=1,
+            lease_seconds=60.0,
+            checkpoint_seconds=60.0,
+        ),
+        workers=1,
+        emit=events.append,
+        stop=Stop(lambda: False),
     )
     assert study.finished([bad["id"], good["id"]]) == {good["id"]}
     assert [event.kind for event in events if event.job == bad["id"]] == [

@@ -24,6 +24,7 @@ from resformer.sweep.request import Request
 from resformer.training.loop import Trained, Training, train
 from resformer.training.population import Population
 from resformer.workers.events import Event
+from resformer.workers.signals import Stop
 from resformer.workers.worker import work
 
 pytestmark = pytest.mark.gpu
@@ -138,7 +139,8 @@ def test_out_of_memory_halves_what_is_computed_at_once(shape: Shape, tmp_path: P
     plan = launch.plan(
         Request("tiny", [[]], [], [(wide, members)], [], engine, 60.0, notes=[]), study
     )
-    work(plan.start(["sweep"]), 0, 1, told.append, lambda seconds: False)
+    stop = Stop(lambda: False)
+    work(plan.start(["sweep"]), worker=0, workers=1, emit=told.append, stop=stop)
     assert [event.kind for event in told][-1] == "finished"
     assert "halved" in {event.kind for event in told}
     (job,) = study.planned()

@@ -6,7 +6,6 @@ import platform
 import signal
 import threading
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,9 +20,9 @@ from resformer.sweep import launch
 from resformer.sweep.request import Request
 from resformer.training.progress import Progress
 from resformer.workers.assignment import Assignment
-from resformer.workers.event_log import Listener, teller
+from resformer.workers.event_log import EventReader, EventWriter
 from resformer.workers.events import Event
-from resformer.workers.pilot import fly, orders
+from resformer.workers.pilot import PilotExit, pilot_specs, run_pilot
 
 pytestmark = pytest.mark.sweep
 
@@ -43,9 +42,13 @@ def launched(study: Study, shape: Shape) -> Assignment:
     )
 
 
+def run(assignment: Assignment, workers: int = 1, worker: int = 0) -> PilotExit:
+    return PilotExit.from_json(run_pilot(pilot_specs(assignment, workers)[worker]))
+
+
 def heard(study: Study, number: int) -> list[Event]:
     events: list[Event] = []
-    Listener(study, number).hear(events.append)
+    EventReader(study, number).poll(events.append)
     return events
 
 
@@ -57,7 +60,7 @@ def test_a_pilot_finishes_what_it_is_told_of_and_what_it_tells_is_heard(
         number: signal.getsignal(number)
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2)
     }
-    assert fly(orders(assignment, 4)[3]) == ""
+    assert run(assignment, 4, 3) == PilotExit("finished")
     assert study.finished(assignment.jobs) == set(assignment.jobs)
     events = heard(study, assignment.launch)
     assert [event.kind for event in events if event.job == assignment.jobs[0]] == [
@@ -85,7 +88,7 @@ def test_a_signal_makes_a_pilot_checkpoint_its_work(
         os.kill(os.getpid(), signum)
 
     threading.Thread(target=interrupt).start()
-    assert fly(orders(assignment, 1)[0]) == signum.name
+    assert run(assignment) == PilotExit("signalled", signum.name)
     assert list(where.glob("checkpoint-*.json"))
     assert heard(study, assignment.launch)[-1].kind == "left"
 
@@ -112,10 +115,10 @@ def test_a_node_that_would_compute_otherwise_says_so_and_computes_nothing(
     was = f"{name} 0.0.older, this" if section == "versions" else f"{name} was 0.0.older,"
     reason = f"was {how} {was} is {now}"
     said = f"{platform.node()}: study tiny {reason}; every node needs the same"
-    assert fly(orders(assignment, 1)[0]) == said
-    listener = Listener(study, assignment.launch)
-    listener.hear(lambda event: None)
-    assert listener.stuck == said
+    assert run(assignment) == PilotExit("stuck", said)
+    reader = EventReader(study, assignment.launch)
+    reader.poll(lambda event: None)
+    assert reader.stuck == said
     assert study.begun() == set()
 
 
@@ -124,25 +127,23 @@ def test_a_folder_that_is_not_shared_is_said_to_be_so(
 ) -> None:
     assignment = launched(study, shape)
     elsewhere = replace(assignment, study=tmp_path / "nowhere")
-    assert (
-        fly(orders(elsewhere, 1)[0])
-        == f"{tmp_path / 'nowhere'}: there is no launch 1 here; is the folder shared?"
-    )
+    reason = f"{tmp_path / 'nowhere'}: there is no launch 1 here; is the folder shared?"
+    assert run(elsewhere) == PilotExit("stuck", reason)
     assert not elsewhere.study.exists()
 
 
 def test_news_are_heard_once_and_torn_or_foreign_lines_never(study: Study) -> None:
     study.path.mkdir(parents=True)
-    tell, listener, events = teller(study, 2), Listener(study, 2), list[Event]()
+    tell, reader, events = EventWriter(study, 2).write, EventReader(study, 2), list[Event]()
     told = [
         Event("started", 1, "a"),
         Event("finished", 1, "a", PROGRESS),
         Event("failed", 1, "b", detail="why"),
     ]
     tell(told[0])
-    listener.hear(events.append)
+    reader.poll(events.append)
     tell(told[1])
-    listener.hear(events.append)
+    reader.poll(events.append)
     (path,) = study.path.glob("told/2-*.jsonl")
     whole = json.dumps(
         {"kind": "failed", "worker": 1, "job": "b", "progress": None, "detail": "why"}
@@ -151,10 +152,10 @@ def test_news_are_heard_once_and_torn_or_foreign_lines_never(study: Study) -> No
         for line in STRANGE:
             file.write(f"{line}\n")
         file.write(whole[:20])
-    listener.hear(events.append)
+    reader.poll(events.append)
     with path.open("a") as file:
         file.write(whole[20:] + "\n")
-    listener.hear(events.append)
+    reader.poll(events.append)
     assert events == told
     assert heard(study, 1) == []
     assert heard(study, 2) == told
@@ -181,7 +182,7 @@ def test_progress_is_told_now_and_then_only(study: Study, monkeypatch: pytest.Mo
     study.path.mkdir(parents=True)
     clock = [100.0]
     monkeypatch.setattr("resformer.workers.event_log.time.monotonic", lambda: clock[0])
-    tell: Callable[[Event], None] = teller(study, 1)
+    tell = EventWriter(study, 1).write
     for seconds in (0.0, 0.5, 1.0, 1.0, 0.1):
         clock[0] += seconds
         tell(Event("progress", 0, "a", PROGRESS))
@@ -191,5 +192,5 @@ def test_progress_is_told_now_and_then_only(study: Study, monkeypatch: pytest.Mo
 def test_what_the_disk_does_not_take_is_not_told(study: Study) -> None:
     study.path.mkdir(parents=True)
     (study.path / "told").write_text("in the way")
-    teller(study, 1)(Event("started", 0, "a"))
+    EventWriter(study, 1).write(Event("started", 0, "a"))
     assert heard(study, 1) == []

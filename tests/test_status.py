@@ -22,7 +22,7 @@ from resformer.plan.jobs import Job
 from resformer.store import claims, files
 from resformer.store.claims import Claim, HeartbeatObserver
 from resformer.store.study import Study
-from resformer.workers.event_log import teller
+from resformer.workers.event_log import EventWriter
 from resformer.workers.events import Event
 
 Resformer = Callable[..., Result]
@@ -282,7 +282,7 @@ def test_why_a_worker_elsewhere_could_not_go_on_is_said_once_nobody_works(
     study: Study, depths: list[Job]
 ) -> None:
     launch(study, depths[:1])
-    teller(study, 1)(Event("stuck", 0, "", detail="node7: the disk is full"))
+    EventWriter(study, 1).write(Event("stuck", 0, "", detail="node7: the disk is full"))
     assert (
         shown(study)
         .splitlines()[-1]

@@ -26,7 +26,6 @@ from resformer.store.folder import check_name
 from resformer.sweep.request import Request
 from resformer.tasks.base import Task
 from resformer.text import shortened
-from resformer.workers.assignment import Saving
 
 
 def request(study: str | None, overrides: Sequence[str]) -> Request:
@@ -60,7 +59,7 @@ def _resolved(grids: Sequence[Mapping[str, Override]], name: str | None) -> Requ
     recordings: dict[Shape, Recording] = {}
     excluded: list[Json] = []
     notes: set[str] = set()
-    ways: set[tuple[Engine, Saving]] = set()
+    ways: set[tuple[Engine, float]] = set()
     swept: dict[str, None] = {}
     every = [[axis_of(override) for override in grid.values()] for grid in grids]
     check_size(every)
@@ -69,7 +68,7 @@ def _resolved(grids: Sequence[Mapping[str, Override]], name: str | None) -> Requ
         members = [build(Member, "member", member) for member in _members(axes)]
         for point in combinations([axis for axis in axes if not axis.key.startswith("member.")]):
             try:
-                shape, recording, engine, saving = _resolve(point, notes)
+                shape, recording, engine, checkpoint_seconds = _resolve(point, notes)
             except Incompatible as reason:
                 wanted = {
                     key: value
@@ -80,7 +79,7 @@ def _resolved(grids: Sequence[Mapping[str, Override]], name: str | None) -> Requ
                 continue
             shapes.setdefault(shape, {}).update(dict.fromkeys(members))
             recordings[shape] = recording.union(recordings.get(shape, RESULTS_ONLY))
-            ways.add((engine, saving))
+            ways.add((engine, checkpoint_seconds))
     if not shapes:
         others = (
             f" (and {len(excluded) - 1} more combinations make no sense)"
@@ -93,7 +92,7 @@ def _resolved(grids: Sequence[Mapping[str, Override]], name: str | None) -> Requ
             "engine, train.checkpoint_seconds: one sweep runs in one way; give each of these one "
             "value"
         )
-    engine, saving = ways.pop()
+    engine, checkpoint_seconds = ways.pop()
     return Request(
         study=name or _made_up_name(list(swept), shapes, recordings),
         overrides=[[line(override) for override in grid.values()] for grid in grids],
@@ -101,7 +100,7 @@ def _resolved(grids: Sequence[Mapping[str, Override]], name: str | None) -> Requ
         shapes=[(shape, list(members)) for shape, members in shapes.items()],
         excluded=excluded,
         engine=engine,
-        checkpoint_seconds=saving.checkpoint_seconds,
+        checkpoint_seconds=checkpoint_seconds,
         notes=sorted(notes),
         recordings=recordings,
     )
@@ -140,9 +139,7 @@ def _members(axes: Sequence[Axis]) -> Iterator[Json]:
         yield {key.removeprefix("member."): value for key, value in {**defaults, **point}.items()}
 
 
-def _resolve(
-    point: Mapping[str, Value], notes: set[str]
-) -> tuple[Shape, Recording, Engine, Saving]:
+def _resolve(point: Mapping[str, Value], notes: set[str]) -> tuple[Shape, Recording, Engine, float]:
     """One combination of settings as what it means; Incompatible if it makes no sense. Adds what is
     worth a note.
     """
@@ -163,8 +160,11 @@ def _resolve(
     device = _device(tree["device"], engine.elsewhere)
     compile_it = _compile(tree["train"], device, notes)
     train_settings = {**tree["train"], "compile": compile_it}
-    saving = build(
-        Saving, "train", {"checkpoint_seconds": train_settings.pop("checkpoint_seconds")}
+    checkpoint_seconds = checked(
+        Request,
+        "checkpoint_seconds",
+        "train.checkpoint_seconds",
+        train_settings.pop("checkpoint_seconds"),
     )
     recording = Recording(
         keep_weights=checked(
@@ -173,7 +173,7 @@ def _resolve(
         probe_every=checked(Recording, "probe_every", "probe.every", tree["probe"]["every"]),
     )
     train = build(TrainSettings, "train", train_settings)
-    return Shape(task, model, residual, train, device), recording, engine, saving
+    return Shape(task, model, residual, train, device), recording, engine, checkpoint_seconds
 
 
 def _device(device: Value, elsewhere: bool) -> str:

@@ -1,9 +1,39 @@
-"""Held-out loss against step, drawn with characters while one job trains."""
+"""The live display of one job that trains: held-out loss against step, drawn with characters."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.live import Live
+
+from resformer.console.events import event_line
+from resformer.workers.events import Emit, Event
 
 _EIGHTHS = " ▁▂▃▄▅▆▇█"
+
+
+@contextmanager
+def follow_job(console: Console) -> Iterator[Emit]:
+    """A receiver of the job's events, which shows them until the context ends."""
+    losses: list[float] = []
+    with Live("", console=console, refresh_per_second=8, transient=False) as live:
+
+        def show(event: Event) -> None:
+            now = event.progress
+            if event.kind == "progress" and now is not None:
+                losses.append(now.loss)
+                line = f"step {now.step}/{now.steps}  held-out loss {now.loss:.3f}  "
+                line += f"accuracy {now.accuracy:.3f}"
+                if console.is_terminal:
+                    live.update(f"{chart(losses, now.steps, now.step)}\n{line}")
+                    return
+            else:
+                line = event_line(event) or ""
+            if line:
+                live.console.print(line, markup=False)
+
+        yield show
 
 
 def chart(losses: Sequence[float], steps: int, done: int, width: int = 60, height: int = 8) -> str:

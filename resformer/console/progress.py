@@ -1,9 +1,9 @@
-"""What a person sees while a sweep runs: a live display in a terminal, plain lines elsewhere."""
+"""The display of a running sweep: live in a terminal, plain lines elsewhere."""
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, final
 
@@ -13,10 +13,11 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from resformer.console.events import event_line
 from resformer.keys import job_label
 from resformer.text import clock, counted
 from resformer.training.progress import Progress
-from resformer.workers.events import Event
+from resformer.workers.events import Emit, Event
 
 Json = dict[str, Any]
 
@@ -24,7 +25,7 @@ Json = dict[str, Any]
 @final
 @dataclass
 class Tally:
-    """What is known of a sweep so far, from the events of its engine."""
+    """State of a sweep, from the events of its engine."""
 
     planned: Mapping[str, Json]
     """The jobs this sweep runs, by id."""
@@ -36,55 +37,46 @@ class Tally:
     settled: dict[str, str] = field(default_factory=dict)
     """Finished and failed jobs, with the reason of a failure."""
     elsewhere: set[str] = field(default_factory=set)
-    """Jobs that were seen to be finished, and by none of our workers."""
+    """Jobs that no worker of this sweep finished."""
 
-    def take(self, event: Event) -> str | None:
+    def account(self, event: Event) -> str | None:
         """Account for an event; returns a line worth printing, or None."""
         if event.job not in self.planned:
             return None
-        members, label = len(self.planned[event.job]["members"]), job_label(self.planned[event.job])
+        line = event_line(event, job_label(self.planned[event.job]))
         match event.kind:
             case "started" | "progress":
                 self.now[event.worker] = (event.job, event.progress)
-                return None
-            case "resumed":
-                return f"{label}: goes on {event.detail}"
-            case "restarted":
-                return f"{label}: starts again: {event.detail}"
-            case "halved":
-                return f"{label}: {event.detail}"
             case "elsewhere":
                 if event.job not in self.settled:
                     self.settled[event.job] = ""
                     self.elsewhere.add(event.job)
-                return None
-            case "waiting" | "left" | "stuck":
+            case "waiting" | "left" | "stuck" | "retried":
                 self.now.pop(event.worker, None)
-                return None
-            case "retried":
-                self.now.pop(event.worker, None)
-                return f"{label}: {event.detail}; tried again"
             case "failed":
                 self.now.pop(event.worker, None)
                 self.settled[event.job] = event.detail
-                self.counts["failed"] += members
-                return f"{self._count()} {label}: failed: {event.detail}"
+                self.counts["failed"] += len(self.planned[event.job]["members"])
+                return f"{self._count()} {line}"
+            case "finished":
+                return self._finished(event)
+        return line
+
+    def _finished(self, event: Event) -> str:
+        job = self.planned[event.job]
         self.now.pop(event.worker, None)
         self.settled[event.job] = ""
-        self.elsewhere.discard(
-            event.job
-        )  # a worker can see it sooner than the one that finished it is heard
-        told = "finished"
+        # A worker can see that it is finished before the one that finished it reports.
+        self.elsewhere.discard(event.job)
+        result = "finished"
         if event.progress is not None:
-            found = {"solved": event.progress.solved, "diverged": event.progress.diverged}
-            found["unsolved"] = members - sum(found.values())
-            self.counts.update(found)
-            told = ", ".join(
-                f"{found[name]} {name}"
-                for name in ("solved", "unsolved", "diverged")
-                if found[name]
-            )
-        return f"{self._count()} {label}: {told}, after {time.monotonic() - self.began:.0f} s"
+            outcomes = {"solved": event.progress.solved, "unsolved": 0}
+            outcomes["diverged"] = event.progress.diverged
+            outcomes["unsolved"] = len(job["members"]) - sum(outcomes.values())
+            self.counts.update(outcomes)
+            result = ", ".join(f"{count} {name}" for name, count in outcomes.items() if count)
+        seconds = time.monotonic() - self.began
+        return f"{self._count()} {job_label(job)}: {result}, after {seconds:.0f} s"
 
     def _count(self) -> str:
         return f"[{len(self.settled)}/{len(self.planned)}]"
@@ -107,39 +99,22 @@ class Tally:
 
 
 @contextmanager
-def follow(
-    planned: Mapping[str, Json], workers: Sequence[int], console: Console
-) -> Iterator[Callable[[Event], None]]:
-    """Yields a function that takes an engine's events and shows them."""
+def follow(planned: Mapping[str, Json], workers: Sequence[int], console: Console) -> Iterator[Emit]:
+    """A receiver of an engine's events, which shows them until the context ends."""
     tally = Tally(planned)
-    yield from _following(tally, workers, console)
-    if tally.elsewhere:
-        told = f"{counted(len(tally.elsewhere), 'job')} finished by another sweep"
-        console.print(told, markup=False, highlight=False)
-
-
-def _following(
-    tally: Tally, workers: Sequence[int], console: Console
-) -> Iterator[Callable[[Event], None]]:
-    if not console.is_terminal:
-
-        def line(event: Event) -> None:
-            text = tally.take(event)
-            if text:
-                console.print(text, markup=False, highlight=False, soft_wrap=True)
-
-        yield line
-        return
-    with Live(
+    live = Live(
         get_renderable=lambda: _picture(tally, workers), console=console, refresh_per_second=4
-    ) as live:
+    )
 
-        def show(event: Event) -> None:
-            text = tally.take(event)
-            if text:
-                live.console.print(text, markup=False, highlight=False)
+    def show(event: Event) -> None:
+        if line := tally.account(event):
+            console.print(line, markup=False, highlight=False, soft_wrap=not console.is_terminal)
 
+    with live if console.is_terminal else nullcontext():
         yield show
+    if tally.elsewhere:
+        line = f"{counted(len(tally.elsewhere), 'job')} finished by another sweep"
+        console.print(line, markup=False, highlight=False)
 
 
 def _picture(tally: Tally, workers: Sequence[int]) -> RenderableType:

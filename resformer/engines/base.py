@@ -1,105 +1,88 @@
-"""What an engine is given."""
+"""An engine: settings of how workers are started and supervised."""
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
 from resformer.errors import UserError, require
 from resformer.workers.assignment import Assignment
-from resformer.workers.events import Event
+from resformer.workers.events import Emit
+from resformer.workers.signals import Stop
 
 
 def cores() -> int:
-    """How many this process may use."""
+    """Number of CPU cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Engine(ABC):
-    """An engine; a subclass is a frozen dataclass of its settings, and final."""
+    """An engine. A subclass is a frozen dataclass of its settings, and final."""
 
     workers: int | None
-    """Null: as many as the machine takes."""
+    """Number of workers; null: as many as the machine takes."""
     stack: int | None
-    """Members trained together at most. Null: what suits the shape and the device."""
+    """Most members per job; null: a number that suits the shape and the device."""
     retries: int
     """Further attempts of a job that failed."""
     lease_seconds: float
-    """A holder whose heartbeat stands still for this long has lost its job."""
+    """A worker whose heartbeat stands still for this long loses its job."""
     memory_gib: float | None
-    """What a worker may take of the machine's memory. Null: all there is."""
+    """Most memory of a worker; null: no limit."""
 
     def __post_init__(self) -> None:
-        if self.workers is not None:
+        for setting, least, most, unit in (
+            ("workers", 1, 4096, ", or null"),
+            ("stack", 1, 65536, " members, or null"),
+            ("retries", 0, 100, ""),
+            ("lease_seconds", 1, 86400, ""),
+            ("memory_gib", 0.5, "1e6", ", or null"),
+        ):
+            value = getattr(self, setting)
             require(
-                1 <= self.workers <= 4096,
-                "engine.workers",
-                self.workers,
-                "must be from 1 to 4096, or null",
-            )
-        if self.stack is not None:
-            require(
-                1 <= self.stack <= 65536,
-                "engine.stack",
-                self.stack,
-                "must be from 1 to 65536 members, or null",
-            )
-        require(0 <= self.retries <= 100, "engine.retries", self.retries, "must be from 0 to 100")
-        require(
-            1 <= self.lease_seconds <= 86400,
-            "engine.lease_seconds",
-            self.lease_seconds,
-            "must be from 1 to 86400",
-        )
-        if self.memory_gib is not None:
-            require(
-                0.5 <= self.memory_gib <= 1e6,
-                "engine.memory_gib",
-                self.memory_gib,
-                "must be from 0.5 to 1e6, or null",
+                value is None or float(least) <= value <= float(most),
+                f"engine.{setting}",
+                value,
+                f"must be from {least} to {most}{unit}",
             )
 
     elsewhere: ClassVar[bool] = False
-    """Whether workers run on machines that may have what this one has not."""
+    """Whether workers run on other machines, which may have GPUs that this one lacks."""
 
     @abstractmethod
     def count(self, jobs: Sequence[str], device: str) -> int:
-        """How many workers it starts for these jobs; UserError if it could start none."""
+        """Number of workers to start for these jobs; UserError if none can be started."""
 
     def sharers(self) -> int:
-        """How many workers share a GPU."""
+        """Number of workers that share a GPU."""
         return 1
 
     @abstractmethod
-    def run(
-        self,
-        assignment: Assignment,
-        workers: int,
-        tell: Callable[[Event], None],
-        stop: Callable[[], bool],
-    ) -> None:
-        """Run the jobs until each is finished or has failed, or `stop` says so; then workers put
-        theirs away first.
+    def run(self, assignment: Assignment, *, workers: int, emit: Emit, stop: Stop) -> None:
+        """Run the jobs until each is finished or has failed, or a stop is requested; then workers
+        checkpoint theirs before they end.
 
-        Raises Stuck when work cannot go on, DiskError when the disk takes no more.
+        Raises Stuck when work cannot proceed, DiskError when the disk takes no more.
         """
 
     def script(self, study: Path, workers: int) -> str:
-        """What would be submitted to a scheduler to work for this study; "" where nothing is."""
+        """The script that would be submitted to a scheduler for this study; "" for engines without
+        one.
+        """
         return ""
 
-    def left_to(self, study: Path) -> str:
-        """Who would run the jobs without this process; UserError where workers end with it."""
+    def detached_where(self, study: Path) -> str:
+        """Name the place where jobs run without this process; UserError if workers end with it."""
         name = type(self).__module__.rpartition(".")[2]
         raise UserError(
             f"--detach: the workers of engine={name} end with their sweep; engine=slurm would work"
         )
 
-    def leave(self, assignment: Assignment, workers: int) -> str:
-        """Have the jobs run without this process, where `left_to` says that they can; returns what
-        would end it.
+    def detach(self, assignment: Assignment, workers: int) -> str:
+        """Start the jobs so that they run without this process, where `detached_where` names a
+        place; returns the command that would end them.
         """
         raise NotImplementedError

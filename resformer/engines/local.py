@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import Connection, wait
@@ -21,20 +21,20 @@ from resformer.errors import DiskError
 from resformer.numerics.process import configure_worker
 from resformer.store.study import Study
 from resformer.workers.assignment import Assignment
-from resformer.workers.event_log import Elsewhere
-from resformer.workers.events import Event
-from resformer.workers.signals import Stopped
+from resformer.workers.event_log import FinishedElsewhere
+from resformer.workers.events import Emit, Event
+from resformer.workers.signals import Stop, Stopped
 from resformer.workers.worker import work
 
 _GRACE_SECONDS = 4.0
-"""For a worker to put its training away: a stop takes five seconds at most."""
+"""Time for a worker to checkpoint its training: a stop takes five seconds at most."""
 _POLL_SECONDS = 0.2
-_CALLS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
-"""At these a worker leaves."""
+_SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
+"""Signals at which a worker releases its job and exits."""
 _AT_WORK = ("started", "resumed", "restarted", "halved", "progress")
-"""Events of a worker that has a job."""
-_LEFT, _STUCK = 3, 4
-"""Exit codes of a worker that left on its own, and of one that the disk stopped."""
+"""Events of a worker that holds a job."""
+_SIGNALLED, _STUCK = 3, 4
+"""Exit codes of a worker that exited at a signal, and of one that the disk stopped."""
 
 
 @final
@@ -43,9 +43,8 @@ class Local(Engine):
     """Workers from a fork server that has only imported torch, one thread each; macOS spawns
     instead.
 
-    A worker's death costs its job only: the job is tried again from its last checkpoint, and
-    another worker takes its place. A worker leaves when its pipe to the supervisor closes, so none
-    outlives it.
+    A worker's death costs its attempt only: the job is retried from its last checkpoint, by a
+    replacement. A worker exits when its pipe to the supervisor closes, so that none outlives it.
     """
 
     def count(self, jobs: Sequence[str], device: str) -> int:
@@ -53,56 +52,58 @@ class Local(Engine):
         return min(self.workers or (_gpus() if device == "cuda" else cores()), len(jobs))
 
     def sharers(self) -> int:
-        """Of a GPU, where each takes the next one."""
+        """Number of workers that share a GPU, where each takes the next one."""
         return math.ceil((self.workers or 1) / _gpus())
 
-    def run(
-        self,
-        assignment: Assignment,
-        workers: int,
-        tell: Callable[[Event], None],
-        stop: Callable[[], bool],
-    ) -> None:
+    def run(self, assignment: Assignment, *, workers: int, emit: Emit, stop: Stop) -> None:
         """Run the jobs with so many workers. Whatever is raised here, no worker is left behind."""
         context = _context()
-        crew: list[_Worker] = []
+        running: list[_Worker] = []
         most_deaths = len(assignment.jobs) * (assignment.retries + 1) + workers
         deaths, settled_at, patience, stuck = 0, math.inf, _GRACE_SECONDS, ""
-        elsewhere = Elsewhere(Study(assignment.study))
+        elsewhere = FinishedElsewhere(Study(assignment.study))
+
+        def start(number: int) -> None:
+            running.append(
+                _Worker.start(
+                    context,
+                    assignment=assignment,
+                    memory_gib=self.memory_gib,
+                    number=number,
+                    workers=workers,
+                )
+            )
+
         try:
             for number in range(workers):
-                if not stop():
-                    crew.append(
-                        _Worker.start(context, assignment, self.memory_gib, number, workers)
-                    )
-            while crew and time.monotonic() < settled_at + _GRACE_SECONDS and not stop():
-                wait([worker.pipe for worker in crew], timeout=_POLL_SECONDS)
-                elsewhere.hear(tell)
-                for worker in [worker for worker in crew if not worker.drain(tell)]:
-                    crew.remove(worker)
+                if not stop.requested():
+                    start(number)
+            while (
+                running and time.monotonic() < settled_at + _GRACE_SECONDS and not stop.requested()
+            ):
+                wait([worker.pipe for worker in running], timeout=_POLL_SECONDS)
+                elsewhere.poll(emit)
+                for worker in [worker for worker in running if not worker.drain(emit)]:
+                    running.remove(worker)
                     code = worker.exit_code()
                     if code == 0:
-                        # It found every job finished or failed: whoever still works has lost its
+                        # All jobs are finished or failed: a worker that still trains has lost its
                         # job.
                         settled_at = min(settled_at, time.monotonic())
                         continue
                     if code == _STUCK:
                         raise DiskError(worker.stuck)
-                    if code != _LEFT:
-                        worker.mourn(assignment, tell)
+                    if code != _SIGNALLED:
+                        worker.reap(assignment, emit)
                         deaths += 1
-                    if deaths < most_deaths and not stop():
-                        crew.append(
-                            _Worker.start(
-                                context, assignment, self.memory_gib, worker.number, workers
-                            )
-                        )
+                    if deaths < most_deaths and not stop.requested():
+                        start(worker.number)
         except Stopped:
             patience = 0.0  # the second signal
             raise
         finally:
-            stuck = _dismiss(crew, patience)
-            elsewhere.hear_the_rest(tell)
+            stuck = _shut_down(running, patience)
+            elsewhere.drain(emit)
         if stuck:
             raise DiskError(stuck)
 
@@ -116,14 +117,15 @@ class _Worker:
     process: BaseProcess
     pipe: Connection
     job: str | None = None
-    """What it is working on."""
+    """The job that it holds."""
     stuck: str = ""
-    """What the disk would not take."""
+    """The error of the disk that ended it; "" if there is none."""
 
     @classmethod
     def start(
         cls,
         context: Any,
+        *,
         assignment: Assignment,
         memory_gib: float | None,
         number: int,
@@ -139,10 +141,10 @@ class _Worker:
         theirs.close()
         return cls(number, process, ours)
 
-    def drain(self, tell: Callable[[Event], None]) -> bool:
-        """Pass on what the worker has said; whether it is still there.
+    def drain(self, emit: Emit) -> bool:
+        """Emit the events that wait in the pipe; returns whether the worker still runs.
 
-        The end of its pipe tells, and not the fork server, which may have been killed.
+        The end of its pipe says so, not the fork server, which may have been killed.
         """
         try:
             while self.pipe.poll():
@@ -151,34 +153,31 @@ class _Worker:
                 if event.kind == "stuck":
                     self.stuck = event.detail
                 else:
-                    tell(event)
+                    emit(event)
         except (EOFError, ConnectionResetError):
             return False
         return True
 
     def exit_code(self) -> int | None:
-        """Of a worker that has gone."""
+        """The exit code of a worker that has ended."""
         self.process.join(_GRACE_SECONDS)
         return self.process.exitcode
 
-    def mourn(self, assignment: Assignment, tell: Callable[[Event], None]) -> None:
-        """Say what became of the job of a worker that died."""
-        if self.job is not None:
-            study, died = (
-                Study(assignment.study),
-                f"worker {self.number} {_died(self.process.exitcode)}",
-            )
-            if study.has_result(self.job):
-                tell(Event("finished", self.number, self.job))
-            else:
-                kind: Literal["failed", "retried"] = (
-                    "failed" if study.failure(self.job) else "retried"
-                )
-                tell(Event(kind, self.number, self.job, detail=died))
+    def reap(self, assignment: Assignment, emit: Emit) -> None:
+        """Emit the outcome of the job that a worker held when it died."""
+        if self.job is None:
+            return
+        study = Study(assignment.study)
+        if study.has_result(self.job):
+            emit(Event("finished", self.number, self.job))
+            return
+        kind: Literal["failed", "retried"] = "failed" if study.failure(self.job) else "retried"
+        died = f"worker {self.number} {_died(self.process.exitcode)}"
+        emit(Event(kind, self.number, self.job, detail=died))
 
     def kill(self) -> None:
-        """End it, if it has not ended. Not by `process.kill`: that believes a fork server that may
-        be gone.
+        """Kill the process if it still runs. Not by `process.kill`, which relies on a fork server
+        that may be gone.
         """
         with contextlib.suppress(ProcessLookupError):
             if self.process.pid is not None:
@@ -186,15 +185,15 @@ class _Worker:
 
 
 def _gpus() -> int:
-    """How many this machine has; one where it has none."""
+    """Number of GPUs of this machine; 1 if it has none."""
     return max(1, torch.cuda.device_count())
 
 
-def take_a_gpu(number: int) -> None:
-    """Of several GPUs have this process see one; it must not have used any yet."""
-    if (there := torch.cuda.device_count()) > 1:
-        seen = os.environ.get("CUDA_VISIBLE_DEVICES") or ",".join(map(str, range(there)))
-        os.environ["CUDA_VISIBLE_DEVICES"] = seen.split(",")[number % there]
+def select_gpu(number: int) -> None:
+    """Make one of several GPUs visible to this process, which must not have used any yet."""
+    if (count := torch.cuda.device_count()) > 1:
+        visible = os.environ.get("CUDA_VISIBLE_DEVICES") or ",".join(map(str, range(count)))
+        os.environ["CUDA_VISIBLE_DEVICES"] = visible.split(",")[number % count]
 
 
 def _died(code: int | None) -> str:
@@ -203,13 +202,13 @@ def _died(code: int | None) -> str:
     return f"died (exit code {code})"
 
 
-def _dismiss(crew: Sequence[_Worker], patience: float) -> str:
-    """Let the workers put their jobs away and go; by force who takes longer, or if this is
-    interrupted too.
+def _shut_down(workers: Sequence[_Worker], patience: float) -> str:
+    """Let the workers checkpoint their jobs and exit; kill those that take longer than `patience`
+    (seconds), or all that are left if this is interrupted too.
 
-    Returns what the disk would not take of that.
+    Returns the error of the disk that one of them met; "" if there is none.
     """
-    left = list(crew)
+    left = list(workers)
     try:
         for worker in left:
             with contextlib.suppress(BrokenPipeError, ConnectionResetError):
@@ -221,10 +220,10 @@ def _dismiss(crew: Sequence[_Worker], patience: float) -> str:
     finally:
         for worker in left:
             worker.kill()
-        for worker in crew:
+        for worker in workers:
             worker.process.join(1.0)
             worker.pipe.close()
-    return next((worker.stuck for worker in crew if worker.stuck), "")
+    return next((worker.stuck for worker in workers if worker.stuck), "")
 
 
 def _context() -> Any:
@@ -236,7 +235,7 @@ def _context() -> Any:
     # heard of any more; what it forks unblocks them again. The tracker starts first: its start
     # unblocks SIGINT.
     resource_tracker.ensure_running()
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, *_CALLS})
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, *_SIGNALS})
     try:
         forkserver.ensure_running()
     finally:
@@ -247,28 +246,26 @@ def _context() -> Any:
 def _main(
     assignment: Assignment, memory_gib: float | None, number: int, workers: int, pipe: Connection
 ) -> None:
-    """A worker process. It leaves at the word of its supervisor, when that is gone, or at a signal
-    from a cluster.
+    """A worker process. It exits when its supervisor sends a word or is gone, or at a signal from a
+    cluster.
     """
-    called: list[int] = []
+    received: list[int] = []
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    for signum in _CALLS:
-        signal.signal(signum, lambda signum, frame: called.append(signum))
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT, *_CALLS})
-    take_a_gpu(number)
+    for signum in _SIGNALS:
+        signal.signal(signum, lambda signum, frame: received.append(signum))
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT, *_SIGNALS})
+    select_gpu(number)
     configure_worker(memory_gib)
 
-    def stop(seconds: float) -> bool:
-        return bool(called) or pipe.poll(seconds) or bool(called)
-
-    def tell(event: Event) -> None:
-        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # then `stop` says so
+    def emit(event: Event) -> None:
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # `stop` sees it next
             pipe.send(event)
 
+    stop = Stop(lambda: bool(received) or pipe.poll())
     try:
-        work(assignment, number, workers, tell, stop)
+        work(assignment, worker=number, workers=workers, emit=emit, stop=stop)
     except DiskError as error:
-        tell(Event("stuck", number, "", detail=str(error)))
+        emit(Event("stuck", number, "", detail=str(error)))
         sys.exit(_STUCK)
-    if called:
-        sys.exit(_LEFT)
+    if received:
+        sys.exit(_SIGNALLED)

@@ -18,9 +18,10 @@ from resformer.errors import Stuck, UserError, require
 from resformer.store.study import Study
 from resformer.text import shortened
 from resformer.workers.assignment import Assignment
-from resformer.workers.event_log import Listener, teller
-from resformer.workers.events import Event
-from resformer.workers.pilot import fly, orders
+from resformer.workers.event_log import EventReader, EventWriter
+from resformer.workers.events import Emit, Event
+from resformer.workers.pilot import PilotExit, pilot_specs, run_pilot
+from resformer.workers.signals import Stop
 
 _POLL_SECONDS, _GRACE_SECONDS, _ANSWERS_SECONDS = 0.3, 10.0, 10.0
 _HOST_AND_PORT = re.compile(r"([^/\s]+):(\d{1,5})")
@@ -28,23 +29,22 @@ _NAMESPACE = "resformer"
 
 
 @final
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Ray(Engine):
     """Pilot tasks on a Ray cluster (Moritz et al. 2018, arXiv 1712.05889), one per slot.
 
-    They find the study in its folder, which every node has to see under the same path, and are told
-    so by strings alone. Ray starts a task of a lost node again elsewhere; the lease on its job runs
-    out, or its process is seen to be gone.
+    Pilots receive strings only and find the study in its folder, which every node has to see under
+    the same path. Ray restarts the task of a lost node on another; the lease on its job expires, or
+    its process is seen to be gone.
     """
 
     elsewhere: ClassVar[bool] = True
     address: str
-    """`auto`: the cluster that runs here; `local`: one of its own, on this machine; or host:port.
-    """
+    """`auto`: the cluster that runs here; `local`: a new one on this machine; or host:port."""
     cpus: float
-    """Cores that a worker takes; it computes on one."""
+    """CPU cores reserved per worker, which computes on one."""
     gpus: float
-    """GPUs that a worker takes; several can share one."""
+    """GPUs reserved per worker; several can share one."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -61,8 +61,8 @@ class Ray(Engine):
         )
 
     def count(self, jobs: Sequence[str], device: str) -> int:
-        """As many as there are slots on the nodes of the cluster, unless fewer are asked for; never
-        more than jobs.
+        """Number of slots on the nodes of the cluster, unless fewer are asked for; never more than
+        jobs.
         """
         if device == "cuda" and not self.gpus:
             raise UserError(
@@ -72,47 +72,42 @@ class Ray(Engine):
         nodes = [node["Resources"] for node in self._joined().nodes() if node["Alive"]]
         slots = sum(self._slots(node.get("CPU", 0.0), node.get("GPU", 0.0)) for node in nodes)
         if not slots:
-            there = ", ".join(
+            resources = ", ".join(
                 f"{node.get('CPU', 0):g} cores and {node.get('GPU', 0):g} GPUs" for node in nodes
             )
             raise UserError(
                 f"engine.cpus={self.cpus:g}, engine.gpus={self.gpus:g}: no node of the cluster at "
                 f"{self.address} has "
-                f"as many; they have {shortened(there)}"
+                f"as many; they have {shortened(resources)}"
             )
         return min(self.workers or slots, slots, len(jobs))
 
     def _slots(self, cpus: float, gpus: float) -> int:
-        """How many workers a node takes that has these."""
-        enough = [cpus / self.cpus, *([gpus / self.gpus] if self.gpus else [])]
-        return int(min(enough) + 1e-9)  # 0.3 / 0.1 is less than 3
+        """Number of workers that fit on a node with these resources."""
+        fits = [cpus / self.cpus, *([gpus / self.gpus] if self.gpus else [])]
+        return int(min(fits) + 1e-9)  # 0.3 / 0.1 is less than 3
 
     def sharers(self) -> int:
-        """Of a GPU, by the part of it that each takes."""
+        """Number of workers that share a GPU, by the part of it that each reserves."""
         return max(1, int(1 / self.gpus)) if self.gpus else 1
 
-    def run(
-        self,
-        assignment: Assignment,
-        workers: int,
-        tell: Callable[[Event], None],
-        stop: Callable[[], bool],
-    ) -> None:
-        """Run the jobs by so many pilots; on the way out none is left behind."""
-        ray, listener = self._joined(), Listener(Study(assignment.study), assignment.launch)
+    def run(self, assignment: Assignment, *, workers: int, emit: Emit, stop: Stop) -> None:
+        """Run the jobs with so many pilots; on the way out none is left behind."""
+        ray, reader = self._joined(), EventReader(Study(assignment.study), assignment.launch)
         try:
-            _fly_all(
-                orders(assignment, workers),
-                (self.cpus, self.gpus),
-                lambda: listener.hear(tell),
-                stop,
+            _run_pilots(
+                pilot_specs(assignment, workers),
+                cpus=self.cpus,
+                gpus=self.gpus,
+                poll=lambda: reader.poll(emit),
+                stop=stop,
             )
         finally:
-            listener.hear_the_rest(tell)
+            reader.drain(emit)
             ray.shutdown()
 
-    def left_to(self, study: Path) -> str:
-        """The cluster, unless it ends with this process too."""
+    def detached_where(self, study: Path) -> str:
+        """Name the cluster, unless it ends with this process too."""
         if self.address == "local":
             raise UserError(
                 "--detach: the cluster of engine.address=local ends with its sweep; host:port "
@@ -120,14 +115,17 @@ class Ray(Engine):
             )
         return f"Ray at {self.address}"
 
-    def leave(self, assignment: Assignment, workers: int) -> str:
-        """Have the cluster run the jobs without this process; returns a command that ends it."""
+    def detach(self, assignment: Assignment, workers: int) -> str:
+        """Have a supervisor in the cluster run the jobs; returns a command that ends it."""
         ray = self._joined()
         name = f"{assignment.study.absolute()}, launch {assignment.launch}"
-        tower = ray.remote(_Tower).options(
+        supervisor = ray.remote(_Supervisor).options(
             name=name, namespace=_NAMESPACE, lifetime="detached", num_cpus=0, max_restarts=-1
         )
-        _got(tower.remote(name, orders(assignment, workers), (self.cpus, self.gpus)).ready.remote())
+        started = supervisor.remote(
+            name, pilot_specs(assignment, workers), cpus=self.cpus, gpus=self.gpus
+        )
+        _answer(started.ready.remote())
         ray.shutdown()
         ending = (
             f"import ray; ray.init({self.address!r}); ray.kill(ray.get_actor({name!r}, "
@@ -136,7 +134,7 @@ class Ray(Engine):
         return shlex.join([sys.executable, "-c", ending])
 
     def _joined(self) -> Any:
-        """Ray, connected."""
+        """The module of Ray, connected to the cluster."""
         try:
             import ray
         except ModuleNotFoundError as missing:
@@ -147,10 +145,9 @@ class Ray(Engine):
             local = self.address == "local"
             own: dict[str, Any] = {"num_cpus": cores(), "include_dashboard": False} if local else {}
             try:
-                if found := _HOST_AND_PORT.fullmatch(
-                    self.address
-                ):  # Ray itself would wait for minutes
-                    socket.create_connection((found[1], int(found[2])), _ANSWERS_SECONDS).close()
+                if match := _HOST_AND_PORT.fullmatch(self.address):
+                    # Ray itself would wait for minutes.
+                    socket.create_connection((match[1], int(match[2])), _ANSWERS_SECONDS).close()
                 terminate = signal.getsignal(signal.SIGTERM)
                 ray.init(
                     self.address,
@@ -159,9 +156,8 @@ class Ray(Engine):
                     logging_level="ERROR",
                     **own,
                 )
-                signal.signal(
-                    signal.SIGTERM, terminate
-                )  # Ray has put its own there, which ends the process at once
+                # Ray installs a handler of its own, which ends the process at once.
+                signal.signal(signal.SIGTERM, terminate)
             except (OSError, RuntimeError, ValueError) as error:
                 reason = " ".join(str(error).split())[:200]
                 raise UserError(
@@ -170,84 +166,88 @@ class Ray(Engine):
         return ray
 
 
-class _Tower:
-    """What looks after the pilots once whoever launched them has gone: it lives in the cluster.
-
-    It flies them from its start on, so that Ray, which starts it again elsewhere if its node is
-    lost, needs nobody to tell it so.
+class _Supervisor:
+    """Detached actor that supervises the pilots after the driver exits. It submits them from
+    `__init__`, so that Ray can restart it on another node.
     """
 
-    def __init__(self, name: str, orders: list[str], takes: tuple[float, float]) -> None:
-        self._name, self._orders, self._takes = name, orders, takes
-        threading.Thread(target=self._watch, daemon=True).start()
+    def __init__(self, name: str, specs: list[str], cpus: float, gpus: float) -> None:
+        self._name, self._specs, self._cpus, self._gpus = name, specs, cpus, gpus
+        threading.Thread(target=self._supervise, daemon=True).start()
 
     def ready(self) -> None:
-        """Once it is there."""
+        """Return once the actor runs."""
 
-    def _watch(self) -> None:
-        """Until all have landed; then it goes as well."""
+    def _supervise(self) -> None:
+        """Run the pilots until all are finished, then end the actor."""
         import ray
 
         try:
-            _fly_all(self._orders, self._takes, lambda: None, lambda: False)
-        except Stuck as error:
-            said = json.loads(self._orders[0])
-            teller(Study(Path(said["study"])), said["launch"])(
-                Event("stuck", 0, "", detail=str(error))
+            _run_pilots(
+                self._specs,
+                cpus=self._cpus,
+                gpus=self._gpus,
+                poll=lambda: None,
+                stop=Stop(lambda: False),
             )
+        except Stuck as error:
+            spec = json.loads(self._specs[0])
+            writer = EventWriter(Study(Path(spec["study"])), spec["launch"])
+            writer.write(Event("stuck", 0, "", detail=str(error)))
         finally:
             ray.kill(ray.get_actor(self._name, _NAMESPACE))
 
 
-def _fly_all(
-    orders: Sequence[str],
-    takes: tuple[float, float],
-    hear: Callable[[], None],
-    stop: Callable[[], bool],
+def _run_pilots(
+    specs: Sequence[str], *, cpus: float, gpus: float, poll: Callable[[], None], stop: Stop
 ) -> None:
-    """Have pilots fly until all have landed, or `stop` says so; Stuck if one cannot go on."""
+    """Run pilots until all are finished or a stop is requested; Stuck if one cannot proceed.
+
+    `poll` is called several times a second.
+    """
     import ray
 
-    cpus, gpus = takes
-    pilot = ray.remote(fly).options(
+    pilot = ray.remote(run_pilot).options(
         num_cpus=cpus, num_gpus=gpus, max_retries=-1, scheduling_strategy="SPREAD"
     )
-    flying = {pilot.remote(words): words for words in orders}
+    spec_by_task = {pilot.remote(spec): spec for spec in specs}
     try:
-        while flying and not stop():
-            landed, _ = ray.wait(list(flying), num_returns=len(flying), timeout=_POLL_SECONDS)
-            hear()
-            for flight in landed:
-                words, said = flying.pop(flight), _got(flight)
-                if said.startswith("SIG"):  # its node wants it gone
-                    flying[pilot.remote(words)] = words
-                elif said:
-                    raise Stuck(said)
+        while spec_by_task and not stop.requested():
+            ended, _ = ray.wait(
+                list(spec_by_task), num_returns=len(spec_by_task), timeout=_POLL_SECONDS
+            )
+            poll()
+            for task in ended:
+                spec, end = spec_by_task.pop(task), PilotExit.from_json(_answer(task))
+                if end.kind == "signalled":  # its node wants it gone
+                    spec_by_task[pilot.remote(spec)] = spec
+                elif end.kind == "stuck":
+                    raise Stuck(end.detail)
     finally:
-        _called_down(list(flying))
-        hear()
+        _cancel(list(spec_by_task))
+        poll()
 
 
-def _got(answer: Any) -> Any:
-    """What a node answers; Stuck if it cannot import resformer."""
+def _answer(reference: Any) -> Any:
+    """The value of a reference; Stuck if its node cannot import resformer."""
     import ray
 
     try:
-        return ray.get(answer)
-    except RuntimeError as error:  # also of what went wrong there: that keeps its traceback
+        return ray.get(reference)
+    except RuntimeError as error:  # also errors of remote code, which keep their traceback
         if "failed to import" not in str(error):
             raise
         reason = str(error).strip().splitlines()[-1]
         raise Stuck(f"a node of the cluster cannot import resformer: {reason}") from error
 
 
-def _called_down(flying: list[Any]) -> None:
-    """Have pilots put their jobs away and land; by force who takes longer."""
+def _cancel(tasks: list[Any]) -> None:
+    """Let pilots checkpoint their jobs and end; by force those that take longer."""
     import ray
 
     for force, patience in ((False, _GRACE_SECONDS), (True, _GRACE_SECONDS)):
-        for flight in flying:
-            ray.cancel(flight, force=force)
+        for task in tasks:
+            ray.cancel(task, force=force)
         deadline = time.monotonic() + patience
-        while flying and time.monotonic() < deadline:
-            _, flying = ray.wait(flying, num_returns=len(flying), timeout=_POLL_SECONDS)
+        while tasks and time.monotonic() < deadline:
+            _, tasks = ray.wait(tasks, num_returns=len(tasks), timeout=_POLL_SECONDS)

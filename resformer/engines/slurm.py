@@ -7,7 +7,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, final
@@ -17,27 +17,28 @@ from resformer.errors import Stuck, UserError, require
 from resformer.store.done import Done
 from resformer.store.study import Study
 from resformer.workers.assignment import Assignment
-from resformer.workers.event_log import Listener
-from resformer.workers.events import Event
-from resformer.workers.pilot import fly, orders
+from resformer.workers.event_log import EventReader
+from resformer.workers.events import Emit, Event
+from resformer.workers.pilot import PilotExit, pilot_specs, run_pilot
+from resformer.workers.signals import Stop
 
 _POLL_SECONDS, _GRACE_SECONDS = 1.0, 30.0
 _WARNED_SECONDS = 90
-"""A pilot is told so long before its time is over."""
+"""Time between the warning of a pilot and the end of its time limit."""
 _STAYS_SECONDS = 600.0
-"""Longer than Slurm waits before it kills."""
+"""Longer than Slurm waits before it kills a job."""
 _MOST_REQUEUES = 10_000
 
 
 @final
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Slurm(Engine):
     """Pilot jobs on a Slurm cluster (Yoo, Jette & Grondona 2003), by submitit, as one array.
 
-    Each takes jobs from the study's folder, which every node has to see under the same path, until
-    none is left or its time is nearly over. A pilot that is preempted, or whose time is over, puts
-    its training away and is queued again. What is finished is read from the folder: no accounting
-    database is asked.
+    Each claims jobs in the study's folder, which every node has to see under the same path, until
+    none is left or its time is nearly over. A pilot that is preempted, or whose time is over,
+    checkpoints its training and is queued again. Finished jobs are read from the folder; no
+    accounting database is needed.
     """
 
     elsewhere: ClassVar[bool] = True
@@ -45,10 +46,10 @@ class Slurm(Engine):
     minutes: int
     """A pilot's time limit."""
     gpus: int
-    """Of a pilot."""
+    """GPUs of a pilot."""
     account: str | None
     setup: str | None
-    """A line of shell before a pilot starts."""
+    """A line of shell that runs before a pilot."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -71,7 +72,7 @@ class Slurm(Engine):
             )
 
     def count(self, jobs: Sequence[str], device: str) -> int:
-        """As many as were asked for; never more than jobs. UserError if the cluster would not take
+        """Number of pilots asked for, never more than jobs; UserError if the cluster would reject
         them.
         """
         if self.workers is None:
@@ -84,74 +85,64 @@ class Slurm(Engine):
         with tempfile.TemporaryDirectory() as folder:
             script = Path(folder) / "script"
             script.write_text(self.script(Path(folder) / "study", workers))
-            asked = _asked("sbatch", "--test-only", str(script))
-        if asked.returncode:
+            answer = _command("sbatch", "--test-only", str(script))
+        if answer.returncode:
             raise UserError(
-                f"engine=slurm: the cluster would not take it: {_one_line(asked.stderr)}"
+                f"engine=slurm: the cluster would not take it: {_one_line(answer.stderr)}"
             )
         return workers
 
-    def run(
-        self,
-        assignment: Assignment,
-        workers: int,
-        tell: Callable[[Event], None],
-        stop: Callable[[], bool],
-    ) -> None:
-        """Run the jobs by so many pilots; on the way out none is left behind.
+    def run(self, assignment: Assignment, *, workers: int, emit: Emit, stop: Stop) -> None:
+        """Run the jobs with so many pilots; on the way out none is left behind.
 
-        One that ended before its time is replaced, but not one that never began a job. Stuck also
-        where the cluster takes none, and where one says that it cannot go on.
+        A pilot that ended early is replaced, unless it never began a job. Raises Stuck also where
+        the cluster rejects the pilots, and where one of them cannot proceed.
         """
-        study = Study(assignment.study)
-        listener, done, left = (
-            Listener(study, assignment.launch),
-            Done(study.path),
-            set(assignment.jobs),
-        )
-        fleet = _Fleet(self._executor(study.path), orders(assignment, workers))
-        flew = set(range(workers))
+        study, left = Study(assignment.study), set(assignment.jobs)
+        reader, done = EventReader(study, assignment.launch), Done(study.path)
+        pilots = _JobArray(self._executor(study.path), pilot_specs(assignment, workers))
+        active_before = set(range(workers))
 
-        def heard(event: Event) -> None:
+        def emit_noted(event: Event) -> None:
             if event.kind == "started":
-                fleet.began.add(event.worker)
-            tell(event)
+                pilots.began.add(event.worker)
+            emit(event)
 
         try:
-            fleet.submit(sorted(flew))
-            while left and not stop() and not listener.stuck:
-                time.sleep(_POLL_SECONDS)
-                flying = fleet.flying()
-                listener.hear(heard)
+            pilots.submit(sorted(active_before))
+            while left and not reader.stuck and not stop.wait(_POLL_SECONDS):
+                active = pilots.active()
+                reader.poll(emit_noted)
                 left -= done.news().keys()
-                if (
-                    flying != flew
-                ):  # lists may leave out what is finished, and it takes long to look for that
+                if active != active_before:
+                    # Lists may lack finished jobs; a look into the jobs' folders takes long.
                     left -= study.finished(left)
                     left -= study.failures(left & study.begun()).keys()
-                    flew = flying
-                fleet.replace(flying, min(workers, len(left)))
-                if not flying and not fleet.flying():
+                    active_before = active
+                pilots.replace(active, min(workers, len(left)))
+                if not active and not pilots.active():
                     break
         finally:
-            fleet.call_down()
-            listener.hear_the_rest(tell)
-        if trouble := listener.stuck or (
-            "" if stop() or not left else fleet.trouble(_logs(study.path))
-        ):
-            raise Stuck(trouble)
+            pilots.cancel()
+            reader.drain(emit)
+        error = reader.stuck
+        if not error and left and not stop.requested():
+            error = pilots.error_line(_logs(study.path))
+        if error:
+            raise Stuck(error)
 
-    def left_to(self, study: Path) -> str:
-        """How they are seen."""
+    def detached_where(self, study: Path) -> str:
+        """Name the command that lists the pilots."""
         return f"Slurm: squeue --name={_name(study)}"
 
-    def leave(self, assignment: Assignment, workers: int) -> str:
-        """Have the cluster run the jobs without this process; returns a command that ends it."""
-        _Fleet(self._executor(assignment.study), orders(assignment, workers)).submit(range(workers))
+    def detach(self, assignment: Assignment, workers: int) -> str:
+        """Submit the pilots and return the command that would cancel them."""
+        specs = pilot_specs(assignment, workers)
+        _JobArray(self._executor(assignment.study), specs).submit(range(workers))
         return f"scancel --name={_name(assignment.study)}"
 
     def script(self, study: Path, workers: int) -> str:
-        """What would be submitted; UserError where nothing can be."""
+        """The script that would be submitted; UserError where none can be."""
         executor = self._executor(study)
         if workers > 1:
             executor.parameters["map_count"] = workers
@@ -168,7 +159,7 @@ class Slurm(Engine):
         if shutil.which("srun") is None:
             raise UserError("engine=slurm: there is no srun here; run it where jobs are submitted")
         executor = submitit.SlurmExecutor(_logs(study), max_num_timeout=_MOST_REQUEUES)
-        given = {
+        options = {
             "partition": self.partition,
             "account": self.account,
             "setup": None if self.setup is None else [self.setup],
@@ -181,59 +172,60 @@ class Slurm(Engine):
             time=self.minutes,
             cpus_per_task=1,
             signal_delay_s=min(_WARNED_SECONDS, 30 * self.minutes),
-            **{name: value for name, value in given.items() if value is not None},
+            **{name: value for name, value in options.items() if value is not None},
         )
         return executor
 
 
 @final
 class Pilot:
-    """What submitit runs in a job."""
+    """The callable that submitit runs in a job."""
 
-    def __call__(self, words: str) -> str:
-        """Fly. Told that its time is nearly over, or that it is preempted, it is queued again, by
-        submitit.
+    def __call__(self, spec: str) -> str:
+        """Run the pilot; returns its PilotExit as JSON. A pilot that is warned of its time limit or
+        preempted is requeued by submitit.
 
-        After a SIGTERM alone it stays until it is killed: a job that ends by itself would not be
-        queued again by Slurm, and one that was cancelled must not be. Raises Stuck, whose line
-        stands last in its log, if it cannot go on.
+        After a SIGTERM alone it stays until it is killed: Slurm would not requeue a job that ends
+        by itself, and a cancelled one must not be. Raises Stuck, whose line stands last in the log,
+        if it cannot proceed.
         """
-        queued_again = signal.getsignal(signal.SIGUSR2)
-        said = fly(words)
-        if said == "SIGTERM":
-            time.sleep(_STAYS_SECONDS)
-        if said in ("SIGUSR1", "SIGUSR2") and callable(queued_again):
-            queued_again(signal.SIGUSR2, None)
-        if said and not said.startswith("SIG"):
-            raise Stuck(said)
-        return said
+        requeue = signal.getsignal(signal.SIGUSR2)
+        end = run_pilot(spec)
+        match PilotExit.from_json(end):
+            case PilotExit("signalled", "SIGTERM"):
+                time.sleep(_STAYS_SECONDS)
+            case PilotExit("signalled", "SIGUSR1" | "SIGUSR2") if callable(requeue):
+                requeue(signal.SIGUSR2, None)
+            case PilotExit("stuck", line):
+                raise Stuck(line)
+        return end
 
-    def checkpoint(self, words: str) -> Any:
-        """What is queued again: the same."""
+    def checkpoint(self, spec: str) -> Any:
+        """The submission that is requeued: the same."""
         from submitit.helpers import DelayedSubmission
 
-        return DelayedSubmission(self, words)
+        return DelayedSubmission(self, spec)
 
 
 @final
 @dataclass
-class _Fleet:
-    """The pilots of a launch, in one or more arrays."""
+class _JobArray:
+    """The pilots of a launch, in one or more job arrays of Slurm."""
 
     executor: Any
-    orders: Sequence[str]
-    """What each is told, by its number; a replacement is told the same."""
+    specs: Sequence[str]
+    """The spec of each pilot by its number; a replacement gets the same."""
     tasks: dict[str, int] = field(default_factory=dict)
-    """Numbers of all that were submitted, by what the queue calls them."""
+    """Numbers of all pilots that were submitted, by their ids in the queue."""
     began: set[int] = field(default_factory=set)
-    """Those that have begun a job since they were submitted."""
+    """Pilots that have begun a job since they were submitted."""
 
     def submit(self, numbers: Sequence[int]) -> None:
-        """These; Stuck if the cluster does not take them."""
+        """Submit pilots by their numbers; Stuck if the cluster rejects them."""
         from submitit.core.utils import FailedJobError
 
         try:
-            jobs = self.executor.map_array(Pilot(), [self.orders[number] for number in numbers])
+            jobs = self.executor.map_array(Pilot(), [self.specs[number] for number in numbers])
         except (FailedJobError, OSError) as error:
             raise Stuck(
                 f"engine=slurm: the cluster did not take it: {_one_line(str(error))}"
@@ -241,42 +233,44 @@ class _Fleet:
         self.tasks |= {job.job_id: number for job, number in zip(jobs, numbers, strict=True)}
         self.began -= {*numbers}
 
-    def replace(self, flying: set[int], most: int) -> None:
-        """Have up to so many fly, in place of some that began a job and are gone.
+    def replace(self, active: set[int], most: int) -> None:
+        """Submit pilots that began a job and are gone again, up to `most` active ones.
 
-        Those that the cluster does not take now are submitted at another time; Stuck if nobody
-        flies until then.
+        Those that the cluster rejects now are submitted later; Stuck if no pilot is active until
+        then.
         """
-        gone = sorted(self.began - flying)[: max(0, most - len(flying))]
+        gone = sorted(self.began - active)[: max(0, most - len(active))]
         if gone:
-            with contextlib.suppress(*([Stuck] if flying else [])):
+            with contextlib.suppress(*([Stuck] if active else [])):
                 self.submit(gone)
 
-    def flying(self) -> set[int]:
-        """Those that are queued or run; as long as the controller does not answer, all."""
+    def active(self) -> set[int]:
+        """Numbers of the pilots that are queued or run; all while the controller does not
+        answer.
+        """
         if not self.tasks:
             return set()
-        asked = _asked(
+        answer = _command(
             "squeue", "--noheader", "--array", "--format=%i", f"--jobs={','.join(self._arrays())}"
         )
-        if asked.returncode and "Invalid job id" not in asked.stderr:
+        if answer.returncode and "Invalid job id" not in answer.stderr:
             return {*self.tasks.values()}
-        return {self.tasks[task] for task in asked.stdout.split() if task in self.tasks}
+        return {self.tasks[task] for task in answer.stdout.split() if task in self.tasks}
 
-    def call_down(self) -> None:
-        """Have them put their jobs away and land; by force who takes longer."""
-        if self.flying():
+    def cancel(self) -> None:
+        """Let pilots checkpoint their jobs and end; by force those that take longer."""
+        if self.active():
             try:
-                _asked("scancel", "--state=PENDING", *self._arrays())
-                _asked("scancel", "--signal=INT", *self._arrays())
+                _command("scancel", "--state=PENDING", *self._arrays())
+                _command("scancel", "--signal=INT", *self._arrays())
                 deadline = time.monotonic() + _GRACE_SECONDS
-                while self.flying() and time.monotonic() < deadline:
+                while self.active() and time.monotonic() < deadline:
                     time.sleep(_POLL_SECONDS)
             finally:  # also when it is stopped for the second time
-                _asked("scancel", *self._arrays())
+                _command("scancel", *self._arrays())
 
-    def trouble(self, logs: Path) -> str:
-        """The last line that one of them wrote which never began a job."""
+    def error_line(self, logs: Path) -> str:
+        """The last line in the log of a pilot that never began a job; "" if there is none."""
         for task in (task for task, number in self.tasks.items() if number not in self.began):
             for path in sorted(logs.glob(f"{task}_*_log.err")):
                 if lines := path.read_text(errors="replace").strip().splitlines():
@@ -287,9 +281,9 @@ class _Fleet:
         return [*dict.fromkeys(task.partition("_")[0] for task in self.tasks)]
 
 
-def _asked(*command: str) -> subprocess.CompletedProcess[str]:
-    """What a command of Slurm's answers."""
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+def _command(*words: str) -> subprocess.CompletedProcess[str]:
+    """Run a command of Slurm and return its answer."""
+    return subprocess.run(words, capture_output=True, text=True, check=False)
 
 
 def _one_line(text: str) -> str:
@@ -297,12 +291,12 @@ def _one_line(text: str) -> str:
 
 
 def _name(study: Path) -> str:
-    """By which the queue knows pilots."""
+    """The name of pilots in the queue."""
     return f"resformer-{study.name}"
 
 
 def _logs(study: Path) -> Path:
-    """Where submitit keeps what it submits, and what pilots print: in no study's folder, for these
-    are pickles.
+    """The folder of submissions and of the pilots' output; outside the study's folder, since
+    submissions are pickles.
     """
     return study.absolute().parent / ".slurm" / study.name

@@ -105,11 +105,9 @@ def mismatch(launch: Mapping[str, Any], here: Mapping[str, str], code: Mapping[s
     return ""
 
 
-def bits(shape: Shape, recording: Recording, chunk_size: int) -> dict[str, str]:
-    """What the bits of a training depend on besides its settings: whose checkpoint can be gone on
-    from here.
-
-    On a GPU also how many members are computed at once.
+def environment(shape: Shape, recording: Recording, chunk_size: int) -> dict[str, str]:
+    """The facts that the bits of a training depend on besides its settings. A checkpoint is resumed
+    only where all are the same; on a GPU the number of members computed at once is one of them.
     """
     here = versions(shape.train.compile)
     del here["python"]

@@ -1,12 +1,11 @@
-"""A request, resolved:
-the shapes of a sweep with their members, the engine, and what was left out.
-"""
+"""A resolved request: the shapes of a sweep with their members, the engine, the exclusions."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, final
 
 from resformer.engines.base import Engine
+from resformer.errors import require
 from resformer.model.shape import Member, Recording, Shape
 from resformer.plan import jobs
 
@@ -16,28 +15,36 @@ Json = dict[str, Any]
 @final
 @dataclass(frozen=True)
 class Request:
-    """What was asked, resolved."""
+    """A request for a sweep with all settings resolved."""
 
     study: str
     overrides: list[list[str]]
-    """The grids, each a list of overrides, after the command line replaced the study's."""
+    """The grids, each a list of overrides; those of the command line replace the study's."""
     swept: list[str]
     shapes: list[tuple[Shape, list[Member]]]
     excluded: list[Json]
     """Combinations that make no sense, with the reason."""
     engine: Engine
     checkpoint_seconds: float
-    """At least so much time passes between two checkpoints of a job; no result depends on it."""
+    """Least time between two checkpoints of a job; no result depends on it."""
     notes: list[str]
-    """What the user should know of how it was resolved."""
+    """Notes for the user on how settings were resolved."""
     recordings: Mapping[Shape, Recording] = field(default_factory=dict)
-    """What is kept beside the results, by shape; of other shapes nothing."""
+    """Data kept beside the results, by shape; shapes that are not named keep their results only."""
+
+    def __post_init__(self) -> None:
+        require(
+            0 <= self.checkpoint_seconds <= 86400,
+            "train.checkpoint_seconds",
+            self.checkpoint_seconds,
+            "must be from 0 to 86400",
+        )
 
     @property
     def device(self) -> str:
-        """What its workers are for: a GPU, if any of it is."""
+        """`cuda` if any shape is for a GPU, else `cpu`."""
         return "cuda" if any(shape.device == "cuda" for shape, _ in self.shapes) else "cpu"
 
     def jobs(self) -> list[jobs.Job]:
-        """All of it as jobs, the longest first."""
+        """The jobs of all shapes, the longest first."""
         return jobs.pack(self.shapes, self.engine.stack, self.engine.sharers(), self.recordings)

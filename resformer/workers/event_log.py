@@ -1,13 +1,11 @@
-"""What workers elsewhere tell of their jobs, through the study's folder: each appends to a file of
-its own.
+"""Event logs: files in the study's folder to which workers on other machines append their events.
 
-A log. No result depends on it, and what is lost of it is seen in the results all the same.
+No result depends on a log; whatever is lost of it shows in the results.
 """
 
 import contextlib
 import json
 import time
-from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import final, get_args
@@ -17,109 +15,108 @@ from resformer.store import claims, files
 from resformer.store.done import Done
 from resformer.store.study import Study
 from resformer.training.progress import Progress
-from resformer.workers.events import Event, Kind
+from resformer.workers.events import Emit, Event, Kind
 
 _LISTS_SECONDS = 1.0
+"""Least time between two looks into the lists of finished jobs."""
 _PROGRESS_SECONDS = 2.0
-"""At most so often one worker's progress is written."""
-
-
-def teller(study: Study, launch: int) -> Callable[[Event], None]:
-    """Writes down what this process has to tell while it works for a launch. What the disk does not
-    take is lost.
-    """
-    me, said_at = claims.holder(), 0.0
-    path = study.events / f"{launch}-{me.host}-{me.pid}-{me.started}.jsonl"
-    with contextlib.suppress(OSError, DiskError):
-        files.make_folder(path.parent)
-
-    def tell(event: Event) -> None:
-        nonlocal said_at
-        if event.kind == "progress":
-            if time.monotonic() - said_at < _PROGRESS_SECONDS:
-                return
-            said_at = time.monotonic()
-        with contextlib.suppress(OSError, DiskError):
-            files.append(path, json.dumps(asdict(event)).encode() + b"\n")
-
-    return tell
+"""Least time between two progress events of one worker."""
 
 
 @final
-class Elsewhere:
-    """Tells of jobs that the lists name as finished: those of which no worker of this sweep will
-    say so.
+class EventWriter:
+    """The log of this process while it works for a launch. Events that the disk refuses are
+    lost.
     """
+
+    def __init__(self, study: Study, launch: int) -> None:
+        me = claims.holder()
+        self._path = study.events / f"{launch}-{me.host}-{me.pid}-{me.started}.jsonl"
+        self._progress_at = 0.0
+        with contextlib.suppress(OSError, DiskError):
+            files.make_folder(self._path.parent)
+
+    def write(self, event: Event) -> None:
+        """Append an event; progress that comes too early is skipped."""
+        if event.kind == "progress":
+            if time.monotonic() - self._progress_at < _PROGRESS_SECONDS:
+                return
+            self._progress_at = time.monotonic()
+        with contextlib.suppress(OSError, DiskError):
+            files.append(self._path, json.dumps(asdict(event)).encode() + b"\n")
+
+
+@final
+class FinishedElsewhere:
+    """Jobs that the lists name as finished, emitted as `elsewhere` events."""
 
     def __init__(self, study: Study) -> None:
         self._done, self._listed_at = Done(study.path), time.monotonic()
         self._listed: list[str] = []
 
-    def hear(self, tell: Callable[[Event], None]) -> None:
-        """From time to time, of those that were listed at the time before: who finished them has
-        had his say by now.
+    def poll(self, emit: Emit) -> None:
+        """Emit jobs listed as finished at least one poll ago, so that the worker that finished them
+        can report first.
         """
         if time.monotonic() - self._listed_at >= _LISTS_SECONDS:
-            self._tell(tell)
+            self._advance(emit)
 
-    def hear_the_rest(self, tell: Callable[[Event], None]) -> None:
-        """Of all, when the sweep is over."""
-        self._tell(tell)
-        self._tell(tell)
+    def drain(self, emit: Emit) -> None:
+        """Emit all jobs that are listed, at the end of a sweep."""
+        self._advance(emit)
+        self._advance(emit)
 
-    def _tell(self, tell: Callable[[Event], None]) -> None:
+    def _advance(self, emit: Emit) -> None:
         for job_id in self._listed:
-            tell(Event("elsewhere", 0, job_id))
+            emit(Event("elsewhere", 0, job_id))
         with contextlib.suppress(OSError, DiskError):
             self._listed = list(self._done.news())
         self._listed_at = time.monotonic()
 
 
 @final
-class Listener:
-    """Passes on what workers of a launch have told since it listened last, and what others have
-    finished.
-    """
+class EventReader:
+    """New events of a launch: those in its workers' logs, and jobs that others have finished."""
 
     def __init__(self, study: Study, launch: int) -> None:
-        self.study, self.launch, self._elsewhere = study, launch, Elsewhere(study)
-        self._offsets: dict[str, int] = {}
-        """Bytes read of each file, by its name."""
         self.stuck = ""
-        """Why a worker could not go on, in a line; the first that said so."""
+        """The line of the first worker that could not proceed; "" if there is none."""
+        self._folder, self._launch = study.events, launch
+        self._elsewhere = FinishedElsewhere(study)
+        self._offsets: dict[str, int] = {}
+        """Bytes read of each log, by its name."""
 
-    def hear(self, tell: Callable[[Event], None]) -> None:
-        """In the order of each worker. Lines that are no events are left out."""
-        self._elsewhere.hear(tell)
-        self.hear_workers(tell)
+    def poll(self, emit: Emit) -> None:
+        """Emit what is new, in the order of each worker; lines that are no events are skipped."""
+        self._elsewhere.poll(emit)
+        self.poll_logs(emit)
 
-    def hear_the_rest(self, tell: Callable[[Event], None]) -> None:
-        """When the sweep is over."""
-        self.hear_workers(tell)
-        self._elsewhere.hear_the_rest(tell)
+    def drain(self, emit: Emit) -> None:
+        """Emit all that is left, at the end of a sweep."""
+        self.poll_logs(emit)
+        self._elsewhere.drain(emit)
 
-    def hear_workers(self, tell: Callable[[Event], None]) -> None:
-        """Only what they have told themselves."""
-        folder = self.study.events
-        for name in _names(folder):
-            if name.partition("-")[0] == str(self.launch):
+    def poll_logs(self, emit: Emit) -> None:
+        """Emit what is new in the workers' logs only."""
+        for name in _names(self._folder):
+            if name.partition("-")[0] == str(self._launch):
                 with contextlib.suppress(OSError, DiskError):
                     lines, self._offsets[name] = files.lines_since(
-                        folder / name, self._offsets.get(name, 0)
+                        self._folder / name, self._offsets.get(name, 0)
                     )
                     for line in lines:
                         event = _event(line)
                         if event is not None and event.kind == "stuck":
                             self.stuck = self.stuck or event.detail
                         elif event is not None:
-                            tell(event)
+                            emit(event)
 
 
 def why_stuck(study: Study, launch: int) -> str:
-    """Why a worker of a launch could not go on, in a line; "" if none said so."""
-    listener = Listener(study, launch)
-    listener.hear_workers(lambda event: None)
-    return listener.stuck
+    """The line of the first worker of a launch that could not proceed; "" if there is none."""
+    reader = EventReader(study, launch)
+    reader.poll_logs(lambda event: None)
+    return reader.stuck
 
 
 def _names(folder: Path) -> list[str]:
@@ -130,20 +127,16 @@ def _names(folder: Path) -> list[str]:
 
 
 def _event(line: bytes) -> Event | None:
-    found = files.parse_object(line) or {}
+    """The event in a line of a log; None if the line holds none."""
+    tree = files.parse_object(line) or {}
     try:
-        kind, worker, job, detail = (found[name] for name in ("kind", "worker", "job", "detail"))
-        progress = None if found["progress"] is None else _progress(**found["progress"])
-        if (
-            kind in get_args(Kind)
-            and type(worker) is int
-            and isinstance(job, str)
-            and isinstance(detail, str)
-        ):
-            return Event(kind, worker, job, progress, detail)
+        kind, worker, job, detail = (tree[name] for name in ("kind", "worker", "job", "detail"))
+        progress = None if tree["progress"] is None else _progress(**tree["progress"])
     except (KeyError, TypeError, ValueError):
-        pass
-    return None
+        return None
+    if type(worker) is not int or not isinstance(job, str) or not isinstance(detail, str):
+        return None
+    return Event(kind, worker, job, progress, detail) if kind in get_args(Kind) else None
 
 
 def _progress(*, loss: float, accuracy: float, **counts: int) -> Progress:

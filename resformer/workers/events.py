@@ -1,5 +1,6 @@
-"""What a sweep tells while it runs. No torch in here, so that a display needs none."""
+"""Events of a running sweep. No torch in here, so that a display needs none."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, final
 
@@ -24,12 +25,13 @@ Kind = Literal[
 @final
 @dataclass(frozen=True)
 class Event:
-    """Something a worker did with a job, or that it waits for others to finish it.
+    """A step in a worker's handling of a job.
 
-    `resumed` is from a checkpoint, `restarted` in spite of one that cannot be used, `halved` out of
-    memory, with fewer members at once; `left` to whoever takes it next; `elsewhere` somebody else
-    has finished it. After `stuck` the worker is gone: it cannot go on. `detail` says why, or from
-    where; `progress` is the last there was of a finished job.
+    The kinds stand in logs on disk. `resumed` is from a checkpoint, `restarted` in spite of one
+    that cannot be used, `halved` out of memory, with fewer members at once; a job `left` is free
+    for the next worker, one finished `elsewhere` was run by another process; `waiting` is for jobs
+    that others hold, and after `stuck` the worker has ended. `detail` has the reason or the step;
+    the `progress` of a finished job is its last.
     """
 
     kind: Kind
@@ -37,3 +39,7 @@ class Event:
     job: str
     progress: Progress | None = None
     detail: str = ""
+
+
+Emit = Callable[[Event], None]
+"""A receiver of events."""

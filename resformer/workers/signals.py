@@ -1,14 +1,30 @@
-"""Ctrl-C and its like: the first one asks to stop, so that work can be put away; the second one
-stops at once.
-"""
+"""Requests to stop work, and the signals that make them."""
 
 import signal
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from types import FrameType
 from typing import final
 
 _SIGNALS = ("SIGINT", "SIGTERM", "SIGUSR1", "SIGUSR2")
+_POLL_SECONDS = 0.05
+
+
+@final
+@dataclass(frozen=True)
+class Stop:
+    """A request to stop, which may come while work runs."""
+
+    requested: Callable[[], bool]
+
+    def wait(self, seconds: float) -> bool:
+        """Sleep until a stop is requested, for so many seconds at most; returns whether it is."""
+        deadline = time.monotonic() + seconds
+        while not (requested := self.requested()) and time.monotonic() < deadline:
+            time.sleep(min(_POLL_SECONDS, seconds))
+        return requested
 
 
 @final
@@ -22,47 +38,61 @@ class Stopped(KeyboardInterrupt):
 
 
 @final
-class Stopping:
-    """What signals to this process mean: Stopped is raised on the spot, but for the first one
-    inside `gently`.
+class Interrupts:
+    """Signal handling of a command: raise `Stopped` immediately, except that the first signal
+    inside `deferred` only requests a stop.
     """
 
     def __init__(self) -> None:
-        self._asked: int | None = None
-        self._gently = False
-
-    def asked(self) -> bool:
-        """Whether a signal asked to stop."""
-        return self._asked is not None
+        self._signal: int | None = None
+        self._deferred = False
+        self.stop = Stop(lambda: self._signal is not None)
 
     @contextmanager
     def handled(self) -> Iterator[None]:
-        """Until this ends; a signal that was ignored before, as by nohup, stays so."""
-        there = [getattr(signal, name) for name in _SIGNALS if hasattr(signal, name)]
-        before = {signum: signal.getsignal(signum) for signum in there}
-        ours = [signum for signum in there if before[signum] != signal.SIG_IGN]
-        for signum in ours:
-            signal.signal(signum, self._take)
-        try:
+        """Handle signals until the context ends; one that was ignored before, as by nohup, stays
+        ignored.
+        """
+        available = [getattr(signal, name) for name in _SIGNALS if hasattr(signal, name)]
+        signums = [each for each in available if signal.getsignal(each) != signal.SIG_IGN]
+        with _handlers(signums, self._handle):
             yield
-        finally:
-            for signum in ours:
-                signal.signal(signum, before[signum])
 
     @contextmanager
-    def gently(self) -> Iterator[None]:
-        """While something runs that looks at `asked` and ends itself;
-        Stopped is raised after it.
-        """
-        self._gently = True
+    def deferred(self) -> Iterator[None]:
+        """Let work that polls `stop` end by itself at the first signal, then raise Stopped."""
+        self._deferred = True
         try:
             yield
         finally:
-            self._gently = False
-        if self._asked is not None:
-            raise Stopped(self._asked)
+            self._deferred = False
+        if self._signal is not None:
+            raise Stopped(self._signal)
 
-    def _take(self, signum: int, frame: FrameType | None) -> None:
-        if not self._gently or self._asked is not None:
+    def _handle(self, signum: int, frame: FrameType | None) -> None:
+        if not self._deferred or self._signal is not None:
             raise Stopped(signum)
-        self._asked = signum
+        self._signal = signum
+
+
+@contextmanager
+def recorded() -> Iterator[list[str]]:
+    """Names of the signals that came, in their order; until the context ends they do nothing
+    else.
+    """
+    names: list[str] = []
+    signums = [getattr(signal, name) for name in _SIGNALS]
+    with _handlers(signums, lambda signum, frame: names.append(signal.Signals(signum).name)):
+        yield names
+
+
+@contextmanager
+def _handlers(
+    signums: Sequence[int], handler: Callable[[int, FrameType | None], None]
+) -> Iterator[None]:
+    before = {signum: signal.signal(signum, handler) for signum in signums}
+    try:
+        yield
+    finally:
+        for signum, earlier in before.items():
+            signal.signal(signum, earlier)

@@ -1,11 +1,8 @@
-"""The loop of whoever runs jobs: claim the next one that nobody holds, train it from where it was
-left, commit it.
-"""
+"""The loop of a worker: claim the next free job, train it from its last checkpoint, commit it."""
 
 import contextlib
 import json
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NoReturn, final
 
@@ -27,34 +24,31 @@ from resformer.text import exception_line
 from resformer.training.loop import Snapshot, Trained, Training
 from resformer.training.progress import Progress
 from resformer.workers.assignment import Assignment
-from resformer.workers.events import Event, Kind
+from resformer.workers.events import Emit, Event, Kind
+from resformer.workers.signals import Stop
 
 _POLL_SECONDS, _LONGEST_POLL_SECONDS = 0.2, 5.0
-"""Between two looks at what others hold: for each such job, and at most."""
-_MOST_OF_THE_TIME = 20
-"""Between two checkpoints lies at least so many times what writing one took, up to ten times what
-was asked for.
+"""Time between two polls of jobs that others hold: for each such job, and at most."""
+_CHECKPOINT_SHARE = 20
+"""Least time between two checkpoints, in times of writing one; it lengthens the interval asked for
+by a factor of ten at most.
 """
 
-Tell = Callable[[Event], None]
-Stop = Callable[[float], bool]
-"""Whether to stop; waits up to so many seconds for the word."""
+
+class _OtherEnvironment(Exception):
+    """A checkpoint was made where bits may differ: the first difference."""
 
 
-class _Elsewhere(Exception):
-    """A checkpoint was made where the bits may be others: what differs."""
+class _Released(Exception):
+    """A stop was requested while a job was training; its checkpoint is on disk."""
 
 
-class _Stopped(Exception):
-    """The word to stop came while a job was training; where it stood is on disk."""
+def work(assignment: Assignment, *, worker: int, workers: int, emit: Emit, stop: Stop) -> None:
+    """Run jobs of the assignment until each is finished or failed, by this worker or another, or a
+    stop is requested.
 
-
-def work(assignment: Assignment, worker: int, workers: int, tell: Tell, stop: Stop) -> None:
-    """Run jobs of the assignment until each is finished or failed, by this worker or another, or
-    `stop` says so.
-
-    It is one of so many workers that were started together. Raises DiskError when the disk takes no
-    more.
+    `worker` is the number of this one among `workers` that were started together. Raises DiskError
+    when the disk takes no more.
     """
     study = Study(assignment.study)
     planned, observer = study.index(), HeartbeatObserver(assignment.lease_seconds)
@@ -73,51 +67,57 @@ def work(assignment: Assignment, worker: int, workers: int, tell: Tell, stop: St
         workers,
     )
     seconds = 0.0
-    while queue.left and not stop(seconds):
+    while queue.left and not stop.wait(seconds):
         claim = queue.take()
         if claim is None:
             if queue.left and not seconds:
-                tell(Event("waiting", worker, next(iter(queue.left))))
+                emit(Event("waiting", worker, next(iter(queue.left))))
             seconds = min(_POLL_SECONDS * len(queue.left), _LONGEST_POLL_SECONDS)
             continue
         seconds = 0.0
         if isinstance(claim, str):
-            tell(Event("elsewhere", worker, claim))
+            emit(Event("elsewhere", worker, claim))
             continue
         job_id = claim.job.name
         try:
             attempt = _Attempt(
-                study, planned[job_id], claim, assignment.checkpoint_seconds, worker, tell, stop
+                study=study,
+                planned=planned[job_id],
+                claim=claim,
+                checkpoint_seconds=assignment.checkpoint_seconds,
+                worker=worker,
+                emit=emit,
+                stop=stop,
             )
             if attempt.run():
                 queue.settle(job_id)
         except Lost:
-            tell(Event("left", worker, job_id))
-        except _Stopped:
+            emit(Event("left", worker, job_id))
+        except _Released:
             return
 
 
 @final
-@dataclass
+@dataclass(kw_only=True)
 class _Attempt:
-    """One attempt at a job, by this worker."""
+    """An attempt at a job by this worker."""
 
     study: Study
     planned: Json
     claim: Claim
     checkpoint_seconds: float
     worker: int
-    tell: Tell
+    emit: Emit
     stop: Stop
-    bits: dict[str, str] = field(default_factory=dict)
-    """What its bits depend on besides its settings."""
+    environment: dict[str, str] = field(default_factory=dict)
+    """Facts that the job's bits depend on besides its settings."""
     latest: Progress | None = None
     saved_at: float = field(default_factory=time.monotonic)
     saving_took: float = 0.0
 
     def run(self) -> bool:
-        """Train the job and commit it; whether it has a result now. An error ends the attempt, not
-        the worker.
+        """Train the job and commit it; returns whether it has a result. An error ends the attempt,
+        not the worker.
         """
         self._say("started")
         try:
@@ -131,7 +131,7 @@ class _Attempt:
             first = self.study.commit(
                 self.claim, tables, trained.timing, _weights(trained, self.planned["members"])
             )
-        except (_Stopped, Lost):
+        except (_Released, Lost):
             raise
         except DiskError:
             if self.claim.lost() or self._finished_by_another():
@@ -140,13 +140,13 @@ class _Attempt:
                 self.claim.leave()
             raise
         except Exception as error:
-            if self.stop(0.0):  # what stops a worker may first have stopped its compiler
-                self._leave()
+            if self.stop.requested():  # what stops a worker may first have stopped its compiler
+                self._release()
             self.claim.fail(error)
             reason = self.study.failure(self.planned["id"])
             self._say("failed" if reason else "retried", reason or exception_line(error))
             return False
-        self.tell(
+        self.emit(
             Event(
                 "finished" if first else "elsewhere",
                 self.worker,
@@ -157,12 +157,12 @@ class _Attempt:
         return True
 
     def _trained(self, job: Job) -> Trained:
-        """What became of its members: all at once, or as many as there is memory for."""
+        """Train the members, all at once or as many as there is memory for."""
         chunk_size = len(job.members)
         while True:
-            self.bits = provenance.bits(job.shape, job.recording, chunk_size)
+            self.environment = provenance.environment(job.shape, job.recording, chunk_size)
             try:
-                return self._taken_up(job, chunk_size).run(self._progress, self._beat)
+                return self._training(job, chunk_size).run(self._progress, self._beat)
             except (MemoryError, RuntimeError) as error:
                 if chunk_size == 1 or not process.out_of_memory(error):
                     raise
@@ -171,7 +171,7 @@ class _Attempt:
             self._say("halved", f"out of memory; members at once: {chunk_size}")
 
     def _finished_by_another(self) -> bool:
-        """Whether there is a result of another attempt: what the disk did with this one no longer
+        """Return whether another attempt has a result, so that a disk error of this one no longer
         matters.
         """
         try:
@@ -179,14 +179,14 @@ class _Attempt:
         except Damaged:
             return False
 
-    def _taken_up(self, job: Job, chunk_size: int) -> Training:
-        """The training from where this attempt, short of memory, or earlier ones left it, or from
-        its start.
+    def _training(self, job: Job, chunk_size: int) -> Training:
+        """The training from the best checkpoint of this attempt (if it ran out of memory) or of
+        earlier ones, else from its start.
         """
         refused = ""
-        for found in checkpoints.best_first(self.claim):
+        for checkpoint in checkpoints.best_first(self.claim):
             try:
-                training = self._resumed(job, found, chunk_size)
+                training = self._resumed(job, checkpoint, chunk_size)
             except (
                 KeyError,
                 ValueError,
@@ -196,74 +196,69 @@ class _Attempt:
                 SafetensorError,
             ) as error:
                 reason = exception_line(error)
-                refused = refused or f"the checkpoint of step {found.step} cannot be used: {reason}"
-            except _Elsewhere as difference:
                 refused = (
-                    refused or f"the checkpoint of step {found.step} was made with {difference}"
+                    refused or f"the checkpoint of step {checkpoint.step} cannot be used: {reason}"
+                )
+            except _OtherEnvironment as difference:
+                refused = (
+                    refused
+                    or f"the checkpoint of step {checkpoint.step} was made with {difference}"
                 )
             else:
-                self._say("resumed", f"from step {found.step}")
+                self._say("resumed", f"from step {checkpoint.step}")
                 return training
         if refused:
             self._say("restarted", refused)
         return Training(job.shape, job.members, chunk_size=chunk_size, recording=job.recording)
 
-    def _resumed(self, job: Job, found: Checkpoint, chunk_size: int) -> Training:
-        """The training that was put away here; _Elsewhere if it was under other circumstances."""
-        facts, here = dict(found.facts), self.bits
-        made = dict(facts.pop("bits"))
-        for name in {**made, **here}:
-            if made.get(name) != here.get(name):
-                raise _Elsewhere(f"{name} {made.get(name)}, this is {here.get(name)}")
+    def _resumed(self, job: Job, checkpoint: Checkpoint, chunk_size: int) -> Training:
+        """The training of a checkpoint; _OtherEnvironment if it was made in another one."""
+        facts, here = dict(checkpoint.facts), self.environment
+        then = dict(facts.pop("bits"))
+        for name in {**then, **here}:
+            if then.get(name) != here.get(name):
+                raise _OtherEnvironment(f"{name} {then.get(name)}, this is {here.get(name)}")
         return Training.resumed(
             job.shape,
             job.members,
-            Snapshot(found.step, load(found.arrays), facts),
+            Snapshot(checkpoint.step, load(checkpoint.arrays), facts),
             chunk_size=chunk_size,
             recording=job.recording,
         )
 
     def _progress(self, now: Progress) -> None:
         self.latest = now
-        self.tell(Event("progress", self.worker, self.planned["id"], progress=now))
+        self.emit(Event("progress", self.worker, self.planned["id"], progress=now))
 
     def _beat(self, training: Training) -> None:
-        """Between two steps: say that this worker lives, and put the training away where it is time
-        to.
-        """
+        """Between two steps, advance the heartbeat and write a checkpoint where one is due."""
         self.claim.beat()
-        leaving = self.stop(0.0)
-        pause = sorted(
-            (
-                self.checkpoint_seconds,
-                _MOST_OF_THE_TIME * self.saving_took,
-                10 * self.checkpoint_seconds,
-            )
-        )[1]
-        if leaving or time.monotonic() - self.saved_at >= pause:
+        stopping, interval = self.stop.requested(), self.checkpoint_seconds
+        pause = min(max(interval, _CHECKPOINT_SHARE * self.saving_took), 10 * interval)
+        if stopping or time.monotonic() - self.saved_at >= pause:
             self._save(training)
-        if leaving:
-            self._leave()
+        if stopping:
+            self._release()
 
-    def _leave(self) -> NoReturn:
+    def _release(self) -> NoReturn:
         self.claim.leave()
         self._say("left")
-        raise _Stopped
+        raise _Released
 
     def _save(self, training: Training) -> None:
         began, snapshot = time.monotonic(), training.snapshot()
-        facts = {**snapshot.facts, "bits": self.bits}
+        facts = {**snapshot.facts, "bits": self.environment}
         checkpoints.save(self.claim, Checkpoint(snapshot.step, save(snapshot.arrays), facts))
         self.saved_at = time.monotonic()
         self.saving_took = self.saved_at - began
 
     def _say(self, kind: Kind, detail: str = "") -> None:
-        self.tell(Event(kind, self.worker, self.planned["id"], detail=detail))
+        self.emit(Event(kind, self.worker, self.planned["id"], detail=detail))
 
 
 def _weights(trained: Trained, members: list[Json]) -> dict[str, bytes]:
-    """The file of the weights that were kept, whose metadata say whose they are, row by row; none
-    if none were.
+    """The file of the kept weights by its name, with the member of each row in the metadata; empty
+    if none are kept.
     """
     if not trained.weights:
         return {}

@@ -19,6 +19,7 @@ from resformer.plan import jobs
 from resformer.store import study
 from resformer.sweep import launch
 from resformer.training.loop import train
+from resformer.workers.signals import Stop
 from resformer.workers.worker import work
 
 _DEPTHS = (2, 32)
@@ -91,7 +92,13 @@ def _job() -> float:
         assignment = plan.start([])
         began = time.perf_counter()
         with contextlib.redirect_stderr(io.StringIO()):
-            work(assignment, 0, 1, lambda event: None, lambda seconds: False)
+            work(
+                assignment,
+                worker=0,
+                workers=1,
+                emit=lambda event: None,
+                stop=Stop(lambda: False),
+            )
         middle = time.perf_counter()
         for planned in plan.wanted.values():
             job = jobs.from_json(planned)

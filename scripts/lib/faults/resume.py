@@ -6,7 +6,6 @@ killed.
 
 import os
 import signal
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -29,6 +28,7 @@ from resformer.store.study import Study
 from resformer.training.population import Population
 from resformer.workers.assignment import Assignment
 from resformer.workers.events import Event
+from resformer.workers.signals import Stop
 from resformer.workers.worker import work
 
 SCHEMES: tuple[Residual[Any], ...] = (
@@ -193,17 +193,22 @@ def _live(study: Study, kind: Kind, step: int | None, place: Place | None) -> li
         if event.kind != "progress":
             events.append(f"{event.kind} {event.detail}".strip())
 
-    def stop(seconds: float) -> bool:
-        if seconds:
-            time.sleep(seconds)
+    def requested() -> bool:
         if beats.next() == step and place == _FIRST:
             _die()
         return False
 
     if step is not None:
         files.write = _dying(files.write, step, place)  # type: ignore[assignment]
-    assignment = Assignment(study.path, 1, (kind.job().id,), _RETRIES, 1.0, 0.0)
-    work(assignment, 0, 1, tell, stop)
+    assignment = Assignment(
+        study=study.path,
+        launch=1,
+        jobs=(kind.job().id,),
+        retries=_RETRIES,
+        lease_seconds=1.0,
+        checkpoint_seconds=0.0,
+    )
+    work(assignment, worker=0, workers=1, emit=tell, stop=Stop(requested))
     return events
 
 

@@ -26,6 +26,7 @@ from resformer.sweep import launch
 from resformer.sweep.request import Request
 from resformer.tasks.copy import Copy
 from resformer.workers.events import Event
+from resformer.workers.signals import Stop
 from resformer.workers.worker import work
 
 STUDY = "scripted"
@@ -124,16 +125,16 @@ def run(results: Path, heard: Heard = lambda event: None) -> Summary:
             failed.append(event.detail)
         heard(event)
 
-    def stop(seconds: float) -> bool:
+    def requested() -> bool:
         if time.monotonic() > deadline:
             raise Stuck(f"nothing to do for {_PATIENCE_SECONDS:.0f} s")
-        time.sleep(seconds)
         return False
 
     study = find(results, STUDY)
     plan = launch.plan(request(), study)
     if plan.wanted:
-        work(plan.start(["sweep"]), 0, 1, tell, stop)
+        assignment = plan.start(["sweep"])
+        work(assignment, worker=0, workers=1, emit=tell, stop=Stop(requested))
     summarise(read([Study(results / STUDY)]))
     return Summary(tuple(failed))
 
