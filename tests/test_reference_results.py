@@ -11,7 +11,7 @@ from lib import docs
 from resformer.reporting.layout import layout, panels
 from resformer.reporting.serial import from_json
 from resformer.reporting.text import words
-from resformer.reporting.text.verdict import verdicts
+from resformer.reporting.text.verdict import verdict_sentences
 
 ROOT = Path(__file__).parent.parent
 REFERENCE = ROOT / "results" / "reference"
@@ -55,7 +55,7 @@ def test_a_report_that_was_printed_is_that_of_its_json(name: str) -> None:
     report = from_json(json.loads((REFERENCE / name / "report.json").read_text()))
     printed = " ".join((REFERENCE / name / "report.txt").read_text().split())
     page = " ".join((REFERENCE / name / "page.html").read_text().split())
-    for sentence in verdicts(report):
+    for sentence in verdict_sentences(report):
         assert sentence in printed
         assert sentence in page
     for panel in panels(report, layout(report)):

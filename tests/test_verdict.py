@@ -1,4 +1,4 @@
-"""The sentence that a report ends in: what it claims, and how it hedges."""
+"""The verdict that a report ends in: what it claims, and how it hedges."""
 
 from pathlib import Path
 from typing import Any
@@ -7,9 +7,10 @@ import pytest
 from support.studies import SEEDS, STALLED, Made, shape
 
 from resformer.model.shape import Member
+from resformer.reporting.analysis.evidence import Contrast, Count, Lead, TooFewSeeds, evidence
+from resformer.reporting.analysis.verdict import Cost, Verdict, cost, verdicts
 from resformer.reporting.schema import Report
-from resformer.reporting.text.evidence import evidence
-from resformer.reporting.text.verdict import cost, verdicts
+from resformer.reporting.text.verdict import cost_sentence, verdict_sentences
 from resformer.residuals.add import Add
 from resformer.residuals.deepnorm import DeepNorm
 from resformer.residuals.dense import Dense
@@ -18,103 +19,152 @@ from resformer.residuals.lns import Lns
 from resformer.residuals.plain import Plain
 from resformer.residuals.scaled import Scaled
 
+FAST, SLOW, NEVER = [100, 120, 110, 90, 130], [300, 320, 310, 290, 330], [STALLED] * 5
+FIVE, NONE = Count(solved=5, seeds=5), Count(solved=0, seeds=5)
+
 
 @pytest.fixture
 def made(tmp_path: Path) -> Made:
     return Made(tmp_path / "results")
 
 
-def the_verdict(report: Report) -> str:
-    (sentence,) = verdicts(report)
-    return sentence
-
-
 def depths(made: Made, residual: Any, outcomes: dict[int, list[Any]], norm: str = "post") -> None:
-    for depth, found in outcomes.items():
-        made.job(shape(depth, residual, norm), SEEDS[: len(found)], found)
+    for depth, of_seeds in outcomes.items():
+        made.job(shape(depth, residual, norm), SEEDS[: len(of_seeds)], of_seeds)
 
 
-FAST, SLOW = [100, 120, 110, 90, 130], [300, 320, 310, 290, 330]
+def sentence(report: Report) -> str:
+    (text,) = verdict_sentences(report)
+    assert "None" not in text
+    return text
+
+
+def verdict(made: Made) -> Verdict:
+    """The verdict on a study of one task, which can be put into words."""
+    report = made.report()
+    assert sentence(report)
+    (only,) = verdicts(report)
+    return only
+
+
+def contrast(made: Made) -> Contrast:
+    """The only contrast of a study."""
+    given = verdict(made).evidence
+    assert given is not None
+    (only,) = given.contrasts
+    return only
+
+
+def limits(given: Verdict) -> dict[str, tuple[int | None, int | None]]:
+    """The first and last depth of every scheme's run."""
+    return {key.residual: (reach.floor, reach.limit) for key, reach in given.reach.items()}
 
 
 def test_what_residuals_did_and_how_sure_that_is(made: Made) -> None:
     depths(made, Add(), {1: FAST, 4: FAST, 8: FAST})
-    depths(made, Plain(), {1: SLOW, 4: [STALLED] * 5, 8: [STALLED] * 5})
-    assert the_verdict(made.report()) == (
-        "Within 600 steps and learning rate 0.003, copy is solved with residual connections to "
-        "depth 8, the deepest "
-        "tried, without them to depth 1: 5 of 5 seeds with add against 0 of 5 with plain at every "
-        "depth from 4, over "
-        "all depths exact p = 0.0079."
+    depths(made, Plain(), {1: SLOW, 4: NEVER, 8: NEVER})
+    given = verdict(made)
+    assert (given.study, given.task, given.budget, given.rates) == ("made", "copy", 600, (3e-3,))
+    assert given.schemes == ["add", "plain"]
+    assert limits(given) == {"add": (1, 8), "plain": (1, 1)}
+    assert {reach.tried for reach in given.reach.values()} == {(1, 4, 8)}
+    only = contrast(made)
+    assert only.lead == Lead(
+        ahead="add", depths=(4, 8), to_deepest=True, scheme=FIVE, baseline=NONE
+    )
+    assert (only.exact, only.significant, only.opposed, only.opposed_depths) == (
+        True,
+        True,
+        False,
+        (),
     )
 
 
-def test_many_schemes_are_named_together_by_how_deep_they_go(made: Made) -> None:
+def test_one_sentence_says_how_deep_and_how_sure(made: Made) -> None:
+    depths(made, Add(), {1: FAST, 4: FAST, 8: FAST})
+    depths(made, Plain(), {1: SLOW, 4: NEVER, 8: NEVER})
+    assert sentence(made.report()) == (
+        "Within 600 steps and learning rate 0.003, copy is solved with residual connections to "
+        "depth 8, the deepest tried, without them to depth 1: 5 of 5 seeds with add against 0 of 5 "
+        "with plain at every depth from 4, over all depths exact p = 0.0079."
+    )
+
+
+def test_the_sentence_where_as_many_solve_and_too_few_seeds_ran(made: Made) -> None:
+    depths(made, Add(), {1: FAST[:3], 4: FAST[:3]})
+    depths(made, Plain(), {1: [120, 90, 130], 4: [110, 130, 90]})
+    assert sentence(made.report()) == (
+        "Within 600 steps and learning rate 0.003, copy is solved to depth 4, the deepest tried, "
+        "with residual connections and without them alike: as many seeds solve it with add as with "
+        "plain at every depth, in 0.98 times the steps, which may be chance (95 % interval "
+        "0.74–1.31), over all depths exact p = 0.4, not significant; 3 seeds cannot reach "
+        "significance here, 4 could."
+    )
+
+
+def test_the_sentence_names_many_schemes_together_by_how_deep_they_go(made: Made) -> None:
     for residual in (Add(), Gpt2(), Lns()):
         depths(made, residual, {1: FAST, 8: FAST}, "pre")
     for residual in (Plain(), Scaled(0.5)):
-        depths(made, residual, {1: FAST, 8: [STALLED] * 5}, "pre")
-    depths(made, Dense(), {1: [STALLED] * 5, 8: [STALLED] * 5}, "pre")
-    assert the_verdict(made.report()).startswith(
+        depths(made, residual, {1: FAST, 8: NEVER}, "pre")
+    depths(made, Dense(), {1: NEVER, 8: NEVER}, "pre")
+    assert sentence(made.report()) == (
         "Within 600 steps and learning rate 0.003, copy is solved to depth 8, the deepest tried, "
-        "with residual "
-        "connections, gpt2 and lns; to depth 1, with scaled and without them; at no depth, with "
-        "dense: "
+        "with residual connections, gpt2 and lns; to depth 1, with scaled and without them; at no "
+        "depth, with dense: 1 of 5 comparisons are significant after correction, the smallest "
+        "p = 0.04."
     )
 
 
 def test_counts_that_differ_between_depths_are_bounded(made: Made) -> None:
     depths(made, Add(), {1: FAST, 4: [*FAST[:4], 1.0], 8: FAST})
-    depths(made, Plain(), {1: SLOW, 4: [100, *[1.0] * 4], 8: [STALLED] * 5})
-    assert (
-        "at least 4 of 5 seeds with add against at most 1 of 5 with plain at every depth from 4"
-        in the_verdict(made.report())
-    )
+    depths(made, Plain(), {1: SLOW, 4: [100, *[1.0] * 4], 8: NEVER})
+    lead = contrast(made).lead
+    assert lead is not None
+    assert lead.scheme == Count(solved=4, seeds=5, bound="at least")
+    assert lead.baseline == Count(solved=1, seeds=5, bound="at most")
 
 
 def test_a_difference_at_the_deepest_only_and_the_other_way_round(made: Made) -> None:
-    depths(made, Add(), {1: FAST, 4: [STALLED] * 5})
+    depths(made, Add(), {1: FAST, 4: NEVER})
     depths(made, Plain(), {1: FAST, 4: SLOW})
-    assert "0 of 5 seeds with add against 5 of 5 with plain at depth 4" in the_verdict(
-        made.report()
+    assert contrast(made).lead == Lead(
+        ahead="plain", depths=(4,), to_deepest=True, scheme=NONE, baseline=FIVE
     )
 
 
 def test_a_difference_that_ends_before_the_deepest(made: Made) -> None:
-    depths(made, Add(), {1: FAST, 4: FAST, 8: FAST, 16: [STALLED] * 5})
-    depths(made, Plain(), {1: SLOW, 4: [STALLED] * 5, 8: [STALLED] * 5, 16: [STALLED] * 5})
-    assert (
-        "5 of 5 seeds with add against 0 of 5 with plain at every depth from 4 to 8, over all"
-        in the_verdict(made.report())
+    depths(made, Add(), {1: FAST, 4: FAST, 8: FAST, 16: NEVER})
+    depths(made, Plain(), {1: SLOW, 4: NEVER, 8: NEVER, 16: NEVER})
+    assert contrast(made).lead == Lead(
+        ahead="add", depths=(4, 8), to_deepest=False, scheme=FIVE, baseline=NONE
     )
 
 
 def test_as_many_solve_and_the_intervals_overlap(made: Made) -> None:
     depths(made, Add(), {1: FAST, 4: FAST})
     depths(made, Plain(), {1: [120, 90, 130, 100, 110], 4: [110, 130, 90, 120, 100]})
-    text = the_verdict(made.report())
-    assert (
-        "to depth 4, the deepest tried, with residual connections and without them alike: " in text
-    )
-    assert "which may be chance (95 % interval 0." in text
-    assert "not significant" in text
+    only = contrast(made)
+    assert (only.lead, only.significant) == (None, False)
+    row = only.comparison
+    assert row.low is not None
+    assert row.high is not None
+    assert row.low < 1 < row.high
 
 
 def test_as_many_solve_but_faster(made: Made) -> None:
     depths(made, Add(), {1: FAST})
     depths(made, Plain(), {1: SLOW})
-    text = the_verdict(made.report())
-    assert (
-        "as many seeds solve it with add as with plain at every depth, in 0.35 times the steps (95 "
-        "% interval 0.3" in text
-    )
-    assert "exact p = 0.0079." in text
+    only = contrast(made)
+    assert (only.lead, only.ahead, only.exact, only.significant) == (None, "add", True, True)
+    assert only.comparison.ratio == pytest.approx(0.35, abs=0.005)
+    assert only.comparison.p_adjusted == pytest.approx(2 / 252)
 
 
 def test_depths_that_disagree_are_named(made: Made) -> None:
     depths(made, Add(), {1: SLOW, 4: FAST, 8: FAST})
-    depths(made, Plain(), {1: FAST, 4: [STALLED] * 5, 8: [STALLED] * 5})
-    assert the_verdict(made.report()).endswith("(at depth 1 add is slower).")
+    depths(made, Plain(), {1: FAST, 4: NEVER, 8: NEVER})
+    assert contrast(made).opposed_depths == (1,)
 
 
 def test_a_test_that_favours_the_other_arm_says_so(made: Made) -> None:
@@ -122,12 +172,10 @@ def test_a_test_that_favours_the_other_arm_says_so(made: Made) -> None:
     not the one.
     """
     depths(made, Add(), {depth: [60, 70, 80, 90, 100] for depth in (1, 2, 4)} | {8: FAST})
-    depths(made, Plain(), {depth: [10, 20, 30, 40, 50] for depth in (1, 2, 4)} | {8: [STALLED] * 5})
-    text = the_verdict(made.report())
-    assert (
-        "5 of 5 seeds with add against 0 of 5 with plain at depth 8, over all depths the test "
-        "favours plain" in text
-    )
+    depths(made, Plain(), {depth: [10, 20, 30, 40, 50] for depth in (1, 2, 4)} | {8: NEVER})
+    only = contrast(made)
+    assert only.lead == Lead(ahead="add", depths=(8,), to_deepest=True, scheme=FIVE, baseline=NONE)
+    assert (only.opposed, only.comparison.favours) == (True, "plain")
 
 
 def test_a_test_that_favours_who_takes_more_steps_says_so(made: Made) -> None:
@@ -135,132 +183,143 @@ def test_a_test_that_favours_who_takes_more_steps_says_so(made: Made) -> None:
     ratio steps.
     """
     depths(made, Add(), {depth: [60, 61, 62, 63, 64] for depth in (1, 2)} | {4: FAST})
-    depths(
-        made,
-        Plain(),
-        {depth: [50, 51, 52, 53, 54] for depth in (1, 2)} | {4: [500, 510, 520, 530, 540]},
-    )
-    text = the_verdict(made.report())
-    assert "in 0.3" in text
-    assert "over all depths the test favours plain" in text
+    slow = {4: [500, 510, 520, 530, 540]}
+    depths(made, Plain(), {depth: [50, 51, 52, 53, 54] for depth in (1, 2)} | slow)
+    only = contrast(made)
+    assert (only.lead, only.ahead) == (None, "add")
+    assert (only.opposed, only.comparison.favours) == (True, "plain")
 
 
 def test_a_test_that_favours_nobody_names_nobody(made: Made) -> None:
     depths(made, Add(), {1: FAST})
     depths(made, Plain(), {1: FAST})
-    text = the_verdict(made.report())
-    assert "in 1.00 times the steps, over all depths exact p = 1, not significant" in text
-    assert "favours" not in text
+    only = contrast(made)
+    assert (only.opposed, only.significant, only.comparison.favours) == (False, False, None)
+    assert (only.comparison.ratio, only.comparison.p) == (1, 1)
 
 
 def test_counts_are_those_of_the_shared_budget(made: Made) -> None:
-    depths(made, Plain(), {4: [STALLED] * 5})
+    depths(made, Plain(), {4: NEVER})
     made.job(shape(4, Add(), "post", steps=2000), SEEDS, [700, 720, 740, 760, 780])
-    assert the_verdict(made.report()).endswith("no seed solves it, and there is nothing to test.")
+    only = contrast(made)
+    assert (only.lead, only.comparison.scheme.solved, only.comparison.baseline.solved) == (
+        None,
+        0,
+        0,
+    )
+    assert only.comparison.p is None
+    assert verdict(made).budget is None
 
 
 def test_seeds_that_no_arm_shares_have_no_ratio(made: Made) -> None:
     made.job(shape(1, Add(), "post"), SEEDS, FAST)
     made.job(shape(1, Plain(), "post"), [Member(seed, 3e-3) for seed in range(5, 10)], SLOW)
-    text = the_verdict(made.report())
-    assert (
-        "as many seeds solve it, but none ran in both, so that there is no ratio of steps" in text
-    )
+    only = contrast(made)
+    assert (only.lead, only.ahead, only.comparison.ratio) == (None, None, None)
 
 
 def test_a_ratio_of_censored_steps_is_called_a_bound(made: Made) -> None:
     depths(made, Add(), {1: [*FAST[:4], 1.0]})
     depths(made, Plain(), {1: [*SLOW[:4], 1.0]})
-    assert "times the steps spent within the budget" in the_verdict(made.report())
+    assert contrast(made).comparison.bound == "unknown"
 
 
-def test_unequal_arms_that_can_show_nothing(made: Made) -> None:
-    depths(made, Add(), {1: FAST})
-    depths(made, Plain(), {1: [STALLED]})
-    assert the_verdict(made.report()).endswith(
-        "5 against 1 seeds cannot reach significance here, 4 could."
-    )
-
-
-def test_three_seeds_can_show_nothing_and_how_many_could(made: Made) -> None:
-    depths(made, Add(), {1: FAST[:3]})
-    depths(made, Plain(), {1: [STALLED] * 3})
-    assert the_verdict(made.report()).endswith(
-        "exact p = 0.1, not significant; 3 seeds cannot reach significance here, 4 could."
-    )
+@pytest.mark.parametrize(
+    ("baseline", "few"),
+    [
+        ([STALLED], TooFewSeeds(scheme=5, baseline=1, needed=4)),
+        ([STALLED] * 3, TooFewSeeds(scheme=3, baseline=3, needed=4)),
+    ],
+)
+def test_few_seeds_can_show_nothing_and_how_many_could(
+    made: Made, baseline: list[str], few: TooFewSeeds
+) -> None:
+    depths(made, Add(), {1: FAST[: few.scheme]})
+    depths(made, Plain(), {1: baseline})
+    given = verdict(made).evidence
+    assert given is not None
+    assert given.too_few == few
+    assert not given.contrasts[0].significant
 
 
 def test_five_seeds_are_too_few_after_correction_for_many(made: Made) -> None:
     for batch in range(1, 9):
         made.job(shape(1, Add(), "post", batch=batch), SEEDS, FAST)
-        made.job(shape(1, Plain(), "post", batch=batch), SEEDS, [STALLED] * 5)
-    assert the_verdict(made.report()).endswith(
-        "0 of 8 comparisons are significant after correction, the smallest p = 0.063; "
-        "5 seeds cannot reach significance after correction here, 6 could."
-    )
+        made.job(shape(1, Plain(), "post", batch=batch), SEEDS, NEVER)
+    given = verdict(made).evidence
+    assert given is not None
+    assert (len(given.contrasts), given.tested) == (8, 8)
+    assert not any(only.significant for only in given.contrasts)
+    assert given.too_few == TooFewSeeds(scheme=5, baseline=5, needed=6)
 
 
 def test_a_sampled_p_is_not_called_exact(made: Made) -> None:
     seeds = [Member(seed, 3e-3) for seed in range(12)]
     made.job(shape(1, Add(), "post"), seeds, [10 * number for number in range(10, 22)])
     made.job(shape(1, Plain(), "post"), seeds, [STALLED] * 12)
-    assert "over all depths permutation p < 0.0001." in the_verdict(made.report())
+    only = contrast(made)
+    assert (only.exact, only.significant) == (False, True)
 
 
-def test_every_comparison_is_named_by_what_tells_it_apart(made: Made) -> None:
+def test_every_comparison_is_corrected_for_the_others(made: Made) -> None:
     for norm in ("post", "pre"):
         depths(made, Add(), {1: FAST}, norm)
-        depths(made, Plain(), {1: [STALLED] * 5}, norm)
+        depths(made, Plain(), {1: NEVER}, norm)
     depths(made, DeepNorm(), {1: FAST})
-    text = the_verdict(made.report())
-    assert "pre-norm: 5 of 5 seeds with add against 0 of 5 with plain at depth 1" in text
-    assert "post-norm: 5 of 5 seeds with deepnorm against 0 of 5 with plain at depth 1" in text
-    assert "p = 0.024 corrected for 3 comparisons" in text
+    given = verdict(made).evidence
+    assert given is not None
+    assert given.tested == 3
+    keys = [only.comparison.key for only in given.contrasts]
+    assert {(key.norm, key.residual) for key in keys} == {
+        ("post", "add"),
+        ("pre", "add"),
+        ("post", "deepnorm"),
+    }
+    p = [only.comparison.p_adjusted for only in given.contrasts]
+    assert p == pytest.approx([6 / 252] * 3)
 
 
 def test_without_anything_to_compare_there_is_no_evidence(made: Made) -> None:
     depths(made, Add(), {1: FAST})
-    report = made.report()
-    assert the_verdict(report) == (
-        "Within 600 steps and learning rate 0.003, copy is solved with residual connections at "
-        "depth 1, the only one "
-        "tried."
-    )
-    assert evidence([], 0, 0) == ""
-    assert cost(report) == ""
+    given = verdict(made)
+    assert (given.evidence, limits(given)) == (None, {"add": (1, 1)})
+    assert evidence([], tested=0, max_permutations=0) is None
+    assert cost(made.report()) is None
+    assert cost_sentence(made.report()) == ""
 
 
 def test_nobody_solves(made: Made) -> None:
-    depths(made, Add(), {1: [STALLED] * 5})
+    depths(made, Add(), {1: NEVER})
     depths(made, Plain(), {1: ["diverged"] * 5})
-    assert the_verdict(made.report()).endswith(
-        "is solved at no depth, with residual connections and without them alike: "
-        "no seed solves it, and there is nothing to test."
-    )
+    assert limits(verdict(made)) == {"add": (None, None), "plain": (None, None)}
+    assert contrast(made).comparison.p is None
 
 
 def test_where_the_run_of_depths_begins_and_what_was_tried(made: Made) -> None:
-    depths(made, Add(), {1: [STALLED] * 5, 2: [STALLED] * 5, 4: FAST, 8: FAST})
-    depths(made, Plain(), {depth: [STALLED] * 5 for depth in (1, 2, 4, 8, 16)})
-    text = the_verdict(made.report())
-    assert (
-        "with residual connections from depth 4 to 8, the deepest tried, without them at no depth"
-        in text
-    )
+    depths(made, Add(), {1: NEVER, 2: NEVER, 4: FAST, 8: FAST})
+    depths(made, Plain(), dict.fromkeys((1, 2, 4, 8, 16), NEVER))
+    given = verdict(made)
+    assert limits(given) == {"add": (4, 8), "plain": (None, None)}
+    assert sorted(reach.tried for reach in given.reach.values()) == [(1, 2, 4, 8), (1, 2, 4, 8, 16)]
 
 
-def test_further_axes_name_real_depths(made: Made) -> None:
+def test_further_axes_have_a_reach_each(made: Made) -> None:
     for batch in (16, 32):
-        made.job(shape(1, Add(), "post", batch=batch), SEEDS, [STALLED] * 5)
-        made.job(shape(2, Add(), "post", batch=batch), SEEDS, [STALLED if batch == 16 else 100] * 5)
-    assert "at no depth at the least and to depth 2 at the most" in the_verdict(made.report())
+        made.job(shape(1, Add(), "post", batch=batch), SEEDS, NEVER)
+        made.job(shape(2, Add(), "post", batch=batch), SEEDS, NEVER if batch == 16 else [100] * 5)
+    given = verdict(made)
+    assert {key.value("train.batch"): reach.limit for key, reach in given.reach.items()} == {
+        16: None,
+        32: 2,
+    }
 
 
 def test_what_residual_connections_cost(made: Made) -> None:
     depths(made, Add(), {1: FAST})
     depths(made, Plain(), {1: FAST})
-    assert cost(made.report()) == (
+    report = made.report()
+    assert cost(report) == Cost(parameters=0, flops_per_step=0, time=1.0)
+    assert cost_sentence(report) == (
         "Residual connections cost no parameters and no matrix products (FLOPs); a step took 1.00 "
-        "times as long "
-        "(median over cells)."
+        "times as long (median over cells)."
     )

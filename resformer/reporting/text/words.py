@@ -6,7 +6,15 @@ from collections.abc import Sequence
 from typing import Any
 
 from resformer.keys import as_typed
-from resformer.reporting.schema import Cell, Comparison, FailedJob, Limit, MissingJob, Report
+from resformer.reporting.schema import (
+    ArmKey,
+    Cell,
+    Comparison,
+    FailedJob,
+    Limit,
+    MissingJob,
+    Report,
+)
 from resformer.text import counted
 
 LEGEND = (
@@ -94,6 +102,11 @@ def named(axis: str, value: Any) -> str:
     if axis in ("study", "task", "residual", "norm"):
         return as_typed(value)
     return f"{axis.rpartition('.')[2]} {as_typed(value)}"
+
+
+def varying(keys: Sequence[ArmKey]) -> list[str]:
+    """Axes by which these arms differ."""
+    return [axis for axis in keys[0].values() if len({str(key.value(axis)) for key in keys}) > 1]
 
 
 def p_is(p: float) -> str:

@@ -11,7 +11,7 @@ from resformer.reporting import serial
 from resformer.reporting.layout import Layout, Panel, panels
 from resformer.reporting.schema import Report
 from resformer.reporting.text import words
-from resformer.reporting.text.verdict import cost, verdicts
+from resformer.reporting.text.verdict import cost_sentence, verdict_sentences
 from resformer.reporting.views import layers as inside
 from resformer.results.csv import LINE_END, spreadsheet_safe
 from resformer.text import printable
@@ -55,8 +55,8 @@ def as_markdown(report: Report, asked: Layout) -> str:
         [
             *blocks,
             _footer(report),
-            *map(_safe, verdicts(report)),
-            *([cost(report)] if cost(report) else []),
+            *map(_safe, verdict_sentences(report)),
+            *([cost_sentence(report)] if cost_sentence(report) else []),
         ]
     )
 
@@ -86,7 +86,11 @@ def as_latex(report: Report, asked: Layout) -> str:
     for title, rows in _layers(report):
         blocks += [f"% {title}", _latex(rows, "r", False)]
     return "\n\n".join(
-        [*blocks, f"% {_footer(report)}", *(f"% {sentence}" for sentence in verdicts(report))]
+        [
+            *blocks,
+            f"% {_footer(report)}",
+            *(f"% {sentence}" for sentence in verdict_sentences(report)),
+        ]
     )
 
 

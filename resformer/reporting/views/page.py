@@ -18,7 +18,7 @@ from resformer.reporting.figures import plots
 from resformer.reporting.layout import Layout, Panel, panels
 from resformer.reporting.schema import Cell, CellKey, Limit, Rate, Report
 from resformer.reporting.text import words
-from resformer.reporting.text.verdict import cost, verdicts
+from resformer.reporting.text.verdict import cost_sentence, verdict_sentences
 from resformer.reporting.views import layers
 from resformer.reporting.views.svg import inline
 from resformer.results.members import Findings
@@ -50,8 +50,8 @@ def page(findings: Findings, report: Report, asked: Layout, command: Sequence[st
         style_hash=base64.b64encode(hashlib.sha256(style.encode()).digest()).decode(),
         report=report,
         settings=words.settings(report),
-        verdicts=verdicts(report),
-        cost=cost(report),
+        verdicts=verdict_sentences(report),
+        cost=cost_sentence(report),
         differences=words.differences(report),
         tables=[_table(panel) for panel in panels(report, asked)],
         legend=words.LEGEND,

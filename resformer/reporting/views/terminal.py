@@ -14,7 +14,7 @@ from resformer.keys import as_typed
 from resformer.reporting.layout import Layout, Panel, panels
 from resformer.reporting.schema import Report
 from resformer.reporting.text import words
-from resformer.reporting.text.verdict import cost, verdicts
+from resformer.reporting.text.verdict import cost_sentence, verdict_sentences
 from resformer.reporting.views import layers
 from resformer.text import printable
 
@@ -55,9 +55,9 @@ def terminal(report: Report, asked: Layout, width: int) -> RenderableType:
     parts += _comparisons(report)
     parts.append(Text(words.COVERAGE, style=_QUIET))
     parts += layers.picture(report.layers, report.varying)
-    parts += [Text(""), *(_line(sentence, "bold") for sentence in verdicts(report))]
-    if cost(report):
-        parts.append(Text(cost(report)))
+    parts += [Text(""), *(_line(sentence, "bold") for sentence in verdict_sentences(report))]
+    if cost_sentence(report):
+        parts.append(Text(cost_sentence(report)))
     parts += [_line(line, _NOTE) for line in words.notes(report)]
     return Group(*parts)
 
