@@ -285,7 +285,7 @@ def probe(
     with _answering():
         from resformer import config
         from resformer.console.launch import print_exclusions
-        from resformer.probes import measure
+        from resformer.probes.measure import descriptions
         from resformer.probes.table import table
         from resformer.reporting.analysis.probes import probed
         from resformer.reporting.figures import draw_layers
@@ -302,10 +302,10 @@ def probe(
                 request.shapes,
                 lambda done: status.update(f"looking into stacks: {done} of {count}"),
             )
-        found = probed(numbers, request.swept, list(measure.measures()))
+        found = probed(numbers, request.swept, list(descriptions()))
         path = probes.write(numbers, folder)
         out.print(probes.picture(found))
-        drawn = draw_layers(found, measure.measures(), folder)
+        drawn = draw_layers(found, descriptions(), folder)
         print(f"{path}, and beside it {len(drawn) // 2} figures as .svg and .png", file=sys.stderr)
 
 

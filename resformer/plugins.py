@@ -79,6 +79,11 @@ def source(package: str, name: str) -> Path | None:
     return Path(spec.origin) if spec is not None and spec.origin is not None else None
 
 
+def name_of(variant: object) -> str:
+    """Name of a variant, as the command line and a plan have it: that of its class's module."""
+    return type(variant).__module__.rpartition(".")[2]
+
+
 def load(package: str, name: str, base: type[Base]) -> type[Base]:
     """The class of a variant, a subclass of `base`.
 

@@ -65,7 +65,8 @@ def held_out(
     """Loss and accuracy of each member with these weights."""
     population = Population(shape, members, torch.float32)
     parts = [
-        torch.from_numpy(weights[weight.name]).flatten(1) for weight in population.model.weights()
+        torch.from_numpy(weights[weight.name]).flatten(1)
+        for weight in population.model.parameter_specs
     ]
     population.flat_PN = torch.cat(parts, dim=1)
     return [found.tolist() for found in population.evaluate()]
@@ -92,8 +93,8 @@ def test_kept_weights_give_the_recorded_result(
 def test_weights_are_in_the_order_of_the_members(shape: Shape) -> None:
     members = [NEVER, EARLY, Member(7, 1e-3)]
     straight, turned = trained(shape, members).weights, trained(shape, members[::-1]).weights
-    assert set(straight) == {weight.name for weight in shape.transformer().weights()}
-    for weight in shape.transformer().weights():
+    assert set(straight) == {weight.name for weight in shape.transformer().parameter_specs}
+    for weight in shape.transformer().parameter_specs:
         assert straight[weight.name].shape == (3, *weight.shape)
         np.testing.assert_array_equal(straight[weight.name], turned[weight.name][::-1])
 

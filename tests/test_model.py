@@ -9,13 +9,12 @@ from typing import Any
 
 import pytest
 import torch
-from support.naive_model import Naive, assert_formula, reads, shape_of, start
+from support.naive_model import Naive, assert_formula, inputs, shape_of, start
 from support.schemes import name_of, schemes
 from torch import Tensor
 
 from resformer.errors import Incompatible, UserError
 from resformer.keys import NORMS, SKIPS
-from resformer.model.hooks import Seen
 from resformer.model.settings import ModelSettings
 from resformer.model.shape import Shape
 from resformer.numerics.parameters import initial_values, unpack
@@ -46,31 +45,18 @@ def test_every_norm_placement_with_every_skip(
     assert_formula(Add(), layers, length=length, norm=norm, attention=attention, skip=skip)
 
 
-class Kept:
-    """What was seen."""
-
-    def __init__(self) -> None:
-        self.seen, self.last = list[Seen](), torch.empty(0)
-
-    def sublayer(self, seen: Seen) -> None:
-        self.seen.append(seen)
-
-    def output(self, x_PRD: Tensor) -> None:
-        self.last = x_PRD
-
-
 @pytest.mark.parametrize("residual", schemes(), ids=name_of)
 def test_skips_can_be_dropped_where_there_are_single_ones(residual: Residual[Any]) -> None:
     """What is left is the output of the sub-layer alone."""
     if residual.skips:
-        shape, watch = shape_of(residual, skip="attention"), Kept()
-        shape.transformer().forward(start(shape)[0], reads(shape), watch=watch)
-        assert [one.carried is None for one in watch.seen] == [False, True] * 3
+        shape = shape_of(residual, skip="attention")
+        trace = shape.transformer().trace(start(shape)[0], inputs(shape))
+        assert [one.before is None for one in trace.sublayers] == [False, True] * 3
         if residual.own_norm in ("pre", "none"):
             assert all(
                 torch.equal(one.f_PRD, after.x_PRD)
-                for one, after in pairwise(watch.seen)
-                if one.carried is None
+                for one, after in pairwise(trace.sublayers)
+                if one.before is None
             )
     else:
         with pytest.raises(
@@ -79,19 +65,22 @@ def test_skips_can_be_dropped_where_there_are_single_ones(residual: Residual[Any
             shape_of(residual, skip="ffn")
 
 
-def test_a_watcher_sees_every_sublayer_and_changes_nothing() -> None:
+def test_a_trace_has_every_sublayer_and_the_logits_of_a_forward_pass() -> None:
     shape = shape_of(Add(), norm="pre")
-    transformer, (flat_PN, _), watch = shape.transformer(), start(shape), Kept()
-    watched = transformer.forward(flat_PN, reads(shape), watch=watch)
+    transformer, (flat_PN, _) = shape.transformer(), start(shape)
+    trace = transformer.trace(flat_PN, inputs(shape))
     torch.testing.assert_close(
-        watched, transformer.forward(flat_PN, reads(shape)), rtol=1e-12, atol=1e-12
+        trace.logits_PBUV, transformer.forward(flat_PN, inputs(shape)), rtol=1e-12, atol=1e-12
     )
-    assert [one.place.sublayer for one in watch.seen] == [1, 2, 3, 4, 5, 6]
-    streams = [*(one.x_PRD for one in watch.seen), watch.last]
-    for one, after in zip(watch.seen, streams[1:], strict=True):
-        assert torch.equal(one.x_PRD + one.f_PRD, after)
-        assert one.carried is not None
-        if one.place.attends:
+    assert [one.context.sublayer for one in trace.sublayers] == [1, 2, 3, 4, 5, 6]
+    for one, stream, behind in zip(
+        trace.sublayers, trace.streams[:-1], trace.streams[1:], strict=True
+    ):
+        assert torch.equal(one.x_PRD, stream)
+        assert torch.equal(one.x_PRD + one.f_PRD, behind)
+        assert torch.equal(one.after, behind)
+        assert one.before is not None
+        if one.context.is_attention:
             assert one.a_PBHTT is not None
             assert one.a_PBHTT.shape == (2, 3, 3, 10, 10)
             torch.testing.assert_close(
@@ -126,7 +115,7 @@ def test_impossible_settings_are_refused(
 
 
 def test_weights_have_the_documented_distributions(shape: Shape) -> None:
-    weights = {weight.name: weight for weight in shape.transformer().weights()}
+    weights = {spec.name: spec for spec in shape.transformer().parameter_specs}
     w = unpack(
         list(weights.values()),
         initial_values(list(weights.values()), torch.arange(400), torch.float64),

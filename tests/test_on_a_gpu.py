@@ -150,6 +150,8 @@ def test_out_of_memory_halves_what_is_computed_at_once(shape: Shape, tmp_path: P
 def test_initial_weights_are_those_of_the_cpu(shape: Shape) -> None:
     population = Population(shape, MEMBERS, torch.float32)
     expected = initial_values(
-        population.model.weights(), torch.tensor([member.seed for member in MEMBERS]), torch.float32
+        population.model.parameter_specs,
+        torch.tensor([member.seed for member in MEMBERS]),
+        torch.float32,
     )
     assert torch.equal(population.flat_PN.cpu(), expected)

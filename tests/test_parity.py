@@ -75,8 +75,8 @@ class Reference(nn.Module):
             theirs.weight.copy_(weights[f"block{block}.{ours}.matrix"].T)
             theirs.bias.copy_(weights[f"block{block}.{ours}.bias"])
 
-    def forward(self, reads_BT: Tensor) -> Tensor:
-        x = self.token[reads_BT] + self.position
+    def forward(self, inputs_BT: Tensor) -> Tensor:
+        x = self.token[inputs_BT] + self.position
         for block in self.blocks:
             x = block(x)
         return self.head(self.last(x))
@@ -128,7 +128,7 @@ def test_default_block_is_torchs(
     )
     shape = dataclasses.replace(shape, model=model, task=Sort(6, 8))
     transformer = shape.transformer()
-    weights = transformer.weights()
+    weights = transformer.parameter_specs
     flat_PN = initial_values(weights, torch.tensor([3, 5]), dtype).requires_grad_()
     source, target = shape.task.draw(rng.key(torch.tensor([3, 5]), "test"), 4)
     ours = transformer.forward(flat_PN, source)
@@ -152,21 +152,21 @@ def test_default_block_is_torchs(
 
 def test_causal_is_torchs_mask(shape: Shape) -> None:
     transformer = shape.transformer()
-    weights = transformer.weights()
+    weights = transformer.parameter_specs
     flat_PN = initial_values(weights, torch.tensor([3]), torch.float64)
     source, target = shape.task.draw(rng.key(torch.tensor([3]), "test"), 4)
-    reads = shape.task.reads(source, target, "causal")
+    inputs = shape.task.inputs(source, target, "causal")
     reference = Reference(
         shape, {name: w[0] for name, w in unpack(weights, flat_PN).items()}, torch.float64
     )
     reference.head.bias.data.zero_()
-    x = reference.token[reads[0]] + reference.position
+    x = reference.token[inputs[0]] + reference.position
     mask = nn.Transformer.generate_square_subsequent_mask(transformer.tokens, dtype=torch.float64)
     for block in reference.blocks:
         x = block(x, src_mask=mask)
-    expected = reference.head(x)[:, -transformer.scored :]
+    expected = reference.head(x)[:, -transformer.num_targets :]
     torch.testing.assert_close(
-        transformer.forward(flat_PN, reads)[0], expected, rtol=1e-10, atol=1e-10
+        transformer.forward(flat_PN, inputs)[0], expected, rtol=1e-10, atol=1e-10
     )
 
 
@@ -215,17 +215,19 @@ def test_flops_are_those_torch_counts(shape: Shape, residual: Residual[Any]) -> 
     transformer = dataclasses.replace(
         dataclasses.replace(shape, residual=residual, model=model).transformer(), compile=False
     )
-    flat_PN = initial_values(transformer.weights(), torch.arange(2), torch.float32).requires_grad_()
+    flat_PN = initial_values(
+        transformer.parameter_specs, torch.arange(2), torch.float32
+    ).requires_grad_()
     source, target = shape.task.draw(rng.key(torch.arange(2), "test"), 8)
     # The counter knows matrix products, not the CPU's fused attention: let attention be matrix
     # products.
     with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):
-        transformer.forward(flat_PN, shape.task.reads(source, target, "causal")).sum().backward()
+        transformer.forward(flat_PN, shape.task.inputs(source, target, "causal")).sum().backward()
     assert counter.get_total_flops() == 2 * transformer.flops_per_step(8)
 
 
 def test_parameters_are_counted(shape: Shape) -> None:
     transformer = shape.transformer()
-    own = {weight.name: torch.zeros(weight.shape) for weight in transformer.weights()}
+    own = {weight.name: torch.zeros(weight.shape) for weight in transformer.parameter_specs}
     reference = Reference(shape, own, torch.float32)
-    assert transformer.parameters() == sum(p.numel() for p in reference.parameters())
+    assert transformer.num_parameters == sum(p.numel() for p in reference.parameters())

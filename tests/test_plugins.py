@@ -25,7 +25,7 @@ from typing import ClassVar, final
 
 from torch import Tensor
 
-from resformer.residuals.base import OneStream, Place
+from resformer.residuals.base import OneStream, SublayerContext
 
 
 @final
@@ -36,8 +36,8 @@ class Halved(OneStream):
     own_norm: ClassVar[str] = "post"
     norms: ClassVar[tuple[str, ...]] = ("post", "pre")
 
-    def write(self, carried: Tensor, f_PRD: Tensor, place: Place) -> Tensor:
-        return self.share * carried + f_PRD
+    def write(self, x_PRD: Tensor, f_PRD: Tensor, context: SublayerContext) -> Tensor:
+        return self.share * x_PRD + f_PRD
 """
 TASK = """
 import math

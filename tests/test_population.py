@@ -15,7 +15,7 @@ from resformer.model.shape import Member, Shape
 from resformer.numerics import rng
 from resformer.numerics.parameters import ParameterSpec, initial_values, unpack
 from resformer.residuals.add import Add
-from resformer.residuals.base import Residual, Stack
+from resformer.residuals.base import Architecture, Residual
 from resformer.tasks.base import Task
 from resformer.tasks.copy import Copy
 from resformer.tasks.recall import Recall
@@ -57,11 +57,11 @@ def test_the_contract_holds_for_every_scheme(shape: Shape, residual: Residual[An
         same(curves(by_twos, seed, 1e-3), curves(together, seed, 1e-3)) for seed in (0, 1, 7)
     )
     transformer = shape.transformer()
-    flat_PN = initial_values(transformer.weights(), torch.arange(2), torch.float64)
-    reads, _ = _batch(shape, torch.arange(2))
-    later = reads.clone()
+    flat_PN = initial_values(transformer.parameter_specs, torch.arange(2), torch.float64)
+    inputs, _ = _batch(shape, torch.arange(2))
+    later = inputs.clone()
     later[:, :, -1] = (later[:, :, -1] + 1) % shape.task.symbols
-    before, after = transformer.forward(flat_PN, reads), transformer.forward(flat_PN, later)
+    before, after = transformer.forward(flat_PN, inputs), transformer.forward(flat_PN, later)
     assert torch.equal(before[:, :, :-1], after[:, :, :-1])
 
 
@@ -158,14 +158,14 @@ def test_learning_rate_zero_does_not_move(shape: Shape) -> None:
 def test_a_member_that_reaches_nan_leaves_the_others_bit_for_bit_unchanged(shape: Shape) -> None:
     """NaN in one member's weights, through forward, loss, gradient, clipping and the optimiser."""
     transformer = shape.transformer()
-    flat_PN = initial_values(transformer.weights(), torch.arange(3), torch.float32)
-    reads, answers = _batch(shape, torch.arange(3))
+    flat_PN = initial_values(transformer.parameter_specs, torch.arange(3), torch.float32)
+    inputs, targets = _batch(shape, torch.arange(3))
     clean = torch.autograd.grad(
-        _losses(shape, flat_PN.requires_grad_(), reads, answers).sum(), flat_PN
+        _losses(shape, flat_PN.requires_grad_(), inputs, targets).sum(), flat_PN
     )[0]
     broken_PN = flat_PN.detach().clone()
     broken_PN[1, ::7] = float("nan")
-    loss_P = _losses(shape, broken_PN.requires_grad_(), reads, answers)
+    loss_P = _losses(shape, broken_PN.requires_grad_(), inputs, targets)
     broken = torch.autograd.grad(loss_P.sum(), broken_PN)[0]
     assert torch.isnan(loss_P).tolist() == [False, True, False]
     assert torch.equal(broken[[0, 2]], clean[[0, 2]])
@@ -173,22 +173,22 @@ def test_a_member_that_reaches_nan_leaves_the_others_bit_for_bit_unchanged(shape
 
 def _batch(shape: Shape, seeds: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     source, target = shape.task.draw(rng.key(seeds, "test"), shape.train.batch)
-    return shape.task.reads(source, target, shape.model.attention), target
+    return shape.task.inputs(source, target, shape.model.attention), target
 
 
 def _losses(
-    shape: Shape, flat_PN: torch.Tensor, reads: torch.Tensor, answers: torch.Tensor
+    shape: Shape, flat_PN: torch.Tensor, inputs: torch.Tensor, targets: torch.Tensor
 ) -> torch.Tensor:
-    logits = shape.transformer().forward(flat_PN, reads)
+    logits = shape.transformer().forward(flat_PN, inputs)
     each = torch.nn.functional.cross_entropy(
-        logits.flatten(0, 2), answers.flatten(), reduction="none"
+        logits.flatten(0, 2), targets.flatten(), reduction="none"
     )
     return each.view(len(flat_PN), -1).mean(1)
 
 
 def _weights(residual: Residual[Any], depth: int) -> list[ParameterSpec]:
     shape = shapes.shape(residual=residual, depth=depth, norm=residual.own_norm)
-    return shape.transformer().weights()
+    return shape.transformer().parameter_specs
 
 
 def test_initial_weights_depend_on_seed_and_name_only() -> None:
@@ -197,15 +197,18 @@ def test_initial_weights_depend_on_seed_and_name_only() -> None:
     )
     for residual in schemes():
         for depth in (1, 6):
-            weights, stack = _weights(residual, depth), Stack(depth, 16, 2, causal=True)
+            weights = _weights(residual, depth)
+            architecture = Architecture(depth=depth, width=16, heads=2, causal=True)
             found = unpack(weights, initial_values(weights, torch.tensor([2, 9, 5]), torch.float64))
             for shared in set(found) & set(base):
                 group = shared.split(".")[1]
                 matrix = shared.startswith("block") and shared.endswith(".matrix")
-                if matrix and residual.identity(group, int(shared[5])):
+                if matrix and residual.starts_as_identity(group, int(shared[5])):
                     continue
                 gained = matrix or shared.startswith("embedding")
-                gain = residual.gain(group if matrix else "embedding", stack) if gained else 1.0
+                gain = 1.0
+                if gained:
+                    gain = residual.gain(group if matrix else "embedding", architecture)
                 torch.testing.assert_close(
                     found[shared][[2, 1]], base[shared] * gain, rtol=1e-12, atol=0
                 )
@@ -257,13 +260,15 @@ def test_causal_output_has_no_gradient_to_later_inputs(shape: Shape, norm: str) 
     """
     shape = dataclasses.replace(shape, model=dataclasses.replace(shape.model, norm=norm))
     transformer = shape.transformer()
-    flat_PN = initial_values(transformer.weights(), torch.arange(2), torch.float64).requires_grad_()
-    reads, _ = _batch(shape, torch.arange(2))
-    logits = transformer.forward(flat_PN, reads)
-    places = {weight.name: number for number, weight in enumerate(transformer.weights())}
-    sizes = [weight.size for weight in transformer.weights()]
-    first = transformer.tokens - transformer.scored
-    for position in range(transformer.scored):
+    flat_PN = initial_values(
+        transformer.parameter_specs, torch.arange(2), torch.float64
+    ).requires_grad_()
+    inputs, _ = _batch(shape, torch.arange(2))
+    logits = transformer.forward(flat_PN, inputs)
+    places = {weight.name: number for number, weight in enumerate(transformer.parameter_specs)}
+    sizes = [weight.size for weight in transformer.parameter_specs]
+    first = transformer.tokens - transformer.num_targets
+    for position in range(transformer.num_targets):
         grad = torch.autograd.grad(logits[:, :, position].sum(), flat_PN, retain_graph=True)[0]
         position_PTD = grad.split_with_sizes(sizes, dim=1)[places["embedding.position"]].view(
             2, transformer.tokens, -1

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from typer.testing import Result
 
-from resformer.probes.measure import measures
+from resformer.probes.measure import descriptions
 from resformer.reporting.analysis.probes import medians, probed, stack_health
 from resformer.reporting.views.probes import short
 
@@ -35,15 +35,15 @@ def test_a_probe_prints_verdicts_and_writes_numbers_and_figures(resformer: Run) 
     names = {path.name for path in folder.iterdir()}
     assert names == {
         "layers.csv",
-        *(f"layers-{name}.{form}" for name in measures() for form in ("svg", "png")),
+        *(f"layers-{name}.{form}" for name in descriptions() for form in ("svg", "png")),
     }
     table = pd.read_csv(folder / "layers.csv")
     assert len(table) == 2 * 2 * (3 + 33)
-    assert set(measures()) <= set(table)
+    assert set(descriptions()) <= set(table)
     told = stack_health(
-        probed(table, ["model.depth", "model.residual"], list(measures())).stacks["plain", "pre"][
-            16
-        ]
+        probed(table, ["model.depth", "model.residual"], list(descriptions())).stacks[
+            "plain", "pre"
+        ][16]
     )
     assert short(told.value) in found.stdout
 

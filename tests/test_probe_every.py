@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from resformer.model.shape import Member, Recording, Shape
-from resformer.probes import measure
+from resformer.probes.measure import descriptions, measure, measure_initial
 from resformer.store.study import named
 from resformer.training.loop import Trained, Training, train
 from resformer.training.population import Population
@@ -38,7 +38,7 @@ def test_probing_while_training_changes_no_result(shape: Shape) -> None:
 def test_the_table_has_a_row_per_member_probe_and_layer(shape: Shape) -> None:
     """Twenty steps, a look every four; one member breaks at once and leaves at step 5."""
     found = layers(shape, 4)
-    assert list(found) == ["seed", "lr", "step", "layer", *measure.measures()]
+    assert list(found) == ["seed", "lr", "step", "layer", *descriptions()]
     steps = {seed: sorted(set(part["step"])) for seed, part in found.groupby("seed")}
     assert steps == {0: [0, 4, 8, 12, 16, 20], 1: [0, 4], 2: [0, 4, 8, 12, 16, 20]}
     assert (
@@ -52,7 +52,7 @@ def test_the_table_has_a_row_per_member_probe_and_layer(shape: Shape) -> None:
 
 def test_the_first_probe_of_a_training_is_that_of_the_command(shape: Shape) -> None:
     found = layers(shape, 20)
-    start = measure.at_the_start(shape, [2])
+    start = measure_initial(shape, [2])
     for name, values in start.items():
         ours = found[(found["seed"] == 2) & (found["step"] == 0)][name]
         # Weights that train are float32, those of a probe float64.
@@ -64,7 +64,7 @@ def test_a_probe_measures_the_weights_of_its_step(shape: Shape) -> None:
     population = Population(shape, MEMBERS[:1], torch.float32)
     for _ in range(8):
         population.advance()
-    expected = measure.layers(shape, population.flat_PN)["gradient_key"][:, 0]
+    expected = measure(shape, population.flat_PN)["gradient_key"][:, 0]
     found = layers(shape, 8, MEMBERS[:1])
     np.testing.assert_allclose(found[found["step"] == 8]["gradient_key"], expected, rtol=1e-12)
 

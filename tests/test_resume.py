@@ -37,7 +37,7 @@ def easy(shape: Shape, *, compiled: bool = False, **train: Any) -> Shape:
 def through_the_disk(snapshot: Snapshot) -> Snapshot:
     """As it comes back from a checkpoint."""
     facts = json.loads(json.dumps(snapshot.facts, allow_nan=False))
-    return Snapshot(snapshot.step, load(save(dict(snapshot.arrays))), facts)
+    return Snapshot(step=snapshot.step, arrays=load(save(dict(snapshot.arrays))), facts=facts)
 
 
 def stopped_at(steps: Sequence[int], shape: Shape, members: Sequence[Member]) -> Trained:

@@ -116,9 +116,9 @@ def test_a_weight_that_an_activation_hides_is_found_at_the_next_evaluation(
     def hiding(population: Population) -> None:
         advance(population)
         if population.steps == 7:
-            unpack(population.model.weights(), population.flat_PN.detach())["block1.ffn_in.bias"][
-                0, 0
-            ] = -math.inf
+            unpack(population.model.parameter_specs, population.flat_PN.detach())[
+                "block1.ffn_in.bias"
+            ][0, 0] = -math.inf
 
     members = [Member(0, 1e-3), Member(1, 1e-3)]
     alone = train(shape, members[1:], lambda _: None, lambda _: None)

@@ -1,4 +1,4 @@
-"""The objective: batches of a task, and the cross-entropy of each member on them."""
+"""Objective: batches of a task, and the cross-entropy of each member on them."""
 
 import torch
 import torch.nn.functional as nnf
@@ -12,28 +12,28 @@ _HELD_OUT_SEED = 0
 
 
 def held_out(shape: Shape, device: torch.device) -> tuple[Tensor, Tensor]:
-    """What is read (1, B, T) and the answers (1, B, S) of the held-out set, the same for all
-    members of a task.
+    """Inputs (1, B, T) and targets (1, B, U) of the held-out set, the same for all members of a
+    task.
     """
-    state_1 = rng.key(torch.tensor([_HELD_OUT_SEED], device=device), "held-out")
-    return draw(shape, state_1, shape.train.eval_sequences)
+    key_1 = rng.key(torch.tensor([_HELD_OUT_SEED], device=device), "held-out")
+    return draw_batch(shape, key_1, shape.train.eval_sequences)
 
 
-def draw(shape: Shape, state_P: Tensor, sequences: int) -> tuple[Tensor, Tensor]:
-    """What is read (P, B, T) and the answers (P, B, S) of fresh sequences from these streams."""
-    source, target = shape.task.draw(state_P, sequences)
-    return shape.task.reads(source, target, shape.model.attention), target
+def draw_batch(shape: Shape, key_P: Tensor, sequences: int) -> tuple[Tensor, Tensor]:
+    """Inputs (P, B, T) and targets (P, B, U) of fresh sequences drawn by these keys."""
+    source, target = shape.task.draw(key_P, sequences)
+    return shape.task.inputs(source, target, shape.model.attention), target
 
 
-def loss(logits_PBSV: Tensor, answers_PBS: Tensor) -> Tensor:
-    """Mean cross-entropy of each member, (P,), nats per scored token."""
-    answers = answers_PBS.flatten()
+def loss(logits_PBUV: Tensor, targets_PBU: Tensor) -> Tensor:
+    """Mean cross-entropy of each member, (P,), nats per target."""
+    targets = targets_PBU.flatten()
     each = nnf.cross_entropy(
-        logits_PBSV.flatten(0, 2), answers, reduction="none", ignore_index=IGNORE_INDEX
+        logits_PBUV.flatten(0, 2), targets, reduction="none", ignore_index=IGNORE_INDEX
     )
-    return each.view(len(answers_PBS), -1).sum(dim=1) / target_count(answers_PBS)
+    return each.view(len(targets_PBU), -1).sum(dim=1) / target_count(targets_PBU)
 
 
-def target_count(answers_PBS: Tensor) -> Tensor:
-    """How many answers of each member count, (P,)."""
-    return (answers_PBS != IGNORE_INDEX).flatten(1).sum(dim=1)
+def target_count(targets_PBU: Tensor) -> Tensor:
+    """Number of targets of each member that count, (P,)."""
+    return (targets_PBU != IGNORE_INDEX).flatten(1).sum(dim=1)

@@ -67,7 +67,7 @@ def variant(package: str, settings: Mapping[str, Any], base: type[Base]) -> Base
 
 
 def _variant_to_json(instance: Any) -> Json:
-    return {"name": type(instance).__module__.rpartition(".")[2], **dataclasses.asdict(instance)}
+    return {"name": plugins.name_of(instance), **dataclasses.asdict(instance)}
 
 
 def digest(tree: object, digits: int = ID_DIGITS) -> str:

@@ -150,16 +150,15 @@ class Shape:
 
     def __post_init__(self) -> None:
         self.transformer()
-        self._check_arithmetic()
-        sources, wanted = self.task.sources, 100 * self.train.eval_sequences
-        if sources < wanted:
+        self._check_backend()
+        inputs, needed = self.task.num_inputs, 100 * self.train.eval_sequences
+        if inputs < needed:
             raise Incompatible(
-                f"{self.task.said()}: there are {sources:,} different sources; accuracy on "
-                "held-out ones needs "
-                f"{wanted:,} (100 × train.eval_sequences)"
+                f"{self.task.settings_text()}: there are {inputs:,} different sources; accuracy on "
+                f"held-out ones needs {needed:,} (100 × train.eval_sequences)"
             )
 
-    def _check_arithmetic(self) -> None:
+    def _check_backend(self) -> None:
         precision = self.train.precision
         if precision == "tf32" and self.device != "cuda":
             raise Incompatible("train.precision=tf32: needs a GPU; fp32 and bf16 work here")
@@ -173,13 +172,12 @@ class Shape:
                 )
 
     def transformer(self) -> Transformer:
-        """The model that a member of this shape is."""
-        attention = self.model.attention
+        """Model of a member of this shape."""
         return Transformer(
-            self.model,
-            self.residual,
-            self.task.vocabulary,
-            self.task.tokens(attention),
-            self.task.positions,
-            self.train.compile,
+            settings=self.model,
+            residual=self.residual,
+            vocabulary=self.task.vocabulary,
+            tokens=self.task.num_tokens(self.model.attention),
+            num_targets=self.task.sequence_length,
+            compile=self.train.compile,
         )

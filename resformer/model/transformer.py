@@ -1,10 +1,11 @@
-"""The stacked transformer: P independent members in one batched computation.
+"""Transformer of P independent members in one batched computation.
 
-Shapes: P members, B sequences, T tokens, R = B·T rows, D width, H heads, K head width, F FFN width,
-V vocabulary, L depth, N parameters of a member. Nothing is ever reduced over P.
+Shapes: P members, B sequences, T tokens, U target positions, R = B·T rows, D width, H heads, K head
+width, F FFN width, V vocabulary, L depth, S = 2·L sub-layers, N parameters of a member. Nothing is
+ever reduced over P.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any, final
@@ -13,59 +14,64 @@ import torch
 import torch.nn.functional as nnf
 from torch import Tensor
 
+from resformer import plugins
 from resformer.errors import Incompatible, UserError
 from resformer.keys import OWN
-from resformer.model.hooks import Seen, Watch
 from resformer.model.settings import ModelSettings
+from resformer.model.trace import ForwardTrace, SublayerTrace
 from resformer.numerics.backends import compiled, eager
 from resformer.numerics.backends.base import Backend
-from resformer.numerics.parameters import ParameterSpec, identity, ones, unpack, xavier, zeros
-from resformer.residuals.base import Group, Place, Residual, Stack
+from resformer.numerics.parameters import (
+    ParameterSpec,
+    identity,
+    normal,
+    ones,
+    unpack,
+    xavier,
+    zeros,
+)
+from resformer.residuals.base import Architecture, ParameterGroup, Residual, SublayerContext
 
-_ATTEND: tuple[Group, ...] = ("query", "key", "value", "output")
-_FFN: tuple[Group, ...] = ("ffn_in", "ffn_out")
+_ATTENTION: tuple[ParameterGroup, ...] = ("query", "key", "value", "output")
+_FFN: tuple[ParameterGroup, ...] = ("ffn_in", "ffn_out")
 
-_INNER = ("pre", "sandwich", "pre_post")
-_BRANCH = ("branch", "sandwich")
-_OUTER = ("post", "pre_post")
-_SKIPPING = {
-    "both": (True, True),
-    "attention": (True, False),
-    "ffn": (False, True),
-    "none": (False, False),
-}
-"""Whether attention and FFN keep their skips."""
+_NORM_IN = ("pre", "sandwich", "pre_post")
+_NORM_BRANCH = ("branch", "sandwich")
+_NORM_OUT = ("post", "pre_post")
+_ATTENTION_SKIPS, _FFN_SKIPS = ("both", "attention"), ("both", "ffn")
+"""Values of `model.skip` with which attention and FFN keep their skips."""
+
+_Attend = Callable[[SublayerContext, Any, Tensor], tuple[Any, Tensor, Tensor | None]]
+"""Context, residual streams and input h_PRD → residual streams, output f_PRD and pattern."""
 
 
 @final
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Transformer:
-    """A model of one shape: a pure function of `flat_PN`.
+    """Model of one shape: a pure function of `flat_PN`.
 
-    Settings are resolved: no `own`, `hidden` is given. `tokens` is how many it reads, `scored` how
-    many of the last positions have an answer, `compile` whether the kernels compute it.
+    Settings are resolved: no `own`, `hidden` is given.
     """
 
     settings: ModelSettings
     residual: Residual[Any]
     vocabulary: int
+    """V."""
     tokens: int
-    scored: int
+    """T."""
+    num_targets: int
+    """U: the last positions, which have a target."""
     compile: bool
+    """True to compute with compiled kernels, False with torch's own operations."""
 
     def __post_init__(self) -> None:
-        norm, skip, scheme = (
-            self.settings.norm,
-            self.settings.skip,
-            type(self.residual).__name__.lower(),
-        )
+        norm, skip = self.settings.norm, self.settings.skip
+        scheme = type(self.residual).__name__.lower()
         if norm not in self.residual.norms:
-            fitting = (
-                ", ".join(name for name in self.residual.norms if name != OWN)
-                or "placements of its own"
-            )
+            allowed = ", ".join(name for name in self.residual.norms if name != OWN)
             raise Incompatible(
-                f"model.norm={norm}: the scheme {scheme} goes with {fitting} (or own) only"
+                f"model.norm={norm}: the scheme {scheme} goes with "
+                f"{allowed or 'placements of its own'} (or own) only"
             )
         if skip != "both" and not self.residual.skips:
             raise Incompatible(
@@ -74,10 +80,15 @@ class Transformer:
             )
 
     @cached_property
-    def stack(self) -> Stack:
-        """What the scheme may ask about."""
+    def architecture(self) -> Architecture:
+        """Sizes that the scheme may depend on."""
         settings = self.settings
-        return Stack(settings.depth, settings.width, settings.heads, settings.attention == "causal")
+        return Architecture(
+            depth=settings.depth,
+            width=settings.width,
+            heads=settings.heads,
+            causal=settings.attention == "causal",
+        )
 
     @property
     def hidden(self) -> int:
@@ -86,44 +97,41 @@ class Transformer:
             raise UserError("model.hidden=null: resolve it first")
         return self.settings.hidden
 
-    def weights(self) -> list[ParameterSpec]:
-        """All weights of a member, in the order in which they lie in `flat_PN`.
+    @property
+    def backend(self) -> Backend:
+        """Backend that computes the sub-layers."""
+        return compiled if self.compile else eager
+
+    @cached_property
+    def parameter_specs(self) -> Sequence[ParameterSpec]:
+        """Parameters of a member, in the order in which they lie in `flat_PN`.
 
         Xavier-uniform per (in, out) matrix, query, key and value separately; biases 0, norm gains
-        1, token and position embeddings N(0, 1); the scheme may scale the draws of a block's
-        matrices.
+        1, token and position embeddings N(0, 1); the scheme may scale the draws of embeddings and
+        of a block's matrices.
         """
         width, residual = self.settings.width, self.residual
-        embedding = residual.gain("embedding", self.stack)
+        embedding = residual.gain("embedding", self.architecture)
+        blocks = range(1, self.settings.depth + 1)
         return [
-            ParameterSpec("embedding.token", (self.vocabulary, width), "normal", embedding),
-            ParameterSpec("embedding.position", (self.tokens, width), "normal", embedding),
-            *(
-                weight
-                for block in range(1, self.settings.depth + 1)
-                for weight in self._block_weights(block)
-            ),
-            *residual.weights(self.stack),
-            *(_norm_weights("last", width) if self._last_norm else []),
+            normal("embedding.token", self.vocabulary, width, scale=embedding),
+            normal("embedding.position", self.tokens, width, scale=embedding),
+            *(spec for block in blocks for spec in self._block_parameters(block)),
+            *residual.parameters(self.architecture),
+            *(_norm_parameters("last", width) if self._has_final_norm else []),
             xavier("head.matrix", width, self.vocabulary),
             zeros("head.bias", self.vocabulary),
         ]
 
-    @cached_property
-    def _layout(self) -> list[ParameterSpec]:
-        return self.weights()
+    @property
+    def num_parameters(self) -> int:
+        """N."""
+        return sum(spec.size for spec in self.parameter_specs)
 
-    @cached_property
-    def _last_norm(self) -> bool:
-        return self.residual.last_norm(self.settings.norm, self.stack)
-
-    def _placement(self, sublayer: int) -> str:
-        return self.residual.placement(self.settings.norm, sublayer, self.stack)
-
-    def _block_weights(self, block: int) -> list[ParameterSpec]:
+    def _block_parameters(self, block: int) -> list[ParameterSpec]:
         width, residual = self.settings.width, self.residual
-        found = []
-        fans: dict[Group, tuple[int, int]] = {
+        specs = []
+        fans: dict[ParameterGroup, tuple[int, int]] = {
             "query": (width, width),
             "key": (width, width),
             "value": (width, width),
@@ -132,128 +140,157 @@ class Transformer:
             "ffn_out": (self.hidden, width),
         }
         for group, (fan_in, fan_out) in fans.items():
-            name, gain = f"block{block}.{group}", residual.gain(group, self.stack)
-            drawn = xavier(f"{name}.matrix", fan_in, fan_out, gain)
-            found += [
-                identity(drawn) if residual.identity(group, block) else drawn,
-                zeros(f"{name}.bias", fan_out),
-            ]
-        for part, placements in (("in", _INNER), ("branch", _BRANCH), ("out", _OUTER)):
+            name = f"block{block}.{group}"
+            if residual.starts_as_identity(group, block):
+                specs.append(identity(f"{name}.matrix", fan_in, fan_out))
+            else:
+                gain = residual.gain(group, self.architecture)
+                specs.append(xavier(f"{name}.matrix", fan_in, fan_out, gain))
+            specs.append(zeros(f"{name}.bias", fan_out))
+        for part, placements in (("in", _NORM_IN), ("branch", _NORM_BRANCH), ("out", _NORM_OUT)):
             for sublayer in (2 * block - 1, 2 * block):
                 if self._placement(sublayer) in placements:
-                    found += _norm_weights(f"sublayer{sublayer}.{part}", width)
-        return found
+                    specs += _norm_parameters(f"sublayer{sublayer}.{part}", width)
+        return specs
+
+    @cached_property
+    def _has_final_norm(self) -> bool:
+        return self.residual.has_final_norm(self.settings.norm, self.architecture)
+
+    def _placement(self, sublayer: int) -> str:
+        return self.residual.placement(self.settings.norm, sublayer, self.architecture)
 
     def forward(
-        self,
-        flat_PN: Tensor,
-        reads_PBT: Tensor,
-        draws_PS: Tensor | None = None,
-        watch: Watch | None = None,
+        self, flat_PN: Tensor, inputs_PBT: Tensor, draws_PS: Tensor | None = None
     ) -> Tensor:
-        """Logits at the scored positions, (P, B, scored, V).
+        """Logits at the target positions, (P, B, U, V).
 
-        `draws_PS` are a training step's random numbers for a scheme that wants some, uniform in [0,
-        1). `watch` is shown every sub-layer; torch's own operations compute attention then.
+        `draws_PS` are a training step's random numbers for a scheme that is `random`, uniform in
+        [0, 1).
         """
-        w = unpack(self._layout, flat_PN)
-        x_PBTD = _embed(w["embedding.token"], reads_PBT) + w["embedding.position"].unsqueeze(1)
-        carried = self.residual.open(x_PBTD.flatten(1, 2))
-        for sublayer in range(1, self.stack.sublayers + 1):
-            draw_P = None if draws_PS is None else draws_PS[:, sublayer - 1]
-            carried = self._sublayer(Place(sublayer, self.stack, w, draw_P), carried, watch)
-        if watch is not None:
-            watch.output(self.residual.end(carried, w))
-        x_PRD = self._close(self._scored(carried, reads_PBT.shape[1]), w)
-        logits_PRV = torch.baddbmm(w["head.bias"].unsqueeze(1), x_PRD, w["head.matrix"])
-        return logits_PRV.view(*reads_PBT.shape[:2], self.scored, self.vocabulary)
+        parameters = unpack(self.parameter_specs, flat_PN)
+        shapes_attention = self.residual.shapes_attention
+        attend = self._attend_with_pattern if shapes_attention else self._attend_fused
+        streams = self._embed(parameters, inputs_PBT)
+        for context in self._contexts(parameters, draws_PS):
+            streams = self._sublayer(context, streams, attend).after
+        return self._logits(streams, parameters, inputs_PBT)
 
-    @property
-    def backend(self) -> Backend:
-        """What computes it."""
-        return compiled if self.compile else eager
+    def trace(self, flat_PN: Tensor, inputs_PBT: Tensor) -> ForwardTrace:
+        """Logits as in an evaluation, with the activations of every sub-layer.
 
-    def _sublayer(self, place: Place, carried: Any, watch: Watch | None) -> Any:
-        """Carried → carried'."""
-        residual, settings, w = self.residual, self.settings, place.weights
-        norm, name = self._placement(place.sublayer), f"sublayer{place.sublayer}"
-        x_PRD = residual.read(carried, place)
-        h_PRD = self._norm(w, f"{name}.in", x_PRD) if norm in _INNER else x_PRD
-        h_PRD, mixed = residual.enter(h_PRD, place), list[Tensor]()
-        if not place.attends:
-            f_PRD = self.backend.ffn(h_PRD, self._linear(place, _FFN), settings.activation)
-        elif residual.shapes_attention or watch is not None:
-            carried, f_PRD = self._attend_as_shaped(place, carried, h_PRD, mixed)
-        else:
-            form = (self.tokens, settings.heads, self.stack.causal)
-            f_PRD = self.backend.attend(h_PRD, self._linear(place, _ATTEND), *form)
-        if norm in _BRANCH:
-            f_PRD = self._norm(w, f"{name}.branch", f_PRD)
-        keeps_skip = _SKIPPING[settings.skip][0 if place.attends else 1]
-        if watch is not None:
-            watch.sublayer(
-                Seen(
-                    place,
-                    carried if keeps_skip else None,
-                    x_PRD,
-                    f_PRD,
-                    mixed[0] if mixed else None,
-                )
+        Attention patterns are written out, whereas `forward` may compute them in a fused kernel.
+        """
+        parameters = unpack(self.parameter_specs, flat_PN)
+        streams, sublayers = self._embed(parameters, inputs_PBT), list[SublayerTrace]()
+        for context in self._contexts(parameters, None):
+            sublayers.append(self._sublayer(context, streams, self._attend_with_pattern))
+            streams = sublayers[-1].after
+        output_PRD = self.residual.stream_output(streams, parameters)
+        return ForwardTrace(
+            logits_PBUV=self._logits(streams, parameters, inputs_PBT),
+            sublayers=sublayers,
+            streams=[*(sublayer.x_PRD for sublayer in sublayers), output_PRD],
+        )
+
+    def _contexts(
+        self, parameters: Mapping[str, Tensor], draws_PS: Tensor | None
+    ) -> Iterator[SublayerContext]:
+        scheme = plugins.name_of(self.residual)
+        for sublayer in range(1, self.architecture.sublayers + 1):
+            yield SublayerContext(
+                sublayer=sublayer,
+                architecture=self.architecture,
+                scheme=scheme,
+                parameters=parameters,
+                draw_P=None if draws_PS is None else draws_PS[:, sublayer - 1],
             )
-        carried = residual.write(carried, f_PRD, place) if keeps_skip else f_PRD
-        return (
-            residual.outer(carried, partial(self._norm, w, f"{name}.out"), place)
-            if norm in _OUTER
-            else carried
+
+    def _embed(self, parameters: Mapping[str, Tensor], inputs_PBT: Tensor) -> Any:
+        """Residual streams of the embedded tokens."""
+        token_PBTD = _look_up(parameters["embedding.token"], inputs_PBT)
+        x_PBTD = token_PBTD + parameters["embedding.position"].unsqueeze(1)
+        return self.residual.expand_streams(x_PBTD.flatten(1, 2))
+
+    def _sublayer(self, context: SublayerContext, streams: Any, attend: _Attend) -> SublayerTrace:
+        residual, parameters = self.residual, context.parameters
+        placement, name = self._placement(context.sublayer), f"sublayer{context.sublayer}"
+        x_PRD = h_PRD = residual.read(streams, context)
+        if placement in _NORM_IN:
+            h_PRD = self._norm(parameters, f"{name}.in", h_PRD)
+        h_PRD = residual.scale_input(h_PRD, context)
+        if context.is_attention:
+            streams, f_PRD, a_PBHTT = attend(context, streams, h_PRD)
+            keeps_skip = self.settings.skip in _ATTENTION_SKIPS
+        else:
+            weights, a_PBHTT = _linear_parameters(context, _FFN), None
+            f_PRD = self.backend.ffn(h_PRD, weights, self.settings.activation)
+            keeps_skip = self.settings.skip in _FFN_SKIPS
+        if placement in _NORM_BRANCH:
+            f_PRD = self._norm(parameters, f"{name}.branch", f_PRD)
+        after = residual.write(streams, f_PRD, context) if keeps_skip else f_PRD
+        if placement in _NORM_OUT:
+            post_norm = partial(self._norm, parameters, f"{name}.out")
+            after = residual.apply_post_norm(after, post_norm, context)
+        return SublayerTrace(
+            context=context,
+            before=streams if keeps_skip else None,
+            x_PRD=x_PRD,
+            f_PRD=f_PRD,
+            a_PBHTT=a_PBHTT,
+            after=after,
         )
 
-    def _attend_as_shaped(
-        self, place: Place, carried: Any, h_PRD: Tensor, mixed: list[Tensor]
-    ) -> tuple[Any, Tensor]:
-        """Attention whose values and weights go through the scheme's hands; the weights are put
-        into `mixed`.
-        """
-
-        def mix(a_PBHTT: Tensor) -> Tensor:
-            mixed.append(self.residual.mix(a_PBHTT, place))
-            return mixed[0]
-
-        w_value, b_value = self._linear(place, ("value",))
-        carried, v_PRD = self.residual.values(carried, eager.linear(h_PRD, w_value, b_value), place)
-        others, form = (
-            self._linear(place, ("query", "key", "output")),
-            (self.tokens, self.settings.heads),
+    def _attend_fused(
+        self, context: SublayerContext, streams: Any, h_PRD: Tensor
+    ) -> tuple[Any, Tensor, None]:
+        """Attention as the backend computes it, without its pattern."""
+        f_PRD = self.backend.attend(
+            h_PRD,
+            _linear_parameters(context, _ATTENTION),
+            tokens=self.tokens,
+            heads=self.settings.heads,
+            causal=self.architecture.causal,
         )
-        return carried, eager.attend_to(h_PRD, v_PRD, others, *form, self.stack.causal, mix)
+        return streams, f_PRD, None
 
-    def _linear(self, place: Place, groups: Sequence[Group]) -> list[Tensor]:
-        """Matrix and bias of each of these groups, one after another."""
-        return [
-            place.weights[f"block{place.block}.{group}.{part}"]
-            for group in groups
-            for part in ("matrix", "bias")
-        ]
-
-    def _norm(self, w: Mapping[str, Tensor], name: str, x_PRD: Tensor) -> Tensor:
-        return self.backend.norm(x_PRD, w[f"{name}.norm.gain"], w[f"{name}.norm.bias"])
-
-    def _close(self, carried: Any, w: Mapping[str, Tensor]) -> Tensor:
-        """The output of the stack, behind the last norm if one stands."""
-        return self.residual.close(
-            carried, partial(self._norm, w, "last") if self._last_norm else _unchanged, w
+    def _attend_with_pattern(
+        self, context: SublayerContext, streams: Any, h_PRD: Tensor
+    ) -> tuple[Any, Tensor, Tensor]:
+        """Attention whose values and pattern the scheme may change."""
+        w_value, b_value = _linear_parameters(context, ("value",))
+        v_PRD = eager.linear(h_PRD, w_value, b_value)
+        streams, v_PRD = self.residual.attention_values(streams, v_PRD, context)
+        a_PBHTT = eager.attention_pattern(
+            h_PRD,
+            _linear_parameters(context, ("query", "key")),
+            tokens=self.tokens,
+            heads=self.settings.heads,
+            causal=self.architecture.causal,
         )
+        a_PBHTT = self.residual.attention_pattern(a_PBHTT, context)
+        f_PRD = eager.attend_with_pattern(a_PBHTT, v_PRD, _linear_parameters(context, ("output",)))
+        return streams, f_PRD, a_PBHTT
 
-    def _scored(self, carried: Any, sequences: int) -> Any:
-        """What is carried in the rows that have an answer, (..., P, B·scored, D)."""
-        if isinstance(carried, tuple):
-            return tuple(self._scored(part, sequences) for part in carried)
-        return carried.unflatten(-2, (sequences, self.tokens))[..., -self.scored :, :].flatten(
-            -3, -2
-        )
+    def _norm(self, parameters: Mapping[str, Tensor], name: str, x_PRD: Tensor) -> Tensor:
+        gain_PD, bias_PD = parameters[f"{name}.norm.gain"], parameters[f"{name}.norm.bias"]
+        return self.backend.norm(x_PRD, gain_PD, bias_PD)
 
-    def parameters(self) -> int:
-        """N."""
-        return sum(weight.size for weight in self.weights())
+    def _logits(self, streams: Any, parameters: Mapping[str, Tensor], inputs_PBT: Tensor) -> Tensor:
+        sequences = inputs_PBT.shape[1]
+        final_norm = partial(self._norm, parameters, "last") if self._has_final_norm else _unchanged
+        targets = self._target_rows(streams, sequences)
+        x_PRD = self.residual.reduce_streams(targets, final_norm, parameters)
+        bias_P1V = parameters["head.bias"].unsqueeze(1)
+        logits_PRV = torch.baddbmm(bias_P1V, x_PRD, parameters["head.matrix"])
+        return logits_PRV.view(*inputs_PBT.shape[:2], self.num_targets, self.vocabulary)
+
+    def _target_rows(self, streams: Any, sequences: int) -> Any:
+        """Residual streams in the rows that have a target, (P, B·U, D) each."""
+        if isinstance(streams, tuple):
+            return tuple(self._target_rows(stream, sequences) for stream in streams)
+        x_PBTD = streams.unflatten(-2, (sequences, self.tokens))
+        return x_PBTD[..., -self.num_targets :, :].flatten(-3, -2)
 
     def flops_per_step(self, sequences: int) -> int:
         """Floating-point operations of one member's training step in matrix products.
@@ -266,8 +303,8 @@ class Transformer:
         per_block = (
             2 * tokens * (4 * width * width + 2 * width * self.hidden) + 4 * tokens * tokens * width
         )
-        scheme = tokens * self.residual.flops_per_row(self.stack)
-        head = 2 * self.scored * width * self.vocabulary
+        scheme = tokens * self.residual.flops_per_row(self.architecture)
+        head = 2 * self.num_targets * width * self.vocabulary
         return 3 * sequences * (self.settings.depth * per_block + scheme + head)
 
 
@@ -275,12 +312,21 @@ def _unchanged(x_PRD: Tensor) -> Tensor:
     return x_PRD
 
 
-def _norm_weights(name: str, width: int) -> list[ParameterSpec]:
+def _norm_parameters(name: str, width: int) -> list[ParameterSpec]:
     return [ones(f"{name}.norm.gain", width), zeros(f"{name}.norm.bias", width)]
 
 
-def _embed(token_PVD: Tensor, reads_PBT: Tensor) -> Tensor:
-    """Each member's rows of its own table: one look-up in the tables laid end to end."""
+def _linear_parameters(context: SublayerContext, groups: Sequence[ParameterGroup]) -> list[Tensor]:
+    """Matrix and bias of each of these groups in the context's block, one after another."""
+    return [
+        context.parameters[f"block{context.block}.{group}.{part}"]
+        for group in groups
+        for part in ("matrix", "bias")
+    ]
+
+
+def _look_up(token_PVD: Tensor, inputs_PBT: Tensor) -> Tensor:
+    """Rows of each member's own embedding table: one look-up in the tables laid end to end."""
     members, vocabulary, _ = token_PVD.shape
-    first_row = torch.arange(members, device=reads_PBT.device).mul_(vocabulary)
-    return nnf.embedding(reads_PBT + first_row[:, None, None], token_PVD.flatten(0, 1))
+    first_row = torch.arange(members, device=inputs_PBT.device).mul_(vocabulary)
+    return nnf.embedding(inputs_PBT + first_row[:, None, None], token_PVD.flatten(0, 1))

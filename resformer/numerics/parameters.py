@@ -1,11 +1,11 @@
-"""What a member consists of: named weights, their initial values, and their places in one row of
-`flat_PN`.
+"""Parameters of a member: their names and shapes, their initial values, and their places in one row
+of `flat_PN`.
 """
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
+from typing import Literal, Self, final
 
 import torch
 from torch import Tensor
@@ -13,9 +13,10 @@ from torch import Tensor
 from resformer.numerics import rng
 
 
-@dataclass(frozen=True)
+@final
+@dataclass(frozen=True, kw_only=True)
 class ParameterSpec:
-    """One tensor of a member.
+    """Name, shape and initial distribution of one parameter tensor of a member.
 
     `scale` is the half-width of a `uniform` draw, the standard deviation of a `normal` one, the
     value of a `constant`, or the diagonal of an `identity`. A matrix has shape (in, out).
@@ -28,65 +29,75 @@ class ParameterSpec:
 
     @property
     def size(self) -> int:
-        """How many numbers it holds."""
+        """Number of entries."""
         return math.prod(self.shape)
+
+    def within(self, owner: str) -> Self:
+        """Return the parameter under its full name, `owner.name`."""
+        return replace(self, name=f"{owner}.{self.name}")
 
 
 def xavier(name: str, fan_in: int, fan_out: int, gain: float = 1.0) -> ParameterSpec:
-    """A matrix drawn uniformly in ± gain·√(6 / (in + out)) (Glorot & Bengio 2010, eq. 16)."""
-    return ParameterSpec(
-        name, (fan_in, fan_out), "uniform", gain * math.sqrt(6.0 / (fan_in + fan_out))
-    )
+    """Matrix drawn uniformly in ± gain·√(6 / (in + out)) (Glorot & Bengio 2010, eq. 16)."""
+    scale = gain * math.sqrt(6.0 / (fan_in + fan_out))
+    return ParameterSpec(name=name, shape=(fan_in, fan_out), draw="uniform", scale=scale)
 
 
-def identity(matrix: ParameterSpec) -> ParameterSpec:
-    """The same matrix, starting as the identity."""
-    return ParameterSpec(matrix.name, matrix.shape, "identity", 1.0)
+def normal(name: str, *shape: int, scale: float) -> ParameterSpec:
+    """Normal draw with mean 0 and standard deviation `scale`."""
+    return ParameterSpec(name=name, shape=shape, draw="normal", scale=scale)
+
+
+def identity(name: str, *shape: int, scale: float = 1.0) -> ParameterSpec:
+    """Matrix that starts as `scale` times the identity."""
+    return ParameterSpec(name=name, shape=shape, draw="identity", scale=scale)
+
+
+def constant(name: str, *shape: int, value: float) -> ParameterSpec:
+    """Parameter whose entries all start at one value."""
+    return ParameterSpec(name=name, shape=shape, draw="constant", scale=value)
 
 
 def zeros(name: str, *shape: int) -> ParameterSpec:
-    """A bias."""
-    return ParameterSpec(name, shape, "constant", 0.0)
+    """Parameter that starts at 0, such as a bias."""
+    return constant(name, *shape, value=0.0)
 
 
 def ones(name: str, *shape: int) -> ParameterSpec:
-    """The gain of a norm."""
-    return ParameterSpec(name, shape, "constant", 1.0)
+    """Parameter that starts at 1, such as the gain of a norm."""
+    return constant(name, *shape, value=1.0)
 
 
-def initial_values(weights: Sequence[ParameterSpec], seed_P: Tensor, dtype: torch.dtype) -> Tensor:
+def initial_values(specs: Sequence[ParameterSpec], seed_P: Tensor, dtype: torch.dtype) -> Tensor:
     """Initial values `flat_PN` on the CPU.
 
-    A weight's unit draw depends on the seed and its name only and is scaled afterwards, so that
-    members of other schemes and depths start from the same draw wherever they share a weight:
-    comparisons are paired.
+    The unit draw of a parameter depends on the seed and its name only and is scaled afterwards, so
+    that members of other schemes and depths start from the same draw wherever they share a
+    parameter: comparisons are paired.
     """
-    return torch.cat([_draw(weight, seed_P).to(dtype) for weight in weights], dim=1)
+    return torch.cat([_draw(spec, seed_P).to(dtype) for spec in specs], dim=1)
 
 
-def _draw(weight: ParameterSpec, seed_P: Tensor) -> Tensor:
-    state_P = rng.key(seed_P, f"weight {weight.name}")
-    match weight.draw:
+def _draw(spec: ParameterSpec, seed_P: Tensor) -> Tensor:
+    key_P = rng.key(seed_P, f"weight {spec.name}")
+    match spec.draw:
         case "uniform":
-            return rng.uniform(state_P, weight.size) * weight.scale
+            return rng.uniform(key_P, spec.size) * spec.scale
         case "normal":
-            return rng.normal(state_P, weight.size) * weight.scale
+            return rng.normal(key_P, spec.size) * spec.scale
         case "constant":
-            return torch.full((len(seed_P), weight.size), weight.scale, dtype=torch.float64)
+            return torch.full((len(seed_P), spec.size), spec.scale, dtype=torch.float64)
         case "identity":
-            return (
-                (torch.eye(*weight.shape, dtype=torch.float64) * weight.scale)
-                .flatten()
-                .expand(len(seed_P), -1)
-            )
+            eye = torch.eye(*spec.shape, dtype=torch.float64) * spec.scale
+            return eye.flatten().expand(len(seed_P), -1)
 
 
-def unpack(weights: Sequence[ParameterSpec], flat_PN: Tensor) -> Mapping[str, Tensor]:
-    """Each weight by name, a view (P, *shape) of `flat_PN`; the backward of the split is one
+def unpack(specs: Sequence[ParameterSpec], flat_PN: Tensor) -> Mapping[str, Tensor]:
+    """Parameters by name, each a view (P, *shape) of `flat_PN`; the backward of the split is one
     concatenation.
     """
-    pieces = flat_PN.split_with_sizes([weight.size for weight in weights], dim=1)
+    pieces = flat_PN.split_with_sizes([spec.size for spec in specs], dim=1)
     return {
-        weight.name: piece.view(-1, *weight.shape) if len(weight.shape) != 1 else piece
-        for weight, piece in zip(weights, pieces, strict=True)
+        spec.name: piece.view(-1, *spec.shape) if len(spec.shape) != 1 else piece
+        for spec, piece in zip(specs, pieces, strict=True)
     }

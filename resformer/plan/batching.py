@@ -43,7 +43,7 @@ def bytes_per_member(shape: Shape) -> int:
     than too small.
     """
     model, transformer = shape.model, shape.transformer()
-    weights = _WEIGHTS * transformer.parameters()
+    weights = _WEIGHTS * transformer.num_parameters
     rows = (
         max(shape.train.batch, -(-shape.train.eval_sequences // model.depth)) * transformer.tokens
     )
@@ -55,7 +55,7 @@ def bytes_per_member(shape: Shape) -> int:
     scored = (
         4
         * max(shape.train.batch, shape.train.eval_sequences)
-        * transformer.scored
+        * transformer.num_targets
         * transformer.vocabulary
     )
     drawn = 8 * _DRAWN * shape.train.batch * transformer.tokens

@@ -75,7 +75,7 @@ def _described(shape: Shape) -> _Described:
     transformer = shape.transformer()
     return _Described(
         canonical=canonical(shape_to_json(shape)),
-        parameters=transformer.parameters(),
+        parameters=transformer.num_parameters,
         flops_per_step=transformer.flops_per_step(shape.train.batch),
         blind_loss=shape.task.blind_loss(),
     )

@@ -61,7 +61,7 @@ def fingerprint(shapes: Iterable[Shape], recordings: Iterable[Recording]) -> dic
     roles = {*_CORE}
     for shape in shapes:
         roles |= {
-            f"{kind} {type(variant).__module__.rpartition('.')[2]}"
+            f"{kind} {plugins.name_of(variant)}"
             for kind, variant in (("residual", shape.residual), ("task", shape.task))
         }
         roles |= {_KERNELS} if shape.train.compile else set()

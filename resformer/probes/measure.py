@@ -1,4 +1,4 @@
-"""Look into models: every measure of every probe, layer by layer, in float64."""
+"""Measures of models: every measure of every layer, in float64."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -13,51 +13,58 @@ from resformer import plugins
 from resformer.model.objective import held_out, loss
 from resformer.model.shape import Shape
 from resformer.numerics.parameters import initial_values, unpack
-from resformer.probes.measures.base import Observed, Probe
+from resformer.probes.measures.base import Measure, Trace
 
-Layers = dict[str, npt.NDArray[np.float64]]
-"""By measure, (S + 1, P): see `probes.base` for what a layer is."""
+Columns = dict[str, npt.NDArray[np.float64]]
+"""Columns of all measures by name, (S + 1, P): a row per layer, see `measures.base`."""
 
 
 @cache
-def probes() -> list[Probe]:
-    """One of each kind."""
-    return [
-        plugins.load("resformer.probes.measures", name, Probe)()
-        for name in plugins.names("resformer.probes.measures")
-    ]
+def measures() -> list[Measure]:
+    """One instance of each measure, sorted by the name of its module."""
+    package = "resformer.probes.measures"
+    return [plugins.load(package, name, Measure)() for name in plugins.names(package)]
 
 
-def measures() -> dict[str, str]:
-    """Every measure by its column's name, and what it is in a few words."""
-    return {name: words for probe in probes() for name, words in probe.measures.items()}
+def descriptions() -> dict[str, str]:
+    """Description of every column, in a few words, by the column's name."""
+    return {name: words for measure in measures() for name, words in measure.columns.items()}
 
 
-def layers(shape: Shape, flat_PN: Tensor) -> Layers:
-    """Every measure of these members, on the first `train.batch` sequences of the held-out set.
+def measure(shape: Shape, flat_PN: Tensor) -> Columns:
+    """Measure these members on the first `train.batch` sequences of the held-out set.
 
-    Gradients are those of the mean loss over them. Nothing random happens: schemes are as in an
+    Gradients are those of the mean loss over them. Nothing is random: schemes are as in an
     evaluation.
     """
+    trace = _traced(shape, flat_PN.detach().to(torch.float64).requires_grad_())
+    with torch.no_grad():
+        columns = {
+            name: column
+            for measure in measures()
+            for name, column in measure.compute(trace).items()
+        }
+    return {name: column.cpu().numpy().astype(np.float64) for name, column in columns.items()}
+
+
+def measure_initial(shape: Shape, seeds: Sequence[int]) -> Columns:
+    """Measure members with these seeds before any training."""
+    specs = shape.transformer().parameter_specs
+    return measure(shape, initial_values(specs, torch.tensor(seeds), torch.float64))
+
+
+def _traced(shape: Shape, flat_PN: Tensor) -> Trace:
     transformer = dataclasses.replace(shape.transformer(), compile=False)
-    flat_PN = flat_PN.detach().to(torch.float64).requires_grad_()
     members, sequences = len(flat_PN), min(shape.train.batch, shape.train.eval_sequences)
-    reads_PBT, answers_PBS = (
+    inputs_PBT, targets_PBU = (
         part[:, :sequences].expand(members, -1, -1) for part in held_out(shape, flat_PN.device)
     )
-    observed = Observed(transformer, sequences)
-    loss_P = loss(transformer.forward(flat_PN, reads_PBT, watch=observed), answers_PBS)
-    (grad_PN,) = torch.autograd.grad(loss_P.sum(), flat_PN)
-    observed.gradients = unpack(transformer.weights(), grad_PN)
-    with torch.no_grad():
-        found = {
-            name: column for probe in probes() for name, column in probe.measure(observed).items()
-        }
-    return {name: column.cpu().numpy().astype(np.float64) for name, column in found.items()}
-
-
-def at_the_start(shape: Shape, seeds: Sequence[int]) -> Layers:
-    """The same of members that were not trained yet."""
-    return layers(
-        shape, initial_values(shape.transformer().weights(), torch.tensor(seeds), torch.float64)
+    forward = transformer.trace(flat_PN, inputs_PBT)
+    (grad_PN,) = torch.autograd.grad(loss(forward.logits_PBUV, targets_PBU).sum(), flat_PN)
+    return Trace(
+        residual=transformer.residual,
+        sequences=sequences,
+        streams=forward.streams,
+        sublayers=forward.sublayers,
+        gradients=unpack(transformer.parameter_specs, grad_PN),
     )

@@ -1,3 +1,3 @@
-"""Residual schemes: what is carried past a sub-layer and how its output rejoins. One file per
+"""Residual schemes: what is streams past a sub-layer and how its output rejoins. One file per
 scheme.
 """

@@ -6,7 +6,10 @@ from typing import ClassVar, final
 from torch import Tensor
 
 from resformer.keys import NORMS
-from resformer.residuals.base import OneStream, Place
+from resformer.residuals.base import (
+    OneStream,
+    SublayerContext,
+)
 
 
 @final
@@ -23,6 +26,6 @@ class Add(OneStream):
     norms: ClassVar[tuple[str, ...]] = NORMS
     skips: ClassVar[bool] = True
 
-    def write(self, carried: Tensor, f_PRD: Tensor, place: Place) -> Tensor:
-        """The sum."""
-        return carried + f_PRD
+    def write(self, x_PRD: Tensor, f_PRD: Tensor, context: SublayerContext) -> Tensor:
+        """Add the branch to the stream."""
+        return x_PRD + f_PRD

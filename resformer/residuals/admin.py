@@ -8,8 +8,12 @@ from typing import ClassVar, final
 
 from torch import Tensor
 
-from resformer.numerics.parameters import ParameterSpec
-from resformer.residuals.base import OneStream, Place, Stack
+from resformer.numerics.parameters import ParameterSpec, constant
+from resformer.residuals.base import (
+    Architecture,
+    OneStream,
+    SublayerContext,
+)
 
 
 @final
@@ -26,18 +30,13 @@ class Admin(OneStream):
     own_norm: ClassVar[str] = "post"
     norms: ClassVar[tuple[str, ...]] = ("post",)
 
-    def weights(self, stack: Stack) -> list[ParameterSpec]:
-        """ω of every sub-layer."""
-        places = stack.sublayers + 1
+    def sublayer_parameters(self, sublayer: int, architecture: Architecture) -> list[ParameterSpec]:
+        """ω."""
+        places = architecture.sublayers + 1
         omega = math.sqrt(places / math.log(places) - 1)
-        return [
-            ParameterSpec(_omega(i), (stack.width,), "constant", omega) for i in range(1, places)
-        ]
+        return [constant("omega", architecture.width, value=omega)]
 
-    def write(self, carried: Tensor, f_PRD: Tensor, place: Place) -> Tensor:
-        """The sum with the skip scaled channel by channel."""
-        return carried * place.broadcast(_omega(place.sublayer)) + f_PRD
-
-
-def _omega(sublayer: int) -> str:
-    return f"sublayer{sublayer}.admin.omega"
+    def write(self, x_PRD: Tensor, f_PRD: Tensor, context: SublayerContext) -> Tensor:
+        """Add the branch to the stream, scaled channel by channel."""
+        omega_P1D = context.sublayer_parameter("omega").unsqueeze(1)
+        return x_PRD * omega_P1D + f_PRD

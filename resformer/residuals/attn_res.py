@@ -8,14 +8,20 @@ import torch
 from torch import Tensor
 
 from resformer.numerics.parameters import ParameterSpec, zeros
-from resformer.residuals.base import Norm, Place, Residual, Stack, Streams
+from resformer.residuals.base import (
+    Architecture,
+    ManyStreams,
+    Streams,
+    SublayerContext,
+    weighted,
+)
 
 _EPSILON = 1e-6
 
 
 @final
 @dataclass(frozen=True)
-class AttnRes(Residual[Streams]):
+class AttnRes(ManyStreams):
     """Sub-layer i reads Σ_{j<i} a_j·v_j, a = softmax over j of w_i·RMSNorm(v_j); v_0 the embedding,
     v_j = F_j's output.
 
@@ -28,49 +34,35 @@ class AttnRes(Residual[Streams]):
     own_norm: ClassVar[str] = "pre"
     norms: ClassVar[tuple[str, ...]] = ("pre",)
 
-    def weights(self, stack: Stack) -> list[ParameterSpec]:
-        """Of every sub-layer but the first, which has v_0 alone to read, and of the output."""
-        return [zeros(_query(reader), stack.width) for reader in range(2, stack.sublayers + 2)]
+    def parameters(self, architecture: Architecture) -> list[ParameterSpec]:
+        """Queries w of the output and of every sub-layer but the first, which reads v_0 alone."""
+        readers = range(2, architecture.sublayers + 2)
+        return [zeros(_query(reader), architecture.width) for reader in readers]
 
-    def open(self, x_PRD: Tensor) -> Streams:
-        """v_0."""
-        return (x_PRD,)
+    def read(self, streams: Streams, context: SublayerContext) -> Tensor:
+        """Attend to all outputs so far."""
+        return _attended(streams, context.parameters)
 
-    def read(self, carried: Streams, place: Place) -> Tensor:
-        """What it attends to."""
-        return _attended(carried, place.weights)
+    def write(self, streams: Streams, f_PRD: Tensor, context: SublayerContext) -> Streams:
+        """Append the branch to the history."""
+        return *streams, f_PRD
 
-    def write(self, carried: Streams, f_PRD: Tensor, place: Place) -> Streams:
-        """One more."""
-        return *carried, f_PRD
-
-    def outer(self, carried: Streams, norm: Norm, place: Place) -> Streams:
-        """Of the newest; no placement that it allows has one."""
-        return *carried[:-1], norm(carried[-1])
-
-    def end(self, carried: Streams, weights: Mapping[str, Tensor]) -> Tensor:
-        """What the output attends to."""
-        return _attended(carried, weights)
-
-    def close(self, carried: Streams, last: Norm, weights: Mapping[str, Tensor]) -> Tensor:
-        """What the output attends to."""
-        return last(_attended(carried, weights))
+    def stream_output(self, streams: Streams, parameters: Mapping[str, Tensor]) -> Tensor:
+        """Attend to the outputs of all sub-layers."""
+        return _attended(streams, parameters)
 
 
-def _attended(carried: Streams, weights: Mapping[str, Tensor]) -> Tensor:
-    """Reader i has i values to attend to."""
-    if len(carried) == 1:
-        return carried[0]
-    w_P1D = weights[_query(len(carried))].unsqueeze(1)
-    scores = [(v_PRD * w_P1D).sum(-1) * _over_rms(v_PRD) for v_PRD in carried]
+def _attended(streams: Streams, parameters: Mapping[str, Tensor]) -> Tensor:
+    """Attention over the i values that reader i has."""
+    if len(streams) == 1:
+        return streams[0]
+    w_P1D = parameters[_query(len(streams))].unsqueeze(1)
+    scores = [(v_PRD * w_P1D).sum(-1) * _inverse_rms(v_PRD) for v_PRD in streams]
     a_PRj = torch.stack(scores, -1).softmax(-1)
-    read_PRD = a_PRj[..., :1] * carried[0]
-    for column, v_PRD in enumerate(carried[1:], 1):
-        read_PRD = read_PRD + a_PRj[..., column : column + 1] * v_PRD
-    return read_PRD
+    return weighted(a_PRj, streams)
 
 
-def _over_rms(v_PRD: Tensor) -> Tensor:
+def _inverse_rms(v_PRD: Tensor) -> Tensor:
     mean_PR: Tensor = v_PRD.square().mean(-1)
     return (mean_PR + _EPSILON).rsqrt()
 

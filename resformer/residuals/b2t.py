@@ -1,17 +1,21 @@
 """Bottom-to-top: post-norm blocks with one more skip around the whole block."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, final
 
 from torch import Tensor
 
-from resformer.residuals.base import Norm, Place, Residual, Streams
+from resformer.residuals.base import (
+    ManyStreams,
+    Norm,
+    Streams,
+    SublayerContext,
+)
 
 
 @final
 @dataclass(frozen=True)
-class B2t(Residual[Streams]):
+class B2t(ManyStreams):
     """y = N(x + A(x)), x' = N(x + y + FFN(y)), x the input of the block.
 
     Takase et al. 2023, "B2T connection", arXiv 2206.00330, and the authors' code, which also starts
@@ -21,31 +25,19 @@ class B2t(Residual[Streams]):
     own_norm: ClassVar[str] = "post"
     norms: ClassVar[tuple[str, ...]] = ("post",)
 
-    def open(self, x_PRD: Tensor) -> Streams:
-        """The block's input, and what the next sub-layer reads."""
+    def expand_streams(self, x_PRD: Tensor) -> Streams:
+        """Start the stream that sub-layers read, and the block's input beside it."""
         return x_PRD, x_PRD
 
-    def read(self, carried: Streams, place: Place) -> Tensor:
-        """The block's input for attention, y for the FFN."""
-        return carried[1]
-
-    def write(self, carried: Streams, f_PRD: Tensor, place: Place) -> Streams:
-        """The sums: y, with x kept beside it, then x', which is the input of the next block."""
-        x_PRD, y_PRD = carried
-        if place.attends:
-            return x_PRD, y_PRD + f_PRD
+    def write(self, streams: Streams, f_PRD: Tensor, context: SublayerContext) -> Streams:
+        """Add the branch: to x for y, to x and y for x', the input of the next block."""
+        y_PRD, x_PRD = streams
+        if context.is_attention:
+            return y_PRD + f_PRD, x_PRD
         sum_PRD = x_PRD + y_PRD + f_PRD
         return sum_PRD, sum_PRD
 
-    def outer(self, carried: Streams, norm: Norm, place: Place) -> Streams:
-        """Of what was written."""
-        normed_PRD = norm(carried[1])
-        return carried[0] if place.attends else normed_PRD, normed_PRD
-
-    def end(self, carried: Streams, weights: Mapping[str, Tensor]) -> Tensor:
-        """The last x'."""
-        return carried[1]
-
-    def close(self, carried: Streams, last: Norm, weights: Mapping[str, Tensor]) -> Tensor:
-        """The last x'."""
-        return last(carried[1])
+    def apply_post_norm(self, streams: Streams, norm: Norm, context: SublayerContext) -> Streams:
+        """Normalise y, or x' as the stream and as the input of the next block."""
+        normed_PRD = norm(streams[0])
+        return normed_PRD, streams[1] if context.is_attention else normed_PRD

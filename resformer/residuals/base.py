@@ -1,34 +1,38 @@
-"""The seam between the model and a residual scheme.
+"""Interface between the model and a residual scheme.
 
 One sub-layer update, i = 1 … 2·depth, `F` attention for odd i and the FFN for even i:
 
-    h = N_in(read(carried))        f = N_branch(F(h))        carried' = N_out(write(carried, f))
+    h = N_in(read(streams))        f = N_branch(F(h))        streams' = N_out(write(streams, f))
 
-Which of the three norms stand is the norm placement, which the scheme may restrict.
+The norm placement says which of the three norms there are; a scheme may restrict the placements.
 """
 
+import functools
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Generic, Literal, TypeVar
+from typing import ClassVar, Generic, Literal, TypeVar, final
 
 import torch
 from torch import Tensor
 
+from resformer import plugins
+from resformer.errors import require
 from resformer.numerics.parameters import ParameterSpec
 
-Group = Literal["embedding", "query", "key", "value", "output", "ffn_in", "ffn_out"]
+ParameterGroup = Literal["embedding", "query", "key", "value", "output", "ffn_in", "ffn_out"]
 Norm = Callable[[Tensor], Tensor]
 Streams = tuple[Tensor, ...]
-Carried = TypeVar("Carried", Tensor, Streams)
+State = TypeVar("State", Tensor, Streams)
 
-LAST_NORM = ("pre", "sandwich", "branch")
-"""Placements that leave the stream un-normalised: a last norm stands behind the stack."""
+_FINAL_NORM = ("pre", "sandwich", "branch")
+"""Placements that leave the stream un-normalised, so that a final norm follows the last block."""
 
 
-@dataclass(frozen=True)
-class Stack:
-    """What a scheme may ask about the whole stack."""
+@final
+@dataclass(frozen=True, kw_only=True)
+class Architecture:
+    """Sizes of the network that a scheme may depend on."""
 
     depth: int
     """L, blocks."""
@@ -37,7 +41,7 @@ class Stack:
     heads: int
     """H."""
     causal: bool
-    """Whether a token attends to earlier ones only."""
+    """Causal attention: a token attends to itself and earlier ones only."""
 
     @property
     def sublayers(self) -> int:
@@ -45,18 +49,21 @@ class Stack:
         return 2 * self.depth
 
 
-@dataclass(frozen=True)
-class Place:
-    """Where in the stack a sub-layer stands, and the members' weights there."""
+@final
+@dataclass(frozen=True, kw_only=True)
+class SublayerContext:
+    """Position of a sub-layer in the network, and the members' parameters."""
 
     sublayer: int
     """i, from 1 to S."""
-    stack: Stack
-    weights: Mapping[str, Tensor]
-    """All weights of the members by name, each (P, *shape)."""
+    architecture: Architecture
+    scheme: str
+    """Name of the residual scheme, which is part of its parameters' names."""
+    parameters: Mapping[str, Tensor]
+    """All parameters of the members by full name, each (P, *shape)."""
     draw_P: Tensor | None = None
-    """In training, for a scheme that is `random`: uniform in [0, 1), new in every step. None in an
-    evaluation.
+    """Random numbers of a scheme that is `random`: uniform in [0, 1), new in every training step;
+    None in an evaluation.
     """
 
     @property
@@ -65,141 +72,230 @@ class Place:
         return (self.sublayer + 1) // 2
 
     @property
-    def attends(self) -> bool:
-        """Whether this sub-layer is attention, and not the FFN."""
+    def is_attention(self) -> bool:
+        """True for attention, False for the FFN."""
         return self.sublayer % 2 == 1
 
-    def broadcast(self, name: str) -> Tensor:
-        """A weight of shape (1,) or (D,) as (P, 1, 1 or D), to go with x_PRD."""
-        return self.weights[name].unsqueeze(1)
+    def sublayer_parameter(self, name: str) -> Tensor:
+        """Parameter of the scheme that this sub-layer has, (P, *shape)."""
+        return self.parameters[f"sublayer{self.sublayer}.{self.scheme}.{name}"]
+
+    def block_parameter(self, name: str) -> Tensor:
+        """Parameter of the scheme that both sub-layers of this block share, (P, *shape)."""
+        return self.parameters[f"block{self.block}.{self.scheme}.{name}"]
 
 
-class Residual(ABC, Generic[Carried]):
-    """A residual scheme; a subclass is a frozen dataclass of the scheme's own settings, and final.
+class Residual(ABC, Generic[State]):
+    """Residual scheme; a subclass is a frozen dataclass of the scheme's own settings, and final.
 
-    What is carried is a tensor or a tuple of tensors, whose last axes are (P, R, D), R = B·T rows,
-    one per token of the member's batch. Every row is treated alike and by itself.
+    Its residual streams are one tensor or a tuple of tensors, whose last axes are (P, R, D), R =
+    B·T rows, one per token of the member's batch. All rows are treated alike and independently.
     """
 
     own_norm: ClassVar[str]
-    """What `model.norm=own` means for this scheme; `own` where the placement differs from sub-layer
-    to sub-layer.
+    """Placement that `model.norm=own` means for this scheme; `own` where the placement differs from
+    sub-layer to sub-layer.
     """
     norms: ClassVar[Sequence[str]]
-    """The norm placements it allows."""
+    """Norm placements that the scheme allows."""
     skips: ClassVar[bool] = False
-    """Whether the skips of single sub-layers can be dropped (`model.skip`): where all there is to
-    them is a sum.
+    """True if skips of single sub-layers can be dropped (`model.skip`): the update is a plain
+    sum.
     """
     random: ClassVar[bool] = False
-    """Whether it wants random numbers in training."""
+    """True if the scheme needs random numbers in training."""
     shapes_attention: ClassVar[bool] = False
-    """Whether it changes what attention mixes, or how: `values` and `mix`."""
+    """True if the scheme overrides `attention_values` or `attention_pattern`."""
 
-    def weights(self, stack: Stack) -> list[ParameterSpec]:
-        """The scheme's own learned weights for the whole stack; none by default."""
+    def block_parameters(self, block: int, architecture: Architecture) -> list[ParameterSpec]:
+        """Learned parameters that both sub-layers of a block share; none by default."""
         return []
 
-    def gain(self, group: Group, stack: Stack) -> float:
-        """What the initial draw of a weight group is multiplied with; 1 by default."""
+    def sublayer_parameters(self, sublayer: int, architecture: Architecture) -> list[ParameterSpec]:
+        """Learned parameters of one sub-layer; none by default."""
+        return []
+
+    def parameters(self, architecture: Architecture) -> list[ParameterSpec]:
+        """Learned parameters of the scheme by full name, such as `sublayer3.admin.omega`."""
+        scheme: str = plugins.name_of(self)
+        return [
+            *(
+                spec.within(f"block{block}.{scheme}")
+                for block in range(1, architecture.depth + 1)
+                for spec in self.block_parameters(block, architecture)
+            ),
+            *(
+                spec.within(f"sublayer{sublayer}.{scheme}")
+                for sublayer in range(1, architecture.sublayers + 1)
+                for spec in self.sublayer_parameters(sublayer, architecture)
+            ),
+        ]
+
+    def gain(self, group: ParameterGroup, architecture: Architecture) -> float:
+        """Factor on the initial draw of a parameter group; 1 by default."""
         return 1.0
 
-    def identity(self, group: Group, block: int) -> bool:
-        """Whether the matrix of this group starts as the identity, and not from its draw; by
-        default it does not.
-        """
+    def starts_as_identity(self, group: ParameterGroup, block: int) -> bool:
+        """Return True to start this group's matrix as the identity instead of its draw."""
         return False
 
-    def placement(self, norm: str, sublayer: int, stack: Stack) -> str:
-        """Where the norms of a sub-layer stand; by default the same everywhere."""
+    def placement(self, norm: str, sublayer: int, architecture: Architecture) -> str:
+        """Norm placement of one sub-layer; by default `norm` everywhere."""
         return norm
 
-    def last_norm(self, norm: str, stack: Stack) -> bool:
-        """Whether a norm stands behind the stack: by default where the stream leaves it
+    def has_final_norm(self, norm: str, architecture: Architecture) -> bool:
+        """Return True if a norm follows the last block: by default where the stream is left
         un-normalised.
         """
-        return self.placement(norm, stack.sublayers, stack) in LAST_NORM
+        return self.placement(norm, architecture.sublayers, architecture) in _FINAL_NORM
 
-    def flops_per_row(self, stack: Stack) -> int:
-        """Floating-point operations in matrix products that the scheme itself adds to the forward
-        pass of a token.
+    def flops_per_row(self, architecture: Architecture) -> int:
+        """Floating-point operations in matrix products that the scheme adds to the forward pass of
+        one token.
         """
         return 0
 
     @abstractmethod
-    def open(self, x_PRD: Tensor) -> Carried:
-        """Embedding → carried."""
+    def expand_streams(self, x_PRD: Tensor) -> State:
+        """Make the residual streams of the embedding."""
 
     @abstractmethod
-    def read(self, carried: Carried, place: Place) -> Tensor:
-        """Carried → the sub-layer's input x_PRD, before its norm."""
+    def read(self, streams: State, context: SublayerContext) -> Tensor:
+        """Input x_PRD of the sub-layer, before its norm."""
 
-    def enter(self, h_PRD: Tensor, place: Place) -> Tensor:
-        """The sub-layer's input behind its norm, as F takes it; unchanged by default."""
+    def scale_input(self, h_PRD: Tensor, context: SublayerContext) -> Tensor:
+        """Input of the sub-layer after its norm; unchanged by default."""
         return h_PRD
 
-    def values(self, carried: Carried, v_PRD: Tensor, place: Place) -> tuple[Carried, Tensor]:
-        """What is carried, and the values that attention mixes, if the scheme shapes attention;
-        both unchanged.
-        """
-        return carried, v_PRD
+    def attention_values(
+        self, streams: State, v_PRD: Tensor, context: SublayerContext
+    ) -> tuple[State, Tensor]:
+        """Residual streams, and the values that attention mixes; both unchanged by default."""
+        return streams, v_PRD
 
-    def mix(self, a_PBHTT: Tensor, place: Place) -> Tensor:
-        """The weights that attention mixes its values with, if the scheme shapes attention;
-        unchanged by default.
+    def attention_pattern(self, a_PBHTT: Tensor, context: SublayerContext) -> Tensor:
+        """Attention pattern that mixes the values; unchanged by default.
 
-        A weight that a causal model may not have is zero.
+        Entries that causal attention masks must stay 0.
         """
         return a_PBHTT
 
     @abstractmethod
-    def write(self, carried: Carried, f_PRD: Tensor, place: Place) -> Carried:
-        """Carried and the sub-layer's output → carried', before the outer norm."""
+    def write(self, streams: State, f_PRD: Tensor, context: SublayerContext) -> State:
+        """Residual streams after the sub-layer's output `f_PRD`, before any post-norm."""
 
     @abstractmethod
-    def outer(self, carried: Carried, norm: Norm, place: Place) -> Carried:
-        """What is carried after the outer norm, where one stands."""
+    def apply_post_norm(self, streams: State, norm: Norm, context: SublayerContext) -> State:
+        """Residual streams after the norm that follows a sub-layer."""
 
     @abstractmethod
-    def end(self, carried: Carried, weights: Mapping[str, Tensor]) -> Tensor:
-        """What one more sub-layer would read, x_PRD: for who looks on, the stream behind the last
-        one.
-        """
+    def stream_output(self, streams: State, parameters: Mapping[str, Tensor]) -> Tensor:
+        """Stream x_PRD after the last sub-layer, as one more sub-layer would read it."""
 
     @abstractmethod
-    def close(self, carried: Carried, last: Norm, weights: Mapping[str, Tensor]) -> Tensor:
-        """Carried → the output of the stack x_PRD. `last` is the last norm, or changes nothing
-        where none stands.
-        """
+    def reduce_streams(
+        self, streams: State, final_norm: Norm, parameters: Mapping[str, Tensor]
+    ) -> Tensor:
+        """Output x_PRD of the last block; `final_norm` changes nothing where there is none."""
 
 
 class OneStream(Residual[Tensor]):
-    """A scheme that carries one stream x_PRD and reads all of it."""
+    """Scheme with one residual stream x_PRD, which every sub-layer reads whole."""
 
-    def open(self, x_PRD: Tensor) -> Tensor:
-        """The embedding."""
+    def expand_streams(self, x_PRD: Tensor) -> Tensor:
+        """Start from the embedding."""
         return x_PRD
 
-    def read(self, carried: Tensor, place: Place) -> Tensor:
-        """The stream."""
-        return carried
+    def read(self, x_PRD: Tensor, context: SublayerContext) -> Tensor:
+        """Read the stream."""
+        return x_PRD
 
-    def outer(self, carried: Tensor, norm: Norm, place: Place) -> Tensor:
-        """The norm of the stream."""
-        return norm(carried)
+    def apply_post_norm(self, x_PRD: Tensor, norm: Norm, context: SublayerContext) -> Tensor:
+        """Normalise the stream."""
+        return norm(x_PRD)
 
-    def end(self, carried: Tensor, weights: Mapping[str, Tensor]) -> Tensor:
-        """The stream."""
-        return carried
+    def stream_output(self, x_PRD: Tensor, parameters: Mapping[str, Tensor]) -> Tensor:
+        """Return the stream."""
+        return x_PRD
 
-    def close(self, carried: Tensor, last: Norm, weights: Mapping[str, Tensor]) -> Tensor:
-        """The stream behind the last norm."""
-        return last(carried)
+    def reduce_streams(
+        self, x_PRD: Tensor, final_norm: Norm, parameters: Mapping[str, Tensor]
+    ) -> Tensor:
+        """Return the stream after the final norm."""
+        return final_norm(x_PRD)
+
+
+class ManyStreams(Residual[Streams]):
+    """Scheme with several residual streams, or a history; by default sub-layers read the first."""
+
+    def expand_streams(self, x_PRD: Tensor) -> Streams:
+        """Start from one stream, the embedding."""
+        return (x_PRD,)
+
+    def read(self, streams: Streams, context: SublayerContext) -> Tensor:
+        """Read the first stream."""
+        return streams[0]
+
+    def apply_post_norm(self, streams: Streams, norm: Norm, context: SublayerContext) -> Streams:
+        """Normalise the first stream."""
+        return norm(streams[0]), *streams[1:]
+
+    def stream_output(self, streams: Streams, parameters: Mapping[str, Tensor]) -> Tensor:
+        """Return the first stream."""
+        return streams[0]
+
+    def reduce_streams(
+        self, streams: Streams, final_norm: Norm, parameters: Mapping[str, Tensor]
+    ) -> Tensor:
+        """Return `stream_output` after the final norm."""
+        return final_norm(self.stream_output(streams, parameters))
+
+
+class ParallelStreams(ManyStreams):
+    """Scheme with n equal streams: copies of the embedding at first, summed at the end."""
+
+    streams: int
+    """n."""
+
+    def expand_streams(self, x_PRD: Tensor) -> Streams:
+        """Start from n copies of the embedding."""
+        return (x_PRD,) * self.streams
+
+    def apply_post_norm(self, streams: Streams, norm: Norm, context: SublayerContext) -> Streams:
+        """Normalise each stream."""
+        return tuple(map(norm, streams))
+
+    def stream_output(self, streams: Streams, parameters: Mapping[str, Tensor]) -> Tensor:
+        """Return the mean of the streams."""
+        return total(streams) / self.streams
+
+    def reduce_streams(
+        self, streams: Streams, final_norm: Norm, parameters: Mapping[str, Tensor]
+    ) -> Tensor:
+        """Return the sum of the streams after the final norm."""
+        return final_norm(total(streams))
+
+
+def check_magnitude(scheme: object, setting: str, most: int = 10) -> None:
+    """Raise UserError unless this setting of a scheme is a number from -most to most."""
+    value = getattr(scheme, setting)
+    limits = f"must be a number from -{most} to {most}"
+    require(abs(value) <= most, f"model.residual.{setting}", value, limits)
+
+
+def total(terms: Iterable[Tensor]) -> Tensor:
+    """Sum of the terms, added from the first to the last."""
+    return functools.reduce(torch.add, terms)
+
+
+def weighted(weights_PRn: Tensor, streams: Streams) -> Tensor:
+    """Sum of the streams, each row weighted by its entry in the n columns of `weights_PRn`."""
+    return total(weights_PRn[..., j : j + 1] * x_PRD for j, x_PRD in enumerate(streams))
 
 
 def sigmoid(x: Tensor) -> Tensor:
     """1 / (1 + exp(-x)) to the rounding of 1 (in float32 it is 0 under -17), with bits that do not
-    depend on place.
+    depend on an entry's place in the tensor.
 
     `torch.sigmoid` computes the last few elements of a tensor on the CPU apart, by another exp:
     which elements of a member those are would depend on P.

@@ -5,7 +5,12 @@ from typing import ClassVar, final
 
 from torch import Tensor
 
-from resformer.residuals.base import Group, OneStream, Place, Stack
+from resformer.residuals.base import (
+    Architecture,
+    OneStream,
+    ParameterGroup,
+    SublayerContext,
+)
 
 
 @final
@@ -22,20 +27,21 @@ class DeepNorm(OneStream):
     own_norm: ClassVar[str] = "post"
     norms: ClassVar[tuple[str, ...]] = ("post",)
 
-    def gain(self, group: Group, stack: Stack) -> float:
-        """β where it stands, else 1."""
-        return beta(stack.depth) if group in ("value", "output", "ffn_in", "ffn_out") else 1.0
+    def gain(self, group: ParameterGroup, architecture: Architecture) -> float:
+        """β for value, output and FFN, else 1."""
+        lighter = group in ("value", "output", "ffn_in", "ffn_out")
+        return beta(architecture.depth) if lighter else 1.0
 
-    def write(self, carried: Tensor, f_PRD: Tensor, place: Place) -> Tensor:
-        """The sum with the skip scaled."""
-        return carried * alpha(place.stack.depth) + f_PRD
+    def write(self, x_PRD: Tensor, f_PRD: Tensor, context: SublayerContext) -> Tensor:
+        """Add the branch to the scaled stream."""
+        return x_PRD * alpha(context.architecture.depth) + f_PRD
 
 
 def alpha(depth: float) -> float:
-    """Factor of the skip of a stack of this depth in blocks."""
+    """Factor on the skip, (2L)^¼."""
     return float((2 * depth) ** 0.25)
 
 
 def beta(depth: float) -> float:
-    """Initial gain of a stack of this depth in blocks."""
+    """Initial gain, (8L)^(-¼)."""
     return float((8 * depth) ** -0.25)

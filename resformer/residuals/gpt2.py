@@ -5,7 +5,12 @@ from typing import ClassVar, final
 
 from torch import Tensor
 
-from resformer.residuals.base import Group, OneStream, Place, Stack
+from resformer.residuals.base import (
+    Architecture,
+    OneStream,
+    ParameterGroup,
+    SublayerContext,
+)
 
 
 @final
@@ -22,10 +27,10 @@ class Gpt2(OneStream):
     norms: ClassVar[tuple[str, ...]] = ("pre",)
     skips: ClassVar[bool] = True
 
-    def gain(self, group: Group, stack: Stack) -> float:
-        """S^(-1/2) where a branch writes, else 1."""
-        return stack.sublayers**-0.5 if group in ("output", "ffn_out") else 1.0
+    def gain(self, group: ParameterGroup, architecture: Architecture) -> float:
+        """S^(-1/2) for the matrices that write into the stream, else 1."""
+        return architecture.sublayers**-0.5 if group in ("output", "ffn_out") else 1.0
 
-    def write(self, carried: Tensor, f_PRD: Tensor, place: Place) -> Tensor:
-        """The sum."""
-        return carried + f_PRD
+    def write(self, x_PRD: Tensor, f_PRD: Tensor, context: SublayerContext) -> Tensor:
+        """Add the branch to the stream."""
+        return x_PRD + f_PRD

@@ -1,4 +1,4 @@
-"""Highway: a learned gate says, channel by channel, how much is carried and how much is new."""
+"""Highway: a learned gate says, channel by channel, how much is x_PRD and how much is new."""
 
 from dataclasses import dataclass
 from typing import ClassVar, final
@@ -6,10 +6,15 @@ from typing import ClassVar, final
 import torch
 from torch import Tensor
 
-from resformer.errors import require
 from resformer.keys import NORMS
-from resformer.numerics.parameters import ParameterSpec, xavier
-from resformer.residuals.base import OneStream, Place, Stack, sigmoid
+from resformer.numerics.parameters import ParameterSpec, constant, xavier
+from resformer.residuals.base import (
+    Architecture,
+    OneStream,
+    SublayerContext,
+    check_magnitude,
+    sigmoid,
+)
 
 
 @final
@@ -19,7 +24,7 @@ class Highway(OneStream):
 
     Srivastava et al. 2015, arXiv 1505.00387, eq. 3; there for whole layers, here for the two
     sub-layers of a block. Initial values: W Xavier-uniform, b = `gate_bias`, negative (-1 to -4 in
-    section 2.2), so that much is carried at first. Norm: any; its own is `post`.
+    section 2.2), so that much is x_PRD at first. Norm: any; its own is `post`.
     """
 
     gate_bias: float
@@ -28,33 +33,19 @@ class Highway(OneStream):
     norms: ClassVar[tuple[str, ...]] = NORMS
 
     def __post_init__(self) -> None:
-        require(
-            abs(self.gate_bias) <= 20,
-            "model.residual.gate_bias",
-            self.gate_bias,
-            "must be a number from -20 to 20",
-        )
+        check_magnitude(self, "gate_bias", 20)
 
-    def weights(self, stack: Stack) -> list[ParameterSpec]:
-        """The gate of every sub-layer."""
-        gates = [f"sublayer{i}.highway" for i in range(1, stack.sublayers + 1)]
-        return [
-            weight
-            for gate in gates
-            for weight in (
-                xavier(f"{gate}.matrix", stack.width, stack.width),
-                ParameterSpec(f"{gate}.bias", (stack.width,), "constant", self.gate_bias),
-            )
-        ]
+    def sublayer_parameters(self, sublayer: int, architecture: Architecture) -> list[ParameterSpec]:
+        """W and b."""
+        width = architecture.width
+        return [xavier("matrix", width, width), constant("bias", width, value=self.gate_bias)]
 
-    def flops_per_row(self, stack: Stack) -> int:
-        """Of the gates."""
-        return stack.sublayers * 2 * stack.width**2
+    def flops_per_row(self, architecture: Architecture) -> int:
+        """Count the products x·W."""
+        return architecture.sublayers * 2 * architecture.width**2
 
-    def write(self, carried: Tensor, f_PRD: Tensor, place: Place) -> Tensor:
-        """What the gate lets through of either."""
-        gate = f"sublayer{place.sublayer}.highway"
-        open_PRD = sigmoid(
-            torch.baddbmm(place.broadcast(f"{gate}.bias"), carried, place.weights[f"{gate}.matrix"])
-        )
-        return carried + open_PRD * (f_PRD - carried)
+    def write(self, x_PRD: Tensor, f_PRD: Tensor, context: SublayerContext) -> Tensor:
+        """Mix stream and branch by the gate T."""
+        b_P1D = context.sublayer_parameter("bias").unsqueeze(1)
+        gate_PRD = sigmoid(torch.baddbmm(b_P1D, x_PRD, context.sublayer_parameter("matrix")))
+        return x_PRD + gate_PRD * (f_PRD - x_PRD)

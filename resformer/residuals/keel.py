@@ -5,7 +5,11 @@ from typing import ClassVar, final
 
 from torch import Tensor
 
-from resformer.residuals.base import OneStream, Place, Stack
+from resformer.residuals.base import (
+    Architecture,
+    OneStream,
+    SublayerContext,
+)
 
 
 @final
@@ -22,10 +26,10 @@ class Keel(OneStream):
     own_norm: ClassVar[str] = "pre_post"
     norms: ClassVar[tuple[str, ...]] = ("pre_post",)
 
-    def placement(self, norm: str, sublayer: int, stack: Stack) -> str:
-        """`pre` for the first attention."""
+    def placement(self, norm: str, sublayer: int, architecture: Architecture) -> str:
+        """Placement `pre` for the first attention."""
         return "pre" if sublayer == 1 else norm
 
-    def write(self, carried: Tensor, f_PRD: Tensor, place: Place) -> Tensor:
-        """The sum, with the skip scaled from the second block on."""
-        return carried * (place.stack.sublayers if place.block > 1 else 1) + f_PRD
+    def write(self, x_PRD: Tensor, f_PRD: Tensor, context: SublayerContext) -> Tensor:
+        """Add the branch to the stream, scaled from the second block on."""
+        return x_PRD * (context.architecture.sublayers if context.block > 1 else 1) + f_PRD

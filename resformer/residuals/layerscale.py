@@ -5,9 +5,13 @@ from typing import ClassVar, final
 
 from torch import Tensor
 
-from resformer.errors import require
-from resformer.numerics.parameters import ParameterSpec
-from resformer.residuals.base import OneStream, Place, Stack
+from resformer.numerics.parameters import ParameterSpec, constant
+from resformer.residuals.base import (
+    Architecture,
+    OneStream,
+    SublayerContext,
+    check_magnitude,
+)
 
 
 @final
@@ -29,31 +33,19 @@ class LayerScale(OneStream):
 
     def __post_init__(self) -> None:
         for setting in ("initial_to_18_blocks", "initial_to_24_blocks", "initial_beyond"):
-            value = getattr(self, setting)
-            require(
-                abs(value) <= 10,
-                f"model.residual.{setting}",
-                value,
-                "must be a number from -10 to 10",
-            )
+            check_magnitude(self, setting)
 
     def initial(self, depth: int) -> float:
-        """The starting value of λ in a stack of `depth` blocks."""
+        """Initial value of λ in a network of `depth` blocks."""
         if depth <= 18:
             return self.initial_to_18_blocks
         return self.initial_to_24_blocks if depth <= 24 else self.initial_beyond
 
-    def weights(self, stack: Stack) -> list[ParameterSpec]:
-        """λ of every sub-layer."""
-        return [
-            ParameterSpec(_lambda(i), (stack.width,), "constant", self.initial(stack.depth))
-            for i in range(1, stack.sublayers + 1)
-        ]
+    def sublayer_parameters(self, sublayer: int, architecture: Architecture) -> list[ParameterSpec]:
+        """λ."""
+        return [constant("lambda", architecture.width, value=self.initial(architecture.depth))]
 
-    def write(self, carried: Tensor, f_PRD: Tensor, place: Place) -> Tensor:
-        """The sum with the branch scaled channel by channel."""
-        return carried + place.broadcast(_lambda(place.sublayer)) * f_PRD
-
-
-def _lambda(sublayer: int) -> str:
-    return f"sublayer{sublayer}.layerscale.lambda"
+    def write(self, x_PRD: Tensor, f_PRD: Tensor, context: SublayerContext) -> Tensor:
+        """Add the branch, scaled channel by channel, to the stream."""
+        lambda_P1D = context.sublayer_parameter("lambda").unsqueeze(1)
+        return x_PRD + lambda_P1D * f_PRD

@@ -1,11 +1,14 @@
-"""LayerNorm scaling: what a norm lets through shrinks with the number of the block."""
+"""LayerNorm scaling: the output of a norm shrinks with the number of the block."""
 
 from dataclasses import dataclass
 from typing import ClassVar, final
 
 from torch import Tensor
 
-from resformer.residuals.base import OneStream, Place
+from resformer.residuals.base import (
+    OneStream,
+    SublayerContext,
+)
 
 
 @final
@@ -21,11 +24,11 @@ class Lns(OneStream):
     norms: ClassVar[tuple[str, ...]] = ("pre",)
     skips: ClassVar[bool] = True
 
-    def enter(self, h_PRD: Tensor, place: Place) -> Tensor:
-        """What the norm lets through, scaled."""
-        scale: float = place.block**-0.5
+    def scale_input(self, h_PRD: Tensor, context: SublayerContext) -> Tensor:
+        """Scale the output of the norm by l^(-1/2)."""
+        scale: float = context.block**-0.5
         return h_PRD * scale
 
-    def write(self, carried: Tensor, f_PRD: Tensor, place: Place) -> Tensor:
-        """The sum."""
-        return carried + f_PRD
+    def write(self, x_PRD: Tensor, f_PRD: Tensor, context: SublayerContext) -> Tensor:
+        """Add the branch to the stream."""
+        return x_PRD + f_PRD

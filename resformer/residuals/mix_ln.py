@@ -7,7 +7,11 @@ from typing import ClassVar, final
 from torch import Tensor
 
 from resformer.errors import require
-from resformer.residuals.base import OneStream, Place, Stack
+from resformer.residuals.base import (
+    Architecture,
+    OneStream,
+    SublayerContext,
+)
 
 _ROUNDING = 1e-9
 """0.57 × 100 is a little under 57."""
@@ -36,14 +40,14 @@ class MixLn(OneStream):
             "must be from 0 to 1",
         )
 
-    def placement(self, norm: str, sublayer: int, stack: Stack) -> str:
-        """`post` or `pre`, by block."""
+    def placement(self, norm: str, sublayer: int, architecture: Architecture) -> str:
+        """Placement `post` in the first blocks, `pre` in the others."""
         return (
             "post"
-            if (sublayer + 1) // 2 <= math.floor(self.post_share * stack.depth + _ROUNDING)
+            if (sublayer + 1) // 2 <= math.floor(self.post_share * architecture.depth + _ROUNDING)
             else "pre"
         )
 
-    def write(self, carried: Tensor, f_PRD: Tensor, place: Place) -> Tensor:
-        """The sum."""
-        return carried + f_PRD
+    def write(self, x_PRD: Tensor, f_PRD: Tensor, context: SublayerContext) -> Tensor:
+        """Add the branch to the stream."""
+        return x_PRD + f_PRD

@@ -6,7 +6,10 @@ from typing import ClassVar, final
 from torch import Tensor
 
 from resformer.keys import NORMS
-from resformer.residuals.base import OneStream, Place
+from resformer.residuals.base import (
+    OneStream,
+    SublayerContext,
+)
 
 
 @final
@@ -21,6 +24,6 @@ class Plain(OneStream):
     own_norm: ClassVar[str] = "post"
     norms: ClassVar[tuple[str, ...]] = NORMS
 
-    def write(self, carried: Tensor, f_PRD: Tensor, place: Place) -> Tensor:
-        """The sub-layer's output alone."""
+    def write(self, x_PRD: Tensor, f_PRD: Tensor, context: SublayerContext) -> Tensor:
+        """Replace the stream by the branch."""
         return f_PRD

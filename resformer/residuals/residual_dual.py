@@ -6,12 +6,18 @@ from typing import ClassVar, final
 
 from torch import Tensor
 
-from resformer.residuals.base import Norm, Place, Residual, Stack, Streams
+from resformer.residuals.base import (
+    Architecture,
+    ManyStreams,
+    Norm,
+    Streams,
+    SublayerContext,
+)
 
 
 @final
 @dataclass(frozen=True)
-class ResidualDual(Residual[Streams]):
+class ResidualDual(ManyStreams):
     """x' = N(x + F(x)), y' = y + F(x); the output is x + N(y).
 
     Xie et al. 2023, arXiv 2304.14802, eq. 3 and the authors' code. Both streams start at the
@@ -21,30 +27,20 @@ class ResidualDual(Residual[Streams]):
     own_norm: ClassVar[str] = "post"
     norms: ClassVar[tuple[str, ...]] = ("post",)
 
-    def last_norm(self, norm: str, stack: Stack) -> bool:
-        """Always, on y."""
+    def has_final_norm(self, norm: str, architecture: Architecture) -> bool:
+        """Return True: y is always normalised."""
         return True
 
-    def open(self, x_PRD: Tensor) -> Streams:
-        """The embedding, as x and as y."""
+    def expand_streams(self, x_PRD: Tensor) -> Streams:
+        """Start x and y from the embedding."""
         return x_PRD, x_PRD
 
-    def read(self, carried: Streams, place: Place) -> Tensor:
-        """The stream x."""
-        return carried[0]
+    def write(self, streams: Streams, f_PRD: Tensor, context: SublayerContext) -> Streams:
+        """Add the branch to both streams."""
+        return streams[0] + f_PRD, streams[1] + f_PRD
 
-    def write(self, carried: Streams, f_PRD: Tensor, place: Place) -> Streams:
-        """Both sums."""
-        return carried[0] + f_PRD, carried[1] + f_PRD
-
-    def outer(self, carried: Streams, norm: Norm, place: Place) -> Streams:
-        """Of x alone."""
-        return norm(carried[0]), carried[1]
-
-    def end(self, carried: Streams, weights: Mapping[str, Tensor]) -> Tensor:
-        """The stream x."""
-        return carried[0]
-
-    def close(self, carried: Streams, last: Norm, weights: Mapping[str, Tensor]) -> Tensor:
-        """Both together."""
-        return carried[0] + last(carried[1])
+    def reduce_streams(
+        self, streams: Streams, final_norm: Norm, parameters: Mapping[str, Tensor]
+    ) -> Tensor:
+        """Add the normalised y to x."""
+        return streams[0] + final_norm(streams[1])

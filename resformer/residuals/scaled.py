@@ -6,7 +6,10 @@ from typing import ClassVar, final
 from torch import Tensor
 
 from resformer.errors import require
-from resformer.residuals.base import OneStream, Place
+from resformer.residuals.base import (
+    OneStream,
+    SublayerContext,
+)
 
 
 @final
@@ -31,7 +34,7 @@ class Scaled(OneStream):
             0 <= self.exponent <= 4, "model.residual.exponent", self.exponent, "must be from 0 to 4"
         )
 
-    def write(self, carried: Tensor, f_PRD: Tensor, place: Place) -> Tensor:
-        """The sum with the branch scaled."""
-        scale: float = place.stack.sublayers**-self.exponent
-        return carried + scale * f_PRD
+    def write(self, x_PRD: Tensor, f_PRD: Tensor, context: SublayerContext) -> Tensor:
+        """Add the scaled branch to the stream."""
+        scale: float = context.architecture.sublayers**-self.exponent
+        return x_PRD + scale * f_PRD

@@ -7,8 +7,13 @@ import torch
 from torch import Tensor
 
 from resformer.errors import require
-from resformer.numerics.parameters import ParameterSpec, ones
-from resformer.residuals.base import Group, OneStream, Place, Stack
+from resformer.numerics.parameters import ParameterSpec, constant, ones
+from resformer.residuals.base import (
+    Architecture,
+    OneStream,
+    ParameterGroup,
+    SublayerContext,
+)
 
 
 @final
@@ -41,53 +46,43 @@ class Shaped(OneStream):
             "must be a number from -10 to 10",
         )
 
-    def weights(self, stack: Stack) -> list[ParameterSpec]:
-        """α, β, γ and b of every block."""
-        gain = self.ffn_gain_at_18_blocks * (18 / stack.depth) ** 0.5
+    def block_parameters(self, block: int, architecture: Architecture) -> list[ParameterSpec]:
+        """α, β, γ and b."""
+        gain = self.ffn_gain_at_18_blocks * (18 / architecture.depth) ** 0.5
         return [
-            weight
-            for block in range(1, stack.depth + 1)
-            for weight in (
-                *(
-                    ones(f"{_shaped(block)}.{part}", stack.heads)
-                    for part in ("alpha", "beta", "gamma")
-                ),
-                ParameterSpec(f"{_shaped(block)}.ffn_gain", (1,), "constant", gain),
-            )
+            ones("alpha", architecture.heads),
+            ones("beta", architecture.heads),
+            ones("gamma", architecture.heads),
+            constant("ffn_gain", 1, value=gain),
         ]
 
-    def gain(self, group: Group, stack: Stack) -> float:
-        """0 for queries."""
+    def gain(self, group: ParameterGroup, architecture: Architecture) -> float:
+        """Gain 0 for queries, else 1."""
         return 0.0 if group == "query" else 1.0
 
-    def identity(self, group: Group, block: int) -> bool:
-        """Output, and value from block 2 on."""
+    def starts_as_identity(self, group: ParameterGroup, block: int) -> bool:
+        """Return True for output, and for value from block 2 on."""
         return group == "output" or (group == "value" and block > 1)
 
-    def mix(self, a_PBHTT: Tensor, place: Place) -> Tensor:
+    def attention_pattern(self, a_PBHTT: Tensor, context: SublayerContext) -> Tensor:
         """αI + βA - γC."""
         alpha, beta, gamma = (
-            place.weights[f"{_shaped(place.block)}.{part}"][:, None, :, None, None]
-            for part in ("alpha", "beta", "gamma")
+            context.block_parameter(name)[:, None, :, None, None]
+            for name in ("alpha", "beta", "gamma")
         )
         identity_TT = torch.eye(a_PBHTT.shape[-1], dtype=a_PBHTT.dtype, device=a_PBHTT.device)
-        return alpha * identity_TT + beta * a_PBHTT - gamma * _uniform(a_PBHTT, place.stack.causal)
+        uniform_TT = _uniform(a_PBHTT, context.architecture.causal)
+        return alpha * identity_TT + beta * a_PBHTT - gamma * uniform_TT
 
-    def write(self, carried: Tensor, f_PRD: Tensor, place: Place) -> Tensor:
-        """Attention alone, or the sum with the FFN scaled."""
-        return (
-            f_PRD
-            if place.attends
-            else carried + place.broadcast(f"{_shaped(place.block)}.ffn_gain") * f_PRD
-        )
+    def write(self, x_PRD: Tensor, f_PRD: Tensor, context: SublayerContext) -> Tensor:
+        """Replace the stream by attention, or add the scaled FFN to it."""
+        if context.is_attention:
+            return f_PRD
+        return x_PRD + context.block_parameter("ffn_gain").unsqueeze(1) * f_PRD
 
 
 def _uniform(a_PBHTT: Tensor, causal: bool) -> Tensor:
-    """The weights of zero logits (T, T): even over what a token may see."""
-    seen_TT = torch.ones_like(a_PBHTT[0, 0, 0])
-    seen_TT = seen_TT.tril() if causal else seen_TT
-    return seen_TT / seen_TT.sum(-1, keepdim=True)
-
-
-def _shaped(block: int) -> str:
-    return f"block{block}.shaped"
+    """Attention pattern of zero logits, (T, T): uniform over the tokens that are not masked."""
+    visible_TT = torch.ones_like(a_PBHTT[0, 0, 0])
+    visible_TT = visible_TT.tril() if causal else visible_TT
+    return visible_TT / visible_TT.sum(-1, keepdim=True)

@@ -5,9 +5,13 @@ from typing import ClassVar, final
 
 from torch import Tensor
 
-from resformer.errors import require
-from resformer.numerics.parameters import ParameterSpec
-from resformer.residuals.base import OneStream, Place, Stack
+from resformer.numerics.parameters import ParameterSpec, constant
+from resformer.residuals.base import (
+    Architecture,
+    OneStream,
+    SublayerContext,
+    check_magnitude,
+)
 
 
 @final
@@ -26,24 +30,13 @@ class SkipInit(OneStream):
     norms: ClassVar[tuple[str, ...]] = ("none", "pre")
 
     def __post_init__(self) -> None:
-        require(
-            abs(self.initial) <= 10,
-            "model.residual.initial",
-            self.initial,
-            "must be a number from -10 to 10",
-        )
+        check_magnitude(self, "initial")
 
-    def weights(self, stack: Stack) -> list[ParameterSpec]:
-        """α of every sub-layer."""
-        return [
-            ParameterSpec(_alpha(i), (1,), "constant", self.initial)
-            for i in range(1, stack.sublayers + 1)
-        ]
+    def sublayer_parameters(self, sublayer: int, architecture: Architecture) -> list[ParameterSpec]:
+        """α."""
+        return [constant("alpha", 1, value=self.initial)]
 
-    def write(self, carried: Tensor, f_PRD: Tensor, place: Place) -> Tensor:
-        """The sum with the branch scaled."""
-        return carried + place.broadcast(_alpha(place.sublayer)) * f_PRD
-
-
-def _alpha(sublayer: int) -> str:
-    return f"sublayer{sublayer}.skipinit.alpha"
+    def write(self, x_PRD: Tensor, f_PRD: Tensor, context: SublayerContext) -> Tensor:
+        """Add the scaled branch to the stream."""
+        alpha_P11 = context.sublayer_parameter("alpha").unsqueeze(1)
+        return x_PRD + alpha_P11 * f_PRD

@@ -7,7 +7,10 @@ from torch import Tensor
 
 from resformer.errors import require
 from resformer.keys import NORMS
-from resformer.residuals.base import OneStream, Place
+from resformer.residuals.base import (
+    OneStream,
+    SublayerContext,
+)
 
 
 @final
@@ -36,14 +39,14 @@ class StochasticDepth(OneStream):
             "must be above 0 and at most 1",
         )
 
-    def survives(self, place: Place) -> float:
-        """p_l."""
-        return 1 - place.block / place.stack.depth * (1 - self.survival)
+    def survival_probability(self, context: SublayerContext) -> float:
+        """Probability p_l that the branch survives."""
+        return 1 - context.block / context.architecture.depth * (1 - self.survival)
 
-    def write(self, carried: Tensor, f_PRD: Tensor, place: Place) -> Tensor:
-        """The sum, with the branch if it survives."""
-        if place.draw_P is None:
-            return carried + f_PRD
-        share = self.survives(place)
-        m_P = (place.draw_P < share).to(f_PRD.dtype) / share
-        return carried + m_P.view(-1, 1, 1) * f_PRD
+    def write(self, x_PRD: Tensor, f_PRD: Tensor, context: SublayerContext) -> Tensor:
+        """Add the branch, if it survives, to the stream."""
+        if context.draw_P is None:
+            return x_PRD + f_PRD
+        p = self.survival_probability(context)
+        m_P = (context.draw_P < p).to(f_PRD.dtype) / p
+        return x_PRD + m_P.view(-1, 1, 1) * f_PRD

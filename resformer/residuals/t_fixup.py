@@ -5,7 +5,12 @@ from typing import ClassVar, final
 
 from torch import Tensor
 
-from resformer.residuals.base import Group, OneStream, Place, Stack
+from resformer.residuals.base import (
+    Architecture,
+    OneStream,
+    ParameterGroup,
+    SublayerContext,
+)
 
 
 @final
@@ -26,15 +31,17 @@ class TFixup(OneStream):
     norms: ClassVar[tuple[str, ...]] = ("none",)
     skips: ClassVar[bool] = True
 
-    def gain(self, group: Group, stack: Stack) -> float:
-        """(9L)^(-1/4) for embeddings, 1 for query and key, else 0.67·L^(-1/4)."""
+    def gain(self, group: ParameterGroup, architecture: Architecture) -> float:
+        """Gain (9L)^(-1/4) for embeddings, 1 for query and key, else 0.67·L^(-1/4)."""
         if group in ("query", "key"):
             return 1.0
         start: float = (
-            (9 * stack.depth) ** -0.25 if group == "embedding" else 0.67 * stack.depth**-0.25
+            (9 * architecture.depth) ** -0.25
+            if group == "embedding"
+            else 0.67 * architecture.depth**-0.25
         )
         return start
 
-    def write(self, carried: Tensor, f_PRD: Tensor, place: Place) -> Tensor:
-        """The sum."""
-        return carried + f_PRD
+    def write(self, x_PRD: Tensor, f_PRD: Tensor, context: SublayerContext) -> Tensor:
+        """Add the branch to the stream."""
+        return x_PRD + f_PRD

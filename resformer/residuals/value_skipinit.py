@@ -9,7 +9,12 @@ import torch
 from torch import Tensor
 
 from resformer.numerics.parameters import ParameterSpec, ones, zeros
-from resformer.residuals.base import Group, OneStream, Place, Stack
+from resformer.residuals.base import (
+    Architecture,
+    OneStream,
+    ParameterGroup,
+    SublayerContext,
+)
 
 
 @final
@@ -28,34 +33,22 @@ class ValueSkipInit(OneStream):
     norms: ClassVar[tuple[str, ...]] = ("pre",)
     shapes_attention: ClassVar[bool] = True
 
-    def weights(self, stack: Stack) -> list[ParameterSpec]:
-        """α and β of every block."""
-        return [
-            weight
-            for block in range(1, stack.depth + 1)
-            for weight in (
-                ones(f"{_block(block)}.alpha", stack.heads),
-                zeros(f"{_block(block)}.beta", stack.heads),
-            )
-        ]
+    def block_parameters(self, block: int, architecture: Architecture) -> list[ParameterSpec]:
+        """α and β."""
+        return [ones("alpha", architecture.heads), zeros("beta", architecture.heads)]
 
-    def identity(self, group: Group, block: int) -> bool:
-        """Value and output."""
+    def starts_as_identity(self, group: ParameterGroup, block: int) -> bool:
+        """Return True for value and output."""
         return group in ("value", "output")
 
-    def mix(self, a_PBHTT: Tensor, place: Place) -> Tensor:
+    def attention_pattern(self, a_PBHTT: Tensor, context: SublayerContext) -> Tensor:
         """αI + βA."""
         alpha, beta = (
-            place.weights[f"{_block(place.block)}.{part}"][:, None, :, None, None]
-            for part in ("alpha", "beta")
+            context.block_parameter(name)[:, None, :, None, None] for name in ("alpha", "beta")
         )
         identity_TT = torch.eye(a_PBHTT.shape[-1], dtype=a_PBHTT.dtype, device=a_PBHTT.device)
         return alpha * identity_TT + beta * a_PBHTT
 
-    def write(self, carried: Tensor, f_PRD: Tensor, place: Place) -> Tensor:
-        """Attention alone, or the sum with the FFN."""
-        return f_PRD if place.attends else carried + f_PRD
-
-
-def _block(block: int) -> str:
-    return f"block{block}.value_skipinit"
+    def write(self, x_PRD: Tensor, f_PRD: Tensor, context: SublayerContext) -> Tensor:
+        """Replace the stream by attention, or add the FFN to it."""
+        return f_PRD if context.is_attention else x_PRD + f_PRD

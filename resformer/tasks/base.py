@@ -1,19 +1,18 @@
-"""A task draws (source, target) pairs; how a model sees them depends on its attention.
+"""Task: draws (source, target) pairs, which a model sees according to its attention.
 
 With causal attention the model reads `source ⟂ target` and predicts each target token from
 everything before it:
 
-    reads     s1 s2 s3 ⟂  t1 t2
-    scored          ·  ·  t1 t2 t3          (at the last three positions)
+    inputs     s1 s2 s3 ⟂  t1 t2
+    targets          ·  ·  t1 t2 t3         (at the last three positions)
 
 With bidirectional attention it maps source to target in place:
 
-    reads     s1 s2 s3
-    scored    t1 t2 t3
+    inputs     s1 s2 s3
+    targets    t1 t2 t3
 
-Both read the same sources. Either way the last positions are scored, one for each of a target. A
-task whose answers would give each other away is read in place by both. A target of -1 is not
-scored.
+Both read the same sources. Either way the last positions have the targets. A task whose targets
+would give each other away is read in place by both. A target of -1 (`IGNORE_INDEX`) does not count.
 """
 
 import dataclasses
@@ -30,86 +29,82 @@ from resformer.numerics import rng
 LONGEST = 512
 MOST_SYMBOLS = 4096
 IGNORE_INDEX = -1
-"""As a target."""
+"""Target that does not count in loss and accuracy."""
 
 
 @dataclass(frozen=True)
 class Task(ABC):
-    """A task; a subclass is a frozen dataclass of what makes it hard, and final. Its target
-    accuracy is in its YAML.
+    """Task; a subclass is a frozen dataclass of the settings that make it hard, and final. Its
+    target accuracy is in its YAML.
     """
 
     attention: ClassVar[str]
-    """What `model.attention=own` means for this task."""
+    """Attention that `model.attention=own` means for this task."""
     always_in_place: ClassVar[bool] = False
-    """Whether a causal model, too, answers where it reads."""
+    """True if a causal model, too, maps source to target in place."""
 
     @property
     @abstractmethod
-    def positions(self) -> int:
-        """How long a source is, and its target."""
+    def sequence_length(self) -> int:
+        """Tokens of a source, and of its target."""
 
     @property
     @abstractmethod
-    def values(self) -> int:
-        """Different tokens a source and a target can hold: 0 … values - 1."""
+    def num_symbols(self) -> int:
+        """Number of different tokens in sources and targets: 0 … num_symbols - 1."""
 
     @property
     @abstractmethod
-    def sources(self) -> int:
-        """How many different sources there are."""
+    def num_inputs(self) -> int:
+        """Number of different sources."""
 
     @abstractmethod
-    def draw(self, state_P: Tensor, sequences: int) -> tuple[Tensor, Tensor]:
-        """Sources and targets, each (P, sequences, positions) int64, from each member's stream."""
+    def draw(self, key_P: Tensor, sequences: int) -> tuple[Tensor, Tensor]:
+        """Draw sources and targets, each (P, sequences, sequence_length) int64, by each member's
+        key.
+        """
 
     @abstractmethod
     def blind_loss(self) -> float:
-        """Cross-entropy, in nats per scored token, of the best predictor that sees positions
-        only.
-        """
+        """Cross-entropy, in nats per target, of the best predictor that sees positions only."""
 
     @property
     def vocabulary(self) -> int:
-        """Number of token values: what a source can hold, and the separator ⟂, which is the last
-        one.
-        """
-        return self.values + 1
+        """V: the symbols, and the separator ⟂, which is the last token."""
+        return self.num_symbols + 1
 
-    def said(self) -> str:
-        """Its settings as a user types them."""
+    def settings_text(self) -> str:
+        """Settings as a user types them."""
         return ", ".join(
             f"task.{field.name}={getattr(self, field.name)}" for field in dataclasses.fields(self)
         )
 
     def in_place(self, attention: str) -> bool:
-        """Whether a model with this attention answers where it reads."""
+        """Return True if a model with this attention maps source to target in place."""
         return self.always_in_place or attention == "bidirectional"
 
-    def tokens(self, attention: str) -> int:
-        """How many tokens a model reads."""
-        return self.positions if self.in_place(attention) else 2 * self.positions
+    def num_tokens(self, attention: str) -> int:
+        """T: tokens that a model with this attention reads."""
+        return self.sequence_length if self.in_place(attention) else 2 * self.sequence_length
 
-    def reads(self, source_PBS: Tensor, target_PBS: Tensor, attention: str) -> Tensor:
-        """What a model reads, (P, B, T) int64; the answers are expected at its last `positions`
-        positions.
-        """
+    def inputs(self, source_PBU: Tensor, target_PBU: Tensor, attention: str) -> Tensor:
+        """Inputs of a model, (P, B, T) int64; the targets belong to their last positions."""
         if self.in_place(attention):
-            return source_PBS
-        separator = torch.full_like(source_PBS[..., :1], self.values)
-        return torch.cat([source_PBS, separator, target_PBS[..., :-1]], dim=-1)
+            return source_PBU
+        separator = torch.full_like(source_PBU[..., :1], self.num_symbols)
+        return torch.cat([source_PBU, separator, target_PBU[..., :-1]], dim=-1)
 
 
 @dataclass(frozen=True)
 class SequenceToSequence(Task):
-    """A task whose source is any sequence of symbols, each as likely as the other, and its target a
-    function of it.
+    """Sequence-to-sequence task: the source is a uniformly random sequence of symbols, the target a
+    function of it of the same length.
     """
 
     length: int
     """Tokens of a source, and of its target."""
     symbols: int
-    """Different tokens a source can hold: 0 … symbols - 1."""
+    """Number of different tokens: 0 … symbols - 1."""
 
     def __post_init__(self) -> None:
         require(
@@ -126,29 +121,26 @@ class SequenceToSequence(Task):
         )
 
     @property
-    def positions(self) -> int:
-        """As said."""
+    def sequence_length(self) -> int:
+        """The setting `length`."""
         return self.length
 
     @property
-    def values(self) -> int:
-        """As said."""
+    def num_symbols(self) -> int:
+        """The setting `symbols`."""
         return self.symbols
 
     @property
-    def sources(self) -> int:
-        """Every sequence."""
-        found: int = self.symbols**self.length
-        return found
+    def num_inputs(self) -> int:
+        """Number of sequences, symbols^length."""
+        return int(self.symbols**self.length)
 
     @abstractmethod
     def target(self, source: Tensor) -> Tensor:
-        """The right answer to each source, (..., length) → (..., length)."""
+        """Target of each source, (..., length) → (..., length)."""
 
-    def draw(self, state_P: Tensor, sequences: int) -> tuple[Tensor, Tensor]:
-        """Any sequences."""
-        count = sequences * self.length
-        source = rng.integers(state_P, count, self.symbols).view(
-            len(state_P), sequences, self.length
-        )
+    def draw(self, key_P: Tensor, sequences: int) -> tuple[Tensor, Tensor]:
+        """Draw uniformly random sequences, and their targets."""
+        symbols = rng.integers(key_P, sequences * self.length, self.symbols)
+        source = symbols.view(len(key_P), sequences, self.length)
         return source, self.target(source)

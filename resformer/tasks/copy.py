@@ -1,4 +1,4 @@
-"""Say it again."""
+"""Copy: repeat the source."""
 
 import math
 from dataclasses import dataclass
@@ -14,19 +14,19 @@ from resformer.tasks.base import SequenceToSequence
 class Copy(SequenceToSequence):
     """The target is the source.
 
-        reads     3 1 4 1 ⟂ 3 1 4
-        scored            3 1 4 1
+        inputs     3 1 4 1 ⟂ 3 1 4
+        targets            3 1 4 1
 
-    Causal by itself: each answer has to be fetched from `length` positions back. In place it would
+    Causal by itself: each target has to be fetched from `length` positions back. In place it would
     be trivial.
     """
 
     attention: ClassVar[str] = "causal"
 
     def target(self, source: Tensor) -> Tensor:
-        """The source itself."""
+        """Return the source."""
         return source
 
     def blind_loss(self) -> float:
-        """ln(symbols): every symbol is equally likely at every position."""
+        """Entropy ln(symbols): every symbol is equally likely at every position."""
         return math.log(self.symbols)

@@ -1,4 +1,4 @@
-"""Follow the pointers: where does each lead to, so many hops on?"""
+"""Pointer chasing: the position that each pointer leads to after some hops."""
 
 import math
 from dataclasses import dataclass
@@ -17,8 +17,8 @@ class Hops(Task):
     """The source is a permutation f of 0 … length - 1, f(i) at position i; the target there is f
     applied `hops` times.
 
-        reads     2 0 3 1          f(0) = 2, f(1) = 0, f(2) = 3, f(3) = 1
-        scored    3 2 1 0          two hops: f(f(0)) = 3, …
+        inputs     2 0 3 1          f(0) = 2, f(1) = 0, f(2) = 3, f(3) = 1
+        targets    3 2 1 0          two hops: f(f(0)) = 3, …
 
     Pointer chasing, as in Sanford, Hsu & Telgarsky 2024, "Transformers, parallel computation, and
     logarithmic depth", arXiv 2402.09268, section 4 (k-hop induction heads), where depth log₂ k
@@ -29,7 +29,7 @@ class Hops(Task):
     length: int
     """Tokens of a source, and of its target."""
     hops: int
-    """How often f is applied."""
+    """Number of times that f is applied."""
 
     attention: ClassVar[str] = "bidirectional"
 
@@ -43,30 +43,30 @@ class Hops(Task):
         require(1 <= self.hops <= LONGEST, "task.hops", self.hops, f"must be from 1 to {LONGEST}")
 
     @property
-    def positions(self) -> int:
-        """As said."""
+    def sequence_length(self) -> int:
+        """The setting `length`."""
         return self.length
 
     @property
-    def values(self) -> int:
-        """As many as positions: each points to one."""
+    def num_symbols(self) -> int:
+        """One symbol per position: each token points to a position."""
         return self.length
 
     @property
-    def sources(self) -> int:
-        """All permutations."""
+    def num_inputs(self) -> int:
+        """Number of permutations, length!."""
         return math.factorial(self.length)
 
-    def draw(self, state_P: Tensor, sequences: int) -> tuple[Tensor, Tensor]:
-        """Any permutations, and their powers."""
-        source = rng.permutations(state_P, sequences, self.length)
+    def draw(self, key_P: Tensor, sequences: int) -> tuple[Tensor, Tensor]:
+        """Draw random permutations, and apply them `hops` times."""
+        source = rng.permutations(key_P, sequences, self.length)
         target = source
         for _ in range(self.hops - 1):
             target = source.gather(-1, target)
         return source, target
 
     def blind_loss(self) -> float:
-        """The entropy of where a position leads to.
+        """Entropy of the position that a pointer leads to.
 
         The cycle that it is on is of each length from 1 to `length` with the same probability, and
         leads back where its length divides `hops`; otherwise every other position is equally

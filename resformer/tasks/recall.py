@@ -1,4 +1,4 @@
-"""Look it up: key-value pairs, then every key again."""
+"""Associative recall: key-value pairs, then every key again."""
 
 import math
 from dataclasses import dataclass
@@ -18,14 +18,14 @@ class Recall(Task):
     """Associative recall with many queries: pairs of a key and its value, then all keys in another
     order.
 
-        reads     2 17 5 11 9 13 5 9 2      three pairs of 10 symbols: keys under 10, others from 10
-        scored    ·  · · ·  · ·  11 13 17
+        inputs     2 17 5 11 9 13 5 9 2      three pairs of 10 symbols: keys under 10, values above
+        targets    ·  · · ·  · ·  11 13 17
 
     Arora et al. 2024, "Zoology", arXiv 2312.04927, section 3 (MQAR), here with one query per key.
     Keys are `pairs` different ones of `symbols`, values any of as many others. What makes it hard:
     more pairs, more symbols. Two blocks can do it (one puts each value beside its key, one looks
     the key up: Olsson et al. 2022, arXiv 2209.11895), so that more depth should not help. Causal by
-    itself, as there; a bidirectional model, which finds it harder, answers in place, too.
+    itself, as there; a bidirectional model, which finds it harder, maps in place, too.
     """
 
     pairs: int
@@ -39,45 +39,46 @@ class Recall(Task):
     def __post_init__(self) -> None:
         most = LONGEST // 3
         require(1 <= self.pairs <= most, "task.pairs", self.pairs, f"must be from 1 to {most}")
-        fits = max(2, self.pairs) <= self.symbols <= MOST_SYMBOLS
-        wanted = (
+        require(
+            max(2, self.pairs) <= self.symbols <= MOST_SYMBOLS,
+            "task.symbols",
+            self.symbols,
             f"must be from 2 to {MOST_SYMBOLS}, and at least task.pairs={self.pairs}, since "
-            "keys are different"
+            "keys are different",
         )
-        require(fits, "task.symbols", self.symbols, wanted)
 
     @property
-    def positions(self) -> int:
-        """Pairs and queries."""
+    def sequence_length(self) -> int:
+        """Three tokens per pair: key, value and query."""
         return 3 * self.pairs
 
     @property
-    def values(self) -> int:
-        """Keys and values."""
+    def num_symbols(self) -> int:
+        """Number of keys and values."""
         return 2 * self.symbols
 
     @property
-    def sources(self) -> int:
-        """Keys in order, values, queries in order."""
-        values: int = self.symbols**self.pairs
+    def num_inputs(self) -> int:
+        """Number of ordered keys, times values, times orders of the queries."""
+        values = int(self.symbols**self.pairs)
         return math.perm(self.symbols, self.pairs) * values * math.factorial(self.pairs)
 
-    def draw(self, state_P: Tensor, sequences: int) -> tuple[Tensor, Tensor]:
-        """From three streams of their own: keys, values, and the order of the queries."""
-        drawn = (len(state_P), sequences)
+    def draw(self, key_P: Tensor, sequences: int) -> tuple[Tensor, Tensor]:
+        """Draw keys, values and the order of the queries, each by a key of its own."""
+        drawn_shape = (len(key_P), sequences)
         keys_P, values_P, orders_P = (
-            rng.key(state_P, part) for part in ("keys", "values", "queries")
+            rng.key(key_P, part) for part in ("keys", "values", "queries")
         )
         keys = rng.permutations(keys_P, sequences, self.symbols)[..., : self.pairs]
         values = (
-            rng.integers(values_P, sequences * self.pairs, self.symbols).view(*drawn, -1)
+            rng.integers(values_P, sequences * self.pairs, self.symbols).view(*drawn_shape, -1)
             + self.symbols
         )
         order = rng.permutations(orders_P, sequences, self.pairs)
         source = torch.cat([torch.stack([keys, values], -1).flatten(2), keys.gather(2, order)], -1)
-        unscored = torch.full_like(source[..., : 2 * self.pairs], IGNORE_INDEX)
-        return source, torch.cat([unscored, values.gather(2, order)], -1)
+        ignored = torch.full_like(source[..., : 2 * self.pairs], IGNORE_INDEX)
+        return source, torch.cat([ignored, values.gather(2, order)], -1)
 
     def blind_loss(self) -> float:
-        """ln(symbols): every value is equally likely at every query."""
+        """Entropy ln(symbols): every value is equally likely at every query."""
         return math.log(self.symbols)

@@ -1,4 +1,4 @@
-"""Say it backwards."""
+"""Reverse: repeat the source from its end."""
 
 import math
 from dataclasses import dataclass
@@ -14,19 +14,19 @@ from resformer.tasks.base import SequenceToSequence
 class Reverse(SequenceToSequence):
     """The target is the source read from its end.
 
-        reads     3 1 4 1 ⟂ 1 4 1
-        scored            1 4 1 3
+        inputs     3 1 4 1 ⟂ 1 4 1
+        targets            1 4 1 3
 
-    Causal by itself. The distance an answer is fetched from differs from position to position: 1,
+    Causal by itself. The distance a target is fetched from differs from position to position: 1,
     3, 5, … back.
     """
 
     attention: ClassVar[str] = "causal"
 
     def target(self, source: Tensor) -> Tensor:
-        """The source, last token first."""
+        """Return the source, last token first."""
         return source.flip(-1)
 
     def blind_loss(self) -> float:
-        """ln(symbols): every symbol is equally likely at every position."""
+        """Entropy ln(symbols): every symbol is equally likely at every position."""
         return math.log(self.symbols)

@@ -1,4 +1,4 @@
-"""Put it in order."""
+"""Sort: the tokens of the source in ascending order."""
 
 import math
 from dataclasses import dataclass
@@ -15,16 +15,16 @@ from resformer.tasks.base import SequenceToSequence
 class Sort(SequenceToSequence):
     """The target holds the tokens of the source in ascending order.
 
-        reads     3 1 4 1
-        scored    1 1 3 4
+        inputs     3 1 4 1
+        targets    1 1 3 4
 
-    Bidirectional by itself: each answer depends on all of the source.
+    Bidirectional by itself: each target depends on all of the source.
     """
 
     attention: ClassVar[str] = "bidirectional"
 
     def target(self, source: Tensor) -> Tensor:
-        """The source in ascending order."""
+        """Return the source in ascending order."""
         return source.sort(dim=-1).values
 
     def blind_loss(self) -> float:

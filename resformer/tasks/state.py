@@ -1,4 +1,4 @@
-"""Keep track of a state: the product of group elements, after each of them."""
+"""State tracking: the product of group elements, after each of them."""
 
 import itertools
 import math
@@ -22,16 +22,16 @@ _GROUP = re.compile(r"Z([2-9]|[1-5]\d|60)|S[345]|A[45]")
 class State(Task):
     """The source is a word g_1 g_2 … over a group, the target at t the product g_1·g_2 ⋯ g_t.
 
-        reads     1 1 0 1          in Z2: the parity of what was read
-        scored    1 0 0 1
+        inputs     1 1 0 1          in Z2: the parity of what was read
+        targets    1 0 0 1
 
     The word problem, as in Liu et al. 2023, "Transformers learn shortcuts to automata", arXiv
     2210.10749 (depth logarithmic in the length suffices, constant depth for solvable groups), and
     Merrill et al. 2024, "The illusion of state", arXiv 2404.08819 (A5 and S5 are as hard as NC¹,
     which no constant depth reaches at every length unless TC⁰ and NC¹ are one). What makes it hard:
     the length, then the group. `group` is Zn (cyclic, n from 2 to 60), Sn (all permutations, n from
-    3 to 5) or An (the even ones, n 4 or 5). Bidirectional by itself; a causal model answers in
-    place, too, since each answer gives the next one away.
+    3 to 5) or An (the even ones, n 4 or 5). Bidirectional by itself; a causal model maps in place,
+    too, since each target gives the next one away.
     """
 
     group: str
@@ -56,25 +56,24 @@ class State(Task):
         )
 
     @property
-    def positions(self) -> int:
-        """As said."""
+    def sequence_length(self) -> int:
+        """The setting `length`."""
         return self.length
 
     @property
-    def values(self) -> int:
-        """The group's order."""
+    def num_symbols(self) -> int:
+        """Order of the group."""
         return len(products(self.group))
 
     @property
-    def sources(self) -> int:
-        """Every word."""
-        found: int = self.values**self.length
-        return found
+    def num_inputs(self) -> int:
+        """Number of words, order^length."""
+        return int(self.num_symbols**self.length)
 
-    def draw(self, state_P: Tensor, sequences: int) -> tuple[Tensor, Tensor]:
-        """Any words, each element as likely as the other."""
-        count, order = sequences * self.length, self.values
-        source = rng.integers(state_P, count, order).view(len(state_P), sequences, self.length)
+    def draw(self, key_P: Tensor, sequences: int) -> tuple[Tensor, Tensor]:
+        """Draw uniformly random words, and their prefix products."""
+        count, order = sequences * self.length, self.num_symbols
+        source = rng.integers(key_P, count, order).view(len(key_P), sequences, self.length)
         table = products(self.group).to(source.device).flatten()
         states = [source[..., 0]]
         for element in source[..., 1:].unbind(-1):
@@ -82,20 +81,22 @@ class State(Task):
         return source, torch.stack(states, -1)
 
     def blind_loss(self) -> float:
-        """The logarithm of the group's order: every state is equally likely after every element."""
-        return math.log(self.values)
+        """Logarithm of the group's order: every state is equally likely after every element."""
+        return math.log(self.num_symbols)
 
 
 @cache
 def products(group: str) -> Tensor:
-    """The group's table: entry (g, h) is g·h, first g, then h; element 0 is the identity."""
+    """Multiplication table: entry (g, h) is g·h, first g, then h; element 0 is the identity."""
     kind, n = group[0], int(group[1:])
     if kind == "Z":
-        each = torch.arange(n)
-        return (each.unsqueeze(1) + each) % n
-    every = [p for p in itertools.permutations(range(n)) if kind == "S" or _even(p)]
-    place = {p: number for number, p in enumerate(every)}
-    return torch.tensor([[place[tuple(h[point] for point in g)] for h in every] for g in every])
+        element = torch.arange(n)
+        return (element.unsqueeze(1) + element) % n
+    elements = [p for p in itertools.permutations(range(n)) if kind == "S" or _even(p)]
+    index = {p: number for number, p in enumerate(elements)}
+    return torch.tensor(
+        [[index[tuple(h[point] for point in g)] for h in elements] for g in elements]
+    )
 
 
 def _even(permutation: tuple[int, ...]) -> bool:

@@ -1,10 +1,10 @@
-"""Train the members of one job together; what they did comes back as rows."""
+"""Training loop of one job, whose members train together; results are rows."""
 
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Self, final
+from typing import Any, NamedTuple, Self, final
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +14,7 @@ from torch import Tensor
 from resformer.model.shape import RESULTS_ONLY, Member, Recording, Shape
 from resformer.model.transformer import Transformer
 from resformer.numerics.parameters import unpack
-from resformer.probes import measure
+from resformer.probes.measure import descriptions, measure
 from resformer.training.outcome import Floats, Record, curves, runs
 from resformer.training.population import Population
 from resformer.training.progress import Progress
@@ -23,17 +23,16 @@ Arrays = dict[str, npt.NDArray[Any]]
 
 
 @final
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Trained:
-    """What a job's members did.
+    """Results of a job's members.
 
     `runs` has a row per member, in the order given; `curves` a row per member and step. Wall times
-    are apart in `timing`, so that equal trainings give equal rows: the seconds in all, and for
-    every stretch between two evaluations how many members trained for how many steps in how many
-    seconds, with so many `at_once`. `weights` has each weight by name, (P, *shape), with the values
-    that a member had at its last step; nothing unless the settings keep them. `layers` has a row
-    per member, look and layer, with every measure of `observe`; nothing unless the settings ask for
-    looks.
+    are apart in `timing`, so that equal trainings give equal rows: the seconds in all, for every
+    stretch between two evaluations how many members trained for how many steps in how many seconds,
+    and the members computed at a time. `weights` has each parameter by name, (P, *shape), with the
+    values that a member had at its last step; empty unless the settings keep them. `layers` has a
+    row per member, probed step and layer, with every measure; empty unless the settings probe.
     """
 
     runs: dict[str, list[object]]
@@ -44,12 +43,12 @@ class Trained:
 
 
 @final
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Snapshot:
-    """A training between two steps: taken up again on a machine of the same kind it ends with the
+    """State of a training between two steps: resumed on a machine of the same kind it ends with the
     same bits.
 
-    `facts` is plain JSON; whatever may be NaN is in `arrays`.
+    `facts` is plain JSON; values that may be NaN are in `arrays`.
     """
 
     step: int
@@ -58,11 +57,19 @@ class Snapshot:
     facts: dict[str, Any]
 
 
+class Measurement(NamedTuple):
+    """Measures of every layer of one member at one step."""
+
+    step: int
+    member: int
+    """Its index."""
+    values: Floats
+    """(S + 1, columns)."""
+
+
 @final
 class Training:
-    """The members of a job on their way. Between two steps it can be put away, and taken up from
-    there.
-    """
+    """Training of a job's members, which can be saved between two steps and resumed."""
 
     def __init__(
         self,
@@ -76,18 +83,19 @@ class Training:
         self.population = Population(shape, members, dtype, chunk_size)
         self.records = [Record() for _ in members]
         self.rows = list(range(len(members)))
-        """By row of the population, which member it is."""
+        """Index of the member in each row of the population."""
         self.alive = set(self.rows)
+        """Indices of the members that still train."""
         self.kept: dict[int, Tensor] = {}
-        """Weights of members that have left, if they are kept."""
+        """Parameters of members that have left, by index, if they are kept."""
         self.loss_SP, self.norm_SP = np.full((2, shape.train.steps, len(members)), math.nan)
-        self.looks: list[tuple[int, int, Floats]] = []
-        """Step, member, and what every probe measured, (S + 1, measures)."""
+        self.measurements: list[Measurement] = []
         self.stretches: list[dict[str, float]] = []
         self.evaluated_at = -1
         self.seconds, self.began = 0.0, time.perf_counter()
-        """Spent before it was taken up, and since when it trains here; the same of this stretch."""
+        """Seconds before it was resumed here, and the time at which this process began."""
         self.stretch_seconds, self.stretch_began = 0.0, self.began
+        """Seconds and beginning of the stretch since the last evaluation, likewise."""
 
     @classmethod
     def resumed(
@@ -98,9 +106,9 @@ class Training:
         chunk_size: int | None = None,
         recording: Recording = RESULTS_ONLY,
     ) -> Self:
-        """The training of these members as it was put away.
+        """Training of these members as it was when the snapshot was taken.
 
-        KeyError, ValueError, TypeError or RuntimeError if the snapshot is one of other members.
+        Raises KeyError, ValueError, TypeError or RuntimeError if the snapshot is of other members.
         """
         facts, arrays = snapshot.facts, snapshot.arrays
         if not {*facts["rows"], *facts["alive"], *facts["kept"]} <= set(range(len(members))):
@@ -117,23 +125,22 @@ class Training:
             Record.restored(record, arrays["evaluations_3PE"][:, index])
             for index, record in zip(range(len(members)), facts["records"], strict=True)
         ]
-        training.evaluated_at = int(facts["evaluated_at"])
-        training.loss_SP[: training.evaluated_at], training.norm_SP[: training.evaluated_at] = (
-            arrays["curves_2SP"]
-        )
+        evaluated_at = training.evaluated_at = int(facts["evaluated_at"])
+        loss_SP, norm_SP = arrays["curves_2SP"]
+        training.loss_SP[:evaluated_at], training.norm_SP[:evaluated_at] = loss_SP, norm_SP
         training.kept = {
             index: torch.from_numpy(weights)
             for index, weights in zip(facts["kept"], arrays["kept_KN"], strict=True)
         }
-        places, measured = arrays["looks_K2"].tolist(), arrays["looks_KLM"]
-        training.looks = [
-            (step, index, one) for (step, index), one in zip(places, measured, strict=True)
+        training.measurements = [
+            Measurement(step, index, values)
+            for (step, index), values in zip(
+                arrays["looks_K2"].tolist(), arrays["looks_KLM"], strict=True
+            )
         ]
         training.stretches = facts["stretches"]
-        training.seconds, training.stretch_seconds = (
-            float(facts["seconds"]),
-            float(facts["stretch_seconds"]),
-        )
+        training.seconds = float(facts["seconds"])
+        training.stretch_seconds = float(facts["stretch_seconds"])
         return training
 
     @property
@@ -141,28 +148,30 @@ class Training:
         """Steps that were taken."""
         return self.population.steps
 
-    def run(self, tell: Callable[[Progress], None], beat: "Callable[[Training], None]") -> Trained:
+    def run(
+        self, progress: Callable[[Progress], None], heartbeat: "Callable[[Training], None]"
+    ) -> Trained:
         """Train on until each member has solved, diverged or used up the budget.
 
-        `tell` is called at every evaluation, `beat` before every step and every look into a member,
-        when a snapshot can be taken; either may raise to stop. Members that have solved or diverged
-        leave the batch.
+        `progress` is called at every evaluation, `heartbeat` before every step and before every
+        member is probed, when a snapshot can be taken; either may raise to stop. Members that have
+        solved or diverged leave the batch.
         """
         every, steps = self.shape.train.eval_every, self.shape.train.steps
         self.stretch_began = time.perf_counter()
         while True:
-            self._look(beat)
+            self._probe(heartbeat)
             if self.evaluated_at < self.step and (self.step % every == 0 or self.step == steps):
-                tell(self._evaluate())
+                progress(self._evaluate())
                 if not self.alive or self.step == steps:
                     return self._trained()
-                self._drop_those_that_left()
+                self._drop_members_that_left()
                 self.stretch_seconds, self.stretch_began = 0.0, time.perf_counter()
-            beat(self)
+            heartbeat(self)
             self.population.advance()
 
     def snapshot(self) -> Snapshot:
-        """The training as it is between two steps."""
+        """State of the training between two steps."""
         kept = [self.kept[index] for index in sorted(self.kept)]
         arrays = {name: part.cpu().numpy() for name, part in self.population.state().items()}
         arrays["kept_KN"] = (
@@ -175,12 +184,10 @@ class Training:
         arrays["evaluations_3PE"] = np.stack(
             [record.evaluations(most) for record in self.records], axis=1
         )
-        arrays["looks_K2"] = np.array([place for *place, _ in self.looks], dtype=np.int64).reshape(
-            -1, 2
-        )
-        arrays["looks_KLM"] = (
-            np.array([one for *_, one in self.looks]) if self.looks else np.empty((0, 0, 0))
-        )
+        probed = [(measured.step, measured.member) for measured in self.measurements]
+        values = [measured.values for measured in self.measurements]
+        arrays["looks_K2"] = np.array(probed, dtype=np.int64).reshape(-1, 2)
+        arrays["looks_KLM"] = np.array(values) if values else np.empty((0, 0, 0))
         now = time.perf_counter()
         facts = {
             "rows": self.rows,
@@ -192,34 +199,35 @@ class Training:
             "seconds": self.seconds + now - self.began,
             "stretch_seconds": self.stretch_seconds + now - self.stretch_began,
         }
-        return Snapshot(self.step, arrays, facts)
+        return Snapshot(step=self.step, arrays=arrays, facts=facts)
 
-    def _look(self, beat: "Callable[[Training], None]") -> None:
-        """Look into everyone who still trains, if it is time to. One by one: looks keep every layer
-        in float64.
+    def _probe(self, heartbeat: "Callable[[Training], None]") -> None:
+        """Measure every member that still trains, if a probe is due. One by one: a trace keeps
+        every layer in float64.
 
-        A snapshot in between has none of this step's looks, which are then taken again.
+        A snapshot in between has none of this step's measurements, which are then taken again.
         """
-        every = self.recording.probe_every
-        if every is None or self.step % every or (self.looks and self.looks[-1][0] == self.step):
+        every, done = self.recording.probe_every, self.measurements
+        if every is None or self.step % every or (done and done[-1].step == self.step):
             return
-        began, looks = time.perf_counter(), []
+        began, measurements = time.perf_counter(), []
         for row, index in enumerate(self.rows):
             if index in self.alive:
-                beat(self)
-                found = measure.layers(self.shape, self.population.flat_PN[row : row + 1])
-                looks.append((self.step, index, np.concatenate(list(found.values()), axis=1)))
-        self.looks += looks
-        self.stretch_began += time.perf_counter() - began  # what a step takes is another question
+                heartbeat(self)
+                columns = measure(self.shape, self.population.flat_PN[row : row + 1])
+                values = np.concatenate(list(columns.values()), axis=1)
+                measurements.append(Measurement(self.step, index, values))
+        self.measurements += measurements
+        self.stretch_began += time.perf_counter() - began  # the time of a step leaves probes out
 
     def _evaluate(self) -> Progress:
-        """Evaluate everyone who is still in the batch, and see what became of them."""
+        """Evaluate the members that still train, and judge their outcomes."""
         step, since, settings = self.step, max(0, self.evaluated_at), self.shape.train
         loss_EP, norm_EP = self.population.recorded(since)
         if step:
-            taken = self.stretch_seconds + time.perf_counter() - self.stretch_began
+            seconds = self.stretch_seconds + time.perf_counter() - self.stretch_began
             self.stretches.append(
-                {"members": len(self.alive), "steps": step - since, "seconds": taken}
+                {"members": len(self.alive), "steps": step - since, "seconds": seconds}
             )
         held_out_P, accuracy_P = self.population.evaluate()
         finite_P = self.population.finite()
@@ -234,15 +242,14 @@ class Training:
             broke_at = None if finite_P[row] else step
             if not finite_E.all():
                 broke_at = since + int(finite_E.argmin()) + 1
-            if self.records[index].judge(
-                settings, 2 * math.log(self.shape.task.vocabulary), broke_at
-            ):
+            bound = 2 * math.log(self.shape.task.vocabulary)
+            if self.records[index].judge(settings, bound, broke_at):
                 self.alive.remove(index)
         if self.recording.keep_weights:
             leaving = (
                 present
                 if step == settings.steps
-                else [place for place in present if place[1] not in self.alive]
+                else [(row, index) for row, index in present if index not in self.alive]
             )
             self.kept |= {index: self.population.weights(row) for row, index in leaving}
         self.evaluated_at = step
@@ -257,7 +264,7 @@ class Training:
             accuracy=float(np.median([self.records[index].accuracies[-1] for _, index in present])),
         )
 
-    def _drop_those_that_left(self) -> None:
+    def _drop_members_that_left(self) -> None:
         if len(self.alive) <= self.population.worth_keeping(len(self.rows)):
             self.population.keep(
                 [row for row, index in enumerate(self.rows) if index in self.alive]
@@ -269,7 +276,7 @@ class Training:
         return Trained(
             runs=runs(self.shape, self.members, self.records),
             curves=curves(self.members, self.records, self.loss_SP, self.norm_SP),
-            layers=_layers(self.members, self.looks),
+            layers=_layers(self.members, self.measurements),
             timing={
                 "seconds": seconds,
                 "stretches": self.stretches,
@@ -282,42 +289,40 @@ class Training:
 def train(
     shape: Shape,
     members: Sequence[Member],
-    tell: Callable[[Progress], None],
-    beat: Callable[[Training], None],
+    progress: Callable[[Progress], None],
+    heartbeat: Callable[[Training], None],
     dtype: torch.dtype = torch.float32,
     recording: Recording = RESULTS_ONLY,
 ) -> Trained:
-    """Train `members` together until each has solved, diverged or used up the budget; see
+    """Train members together until each has solved, diverged or used up the budget; see
     `Training.run`.
     """
-    return Training(shape, members, dtype, recording=recording).run(tell, beat)
+    return Training(shape, members, dtype, recording=recording).run(progress, heartbeat)
 
 
-def _layers(members: Sequence[Member], looks: Sequence[tuple[int, int, Floats]]) -> Arrays:
-    """A row per member, look and layer, in the order of the members."""
-    if not looks:
+def _layers(members: Sequence[Member], measurements: Sequence[Measurement]) -> Arrays:
+    """Table of a row per member, probed step and layer, in the order of the members."""
+    if not measurements:
         return {}
-    ordered = sorted(looks, key=lambda look: (look[1], look[0]))
-    layers = len(ordered[0][2])
-    measured = np.concatenate([one for *_, one in ordered])
+    ordered = sorted(measurements, key=lambda measured: (measured.member, measured.step))
+    layers = len(ordered[0].values)
+    values = np.concatenate([measured.values for measured in ordered])
     return {
-        "seed": np.repeat([members[index].seed for _, index, _ in ordered], layers),
-        "lr": np.repeat([members[index].lr for _, index, _ in ordered], layers),
-        "step": np.repeat([step for step, *_ in ordered], layers),
+        "seed": np.repeat([members[measured.member].seed for measured in ordered], layers),
+        "lr": np.repeat([members[measured.member].lr for measured in ordered], layers),
+        "step": np.repeat([measured.step for measured in ordered], layers),
         "layer": np.tile(np.arange(layers), len(ordered)),
-        **dict(zip(measure.measures(), measured.T, strict=True)),
+        **dict(zip(descriptions(), values.T, strict=True)),
     }
 
 
 def _by_name(model: Transformer, kept: Mapping[int, Tensor]) -> Arrays:
-    """Each weight of the members whose rows of `flat_PN` these are, in the order of their
-    numbers.
-    """
+    """Parameters of the members whose rows of `flat_PN` are kept, in the order of their indices."""
     if not kept:
         return {}
     flat_PN = torch.stack([kept[index] for index in sorted(kept)])
     # safetensors writes what lies in memory, whatever the strides.
     return {
         name: np.ascontiguousarray(part.numpy())
-        for name, part in unpack(model.weights(), flat_PN).items()
+        for name, part in unpack(model.parameter_specs, flat_PN).items()
     }

@@ -1,4 +1,4 @@
-"""What becomes of a member: from its evaluations to its outcome, and to rows."""
+"""Outcome of a member, judged by its evaluations, and its rows in the results."""
 
 import math
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ nothing.
 @final
 @dataclass
 class Record:
-    """One member's evaluations and what follows from them."""
+    """Evaluations of one member, and its outcome."""
 
     steps: list[int] = field(default_factory=list)
     losses: list[float] = field(default_factory=list)
@@ -34,30 +34,30 @@ class Record:
     """Evaluations above the divergence bound, up to now."""
 
     def evaluated(self, step: int, loss: float, accuracy: float) -> None:
-        """Note an evaluation: held-out loss (nats per token) and accuracy (share of tokens)."""
+        """Append an evaluation: held-out loss (nats per target) and accuracy (share of targets)."""
         self.steps.append(step)
         self.losses.append(loss)
         self.accuracies.append(accuracy)
 
     def evaluations(self, columns: int) -> Floats:
         """Steps, losses and accuracies of the evaluations, (3, columns), filled up with NaN."""
-        found = np.full((3, columns), math.nan)
-        found[:, : len(self.steps)] = self.steps, self.losses, self.accuracies
-        return found
+        evaluations_3E = np.full((3, columns), math.nan)
+        evaluations_3E[:, : len(self.steps)] = self.steps, self.losses, self.accuracies
+        return evaluations_3E
 
     def facts(self) -> dict[str, int | str | None]:
-        """All the rest of it, as plain JSON."""
+        """Outcome as plain JSON, without the evaluations."""
         names = ("outcome", "solved_step", "diverged_step", "high_in_a_row")
         return {name: getattr(self, name) for name in names}
 
     @classmethod
     def restored(cls, facts: dict[str, Any], evaluations_3E: Floats) -> Self:
-        """The record that these are the facts and evaluations of."""
+        """Record with these `facts` and `evaluations`."""
         steps, losses, accuracies = evaluations_3E[:, ~np.isnan(evaluations_3E[0])]
         return cls([int(step) for step in steps], losses.tolist(), accuracies.tolist(), **facts)
 
     def judge(self, settings: TrainSettings, bound: float, broke_at: int | None) -> bool:
-        """Update the outcome; returns whether the member leaves.
+        """Update the outcome; return True if the member leaves.
 
         `broke_at` is the first step with a non-finite loss or gradient, or at which a weight was
         found to be; `bound` is 2·ln V.
@@ -82,7 +82,7 @@ class Record:
 def runs(
     shape: Shape, members: Sequence[Member], records: Sequence[Record]
 ) -> dict[str, list[object]]:
-    """A row per member, in the order given: what became of it."""
+    """Table of outcomes, a row per member, in the order given."""
     blind = shape.task.blind_loss()
     return {
         "seed": [member.seed for member in members],
@@ -103,8 +103,8 @@ def runs(
 def curves(
     members: Sequence[Member], records: Sequence[Record], loss_SP: Floats, norm_SP: Floats
 ) -> dict[str, npt.NDArray[np.generic]]:
-    """A row per member and step 0 … its last: what its batch cost in that step, and the evaluation
-    after it.
+    """Table of losses, a row per member and step 0 … its last: of its batch in that step, and of
+    the evaluation after it.
     """
     parts: dict[str, list[npt.NDArray[np.generic]]] = {
         name: []

@@ -1,5 +1,5 @@
-"""The members of a job as they train together: their weights, moments and data, and the step that
-moves them all.
+"""Members of a job as they train together: their parameters, moments and data, and the step that
+updates them all.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from resformer.model.objective import draw, held_out, loss, target_count
+from resformer.model.objective import draw_batch, held_out, loss, target_count
 from resformer.model.shape import Member, Shape
 from resformer.numerics import rng
 from resformer.numerics.adamw import AdamW
@@ -28,8 +28,8 @@ many it makes.
 class Population:
     """Rows of `flat_PN`, one per member. A step reads nothing back from the device.
 
-    The layers' outputs of so many rows are in memory `at_once`, of all if it is not said; nothing
-    is reduced over members, so that no result depends on it, on the CPU no bit.
+    `chunk_size` members are computed at a time (default: all). Nothing is reduced over members:
+    results do not depend on it; on the CPU they are bit-identical.
     """
 
     def __init__(
@@ -47,39 +47,40 @@ class Population:
                 "tf32" if train.precision == "tf32" else "ieee"
             )
         seed_P = torch.tensor([member.seed for member in members])
-        self.flat_PN = initial_values(self.model.weights(), seed_P, dtype).to(self.device)
+        self.flat_PN = initial_values(self.model.parameter_specs, seed_P, dtype).to(self.device)
         self.seed_P = seed_P.to(self.device)
         self.lr_P = torch.tensor([member.lr for member in members], dtype=dtype, device=self.device)
         self.optimiser = AdamW(
-            *(
-                self.model.backend,
-                train.clip,
-                train.beta1,
-                train.beta2,
-                train.eps,
-                train.weight_decay,
-            ),
-            *(torch.zeros_like(self.flat_PN), torch.zeros_like(self.flat_PN)),
+            backend=self.model.backend,
+            clip=train.clip,
+            beta1=train.beta1,
+            beta2=train.beta2,
+            eps=train.eps,
+            weight_decay=train.weight_decay,
+            exp_avg_PN=torch.zeros_like(self.flat_PN),
+            exp_avg_sq_PN=torch.zeros_like(self.flat_PN),
         )
         self.steps = 0
-        self.taken = torch.zeros((), dtype=torch.int64, device=self.device)
+        """Steps that were taken."""
+        self.device_steps = torch.zeros((), dtype=torch.int64, device=self.device)
+        """The same, counted on the device."""
         recorded = min(train.eval_every, train.steps)
         self.loss_EP, self.norm_EP = (self.lr_P.new_zeros(recorded, len(members)) for _ in range(2))
         self.held_out = held_out(shape, self.device)
         tokens = len(members) * train.batch * self.model.tokens
-        self.drawn = max(1, min(_MOST_DRAWN, _DRAWN_TOKENS // tokens))
-        self.reads_CPBT, self.answers_CPBS = self._drawn(0)
-        self._take = self._replayed()
+        self.drawn_steps = max(1, min(_MOST_DRAWN, _DRAWN_TOKENS // tokens))
+        self.inputs_CPBT, self.targets_CPBU = self._batches(0)
+        self._run_step = self._graphed()
 
     def advance(self) -> None:
-        """One step of every member."""
-        if self.steps and self.steps % self.drawn == 0:
+        """Take one step of every member."""
+        if self.steps and self.steps % self.drawn_steps == 0:
             self._draw()
-        self._take()
+        self._run_step()
         self.steps += 1
 
     def recorded(self, since: int) -> tuple[Floats, Floats]:
-        """Loss (nats per token) and gradient norm before clipping of the steps since then, (steps,
+        """Loss (nats per target) and gradient norm before clipping of the steps since then, (steps,
         P) each.
 
         At most the last `train.eval_every` steps are kept.
@@ -91,57 +92,55 @@ class Population:
 
     @torch.no_grad()
     def evaluate(self) -> tuple[Floats, Floats]:
-        """Held-out loss (nats per token) and accuracy (share of tokens), (P,) each."""
-        losses, accuracies = zip(*map(self._evaluated, self._parts()), strict=True)
-        return torch.cat(losses).cpu().numpy().astype(np.float64), torch.cat(
-            accuracies
-        ).cpu().numpy()
+        """Held-out loss (nats per target) and accuracy (share of targets), (P,) each."""
+        losses, accuracies = zip(*map(self._evaluate_chunk, self._chunks()), strict=True)
+        loss_P, accuracy_P = torch.cat(losses).cpu().numpy(), torch.cat(accuracies).cpu().numpy()
+        return loss_P.astype(np.float64), accuracy_P
 
-    def _evaluated(self, rows: slice) -> tuple[Tensor, Tensor]:
-        reads_1BT, answers_1BS = self.held_out
+    def _evaluate_chunk(self, rows: slice) -> tuple[Tensor, Tensor]:
         flat_PN = self.flat_PN[rows]
-        answers_PBS = answers_1BS.expand(len(flat_PN), -1, -1)
-        logits_PBSV = self._forward(flat_PN, reads_1BT.expand(len(flat_PN), -1, -1))
-        right_P = (logits_PBSV.argmax(dim=-1) == answers_PBS).flatten(1).sum(1, dtype=torch.float64)
-        return loss(logits_PBSV, answers_PBS), right_P / target_count(answers_PBS)
+        inputs_PBT, targets_PBU = (part.expand(len(flat_PN), -1, -1) for part in self.held_out)
+        logits_PBUV = self._forward(flat_PN, inputs_PBT)
+        right_P = (logits_PBUV.argmax(dim=-1) == targets_PBU).flatten(1).sum(1, dtype=torch.float64)
+        return loss(logits_PBUV, targets_PBU), right_P / target_count(targets_PBU)
 
     def finite(self) -> npt.NDArray[np.bool_]:
-        """Whether all weights of each member are, (P,): ReLU can hide one that is not from loss and
-        gradient.
+        """True for each member whose parameters are all finite, (P,): ReLU can hide one that is not
+        from loss and gradient.
         """
         return self.flat_PN.isfinite().all(dim=1).cpu().numpy()
 
     def weights(self, row: int) -> Tensor:
-        """The weights of the member in this row as they are now, (N,), on the CPU."""
+        """Copy of the current parameters of the member in this row, (N,), on the CPU."""
         return self.flat_PN[row].to("cpu", copy=True)
 
     def state(self) -> dict[str, Tensor]:
-        """What the steps so far have left behind, by name: all that later ones depend on but their
-        number.
-        """
-        moments = {"mean_PN": self.optimiser.exp_avg_PN, "square_PN": self.optimiser.exp_avg_sq_PN}
+        """Tensors that later steps depend on, by the name that they have in a checkpoint."""
         return {
             "flat_PN": self.flat_PN,
-            **moments,
+            "mean_PN": self.optimiser.exp_avg_PN,
+            "square_PN": self.optimiser.exp_avg_sq_PN,
             "loss_EP": self.loss_EP,
             "norm_EP": self.norm_EP,
         }
 
     def restore(self, steps: int, state: Mapping[str, Tensor]) -> None:
-        """Go on from this state, which the same rows had after so many steps; else KeyError or
-        ValueError.
+        """Resume from the state that the same rows had after so many steps.
+
+        Raises KeyError or ValueError if it does not fit these rows.
         """
-        for name, place in self.state().items():
-            if (place.shape, place.dtype) != (state[name].shape, state[name].dtype):
-                raise ValueError(f"{name} is {tuple(state[name].shape)}, not {tuple(place.shape)}")
-            place.copy_(state[name])  # in place: a captured step knows these tensors
+        for name, tensor in self.state().items():
+            saved = state[name]
+            if (tensor.shape, tensor.dtype) != (saved.shape, saved.dtype):
+                raise ValueError(f"{name} is {tuple(saved.shape)}, not {tuple(tensor.shape)}")
+            tensor.copy_(saved)  # in place: a captured step knows these tensors
         self.steps = steps
-        self.taken.fill_(steps)
+        self.device_steps.fill_(steps)
         self._draw()
 
     def worth_keeping(self, rows: int) -> int:
-        """How many of so many rows may be left when dropping the others pays: on a GPU a step is
-        captured anew.
+        """Largest number of members left, of so many rows, at which dropping the others pays: on a
+        GPU that captures the step anew.
         """
         return rows // 2 if self.device.type == "cuda" else rows - 1
 
@@ -151,92 +150,87 @@ class Population:
         self.flat_PN = self.flat_PN[index]
         self.seed_P, self.lr_P = self.seed_P[index], self.lr_P[index]
         self.loss_EP, self.norm_EP = self.loss_EP[:, index], self.norm_EP[:, index]
-        self.reads_CPBT, self.answers_CPBS = self.reads_CPBT[:, index], self.answers_CPBS[:, index]
+        self.inputs_CPBT, self.targets_CPBU = (
+            self.inputs_CPBT[:, index],
+            self.targets_CPBU[:, index],
+        )
         self.optimiser.keep(index)
-        del self._take  # a captured step holds its memory, and the next one needs some
-        self._take = self._replayed()
+        del self._run_step  # a captured step holds its memory, and the next one needs some
+        self._run_step = self._graphed()
 
-    def _replayed(self) -> Callable[[], None]:
-        """The step; on a GPU captured, or it would wait for its launches."""
+    def _graphed(self) -> Callable[[], None]:
+        """Step of all members; captured on a GPU, where it would wait for its launches."""
         if self.device.type != "cuda":
             return self._step
-        changed = (
-            self.flat_PN,
-            self.optimiser.exp_avg_PN,
-            self.optimiser.exp_avg_sq_PN,
-            self.taken,
-        )
-        return CudaGraphedStep(self._step, changed)
+        moments = (self.optimiser.exp_avg_PN, self.optimiser.exp_avg_sq_PN)
+        return CudaGraphedStep(self._step, (self.flat_PN, *moments, self.device_steps))
 
     def _draw(self) -> None:
-        """Draw the data of the steps that were last drawn together with the next one."""
-        first = self.steps - self.steps % self.drawn
-        for place, drawn in zip(
-            (self.reads_CPBT, self.answers_CPBS), self._drawn(first), strict=True
-        ):
-            place.copy_(drawn)
+        """Draw the data of the next step, and of those that are drawn together with it."""
+        first = self.steps - self.steps % self.drawn_steps
+        inputs_CPBT, targets_CPBU = self._batches(first)
+        self.inputs_CPBT.copy_(inputs_CPBT)
+        self.targets_CPBU.copy_(targets_CPBU)
 
-    def _drawn(self, first: int) -> tuple[Tensor, Tensor]:
-        """The data of `drawn` steps."""
-        step_C1 = torch.arange(first, first + self.drawn, device=self.device).unsqueeze(1)
-        state_CP = rng.key(self.seed_P, "batch", step_C1)
-        drawn = draw(self.shape, state_CP.flatten(), self.shape.train.batch)
-        reads_CPBT, answers_CPBS = (part.view(*state_CP.shape, *part.shape[1:]) for part in drawn)
-        return reads_CPBT, answers_CPBS
+    def _batches(self, first: int) -> tuple[Tensor, Tensor]:
+        """Inputs and targets of `drawn_steps` steps from this one on."""
+        step_C1 = torch.arange(first, first + self.drawn_steps, device=self.device).unsqueeze(1)
+        key_CP = rng.key(self.seed_P, "batch", step_C1)
+        batch = draw_batch(self.shape, key_CP.flatten(), self.shape.train.batch)
+        inputs_CPBT, targets_CPBU = (part.view(*key_CP.shape, *part.shape[1:]) for part in batch)
+        return inputs_CPBT, targets_CPBU
 
-    def _parts(self) -> list[slice]:
-        """The rows that are computed at once."""
-        return [
-            slice(first, first + self.chunk_size)
-            for first in range(0, len(self.flat_PN), self.chunk_size)
-        ]
+    def _chunks(self) -> list[slice]:
+        """Rows that are computed at a time."""
+        size = self.chunk_size
+        return [slice(first, first + size) for first in range(0, len(self.flat_PN), size)]
 
     def _forward(
-        self, flat_PN: Tensor, reads_PBT: Tensor, draws_PS: Tensor | None = None
+        self, flat_PN: Tensor, inputs_PBT: Tensor, draws_PS: Tensor | None = None
     ) -> Tensor:
-        """Logits in the weights' own dtype."""
+        """Logits in the dtype of the parameters."""
         if self.shape.train.precision != "bf16":
-            return self.model.forward(flat_PN, reads_PBT, draws_PS)
+            return self.model.forward(flat_PN, inputs_PBT, draws_PS)
         with torch.autocast(self.device.type, torch.bfloat16):
-            return self.model.forward(flat_PN, reads_PBT, draws_PS).to(flat_PN.dtype)
+            return self.model.forward(flat_PN, inputs_PBT, draws_PS).to(flat_PN.dtype)
 
-    def _gradient(self, reads_PBT: Tensor, answers_PBS: Tensor) -> tuple[Tensor, Tensor]:
-        """The loss of each member on its batch, (P,), and its gradient, (P, N)."""
-        draws_PS, found = self._random(), []
-        for rows in self._parts():
+    def _gradient(self, inputs_PBT: Tensor, targets_PBU: Tensor) -> tuple[Tensor, Tensor]:
+        """Loss of each member on its batch, (P,), and its gradient, (P, N)."""
+        draws_PS, chunks = self._scheme_draws(), list[tuple[Tensor, Tensor]]()
+        for rows in self._chunks():
             flat_PN = self.flat_PN[rows].requires_grad_()
             draws = None if draws_PS is None else draws_PS[rows]
-            loss_P = loss(self._forward(flat_PN, reads_PBT[rows], draws), answers_PBS[rows])
+            loss_P = loss(self._forward(flat_PN, inputs_PBT[rows], draws), targets_PBU[rows])
             (grad_PN,) = torch.autograd.grad(loss_P.sum(), flat_PN)
-            found.append((loss_P.detach(), grad_PN))
-        if len(found) == 1:
-            return found[0]
-        losses, gradients = zip(*found, strict=True)
+            chunks.append((loss_P.detach(), grad_PN))
+        if len(chunks) == 1:
+            return chunks[0]
+        losses, gradients = zip(*chunks, strict=True)
         return torch.cat(losses), torch.cat(gradients)
 
-    def _random(self) -> Tensor | None:
-        """What a scheme that wants random numbers has in this step: by seed and step, uniform in
+    def _scheme_draws(self) -> Tensor | None:
+        """Random numbers of this step for a scheme that is `random`: by seed and step, uniform in
         [0, 1), (P, S).
         """
         if not self.model.residual.random:
             return None
-        state_P = rng.key(self.seed_P, "scheme", self.taken)
-        return (rng.uniform(state_P, self.model.stack.sublayers) + 1) / 2
+        key_P = rng.key(self.seed_P, "scheme", self.device_steps)
+        return (rng.uniform(key_P, self.model.architecture.sublayers) + 1) / 2
 
     def _step(self) -> None:
-        """Forward, backward, update. No number of it is known on the host: which step it is stands
-        in `taken`.
+        """Forward, backward and update, without a number on the host: the step is in
+        `device_steps`.
         """
         train = self.shape.train
-        drawn_1 = (self.taken % self.drawn).view(1)
-        reads_PBT, answers_PBS = (
+        drawn_1 = (self.device_steps % self.drawn_steps).view(1)
+        inputs_PBT, targets_PBU = (
             part.index_select(0, drawn_1).squeeze(0)
-            for part in (self.reads_CPBT, self.answers_CPBS)
+            for part in (self.inputs_CPBT, self.targets_CPBU)
         )
-        loss_P, grad_PN = self._gradient(reads_PBT, answers_PBS)
-        place_1 = (self.taken % len(self.loss_EP)).view(1)
-        self.taken += 1
-        warm = (self.taken.double() / max(1, train.warmup_steps)).clamp(max=1.0)
-        norm_P = self.optimiser.step(self.flat_PN, grad_PN, self.lr_P * warm, self.taken)
-        self.loss_EP.index_copy_(0, place_1, loss_P.unsqueeze(0))
-        self.norm_EP.index_copy_(0, place_1, norm_P.unsqueeze(0))
+        loss_P, grad_PN = self._gradient(inputs_PBT, targets_PBU)
+        recorded_1 = (self.device_steps % len(self.loss_EP)).view(1)
+        self.device_steps += 1
+        warm = (self.device_steps.double() / max(1, train.warmup_steps)).clamp(max=1.0)
+        norm_P = self.optimiser.step(self.flat_PN, grad_PN, self.lr_P * warm, self.device_steps)
+        self.loss_EP.index_copy_(0, recorded_1, loss_P.unsqueeze(0))
+        self.norm_EP.index_copy_(0, recorded_1, norm_P.unsqueeze(0))

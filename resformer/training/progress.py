@@ -7,15 +7,15 @@ from typing import final
 @final
 @dataclass(frozen=True)
 class Progress:
-    """Where a job is, told at every evaluation."""
+    """Progress of a job at an evaluation."""
 
     step: int
     steps: int
     members: int
-    """How many are still training."""
+    """Members that still train."""
     solved: int
     diverged: int
     loss: float
-    """Median held-out loss of those that were evaluated, nats per token."""
+    """Median held-out loss of the evaluated members, nats per target."""
     accuracy: float
-    """Median held-out accuracy of those that were evaluated, a share of tokens."""
+    """Median held-out accuracy of the evaluated members, a share of targets."""

@@ -218,10 +218,11 @@ class _Attempt:
         for name in {**then, **here}:
             if then.get(name) != here.get(name):
                 raise _OtherEnvironment(f"{name} {then.get(name)}, this is {here.get(name)}")
+        snapshot = Snapshot(step=checkpoint.step, arrays=load(checkpoint.arrays), facts=facts)
         return Training.resumed(
             job.shape,
             job.members,
-            Snapshot(checkpoint.step, load(checkpoint.arrays), facts),
+            snapshot,
             chunk_size=chunk_size,
             recording=job.recording,
         )

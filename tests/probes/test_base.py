@@ -9,7 +9,7 @@ from support.naive_model import shape_of
 from support.schemes import name_of, schemes
 
 from resformer.model.shape import Member
-from resformer.probes import measure
+from resformer.probes.measure import descriptions, measure_initial
 from resformer.probes.table import table
 from resformer.residuals.add import Add
 from resformer.residuals.base import Residual
@@ -18,8 +18,8 @@ from resformer.residuals.plain import Plain
 
 @pytest.mark.parametrize("residual", schemes(), ids=name_of)
 def test_every_measure_of_every_scheme(residual: Residual[Any]) -> None:
-    found = measure.at_the_start(shape_of(residual), [0, 5])
-    assert list(found) == list(measure.measures())
+    found = measure_initial(shape_of(residual), [0, 5])
+    assert list(found) == list(descriptions())
     for name, values in found.items():
         assert values.shape == (7, 2)
         everywhere = name not in ("branch_share", "attention_entropy") and not name.startswith(
@@ -31,12 +31,12 @@ def test_every_measure_of_every_scheme(residual: Residual[Any]) -> None:
 
 def test_a_member_measures_the_same_alone_and_whatever_trains_it() -> None:
     shape = shape_of(Add())
-    together, alone = measure.at_the_start(shape, [3, 4, 5]), measure.at_the_start(shape, [4])
+    together, alone = measure_initial(shape, [3, 4, 5]), measure_initial(shape, [4])
     compiled = dataclasses.replace(shape, train=dataclasses.replace(shape.train, compile=True))
     for name, values in together.items():
         # float64; a relative residual may be as small as round-off.
         np.testing.assert_allclose(values[:, 1:2], alone[name], rtol=1e-9, atol=1e-12)
-        np.testing.assert_array_equal(measure.at_the_start(compiled, [3, 4, 5])[name], values)
+        np.testing.assert_array_equal(measure_initial(compiled, [3, 4, 5])[name], values)
 
 
 def test_the_table_has_a_row_per_stack_seed_and_layer() -> None:
@@ -48,9 +48,9 @@ def test_the_table_has_a_row_per_stack_seed_and_layer() -> None:
         for residual in (Add(), Plain())
         for depth in (1, 3)
     ]
-    told = list[int]()
-    found = table(shapes, told.append)
-    assert told == [0, 1, 2, 3]
+    progress = list[int]()
+    found = table(shapes, progress.append)
+    assert progress == [0, 1, 2, 3]
     assert len(found) == 2 * 2 * (3 + 7)
     key = ["model.residual.name", "model.depth", "seed", "layer"]
     assert not found.duplicated(key).any()
@@ -59,5 +59,5 @@ def test_the_table_has_a_row_per_stack_seed_and_layer() -> None:
         & (found["model.depth"] == 3)
         & (found["seed"] == 2)
     ]
-    expected = measure.at_the_start(shapes[3][0], [2])["rms"][:, 0]
+    expected = measure_initial(shapes[3][0], [2])["rms"][:, 0]
     np.testing.assert_allclose(one.sort_values("layer")["rms"], expected, rtol=1e-12)

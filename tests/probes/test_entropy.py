@@ -3,16 +3,17 @@ from dataclasses import replace
 
 import pytest
 import torch
-from support.traces import observed
+from support.traces import trace_of
 
 from resformer.probes.measures.entropy import Entropy
 from resformer.residuals.add import Add
 
 
 def with_weights(a_TT: torch.Tensor) -> torch.Tensor:
-    looked_at = observed(Add())
-    looked_at.seen[2] = replace(looked_at.seen[2], a_PBHTT=a_TT.expand(2, 3, 3, -1, -1))
-    return Entropy().measure(looked_at)["attention_entropy"][3]
+    trace = trace_of(Add())
+    sublayers = list(trace.sublayers)
+    sublayers[2] = replace(sublayers[2], a_PBHTT=a_TT.expand(2, 3, 3, -1, -1))
+    return Entropy().compute(replace(trace, sublayers=sublayers))["attention_entropy"][3]
 
 
 def test_entropy_goes_from_one_token_to_all() -> None:
@@ -22,7 +23,7 @@ def test_entropy_goes_from_one_token_to_all() -> None:
 
 
 def test_entropy_stands_behind_attention_only() -> None:
-    found = Entropy().measure(observed(Add()))["attention_entropy"]
+    found = Entropy().compute(trace_of(Add()))["attention_entropy"]
     assert (~found.isnan()).any(1).tolist() == [False, True, False, True, False, True, False]
     assert (found.nan_to_num() < math.log(10)).all()
 

@@ -1,5 +1,5 @@
 import torch
-from support.traces import observed
+from support.traces import trace_of
 
 from resformer.probes.measures.gradient import Gradient
 from resformer.residuals.add import Add
@@ -7,10 +7,10 @@ from resformer.residuals.rezero import ReZero
 
 
 def test_norms_stand_behind_the_sublayer_that_has_the_matrix() -> None:
-    looked_at = observed(Add())
-    found = Gradient().measure(looked_at)
+    trace = trace_of(Add())
+    found = Gradient().compute(trace)
     for group, sublayer in (("query", 1), ("output", 3), ("ffn_in", 2), ("ffn_out", 6)):
-        gradient = looked_at.gradients[f"block{(sublayer + 1) // 2}.{group}.matrix"]
+        gradient = trace.gradients[f"block{(sublayer + 1) // 2}.{group}.matrix"]
         expected = gradient.square().sum((1, 2)).sqrt()
         torch.testing.assert_close(found[f"gradient_{group}"][sublayer], expected)
         assert (expected > 0).all()
@@ -20,5 +20,5 @@ def test_norms_stand_behind_the_sublayer_that_has_the_matrix() -> None:
 
 
 def test_a_branch_that_is_switched_off_has_no_gradient() -> None:
-    found = Gradient().measure(observed(ReZero(0.0)))
+    found = Gradient().compute(trace_of(ReZero(0.0)))
     assert all((column.nan_to_num() == 0).all() for column in found.values())

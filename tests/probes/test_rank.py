@@ -11,7 +11,7 @@ GENERATOR = torch.Generator().manual_seed(0)
 
 def test_relative_residual_by_hand() -> None:
     stream = torch.tensor([[[[1.0, 0.0], [0.0, 1.0]]]], dtype=torch.float64)
-    found = Rank().measure(of_streams(stream))
+    found = Rank().compute(of_streams(stream))
     # X - 1·(½ ½) has entries ±½: largest column and row sums 1, as those of X.
     assert found["relative_residual"].item() == pytest.approx(1.0)
     assert found["effective_rank"].item() == pytest.approx(2.0)
@@ -19,7 +19,7 @@ def test_relative_residual_by_hand() -> None:
 
 def test_equal_tokens_have_no_residual() -> None:
     stream = torch.randn(2, 3, 1, 6, generator=GENERATOR, dtype=torch.float64).expand(-1, -1, 5, -1)
-    found = Rank().measure(of_streams(stream))
+    found = Rank().compute(of_streams(stream))
     # A mean of five equal float64 is off by 1e-16 of them, and the sums of six entries of that by
     # 1e-15.
     assert found["relative_residual"].max() < 1e-14
@@ -31,7 +31,7 @@ def test_a_small_difference_is_measured(small: float) -> None:
     """Of which float32 would see nothing below 1e-7."""
     same = torch.ones(1, 1, 4, 4, dtype=torch.float64)
     apart = small * torch.eye(4, dtype=torch.float64).view(1, 1, 4, 4)
-    found = Rank().measure(of_streams(same + apart))["relative_residual"].item()
+    found = Rank().compute(of_streams(same + apart))["relative_residual"].item()
     # |ε(I - ¼)| = ε·(¾ + 3·¼) = 1.5 ε, |X| = 4 + ε.
     assert found == pytest.approx(1.5 * small / (4 + small), rel=1e-3)
 
@@ -39,7 +39,7 @@ def test_a_small_difference_is_measured(small: float) -> None:
 def test_effective_rank_is_the_exponential_of_an_entropy() -> None:
     stream = torch.diag(torch.tensor([3.0, 1.0, 0.0], dtype=torch.float64)).view(1, 1, 3, 3)
     entropy = -(0.75 * math.log(0.75) + 0.25 * math.log(0.25))
-    assert Rank().measure(of_streams(stream))["effective_rank"].item() == pytest.approx(
+    assert Rank().compute(of_streams(stream))["effective_rank"].item() == pytest.approx(
         math.exp(entropy)
     )
 
@@ -48,5 +48,5 @@ def test_effective_rank_is_the_exponential_of_an_entropy() -> None:
 def test_a_stream_that_is_not_finite_has_no_rank(bad: float) -> None:
     stream = torch.ones(2, 1, 3, 3, dtype=torch.float64)
     stream[1, 0, 1, 1] = bad
-    found = Rank().measure(of_streams(stream))["effective_rank"]
+    found = Rank().compute(of_streams(stream))["effective_rank"]
     assert found.isnan().tolist() == [[False, True]]

@@ -1,9 +1,8 @@
 import torch
-from support.naive_model import Naive, assert_formula, shape_of, start
+from support.naive_model import Naive, assert_formula, context, shape_of, start
 from torch import Tensor
 
 from resformer.residuals.attn_res import AttnRes
-from resformer.residuals.base import Place
 
 
 def attended(net: Naive, values: list[Tensor]) -> Tensor:
@@ -30,5 +29,5 @@ def test_at_the_start_it_reads_the_mean() -> None:
     shape = shape_of(AttnRes())
     _, w = start(shape)
     values = tuple(torch.randn(2, 4, 12, dtype=torch.float64) for _ in range(3))
-    read = AttnRes().read(values, Place(3, shape.transformer().stack, w))
+    read = AttnRes().read(values, context(AttnRes(), 3, w))
     torch.testing.assert_close(read, torch.stack(values).mean(0))

@@ -1,5 +1,5 @@
 import torch
-from support.naive_model import Naive, assert_formula, reads, shape_of, start
+from support.naive_model import Naive, assert_formula, inputs, shape_of, start
 from torch import Tensor
 
 from resformer.residuals.add import Add
@@ -32,6 +32,6 @@ def test_of_a_block_that_reads_zero_it_is_post_norm() -> None:
         w["embedding.token"].zero_()
         w["embedding.position"].zero_()
         w["block1.output.bias"].copy_(torch.arange(12.0).expand(2, 12))
-        found.append(shape.transformer().forward(flat_PN, reads(shape)))
+        found.append(shape.transformer().forward(flat_PN, inputs(shape)))
     assert found[0].std() > 0.1
     assert torch.equal(*found)

@@ -1,12 +1,10 @@
 import pytest
 import torch
-from support.naive_model import Naive, assert_formula, shape_of, start
+from support.naive_model import Naive, assert_formula, context, shape_of, start
 from torch import Tensor
 
-from resformer.residuals import deepnorm
 from resformer.residuals.add import Add
-from resformer.residuals.base import Place
-from resformer.residuals.deepnorm import DeepNorm
+from resformer.residuals.deepnorm import DeepNorm, alpha, beta
 
 
 def layers(net: Naive, x: Tensor) -> Tensor:
@@ -20,22 +18,23 @@ def test_formula() -> None:
 
 
 @pytest.mark.parametrize(
-    ("depth", "alpha", "beta"), [(2, 1.4142, 0.5), (8, 2.0, 0.3536), (32, 2.8284, 0.25)]
+    ("depth", "skip", "gain"), [(2, 1.4142, 0.5), (8, 2.0, 0.3536), (32, 2.8284, 0.25)]
 )
-def test_constants_of_the_paper(depth: int, alpha: float, beta: float) -> None:
+def test_constants_of_the_paper(depth: int, skip: float, gain: float) -> None:
     """Wang et al. 2022, figure 2, encoder-only; to the four decimals of the table."""
-    stack = shape_of(DeepNorm(), depth=depth).transformer().stack
+    at = context(DeepNorm(), 1, depth=depth)
     x, f = torch.randn(2, 6, 4), torch.randn(2, 6, 4)
-    written = DeepNorm().write(x, f, Place(1, stack, {}))
-    torch.testing.assert_close(written, alpha * x + f, rtol=1e-4, atol=1e-4)
-    assert DeepNorm().gain("query", stack) == DeepNorm().gain("key", stack) == 1
+    written = DeepNorm().write(x, f, at)
+    torch.testing.assert_close(written, skip * x + f, rtol=1e-4, atol=1e-4)
+    assert DeepNorm().gain("query", at.architecture) == 1
+    assert DeepNorm().gain("key", at.architecture) == 1
     for group in ("value", "output", "ffn_in", "ffn_out"):
-        assert DeepNorm().gain(group, stack) == pytest.approx(beta, abs=5e-5)
+        assert DeepNorm().gain(group, at.architecture) == pytest.approx(gain, abs=5e-5)
 
 
 def test_the_skip_is_plain_at_half_a_block_and_the_draw_at_an_eighth() -> None:
     """Post-norm is the case α = β = 1; nothing else is different."""
-    assert deepnorm.alpha(0.5) == deepnorm.beta(0.125) == 1
+    assert alpha(0.5) == beta(0.125) == 1
 
 
 def test_starts_from_the_shared_draw_scaled() -> None:

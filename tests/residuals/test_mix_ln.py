@@ -5,7 +5,7 @@ from torch import Tensor
 
 from resformer.errors import UserError
 from resformer.residuals.add import Add
-from resformer.residuals.base import Stack
+from resformer.residuals.base import Architecture
 from resformer.residuals.mix_ln import MixLn
 
 
@@ -31,5 +31,8 @@ def test_a_share_that_cannot_be() -> None:
 
 def test_a_share_is_not_rounded_down_for_want_of_digits() -> None:
     scheme = MixLn(0.57)  # times 100 is 56.99999999999999
-    stack = Stack(100, 12, 3, causal=True)
-    assert sum(scheme.placement("own", 2 * block, stack) == "post" for block in range(1, 101)) == 57
+    architecture = Architecture(depth=100, width=12, heads=3, causal=True)
+    assert (
+        sum(scheme.placement("own", 2 * block, architecture) == "post" for block in range(1, 101))
+        == 57
+    )

@@ -1,5 +1,5 @@
 import torch
-from support.naive_model import Naive, assert_formula, outputs, reads, shape_of, start
+from support.naive_model import Naive, assert_formula, inputs, outputs, shape_of, start
 from torch import Tensor
 
 from resformer.residuals.add import Add
@@ -27,5 +27,5 @@ def test_without_the_second_stream_it_is_post_norm() -> None:
     flat_PN, w = start(shape)
     w["last.norm.gain"].zero_()
     assert torch.equal(
-        shape.transformer().forward(flat_PN, reads(shape)), outputs(Add(), norm="post")
+        shape.transformer().forward(flat_PN, inputs(shape)), outputs(Add(), norm="post")
     )

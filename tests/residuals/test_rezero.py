@@ -1,6 +1,6 @@
 import pytest
 import torch
-from support.naive_model import Naive, assert_formula, reads, shape_of, start
+from support.naive_model import Naive, assert_formula, inputs, shape_of, start
 from torch import Tensor
 
 from resformer.errors import UserError
@@ -20,17 +20,17 @@ def test_formula() -> None:
 def test_at_the_start_the_stack_is_the_identity() -> None:
     """The logits are the head applied to the embedding."""
     shape = shape_of(ReZero(0.0))
-    transformer, (flat_PN, w), found = shape.transformer(), start(shape), reads(shape)
+    transformer, (flat_PN, w), found = shape.transformer(), start(shape), inputs(shape)
     for member in (0, 1):
         x = w["embedding.token"][member][found[member]] + w["embedding.position"][member]
-        expected = x[:, -transformer.scored :] @ w["head.matrix"][member]
+        expected = x[:, -transformer.num_targets :] @ w["head.matrix"][member]
         torch.testing.assert_close(
             transformer.forward(flat_PN, found)[member], expected, rtol=1e-12, atol=1e-12
         )
 
 
 def test_one_learned_scalar_per_block_and_no_norm() -> None:
-    weights = ReZero(0.25).weights(shape_of(ReZero(0.25)).transformer().stack)
+    weights = ReZero(0.25).parameters(shape_of(ReZero(0.25)).transformer().architecture)
     assert [(weight.size, weight.scale) for weight in weights] == [(1, 0.25)] * 3
     assert ReZero(0.0).norms == ("none",)
 

@@ -1,10 +1,9 @@
 import pytest
 import torch
-from support.naive_model import Naive, assert_formula, shape_of, start
+from support.naive_model import Naive, assert_formula, context, shape_of, start
 from torch import Tensor
 
 from resformer.errors import UserError
-from resformer.residuals.base import Place
 from resformer.residuals.shaped import Shaped
 
 SCHEME = Shaped(ffn_gain_at_18_blocks=0.1)
@@ -40,11 +39,10 @@ def test_attention_starts_as_the_identity(attention: str) -> None:
     """
     shape = shape_of(SCHEME, attention=attention)
     _, w = start(shape)
-    transformer = shape.transformer()
     scores = torch.zeros(2, 3, 3, 10, 10, dtype=torch.float64)
     if attention == "causal":
         scores = scores.masked_fill(torch.ones(10, 10).triu(1).bool(), -torch.inf)
-    mixed = SCHEME.mix(scores.softmax(-1), Place(1, transformer.stack, w))
+    mixed = SCHEME.attention_pattern(scores.softmax(-1), context(SCHEME, 1, w, attention=attention))
     torch.testing.assert_close(mixed, torch.eye(10, dtype=torch.float64).expand_as(mixed))
     for block in (1, 2, 3):
         assert not w[f"block{block}.query.matrix"].any()

@@ -27,7 +27,7 @@ def test_switched_off_it_is_rezero_and_switched_on_it_is_add() -> None:
 
 
 def test_one_learned_scalar_per_sublayer() -> None:
-    weights = SkipInit(0.0).weights(shape_of(SkipInit(0.0)).transformer().stack)
+    weights = SkipInit(0.0).parameters(shape_of(SkipInit(0.0)).transformer().architecture)
     assert [(weight.size, weight.scale) for weight in weights] == [(1, 0.0)] * 6
 
 

@@ -2,13 +2,13 @@ import dataclasses
 
 import pytest
 import torch
-from support.naive_model import Naive, assert_formula, outputs, reads, shape_of, start
+from support.naive_model import Naive, assert_formula, context, inputs, outputs, shape_of, start
 from torch import Tensor
 
 from resformer.errors import UserError
 from resformer.model.shape import Member
 from resformer.residuals.add import Add
-from resformer.residuals.base import Place
+from resformer.residuals.base import SublayerContext
 from resformer.residuals.stochastic_depth import StochasticDepth
 from resformer.training.population import Population
 
@@ -35,7 +35,7 @@ def test_each_member_has_draws_of_its_own() -> None:
     shape = shape_of(SCHEME)
     flat_PN, _ = start(shape)
     twins = flat_PN[:1].expand(2, -1)
-    same = reads(shape)[:1].expand(2, -1, -1)
+    same = inputs(shape)[:1].expand(2, -1, -1)
     draws = torch.tensor([[0.0] * 6, [0.0, 0.9, 0.0, 0.0, 0.0, 0.0]])
     found = shape.transformer().forward(twins, same, draws)
     alone = shape.transformer().forward(twins[1:], same[1:], draws[1:])
@@ -48,21 +48,21 @@ def test_in_an_evaluation_it_is_add() -> None:
 
 
 def test_later_branches_are_left_out_more_often() -> None:
-    stack = shape_of(SCHEME).transformer().stack
-    assert [SCHEME.survives(Place(i, stack, {})) for i in range(1, 7)] == pytest.approx(SURVIVES)
+    survives = [SCHEME.survival_probability(context(SCHEME, i)) for i in range(1, 7)]
+    assert survives == pytest.approx(SURVIVES)
 
 
 def test_draws_depend_on_seed_and_step_only(monkeypatch: pytest.MonkeyPatch) -> None:
     shape = shape_of(SCHEME)
     draws: list[Tensor] = []
-    survives = StochasticDepth.survives
+    survives = StochasticDepth.survival_probability
 
-    def watched(scheme: StochasticDepth, place: Place) -> float:
-        assert place.draw_P is not None
-        draws.append(place.draw_P)
-        return survives(scheme, place)
+    def watched(scheme: StochasticDepth, context: SublayerContext) -> float:
+        assert context.draw_P is not None
+        draws.append(context.draw_P)
+        return survives(scheme, context)
 
-    monkeypatch.setattr(StochasticDepth, "survives", watched)
+    monkeypatch.setattr(StochasticDepth, "survival_probability", watched)
 
     def drawn_by(scheme: StochasticDepth, members: list[Member]) -> Tensor:
         """The draws of 40 steps, a row per step and sub-layer and a column per member."""

@@ -1,8 +1,7 @@
 import torch
-from support.naive_model import Naive, assert_formula, shape_of, start
+from support.naive_model import Naive, assert_formula, context, shape_of, start
 from torch import Tensor
 
-from resformer.residuals.base import Place
 from resformer.residuals.value_skipinit import ValueSkipInit
 
 
@@ -25,8 +24,8 @@ def test_formula() -> None:
 def test_attention_starts_as_the_identity() -> None:
     shape = shape_of(ValueSkipInit())
     _, w = start(shape)
-    mixed = ValueSkipInit().mix(
-        torch.rand(2, 3, 3, 10, 10, dtype=torch.float64), Place(3, shape.transformer().stack, w)
+    mixed = ValueSkipInit().attention_pattern(
+        torch.rand(2, 3, 3, 10, 10, dtype=torch.float64), context(ValueSkipInit(), 3, w)
     )
     assert torch.equal(mixed, torch.eye(10, dtype=torch.float64).expand_as(mixed))
     for group in ("value", "output"):

@@ -3,15 +3,16 @@ one sequence and one head at a time, in float64.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from resformer import plugins
 from resformer.model.shape import Shape
 from resformer.numerics.parameters import initial_values, unpack
-from resformer.residuals.base import Residual
+from resformer.residuals.base import Residual, SublayerContext
 from resformer.tasks.copy import Copy
 from support import shapes
 
@@ -91,11 +92,11 @@ Layers = Callable[[Naive, Tensor], Tensor]
 """Embedding (T, D) → the output of the stack (T, D), behind the last norm."""
 
 
-def logits(layers: Layers, w: dict[str, Tensor], reads_BT: Tensor, shape: Shape) -> Tensor:
+def logits(layers: Layers, w: dict[str, Tensor], inputs_BT: Tensor, shape: Shape) -> Tensor:
     """Of one member, (B, scored, V)."""
     net, found = Naive(w, shape), []
-    for reads in reads_BT:
-        x = layers(net, w["embedding.token"][reads] + w["embedding.position"])
+    for inputs in inputs_BT:
+        x = layers(net, w["embedding.token"][inputs] + w["embedding.position"])
         found.append(net.linear("head", x)[-shape.task.length :])
     return torch.stack(found)
 
@@ -110,12 +111,12 @@ def shape_of(residual: Residual[Any], length: int = 5, **model: Any) -> Shape:
 
 def start(shape: Shape, members: int = 2) -> tuple[Tensor, dict[str, Tensor]]:
     """Initial `flat_PN` in float64, and the weights by name."""
-    weights = shape.transformer().weights()
+    weights = shape.transformer().parameter_specs
     flat_PN = initial_values(weights, torch.arange(members), torch.float64)
     return flat_PN, dict(unpack(weights, flat_PN))
 
 
-def reads(shape: Shape, members: int = 2) -> Tensor:
+def inputs(shape: Shape, members: int = 2) -> Tensor:
     """Something to read, (P, 3, T)."""
     tokens = shape.transformer().tokens
     return torch.randint(
@@ -123,10 +124,25 @@ def reads(shape: Shape, members: int = 2) -> Tensor:
     )
 
 
+def context(
+    residual: Residual[Any],
+    sublayer: int,
+    parameters: Mapping[str, Tensor] | None = None,
+    **model: Any,
+) -> SublayerContext:
+    """Context of one sub-layer of a small network with this scheme."""
+    return SublayerContext(
+        sublayer=sublayer,
+        architecture=shape_of(residual, **model).transformer().architecture,
+        scheme=plugins.name_of(residual),
+        parameters=parameters or {},
+    )
+
+
 def outputs(residual: Residual[Any], **model: Any) -> Tensor:
     """Logits at the start."""
     shape = shape_of(residual, **model)
-    return shape.transformer().forward(start(shape)[0], reads(shape))
+    return shape.transformer().forward(start(shape)[0], inputs(shape))
 
 
 def assert_formula(
@@ -143,18 +159,18 @@ def assert_formula(
     """
     shape = shape_of(residual, length, **model)
     transformer = shape.transformer()
-    weights, flat_PN, reads_PBT = transformer.weights(), start(shape)[0], reads(shape)
+    weights, flat_PN, inputs_PBT = transformer.parameter_specs, start(shape)[0], inputs(shape)
     noise = torch.Generator().manual_seed(0)
     flat_PN = (
         flat_PN + 0.1 * torch.randn(flat_PN.shape, generator=noise, dtype=torch.float64)
     ).requires_grad_()
-    found = transformer.forward(flat_PN, reads_PBT, draws_PS)
+    found = transformer.forward(flat_PN, inputs_PBT, draws_PS)
     direction = torch.randn(found.shape, generator=noise, dtype=torch.float64)
     (gradient_PN,) = torch.autograd.grad((found * direction).sum(), flat_PN)
     for member in range(len(flat_PN)):
         flat_1N = flat_PN[member : member + 1].detach().requires_grad_()
         own = {name: tensor[0] for name, tensor in unpack(weights, flat_1N).items()}
-        expected = logits(layers, own, reads_PBT[member], shape)
+        expected = logits(layers, own, inputs_PBT[member], shape)
         (gradient_1N,) = torch.autograd.grad((expected * direction[member]).sum(), flat_1N)
         # float64, values of size 10 at most: 1e-9 leaves six digits for the order of sums.
         torch.testing.assert_close(found[member], expected, rtol=1e-9, atol=1e-9)

@@ -26,4 +26,4 @@ def schemes() -> list[Residual[Any]]:
 
 def name_of(residual: Residual[Any]) -> str:
     """As the command line has it."""
-    return type(residual).__module__.rpartition(".")[2]
+    return plugins.name_of(residual)

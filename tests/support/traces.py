@@ -1,4 +1,4 @@
-"""Stacks that were looked into, for the tests of probes."""
+"""Traces of small models, for the tests of measures."""
 
 from typing import Any
 
@@ -8,31 +8,38 @@ from torch import Tensor
 from resformer.model.objective import loss
 from resformer.model.shape import Shape
 from resformer.numerics.parameters import unpack
-from resformer.probes.measures.base import Observed
+from resformer.probes.measures.base import Trace
 from resformer.residuals.add import Add
 from resformer.residuals.base import Residual
-from support.naive_model import reads, shape_of, start
+from support.naive_model import inputs, shape_of, start
 
 
-def observed(residual: Residual[Any], **model: Any) -> Observed:
-    """A small stack at its start, in float64: two members, three sequences of ten tokens."""
-    return observed_with(shape_of(residual, **model), None)
+def trace_of(residual: Residual[Any], **model: Any) -> Trace:
+    """A small model at its start, in float64: two members, three sequences of ten tokens."""
+    return trace_with(shape_of(residual, **model), None)
 
 
-def observed_with(shape: Shape, flat_PN: Tensor | None) -> Observed:
+def trace_with(shape: Shape, flat_PN: Tensor | None) -> Trace:
     """The same with these weights, or the initial ones."""
     flat_PN = (start(shape)[0] if flat_PN is None else flat_PN).requires_grad_()
-    transformer, found = shape.transformer(), Observed(shape.transformer(), sequences=3)
-    logits = transformer.forward(flat_PN, reads(shape), watch=found)
-    answers = torch.arange(logits[..., 0].numel()).view(logits.shape[:-1]) % shape.task.vocabulary
-    (grad_PN,) = torch.autograd.grad(loss(logits, answers).sum(), flat_PN)
-    found.gradients = unpack(transformer.weights(), grad_PN)
-    return found
+    transformer = shape.transformer()
+    forward = transformer.trace(flat_PN, inputs(shape))
+    logits = forward.logits_PBUV
+    targets = torch.arange(logits[..., 0].numel()).view(logits.shape[:-1]) % shape.task.vocabulary
+    (grad_PN,) = torch.autograd.grad(loss(logits, targets).sum(), flat_PN)
+    return Trace(
+        residual=shape.residual,
+        sequences=3,
+        streams=forward.streams,
+        sublayers=forward.sublayers,
+        gradients=unpack(transformer.parameter_specs, grad_PN),
+    )
 
 
-def of_streams(*streams: Tensor) -> Observed:
+def of_streams(*streams: Tensor) -> Trace:
     """Nothing but streams (P, B, T, D), as they might be."""
-    shape = shape_of(Add())
-    found = Observed(shape.transformer(), sequences=streams[0].shape[1])
-    found.streams = [stream.flatten(1, 2) for stream in streams]
-    return found
+    return Trace(
+        residual=Add(),
+        sequences=streams[0].shape[1],
+        streams=[stream.flatten(1, 2) for stream in streams],
+    )

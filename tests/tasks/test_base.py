@@ -37,14 +37,14 @@ def task(name: str) -> Task:
 def test_what_is_read_and_what_is_scored(name: str, attention: str) -> None:
     one = task(name)
     source, target = one.draw(rng.key(torch.tensor([3, 4]), "test"), 5)
-    assert source.shape == target.shape == (2, 5, one.positions)
-    assert 0 <= int(source.min()) <= int(source.max()) < one.values
-    assert IGNORE_INDEX <= int(target.min()) <= int(target.max()) < one.values
-    reads = one.reads(source, target, attention)
-    assert reads.shape == (2, 5, one.tokens(attention))
-    assert 0 <= int(reads.min()) <= int(reads.max()) < one.vocabulary
-    assert torch.equal(reads[..., : one.positions], source)
-    assert int((reads == one.vocabulary - 1).sum()) == (0 if one.in_place(attention) else 10)
+    assert source.shape == target.shape == (2, 5, one.sequence_length)
+    assert 0 <= int(source.min()) <= int(source.max()) < one.num_symbols
+    assert IGNORE_INDEX <= int(target.min()) <= int(target.max()) < one.num_symbols
+    inputs = one.inputs(source, target, attention)
+    assert inputs.shape == (2, 5, one.num_tokens(attention))
+    assert 0 <= int(inputs.min()) <= int(inputs.max()) < one.vocabulary
+    assert torch.equal(inputs[..., : one.sequence_length], source)
+    assert int((inputs == one.vocabulary - 1).sum()) == (0 if one.in_place(attention) else 10)
     assert one.in_place("bidirectional")
 
 
@@ -59,7 +59,7 @@ def test_transcriptions_of_any_size(name: str, length: int, symbols: int, seed: 
     source, target = one.draw(rng.key(torch.tensor([seed]), "test"), 5)
     assert source.shape == target.shape == (1, 5, length)
     assert 0 <= int(source.min()) <= int(source.max()) < symbols
-    assert one.sources == symbols**length
+    assert one.num_inputs == symbols**length
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -79,9 +79,9 @@ def test_blind_loss_is_what_positions_alone_leave(name: str) -> None:
     one = task(name)
     _, target = one.draw(rng.key(torch.tensor([5]), "test"), 40_000)
     entropies = []
-    for answers in target[0].unbind(-1):
-        if int(answers.max()) > IGNORE_INDEX:
-            shares = answers.bincount(minlength=one.values).double() / len(answers)
+    for targets in target[0].unbind(-1):
+        if int(targets.max()) > IGNORE_INDEX:
+            shares = targets.bincount(minlength=one.num_symbols).double() / len(targets)
             entropies.append(float(-torch.special.xlogy(shares, shares).sum()))
     # An estimated entropy is too low by about values / (2 · 40,000).
     assert one.blind_loss() == pytest.approx(sum(entropies) / len(entropies), abs=2e-3)
@@ -89,11 +89,11 @@ def test_blind_loss_is_what_positions_alone_leave(name: str) -> None:
 
 def test_a_target_of_minus_one_is_not_scored() -> None:
     logits = torch.randn(2, 3, 4, 5, dtype=torch.float64)
-    answers = torch.tensor([[[0, -1, 2, -1]] * 3, [[1, 2, 3, 4]] * 3])
+    targets = torch.tensor([[[0, -1, 2, -1]] * 3, [[1, 2, 3, 4]] * 3])
     each = torch.log_softmax(logits, -1)
     first = -(each[0, :, 0, 0] + each[0, :, 2, 2]).sum() / 6
     second = -sum(each[1, :, place, place + 1].sum() for place in range(4)) / 12
-    torch.testing.assert_close(loss(logits, answers), torch.stack([first, second]))
+    torch.testing.assert_close(loss(logits, targets), torch.stack([first, second]))
 
 
 def test_too_few_different_sources_are_refused(shape: Shape) -> None:

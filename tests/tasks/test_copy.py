@@ -15,9 +15,9 @@ def test_target_is_the_source() -> None:
 
 def test_the_sequence_its_docstring_draws() -> None:
     source = torch.tensor([[[3, 1, 4, 1]]])
-    reads = Copy(4, 9).reads(source, source, "causal")
-    assert reads.tolist() == [[[3, 1, 4, 1, 9, 3, 1, 4]]]
-    assert Copy(4, 9).tokens("causal") == 8
+    inputs = Copy(4, 9).inputs(source, source, "causal")
+    assert inputs.tolist() == [[[3, 1, 4, 1, 9, 3, 1, 4]]]
+    assert Copy(4, 9).num_tokens("causal") == 8
 
 
 def test_blind_loss_is_that_of_a_fair_die() -> None:

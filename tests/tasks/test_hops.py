@@ -13,7 +13,7 @@ from resformer.tasks.hops import Hops
 @pytest.mark.parametrize("hops", [1, 2, 5])
 def test_follows_the_pointers(hops: int) -> None:
     source, target = Hops(7, hops).draw(rng.key(torch.tensor([1, 2]), "test"), 30)
-    for f, answers in zip(
+    for f, targets in zip(
         source.flatten(0, 1).tolist(), target.flatten(0, 1).tolist(), strict=True
     ):
         assert sorted(f) == list(range(7))
@@ -21,7 +21,7 @@ def test_follows_the_pointers(hops: int) -> None:
             at = place
             for _ in range(hops):
                 at = f[at]
-            assert answers[place] == at
+            assert targets[place] == at
 
 
 def test_the_sequence_its_docstring_draws() -> None:
@@ -49,7 +49,7 @@ def test_all_permutations_are_as_likely() -> None:
     source, _ = Hops(3, 1).draw(rng.key(torch.tensor([1]), "test"), 6000)
     # 1,000 of each but for chance (σ = 29).
     _, counts = source[0].unique(dim=0, return_counts=True)
-    assert len(counts) == Hops(3, 1).sources == 6
+    assert len(counts) == Hops(3, 1).num_inputs == 6
     assert 850 < counts.min() <= counts.max() < 1150
 
 

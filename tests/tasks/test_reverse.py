@@ -9,7 +9,7 @@ def test_the_sequence_its_docstring_draws() -> None:
     source = torch.tensor([[[3, 1, 4, 1]]])
     target = Reverse(4, 9).target(source)
     assert target.tolist() == [[[1, 4, 1, 3]]]
-    assert Reverse(4, 9).reads(source, target, "causal").tolist() == [[[3, 1, 4, 1, 9, 1, 4, 1]]]
+    assert Reverse(4, 9).inputs(source, target, "causal").tolist() == [[[3, 1, 4, 1, 9, 1, 4, 1]]]
 
 
 def test_blind_loss_is_that_of_a_fair_die() -> None:

@@ -12,8 +12,8 @@ def test_the_sequence_its_docstring_draws() -> None:
     source = torch.tensor([[[3, 1, 4, 1]]])
     target = Sort(4, 9).target(source)
     assert target.tolist() == [[[1, 1, 3, 4]]]
-    assert torch.equal(Sort(4, 9).reads(source, target, "bidirectional"), source)
-    assert Sort(4, 9).tokens("bidirectional") == 4
+    assert torch.equal(Sort(4, 9).inputs(source, target, "bidirectional"), source)
+    assert Sort(4, 9).num_tokens("bidirectional") == 4
 
 
 @pytest.mark.parametrize(("length", "symbols"), [(1, 3), (2, 4), (3, 5), (4, 3)])

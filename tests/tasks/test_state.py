@@ -43,7 +43,7 @@ def test_the_sequence_its_docstring_draws() -> None:
 
 
 def test_a_causal_model_answers_in_place() -> None:
-    assert State("S3", 6).tokens("causal") == State("S3", 6).tokens("bidirectional") == 6
+    assert State("S3", 6).num_tokens("causal") == State("S3", 6).num_tokens("bidirectional") == 6
 
 
 @pytest.mark.parametrize("group", ["Z1", "Z61", "Z02", "S2", "S6", "A3", "Q8", "", "../S3", "S3 "])

@@ -1,4 +1,4 @@
-"""The arithmetic in torch's own operations: on any device."""
+"""Backend in torch's own operations, for any device."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -24,31 +24,26 @@ def attend(
     if tokens > _WRITTEN_OUT_TOKENS and query.device.type == "cpu":
         mixed = nnf.scaled_dot_product_attention(query, key, value, is_causal=causal)
     else:
-        mixed = _mixed(_weights(query, key, causal), value)
+        mixed = _mixed(_pattern(query, key, causal), value)
     return linear(_joined(mixed, x_PRD), w_output, b_output)
 
 
-def attend_to(
-    x_PRD: Tensor,
-    v_PRD: Tensor,
-    weights: Sequence[Tensor],
-    tokens: int,
-    heads: int,
-    causal: bool,
-    mix: Callable[[Tensor], Tensor],
+def attention_pattern(
+    x_PRD: Tensor, weights: Sequence[Tensor], tokens: int, heads: int, causal: bool
 ) -> Tensor:
-    """Multi-head attention to given values, with weights a_PBHTT that `mix` may change.
+    """Attention pattern a_PBHTT; `weights`: matrix and bias of query and key."""
+    w_query, b_query, w_key, b_key = weights
+    query = _split(linear(x_PRD, w_query, b_query), tokens, heads)
+    key = _split(linear(x_PRD, w_key, b_key), tokens, heads)
+    return _pattern(query, key, causal).view(len(x_PRD), -1, heads, tokens, tokens)
 
-    `weights`: matrix and bias of query, key and output.
-    """
-    w_query, b_query, w_key, b_key, w_output, b_output = weights
-    query, key = (
-        _split(linear(x_PRD, w, b), tokens, heads) for w, b in ((w_query, b_query), (w_key, b_key))
-    )
-    by_member = (len(x_PRD), -1, heads, tokens, tokens)
-    a_PBHTT = mix(_weights(query, key, causal).view(by_member))
+
+def attend_with_pattern(a_PBHTT: Tensor, v_PRD: Tensor, weights: Sequence[Tensor]) -> Tensor:
+    """Attention to given values with a given pattern; `weights`: matrix and bias of output."""
+    w_output, b_output = weights
+    heads, tokens = a_PBHTT.shape[2:4]
     mixed = _mixed(a_PBHTT.reshape(-1, tokens, tokens), _split(v_PRD, tokens, heads))
-    return linear(_joined(mixed, x_PRD), w_output, b_output)
+    return linear(_joined(mixed, v_PRD), w_output, b_output)
 
 
 def ffn(x_PRD: Tensor, weights: Sequence[Tensor], activation: str) -> Tensor:
@@ -71,7 +66,7 @@ def update(
     lr_P: Tensor,
     step: AdamWStep,
 ) -> Tensor:
-    """Clipping and AdamW; the gradient is overwritten."""
+    """Clip and apply AdamW; the gradient is overwritten."""
     norm_P: Tensor = torch.linalg.vector_norm(grad_PN, dim=1)
     grad_PN.mul_((step.clip / (norm_P + 1e-6)).clamp_(max=1.0).unsqueeze(1))
     lr_P1 = lr_P.unsqueeze(1)
@@ -91,17 +86,18 @@ def linear(x_PRD: Tensor, w_PDE: Tensor, b_PE: Tensor) -> Tensor:
 
 
 def _split(y_PRD: Tensor, tokens: int, heads: int) -> Tensor:
-    """(P·B, H, T, K)."""
+    """Queries, keys or values by head, (P·B, H, T, K)."""
     return y_PRD.view(-1, tokens, heads, y_PRD.shape[-1] // heads).transpose(1, 2)
 
 
 def _joined(mixed: Tensor, x_PRD: Tensor) -> Tensor:
-    """The same back again."""
+    """Heads joined again, in the shape of `x_PRD`."""
     return mixed.transpose(1, 2).reshape(x_PRD.shape)
 
 
-def _weights(query: Tensor, key: Tensor, causal: bool) -> Tensor:
-    """softmax(q·kᵀ/√K) (Vaswani et al. 2017, arXiv 1706.03762, eq. 1), (P·B·H, T, T).
+def _pattern(query: Tensor, key: Tensor, causal: bool) -> Tensor:
+    """Attention pattern softmax(q·kᵀ/√K), (P·B·H, T, T) (Vaswani et al. 2017, arXiv 1706.03762,
+    eq. 1).
 
     Written out for short sequences: on the CPU the fused kernel takes a third longer at 16 tokens.
     On a GPU always: the fused kernels add up their gradients in no fixed order.
@@ -115,7 +111,7 @@ def _weights(query: Tensor, key: Tensor, causal: bool) -> Tensor:
 
 
 def _mixed(a: Tensor, value: Tensor) -> Tensor:
-    """The values (P·B, H, T, K), mixed with these weights (P·B·H, T, T)."""
+    """Values (P·B, H, T, K) mixed by the pattern (P·B·H, T, T)."""
     return torch.bmm(a, value.reshape(-1, *value.shape[-2:])).view(value.shape)
 
 

@@ -1,4 +1,4 @@
-"""How much of the stream a sub-layer's output is."""
+"""Share of a sub-layer's output in the stream."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -7,47 +7,48 @@ from typing import Any, ClassVar, final
 import torch
 from torch import Tensor
 
-from resformer.model.hooks import Seen
-from resformer.probes.measures.base import Observed, Probe
+from resformer.model.trace import SublayerTrace
+from resformer.probes.measures.base import Measure, Trace
 
 
 @final
-class Branch(Probe):
-    """|b| / |s|: s the stream behind a sub-layer before any outer norm, b the part of it that its
-    output made.
+class Branch(Measure):
+    """|b| / |s|: s the stream behind a sub-layer before any post-norm, b the part of it that the
+    sub-layer's output made.
 
     b is what would be missing if the sub-layer gave zeros, whatever the scheme: 1 without a skip, 0
     where the branch is switched off, |F(x)| / |x + F(x)| of a plain sum; above 1 where the branch
     cancels some of the stream.
     """
 
-    measures: ClassVar[Mapping[str, str]] = {"branch_share": "share of the branch in the stream"}
+    columns: ClassVar[Mapping[str, str]] = {"branch_share": "share of the branch in the stream"}
 
-    def measure(self, observed: Observed) -> dict[str, Tensor]:
-        """Behind every sub-layer."""
-        found = observed.nowhere()
-        for seen in observed.seen:
-            found[seen.place.sublayer] = _share(observed, seen)
-        return {"branch_share": found}
+    def compute(self, trace: Trace) -> dict[str, Tensor]:
+        """Value behind every sub-layer."""
+        column = trace.empty_column()
+        for sublayer in trace.sublayers:
+            column[sublayer.context.sublayer] = _share(trace, sublayer)
+        return {"branch_share": column}
 
 
-def _share(observed: Observed, seen: Seen) -> Tensor:
-    if seen.carried is None:
-        return torch.ones_like(seen.f_PRD[:, 0, 0])
-    with_branch, without = (
-        _behind(observed, seen, f) for f in (seen.f_PRD, torch.zeros_like(seen.f_PRD))
+def _share(trace: Trace, sublayer: SublayerTrace) -> Tensor:
+    f_PRD = sublayer.f_PRD
+    if sublayer.before is None:
+        return torch.ones_like(f_PRD[:, 0, 0])
+    stream_PRD = _stream_behind(trace, sublayer, f_PRD)
+    branch_PRD = stream_PRD - _stream_behind(trace, sublayer, torch.zeros_like(f_PRD))
+    branch_P, stream_P = (
+        torch.linalg.vector_norm(x_PRD, dim=(1, 2)) for x_PRD in (branch_PRD, stream_PRD)
     )
-    norms = [torch.linalg.vector_norm(x, dim=(1, 2)) for x in (with_branch - without, with_branch)]
-    share: Tensor = norms[0] / norms[1]
-    return share
+    share_P: Tensor = branch_P / stream_P
+    return share_P
 
 
-def _behind(observed: Observed, seen: Seen, f_PRD: Tensor) -> Tensor:
-    """What is read behind a sub-layer that gives this."""
-    residual, place = observed.transformer.residual, seen.place
-    written: Any = residual.write(seen.carried, f_PRD, place)
-    if place.sublayer < place.stack.sublayers:
-        read: Tensor = residual.read(written, replace(place, sublayer=place.sublayer + 1))
-        return read
-    output: Tensor = residual.end(written, place.weights)
-    return output
+def _stream_behind(trace: Trace, sublayer: SublayerTrace, f_PRD: Tensor) -> Tensor:
+    """Stream behind a sub-layer, had its output been `f_PRD`."""
+    residual, context = trace.residual, sublayer.context
+    written: Any = residual.write(sublayer.before, f_PRD, context)
+    if context.sublayer == context.architecture.sublayers:
+        return residual.stream_output(written, context.parameters)
+    stream_PRD: Tensor = residual.read(written, replace(context, sublayer=context.sublayer + 1))
+    return stream_PRD

@@ -1,4 +1,4 @@
-"""How large the gradient is that reaches each group of weights."""
+"""Size of the gradient of each parameter group."""
 
 from collections.abc import Mapping
 from typing import ClassVar, final
@@ -6,32 +6,32 @@ from typing import ClassVar, final
 import torch
 from torch import Tensor
 
-from resformer.probes.measures.base import Observed, Probe
+from resformer.probes.measures.base import Measure, Trace
 
 _ATTENTION, _FFN = ("query", "key", "value", "output"), ("ffn_in", "ffn_out")
 _WORDS = {"ffn_in": "FFN in", "ffn_out": "FFN out"}
 
 
 @final
-class Gradient(Probe):
+class Gradient(Measure):
     """Euclidean norm of the loss' gradient by each matrix of a sub-layer, before any clipping.
 
     As in Xiong et al. 2020, arXiv 2002.04745, fig. 3. Attention has query, key, value and output,
     an FFN its two.
     """
 
-    measures: ClassVar[Mapping[str, str]] = {
+    columns: ClassVar[Mapping[str, str]] = {
         f"gradient_{group}": f"gradient of the {_WORDS.get(group, group)} matrix (norm)"
         for group in (*_ATTENTION, *_FFN)
     }
 
-    def measure(self, observed: Observed) -> dict[str, Tensor]:
-        """In the sub-layers that have such a matrix."""
-        found = {name: observed.nowhere() for name in self.measures}
-        for seen in observed.seen:
-            for group in _ATTENTION if seen.place.attends else _FFN:
-                gradient = observed.gradients[f"block{seen.place.block}.{group}.matrix"]
-                found[f"gradient_{group}"][seen.place.sublayer] = torch.linalg.vector_norm(
-                    gradient, dim=(1, 2)
-                )
-        return found
+    def compute(self, trace: Trace) -> dict[str, Tensor]:
+        """Value behind the sub-layers that have such a matrix."""
+        columns = {name: trace.empty_column() for name in self.columns}
+        for sublayer in trace.sublayers:
+            context = sublayer.context
+            for group in _ATTENTION if context.is_attention else _FFN:
+                gradient = trace.gradients[f"block{context.block}.{group}.matrix"]
+                norm_P = torch.linalg.vector_norm(gradient, dim=(1, 2))
+                columns[f"gradient_{group}"][context.sublayer] = norm_P
+        return columns

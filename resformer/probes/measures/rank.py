@@ -1,4 +1,4 @@
-"""How much of the stream tells tokens apart, and in how many directions."""
+"""Rank of a sequence's stream: how far its tokens differ, and in how many directions."""
 
 from collections.abc import Mapping
 from typing import ClassVar, final
@@ -6,11 +6,11 @@ from typing import ClassVar, final
 import torch
 from torch import Tensor
 
-from resformer.probes.measures.base import Observed, Probe
+from resformer.probes.measures.base import Measure, Trace
 
 
 @final
-class Rank(Probe):
+class Rank(Measure):
     """Relative residual and effective rank of a sequence's stream X (T, D), averaged over
     sequences.
 
@@ -21,16 +21,16 @@ class Rank(Probe):
     values divided by their sum (Roy & Vetterli 2007, "The effective rank", eq. 4): 1 to min(T, D).
     """
 
-    measures: ClassVar[Mapping[str, str]] = {
+    columns: ClassVar[Mapping[str, str]] = {
         "relative_residual": "distance to rank one (relative residual)",
         "effective_rank": "effective rank",
     }
 
-    def measure(self, observed: Observed) -> dict[str, Tensor]:
-        """In every layer."""
+    def compute(self, trace: Trace) -> dict[str, Tensor]:
+        """Values in every layer."""
         residuals, ranks = [], []
-        for layer in range(len(observed.streams)):
-            x_PBTD = observed.by_sequence(layer)
+        for layer in range(len(trace.streams)):
+            x_PBTD = trace.by_sequence(layer)
             apart, whole = _size(x_PBTD - x_PBTD.mean(2, keepdim=True)), _size(x_PBTD)
             residuals.append(torch.where(whole == 0, 0.0, apart / whole).mean(1))
             ranks.append(_effective(x_PBTD).mean(1))
@@ -38,13 +38,13 @@ class Rank(Probe):
 
 
 def _size(x: Tensor) -> Tensor:
-    """√(|x|₁·|x|_∞) of the last two axes."""
+    """Norm √(|x|₁·|x|_∞) of the last two axes."""
     absolute = x.abs()
     return (absolute.sum(-2).amax(-1) * absolute.sum(-1).amax(-1)).sqrt()
 
 
 def _effective(x: Tensor) -> Tensor:
-    """Of matrices that are not finite, or nothing but zeros: NaN."""
+    """Effective rank of the last two axes; NaN for matrices that are zero or not finite."""
     finite = x.isfinite().all(-1, keepdim=True).all(-2, keepdim=True)
     values = torch.linalg.svdvals(torch.where(finite, x, torch.zeros_like(x)))
     shares = values / values.sum(-1, keepdim=True)

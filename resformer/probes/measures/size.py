@@ -1,4 +1,4 @@
-"""How large the stream is."""
+"""Size of the stream."""
 
 from collections.abc import Mapping
 from typing import ClassVar, final
@@ -6,19 +6,18 @@ from typing import ClassVar, final
 import torch
 from torch import Tensor
 
-from resformer.probes.measures.base import Observed, Probe
+from resformer.probes.measures.base import Measure, Trace
 
 
 @final
-class Size(Probe):
+class Size(Measure):
     """Root mean square over all entries of the stream: mostly 1.41 at the embedding; a norm makes
     it 1.
     """
 
-    measures: ClassVar[Mapping[str, str]] = {"rms": "size of the stream (RMS)"}
+    columns: ClassVar[Mapping[str, str]] = {"rms": "size of the stream (RMS)"}
 
-    def measure(self, observed: Observed) -> dict[str, Tensor]:
-        """In every layer."""
-        return {
-            "rms": torch.stack([x_PRD.square().mean((1, 2)).sqrt() for x_PRD in observed.streams])
-        }
+    def compute(self, trace: Trace) -> dict[str, Tensor]:
+        """Value in every layer."""
+        rms = [x_PRD.square().mean((1, 2)).sqrt() for x_PRD in trace.streams]
+        return {"rms": torch.stack(rms)}

@@ -18,16 +18,16 @@ def tokens(case: Case, members: Sequence[Member], steps: int) -> tuple[Tensor, T
     """
     shape = case.shape(steps)
     seed_P = torch.tensor([member.seed for member in members])
-    reads, answers = [], []
+    inputs, targets = [], []
     for step in range(steps):
         source, target = shape.task.draw(rng.key(seed_P, "batch", step), shape.train.batch)
-        reads.append(shape.task.reads(source, target, shape.model.attention))
-        answers.append(target)
-    return torch.stack(reads), torch.stack(answers)
+        inputs.append(shape.task.inputs(source, target, shape.model.attention))
+        targets.append(target)
+    return torch.stack(inputs), torch.stack(targets)
 
 
 def initial(case: Case, members: Sequence[Member]) -> Mapping[str, Tensor]:
     """Each weight by resformer's name, (P, *shape); a matrix is (in, out)."""
-    layout = case.shape(1).transformer().weights()
+    layout = case.shape(1).transformer().parameter_specs
     seed_P = torch.tensor([member.seed for member in members])
     return parameters.unpack(layout, parameters.initial_values(layout, seed_P, torch.float32))

@@ -20,7 +20,7 @@ class Classifier(nn.Module):
         shape = case.shape(1)
         model = shape.transformer()
         width = model.settings.width
-        self.causal, self.scored = shape.model.attention == "causal", model.scored
+        self.causal, self.scored = shape.model.attention == "causal", model.num_targets
         self.token = nn.Embedding(model.vocabulary, width)
         self.position = nn.Parameter(torch.empty(model.tokens, width))
         layer = nn.TransformerEncoderLayer(
@@ -30,9 +30,9 @@ class Classifier(nn.Module):
         self.head = nn.Linear(width, model.vocabulary)
         self.register_buffer("mask", nn.Transformer.generate_square_subsequent_mask(model.tokens))
 
-    def forward(self, reads_BT: Tensor) -> Tensor:
+    def forward(self, inputs_BT: Tensor) -> Tensor:
         """Logits at the scored positions, (B, scored, V)."""
-        x_BTD = self.token(reads_BT) + self.position
+        x_BTD = self.token(inputs_BT) + self.position
         x_BTD = self.encoder(x_BTD, mask=self.mask if self.causal else None, is_causal=self.causal)
         return self.head(x_BTD[:, -self.scored :])
 

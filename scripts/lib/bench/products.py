@@ -28,7 +28,7 @@ class Products:
     def __init__(self, shape: Shape, members: int) -> None:
         model = shape.transformer()
         width, hidden, heads = model.settings.width, model.hidden, model.settings.heads
-        rows, scored = shape.train.batch * model.tokens, shape.train.batch * model.scored
+        rows, scored = shape.train.batch * model.tokens, shape.train.batch * model.num_targets
         pairs, head_width = members * shape.train.batch * heads, width // heads
         block = [
             *[(members, rows, width, width)] * 4,

@@ -57,9 +57,9 @@ class Model(nn.Module):
         self.head = nn.Linear(WIDTH, SYMBOLS + 1)
         self.register_buffer("mask", nn.Transformer.generate_square_subsequent_mask(2 * LENGTH))
 
-    def forward(self, reads: Tensor) -> Tensor:
+    def forward(self, inputs: Tensor) -> Tensor:
         """Logits of the second half."""
-        x = self.encoder(self.token(reads) + self.position, mask=self.mask, is_causal=True)
+        x = self.encoder(self.token(inputs) + self.position, mask=self.mask, is_causal=True)
         return self.head(x[:, -LENGTH:])
 
 
@@ -71,9 +71,9 @@ def draw(sequences: int) -> tuple[Tensor, Tensor]:
 
 
 @torch.no_grad()
-def accuracy(model: Model, reads: Tensor, answers: Tensor) -> float:
+def accuracy(model: Model, inputs: Tensor, targets: Tensor) -> float:
     """Share of right tokens."""
-    return (model(reads).argmax(dim=-1) == answers).float().mean().item()
+    return (model(inputs).argmax(dim=-1) == targets).float().mean().item()
 
 
 def train(model: Model, lr: float, steps: int) -> str:
@@ -85,8 +85,8 @@ def train(model: Model, lr: float, steps: int) -> str:
     )
     before = accuracy(model, *held_out)
     for step in range(1, steps + 1):
-        reads, answers = draw(BATCH)
-        loss = nn.functional.cross_entropy(model(reads).flatten(0, 1), answers.flatten())
+        inputs, targets = draw(BATCH)
+        loss = nn.functional.cross_entropy(model(inputs).flatten(0, 1), targets.flatten())
         if not math.isfinite(loss.item()):
             return f"diverged at step {step}"
         optimiser.zero_grad()

@@ -27,11 +27,11 @@ def train(case: Case, member: Member, steps: int, fused: bool) -> tuple[list[flo
     warm_up = torch.optim.lr_scheduler.LambdaLR(
         optimiser, lambda step: min(1.0, (step + 1) / settings.warmup_steps)
     )
-    reads_SPBT, answers_SPBS = tokens(case, [member], steps)
+    inputs_SPBT, targets_SPBU = tokens(case, [member], steps)
     losses = []
     began = time.perf_counter()
-    for reads, answers in zip(reads_SPBT[:, 0], answers_SPBS[:, 0], strict=True):
-        loss = nn.functional.cross_entropy(module(reads).flatten(0, 1), answers.flatten())
+    for inputs, targets in zip(inputs_SPBT[:, 0], targets_SPBU[:, 0], strict=True):
+        loss = nn.functional.cross_entropy(module(inputs).flatten(0, 1), targets.flatten())
         optimiser.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(module.parameters(), settings.clip)

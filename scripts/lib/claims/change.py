@@ -90,14 +90,14 @@ def changes(scheme: str) -> np.ndarray:
 def _changes(shape: Shape) -> np.ndarray:
     shape = dataclasses.replace(shape, train=dataclasses.replace(shape.train, steps=STEPS))
     population = Population(shape, [Member(seed, RATE) for seed in range(SEEDS)], torch.float32)
-    reads_PBT = held_out(shape, population.device)[0][:, : shape.train.batch].expand(SEEDS, -1, -1)
+    inputs_PBT = held_out(shape, population.device)[0][:, : shape.train.batch].expand(SEEDS, -1, -1)
     found = []
     with torch.no_grad():
-        first = population.model.forward(population.flat_PN, reads_PBT)
+        first = population.model.forward(population.flat_PN, inputs_PBT)
     for _ in range(STEPS):
         population.advance()
         with torch.no_grad():
-            moved = population.model.forward(population.flat_PN, reads_PBT) - first
+            moved = population.model.forward(population.flat_PN, inputs_PBT) - first
         found.append(moved.square().flatten(1).mean(1).sqrt().numpy())
     mean_S: np.ndarray = np.mean(found, axis=0, dtype=np.float64)
     return mean_S

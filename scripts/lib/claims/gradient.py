@@ -9,7 +9,7 @@ from lib.claims.claim import Claim, Interval, Part, inside, shown
 from lib.claims.drawn import lines
 from lib.claims.slopes import exponents, interval
 from resformer import config
-from resformer.probes import measure
+from resformer.probes.measure import measure_initial
 
 SEEDS, DEPTHS = 10, (2, 4, 8, 16, 32, 64)
 FLAT, FALLING = (-0.1, 0.1), (-0.6, -0.4)
@@ -70,5 +70,5 @@ def gradients(norm: str) -> np.ndarray:
         "device=cpu",
     ]
     shapes = [shape for shape, _ in config.request(None, settings).shapes]
-    found = [measure.at_the_start(shape, range(SEEDS))["gradient_ffn_out"][-1] for shape in shapes]
+    found = [measure_initial(shape, range(SEEDS))["gradient_ffn_out"][-1] for shape in shapes]
     return np.stack(found, axis=1)

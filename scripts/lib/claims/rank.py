@@ -13,7 +13,7 @@ from resformer.model.shape import Shape
 from resformer.numerics import rng
 from resformer.numerics.backends import eager
 from resformer.numerics.parameters import initial_values, unpack
-from resformer.probes.measures.base import Observed
+from resformer.probes.measures.base import Trace
 from resformer.probes.measures.rank import Rank
 
 SEEDS, LAYERS, SKIPPED_LAYERS = 10, 12, 6
@@ -62,22 +62,26 @@ def residuals(shape: Shape, skip: bool) -> np.ndarray:
     + 1), in float64.
     """
     transformer, seeds = shape.transformer(), torch.arange(SEEDS)
-    w = unpack(transformer.weights(), initial_values(transformer.weights(), seeds, torch.float64))
+    w = unpack(
+        transformer.parameter_specs,
+        initial_values(transformer.parameter_specs, seeds, torch.float64),
+    )
     source, target = shape.task.draw(rng.key(seeds, "held-out"), shape.train.batch)
-    reads_PBT = shape.task.reads(source, target, shape.model.attention)
+    inputs_PBT = shape.task.inputs(source, target, shape.model.attention)
     members = torch.arange(SEEDS)[:, None, None]
     x_PRD = (
-        w["embedding.token"][members, reads_PBT] + w["embedding.position"].unsqueeze(1)
+        w["embedding.token"][members, inputs_PBT] + w["embedding.position"].unsqueeze(1)
     ).flatten(1, 2)
-    observed = Observed(transformer, shape.train.batch, streams=[x_PRD])
+    streams = [x_PRD]
     for block in range(1, LAYERS + 1):
         weights = [
             w[f"block{block}.{group}.{part}"] for group in _GROUPS for part in ("matrix", "bias")
         ]
         f_PRD = eager.attend(x_PRD, weights, transformer.tokens, shape.model.heads, causal=False)
         x_PRD = x_PRD + f_PRD if skip else f_PRD
-        observed.streams.append(x_PRD)
-    return Rank().measure(observed)["relative_residual"].T.numpy()
+        streams.append(x_PRD)
+    trace = Trace(residual=shape.residual, sequences=shape.train.batch, streams=streams)
+    return Rank().compute(trace)["relative_residual"].T.numpy()
 
 
 _GROUPS = ("query", "key", "value", "output")

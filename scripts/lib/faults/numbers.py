@@ -132,7 +132,7 @@ NUMBERS = Campaign(
 
 
 def _faults(kind: Kind) -> Iterator[Fault]:
-    names = [weight.name for weight in kind.shape().transformer().weights()]
+    names = [weight.name for weight in kind.shape().transformer().parameter_specs]
     places: list[tuple[What, str]] = [("weight", name) for name in names]
     for computed in _COMPUTED:
         places += [(computed, "")] * len(_AT)
@@ -292,7 +292,7 @@ class _Faulty:
             real(population)
             if self._fault.what == "weight" and population.steps == self._fault.step:
                 at = 0
-                for weight in population.model.weights():
+                for weight in population.model.parameter_specs:
                     if weight.name == self._fault.name:
                         break
                     at += math.prod(weight.shape)

@@ -79,11 +79,11 @@ class Worker:
     def _train(self, members: int, steps: int) -> tuple[Losses, Timed]:
         mine = self._case.members((self._rank + 1) * members)[-members:]
         chunks = -(-steps // _CHUNK)
-        reads, answers = (
+        inputs, targets = (
             jnp.asarray(part.numpy(), jnp.int32)
             for part in tokens(self._case, mine, chunks * _CHUNK)
         )
-        batches = list(zip(jnp.split(reads, chunks), jnp.split(answers, chunks), strict=True))
+        batches = list(zip(jnp.split(inputs, chunks), jnp.split(targets, chunks), strict=True))
         weights = {
             name: jnp.asarray(value.numpy()) for name, value in initial(self._case, mine).items()
         }
@@ -109,7 +109,7 @@ def _compiled(shape: Shape) -> Callable[[State, Array, Array, Array], tuple[Stat
 
 
 def _chunk(
-    shape: Shape, state: State, lr_P: Array, reads_SPBT: Array, answers_SPBS: Array
+    shape: Shape, state: State, lr_P: Array, inputs_SPBT: Array, targets_SPBU: Array
 ) -> tuple[State, Array]:
     """As many steps as there are batches; the losses are (steps, P)."""
     gradients_of = jax.vmap(jax.value_and_grad(partial(_loss, shape)))
@@ -122,7 +122,7 @@ def _chunk(
         warm_lr_P = lr_P * jnp.minimum(1.0, done / shape.train.warmup_steps)
         return (*update(weights, gradients, means, squares, warm_lr_P, done), done), loss_P
 
-    return lax.scan(step, state, (reads_SPBT, answers_SPBS))
+    return lax.scan(step, state, (inputs_SPBT, targets_SPBU))
 
 
 def _adamw(
@@ -154,10 +154,10 @@ def _adamw(
     return weights, means, squares
 
 
-def _loss(shape: Shape, w: Weights, reads_BT: Array, answers_BS: Array) -> Array:
+def _loss(shape: Shape, w: Weights, inputs_BT: Array, targets_BU: Array) -> Array:
     """Mean cross-entropy at the scored positions."""
     model = shape.transformer()
-    x_BTD = _one_hot(shape, reads_BT) @ w["embedding.token"] + w["embedding.position"]
+    x_BTD = _one_hot(shape, inputs_BT) @ w["embedding.token"] + w["embedding.position"]
     for block in range(1, model.settings.depth + 1):
         x_BTD = _norm(
             w, f"sublayer{2 * block - 1}", x_BTD + _attend(shape, w, f"block{block}", x_BTD)
@@ -166,8 +166,8 @@ def _loss(shape: Shape, w: Weights, reads_BT: Array, answers_BS: Array) -> Array
         x_BTD = _norm(
             w, f"sublayer{2 * block}", x_BTD + _linear(w, f"block{block}.ffn_out", hidden)
         )
-    logits_BSV = _linear(w, "head", x_BTD[:, -model.scored :])
-    return -(_one_hot(shape, answers_BS) * jax.nn.log_softmax(logits_BSV)).sum(axis=-1).mean()
+    logits_BUV = _linear(w, "head", x_BTD[:, -model.num_targets :])
+    return -(_one_hot(shape, targets_BU) * jax.nn.log_softmax(logits_BUV)).sum(axis=-1).mean()
 
 
 def _attend(shape: Shape, w: Weights, block: str, x_BTD: Array) -> Array:

@@ -55,10 +55,10 @@ class Lightning(Peer):
 def _train(case: Case, member: Member, steps: int) -> "_Fitted":
     settings = case.shape(steps).train
     fitted = _Fitted(case, member, settings)
-    reads_SPBT, answers_SPBS = tokens(case, [member], steps)
+    inputs_SPBT, targets_SPBU = tokens(case, [member], steps)
     # Batches are whole already: without `batch_size=None` the loader would collate each of its
     # sequences anew.
-    loader = DataLoader(TensorDataset(reads_SPBT[:, 0], answers_SPBS[:, 0]), batch_size=None)
+    loader = DataLoader(TensorDataset(inputs_SPBT[:, 0], targets_SPBU[:, 0]), batch_size=None)
     trainer = lightning.Trainer(
         accelerator="cpu",
         devices=1,
@@ -85,8 +85,10 @@ class _Fitted(lightning.LightningModule):
         self.began = self.ended = 0.0
 
     def training_step(self, batch: list[Tensor]) -> Tensor:
-        reads, answers = batch
-        loss = nn.functional.cross_entropy(self._classifier(reads).flatten(0, 1), answers.flatten())
+        inputs, targets = batch
+        loss = nn.functional.cross_entropy(
+            self._classifier(inputs).flatten(0, 1), targets.flatten()
+        )
         self.losses.append(loss.item())
         return loss
 

@@ -56,21 +56,24 @@ class Vmap(Peer):
         parameters = {name: value.detach() for name, value in parameters.items()}
         optimiser = StackedAdamW(parameters, settings.beta1, settings.beta2, settings.eps)
         lr_P = torch.tensor([member.lr for member in members])
-        reads_SPBT, answers_SPBS = tokens(self._case, members, steps)
+        inputs_SPBT, targets_SPBU = tokens(self._case, members, steps)
 
         def loss_of(
-            own: dict[str, Tensor], buffers: dict[str, Tensor], reads_BT: Tensor, answers_BS: Tensor
+            own: dict[str, Tensor],
+            buffers: dict[str, Tensor],
+            inputs_BT: Tensor,
+            targets_BU: Tensor,
         ) -> Tensor:
-            logits = functional_call(modules[0], (own, buffers), (reads_BT,))
-            return nn.functional.cross_entropy(logits.flatten(0, 1), answers_BS.flatten())
+            logits = functional_call(modules[0], (own, buffers), (inputs_BT,))
+            return nn.functional.cross_entropy(logits.flatten(0, 1), targets_BU.flatten())
 
         # Without dropout nothing is drawn, but vmap refuses the call of it unless it is told how.
         gradients_of = vmap(grad_and_value(loss_of), randomness="different")
         losses = []
         began = time.perf_counter()
         with sdpa_kernel(SDPBackend.MATH):
-            for step, (reads, answers) in enumerate(zip(reads_SPBT, answers_SPBS, strict=True)):
-                gradients, loss_P = gradients_of(parameters, buffers, reads, answers)
+            for step, (inputs, targets) in enumerate(zip(inputs_SPBT, targets_SPBU, strict=True)):
+                gradients, loss_P = gradients_of(parameters, buffers, inputs, targets)
                 clip(gradients, settings.clip)
                 optimiser.step(gradients, lr_P * min(1.0, (step + 1) / settings.warmup_steps))
                 losses.append(loss_P.numpy())
