@@ -132,7 +132,8 @@ def sweep(
 
             summary = summarise(read([plan.study]))
             _print_report(summary, layout(summary), "table")
-            if (many := plan.study.in_folders(plan.jobs)) >= _MANY_JOBS:
+            many = sum(not plan.study.results.packed(job) for job in plan.jobs)
+            if many >= _MANY_JOBS:
                 gather = f"resformer gather {plan.study.name} makes it one file"
                 print(f"resformer: {many:,} jobs have a folder each; {gather}", file=sys.stderr)
         except UserError as nothing:
@@ -239,11 +240,11 @@ def gather(
     """
     with _answering():
         from resformer.results.members import read
-        from resformer.store.packed import gather
+        from resformer.store.packed.gather import gather
         from resformer.store.study import named
 
         chosen = named(results, study)
-        found = gather.gather(chosen)
+        found = gather(chosen)
         read([chosen])  # which keeps what a report needs
         for line in found.left_out:
             print(f"left out: {printable(line)}", file=sys.stderr)

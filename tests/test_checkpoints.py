@@ -123,7 +123,7 @@ def test_a_committed_job_keeps_no_checkpoint_and_nothing_half_written(job: Path)
     save(first, checkpoint(40))
     save(second, checkpoint(90))
     (first.folder / ".checkpoint-50.safetensors.0123.tmp").write_bytes(b"half")
-    assert study.commit(second, {"runs": {"seed": [0]}}, {"seconds": 1.0})
+    assert study.results.commit(second, {"runs": {"seed": [0]}}, {"seconds": 1.0})
     assert os.listdir(first.folder) == []
     assert sorted(os.listdir(second.folder)) == ["runs.parquet", "timing.json"]
 

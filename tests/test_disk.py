@@ -131,11 +131,11 @@ def test_a_result_that_the_disk_does_not_give_out_may_be_whole_and_is_not_replac
         with monkeypatch.context() as disk:
             broken(disk, "open", part)
             with pytest.raises(Unreadable, match=rf"{part}: cannot be read: Input/output error"):
-                study.verified("job1")
+                study.results.read("job1")
     claim_of(study).begin(planned_job("job1"))
     broken(monkeypatch, "open", "job.json")
     with pytest.raises(Unreadable, match=r"job\.json"):
-        study.whole("job1", planned_job("job1"))
+        study.results.whole(planned_job("job1"))
 
 
 @pytest.mark.sweep
@@ -185,7 +185,7 @@ def test_a_list_that_cannot_be_read_is_a_cache_all_the_same(study: Study) -> Non
     commit(study, "job1")
     (study.path / "done" / "nowhere.jsonl").symlink_to("nowhere")
     (study.path / "done" / "folder.jsonl").mkdir()
-    assert study.finished(["job1"]) == {"job1"}
+    assert study.results.finished(["job1"]) == {"job1"}
 
 
 @pytest.mark.parametrize(
@@ -202,7 +202,7 @@ def test_bytes_whose_hash_fits_and_that_are_no_table_are_damage(
 ) -> None:
     study.launch({}, [planned_job("job1")])
     held = claim(study, "job1")
-    study.commit(
+    study.results.commit(
         held, {"runs": {"seed": [1]}, "curves": {"step": [1]}}, {"seconds": 1.0, "stretches": []}
     )
     if content == "endless":
@@ -213,7 +213,7 @@ def test_bytes_whose_hash_fits_and_that_are_no_table_are_damage(
     if isinstance(content, bytes):
         committed(study.job("job1"), "curves.parquet", content)
     with pytest.raises(Damaged, match=rf"attempt-1/curves\.parquet: {reason}"):
-        study.read("job1", "curves")
+        study.results.table("job1", "curves")
 
 
 @pytest.mark.parametrize("text", [b"", b"[]", b'{"seconds": -1}', b"\xff"])
@@ -222,4 +222,4 @@ def test_bytes_whose_hash_fits_and_that_are_no_times_are_damage(study: Study, te
     commit(study, "job1")
     committed(study.job("job1"), "timing.json", text)
     with pytest.raises(Damaged, match=r"attempt-1/timing\.json"):
-        study.timing("job1")
+        study.results.timing("job1")

@@ -56,7 +56,7 @@ def test_tables_hold_every_member_and_step(
     assert list(curves) == ["study", "job", "seed", "lr", "step", *frames.CURVE_VALUES]
     assert len(curves) == 16 * 21
     job, seed, lr = runs[["job", "seed", "lr"]].iloc[5]
-    stored = Study(results / "small").read(job, "curves")
+    stored = Study(results / "small").results.table(job, "curves")
     stored = stored[(stored["seed"] == seed) & (stored["lr"] == lr)]
     exported = curves[(curves["job"] == job) & (curves["seed"] == seed) & (curves["lr"] == lr)]
     columns = ["step", *frames.CURVE_VALUES]

@@ -117,7 +117,7 @@ def test_jobs_that_no_list_names_are_looked_for_before_a_pilot_is_replaced(
     (study.job(job) / "attempt-1" / "runs.parquet").write_bytes(b"")
     cluster.told.clear()
     run(launched(study, shape, 6))
-    assert len(study.finished(study.planned())) == 6
+    assert len(study.results.finished(study.planned())) == 6
     assert [len(words) for words in cluster.told] == [2]
 
 
@@ -148,7 +148,7 @@ def test_a_pilot_that_dies_at_work_is_replaced_by_one_with_the_same_order(
 ) -> None:
     cluster.programs = (DIES, RUN)
     events = run(launched(study, shape, 3))
-    assert len(study.finished(study.planned())) == 3
+    assert len(study.results.finished(study.planned())) == 3
     first, *others = cluster.told
     assert sorted(word for words in others for word in words) == sorted(first)
     assert {event.worker for event in events} == {0, 1}

@@ -25,10 +25,10 @@ from resformer.errors import DiskError, UserError
 from resformer.store import claims, files
 from resformer.store.checks import Damaged
 from resformer.store.claims import Claim, HeartbeatObserver
-from resformer.store.packed import file as gathered
-from resformer.store.packed import gather
-from resformer.store.packed import result_files as sources
-from resformer.store.packed.result_files import Row
+from resformer.store.packed import file
+from resformer.store.packed.gather import Gathered, gather
+from resformer.store.packed.result_files import PackedFiles
+from resformer.store.results import Results, file_facts
 from resformer.store.study import Study
 from resformer.sweep import launch
 
@@ -47,12 +47,19 @@ def study(results: Path) -> Study:
 def everything(study: Study) -> dict[str, object]:
     """What readers find: every file of every job, and what a report and the library make of it."""
     shutil.rmtree(study.path / ".cache", ignore_errors=True)
-    bytes_of = {job: study.verified(job) for job in study.planned()}
+    bytes_of = {job: study.results.read(job) for job in study.planned()}
     curves, runs = (
         read("small", results=study.path.parent) for read in (library.curves, library.runs)
     )
     report = library.report("small", results=study.path.parent)
     return {**bytes_of, "report": report, "runs": runs.to_csv(), "curves": curves.to_csv()}
+
+
+def pack(path: Path, **jobs: dict[str, bytes]) -> None:
+    """Write a packed file of these jobs' files."""
+    with file.writer(path) as packed:
+        for job, contents in jobs.items():
+            packed.add(job, 1, contents)
 
 
 def left(study: Study) -> set[str]:
@@ -62,14 +69,14 @@ def left(study: Study) -> set[str]:
 
 def test_gathered_results_are_read_as_before(study: Study) -> None:
     before = everything(study)
-    found = gather.gather(study)
-    assert found == gather.Summary(study.path / "gathered-1.parquet", 4, 4, [])
+    found = gather(study)
+    assert found == Gathered(study.path / "gathered-1.parquet", 4, 4, [])
     assert left(study) == {"result.json"}
-    assert all(isinstance(study.source(job), Row) for job in study.planned())
+    assert all(isinstance(study.results.locate(job), PackedFiles) for job in study.planned())
     assert everything(study) == before
-    for job, planned in study.planned().items():
-        study.whole(job, planned)
-    assert gather.gather(study) == gather.Summary(study.path / "gathered-1.parquet", 4, 0, [])
+    for planned in study.planned().values():
+        study.results.whole(planned)
+    assert gather(study) == Gathered(study.path / "gathered-1.parquet", 4, 0, [])
 
 
 def test_the_command_gathers_old_and_new_results(study: Study, resformer: Resformer) -> None:
@@ -93,9 +100,7 @@ def test_the_same_sweep_reads_what_was_gathered_once(
     study: Study, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In the order of the plan. In another, each group of rows would be read for every job."""
-    monkeypatch.setattr(gathered, "_MOST_ROWS", 1)
-    gather.gather(study)
-    monkeypatch.setattr(gathered, "_COLUMNS", len(gathered.FILES))
+    gather(study, group_rows=2)
     read, group = [], pq.ParquetFile.read_row_group
 
     def counted(file: pq.ParquetFile, number: int, names: list[str], **given: Any) -> pa.Table:
@@ -105,22 +110,22 @@ def test_the_same_sweep_reads_what_was_gathered_once(
     monkeypatch.setattr(pq.ParquetFile, "read_row_group", counted)
     other = [word.replace("seed=0,1", "seed=1,0") for word in SMALL[2:]]
     assert launch.plan(config.request("small", other), study).wanted == {}
-    assert {number for number, _ in read} == {0, 1, 2, 3}
+    assert {number for number, _ in read} == {0, 1}
     assert sorted(read) == sorted(set(read))
 
 
 def test_a_job_that_is_open_again_keeps_its_folder(study: Study) -> None:
     """Its result was gathered, found damaged, and is being made again."""
-    gather.gather(study)
+    gather(study)
     job = next(iter(study.planned()))
-    study.quarantine(study.result(job), "a bit")
+    study.results.quarantine(study.results.path(job), "a bit")
     claim = claims.take(study.job(job), 1, 0, HeartbeatObserver(60.0))
     assert isinstance(claim, Claim)
     claim.open()
     (claim.folder / "checkpoint-4000.json").write_text("{}")
     claim.leave()
     (study.path / "told").mkdir()
-    assert gather.gather(study) == gather.Summary(study.path / "gathered-1.parquet", 3, 0, [])
+    assert gather(study) == Gathered(study.path / "gathered-1.parquet", 3, 0, [])
     assert (claim.folder / "checkpoint-4000.json").exists()
     assert (study.path / "told").exists()  # a sweep that goes on listens there
 
@@ -158,10 +163,10 @@ def test_gather_refuses_while_a_claim_lives(study: Study) -> None:
     assert isinstance(claim, Claim)
     names = left(study)
     with pytest.raises(UserError, match=f"works on job {job}; stop it or wait, then gather"):
-        gather.gather(study)
+        gather(study)
     assert left(study) == names
     claim.leave()
-    assert gather.gather(study).jobs == 3
+    assert gather(study).jobs == 3
     assert study.job(job).exists()
 
 
@@ -178,10 +183,10 @@ def test_a_holder_on_another_machine_lives_until_it_was_silent_for_a_lease(
     )
     if silent:
         monkeypatch.setattr("time.time", lambda: 4e9)
-        assert gather.gather(study).jobs == 3
+        assert gather(study).jobs == 3
     else:
         with pytest.raises(UserError, match="works on job"):
-            gather.gather(study)
+            gather(study)
 
 
 class Killed(BaseException):
@@ -199,7 +204,7 @@ def test_gather_killed_anywhere_loses_nothing_and_goes_on(
     module, name = {
         "publish": (files, "publish"),
         "remove": (Path, "unlink"),
-        "tidy": (gather, "_tidy"),
+        "tidy": (shutil, "rmtree"),
     }[where]
     whole, calls = getattr(module, name), 0
 
@@ -213,10 +218,10 @@ def test_gather_killed_anywhere_loses_nothing_and_goes_on(
     with monkeypatch.context() as patched:
         patched.setattr(module, name, killed)
         with pytest.raises(Killed):
-            gather.gather(study)
+            gather(study)
         assert calls == after + 1
     assert everything(study) == before
-    assert gather.gather(study).jobs == 4
+    assert gather(study).jobs == 4
     assert left(study) == {"result.json"}
     assert everything(study) == before
 
@@ -225,17 +230,14 @@ def test_readers_during_a_gather_find_each_result_in_one_place_or_the_other(
     study: Study, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job = next(iter(study.planned()))
-    whole, source = study.verified(job), study.source(job)
-    gather.gather(study)
-    given = [source]
+    whole, source = study.results.read(job), study.results.locate(job)
+    gather(study)
+    given, locate = [source], Results.locate
     monkeypatch.setattr(
-        Study, "source", lambda self, job: given.pop() if given else find(self, job)
+        Results, "locate", lambda self, job: given.pop() if given else locate(self, job)
     )
-    assert study.verified(job) == whole
+    assert study.results.read(job) == whole
     assert given == []
-
-
-find = Study.source
 
 
 def test_two_gathers_at_once_lose_nothing(study: Study) -> None:
@@ -243,20 +245,20 @@ def test_two_gathers_at_once_lose_nothing(study: Study) -> None:
     before, publish = everything(study), files.publish
 
     def second_first(beside: Path, path: Path) -> bool:
-        if not study.gathered():
+        if not study.results.packed_files():
             files.publish = publish
-            gather.gather(study)
+            gather(study)
         return publish(beside, path)
 
     files.publish = second_first
     try:
-        assert gather.gather(study).jobs == 4
+        assert gather(study).jobs == 4
     finally:
         files.publish = publish
-    assert len(study.gathered()) == 2
+    assert len(study.results.packed_files()) == 2
     assert everything(study) == before
-    assert gather.gather(study).new == 0
-    assert len(study.gathered()) == 1
+    assert gather(study).new == 0
+    assert len(study.results.packed_files()) == 1
     assert everything(study) == before
 
 
@@ -270,9 +272,9 @@ def test_a_damaged_result_stays_where_it_is_and_may_be_run_again(
     where = table.relative_to(study.path.parent.parent)
     assert result.stderr.splitlines()[0] == f"left out: {where}: not the bytes that were committed"
     assert table.exists()
-    assert gather.gather(study).jobs == 3
+    assert gather(study).jobs == 3
     assert resformer("sweep", *SMALL).exit_code == 0
-    assert gather.gather(study) == gather.Summary(study.path / "gathered-3.parquet", 4, 1, [])
+    assert gather(study) == Gathered(study.path / "gathered-3.parquet", 4, 1, [])
     after = everything(study)
     assert all(after[other] == before[other] for other in study.planned() if other != job)
     assert after["curves"] == before["curves"]
@@ -281,10 +283,10 @@ def test_a_damaged_result_stays_where_it_is_and_may_be_run_again(
 def test_every_flipped_bit_is_harmless_or_named_and_what_it_hit_runs_again(
     study: Study, resformer: Resformer
 ) -> None:
-    gather.gather(study)
-    (path,) = study.gathered()
+    gather(study)
+    (path,) = study.results.packed_files()
     whole, chance = path.read_bytes(), random.Random(0)
-    before = {job: study.verified(job) for job in study.planned()}
+    before = {job: study.results.read(job) for job in study.planned()}
     named: list[str] = []
     # Any, and of the footer, where one may change how many rows there seem to be.
     bits = [chance.randrange(8 * len(whole)) for _ in range(150)]
@@ -295,7 +297,7 @@ def test_every_flipped_bit_is_harmless_or_named_and_what_it_hit_runs_again(
         path.write_bytes(data)
         for job, was in before.items():
             try:
-                assert study.verified(job) == was
+                assert study.results.read(job) == was
             except Damaged as damage:
                 named.append(str(damage))
     assert len(named) > 150
@@ -304,44 +306,45 @@ def test_every_flipped_bit_is_harmless_or_named_and_what_it_hit_runs_again(
     result = resformer("sweep", *SMALL)
     assert result.exit_code == 0, result.stderr
     assert result.stderr.count("damaged, runs again: ") == 4
-    after = {job: study.verified(job) for job in study.planned()}
-    for job, (_, found) in before.items():
-        assert {**after[job][1], "timing.json": found["timing.json"]} == found
+    after = {job: study.results.read(job) for job in study.planned()}
+    for job, was in before.items():
+        timing = was.contents["timing.json"]
+        assert {**after[job].contents, "timing.json": timing} == was.contents
 
 
 def test_a_disk_that_is_gone_is_no_damage(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
-    gather.gather(study)
+    gather(study)
     job = next(iter(study.planned()))
     monkeypatch.setattr(
-        gathered, "opened", lambda path: (_ for _ in ()).throw(DiskError(f"{path}: cannot be read"))
+        file, "opened", lambda path: (_ for _ in ()).throw(DiskError(f"{path}: cannot be read"))
     )
     with pytest.raises(DiskError):
-        study.verified(job)
+        study.results.read(job)
 
 
 def test_a_file_that_unfolds_to_too_much_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "gathered-1.parquet"
-    gathered.write(path, [("job1", 1, {"runs.parquet": b"\0" * (16 << 20)})])
-    with pytest.raises(gathered.Corrupt, match="unfolds to too much"):
-        gathered.at(path).rows["job1"].content("runs.parquet")
+    pack(path, job1={"runs.parquet": b"\0" * (16 << 20)})
+    with pytest.raises(Damaged, match="unfolds to too much"):
+        file.at(path).jobs["job1"].content("runs.parquet")
 
 
 THREADS = """
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from resformer.store.packed import file as gathered
+from resformer.store.packed import file
 
 path = Path(sys.argv[1])
 names = ["result.json", "runs.parquet", "timing.json"]
-gathered._MOST_ROWS = 5
-rows = ((f"job{n}", 1, {name: f"{n} {name}".encode() * 50 for name in names}) for n in range(2000))
-gathered.write(path, rows)
-found = gathered.at(path)
+with file.writer(path, group_rows=5) as packed:
+    for n in range(2000):
+        packed.add(f"job{n}", 1, {name: f"{n} {name}".encode() * 50 for name in names})
+found = file.at(path)
 
 def read(part):
     return all(
-        found.rows[f"job{n}"].content(name) == f"{n} {name}".encode() * 50
+        found.jobs[f"job{n}"].content(name) == f"{n} {name}".encode() * 50
         for n in range(part, 2000, 4)
         for name in names
     )
@@ -360,22 +363,20 @@ def test_threads_may_read_a_gathered_file_at_once(tmp_path: Path) -> None:
 
 def test_a_file_that_a_gathered_job_has_not_or_that_is_gone_is_not_found(tmp_path: Path) -> None:
     path = tmp_path / "gathered-1.parquet"
-    gathered.write(
-        path, [("job1", 1, {"runs.parquet": b"1"}), ("job2", 1, {"layers.parquet": b"2"})]
-    )
-    rows = gathered.at(path).rows
-    assert rows["job2"].content("layers.parquet") == b"2"
+    pack(path, job1={"runs.parquet": b"1"}, job2={"layers.parquet": b"2"})
+    jobs = file.at(path).jobs
+    assert jobs["job2"].content("layers.parquet") == b"2"
     for name in ("layers.parquet", "nothing.parquet"):
         with pytest.raises(FileNotFoundError, match="has no"):
-            rows["job1"].content(name)
-    with pytest.raises(gathered.Corrupt, match=r"runs\.parquet has too few rows"):
-        dataclasses.replace(rows["job1"], place=2).content("runs.parquet")
+            jobs["job1"].content(name)
+    with pytest.raises(Damaged, match=r"runs\.parquet has too few rows"):
+        dataclasses.replace(jobs["job1"], row=2).content("runs.parquet")
     path.unlink()
-    assert gathered.opened(path) is None
+    assert file.opened(path) is None
     with pytest.raises(DiskError, match="is gone"):
-        gathered.at(path)
+        file.at(path)
     with pytest.raises(FileNotFoundError):
-        gathered.Gathered(path, ())
+        file.PackedFile(path, ())
 
 
 def test_a_file_that_goes_while_it_is_opened_is_gone(
@@ -383,15 +384,15 @@ def test_a_file_that_goes_while_it_is_opened_is_gone(
 ) -> None:
     """Another gather has put a new one in its place."""
     path = tmp_path / "gathered-1.parquet"
-    gathered.write(path, [("job1", 1, {"runs.parquet": b"1"})])
-    whole = gathered.Gathered
+    pack(path, job1={"runs.parquet": b"1"})
+    whole = file.PackedFile
 
-    def too_late(*given: Any) -> gathered.Gathered:
+    def too_late(*given: Any) -> file.PackedFile:
         path.unlink()
         return whole(*given)
 
-    monkeypatch.setattr(gathered, "Gathered", too_late)
-    assert gathered.opened(path) is None
+    monkeypatch.setattr(file, "PackedFile", too_late)
+    assert file.opened(path) is None
 
 
 @pytest.mark.parametrize(
@@ -402,8 +403,8 @@ def test_a_table_of_something_else_is_corrupt(
 ) -> None:
     path = tmp_path / "gathered-1.parquet"
     pq.write_table(pa.table(columns), path)
-    with pytest.raises(gathered.Corrupt):
-        gathered.at(path).rows["a"].content("result.json")
+    with pytest.raises(Damaged):
+        file.at(path).jobs["a"].content("result.json")
 
 
 def test_a_full_disk_is_said_and_nothing_is_lost(
@@ -415,27 +416,28 @@ def test_a_full_disk_is_said_and_nothing_is_lost(
     resource.setrlimit(resource.RLIMIT_FSIZE, (2000, hard))
     try:
         with pytest.raises(DiskError, match="cannot be written"):
-            gather.gather(study)
+            gather(study)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
         signal.signal(signal.SIGXFSZ, handler)
-    assert study.gathered() == []
+    assert study.results.packed_files() == []
     assert not list(study.path.glob(".*.tmp"))
     assert everything(study) == before
 
 
 def test_a_file_that_no_job_has_stays_with_its_job(study: Study) -> None:
     job = next(iter(study.planned()))
-    attempt, found = study.verified(job)
+    before = study.results.read(job)
     result = files.verify_checksum((study.job(job) / "result.json").read_bytes())
     assert result is not None
-    (study.job(job) / f"attempt-{attempt}" / "more.bin").write_bytes(b"more")
-    result["files"]["more.bin"] = sources.facts(b"more")
+    (study.job(job) / f"attempt-{before.attempt}" / "more.bin").write_bytes(b"more")
+    result["files"]["more.bin"] = file_facts(b"more")
     (study.job(job) / "result.json").write_bytes(files.with_checksum(result))
-    summary = gather.gather(study)
+    summary = gather(study)
     assert summary.jobs == 3
     assert summary.left_out == [f"{study.job(job)}: has more.bin, which is no file of a job"]
-    assert study.verified(job) == (attempt, {**found, "more.bin": b"more"})
+    after = study.results.read(job)
+    assert after.contents == {**before.contents, "more.bin": b"more"}
 
 
 def test_a_disk_that_cannot_be_read_stops_a_gather(study: Study) -> None:
@@ -444,13 +446,13 @@ def test_a_disk_that_cannot_be_read_stops_a_gather(study: Study) -> None:
     path.unlink()
     path.mkdir()
     with pytest.raises(DiskError, match="cannot be read"):
-        gather.gather(study)
-    assert study.gathered() == []
+        gather(study)
+    assert study.results.packed_files() == []
 
 
 def test_a_study_that_is_deleted_has_no_gathered_files(study: Study) -> None:
-    gather.gather(study)
+    gather(study)
     job = next(iter(study.planned()))
     shutil.rmtree(study.path)
     with pytest.raises(Damaged):
-        study.verified(job)
+        study.results.read(job)

@@ -109,10 +109,9 @@ class Sweep:
 
 
 def results(study: Study, job: Job) -> dict[str, bytes]:
-    attempt, found = study.verified(job.id)
-    assert attempt == claims.attempts(study.job(job.id))
-    del found["timing.json"]
-    return found
+    result = study.results.read(job.id)
+    assert result.attempt == claims.attempts(study.job(job.id))
+    return {name: data for name, data in result.contents.items() if name != "timing.json"}
 
 
 @pytest.fixture
@@ -154,7 +153,7 @@ def test_a_job_that_is_left_again_and_again_ends_with_the_same_bits(
             or step == 0
         )
         step += more
-        assert not study.has_result(job.id)
+        assert not study.results.has(job.id)
     assert sweep.run() == ["started", "resumed", "finished"]
     assert sweep.detail("resumed") == f"from step {step}"
     assert results(study, job) == undisturbed
@@ -216,7 +215,7 @@ def test_a_worker_that_a_cluster_calls_off_leaves_its_job_to_another(
         "started",
         "finished",
     ]
-    assert study.has_result(job.id)
+    assert study.results.has(job.id)
     assert results(study, job) == undisturbed
 
 
@@ -326,16 +325,16 @@ def test_a_silent_worker_that_lost_its_job_gives_it_up(
 
     assert Sweep(study, job).run(steps=12, at_step=taken_over) == ["started", "left", "waiting"]
     assert seen[-1] == 12  # of which the last two were asked for while it waited
-    assert not study.has_result(job.id)
+    assert not study.results.has(job.id)
 
 
 def test_a_worker_that_commits_second_has_not_finished_the_job(study: Study, job: Job) -> None:
     def finished_elsewhere(step: int) -> None:
         if step == 30:
-            study.result(job.id).write_bytes(b"somebody's")
+            study.results.path(job.id).write_bytes(b"somebody's")
 
     assert Sweep(study, job).run(at_step=finished_elsewhere) == ["started", "elsewhere"]
-    assert study.result(job.id).read_bytes() == b"somebody's"
+    assert study.results.path(job.id).read_bytes() == b"somebody's"
     assert claims.held(study.job(job.id)) is None
 
 
@@ -368,21 +367,21 @@ def test_a_damaged_job_is_named_and_runs_again(
         path.write_bytes(path.read_bytes()[:-9])
     else:
         path.unlink()
-    first = study.result(job.id)
+    first = study.results.path(job.id)
     with pytest.raises(Exception, match=path.name.replace(".", r"\.")) as damage:
-        study.whole(job.id, job.to_json())
-    study.quarantine(first, str(damage.value))
-    study.quarantine(first, "who comes second changes nothing")
-    assert not study.has_result(job.id)
-    assert study.finished([job.id]) == set()
+        study.results.whole(job.to_json())
+    study.results.quarantine(first, str(damage.value))
+    study.results.quarantine(first, "who comes second changes nothing")
+    assert not study.results.has(job.id)
+    assert study.results.finished([job.id]) == set()
     sweep = Sweep(study, job)
     assert sweep.run() == ["started", "finished"]
     assert results(study, job) == undisturbed
-    assert study.result(job.id).name == "result-2.json"
-    study.quarantine(first, "who comes late changes nothing either")
-    assert study.has_result(job.id)
+    assert study.results.path(job.id).name == "result-2.json"
+    study.results.quarantine(first, "who comes late changes nothing either")
+    assert study.results.has(job.id)
     assert len(read([study]).members) == 3
-    study.whole(job.id, job.to_json())
+    study.results.whole(job.to_json())
 
 
 # --- a disk that takes no more
@@ -421,7 +420,7 @@ def test_a_disk_that_took_no_more_after_somebody_else_finished_does_not_matter(
     def finished_elsewhere(path: Path, data: bytes) -> None:
         if path.name == "runs.parquet":
             result = {"job": job.id, "attempt": 7, "files": {}}
-            study.result(job.id).write_bytes(files.with_checksum(result))
+            study.results.path(job.id).write_bytes(files.with_checksum(result))
             raise DiskError("gone")
         write(path, data)
 
@@ -473,7 +472,7 @@ def test_a_job_that_was_finished_while_it_was_claimed_is_left(
 
     def slow(*given: Any) -> Any:
         claim = take(*given)
-        study.result(job.id).write_bytes(b"somebody's")
+        study.results.path(job.id).write_bytes(b"somebody's")
         return claim
 
     monkeypatch.setattr(claims, "take", slow)
@@ -547,7 +546,7 @@ def test_out_of_memory_halves_what_is_computed_at_once_and_changes_no_bit(
     assert sweep.run() == ["started", *["halved", "resumed"] * halvings, "finished"]
     details = [event.detail for event in sweep.events if event.kind in ("halved", "resumed")]
     assert details[-2:] == ["out of memory; members at once: 1", "from step 12"]
-    assert study.timing(job.id)["at_once"] == 1
+    assert study.results.timing(job.id)["at_once"] == 1
     assert results(study, job) == undisturbed
 
 

@@ -59,7 +59,7 @@ def test_the_report_has_medians_of_the_last_probes(
         for job, planned in study.planned().items():
             shape = planned["shape"]["model"]
             if (shape["residual"]["name"], shape["depth"]) == (cell["residual"], cell["depth"]):
-                table = study.read(job, "layers")
+                table = study.results.table(job, "layers")
                 for seed, lr in cell["lr_by_seed"].items():
                     mine = table[(table["seed"] == int(seed)) & (table["lr"] == lr)]
                     end = mine[

@@ -167,7 +167,7 @@ def test_a_sweep_finishes_and_its_bits_are_those_of_each_job_alone(
     run(plan, events.append)
 
     assert len(plan.jobs) == 6
-    assert study.finished(plan.jobs) == set(plan.jobs)
+    assert study.results.finished(plan.jobs) == set(plan.jobs)
     assert Counter(event.job for event in events if event.kind == "finished") == Counter(plan.jobs)
     assert {event.kind for event in events} - {"waiting", "elsewhere"} == {
         "started",
@@ -184,7 +184,9 @@ def test_a_sweep_finishes_and_its_bits_are_those_of_each_job_alone(
         trained = train(job.shape, job.members, lambda now: None, lambda _: None)
         claim = take(alone.job(job.id), 1, 0, HeartbeatObserver(60.0))
         assert isinstance(claim, Claim)
-        alone.commit(claim, {"runs": trained.runs, "curves": trained.curves}, trained.timing)
+        alone.results.commit(
+            claim, {"runs": trained.runs, "curves": trained.curves}, trained.timing
+        )
         for name in ("runs.parquet", "curves.parquet"):
             assert (study.job(job.id) / "attempt-1" / name).read_bytes() == (
                 claim.folder / name
@@ -240,11 +242,11 @@ def test_only_members_that_are_neither_finished_nor_planned_are_planned(
     assert (most.members, most.finished) == (12, 2)
     run(most, lambda event: None)
 
-    assert study.finished(most.jobs) == set(most.jobs)
+    assert study.results.finished(most.jobs) == set(most.jobs)
     rows = [
         tuple(row)
         for job in study.planned()
-        for row in study.read(job, "runs")[["seed", "lr"]].itertuples()
+        for row in study.results.table(job, "runs")[["seed", "lr"]].itertuples()
     ]
     assert len(rows) == 12
     assert [found["launch"] for found in study.launches()] == [1, 2, 3]
@@ -367,7 +369,7 @@ def test_a_job_that_raises_leaves_its_traceback_and_the_others_finish(
     events: list[Event] = []
     monkeypatch.setattr(Training, "run", brittle)
     work_alone(plan, events)
-    assert study.finished(plan.jobs) == {job.id for job in good}
+    assert study.results.finished(plan.jobs) == {job.id for job in good}
     assert [event.kind for event in events if event.job == bad.id] == [
         "started",
         "retried",
@@ -386,7 +388,7 @@ def test_a_job_that_raises_leaves_its_traceback_and_the_others_finish(
 
     monkeypatch.undo()
     work_alone(planned(study, [shape], seeds=3, retries=0), events)
-    assert study.finished(plan.jobs) == set(plan.jobs)
+    assert study.results.finished(plan.jobs) == set(plan.jobs)
     assert attempt(study, bad.id) == 4
 
 
@@ -412,7 +414,7 @@ def test_a_planned_job_that_cannot_be_read_fails_alone(study: Study, shape: Shap
         emit=events.append,
         stop=Stop(lambda: False),
     )
-    assert study.finished([bad["id"], good["id"]]) == {good["id"]}
+    assert study.results.finished([bad["id"], good["id"]]) == {good["id"]}
     assert [event.kind for event in events if event.job == bad["id"]] == [
         "started",
         "retried",
@@ -445,13 +447,13 @@ def test_a_failed_job_is_listed_and_makes_the_exit_code_1(
     assert bad in found.stderr.splitlines()[-1]
     assert "Is a directory" in found.stderr.splitlines()[-1]
     assert "Traceback" not in found.stderr
-    assert study.finished([bad, *good]) == set(good)
+    assert study.results.finished([bad, *good]) == set(good)
     assert [path.parent.parent.name for path in errors(study)] == [bad]
     assert "copy, length 5" in found.stdout  # the report of the others
 
     found = resformer("sweep", *words, "--study", "tiny")
     assert found.exit_code == 0
-    assert study.finished([bad, *good]) == {bad, *good}
+    assert study.results.finished([bad, *good]) == {bad, *good}
 
 
 def test_a_sweep_of_which_nothing_finishes_has_failed(
@@ -476,7 +478,7 @@ def test_a_job_whose_worker_died_before_it_said_a_word_has_failed(
     subprocess.run([sys.executable, "-c", TAKE, str(study.job(lost))], check=True)
 
     found = resformer("sweep", *words, "--study", "tiny")
-    assert study.finished([lost, other]) == {other}
+    assert study.results.finished([lost, other]) == {other}
     assert lost in found.stderr
     assert found.exit_code == 1
 
@@ -500,7 +502,7 @@ def test_a_killed_worker_costs_its_job_one_attempt(study: Study, shape: Shape) -
                 os.kill(pid(study, victim), signal.SIGKILL)
 
     run(plan, tell)
-    assert study.finished(plan.jobs) == set(plan.jobs)
+    assert study.results.finished(plan.jobs) == set(plan.jobs)
     assert {job: attempt(study, job) for job in plan.jobs} == {
         job: 1 + (job == victim) for job in plan.jobs
     }
@@ -523,14 +525,14 @@ def test_without_retries_a_killed_worker_fails_its_job_only(study: Study, shape:
             os.kill(pid(study, victim), signal.SIGKILL)
 
     run(plan, tell)
-    assert study.finished(plan.jobs) == set(plan.jobs) - {victim}
+    assert study.results.finished(plan.jobs) == set(plan.jobs) - {victim}
     assert [event.job for event in events if event.kind == "failed"] == [victim]
     assert not any(event.kind == "retried" for event in events)
     assert "died" in str(study.failure(victim))
     assert all(study.failure(job) is None for job in plan.jobs if job != victim)
 
     run(planned(study, [shape, steps(shape, 400)], seeds=4, stack=2, retries=0), lambda event: None)
-    assert study.finished(plan.jobs) == set(plan.jobs)
+    assert study.results.finished(plan.jobs) == set(plan.jobs)
 
 
 def test_a_worker_that_was_silent_for_a_lease_loses_its_job_and_its_members_count_once(
@@ -571,7 +573,7 @@ def test_an_interrupt_leaves_no_worker_behind(study: Study, shape: Shape) -> Non
     assert not multiprocessing.active_children()
     assert len(pids(study)) == 2
     wait_until(lambda: not any(map(runs, pids(study))), 1.0)
-    assert study.finished(plan.jobs) == set()
+    assert study.results.finished(plan.jobs) == set()
 
 
 def test_an_interrupt_is_no_failure_of_the_jobs(

@@ -19,6 +19,7 @@ from resformer.results import cache
 from resformer.results.members import parse_conditions, read
 from resformer.store import claims
 from resformer.store.claims import Claim, HeartbeatObserver
+from resformer.store.results import Results
 from resformer.store.study import Study, existing
 
 ADD, DEEP = shape(1, Add(), "post"), shape(8, Add(), "post")
@@ -212,7 +213,7 @@ def test_a_failed_job_is_named_with_its_reason(tmp_path: Path) -> None:
 
 def test_cached_runs_are_not_read_again(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
     first = read([made.study])
-    monkeypatch.setattr(Study, "verified", lambda *_: pytest.fail("read again"))
+    monkeypatch.setattr(Results, "read", lambda *_: pytest.fail("read again"))
     again = read([made.study])
     assert again.members.sort_values(["depth", "seed"], ignore_index=True).equals(
         first.members.sort_values(["depth", "seed"], ignore_index=True)

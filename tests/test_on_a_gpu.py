@@ -144,7 +144,7 @@ def test_out_of_memory_halves_what_is_computed_at_once(shape: Shape, tmp_path: P
     assert [event.kind for event in told][-1] == "finished"
     assert "halved" in {event.kind for event in told}
     (job,) = study.planned()
-    assert 1 <= study.timing(job)["at_once"] < 16
+    assert 1 <= study.results.timing(job)["at_once"] < 16
 
 
 def test_initial_weights_are_those_of_the_cpu(shape: Shape) -> None:

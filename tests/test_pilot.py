@@ -61,7 +61,7 @@ def test_a_pilot_finishes_what_it_is_told_of_and_what_it_tells_is_heard(
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2)
     }
     assert run(assignment, 4, 3) == PilotExit("finished")
-    assert study.finished(assignment.jobs) == set(assignment.jobs)
+    assert study.results.finished(assignment.jobs) == set(assignment.jobs)
     events = heard(study, assignment.launch)
     assert [event.kind for event in events if event.job == assignment.jobs[0]] == [
         "started",
@@ -119,7 +119,7 @@ def test_a_node_that_would_compute_otherwise_says_so_and_computes_nothing(
     reader = EventReader(study, assignment.launch)
     reader.poll(lambda event: None)
     assert reader.stuck == said
-    assert study.begun() == set()
+    assert study.results.begun() == set()
 
 
 def test_a_folder_that_is_not_shared_is_said_to_be_so(

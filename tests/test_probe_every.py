@@ -119,7 +119,7 @@ def test_a_study_keeps_its_probes_and_trains_nothing_anew_for_more(
     assert resformer("sweep", *words, "member.seed=0,1", "probe.every=10").exit_code == 0
     study = named(tmp_path / "results", "looked")
     (job,) = study.planned()
-    found = study.read(job, "layers")
+    found = study.results.table(job, "layers")
     assert sorted(set(found["step"])) == [0, 10, 20]
     assert len(found) == 2 * 3 * 3
 

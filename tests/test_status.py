@@ -81,7 +81,7 @@ def finish(study: Study, job: Job, outcomes: Sequence[str], seconds: float = 1.0
         "final_loss": [0.1] * len(outcomes),
         "final_accuracy": [float(step) for step in solved],
     }
-    assert study.commit(
+    assert study.results.commit(
         take(study, job), {"runs": runs, "curves": runs}, {"seconds": seconds, "stretches": []}
     )
 
@@ -258,7 +258,9 @@ def test_a_finished_job_that_no_list_names_and_whose_runs_are_other_rows_is_name
     study: Study, depths: list[Job]
 ) -> None:
     launch(study, depths[:1])
-    study.commit(take(study, depths[0]), {"runs": {"seed": [0]}}, {"seconds": 1.0, "stretches": []})
+    study.results.commit(
+        take(study, depths[0]), {"runs": {"seed": [0]}}, {"seconds": 1.0, "stretches": []}
+    )
     shutil.rmtree(study.path / "done")
     status = look(study)
     assert status.outcomes == {}

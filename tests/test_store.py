@@ -182,18 +182,18 @@ def test_a_line_of_a_list_that_was_sealed_and_is_no_json_is_left_out(tmp_path: P
 
 def test_runs_that_were_committed_and_are_no_table_are_damaged(study: Study) -> None:
     study.launch(RECORD, [planned_job("job1")])
-    study.commit(
+    study.results.commit(
         claim(study, "job1"), {}, {"seconds": 1.0, "stretches": []}, {"runs.parquet": b"no table"}
     )
     with pytest.raises(Damaged, match=r"runs\.parquet: is no table"):
-        study.runs(study.planned()["job1"])
+        study.results.runs(study.planned()["job1"])
 
 
 def test_a_damaged_result_is_no_news(study: Study) -> None:
     study.launch(RECORD, [planned_job(name) for name in ("job1", "job2")])
     for name in ("job1", "job2"):
         commit(study, name)
-    study.quarantine(study.result("job1"), "a bit")
+    study.results.quarantine(study.results.path("job1"), "a bit")
     assert list(Done(study.path).news()) == ["job2"]
 
 
@@ -281,7 +281,7 @@ def test_a_commit_is_the_attempt_and_then_the_result(
         link(source, target)
 
     monkeypatch.setattr(os, "link", watched)
-    assert study.commit(held, table(), {"seconds": 1.5, "stretches": []})
+    assert study.results.commit(held, table(), {"seconds": 1.5, "stretches": []})
     assert seen == content(held.folder)  # all of it was there when the result was linked
     assert set(seen) == {"runs.parquet", "timing.json"}
 
@@ -290,10 +290,10 @@ def test_a_commit_is_the_attempt_and_then_the_result(
     for name, data in seen.items():
         assert result["files"][name]["bytes"] == len(data)
         assert result["files"][name]["sha256"] == hashlib.sha256(data).hexdigest()
-    assert study.finished(["job1", "job2"]) == {"job1"}
-    assert study.read("job1", "runs")["seed"].tolist() == [0, 1, 2, 3]
-    assert study.read("job1", "runs", ["loss"]).columns.tolist() == ["loss"]
-    assert study.timing("job1") == {"seconds": 1.5, "stretches": []}
+    assert study.results.finished(["job1", "job2"]) == {"job1"}
+    assert study.results.table("job1", "runs")["seed"].tolist() == [0, 1, 2, 3]
+    assert study.results.table("job1", "runs", ["loss"]).columns.tolist() == ["loss"]
+    assert study.results.timing("job1") == {"seconds": 1.5, "stretches": []}
 
 
 def test_a_second_commit_changes_nothing(study: Study) -> None:
@@ -301,16 +301,16 @@ def test_a_second_commit_changes_nothing(study: Study) -> None:
     slow = claim(study, "job1")
     slow.fail(RuntimeError("only slow"))
     fast = claim(study, "job1")
-    assert study.commit(fast, table(), {"seconds": 1.0, "stretches": []})
+    assert study.results.commit(fast, table(), {"seconds": 1.0, "stretches": []})
     own = re.compile("attempt-1|claim-1")
     before = {name: data for name, data in content(study.path).items() if not own.search(name)}
 
-    assert not study.commit(slow, table(rows=9), {"seconds": 9.0, "stretches": []})
+    assert not study.results.commit(slow, table(rows=9), {"seconds": 9.0, "stretches": []})
     assert {
         name: data for name, data in content(study.path).items() if not own.search(name)
     } == before
-    assert len(study.read("job1", "runs")) == 4
-    assert study.timing("job1") == {"seconds": 1.0, "stretches": []}
+    assert len(study.results.table("job1", "runs")) == 4
+    assert study.results.timing("job1") == {"seconds": 1.0, "stretches": []}
 
 
 def test_a_commit_that_fails_half_way_is_no_result(study: Study) -> None:
@@ -320,11 +320,11 @@ def test_a_commit_that_fails_half_way_is_no_result(study: Study) -> None:
         full_disk(at=2000),
         pytest.raises(DiskError, match=r"cannot be written .* bytes\): File too large"),
     ):
-        study.commit(held, table(rows=5000), {"seconds": 1.0, "stretches": []})
-    assert not study.finished(["job1"])
+        study.results.commit(held, table(rows=5000), {"seconds": 1.0, "stretches": []})
+    assert not study.results.finished(["job1"])
     held.fail(RuntimeError("disk full"))
     commit(study, "job1")
-    assert study.finished(["job1"]) == {"job1"}
+    assert study.results.finished(["job1"]) == {"job1"}
 
 
 def test_the_done_list_is_only_a_cache(study: Study) -> None:
@@ -334,12 +334,12 @@ def test_the_done_list_is_only_a_cache(study: Study) -> None:
     assert set(Done(study.path).news()) == {"job1", "job2"}
     for path in (study.path / "done").iterdir():
         cut(path)
-    assert study.finished(study.planned()) == {"job1", "job2"}
+    assert study.results.finished(study.planned()) == {"job1", "job2"}
     commit(study, "job3")  # appended behind the torn line
-    assert study.finished(study.planned()) == {"job1", "job2", "job3"}
+    assert study.results.finished(study.planned()) == {"job1", "job2", "job3"}
     shutil.rmtree(study.path / "done")
     assert Done(study.path).news() == {}
-    assert study.finished(study.planned()) == {"job1", "job2", "job3"}
+    assert study.results.finished(study.planned()) == {"job1", "job2", "job3"}
 
 
 @pytest.mark.parametrize("harm", [cut, Path.unlink], ids=["cut", "gone"])
@@ -350,10 +350,10 @@ def test_damage_is_found_and_named(study: Study, name: str, harm: Callable[[Path
     harm(path)
     if "timing" not in name:
         with pytest.raises(Damaged, match=re.escape(str(path))):
-            study.read("job1", "runs")
+            study.results.table("job1", "runs")
     if "runs" not in name:
         with pytest.raises(Damaged, match=re.escape(str(path))):
-            study.timing("job1")
+            study.results.timing("job1")
 
 
 def test_no_flipped_bit_goes_unseen(study: Study) -> None:
@@ -368,7 +368,10 @@ def test_no_flipped_bit_goes_unseen(study: Study) -> None:
         for bit in draw.sample(range(8 * len(data)), 100):
             flip(path, bit)
             try:
-                seen = study.timing("job1"), study.read("job1", "runs")["seed"].tolist()
+                seen = (
+                    study.results.timing("job1"),
+                    study.results.table("job1", "runs")["seed"].tolist(),
+                )
             except Damaged:
                 seen = None
             # The end of the line is not part of what is said.
@@ -386,7 +389,7 @@ def test_a_result_that_cannot_be_one_is_damage(study: Study, text: str) -> None:
     commit(study, "job1")
     (study.job("job1") / "result.json").write_text(text)
     with pytest.raises(Damaged, match=r"result\.json"):
-        study.read("job1", "runs")
+        study.results.table("job1", "runs")
 
 
 def test_flipped_bits_are_seen_by_parquet_itself(study: Study) -> None:

@@ -132,7 +132,7 @@ class Store(RuleBasedStateMachine):
         worker, last = self.workers[which % len(self.workers)], self._latest(job)
         failed = sum(one.launch == self.launched and not one.left for one in self.attempts[job])
         with self._as(worker):
-            if worker.claim is not None or self.study.has_result(job):
+            if worker.claim is not None or self.study.results.has(job):
                 return
             got = claims.take(self.study.job(job), self.launched, self.retries, worker.observer)
         dead = last is None or last.over or last.pid not in self.world.running
@@ -190,11 +190,11 @@ class Store(RuleBasedStateMachine):
         with self._as(worker):
             if end == "commit":
                 columns = {"runs": {"seed": [worker.pid]}, "curves": {"step": [claim.attempt]}}
-                first = self.study.commit(claim, columns, {"seconds": 1.0, "stretches": []})
+                first = self.study.results.commit(claim, columns, {"seconds": 1.0, "stretches": []})
                 assert first == (job not in self.acknowledged)
                 if first:
                     self.saved.pop(job, None)
-                    self.acknowledged[job] = self.study.verified(job)[1]
+                    self.acknowledged[job] = self.study.results.read(job).contents
                     self.results[job] += 1
             elif end == "fail":
                 claim.fail(RuntimeError("on purpose"))
@@ -220,8 +220,8 @@ class Store(RuleBasedStateMachine):
     def damage(self, data: st.DataObject) -> None:
         """A bit of a result flips; a sweep finds it, and the job is open again."""
         job = data.draw(st.sampled_from(sorted(self.acknowledged)))
-        result = self.study.result(job)
-        attempt, _ = self.study.verified(job)
+        result = self.study.results.path(job)
+        attempt = self.study.results.read(job).attempt
         name = data.draw(
             st.sampled_from(
                 [result.name, *(f"attempt-{attempt}/{name}" for name in self.acknowledged[job])]
@@ -233,9 +233,9 @@ class Store(RuleBasedStateMachine):
         bad[bit // 8] ^= 1 << bit % 8
         path.write_bytes(bad)
         with pytest.raises(Damaged) as found:
-            self.study.verified(job)
+            self.study.results.read(job)
         for _ in range(data.draw(st.integers(1, 2))):  # two sweeps may find it
-            self.study.quarantine(result, str(found.value))
+            self.study.results.quarantine(result, str(found.value))
         del self.acknowledged[job]
 
     @rule(torn=st.booleans())
@@ -253,11 +253,11 @@ class Store(RuleBasedStateMachine):
     def every_acknowledged_result_is_there_and_no_other(self) -> None:
         if not self.launched:
             return
-        assert self.study.finished(JOBS) == self.acknowledged.keys()
+        assert self.study.results.finished(JOBS) == self.acknowledged.keys()
         for job in JOBS:
-            assert self.study.has_result(job) == (job in self.acknowledged)
+            assert self.study.results.has(job) == (job in self.acknowledged)
             if job in self.acknowledged:
-                assert self.study.verified(job)[1] == self.acknowledged[job]
+                assert self.study.results.read(job).contents == self.acknowledged[job]
             there = self.study.job(job).glob("result*.json")
             assert len(list(there)) == self.results[job]
 

@@ -25,7 +25,7 @@ def print_start(launch: "Launch", workers: int, console: Console) -> None:
 
 def print_failed(launch: "Launch", console: Console) -> bool:
     """Print the jobs of a launch that have no result; returns whether there are any."""
-    finished = launch.study.finished(launch.wanted)
+    finished = launch.study.results.finished(launch.wanted)
     failed = [job for job in launch.wanted if job not in finished]
     reasons = launch.study.failures(failed)
     for job in failed:

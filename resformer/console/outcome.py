@@ -17,7 +17,7 @@ def outcomes(
     for job_id in job_ids:
         job = planned[job_id]
         yield f"{job_label(job)}, {job['parameters']:,} parameters ({study.job(job_id)})"
-        for run in study.runs(job).to_pylist():
+        for run in study.results.runs(job).to_pylist():
             if (run["seed"], run["lr"]) in wanted:
                 yield f"  seed {run['seed']}, learning rate {run['lr']:g}: {_outcome(run)}"
 

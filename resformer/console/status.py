@@ -84,14 +84,14 @@ def look(study: Study) -> Status:
             "folder"
         )
     finished = {job: line for job, line in Done(study.path).news().items() if job in planned}
-    begun = [job for job in planned.keys() & study.begun() if job not in finished]
+    begun = [job for job in planned.keys() & study.results.begun() if job not in finished]
     failed, held = (
         study.failures(begun),
         {job: found for job in begun if (found := claims.held(study.job(job)))},
     )
     # Looked for after the claims: whose holder has left by then is seen to be finished, not lost.
     for job in begun:
-        if study.has_result(job):
+        if study.results.has(job):
             finished[job], reason = _unlisted(study, planned[job])
             damaged += [reason] if reason else []
     damaged += [f"{path}: no plan of this study names it" for path in study.orphans(planned)]
@@ -125,8 +125,8 @@ def look(study: Study) -> Status:
 def _unlisted(study: Study, planned: Json) -> tuple[Json, str]:
     """What a list would say of a finished job; or what is wrong with it."""
     try:
-        outcomes = Counter(study.runs(planned)["outcome"].to_pylist())
-        return {"outcomes": outcomes, "seconds": study.timing(planned["id"])["seconds"]}, ""
+        outcomes = Counter(study.results.runs(planned)["outcome"].to_pylist())
+        return {"outcomes": outcomes, "seconds": study.results.timing(planned["id"])["seconds"]}, ""
     except Damaged as damage:
         return {}, str(damage)
 

@@ -168,7 +168,7 @@ class _Worker:
         if self.job is None:
             return
         study = Study(assignment.study)
-        if study.has_result(self.job):
+        if study.results.has(self.job):
             emit(Event("finished", self.number, self.job))
             return
         kind: Literal["failed", "retried"] = "failed" if study.failure(self.job) else "retried"

@@ -116,8 +116,8 @@ class Slurm(Engine):
                 left -= done.news().keys()
                 if active != active_before:
                     # Lists may lack finished jobs; a look into the jobs' folders takes long.
-                    left -= study.finished(left)
-                    left -= study.failures(left & study.begun()).keys()
+                    left -= study.results.finished(left)
+                    left -= study.failures(left & study.results.begun()).keys()
                     active_before = active
                 pilots.replace(active, min(workers, len(left)))
                 if not active and not pilots.active():

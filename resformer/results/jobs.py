@@ -54,8 +54,8 @@ def read_runs(study: Study, *, max_hashed: int, batch_jobs: int) -> StudyRuns:
         for job, state in cached_states.items()
         if job in planned and _state(study, job, state[0]) == state
     }
-    begun = study.begun()
-    new = [job for job in planned if job not in fresh and job in begun and study.has_result(job)]
+    results, begun = study.results, study.results.begun()
+    new = [job for job in planned if job not in fresh and job in begun and results.has(job)]
     names = _COMMITTED if len(new) <= max_hashed else _READ
     size = min(batch_jobs, math.ceil(len(new) / _THREADS)) or 1
     parts = [new[start : start + size] for start in range(0, len(new), size)]
@@ -119,15 +119,14 @@ def _read_batch(study: Study, jobs: Sequence[Json], names: Sequence[str]) -> _Ba
     for planned in jobs:
         job = planned["id"]
         try:
-            attempt, files = study.verified(job, names)
-            timing = study.timed(job, attempt, files["timing.json"])
-            table = study.ran(planned, attempt, files["runs.parquet"])
+            result = study.results.read(job, names)
+            timing, table = result.timing(), result.runs(planned["members"])
         except Damaged as damage:
             damaged[job] = str(damage)
             continue
         tables.append(table)
         ms.append(_ms_per_member_step(timing))
-        states[job] = _state(study, job, attempt)
+        states[job] = _state(study, job, result.attempt)
     if not tables:
         return _Batch(table=pa.table({}), states=states, damaged=damaged)
     sizes = [*map(len, tables)]
@@ -146,7 +145,7 @@ def _joined(tables: Iterable[pa.Table]) -> pa.Table:
 
 def _state(study: Study, job: str, attempt: int) -> list[int]:
     """The attempt, then size and time of change of its files; of missing files, nothing."""
-    return [attempt, *study.state(job, attempt, _COMMITTED, [_PROBED])]
+    return [attempt, *study.results.state(job, attempt, _COMMITTED, [_PROBED])]
 
 
 def _ms_per_member_step(timing: Json) -> float:

@@ -63,7 +63,7 @@ class Findings:
         tables = []
         for key, job_members in members.groupby(["study", "job"], sort=False):
             study, job = map(str, key)
-            table = studies[study].read(job, name, columns)
+            table = studies[study].results.table(job, name, columns)
             selected = pd.MultiIndex.from_frame(job_members[["seed", "lr"]])
             rows = pd.MultiIndex.from_frame(table[["seed", "lr"]]).isin(selected)
             tables.append(table[rows].assign(study=study, job=job))

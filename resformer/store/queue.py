@@ -58,7 +58,7 @@ class Queue:
 
     def _look_at(self, job_id: str) -> Claim | str | None:
         """A claim of this job, its id if it is finished, None if it is not to be had."""
-        if self.study.has_result(job_id):
+        if self.study.results.has(job_id):
             self.settle(job_id)
             return job_id
         claim = claims.take(self.study.job(job_id), self.launch, self.retries, self.observer)
@@ -66,7 +66,7 @@ class Queue:
             self.settle(job_id)
         if not isinstance(claim, Claim):
             return None
-        if self.study.has_result(job_id):
+        if self.study.results.has(job_id):
             claim.leave()
             return None
         return claim

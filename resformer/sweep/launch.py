@@ -59,7 +59,7 @@ class Launch:
         }
         number = self.study.launch(record, [self.wanted[job.id] for job in self.new])
         for result, reason in self.damaged.items():
-            self.study.quarantine(result, reason)
+            self.study.results.quarantine(result, reason)
         return Assignment(
             study=self.study.path,
             launch=number,
@@ -78,7 +78,7 @@ def plan(request: Request, study: Study) -> Launch:
     _check_versions(request, study)
     planned = study.planned()
     _check_compile(request, planned.values())
-    finished = study.finished(planned)
+    finished = study.results.finished(planned)
     # A member that two plans hold counts as finished if it is in either.
     where = {
         key: job_id
@@ -126,9 +126,9 @@ def _damaged(
     """The results of these jobs that are not what was committed, and why, by job."""
     found = {}
     for job_id in job_ids:
-        result = study.result(job_id)
+        result = study.results.path(job_id)
         try:
-            study.whole(job_id, planned[job_id])
+            study.results.whole(planned[job_id])
         except Unreadable as trouble:
             raise DiskError(str(trouble)) from trouble
         except Damaged as damage:

@@ -128,7 +128,7 @@ class _Attempt:
             trained = self._trained(job)
             tables: dict[str, Columns] = {"runs": trained.runs, "curves": trained.curves}
             tables |= {"layers": trained.layers} if trained.layers else {}
-            first = self.study.commit(
+            first = self.study.results.commit(
                 self.claim, tables, trained.timing, _weights(trained, self.planned["members"])
             )
         except (_Released, Lost):
@@ -175,7 +175,7 @@ class _Attempt:
         matters.
         """
         try:
-            return self.study.verified(self.planned["id"], [])[0] != self.claim.attempt
+            return self.study.results.read(self.planned["id"], []).attempt != self.claim.attempt
         except Damaged:
             return False
 

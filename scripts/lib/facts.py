@@ -32,7 +32,7 @@ def commit() -> str:
 def trained(study: Study) -> dict[str, Any]:
     """When a study was launched, seconds of a core that its jobs trained, and versions."""
     launches = study.launches()
-    seconds = sum(study.timing(job)["seconds"] for job in study.planned())
+    seconds = sum(study.results.timing(job)["seconds"] for job in study.planned())
     return {
         "launched": [launch["started"] for launch in launches],
         "core_seconds": round(seconds),

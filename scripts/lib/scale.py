@@ -182,7 +182,7 @@ def handed_out(
                 job = jobs[claim.job.name]
                 if commit:
                     claim.begin(job.to_json())
-                    assert study.commit(claim, *outcome(job, generator))
+                    assert study.results.commit(claim, *outcome(job, generator))
                 queue.settle(job.id)
                 done += 1
             elif claim is None:
@@ -250,7 +250,7 @@ def many_runs(results: Path) -> list[str]:
     for job in jobs:
         claim = claims.take(study.job(job.id), 1, 0, HeartbeatObserver(60.0))
         assert isinstance(claim, Claim)
-        study.commit(claim, *outcome(job, generator))
+        study.results.commit(claim, *outcome(job, generator))
     os.fsync = fsync
     size = sum(path.stat().st_size for path in results.rglob("*") if path.is_file())
     count = sum(len(job.members) for job in jobs)

@@ -32,5 +32,5 @@ def table(rows: int = 4) -> dict[str, dict[str, object]]:
 
 def commit(study: Study, job_id: str, rows: int = 4) -> Claim:
     held = claim(study, job_id)
-    assert study.commit(held, table(rows), {"seconds": 1.5, "stretches": []})
+    assert study.results.commit(held, table(rows), {"seconds": 1.5, "stretches": []})
     return held

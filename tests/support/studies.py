@@ -166,7 +166,9 @@ class Made:
             }
             full = {"members": 5, "steps": 10, "seconds": 0.1}
             slow = {"members": 1, "steps": 10, "seconds": 9.0}
-            self.study.commit(claim, tables, {"seconds": 3.0, "stretches": [full, full, slow]})
+            self.study.results.commit(
+                claim, tables, {"seconds": 3.0, "stretches": [full, full, slow]}
+            )
         return self.study
 
     def findings(

@@ -1,11 +1,11 @@
-"""The results of many jobs in one file: a row per job, a column for each file of its folder, with
+"""A packed file: the results of many jobs, a row per job, a column per file of a job's folder, with
 that file's bytes.
 
-The hashes in each result go on to say whether its bytes are what was committed.
+The hashes in each `result.json` still tell whether its files are what was committed.
 """
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -17,167 +17,171 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from resformer.errors import DiskError
+from resformer.store.checks import Damaged
 
-_JOB, _NUMBER = "job", "number"
-"""Columns: the job's id, and which of its results this is: its first, or one that came after
-damage.
-"""
-_MOST_ROWS, _MOST_BYTES = 1000, 16 << 20
-"""Of a group of rows, which is read at once."""
-_COLUMNS = 8
-"""Of groups of rows that are kept in memory."""
+GROUP_ROWS = 1000
+"""Most rows of a row group, which is read at once."""
+_GROUP_BYTES = 16 << 20
+_CACHED_COLUMNS = 8
+"""Columns of row groups kept in memory."""
 _MOST_BYTES_A_BYTE = 1000
 """No results are as easily compressed as that, but a file can be made to fill the memory."""
+_JOB, _NUMBER = "job", "number"
+"""Columns: the job's id, and the number of its result, which grows with each damaged one."""
 
 FILES = (
-    *("result.json", "job.json", "runs.parquet", "timing.json", "curves.parquet", "layers.parquet"),
+    "result.json",
+    "job.json",
+    "runs.parquet",
+    "timing.json",
+    "curves.parquet",
+    "layers.parquet",
     "weights.safetensors",
 )
-"""What is gathered of a job's folder: those of its files that count."""
-
-
-class Corrupt(Exception):
-    """The file is not what was written: what is wrong with it, in a line."""
+"""Files of a job that are packed."""
 
 
 @final
 @dataclass(frozen=True)
-class Row:
-    """What was gathered of a job."""
+class PackedJob:
+    """The place of a job in a packed file."""
 
-    file: "Gathered"
+    file: "PackedFile"
     number: int
-    """Of its result."""
+    """Number of its result."""
     group: int
-    place: int
-    """In that group of rows."""
+    row: int
+    """Row within the row group."""
 
     def content(self, name: str) -> bytes:
-        """The bytes of a file of the job; FileNotFoundError if there was none, Corrupt, or
+        """The bytes of a file of the job. Raises FileNotFoundError if it had none, Damaged, or
         DiskError.
         """
         column = self.file.column(self.group, name)
-        if self.place >= len(column):
-            raise Corrupt(f"{self.file.path}: cannot be read: {name} has too few rows")
-        found: bytes | None = column[self.place].as_py()
-        if found is None:
+        if self.row >= len(column):
+            raise Damaged(f"{self.file.path}: cannot be read: {name} has too few rows")
+        data: bytes | None = column[self.row].as_py()
+        if data is None:
             raise FileNotFoundError(f"{self.file.path}: has no {name} of this job")
-        return found
+        return data
 
 
 @final
-class Gathered:
-    """Such a file, read by and by. Corrupt if it is none, DiskError if it cannot be read."""
+class PackedFile:
+    """A packed file, whose columns are read when asked for. Raises Damaged if it is none, DiskError
+    if it cannot be read.
+    """
 
     def __init__(self, path: Path, state: tuple[int, ...]) -> None:
         self.path, self.state = path, state
-        """And what changes with it."""
-        self.rows: dict[str, Row] = {}
-        """By job."""
-        self.column = lru_cache(_COLUMNS)(self._column)
-        self._one_at_a_time = (
-            Lock()
-        )  # two threads in one of Arrow's readers wait for each other for ever
+        """The path, and numbers that change with the file."""
+        self.jobs: dict[str, PackedJob] = {}
+        """By id."""
+        self.column = lru_cache(_CACHED_COLUMNS)(self._column)
+        self._lock = Lock()  # two threads in one of Arrow's readers wait for each other for ever
         with _reading(path):
             self._file = pq.ParquetFile(path, page_checksum_verification=True)
             for group in range(self._file.metadata.num_row_groups):
                 jobs, numbers = (self._column(group, name).to_pylist() for name in (_JOB, _NUMBER))
-                for place, (job, number) in enumerate(zip(jobs, numbers, strict=True)):
-                    self.rows[str(job)] = Row(self, number, group, place)
+                for row, (job, number) in enumerate(zip(jobs, numbers, strict=True)):
+                    self.jobs[str(job)] = PackedJob(self, number, group, row)
 
     def _column(self, group: int, name: str) -> pa.ChunkedArray:
-        """A column of a group of rows."""
-        with self._one_at_a_time, _reading(self.path):
-            if name not in self._file.schema_arrow.names:
+        """A column of a row group."""
+        with self._lock, _reading(self.path):
+            names = self._file.schema_arrow.names
+            if name not in names:
                 raise (ValueError if name in (_JOB, _NUMBER) else FileNotFoundError)(
                     f"{self.path}: has no {name}"
                 )
-            about = self._file.metadata.row_group(group).column(
-                self._file.schema_arrow.names.index(name)
-            )
-            if about.total_uncompressed_size > _MOST_BYTES_A_BYTE * max(
-                1024, about.total_compressed_size
-            ):
+            sizes = self._file.metadata.row_group(group).column(names.index(name))
+            most = _MOST_BYTES_A_BYTE * max(1024, sizes.total_compressed_size)
+            if sizes.total_uncompressed_size > most:
                 raise ValueError("unfolds to too much")
-            found = self._file.read_row_group(group, [name], use_threads=False).column(0)
-            if name in FILES and found.type != pa.binary():
+            column = self._file.read_row_group(group, [name], use_threads=False).column(0)
+            if name in FILES and column.type != pa.binary():
                 raise ValueError(f"{name} is no bytes")
-            return found
+            return column
 
 
 @lru_cache(8)
-def _opened(path: Path, state: tuple[int, ...]) -> Gathered:
-    return Gathered(path, state)
+def _opened(path: Path, state: tuple[int, ...]) -> PackedFile:
+    return PackedFile(path, state)
 
 
-def opened(path: Path) -> Gathered | None:
-    """The file as it is now, None if it is gone. It is read anew only if it has changed. Raises as
-    Gathered does.
+def opened(path: Path) -> PackedFile | None:
+    """The packed file as it is now, None if it is gone; read anew only if it changed. Raises as
+    PackedFile.
     """
     try:
-        found = os.stat(path)  # noqa: PTH116  (asked for every job)
-        return _opened(path, (found.st_ino, found.st_size, found.st_mtime_ns))
+        status = os.stat(path)  # noqa: PTH116  (asked for every job)
+        return _opened(path, (status.st_ino, status.st_size, status.st_mtime_ns))
     except FileNotFoundError:
         return None
 
 
-def at(path: Path) -> Gathered:
-    """The file; DiskError if it is gone. Else raises as Gathered does."""
-    found = opened(path)
-    if found is None:
+def at(path: Path) -> PackedFile:
+    """The packed file. Raises DiskError if it is gone, else as PackedFile."""
+    file = opened(path)
+    if file is None:
         raise DiskError(f"{path}: is gone")
-    return found
+    return file
 
 
 @contextmanager
 def _reading(path: Path) -> Iterator[None]:
-    """Turns what goes wrong into one line. Of the file itself Arrow says OSError too, but without a
-    number.
-    """
+    """Turn errors into one line. For a broken file Arrow raises OSError too, but without errno."""
     try:
         yield
     except FileNotFoundError:
         raise
     except (pa.ArrowException, OSError, ValueError, TypeError) as error:
-        kind = DiskError if isinstance(error, OSError) and error.errno else Corrupt
+        kind = DiskError if isinstance(error, OSError) and error.errno else Damaged
         raise kind(f"{path}: cannot be read: {' '.join(str(error).split())[:200]}") from error
 
 
-def write(beside: Path, rows: Iterable[tuple[str, int, dict[str, bytes]]]) -> None:
-    """Write a new file, durably: of each job its id, the number of its result, and the bytes of its
-    files by name.
+@final
+class Writer:
+    """Writes the rows of a packed file, a row group at a time."""
 
-    Raises DiskError.
-    """
+    def __init__(self, parquet: pq.ParquetWriter, group_rows: int) -> None:
+        self._parquet, self._group_rows = parquet, group_rows
+        self._rows: list[tuple[str, int, dict[str, bytes]]] = []
+        self._bytes = 0
+
+    def add(self, job: str, number: int, contents: dict[str, bytes]) -> None:
+        """Add a job: its id, the number of its result, and the bytes of its files by name."""
+        self._rows.append((job, number, contents))
+        self._bytes += sum(map(len, contents.values()))
+        if len(self._rows) >= self._group_rows or self._bytes >= _GROUP_BYTES:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write the rows that were added as a row group."""
+        if self._rows:
+            jobs, numbers, contents = zip(*self._rows, strict=True)
+            columns = [[files.get(name) for files in contents] for name in FILES]
+            schema = self._parquet.schema
+            self._parquet.write_table(pa.table([jobs, numbers, *columns], schema=schema))
+            self._rows, self._bytes = [], 0
+
+
+@contextmanager
+def writer(path: Path, group_rows: int = GROUP_ROWS) -> Iterator[Writer]:
+    """Write a new packed file, which is durable at the end. Raises DiskError."""
     schema = pa.schema(
         [(_JOB, pa.string()), (_NUMBER, pa.int32()), *((name, pa.binary()) for name in FILES)]
     )
     try:
         with pq.ParquetWriter(
-            beside, schema, compression="zstd", write_page_checksum=True
-        ) as writer:
-            for group in _groups(rows):
-                jobs, numbers, contents = zip(*group, strict=True)
-                columns = [[content.get(name) for content in contents] for name in FILES]
-                writer.write_table(pa.table([jobs, numbers, *columns], schema=schema))
-        with open(beside, "rb+") as file:
+            path, schema, compression="zstd", write_page_checksum=True
+        ) as parquet:
+            rows = Writer(parquet, group_rows)
+            yield rows
+            rows.flush()
+        with open(path, "rb+") as file:
             os.fsync(file.fileno())
     except (pa.ArrowException, OSError) as error:
         raise DiskError(
-            f"{beside}: cannot be written: {' '.join(str(error).split())[:200]}"
+            f"{path}: cannot be written: {' '.join(str(error).split())[:200]}"
         ) from error
-
-
-def _groups(
-    rows: Iterable[tuple[str, int, dict[str, bytes]]],
-) -> Iterator[list[tuple[str, int, dict[str, bytes]]]]:
-    """Rows that are read together."""
-    group, size = [], 0
-    for row in rows:
-        group.append(row)
-        size += sum(map(len, row[2].values()))
-        if len(group) >= _MOST_ROWS or size >= _MOST_BYTES:
-            yield group
-            group, size = [], 0
-    if group:
-        yield group

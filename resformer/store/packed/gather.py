@@ -1,11 +1,11 @@
-"""Putting the results of finished jobs into one file, and away with their folders but for each
-result.json.
+"""Gather the results of finished jobs into one packed file, and remove their folders but for each
+`result.json`.
 """
 
 import contextlib
 import re
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
@@ -13,64 +13,64 @@ from typing import Any, final
 from resformer.errors import DiskError, UserError
 from resformer.store import claims, files
 from resformer.store.checks import Damaged, Unreadable
-from resformer.store.packed import file as gathered
-from resformer.store.packed.result_files import Row
+from resformer.store.packed import file
 from resformer.store.study import Study
 
 Json = dict[str, Any]
 
-_OF_A_JOB = re.compile(r"job\.json|(claim|attempt)-[1-9]\d{0,8}")
-"""What is gathered, and what only those needed who ran the job."""
+_REMOVED = re.compile(r"job\.json|(claim|attempt)-[1-9]\d{0,8}")
+"""Names in a job's folder that are packed, or that only its worker needed."""
 
 
 @final
 @dataclass(frozen=True)
-class Summary:
-    """What was done."""
+class Gathered:
+    """The outcome of gathering a study's results."""
 
     path: Path
+    """The packed file."""
     jobs: int
-    """In this file."""
+    """Jobs in it."""
     new: int
-    """That were in none before."""
+    """Jobs that were not packed before."""
     left_out: Sequence[str]
-    """Jobs that stay where they are since their results are not what was committed, a line each."""
+    """Damaged jobs, which stay in their folders, a line each."""
 
 
-def gather(study: Study) -> Summary:
-    """Gather what is finished and whole; UserError while somebody works on the study, or if nothing
-    is finished.
+def gather(study: Study, group_rows: int = file.GROUP_ROWS) -> Gathered:
+    """Gather the finished jobs whose files are whole. Raises UserError while somebody works on the
+    study, or if no job is finished.
 
-    The file is there, whole and durable, before anything is removed; who reads meanwhile finds each
-    result in one place or the other. A new file holds what older ones did, which then go.
+    The packed file is whole and durable before anything is removed; a concurrent reader finds each
+    result in one place or the other. A new packed file holds what older ones did, which are then
+    removed.
     """
-    planned = study.planned()
-    done = study.finished(planned)
-    _refuse_while_claims_live(study, planned.keys() & study.begun() - done)
-    finished = [job for job in planned if job in done]
+    results, planned = study.results, study.planned()
+    done = results.finished(planned)
+    _refuse_while_claims_live(study, planned.keys() & results.begun() - done)
+    finished = [job for job in planned.values() if job["id"] in done]
     if not finished:
         raise UserError(f"study {study.name}: no job is finished, so there is nothing to gather")
-    before, left_out = study.gathered(), list[str]()
-    known = {job for job in finished if isinstance(study.source(job), Row)}
-    if len(known) == len(finished) and len(before) == 1:
-        path = before[0]
+    older, left_out = results.packed_files(), list[str]()
+    known = {job["id"] for job in finished if results.packed(job["id"])}
+    if len(known) == len(finished) and len(older) == 1:
+        path = older[0]
     else:
-        path = _written(study, _rows(study, planned, finished, left_out))
-        for old in before if not left_out else ():  # which may hold what is left of a damaged one
+        path, left_out = _pack(study, finished, group_rows)
+        for old in older if not left_out else ():  # they may hold parts of a damaged one
             files.remove(old)
     if len(finished) == len(planned):  # else a sweep may go on that listens
         shutil.rmtree(study.events, ignore_errors=True)
-    # Of a result that does not count any more, the job is open again: its folder is somebody's
-    # work.
-    jobs = {job for job in gathered.at(path).rows if isinstance(study.source(job), Row)}
+    # A job whose result no longer counts is open again: its folder is somebody's work.
+    jobs = {job for job in file.at(path).jobs if results.packed(job)}
     for job in jobs:
         _tidy(study.job(job))
-    return Summary(path, len(jobs), len(jobs - known), left_out)
+    return Gathered(path, len(jobs), len(jobs - known), left_out)
 
 
 def _refuse_while_claims_live(study: Study, unfinished: set[str]) -> None:
-    """UserError if one of these jobs has a holder who is not known to be gone, and has not been
-    silent for a lease.
+    """Raise UserError if one of these jobs has a holder that is not known to be gone and has not
+    been silent for a lease.
     """
     lease_seconds = max(
         (launch.get("engine", {}).get("lease_seconds", 60.0) for launch in study.launches()),
@@ -86,38 +86,36 @@ def _refuse_while_claims_live(study: Study, unfinished: set[str]) -> None:
             )
 
 
-def _rows(
-    study: Study, planned: Mapping[str, Json], finished: Sequence[str], left_out: list[str]
-) -> Iterator[tuple[str, int, dict[str, bytes]]]:
-    """Of each finished job its files; of one that is damaged, or has files of other names, why it
-    is left out.
-    """
-    for job in finished:
-        try:
-            found = study.whole(job, planned[job])
-            if strange := sorted(found.keys() - set(gathered.FILES)):
-                raise Damaged(f"{study.job(job)}: has {strange[0]}, which is no file of a job")
-            yield job, study.source(job).number, found
-        except Unreadable as trouble:
-            raise DiskError(str(trouble)) from trouble
-        except Damaged as damage:
-            left_out.append(str(damage))
-
-
-def _written(study: Study, rows: Iterator[tuple[str, int, dict[str, bytes]]]) -> Path:
-    """The new file."""
-    number = max((int(path.stem.partition("-")[2]) for path in study.gathered()), default=0) + 1
-    with files.temporary(study.path / "gathered.parquet") as beside:
-        gathered.write(beside, rows)
-        while not files.publish(beside, path := study.path / f"gathered-{number}.parquet"):
+def _pack(study: Study, finished: Iterable[Json], group_rows: int) -> tuple[Path, list[str]]:
+    """Write a new packed file; returns its path and the damaged jobs left out, a line each."""
+    results, left_out = study.results, []
+    numbers = (int(path.stem.partition("-")[2]) for path in results.packed_files())
+    number = max(numbers, default=0) + 1
+    with files.temporary(study.path / "gathered.parquet") as temporary:
+        with file.writer(temporary, group_rows) as packed:
+            for planned in finished:
+                job = planned["id"]
+                try:
+                    contents = results.whole(planned)
+                    if others := sorted(contents.keys() - set(file.FILES)):
+                        raise Damaged(
+                            f"{study.job(job)}: has {others[0]}, which is no file of a job"
+                        )
+                except Unreadable as error:
+                    raise DiskError(str(error)) from error
+                except Damaged as damage:
+                    left_out.append(str(damage))
+                else:
+                    packed.add(job, results.locate(job).number, contents)
+        while not files.publish(temporary, path := study.path / f"gathered-{number}.parquet"):
             number += 1
-    return path
+    return path, left_out
 
 
 def _tidy(job: Path) -> None:
-    """Remove of a job's folder all but its results. What cannot be removed stays."""
+    """Remove all of a job's folder but its results. What cannot be removed stays."""
     for name in files.names(job):
-        if _OF_A_JOB.fullmatch(name):
+        if _REMOVED.fullmatch(name):
             with contextlib.suppress(OSError):
                 if name.startswith("attempt-"):
                     shutil.rmtree(job / name)

@@ -74,7 +74,7 @@ class Sweep:
             yield f"{ended}: {self.command.line()}"
         for job in study.planned():
             try:
-                study.verified(job)
+                study.results.read(job)
             except Damaged as damage:
                 yield str(damage)
         for path in study.path.glob("jobs/*/*/attempt-*/error.txt"):
@@ -110,12 +110,12 @@ def _driver(sweep: Sweep) -> bool:
 def _preemption(sweep: Sweep) -> bool:
     """Of both nodes; it fell once a pilot has left its job, not if they finish all they hold."""
     study = sweep.command.study
-    jobs = [job for job in sweep.command.holders() if not study.has_result(job)]
+    jobs = [job for job in sweep.command.holders() if not study.results.has(job)]
     loopback.preempt(seconds=1)
     while jobs and sweep.command.runs(LOOK_SECONDS):
         let_go = [job for job in jobs if claims.held(study.job(job)) is None]
         # A job that was let go because it is committed has a result by then.
-        jobs = [job for job in jobs if not study.has_result(job)]
+        jobs = [job for job in jobs if not study.results.has(job)]
         if set(let_go) & set(jobs):
             return True
     return False

@@ -159,12 +159,14 @@ def _specimen(scratch: Path) -> Specimen:
             _run(study, "killed after an evaluation")
     summarise(read([study]))  # which leaves a cache
     before = seen(study, closely=True)
-    finished = {job: study.verified(job)[0] for job in study.planned() if study.has_result(job)}
+    finished = {
+        job: study.results.read(job).attempt for job in study.planned() if study.results.has(job)
+    }
     live = {
         str(path.relative_to(results))
         for job, attempt in finished.items()
         for path in (
-            study.result(job),
+            study.results.path(job),
             study.job(job) / "job.json",
             *(study.job(job) / f"attempt-{attempt}").iterdir(),
         )

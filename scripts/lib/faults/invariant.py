@@ -85,7 +85,7 @@ def table(study: Study) -> str:
     """SHA-256 over the runs and curves of every result, sorted by job."""
     digest = hashlib.sha256()
     for job in sorted(_results(study)):
-        _, data = study.verified(job, ["runs.parquet", "curves.parquet"])
+        data = study.results.read(job, ["runs.parquet", "curves.parquet"]).contents
         digest.update(job.encode() + data["runs.parquet"] + data["curves.parquet"])
     return digest.hexdigest()
 
@@ -142,9 +142,9 @@ def _acknowledged(study: Study, acknowledged: Acknowledged) -> Iterator[str]:
 def _partial(study: Study, job: str) -> Iterator[str]:
     """Every file of a result is what was committed, and its tables can be read."""
     try:
-        study.verified(job, sorted(hashes(study.job(job))))
+        study.results.read(job, sorted(hashes(study.job(job))))
         for name in ("runs", "curves"):
-            if study.read(job, name).empty:
+            if study.results.table(job, name).empty:
                 yield f"{job}: {name} has no rows"
     except (Damaged, OSError, ValueError, KeyError) as error:
         yield f"{job}: a partial result is visible: {shown(error)}"

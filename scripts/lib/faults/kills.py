@@ -100,12 +100,12 @@ def _undisturbed(folder: Path) -> Standard:
         code = sweep.ended()
     study, request = sweep.command.study, config.request(session.STUDY, list(_WORDS))
     jobs = [job.id for job in request.jobs()]
-    if code != 0 or study.finished(jobs) != set(jobs):
+    if code != 0 or study.results.finished(jobs) != set(jobs):
         raise RuntimeError(f"an undisturbed sweep: exit code {code}: {sweep.command.line()}")
     standard = Standard(
         request=request,
         expected=expected(sweep.command.results),
-        files={job: study.verified(job, _COMPARED)[1] for job in jobs},
+        files={job: dict(study.results.read(job, _COMPARED).contents) for job in jobs},
     )
     broken = [
         *sweep.broken,
@@ -202,7 +202,7 @@ def _disturbed(
     """Check the invariant, and that the same command would run just what has no result."""
     broken = violations(results, acknowledged, standard.expected)
     study = Study(results / session.STUDY)
-    missing = {job for job in standard.files if not study.has_result(job)}
+    missing = {job for job in standard.files if not study.results.has(job)}
     if set(launch.plan(standard.request, study).wanted) != missing:
         broken.append("planned again, it would not run just the jobs that have no result")
     return broken
@@ -214,13 +214,13 @@ def _unfinished(
     """Check the invariant of a finished command: all is there, in the same bytes, and reported."""
     broken = _disturbed(results, acknowledged, standard)
     study = Study(results / session.STUDY)
-    missing = [job for job in standard.files if not study.has_result(job)]
+    missing = [job for job in standard.files if not study.results.has(job)]
     if broken or missing:
         return [*broken, *(f"{job}: has no result" for job in missing)]
     if table(study) != standard.expected.table:
         broken.append("the table of results is not that of an undisturbed run")
     for job, files in standard.files.items():
-        _, data = study.verified(job, _COMPARED)
+        data = study.results.read(job, _COMPARED).contents
         broken += [
             f"{job}: {name} has other bytes" for name in _COMPARED if data[name] != files[name]
         ]

@@ -141,7 +141,7 @@ def _undisturbed(kind: Kind, scratch: Path) -> Files:
     events = forked.ask(_live, study, kind, None, None)
     if events[-1:] != ["finished"]:
         raise RuntimeError(f"{kind}: an undisturbed training: {'; '.join(events)}")
-    ends = set(study.read(job.id, "runs")["last_step"])
+    ends = set(study.results.table(job.id, "runs")["last_step"])
     if len(ends) < 3 if kind.stack != "whole" else ends != {_STEPS}:
         raise RuntimeError(f"{kind}: its members end at the steps {sorted(ends)}")
     return _files(study, job)
@@ -156,7 +156,7 @@ def _tried(undisturbed: Mapping[Kind, Files], killed: Killed, folder: Path) -> V
         events = forked.ask(_live, study, killed.kind, step, killed.place)
         if events != forked.DIED:
             broken.append(f"was not killed at step {step}: {'; '.join(events)}")
-        if study.has_result(job.id):
+        if study.results.has(job.id):
             broken.append(f"has a result, killed at step {step}")
         resumed = killed.left(number)
     events = forked.ask(_live, study, killed.kind, None, None)
@@ -177,7 +177,7 @@ def _launch(study: Study, job: Job) -> None:
 
 
 def _files(study: Study, job: Job) -> Files:
-    return study.verified(job.id, _COMPARED)[1]
+    return dict(study.results.read(job.id, _COMPARED).contents)
 
 
 def _live(study: Study, kind: Kind, step: int | None, place: Place | None) -> list[str]:

@@ -79,7 +79,7 @@ def seen(study: Study, *, closely: bool) -> Seen:
     nothing: tuple[Mapping[str, list[Json]], list[Json], tuple[str, ...]] = ({}, [], ())
     problems, rows, report = get(lambda: _reported(study, closely=closely), nothing)
     plan = get(lambda: launch.plan(session.request(), study), None)
-    finished = [job for job in planned if study.has_result(job)]
+    finished = [job for job in planned if study.results.has(job)]
     return Seen(
         members={_member(row): json.dumps(row, sort_keys=True) for row in rows},
         problems=problems,
@@ -134,11 +134,11 @@ def _reported(
 
 
 def _checked(study: Study, job: str, record: Json) -> str:
-    study.whole(job, record)
-    attempt, data = study.verified(job)
-    digest = hashlib.sha256(str(attempt).encode())
-    for name in sorted(data):
-        digest.update(data[name])
+    study.results.whole(record)
+    result = study.results.read(job)
+    digest = hashlib.sha256(str(result.attempt).encode())
+    for name in sorted(result.contents):
+        digest.update(result.contents[name])
     return digest.hexdigest()
 
 
