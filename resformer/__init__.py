@@ -62,7 +62,7 @@ def runs(study: str, results: "str | Path" = "results") -> "pd.DataFrame":
     from resformer.results import frames
 
     found = _findings(study, results)
-    _warn(row["reason"] for row in found.problems["damaged"])
+    _warn(found.problems.reasons)
     return frames.runs(found)
 
 
@@ -93,7 +93,7 @@ def curves(study: str, results: "str | Path" = "results") -> "pd.DataFrame":
     damaged = [str(part) for part in by_job if isinstance(part, Damaged)]
     if not whole:
         raise frames.no_results(found, damaged)
-    _warn([*(row["reason"] for row in found.problems["damaged"]), *damaged])
+    _warn([*found.problems.reasons, *damaged])
     return pd.concat(whole, ignore_index=True)
 
 

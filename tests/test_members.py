@@ -90,7 +90,7 @@ def test_every_flipped_bit_of_a_result_and_of_a_plan_is_seen(made: Made) -> None
                 assert path == result
                 assert sorted(found.members["solved_step"]) == [100] * 5 + [200] * 5
             else:
-                assert found.problems["damaged"], (path, place)
+                assert found.problems.damaged, (path, place)
         path.write_bytes(whole)
 
 
@@ -100,7 +100,7 @@ def test_a_cut_plan_leaves_results_that_nobody_planned(made: Made) -> None:
     plan.write_bytes(lines[0])
     lost = [job.id for job, _ in made.jobs if job.id.encode() not in lines[0]]
     found = read([made.study])
-    assert [row["reason"] for row in found.problems["damaged"]] == [
+    assert found.problems.reasons == [
         f"{plan}: 1 lines of 2",
         f"{made.study.job(lost[0])}: no plan of this study names it",
     ]
@@ -116,9 +116,7 @@ def test_of_very_many_jobs_the_curves_are_hashed_when_they_are_used(
     data[len(data) // 2] ^= 1
     flipped.write_bytes(data)
     found = read([made.study], max_hashed=1)
-    assert [row["reason"] for row in found.problems["damaged"]] == [
-        f"{cut}: not the bytes that were committed"
-    ]
+    assert found.problems.reasons == [f"{cut}: not the bytes that were committed"]
     with pytest.raises(UserError, match=f"{flipped}: not the bytes that were committed"):
         draw(found, summarise(found), layout(summarise(found)), tmp_path / "figures")
 
@@ -128,9 +126,7 @@ def test_a_job_with_the_results_of_another_is_named(made: Made) -> None:
     shutil.rmtree(mine)
     shutil.copytree(other, mine)
     found = read([made.study])
-    assert [row["reason"] for row in found.problems["damaged"]] == [
-        f"{mine}/result.json: is of the job {other.name!r}"
-    ]
+    assert found.problems.reasons == [f"{mine}/result.json: is of the job {other.name!r}"]
     assert sorted(set(found.members["depth"])) == [8]
 
 
@@ -149,8 +145,8 @@ def test_a_failed_job_with_an_empty_error_text_has_a_reason(tmp_path: Path, said
     assert isinstance(claim, Claim)
     claim.fail(RuntimeError("boom"))
     (claim.folder / "error.txt").write_bytes(said)
-    (row,) = read([study]).problems["failed"]
-    assert row["reason"]
+    (row,) = read([study]).problems.failed
+    assert row.reason
 
 
 def test_choosing_where_nothing_has_finished_says_that(tmp_path: Path) -> None:
@@ -170,7 +166,7 @@ def test_foreign_files_are_named(made: Made, tmp_path: Path) -> None:
     (made.study.path / "plan-copy.jsonl").write_text("{}\n")
     (made.study.path / "launches" / "old.json").write_text("{}")
     found = read([made.study])
-    assert {row["reason"] for row in found.problems["damaged"]} == {
+    assert set(found.problems.reasons) == {
         f"{here}: no plan of this study names it",
         f"{made.study.path / 'jobs' / 'notes.txt'}: no plan of this study names it",
     }
@@ -181,7 +177,7 @@ def test_a_damaged_launch_is_named(made: Made) -> None:
     path = made.study.path / "launches" / "1.json"
     path.write_bytes(path.read_bytes().replace(b"does not go", b"does go not"))
     found = read([made.study])
-    assert [row["reason"] for row in found.problems["damaged"]] == [f"{path}: not what was written"]
+    assert found.problems.reasons == [f"{path}: not what was written"]
     assert summarise(found).excluded == ()
 
 
@@ -190,9 +186,9 @@ def test_an_unfinished_study_says_what_is_missing(tmp_path: Path) -> None:
     made.job(ADD, SEEDS, [100] * 5)
     made.job(DEEP, SEEDS, [100] * 5)
     found = read([made.write(finished=1)])
-    assert [
-        (row["study"], row["members"], row["settings"]) for row in found.problems["missing"]
-    ] == [("made", 5, "copy depth 8 add post")]
+    assert [(row.study, row.members, row.settings) for row in found.problems.missing] == [
+        ("made", 5, "copy depth 8 add post")
+    ]
 
 
 def test_a_failed_job_is_named_with_its_reason(tmp_path: Path) -> None:
@@ -205,10 +201,10 @@ def test_a_failed_job_is_named_with_its_reason(tmp_path: Path) -> None:
     assert isinstance(claim, Claim)
     claim.fail(RuntimeError("boom\n  on a second line"))
     found = read([study])
-    assert [(row["job"], row["reason"]) for row in found.problems["failed"]] == [
+    assert [(row.job, row.reason) for row in found.problems.failed] == [
         (job, "RuntimeError: boom on a second line")
     ]
-    assert found.problems["missing"] == []
+    assert found.problems.missing == ()
 
 
 def test_cached_runs_are_not_read_again(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,11 +21,12 @@ from resformer.errors import UserError
 from resformer.model.shape import Shape
 from resformer.reporting.analysis.summary import summarise
 from resformer.reporting.layout import layout
-from resformer.reporting.schema import DamagedJob, Excluded, FailedJob, MissingJob, Report
+from resformer.reporting.schema import Excluded, Report
 from resformer.reporting.views.page import page, write
 from resformer.residuals.add import Add
 from resformer.residuals.plain import Plain
 from resformer.results.members import Findings, read
+from resformer.results.problems import DamagedJob, FailedJob, MissingJob
 
 pytestmark = pytest.mark.browser
 

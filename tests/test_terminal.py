@@ -13,12 +13,13 @@ from support.studies import SEEDS, STALLED, Made, shape
 
 from resformer.model.shape import Member
 from resformer.reporting.layout import layout
-from resformer.reporting.schema import Excluded, FailedJob, Report
+from resformer.reporting.schema import Excluded, Report
 from resformer.reporting.text import words
 from resformer.reporting.views import terminal
 from resformer.residuals.add import Add
 from resformer.residuals.layerscale import LayerScale
 from resformer.residuals.plain import Plain
+from resformer.results.problems import FailedJob
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ from functools import cached_property
 from typing import Literal, final
 
 from resformer.keys import Value
+from resformer.results.problems import DamagedJob, FailedJob, MissingJob
 from resformer.stats.health import Word
 
 
@@ -195,39 +196,6 @@ class Excluded:
     """A combination of settings that a launch left out."""
 
     settings: Mapping[str, Value]
-    reason: str
-
-
-@final
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MissingJob:
-    """A planned job that has not finished."""
-
-    study: str
-    job: str
-    members: int
-    settings: str
-
-
-@final
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DamagedJob:
-    """A result that was left out because its files are damaged; `job` is None for other files."""
-
-    study: str
-    job: str | None
-    reason: str
-
-
-@final
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FailedJob:
-    """A job that failed as often as it may."""
-
-    study: str
-    job: str
-    members: int
-    settings: str
     reason: str
 
 

@@ -10,16 +10,14 @@ from resformer.reporting.schema import (
     Cell,
     CellKey,
     Comparison,
-    DamagedJob,
     Excluded,
-    FailedJob,
     LayerSummary,
     Limit,
-    MissingJob,
     Rate,
     Report,
     Side,
 )
+from resformer.results.problems import DamagedJob, FailedJob, MissingJob
 
 Tree = dict[str, Any]
 

@@ -49,14 +49,14 @@ def save_runs(study: Study, runs: pa.Table, states: dict[str, list[int]]) -> Non
     _write(study, "members.arrow", sink.getvalue().to_pybytes())
 
 
-def report(study: Study, key: str) -> Json | None:
+def load_report(study: Study, key: str) -> Json | None:
     """The last cached report if it has this key, else None."""
     data = _read(study, "report.json")
     cached: Json = json.loads(data) if data else {}
     return cached.get("report") if cached.get("key") == key else None
 
 
-def keep_report(study: Study, key: str, report: Json) -> None:
+def save_report(study: Study, key: str, report: Json) -> None:
     """Cache a report instead of the last one."""
     _write(study, "report.json", json.dumps({"key": key, "report": report}).encode())
 

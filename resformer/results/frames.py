@@ -56,9 +56,9 @@ def no_results(findings: Findings, reasons: Sequence[str]) -> UserError:
 def left_out(findings: Findings) -> list[str]:
     """Results of the plan that the tables lack, a line each."""
     problems = findings.problems
-    lines = [str(row["reason"]) for row in problems["damaged"]]
-    if failed := problems["failed"]:
-        lines.append(f"jobs that failed: {len(failed)}, the first: {failed[0]['reason']}")
-    if missing := problems["missing"]:
+    lines = problems.reasons
+    if failed := problems.failed:
+        lines.append(f"jobs that failed: {len(failed)}, the first: {failed[0].reason}")
+    if missing := problems.missing:
         lines.append(f"jobs that have not finished: {len(missing)}")
     return lines

@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from resformer.keys import job_label
 from resformer.results import cache
+from resformer.results.problems import DamagedJob, FailedJob, MissingJob, Problems
 from resformer.store.checks import Damaged
 from resformer.store.study import Study
 
@@ -35,8 +36,7 @@ class StudyRuns:
     """Plan of the jobs in the table, by job."""
     states: Mapping[str, list[int]]
     """State of their files, by job."""
-    problems: Mapping[str, list[Json]]
-    """Jobs that are missing, damaged or failed."""
+    problems: Problems
 
 
 def read_runs(study: Study, *, max_hashed: int, batch_jobs: int) -> StudyRuns:
@@ -77,31 +77,31 @@ def read_runs(study: Study, *, max_hashed: int, batch_jobs: int) -> StudyRuns:
         table=table,
         planned={job: planned[job] for job in states},
         states=states,
-        problems={
-            **_unfinished(study, planned, begun, finished={*fresh, *new}),
-            "damaged": [
-                {"study": study.name, "job": job, "reason": reason}
+        problems=Problems(
+            damaged=tuple(
+                DamagedJob(study=study.name, job=job, reason=reason)
                 for job, reason in [*damaged, *((None, reason) for reason in reasons)]
-            ],
-        },
+            )
+        )
+        + _unfinished(study, planned, begun, finished={*fresh, *new}),
     )
 
 
 def _unfinished(
     study: Study, planned: Mapping[str, Json], begun: Set[str], *, finished: Set[str]
-) -> dict[str, list[Json]]:
+) -> Problems:
     """Jobs that are missing or failed."""
     unfinished = [job for job in planned if job not in finished]
     failures = study.failures(job for job in unfinished if job in begun)
     missing, failed = [], []
     for job in unfinished:
-        row = {"study": study.name, "job": job, "members": len(planned[job]["members"])}
-        row["settings"] = job_label(planned[job])
+        members, settings = len(planned[job]["members"]), job_label(planned[job])
+        common: Json = {"study": study.name, "job": job, "members": members, "settings": settings}
         if job in failures:
-            failed.append({**row, "reason": failures[job]})
+            failed.append(FailedJob(**common, reason=failures[job]))
         else:
-            missing.append(row)
-    return {"missing": missing, "failed": failed}
+            missing.append(MissingJob(**common))
+    return Problems(missing=tuple(missing), failed=tuple(failed))
 
 
 @final

@@ -12,12 +12,12 @@ import pandas as pd
 from resformer.errors import UserError
 from resformer.keys import NAMES, RECORDING, as_typed, by_value, shape_settings, short
 from resformer.results.jobs import StudyRuns, read_runs
+from resformer.results.problems import Problems
 from resformer.store.study import Study
 
 Json = dict[str, Any]
 
 _FACTS = ("parameters", "flops_per_step", "blind_loss")
-_KINDS = ("missing", "damaged", "failed")
 
 
 @final
@@ -32,8 +32,7 @@ class Findings:
     """
 
     studies: tuple[Study, ...]
-    problems: dict[str, list[Json]]
-    """Jobs that are missing, damaged or failed."""
+    problems: Problems
     digest: str
     """Hash of everything that was read: equal ones have equal reports."""
     conditions: dict[str, list[str]]
@@ -135,12 +134,12 @@ def selectable(members: pd.DataFrame) -> list[str]:
 def read(studies: Iterable[Study], *, max_hashed: int = 2000, batch_jobs: int = 500) -> Findings:
     """Read the results of studies; `max_hashed` and `batch_jobs` as in `read_runs`."""
     runs = [read_runs(study, max_hashed=max_hashed, batch_jobs=batch_jobs) for study in studies]
-    problems = {kind: [row for part in runs for row in part.problems[kind]] for kind in _KINDS}
+    problems = sum((part.problems for part in runs), Problems())
     states = [[part.study.name, part.study.launches(), part.states] for part in runs]
     return Findings(
         studies=tuple(part.study for part in runs),
         problems=problems,
-        digest=_digest([problems, *states]),
+        digest=_digest([repr(problems), *states]),
         conditions={},
         load=lambda: _members(runs),
     )

@@ -7,8 +7,9 @@ import pandas as pd
 
 from resformer.reporting.analysis.groups import Group
 from resformer.reporting.analysis.probes import ends, medians, stack_health
-from resformer.reporting.schema import DamagedJob, LayerSummary
+from resformer.reporting.schema import LayerSummary
 from resformer.results.members import Findings
+from resformer.results.problems import DamagedJob
 from resformer.store.checks import Damaged
 
 _MEASURES = slice(4, None)

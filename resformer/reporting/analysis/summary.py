@@ -15,11 +15,8 @@ from resformer.reporting.analysis.layers import layer_summaries
 from resformer.reporting.schema import (
     ArmKey,
     Cell,
-    DamagedJob,
     Excluded,
-    FailedJob,
     Limit,
-    MissingJob,
     Rate,
     Report,
 )
@@ -40,20 +37,20 @@ from resformer.store.study import Study
 
 def summarise(findings: Findings) -> Report:
     """The report of some studies, computed once and kept; UserError if nothing has finished yet."""
-    kept = cache.report(findings.studies[0], findings.digest)
+    kept = cache.load_report(findings.studies[0], findings.digest)
     if kept is not None:
         return serial.from_json(kept)
     if findings.members.empty:
-        failed = findings.problems["failed"]
+        failed = findings.problems.failed
         why = (
-            f"{len(failed)} jobs failed, the first: {failed[0]['reason']}"
+            f"{len(failed)} jobs failed, the first: {failed[0].reason}"
             if failed
             else "no job has finished"
         )
         where = findings.studies[0].path.parent
         raise UserError(f"study {_names(findings)}: nothing to report in {where}, {why}")
     report = _report(findings)
-    cache.keep_report(findings.studies[0], findings.digest, serial.to_json(report))
+    cache.save_report(findings.studies[0], findings.digest, serial.to_json(report))
     return report
 
 
@@ -62,7 +59,6 @@ def _report(findings: Findings) -> Report:
     cell_groups = groups(findings.members, keys)
     cells = [_cell(group) for group in cell_groups]
     layers, damaged = layer_summaries(findings, cell_groups)
-    problems = findings.problems
     return Report(
         study=_names(findings),
         settings=settings,
@@ -74,9 +70,9 @@ def _report(findings: Findings) -> Report:
         comparisons=tuple(comparisons(cell_groups)),
         layers=tuple(layers),
         excluded=tuple(_excluded(findings.studies)),
-        missing=tuple(MissingJob(**row) for row in problems["missing"]),
-        damaged=(*(DamagedJob(**row) for row in problems["damaged"]), *damaged),
-        failed=tuple(FailedJob(**row) for row in problems["failed"]),
+        missing=findings.problems.missing,
+        damaged=(*findings.problems.damaged, *damaged),
+        failed=findings.problems.failed,
     )
 
 

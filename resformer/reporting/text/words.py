@@ -6,15 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from resformer.keys import as_typed
-from resformer.reporting.schema import (
-    ArmKey,
-    Cell,
-    Comparison,
-    FailedJob,
-    Limit,
-    MissingJob,
-    Report,
-)
+from resformer.reporting.schema import ArmKey, Cell, Comparison, Limit, Report
+from resformer.results.problems import FailedJob, MissingJob
 from resformer.text import counted
 
 LEGEND = (

@@ -328,7 +328,7 @@ def _silent(specimen: Specimen, damage: Damage, after: Seen) -> Iterator[str]:
     must = kind in ("launches", "plan.jsonl") or (live and kind in _CHECKED)
     if must and not named and not harmless:
         yield "it is not named"
-    reported = any(damage.path in row["reason"] for row in after.problems.get("damaged", []))
+    reported = any(damage.path in reason for reason in after.problems.reasons)
     from_cache = damage.cache == "kept" and damage.times == "old"
     if live and kind in _READ_BY_REPORTS and not (reported or harmless or from_cache):
         yield "the report does not name it"

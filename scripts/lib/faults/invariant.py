@@ -94,7 +94,7 @@ def problems(study: Study) -> list[str]:
     """All that the report complains of."""
     return [
         f"reported as {kind}: {row}"
-        for kind, rows in read([study]).problems.items()
+        for kind, rows in vars(read([study]).problems).items()
         for row in rows
     ]
 
@@ -116,9 +116,7 @@ def _opens(results: Path, study: Study) -> Iterator[str]:
         yield from (f"plan: {reason}" for reason in damaged)
         findings = read([study])
         yield from (
-            f"damaged: {row['reason']}"
-            for row in findings.problems["damaged"]
-            if row["reason"] not in damaged
+            f"damaged: {reason}" for reason in findings.problems.reasons if reason not in damaged
         )
         if _results(study):
             summarise(findings)

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar, final
@@ -17,6 +17,7 @@ from resformer.reporting.analysis.summary import summarise
 from resformer.reporting.serial import to_json
 from resformer.results import cache
 from resformer.results.members import read
+from resformer.results.problems import Problems
 from resformer.store import checkpoints, claims
 from resformer.store.checkpoints import Checkpoint
 from resformer.store.checks import Damaged
@@ -37,7 +38,7 @@ class Seen:
 
     members: Mapping[str, str]
     """Rows that a report has read, by member."""
-    problems: Mapping[str, Sequence[Json]]
+    problems: Problems
     report: tuple[str, ...]
     """Its rows, all of its numbers, and the numbers of a status; empty unless looked at closely,
     which takes longer.
@@ -76,7 +77,7 @@ def seen(study: Study, *, closely: bool) -> Seen:
         raised.append("the study is not listed")
     no_plan: tuple[dict[str, Json], list[str]] = ({}, [])
     planned, reasons = get(study.plan, no_plan)
-    nothing: tuple[Mapping[str, list[Json]], list[Json], tuple[str, ...]] = ({}, [], ())
+    nothing: tuple[Problems, list[Json], tuple[str, ...]] = (Problems(), [], ())
     problems, rows, report = get(lambda: _reported(study, closely=closely), nothing)
     plan = get(lambda: launch.plan(session.request(), study), None)
     finished = [job for job in planned if study.results.has(job)]
@@ -93,7 +94,7 @@ def seen(study: Study, *, closely: bool) -> Seen:
         texts=(
             *texts,
             *reasons,
-            *(row["reason"] for row in problems.get("damaged", [])),
+            *problems.reasons,
             *([] if plan is None else plan.damaged.values()),
         ),
         raised=tuple(raised),
@@ -114,9 +115,7 @@ def checkpoint_text(checkpoint: Checkpoint | None) -> str:
     return f"{checkpoint.step} {sha} {json.dumps(checkpoint.facts)}"
 
 
-def _reported(
-    study: Study, *, closely: bool
-) -> tuple[Mapping[str, list[Json]], list[Json], tuple[str, ...]]:
+def _reported(study: Study, *, closely: bool) -> tuple[Problems, list[Json], tuple[str, ...]]:
     """Problems of a report, the rows that it keeps, and closely: what it shows, as a status too."""
     findings = read([study])
     rows = cache.load_runs(study)[0].to_pylist()

@@ -1,0 +1,60 @@
+"""Jobs of a study that have no result, and files that are damaged."""
+
+from dataclasses import dataclass
+from typing import final
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MissingJob:
+    """A planned job that has not finished."""
+
+    study: str
+    job: str
+    members: int
+    settings: str
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DamagedJob:
+    """A result that was left out because its files are damaged; `job` is None for other files."""
+
+    study: str
+    job: str | None
+    reason: str
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FailedJob:
+    """A job that failed as often as it may."""
+
+    study: str
+    job: str
+    members: int
+    settings: str
+    reason: str
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Problems:
+    """Everything that keeps studies from being complete."""
+
+    missing: tuple[MissingJob, ...] = ()
+    damaged: tuple[DamagedJob, ...] = ()
+    failed: tuple[FailedJob, ...] = ()
+
+    def __add__(self, other: "Problems") -> "Problems":
+        """Problems of both."""
+        return Problems(
+            missing=self.missing + other.missing,
+            damaged=self.damaged + other.damaged,
+            failed=self.failed + other.failed,
+        )
+
+    @property
+    def reasons(self) -> list[str]:
+        """Reasons of the damaged files."""
+        return [job.reason for job in self.damaged]
