@@ -1,7 +1,7 @@
-"""How far an attempt has come, so that the next one can go on from there.
+"""Checkpoints of attempts, from which the next attempt resumes.
 
-`attempt-<k>/checkpoint-<step>.safetensors` holds arrays, the `.json` beside it everything else and
-the hash of the arrays; it is written last, so a checkpoint without it is none.
+`attempt-<k>/checkpoint-<step>.safetensors` holds arrays; the `.json` beside it holds all else and
+the hash of the arrays. It is written last, so a checkpoint without it is incomplete.
 """
 
 import contextlib
@@ -23,7 +23,7 @@ _NAME = re.compile(r"checkpoint-(0|[1-9]\d{0,8})\.json")
 @final
 @dataclass(frozen=True)
 class Checkpoint:
-    """What an attempt had after so many steps."""
+    """The state of a training after some steps."""
 
     step: int
     arrays: bytes
@@ -31,32 +31,30 @@ class Checkpoint:
     facts: dict[str, Any]
 
 
-def save(claim: Claim, found: Checkpoint) -> None:
-    """Write a checkpoint of this attempt, and then remove the ones before. Raises DiskError."""
+def save(claim: Claim, checkpoint: Checkpoint) -> None:
+    """Write a checkpoint of this attempt, then remove earlier ones. Raises DiskError."""
     claim.open()
-    path = claim.folder / f"checkpoint-{found.step}.json"
+    path = claim.folder / f"checkpoint-{checkpoint.step}.json"
     facts = {
-        "step": found.step,
-        "facts": found.facts,
-        "arrays": _hash(found.arrays),
+        "step": checkpoint.step,
+        "facts": checkpoint.facts,
+        "arrays": _hash(checkpoint.arrays),
         "job": claim.job.name,
     }
-    files.write(path.with_suffix(".safetensors"), found.arrays)
+    files.write(path.with_suffix(".safetensors"), checkpoint.arrays)
     files.write(path, files.with_checksum(facts) + b"\n")
-    _remove(claim.folder, except_for=found.step)
+    _remove(claim.folder, except_for=checkpoint.step)
 
 
 def best_first(claim: Claim) -> Iterator[Checkpoint]:
-    """All that attempts left whole, this one too, the one furthest on first; a damaged one is as
-    good as none.
-    """
+    """Intact checkpoints of all attempts, this one's too, the furthest first."""
     steps = [(step, folder) for folder in _attempts(claim.job) for step in _steps(folder)]
-    found = (_read(folder, step, claim.job.name) for step, folder in sorted(steps, reverse=True))
-    return (checkpoint for checkpoint in found if checkpoint is not None)
+    read = (_read(folder, step, claim.job.name) for step, folder in sorted(steps, reverse=True))
+    return (checkpoint for checkpoint in read if checkpoint is not None)
 
 
 def discard(job: Path) -> None:
-    """Remove all checkpoints of a job, and what a kill left half-written beside them."""
+    """Remove all checkpoints of a job, and temporary files of interrupted writes."""
     with contextlib.suppress(DiskError):
         for folder in _attempts(job):
             _remove(folder)
@@ -81,17 +79,14 @@ def _steps(folder: Path) -> Iterator[int]:
 def _read(folder: Path, step: int, job: str) -> Checkpoint | None:
     path = folder / f"checkpoint-{step}.json"
     try:
-        told = files.verify_checksum(files.content(path))
+        record = files.verify_checksum(files.content(path))
         arrays = files.content(path.with_suffix(".safetensors"))
     except (FileNotFoundError, DiskError):
         return None
-    if told is None or (told.get("job"), told.get("step"), told.get("arrays")) != (
-        job,
-        step,
-        _hash(arrays),
-    ):
+    expected = {"job": job, "step": step, "arrays": _hash(arrays)}
+    if record is None or any(record.get(key) != value for key, value in expected.items()):
         return None
-    facts = told.get("facts")
+    facts = record.get("facts")
     return Checkpoint(step, arrays, facts) if isinstance(facts, dict) else None
 
 

@@ -1,8 +1,8 @@
-"""What is wrong with something that was read from a study folder.
+"""Checks of records read from a study folder.
 
-A folder may come from somebody else: its hashes fit, and still anything may stand in it. Each
-function here says in a few words why readers could not work with what they were given, or None if
-they can. They read and write nothing.
+A folder may come from somebody else: its checksums fit, and still anything may stand in it. Each
+function returns in a few words why readers could not use what they were given, or None if they can.
+None reads or writes files.
 """
 
 import re
@@ -30,17 +30,17 @@ _FILE = re.compile(r"[0-9A-Za-z][0-9A-Za-z._-]{0,99}")
 _HASH = re.compile(r"[0-9a-f]{64}")
 
 _LONGEST_WORD, _LONGEST_TEXT = 200, 40_000
-"""Characters of a setting; and of anything a user typed."""
+"""Most characters of a setting; and of anything a user typed."""
 _MOST_SETTINGS, _DEEPEST = 500, 4
 _MOST_STEPS = 10_000_000
 _LARGEST, _HIGHEST = 10**15, 1e30
-"""Of a setting: a whole number, which is to be a float too; and any other."""
+"""Largest setting: a whole number, which must be a float too; and any other."""
 _MOST_SECONDS = 1e12
 _SEEDS = 2**32
 _OUTCOMES = ("solved", "unsolved", "diverged")
 
 _FACTS = {"parameters": 1e15, "flops_per_step": 1e30, "flops": 1e40, "blind_loss": 1e3}
-"""Numbers of a planned job, and the largest each can be."""
+"""Facts of a planned job, and the largest value of each."""
 _NAMED = (("task", "name"), ("model", "residual", "name"), ("model", "norm"), ("device",))
 _COUNTED = (("model", "depth"), ("train", "steps"))
 
@@ -64,7 +64,7 @@ _CURVES = {
 
 
 def planned_job(tree: object) -> str | None:
-    """Of a line of a plan."""
+    """Check a line of a plan."""
     return (
         job_id(tree.get("id")) or planned_members(tree) or shared(tree)
         if isinstance(tree, dict)
@@ -73,16 +73,16 @@ def planned_job(tree: object) -> str | None:
 
 
 def job_id(name: object) -> str | None:
-    """Of a job's id."""
+    """Check a job's id."""
     return None if _fits(_ID, name) else "its id is no name"
 
 
 def planned_members(tree: Mapping[str, Any]) -> str | None:
-    """Of the members of a planned job."""
-    found = tree.get("members")
-    if not isinstance(found, list) or not found:
+    """Check the members of a planned job."""
+    members = tree.get("members")
+    if not isinstance(members, list) or not members:
         return "members is no list of some"
-    for member in found:
+    for member in members:
         if not isinstance(member, dict) or member.keys() != {"seed", "lr"}:
             return "a member is not a seed and a learning rate"
         if not _whole(member["seed"], 0, _SEEDS - 1) or not _number(member["lr"], _HIGHEST):
@@ -91,7 +91,7 @@ def planned_members(tree: Mapping[str, Any]) -> str | None:
 
 
 def shared(tree: Mapping[str, Any]) -> str | None:
-    """Of what planned jobs of one shape and size share."""
+    """Check the part that planned jobs of one shape and size share."""
     for name, largest in _FACTS.items():
         if not _number(tree.get(name), largest):
             return f"{name} is no number that can be"
@@ -99,8 +99,8 @@ def shared(tree: Mapping[str, Any]) -> str | None:
 
 
 def _shape(shape: object) -> str | None:
-    """Settings by dotted key become columns beside those of the runs, so but for the device all of
-    them have a dot.
+    """Check a shape. Its settings by dotted key become columns beside those of the runs, so all but
+    the device need a dot.
     """
     if not isinstance(shape, dict):
         return "shape is no object"
@@ -120,7 +120,7 @@ def _shape(shape: object) -> str | None:
 
 
 def _settings(tree: Mapping[object, object], deepest: int) -> int:
-    """How many settings a tree holds; more than there can be if one of them is none."""
+    """Count the settings of a tree; more than `_MOST_SETTINGS` if one of them is invalid."""
     count = 0
     for key, value in tree.items():
         if not _fits(_KEY, key):
@@ -149,8 +149,8 @@ def _at(tree: object, path: Sequence[str]) -> object:
 
 
 def launch_record(tree: object) -> str | None:
-    """Of the record of a launch. What only some readers need may be missing, but not be something
-    else.
+    """Check the record of a launch. Keys that only some readers need may be missing, but not be of
+    another type.
     """
     if not isinstance(tree, dict):
         return "is no object"
@@ -186,7 +186,7 @@ def _excluded(rows: object) -> str | None:
 
 
 def _typed(tree: Mapping[str, object]) -> str | None:
-    """Of what else a launch tells: what was typed, and with what it ran."""
+    """Check the rest of a launch's record: the command line, versions and fingerprint."""
     for name in ("asked", "swept", "jobs"):
         if not _texts(tree.get(name, [])):
             return f"{name} is no list of texts"
@@ -194,25 +194,25 @@ def _typed(tree: Mapping[str, object]) -> str | None:
     if not isinstance(grids, list) or not all(map(_texts, grids)):
         return "overrides is no list of lists of texts"
     for name in ("versions", "fingerprint"):
-        found = tree.get(name, {})
-        if not isinstance(found, dict) or not all(
-            _text(key) and _text(value) for key, value in found.items()
+        texts = tree.get(name, {})
+        if not isinstance(texts, dict) or not all(
+            _text(key) and _text(value) for key, value in texts.items()
         ):
             return f"{name} has something that is no text"
     return None
 
 
 def _time(text: object) -> bool:
-    """Whether it is a time that has a time zone, in years that any clock can show."""
+    """Tell whether this is a time with a time zone, in years that any clock can show."""
     try:
-        found = datetime.fromisoformat(text) if isinstance(text, str) else None
+        time = datetime.fromisoformat(text) if isinstance(text, str) else None
     except ValueError:
         return False
-    return found is not None and found.tzinfo is not None and 1971 <= found.year < 9999
+    return time is not None and time.tzinfo is not None and 1971 <= time.year < 9999
 
 
 def result(tree: object, job_id: str) -> str | None:
-    """Of the commit of a job."""
+    """Check the result of a job."""
     if not isinstance(tree, dict):
         return "is no object"
     if tree.get("job") != job_id:
@@ -235,7 +235,7 @@ def result(tree: object, job_id: str) -> str | None:
 
 
 def timing(tree: object) -> str | None:
-    """Of the wall times of a job."""
+    """Check the wall times of a job."""
     if not isinstance(tree, dict) or not _number(tree.get("seconds"), _MOST_SECONDS):
         return "has no seconds"
     if not _whole(tree.get("at_once", 1), 1, 10**9):
@@ -256,71 +256,63 @@ def timing(tree: object) -> str | None:
 
 
 def runs(table: pa.Table, members: Members) -> str | None:
-    """Of the runs of a job whose members these are."""
+    """Check the runs of a job against its planned members."""
     reason = _columns(table, _RUNS)
     if reason is not None:
         return reason
     if len(table) != len(members):
         return f"{len(table)} rows for {len(members)} members"
-    found = table.to_pydict()
-    if found["seed"] != [member["seed"] for member in members] or found["lr"] != [
-        member["lr"] for member in members
-    ]:
-        return "its rows are not the members that were planned"
-    rows = zip(*(found[name] for name in list(_RUNS)[2:]), strict=True)
-    return next((reason for row in rows if (reason := _run(*row)) is not None), None)
+    rows = table.to_pylist()
+    for row, member in zip(rows, members, strict=True):
+        if row["seed"] != member["seed"] or row["lr"] != member["lr"]:
+            return "its rows are not the members that were planned"
+    return next((reason for row in rows if (reason := _run(row)) is not None), None)
 
 
-def _run(
-    outcome: str,
-    stalled: bool,
-    solved_step: int | None,
-    diverged_step: int | None,
-    last_step: int,
-    final_loss: float,
-    final_accuracy: float,
-) -> str | None:
-    """Of one row. A loss may be anything but negative: it is NaN where a member diverged."""
-    if outcome not in _OUTCOMES:
+def _run(row: Mapping[str, Any]) -> str | None:
+    """Check one run. A loss may be anything but negative: it is NaN where a member diverged."""
+    if row["outcome"] not in _OUTCOMES:
         return "an outcome is none"
-    if stalled and outcome != "unsolved":
+    if row["stalled"] and row["outcome"] != "unsolved":
         return "a member that was not unsolved has stalled"
-    if not 0 <= last_step <= _MOST_STEPS:
+    if not 0 <= row["last_step"] <= _MOST_STEPS:
         return "a last step cannot be"
-    for name, step in (("solved", solved_step), ("diverged", diverged_step)):
-        if (step is not None) != (outcome == name) or not 0 <= (step or 0) <= last_step:
+    for name in ("solved", "diverged"):
+        step = row[f"{name}_step"]
+        reached = row["outcome"] == name
+        if (step is not None) != reached or not 0 <= (step or 0) <= row["last_step"]:
             return f"a step at which a member {name} cannot be"
-    if final_loss < 0 or not 0 <= final_accuracy <= 1:
+    if row["final_loss"] < 0 or not 0 <= row["final_accuracy"] <= 1:
         return "a final loss or accuracy cannot be"
     return None
 
 
 def layers(table: pa.Table) -> str | None:
-    """Of the looks into the layers of a job: a row per member, look and layer, from the embedding
-    to an even layer.
+    """Check the probes of a job: a row per member, step and layer, from the embedding to an even
+    layer.
     """
     measures = {name: _NUMBER for name in table.column_names if name not in _LAYERS}
     reason = _columns(table, {**_LAYERS, **measures})
     if reason is not None:
         return reason
-    found = table["layer"].to_pylist()
-    count = max(found, default=0) + 1
-    if count < 3 or count % 2 == 0 or found != list(range(count)) * (len(found) // count):
+    numbers = table["layer"].to_pylist()
+    count = max(numbers, default=0) + 1
+    if count < 3 or count % 2 == 0 or numbers != list(range(count)) * (len(numbers) // count):
         return "its layers are not in their order"
     return None
 
 
 def curves(table: pa.Table) -> str | None:
-    """Of the curves of a job, their columns."""
+    """Check the columns of the curves of a job."""
     return _columns(table, _CURVES)
 
 
-def _columns(table: pa.Table, wanted: Mapping[str, Sequence[pa.DataType]]) -> str | None:
+def _columns(table: pa.Table, types_of: Mapping[str, Sequence[pa.DataType]]) -> str | None:
     if table.schema.metadata:
         return "says more than a table does"  # pandas would follow it
-    if table.column_names != list(wanted):
+    if table.column_names != list(types_of):
         return "has other columns"
-    for name, types in wanted.items():
+    for name, types in types_of.items():
         column = table[name]
         if column.type not in types:
             return f"column {name} is of another type"
@@ -330,7 +322,7 @@ def _columns(table: pa.Table, wanted: Mapping[str, Sequence[pa.DataType]]) -> st
 
 
 def _number(value: object, highest: float, lowest: float = 0.0) -> bool:
-    """Whether it is a number in this range, which neither true nor NaN is."""
+    """Tell whether this is a number in this range, which neither true nor NaN is."""
     return type(value) in (int, float) and lowest <= value <= highest  # type: ignore[operator]
 
 

@@ -1,8 +1,8 @@
-"""Who holds a job. `claim-<k>` is attempt k; it is created once, and only when claim k-1 is over.
+"""Claims of jobs: `claim-<k>` is attempt k, created once, and only when claim k-1 is over.
 
-A claim is two lines: who holds it (sealed JSON), and a heartbeat counter, the steps that the
-holder's training loop has begun, or how the attempt ended. It is over when it committed, left the
-job to others, or left an error; when its process has gone; or when its counter stood still for a
+A claim is two lines: its holder (JSON with a checksum), and a heartbeat counter, the steps that the
+holder's training loop has begun, or how the attempt ended. It is over when it committed, released
+the job, or failed with an error; when its process is gone; or when its counter stood still for a
 lease.
 """
 
@@ -27,7 +27,7 @@ _ERROR, _COMMITTED, _LEFT = "error.txt", "committed", "left"
 
 
 class Lost(Exception):
-    """The job was taken over: its holder had been silent for a lease."""
+    """The job was taken over, since its holder had been silent for a lease."""
 
 
 @final
@@ -37,17 +37,17 @@ class Holder:
 
     host: str
     boot: str
-    """The boot id; empty where the system tells none, and then only silence ends a claim."""
+    """Boot id; empty where the system has none, and then only silence ends a claim."""
     namespace: str
-    """The process namespace, in which `pid` means something."""
+    """Process namespace of `pid`."""
     pid: int
     started: str
-    """The process' start time, since pids are used again."""
+    """Start time of the process, since pids are reused."""
 
     def gone(self) -> bool:
-        """Whether this process has certainly ended."""
-        here = holder()
-        if not here.boot or (self.boot, self.namespace) != (here.boot, here.namespace):
+        """Tell whether this process has certainly ended."""
+        me = holder()
+        if not me.boot or (self.boot, self.namespace) != (me.boot, me.namespace):
             return False
         return _started(self.pid) != self.started
 
@@ -60,7 +60,11 @@ def holder() -> Holder:
 @cache
 def _holder(pid: int) -> Holder:
     return Holder(
-        platform.node(), _read("/proc/sys/kernel/random/boot_id"), _namespace(), pid, _started(pid)
+        host=platform.node(),
+        boot=_read("/proc/sys/kernel/random/boot_id"),
+        namespace=_namespace(),
+        pid=pid,
+        started=_started(pid),
     )
 
 
@@ -80,9 +84,7 @@ def _namespace() -> str:
 
 def _started(pid: int) -> str:
     """Field 22 of /proc/<pid>/stat, counted behind the parenthesis that closes the name; empty if
-    there is none.
-
-    A zombie has ended: its parent only has not asked yet.
+    there is no such process or it is a zombie, which has ended but was not waited for.
     """
     fields = _read(f"/proc/{pid}/stat").rpartition(")")[2].split()
     return fields[19] if len(fields) > 19 and fields[0] != "Z" else ""
@@ -96,22 +98,22 @@ class Claim:
     job: Path
     attempt: int
     counter_at: int
-    """Where in its file the heartbeat counter stands."""
+    """Offset of the heartbeat counter in the file."""
     beat_seconds: float
-    """At most so often it is written."""
+    """Least time between two writes of the counter."""
     last_beat: float
-    """When it was last written, by this process' monotonic clock."""
+    """Time of the last write, by this process' monotonic clock."""
     beats: int = 0
     """Steps that have begun."""
 
     @property
     def folder(self) -> Path:
-        """Where this attempt, and no other, writes."""
+        """The folder that only this attempt writes."""
         return self.job / f"attempt-{self.attempt}"
 
     def beat(self) -> None:
-        """Count a step that begins. From time to time the heartbeat counter is written; raises Lost
-        then.
+        """Count a step that begins. Once per `beat_seconds` write the counter, or raise Lost if the
+        job was taken over.
         """
         self.beats += 1
         if time.monotonic() - self.last_beat < self.beat_seconds:
@@ -119,10 +121,10 @@ class Claim:
         self.last_beat = time.monotonic()
         if self.lost():
             raise Lost
-        self._say(f"{self.beats:0{_DIGITS}}")
+        self._write(f"{self.beats:0{_DIGITS}}")
 
     def lost(self) -> bool:
-        """Whether somebody has taken the job over."""
+        """Tell whether the job was taken over."""
         return files.exists(self.job / f"claim-{self.attempt + 1}")
 
     def open(self) -> None:
@@ -141,16 +143,14 @@ class Claim:
         files.write(self.folder / _ERROR, text.encode(errors="backslashreplace"))
 
     def leave(self) -> None:
-        """End the attempt so that others can go on with the job at once; it does not count as one
-        that failed.
-        """
-        self._say(_LEFT)
+        """Release the job for others to resume at once; the attempt does not count as a failure."""
+        self._write(_LEFT)
 
     def committed(self) -> None:
-        """End the attempt: it has its result."""
-        self._say(_COMMITTED)
+        """End the attempt, whose result is committed."""
+        self._write(_COMMITTED)
 
-    def _say(self, word: str) -> None:
+    def _write(self, word: str) -> None:
         files.overwrite(
             self.job / f"claim-{self.attempt}", self.counter_at, word.ljust(_DIGITS).encode()
         )
@@ -159,7 +159,7 @@ class Claim:
 @final
 @dataclass(frozen=True)
 class Held:
-    """Who holds a job, as its claim says."""
+    """The holder of a job and its progress, read from the claim."""
 
     attempt: int
     holder: Holder | None
@@ -167,20 +167,20 @@ class Held:
     beats: int
     """Steps that had begun when the counter was last written."""
     silent_seconds: float
-    """Since then, by the clocks of two machines: enough to tell a person, not to take the job over.
-    """
+    """Time since that write, by the clocks of two machines: for people, not for taking over."""
 
 
 @final
 @dataclass
 class HeartbeatObserver:
-    """What this process has seen of other holders' heartbeats, by its own monotonic clock."""
+    """Heartbeats of other holders, observed by this process' monotonic clock."""
 
     lease_seconds: float
     seen: dict[Path, tuple[str, float]] = field(default_factory=dict)
+    """Counter and the time since when it has stood there, by claim."""
 
     def silent(self, claim: Path, counter: str) -> bool:
-        """Whether the counter has stood still for a whole lease while this process looked."""
+        """Tell whether the counter has stood still for a whole lease of observation."""
         known, since = self.seen.get(claim, (None, 0.0))
         if counter != known:
             self.seen[claim] = (counter, time.monotonic())
@@ -191,8 +191,8 @@ class HeartbeatObserver:
 def take(
     job: Path, launch: int, retries: int, observer: HeartbeatObserver
 ) -> Claim | Literal["held", "exhausted"]:
-    """Claim the job; or say that somebody holds it, or that this launch has used up its attempts at
-    it.
+    """Claim the job. Returns "held" if another holds it, "exhausted" if the launch has used up its
+    attempts.
     """
     attempt = attempts(job)
     if attempt and not over(job, attempt, observer):
@@ -207,8 +207,8 @@ def take(
         return "held"
     beat_seconds = min(_BEAT_SECONDS, observer.lease_seconds / 4)
     return Claim(
-        job,
-        attempt + 1,
+        job=job,
+        attempt=attempt + 1,
         counter_at=len(mine),
         beat_seconds=beat_seconds,
         last_beat=time.monotonic(),
@@ -216,7 +216,7 @@ def take(
 
 
 def held(job: Path) -> Held | None:
-    """Who holds a job, which may have gone; None if nobody claimed it, or the last attempt was
+    """The last holder of a job, which may be gone; None if nobody claimed it or the last attempt
     ended.
     """
     attempt = attempts(job)
@@ -224,24 +224,22 @@ def held(job: Path) -> Held | None:
         return None
     claim = job / f"claim-{attempt}"
     try:
-        silent_seconds, found = time.time() - claim.lstat().st_mtime, _parse(claim)
+        silent_seconds, parts = time.time() - claim.lstat().st_mtime, _parse(claim)
     except FileNotFoundError:
         return None  # the study was deleted at this moment
-    if found is None:
-        return Held(attempt, None, 0, silent_seconds)
-    _, who, counter = found
+    _, who, counter = parts or (0, None, "")
     if counter in (_COMMITTED, _LEFT):
         return None
     return Held(
-        attempt,
-        who,
-        int(counter) if counter.isdecimal() and len(counter) <= _DIGITS else 0,
-        silent_seconds,
+        attempt=attempt,
+        holder=who,
+        beats=int(counter) if counter.isdecimal() and len(counter) <= _DIGITS else 0,
+        silent_seconds=silent_seconds,
     )
 
 
 def attempts(job: Path) -> int:
-    """How many attempts there were; they are numbered from 1."""
+    """Number of attempts so far; they are numbered from 1."""
     return max(_claims(job), default=0)
 
 
@@ -250,44 +248,40 @@ def _claims(job: Path) -> list[int]:
 
 
 def failures(job: Path, since: int) -> int:
-    """How many attempts of launch `since` and later ones did not leave the job to others, the
-    running one included.
+    """Number of attempts, in launch `since` and later, that did not release the job; the running
+    one counts.
     """
-    found = [_parse(job / f"claim-{attempt}") for attempt in _claims(job)]
-    return sum(claim is not None and claim[0] >= since and claim[2] != _LEFT for claim in found)
+    claims = [_parse(job / f"claim-{attempt}") for attempt in _claims(job)]
+    return sum(parts is not None and parts[0] >= since and parts[2] != _LEFT for parts in claims)
 
 
 def launch_of(job: Path, attempt: int) -> int:
-    """The launch in whose name an attempt was made; 0 where its claim cannot be read."""
-    found = _parse(job / f"claim-{attempt}")
-    return found[0] if found else 0
+    """The launch an attempt was made for; 0 where its claim cannot be read."""
+    parts = _parse(job / f"claim-{attempt}")
+    return parts[0] if parts else 0
 
 
 def over(job: Path, attempt: int, observer: HeartbeatObserver | None = None) -> bool:
-    """Whether an attempt has ended: it said so, its process is gone, or it has been silent for a
-    lease.
+    """Tell whether an attempt has ended: it wrote so, its process is gone, or it has been silent
+    for a lease.
     """
     if error(job, attempt) is not None:
         return True
-    found = _parse(job / f"claim-{attempt}")
-    if found is None:
-        return observer is not None and observer.silent(job / f"claim-{attempt}", "unreadable")
-    _, who, counter = found
-    return (
-        counter in (_COMMITTED, _LEFT)
-        or who.gone()
-        or (observer is not None and observer.silent(job / f"claim-{attempt}", counter))
-    )
+    claim = job / f"claim-{attempt}"
+    parts = _parse(claim)
+    if parts is not None and (parts[2] in (_COMMITTED, _LEFT) or parts[1].gone()):
+        return True
+    return observer is not None and observer.silent(claim, parts[2] if parts else "unreadable")
 
 
 def error(job: Path, attempt: int) -> str | None:
     """The error that ended an attempt, in one line; None if none did."""
     path = job / f"attempt-{attempt}" / _ERROR
     try:
-        said = files.content(path).decode(errors="replace").split("\n")
+        lines = files.content(path).decode(errors="replace").split("\n")
     except FileNotFoundError:
         return None
-    return next((line for line in reversed(said) if line.strip()), f"{path} is empty")
+    return next((line for line in reversed(lines) if line.strip()), f"{path} is empty")
 
 
 def _parse(claim: Path) -> tuple[int, Holder, str] | None:

@@ -1,4 +1,4 @@
-"""What the workers' lists say is finished, read as they grow."""
+"""The workers' lists of done jobs, read as they grow."""
 
 import contextlib
 from collections.abc import Iterator, Sequence
@@ -13,8 +13,8 @@ Json = dict[str, Any]
 
 @final
 class Done:
-    """The lists of a study folder. A cache: what they leave out may be finished too, and what is
-    `damaged` is open.
+    """Reader of the lists in a study folder. They are a cache: jobs they leave out may be finished
+    too, and quarantined ones are open.
     """
 
     def __init__(self, study: Path) -> None:
@@ -23,14 +23,14 @@ class Done:
         """Bytes read of each list, by its name."""
 
     def news(self) -> dict[str, Json]:
-        """By job what was said of those that were listed since this was last asked."""
-        found = {str(line.get("job")): line for line in self._lines()}
-        for name in files.names(self._study / "damaged") if found else []:
-            found.pop(name.partition(".")[0], None)
-        return found
+        """Lines of jobs listed since the last call, by job."""
+        news = {str(line.get("job")): line for line in self._lines()}
+        for name in files.names(self._study / "damaged") if news else []:
+            news.pop(name.partition(".")[0], None)
+        return news
 
     def _lines(self) -> Iterator[Json]:
-        """The lines that are new and as they were written; a torn tail waits for its end."""
+        """New lines whose checksum fits."""
         folder = self._study / "done"
         for name in files.names(folder):
             with contextlib.suppress(FileNotFoundError, DiskError):
@@ -43,8 +43,10 @@ class Done:
 
 
 def _parsed(texts: Sequence[bytes]) -> list[Json]:
-    """The JSON objects among these; in one go, several times as fast, if all are."""
-    together = (files.parse_object(b'{"all": [%s]}' % b",".join(texts)) or {}).get("all", ())
-    if len(together) == len(texts) and all(isinstance(each, dict) for each in together):
-        return list(together)
-    return [found for text in texts if (found := files.parse_object(text)) is not None]
+    """The JSON objects among these texts; if all are, parsed as one, which is several times as
+    fast.
+    """
+    trees = (files.parse_object(b'{"all": [%s]}' % b",".join(texts)) or {}).get("all", ())
+    if len(trees) == len(texts) and all(isinstance(tree, dict) for tree in trees):
+        return list(trees)
+    return [tree for text in texts if (tree := files.parse_object(text)) is not None]

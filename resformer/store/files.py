@@ -1,5 +1,5 @@
-"""Writing that survives a crash: a file is there whole, or not at all. And reading that no folder
-can trap.
+"""Durable writes, after which a file is there whole or not at all; and reads that no special file
+can block.
 """
 
 import contextlib
@@ -20,20 +20,19 @@ _CHECKSUM = b', "sha256": "'
 
 
 def create(path: Path, data: bytes) -> bool:
-    """Create `path` with these bytes, once and for all; False if it was there already. Raises
-    DiskError.
+    """Create `path` with these bytes, once; returns False if it existed. Raises DiskError.
 
-    Temp file, fsync, link, fsync of the folder. Over a network the reply to a link that succeeded
-    may have been lost, so "it exists" is believed only of another inode.
+    Temporary file, fsync, link, fsync of the folder. Over a network the reply to a successful link
+    may be lost, so "it exists" is believed only of another inode.
     """
-    with temporary(path) as beside, _written(path, _bytes(data)):
+    with temporary(path) as beside, _writing(path, _bytes(data)):
         _put(beside, data)
         return publish(beside, path)
 
 
 def publish(beside: Path, path: Path) -> bool:
-    """Have a temporary file, which is durable, be `path`, as `create` does."""
-    with _written(path, "a link"):
+    """Link a durable temporary file to `path`, as `create` does."""
+    with _writing(path, "a link"):
         try:
             os.link(beside, path)
         except FileExistsError:
@@ -45,32 +44,26 @@ def publish(beside: Path, path: Path) -> bool:
 
 
 def write(path: Path, data: bytes) -> None:
-    """Write `path` in one stroke, replacing what was there: temp file, fsync, rename, fsync of the
-    folder.
-
+    """Write or replace `path` atomically: temporary file, fsync, rename, fsync of the folder.
     Raises DiskError.
     """
-    with temporary(path) as beside, _written(path, _bytes(data)):
+    with temporary(path) as beside, _writing(path, _bytes(data)):
         _put(beside, data)
         beside.replace(path)
         sync(path.parent)
 
 
 def append(path: Path, line: bytes) -> None:
-    """Add a line to a list that only this process writes; not durable: for what can be found out
-    again.
-
-    Raises DiskError.
-    """
-    with _written(path, _bytes(line)):
+    """Append a line to a file that only this process writes; not durable. Raises DiskError."""
+    with _writing(path, _bytes(line)):
         handle = os.open(path, os.O_CREAT | os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW, 0o666)
         with os.fdopen(handle, "ab") as file:
             file.write(line)
 
 
 def overwrite(path: Path, offset: int, data: bytes) -> None:
-    """Replace bytes of a file by as many others; not durable. Raises DiskError."""
-    with _written(path, _bytes(data)):
+    """Overwrite bytes of a file at an offset; not durable. Raises DiskError."""
+    with _writing(path, _bytes(data)):
         handle = os.open(path, os.O_WRONLY | os.O_NOFOLLOW)
         try:
             os.pwrite(handle, data, offset)
@@ -79,12 +72,10 @@ def overwrite(path: Path, offset: int, data: bytes) -> None:
 
 
 def make_folder(path: Path) -> None:
-    """Make a folder, durably, in a parent that is there; if it is there already it must be no link
-    to elsewhere.
-
-    Raises DiskError.
+    """Make a folder durably in an existing one. Raises DiskError, also if its name is taken by a
+    file or a link.
     """
-    with _written(path, "a folder"):
+    with _writing(path, "a folder"):
         try:
             path.mkdir()
         except FileExistsError:
@@ -94,15 +85,14 @@ def make_folder(path: Path) -> None:
 
 
 def remove(path: Path) -> None:
-    """Remove a file that nobody needs; if that fails it stays."""
+    """Remove a file that nobody needs; errors are ignored."""
     with contextlib.suppress(OSError):
         path.unlink()
 
 
 def content(path: str | Path, start: int = 0, end: int | None = None) -> bytes:
-    """The bytes of a regular file, from `start` on and before `end`: a pipe would never end.
-
-    FileNotFoundError, or DiskError if it cannot be read.
+    """The bytes of a regular file from `start` to `end`. Raises FileNotFoundError, or DiskError if
+    it cannot be read or is a pipe, which would never end.
     """
     try:
         handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -118,7 +108,7 @@ def content(path: str | Path, start: int = 0, end: int | None = None) -> bytes:
 
 
 def exists(path: str | Path) -> bool:
-    """Whether there is something of this name. Raises DiskError where that cannot be told."""
+    """Tell whether the path exists. Raises DiskError where that cannot be told."""
     try:
         size(path)
     except FileNotFoundError:
@@ -127,7 +117,7 @@ def exists(path: str | Path) -> bool:
 
 
 def size(path: str | Path) -> int:
-    """Bytes of a file. FileNotFoundError, or DiskError if that cannot be told."""
+    """Size of a file in bytes. Raises FileNotFoundError, or DiskError if that cannot be told."""
     try:
         return os.lstat(path).st_size
     except (FileNotFoundError, NotADirectoryError) as error:
@@ -137,7 +127,7 @@ def size(path: str | Path) -> int:
 
 
 def names(folder: Path) -> list[str]:
-    """What is in a folder; nothing if it is not there. Raises DiskError."""
+    """Names in a folder; none if it does not exist. Raises DiskError."""
     try:
         return os.listdir(folder)
     except (FileNotFoundError, NotADirectoryError):
@@ -147,20 +137,20 @@ def names(folder: Path) -> list[str]:
 
 
 def numbered(folder: Path, pattern: re.Pattern[str]) -> list[Path]:
-    """The files of a folder whose whole name fits, by the number in it."""
-    found = {int(match[1]): name for name in names(folder) if (match := pattern.fullmatch(name))}
-    return [folder / found[number] for number in sorted(found)]
+    """Files of a folder whose whole name matches, ordered by the number in it."""
+    matches = {int(match[1]): name for name in names(folder) if (match := pattern.fullmatch(name))}
+    return [folder / matches[number] for number in sorted(matches)]
 
 
 @contextmanager
-def _written(path: Path, wanted: str) -> Iterator[None]:
-    """Turns what goes wrong into one line."""
+def _writing(path: Path, content: str) -> Iterator[None]:
+    """Turn errors into one line."""
     try:
         yield
     except (IsADirectoryError, NotADirectoryError):
         raise  # not the disk's fault
     except OSError as error:
-        raise DiskError(f"{path}: cannot be written ({wanted}): {error.strerror}") from error
+        raise DiskError(f"{path}: cannot be written ({content}): {error.strerror}") from error
 
 
 def _bytes(data: bytes) -> str:
@@ -178,9 +168,7 @@ def sync(folder: Path) -> None:
 
 @contextmanager
 def temporary(path: Path) -> Iterator[Path]:
-    """The path of a file beside `path` that nobody else uses; there is none of it any more
-    afterwards.
-    """
+    """A new path beside `path`, whose file is removed at the end."""
     beside = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
     try:
         yield beside
@@ -197,33 +185,31 @@ def _put(beside: Path, data: bytes) -> None:
 
 
 def with_checksum(tree: dict[str, Any]) -> bytes:
-    """One line of JSON that ends in the SHA-256 of what stands before it, so that a flipped bit
-    does not pass.
-    """
+    """One line of JSON that ends in the SHA-256 of what stands before it."""
     body = json.dumps(tree, allow_nan=False).encode()
     return b'%b%b%b"}' % (body[:-1], _CHECKSUM, hashlib.sha256(body).hexdigest().encode())
 
 
 def verify_checksum(line: bytes) -> dict[str, Any] | None:
-    """The object that was sealed, without its seal; None if this is not what was written."""
+    """The JSON object of a line, without its checksum; None if the checksum does not fit."""
     body = verified_body(line)
     return None if body is None else parse_object(body)
 
 
 def verified_body(line: bytes) -> bytes | None:
-    """The JSON that was sealed; None if this is not what was written."""
+    """The JSON text of a line, without its checksum; None if the checksum does not fit."""
     body, _, rest = line.removesuffix(b"\n").rpartition(_CHECKSUM)
     body += b"}"
     return body if rest == b'%b"}' % hashlib.sha256(body).hexdigest().encode() else None
 
 
 def parse_object(text: bytes) -> dict[str, Any] | None:
-    """The JSON object that this is; None if it is none."""
+    """Parse a JSON object; None if the text is none."""
     try:
-        found = json.loads(text.decode())
+        tree = json.loads(text.decode())
     except (ValueError, RecursionError):
         return None
-    return found if isinstance(found, dict) else None
+    return tree if isinstance(tree, dict) else None
 
 
 def lines_since(path: Path, offset: int) -> tuple[list[bytes], int]:

@@ -1,6 +1,4 @@
-"""A plan: a line per job, sealed. Plans are long, and most of what is said in them is said many
-times.
-"""
+"""Plans: a line of JSON per job, with a checksum. Plans are long, and most of it repeats."""
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -24,14 +22,16 @@ _ID = re.compile(rb'^\{"id": "([^"\\]+)"[^\n]*$', re.MULTILINE)
 
 @final
 class Reader:
-    """Reads lines of plans. What many jobs have alike is parsed and checked once, and shared."""
+    """Reader of lines of plans. Parts that many jobs have alike are parsed and checked once, and
+    shared.
+    """
 
     def __init__(self) -> None:
         self._known: dict[bytes, tuple[Json, str | None]] = {}
 
     def jobs(self, lines: Sequence[bytes]) -> list[tuple[Json | None, str]]:
-        """The jobs that were written in these lines, to be read, not changed; or None, and what is
-        wrong with one.
+        """The job in each line, which is not to be changed; or None and what is wrong with the
+        line.
         """
         return [self._job(files.verified_body(line)) for line in lines]
 
@@ -45,21 +45,21 @@ class Reader:
             if members and shape:
                 wrong = checks.job_id(name) or wrong_members or wrong_shape
                 return ({"id": name, **members, **shape}, "") if wrong is None else (None, wrong)
-        job = files.parse_object(body)  # written in another way
+        job = files.parse_object(body)  # another order of keys
         wrong = checks.planned_job(job)
         return (job, "") if wrong is None else (None, wrong)
 
     def _parsed(self, text: bytes, check: Callable[[Json], str | None]) -> tuple[Json, str | None]:
-        """The object that this is, empty if it is none, and what is wrong with it."""
+        """The JSON object, empty if the text is none, and what is wrong with it."""
         if text not in self._known:
-            found = files.parse_object(text) or {}
-            self._known[text] = found, check(found)
+            tree = files.parse_object(text) or {}
+            self._known[text] = tree, check(tree)
         return self._known[text]
 
 
 def _parts(body: bytes) -> tuple[str, bytes, bytes] | None:
-    """A job's id; its members; its shape and size: each as an object. None if they are written in
-    another way.
+    """Split a job into its id, and JSON objects of its members and of its shape and size; None if
+    its keys are in another order.
     """
     shape = body.find(_SHAPE)
     facts = body.rfind(_FACTS)
@@ -76,26 +76,27 @@ def _parts(body: bytes) -> tuple[str, bytes, bytes] | None:
 @final
 @dataclass(frozen=True)
 class Index(Mapping[str, Json]):
-    """Where in the files of plans each job stands; it is read when it is asked for.
+    """The planned jobs by id, each read from its place in a plan when it is asked for.
 
-    For workers: of 100,000 jobs it takes 20 MB, and the jobs themselves many times as much.
+    For workers: 100,000 places take 20 MB, the jobs themselves many times as much.
     """
 
     places: Mapping[str, tuple[Path, int, int]]
 
     @classmethod
     def of(cls, paths: Sequence[Path]) -> "Index":
-        """Of what is whole in these files; raises DiskError."""
-        found = (
-            (path, match)
-            for path in paths
-            for match in _lines(path)
-            if files.verified_body(match[0]) is not None
+        """Index the intact lines of these plans. Raises DiskError."""
+        return cls(
+            {
+                match[1].decode(): (path, *match.span())
+                for path in paths
+                for match in _lines(path)
+                if files.verified_body(match[0]) is not None
+            }
         )
-        return cls({match[1].decode(): (path, *match.span()) for path, match in found})
 
     def __getitem__(self, job_id: str) -> Json:
-        """The job; DiskError if its line is not, or no longer, what was written."""
+        """The job of this id. Raises DiskError if its line can no longer be read."""
         path, start, end = self.places[job_id]
         try:
             ((job, reason),) = Reader().jobs([files.content(path, start, end)])

@@ -1,4 +1,4 @@
-"""Which job a worker takes next."""
+"""The queue of a launch, as one worker goes through it."""
 
 import math
 import time
@@ -10,17 +10,16 @@ from resformer.store.claims import Claim, HeartbeatObserver
 from resformer.store.done import Done
 from resformer.store.study import Study
 
-_LISTS_SECONDS = 1.0
-"""At most so often the lists of what is finished are read."""
+_POLL_SECONDS = 1.0
+"""Least time between two reads of the lists of done jobs."""
 
 
 @final
 class Queue:
-    """The jobs of a launch as one of its workers goes through them.
+    """The open jobs of a launch, in the order in which one of its workers takes them.
 
-    Of n workers each begins with every n-th job of the plan, so that they seldom meet, and then
-    goes on with what others have not come to. What others have finished costs it no look at the
-    job's folder.
+    Each of n workers begins with every n-th job of the plan, so that they seldom meet, and then
+    takes whatever is left. Jobs listed as done by others cost it no look at their folders.
     """
 
     def __init__(
@@ -35,29 +34,26 @@ class Queue:
     ) -> None:
         self.study, self.launch, self.retries, self.observer = study, launch, retries, observer
         self.left = dict.fromkeys([*jobs[lane::lanes], *jobs])
-        """Jobs that are neither finished nor failed, as far as this worker knows, in the order it
-        takes them.
-        """
+        """Jobs neither finished nor failed, as far as this worker knows, in its order."""
         self._round, self._gave = iter(list(self.left)), False
-        self._done, self._listed_at = Done(study.path), -math.inf
+        self._done, self._polled_at = Done(study.path), -math.inf
 
     def take(self) -> Claim | str | None:
-        """A claim of the next job that nobody holds; None if others hold all that are left.
-
-        Or the id of a job that is finished though no list says so.
+        """A claim of the next job that nobody holds, or the id of one that is finished though no
+        list names it; None if others hold all that are left.
         """
         while True:
             for job_id in self._round:
-                self._look_at_the_lists()
-                if job_id in self.left and (taken := self._look_at(job_id)) is not None:
+                self._poll_done()
+                if job_id in self.left and (taken := self._claim(job_id)) is not None:
                     self._gave = True
                     return taken
             gave, self._gave, self._round = self._gave, False, iter(list(self.left))
             if not gave or not self.left:
                 return None
 
-    def _look_at(self, job_id: str) -> Claim | str | None:
-        """A claim of this job, its id if it is finished, None if it is not to be had."""
+    def _claim(self, job_id: str) -> Claim | str | None:
+        """A claim of this job; its id if it is finished; None if it is held or exhausted."""
         if self.study.results.has(job_id):
             self.settle(job_id)
             return job_id
@@ -72,11 +68,11 @@ class Queue:
         return claim
 
     def settle(self, job_id: str) -> None:
-        """This job is finished, or has failed."""
+        """Remove a job that is finished or has failed."""
         self.left.pop(job_id, None)
 
-    def _look_at_the_lists(self) -> None:
-        if time.monotonic() - self._listed_at >= _LISTS_SECONDS:
+    def _poll_done(self) -> None:
+        if time.monotonic() - self._polled_at >= _POLL_SECONDS:
             for job_id in self._done.news():
                 self.settle(job_id)
-            self._listed_at = time.monotonic()
+            self._polled_at = time.monotonic()

@@ -1,6 +1,4 @@
-"""Tables as the store writes and reads them: Parquet with page checksums, without which most
-flipped bits go unseen.
-"""
+"""Tables of the store: Parquet with page checksums, without which most flipped bits go unseen."""
 
 import io
 from typing import Any
@@ -17,7 +15,7 @@ _MOST_ROWS_A_BYTE = 100
 
 
 def written(columns: Columns) -> bytes:
-    """The columns as a file."""
+    """Encode columns as a file."""
     table, buffer = pa.table(columns), io.BytesIO()
     # A few rows are no smaller for being compressed, and take twice as long to read.
     compression = "zstd" if len(table) > _FEW_ROWS else "none"
@@ -26,8 +24,8 @@ def written(columns: Columns) -> bytes:
 
 
 def read(data: bytes) -> pa.Table:
-    """The table in a file; ValueError if it is none, or unfolds to more rows than so many bytes can
-    mean.
+    """Decode a file. Raises ValueError if it is no table, or unfolds to more rows than its bytes
+    can hold.
     """
     try:
         file = pq.ParquetFile(pa.BufferReader(data))
