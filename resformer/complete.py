@@ -44,9 +44,16 @@ def _settings() -> dict[str, Any]:
     settings: dict[str, Any] = {"model/residual": None, **dict.fromkeys(GROUPS)}
     for default in tree.pop("defaults"):
         for group, name in default.items() if isinstance(default, dict) else ():
-            own = yaml.safe_load((config_folder() / group / f"{name}.yaml").read_text())
+            own = _group(group, name)
             # A file with sections of its own is `@package _global_`.
             anywhere = any(isinstance(value, dict) for value in own.values())
             settings |= flatten(own, "" if anywhere else f"{group.replace('/', '.')}.")
     settings |= flatten(tree)
     return {key: value for key, value in settings.items() if not key.endswith(".name")}
+
+
+def _group(group: str, name: str) -> dict[str, Any]:
+    """The settings in the file of a group, after those of the files in its defaults list."""
+    own: dict[str, Any] = yaml.safe_load((config_folder() / group / f"{name}.yaml").read_text())
+    bases = [_group(group, base) for base in own.pop("defaults", ()) if base != "_self_"]
+    return {key: value for settings in (*bases, own) for key, value in settings.items()}

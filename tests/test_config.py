@@ -16,7 +16,9 @@ from resformer.errors import UserError
 from resformer.model.shape import Shape
 from resformer.sweep.request import Request
 
-YAMLS = sorted(plugins.config_folder().rglob("*.yaml"), key=str)
+YAMLS = sorted(
+    (path for path in plugins.config_folder().rglob("*.yaml") if path.stem != "base"), key=str
+)
 KEYS = config.keys()
 
 
@@ -85,6 +87,11 @@ def test_every_yaml_composes(path: Path) -> None:
         assert ask("member.seed=0").shapes
     else:
         assert ask(f"{group}={path.stem}").shapes
+
+
+def test_what_engines_share_is_no_engine() -> None:
+    with pytest.raises(UserError, match="engine=base: must be one of local, ray, slurm"):
+        ask("engine=base")
 
 
 def test_without_words_the_quick_study_is_meant() -> None:

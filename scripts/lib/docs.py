@@ -262,7 +262,9 @@ def variants(source: Source, words: Lines) -> Lines:
     """The YAML files of a folder, each with its first comment."""
     match words:
         case [name]:
-            paths = sorted(source.path(name).glob("*.yaml"))
+            paths = [
+                path for path in sorted(source.path(name).glob("*.yaml")) if path.stem != "base"
+            ]
             if not paths:
                 raise DocsError(f"{name}: holds no YAML file")
             return markdown(
