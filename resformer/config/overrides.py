@@ -1,4 +1,4 @@
-"""What was typed, KEY=VALUE in Hydra's grammar, as axes: a key and the values it takes."""
+"""Overrides, KEY=VALUE in Hydra's grammar, as axes: a key and its values."""
 
 import itertools
 import math
@@ -43,7 +43,7 @@ def parse(overrides: Sequence[str]) -> dict[str, Override]:
             f"{longest}: all overrides together may have {_MOST_CHARACTERS:,} characters, not "
             f"{characters:,}"
         )
-    found: dict[str, Override] = {}
+    by_key: dict[str, Override] = {}
     parser = OverridesParser.create()
     for text in overrides:
         try:
@@ -57,31 +57,31 @@ def parse(overrides: Sequence[str]) -> dict[str, Override]:
                 f"{shortened(text)}: settings are replaced, not added, deleted or moved: KEY=VALUE"
             )
         key = _canonical(override.key_or_group)
-        if key in found:
-            twice = f"{shortened(key)} is given twice, also as {said(found[key])}"
+        if key in by_key:
+            twice = f"{shortened(key)} is given twice, also as {shown(by_key[key])}"
             raise UserError(f"{shortened(text)}: {twice}; give it once")
-        found[key] = override
-    return found
+        by_key[key] = override
+    return by_key
 
 
 def line(override: Override) -> str:
-    """As the user typed it."""
+    """The override as the user typed it."""
     return override.input_line or ""
 
 
-def said(override: Override) -> str:
-    """The same in a message."""
+def shown(override: Override) -> str:
+    """The override in a message, shortened."""
     return shortened(line(override))
 
 
 def _canonical(key: str) -> str:
-    """`model/residual` and `model.residual` are one key."""
+    """The key by one name: `model/residual` and `model.residual` are the same."""
     return next((canonical for canonical, group in GROUPS.items() if key == group), key)
 
 
 def axis_of(override: Override) -> Axis:
     """The values of an override, with the shorthand of the residual schemes written out."""
-    key, text = _canonical(override.key_or_group), said(override)
+    key, text = _canonical(override.key_or_group), shown(override)
     values: tuple[Value, ...] = tuple(_plain(value, text) for value in _elements(override))
     if override.key_or_group == "model.residual":
         for value in values:
@@ -91,17 +91,17 @@ def axis_of(override: Override) -> Axis:
                 )
         values = tuple(_SHORTHAND[bool(value)] for value in values)
     if key in GROUPS:
-        there = plugins.names(PACKAGES[key])
+        names = plugins.names(PACKAGES[key])
         for value in values:
-            if value not in there:
-                raise UserError(f"{GROUPS[key]}={typed(value)}: must be one of {', '.join(there)}")
+            if value not in names:
+                raise UserError(f"{GROUPS[key]}={typed(value)}: must be one of {', '.join(names)}")
     # 1 == True == 1.0: without the type, a value of the wrong one would vanish behind a right one.
     distinct = dict.fromkeys((type(value), value) for value in values)
     return Axis(key, tuple(value for _, value in distinct), override.is_sweep_override())
 
 
 def _elements(override: Override) -> list[object]:
-    text = said(override)
+    text = shown(override)
     if not override.is_sweep_override():
         return [override.value()]
     if not override.is_discrete_sweep():
@@ -111,8 +111,8 @@ def _elements(override: Override) -> list[object]:
     try:
         # Hydra lists the whole of a shuffled range before it gives its first value.
         sweep = override.value()
-        found = sweep.range() if isinstance(sweep, RangeSweep) else override.sweep_iterator()
-        values: list[object] = list(itertools.islice(found, _MOST_POINTS + 1))
+        elements = sweep.range() if isinstance(sweep, RangeSweep) else override.sweep_iterator()
+        values: list[object] = list(itertools.islice(elements, _MOST_POINTS + 1))
     except (HydraException, ValueError, ArithmeticError):
         values = []
     if not values:

@@ -1,15 +1,15 @@
-"""What was asked:
-every combination of its settings as a shape to train, and the members of each.
-"""
+"""Resolution: every combination of a request's settings as a shape, with its members."""
 
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import final
 
-import torch
 from hydra.core.override_parser.types import Override
 
 from resformer.config import study_file
-from resformer.config.overrides import Axis, axis_of, check_size, combinations, line, parse, said
+from resformer.config.machine import Machine
+from resformer.config.overrides import Axis, axis_of, check_size, combinations, line, parse, shown
 from resformer.config.sections import build, checked, variant
 from resformer.config.tree import settings, unknown
 from resformer.engines.base import Engine
@@ -18,7 +18,6 @@ from resformer.keys import COMPILE, DEVICES, OWN, Value, flatten, typed
 from resformer.model.serial import digest, shape_to_json
 from resformer.model.settings import ModelSettings
 from resformer.model.shape import RESULTS_ONLY, Member, Recording, Shape, TrainSettings
-from resformer.numerics.backends.kernels import build as library
 from resformer.plan.jobs import Json
 from resformer.plugins import studies
 from resformer.residuals.base import Residual
@@ -28,58 +27,72 @@ from resformer.tasks.base import Task
 from resformer.text import shortened
 
 
-def request(study: str | None, overrides: Sequence[str]) -> Request:
-    """Resolve what was asked; UserError says in one line what is wrong with it.
+def request(study: str | None, overrides: Sequence[str], machine: Machine | None = None) -> Request:
+    """Resolve a request on a machine, by default this one; UserError in one line if it is wrong.
 
-    Without a study and without overrides, but for how jobs run (engine, device), it is the quick
+    Without a study and without overrides, except for how jobs run (engine, device), it is the quick
     study. Without a study, the name is made of the swept keys and a hash of the fixed settings, so
     that the same command finds its study again.
     """
-    return _resolved(*_grids(study, overrides))
+    return _resolved(*_grids(study, overrides), machine or Machine.here())
 
 
 def single(overrides: Sequence[str]) -> Request:
-    """The one job that `train` runs, as the study `train`; UserError if it is more than one."""
+    """Resolve the one job of `train`, in the study `train`; UserError if there are more."""
     own = parse(overrides)
     for key, override in own.items():
         if override.is_sweep_override() and not key.startswith("member."):
-            raise UserError(f"{said(override)}: train runs one job; resformer sweep runs several")
-    found = _resolved([own], "train")
-    count = len(found.jobs())
+            raise UserError(f"{shown(override)}: train runs one job; resformer sweep runs several")
+    resolved = _resolved([own], "train", Machine.here())
+    count = len(resolved.jobs())
     if count > 1:
-        members = sum(len(members) for _, members in found.shapes)
+        members = sum(len(members) for _, members in resolved.shapes)
         raise UserError(
             f"train runs one job, this makes {count}: set engine.stack={members}, or use sweep"
         )
-    return found
+    return resolved
 
 
-def _resolved(grids: Sequence[Mapping[str, Override]], name: str | None) -> Request:
+@final
+@dataclass(frozen=True, kw_only=True)
+class _Point:
+    """A combination of settings, resolved."""
+
+    shape: Shape
+    recording: Recording
+    engine: Engine
+    checkpoint_seconds: float
+    note: str
+    """A note for the user on how it was resolved; "" if there is none."""
+
+
+def _resolved(
+    grids: Sequence[Mapping[str, Override]], name: str | None, machine: Machine
+) -> Request:
     shapes: dict[Shape, dict[Member, None]] = {}
     recordings: dict[Shape, Recording] = {}
     excluded: list[Json] = []
     notes: set[str] = set()
     ways: set[tuple[Engine, float]] = set()
     swept: dict[str, None] = {}
-    every = [[axis_of(override) for override in grid.values()] for grid in grids]
-    check_size(every)
-    for axes in every:
+    axes_by_grid = [[axis_of(override) for override in grid.values()] for grid in grids]
+    check_size(axes_by_grid)
+    for axes in axes_by_grid:
         swept |= dict.fromkeys(axis.key for axis in axes if axis.swept)
         members = [build(Member, "member", member) for member in _members(axes)]
-        for point in combinations([axis for axis in axes if not axis.key.startswith("member.")]):
+        swept_here = {axis.key for axis in axes if axis.swept}
+        for values in combinations([axis for axis in axes if not axis.key.startswith("member.")]):
             try:
-                shape, recording, engine, checkpoint_seconds = _resolve(point, notes)
+                point = _resolve(values, machine)
             except Incompatible as reason:
-                wanted = {
-                    key: value
-                    for key, value in point.items()
-                    if any(a.key == key and a.swept for a in axes)
-                }
-                excluded.append({"settings": wanted, "reason": str(reason)})
+                varied = {key: value for key, value in values.items() if key in swept_here}
+                excluded.append({"settings": varied, "reason": str(reason)})
                 continue
-            shapes.setdefault(shape, {}).update(dict.fromkeys(members))
-            recordings[shape] = recording.union(recordings.get(shape, RESULTS_ONLY))
-            ways.add((engine, checkpoint_seconds))
+            shapes.setdefault(point.shape, {}).update(dict.fromkeys(members))
+            recorded = recordings.get(point.shape, RESULTS_ONLY)
+            recordings[point.shape] = recorded.union(point.recording)
+            ways.add((point.engine, point.checkpoint_seconds))
+            notes |= {point.note} - {""}
     if not shapes:
         others = (
             f" (and {len(excluded) - 1} more combinations make no sense)"
@@ -109,7 +122,7 @@ def _resolved(grids: Sequence[Mapping[str, Override]], name: str | None) -> Requ
 def _grids(
     study: str | None, overrides: Sequence[str]
 ) -> tuple[list[dict[str, Override]], str | None]:
-    """The grids to run, each its overrides by key, and the study's name if it has one already."""
+    """The overrides of each grid by key, and the study's name if it has one already."""
     if study is not None:
         check_name(study)
     own = parse(overrides)
@@ -118,15 +131,14 @@ def _grids(
     saved = studies().get(study) if study is not None else None
     if saved is None:
         if study is not None and not own:
-            there = shortened(", ".join(studies()))
+            names = shortened(", ".join(studies()))
             raise UserError(
-                f"--study {study}: no such study file; there are {there}; or add KEY=VALUE"
+                f"--study {study}: no such study file; there are {names}; or add KEY=VALUE"
             )
         return [own], study
     grids = [parse(grid) for grid in study_file.grids(saved)]
-    return [
-        {**{key: found for key, found in grid.items() if key not in own}, **own} for grid in grids
-    ], study
+    kept = [{key: value for key, value in grid.items() if key not in own} for grid in grids]
+    return [{**grid, **own} for grid in kept], study
 
 
 def _members(axes: Sequence[Axis]) -> Iterator[Json]:
@@ -139,17 +151,13 @@ def _members(axes: Sequence[Axis]) -> Iterator[Json]:
         yield {key.removeprefix("member."): value for key, value in {**defaults, **point}.items()}
 
 
-def _resolve(point: Mapping[str, Value], notes: set[str]) -> tuple[Shape, Recording, Engine, float]:
-    """One combination of settings as what it means; Incompatible if it makes no sense. Adds what is
-    worth a note.
-    """
-    tree = settings(point)
-    model_settings = dict(tree["model"])
-    task = variant("resformer.tasks", "task", tree["task"], Task)
-    residual = variant(
-        "resformer.residuals", "model.residual", model_settings.pop("residual"), Residual
-    )
-    engine = variant("resformer.engines", "engine", tree["engine"], Engine)
+def _resolve(values: Mapping[str, Value], machine: Machine) -> _Point:
+    """Resolve a combination of settings; Incompatible if it makes no sense."""
+    tree = settings(values)
+    model_settings, train_settings = dict(tree["model"]), dict(tree["train"])
+    task = variant("task", tree["task"], Task)
+    residual = variant("model.residual", model_settings.pop("residual"), Residual)
+    engine = variant("engine", tree["engine"], Engine)
     model = build(ModelSettings, "model", model_settings)
     model = dataclasses.replace(
         model,
@@ -157,53 +165,60 @@ def _resolve(point: Mapping[str, Value], notes: set[str]) -> tuple[Shape, Record
         attention=task.attention if model.attention == OWN else model.attention,
         norm=residual.own_norm if model.norm == OWN else model.norm,
     )
-    device = _device(tree["device"], engine.elsewhere)
-    compile_it = _compile(tree["train"], device, notes)
-    train_settings = {**tree["train"], "compile": compile_it}
+    device = _device(tree["device"], machine.has_gpu, engine.elsewhere)
+    train_settings["compile"], note = _compile(tree["train"], device, machine)
     checkpoint_seconds = checked(
         Request,
         "checkpoint_seconds",
         "train.checkpoint_seconds",
         train_settings.pop("checkpoint_seconds"),
     )
-    recording = Recording(
-        keep_weights=checked(
-            Recording, "keep_weights", "train.keep_weights", train_settings.pop("keep_weights")
-        ),
-        probe_every=checked(Recording, "probe_every", "probe.every", tree["probe"]["every"]),
+    keep_weights = checked(
+        Recording, "keep_weights", "train.keep_weights", train_settings.pop("keep_weights")
     )
-    train = build(TrainSettings, "train", train_settings)
-    return Shape(task, model, residual, train, device), recording, engine, checkpoint_seconds
+    probe_every = checked(Recording, "probe_every", "probe.every", tree["probe"]["every"])
+    return _Point(
+        shape=Shape(
+            task=task,
+            model=model,
+            residual=residual,
+            train=build(TrainSettings, "train", train_settings),
+            device=device,
+        ),
+        recording=Recording(keep_weights=keep_weights, probe_every=probe_every),
+        engine=engine,
+        checkpoint_seconds=checkpoint_seconds,
+        note=note,
+    )
 
 
-def _device(device: Value, elsewhere: bool) -> str:
-    """What computes: with `auto` a GPU if this machine has one; asked for, it is there or
-    `elsewhere`.
+def _device(device: Value, has_gpu: bool, elsewhere: bool) -> str:
+    """Resolve `auto` to a GPU if this machine has one; `cuda` needs one here or workers on other
+    machines.
     """
     if device not in DEVICES:
         raise UserError(f"device={typed(device)}: must be one of {', '.join(DEVICES)}")
-    there = torch.cuda.is_available() or (device == "cuda" and elsewhere)
-    if device == "cuda" and not there:
+    available = has_gpu or (device == "cuda" and elsewhere)
+    if device == "cuda" and not available:
         raise UserError(
             "device=cuda: there is no GPU that torch can use here; cpu or auto would work"
         )
-    return "cuda" if there and device != "cpu" else "cpu"
+    return "cuda" if available and device != "cpu" else "cpu"
 
 
-def _compile(train: Json, device: str, notes: set[str]) -> bool:
-    """Whether the kernels compute this shape: what is asked for, or with `auto` what can be had."""
-    wanted = train["compile"]
-    if wanted != "auto" and not isinstance(wanted, bool):
-        raise UserError(f"train.compile={typed(wanted)}: must be one of {', '.join(COMPILE)}")
+def _compile(train: Json, device: str, machine: Machine) -> tuple[bool, str]:
+    """Resolve `auto` to whether compiled kernels are available; also returns a note, or ""."""
+    choice = train["compile"]
+    if choice != "auto" and not isinstance(choice, bool):
+        raise UserError(f"train.compile={typed(choice)}: must be one of {', '.join(COMPILE)}")
     fitting = (device, train["precision"]) == ("cpu", "fp32")
-    if not wanted or not fitting:
-        return wanted is True  # which the shape refuses
-    if reason := library.missing():
-        if wanted is True:
+    if not choice or not fitting:
+        return choice is True, ""  # which the shape refuses
+    if reason := machine.missing_kernels():
+        if choice is True:
             raise UserError(f"train.compile=true: {reason}; auto or false would work")
-        notes.add(f"train.compile=false: {reason}; training is slower without the kernels")
-        return False
-    return True
+        return False, f"train.compile=false: {reason}; training is slower without the kernels"
+    return True, ""
 
 
 def _made_up_name(
@@ -211,11 +226,11 @@ def _made_up_name(
     shapes: Mapping[Shape, Mapping[Member, None]],
     recordings: Mapping[Shape, Recording],
 ) -> str:
-    """The swept keys and 6 hex digits of what is the same in all members."""
-    everyone = dict.fromkeys(member for members in shapes.values() for member in members)
+    """The swept keys and 6 hex digits of a hash of the settings that all members share."""
+    distinct = dict.fromkeys(member for members in shapes.values() for member in members)
     parts = (
         [flatten(shape_to_json(shape, recordings[shape])) for shape in shapes],
-        [flatten({"member": vars(member)}) for member in everyone],
+        [flatten({"member": vars(member)}) for member in distinct],
     )
     fixed = {
         key: value

@@ -32,27 +32,27 @@ _KINDS = {
 }
 
 
-def variant(package: str, section: str, settings: Json, base: type[T]) -> T:
-    """The variant that a section names, with its settings; UserError if its class or a setting is
-    not what it must.
+def variant(section: str, settings: Json, base: type[T]) -> T:
+    """The variant of a section such as `task`. Raises UserError if its class cannot be loaded or a
+    setting has the wrong type or range.
     """
     own = {key: value for key, value in settings.items() if key != "name"}
     try:
-        kind = plugins.load(package, settings["name"], base)
+        kind = plugins.load(plugins.PACKAGES[section], settings["name"], base)
     except plugins.PluginError as reason:
         raise UserError(f"{section}: {reason}") from reason
     return build(kind, section, own)
 
 
 def build(kind: type[T], section: str, settings: Mapping[str, Any]) -> T:
-    """The settings as their dataclass, which checks ranges; types are checked one by one."""
+    """The dataclass of these settings, which checks their ranges; their types are checked here."""
     return kind(
         **{key: checked(kind, key, f"{section}.{key}", value) for key, value in settings.items()}
     )
 
 
 def checked(kind: type[object], field: str, name: str, value: Any) -> Any:
-    """The value of one field, which users know as the setting `name`; its type must fit."""
+    """The value of a field, called `name` in messages; UserError if its type does not fit."""
     return _checked(kind, field, name, type(value), value)  # type: ignore[arg-type]  # classes are hashable
 
 
@@ -66,13 +66,13 @@ def _checked(kind: type[object], key: str, name: str, type_: type[object], value
     if value == "???":
         raise UserError(f"{name}: has no value; give it one")
     field = next(field for field in dataclasses.fields(kind) if field.name == key)  # type: ignore[arg-type]
-    wanted = str(getattr(field.type, "__name__", field.type))
-    if wanted in _EXACT.get(type_, ()):
+    expected = str(getattr(field.type, "__name__", field.type))
+    if expected in _EXACT.get(type_, ()):
         # OmegaConf would take a thousand times as long, and a grid may hold 100,000 seeds.
         return value
     # OmegaConf takes 7 for true, and overflows at whole numbers that no float reaches.
-    fits = isinstance(value, bool) if wanted == "bool" else True
-    if wanted.startswith("float") and isinstance(value, int):
+    fits = isinstance(value, bool) if expected == "bool" else True
+    if expected.startswith("float") and isinstance(value, int):
         fits = abs(value) <= sys.float_info.max
     try:
         if fits:
@@ -81,8 +81,8 @@ def _checked(kind: type[object], key: str, name: str, type_: type[object], value
             schema = OmegaConf.structured(dataclasses.make_dataclass("Schema", [(key, field.type)]))
             checked = OmegaConf.to_container(OmegaConf.merge(schema, {key: value}))
             assert isinstance(checked, dict)
-            found: Value = checked[key]
-            return found
+            result: Value = checked[key]
+            return result
     except OmegaConfBaseException:
         pass
-    raise UserError(f"{name}={typed(value)}: must be {_KINDS.get(wanted, 'text')}")
+    raise UserError(f"{name}={typed(value)}: must be {_KINDS.get(expected, 'text')}")

@@ -21,16 +21,16 @@ def grids(path: Path) -> list[list[str]]:
     except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: cannot be read as YAML: {error_line(error)}") from error
     tree = documents[0] if len(documents) == 1 else None
-    found = (
+    lists = (
         [tree] if isinstance(tree, list) and all(isinstance(item, str) for item in tree) else tree
     )
     if (
-        not isinstance(found, list)
-        or not found
-        or not all(isinstance(grid, list) for grid in found)
+        not isinstance(lists, list)
+        or not lists
+        or not all(isinstance(grid, list) for grid in lists)
     ):
         raise UserError(f"{path}: must be a list of overrides (KEY=VALUE), or a list of such lists")
-    return found
+    return lists
 
 
 def _documents(path: Path) -> list[Any]:
@@ -43,8 +43,8 @@ def _documents(path: Path) -> list[Any]:
         data = file.read(_MOST_BYTES + 1)
     if len(data) > _MOST_BYTES:
         raise UserError(f"{path}: is larger than a study file can be, {_MOST_BYTES:,} bytes")
-    found: list[Any] = []
-    inside = [found]
+    lists: list[Any] = []
+    inside = [lists]
     for event in yaml.parse(data.decode(), Loader=yaml.BaseLoader):
         if isinstance(event, yaml.NodeEvent) and event.anchor is not None:
             raise UserError(f"{path}: has anchors or aliases (& and *); write the overrides out")
@@ -63,4 +63,4 @@ def _documents(path: Path) -> list[Any]:
             inside.append(inside[-1][-1])
         elif isinstance(event, yaml.ScalarEvent):
             inside[-1].append(event.value)
-    return found
+    return lists

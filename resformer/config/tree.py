@@ -58,10 +58,10 @@ def _composed(groups: tuple[tuple[str, str], ...]) -> Json:
     with initialize_config_dir(version_base="1.3", config_dir=str(config_folder().resolve())):
         tree = OmegaConf.to_container(compose("config", overrides=own), resolve=False)
     assert isinstance(tree, dict)
-    found = {str(key): value for key, value in tree.items()}
+    sections = {str(key): value for key, value in tree.items()}
     for key, name in brought:
-        _put(found, key, name)
-    return found
+        _put(sections, key, name)
+    return sections
 
 
 def _put(tree: Json, key: str, name: str) -> None:

@@ -1,0 +1,25 @@
+"""Facts of this machine that the settings `device` and `train.compile` depend on."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Self, final
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Machine:
+    """The computing facilities of a machine."""
+
+    has_gpu: bool
+    """Whether there is a GPU that torch can use."""
+    missing_kernels: Callable[[], str | None]
+    """Return the reason why compiled kernels are not available; None if they are. May compile."""
+
+    @classmethod
+    def here(cls) -> Self:
+        """The machine that this process runs on."""
+        import torch
+
+        from resformer.numerics.backends.kernels import build
+
+        return cls(has_gpu=torch.cuda.is_available(), missing_kernels=build.missing)
