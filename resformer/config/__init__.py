@@ -1,4 +1,4 @@
-"""Overrides → plan. The one package that knows Hydra.
+"""Overrides to plans: the settings composed and checked; the only package that imports Hydra.
 
 Hydra composes the tree (defaults and config groups) and parses the overrides' grammar. Everything
 that it would let through is checked here: keys that are not there, additions, deletions, types,

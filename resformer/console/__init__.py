@@ -1,1 +1,1 @@
-"""The console: progress of a sweep, status of a study, preview of a grid, outcomes of members."""
+"""Console: progress of a sweep, status of a study, preview of a grid, outcomes of members."""

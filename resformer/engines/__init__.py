@@ -1,1 +1,1 @@
-"""Engines: how workers are started and supervised. One file each."""
+"""Engines, one file each: how workers are started and supervised."""

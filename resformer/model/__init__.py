@@ -1,1 +1,1 @@
-"""The transformer of P members: settings, forward pass, parameters, FLOPs."""
+"""Transformer of P members: settings, forward pass, parameters, FLOPs."""

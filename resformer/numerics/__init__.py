@@ -1,3 +1,1 @@
-"""Random numbers, parameters and AdamW of a population, on a backend; the settings of torch in this
-process.
-"""
+"""Random numbers, parameters, AdamW and backends for a population of models."""

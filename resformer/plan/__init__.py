@@ -1,3 +1,1 @@
-"""Jobs:
-members of one shape that train together, and the provenance that their results depend on.
-"""
+"""Jobs, members of one shape that train together, and the provenance of their results."""

@@ -1,1 +1,1 @@
-"""The report: cells, depth limits and comparisons, and the views that show them."""
+"""Report: cells, depth limits and comparisons, and the views that show them."""

@@ -1,3 +1,1 @@
-"""Residual schemes: what is streams past a sub-layer and how its output rejoins. One file per
-scheme.
-"""
+"""Residual schemes, one file each: how streams pass a sub-layer and take up its output."""

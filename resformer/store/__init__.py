@@ -1,1 +1,1 @@
-"""The store: a study's folder, which is its queue as well."""
+"""Store: a study's folder, which is also the queue of its jobs."""

@@ -1,1 +1,1 @@
-"""A sweep: the request, the jobs it still needs, an estimate of its time."""
+"""Sweep: the request, the jobs it still needs, an estimate of their time."""

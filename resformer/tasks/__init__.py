@@ -1,1 +1,1 @@
-"""Synthetic tasks: what a model is asked to do. One file per task."""
+"""Synthetic tasks, one file each: sources, targets, and the loss of a blind guess."""

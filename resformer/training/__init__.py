@@ -1,3 +1,1 @@
-"""The training loop: members of a job step together, each until it has solved, diverged or used up
-its budget.
-"""
+"""Training loop: members of a job step together until solved, diverged or out of budget."""

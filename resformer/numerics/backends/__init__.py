@@ -1,3 +1,1 @@
-"""Backends: the operations of a block and the optimiser, by torch (eager) or by C++ kernels
-(compiled).
-"""
+"""Backends, the operations of a step: torch (eager) or C++ kernels (compiled)."""

@@ -1,1 +1,1 @@
-"""The numbers of a report."""
+"""Analysis: the numbers of a report."""

@@ -1,1 +1,1 @@
-"""The sentences of a report."""
+"""Text: the sentences of a report."""

@@ -1,1 +1,1 @@
-"""The forms of a report: terminal, Markdown, CSV, LaTeX, JSON, HTML page."""
+"""Views of a report: terminal, Markdown, CSV, LaTeX, JSON, HTML page."""

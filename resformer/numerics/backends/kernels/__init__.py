@@ -1,3 +1,1 @@
-"""C++ kernels that compute a sub-layer of many members at once, built on this machine when first
-needed.
-"""
+"""C++ kernels for the sub-layers of many members, built on this machine on first use."""
