@@ -1,11 +1,9 @@
-"""Run the study quick on every engine, two workers each, and compare all tables of results byte by
-byte.
+"""Run the study quick on every engine, two workers each, and compare their tables byte by byte.
 
 engines.txt, facts.json     seconds from the command to its report, and SHA-256 of the tables;
                             commit, versions, machine
 """
 
-import json
 import os
 import subprocess
 import sys
@@ -14,6 +12,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from lib import facts
 from lib.clusters import loopback
 from lib.facts import REFERENCE, commit, machine
 from lib.faults.invariant import table
@@ -28,9 +27,9 @@ ENGINES = {
 
 
 def main() -> int:
-    """Run, compare, write, print; 1 if one's tables are not the first one's."""
+    """Run, compare, write, print; exit code 1 if tables differ."""
     target = REFERENCE / "engines"
-    facts: dict[str, Any] = {"command": "scripts/engines", "commit": commit()}
+    circumstances: dict[str, Any] = {"command": "scripts/engines", "commit": commit()}
     rows, hashes = list[str](), list[str]()
     for engine, cluster in ENGINES.items():
         with cluster() as words, tempfile.TemporaryDirectory() as folder:
@@ -50,31 +49,23 @@ def main() -> int:
     ]
     target.mkdir(parents=True, exist_ok=True)
     (target / "engines.txt").write_text("\n".join(lines) + "\n")
-    facts |= {"versions": versions, "machine": machine()}
-    (target / "facts.json").write_text(json.dumps(facts, indent=1) + "\n")
+    circumstances |= {"versions": versions, "machine": machine()}
+    facts.write(target / "facts.json", circumstances)
     print("\n".join(lines))
     return 0 if same else 1
 
 
 def swept(folder: Path, words: list[str]) -> float:
-    """Run the study in this folder; the seconds that took, with everything."""
-    command = [
-        sys.executable,
-        "-m",
-        "resformer",
-        "sweep",
-        "--study",
-        STUDY,
-        *words,
-        "engine.workers=2",
-    ]
+    """Run the study in this folder; returns the seconds of the whole command."""
+    command = [sys.executable, "-m", "resformer", "sweep", "--study", STUDY, *words]
+    environment = {**os.environ, "NO_COLOR": "1"}
     began = time.perf_counter()
     subprocess.run(
-        command,
+        [*command, "engine.workers=2"],
         cwd=folder,
         check=True,
         stdout=subprocess.DEVNULL,
-        env={**os.environ, "NO_COLOR": "1"},
+        env=environment,
     )
     return time.perf_counter() - began
 

@@ -16,7 +16,6 @@ Of the study `probe`, which is not trained: report.txt, its figures and facts, a
 all of its numbers.
 """
 
-import json
 import os
 import shutil
 import subprocess
@@ -27,6 +26,7 @@ from typing import Any
 
 import pandas as pd
 
+from lib import facts
 from lib.facts import REFERENCE, ROOT, commit, machine, trained
 from resformer.plan.provenance import versions
 from resformer.reporting.analysis.summary import summarise
@@ -56,16 +56,14 @@ def main() -> None:
     (target / "report.txt").write_text(
         "\n".join(line.rstrip() for line in done.stdout.splitlines()) + "\n"
     )
-    facts = {"command": " ".join(command), "commit": revision}
-    facts |= probed(target, elapsed) if name == "probe" else swept(name, target)
-    (target / "facts.json").write_text(json.dumps({**facts, "machine": machine()}, indent=1) + "\n")
+    circumstances = {"command": " ".join(command), "commit": revision}
+    circumstances |= probed(target, elapsed) if name == "probe" else swept(name, target)
+    facts.write(target / "facts.json", {**circumstances, "machine": machine()})
     print(done.stdout, end="")
 
 
 def probed(target: Path, elapsed: float) -> Json:
-    """Keep a probe's numbers and figures; returns how long it took, and the versions that it ran
-    with.
-    """
+    """Keep a probe's numbers and figures; returns its seconds and versions."""
     made = ROOT / "results" / "probes" / "probe"
     table = pd.read_csv(made / "layers.csv")
     table.to_parquet(target / "layers.parquet", index=False, compression="zstd")
@@ -75,42 +73,32 @@ def probed(target: Path, elapsed: float) -> Json:
 
 
 def swept(name: str, target: Path) -> Json:
-    """Keep a study's numbers, figures and page; returns how long it trained, and the versions that
-    it ran with.
-    """
+    """Keep a study's numbers, figures and page; returns how long it trained, and its versions."""
     study = Study(ROOT / "results" / name)
-    found = read([study])
-    summary = summarise(found)
-    asked = layout(summary)
+    findings = read([study])
+    summary = summarise(findings)
+    arranged = layout(summary)
     (target / "report.json").write_text(as_json(summary) + "\n")
-    members = found.members.drop(columns=["shape", "ms"])
+    members = findings.members.drop(columns=["shape", "ms"])
     varying = [column for column in members if members[column].astype(str).nunique() > 1]
     members[varying].to_csv(target / "members.csv", index=False)
-    evaluations(found).to_parquet(target / "evaluations.parquet", index=False, compression="zstd")
-    for path in draw(found, summary, asked, target):
+    evaluations(findings).to_parquet(
+        target / "evaluations.parquet", index=False, compression="zstd"
+    )
+    for path in draw(findings, summary, arranged, target):
         if path.suffix == ".png":
             path.unlink()
     (target / "page.html").write_text(
-        page(found, summary, asked, ["resformer", "report", name, "--html", "page.html"])
+        page(findings, summary, arranged, ["resformer", "report", name, "--html", "page.html"])
     )
     return trained(study)
 
 
-def evaluations(found: Findings) -> pd.DataFrame:
-    """Every evaluation of every member, by job."""
-    table = (
-        found.read_curves(found.members, ["held_out_loss", "held_out_accuracy"])
-        .dropna()
-        .drop(columns="study")
-    )
-    return table.astype(
-        {
-            "seed": "int32",
-            "step": "int32",
-            "held_out_loss": "float32",
-            "held_out_accuracy": "float32",
-        }
-    )
+def evaluations(findings: Findings) -> pd.DataFrame:
+    """Table of every evaluation of every member, by job."""
+    table = findings.read_curves(findings.members, ["held_out_loss", "held_out_accuracy"])
+    types = dict.fromkeys(("held_out_loss", "held_out_accuracy"), "float32")
+    return table.dropna().drop(columns="study").astype({"seed": "int32", "step": "int32", **types})
 
 
 if __name__ == "__main__":

@@ -1,12 +1,10 @@
-"""Time what grows with a study: its report at 100,000 runs, and everything about 100,000 jobs, none
-of them trained.
+"""Time what grows with a study: a report of 100,000 runs, and 100,000 jobs, none of them trained.
 
-scale.txt, facts.json   seconds (what is quick is timed five times: the median, and the range),
+scale.txt, facts.json   seconds (a quick command is timed five times: the median, and the range),
                         memory and folder sizes; command, versions, machine
 """
 
 import itertools
-import json
 import multiprocessing
 import os
 import shutil
@@ -21,6 +19,7 @@ from typing import Any, final
 
 import numpy as np
 
+from lib import facts
 from lib.facts import REFERENCE, commit, machine
 from resformer import __version__
 from resformer.engines.local import Local
@@ -42,18 +41,15 @@ from resformer.tasks.copy import Copy
 from resformer.training.outcome import Record, curves, runs
 
 SEEDS, RATES = range(5), (3e-4, 1e-3, 3e-3, 1e-2, 3e-2)
-DEPTHS, WIDTHS, BATCHES, WARMUPS = (
-    (1, 2, 4, 8, 16),
-    (16, 32, 64, 128),
-    (8, 16, 32, 64, 128),
-    (0, 25, 50, 100, 200),
-)
-SCHEMES: tuple[Residual, ...] = (Plain(), Add())
+DEPTHS = (1, 2, 4, 8, 16)
+WIDTHS = (16, 32, 64, 128)
+BATCHES = (8, 16, 32, 64, 128)
+WARMUPS = (0, 25, 50, 100, 200)
+SCHEMES: tuple[Residual[Any], ...] = (Plain(), Add())
 NORMS = ("pre", "post", "sandwich", "pre_post")
 STEPS, REPEATS = 600, 5
 WORKERS, SECONDS = (1, 8, 64), 20.0
-"""Workers that hand out jobs at once, each number for so long, the last until all jobs have gone.
-"""
+"""Numbers of workers that take jobs at once, each for so long, the last until none is left."""
 
 Outcome = tuple[dict[str, dict[str, Any]], dict[str, Any]]
 """Tables and timing of a job."""
@@ -62,57 +58,50 @@ Outcome = tuple[dict[str, dict[str, Any]], dict[str, Any]]
 def main() -> None:
     """Make, time, write, print."""
     target = REFERENCE / "scale"
-    facts: dict[str, Any] = {"command": "scripts/scale", "commit": commit()}
+    circumstances: dict[str, Any] = {"command": "scripts/scale", "commit": commit()}
     with tempfile.TemporaryDirectory() as scratch:
         lines = [*many_jobs(Path(scratch) / "jobs"), "", *many_runs(Path(scratch) / "runs")]
     text = "\n".join(lines)
     target.mkdir(parents=True, exist_ok=True)
     (target / "scale.txt").write_text(text + "\n")
-    facts |= {"versions": {"resformer": __version__}, "machine": machine()}
-    (target / "facts.json").write_text(json.dumps(facts, indent=1) + "\n")
+    circumstances |= {"versions": {"resformer": __version__}, "machine": machine()}
+    facts.write(target / "facts.json", circumstances)
     print(text)
 
 
 def shapes() -> Iterator[Shape]:
-    """4,000 cells: depth, scheme, norm, width, batch and warm-up."""
-    train = TrainSettings(
-        **{
-            "steps": STEPS,
-            "beta1": 0.9,
-            "beta2": 0.98,
-            "eps": 1e-8,
-            "weight_decay": 0.0,
-            "clip": 1.0,
-        },
-        **{
-            "eval_every": 10,
-            "eval_sequences": 128,
-            "target_accuracy": 0.99,
-            "patience": 5,
-            "stop_when_solved": True,
-        },
-        **{
-            "compile": False,
-            "precision": "fp32",
-            "batch": 32,
-            "warmup_steps": 50,
-        },
-    )
+    """Yield 4,000 cells: depth, scheme, norm, width, batch and warm-up."""
     for depth, scheme, norm, width, batch, warmup in itertools.product(
         DEPTHS, SCHEMES, NORMS, WIDTHS, BATCHES, WARMUPS
     ):
         model = ModelSettings(depth, width, 4, 4 * width, "relu", "causal", norm, "both")
-        settings = TrainSettings(**{**vars(train), "batch": batch, "warmup_steps": warmup})
-        yield Shape(Copy(8, 16), model, scheme, settings, "cpu")
+        train = TrainSettings(
+            steps=STEPS,
+            batch=batch,
+            warmup_steps=warmup,
+            beta1=0.9,
+            beta2=0.98,
+            eps=1e-8,
+            weight_decay=0.0,
+            clip=1.0,
+            eval_every=10,
+            eval_sequences=128,
+            target_accuracy=0.99,
+            patience=5,
+            stop_when_solved=True,
+            compile=False,
+            precision="fp32",
+        )
+        yield Shape(Copy(8, 16), model, scheme, train, "cpu")
 
 
 def planned(stack: int | None) -> list[Job]:
-    """All runs, in jobs of at most so many."""
+    """Pack all runs into jobs of at most so many."""
     return pack(grid(), stack, 1)
 
 
 def grid() -> list[tuple[Shape, list[Member]]]:
-    """All runs, by cell."""
+    """List all runs, by cell."""
     return [(shape, [Member(seed, lr) for seed in SEEDS for lr in RATES]) for shape in shapes()]
 
 
@@ -121,23 +110,24 @@ def grid() -> list[tuple[Shape, list[Member]]]:
 
 def many_jobs(results: Path) -> list[str]:
     """Plan them, hand them out, look at them, gather them."""
-    study, jobs, took = launched(results / "synthetic")
-    lines = [f"{len(jobs):,} jobs of one run each: planned and on disk in {took:.1f} s", ""]
-    lines.append("  workers   claims/s   jobs/s: claimed, begun and committed")
+    study, jobs, seconds = launched(results / "synthetic")
+    lines = [
+        f"{len(jobs):,} jobs of one run each: planned and on disk in {seconds:.1f} s",
+        "",
+        "  workers   claims/s   jobs/s: claimed, begun and committed",
+    ]
     committed = 0
     for workers in WORKERS:
-        claimed, _, _ = launched(
-            results / f"claimed-{workers}"
-        )  # where nothing is finished, so all stays held
-        claims_made, seconds = handed_out(claimed, jobs, workers, SECONDS / 2, commit=False)
-        assert there(claimed, "claim-*") == claims_made
+        # In a study of its own, where nothing is finished, so that all stays held.
+        claimed, _, _ = launched(results / f"claimed-{workers}")
+        held = handed_out(claimed, jobs, workers, SECONDS / 2, commit=False)
+        assert count_of(claimed, "claim-*") == held.jobs
         shutil.rmtree(claimed.path)
-        done, needed = handed_out(
-            study, jobs, workers, None if workers == WORKERS[-1] else SECONDS, commit=True
-        )
-        lines.append(f"  {workers:7}{claims_made / seconds:11.0f}{done / needed:9.0f}")
-        committed += done
-    assert there(study, "claim-*") == there(study, "result.json") == committed == len(jobs)
+        limit = None if workers == WORKERS[-1] else SECONDS
+        done = handed_out(study, jobs, workers, limit, commit=True)
+        lines.append(f"  {workers:7}{held.rate:11.0f}{done.rate:9.0f}")
+        committed += done.jobs
+    assert count_of(study, "claim-*") == count_of(study, "result.json") == committed == len(jobs)
     lines += [f"  no job was claimed or run twice: {committed:,} claims and results", ""]
     lines += looked_at(results, "as they are")
     gathered = call(results, "gather", "synthetic")
@@ -147,27 +137,38 @@ def many_jobs(results: Path) -> list[str]:
 
 
 def launched(path: Path) -> tuple[Study, dict[str, Job], float]:
-    """A study with all runs planned, its jobs by id, and the seconds that took."""
+    """Plan all runs; returns the study, its jobs by id, and seconds."""
     began = time.perf_counter()
     study, jobs = Study(path), {job.id: job for job in planned(1)}
     study.launch(record(list(jobs)), [job.to_json() for job in jobs.values()])
     return study, jobs, time.perf_counter() - began
 
 
-def there(study: Study, name: str) -> int:
-    """How many such files there are in the folders of jobs."""
+def count_of(study: Study, name: str) -> int:
+    """Count such files in the folders of jobs."""
     return sum(1 for _ in study.path.glob(f"jobs/*/*/{name}"))
 
 
+@final
+@dataclass(frozen=True)
+class HandedOut:
+    """Jobs that all workers got, in so many seconds."""
+
+    jobs: int
+    seconds: float
+
+    @property
+    def rate(self) -> float:
+        """Jobs per second."""
+        return self.jobs / self.seconds
+
+
 def handed_out(
-    study: Study, jobs: dict[str, Job], workers: int, seconds: float | None, commit: bool
-) -> tuple[int, float]:
-    """How many jobs so many workers got within so many seconds, or until there is none left, and in
-    how many.
-    """
-    context = multiprocessing.get_context(
-        "fork"
-    )  # so that each has the jobs at once, and what it has to import
+    study: Study, jobs: dict[str, Job], workers: int, seconds: float | None, *, commit: bool
+) -> HandedOut:
+    """Have so many workers take jobs for so many seconds (None: until there is none left)."""
+    # Forked, so that each has the jobs at once, and all that it has to import.
+    context = multiprocessing.get_context("fork")
     written(outcome(next(iter(jobs.values())), np.random.default_rng(0))[0]["runs"])
     counts, ready = context.SimpleQueue(), context.Barrier(workers + 1)
 
@@ -194,48 +195,52 @@ def handed_out(
         process.start()
     ready.wait()
     began = time.perf_counter()
-    found = sum(counts.get() for _ in processes)
-    took = time.perf_counter() - began
+    taken = sum(counts.get() for _ in processes)
+    handed = HandedOut(taken, time.perf_counter() - began)
     for process in processes:
         process.join()
         assert process.exitcode == 0
-    return found, took
+    return handed
 
 
 def looked_at(results: Path, how: str) -> list[str]:
-    """What it takes to look at the study, and on the disk."""
+    """Time all ways to look at the study, and measure it on the disk."""
     study = results / "synthetic"
-    first = [call(results, "report", "synthetic", "--format", "json")]
-    kept = [call(results, "report", "synthetic", "--format", "json") for _ in range(REPEATS)]
+    report = ("report", "synthetic", "--format", "json")
+    first = [call(results, *report)]
+    cached = [call(results, *report) for _ in range(REPEATS)]
     status = [call(results, "status", "synthetic") for _ in range(REPEATS)]
     began = time.perf_counter()
     assert not launch.plan(request(), Study(study)).wanted
     again = time.perf_counter() - began
-    found = [path.stat() for path in study.rglob("*") if ".cache" not in path.parts]
-    size, taken = sum(one.st_size for one in found), 512 * sum(one.st_blocks for one in found)
+    files = [path.stat() for path in study.rglob("*") if ".cache" not in path.parts]
+    size = sum(file.st_size for file in files) / 1e6
+    taken = 512 * sum(file.st_blocks for file in files) / 1e6
     return [
-        f"{how}: {len(found):,} files and folders, {size / 1e6:,.0f} MB, {taken / 1e6:,.0f} MB of "
-        "the disk",
+        f"{how}: {len(files):,} files and folders, {size:,.0f} MB, {taken:,.0f} MB of the disk",
         row("status", status),
         row("first report", first),
-        row("from its cache", kept),
+        row("from its cache", cached),
         f"  the same sweep again, which looks at every byte: {again:.1f} s",
     ]
 
 
 def request() -> Request:
-    """Of all runs, a job each."""
+    """Request all runs, a job each."""
     engine = Local(workers=2, stack=1, retries=0, lease_seconds=60.0, memory_gib=None)
     return Request("synthetic", [["train.compile=false"]], [], grid(), [], engine, 60.0, notes=[])
 
 
-def record(wanted: Sequence[str]) -> dict[str, Any]:
-    """What a launch of these jobs says of itself, as far as it is read."""
-    computed = {
+def record(jobs: Sequence[str]) -> dict[str, Any]:
+    """Make the record of a launch of these jobs, as far as it is read."""
+    return {
+        "jobs": list(jobs),
+        "excluded": [],
+        "engine": {"retries": 0},
+        "asked": [],
         "versions": provenance.versions(compiled=False),
-        "fingerprint": provenance.fingerprint(shapes()),
+        "fingerprint": provenance.fingerprint(shapes(), []),
     }
-    return {"jobs": list(wanted), "excluded": [], "engine": {"retries": 0}, "asked": [], **computed}
 
 
 # 100,000 runs in jobs as sweeps pack them
@@ -257,18 +262,18 @@ def many_runs(results: Path) -> list[str]:
     times: dict[str, list[Call]] = {"first report": [], "from its cache": []}
     for _ in range(REPEATS):
         shutil.rmtree(study.path / ".cache", ignore_errors=True)
-        for found in times.values():
-            found.append(call(results, "report", "synthetic", "--format", "json"))
+        for calls in times.values():
+            calls.append(call(results, "report", "synthetic", "--format", "json"))
     shutil.rmtree(results)
-    head = (
-        f"{count:,} runs in {len(jobs):,} jobs, {size / 1e6:,.0f} MB: {size / count / 1e3:.1f} "
-        "kB a run"
-    )
-    return [head, *(row(name, found) for name, found in times.items())]
+    return [
+        f"{count:,} runs in {len(jobs):,} jobs, {size / 1e6:,.0f} MB: "
+        f"{size / count / 1e3:.1f} kB a run",
+        *(row(name, calls) for name, calls in times.items()),
+    ]
 
 
 def outcome(job: Job, generator: np.random.Generator) -> Outcome:
-    """What a job might have done: deeper is slower, without residual connections much."""
+    """Make up the outcome of a job: deeper is slower, without residual connections much."""
     plain = isinstance(job.shape.residual, Plain)
     typical = 60 * (1 + job.shape.model.depth * (2.0 if plain else 0.1))
     records = [ended(typical, member, generator) for member in job.members]
@@ -285,17 +290,17 @@ def outcome(job: Job, generator: np.random.Generator) -> Outcome:
 
 
 def ended(typical: float, member: Member, generator: np.random.Generator) -> Record:
-    """One member's evaluations until it solves or the budget is over."""
+    """Make up the evaluations of a member until it solves or the budget is over."""
     away = abs(np.log10(member.lr / 3e-3))
     solves = typical * np.exp(0.3 * generator.standard_normal() + away)
-    found = Record()
+    record = Record()
     last = min(STEPS, 10 * int(np.ceil(solves / 10)) + 10)
     for step in range(0, last + 1, 10):
         part = min(1.0, step / solves)
-        found.evaluated(step, 2.77 * (1 - part) + 0.01, part)
+        record.evaluated(step, 2.77 * (1 - part) + 0.01, part)
     if solves < STEPS - 10:
-        found.outcome, found.solved_step = "solved", last - 10
-    return found
+        record.outcome, record.solved_step = "solved", last - 10
+    return record
 
 
 CALL = """
@@ -308,8 +313,7 @@ _, status, usage = os.wait4(child, 0)
 print(time.perf_counter() - began, usage.ru_maxrss / 1024)
 sys.exit(os.waitstatus_to_exitcode(status))
 """
-"""A small process that starts the command: Linux counts what its parent had as the command's own.
-"""
+"""A small process that starts the command: Linux counts its parent's memory as its own."""
 
 
 @final
@@ -322,21 +326,22 @@ class Call:
 
 
 def call(results: Path, *words: str) -> Call:
-    """`resformer WORDS...`."""
+    """Run `resformer WORDS...`."""
     command = [sys.executable, "-m", "resformer", *words, "--results", str(results)]
-    said = subprocess.run(
+    text = subprocess.run(
         [sys.executable, "-c", CALL, *command], check=True, capture_output=True, text=True
     ).stdout
-    return Call(*map(float, said.split()))
+    seconds, megabytes = map(float, text.split())
+    return Call(seconds, megabytes)
 
 
 def row(name: str, calls: Sequence[Call]) -> str:
-    """Median of the seconds, their range if there are several, the largest memory."""
-    seconds = sorted(found.seconds for found in calls)
-    middle = f"{seconds[len(seconds) // 2]:5.1f} s"
+    """Show the median of the seconds, their range if there are several, the largest memory."""
+    seconds = sorted(call.seconds for call in calls)
+    text = f"{seconds[len(seconds) // 2]:5.1f} s"
     if len(seconds) > 1:
-        middle += f"  ({seconds[0]:.1f} – {seconds[-1]:.1f})"
-    return f"  {name:16}{middle:24}{max(found.megabytes for found in calls):5,.0f} MB"
+        text += f"  ({seconds[0]:.1f} – {seconds[-1]:.1f})"
+    return f"  {name:16}{text:24}{max(call.megabytes for call in calls):5,.0f} MB"
 
 
 if __name__ == "__main__":
