@@ -30,6 +30,7 @@ from lib.claims.__main__ import markdown, write
 from lib.claims.claim import Claim, Interval, Part, all_of, inside
 from lib.claims.drawn import lines
 from lib.claims.slopes import exponents, interval
+from lib.claims.tolerable import Tolerated
 from lib.facts import trained
 from resformer.store.study import Study
 
@@ -226,12 +227,12 @@ def test_the_largest_rate_that_is_tolerated() -> None:
     cell = pd.DataFrame(
         [{"lr": lr, "learnt": seed < count} for lr, count in learns.items() for seed in range(5)]
     )
-    assert tolerable.tolerated(cell) == (4e-3, (1e-3, 8e-3))
-    assert tolerable.tolerated(cell[cell["lr"] < 8e-3]) == (4e-3, (1e-3, np.inf))
-    assert tolerable.tolerated(cell[cell["lr"] > 8e-3]) == (0, (0, 0))
-    assert tolerable.bounds(4e-3, (1e-3, 8e-3)) == "0.004 (0.001 to 0.008)"
-    assert tolerable.bounds(4e-3, (4e-3, np.inf)) == "0.004 (at least 0.004)"
-    assert [tolerable.bounds(0, (0, high)) for high in (0, 1e-3)] == [
+    assert tolerable.tolerated(cell) == Tolerated(4e-3, 1e-3, 8e-3)
+    assert tolerable.tolerated(cell[cell["lr"] < 8e-3]) == Tolerated(4e-3, 1e-3, np.inf)
+    assert tolerable.tolerated(cell[cell["lr"] > 8e-3]) == Tolerated(0, 0, 0)
+    assert str(Tolerated(4e-3, 1e-3, 8e-3)) == "0.004 (0.001 to 0.008)"
+    assert str(Tolerated(4e-3, 4e-3, np.inf)) == "0.004 (at least 0.004)"
+    assert [str(Tolerated(0, 0, high)) for high in (0, 1e-3)] == [
         "none",
         "none (at most 0.001)",
     ]
@@ -249,7 +250,7 @@ def test_the_largest_rate_that_is_tolerated() -> None:
     ],
 )
 def test_one_rate_below_the_other(first: Interval, second: Interval, verdict: str) -> None:
-    assert tolerable.less((first[0], first), (second[0], second)) == verdict
+    assert tolerable.less(Tolerated(first[0], *first), Tolerated(second[0], *second)) == verdict
 
 
 def test_ratios_of_steps() -> None:
@@ -257,14 +258,14 @@ def test_ratios_of_steps() -> None:
     low, high = ratios.paired(first, second)
     assert low < 0.5 < high < 0.6
     assert ratios.paired(first, first) == (0, np.inf)
-    assert [ratios.said(first, second, budget)[:2] for budget in (1000, 110, 56, 50)] == [
+    assert [ratios.in_words(first, second, budget)[:2] for budget in (1000, 110, 56, 50)] == [
         "0.",
         "≤ ",
         "~ ",
         "~ ",
     ]
-    assert ratios.said(second, first, 110)[:2] == "≥ "
-    assert ratios.said(first, first, 1000) == "unknown"
+    assert ratios.in_words(second, first, 110)[:2] == "≥ "
+    assert ratios.in_words(first, first, 1000) == "unknown"
     assert ratios.solved(second, 56) == (2, pytest.approx((0.208, 0.939), abs=1e-3))
 
 
@@ -301,7 +302,7 @@ def test_plain_unsolved_and_shaped_solved(plain: int, shaped: int, verdict: str)
     spent = {**{label: arm(plain) for label in skipless.PLAIN}, "shaped": arm(shaped), **others}
     parts = list(skipless.judged("depth 8", spent, 1000.0))
     assert of(parts) == verdict
-    assert ("≥" in parts[-1].said) == (shaped == 0)
+    assert ("≥" in parts[-1].text) == (shaped == 0)
 
 
 def test_main_effects_of_two_skips() -> None:
@@ -337,7 +338,7 @@ def test_seeds_are_scored_at_the_rate_of_the_others() -> None:
     cell["train.steps"] = 10
     np.testing.assert_array_equal(study.tuned(cell, "loss"), [2.0, 2.0, 9.0])
     assert (
-        study.edges([cell, cell], "loss")
+        study.edges([cell.assign(depth=4), cell.assign(depth=4)], "loss")
         == "the best rate is at the edge of the grid in 2 of 2 cells"
     )
 
@@ -422,9 +423,14 @@ def test_a_member_that_solved_and_broke_later_has_no_loss(
 def test_claims_are_written_as_a_table_their_data_and_figures(tmp_path: Path) -> None:
     x, measured = np.array([1.0, 2.0]), {"one": np.array([[1.0, 2.0], [3.0, 400.0]])}
     claim = Claim(
-        *(3, "titled", "somebody", "this", [Part("that", "holds"), Part("more")], "width"),
-        pd.DataFrame({"x": [1, 2], "y": [0.123456789, 2.0]}),
-        lambda: lines(x, measured, "x", "y", log=(True, True)),
+        number=3,
+        title="titled",
+        source="somebody",
+        saw="this",
+        parts=[Part("that", "holds"), Part("more")],
+        differs="width",
+        numbers=pd.DataFrame({"x": [1, 2], "y": [0.123456789, 2.0]}),
+        draw=lambda: lines(x, measured, "x", "y", log=(True, True)),
     )
     write(tmp_path, [claim], {"commit": "abc"})
     assert (tmp_path / "claims.md").read_text() == markdown([claim])

@@ -143,7 +143,6 @@ def render(rows: pd.DataFrame) -> str:
     ratios = deep / shallow
     note = (
         f"Compile time at depth {_DEPTHS[1]} is {number(ratios.median())} times that at depth "
-        f"{_DEPTHS[0]} "
-        f"({spread(ratios.min(), ratios.max())}): the kernels know no depth."
+        f"{_DEPTHS[0]} ({spread(ratios.min(), ratios.max())}): the kernels know no depth."
     )
     return table("What is not training, seconds", ["", "median", "range"], lines, [note])

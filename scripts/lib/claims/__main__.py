@@ -8,13 +8,13 @@ facts.json      the command, versions, machine, and of each study how many secon
                 trained
 """
 
-import json
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import matplotlib as mpl
 
+from lib import facts
 from lib.claims import (
     change,
     degradation,
@@ -48,49 +48,60 @@ _SWEPT = (degradation, tolerable, normless, skipless, skips)
 
 def main() -> None:
     """Try the claims that are named by number, or all, and write what came out."""
-    wanted = [int(word) for word in sys.argv[1:]] or list(CLAIMS)
-    if unknown := [number for number in wanted if number not in CLAIMS]:
+    numbers = [int(word) for word in sys.argv[1:]] or list(CLAIMS)
+    if unknown := [number for number in numbers if number not in CLAIMS]:
         sys.exit(f"there is no claim {unknown[0]}; there are {', '.join(map(str, CLAIMS))}")
     revision = commit()
-    found = []
-    for number in wanted:
-        found.append(CLAIMS[number]())
-        print(f"{number}. {found[-1].title}: {found[-1].verdict} ({found[-1].measured})")
-    if len(wanted) == len(CLAIMS):
-        facts = {
-            "command": "scripts/claims",
-            "commit": revision,
-            "versions": versions(compiled=True),
-        }
+    tried = []
+    for number in numbers:
+        tried.append(claim := CLAIMS[number]())
+        print(f"{number}. {claim.title}: {claim.verdict} ({claim.measured})")
+    if len(tried) == len(CLAIMS):
         studies = {
             name: trained(Study(study.RESULTS / name))
             for module in _SWEPT
             for name in module.STUDIES
         }
-        write(REFERENCE / "claims", found, {**facts, "machine": machine(), "studies": studies})
+        circumstances: dict[str, object] = {
+            "command": "scripts/claims",
+            "commit": revision,
+            "versions": versions(compiled=True),
+            "machine": machine(),
+            "studies": studies,
+        }
+        write(REFERENCE / "claims", tried, circumstances)
 
 
-def write(folder: Path, found: Sequence[Claim], facts: dict[str, object]) -> None:
-    """The table, and of each claim its numbers and its figure."""
+def write(folder: Path, claims: Sequence[Claim], circumstances: dict[str, object]) -> None:
+    """Write the table, the facts, and of each claim its numbers and its figure."""
     folder.mkdir(parents=True, exist_ok=True)
-    for claim in found:
+    for claim in claims:
         claim.numbers.to_csv(folder / f"claim-{claim.number}.csv", index=False, float_format="%.6g")
         with mpl.rc_context(RC):
             claim.draw().savefig(folder / f"claim-{claim.number}.svg", metadata={"Date": None})
-    (folder / "claims.md").write_text(markdown(found))
-    (folder / "facts.json").write_text(json.dumps(facts, indent=1) + "\n")
+    (folder / "claims.md").write_text(markdown(claims))
+    facts.write(folder / "facts.json", circumstances)
 
 
-def markdown(found: Sequence[Claim]) -> str:
-    """The table of all claims."""
-    head = ("", "claim", "source", "the paper saw", "measured here", "verdict", "what differs")
-    rows = [
-        (one.number, one.title, one.source, one.saw, one.measured, one.verdict, one.differs)
-        for one in found
+def markdown(claims: Sequence[Claim]) -> str:
+    """Table of all claims."""
+    rows: list[tuple[object, ...]] = [
+        ("", "claim", "source", "the paper saw", "measured here", "verdict", "what differs"),
+        ("---",) * 7,
     ]
-    return "".join(
-        f"| {' | '.join(map(str, row))} |\n" for row in (head, ["---"] * len(head), *rows)
-    )
+    rows += [
+        (
+            claim.number,
+            claim.title,
+            claim.source,
+            claim.saw,
+            claim.measured,
+            claim.verdict,
+            claim.differs,
+        )
+        for claim in claims
+    ]
+    return "".join(f"| {' | '.join(map(str, row))} |\n" for row in rows)
 
 
 if __name__ == "__main__":

@@ -1,16 +1,13 @@
-"""Claim 8: the early change of the function grows with depth for post-norm and is bounded for
-DeepNorm.
-"""
+"""Claim 8: the early change of the function grows with depth for post-norm, not for DeepNorm."""
 
 import dataclasses
 
 import numpy as np
-import pandas as pd
 import torch
 
 from lib.claims.claim import Claim, Interval, Part, inside, shown
 from lib.claims.drawn import lines
-from lib.claims.slopes import exponents, interval
+from lib.claims.slopes import Floats, by_seed, exponents, interval
 from resformer import config
 from resformer.model.objective import held_out
 from resformer.model.shape import Member, Shape
@@ -24,7 +21,8 @@ _SCHEMES = {"post-norm": "add", "DeepNorm": "deepnorm"}
 def run() -> Claim:
     """Try it."""
     changed = {label: changes(scheme) for label, scheme in _SCHEMES.items()}
-    post, deep = (interval(exponents(np.array(DEPTHS, float), found)) for found in changed.values())
+    depths = np.array(DEPTHS, float)
+    post, deep = (interval(exponents(depths, change_SL)) for change_SL in changed.values())
     return Claim(
         number=8,
         title="the early change of the function grows with depth for post-norm and is bounded for "
@@ -34,20 +32,13 @@ def run() -> Claim:
         "constant with DeepNorm",
         parts=[
             *judged(post, deep),
-            *(Part(medians(label, found)) for label, found in changed.items()),
+            *(Part(medians(label, change_SL)) for label, change_SL in changed.items()),
         ],
         differs=f"copy, width 32, AdamW at {RATE:g} without warm-up, clipped at 1, {SEEDS} seeds; "
         "of the logits (RMS)",
-        numbers=pd.DataFrame(
-            [
-                {"scheme": label, "depth": depth, "seed": seed, "change": found_SL[seed, place]}
-                for label, found_SL in changed.items()
-                for place, depth in enumerate(DEPTHS)
-                for seed in range(SEEDS)
-            ]
-        ),
+        numbers=by_seed(changed, DEPTHS, arm="scheme", value="change"),
         draw=lambda: lines(
-            np.array(DEPTHS, float),
+            depths,
             changed,
             "depth (blocks)",
             "change of the logits (RMS)",
@@ -69,35 +60,31 @@ def judged(post: Interval, deep: Interval) -> list[Part]:
     ]
 
 
-def medians(label: str, found_SL: np.ndarray) -> str:
-    """By depth, in words."""
-    by_depth = zip(DEPTHS, np.median(found_SL, axis=0), strict=True)
-    return f"{label}, medians: " + ", ".join(
-        f"{value:.2g} at depth {depth}" for depth, value in by_depth
-    )
+def medians(label: str, change_SL: Floats) -> str:
+    """Medians over seeds by depth, in words."""
+    pairs = zip(np.median(change_SL, axis=0), DEPTHS, strict=True)
+    texts = [f"{change:.2g} at depth {depth}" for change, depth in pairs]
+    return f"{label}, medians: {', '.join(texts)}"
 
 
-def changes(scheme: str) -> np.ndarray:
-    """How far the logits of held-out sequences have moved from the start, the mean over steps, by
-    seed and depth.
-    """
+def changes(scheme: str) -> Floats:
+    """Distance of held-out logits from the start, mean over steps, (S, depths)."""
     settings = [f"model/residual={scheme}", "model.norm=post", "train.warmup_steps=0", "device=cpu"]
     depths = f"model.depth={','.join(map(str, DEPTHS))}"
     shapes = [shape for shape, _ in config.request(None, [*settings, depths]).shapes]
     return np.stack([_changes(shape) for shape in shapes], axis=1)
 
 
-def _changes(shape: Shape) -> np.ndarray:
+def _changes(shape: Shape) -> Floats:
     shape = dataclasses.replace(shape, train=dataclasses.replace(shape.train, steps=STEPS))
     population = Population(shape, [Member(seed, RATE) for seed in range(SEEDS)], torch.float32)
     inputs_PBT = held_out(shape, population.device)[0][:, : shape.train.batch].expand(SEEDS, -1, -1)
-    found = []
+    distances = []
     with torch.no_grad():
         first = population.model.forward(population.flat_PN, inputs_PBT)
     for _ in range(STEPS):
         population.advance()
         with torch.no_grad():
             moved = population.model.forward(population.flat_PN, inputs_PBT) - first
-        found.append(moved.square().flatten(1).mean(1).sqrt().numpy())
-    mean_S: np.ndarray = np.mean(found, axis=0, dtype=np.float64)
-    return mean_S
+        distances.append(moved.square().flatten(1).mean(1).sqrt().numpy())
+    return np.asarray(np.mean(distances, axis=0, dtype=np.float64))

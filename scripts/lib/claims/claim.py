@@ -1,4 +1,4 @@
-"""What a paper claims, what was measured here, and whether the one holds in the other."""
+"""A claim of a paper, its measurements here, and the verdict."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,34 +15,34 @@ Interval = tuple[float, float]
 @final
 @dataclass(frozen=True)
 class Part:
-    """One thing that was measured, and what it says of the claim."""
+    """A measurement in words, and its verdict on the claim."""
 
-    said: str
+    text: str
     """With its interval, and the bound that it is held against."""
     verdict: Verdict | None = None
-    """None of what is reported and not judged."""
+    """None if it is reported and not judged."""
 
     def __str__(self) -> str:
-        return f"{self.said} ({self.verdict})" if self.verdict else self.said
+        return f"{self.text} ({self.verdict})" if self.verdict else self.text
 
 
 @final
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Claim:
     """One claim after it was tried."""
 
     number: int
     title: str
     source: str
-    """The paper, and where in it."""
+    """The paper, and the place in it."""
     saw: str
-    """What the paper saw, and where."""
+    """Observation of the paper."""
     parts: Sequence[Part]
-    """What was measured here."""
+    """Measurements here."""
     differs: str
-    """What is different here from the paper."""
+    """Differences from the paper."""
     numbers: pd.DataFrame
-    """Everything that the verdict was made of."""
+    """All numbers that the verdict is made of."""
     draw: Callable[[], Figure]
 
     @property
@@ -57,7 +57,7 @@ class Claim:
 
 
 def inside(interval: Interval, low: float, high: float) -> Verdict:
-    """Whether a quantity is between two bounds: undecided where its interval straddles one."""
+    """Judge if a quantity is between two bounds: undecided if its interval straddles one."""
     if low <= interval[0] and interval[1] <= high:
         return "holds"
     return "does not hold here" if interval[1] < low or interval[0] > high else "undecided"

@@ -1,6 +1,4 @@
-"""Claim 3: plain stacks train worse the deeper they are; post-norm, pre-norm and DeepNorm go
-deeper; warm-up.
-"""
+"""Claim 3: plain stacks train worse the deeper they are; others go deeper; warm-up."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -17,9 +15,7 @@ from lib.claims.slopes import Floats, interval
 from resformer.stats.depth import wilson
 
 LEVEL, FAR_LESS, MATTERS = 0.05, 2.0, 1.1
-"""Of the trend test; times the depth limit of plain stacks; times the training loss without
-warm-up.
-"""
+"""Level of the trend test; times the limit of plain stacks; times the loss without warm-up."""
 _DEPTH, _WARMUP = STUDIES = ("claim-3-depth", "claim-3-warmup")
 ARMS = {
     "plain post-norm": ("plain", "post"),
@@ -34,44 +30,33 @@ def run() -> Claim:
     """Try it."""
     deep, warm = study.runs(_DEPTH), study.runs(_WARMUP)
     report = resformer.report(_DEPTH, study.RESULTS)
-    losses = {
-        label: study.by_depth(study.arm(deep, *arm), "last_loss") for label, arm in ARMS.items()
-    }
+    arms = {label: study.arm(deep, *arm) for label, arm in ARMS.items()}
+    losses = {label: study.by_depth(cells, "last_loss") for label, cells in arms.items()}
     reach = {label: limit(report, *arm) for label, arm in ARMS.items()}
-    cells = [cell for arm in ARMS.values() for _, cell in study.arm(deep, *arm).groupby("depth")]
-    warmed = [
-        cell for _, cell in warm.groupby(["norm", "train.clip", "train.warmup_steps", "depth"])
-    ]
+    warmup_cells = ("norm", "train.clip", "train.warmup_steps", "depth")
     return Claim(
         number=3,
         title="the training loss of plain stacks rises with depth; depth limits order as plain, "
-        "far below post-norm, "
-        "not above pre-norm and DeepNorm; warm-up matters to post-norm only",
+        "far below post-norm, not above pre-norm and DeepNorm; warm-up matters to post-norm only",
         source="He et al. 2015, arXiv 1512.03385, figure 1; Wang et al. 2022, arXiv 2203.00555; "
-        "Xiong et al. 2020, "
-        "arXiv 2002.04745, figure 2",
+        "Xiong et al. 2020, arXiv 2002.04745, figure 2",
         saw="56 plain layers with a higher training error than 20; post-norm that diverges where "
-        "pre-norm and DeepNorm "
-        "train; post-norm that needs warm-up, pre-norm that does not",
+        "pre-norm and DeepNorm train; post-norm that needs warm-up, pre-norm that does not",
         parts=[
             *(trend(label, losses[label]) for label in ("plain post-norm", "plain pre-norm")),
-            Part(
-                "depth limits: "
-                + ", ".join(f"{label} {bounds(found)}" for label, found in reach.items())
-            ),
+            Part("depth limits: " + ", ".join(f"{arm} {bounds(reach[arm])}" for arm in reach)),
             *order(reach),
             *(
                 warmup(str(norm), clip > 1, without_warmup(cell))
                 for (norm, clip), cell in warm.groupby(["norm", "train.clip"])
             ),
-            Part(study.edges(cells, "last_loss")),
-            Part(f"of warm-up {study.edges(warmed, 'mean_loss')}"),
+            Part(study.edges(arms.values(), "last_loss")),
+            Part(f"of warm-up {study.edges([warm], 'mean_loss', warmup_cells)}"),
         ],
         differs="copy of 8 from 16, width 32, depth 1 to 16, 600 steps, AdamW, rates tuned of four "
-        "(warm-up: of five, "
-        "at depth 8 and 16), 5 seeds; training loss: of the last 50 steps, for warm-up the mean "
-        "over all steps; plain "
-        "stacks have layer norm where He et al. have batch norm",
+        "(warm-up: of five, at depth 8 and 16), 5 seeds; training loss: of the last 50 steps, for "
+        "warm-up the mean over all steps; plain stacks have layer norm where He et al. have batch "
+        "norm",
         numbers=pd.concat([study.kept(deep), study.kept(warm)], ignore_index=True),
         draw=lambda: lines(
             np.unique(deep["depth"]).astype(float),
@@ -84,7 +69,7 @@ def run() -> Claim:
 
 
 def trend(label: str, loss_SL: Floats) -> Part:
-    """Whether a loss rises with depth: Page's trend test, the depths of a seed paired."""
+    """Judge if a loss rises with depth: Page's trend test, the depths of a seed paired."""
     up, down = (float(page_trend_test(ordered).pvalue) for ordered in (loss_SL, loss_SL[:, ::-1]))
     verdict: Verdict = (
         "holds" if up < LEVEL else "does not hold here" if down < LEVEL else "undecided"
@@ -93,18 +78,16 @@ def trend(label: str, loss_SL: Floats) -> Part:
 
 
 def limit(report: dict[str, Any], residual: str, norm: str) -> Interval:
-    """Between which depths the depth limit lies: 0 if surely none is solved, up to infinity beyond
-    the grid.
-    """
+    """Interval of the depth limit: 0 if surely none is solved, infinite beyond the grid."""
     limits, cells = (
         [row for row in report[name] if (row["residual"], row["norm"]) == (residual, norm)]
         for name in ("limits", "cells")
     )
-    (found,) = limits
-    if found["depth_limit"] is None:
+    (row,) = limits
+    if row["depth_limit"] is None:
         surely = all(wilson(cell["solved"], cell["seeds"])[1] < 0.5 for cell in cells)
         return 0.0, 0.0 if surely else np.inf
-    return found["low"] or 0.0, found["high"] or np.inf
+    return row["low"] or 0.0, row["high"] or np.inf
 
 
 def order(reach: Mapping[str, Interval]) -> list[Part]:
@@ -127,8 +110,7 @@ def ratio(first: Interval, second: Interval) -> Interval:
 
 
 def without_warmup(cell: pd.DataFrame) -> Interval:
-    """Mean training loss over the budget without warm-up, times that with it: over depths, the
-    interval over seeds.
+    """Mean training loss without warm-up, times that with it, over depths: interval over seeds.
 
     Infinite if at least half of the seeds break without it alone.
     """
@@ -142,26 +124,20 @@ def without_warmup(cell: pd.DataFrame) -> Interval:
     return float(np.exp(low)), float(np.exp(high))
 
 
-def warmup(norm: str, unclipped: bool, found: Interval) -> Part:
-    """Leaving warm-up out costs over a tenth of the loss with post-norm, and does not with
-    pre-norm.
-    """
-    how = "unclipped" if unclipped else "clipped"
-    said = f"{norm}-norm {how}: training loss without warm-up is {shown(found)} times that with it"
+def warmup(norm: str, unclipped: bool, times: Interval) -> Part:
+    """Leaving warm-up out costs over a tenth of the loss with post-norm, and not with pre-norm."""
+    arm = f"{norm}-norm {'unclipped' if unclipped else 'clipped'}"
+    text = f"{arm}: training loss without warm-up is {shown(times)} times that with it"
     if norm == "post":
-        return Part(f"{said}, wanted > {MATTERS:g}", inside(found, MATTERS, np.inf))
-    return Part(f"{said}, wanted < {MATTERS:g}", inside(found, 0.0, MATTERS))
+        return Part(f"{text}, wanted > {MATTERS:g}", inside(times, MATTERS, np.inf))
+    return Part(f"{text}, wanted < {MATTERS:g}", inside(times, 0.0, MATTERS))
 
 
-def bounds(found: Interval) -> str:
+def bounds(limit: Interval) -> str:
     """A depth limit in words."""
-    low, high = found
+    low, high = limit
     if not high:
         return "none"
-    return (
-        f"{low:g}"
-        if low == high
-        else f"at least {low:g}"
-        if np.isinf(high)
-        else f"{low:g} to {high:g}"
-    )
+    if low == high:
+        return f"{low:g}"
+    return f"at least {low:g}" if np.isinf(high) else f"{low:g} to {high:g}"

@@ -21,9 +21,7 @@ def lines(
     y_label: str,
     log: tuple[bool, bool],
 ) -> Figure:
-    """A line per name: the median over seeds of an array by seed and place, and each seed thin
-    beside it.
-    """
+    """Draw a line per name: the median over seeds of an array (S, places), and thin each seed."""
     with mpl.rc_context(RC):
         figure = Figure(figsize=(4.8, 3.0), layout="constrained")
         axes = figure.add_subplot()

@@ -1,13 +1,10 @@
-"""Claim 2: at the start the last FFN's gradient is flat in depth for post-norm, like depth^-½ for
-pre-norm.
-"""
+"""Claim 2: at the start the last FFN's gradient is flat in depth for post-norm only."""
 
 import numpy as np
-import pandas as pd
 
 from lib.claims.claim import Claim, Interval, Part, inside, shown
 from lib.claims.drawn import lines
-from lib.claims.slopes import exponents, interval
+from lib.claims.slopes import by_seed, exponents, interval
 from resformer import config
 from resformer.probes.measure import measure_initial
 
@@ -18,9 +15,8 @@ FLAT, FALLING = (-0.1, 0.1), (-0.6, -0.4)
 def run() -> Claim:
     """Try it."""
     by_norm = {norm: gradients(norm) for norm in ("post", "pre")}
-    post, pre = (
-        interval(exponents(np.array(DEPTHS, float), by_norm[norm])) for norm in ("post", "pre")
-    )
+    depths = np.array(DEPTHS, float)
+    post, pre = (interval(exponents(depths, norm_SL)) for norm_SL in by_norm.values())
     return Claim(
         number=2,
         title="at the start the last FFN's gradient is flat in depth for post-norm, like "
@@ -31,17 +27,10 @@ def run() -> Claim:
         parts=judged(post, pre),
         differs=f"copy, width 32, depth {DEPTHS[0]} to {DEPTHS[-1]}, {SEEDS} seeds, Xavier-uniform "
         "start",
-        numbers=pd.DataFrame(
-            [
-                {"norm": norm, "depth": depth, "seed": seed, "gradient": found_SL[seed, place]}
-                for norm, found_SL in by_norm.items()
-                for place, depth in enumerate(DEPTHS)
-                for seed in range(SEEDS)
-            ]
-        ),
+        numbers=by_seed(by_norm, DEPTHS, arm="norm", value="gradient"),
         draw=lambda: lines(
-            np.array(DEPTHS, float),
-            {f"{norm}-norm": found for norm, found in by_norm.items()},
+            depths,
+            {f"{norm}-norm": norm_SL for norm, norm_SL in by_norm.items()},
             "depth (blocks)",
             "gradient of the last FFN's second matrix (norm)",
             log=(True, True),
@@ -51,18 +40,18 @@ def run() -> Claim:
 
 def judged(post: Interval, pre: Interval) -> list[Part]:
     """Exponents within ±0.1 of 0, and between -0.6 and -0.4."""
-    wanted = {"post-norm": (post, FLAT), "pre-norm": (pre, FALLING)}
+    arms = {"post-norm": (post, FLAT), "pre-norm": (pre, FALLING)}
     return [
         Part(
-            f"exponent of depth with {label} {shown(found)}, wanted {shown(bounds)}",
-            inside(found, *bounds),
+            f"exponent of depth with {label} {shown(exponent)}, wanted {shown(bounds)}",
+            inside(exponent, *bounds),
         )
-        for label, (found, bounds) in wanted.items()
+        for label, (exponent, bounds) in arms.items()
     ]
 
 
 def gradients(norm: str) -> np.ndarray:
-    """The gradient's norm by seed and depth."""
+    """Norm of the gradient, (S, depths)."""
     settings = [
         "model.residual=true",
         f"model.norm={norm}",
@@ -70,5 +59,7 @@ def gradients(norm: str) -> np.ndarray:
         "device=cpu",
     ]
     shapes = [shape for shape, _ in config.request(None, settings).shapes]
-    found = [measure_initial(shape, range(SEEDS))["gradient_ffn_out"][-1] for shape in shapes]
-    return np.stack(found, axis=1)
+    return np.stack(
+        [measure_initial(shape, range(SEEDS))["gradient_ffn_out"][-1] for shape in shapes],
+        axis=1,
+    )

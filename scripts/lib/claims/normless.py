@@ -27,7 +27,6 @@ def run() -> Claim:
         for label, (residual, norm, warmup) in ARMS.items()
     }
     spent = {label: study.by_depth(cells, "spent") for label, cells in arms.items()}
-    cells = [cell for one in arms.values() for _, cell in one.groupby("depth")]
     return Claim(
         number=5,
         title="ReZero needs fewer steps than post-norm with warm-up, and trains without norm",
@@ -36,18 +35,13 @@ def run() -> Claim:
         parts=[
             *(
                 part
-                for at, depth in enumerate(depths)
-                for part in judged(
-                    f"depth {depth}",
-                    {label: found[:, at] for label, found in spent.items()},
-                    budget,
-                )
+                for where, spent_S in study.at_depths(depths, spent)
+                for part in judged(where, spent_S, budget)
             ),
-            Part(study.edges(cells, "spent")),
+            Part(study.edges(arms.values(), "spent")),
         ],
         differs="copy of 8 from 16, width 32, depth 4 and 8, AdamW, rates tuned of three, 10 "
-        "seeds; here the 50 steps "
-        "of warm-up are a large share of all",
+        "seeds; here the 50 steps of warm-up are a large share of all",
         numbers=study.kept(table),
         draw=lambda: lines(
             depths.astype(float),
@@ -60,19 +54,17 @@ def run() -> Claim:
 
 
 def judged(where: str, spent: Mapping[str, Floats], budget: float) -> Iterator[Part]:
-    """The ratio of steps under 1, more than half of ReZero's seeds solve; and the other ratios, for
-    comparison.
-    """
+    """Ratio of steps under 1, more than half of ReZero's seeds solve; and the other ratios."""
     rezero_S, post_S = spent[_REZERO], spent[_POST]
-    said = (
-        f"{where}: steps of ReZero, times those of post-norm, "
-        f"{ratios.said(post_S, rezero_S, budget)}, wanted < 1"
+    ratio = ratios.in_words(post_S, rezero_S, budget)
+    yield Part(
+        f"{where}: steps of ReZero, times those of post-norm, {ratio}, wanted < 1",
+        inside(ratios.paired(post_S, rezero_S), 0.0, 1.0),
     )
-    yield Part(said, inside(ratios.paired(post_S, rezero_S), 0.0, 1.0))
     count, share = ratios.solved(rezero_S, budget)
     yield Part(
         f"{count} of {len(rezero_S)} seeds of ReZero solve, wanted over half",
         inside(share, 0.5, 1.0),
     )
     for label in _OTHERS:
-        yield Part(f"times those of {label} {ratios.said(spent[label], rezero_S, budget)}")
+        yield Part(f"times those of {label} {ratios.in_words(spent[label], rezero_S, budget)}")

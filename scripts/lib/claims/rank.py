@@ -18,7 +18,7 @@ from resformer.probes.measures.rank import Rank
 
 SEEDS, LAYERS, SKIPPED_LAYERS = 10, 12, 6
 GROWTH, APART, FLOOR = (2.5, 5.0), 0.1, 1e-14
-"""Of the residual's logarithm per layer; of the residual with skips; under this it is round-off."""
+"""Growth of the residual's logarithm per layer; residual with skips; round-off is below this."""
 _SETTINGS = [
     f"model.depth={LAYERS}",
     "model.norm=none",
@@ -40,8 +40,7 @@ def run() -> Claim:
         saw="a bound by which the residual is cubed in every layer; with skips it stays",
         parts=judged(growth, apart),
         differs=f"width 32, 4 heads, {shape.transformer().tokens} tokens, Xavier-uniform start, "
-        f"{SEEDS} seeds; "
-        "attention alone, no FFN, no norm",
+        f"{SEEDS} seeds; attention alone, no FFN, no norm",
         numbers=table(plain_SL, skipped_SL),
         draw=lambda: figure(plain_SL, skipped_SL),
     )
@@ -58,9 +57,7 @@ def judged(growth: Interval, apart: Interval) -> list[Part]:
 
 @torch.no_grad()
 def residuals(shape: Shape, skip: bool) -> np.ndarray:
-    """The relative residual behind every layer of attention, from the embedding on, (seeds, LAYERS
-    + 1), in float64.
-    """
+    """Relative residual behind the embedding and every layer, (seeds, LAYERS + 1), in float64."""
     transformer, seeds = shape.transformer(), torch.arange(SEEDS)
     w = unpack(
         transformer.parameter_specs,
@@ -88,17 +85,15 @@ _GROUPS = ("query", "key", "value", "output")
 
 
 def growths(residual_SL: np.ndarray) -> np.ndarray:
-    """Each seed's factor by which the residual's logarithm grows per layer, (S,): the geometric
-    mean over layers.
+    """Factor by which the residual's logarithm grows per layer, (S,): geometric mean over layers.
 
-    Of layers that are above the floor; of the first only those where the residual has begun to fall
-    (under one half).
+    Layers count from where the residual has begun to fall (under one half) down to the floor.
     """
-    found = []
+    factors = []
     for residual_L in residual_SL:
         logs = np.log(residual_L[(residual_L < 0.5) & (residual_L > FLOOR)])
-        found.append(np.exp(np.diff(np.log(-logs)).mean()) if len(logs) > 1 else np.nan)
-    return np.array(found)
+        factors.append(np.exp(np.diff(np.log(-logs)).mean()) if len(logs) > 1 else np.nan)
+    return np.array(factors)
 
 
 def table(plain_SL: np.ndarray, skipped_SL: np.ndarray) -> pd.DataFrame:

@@ -9,25 +9,19 @@ from resformer.stats.two_sample import paired_ratio
 
 
 def paired(first_S: Floats, second_S: Floats) -> Interval:
-    """Second / first, the geometric mean over seeds; anything where the seeds' ratios do not differ
-    at all.
-    """
+    """Second / first, the geometric mean over seeds; anything if all ratios are alike."""
     _, low, high = paired_ratio(first_S, second_S)
     return (0.0, np.inf) if low is None or high is None else (low, high)
 
 
-def said(first_S: Floats, second_S: Floats, budget: float) -> str:
-    """The same in words: at least (≥) or at most (≤) that, or either (~), where seeds spent all of
-    the budget.
-    """
+def in_words(first_S: Floats, second_S: Floats, budget: float) -> str:
+    """The same in words: at least (≥), at most (≤) or either (~), if seeds spent all the budget."""
+    marks = {(False, False): "", (False, True): "≥ ", (True, False): "≤ ", (True, True): "~ "}
     censored = bool((first_S >= budget).any()), bool((second_S >= budget).any())
-    mark = {(False, False): "", (False, True): "≥ ", (True, False): "≤ ", (True, True): "~ "}[
-        censored
-    ]
-    return f"{mark}{shown(paired(first_S, second_S))}"
+    return f"{marks[censored]}{shown(paired(first_S, second_S))}"
 
 
 def solved(spent_S: Floats, budget: float) -> tuple[int, Interval]:
-    """How many seeds solved, and the interval of their share."""
+    """Count the seeds that solved, with the interval of their share."""
     count = int((spent_S < budget).sum())
     return count, wilson(count, len(spent_S))

@@ -1,6 +1,4 @@
-"""Claim 6: without attention skips, shaped attention trains where plain stacks do not; its cost is
-reported.
-"""
+"""Claim 6: without attention skips, shaped attention trains where plain stacks do not."""
 
 from collections.abc import Iterator, Mapping
 
@@ -28,25 +26,19 @@ def run() -> Claim:
         _FFN: study.arm(table, "add", "pre", skip="ffn"),
     }
     spent = {label: study.by_depth(cells, "spent") for label, cells in arms.items()}
-    cells = [cell for one in arms.values() for _, cell in one.groupby("depth")]
     return Claim(
         number=6,
         title="without any attention skip, shaped attention trains where plain stacks do not",
         source="He et al. 2023, arXiv 2302.10322; Noci et al. 2023, arXiv 2306.17759; He & Hofmann "
-        "2024, "
-        "arXiv 2311.01906",
+        "2024, arXiv 2311.01906",
         saw="skipless stacks that reach the same loss after about 5 times the steps",
         parts=[
             *(
                 part
-                for at, depth in enumerate(depths)
-                for part in judged(
-                    f"depth {depth}",
-                    {label: found[:, at] for label, found in spent.items()},
-                    budget,
-                )
+                for where, spent_S in study.at_depths(depths, spent)
+                for part in judged(where, spent_S, budget)
             ),
-            Part(study.edges(cells, "spent")),
+            Part(study.edges(arms.values(), "spent")),
         ],
         differs=f"copy of 8 from 16, width 32, depth 8 and 16, {budget:g} steps, rates tuned of "
         "three, 5 seeds; shaped "
@@ -63,10 +55,8 @@ def run() -> Claim:
 
 
 def judged(where: str, spent: Mapping[str, Floats], budget: float) -> Iterator[Part]:
-    """Under half of the seeds of plain stacks solve, over half of shaped ones; and at what cost,
-    for comparison.
-    """
-    solved = {label: ratios.solved(found, budget) for label, found in spent.items()}
+    """Under half of the seeds of plain stacks solve, over half of shaped ones; and the cost."""
+    solved = {label: ratios.solved(spent_S, budget) for label, spent_S in spent.items()}
     seeds = len(spent[_SHAPED])
     for label in PLAIN:
         count, share = solved[label]
@@ -77,5 +67,5 @@ def judged(where: str, spent: Mapping[str, Floats], budget: float) -> Iterator[P
     count, share = solved[_SHAPED]
     yield Part(f"{count} of shaped, wanted over half", inside(share, 0.5, 1.0))
     yield Part(f"{solved[_FFN][0]} of {_FFN}")
-    cost = ratios.said(spent[_PRE], spent[_SHAPED], budget)
+    cost = ratios.in_words(spent[_PRE], spent[_SHAPED], budget)
     yield Part(f"steps of shaped, times those of pre-norm, {cost} (the paper: about {_PAPER})")

@@ -24,9 +24,9 @@ def run() -> Claim:
     table = study.runs(*STUDIES)
     arms = {skip: study.arm(table, "add", "pre", skip=skip) for skip in _LABELS}
     losses = {skip: study.by_depth(cells, "final_loss") for skip, cells in arms.items()}
-    cells = [cell for one in arms.values() for _, cell in one.groupby("depth")]
     depths = np.unique(table["depth"])
     attention_SL, ffn_SL = effects(losses)
+    added = {"attention": attention_SL, "ffn": ffn_SL}
     return Claim(
         number=7,
         title="leaving out the attention skip hurts far more than leaving out the FFN skip",
@@ -36,14 +36,13 @@ def run() -> Claim:
         parts=[
             *(
                 part
-                for at, depth in enumerate(depths)
-                for part in judged(f"depth {depth}", attention_SL[:, at], ffn_SL[:, at])
+                for where, added_S in study.at_depths(depths, added)
+                for part in judged(where, added_S["attention"], added_S["ffn"])
             ),
-            Part(study.edges(cells, "final_loss")),
+            Part(study.edges(arms.values(), "final_loss")),
         ],
         differs="copy of 8 from 16, width 32, pre-norm, depth 4 and 8, 600 steps, rates tuned of "
-        "three, 5 seeds; the "
-        "loss, and not the accuracy",
+        "three, 5 seeds; the loss, and not the accuracy",
         numbers=study.kept(table),
         draw=lambda: lines(
             depths.astype(float),
@@ -56,17 +55,13 @@ def run() -> Claim:
 
 
 def effects(losses: Mapping[str, Floats]) -> tuple[Floats, Floats]:
-    """What leaving out either skip adds to the loss, the mean over the other skip there and not:
-    attention's, FFN's.
-    """
+    """Loss added by leaving out attention's skip and the FFN's, mean over the other in and out."""
     both, attention, ffn, none = (losses[skip] for skip in _LABELS)
     return (ffn + none - both - attention) / 2, (attention + none - both - ffn) / 2
 
 
 def judged(where: str, attention_S: Floats, ffn_S: Floats) -> Iterator[Part]:
-    """Leaving out the attention skip hurts, and by more than so many times what leaving out the
-    FFN's does.
-    """
+    """Leaving out the attention skip hurts, by more than so many times leaving out the FFN's."""
     hurt, excess = interval(attention_S), interval(attention_S - TIMES * ffn_S)
     yield Part(
         f"{where}: leaving out attention's skip adds {shown(hurt)} nats, the FFN's "

@@ -1,20 +1,21 @@
 """Claim 4: the largest tolerable learning rate orders post-norm < DeepNorm < pre-norm."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import final
 
 import numpy as np
 import pandas as pd
 
 from lib.claims import study
-from lib.claims.claim import Claim, Interval, Part, Verdict
+from lib.claims.claim import Claim, Part, Verdict
 from lib.claims.drawn import lines
 from resformer.stats.depth import wilson
 
 STUDIES = ("claim-4",)
 ARMS = {"post-norm": ("add", "post"), "DeepNorm": ("deepnorm", "post"), "pre-norm": ("add", "pre")}
 _BELOW, _DRAWN_TO = 0.95, 1.5
-"""Of the blind loss: what a member has to get below to have learnt something; as far as is drawn.
-"""
+"""Times the blind loss: a member that has learnt something is below; drawn up to."""
 
 
 def run() -> Claim:
@@ -26,17 +27,15 @@ def run() -> Claim:
     drawn: dict[str, np.ndarray] = {}
     parts: list[Part] = []
     for depth, cells in table.groupby("depth"):
-        found = {label: tolerated(study.arm(cells, *arm)) for label, arm in ARMS.items()}
-        any_less = {
-            label: tolerated(study.arm(weaker[weaker["depth"] == depth], *arm))
-            for label, arm in ARMS.items()
-        }
+        rates = {label: tolerated(study.arm(cells, *arm)) for label, arm in ARMS.items()}
+        weak_cells = weaker[weaker["depth"] == depth]
+        weak = {label: tolerated(study.arm(weak_cells, *arm)) for label, arm in ARMS.items()}
         parts += [
-            Part(f"depth {depth}: {said(found)}"),
-            Part(f"with any loss under the blind one: {said(any_less)}"),
+            Part(f"depth {depth}: {in_words(rates)}"),
+            Part(f"with any loss under the blind one: {in_words(weak)}"),
         ]
         for first, second in (("post-norm", "DeepNorm"), ("DeepNorm", "pre-norm")):
-            parts.append(Part(f"{first} < {second}", less(found[first], found[second])))
+            parts.append(Part(f"{first} < {second}", less(rates[first], rates[second])))
         for label, arm in ARMS.items():
             grid = study.arm(cells, *arm).pivot(index="seed", columns="lr", values="times_blind")
             drawn[f"{label}, depth {depth}"] = grid.clip(upper=_DRAWN_TO).to_numpy()
@@ -47,11 +46,9 @@ def run() -> Claim:
         saw="3.0e-4, 3.5e-4 and 7.65e-3 at 64 sub-layers",
         parts=parts,
         differs="copy of 8 from 16, width 32, 300 steps with 50 of warm-up, clipped; tolerable: at "
-        "least half of 5 "
-        f"seeds end below {_BELOW:g} times the loss of the best that does not look, for stacks "
-        "that learnt nothing end "
-        "within a hundredth of it, above or below; a stack that learns at no rate of the grid may "
-        "just be slow",
+        f"least half of 5 seeds end below {_BELOW:g} times the loss of the best that does not "
+        "look, for stacks that learnt nothing end within a hundredth of it, above or below; a "
+        "stack that learns at no rate of the grid may just be slow",
         numbers=study.kept(table).assign(learnt=table["learnt"]),
         draw=lambda: lines(
             np.unique(table["lr"]),
@@ -63,56 +60,52 @@ def run() -> Claim:
     )
 
 
-def said(found: Mapping[str, tuple[float, Interval]]) -> str:
-    """The largest rates of several arms in words."""
-    return ", ".join(f"{label} {bounds(*one)}" for label, one in found.items())
+@final
+@dataclass(frozen=True)
+class Tolerated:
+    """Largest rate at which at least half of the seeds learn; 0 if there is none.
 
-
-def tolerated(cell: pd.DataFrame) -> tuple[float, Interval]:
-    """The largest rate at which at least half of the seeds learn; between which rates it lies by
-    Wilson's interval.
-
-    0 where there is none; infinite where it may lie beyond the grid.
+    It lies from `low` to `high`, infinite if it may lie beyond the grid.
     """
+
+    rate: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        if not self.rate:
+            return "none" if not self.high else f"none (at most {self.high:g})"
+        if self.low == self.high:
+            return f"{self.rate:g}"
+        if np.isinf(self.high):
+            return f"{self.rate:g} (at least {self.low:g})"
+        return f"{self.rate:g} ({self.low:g} to {self.high:g})"
+
+
+def in_words(rates: Mapping[str, Tolerated]) -> str:
+    """Tolerated rates of several arms in words."""
+    return ", ".join(f"{label} {rate}" for label, rate in rates.items())
+
+
+def tolerated(cell: pd.DataFrame) -> Tolerated:
+    """Largest tolerable rate of a cell, by shares of seeds and their Wilson intervals."""
     counts = cell.groupby("lr")["learnt"].agg(["sum", "count"])
     shares = [wilson(int(learnt), int(seeds)) for learnt, seeds in counts.to_numpy()]
 
     def last(enough: list[bool]) -> float:
-        return max(
-            (float(rate) for rate, yes in zip(counts.index, enough, strict=True) if yes),
-            default=0.0,
-        )
+        rates = zip(counts.index, enough, strict=True)
+        return max((float(rate) for rate, learns in rates if learns), default=0.0)
 
-    low, high = (
-        last([share[0] >= 0.5 for share in shares]),
-        last([share[1] >= 0.5 for share in shares]),
-    )
-    return last(list(2 * counts["sum"] >= counts["count"])), (
-        low,
-        np.inf if high == counts.index.max() else high,
+    high = last([share[1] >= 0.5 for share in shares])
+    return Tolerated(
+        rate=last(list(2 * counts["sum"] >= counts["count"])),
+        low=last([share[0] >= 0.5 for share in shares]),
+        high=np.inf if high == counts.index.max() else high,
     )
 
 
-def less(first: tuple[float, Interval], second: tuple[float, Interval]) -> Verdict:
-    """Whether one largest rate is surely below the other, surely not, or neither; undecided where
-    the first is none.
-    """
-    (_, (low, high)), (_, (other_low, other_high)) = first, second
-    if low and low >= other_high:
+def less(first: Tolerated, second: Tolerated) -> Verdict:
+    """Judge if one largest rate is surely below the other; undecided if the first is none."""
+    if first.low and first.low >= second.high:
         return "does not hold here"
-    return "holds" if low and high < other_low else "undecided"
-
-
-def bounds(found: float, between: Interval) -> str:
-    """A largest rate in words."""
-    low, high = between
-    if not found:
-        return "none" if not high else f"none (at most {high:g})"
-    sure = (
-        ""
-        if low == high
-        else f" (at least {low:g})"
-        if np.isinf(high)
-        else f" ({low:g} to {high:g})"
-    )
-    return f"{found:g}{sure}"
+    return "holds" if first.low and first.high < second.low else "undecided"
