@@ -1,6 +1,4 @@
-"""Which axis of a study runs down a table (and along a figure), which across, and which makes
-tables of its own.
-"""
+"""Axes of a report by their part in its tables and figures: rows, columns, or a table each."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,71 +16,71 @@ Row = TypeVar("Row", Cell, Rate, Limit)
 @final
 @dataclass(frozen=True)
 class Layout:
-    """The axes of a report by what they do in it."""
+    """Axes of a report by their part in its tables."""
 
     rows: str
     columns: tuple[str, ...]
     apart: tuple[str, ...]
+    """Axes with a table for each combination of their values."""
 
 
 @final
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Panel:
-    """One table, or one figure: the cells that share their values of the axes that stand apart."""
+    """Cells of one table, or of one figure of each kind."""
 
     layout: Layout
     apart: tuple[Value, ...]
     title: str
-    """What tells it from the study's other panels."""
+    """Values of the axes `apart`, in words."""
     label: str
-    """The same, fit for a file's name."""
+    """Task and title as part of a file name."""
     rows: list[Value]
     columns: list[tuple[Value, ...]]
-    """Values of the axes across, the baseline's first."""
+    """Values of the axes of columns, baselines first."""
     cells: dict[tuple[Value, tuple[Value, ...]], Cell]
-    """By row and column; a combination that was not run is not there."""
+    """By row and column; combinations that were not run are absent."""
     limits: dict[tuple[Value, ...], Limit]
-    """The depth limit of each column, where the rows are depths."""
+    """By column; empty unless the rows are depths."""
 
     @property
     def row_heading(self) -> str:
-        """What the rows are."""
+        """Name of the axis of the rows, without its section."""
         return self.layout.rows.rpartition(".")[2]
 
     def column(self, values: tuple[Value, ...]) -> list[Cell]:
-        """The cells of a column from the first row to the last."""
+        """Cells of a column from the first row to the last."""
         return [self.cells[row, values] for row in self.rows if (row, values) in self.cells]
 
     def limit(self, values: tuple[Value, ...]) -> tuple[str, str]:
-        """The depth limit of a column, and its interval, in words."""
+        """Depth limit of a column and its interval, in words."""
         return limit(self.limits[values], [cell.key.depth for cell in self.column(values)])
 
     def named(self, values: tuple[Value, ...]) -> list[str]:
-        """What a column is called, a line per axis."""
+        """Heading of a column, a line per axis."""
         return [named(axis, value) for axis, value in zip(self.layout.columns, values, strict=True)]
 
 
 def layout(report: Report, rows: str | None = None, columns: Sequence[str] = ()) -> Layout:
-    """The layout that was asked for; UserError if an axis is none or is named twice.
+    """Choose a layout; UserError if an axis of `rows` or `columns` is unknown or named twice.
 
     By default depth runs down; or, where there is one depth only, the first other axis of numbers
     that has several values. Tasks and studies have tables of their own, except that several studies
     of one task stand side by side.
     """
-    there = report.axes
     values = _values(report)
     down = short(rows) if rows is not None else _default_rows(report)
     across = [short(column) for column in columns]
     for option, axis in (("--rows", down), *(("--columns", axis) for axis in across)):
-        if axis not in there:
+        if axis not in report.axes:
             raise UserError(
-                f"{option} {axis}: is no axis of this report; there are {', '.join(there)}"
+                f"{option} {axis}: is no axis of this report; there are {', '.join(report.axes)}"
             )
     if len({down, *across}) <= len(across):
         raise UserError(
             f"--rows {down} --columns {','.join(across)}: an axis is named twice; name each once"
         )
-    rest = [axis for axis in there if axis != down and axis not in across]
+    rest = [axis for axis in report.axes if axis != down and axis not in across]
     if across:
         return Layout(down, tuple(across), tuple(axis for axis in rest if len(values[axis]) > 1))
     apart = ["task"] if len(values["study"]) > 1 else ["study", "task"]
@@ -99,7 +97,7 @@ def layout(report: Report, rows: str | None = None, columns: Sequence[str] = ())
 
 
 def _values(report: Report) -> dict[str, set[str]]:
-    """The values of every axis, as typed."""
+    """Values of every axis, as typed."""
     keys = [cell.key.values() for cell in report.cells]
     return {axis: {as_typed(key[axis]) for key in keys} for axis in report.axes}
 
@@ -118,31 +116,31 @@ def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def panels(report: Report, asked: Layout) -> list[Panel]:
-    """The tables of a report, in the order of its cells."""
-    cells = _apart(report.cells, asked)
-    limits = _apart(report.limits, asked) if asked.rows == "depth" else {}
-    return [_panel(asked, apart, found, limits.get(apart, [])) for apart, found in cells.items()]
+def panels(report: Report, layout: Layout) -> list[Panel]:
+    """Panels of a report, in the order of its cells."""
+    cells = _apart(report.cells, layout)
+    limits = _apart(report.limits, layout) if layout.rows == "depth" else {}
+    return [_panel(layout, apart, part, limits.get(apart, [])) for apart, part in cells.items()]
 
 
-def _apart(rows: Sequence[Row], asked: Layout) -> dict[tuple[Value, ...], list[Row]]:
+def _apart(rows: Sequence[Row], layout: Layout) -> dict[tuple[Value, ...], list[Row]]:
     groups: dict[tuple[Value, ...], list[Row]] = {}
     for row in rows:
-        groups.setdefault(tuple(map(row.key.value, asked.apart)), []).append(row)
+        groups.setdefault(tuple(map(row.key.value, layout.apart)), []).append(row)
     return groups
 
 
 def _panel(
-    asked: Layout, apart: tuple[Value, ...], cells: Sequence[Cell], limits: Sequence[Limit]
+    layout: Layout, apart: tuple[Value, ...], cells: Sequence[Cell], limits: Sequence[Limit]
 ) -> Panel:
     at = {
-        (cell.key.value(asked.rows), tuple(map(cell.key.value, asked.columns))): cell
+        (cell.key.value(layout.rows), tuple(map(cell.key.value, layout.columns))): cell
         for cell in cells
     }
-    words = [named(axis, cells[0].key.value(axis)) for axis in asked.apart]
-    task = [] if "task" in asked.apart else [cells[0].key.task]
+    words = [named(axis, cells[0].key.value(axis)) for axis in layout.apart]
+    task = [] if "task" in layout.apart else [cells[0].key.task]
     return Panel(
-        layout=asked,
+        layout=layout,
         apart=apart,
         title=", ".join(words),
         label="-".join(
@@ -150,19 +148,19 @@ def _panel(
             for word in [*task, *words]
         ),
         rows=sorted(
-            dict.fromkeys(row for row, _ in at), key=lambda row: column_order([asked.rows], [row])
+            dict.fromkeys(row for row, _ in at), key=lambda row: column_order([layout.rows], [row])
         ),
         columns=sorted(
             dict.fromkeys(column for _, column in at),
-            key=lambda key: column_order(asked.columns, key),
+            key=lambda key: column_order(layout.columns, key),
         ),
         cells=at,
-        limits={tuple(map(limit.key.value, asked.columns)): limit for limit in limits},
+        limits={tuple(map(limit.key.value, layout.columns)): limit for limit in limits},
     )
 
 
 def column_order(names: Sequence[str], values: Sequence[Value]) -> tuple[Any, ...]:
-    """Baselines first, then by value."""
+    """Sorting key of a column: baselines first, then by value."""
     ranks = {scheme: rank for rank, scheme in enumerate(BASELINES)}
     return tuple(
         (ranks.get(str(value), len(ranks)) if name == "residual" else 0, by_value(value))

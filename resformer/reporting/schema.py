@@ -82,7 +82,8 @@ class CellKey:
 class Cell:
     """Seeds of the same settings, each at the learning rate that the other seeds chose.
 
-    A quantity that does not exist is None. The order of the fields is that of the JSON.
+    A quantity that does not exist is None. The order of the fields is that of the JSON; a field
+    that reports written before it lack has a default.
     """
 
     key: CellKey

@@ -122,7 +122,8 @@ def _comparison(line: Tree) -> Comparison:
 
 
 def _own(kind: type, line: Tree) -> Tree:
-    return {name: line[name] for name in _names(kind)}
+    """The fields of a row; those that it lacks must have a default."""
+    return {name: line[name] for name in _names(kind) if name in line}
 
 
 def _cell_key(line: Tree) -> CellKey:

@@ -9,7 +9,7 @@ from typing import Literal, final
 import numpy as np
 
 from resformer.keys import Value
-from resformer.reporting.analysis.groups import Group
+from resformer.reporting.analysis.cells import CellMembers
 from resformer.reporting.schema import ArmKey, Comparison, Side
 from resformer.stats import Floats
 from resformer.stats.steps import censor, spent
@@ -22,7 +22,7 @@ _SCHEME = "model.residual."
 """Prefix of a scheme's own settings, which its baseline does not have."""
 _MAX_PERMUTATIONS, _FEWEST_PER_ROW = 400_000, 40
 
-Arm = dict[int, Group]
+Arm = dict[int, CellMembers]
 """Groups of the same settings by depth."""
 
 
@@ -53,7 +53,7 @@ def max_permutations(rows: int) -> int:
     return max(_FEWEST_PER_ROW * rows, _MAX_PERMUTATIONS // max(1, rows))
 
 
-def comparisons(groups: Sequence[Group]) -> list[Comparison]:
+def comparisons(cells: Sequence[CellMembers]) -> list[Comparison]:
     """A primary row (`depth` None) per scheme with a baseline, then a descriptive one per depth.
 
     `p` is of the log-rank test stratified by depth, by exchanging whole seeds; `p_adjusted` is
@@ -61,7 +61,7 @@ def comparisons(groups: Sequence[Group]) -> list[Comparison]:
     Both arms are taken within the smaller of their budgets. Counts and, before their `ratio` is
     taken, steps are summed over depths in a primary row.
     """
-    pairs = list(_pairs(groups))
+    pairs = list(_pairs(cells))
     primary = _adjusted([_primary(pair, max_permutations(len(pairs))) for pair in pairs])
     rows: list[Comparison] = []
     for row, pair in zip(primary, pairs, strict=True):
@@ -69,10 +69,10 @@ def comparisons(groups: Sequence[Group]) -> list[Comparison]:
     return rows
 
 
-def _pairs(groups: Iterable[Group]) -> Iterator[_Pair]:
+def _pairs(cells: Iterable[CellMembers]) -> Iterator[_Pair]:
     arms: dict[ArmKey, Arm] = {}
-    for group in groups:
-        arms.setdefault(group.key.arm, {})[group.key.depth] = group
+    for cell in cells:
+        arms.setdefault(cell.key.arm, {})[cell.key.depth] = cell
     families: dict[tuple[Value, ...], list[tuple[str, Arm]]] = {}
     for key, arm in arms.items():
         shared = [value for axis, value in key.further if not axis.startswith(_SCHEME)]
@@ -126,14 +126,14 @@ def _stratum(pair: _Pair, depth: int, first: Sequence[int], second: Sequence[int
     budget = pair.budget(depth)
     steps_UR, loss_UR = np.full((2, len(first) + len(second), len(rates)), np.nan)
     ran_UR = np.zeros(steps_UR.shape, dtype=bool)
-    for group, seeds, before in ((scheme, first, 0), (baseline, second, len(first))):
+    for cell, seeds, before in ((scheme, first, 0), (baseline, second, len(first))):
         place = np.ix_(
-            [before + seeds.index(seed) for seed in group.seeds],
-            [rates.index(lr) for lr in group.rates],
+            [before + seeds.index(seed) for seed in cell.seeds],
+            [rates.index(lr) for lr in cell.rates],
         )
-        steps_UR[place] = censor(group.steps_SR, budget)
-        loss_UR[place] = group.loss_SR
-        ran_UR[place] = group.ran_SR
+        steps_UR[place] = censor(cell.steps_SR, budget)
+        loss_UR[place] = cell.loss_SR
+        ran_UR[place] = cell.ran_SR
     return Stratum(steps_UR=steps_UR, loss_UR=loss_UR, ran_UR=ran_UR, budget=budget)
 
 
@@ -181,8 +181,8 @@ def _ran(pair: _Pair, seed: int, depths: Iterable[int]) -> bool:
     return all(seed in arm[depth].seeds for arm in (pair.baseline, pair.scheme) for depth in depths)
 
 
-def _steps(group: Group, seeds: Sequence[int], budget: int) -> Floats:
-    return group.scored(budget)[[group.seeds.index(seed) for seed in seeds]]
+def _steps(cell: CellMembers, seeds: Sequence[int], budget: int) -> Floats:
+    return cell.scored(budget)[[cell.seeds.index(seed) for seed in seeds]]
 
 
 def _bound(baseline_LS: Floats, scheme_LS: Floats) -> Literal["upper", "lower", "unknown"] | None:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from resformer.reporting.analysis.groups import Group
+from resformer.reporting.analysis.cells import CellMembers
 from resformer.reporting.analysis.probes import ends, medians, stack_health
 from resformer.reporting.schema import LayerSummary
 from resformer.results.members import Findings
@@ -17,7 +17,7 @@ _MEASURES = slice(4, None)
 
 
 def layer_summaries(
-    findings: Findings, groups: Sequence[Group]
+    findings: Findings, cells: Sequence[CellMembers]
 ) -> tuple[list[LayerSummary], list[DamagedJob]]:
     """A summary per cell that was probed, and the tables that are damaged.
 
@@ -31,22 +31,22 @@ def layer_summaries(
     if probed.empty:
         return [], []
     summaries, damaged = [], []
-    for group in groups:
+    for cell in cells:
         scored = [
-            tuple(group.columns[name][row] for name in ("job", "seed", "lr")) for row in group.rows
+            tuple(cell.arrays[name][row] for name in ("job", "seed", "lr")) for row in cell.rows
         ]
         members = probed.loc[probed.index.intersection(scored)].reset_index()
         if members.empty:
             continue
         try:
-            summaries.append(_summary(findings, group, members))
+            summaries.append(_summary(findings, cell, members))
         except Damaged as damage:
             job = str(members["job"].iloc[0])
-            damaged.append(DamagedJob(study=group.key.study, job=job, reason=str(damage)))
+            damaged.append(DamagedJob(study=cell.key.study, job=job, reason=str(damage)))
     return summaries, damaged
 
 
-def _summary(findings: Findings, group: Group, members: pd.DataFrame) -> LayerSummary:
+def _summary(findings: Findings, cell: CellMembers, members: pd.DataFrame) -> LayerSummary:
     table = findings.read_layers(members)
     each = ["job", "seed", "lr"]
     last = table[table["step"] == table.groupby(each)["step"].transform("max")]
@@ -54,7 +54,7 @@ def _summary(findings: Findings, group: Group, members: pd.DataFrame) -> LayerSu
     stack = medians(last, measures)
     health = stack_health(stack)
     return LayerSummary(
-        key=group.key,
+        key=cell.key,
         seeds=len(members),
         solved=int((members["outcome"] == "solved").sum()),
         step=float(last.drop_duplicates(each)["step"].median()),

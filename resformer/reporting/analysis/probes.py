@@ -1,6 +1,4 @@
-"""Stacks that were probed: medians over seeds by layer, the health of each, and the numbers behind
-its last layer.
-"""
+"""Probed models: medians over seeds by layer, their health, and the numbers of the last layers."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +9,6 @@ import pandas as pd
 
 from resformer.keys import NAMES
 from resformer.reporting.measures import ENDS
-from resformer.reporting.text.words import named
 from resformer.stats.health import Health, health
 
 _SHORT = {**NAMES, "task": "task", "model.residual": "residual", "model.norm": "norm"}
@@ -20,29 +17,21 @@ _SHORT = {**NAMES, "task": "task", "model.residual": "residual", "model.norm": "
 @final
 @dataclass(frozen=True)
 class Probed:
-    """Medians over seeds of every measure, by stack."""
+    """Medians over seeds of every measure, by kind of model and depth."""
 
     axes: list[str]
-    """What tells stacks apart besides their depth."""
+    """Settings that tell kinds of models apart, without depth."""
     stacks: dict[tuple[Any, ...], dict[int, pd.DataFrame]]
-    """By what the axes are and by depth: a row per layer, a column per measure."""
-
-    def name(self, key: tuple[Any, ...]) -> str:
-        """A stack's, but for its depth."""
-        return " ".join(
-            named(axis, value)
-            for axis, value in zip(self.axes, key, strict=True)
-            if value is not None
-        )
+    """By values of the axes and by depth: a row per layer, a column per measure."""
 
     @property
     def depths(self) -> list[int]:
-        """All there are."""
+        """Depths of all models, ascending."""
         return sorted({depth for stacks in self.stacks.values() for depth in stacks})
 
 
 def probed(table: pd.DataFrame, swept: Sequence[str], measures: Sequence[str]) -> Probed:
-    """The medians of a probe's table; `swept` are the keys that vary."""
+    """Medians of a probe's table; `swept` are the keys that vary."""
     table = table.rename(columns=NAMES)
     keys = [_SHORT.get(key, key) for key in swept if key in _SHORT or key in table]
     axes = list(
@@ -58,15 +47,13 @@ def probed(table: pd.DataFrame, swept: Sequence[str], measures: Sequence[str]) -
 
 
 def medians(rows: pd.DataFrame, measures: Sequence[str]) -> pd.DataFrame:
-    """By layer; NaN where at least half of the seeds have none, since a seed that broke is no
-    reason to hide it.
-    """
+    """Medians over seeds by layer; NaN where at least half of the seeds have no value."""
     by_layer = rows.groupby("layer")[list(measures)]
     return by_layer.median().where(by_layer.count().mul(2).gt(by_layer.size(), axis=0))
 
 
 def stack_health(stack: pd.DataFrame) -> Health:
-    """On one stack."""
+    """Health of a model, from its medians by layer."""
     gradients = stack.filter(regex="^gradient_").to_numpy()[1:]
     by_sublayer = np.sqrt(np.nansum(gradients**2, axis=1))
     by_block = np.hypot(by_sublayer[0::2], by_sublayer[1::2])
@@ -74,5 +61,5 @@ def stack_health(stack: pd.DataFrame) -> Health:
 
 
 def ends(stack: pd.DataFrame) -> dict[str, float]:
-    """The numbers of a stack that tables show, by name."""
+    """Numbers of `ENDS` of a model, by name."""
     return {end.name: float(stack[end.measure].iloc[end.layer]) for end in ENDS}

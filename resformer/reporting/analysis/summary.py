@@ -9,8 +9,8 @@ import pandas as pd
 
 from resformer.errors import UserError
 from resformer.reporting import serial
+from resformer.reporting.analysis.cells import CellMembers, axes_of, by_cell
 from resformer.reporting.analysis.comparisons import comparisons
-from resformer.reporting.analysis.groups import Group, axes, groups
 from resformer.reporting.analysis.layers import layer_summaries
 from resformer.reporting.schema import (
     ArmKey,
@@ -55,19 +55,19 @@ def summarise(findings: Findings) -> Report:
 
 
 def _report(findings: Findings) -> Report:
-    keys, settings, differing = axes(findings.members)
-    cell_groups = groups(findings.members, keys)
-    cells = [_cell(group) for group in cell_groups]
-    layers, damaged = layer_summaries(findings, cell_groups)
+    axes, settings, differing = axes_of(findings.members)
+    cell_members = by_cell(findings.members, axes)
+    cells = [_cell(members) for members in cell_members]
+    layers, damaged = layer_summaries(findings, cell_members)
     return Report(
         study=_names(findings),
         settings=settings,
         differing=differing if len(findings.studies) > 1 else None,
         where=findings.conditions,
         cells=tuple(cells),
-        rates=tuple(rate for group in cell_groups for rate in _rates(group)),
+        rates=tuple(rate for members in cell_members for rate in _rates(members)),
         limits=tuple(_limits(cells)),
-        comparisons=tuple(comparisons(cell_groups)),
+        comparisons=tuple(comparisons(cell_members)),
         layers=tuple(layers),
         excluded=tuple(_excluded(findings.studies)),
         missing=findings.problems.missing,
@@ -87,40 +87,38 @@ def at_their_rates(members: pd.DataFrame, rates: Mapping[int, float]) -> pd.Data
     ]
 
 
-def _cell(group: Group) -> Cell:
+def _cell(members: CellMembers) -> Cell:
     """One cell: each seed at the learning rate that the other seeds chose."""
-    rows_S, columns = group.rows, group.columns
-    steps_S = columns["solved_step"][rows_S]
-    outcomes = Counter(columns["outcome"][rows_S])
-    rates = [group.rates[index] for index in group.chosen]
+    rows_S, arrays = members.rows, members.arrays
+    steps_S = arrays["solved_step"][rows_S]
+    outcomes = Counter(arrays["outcome"][rows_S])
+    rates = [members.rates[index] for index in members.chosen]
     seeds_at = Counter(rates)
     lr = min(seeds_at, key=lambda rate: (-seeds_at[rate], rate))
-    median, median_low, median_high = _median(steps_S, columns["train.steps"][rows_S])
-    mean, mean_low, mean_high = _mean(steps_S, group.budget)
-    ran_M = group.row_SR[group.ran_SR]
-    ms_of_job = dict(
-        zip(columns["job"][ran_M].tolist(), columns["ms"][ran_M].tolist(), strict=True)
-    )
+    median, median_low, median_high = _median(steps_S, arrays["train.steps"][rows_S])
+    mean, mean_low, mean_high = _mean(steps_S, members.budget)
+    ran_M = members.row_SR[members.ran_SR]
+    ms_of_job = dict(zip(arrays["job"][ran_M].tolist(), arrays["ms"][ran_M].tolist(), strict=True))
     return Cell(
-        key=group.key,
+        key=members.key,
         seeds=len(rows_S),
         solved=outcomes["solved"],
         unsolved=outcomes["unsolved"],
-        stalled=int(columns["stalled"][rows_S].sum()),
+        stalled=int(arrays["stalled"][rows_S].sum()),
         diverged=outcomes["diverged"],
         lr=lr,
-        lr_by_seed=dict(zip(group.seeds, rates, strict=True)),
-        lr_at_edge=lr in (group.rates[0], group.rates[-1]) if len(group.rates) > 1 else None,
+        lr_by_seed=dict(zip(members.seeds, rates, strict=True)),
+        lr_at_edge=lr in (members.rates[0], members.rates[-1]) if len(members.rates) > 1 else None,
         median_steps=median,
         median_low=median_low,
         median_high=median_high,
         mean_steps=mean,
         mean_low=mean_low,
         mean_high=mean_high,
-        final_loss=_middle(columns["final_loss"][rows_S]),
-        final_accuracy=_middle(columns["final_accuracy"][rows_S]),
-        parameters=int(columns["parameters"][rows_S[0]]),
-        flops_per_step=int(columns["flops_per_step"][rows_S[0]]),
+        final_loss=_middle(arrays["final_loss"][rows_S]),
+        final_accuracy=_middle(arrays["final_accuracy"][rows_S]),
+        parameters=int(arrays["parameters"][rows_S[0]]),
+        flops_per_step=int(arrays["flops_per_step"][rows_S[0]]),
         ms_per_member_step=_middle(np.array([*ms_of_job.values()])),
     )
 
@@ -143,19 +141,19 @@ def _mean(steps_S: Floats, budget: int) -> Estimate:
     return restricted_mean(steps_S, budget), *restricted_mean_interval(steps_S, budget)
 
 
-def _rates(group: Group) -> Iterator[Rate]:
-    ran_SR = group.ran_SR
-    count_R, solved_R = ran_SR.sum(axis=0), (~np.isnan(group.steps_SR)).sum(axis=0)
-    solves_R = np.any(group.steps_SR < group.budget, axis=0).tolist()
-    mean_R = np.where(ran_SR, spent(group.steps_SR, group.budget), 0.0).sum(axis=0) / count_R
-    for index, lr in enumerate(group.rates):
+def _rates(members: CellMembers) -> Iterator[Rate]:
+    ran_SR = members.ran_SR
+    count_R, solved_R = ran_SR.sum(axis=0), (~np.isnan(members.steps_SR)).sum(axis=0)
+    solves_R = np.any(members.steps_SR < members.budget, axis=0).tolist()
+    mean_R = np.where(ran_SR, spent(members.steps_SR, members.budget), 0.0).sum(axis=0) / count_R
+    for index, lr in enumerate(members.rates):
         yield Rate(
-            key=group.key,
+            key=members.key,
             lr=lr,
             seeds=int(count_R[index]),
             solved=int(solved_R[index]),
             mean_steps=float(mean_R[index]) if solves_R[index] else None,
-            final_loss=_middle(group.loss_SR[ran_SR[:, index], index]),
+            final_loss=_middle(members.loss_SR[ran_SR[:, index], index]),
         )
 
 

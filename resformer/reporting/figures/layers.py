@@ -17,6 +17,7 @@ from resformer.reporting.figures.marks import (
     labels_width,
 )
 from resformer.reporting.figures.style import Look
+from resformer.reporting.text.words import kind_of_model
 from resformer.stats import Floats
 
 _ACROSS, _HEIGHT, _WRAPPED = 4, 1.6, 22
@@ -46,7 +47,7 @@ def draw(probed: Probed, measure: str, title: str) -> Figure | None:
     )
     _scale(page.panels[0], values, 2 * probed.depths[-1])
     for axes, (key, stacks) in zip(page.panels, probed.stacks.items(), strict=True):
-        axes.set_title(probed.name(key))
+        axes.set_title(kind_of_model(probed.axes, key))
         # Shared layers of two depths start from the same weights, so their lines coincide: the
         # points at their ends tell them apart.
         for depth in sorted(stacks, reverse=True):

@@ -1,11 +1,9 @@
-"""The numbers of a report in words: what a table's cell says, and what a reader has to know beside
-it.
-"""
+"""Texts of a report: cells and comparisons of its tables, legends, settings and notes."""
 
 from collections.abc import Sequence
 from typing import Any
 
-from resformer.keys import as_typed
+from resformer.keys import Value, as_typed
 from resformer.reporting.schema import ArmKey, Cell, Comparison, Limit, Report
 from resformer.results.problems import FailedJob, MissingJob
 from resformer.text import counted
@@ -52,7 +50,7 @@ def cell(cell: Cell | None) -> tuple[str, str]:
 
 
 def interval(low: float | None, high: float | None, digits: str = ".0f") -> str:
-    """An interval; open where a bound does not exist; "" where neither does."""
+    """Text of an interval; … for a bound that does not exist; "" if neither does."""
     if low is None and high is None:
         return ""
     bounds = ("…" if bound is None else format(bound, digits) for bound in (low, high))
@@ -60,9 +58,7 @@ def interval(low: float | None, high: float | None, digits: str = ".0f") -> str:
 
 
 def limit(row: Limit, tried: Sequence[int]) -> tuple[str, str]:
-    """The depth limit of a column, at least that where no deeper one was tried; and its interval,
-    "" where none.
-    """
+    """Depth limit of an arm, ≥ if no deeper one was tried; and its interval, "" for none."""
     if row.depth_limit is None:
         return "none", ""
     deepest = row.depth_limit == tried[-1]
@@ -84,17 +80,23 @@ def comparison(row: Comparison, varying: Sequence[str]) -> tuple[str, ...]:
 
 
 def where(row: Comparison, varying: Sequence[str]) -> list[str]:
-    """What tells a comparison from the report's others, in words."""
+    """Axes by which a comparison differs from the others of its report, in words."""
     several = [name for name in varying if name not in ("residual", "depth")]
     words = [named(name, row.key.value(name)) for name in dict.fromkeys([*several, "norm"])]
     return [*words, *([f"depth {row.depth}"] if row.depth is not None else [])]
 
 
 def named(axis: str, value: Any) -> str:
-    """An axis' value, with the axis' last word where the value alone would say nothing."""
+    """Value of an axis, with the last word of the axis unless the value speaks for itself."""
     if axis in ("study", "task", "residual", "norm"):
         return as_typed(value)
     return f"{axis.rpartition('.')[2]} {as_typed(value)}"
+
+
+def kind_of_model(axes: Sequence[str], values: Sequence[Value]) -> str:
+    """Values of the axes that apply, in one line."""
+    pairs = zip(axes, values, strict=True)
+    return " ".join(named(axis, value) for axis, value in pairs if value is not None)
 
 
 def varying(keys: Sequence[ArmKey]) -> list[str]:
@@ -103,22 +105,22 @@ def varying(keys: Sequence[ArmKey]) -> list[str]:
 
 
 def p_is(p: float) -> str:
-    """A p-value as in a sentence."""
+    """p-value as in a sentence."""
     return f"p = {probability(p)}".replace("= <", "<")
 
 
 def probability(p: float | None) -> str:
-    """A p-value with two significant digits; "" for none."""
+    """p-value with two significant digits; "" for none."""
     return "" if p is None else f"{p:.2g}" if p >= 1e-4 else "< 0.0001"
 
 
 def settings(report: Report) -> str:
-    """What all of a study's members share, in one line."""
-    found = report.settings
+    """Settings that all members share, in one line."""
+    shared = report.settings
     seeds = max(cell.seeds for cell in report.cells)
     rates = sorted({rate.lr for rate in report.rates})
     differing = report.differing or {}
-    words = [str(found["task"])] if "task" in found else []
+    words = [str(shared["task"])] if "task" in shared else []
     for key, text in (
         ("task.length", "length {}"),
         ("task.symbols", "{} symbols"),
@@ -127,8 +129,8 @@ def settings(report: Report) -> str:
         ("train.batch", "batch {}"),
         ("train.steps", "at most {} steps"),
     ):
-        if key in found:
-            words.append(text.format(found[key]))
+        if key in shared:
+            words.append(text.format(shared[key]))
     rate = f"learning rate{'s' if len(rates) > 1 else ''} {', '.join(f'{lr:g}' for lr in rates)}"
     words += [] if "member.lr" in differing else [rate]
     words += [] if "member.seed" in differing else [counted(seeds, "seed")]
@@ -136,7 +138,7 @@ def settings(report: Report) -> str:
 
 
 def differences(report: Report) -> list[str]:
-    """What a report was chosen by, and what several studies differ in, a line per setting."""
+    """Conditions that members were chosen by, and settings in which studies differ, a line each."""
     chosen = [f"{key}={','.join(values)}" for key, values in report.where.items()]
     only = (
         [f"only {' '.join(chosen)}; the correction counts the comparisons of these"]

@@ -38,11 +38,11 @@ def as_csv(report: Report) -> str:
     return buffer.getvalue().removesuffix(LINE_END)
 
 
-def as_markdown(report: Report, asked: Layout) -> str:
+def as_markdown(report: Report, layout: Layout) -> str:
     """The tables, the comparisons and the verdict in Markdown."""
     blocks = [f"**{_safe(report.study)}**: {_safe(words.settings(report))}"]
     blocks += [_safe(line) for line in words.differences(report)]
-    for panel in panels(report, asked):
+    for panel in panels(report, layout):
         head, *rows = _rows(panel)
         blocks += [f"**{_safe(panel.title)}**"] * bool(panel.title)
         blocks.append(_markdown([head, *rows], "---:"))
@@ -73,10 +73,10 @@ def _safe(text: str) -> str:
     return text
 
 
-def as_latex(report: Report, asked: Layout) -> str:
+def as_latex(report: Report, layout: Layout) -> str:
     """The tables and the comparisons as LaTeX (booktabs)."""
     blocks = [f"% {printable(report.study)}: {words.settings(report)}"]
-    for panel in panels(report, asked):
+    for panel in panels(report, layout):
         limited = panel.layout.rows == "depth"
         blocks += [f"% {printable(panel.title)}"] * bool(panel.title)
         blocks.append(_latex(_rows(panel), "r", limited))

@@ -1,6 +1,4 @@
-"""What a probe of untrained stacks found: a verdict on each, in a table and in words, and the
-numbers behind it.
-"""
+"""Probe of untrained models as a terminal shows it: verdicts, sentences, and the numbers."""
 
 import math
 from collections.abc import Iterable
@@ -16,6 +14,7 @@ from rich.text import Text
 from resformer.errors import DiskError, UserError
 from resformer.reporting.analysis.probes import Probed, ends, stack_health
 from resformer.reporting.measures import ENDS, EXPLANATION
+from resformer.reporting.text.words import kind_of_model
 from resformer.stats.health import COLLAPSED, GROWTH, Health, Word
 from resformer.store import files
 
@@ -27,8 +26,8 @@ _MEASURED = {
 
 
 def write(table: pd.DataFrame, folder: Path) -> Path:
-    """Write all of a probe's numbers to `layers.csv`, a row per stack, seed and layer; UserError if
-    that cannot be.
+    """Write a probe's table to `layers.csv`, a row per model, seed and layer; UserError if the disk
+    refuses.
     """
     path = folder / "layers.csv"
     try:
@@ -43,19 +42,17 @@ def write(table: pd.DataFrame, folder: Path) -> Path:
     return path
 
 
-def picture(found: Probed) -> RenderableType:
-    """The verdicts by stack and depth, in words as well, and what is measured behind the deepest
-    stacks.
-    """
-    sentences = (_sentence(found, key) for key in found.stacks)
-    return Group(_verdicts(found), "", *sentences, "", _at_the_end(found), "", _legend())
+def picture(probed: Probed) -> RenderableType:
+    """Verdicts by kind of model and depth, in words as well, and the numbers of the deepest."""
+    sentences = (_sentence(probed, key) for key in probed.stacks)
+    return Group(_verdicts(probed), "", *sentences, "", _ends(probed), "", _legend())
 
 
-def _verdicts(found: Probed) -> Table:
-    table = columned("by depth", map(str, found.depths))
-    for key, stacks in found.stacks.items():
-        row = [Text(found.name(key))]
-        for depth in found.depths:
+def _verdicts(probed: Probed) -> Table:
+    table = columned("by depth", map(str, probed.depths))
+    for key, stacks in probed.stacks.items():
+        row = [Text(kind_of_model(probed.axes, key))]
+        for depth in probed.depths:
             health = stack_health(stacks[depth]) if depth in stacks else None
             row.append(verdict(health.word, health.value) if health else Text(""))
         table.add_row(*row)
@@ -63,7 +60,7 @@ def _verdicts(found: Probed) -> Table:
 
 
 def verdict(word: Word, value: float) -> Text:
-    """The health of a stack in a table, and the number that decided it."""
+    """Health of a model and the number that decided it, as a table shows them."""
     healthy = word == "healthy"
     return Text(
         short(value) if healthy else f"{word[:3]} {short(value)}",
@@ -72,7 +69,7 @@ def verdict(word: Word, value: float) -> Text:
 
 
 def columned(title: str, headings: Iterable[str]) -> Table:
-    """A table whose first column is a name, and numbers behind it."""
+    """Table whose first column is a name, the others numbers."""
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False, title=title)
     table.title_justify, table.title_style = "left", ""
     table.add_column("", overflow="fold")
@@ -82,7 +79,7 @@ def columned(title: str, headings: Iterable[str]) -> Table:
 
 
 def short(number: float) -> str:
-    """A number in at most six characters, – for none."""
+    """Number in at most six characters, – for NaN."""
     if math.isnan(number):
         return "–"
     if number == 0 or 0.01 <= abs(number) < 1000 or math.isinf(number):
@@ -91,27 +88,29 @@ def short(number: float) -> str:
     return f"{digits}e{int(exponent)}"
 
 
-def _sentence(found: Probed, key: tuple[Any, ...]) -> Text:
-    """From which depth on a kind of stack is not healthy."""
-    verdicts = {depth: stack_health(stack) for depth, stack in sorted(found.stacks[key].items())}
-    bad = [depth for depth, one in verdicts.items() if one.word != "healthy"]
-    deepest = max(verdicts)
+def _sentence(probed: Probed, key: tuple[Any, ...]) -> Text:
+    """The depth from which a kind of model is not healthy, and the number that decided."""
+    name = kind_of_model(probed.axes, key)
+    by_depth = {depth: stack_health(stack) for depth, stack in sorted(probed.stacks[key].items())}
+    bad = [depth for depth, health in by_depth.items() if health.word != "healthy"]
     if not bad:
-        return Text(f"{found.name(key)}: healthy to depth {deepest}; {_said(verdicts[deepest])}")
-    first = verdicts[bad[0]]
-    return Text(f"{found.name(key)}: {first.word} from depth {bad[0]}: {_said(first)}")
+        deepest = max(by_depth)
+        return Text(f"{name}: healthy to depth {deepest}; {_number(by_depth[deepest])}")
+    first = by_depth[bad[0]]
+    return Text(f"{name}: {first.word} from depth {bad[0]}: {_number(first)}")
 
 
-def _said(one: Health) -> str:
-    return _MEASURED[one.measure].format(short(one.value))
+def _number(health: Health) -> str:
+    return _MEASURED[health.measure].format(short(health.value))
 
 
-def _at_the_end(found: Probed) -> Table:
-    deepest = found.depths[-1]
+def _ends(probed: Probed) -> Table:
+    deepest = probed.depths[-1]
     table = columned(f"depth {deepest}", (end.heading for end in ENDS))
-    for key, stacks in found.stacks.items():
+    for key, stacks in probed.stacks.items():
         if deepest in stacks:
-            table.add_row(Text(found.name(key)), *map(short, ends(stacks[deepest]).values()))
+            numbers = map(short, ends(stacks[deepest]).values())
+            table.add_row(Text(kind_of_model(probed.axes, key)), *numbers)
     return table
 
 

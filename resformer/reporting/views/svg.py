@@ -69,10 +69,10 @@ def _drop(part: ET.Element) -> None:
 
 def _presentation(style: str) -> dict[str, str]:
     """A style as attributes; the font is the page's, only its size stays."""
-    found = dict(rule.split(": ", 1) for rule in style.split("; ") if rule)
-    size = re.search(r"[\d.]+px", found.pop("font", ""))
-    found.pop("font-family", None)
-    return {**found, **({"font-size": size[0]} if size else {})}
+    rules = dict(rule.split(": ", 1) for rule in style.split("; ") if rule)
+    size = re.search(r"[\d.]+px", rules.pop("font", ""))
+    rules.pop("font-family", None)
+    return {**rules, **({"font-size": size[0]} if size else {})}
 
 
 def _attribute(key: str, value: str, prefix: str) -> dict[str, str]:

@@ -1,6 +1,4 @@
-"""A report as a terminal shows it: tables that fit its width, limits, comparisons, the verdict, and
-what is missing.
-"""
+"""Report as a terminal shows it: tables that fit its width, comparisons, the verdict, notes."""
 
 from collections.abc import Sequence
 from typing import Any, Literal
@@ -20,35 +18,31 @@ from resformer.text import printable
 
 _FIRST_WIDTH, _GAP = 9, 3
 _MOST_COLUMNS = 60
-"""Nobody reads more in a terminal, columns or comparisons."""
+"""Columns, and comparisons, that are shown; more are counted."""
 _MANY, _FEW = 12, 8
-"""More columns than the one, beside fewer rows than the other, are turned."""
+"""Tables with more columns than `_MANY` and at most `_FEW` rows are transposed."""
 _BLUE, _QUIET, _NOTE = "bold #0072B2", "dim", "#D55E00"
-"""Okabe & Ito's blue and vermilion, told apart by all common kinds of colour vision; the words say
-the same.
-"""
+"""Okabe & Ito's blue and vermilion, for all common kinds of colour vision."""
 
 
-def terminal(report: Report, asked: Layout, width: int) -> RenderableType:
-    """The whole report, for so many columns."""
+def terminal(report: Report, layout: Layout, width: int) -> RenderableType:
+    """The whole report, for a terminal of this width in characters."""
     parts: list[RenderableType] = [
         _line(report.study, "bold").append(f": {words.settings(report)}", style="none")
     ]
     parts += [_line(line) for line in words.differences(report)]
-    found = panels(report, asked)
-    for panel in found:
+    for panel in panels(report, layout):
         parts += (
             [_turned(panel)]
             if _is_turned(panel)
             else [_table(panel, part) for part in _parts(panel, width)]
         )
         if len(panel.columns) > _MOST_COLUMNS:
-            left_out = (
-                f"{len(panel.columns) - _MOST_COLUMNS:,} more columns: choose with "
-                "--where, "
-                "--rows and --columns"
+            more = (
+                f"{len(panel.columns) - _MOST_COLUMNS:,} more columns: choose with --where, --rows "
+                "and --columns, or take --format csv"
             )
-            parts.append(Text(f"{left_out}, or take --format csv", style=_NOTE))
+            parts.append(Text(more, style=_NOTE))
     parts.append(Text(words.LEGEND, style=_QUIET))
     if any(cell.lr_at_edge for cell in report.cells):
         parts.append(Text(words.EDGE, style=_QUIET))
@@ -66,21 +60,21 @@ def _line(text: str, style: str = "") -> Text:
     return Text(printable(text), style=style)
 
 
-def render(report: Report, asked: Layout, console: Console) -> None:
+def render(report: Report, layout: Layout, console: Console) -> None:
     """Print the report."""
-    console.print(terminal(report, asked, console.width))
+    console.print(terminal(report, layout, console.width))
 
 
 def _column(panel: Panel, key: tuple[Any, ...]) -> list[tuple[str, str]]:
-    """What stands in a column: a text and the interval under it per row; the last is the depth
-    limit, if rows are.
+    """Texts of a column, each with the interval under it; the last is the depth limit, if there is
+    one.
     """
-    found = [words.cell(panel.cells.get((row, key))) for row in panel.rows]
-    return [*found, *([panel.limit(key)] if panel.layout.rows == "depth" else [])]
+    cells = [words.cell(panel.cells.get((row, key))) for row in panel.rows]
+    return [*cells, *([panel.limit(key)] if panel.layout.rows == "depth" else [])]
 
 
 def _parts(panel: Panel, width: int) -> list[Sequence[tuple[Any, ...]]]:
-    """The columns in groups that fit side by side."""
+    """Columns in groups that fit side by side."""
     parts, start, used = [], 0, _FIRST_WIDTH
     columns = panel.columns[:_MOST_COLUMNS]
     for number, key in enumerate(columns):
@@ -115,14 +109,12 @@ def _table(panel: Panel, keys: Sequence[tuple[Any, ...]]) -> Table:
 
 
 def _is_turned(panel: Panel) -> bool:
-    """Whether a table has so many columns that they are better read as rows."""
+    """True for so many columns that they are better read as rows."""
     return len(panel.columns) > _MANY and len(panel.rows) <= _FEW
 
 
 def _turned(panel: Panel) -> Table:
-    """A row per column, the deepest limit first:
-    what has no room beside a number stands under it.
-    """
+    """Transposed table: a row per column, the deepest limit first, words under the numbers."""
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
     table.title, table.title_justify = _line(panel.title) if panel.title else None, "left"
     by_depth = panel.layout.rows == "depth"
@@ -140,16 +132,14 @@ def _turned(panel: Panel) -> Table:
 
 
 def _stacked(cell: tuple[str, str]) -> tuple[str, str]:
-    """The word of a cell under its number."""
+    """Put the word of a cell under its number."""
     text, interval = cell
     word, _, numbers = text.partition(" ")
     return (numbers, word) if word.isalpha() else (text, interval)
 
 
 def _shown(cell: tuple[str, str], style: str | None = None) -> Text:
-    """Blue for solved, plain for not, dim for what learnt nothing: told apart without colour by the
-    words too.
-    """
+    """Styled text of a cell: blue if solved, dim if stalled or diverged."""
     text, interval = cell
     if style is None:
         words_of_it = (*text.split(" ")[:1], interval)
@@ -160,8 +150,8 @@ def _shown(cell: tuple[str, str], style: str | None = None) -> Text:
             if "loss" in words_of_it
             else _BLUE
         )
-    found = Text(text if text.endswith("*") else text.rstrip() + " " * bool(text), style=style)
-    return found.append(f"\n{interval} ", style=_QUIET) if interval else found
+    shown = Text(text if text.endswith("*") else text.rstrip() + " " * bool(text), style=style)
+    return shown.append(f"\n{interval} ", style=_QUIET) if interval else shown
 
 
 def _comparisons(report: Report) -> list[RenderableType]:

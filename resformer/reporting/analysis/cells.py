@@ -1,6 +1,4 @@
-"""Members laid out by what a report's cells are: which keys tell cells apart, and each cell's
-members as arrays.
-"""
+"""Cells of a report: the settings that tell them apart, and the members of each as arrays."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,13 +17,13 @@ from resformer.stats.rates import rates_by_other_seeds
 from resformer.stats.steps import censor
 
 ALWAYS = ("study", "task", "depth", "residual", "norm")
-"""Every cell names these."""
+"""Axes of every report."""
 _OWNERS = {
     "task": ("task.", "train.eval_every", "train.target_accuracy", "model.attention"),
     "residual": ("model.residual.",),
     "model.width": ("model.hidden",),
 }
-"""Settings that come with another one: they make an axis only where they vary without it."""
+"""Settings that follow another one: they make an axis only if they vary without it."""
 _BUDGET = "train.steps"
 
 Differing = dict[str, dict[str, Value | list[Value]]]
@@ -33,12 +31,12 @@ Differing = dict[str, dict[str, Value | list[Value]]]
 
 
 @final
-@dataclass(frozen=True)
-class Group:
-    """The members of one cell: S seeds, R learning rates, both ascending.
+@dataclass(frozen=True, kw_only=True)
+class CellMembers:
+    """Members of one cell: S seeds, R learning rates, both ascending.
 
-    Steps are NaN where a member did not solve, or there is none: `ran_SR` says which. `row_SR` is a
-    member's row in `columns`, arrays by the name of what they hold.
+    Steps are NaN where a member did not solve or did not run (`ran_SR`). `row_SR` is the index of a
+    member in `arrays`, which hold the columns of `Findings.members` by name, (M,).
     """
 
     key: CellKey
@@ -49,16 +47,16 @@ class Group:
     ran_SR: Bools
     row_SR: Integers
     budget_SR: Floats
-    columns: dict[str, npt.NDArray[Any]]
+    arrays: dict[str, npt.NDArray[Any]]
 
     @cached_property
     def budget(self) -> int:
-        """The smallest budget that its members had, in steps."""
+        """Smallest budget of its members, in steps."""
         return int(self.budget_SR[self.ran_SR].min())
 
     @cached_property
     def chosen(self) -> Integers:
-        """Column of the rate that each seed is scored at, the best of the other seeds, (S,)."""
+        """Index of the rate that each seed is scored at, the best of the other seeds, (S,)."""
         return self._chosen(self.budget)
 
     def _chosen(self, budget: int) -> Integers:
@@ -68,19 +66,19 @@ class Group:
 
     @cached_property
     def rows(self) -> Integers:
-        """Rows of the members that the cell stands for, one per seed, (S,)."""
+        """Index in `arrays` of the member that each seed is scored by, (S,)."""
         rows_S: Integers = self.row_SR[np.arange(len(self.seeds)), self.chosen]
         return rows_S
 
     def scored(self, budget: int) -> Floats:
-        """Steps to solve of each seed at its rate, (S,), as if all had had this budget."""
+        """Steps to solve of each seed within this budget, at the rate chosen for it, (S,)."""
         chosen_S = self.chosen if budget == self.budget else self._chosen(budget)
         steps_S: Floats = censor(self.steps_SR[np.arange(len(self.seeds)), chosen_S], budget)
         return steps_S
 
 
-def groups(members: pd.DataFrame, axes: Sequence[str]) -> list[Group]:
-    """The cells, sorted by their key, numbers by size and words by alphabet."""
+def by_cell(members: pd.DataFrame, axes: Sequence[str]) -> list[CellMembers]:
+    """Members by cell, sorted by key: numbers by size, words by alphabet."""
     shapes = members.drop_duplicates("shape").set_index("shape")
     key_of_shape = dict(
         zip(
@@ -106,13 +104,13 @@ def groups(members: pd.DataFrame, axes: Sequence[str]) -> list[Group]:
         "job",
         "ms",
     )
-    columns = {
+    arrays = {
         name: _array(members[name])[order_M]
         for name in (*names, _BUDGET, "parameters", "flops_per_step")
     }
     bounds = np.searchsorted(rank_M[order_M], np.arange(len(keys) + 1))
     return [
-        _group(_key(axes, key), columns, np.arange(low, high))
+        _cell(_key(axes, key), arrays, np.arange(low, high))
         for key, (low, high) in zip(keys, pairwise(bounds), strict=True)
     ]
 
@@ -131,42 +129,41 @@ def _key(axes: Sequence[str], values: Sequence[Value]) -> CellKey:
     return CellKey(**always, further=tuple(named.items()))
 
 
-def _group(key: CellKey, columns: dict[str, npt.NDArray[Any]], row_M: Integers) -> Group:
-    seeds, seed_M = np.unique(columns["seed"][row_M], return_inverse=True)
-    rates, rate_M = np.unique(columns["lr"][row_M], return_inverse=True)
+def _cell(key: CellKey, arrays: dict[str, npt.NDArray[Any]], row_M: Integers) -> CellMembers:
+    seeds, seed_M = np.unique(arrays["seed"][row_M], return_inverse=True)
+    rates, rate_M = np.unique(arrays["lr"][row_M], return_inverse=True)
 
     def laid_out(values_M: npt.NDArray[Any], missing: float) -> npt.NDArray[Any]:
         table_SR = np.full((len(seeds), len(rates)), missing, dtype=values_M.dtype)
         table_SR[seed_M, rate_M] = values_M
         return table_SR
 
-    return Group(
+    return CellMembers(
         key=key,
         seeds=[int(seed) for seed in seeds],
         rates=[float(rate) for rate in rates],
-        steps_SR=laid_out(columns["solved_step"][row_M], np.nan),
-        loss_SR=laid_out(columns["final_loss"][row_M], np.nan),
+        steps_SR=laid_out(arrays["solved_step"][row_M], np.nan),
+        loss_SR=laid_out(arrays["final_loss"][row_M], np.nan),
         ran_SR=laid_out(np.ones(len(row_M), dtype=bool), False),
         row_SR=laid_out(row_M, -1),
-        budget_SR=laid_out(columns[_BUDGET][row_M].astype(np.float64), np.nan),
-        columns=columns,
+        budget_SR=laid_out(arrays[_BUDGET][row_M].astype(np.float64), np.nan),
+        arrays=arrays,
     )
 
 
-def axes(members: pd.DataFrame) -> tuple[list[str], dict[str, Value], Differing]:
-    """The keys that tell cells apart; the settings that all share; and by key what differs between
-    studies only.
+def axes_of(members: pd.DataFrame) -> tuple[list[str], dict[str, Value], Differing]:
+    """Axes of the cells; settings that all members share; settings that differ by study only.
 
-    A budget is an axis only where members differ in nothing else: otherwise it belongs to its cell.
+    The budget is an axis only if members differ in nothing else: otherwise it belongs to its cell.
     """
     keys = [*ALWAYS, *(name for name in members.columns if "." in name), "device"]
     shapes = members.drop_duplicates("shape")[[*keys, "shape"]]
-    found = list(ALWAYS)
+    axes = list(ALWAYS)
     shared: dict[str, Value] = {}
     differing: Differing = {}
     for key in keys:
-        if key not in found and key not in RECORDING and _varies(members, shapes, keys, key):
-            found.append(key)
+        if key not in axes and key not in RECORDING and _varies(members, shapes, keys, key):
+            axes.append(key)
         elif shapes[key].nunique(dropna=False) == 1:
             shared[key] = plain(shapes[key].iloc[0])
         elif key != "study" and shapes.groupby("study")[key].nunique(dropna=False).max() == 1:
@@ -175,20 +172,20 @@ def axes(members: pd.DataFrame) -> tuple[list[str], dict[str, Value], Differing]
             }
     for key, column in (("member.seed", "seed"), ("member.lr", "lr")):
         values: dict[str, Value | list[Value]] = {
-            str(study): [plain(one) for one in sorted(set(part))]
+            str(study): [plain(value) for value in sorted(set(part))]
             for study, part in members.groupby("study")[column]
         }
-        if len({str(one) for one in values.values()}) > 1:
+        if len({str(of_study) for of_study in values.values()}) > 1:
             differing[key] = values
     return (
-        found,
-        {key: value for key, value in shared.items() if key not in found or key == "task"},
+        axes,
+        {key: value for key, value in shared.items() if key not in axes or key == "task"},
         differing,
     )
 
 
 def _varies(members: pd.DataFrame, shapes: pd.DataFrame, keys: Sequence[str], key: str) -> bool:
-    """Whether a setting varies by itself, within a study."""
+    """True if a setting varies by itself within a study."""
     if key == _BUDGET:
         if shapes[key].nunique() == 1:
             return False
@@ -203,7 +200,7 @@ def _varies(members: pd.DataFrame, shapes: pd.DataFrame, keys: Sequence[str], ke
 
 
 def plain(value: Any) -> Any:
-    """A NumPy scalar as Python's; a missing value as None."""
+    """Convert a NumPy scalar to Python's, a missing value to None."""
     if isinstance(value, np.generic):
         value = value.item()
     return None if pd.isna(value) else value
