@@ -1,7 +1,7 @@
 """Runs of a study: a row per member of its finished jobs, read once and cached."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, final
@@ -71,37 +71,54 @@ def read_runs(study: Study, *, max_hashed: int, batch_jobs: int) -> StudyRuns:
             tables.insert(0, cached.filter(pa.compute.is_in(cached["job"], pa.array([*fresh]))))
         table = _joined(tables) if tables else pa.table({})
         cache.save_runs(study, table, states)
-    damaged = [item for batch in batches for item in batch.damaged.items()]
+    finished = {*fresh, *new}
+    unfinished = {job: record for job, record in planned.items() if job not in finished}
+    failures = study.failures(job for job in unfinished if job in begun)
+    damaged: list[tuple[str | None, str]] = [
+        *(item for batch in batches for item in batch.damaged.items()),
+        *((None, reason) for reason in reasons),
+    ]
     return StudyRuns(
         study=study,
         table=table,
         planned={job: planned[job] for job in states},
         states=states,
-        problems=Problems(
-            damaged=tuple(
-                DamagedJob(study=study.name, job=job, reason=reason)
-                for job, reason in [*damaged, *((None, reason) for reason in reasons)]
-            )
-        )
-        + _unfinished(study, planned, begun, finished={*fresh, *new}),
+        problems=_problems(study, unfinished, failures, damaged),
     )
 
 
-def _unfinished(
-    study: Study, planned: Mapping[str, Json], begun: Set[str], *, finished: Set[str]
+def _problems(
+    study: Study,
+    unfinished: Mapping[str, Json],
+    failures: Mapping[str, str],
+    damaged: Sequence[tuple[str | None, str]],
 ) -> Problems:
-    """Jobs that are missing or failed."""
-    unfinished = [job for job in planned if job not in finished]
-    failures = study.failures(job for job in unfinished if job in begun)
-    missing, failed = [], []
-    for job in unfinished:
-        members, settings = len(planned[job]["members"]), job_label(planned[job])
-        common: Json = {"study": study.name, "job": job, "members": members, "settings": settings}
-        if job in failures:
-            failed.append(FailedJob(**common, reason=failures[job]))
-        else:
-            missing.append(MissingJob(**common))
-    return Problems(missing=tuple(missing), failed=tuple(failed))
+    return Problems(
+        missing=tuple(
+            MissingJob(
+                study=study.name,
+                job=job,
+                members=len(planned["members"]),
+                settings=job_label(planned),
+            )
+            for job, planned in unfinished.items()
+            if job not in failures
+        ),
+        damaged=tuple(
+            DamagedJob(study=study.name, job=job, reason=reason) for job, reason in damaged
+        ),
+        failed=tuple(
+            FailedJob(
+                study=study.name,
+                job=job,
+                members=len(planned["members"]),
+                settings=job_label(planned),
+                reason=failures[job],
+            )
+            for job, planned in unfinished.items()
+            if job in failures
+        ),
+    )
 
 
 @final
