@@ -83,7 +83,7 @@ def train(overrides: Overrides = None, results: Results = Path("results")) -> No
 
         plan = launch.plan(config.single(overrides or []), find(results, "train"))
         print_notes(plan, _consoles()[1])
-        failed = _train_here(plan, interrupts) if plan.wanted else False
+        failed = _train_here(plan, interrupts) if plan.unfinished else False
         if not failed:
             _print_outcomes(plan)
     _leave(1 if failed else 0)
@@ -405,7 +405,7 @@ def _sweep(plan: "Launch", interrupts: Interrupts) -> bool:
     if not (workers := _begin(plan)):
         return False
     assignment = plan.start(_command())
-    with interrupts.deferred(), follow(plan.wanted, range(workers), err) as emit:
+    with interrupts.deferred(), follow(plan.unfinished, range(workers), err) as emit:
         plan.request.engine.run(assignment, workers=workers, emit=emit, stop=interrupts.stop)
     return print_failed(plan, err)
 
@@ -436,7 +436,7 @@ def _begin(plan: "Launch") -> int:
 
 
 def _workers(plan: "Launch") -> int:
-    jobs = list(plan.wanted)
+    jobs = list(plan.unfinished)
     return plan.request.engine.count(jobs, plan.request.device) if jobs else 0
 
 

@@ -110,7 +110,7 @@ def test_the_same_sweep_reads_what_was_gathered_once(
         return group(file, number, names, **given)
 
     monkeypatch.setattr(pq.ParquetFile, "read_row_group", counted)
-    assert launch.plan(config.request("small", SMALL[2:]), study).wanted == {}
+    assert launch.plan(config.request("small", SMALL[2:]), study).unfinished == {}
     assert {number for number, _ in read} == {0, 1}
     assert sorted(read) == sorted(set(read))
 

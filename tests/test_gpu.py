@@ -150,18 +150,18 @@ def test_a_gpus_stack_is_what_fits(shape: Shape, monkeypatch: pytest.MonkeyPatch
     on_gpu = dataclasses.replace(shape, device="cuda")
     per_member = batching.bytes_per_member(shape)
     with pytest.raises(UserError, match="no GPU to size a stack by"):
-        batching.stack(on_gpu, 1)
+        batching.members_per_job(on_gpu, 1)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     for memory, expected in ((100 * per_member, 80), (per_member, 1), (10**6 * per_member, 1024)):
         properties = SimpleNamespace(total_memory=memory)
         monkeypatch.setattr(
             torch.cuda, "get_device_properties", lambda device, found=properties: found
         )
-        assert batching.stack(on_gpu, 1) == expected
-        assert batching.stack(on_gpu, 4) in (max(1, expected // 4), 1024)
-    assert batching.stack(shape, 1) == 16
+        assert batching.members_per_job(on_gpu, 1) == expected
+        assert batching.members_per_job(on_gpu, 4) in (max(1, expected // 4), 1024)
+    assert batching.members_per_job(shape, 1) == 16
     large = dataclasses.replace(shape.model, width=1024, heads=8, hidden=4096, depth=12)
-    assert batching.stack(dataclasses.replace(shape, model=large), 1) == 1
+    assert batching.members_per_job(dataclasses.replace(shape, model=large), 1) == 1
 
 
 def test_workers_that_share_a_gpu_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -176,7 +176,7 @@ def test_a_sweep_finishes_and_its_bits_are_those_of_each_job_alone(
     }
     assert {event.worker for event in events} == {0, 1}
     assert not multiprocessing.active_children()
-    assert launch.plan(plan.request, study).wanted == {}
+    assert launch.plan(plan.request, study).unfinished == {}
 
     alone = Study(tmp_path / "alone" / "tiny")
     alone.launch({}, [])
@@ -223,7 +223,7 @@ def test_only_members_that_are_neither_finished_nor_planned_are_planned(
     first = planned(study, [shape], seeds=1)
     assert first.finished == 0
     run(first, lambda event: None)
-    assert planned(study, [shape], seeds=1).wanted == {}
+    assert planned(study, [shape], seeds=1).unfinished == {}
 
     more = planned(study, [shape], seeds=2)  # one seed more, planned and not run
     assert [[member.seed for member in job.members] for job in more.new] == [[1, 1]]
@@ -237,7 +237,7 @@ def test_only_members_that_are_neither_finished_nor_planned_are_planned(
         (40, 1),
         (40, 2),
     }
-    assert set(most.wanted) == {job.id for job in (*more.new, *most.new)}
+    assert set(most.unfinished) == {job.id for job in (*more.new, *most.new)}
     assert set(most.jobs) == {job.id for job in (*first.new, *more.new, *most.new)}
     assert (most.members, most.finished) == (12, 2)
     run(most, lambda event: None)
@@ -488,7 +488,7 @@ def test_a_job_whose_worker_died_before_it_said_a_word_has_failed(
 
 def test_a_killed_worker_costs_its_job_one_attempt(study: Study, shape: Shape) -> None:
     plan = planned(study, [shape, steps(shape, 400)], seeds=4, stack=2)
-    victim = next(iter(plan.wanted))
+    victim = next(iter(plan.unfinished))
     events: list[Event] = []
 
     def tell(event: Event) -> None:
@@ -516,7 +516,7 @@ def test_a_killed_worker_costs_its_job_one_attempt(study: Study, shape: Shape) -
 
 def test_without_retries_a_killed_worker_fails_its_job_only(study: Study, shape: Shape) -> None:
     plan = planned(study, [shape, steps(shape, 400)], seeds=4, stack=2, retries=0)
-    victim = next(iter(plan.wanted))
+    victim = next(iter(plan.unfinished))
     events: list[Event] = []
 
     def tell(event: Event) -> None:
@@ -539,7 +539,7 @@ def test_a_worker_that_was_silent_for_a_lease_loses_its_job_and_its_members_coun
     study: Study, shape: Shape
 ) -> None:
     plan = planned(study, [steps(shape, 400)], seeds=2, stack=2, lease=1.0)
-    victim, other = plan.wanted
+    victim, other = plan.unfinished
     events: list[Event] = []
 
     def tell(event: Event) -> None:
@@ -802,4 +802,4 @@ def test_a_member_of_two_plans_is_finished_if_either_job_is(study: Study, shape:
     run(first, lambda _: None)
     second.start(["sweep"])
     again = planned(study, [shape], seeds=2, stack=8)
-    assert (again.finished, again.wanted, again.new) == (4, {}, [])
+    assert (again.finished, again.unfinished, again.new) == (4, {}, [])

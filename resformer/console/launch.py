@@ -19,14 +19,14 @@ def print_start(launch: "Launch", workers: int, console: Console) -> None:
         _print(console, f"{members}, all finished")
         return
     done = f" ({launch.finished} finished before)" if launch.finished else ""
-    jobs = f"{counted(len(launch.wanted), 'job')} to run"
+    jobs = f"{counted(len(launch.unfinished), 'job')} to run"
     _print(console, f"{members}{done}, {jobs}, {counted(workers, 'worker')}")
 
 
 def print_failed(launch: "Launch", console: Console) -> bool:
     """Print the jobs of a launch that have no result; returns whether there are any."""
-    finished = launch.study.results.finished(launch.wanted)
-    failed = [job for job in launch.wanted if job not in finished]
+    finished = launch.study.results.finished(launch.unfinished)
+    failed = [job for job in launch.unfinished if job not in finished]
     reasons = launch.study.failures(failed)
     for job in failed:
         reason = reasons.get(job, "its worker went silent, or nobody began it")
@@ -46,10 +46,10 @@ def print_grid(launch: "Launch", workers: int, out: Console, err: Console) -> No
         return
     seconds = None
     try:
-        seconds = seconds_at_most(launch.wanted, workers)
+        seconds = seconds_at_most(launch.unfinished, workers)
     except (MemoryError, RuntimeError) as error:
         _print(err, f"the time could not be measured: {printable(str(error))}")
-    _print(out, time_needed(launch.study.name, len(launch.wanted), workers, seconds))
+    _print(out, time_needed(launch.study.name, len(launch.unfinished), workers, seconds))
 
 
 def print_notes(launch: "Launch", console: Console) -> None:

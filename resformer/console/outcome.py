@@ -1,4 +1,4 @@
-"""What became of single members, in words."""
+"""The outcome of single members, in words."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
@@ -8,17 +8,15 @@ from resformer.store.study import Study
 
 
 def outcomes(
-    study: Study, job_ids: Sequence[str], asked: Iterable[tuple[int, float]]
+    study: Study, job_ids: Sequence[str], members: Iterable[tuple[int, float]]
 ) -> Iterator[str]:
-    """A line for each job, and one for each of its members (seed, learning rate) that was asked
-    for.
-    """
-    planned, wanted = study.planned(), set(asked)
+    """A line for each job, and one for each of its members among these: seed, learning rate."""
+    planned, requested = study.planned(), set(members)
     for job_id in job_ids:
         job = planned[job_id]
         yield f"{job_label(job)}, {job['parameters']:,} parameters ({study.job(job_id)})"
         for run in study.results.runs(job).to_pylist():
-            if (run["seed"], run["lr"]) in wanted:
+            if (run["seed"], run["lr"]) in requested:
                 yield f"  seed {run['seed']}, learning rate {run['lr']:g}: {_outcome(run)}"
 
 

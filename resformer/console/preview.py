@@ -39,24 +39,24 @@ def grid(jobs: Sequence[Json], swept: Sequence[str]) -> RenderableType:
     for job in jobs:
         settings = shape_settings(job)
         shapes.setdefault(tuple(str(settings.get(axis, "")) for axis in axes), []).append(job)
-    for key, found in shapes.items():
-        first = found[0]
+    for key, group in shapes.items():
+        first = group[0]
         table.add_row(
             *key,
-            str(sum(len(job["members"]) for job in found)),
+            str(sum(len(job["members"]) for job in group)),
             f"{first['parameters']:,}",
             f"{first['parameters'] * _TENSORS * _BYTES / 1e6:.1f}",
             f"{first['flops_per_step'] / 1e6:,.1f}",
-            f"{sum(job['flops'] for job in found) / 1e12:,.2f}",
+            f"{sum(job['flops'] for job in group) / 1e12:,.2f}",
         )
     members = sum(len(job["members"]) for job in jobs)
     flops = sum(job["flops"] for job in jobs) / 1e12
-    told = (
+    totals = (
         f"{counted(members, 'member')} in {counted(len(jobs), 'job')}; {flops:,.1f} TFLOPs in "
         "matrix "
         "products if every member uses up its budget"
     )
-    return Group(table, Text(told))
+    return Group(table, Text(totals))
 
 
 def shared_settings(jobs: Sequence[Json]) -> list[str]:

@@ -65,12 +65,12 @@ class Status:
         """The jobs by state."""
         state = {**dict.fromkeys(self.running, "running"), **dict.fromkeys(self.waiting, "waiting")}
         state |= dict.fromkeys(self.failed, "failed")
-        found: dict[str, list[Json]] = {
+        jobs_by_state: dict[str, list[Json]] = {
             name: [] for name in ("finished", "running", "waiting", "failed")
         }
         for job_id, job in self.planned.items():
-            found[state.get(job_id, "finished")].append(job)
-        return found
+            jobs_by_state[state.get(job_id, "finished")].append(job)
+        return jobs_by_state
 
 
 def look(study: Study) -> Status:
@@ -87,7 +87,7 @@ def look(study: Study) -> Status:
     begun = [job for job in planned.keys() & study.results.begun() if job not in finished]
     failed, held = (
         study.failures(begun),
-        {job: found for job in begun if (found := claims.held(study.job(job)))},
+        {job: holder for job in begun if (holder := claims.held(study.job(job)))},
     )
     # Looked for after the claims: whose holder has left by then is seen to be finished, not lost.
     for job in begun:
@@ -133,12 +133,12 @@ def _unlisted(study: Study, planned: Json) -> tuple[Json, str]:
 
 def _outcomes(lines: Iterable[Json]) -> Counter[str]:
     """Members by outcome, of what lists say; whatever else may stand there counts for nothing."""
-    found: Counter[str] = Counter()
+    counts: Counter[str] = Counter()
     for line in lines:
         outcomes = line.get("outcomes")
         for name, count in outcomes.items() if isinstance(outcomes, dict) else ():
-            found[name] += count if type(count) is int else 0
-    return found
+            counts[name] += count if type(count) is int else 0
+    return counts
 
 
 def _seconds(line: Json) -> float:
@@ -189,8 +189,8 @@ def picture(status: Status) -> RenderableType:
         _states(status),
     ]
     if status.outcomes:
-        found = ", ".join(f"{status.outcomes.get(name, 0):,} {name}" for name in _OUTCOMES)
-        parts.append(_line(f"members that have finished: {found}"))
+        counts = ", ".join(f"{status.outcomes.get(name, 0):,} {name}" for name in _OUTCOMES)
+        parts.append(_line(f"members that have finished: {counts}"))
     if status.running:
         parts.append(_running(status))
     for job, reason in status.failed.items():
@@ -219,8 +219,8 @@ def _running(status: Status) -> Table:
         job = status.planned[job_id]
         steps = job["shape"]["train"]["steps"]
         step = f"{min(held.beats, steps)}/{steps}"  # looks into members count as well
-        told = (job_label(job), _holder(held), str(len(job["members"])), str(held.attempt), step)
-        table.add_row(*(_line(text) for text in told))
+        cells = (job_label(job), _holder(held), str(len(job["members"])), str(held.attempt), step)
+        table.add_row(*(_line(text) for text in cells))
     return table
 
 

@@ -1,4 +1,4 @@
-"""How many members train together."""
+"""The number of members that train together as one job."""
 
 import torch
 
@@ -13,14 +13,13 @@ _ROWS_PER_BLOCK = 24
 _DRAWN = 16
 
 
-def stack(shape: Shape, sharers: int) -> int:
-    """A good number for this shape and device. UserError for a GPU that is not here, whose memory
-    nobody knows.
+def members_per_job(shape: Shape, sharers: int) -> int:
+    """A good number of members for this shape and device; UserError for a GPU that is not here.
 
-    On the CPU 16, where the cost of calling the kernels is spread thin; fewer where a step of
-    theirs would take much more than a second, since a worker says once a step that it lives. On a
-    GPU what fits into four fifths of its memory, or of a sharer's part of it, at most 1,024: it
-    stands in the job, since a GPU's bits may depend on it.
+    On the CPU 16, which spreads the cost of calling kernels thin; fewer where a step would take
+    much more than a second, since a worker's heartbeat advances once a step. On a GPU as many as
+    fit into four fifths of its memory, or of a sharer's part of it, at most 1,024; the number is
+    part of the job, since bits on a GPU may depend on it.
     """
     if shape.device == "cpu":
         return max(
@@ -36,11 +35,9 @@ def stack(shape: Shape, sharers: int) -> int:
 
 
 def bytes_per_member(shape: Shape) -> int:
-    """About what a member takes while it trains: weights, gradient, moments, data, and what the
-    backward pass keeps.
-
-    In float32. For a training batch or for an evaluation, whichever is larger; rather too large
-    than too small.
+    """An upper estimate of the memory of a member while it trains, in bytes: weights, gradient,
+    moments, data and activations in float32, for a training batch or an evaluation, whichever is
+    larger.
     """
     model, transformer = shape.model, shape.transformer()
     weights = _WEIGHTS * transformer.num_parameters

@@ -15,7 +15,7 @@ from resformer.model.serial import (
     shape_to_json,
 )
 from resformer.model.shape import RESULTS_ONLY, Member, Recording, Shape
-from resformer.plan.batching import stack
+from resformer.plan.batching import members_per_job
 
 Json = dict[str, Any]
 Base = TypeVar("Base")
@@ -108,7 +108,7 @@ def pack(
     """
     jobs = []
     for shape, members in shape_members:
-        count = -(-len(members) // (most or stack(shape, sharers)))
+        count = -(-len(members) // (most or members_per_job(shape, sharers)))
         bounds = [len(members) * part // count for part in range(count + 1)]
         recording = (recordings or {}).get(shape, RESULTS_ONLY)
         jobs += [Job(shape, tuple(members[low:high]), recording) for low, high in pairwise(bounds)]

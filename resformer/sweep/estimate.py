@@ -1,4 +1,4 @@
-"""What a plan would cost, before it runs."""
+"""An estimate of the time that a launch takes."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -14,21 +14,18 @@ _STEPS = 3
 _MEMBERS = 4
 
 
-def seconds_at_most(wanted: Mapping[str, Json], workers: int) -> float:
-    """Seconds if every member used up its budget: a few steps of the median job are timed, the rest
-    is scaled.
+def seconds_at_most(planned: Mapping[str, Json], workers: int) -> float:
+    """Seconds if every member used up its budget, good to a factor of about 1.5.
 
-    MemoryError or RuntimeError where those few steps already ask for too much, or for a GPU that is
-    elsewhere.
-
-    Scaled by floating-point operations in matrix products, evaluations included; good to a factor
-    of about 1.5.
+    A few steps of the median job are timed and scaled by floating-point operations in matrix
+    products, evaluations included. MemoryError or RuntimeError where those steps need too much
+    memory, or a GPU that is elsewhere.
     """
     configure_worker()
-    found = [jobs.from_json(job) for job in wanted.values()]
+    unfinished = [jobs.from_json(job) for job in planned.values()]
     sample = sorted(
-        found, key=lambda job: job.shape.transformer().flops_per_step(job.shape.train.batch)
-    )[len(found) // 2]
+        unfinished, key=lambda job: job.shape.transformer().flops_per_step(job.shape.train.batch)
+    )[len(unfinished) // 2]
     if sample.shape.device == "cuda" and not torch.cuda.is_available():
         raise RuntimeError("there is no GPU here")
     settings = dataclasses.replace(sample.shape.train, steps=_STEPS, eval_every=_STEPS)
@@ -41,7 +38,7 @@ def seconds_at_most(wanted: Mapping[str, Json], workers: int) -> float:
     )
     rate = short.flops() / fastest
     work = 0.0
-    for job in found:
+    for job in unfinished:
         evaluated = job.shape.train.eval_sequences / (
             3 * job.shape.train.batch * job.shape.train.eval_every
         )

@@ -1,5 +1,5 @@
-"""From what was asked to what has to run: only members that are neither finished nor planned make
-new jobs.
+"""From a request to the jobs to run: only members that are neither finished nor planned make new
+jobs.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -21,49 +21,50 @@ from resformer.workers.assignment import Assignment
 @final
 @dataclass(frozen=True)
 class Launch:
-    """What a request means for a study folder, before anything is written."""
+    """The jobs of a request in a study folder, before anything is written."""
 
     request: Request
     study: Study
     new: list[Job]
     """Jobs to add to the plan."""
-    wanted: dict[str, Json]
-    """All unfinished jobs that hold a requested member, by id, the longest first."""
+    unfinished: dict[str, Json]
+    """Unfinished jobs that hold a requested member, by id, the longest first."""
     jobs: list[str]
     """All jobs that hold a requested member, finished ones too."""
     finished: int
     """Requested members whose job is finished."""
     damaged: dict[Path, str]
-    """Results of requested jobs that are not what was committed, and why: these jobs run again."""
+    """Damaged results of requested jobs with the reason: these jobs run again."""
 
     @property
     def members(self) -> int:
-        """How many members were asked for."""
+        """Number of requested members."""
         return sum(len(members) for _, members in self.request.shapes)
 
-    def start(self, asked: Sequence[str]) -> Assignment:
-        """Put the launch on disk, the whole plan in one durable write; returns what workers need to
-        know.
+    def start(self, command: Sequence[str]) -> Assignment:
+        """Write the launch, its whole plan in one durable write; returns the workers' assignment.
+
+        `command` is the command line.
         """
         engine = self.request.engine
         record = {
-            "asked": list(asked),
+            "asked": list(command),
             "overrides": self.request.overrides,
             "swept": self.request.swept,
             "excluded": self.request.excluded,
-            "jobs": list(self.wanted),
+            "jobs": list(self.unfinished),
             "checkpoint_seconds": self.request.checkpoint_seconds,
             "engine": {"name": type(engine).__module__.rpartition(".")[2], **vars(engine)},
             "versions": provenance.versions(_compiled(self.request)),
             "fingerprint": _fingerprint(self.request),
         }
-        number = self.study.launch(record, [self.wanted[job.id] for job in self.new])
+        number = self.study.launch(record, [self.unfinished[job.id] for job in self.new])
         for result, reason in self.damaged.items():
             self.study.results.quarantine(result, reason)
         return Assignment(
             study=self.study.path,
             launch=number,
-            jobs=tuple(self.wanted),
+            jobs=tuple(self.unfinished),
             retries=engine.retries,
             lease_seconds=engine.lease_seconds,
             checkpoint_seconds=self.request.checkpoint_seconds,
@@ -71,9 +72,9 @@ class Launch:
 
 
 def plan(request: Request, study: Study) -> Launch:
-    """What has to run; UserError if the study's results come from other versions of what computes.
+    """Plan a launch; UserError if the study's results come from other code or versions.
 
-    Every requested result is looked at, byte by byte: DiskError if one cannot be read.
+    The bytes of all requested results are verified: DiskError if one cannot be read.
     """
     _check_versions(request, study)
     planned = study.planned()
@@ -85,16 +86,16 @@ def plan(request: Request, study: Study) -> Launch:
         for job_id in sorted(planned, key=finished.__contains__)
         for key in _members(planned[job_id])
     }
-    asked = {shape: _shape_key(shape) for shape, _ in request.shapes}
+    shape_keys = {shape: _shape_key(shape) for shape, _ in request.shapes}
     known = {
-        (shape, member): where[asked[shape], member.seed, member.lr]
+        (shape, member): where[shape_keys[shape], member.seed, member.lr]
         for shape, members in request.shapes
         for member in members
-        if (asked[shape], member.seed, member.lr) in where
+        if (shape_keys[shape], member.seed, member.lr) in where
     }
-    asked_for = set(known.values()) & finished
+    to_verify = set(known.values()) & finished
     # In the order of the plan: results that were gathered lie so, and are read in groups.
-    damaged = _damaged(study, planned, [job_id for job_id in planned if job_id in asked_for])
+    damaged = _damaged(study, planned, [job_id for job_id in planned if job_id in to_verify])
     finished -= damaged.keys()
     rest = [
         (shape, [member for member in members if (shape, member) not in known])
@@ -107,13 +108,13 @@ def plan(request: Request, study: Study) -> Launch:
         request.recordings,
     )
     open_ids = dict.fromkeys(job_id for job_id in known.values() if job_id not in finished)
-    wanted = [*(planned[job_id] for job_id in open_ids), *(job.to_json() for job in new)]
-    wanted.sort(key=lambda job: (-job["flops"], job["id"]))
+    unfinished = [*(planned[job_id] for job_id in open_ids), *(job.to_json() for job in new)]
+    unfinished.sort(key=lambda job: (-job["flops"], job["id"]))
     return Launch(
         request=request,
         study=study,
         new=new,
-        wanted={job["id"]: job for job in wanted},
+        unfinished={job["id"]: job for job in unfinished},
         jobs=list(dict.fromkeys([*known.values(), *(job.id for job in new)])),
         finished=sum(job_id in finished for job_id in known.values()),
         damaged=dict(damaged.values()),
@@ -123,8 +124,8 @@ def plan(request: Request, study: Study) -> Launch:
 def _damaged(
     study: Study, planned: Mapping[str, Json], job_ids: Iterable[str]
 ) -> dict[str, tuple[Path, str]]:
-    """The results of these jobs that are not what was committed, and why, by job."""
-    found = {}
+    """The damaged results of these jobs with the reason, by job."""
+    damaged = {}
     for job_id in job_ids:
         result = study.results.path(job_id)
         try:
@@ -132,8 +133,8 @@ def _damaged(
         except Unreadable as trouble:
             raise DiskError(str(trouble)) from trouble
         except Damaged as damage:
-            found[job_id] = (result, str(damage))
-    return found
+            damaged[job_id] = (result, str(damage))
+    return damaged
 
 
 def _fingerprint(request: Request) -> dict[str, str]:
@@ -147,18 +148,16 @@ def _compiled(request: Request) -> bool:
 
 
 def _check_compile(request: Request, planned: Iterable[Json]) -> None:
-    """Refuse to train by other means what is there already, unless that was asked for in so many
-    words.
-    """
-    asked = {shape.train.compile for shape, _ in request.shapes}
-    there = {job["shape"]["train"]["compile"] for job in planned}
-    said = any(
+    """Raise UserError if `train.compile=auto` resolves otherwise than in all jobs of the study."""
+    requested = {shape.train.compile for shape, _ in request.shapes}
+    before = {job["shape"]["train"]["compile"] for job in planned}
+    explicit = any(
         text.startswith("train.compile=") and "auto" not in text
         for grid in request.overrides
         for text in grid
     )
-    if there and not said and not asked & there:
-        was, would_be = (str(value).lower() for value in (there.pop(), asked.pop()))
+    if before and not explicit and not requested & before:
+        was, would_be = (str(value).lower() for value in (before.pop(), requested.pop()))
         raise UserError(
             f"train.compile=auto: would be {would_be} here, the study {request.study} was planned "
             f"with {was}; say "

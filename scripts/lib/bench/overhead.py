@@ -100,7 +100,7 @@ def _job() -> float:
                 stop=Stop(lambda: False),
             )
         middle = time.perf_counter()
-        for planned in plan.wanted.values():
+        for planned in plan.unfinished.values():
             job = jobs.from_json(planned)
             train(job.shape, job.members, lambda progress: None, lambda _: None)
         return ((middle - began) - (time.perf_counter() - middle)) / _JOBS

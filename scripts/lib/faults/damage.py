@@ -384,7 +384,7 @@ def _recovered(specimen: Specimen, damage: Damage, results: Path) -> tuple[str, 
 def _unlike(specimen: Specimen, study: Study) -> list[str]:
     """List what is not as after an undisturbed run."""
     plan = launch.plan(session.request(), study)
-    broken = [f"{job} is still to be run" for job in plan.wanted]
+    broken = [f"{job} is still to be run" for job in plan.unfinished]
     if table(study) != specimen.table:
         broken.append("the table of results is not that of an undisturbed run")
     if _rows(study) != specimen.rows:

@@ -203,7 +203,7 @@ def _disturbed(
     broken = violations(results, acknowledged, standard.expected)
     study = Study(results / session.STUDY)
     missing = {job for job in standard.files if not study.results.has(job)}
-    if set(launch.plan(standard.request, study).wanted) != missing:
+    if set(launch.plan(standard.request, study).unfinished) != missing:
         broken.append("planned again, it would not run just the jobs that have no result")
     return broken
 

@@ -132,7 +132,7 @@ def run(results: Path, heard: Heard = lambda event: None) -> Summary:
 
     study = find(results, STUDY)
     plan = launch.plan(request(), study)
-    if plan.wanted:
+    if plan.unfinished:
         assignment = plan.start(["sweep"])
         work(assignment, worker=0, workers=1, emit=tell, stop=Stop(requested))
     summarise(read([Study(results / STUDY)]))
