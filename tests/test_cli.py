@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.sweeps import TINY_SETTINGS
 from typer.testing import Result
 
 from resformer import __version__
@@ -24,11 +25,7 @@ Command = Callable[..., subprocess.CompletedProcess[str]]
 
 TINY = [
     "model.depth=1",
-    "model.width=8",
-    "model.heads=2",
-    "task.length=5",
-    "task.symbols=8",
-    "train.eval_sequences=16",
+    *TINY_SETTINGS,
     "train.steps=20",
 ]
 

@@ -18,6 +18,7 @@ import pytest
 import torch
 from rich.console import Console
 from support import shapes
+from support.sweeps import TINY_SETTINGS
 
 from resformer.console.progress import follow
 from resformer.engines.local import Local
@@ -483,8 +484,7 @@ def test_a_job_that_was_finished_while_it_was_claimed_is_left(
 # --- the command line
 
 
-WORDS = ["model.depth=1", "model.width=8", "model.heads=2", "task.length=5", "task.symbols=8"]
-WORDS += ["train.eval_sequences=16", "member.seed=0,1", "engine.workers=1"]
+WORDS = ["model.depth=1", *TINY_SETTINGS, "member.seed=0,1", "engine.workers=1"]
 
 
 def test_a_sweep_names_what_is_damaged_and_runs_it_again(

@@ -19,6 +19,7 @@ from typing import Any
 
 import pytest
 from support import shapes
+from support.sweeps import TINY_SETTINGS
 from support.waiting import wait_until
 from typer.testing import Result
 
@@ -46,11 +47,7 @@ pytestmark = pytest.mark.sweep
 
 SWEEP = [
     "model.depth=1",
-    "model.width=8",
-    "model.heads=2",
-    "task.length=5",
-    "task.symbols=8",
-    "train.eval_sequences=16",
+    *TINY_SETTINGS,
     "engine.stack=1",
     "engine.workers=2",
 ]

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from rich.console import Console
+from support.sweeps import TINY_SETTINGS
 from typer.testing import Result
 
 from resformer.console.status import Status, look, picture
@@ -339,9 +340,9 @@ def test_an_empty_folder_has_no_study(
 @pytest.mark.sweep
 def test_a_real_sweep_is_seen_at_work_and_finished(resformer: Resformer, tmp_path: Path) -> None:
     """A sweep in another process is seen at work, and then finished."""
-    asked = ["model.depth=1,2", "model.width=8", "model.heads=2", "task.length=5", "task.symbols=8"]
-    asked += [
-        "train.eval_sequences=16",
+    asked = [
+        "model.depth=1,2",
+        *TINY_SETTINGS,
         "train.steps=1500",
         "train.eval_every=750",
         "train.stop_when_solved=false",

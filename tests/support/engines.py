@@ -14,17 +14,14 @@ from pathlib import Path
 import psutil
 
 from resformer.store import folder
+from support.sweeps import TINY_SETTINGS
 from support.waiting import wait_until
 
 STUDY = [
     "--study",
     "tiny",
     "model.depth=1,2",
-    "model.width=8",
-    "model.heads=2",
-    "task.length=5",
-    "task.symbols=8",
-    "train.eval_sequences=16",
+    *TINY_SETTINGS,
     "engine.stack=1",
     "engine.workers=2",
     "member.seed=0,1",

@@ -1,4 +1,13 @@
-"""The words of a small study that tests really sweep: `resformer sweep *SMALL`."""
+"""Words of small studies that tests really sweep."""
+
+TINY_SETTINGS = [
+    "model.width=8",
+    "model.heads=2",
+    "task.length=5",
+    "task.symbols=8",
+    "train.eval_sequences=16",
+]
+"""A tiny model and task; a test adds depth, steps and members."""
 
 SMALL = [
     "--study",
@@ -14,4 +23,4 @@ SMALL = [
     "probe.every=10",
     "engine.workers=1",
 ]
-"""Four jobs of four members, with their weights and what was probed."""
+"""`resformer sweep *SMALL`: four jobs of four members, with their weights and probes."""
