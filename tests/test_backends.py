@@ -160,7 +160,9 @@ def test_a_gradient_that_is_not_finite_spoils_its_member_only(backend: Backend) 
     generator = torch.Generator().manual_seed(0)
     flat_PN, grad_PN = (torch.randn(3, 100, generator=generator) for _ in range(2))
     moments = [torch.zeros(3, 100) for _ in range(2)]
-    step = AdamWStep(1.0, 0.9, 0.98, 1e-8, 0.0, torch.tensor(1))
+    step = AdamWStep(
+        clip=1.0, beta1=0.9, beta2=0.98, eps=1e-8, weight_decay=0.0, number=torch.tensor(1)
+    )
     clean = flat_PN.clone()
     backend.update(
         clean,

@@ -185,9 +185,14 @@ def test_adamw_is_torchs(dtype: torch.dtype, weight_decay: float, backend: Backe
         torch.optim.AdamW([p], lr=float(lr), **options) for p, lr in zip(theirs, lr_P, strict=True)
     ]
     ours = AdamW(
-        *(backend, 1.0, 0.9, 0.98, 1e-8, weight_decay),
-        torch.zeros_like(flat_PN),
-        torch.zeros_like(flat_PN),
+        backend=backend,
+        clip=1.0,
+        beta1=0.9,
+        beta2=0.98,
+        eps=1e-8,
+        weight_decay=weight_decay,
+        exp_avg_PN=torch.zeros_like(flat_PN),
+        exp_avg_sq_PN=torch.zeros_like(flat_PN),
     )
     for step in range(30):
         grad_PN = torch.randn(3, 40, dtype=dtype, generator=generator) * (

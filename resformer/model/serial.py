@@ -17,13 +17,13 @@ Base = TypeVar("Base")
 
 
 ID_DIGITS = 16
-"""Hexadecimal digits of a job\'s id."""
+"""Hexadecimal digits of a job's id."""
 
 
 def shape_to_json(shape: Shape, recording: Recording = RESULTS_ONLY) -> Json:
-    """A shape as a tree of plain values; variants carry their name.
+    """Tree of plain values of a shape; variants carry their name.
 
-    The recording of a job stands among the settings of its shape, as the command line has it.
+    The recording of a job is among the settings of its shape, as the command line has it.
     """
     return {
         "task": _variant_to_json(shape.task),
@@ -35,33 +35,33 @@ def shape_to_json(shape: Shape, recording: Recording = RESULTS_ONLY) -> Json:
 
 
 def shape_from_json(tree: Json) -> Shape:
-    """The shape that `shape_to_json` was called on."""
+    """Shape that `shape_to_json` was called with."""
     model, train = dict(tree["model"]), dict(tree["train"])
     del train["keep_weights"]
     residual = variant("resformer.residuals", model.pop("residual"), Residual)
     task = variant("resformer.tasks", tree["task"], Task)
     return Shape(
-        task,
-        ModelSettings(**model),
-        residual,
-        TrainSettings(**train),
-        tree["device"],
+        task=task,
+        model=ModelSettings(**model),
+        residual=residual,
+        train=TrainSettings(**train),
+        device=tree["device"],
     )
 
 
 def recording_from_json(tree: Json) -> Recording:
-    """The recording that `shape_to_json` was called with."""
+    """Recording that `shape_to_json` was called with."""
     return Recording(keep_weights=tree["train"]["keep_weights"], probe_every=tree["probe"]["every"])
 
 
 def without_recording(tree: Json) -> Json:
-    """The tree of the same shape with no recording but that of its results."""
+    """Tree of the same shape that records results only."""
     train = {**tree["train"], "keep_weights": RESULTS_ONLY.keep_weights}
     return {**tree, "train": train, "probe": {"every": RESULTS_ONLY.probe_every}}
 
 
 def variant(package: str, settings: Mapping[str, Any], base: type[Base]) -> Base:
-    """The variant that `name` names, with the other settings as its own."""
+    """Variant that the setting `name` names, with the other settings as its own."""
     own = {key: value for key, value in settings.items() if key != "name"}
     return plugins.load(package, settings["name"], base)(**own)
 
@@ -71,10 +71,10 @@ def _variant_to_json(instance: Any) -> Json:
 
 
 def digest(tree: object, digits: int = ID_DIGITS) -> str:
-    """The first hex digits of the SHA-256 of a tree's canonical JSON."""
+    """First hex digits of the SHA-256 of a tree's canonical JSON."""
     return hashlib.sha256(canonical(tree)).hexdigest()[:digits]
 
 
 def canonical(tree: object) -> bytes:
-    """JSON with sorted keys, no spaces, and no NaN."""
+    """Canonical JSON of a tree: sorted keys, no spaces, and no NaN."""
     return json.dumps(tree, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()

@@ -1,4 +1,4 @@
-"""Settings of the model: the block and how many of it."""
+"""Settings of the model: its block, and the number of blocks."""
 
 from dataclasses import dataclass
 from typing import final
@@ -8,11 +8,11 @@ from resformer.keys import CHOICES
 
 
 @final
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ModelSettings:
-    """The block and how many of it.
+    """Settings of the block, and the number of blocks.
 
-    Values stand in `configs/config.yaml`; here is what is allowed.
+    Their values are in `configs/config.yaml`, their limits here.
     """
 
     depth: int
@@ -24,13 +24,13 @@ class ModelSettings:
     hidden: int | None
     """F, the FFN's width; None is 4·D."""
     activation: str
-    """Of the FFN: relu or gelu."""
+    """Activation of the FFN: relu or gelu."""
     attention: str
-    """bidirectional, causal, or own: what the task calls for."""
+    """Attention: bidirectional, causal, or own, which is that of the task."""
     norm: str
-    """Norm placement, or own: what the residual scheme calls for."""
+    """Norm placement, or own, which is that of the residual scheme."""
     skip: str
-    """The sub-layers that keep their skips: both, attention, ffn or none."""
+    """Sub-layers that keep their skips: both, attention, ffn or none."""
 
     def __post_init__(self) -> None:
         require(1 <= self.depth <= 1024, "model.depth", self.depth, "must be from 1 to 1024 blocks")

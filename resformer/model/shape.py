@@ -1,6 +1,4 @@
-"""What is trained:
-a shape, which is everything that is the same inside one batch, and its members.
-"""
+"""Shape of a batch of trainings, and its members: everything that is trained."""
 
 from dataclasses import dataclass
 from typing import Any, final
@@ -14,19 +12,19 @@ from resformer.tasks.base import Task
 
 
 @final
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class TrainSettings:
-    """How every member is trained.
+    """Settings of the training of every member.
 
-    Values stand in `configs/config.yaml`; here is what is allowed.
+    Their values are in `configs/config.yaml`, their limits here.
     """
 
     steps: int
-    """The budget."""
+    """Budget of steps."""
     batch: int
     """B, fresh sequences per member and step."""
     warmup_steps: int
-    """The learning rate rises linearly over these, then stays."""
+    """Steps over which the learning rate rises linearly to its constant value."""
     beta1: float
     beta2: float
     eps: float
@@ -38,16 +36,16 @@ class TrainSettings:
     eval_sequences: int
     """Sequences of the held-out set."""
     target_accuracy: float
-    """Share of held-out tokens at which a member counts as having solved the task."""
+    """Share of held-out targets at which a member counts as having solved the task."""
     patience: int
     """Evaluations in a row above the divergence bound after which a member counts as diverged."""
     stop_when_solved: bool
-    """A member that has solved leaves; otherwise it trains on to the budget."""
+    """True to stop a member once it has solved, False to train it on to the budget."""
     compile: bool
-    """Whether compiled kernels compute it, or torch's own operations."""
+    """True to compute with compiled kernels, False with torch's own operations."""
     precision: str
-    """Of matrix products: fp32; on a GPU tf32; bf16. Weights, moments and sums are float32 in any
-    case.
+    """Precision of matrix products: fp32, bf16, or tf32 on a GPU. Parameters, moments and sums are
+    float32 in any case.
     """
 
     def __post_init__(self) -> None:
@@ -92,7 +90,7 @@ class Recording:
     """Data kept beside the results of a job. No result depends on it, so it is part of no id."""
 
     keep_weights: bool = False
-    """Whether the weights that a member has at its last step are kept."""
+    """True to keep the parameters that each member has at its last step."""
     probe_every: int | None = None
     """Steps between two probes of every layer while training; None: never."""
 
@@ -106,7 +104,7 @@ class Recording:
             )
 
     def union(self, other: "Recording") -> "Recording":
-        """A recording that keeps what either keeps, with the shorter interval between probes."""
+        """Recording that keeps what either keeps, with the shorter interval between probes."""
         intervals = [each for each in (self.probe_every, other.probe_every) if each is not None]
         return Recording(
             keep_weights=self.keep_weights or other.keep_weights,
@@ -137,9 +135,9 @@ class Member:
 
 
 @final
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Shape:
-    """Everything that is the same inside one batch, resolved: no `own`, no `auto`, no null."""
+    """Settings that all members of a batch share, resolved: no `own`, no `auto`, no null."""
 
     task: Task
     model: ModelSettings

@@ -9,9 +9,9 @@ from resformer.numerics.backends.base import AdamWStep, Backend
 
 
 @final
-@dataclass
+@dataclass(kw_only=True)
 class AdamW:
-    """AdamW with a learning rate per member, and what it remembers of each.
+    """AdamW with a learning rate per member, and the moments of each.
 
     The arithmetic of `torch.optim.AdamW` after `torch.nn.utils.clip_grad_norm_`. The members of a
     job start together, so they share one count of steps.
@@ -27,16 +27,22 @@ class AdamW:
     exp_avg_sq_PN: Tensor
 
     def step(self, flat_PN: Tensor, grad_PN: Tensor, lr_P: Tensor, number: Tensor) -> Tensor:
-        """Move each member, in place, by its own learning rate; returns the gradients' norms before
+        """Move each member, in place, by its own learning rate; return the gradient norms before
         clipping, (P,).
 
-        `number` says which step it is, from 1; it stands on the device, so that a captured step can
+        `number` is the step, from 1; it is a tensor on the device, so that a captured step can
         count.
         """
-        step = AdamWStep(self.clip, self.beta1, self.beta2, self.eps, self.weight_decay, number)
-        return self.backend.update(
-            flat_PN, grad_PN, self.exp_avg_PN, self.exp_avg_sq_PN, lr_P, step
+        step = AdamWStep(
+            clip=self.clip,
+            beta1=self.beta1,
+            beta2=self.beta2,
+            eps=self.eps,
+            weight_decay=self.weight_decay,
+            number=number,
         )
+        moments = (self.exp_avg_PN, self.exp_avg_sq_PN)
+        return self.backend.update(flat_PN, grad_PN, *moments, lr_P, step)
 
     def keep(self, rows: Tensor) -> None:
         """Drop the members whose row numbers are not among `rows`."""

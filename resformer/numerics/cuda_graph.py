@@ -1,6 +1,4 @@
-"""A training step captured as a CUDA graph: launched as one, or hundreds of small kernels would
-wait for the host.
-"""
+"""CUDA graph of a training step: its hundreds of small kernels are launched as one."""
 
 from collections.abc import Callable, Sequence
 from typing import final
@@ -15,10 +13,10 @@ _WARM_UPS = 3
 
 @final
 class CudaGraphedStep:
-    """`body`, captured; calling it runs the capture.
+    """Step captured as a CUDA graph; calling it replays the capture.
 
-    `body` must read and write the same tensors each time, and read nothing back. `changed` are the
-    tensors that must be as they were after the warm-up.
+    `body` must read and write the same tensors each time, and read nothing back. The tensors in
+    `changed` get their values from before the warm-up back.
     """
 
     def __init__(self, body: Callable[[], None], changed: Sequence[Tensor]) -> None:
@@ -36,5 +34,5 @@ class CudaGraphedStep:
             tensor.detach().copy_(value)
 
     def __call__(self) -> None:
-        """Run it once."""
+        """Replay the step once."""
         self._graph.replay()

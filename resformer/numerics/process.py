@@ -1,4 +1,4 @@
-"""Settings of a process that trains."""
+"""Settings of a worker process."""
 
 import ctypes
 import gc
@@ -8,22 +8,22 @@ import sys
 import torch
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
-_NO_MEMORY = (
-    *(
-        "DefaultCPUAllocator: can't allocate memory",
-        "DefaultCPUAllocator: not enough memory",
-        "std::bad_alloc",
-    ),
-    *("CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED"),
+_OUT_OF_MEMORY = (
+    "DefaultCPUAllocator: can't allocate memory",
+    "DefaultCPUAllocator: not enough memory",
+    "std::bad_alloc",
+    "CUDA error: out of memory",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "CUDNN_STATUS_ALLOC_FAILED",
 )
-"""What torch says where it has no error of its own."""
+"""Messages of torch's allocators where they raise a plain RuntimeError."""
 
 
 def configure_worker(memory_gib: float | None = None) -> None:
-    """One thread, and no time lost on denormal numbers, page faults, or looking for garbage among
-    what was imported.
+    """Use one thread, flush denormal numbers, and avoid page faults and garbage collection of
+    imported modules.
 
-    With a limit, whoever asks for more memory gets an error; of the machine's, not of a GPU's.
+    With `memory_gib`, allocating more of the machine's memory (not a GPU's) is an error.
     """
     gc.freeze()
     torch.set_num_threads(1)
@@ -38,26 +38,24 @@ def configure_worker(memory_gib: float | None = None) -> None:
 
 
 def release_memory() -> None:
-    """Give memory back that nobody needs any more: what an error that was caught held on to, and
-    torch kept.
-    """
+    """Release memory that a caught error referred to, and that torch's allocator cached."""
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
 
 
 def out_of_memory(error: Exception) -> bool:
-    """Whether this says that memory was asked for that is not there, of a GPU or of the machine."""
+    """Return True if an allocation failed, on a GPU or on the machine."""
     return isinstance(error, MemoryError | torch.OutOfMemoryError) or (
-        isinstance(error, RuntimeError) and any(text in str(error) for text in _NO_MEMORY)
+        isinstance(error, RuntimeError) and any(text in str(error) for text in _OUT_OF_MEMORY)
     )
 
 
 def _keep_freed_memory() -> None:
-    """Have malloc keep what is freed: else every step gives its tensors back and faults some 1,000
-    pages in again.
+    """Make malloc keep freed memory; otherwise every step returns its tensors to the system and
+    faults some 1,000 pages in again.
 
-    glibc's mallopt, with the largest thresholds it takes; another C library has no such function.
+    Uses glibc's mallopt, with the largest thresholds it takes; other C libraries have none.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:

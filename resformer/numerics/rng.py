@@ -15,7 +15,7 @@ from torch import Tensor
 
 
 def _signed(value: int) -> int:
-    """The int64 with the same 64 bits."""
+    """Int64 with the same 64 bits."""
     return value - (1 << 64) if value >= 1 << 63 else value
 
 
@@ -37,52 +37,50 @@ def _mix(z: Tensor) -> Tensor:
 
 
 def split_mix(state: Tensor, count: int) -> Tensor:
-    """The first `count` outputs of SplitMix64 started at each state:
-    (P,) int64 → (P, count) int64.
-    """
+    """First `count` outputs of SplitMix64 started at each state: (P,) int64 → (P, count) int64."""
     counter = torch.arange(1, count + 1, device=state.device)
     return _mix(state.unsqueeze(1) + counter * _GOLDEN)
 
 
 def key(seed_P: Tensor, purpose: str, *index: int | Tensor) -> Tensor:
-    """The starting state of each member's stream, (P,) int64: a hash of its seed, the purpose and
-    the indices.
+    """Key of each member, (P,) int64: a hash of its seed, the purpose and the indices, from which
+    the generator starts.
 
     An index may be a tensor of several, which broadcasts against (P,).
     """
     name = int.from_bytes(hashlib.sha256(purpose.encode()).digest()[:8], "little", signed=True)
-    state_P = _mix(_mix(seed_P + _GOLDEN) ^ name)
+    key_P = _mix(_mix(seed_P + _GOLDEN) ^ name)
     for value in index:
-        state_P = _mix(state_P + _GOLDEN + value)
-    return state_P
+        key_P = _mix(key_P + _GOLDEN + value)
+    return key_P
 
 
-def integers(state_P: Tensor, count: int, below: int) -> Tensor:
+def integers(key_P: Tensor, count: int, below: int) -> Tensor:
     """Whole numbers in [0, below), (P, count) int64. The bias against any value is under `below` /
     2^40.
     """
-    return (_shift(split_mix(state_P, count), 24) * below) >> 40
+    return (_shift(split_mix(key_P, count), 24) * below) >> 40
 
 
-def permutations(state_P: Tensor, count: int, of: int) -> Tensor:
+def permutations(key_P: Tensor, count: int, of: int) -> Tensor:
     """Permutations of 0 … of - 1, each as likely as the other, (P, count, of) int64: the order of
     random numbers.
     """
-    return split_mix(state_P, count * of).view(len(state_P), count, of).argsort(dim=-1, stable=True)
+    return split_mix(key_P, count * of).view(len(key_P), count, of).argsort(dim=-1, stable=True)
 
 
-def uniform(state_P: Tensor, count: int) -> Tensor:
+def uniform(key_P: Tensor, count: int) -> Tensor:
     """Uniform in (-1, 1), (P, count) float64: the midpoints of 2^52 equal cells."""
-    cell = _shift(split_mix(state_P, count), 12).to(torch.float64)
+    cell = _shift(split_mix(key_P, count), 12).to(torch.float64)
     return (cell + 0.5) * 2.0**-51 - 1.0
 
 
-def normal(state_P: Tensor, count: int) -> Tensor:
+def normal(key_P: Tensor, count: int) -> Tensor:
     """Standard normal, (P, count) float64, by Box and Muller's transform.
 
     Its logarithm and cosine differ in the last place between devices: draw on the CPU, then move.
     """
-    pairs = split_mix(state_P, 2 * count)
+    pairs = split_mix(key_P, 2 * count)
     open_unit = (_shift(pairs[:, :count], 12).to(torch.float64) + 0.5) * 2.0**-52
     turn = _shift(pairs[:, count:], 12).to(torch.float64) * 2.0**-52
     return torch.sqrt(-2.0 * torch.log(open_unit)) * torch.cos(2.0 * math.pi * turn)

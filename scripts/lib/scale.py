@@ -74,7 +74,16 @@ def shapes() -> Iterator[Shape]:
     for depth, scheme, norm, width, batch, warmup in itertools.product(
         DEPTHS, SCHEMES, NORMS, WIDTHS, BATCHES, WARMUPS
     ):
-        model = ModelSettings(depth, width, 4, 4 * width, "relu", "causal", norm, "both")
+        model = ModelSettings(
+            depth=depth,
+            width=width,
+            heads=4,
+            hidden=4 * width,
+            activation="relu",
+            attention="causal",
+            norm=norm,
+            skip="both",
+        )
         train = TrainSettings(
             steps=STEPS,
             batch=batch,
@@ -92,7 +101,13 @@ def shapes() -> Iterator[Shape]:
             compile=False,
             precision="fp32",
         )
-        yield Shape(Copy(8, 16), model, scheme, train, "cpu")
+        yield Shape(
+            task=Copy(length=8, symbols=16),
+            model=model,
+            residual=scheme,
+            train=train,
+            device="cpu",
+        )
 
 
 def planned(stack: int | None) -> list[Job]:

@@ -1,5 +1,5 @@
-"""What an arithmetic has to offer. Shapes as in `model`; weights of a linear layer are (P, in, out)
-and (P, out).
+"""Interface of a numeric backend. Shapes as in `model`; the weights of a linear layer are (P, in,
+out) and (P, out).
 """
 
 from collections.abc import Sequence
@@ -10,9 +10,9 @@ from torch import Tensor
 
 
 @final
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class AdamWStep:
-    """What one step of AdamW is, but for the learning rate: the same for all members."""
+    """Settings and number of one step of AdamW, which all members share."""
 
     clip: float
     """Largest gradient norm of a member."""
@@ -21,11 +21,13 @@ class AdamWStep:
     eps: float
     weight_decay: float
     number: Tensor
-    """Which step it is, from 1: a whole number on the device."""
+    """Number of the step, from 1: an integer tensor on the device."""
 
 
 class Backend(Protocol):
-    """Two modules are one: `eager` and `compiled`. Nothing is ever reduced over P."""
+    """Operations of the sub-layers and the optimiser, as the modules `eager` and `compiled` have
+    them. Nothing is ever reduced over P.
+    """
 
     def attend(
         self, x_PRD: Tensor, weights: Sequence[Tensor], tokens: int, heads: int, causal: bool
@@ -50,9 +52,7 @@ class Backend(Protocol):
         step: AdamWStep,
     ) -> Tensor:
         """Clip each member's gradient and move it, in place; returns the norms before clipping,
-        (P,).
-
-        The gradient may be overwritten.
+        (P,). The gradient may be overwritten.
 
         Clipping as `torch.nn.utils.clip_grad_norm_` (Pascanu et al. 2013, arXiv 1211.5063,
         algorithm 1), the step as `torch.optim.AdamW` (Loshchilov & Hutter 2019, arXiv 1711.05101,

@@ -1,4 +1,4 @@
-"""The arithmetic in compiled kernels: a sub-layer of all members in one call. On the CPU only."""
+"""Backend in compiled kernels, for the CPU only: a sub-layer of all members in one call."""
 
 from collections.abc import Sequence
 from typing import Any, final
@@ -18,27 +18,25 @@ _NORM_EPSILON = 1e-5
 def attend(
     x_PRD: Tensor, weights: Sequence[Tensor], tokens: int, heads: int, causal: bool
 ) -> Tensor:
-    """Multi-head attention; the backward pass computes projections and softmax again rather than
-    keep them.
-    """
-    found: Tensor = _Attend.apply(x_PRD.contiguous(), tokens, heads, causal, *weights)  # type: ignore[no-untyped-call]
-    return found
+    """Multi-head attention; the backward pass recomputes projections and softmax."""
+    y_PRD: Tensor = _Attend.apply(x_PRD.contiguous(), tokens, heads, causal, *weights)  # type: ignore[no-untyped-call]
+    return y_PRD
 
 
 def ffn(x_PRD: Tensor, weights: Sequence[Tensor], activation: str) -> Tensor:
-    """FFN; the kernel knows ReLU, what else there is takes torch's operations."""
+    """FFN; the kernel knows ReLU only, other activations take torch's operations."""
     if activation != "relu":
         return eager.ffn(x_PRD, weights, activation)
-    found: Tensor = _Ffn.apply(x_PRD.contiguous(), *weights)  # type: ignore[no-untyped-call]
-    return found
+    y_PRD: Tensor = _Ffn.apply(x_PRD.contiguous(), *weights)  # type: ignore[no-untyped-call]
+    return y_PRD
 
 
 def norm(x_PRD: Tensor, gain_PD: Tensor, bias_PD: Tensor) -> Tensor:
     """Layer norm over D; of several streams, stacked in front, in torch's operations."""
     if x_PRD.dim() > 3:
         return eager.norm(x_PRD, gain_PD, bias_PD)
-    found: Tensor = _Norm.apply(x_PRD.contiguous(), gain_PD, bias_PD)  # type: ignore[no-untyped-call]
-    return found
+    y_PRD: Tensor = _Norm.apply(x_PRD.contiguous(), gain_PD, bias_PD)  # type: ignore[no-untyped-call]
+    return y_PRD
 
 
 def update(
@@ -49,21 +47,26 @@ def update(
     lr_P: Tensor,
     step: AdamWStep,
 ) -> Tensor:
-    """Clipping and AdamW, in one pass over the member."""
+    """Clip and apply AdamW, in one pass over each member."""
     norm_P, number = torch.empty_like(lr_P), int(step.number)
     tensors = (flat_PN, grad_PN.contiguous(), exp_avg_PN, exp_avg_sq_PN, lr_P, norm_P)
     assert all(tensor.is_contiguous() for tensor in tensors)
     library(flat_PN.dtype).update(
         *flat_PN.shape,
         *_pointers(tensors),
-        *(step.clip, step.beta1, step.beta2, step.eps, step.weight_decay),
-        *(1.0 - step.beta1**number, (1.0 - step.beta2**number) ** 0.5),
+        step.clip,
+        step.beta1,
+        step.beta2,
+        step.eps,
+        step.weight_decay,
+        1.0 - step.beta1**number,
+        (1.0 - step.beta2**number) ** 0.5,
     )
     return norm_P
 
 
 def _step(weights: Sequence[Tensor]) -> int:
-    """How far the next member's weights lie behind a member's: they are views of one `flat_PN`."""
+    """Distance from a member's weights to the next member's: all are views of one `flat_PN`."""
     step = weights[0].stride(0)
     assert len(weights[0]) == 1 or all(weight.stride(0) == step for weight in weights)
     return step
@@ -74,7 +77,7 @@ def _pointers(tensors: Sequence[Tensor]) -> list[int]:
 
 
 def _like(weights: Sequence[Tensor]) -> list[Tensor]:
-    """A place for the gradient of each weight."""
+    """Uninitialised gradient of each weight."""
     return [weight.new_empty(weight.shape) for weight in weights]
 
 

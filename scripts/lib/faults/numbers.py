@@ -62,7 +62,7 @@ class Kind:
         shape, residual = session.shape(), SCHEMES[self.scheme]
         settings = replace(shape.train, steps=_STEPS, eval_every=_EVERY, compile=self.compiled)
         model = replace(shape.model, norm=residual.own_norm)
-        return Shape(shape.task, model, residual, settings, "cpu")
+        return replace(shape, model=model, residual=residual, train=settings)
 
 
 @final

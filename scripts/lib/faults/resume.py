@@ -14,7 +14,7 @@ from typing import Any, Literal, final, get_args
 
 from lib.faults import forked, session
 from lib.faults.campaign import Campaign, Outcome, Verdict, sampled, tried, verdict
-from resformer.model.shape import Member, Shape
+from resformer.model.shape import Member
 from resformer.numerics.backends.kernels import build
 from resformer.plan.jobs import Job
 from resformer.residuals.add import Add
@@ -84,7 +84,7 @@ class Kind:
         )
         model = replace(shape.model, depth=2, norm=residual.own_norm)
         members = _TAME if self.stack == "whole" else _MEMBERS
-        shape = Shape(shape.task, model, residual, train, "cpu")
+        shape = replace(shape, model=model, residual=residual, train=train)
         return Job(shape, members, recording=session.RECORDING)
 
 

@@ -93,7 +93,13 @@ def shape() -> Shape:
         compile=False,
         precision="fp32",
     )
-    return Shape(Copy(length=5, symbols=8), model, Add(), settings, "cpu")
+    return Shape(
+        task=Copy(length=5, symbols=8),
+        model=model,
+        residual=Add(),
+        train=settings,
+        device="cpu",
+    )
 
 
 def request() -> Request:

@@ -1,5 +1,5 @@
-"""The compiled kernels: built by this machine's C++ compiler when first needed, kept in the user's
-cache folder.
+"""Compiled kernels: built by this machine's C++ compiler on first use, and kept in the user's cache
+folder.
 """
 
 import ctypes
@@ -39,11 +39,11 @@ _ARGUMENTS = {
 
 
 class Unavailable(Exception):
-    """There are no kernels to be had here, and why."""
+    """Reason why no kernels can be built here."""
 
 
 def sources() -> list[Path]:
-    """The C++ that results depend on."""
+    """C++ files that results depend on."""
     return sorted(
         path for path in Path(__file__).parent.iterdir() if path.suffix in (".cpp", ".hpp")
     )
@@ -51,17 +51,17 @@ def sources() -> list[Path]:
 
 @cache
 def library(dtype: torch.dtype) -> ctypes.CDLL:
-    """The kernels for this dtype, built if they are not in the cache; raises Unavailable."""
-    found = load(_MAIN, dtype)
+    """Kernels for this dtype, built if they are not in the cache; raises Unavailable."""
+    kernels = load(_MAIN, dtype)
     for name, arguments in _ARGUMENTS.items():
-        kernel = getattr(found, name)
+        kernel = getattr(kernels, name)
         kernel.argtypes, kernel.restype = arguments, None
-    return found
+    return kernels
 
 
 @cache
 def missing() -> str | None:
-    """Why there are no kernels to be had here; None if there are."""
+    """Reason why no kernels can be built here; None if they can."""
     try:
         library(torch.float32)
     except Unavailable as reason:
@@ -71,15 +71,13 @@ def missing() -> str | None:
 
 @cache
 def compiler() -> str:
-    """The compiler and its version, as it names itself; raises Unavailable."""
+    """Name and version of the compiler, as it prints them; raises Unavailable."""
     return _run("--version").partition("\n")[0]
 
 
 def load(main: Path, dtype: torch.dtype) -> ctypes.CDLL:
-    """The shared library of a source that may include the kernels' headers, from the cache if it is
-    there.
-
-    Raises Unavailable.
+    """Shared library of a source that may include the kernels' headers, built if it is not in the
+    cache; raises Unavailable.
     """
     try:
         name = f"{main.stem}-{_key(main, dtype)}"
@@ -90,15 +88,15 @@ def load(main: Path, dtype: torch.dtype) -> ctypes.CDLL:
 
 
 def _named(name: str, library: Path) -> Path:
-    """Where a library belongs: its name holds its hash, for a flipped bit in it would be one in
-    every number.
+    """Path of a library in the cache; its name holds its hash, since a flipped bit in it would be
+    one in every number.
     """
     return _folder() / f"{name}-{hashlib.sha256(library.read_bytes()).hexdigest()[:16]}.so"
 
 
 def _build(main: Path, dtype: torch.dtype, name: str) -> Path:
-    """Made beside its place, made durable and moved: there whole or not at all, whoever else builds
-    it.
+    """Build a library beside its place, sync and move it: other processes see it whole or not at
+    all.
     """
     _folder().mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=_folder()) as scratch:
@@ -110,7 +108,7 @@ def _build(main: Path, dtype: torch.dtype, name: str) -> Path:
 
 
 def _run(*words: str) -> str:
-    """What the compiler prints."""
+    """Run the compiler, and return its output."""
     for name in ("c++", "g++", "clang++"):
         if shutil.which(name):
             break
@@ -129,7 +127,7 @@ def _folder() -> Path:
 
 
 def _key(main: Path, dtype: torch.dtype) -> str:
-    """What the machine code depends on: sources, flags, compiler, processor."""
+    """Hash of everything that the machine code depends on: sources, flags, compiler, processor."""
     parts = [path.read_bytes() for path in (main, *sources())]
     parts.append(repr((_FLAGS, str(dtype), compiler(), processor())).encode())
     return hashlib.sha256(b"\0".join(parts)).hexdigest()[:16]
@@ -137,7 +135,7 @@ def _key(main: Path, dtype: torch.dtype) -> str:
 
 @cache
 def processor() -> tuple[str, ...]:
-    """Its model and what it can do: a cache folder may be shared by machines of several kinds."""
+    """Model and instruction sets of the processor: machines of several kinds may share a cache."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
