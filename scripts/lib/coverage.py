@@ -1,11 +1,11 @@
-"""Studies drawn from a known distribution, thousands of times: how often intervals cover and the
-test rejects.
+"""Coverage of the report's intervals, and rejections of its test, in studies drawn thousands of
+times from a known distribution.
 
 Steps to solve are log-normal, evaluated every 10 steps and censored at the budget; the budget is
-where the wanted share of seeds solves. Truth is computed from the distribution, or from a million
+where a given share of seeds solves. Truth is computed from the distribution, or from a million
 seeds where there is no formula.
 
-coverage.csv, coverage.txt  what was found, with the Monte-Carlo error of each
+coverage.csv, coverage.txt  shares, with the Monte-Carlo error of each
 facts.json                  command, versions, machine
 """
 
@@ -43,9 +43,7 @@ PERMUTATIONS = 999
 @final
 @dataclass(frozen=True)
 class Finding:
-    """One row: what was claimed and what was found, as shares; `none` is the share of studies
-    without an interval.
-    """
+    """Nominal and simulated share; `none` is the share of studies without an interval."""
 
     quantity: str
     seeds: int
@@ -57,13 +55,9 @@ class Finding:
 
     @property
     def holds(self) -> bool:
-        """Whether it is nominal or better, within two Monte-Carlo standard errors."""
-        worse = (
-            self.found - self.nominal
-            if self.quantity.startswith("test")
-            else self.nominal - self.found
-        )
-        return worse <= 2 * self.error
+        """True if it is nominal or better, within two Monte-Carlo standard errors."""
+        excess = self.found - self.nominal
+        return (excess if self.quantity.startswith("test") else -excess) <= 2 * self.error
 
 
 def main() -> None:
@@ -71,15 +65,13 @@ def main() -> None:
     repeats = int(sys.argv[1]) if len(sys.argv) > 1 else 4000
     target = REFERENCE / "statistics"
     revision, began = commit(), time.perf_counter()
-    found = [
-        finding
-        for seeds in SEEDS
-        for finding in findings(seeds, repeats, np.random.default_rng(seeds))
+    rows = [
+        row for seeds in SEEDS for row in findings(seeds, repeats, np.random.default_rng(seeds))
     ]
-    table = pd.DataFrame([{**vars(finding), "holds": finding.holds} for finding in found])
+    table = pd.DataFrame([{**vars(row), "holds": row.holds} for row in rows])
     target.mkdir(parents=True, exist_ok=True)
     table.to_csv(target / "coverage.csv", index=False, float_format="%.4f")
-    text = shown(found, repeats)
+    text = shown(rows, repeats)
     (target / "coverage.txt").write_text(text + "\n")
     facts = {
         "command": f"scripts/coverage {repeats}",
@@ -92,13 +84,13 @@ def main() -> None:
     print(text)
 
 
-def shown(found: list[Finding], repeats: int) -> str:
-    """The findings as a table of text."""
+def shown(rows: list[Finding], repeats: int) -> str:
+    """Table of the findings."""
     lines = [
         f"{'quantity':34}{'seeds':>5}  "
         f"{'setting':28}{'nominal':>8}{'found':>8}{'error':>7}{'none':>7}"
     ]
-    for row in found:
+    for row in rows:
         numbers = f"{row.nominal:8.1%}{row.found:8.1%}{row.error:7.1%}{row.none:7.1%}"
         lines.append(
             f"{row.quantity:34}{row.seeds:5}  "
@@ -132,7 +124,7 @@ def findings(seeds: int, repeats: int, generator: np.random.Generator) -> Iterat
             setting,
             0.95,
             truth,
-            (restricted_mean_interval(one, budget) for one in draws),
+            (restricted_mean_interval(draw, budget) for draw in draws),
         )
         budgets = np.where(np.arange(seeds) % 2, budget, 2 * budget / 3)
         mixed = (censored(lognormal(generator, seeds), budgets) for _ in range(repeats))
@@ -142,7 +134,7 @@ def findings(seeds: int, repeats: int, generator: np.random.Generator) -> Iterat
             f"{setting}, ⅓ less for half",
             0.95,
             half,
-            (kaplan_meier_median(one, budgets)[1:] for one in mixed),
+            (kaplan_meier_median(draw, budgets)[1:] for draw in mixed),
         )
         true_ratio = ratio_truth(budget)
         pairs = (paired(generator, seeds, budget) for _ in range(repeats))
@@ -194,9 +186,7 @@ def restricted_truth(budget: float) -> float:
 
 
 def paired(generator: np.random.Generator, seeds: int, budget: float) -> tuple[Floats, Floats]:
-    """Steps spent in two arms whose seeds share a part of their luck; the second takes 0.7 times as
-    long.
-    """
+    """Steps spent in two arms whose seeds share some luck; the second takes 0.7 times as long."""
     common = generator.standard_normal(seeds)
     arms = []
     for factor in (1.0, 0.7):
@@ -221,15 +211,15 @@ def covered(
     intervals: Iterator[Interval],
 ) -> Finding:
     """How often the truth is inside; a bound that does not exist is open."""
-    every = list(intervals)
+    bounds = list(intervals)
     inside = [
         (low is None or low <= truth + 1e-9) and (high is None or truth <= high + 1e-9)
-        for low, high in every
+        for low, high in bounds
         if (low, high) != (None, None)
     ]
     share = float(np.mean(inside))
     error = math.sqrt(max(share * (1 - share), 1e-4) / len(inside))
-    return Finding(quantity, seeds, setting, nominal, share, error, 1 - len(inside) / len(every))
+    return Finding(quantity, seeds, setting, nominal, share, error, 1 - len(inside) / len(bounds))
 
 
 def wilson_coverage(seeds: int, share: float) -> Finding:
@@ -259,9 +249,7 @@ def limit_coverage(seeds: int, repeats: int, generator: np.random.Generator) -> 
 
 
 def null_strata(seeds: int, correlation: float, generator: np.random.Generator) -> list[Stratum]:
-    """Two arms of the same distribution, over depths and learning rates, whose seeds share luck as
-    far as that.
-    """
+    """Two arms of the same distribution, over depths and rates, whose seeds share some luck."""
     common = np.tile(generator.standard_normal((seeds, 1)), (2, 1))
     strata = []
     for depth in range(DEPTHS):

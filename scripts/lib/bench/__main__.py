@@ -35,9 +35,7 @@ _VERSIONS = ("resformer", "torch", "jax", "joblib", "lightning")
 @final
 @dataclass(frozen=True)
 class Part:
-    """Something to measure: the file of its rows, how so many repetitions make them, and how they
-    are shown.
-    """
+    """Something to measure: the file of its rows, which so many repetitions make, and its table."""
 
     file: str
     measure: Callable[[int], pd.DataFrame]
@@ -88,17 +86,15 @@ def main() -> None:
 
 
 def _tables(folder: Path) -> str:
-    """What the files say, so that parts that were measured earlier are shown as well."""
-    found = {
+    """Tables of all files, so that parts that were measured earlier are shown as well."""
+    measured = {
         name: pd.read_csv(folder / part.file)
         for name, part in _PARTS.items()
         if (folder / part.file).exists()
     }
-    decided = targets.render({name: rows for name, rows in found.items() if name != "breakdown"})
-    return (
-        "\n\n\n".join([decided, *(_PARTS[name].render(rows) for name, rows in found.items())])
-        + "\n"
-    )
+    decided = {name: rows for name, rows in measured.items() if name != "breakdown"}
+    tables = [_PARTS[name].render(rows) for name, rows in measured.items()]
+    return "\n\n\n".join([targets.render(decided), *tables]) + "\n"
 
 
 def _note(path: Path, *, part: str, repeats: int, revision: str, seconds: float) -> None:

@@ -1,6 +1,4 @@
-"""Time to answer: the quick study from a cold start to its report, against a process of the script
-per run.
-"""
+"""Time to answer: the quick study from a cold start to its report, against a script per run."""
 
 import math
 import os
@@ -49,16 +47,9 @@ def measure() -> pd.DataFrame:
 def _study() -> dict[str, Any]:
     """The study with empty folders for results and for whatever is cached."""
     with tempfile.TemporaryDirectory() as scratch:
-        words = [
-            sys.executable,
-            "-m",
-            "resformer",
-            "sweep",
-            "--study",
-            _STUDY,
-            "--results",
-            f"{scratch}/results",
-        ]
+        results = f"{scratch}/results"
+        sweep = ["-m", "resformer", "sweep", "--study", _STUDY, "--results", results]
+        words = [sys.executable, *sweep]
         seconds, _ = _timed(words, {"XDG_CACHE_HOME": f"{scratch}/cache", "TMPDIR": scratch})
         return {"what": "resformer", "seconds": seconds}
 

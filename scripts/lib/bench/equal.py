@@ -29,7 +29,7 @@ PEERS: dict[str, type[Peer]] = {
     OURS: Sweep,
 }
 _STACKLESS = ("joblib", OURS)
-"""Who is compared where nothing can be stacked."""
+"""Peers that are compared where nothing can be stacked."""
 
 _SECONDS = 1.5
 """About how long one repetition of one peer takes."""
@@ -37,7 +37,7 @@ _STEPS = 20
 _COMPARED = 2
 """Members whose losses are compared: one of each learning rate."""
 _FIRST, _LAST, _ROUNDING = 2e-6, 1e-2, 10.0
-"""What a loss may differ from resformer's: relatively, from the first to the twentieth step,
+"""Allowed difference of a loss from resformer's: relatively, from the first to the twentieth step,
 growing geometrically; and in any case so many times as much as resformer's own float32 has differed
 from its float64 until then.
 
@@ -49,9 +49,7 @@ and no clipping by 2e-5 in the third step, beta2 of 0.999 by 2e-4 in the sixth.
 
 
 def measure(repeats: int) -> pd.DataFrame:
-    """A row per case, peer and repetition; one row without a rate for a peer that does not agree
-    with resformer.
-    """
+    """A row per case, peer and repetition; one without a rate for a peer that does not agree."""
     return pd.DataFrame(
         [row for case in [*SMALL, MEDIUM] for row in _compare(case, list(PEERS), repeats)]
     )
@@ -96,16 +94,13 @@ def _compare(case: Case, peers: list[str], repeats: int) -> list[dict[str, Any]]
 
 
 def _deviation(losses: Losses, ours: Losses) -> Losses:
-    """Largest relative difference among the members that are compared, in each step; NaN agrees
-    with nothing.
-    """
+    """Largest relative difference of the compared members, by step; NaN agrees with nothing."""
     both = min(_COMPARED, len(losses))
-    found: Losses = (np.abs(losses[:both] - ours[:both]) / ours[:both]).max(axis=0)
-    return found
+    return np.asarray((np.abs(losses[:both] - ours[:both]) / ours[:both]).max(axis=0))
 
 
 def _allowed(ours: Losses, exact: Losses) -> Losses:
-    """What a peer may differ in each step."""
+    """Allowed difference of a peer in each step."""
     return np.maximum(
         np.geomspace(_FIRST, _LAST, _STEPS),
         _ROUNDING * np.maximum.accumulate(_deviation(exact, ours)),
@@ -124,22 +119,17 @@ def render(rows: pd.DataFrame) -> str:
     tables = [_peers(name, part) for name, part in rows.groupby("case", sort=False)]
     legend = (
         "Median of the repetitions, smallest – largest; × is resformer's rate over the peer's, "
-        "median of the\n"
-        "ratios within a repetition. Peers read tokens drawn in advance, which favours them; "
-        "resformer draws\n"
-        "its own. script, tuned, vmap and lightning are one process, as they are used; joblib, jax "
-        "and resformer\n"
-        "one per core. resformer's workers also tell malloc to keep what is freed."
+        "median of the\nratios within a repetition. Peers read tokens drawn in advance, which "
+        "favours them; resformer draws\nits own. script, tuned, vmap and lightning are one "
+        "process, as they are used; joblib, jax and resformer\none per core. resformer's workers "
+        "also tell malloc to keep what is freed."
     )
-    return "\n\n".join(
-        ["Equal work: member-steps per second of the whole machine", *tables, legend]
-    )
+    title = "Equal work: member-steps per second of the whole machine"
+    return "\n\n".join([title, *tables, legend])
 
 
 def shown(rows: pd.DataFrame) -> pd.DataFrame:
-    """The rows of the cases that stack, with their ratios; a file that was made earlier may hold
-    others.
-    """
+    """Rows of the cases that stack, with their ratios; an earlier file may hold others."""
     rows = rows.assign(ratio=ratios(rows))
     return rows[rows["case"].isin([str(case) for case in [*SMALL, MEDIUM]])]
 
@@ -164,16 +154,11 @@ def _peers(name: str, rows: pd.DataFrame) -> str:
     for peer, part in rows.groupby("peer", sort=False):
         rates = part["member_steps_per_second"]
         [setting, deviation] = part[["setting", "deviation"]].iloc[0]
-        timed = rates.notna().all()
-        rest = (
-            [
-                number(rates.median()),
-                spread(rates.min(), rates.max()),
-                number(part["ratio"].median()),
-            ]
-            if timed
-            else ["not timed", f"losses differ by {deviation:.0e}", ""]
-        )
+        if rates.notna().all():
+            ratio = number(part["ratio"].median())
+            rest = [number(rates.median()), spread(rates.min(), rates.max()), ratio]
+        else:
+            rest = ["not timed", f"losses differ by {deviation:.0e}", ""]
         lines.append([f"{peer}: {setting}", *rest])
     return table(name, ["", "median", "range", "×"], lines)
 

@@ -1,6 +1,4 @@
-"""Distance to the limit: our step against its matrix products alone, and what a step costs as it
-grows. One thread.
-"""
+"""Distance to the limit: our step against its matrix products, and its cost as it grows."""
 
 from typing import Any
 
@@ -21,35 +19,26 @@ _DEPTHS, _WIDTHS, _MEMBERS = (1, 2, 4, 8, 16, 32), (16, 32, 64, 128), (1, 2, 4, 
 
 
 def measure(repeats: int) -> pd.DataFrame:
-    """A row per measurement and repetition: seconds per member-step, and of its products where they
-    were timed.
-    """
+    """A row per measurement and repetition: seconds per member-step, and of its products."""
     configure_worker()
     growth = [
         *(("depth", depth, Case("S", "sort", depth), _BASE.stack) for depth in _DEPTHS),
-        *(
-            ("width", width, Case("S", "sort", _BASE.depth, width), _BASE.stack)
-            for width in _WIDTHS
-        ),
+        *(("width", size, Case("S", "sort", _BASE.depth, size), _BASE.stack) for size in _WIDTHS),
         *(("members", members, _BASE, members) for members in _MEMBERS),
     ]
     rows = [row for case in _SHARES for row in _share(case, repeats)]
-    timers = [
-        (grows, size, case, members, _enough(case, members))
-        for grows, size, case, members in growth
+    steps = [_enough(case, members) for _, _, case, members in growth]
+    rows += [
+        {
+            "grows": grows,
+            "size": size,
+            "members": members,
+            "repetition": repetition,
+            "step": _step(case, members, count),
+        }
+        for repetition in range(repeats)
+        for (grows, size, case, members), count in zip(growth, steps, strict=True)
     ]
-    for repetition in range(repeats):
-        for grows, size, case, members, steps in timers:
-            step = _step(case, members, steps)
-            rows.append(
-                {
-                    "grows": grows,
-                    "size": size,
-                    "members": members,
-                    "repetition": repetition,
-                    "step": step,
-                }
-            )
     return pd.DataFrame(rows)
 
 
@@ -91,17 +80,8 @@ def _step(case: Case, members: int, steps: int) -> float:
 def render(rows: pd.DataFrame) -> str:
     """The products' share, and three tables of growth."""
     shares = [_share_cells(str(name), part) for name, part in rows.groupby("case", sort=False)]
-    head = [
-        "ms per member-step",
-        "members",
-        "step",
-        "torch",
-        "share, %",
-        "GFLOP/s",
-        "kernels",
-        "share, %",
-        "GFLOP/s",
-    ]
+    rates = ("share, %", "GFLOP/s")
+    head = ["ms per member-step", "members", "step", "torch", *rates, "kernels", *rates]
     title = (
         f"Distance to the limit: a step at depth {_BASE.depth} against its matrix products "
         "alone, one thread"
@@ -117,16 +97,10 @@ def render(rows: pd.DataFrame) -> str:
         steps = 1000 * part.groupby("size")["step"].median()
         cells = [["ms per member-step", *map(number, steps)]]
         if grows == "depth":
-            cells.append(
-                ["... per block", *(number(step / depth) for depth, step in steps.items())]
-            )
-        tables.append(
-            table(
-                f"S, sort, 8 tokens, as it grows with {grows}",
-                [grows, *map(_whole, steps.index)],
-                cells,
-            )
-        )
+            per_block = [number(step / depth) for depth, step in steps.items()]
+            cells.append(["... per block", *per_block])
+        title = f"S, sort, 8 tokens, as it grows with {grows}"
+        tables.append(table(title, [str(grows), *map(_whole, steps.index)], cells))
     return "\n\n".join(tables)
 
 

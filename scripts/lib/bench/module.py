@@ -40,7 +40,7 @@ class Classifier(nn.Module):
 def classifiers(case: Case, members: Sequence[Member]) -> list[Classifier]:
     """A module per member, with its initial weights."""
     w = initial(case, members)
-    found = []
+    modules = []
     for row in range(len(members)):
         module = Classifier(case)
         module.load_state_dict(
@@ -49,8 +49,8 @@ def classifiers(case: Case, members: Sequence[Member]) -> list[Classifier]:
                 "mask": module.get_buffer("mask"),
             }
         )
-        found.append(module)
-    return found
+        modules.append(module)
+    return modules
 
 
 def _state(case: Case, w: Mapping[str, Tensor]) -> dict[str, Tensor]:

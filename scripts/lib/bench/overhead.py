@@ -55,11 +55,11 @@ def measure(repeats: int) -> pd.DataFrame:
     configure_worker()
     rows: list[dict[str, Any]] = []
     for repetition in range(repeats):
-        found = {"help": _help(), "plan": _plan(), "job": _job()}
-        found |= {f"compile, depth {depth}": _compiling(depth) for depth in _DEPTHS}
+        seconds_of = {"help": _help(), "plan": _plan(), "job": _job()}
+        seconds_of |= {f"compile, depth {depth}": _compiling(depth) for depth in _DEPTHS}
         rows += [
             {"what": what, "repetition": repetition, "seconds": seconds}
-            for what, seconds in found.items()
+            for what, seconds in seconds_of.items()
         ]
     return pd.DataFrame(rows)
 
@@ -73,22 +73,20 @@ def _help() -> float:
 
 
 def _plan() -> float:
-    """Expanding 10,000 members to 2,000 jobs and putting the plan on disk."""
+    """Seconds to expand 10,000 members to 2,000 jobs and put the plan on disk."""
     with tempfile.TemporaryDirectory() as scratch:
         began = time.perf_counter()
-        asked = request("plan", _GRID)
-        plan = launch.plan(asked, study.find(Path(scratch), asked.study))
+        requested = request("plan", _GRID)
+        plan = launch.plan(requested, study.find(Path(scratch), requested.study))
         plan.start([])
         return time.perf_counter() - began
 
 
 def _job() -> float:
-    """What claiming, recording and committing add to the training of a job, in the worker's own
-    loop.
-    """
+    """Seconds that claiming, recording and committing add to a job, in the worker's own loop."""
     with tempfile.TemporaryDirectory() as scratch:
-        asked = request("tiny", _TINY)
-        plan = launch.plan(asked, study.find(Path(scratch), asked.study))
+        requested = request("tiny", _TINY)
+        plan = launch.plan(requested, study.find(Path(scratch), requested.study))
         assignment = plan.start([])
         began = time.perf_counter()
         with contextlib.redirect_stderr(io.StringIO()):
@@ -107,7 +105,7 @@ def _job() -> float:
 
 
 def _compiling(depth: int) -> float:
-    """How much later the first step at this depth is done where nothing was compiled before."""
+    """Seconds by which the first step is later where nothing was compiled before."""
     with tempfile.TemporaryDirectory() as cache:
         environment = {**os.environ, "XDG_CACHE_HOME": cache}
         words = [sys.executable, "-c", _FIRST_STEP, str(depth)]

@@ -1,4 +1,4 @@
-"""What was wanted, beside what was found."""
+"""Targets, beside the figures that were measured."""
 
 from collections.abc import Mapping
 
@@ -8,24 +8,24 @@ from lib.bench.equal import OURS, ratios, shown
 from lib.bench.tables import number, table
 
 
-def render(found: Mapping[str, pd.DataFrame]) -> str:
+def render(measured: Mapping[str, pd.DataFrame]) -> str:
     """A row per figure that the measured parts decide."""
-    lines = [line for part, rows in found.items() for line in _FIGURES[part](rows)]
+    lines = [line for part, rows in measured.items() for line in _FIGURES[part](rows)]
     return table("Wanted and found", ["", "wanted", "found", ""], lines)
 
 
-def _line(name: str, wanted: str, value: float, held: bool) -> list[str]:
-    return [name, wanted, number(value), "" if held else "not reached"]
+def _line(name: str, target: str, value: float, held: bool) -> list[str]:
+    return [name, target, number(value), "" if held else "not reached"]
 
 
 def _equal(rows: pd.DataFrame) -> list[list[str]]:
     lines = []
     for case, part in shown(rows).groupby("case", sort=False):
-        wanted = {"M": {"joblib": 2.0}}.get(
+        targets = {"M": {"joblib": 2.0}}.get(
             str(case)[0], {"script": 6.0, "joblib": 4.0, "jax": 3.0}
         )
         if "depth 8" in str(case):
-            for peer, least in wanted.items():
+            for peer, least in targets.items():
                 ratio = part.loc[part["peer"] == peer, "ratio"].median()
                 name = f"{', '.join(str(case).split(', ')[:3])}: × {peer}"
                 lines.append(_line(name, f"≥ {least:.0f}", ratio, ratio >= least))

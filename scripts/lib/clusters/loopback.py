@@ -24,7 +24,7 @@ _FIRST, _SECOND = 20000, 20100
 
 
 class Missing(Exception):
-    """What a cluster needs and this machine does not have."""
+    """A part that a cluster needs and this machine does not have."""
 
 
 @contextmanager
@@ -52,18 +52,16 @@ def ray() -> Iterator[list[str]]:
 
 
 def _end(folder: Path) -> None:
-    """Kill what belongs to this cluster; `ray stop` would end every other one of this machine as
-    well.
-    """
-    found: set[psutil.Process] = set()
+    """Kill the processes of this cluster; `ray stop` would end those of every other one too."""
+    processes: set[psutil.Process] = set()
     for process in psutil.process_iter(["cmdline"]):
         if any(str(folder) in word for word in process.info["cmdline"] or ()):
             with contextlib.suppress(psutil.NoSuchProcess):
-                found |= {process, *process.children(recursive=True)}
-    for process in found:
+                processes |= {process, *process.children(recursive=True)}
+    for process in processes:
         with contextlib.suppress(psutil.NoSuchProcess):
             process.kill()
-    psutil.wait_procs(found, timeout=5)
+    psutil.wait_procs(processes, timeout=5)
 
 
 def second_node() -> None:
@@ -95,9 +93,7 @@ def _ray(*words: str) -> None:
 
 @contextmanager
 def slurm() -> Iterator[list[str]]:
-    """Two nodes of Slurm, which its commands find meanwhile; Missing if a part of it is not
-    installed.
-    """
+    """Two nodes of Slurm, which its commands find meanwhile; Missing if a part is not there."""
     for command in ("munged", "slurmctld", "slurmd", "srun"):
         if shutil.which(command, path=WHERE) is None:
             raise Missing(command)
