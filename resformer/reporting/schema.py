@@ -168,7 +168,7 @@ class Comparison:
     low: float | None
     high: float | None
     bound: Literal["upper", "lower", "unknown"] | None
-    """What `ratio` is to the ratio of the true steps where some seeds did not solve."""
+    """Side on which `ratio` bounds the ratio of the true steps; None if every seed solved."""
     p: float | None
     p_adjusted: float | None
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import fields
+from functools import cache
 from typing import Any
 
 from resformer.reporting.measures import ENDS
@@ -38,7 +39,8 @@ def to_json(report: Report) -> Tree:
 
 def row(part: Any) -> Tree:
     """The JSON of a cell, a limit, … : the values of its axes, then its fields."""
-    own = {name: _value(getattr(part, name)) for name in _names(type(part))}
+    kind: type = type(part)
+    own = {name: _value(getattr(part, name)) for name in _names(kind)}
     match part:
         case Cell() | Rate() | Limit():
             return {**part.key.values(), **own}
@@ -58,8 +60,9 @@ def _value(value: Any) -> Any:
     return value
 
 
-def _names(kind: type) -> list[str]:
-    return [field.name for field in fields(kind) if field.name not in _COMPOSED]
+@cache
+def _names(kind: type) -> tuple[str, ...]:
+    return tuple(field.name for field in fields(kind) if field.name not in _COMPOSED)
 
 
 def _compared(part: Comparison) -> Tree:

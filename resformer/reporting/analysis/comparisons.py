@@ -177,7 +177,7 @@ def _side(pair: _Pair, arm: Arm, depths: Sequence[int]) -> Side:
 
 
 def _ran(pair: _Pair, seed: int, depths: Iterable[int]) -> bool:
-    """Whether a seed ran in both arms at all of these depths."""
+    """True if a seed ran in both arms at all of these depths."""
     return all(seed in arm[depth].seeds for arm in (pair.baseline, pair.scheme) for depth in depths)
 
 
@@ -186,7 +186,7 @@ def _steps(cell: CellMembers, seeds: Sequence[int], budget: int) -> Floats:
 
 
 def _bound(baseline_LS: Floats, scheme_LS: Floats) -> Literal["upper", "lower", "unknown"] | None:
-    """What the ratio within the budget is to the ratio of the true steps."""
+    """Side on which the ratio within the budget bounds the ratio of the true steps."""
     baseline_censored, scheme_censored = (
         bool(np.isnan(steps_LS).any()) for steps_LS in (baseline_LS, scheme_LS)
     )

@@ -85,12 +85,12 @@ def _verdict(report: Report, study: str, task: str) -> Verdict:
 @final
 @dataclass(frozen=True, kw_only=True)
 class Cost:
-    """What `RESIDUAL` adds to `BASELINE`, over cells alike in all else."""
+    """Cost of `RESIDUAL` over `BASELINE`, between cells that differ in nothing else."""
 
     parameters: int
-    """Of one member, at most."""
+    """Largest difference, of one member."""
     flops_per_step: int
-    """Of one member, at most."""
+    """Largest difference, of one member."""
     time: float | None
     """Ratio of the times per step, median over cells."""
 

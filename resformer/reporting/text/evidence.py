@@ -36,7 +36,7 @@ def _counted(contrasts: Sequence[Contrast]) -> str:
 
 
 def _contrast(contrast: Contrast, keys: Sequence[ArmKey], tested: int) -> str:
-    """How the counts differ, or the steps; the p-value; and the depths that disagree."""
+    """Difference in counts, or else in steps; the p-value; and the depths that disagree."""
     row = contrast.comparison
     words = f"{_label(row.key, keys)}{_lead(contrast.lead, row) if contrast.lead else _steps(row)}"
     if row.p_adjusted is not None:

@@ -33,7 +33,7 @@ def _sentence(verdict: Verdict, several_studies: bool) -> str:
 
 
 def _listed(reach: Mapping[str, str]) -> list[str]:
-    """How deep each scheme goes; in one phrase if all go as deep."""
+    """Phrases, one per scheme; a single one if all go as deep."""
     schemes = list(reach)
     if len(schemes) > 1 and len(set(reach.values())) == 1:
         names = " and ".join(_with(scheme, schemes) for scheme in schemes)
@@ -42,7 +42,7 @@ def _listed(reach: Mapping[str, str]) -> list[str]:
 
 
 def _grouped(verdict: Verdict, reach: Mapping[str, str]) -> list[str]:
-    """How deep schemes go, the deepest first, those that go as deep in one phrase."""
+    """Phrases, one for all schemes that go as deep, the deepest first."""
     deepest = {
         scheme: max(arm.limit or 0 for key, arm in verdict.reach.items() if key.residual == scheme)
         for scheme in reach
@@ -73,7 +73,7 @@ def _with(scheme: str, schemes: Sequence[str]) -> str:
 
 
 def _scheme_reach(verdict: Verdict, scheme: str) -> str:
-    """How deep the arms of a scheme go; by norm placement if they differ in nothing else."""
+    """Depths that the arms of a scheme reach; by norm placement if they differ in nothing else."""
     arms = {key: arm for key, arm in verdict.reach.items() if key.residual == scheme}
     depths = {key: _depths(arm) for key, arm in arms.items()}
     if len(set(depths.values())) == 1:
@@ -105,7 +105,7 @@ def _depths(arm: Reach) -> str:
 
 
 def cost_sentence(report: Report) -> str:
-    """What residual connections cost in parameters, FLOPs and time; "" if it was not measured."""
+    """Cost of residual connections in a sentence; "" without cells that differ in nothing else."""
     more = cost(report)
     if more is None:
         return ""

@@ -10,10 +10,8 @@ from resformer.text import counted
 
 LEGEND = (
     "median steps to solve, seeds solved of seeds; under it the interval of the median, … where it "
-    "is open; where "
-    "fewer than half solved: median final held-out loss (nats per token), 'stalled' where most "
-    "learnt nothing from "
-    "their input"
+    "is open; where fewer than half solved: median final held-out loss (nats per token), 'stalled' "
+    "where most learnt nothing from their input"
 )
 NORMS = {"none": "no norm", "pre": "pre-norm", "post": "post-norm"}
 EDGE = "* the best learning rate is at the edge of the grid"
@@ -21,18 +19,16 @@ COMPARISON = ("compared", "where", "solved", "steps", "95 %", "p", "Holm")
 """Headings of the comparisons."""
 COMPARISON_LEGEND = (
     "steps: ratio of those spent within the budget, same seeds paired; ≤ and ≥: some seeds of one "
-    "arm did not solve, "
-    "so the true ratio is at most or at least this; ~: of both arms; p: log-rank over all depths "
-    "by exchanging whole "
-    "seeds; Holm: the same, corrected for the number of comparisons"
+    "arm did not solve, so the true ratio is at most or at least this; ~: of both arms; p: "
+    "log-rank over all depths by exchanging whole seeds; Holm: the same, corrected for the "
+    "number of comparisons"
 )
 COVERAGE = (
     "how often 95 % intervals of five seeds cover, simulated: of a mean 91 to 94 %, of a ratio 94 "
-    "to 95 %, of a "
-    "Kaplan-Meier median 84 to 96 %, of a share solved 91 to 97 %; of medians and depth limits as "
-    "claimed or more often"
+    "to 95 %, of a Kaplan-Meier median 84 to 96 %, of a share solved 91 to 97 %; of medians and "
+    "depth limits as claimed or more often"
 )
-"""The numbers are those of results/reference/statistics, and a test holds them equal."""
+"""Simulated coverage; a test compares the numbers with results/reference/statistics."""
 _BOUNDS = {None: "", "upper": "≤ ", "lower": "≥ ", "unknown": "~ "}
 
 

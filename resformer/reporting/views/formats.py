@@ -1,4 +1,4 @@
-"""A report for other programs and for papers: JSON, CSV, Markdown and LaTeX."""
+"""Report as JSON, CSV, Markdown and LaTeX."""
 
 import io
 import json
@@ -18,7 +18,7 @@ from resformer.text import printable
 
 
 def as_json(report: Report) -> str:
-    """The report's JSON, a line for every row."""
+    """JSON of a report, a line per row."""
     parts = []
     for name, value in serial.to_json(report).items():
         rows = (
@@ -30,7 +30,7 @@ def as_json(report: Report) -> str:
 
 
 def as_csv(report: Report) -> str:
-    """The cells, a row each; `lr_by_seed` as JSON."""
+    """Cells as CSV, a row each; `lr_by_seed` as JSON."""
     rows = [serial.row(cell) for cell in report.cells]
     rows = [{**cell, "lr_by_seed": json.dumps(cell["lr_by_seed"])} for cell in rows]
     buffer = io.StringIO()
@@ -39,7 +39,7 @@ def as_csv(report: Report) -> str:
 
 
 def as_markdown(report: Report, layout: Layout) -> str:
-    """The tables, the comparisons and the verdict in Markdown."""
+    """Tables, comparisons and the verdict in Markdown."""
     blocks = [f"**{_safe(report.study)}**: {_safe(words.settings(report))}"]
     blocks += [_safe(line) for line in words.differences(report)]
     for panel in panels(report, layout):
@@ -74,7 +74,7 @@ def _safe(text: str) -> str:
 
 
 def as_latex(report: Report, layout: Layout) -> str:
-    """The tables and the comparisons as LaTeX (booktabs)."""
+    """Tables and comparisons as LaTeX (booktabs)."""
     blocks = [f"% {printable(report.study)}: {words.settings(report)}"]
     for panel in panels(report, layout):
         limited = panel.layout.rows == "depth"
@@ -119,7 +119,7 @@ def _tex(text: str) -> str:
 
 
 def _rows(panel: Panel) -> list[list[str]]:
-    """Heading, rows and depth limits as text, intervals in parentheses."""
+    """Headings, rows and depth limits of a panel as text, intervals in parentheses."""
 
     def joined(cell: tuple[str, str]) -> str:
         text, interval = cell

@@ -117,10 +117,8 @@ def _ends(probed: Probed) -> Table:
 def _legend() -> Text:
     return Text(
         f"exp(loding): the stream, or the gradient on its way back, grows more than {GROWTH:g} "
-        "times; col(lapsed): "
-        f"less than {COLLAPSED:.0%} of the stream tells tokens apart (relative residual); "
-        "van(ishing): stream or "
-        f"gradient shrink more than {GROWTH:g} times; the number is what decided, of a healthy "
-        "stack its relative "
-        f"residual. {EXPLANATION}. Medians over seeds"
+        f"times; col(lapsed): less than {COLLAPSED:.0%} of the stream tells tokens apart (relative "
+        f"residual); van(ishing): stream or gradient shrink more than {GROWTH:g} times; the number "
+        f"is what decided, of a healthy stack its relative residual. {EXPLANATION}. Medians over "
+        "seeds"
     )

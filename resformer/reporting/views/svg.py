@@ -1,6 +1,4 @@
-"""A figure's SVG made fit to stand in a page: no styles, ids of its own, the page's ink, and what
-its parts say.
-"""
+"""SVG of a figure for use inside a page: no styles, unique ids, the page's ink, and tips."""
 
 import re
 import xml.etree.ElementTree as ET
@@ -12,16 +10,16 @@ _SVG, _LINK = "{http://www.w3.org/2000/svg}", "{http://www.w3.org/1999/xlink}hre
 _DROPPED = ("metadata", "style")
 _BACKGROUND = "patch_1"
 _INK = {INK: "1", FAINT: "0.4"}
-"""How much of the page's ink is in ours, which is then light on dark where the page is."""
+"""Opacity of the page's ink that replaces ours, so that dark pages have light figures."""
 _REFERRED = ("path", "clipPath", "pattern")
-"""What other parts refer to by its id."""
+"""Elements that others refer to by id."""
 _TOO_FINE = re.compile(r"(?<=\.\d\d)\d+")
-"""Hundredths of a point are fine enough."""
+"""Digits behind hundredths of a point."""
 
 
 def inline(svg: bytes, prefix: str, label: str, tips: Mapping[str, str]) -> str:
-    """The SVG element as HTML takes it. `label` is read aloud in its place; `tips` are texts by the
-    id of a part.
+    """SVG element to be put into HTML. `label` is its text for screen readers; `tips` are texts by
+    the id of an element.
 
     Ids begin with the prefix, so that those of several figures differ. There is no `style` in it,
     element or attribute, so a strict content security policy can hold.
