@@ -226,7 +226,7 @@ def looked_at(results: Path, how: str) -> list[str]:
     cached = [call(results, *report) for _ in range(REPEATS)]
     status = [call(results, "status", "synthetic") for _ in range(REPEATS)]
     began = time.perf_counter()
-    assert not launch.plan(request(), Study(study)).wanted
+    assert not launch.plan(request(), Study(study)).unfinished
     again = time.perf_counter() - began
     files = [path.stat() for path in study.rglob("*") if ".cache" not in path.parts]
     size = sum(file.st_size for file in files) / 1e6
