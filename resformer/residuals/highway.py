@@ -1,4 +1,4 @@
-"""Highway: a learned gate says, channel by channel, how much is x_PRD and how much is new."""
+"""Highway: a learned gate says, channel by channel, how much is carried and how much is new."""
 
 from dataclasses import dataclass
 from typing import ClassVar, final
