@@ -9,11 +9,7 @@ from typing import ClassVar, final
 from torch import Tensor
 
 from resformer.numerics.parameters import ParameterSpec, constant
-from resformer.residuals.base import (
-    Architecture,
-    OneStream,
-    SublayerContext,
-)
+from resformer.residuals.base import Architecture, OneStream, SublayerContext
 
 
 @final

@@ -8,13 +8,7 @@ import torch
 from torch import Tensor
 
 from resformer.numerics.parameters import ParameterSpec, zeros
-from resformer.residuals.base import (
-    Architecture,
-    ManyStreams,
-    Streams,
-    SublayerContext,
-    weighted,
-)
+from resformer.residuals.base import Architecture, ManyStreams, Streams, SublayerContext, weighted
 
 _EPSILON = 1e-6
 

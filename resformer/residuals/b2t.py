@@ -5,12 +5,7 @@ from typing import ClassVar, final
 
 from torch import Tensor
 
-from resformer.residuals.base import (
-    ManyStreams,
-    Norm,
-    Streams,
-    SublayerContext,
-)
+from resformer.residuals.base import ManyStreams, Norm, Streams, SublayerContext
 
 
 @final

@@ -5,12 +5,7 @@ from typing import ClassVar, final
 
 from torch import Tensor
 
-from resformer.residuals.base import (
-    Architecture,
-    OneStream,
-    ParameterGroup,
-    SublayerContext,
-)
+from resformer.residuals.base import Architecture, OneStream, ParameterGroup, SublayerContext
 
 
 @final

@@ -5,11 +5,7 @@ from typing import ClassVar, final
 
 from torch import Tensor
 
-from resformer.residuals.base import (
-    Architecture,
-    OneStream,
-    SublayerContext,
-)
+from resformer.residuals.base import Architecture, OneStream, SublayerContext
 
 
 @final

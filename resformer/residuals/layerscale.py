@@ -6,12 +6,7 @@ from typing import ClassVar, final
 from torch import Tensor
 
 from resformer.numerics.parameters import ParameterSpec, constant
-from resformer.residuals.base import (
-    Architecture,
-    OneStream,
-    SublayerContext,
-    check_magnitude,
-)
+from resformer.residuals.base import Architecture, OneStream, SublayerContext, check_magnitude
 
 
 @final

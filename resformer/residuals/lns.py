@@ -5,10 +5,7 @@ from typing import ClassVar, final
 
 from torch import Tensor
 
-from resformer.residuals.base import (
-    OneStream,
-    SublayerContext,
-)
+from resformer.residuals.base import OneStream, SublayerContext
 
 
 @final

@@ -7,11 +7,7 @@ from typing import ClassVar, final
 from torch import Tensor
 
 from resformer.errors import require
-from resformer.residuals.base import (
-    Architecture,
-    OneStream,
-    SublayerContext,
-)
+from resformer.residuals.base import Architecture, OneStream, SublayerContext
 
 _ROUNDING = 1e-9
 """0.57 × 100 is a little under 57."""

@@ -6,10 +6,7 @@ from typing import ClassVar, final
 from torch import Tensor
 
 from resformer.keys import NORMS
-from resformer.residuals.base import (
-    OneStream,
-    SublayerContext,
-)
+from resformer.residuals.base import OneStream, SublayerContext
 
 
 @final

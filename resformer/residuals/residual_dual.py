@@ -6,13 +6,7 @@ from typing import ClassVar, final
 
 from torch import Tensor
 
-from resformer.residuals.base import (
-    Architecture,
-    ManyStreams,
-    Norm,
-    Streams,
-    SublayerContext,
-)
+from resformer.residuals.base import Architecture, ManyStreams, Norm, Streams, SublayerContext
 
 
 @final

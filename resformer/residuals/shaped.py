@@ -8,12 +8,7 @@ from torch import Tensor
 
 from resformer.errors import require
 from resformer.numerics.parameters import ParameterSpec, constant, ones
-from resformer.residuals.base import (
-    Architecture,
-    OneStream,
-    ParameterGroup,
-    SublayerContext,
-)
+from resformer.residuals.base import Architecture, OneStream, ParameterGroup, SublayerContext
 
 
 @final

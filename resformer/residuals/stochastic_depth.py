@@ -7,10 +7,7 @@ from torch import Tensor
 
 from resformer.errors import require
 from resformer.keys import NORMS
-from resformer.residuals.base import (
-    OneStream,
-    SublayerContext,
-)
+from resformer.residuals.base import OneStream, SublayerContext
 
 
 @final

@@ -8,12 +8,7 @@ from typing import ClassVar, final
 from torch import Tensor
 
 from resformer.keys import NORMS
-from resformer.residuals.base import (
-    ManyStreams,
-    Streams,
-    SublayerContext,
-    check_magnitude,
-)
+from resformer.residuals.base import ManyStreams, Streams, SublayerContext, check_magnitude
 
 
 @final

@@ -9,12 +9,7 @@ import torch
 from torch import Tensor
 
 from resformer.numerics.parameters import ParameterSpec, ones, zeros
-from resformer.residuals.base import (
-    Architecture,
-    OneStream,
-    ParameterGroup,
-    SublayerContext,
-)
+from resformer.residuals.base import Architecture, OneStream, ParameterGroup, SublayerContext
 
 
 @final
