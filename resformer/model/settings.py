@@ -42,8 +42,8 @@ class ModelSettings:
             f"must be from 1 to {self.width}, the width",
         )
         if self.hidden is not None:
-            # With one neuron a matrix product becomes one of vectors, whose bits depend on the size
-            # of the stack.
+            # With one neuron a product is that of a matrix and a vector, whose bits depend on the
+            # number of members.
             require(
                 2 <= self.hidden <= 65536,
                 "model.hidden",

@@ -1,8 +1,9 @@
 """Transformer of P independent members in one batched computation.
 
 Shapes: P members, B sequences, T tokens, U target positions, R = B·T rows, D width, H heads, K head
-width, F FFN width, V vocabulary, L depth, S = 2·L sub-layers, N parameters of a member. Nothing is
-ever reduced over P.
+width, F FFN width, V vocabulary, L depth, S = 2·L sub-layers, N parameters of a member. Training
+adds G gradient steps, E evaluations or the steps between two, C steps whose data are drawn
+together. Nothing is ever reduced over P.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence

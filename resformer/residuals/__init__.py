@@ -1,1 +1,1 @@
-"""Residual schemes, one file each: how streams pass a sub-layer and take up its output."""
+"""Residual schemes, one file each: how sub-layers read the residual streams and write to them."""

@@ -1,6 +1,4 @@
-"""Admin: post-norm with a learned weight on every skip that starts as large as the branches before
-it.
-"""
+"""Admin: post-norm with a learned gain on every skip, which starts larger in deeper models."""
 
 import math
 from dataclasses import dataclass
@@ -27,9 +25,9 @@ class Admin(OneStream):
     norms: ClassVar[tuple[str, ...]] = ("post",)
 
     def sublayer_parameters(self, sublayer: int, architecture: Architecture) -> list[ParameterSpec]:
-        """ω."""
-        places = architecture.sublayers + 1
-        omega = math.sqrt(places / math.log(places) - 1)
+        """Gains ω."""
+        terms = architecture.sublayers + 1
+        omega = math.sqrt(terms / math.log(terms) - 1)
         return [constant("omega", architecture.width, value=omega)]
 
     def write(self, x_PRD: Tensor, f_PRD: Tensor, context: SublayerContext) -> Tensor:

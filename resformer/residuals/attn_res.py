@@ -19,10 +19,10 @@ class AttnRes(ManyStreams):
     """Sub-layer i reads Σ_{j<i} a_j·v_j, a = softmax over j of w_i·RMSNorm(v_j); v_0 the embedding,
     v_j = F_j's output.
 
-    Kimi Team 2026, arXiv 2603.15031, eq. 2 to 4, the full form. The output of the stack is read the
-    same way, with a w of its own, as the paper says of its block form. A learned w of `width`
-    entries per reader, 0 at first: the plain mean. RMSNorm has no gain here, which w can stand for.
-    Norm: pre.
+    Kimi Team 2026, arXiv 2603.15031, eq. 2 to 4, the full form. The model's output is read in the
+    same way, with its own w, as the paper does in its block form. Learned: w, `width` entries per
+    reader. Initial values: w = 0, so that a is uniform. RMSNorm has no gain here, since w can
+    absorb it. Norm: pre.
     """
 
     own_norm: ClassVar[str] = "pre"
@@ -47,7 +47,7 @@ class AttnRes(ManyStreams):
 
 
 def _attended(streams: Streams, parameters: Mapping[str, Tensor]) -> Tensor:
-    """Attention over the i values that reader i has."""
+    """Attend to the i values v_0 … v_{i-1} of reader i."""
     if len(streams) == 1:
         return streams[0]
     w_P1D = parameters[_query(len(streams))].unsqueeze(1)

@@ -1,4 +1,4 @@
-"""DeepNorm: post-norm with a heavier skip and a lighter start."""
+"""DeepNorm: post-norm with a scaled skip and smaller initial values."""
 
 from dataclasses import dataclass
 from typing import ClassVar, final
@@ -23,7 +23,7 @@ class DeepNorm(OneStream):
     norms: ClassVar[tuple[str, ...]] = ("post",)
 
     def gain(self, group: ParameterGroup, architecture: Architecture) -> float:
-        """β for value, output and FFN, else 1."""
+        """Gain β for value, output and FFN, else 1."""
         lighter = group in ("value", "output", "ffn_in", "ffn_out")
         return beta(architecture.depth) if lighter else 1.0
 

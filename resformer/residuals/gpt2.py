@@ -1,4 +1,4 @@
-"""GPT-2: the matrices that write into the stream start smaller the deeper the stack."""
+"""GPT-2: the matrices that write into the stream start smaller the deeper the model."""
 
 from dataclasses import dataclass
 from typing import ClassVar, final
@@ -23,7 +23,7 @@ class Gpt2(OneStream):
     skips: ClassVar[bool] = True
 
     def gain(self, group: ParameterGroup, architecture: Architecture) -> float:
-        """S^(-1/2) for the matrices that write into the stream, else 1."""
+        """Gain S^(-1/2) for the matrices that write into the stream, else 1."""
         return architecture.sublayers**-0.5 if group in ("output", "ffn_out") else 1.0
 
     def write(self, x_PRD: Tensor, f_PRD: Tensor, context: SublayerContext) -> Tensor:

@@ -1,4 +1,4 @@
-"""Highway: a learned gate says, channel by channel, how much is carried and how much is new."""
+"""Highway: a learned gate per channel mixes the stream with the sub-layer's output."""
 
 from dataclasses import dataclass
 from typing import ClassVar, final
@@ -20,11 +20,12 @@ from resformer.residuals.base import (
 @final
 @dataclass(frozen=True)
 class Highway(OneStream):
-    """x' = T⊙F(x) + (1 - T)⊙x, T = σ(x·W + b), W and b of every sub-layer its own, learned.
+    """x' = T⊙F(x) + (1 - T)⊙x, T = σ(x·W + b), with a learned W and b per sub-layer.
 
     Srivastava et al. 2015, arXiv 1505.00387, eq. 3; there for whole layers, here for the two
     sub-layers of a block. Initial values: W Xavier-uniform, b = `gate_bias`, negative (-1 to -4 in
-    section 2.2), so that much is x_PRD at first. Norm: any; its own is `post`.
+    section 2.2), so that T is small and most of x is carried at first. Norm: any; its own is
+    `post`.
     """
 
     gate_bias: float
@@ -36,7 +37,7 @@ class Highway(OneStream):
         check_magnitude(self, "gate_bias", 20)
 
     def sublayer_parameters(self, sublayer: int, architecture: Architecture) -> list[ParameterSpec]:
-        """W and b."""
+        """Matrix W and bias b of the gate."""
         width = architecture.width
         return [xavier("matrix", width, width), constant("bias", width, value=self.gate_bias)]
 

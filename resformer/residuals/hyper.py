@@ -1,4 +1,4 @@
-"""Hyper-connections: several streams, and learned weights for what is read, mixed and written."""
+"""Hyper-connections: several streams, which learned weights read, mix and write."""
 
 from dataclasses import dataclass
 from typing import ClassVar, final
@@ -27,11 +27,11 @@ class Hyper(ParallelStreams):
 
     Zhu et al. 2025, arXiv 2409.19606, eq. 2 to 14. Every weight has a static part and one that
     depends on the token: a_j + s·tanh(N(H_j)·w_a), A_jk + s·tanh(N(H_j)·W_k), b_j +
-    t·tanh(N(H_j)·w_b), N a layer norm without gain. The stack opens with n copies of the embedding
-    and closes with their sum and the last norm. Learned: all of it. Initial values: b = 1, A = I, a
-    the unit vector of stream i mod n, w and W 0, s = t = `dynamic` = 0.01: pre-norm, but for the
-    scale of the sum. The paper also rescales output matrices by √n, of which the text leaves the
-    direction open: not done here. Norm: pre.
+    t·tanh(N(H_j)·w_b), N a layer norm without gain. The streams start as n copies of the embedding;
+    the output is their sum after the final norm. Learned: all weights, s and t. Initial values: b =
+    1, A = I, a the unit vector of stream i mod n, w and W 0, s = t = `dynamic` = 0.01, which is
+    pre-norm up to the scale of the sum. The paper also rescales output matrices by √n without
+    saying in which direction; here they are not rescaled. Norm: pre.
     """
 
     streams: int

@@ -1,4 +1,4 @@
-"""KEEL: post-norm on a heavy skip, with a norm before the branch as well."""
+"""KEEL: post-norm with a scaled skip, and a norm before the branch as well."""
 
 from dataclasses import dataclass
 from typing import ClassVar, final
@@ -16,7 +16,7 @@ class Keel(OneStream):
 
     The first attention has neither outer norm nor α, the first FFN no α. The paper's norms have no
     bias; here they have one, which starts at 0, as with every scheme. Learned: nothing. Norm:
-    pre_post, but for the first attention, which has `pre`.
+    pre_post, except for the first attention, which has `pre`.
     """
 
     own_norm: ClassVar[str] = "pre_post"

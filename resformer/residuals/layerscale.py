@@ -1,4 +1,4 @@
-"""LayerScale: every channel of every branch has its own small gain."""
+"""LayerScale: every channel of every branch has its own gain, which starts small."""
 
 from dataclasses import dataclass
 from typing import ClassVar, final
@@ -15,7 +15,7 @@ class LayerScale(OneStream):
     """x' = x + λ⊙F(x), a learned λ of `width` entries per sub-layer.
 
     Initial value, by the number of blocks (Touvron et al. 2021, arXiv 2103.17239, section 2, and
-    the authors' code, which leaves 19 to 23 open): `initial_to_18_blocks` = 0.1,
+    the authors' code, which leaves depths 19 to 23 open): `initial_to_18_blocks` = 0.1,
     `initial_to_24_blocks` = 1e-5, `initial_beyond` = 1e-6. Norm: pre.
     """
 
@@ -37,7 +37,7 @@ class LayerScale(OneStream):
         return self.initial_to_24_blocks if depth <= 24 else self.initial_beyond
 
     def sublayer_parameters(self, sublayer: int, architecture: Architecture) -> list[ParameterSpec]:
-        """λ."""
+        """Gains λ."""
         return [constant("lambda", architecture.width, value=self.initial(architecture.depth))]
 
     def write(self, x_PRD: Tensor, f_PRD: Tensor, context: SublayerContext) -> Tensor:

@@ -32,11 +32,11 @@ class Mhc(ParallelStreams):
     Xie et al. 2025, arXiv 2512.24880, section 4: with u the n streams of a token end to end,
     divided by their root mean square, a = σ(s·u·φ_a + c_a), b = 2σ(t·u·φ_b + c_b), and M =
     exp(r·u·φ_M + c_M) made doubly stochastic by 20 rounds of Sinkhorn and Knopp, columns first. The
-    stack opens with n copies of the embedding and closes with their sum and the last norm. Learned:
-    all φ, c, s, t, r. Initial values: s = t = r = `dynamic` = 0.01 (table 5). The paper gives none
-    for φ and c; here φ = 0, c_b = 0 (so that b = 1), c_M = 0 on the diagonal and -8 off it, c_a = 1
-    for stream i mod n and -1 for the others, since streams that are treated alike would stay equal
-    for ever: pre-norm, but for scales that norms take out. Norm: pre.
+    streams start as n copies of the embedding; the output is their sum after the final norm.
+    Learned: all φ, c, s, t, r. Initial values: s = t = r = `dynamic` = 0.01 (table 5). The paper
+    gives none for φ and c; here φ = 0, c_b = 0 (so that b = 1), c_M = 0 on the diagonal and -8 off
+    it, c_a = 1 for stream i mod n and -1 for the others, since streams that are treated alike would
+    stay equal for ever. This is pre-norm up to scales that the norms remove. Norm: pre.
     """
 
     streams: int
@@ -46,15 +46,15 @@ class Mhc(ParallelStreams):
     norms: ClassVar[tuple[str, ...]] = ("pre",)
 
     def __post_init__(self) -> None:
-        # With one stream, products with φ would be ones of vectors, whose bits depend on the size
-        # of the stack.
+        # With one stream, products with φ would be those of a matrix and a vector, whose bits
+        # depend on the number of members.
         require(
             2 <= self.streams <= 16, "model.residual.streams", self.streams, "must be from 2 to 16"
         )
         check_magnitude(self, "dynamic")
 
     def sublayer_parameters(self, sublayer: int, architecture: Architecture) -> list[ParameterSpec]:
-        """c, φ (a, b and the rows of M side by side), s, t and r."""
+        """Parameters c, φ (a, b and the rows of M side by side), s, t and r."""
         n, read = self.streams, sublayer % self.streams
         return [
             *(constant(f"read{j}", 1, value=_READ if j == read else -_READ) for j in range(n)),

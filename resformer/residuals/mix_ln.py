@@ -10,7 +10,7 @@ from resformer.errors import require
 from resformer.residuals.base import Architecture, OneStream, SublayerContext
 
 _ROUNDING = 1e-9
-"""0.57 × 100 is a little under 57."""
+"""Added before rounding down: as floats, 0.57 · 100 is slightly under 57."""
 
 
 @final
@@ -18,7 +18,7 @@ _ROUNDING = 1e-9
 class MixLn(OneStream):
     """x' = N(x + F(x)) in the first ⌊`post_share`·L⌋ blocks, x' = x + F(N(x)) in the others.
 
-    Li et al. 2025, arXiv 2412.13795, eq. 6, with a share of 0.25, so that stacks of up to 3 blocks
+    Li et al. 2025, arXiv 2412.13795, eq. 6, with a share of 0.25, so that models of up to 3 blocks
     are all pre-norm. Learned: nothing. Norm: its own.
     """
 

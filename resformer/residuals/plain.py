@@ -12,8 +12,8 @@ from resformer.residuals.base import OneStream, SublayerContext
 @final
 @dataclass(frozen=True)
 class Plain(OneStream):
-    """x' = F(x). The stack whose training error rises with depth (He et al. 2015, arXiv 1512.03385,
-    fig. 1).
+    """x' = F(x): the plain network, whose training error rises with depth (He et al. 2015, arXiv
+    1512.03385, fig. 1).
 
     Learned: nothing. Norm: any; its own is `post`.
     """

@@ -15,7 +15,7 @@ class ResidualDual(ManyStreams):
     """x' = N(x + F(x)), y' = y + F(x); the output is x + N(y).
 
     Xie et al. 2023, arXiv 2304.14802, eq. 3 and the authors' code. Both streams start at the
-    embedding. Learned: nothing. Norm: post, and the last norm on y.
+    embedding. Learned: nothing. Norm: post, and the final norm on y.
     """
 
     own_norm: ClassVar[str] = "post"

@@ -28,7 +28,7 @@ class ReZero(OneStream):
         check_magnitude(self, "initial")
 
     def block_parameters(self, block: int, architecture: Architecture) -> list[ParameterSpec]:
-        """α."""
+        """Scalar α."""
         return [constant("alpha", 1, value=self.initial)]
 
     def write(self, x_PRD: Tensor, f_PRD: Tensor, context: SublayerContext) -> Tensor:

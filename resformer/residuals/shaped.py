@@ -14,10 +14,10 @@ from resformer.residuals.base import Architecture, OneStream, ParameterGroup, Su
 @final
 @dataclass(frozen=True)
 class Shaped(OneStream):
-    """Attention without skip, x' = Attn(N(x)), that mixes with αI + βA - γC; the FFN keeps one, x'
+    """Attention without skip, x' = Attn(N(x)), whose pattern is αI + βA - γC; the FFN keeps one, x'
     = x + b·FFN(N(x)).
 
-    A are the usual weights, C those of zero logits: uniform, over t tokens in the t-th row of a
+    A is the softmax pattern, C that of zero logits: uniform, over t tokens in the t-th row of a
     causal model (Noci et al. 2023, arXiv 2306.17759; He & Hofmann 2024, arXiv 2311.01906, eq. 6 and
     the authors' code). Learned: α, β, γ per head, b per block, and all matrices (the authors found
     it better to leave value and output at the identity). Initial values: α = β = γ = 1, query
@@ -42,7 +42,7 @@ class Shaped(OneStream):
         )
 
     def block_parameters(self, block: int, architecture: Architecture) -> list[ParameterSpec]:
-        """α, β, γ and b."""
+        """Scalars α, β and γ per head, and b."""
         gain = self.ffn_gain_at_18_blocks * (18 / architecture.depth) ** 0.5
         return [
             ones("alpha", architecture.heads),
@@ -60,7 +60,7 @@ class Shaped(OneStream):
         return group == "output" or (group == "value" and block > 1)
 
     def attention_pattern(self, a_PBHTT: Tensor, context: SublayerContext) -> Tensor:
-        """αI + βA - γC."""
+        """Pattern αI + βA - γC."""
         alpha, beta, gamma = (
             context.block_parameter(name)[:, None, :, None, None]
             for name in ("alpha", "beta", "gamma")

@@ -1,4 +1,4 @@
-"""SkipInit: every branch starts switched off, by a scalar of its own."""
+"""SkipInit: a learned scalar per branch, which starts at 0."""
 
 from dataclasses import dataclass
 from typing import ClassVar, final
@@ -28,7 +28,7 @@ class SkipInit(OneStream):
         check_magnitude(self, "initial")
 
     def sublayer_parameters(self, sublayer: int, architecture: Architecture) -> list[ParameterSpec]:
-        """α."""
+        """Scalar α."""
         return [constant("alpha", 1, value=self.initial)]
 
     def write(self, x_PRD: Tensor, f_PRD: Tensor, context: SublayerContext) -> Tensor:

@@ -1,4 +1,4 @@
-"""T-Fixup: no norm at all, and a start small enough to do without."""
+"""T-Fixup: no norms, and initial values small enough to train without them."""
 
 from dataclasses import dataclass
 from typing import ClassVar, final
@@ -11,9 +11,9 @@ from resformer.residuals.base import Architecture, OneStream, ParameterGroup, Su
 @final
 @dataclass(frozen=True)
 class TFixup(OneStream):
-    """x' = x + F(x), started lightly (Huang et al. 2020, "Improving transformer optimization
-    through better initialization", ICML, section 3.2, and the authors' code for an encoder of L
-    blocks).
+    """x' = x + F(x), with small initial values (Huang et al. 2020, "Improving transformer
+    optimization through better initialization", ICML, section 3.2, and the authors' code for an
+    encoder of L blocks).
 
     Initial gain 0.67·L^(-1/4) on value, output and both FFN matrices, 1 on query and key (the
     authors' code: 1/√2 there, as in fairseq). Embeddings, positions as well, have standard

@@ -1,6 +1,4 @@
-"""Value residual: every attention also mixes the values of the first one. The paper's name for it
-is ResFormer.
-"""
+"""Value residual: every attention also mixes the values of the first one (ResFormer)."""
 
 from dataclasses import dataclass
 from typing import ClassVar, final

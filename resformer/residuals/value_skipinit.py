@@ -1,6 +1,4 @@
-"""Value-SkipInit: no skip around attention, which starts as the identity and lets its weights in
-later.
-"""
+"""Value-SkipInit: no skip around attention, which starts as the identity."""
 
 from dataclasses import dataclass
 from typing import ClassVar, final
@@ -15,8 +13,8 @@ from resformer.residuals.base import Architecture, OneStream, ParameterGroup, Su
 @final
 @dataclass(frozen=True)
 class ValueSkipInit(OneStream):
-    """Attention without skip, x' = Attn(N(x)), that mixes with αI + βA; the FFN keeps one, x' = x +
-    FFN(N(x)).
+    """Attention without skip, x' = Attn(N(x)), whose pattern is αI + βA; the FFN keeps one, x' =
+    x + FFN(N(x)).
 
     He et al. 2023, arXiv 2302.10322, as He & Hofmann 2024 (arXiv 2311.01906, eq. 4) give it.
     Learned: α and β per head. Initial values: α = 1, β = 0; value and output matrices start at the
@@ -29,7 +27,7 @@ class ValueSkipInit(OneStream):
     shapes_attention: ClassVar[bool] = True
 
     def block_parameters(self, block: int, architecture: Architecture) -> list[ParameterSpec]:
-        """α and β."""
+        """Scalars α and β per head."""
         return [ones("alpha", architecture.heads), zeros("beta", architecture.heads)]
 
     def starts_as_identity(self, group: ParameterGroup, block: int) -> bool:
@@ -37,7 +35,7 @@ class ValueSkipInit(OneStream):
         return group in ("value", "output")
 
     def attention_pattern(self, a_PBHTT: Tensor, context: SublayerContext) -> Tensor:
-        """αI + βA."""
+        """Pattern αI + βA."""
         alpha, beta = (
             context.block_parameter(name)[:, None, :, None, None] for name in ("alpha", "beta")
         )

@@ -34,8 +34,8 @@ IGNORE_INDEX = -1
 
 @dataclass(frozen=True)
 class Task(ABC):
-    """Task; a subclass is a frozen dataclass of the settings that make it hard, and final. Its
-    target accuracy is in its YAML.
+    """Task; a subclass is final, and a frozen dataclass of the settings that set its difficulty.
+    Its target accuracy is in its YAML.
     """
 
     attention: ClassVar[str]

@@ -25,7 +25,7 @@ class Recall(Task):
     Keys are `pairs` different ones of `symbols`, values any of as many others. What makes it hard:
     more pairs, more symbols. Two blocks can do it (one puts each value beside its key, one looks
     the key up: Olsson et al. 2022, arXiv 2209.11895), so that more depth should not help. Causal by
-    itself, as there; a bidirectional model, which finds it harder, maps in place, too.
+    itself, as there; a bidirectional model also maps in place, and finds it harder.
     """
 
     pairs: int

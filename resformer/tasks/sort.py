@@ -31,9 +31,9 @@ class Sort(SequenceToSequence):
         """Mean over positions of the entropy of the order statistic there: 2.07 for 8 tokens of 16
         symbols.
         """
-        reached_VR = self._reached()
-        mass_VR = reached_VR.diff(dim=0).clamp(min=0)
-        return float(-torch.special.xlogy(mass_VR, mass_VR).sum(dim=0).mean())
+        reached_VU = self._reached()
+        mass_VU = reached_VU.diff(dim=0).clamp(min=0)
+        return float(-torch.special.xlogy(mass_VU, mass_VU).sum(dim=0).mean())
 
     def _reached(self) -> Tensor:
         """P(at least r tokens of the source are ≤ v) for v = -1 … symbols - 1 and r = 1 … length:

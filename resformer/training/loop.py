@@ -1,4 +1,4 @@
-"""Training loop of one job, whose members train together; results are rows."""
+"""Training loop of one job, whose members train together, and its results as tables."""
 
 import math
 import time
@@ -28,9 +28,9 @@ class Trained:
     """Results of a job's members.
 
     `runs` has a row per member, in the order given; `curves` a row per member and step. Wall times
-    are apart in `timing`, so that equal trainings give equal rows: the seconds in all, for every
-    stretch between two evaluations how many members trained for how many steps in how many seconds,
-    and the members computed at a time. `weights` has each parameter by name, (P, *shape), with the
+    are kept apart in `timing`, so that equal trainings give equal rows: the seconds in total, the
+    members, steps and seconds of every stretch between two evaluations, and the number of members
+    computed at a time. `weights` has each parameter by name, (P, *shape), with the
     values that a member had at its last step; empty unless the settings keep them. `layers` has a
     row per member, probed step and layer, with every measure; empty unless the settings probe.
     """
@@ -45,14 +45,14 @@ class Trained:
 @final
 @dataclass(frozen=True, kw_only=True)
 class Snapshot:
-    """State of a training between two steps: resumed on a machine of the same kind it ends with the
-    same bits.
+    """State of a training between two steps. A training resumed from it on a machine of the same
+    kind ends with the same bits.
 
     `facts` is plain JSON; values that may be NaN are in `arrays`.
     """
 
     step: int
-    """Steps that were taken."""
+    """Steps taken."""
     arrays: Arrays
     facts: dict[str, Any]
 
@@ -93,7 +93,7 @@ class Training:
         self.stretches: list[dict[str, float]] = []
         self.evaluated_at = -1
         self.seconds, self.began = 0.0, time.perf_counter()
-        """Seconds before it was resumed here, and the time at which this process began."""
+        """Seconds spent in earlier processes, and the time at which this one began."""
         self.stretch_seconds, self.stretch_began = 0.0, self.began
         """Seconds and beginning of the stretch since the last evaluation, likewise."""
 
@@ -145,7 +145,7 @@ class Training:
 
     @property
     def step(self) -> int:
-        """Steps that were taken."""
+        """Steps taken."""
         return self.population.steps
 
     def run(

@@ -57,10 +57,10 @@ class Record:
         return cls([int(step) for step in steps], losses.tolist(), accuracies.tolist(), **facts)
 
     def judge(self, settings: TrainSettings, bound: float, broke_at: int | None) -> bool:
-        """Update the outcome; return True if the member leaves.
+        """Update the outcome; return True if the member leaves the batch.
 
-        `broke_at` is the first step with a non-finite loss or gradient, or at which a weight was
-        found to be; `bound` is 2·ln V.
+        `broke_at` is the first step with a non-finite loss or gradient, or that of an evaluation
+        which found a non-finite parameter; `bound` is 2·ln V.
         """
         high = (
             self.losses[-1] > max(bound, self.losses[0]) and self.steps[-1] > settings.warmup_steps
@@ -103,8 +103,8 @@ def runs(
 def curves(
     members: Sequence[Member], records: Sequence[Record], loss_SP: Floats, norm_SP: Floats
 ) -> dict[str, npt.NDArray[np.generic]]:
-    """Table of losses, a row per member and step 0 … its last: of its batch in that step, and of
-    the evaluation after it.
+    """Table of losses, a row per member and step from 0 to its last: the loss of the step's batch,
+    and that of the evaluation after the step.
     """
     parts: dict[str, list[npt.NDArray[np.generic]]] = {
         name: []

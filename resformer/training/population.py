@@ -19,8 +19,8 @@ from resformer.numerics.parameters import initial_values
 from resformer.training.outcome import Floats
 
 _MOST_DRAWN, _DRAWN_TOKENS = 16, 1 << 24
-"""Steps whose data are drawn at once, and tokens: a draw is some fifty small operations, however
-many it makes.
+"""Most steps whose data are drawn together, and most tokens: a draw costs some fifty small
+operations, whatever its size.
 """
 
 
@@ -61,9 +61,9 @@ class Population:
             exp_avg_sq_PN=torch.zeros_like(self.flat_PN),
         )
         self.steps = 0
-        """Steps that were taken."""
+        """Steps taken."""
         self.device_steps = torch.zeros((), dtype=torch.int64, device=self.device)
-        """The same, counted on the device."""
+        """Steps taken, counted on the device."""
         recorded = min(train.eval_every, train.steps)
         self.loss_EP, self.norm_EP = (self.lr_P.new_zeros(recorded, len(members)) for _ in range(2))
         self.held_out = held_out(shape, self.device)
@@ -139,8 +139,8 @@ class Population:
         self._draw()
 
     def worth_keeping(self, rows: int) -> int:
-        """Largest number of members left, of so many rows, at which dropping the others pays: on a
-        GPU that captures the step anew.
+        """Largest number of members left in so many rows at which dropping the others pays: on a
+        GPU the step is then captured anew.
         """
         return rows // 2 if self.device.type == "cuda" else rows - 1
 
