@@ -44,7 +44,7 @@ def test_a_step_reads_nothing_back_and_needs_nothing_from_the_host(
     """
     model = dataclasses.replace(shape.model, norm=residual.own_norm)
     shape = dataclasses.replace(shape, device="meta", model=model, residual=residual)
-    population = Population(shape, MEMBERS, torch.float32)
+    population = Population(shape, MEMBERS, dtype=torch.float32)
     for _ in range(20):
         population.advance()
     population.keep([0, 2])
@@ -97,7 +97,7 @@ def test_a_capture_leaves_what_it_warmed_up_with_as_it_was(captured: list[str]) 
 
 def test_on_a_gpu_members_leave_in_buckets(shape: Shape) -> None:
     """Capturing anew costs more than a few rows that train on for nobody."""
-    population = Population(shape, MEMBERS, torch.float32)
+    population = Population(shape, MEMBERS, dtype=torch.float32)
     assert [population.worth_keeping(rows) for rows in (16, 3, 1)] == [15, 2, 0]
     population.device = torch.device("cuda")
     assert [population.worth_keeping(rows) for rows in (16, 3, 1)] == [8, 1, 0]
@@ -139,7 +139,7 @@ def test_the_memory_of_a_member_is_estimated_on_the_safe_side(
         kept[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
         return tensor
 
-    population = Population(shape, MEMBERS, torch.float32)
+    population = Population(shape, MEMBERS, dtype=torch.float32)
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
         population.advance()
     needed = (sum(kept.values()) + 3 * population.flat_PN.nbytes) / len(MEMBERS)

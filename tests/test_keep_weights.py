@@ -63,7 +63,7 @@ def held_out(
     shape: Shape, members: Sequence[Member], weights: dict[str, np.ndarray]
 ) -> list[list[float]]:
     """Loss and accuracy of each member with these weights."""
-    population = Population(shape, members, torch.float32)
+    population = Population(shape, members, dtype=torch.float32)
     parts = [
         torch.from_numpy(weights[weight.name]).flatten(1)
         for weight in population.model.parameter_specs

@@ -51,7 +51,9 @@ def trained(
     dtype: torch.dtype = torch.float64,
     chunk_size: int | None = None,
 ) -> Trained:
-    return Training(shape, members, dtype, chunk_size).run(lambda _: None, lambda _: None)
+    return Training(shape, members, dtype=dtype, chunk_size=chunk_size).run(
+        lambda _: None, lambda _: None
+    )
 
 
 def curves(found: Trained) -> np.ndarray:
@@ -148,7 +150,7 @@ def test_out_of_memory_halves_what_is_computed_at_once(shape: Shape, tmp_path: P
 
 
 def test_initial_weights_are_those_of_the_cpu(shape: Shape) -> None:
-    population = Population(shape, MEMBERS, torch.float32)
+    population = Population(shape, MEMBERS, dtype=torch.float32)
     expected = initial_values(
         population.model.parameter_specs,
         torch.tensor([member.seed for member in MEMBERS]),

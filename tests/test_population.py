@@ -30,7 +30,7 @@ def shape(shape: Shape, request: pytest.FixtureRequest) -> Shape:
 
 
 def trained(shape: Shape, members: Sequence[Member], dtype: torch.dtype = torch.float32) -> Trained:
-    return train(shape, members, lambda _: None, lambda _: None, dtype)
+    return train(shape, members, lambda _: None, lambda _: None, dtype=dtype)
 
 
 def curves(found: Trained, seed: int, lr: float) -> np.ndarray:

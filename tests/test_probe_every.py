@@ -61,7 +61,7 @@ def test_the_first_probe_of_a_training_is_that_of_the_command(shape: Shape) -> N
 
 def test_a_probe_measures_the_weights_of_its_step(shape: Shape) -> None:
     shape = dataclasses.replace(shape, train=dataclasses.replace(shape.train, steps=8))
-    population = Population(shape, MEMBERS[:1], torch.float32)
+    population = Population(shape, MEMBERS[:1], dtype=torch.float32)
     for _ in range(8):
         population.advance()
     expected = measure(shape, population.flat_PN)["gradient_key"][:, 0]

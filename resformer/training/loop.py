@@ -75,12 +75,13 @@ class Training:
         self,
         shape: Shape,
         members: Sequence[Member],
+        *,
         dtype: torch.dtype = torch.float32,
         chunk_size: int | None = None,
         recording: Recording = RESULTS_ONLY,
     ) -> None:
         self.shape, self.members, self.recording = shape, members, recording
-        self.population = Population(shape, members, dtype, chunk_size)
+        self.population = Population(shape, members, dtype=dtype, chunk_size=chunk_size)
         self.records = [Record() for _ in members]
         self.rows = list(range(len(members)))
         """Index of the member in each row of the population."""
@@ -88,7 +89,8 @@ class Training:
         """Indices of the members that still train."""
         self.kept: dict[int, Tensor] = {}
         """Parameters of members that have left, by index, if they are kept."""
-        self.loss_SP, self.norm_SP = np.full((2, shape.train.steps, len(members)), math.nan)
+        self.curves_2GP = np.full((2, shape.train.steps, len(members)), math.nan)
+        """Loss and gradient norm of every step up to the last evaluation."""
         self.measurements: list[Measurement] = []
         self.stretches: list[dict[str, float]] = []
         self.evaluated_at = -1
@@ -103,6 +105,7 @@ class Training:
         shape: Shape,
         members: Sequence[Member],
         snapshot: Snapshot,
+        *,
         chunk_size: int | None = None,
         recording: Recording = RESULTS_ONLY,
     ) -> Self:
@@ -125,15 +128,14 @@ class Training:
             Record.restored(record, arrays["evaluations_3PE"][:, index])
             for index, record in zip(range(len(members)), facts["records"], strict=True)
         ]
-        evaluated_at = training.evaluated_at = int(facts["evaluated_at"])
-        loss_SP, norm_SP = arrays["curves_2SP"]
-        training.loss_SP[:evaluated_at], training.norm_SP[:evaluated_at] = loss_SP, norm_SP
+        training.evaluated_at = int(facts["evaluated_at"])
+        training.curves_2GP[:, : training.evaluated_at] = arrays["curves_2SP"]
         training.kept = {
             index: torch.from_numpy(weights)
             for index, weights in zip(facts["kept"], arrays["kept_KN"], strict=True)
         }
         training.measurements = [
-            Measurement(step, index, values)
+            Measurement(step=step, member=index, values=values)
             for (step, index), values in zip(
                 arrays["looks_K2"].tolist(), arrays["looks_KLM"], strict=True
             )
@@ -177,9 +179,7 @@ class Training:
         arrays["kept_KN"] = (
             torch.stack(kept).numpy() if kept else np.empty((0, self.population.flat_PN.shape[1]))
         )
-        arrays["curves_2SP"] = np.stack(
-            [self.loss_SP[: self.evaluated_at], self.norm_SP[: self.evaluated_at]]
-        )
+        arrays["curves_2SP"] = self.curves_2GP[:, : self.evaluated_at].copy()
         most = max(len(record.steps) for record in self.records)
         arrays["evaluations_3PE"] = np.stack(
             [record.evaluations(most) for record in self.records], axis=1
@@ -216,14 +216,14 @@ class Training:
                 heartbeat(self)
                 columns = measure(self.shape, self.population.flat_PN[row : row + 1])
                 values = np.concatenate(list(columns.values()), axis=1)
-                measurements.append(Measurement(self.step, index, values))
+                measurements.append(Measurement(step=self.step, member=index, values=values))
         self.measurements += measurements
         self.stretch_began += time.perf_counter() - began  # the time of a step leaves probes out
 
     def _evaluate(self) -> Progress:
         """Evaluate the members that still train, and judge their outcomes."""
         step, since, settings = self.step, max(0, self.evaluated_at), self.shape.train
-        loss_EP, norm_EP = self.population.recorded(since)
+        recorded_2EP = self.population.recorded(since)
         if step:
             seconds = self.stretch_seconds + time.perf_counter() - self.stretch_began
             self.stretches.append(
@@ -233,12 +233,9 @@ class Training:
         finite_P = self.population.finite()
         present = [(row, index) for row, index in enumerate(self.rows) if index in self.alive]
         for row, index in present:
-            self.loss_SP[since:step, index], self.norm_SP[since:step, index] = (
-                loss_EP[:, row],
-                norm_EP[:, row],
-            )
+            self.curves_2GP[:, since:step, index] = recorded_2EP[:, :, row]
             self.records[index].evaluated(step, float(held_out_P[row]), float(accuracy_P[row]))
-            finite_E = np.isfinite(loss_EP[:, row]) & np.isfinite(norm_EP[:, row])
+            finite_E = np.isfinite(recorded_2EP[:, :, row]).all(axis=0)
             broke_at = None if finite_P[row] else step
             if not finite_E.all():
                 broke_at = since + int(finite_E.argmin()) + 1
@@ -275,7 +272,7 @@ class Training:
         seconds = self.seconds + time.perf_counter() - self.began
         return Trained(
             runs=runs(self.shape, self.members, self.records),
-            curves=curves(self.members, self.records, self.loss_SP, self.norm_SP),
+            curves=curves(self.members, self.records, self.curves_2GP),
             layers=_layers(self.members, self.measurements),
             timing={
                 "seconds": seconds,
@@ -291,13 +288,14 @@ def train(
     members: Sequence[Member],
     progress: Callable[[Progress], None],
     heartbeat: Callable[[Training], None],
+    *,
     dtype: torch.dtype = torch.float32,
     recording: Recording = RESULTS_ONLY,
 ) -> Trained:
     """Train members together until each has solved, diverged or used up the budget; see
     `Training.run`.
     """
-    return Training(shape, members, dtype, recording=recording).run(progress, heartbeat)
+    return Training(shape, members, dtype=dtype, recording=recording).run(progress, heartbeat)
 
 
 def _layers(members: Sequence[Member], measurements: Sequence[Measurement]) -> Arrays:

@@ -101,32 +101,26 @@ def runs(
 
 
 def curves(
-    members: Sequence[Member], records: Sequence[Record], loss_SP: Floats, norm_SP: Floats
+    members: Sequence[Member], records: Sequence[Record], curves_2GP: Floats
 ) -> dict[str, npt.NDArray[np.generic]]:
     """Table of losses, a row per member and step from 0 to its last: the loss of the step's batch,
     and that of the evaluation after the step.
     """
-    parts: dict[str, list[npt.NDArray[np.generic]]] = {
-        name: []
-        for name in (
-            "seed",
-            "lr",
-            "step",
-            "loss",
-            "gradient_norm",
-            "held_out_loss",
-            "held_out_accuracy",
-        )
-    }
+    tables = []
     for column, (member, record) in enumerate(zip(members, records, strict=True)):
         last = record.steps[-1]
+        loss_G, norm_G = curves_2GP[:, :last, column]
         held_out = np.full((2, last + 1), math.nan)
         held_out[:, record.steps] = record.losses, record.accuracies
-        parts["seed"].append(np.full(last + 1, member.seed))
-        parts["lr"].append(np.full(last + 1, member.lr))
-        parts["step"].append(np.arange(last + 1))
-        parts["loss"].append(np.concatenate([[math.nan], loss_SP[:last, column]]))
-        parts["gradient_norm"].append(np.concatenate([[math.nan], norm_SP[:last, column]]))
-        parts["held_out_loss"].append(held_out[0])
-        parts["held_out_accuracy"].append(held_out[1])
-    return {name: np.concatenate(pieces) for name, pieces in parts.items()}
+        tables.append(
+            {
+                "seed": np.full(last + 1, member.seed),
+                "lr": np.full(last + 1, member.lr),
+                "step": np.arange(last + 1),
+                "loss": np.concatenate([[math.nan], loss_G]),
+                "gradient_norm": np.concatenate([[math.nan], norm_G]),
+                "held_out_loss": held_out[0],
+                "held_out_accuracy": held_out[1],
+            }
+        )
+    return {name: np.concatenate([table[name] for table in tables]) for name in tables[0]}

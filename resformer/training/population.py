@@ -36,6 +36,7 @@ class Population:
         self,
         shape: Shape,
         members: Sequence[Member],
+        *,
         dtype: torch.dtype,
         chunk_size: int | None = None,
     ) -> None:
@@ -79,16 +80,14 @@ class Population:
         self._run_step()
         self.steps += 1
 
-    def recorded(self, since: int) -> tuple[Floats, Floats]:
-        """Loss (nats per target) and gradient norm before clipping of the steps since then, (steps,
-        P) each.
+    def recorded(self, since: int) -> Floats:
+        """Loss (nats per target) and gradient norm before clipping of the steps since then, (2, E,
+        P).
 
         At most the last `train.eval_every` steps are kept.
         """
-        rows = slice(0, self.steps - since)
-        return tuple(
-            kept[rows].cpu().numpy().astype(np.float64) for kept in (self.loss_EP, self.norm_EP)
-        )  # type: ignore[return-value]
+        recorded_2EP = torch.stack([self.loss_EP, self.norm_EP])[:, : self.steps - since]
+        return recorded_2EP.cpu().numpy().astype(np.float64)
 
     @torch.no_grad()
     def evaluate(self) -> tuple[Floats, Floats]:

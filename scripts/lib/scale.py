@@ -292,14 +292,14 @@ def outcome(job: Job, generator: np.random.Generator) -> Outcome:
     plain = isinstance(job.shape.residual, Plain)
     typical = 60 * (1 + job.shape.model.depth * (2.0 if plain else 0.1))
     records = [ended(typical, member, generator) for member in job.members]
-    noise_2SP = generator.random((2, STEPS, len(records)))
+    noise_2GP = generator.random((2, STEPS, len(records)))
     stretches = [
         {"members": len(records), "steps": 10, "seconds": float(generator.uniform(0.1, 0.2))}
         for _ in range(20)
     ]
     tables: dict[str, dict[str, Any]] = {
         "runs": runs(job.shape, job.members, records),
-        "curves": curves(job.members, records, *noise_2SP),
+        "curves": curves(job.members, records, noise_2GP),
     }
     return tables, {"seconds": 2.0, "stretches": stretches}
 

@@ -67,7 +67,9 @@ def test_draws_depend_on_seed_and_step_only(monkeypatch: pytest.MonkeyPatch) -> 
     def drawn_by(scheme: StochasticDepth, members: list[Member]) -> Tensor:
         """The draws of 40 steps, a row per step and sub-layer and a column per member."""
         draws.clear()
-        population = Population(dataclasses.replace(shape, residual=scheme), members, torch.float32)
+        population = Population(
+            dataclasses.replace(shape, residual=scheme), members, dtype=torch.float32
+        )
         for _ in range(40):
             population.advance()
         return torch.stack(draws)

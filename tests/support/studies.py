@@ -159,10 +159,10 @@ class Made:
             claim = claims.take(self.study.job(job.id), launch, 0, HeartbeatObserver(60.0))
             assert isinstance(claim, Claim)
             records = [life.record() for life in lives]
-            norm_SP = np.tile([life.norm for life in lives], (job.shape.train.steps, 1))
+            norm_GP = np.tile([life.norm for life in lives], (job.shape.train.steps, 1))
             tables = {
                 "runs": runs(job.shape, job.members, records),
-                "curves": curves(job.members, records, np.ones(norm_SP.shape), norm_SP),
+                "curves": curves(job.members, records, np.stack([np.ones_like(norm_GP), norm_GP])),
             }
             full = {"members": 5, "steps": 10, "seconds": 0.1}
             slow = {"members": 1, "steps": 10, "seconds": 9.0}

@@ -33,7 +33,7 @@ def measure(repeats: int) -> pd.DataFrame:
 
 
 def _shares(case: Case, repetition: int) -> list[dict[str, object]]:
-    population = Population(case.shape(_STEPS), case.members(case.stack), torch.float32)
+    population = Population(case.shape(_STEPS), case.members(case.stack), dtype=torch.float32)
     for _ in range(_STEPS):
         population.advance()
     with profile(activities=[ProfilerActivity.CPU]) as profiled:

@@ -45,7 +45,7 @@ from resformer.config import request
 from resformer.training.population import Population
 import torch
 [(shape, members)] = request(None, [f"model.depth={sys.argv[1]}"]).shapes
-Population(shape, members, torch.float32).advance()
+Population(shape, members, dtype=torch.float32).advance()
 print(time.perf_counter() - began)
 """
 

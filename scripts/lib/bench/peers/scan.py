@@ -96,8 +96,8 @@ class Worker:
         jax.block_until_ready((state, batches))
         began = time.perf_counter()
         for batch in batches:
-            state, loss_SP = run(state, lr_P, *batch)
-            losses.append(loss_SP)
+            state, loss_GP = run(state, lr_P, *batch)
+            losses.append(loss_GP)
         jax.block_until_ready(losses)
         timed = Timed(members * chunks * _CHUNK, time.perf_counter() - began)
         return np.concatenate(losses).T[:, :steps], timed

@@ -70,7 +70,9 @@ class Worker:
     def _train(
         self, steps: int, members: Sequence[Member], dtype: torch.dtype = torch.float32
     ) -> Trained:
-        return train(self._case.shape(steps), members, lambda progress: None, lambda _: None, dtype)
+        return train(
+            self._case.shape(steps), members, lambda progress: None, lambda _: None, dtype=dtype
+        )
 
 
 def _losses(trained: Trained, steps: int) -> Losses:
