@@ -21,7 +21,7 @@ class CudaGraphedStep:
 
     def __init__(self, body: Callable[[], None], changed: Sequence[Tensor]) -> None:
         before = [tensor.detach().clone() for tensor in changed]
-        side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+        side = torch.cuda.Stream()
         side.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(side):
             for _ in range(_WARM_UPS):

@@ -116,7 +116,7 @@ def _enough(server: Server) -> int:
 def render(rows: pd.DataFrame) -> str:
     """A table per case with all peers."""
     rows = shown(rows)
-    tables = [_peers(name, part) for name, part in rows.groupby("case", sort=False)]
+    tables = [_peers(str(name), part) for name, part in rows.groupby("case", sort=False)]
     legend = (
         "Median of the repetitions, smallest – largest; × is resformer's rate over the peer's, "
         "median of the\nratios within a repetition. Peers read tokens drawn in advance, which "

@@ -47,7 +47,7 @@ def run() -> Claim:
             Part("depth limits: " + ", ".join(f"{arm} {bounds(reach[arm])}" for arm in reach)),
             *order(reach),
             *(
-                warmup(str(norm), clip > 1, without_warmup(cell))
+                warmup(str(norm), float(str(clip)) > 1, without_warmup(cell))
                 for (norm, clip), cell in warm.groupby(["norm", "train.clip"])
             ),
             Part(study.edges(arms.values(), "last_loss")),
@@ -117,7 +117,7 @@ def without_warmup(cell: pd.DataFrame) -> Interval:
     cold_SL, warm_SL = (
         study.by_depth(half, "mean_loss") for _, half in cell.groupby("train.warmup_steps")
     )
-    broken_S = (np.isinf(cold_SL) & np.isfinite(warm_SL)).any(axis=1)
+    broken_S = np.asarray((np.isinf(cold_SL) & np.isfinite(warm_SL)).any(axis=1))
     if broken_S.any() or np.isinf(warm_SL).any():
         return (np.inf, np.inf) if 2 * broken_S.sum() >= len(broken_S) else (0.0, np.inf)
     low, high = interval(np.log(cold_SL / warm_SL).mean(axis=1))

@@ -12,6 +12,7 @@ import resformer
 from lib.claims.slopes import Floats
 from lib.facts import ROOT
 from resformer import config
+from resformer.stats import Integers
 from resformer.stats.rates import rates_by_other_seeds
 
 RESULTS = ROOT / "results"
@@ -112,7 +113,7 @@ def _grid(cell: pd.DataFrame, amount: str) -> Floats:
     return np.asarray(grid, dtype=np.float64)
 
 
-def _chosen(cell: pd.DataFrame, amount: str) -> np.ndarray:
+def _chosen(cell: pd.DataFrame, amount: str) -> Integers:
     """Column of the rate that the other seeds choose, for each seed."""
     least_SR = _grid(cell, "final_loss" if amount == "spent" else amount)
     solved_SR = _grid(cell, "solved_step") if amount == "spent" else np.full(least_SR.shape, np.nan)

@@ -292,7 +292,11 @@ overrides_of_a_request = st.lists(_overrides, min_size=1, max_size=4)
 
 def fault(overrides: Sequence[str]) -> str | None:
     """Fault of the answer to a request; None if it was planned, or refused in one line."""
-    for plan in (lambda: config.request("some", overrides), lambda: config.single(overrides)):
+    plans: list[Callable[[], object]] = [
+        lambda: config.request("some", overrides),
+        lambda: config.single(overrides),
+    ]
+    for plan in plans:
         began = time.process_time()
         try:
             plan()
