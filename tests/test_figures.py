@@ -15,7 +15,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 from support.schemes import schemes
-from support.studies import AT_ONCE, BROKEN, BUDGET, Life, Made, solved, unsolved
+from support.studies import AT_ONCE, BROKEN, BUDGET, Life, WrittenStudy, solved, unsolved
 
 from resformer.errors import UserError
 from resformer.model.shape import Shape
@@ -35,13 +35,15 @@ def plotted(findings: Findings, rows: str | None = None, columns: Sequence[str] 
     return list(plots(findings, summary, layout(summary, rows, columns)))
 
 
-def drawn(lives: Made, rows: str | None = None, columns: Sequence[str] = ()) -> dict[str, Plot]:
+def drawn(
+    lives: WrittenStudy, rows: str | None = None, columns: Sequence[str] = ()
+) -> dict[str, Plot]:
     return {plot.name: plot for plot in plotted(lives.findings(), rows, columns)}
 
 
 @pytest.fixture
-def lives(tmp_path: Path, shape: Shape) -> Made:
-    return Made(tmp_path / "results", "lived", shape)
+def lives(tmp_path: Path, shape: Shape) -> WrittenStudy:
+    return WrittenStudy(tmp_path / "results", "lived", shape)
 
 
 def lines(axes: Axes, label: str) -> list[Line2D]:
@@ -70,7 +72,7 @@ def texts(plot: Plot) -> list[str]:
     return [text.get_text() for text in plot.figure.findobj(Text) if text.get_text()]
 
 
-def test_members_that_left_count_in_the_median_with_their_last_loss(lives: Made) -> None:
+def test_members_that_left_count_in_the_median_with_their_last_loss(lives: WrittenStudy) -> None:
     lives.cell([solved(20, 0.1), solved(30, 0.2), unsolved(1.0)], depth=1)
     (axes,) = drawn(lives)["curves-copy"].figure.axes
     carried = {tuple(points(line)) for line in lines(axes, "carried seed")}
@@ -81,7 +83,7 @@ def test_members_that_left_count_in_the_median_with_their_last_loss(lives: Made)
     assert dict(points(median))[50] == 0.2
 
 
-def test_a_line_of_medians_is_dotted_once_nobody_trains(lives: Made) -> None:
+def test_a_line_of_medians_is_dotted_once_nobody_trains(lives: WrittenStudy) -> None:
     lives.cell([solved(20, 0.1)], depth=1, residual=Add())
     lives.cell([unsolved(1.0)], depth=1, residual=Plain())
     (axes,) = drawn(lives)["curves-copy"].figure.axes
@@ -90,7 +92,7 @@ def test_a_line_of_medians_is_dotted_once_nobody_trains(lives: Made) -> None:
     assert [points(carried)[0], points(carried)[-1]] == [(30, 0.1), (100, 0.1)]
 
 
-def test_a_loss_that_broke_is_not_carried_on_and_is_the_largest_of_all(lives: Made) -> None:
+def test_a_loss_that_broke_is_not_carried_on_and_is_the_largest_of_all(lives: WrittenStudy) -> None:
     lives.cell([BROKEN, BROKEN, unsolved(1.0)], depth=1)
     (axes,) = drawn(lives)["curves-copy"].figure.axes
     assert dotted(axes) == lines(axes, "carried median") == []
@@ -99,14 +101,16 @@ def test_a_loss_that_broke_is_not_carried_on_and_is_the_largest_of_all(lives: Ma
     assert [math.isnan(loss) for _, loss in points(median)] == [False, False] + [True] * 9
 
 
-def test_a_member_is_not_carried_beyond_its_budget(lives: Made) -> None:
+def test_a_member_is_not_carried_beyond_its_budget(lives: WrittenStudy) -> None:
     lives.cell([unsolved(1.0)], depth=1, residual=Plain())
     lives.cell([Life([3.0, 2.0, 1.5])], depth=1, residual=Add(), steps=20)
     (axes,) = drawn(lives)["curves-copy"].figure.axes
     assert dotted(axes) == []
 
 
-def test_curves_have_the_blind_loss_and_at_most_four_panels_side_by_side(lives: Made) -> None:
+def test_curves_have_the_blind_loss_and_at_most_four_panels_side_by_side(
+    lives: WrittenStudy,
+) -> None:
     for depth in (1, 2, 3, 4, 6):
         lives.cell([unsolved()], depth=depth)
     plot = drawn(lives)["curves-copy"]
@@ -121,7 +125,7 @@ def test_curves_have_the_blind_loss_and_at_most_four_panels_side_by_side(lives: 
     assert texts(plot).count("without the input") == 2
 
 
-def test_members_that_did_not_solve_are_counted_above_the_budget(lives: Made) -> None:
+def test_members_that_did_not_solve_are_counted_above_the_budget(lives: WrittenStudy) -> None:
     lives.cell([solved(20), solved(30), solved(30), unsolved(), BROKEN], depth=1)
     lives.cell([unsolved()] * 5, depth=2)
     (axes,) = drawn(lives)["steps-copy"].figure.axes
@@ -136,7 +140,7 @@ def test_members_that_did_not_solve_are_counted_above_the_budget(lives: Made) ->
     assert [step for _, step in points(median)] == [30]
 
 
-def test_the_median_has_its_interval_open_where_it_has_no_end(lives: Made) -> None:
+def test_the_median_has_its_interval_open_where_it_has_no_end(lives: WrittenStudy) -> None:
     lives.cell([solved(20), solved(30), solved(30), unsolved(), unsolved()], depth=1)
     lives.cell([solved(step) for step in (20, 30, 40, 50, 60)], depth=2)
     (axes,) = drawn(lives)["steps-copy"].figure.axes
@@ -147,7 +151,7 @@ def test_the_median_has_its_interval_open_where_it_has_no_end(lives: Made) -> No
     assert [step for _, step in points(arrow)] == [BUDGET]
 
 
-def test_columns_stand_side_by_side_and_doublings_equally_far_apart(lives: Made) -> None:
+def test_columns_stand_side_by_side_and_doublings_equally_far_apart(lives: WrittenStudy) -> None:
     for depth, residual in itertools.product((1, 2, 8), (Plain(), Add())):
         lives.cell([solved(20)], depth=depth, residual=residual)
     (axes,) = drawn(lives)["solved-copy"].figure.axes
@@ -157,14 +161,14 @@ def test_columns_stand_side_by_side_and_doublings_equally_far_apart(lives: Made)
     assert all(0 < right - left < 0.5 for left, right in zip(plain, add, strict=True))
 
 
-def test_the_share_solved_has_its_wilson_interval(lives: Made) -> None:
+def test_the_share_solved_has_its_wilson_interval(lives: WrittenStudy) -> None:
     lives.cell([solved(20)] * 4 + [unsolved()], depth=1)
     (axes,) = drawn(lives)["solved-copy"].figure.axes
     (bar,) = lines(axes, "interval")
     assert [round(share, 3) for _, share in points(bar)] == [0.376, 0.964]
 
 
-def test_rates_are_tiles_and_the_chosen_one_is_framed(lives: Made) -> None:
+def test_rates_are_tiles_and_the_chosen_one_is_framed(lives: WrittenStudy) -> None:
     lives.cell({1e-3: [unsolved()] * 3, 1e-2: [solved(20), solved(30), unsolved()]}, depth=1)
     lives.cell({1e-3: [unsolved()] * 3, 1e-2: [solved(20)] * 3}, depth=2)
     (axes,) = drawn(lives)["rates-copy"].figure.axes
@@ -178,12 +182,12 @@ def test_rates_are_tiles_and_the_chosen_one_is_framed(lives: Made) -> None:
     assert len({to_hex(tile.get_facecolor()) for tile in patches(axes, "solved")}) == 2
 
 
-def test_one_rate_makes_no_figure_of_rates(lives: Made) -> None:
+def test_one_rate_makes_no_figure_of_rates(lives: WrittenStudy) -> None:
     lives.cell([solved(20)], depth=1)
     assert list(drawn(lives)) == ["steps-copy", "solved-copy", "curves-copy", "gradient-copy"]
 
 
-def test_gradients_share_their_axis_and_show_every_seed(lives: Made) -> None:
+def test_gradients_share_their_axis_and_show_every_seed(lives: WrittenStudy) -> None:
     lives.cell([dataclasses.replace(solved(20), norm=norm) for norm in (0.5, 2.0, 8.0)], depth=1)
     first, trained = drawn(lives)["gradient-copy"].figure.axes
     assert first.get_ylim() == trained.get_ylim()
@@ -193,7 +197,7 @@ def test_gradients_share_their_axis_and_show_every_seed(lives: Made) -> None:
         assert [points(line)[0][1] for line in lines(axes, "medians")] == [2.0]
 
 
-def test_points_say_who_they_are(lives: Made) -> None:
+def test_points_say_who_they_are(lives: WrittenStudy) -> None:
     lives.cell([solved(20), unsolved()], depth=4)
     plot = drawn(lives)["steps-copy"]
     assert list(plot.tips.values()) == [
@@ -203,7 +207,7 @@ def test_points_say_who_they_are(lives: Made) -> None:
     assert f'id="{name}"' in plot.rendered("svg").decode()
 
 
-def test_a_figure_for_each_panel_named_by_it(lives: Made, tmp_path: Path) -> None:
+def test_a_figure_for_each_panel_named_by_it(lives: WrittenStudy, tmp_path: Path) -> None:
     lives.cell([solved(20)], depth=1, task=Sort(length=6, symbols=8), attention="bidirectional")
     lives.cell([solved(20)], depth=1)
     findings = lives.findings()
@@ -220,7 +224,7 @@ def test_a_figure_for_each_panel_named_by_it(lives: Made, tmp_path: Path) -> Non
     assert [path.read_bytes() for path in paths] == [path.read_bytes() for path in again]
 
 
-def test_figures_refuse_a_place_that_cannot_be_written(lives: Made, tmp_path: Path) -> None:
+def test_figures_refuse_a_place_that_cannot_be_written(lives: WrittenStudy, tmp_path: Path) -> None:
     lives.cell([solved(20)], depth=1)
     findings = lives.findings()
     summary = summarise(findings)
@@ -231,7 +235,7 @@ def test_figures_refuse_a_place_that_cannot_be_written(lives: Made, tmp_path: Pa
         draw(findings, summary, layout(summary), tmp_path / "file" / "below")
 
 
-def test_a_curve_that_changed_is_named(lives: Made) -> None:
+def test_a_curve_that_changed_is_named(lives: WrittenStudy) -> None:
     lives.cell([solved(20)], depth=1)
     findings = lives.findings()
     path = lives.study.job(lives.jobs[0][0].id) / "attempt-1" / "curves.parquet"
@@ -242,7 +246,7 @@ def test_a_curve_that_changed_is_named(lives: Made) -> None:
         plotted(findings)
 
 
-def test_an_unknown_scheme_has_a_colour_of_its_own(lives: Made) -> None:
+def test_an_unknown_scheme_has_a_colour_of_its_own(lives: WrittenStudy) -> None:
     lives.cell([solved(20)], depth=1)
     summary = summarise(lives.findings())
     schemes = ["plain", "add", *(f"scheme {number}" for number in range(20))]
@@ -272,25 +276,25 @@ def test_names_are_spread_in_order_and_within_bounds() -> None:
     assert placed[0] == 5.0
 
 
-def one(lives: Made) -> None:
+def one(lives: WrittenStudy) -> None:
     lives.cell([solved(30)], depth=1)
 
 
-def broken(lives: Made) -> None:
+def broken(lives: WrittenStudy) -> None:
     for depth in (1, 2):
         lives.cell([BROKEN, AT_ONCE], depth=depth)
 
 
-def at_once(lives: Made) -> None:
+def at_once(lives: WrittenStudy) -> None:
     lives.cell([AT_ONCE, Life([3.0], diverged=0)], depth=3)
 
 
-def nobody(lives: Made) -> None:
+def nobody(lives: WrittenStudy) -> None:
     for depth, lr in itertools.product((1, 2), (1, 2)):
         lives.cell({1e-3 * lr: [unsolved()]}, depth=depth)
 
 
-def many(lives: Made) -> None:
+def many(lives: WrittenStudy) -> None:
     for depth, norm, residual in itertools.product(
         (1, 2, 3, 4, 6, 8, 12, 16), ("none", "pre", "post"), (Plain(), Add())
     ):
@@ -302,13 +306,13 @@ def many(lives: Made) -> None:
         )
 
 
-def uneven(lives: Made) -> None:
+def uneven(lives: WrittenStudy) -> None:
     lives.cell({1e-3: [solved(20)], 1e-2: [solved(30), unsolved()]}, depth=1, residual=Plain())
     lives.cell([unsolved()], depth=512, residual=Add(), norm="pre_post")
     lives.cell([solved(80)], depth=2, residual=Add(), batch=16, steps=90)
 
 
-def every_scheme(lives: Made) -> None:
+def every_scheme(lives: WrittenStudy) -> None:
     for residual, depth in itertools.product(schemes(), (1, 2, 4, 8)):
         others = ("none", "pre", "post") if residual in (Plain(), Add()) else (residual.own_norm,)
         for norm in others:
@@ -324,7 +328,7 @@ def every_scheme(lives: Made) -> None:
 @pytest.mark.parametrize("fill", [one, broken, at_once, nobody, many, uneven, every_scheme])
 @pytest.mark.parametrize("rows", ["depth", "norm", "residual"])
 def test_odd_studies_can_be_drawn_and_no_text_is_cut_or_covers_another(
-    lives: Made, fill: Callable[[Made], None], rows: str
+    lives: WrittenStudy, fill: Callable[[WrittenStudy], None], rows: str
 ) -> None:
     fill(lives)
     for plot in drawn(lives, rows).values():

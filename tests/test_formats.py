@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from support.studies import SEEDS, STALLED, Made, shape
+from support.studies import SEEDS, STALLED, WrittenStudy, shape
 
 from resformer.reporting.layout import layout
 from resformer.reporting.schema import Report
@@ -20,7 +20,7 @@ from resformer.results.csv import spreadsheet_safe
 
 @pytest.fixture
 def report(tmp_path: Path) -> Report:
-    made = Made(tmp_path / "results")
+    made = WrittenStudy(tmp_path / "results")
     for depth in (1, 8):
         for norm in ("post", "pre"):
             made.job(

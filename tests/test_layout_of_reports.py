@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from support.studies import SEEDS, Made, shape
+from support.studies import SEEDS, WrittenStudy, shape
 
 from resformer.errors import UserError
 from resformer.reporting.analysis.summary import summarise
@@ -17,11 +17,11 @@ from resformer.tasks.sort import Sort
 
 
 @pytest.fixture
-def made(tmp_path: Path) -> Made:
-    return Made(tmp_path / "results")
+def made(tmp_path: Path) -> WrittenStudy:
+    return WrittenStudy(tmp_path / "results")
 
 
-def grid(made: Made) -> Report:
+def grid(made: WrittenStudy) -> Report:
     for depth in (1, 8):
         for batch in (16, 32):
             made.job(shape(depth, Plain(), "post", batch=batch), SEEDS, [100] * 5)
@@ -29,7 +29,7 @@ def grid(made: Made) -> Report:
     return made.report()
 
 
-def test_depth_runs_down_and_the_rest_across(made: Made) -> None:
+def test_depth_runs_down_and_the_rest_across(made: WrittenStudy) -> None:
     report = grid(made)
     found = layout(report)
     assert found == Layout("depth", ("residual", "norm", "train.batch"), ())
@@ -44,7 +44,7 @@ def test_depth_runs_down_and_the_rest_across(made: Made) -> None:
     assert panel.limit(panel.columns[0]) == ("≥ 8", "8–…")
 
 
-def test_any_axis_may_run_down_or_across(made: Made) -> None:
+def test_any_axis_may_run_down_or_across(made: WrittenStudy) -> None:
     report = grid(made)
     found = layout(report, "train.batch", ["model.depth"])
     assert found == Layout("train.batch", ("depth",), ("residual", "norm"))
@@ -57,7 +57,7 @@ def test_any_axis_may_run_down_or_across(made: Made) -> None:
     assert (first.row_heading, first.limits) == ("batch", {})
 
 
-def test_depth_may_stand_apart_and_baselines_come_first_in_rows_too(made: Made) -> None:
+def test_depth_may_stand_apart_and_baselines_come_first_in_rows_too(made: WrittenStudy) -> None:
     report = grid(made)
     found = layout(report, "model.residual", ["train.batch"])
     assert found.apart == ("depth", "norm")
@@ -70,14 +70,14 @@ def test_depth_may_stand_apart_and_baselines_come_first_in_rows_too(made: Made) 
     assert panel.rows == ["plain", "add"]
 
 
-def test_the_axis_that_varies_runs_down_where_depth_does_not(made: Made) -> None:
+def test_the_axis_that_varies_runs_down_where_depth_does_not(made: WrittenStudy) -> None:
     for width in (16, 32):
         made.job(shape(4, Add(), "post", batch=width), SEEDS, [100] * 5)
     assert layout(made.report()).rows == "train.batch"
 
 
 def test_tasks_have_tables_of_their_own_and_studies_stand_side_by_side(tmp_path: Path) -> None:
-    first, second = Made(tmp_path, "first"), Made(tmp_path, "second")
+    first, second = WrittenStudy(tmp_path, "first"), WrittenStudy(tmp_path, "second")
     sort = {"task": Sort(8, 16)}
     for one in (first, second):
         one.job(shape(1, Add(), "post"), SEEDS, [100] * 5)
@@ -94,7 +94,7 @@ def test_tasks_have_tables_of_their_own_and_studies_stand_side_by_side(tmp_path:
     ] * 2
 
 
-def test_baselines_come_first(made: Made) -> None:
+def test_baselines_come_first(made: WrittenStudy) -> None:
     for scheme in (ReZero(0.0), Add(), Plain()):
         made.job(shape(1, scheme, "none"), SEEDS, [100] * 5)
     report = made.report()
@@ -117,7 +117,7 @@ def test_baselines_come_first(made: Made) -> None:
     ],
 )
 def test_what_is_no_axis_is_refused(
-    made: Made, rows: str | None, columns: list[str], message: str
+    made: WrittenStudy, rows: str | None, columns: list[str], message: str
 ) -> None:
     with pytest.raises(UserError, match=message):
         layout(grid(made), rows, columns)

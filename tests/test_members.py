@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from support.studies import SEEDS, Made, shape
+from support.studies import SEEDS, WrittenStudy, shape
 
 from resformer.errors import UserError
 from resformer.model.shape import Member
@@ -26,15 +26,15 @@ ADD, DEEP = shape(1, Add(), "post"), shape(8, Add(), "post")
 
 
 @pytest.fixture
-def made(tmp_path: Path) -> Made:
-    made = Made(tmp_path / "results")
+def made(tmp_path: Path) -> WrittenStudy:
+    made = WrittenStudy(tmp_path / "results")
     made.job(ADD, SEEDS, [100] * 5)
     made.job(DEEP, SEEDS, [200] * 5)
     made.write()
     return made
 
 
-def attempt(made: Made, number: int) -> Path:
+def attempt(made: WrittenStudy, number: int) -> Path:
     return made.study.job(made.jobs[number][0].id) / "attempt-1"
 
 
@@ -46,7 +46,7 @@ def depths(study: Study) -> list[int]:
 @pytest.mark.parametrize("harm", ["cut", "flip", "gone", "other"])
 @pytest.mark.parametrize("before", [False, True], ids=["fresh", "cached"])
 def test_a_damaged_result_is_named_and_left_out(
-    made: Made, name: str, harm: str, before: bool
+    made: WrittenStudy, name: str, harm: str, before: bool
 ) -> None:
     if before:
         assert depths(made.study) == [1, 8]
@@ -72,7 +72,7 @@ def test_a_damaged_result_is_named_and_left_out(
 
 
 @pytest.mark.fuzz
-def test_every_flipped_bit_of_a_result_and_of_a_plan_is_seen(made: Made) -> None:
+def test_every_flipped_bit_of_a_result_and_of_a_plan_is_seen(made: WrittenStudy) -> None:
     result, plan = (
         made.study.job(made.jobs[1][0].id) / "result.json",
         made.study.path / "plan-1.jsonl",
@@ -94,7 +94,7 @@ def test_every_flipped_bit_of_a_result_and_of_a_plan_is_seen(made: Made) -> None
         path.write_bytes(whole)
 
 
-def test_a_cut_plan_leaves_results_that_nobody_planned(made: Made) -> None:
+def test_a_cut_plan_leaves_results_that_nobody_planned(made: WrittenStudy) -> None:
     plan = made.study.path / "plan-1.jsonl"
     lines = plan.read_bytes().splitlines(keepends=True)
     plan.write_bytes(lines[0])
@@ -108,7 +108,7 @@ def test_a_cut_plan_leaves_results_that_nobody_planned(made: Made) -> None:
 
 
 def test_of_very_many_jobs_the_curves_are_hashed_when_they_are_used(
-    made: Made, tmp_path: Path
+    made: WrittenStudy, tmp_path: Path
 ) -> None:
     cut, flipped = (attempt(made, number) / "curves.parquet" for number in (0, 1))
     cut.write_bytes(cut.read_bytes()[:-1])
@@ -121,7 +121,7 @@ def test_of_very_many_jobs_the_curves_are_hashed_when_they_are_used(
         draw(found, summarise(found), layout(summarise(found)), tmp_path / "figures")
 
 
-def test_a_job_with_the_results_of_another_is_named(made: Made) -> None:
+def test_a_job_with_the_results_of_another_is_named(made: WrittenStudy) -> None:
     mine, other = (made.study.job(job.id) for job, _ in made.jobs)
     shutil.rmtree(mine)
     shutil.copytree(other, mine)
@@ -130,14 +130,14 @@ def test_a_job_with_the_results_of_another_is_named(made: Made) -> None:
     assert sorted(set(found.members["depth"])) == [8]
 
 
-def test_a_study_whose_launch_is_damaged_is_still_there(made: Made) -> None:
+def test_a_study_whose_launch_is_damaged_is_still_there(made: WrittenStudy) -> None:
     (made.study.path / "launches" / "1.json").write_bytes(b"{")
     assert [study.name for study in existing(made.study.path.parent)] == ["made"]
 
 
 @pytest.mark.parametrize("said", [b"", b"\xff\xfe", b"\n\n"])
 def test_a_failed_job_with_an_empty_error_text_has_a_reason(tmp_path: Path, said: bytes) -> None:
-    made = Made(tmp_path / "results")
+    made = WrittenStudy(tmp_path / "results")
     made.job(ADD, SEEDS, [100] * 5)
     made.job(DEEP, SEEDS, [100] * 5)
     study = made.write(finished=1)
@@ -150,14 +150,14 @@ def test_a_failed_job_with_an_empty_error_text_has_a_reason(tmp_path: Path, said
 
 
 def test_choosing_where_nothing_has_finished_says_that(tmp_path: Path) -> None:
-    made = Made(tmp_path / "results")
+    made = WrittenStudy(tmp_path / "results")
     made.job(ADD, SEEDS, [100] * 5)
     with pytest.raises(UserError, match="nothing to report"):
         summarise(read([made.write(finished=0)]).where({"task": ["copy"]}))
 
 
-def test_foreign_files_are_named(made: Made, tmp_path: Path) -> None:
-    other = Made(tmp_path / "elsewhere")
+def test_foreign_files_are_named(made: WrittenStudy, tmp_path: Path) -> None:
+    other = WrittenStudy(tmp_path / "elsewhere")
     other.job(shape(2, Plain(), "post"), SEEDS, [300] * 5)
     stranger = other.write().job(other.jobs[0][0].id)
     here = made.study.path / "jobs" / stranger.parent.name / stranger.name
@@ -173,7 +173,7 @@ def test_foreign_files_are_named(made: Made, tmp_path: Path) -> None:
     assert sorted(set(found.members["depth"])) == [1, 8]
 
 
-def test_a_damaged_launch_is_named(made: Made) -> None:
+def test_a_damaged_launch_is_named(made: WrittenStudy) -> None:
     path = made.study.path / "launches" / "1.json"
     path.write_bytes(path.read_bytes().replace(b"does not go", b"does go not"))
     found = read([made.study])
@@ -182,7 +182,7 @@ def test_a_damaged_launch_is_named(made: Made) -> None:
 
 
 def test_an_unfinished_study_says_what_is_missing(tmp_path: Path) -> None:
-    made = Made(tmp_path / "results")
+    made = WrittenStudy(tmp_path / "results")
     made.job(ADD, SEEDS, [100] * 5)
     made.job(DEEP, SEEDS, [100] * 5)
     found = read([made.write(finished=1)])
@@ -192,7 +192,7 @@ def test_an_unfinished_study_says_what_is_missing(tmp_path: Path) -> None:
 
 
 def test_a_failed_job_is_named_with_its_reason(tmp_path: Path) -> None:
-    made = Made(tmp_path / "results")
+    made = WrittenStudy(tmp_path / "results")
     made.job(ADD, SEEDS, [100] * 5)
     made.job(DEEP, SEEDS, [100] * 5)
     study = made.write(finished=1)
@@ -207,7 +207,9 @@ def test_a_failed_job_is_named_with_its_reason(tmp_path: Path) -> None:
     assert found.problems.missing == ()
 
 
-def test_cached_runs_are_not_read_again(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cached_runs_are_not_read_again(
+    made: WrittenStudy, monkeypatch: pytest.MonkeyPatch
+) -> None:
     first = read([made.study])
     monkeypatch.setattr(Results, "read", lambda *_: pytest.fail("read again"))
     again = read([made.study])
@@ -217,13 +219,13 @@ def test_cached_runs_are_not_read_again(made: Made, monkeypatch: pytest.MonkeyPa
     assert again.digest == first.digest
 
 
-def test_a_cached_report_is_the_same_and_needs_no_members(made: Made) -> None:
+def test_a_cached_report_is_the_same_and_needs_no_members(made: WrittenStudy) -> None:
     first = summarise(read([made.study]))
     again = replace(read([made.study]), load=lambda: pytest.fail("computed again"))
     assert summarise(again) == first
 
 
-def test_cached_runs_are_in_one_piece(made: Made) -> None:
+def test_cached_runs_are_in_one_piece(made: WrittenStudy) -> None:
     whole = read([made.study])
     shutil.rmtree(made.study.path / ".cache")
     again = read([made.study], batch_jobs=1)
@@ -235,7 +237,7 @@ def test_cached_runs_are_in_one_piece(made: Made) -> None:
 
 
 def test_new_results_are_added_to_the_cache(tmp_path: Path) -> None:
-    made = Made(tmp_path / "results")
+    made = WrittenStudy(tmp_path / "results")
     made.job(ADD, SEEDS, [100] * 5)
     assert len(summarise(read([made.write()])).cells) == 1
     made.jobs.clear()
@@ -245,7 +247,7 @@ def test_new_results_are_added_to_the_cache(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["members.arrow", "report.json"])
-def test_a_damaged_cache_is_not_believed(made: Made, name: str) -> None:
+def test_a_damaged_cache_is_not_believed(made: WrittenStudy, name: str) -> None:
     expected = summarise(read([made.study]))
     path = made.study.path / ".cache" / name
     whole = path.read_bytes()
@@ -259,7 +261,9 @@ def test_a_damaged_cache_is_not_believed(made: Made, name: str) -> None:
     assert summarise(read([made.study])) == expected
 
 
-def test_other_code_does_not_read_the_cache(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_code_does_not_read_the_cache(
+    made: WrittenStudy, monkeypatch: pytest.MonkeyPatch
+) -> None:
     read([made.study])
     assert cache.load_runs(made.study)[1]
     monkeypatch.setattr(cache, "_code", lambda: b"other")
@@ -267,7 +271,7 @@ def test_other_code_does_not_read_the_cache(made: Made, monkeypatch: pytest.Monk
 
 
 def test_a_study_that_cannot_be_written_is_reported_all_the_same(
-    made: Made, monkeypatch: pytest.MonkeyPatch
+    made: WrittenStudy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(path: Path, data: bytes) -> None:
         raise PermissionError(path)
@@ -277,7 +281,7 @@ def test_a_study_that_cannot_be_written_is_reported_all_the_same(
     assert os.listdir(made.study.path / ".cache") == []
 
 
-def test_members_are_selected_by_any_setting(made: Made) -> None:
+def test_members_are_selected_by_any_setting(made: WrittenStudy) -> None:
     found = read([made.study])
     assert set(found.where({"model.depth": ["8"]}).members["depth"]) == {8}
     assert len(found.where({"depth": ["1", "8"], "member.seed": ["0", "3"]}).members) == 4
@@ -286,7 +290,7 @@ def test_members_are_selected_by_any_setting(made: Made) -> None:
     assert found.where({}) is found
 
 
-def test_a_choice_has_a_report_of_its_own(made: Made) -> None:
+def test_a_choice_has_a_report_of_its_own(made: WrittenStudy) -> None:
     found = read([made.study])
     whole, deep = summarise(found), summarise(found.where({"depth": ["8"]}))
     assert [cell.key.depth for cell in deep.cells] == [8]
@@ -308,14 +312,14 @@ def test_a_choice_has_a_report_of_its_own(made: Made) -> None:
     ],
 )
 def test_a_choice_that_fits_nothing_is_refused(
-    made: Made, wanted: dict[str, list[str]], message: str
+    made: WrittenStudy, wanted: dict[str, list[str]], message: str
 ) -> None:
     with pytest.raises(UserError, match=message):
         read([made.study]).where(wanted)
 
 
 def test_two_choices_that_exclude_each_other_are_refused(tmp_path: Path) -> None:
-    made = Made(tmp_path)
+    made = WrittenStudy(tmp_path)
     made.job(ADD, SEEDS[:1], [100])
     made.job(DEEP, [Member(7, 3e-3)], [100])
     with pytest.raises(UserError, match="no member has all of these"):

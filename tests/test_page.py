@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 from support.hostile import HOSTILE
-from support.studies import BROKEN, Life, Made, solved, unsolved
+from support.studies import BROKEN, Life, WrittenStudy, solved, unsolved
 from typer.testing import Result
 
 from resformer.errors import UserError
@@ -56,8 +56,8 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture
-def lives(tmp_path: Path, shape: Shape) -> Made:
-    lives = Made(tmp_path / "results", "lived", shape)
+def lives(tmp_path: Path, shape: Shape) -> WrittenStudy:
+    lives = WrittenStudy(tmp_path / "results", "lived", shape)
     for depth in (1, 2, 4):
         lives.cell(
             {1e-3: [solved(30), *[unsolved()] * 2], 1e-2: [solved(10 * depth)] * 3},
@@ -110,7 +110,7 @@ def made(findings: Findings, report: Report | None = None, command: Sequence[str
 
 
 def test_a_page_stands_alone_and_its_policy_holds(
-    lives: Made, show: Callable[..., Page], browser: Browser
+    lives: WrittenStudy, show: Callable[..., Page], browser: Browser
 ) -> None:
     text = made(lives.findings())
     shown = show(text)
@@ -124,7 +124,9 @@ def test_a_page_stands_alone_and_its_policy_holds(
     assert set(re.findall(r'(?:href="|url\()#([^")]*)', text)) <= set(ids)
 
 
-def test_the_policy_of_a_page_is_enforced(lives: Made, browser: Browser, tmp_path: Path) -> None:
+def test_the_policy_of_a_page_is_enforced(
+    lives: WrittenStudy, browser: Browser, tmp_path: Path
+) -> None:
     (tmp_path / "page.html").write_text(made(lives.findings()), encoding="utf-8")
     said: list[str] = []
     shown = browser.new_page()
@@ -141,7 +143,7 @@ def test_the_policy_of_a_page_is_enforced(lives: Made, browser: Browser, tmp_pat
 
 
 def test_a_page_says_the_verdict_first_and_how_to_make_it_again(
-    lives: Made, show: Callable[..., Page]
+    lives: WrittenStudy, show: Callable[..., Page]
 ) -> None:
     asked = [
         "resformer",
@@ -187,7 +189,7 @@ def test_a_page_says_the_verdict_first_and_how_to_make_it_again(
 
 
 def test_the_tables_of_a_page_hold_what_the_terminal_shows(
-    lives: Made, show: Callable[..., Page]
+    lives: WrittenStudy, show: Callable[..., Page]
 ) -> None:
     shown = show(made(lives.findings()))
     rows = [row.split("\t") for row in shown.locator(".results tr").all_inner_texts()]
@@ -205,7 +207,7 @@ def test_the_tables_of_a_page_hold_what_the_terminal_shows(
     ]
 
 
-def test_points_can_be_asked_who_they_are(lives: Made, show: Callable[..., Page]) -> None:
+def test_points_can_be_asked_who_they_are(lives: WrittenStudy, show: Callable[..., Page]) -> None:
     shown = show(made(lives.findings()))
     titles = shown.locator("figure title").all_text_contents()
     assert "add, post, depth 4, seed 0: solved at step 40, learning rate 0.01" in titles
@@ -216,7 +218,9 @@ def test_points_can_be_asked_who_they_are(lives: Made, show: Callable[..., Page]
 
 
 @pytest.mark.parametrize("width", [400, 1200])
-def test_a_page_never_scrolls_sideways(lives: Made, show: Callable[..., Page], width: int) -> None:
+def test_a_page_never_scrolls_sideways(
+    lives: WrittenStudy, show: Callable[..., Page], width: int
+) -> None:
     findings = lives.findings(["resformer", "w" * 900], {"torch": "2" * 300, "w" * 200: "x"})
     summary = summarise(findings)
     summary = dataclasses.replace(
@@ -227,7 +231,7 @@ def test_a_page_never_scrolls_sideways(lives: Made, show: Callable[..., Page], w
     )
     wide = show(made(findings, summary, ["w" * 900]), width=width)
     assert wide.evaluate("document.documentElement.scrollWidth") <= width
-    many = Made(lives.study.path.parent, "many", lives.shape)
+    many = WrittenStudy(lives.study.path.parent, "many", lives.shape)
     for norm, batch in itertools.product(
         ("none", "pre", "post", "sandwich", "pre_post", "branch"), (8, 16, 32)
     ):
@@ -272,7 +276,9 @@ CONTRASTS = """() => {
 }"""
 
 
-def test_a_page_can_be_read_by_day_and_by_night(lives: Made, show: Callable[..., Page]) -> None:
+def test_a_page_can_be_read_by_day_and_by_night(
+    lives: WrittenStudy, show: Callable[..., Page]
+) -> None:
     text = made(lives.findings())
     backgrounds = []
     for scheme in ("light", "dark"):
@@ -289,7 +295,7 @@ def test_a_page_can_be_read_by_day_and_by_night(lives: Made, show: Callable[...,
 
 
 def test_a_page_prints_on_white_with_everything_open(
-    lives: Made, show: Callable[..., Page]
+    lives: WrittenStudy, show: Callable[..., Page]
 ) -> None:
     shown = show(made(lives.findings()), scheme="dark", media="print", width=794)
     assert (
@@ -320,13 +326,15 @@ def structure(shown: Page) -> Any:
     )
 
 
-def test_what_a_user_can_name_adds_no_element(lives: Made, show: Callable[..., Page]) -> None:
+def test_what_a_user_can_name_adds_no_element(
+    lives: WrittenStudy, show: Callable[..., Page]
+) -> None:
     findings = {}
     for kind, texts in {
         "hostile": HOSTILE,
         "harmless": [f"text {number}" for number in range(len(HOSTILE))],
     }.items():
-        there = Made(lives.study.path.parent, kind, lives.shape)
+        there = WrittenStudy(lives.study.path.parent, kind, lives.shape)
         there.jobs = lives.jobs
         findings[kind] = there.findings(texts, {text: text for text in texts}), texts
     hostile, harmless = (
@@ -354,10 +362,10 @@ def named_everywhere(report: Report, texts: Sequence[str]) -> Report:
 
 @pytest.mark.parametrize("start", range(0, len(HOSTILE), 9))
 def test_what_a_column_is_called_adds_no_element(
-    lives: Made, show: Callable[..., Page], start: int
+    lives: WrittenStudy, show: Callable[..., Page], start: int
 ) -> None:
     texts = HOSTILE[start : start + 9]
-    there = Made(lives.study.path.parent, "columns", lives.shape)
+    there = WrittenStudy(lives.study.path.parent, "columns", lives.shape)
     for batch in range(len(texts)):
         there.cell({1e-3: [unsolved()], 1e-2: [solved(20)]}, depth=1, batch=batch + 1)
     found = there.findings()
@@ -391,7 +399,7 @@ def renamed(findings: Findings, report: Report, names: Sequence[str]) -> tuple[F
     return dataclasses.replace(findings, load=lambda: members), named
 
 
-def test_what_is_missing_is_said_at_once(lives: Made, show: Callable[..., Page]) -> None:
+def test_what_is_missing_is_said_at_once(lives: WrittenStudy, show: Callable[..., Page]) -> None:
     findings = lives.findings()
     failed = FailedJob(study="lived", job="j", members=2, settings="s", reason="boom")
     summary = dataclasses.replace(summarise(findings), failed=(failed,))
@@ -403,9 +411,11 @@ def test_what_is_missing_is_said_at_once(lives: Made, show: Callable[..., Page])
     assert "j (s): boom" in shown.locator("#notes").inner_text()
 
 
-def test_several_studies_say_what_they_differ_in(lives: Made, show: Callable[..., Page]) -> None:
+def test_several_studies_say_what_they_differ_in(
+    lives: WrittenStudy, show: Callable[..., Page]
+) -> None:
     lives.findings()
-    other = Made(lives.study.path.parent, "other", lives.shape)
+    other = WrittenStudy(lives.study.path.parent, "other", lives.shape)
     other.cell([solved(20), solved(30)], depth=1, steps=90)
     other.findings()
     shown = show(made(read([lives.study, other.study])))
@@ -413,8 +423,10 @@ def test_several_studies_say_what_they_differ_in(lives: Made, show: Callable[...
     assert shown.locator("h3").all_inner_texts() == ["lived", "other"]
 
 
-def test_a_page_of_a_study_of_which_little_is_known(lives: Made, show: Callable[..., Page]) -> None:
-    there = Made(lives.study.path.parent, "little", lives.shape)
+def test_a_page_of_a_study_of_which_little_is_known(
+    lives: WrittenStudy, show: Callable[..., Page]
+) -> None:
+    there = WrittenStudy(lives.study.path.parent, "little", lives.shape)
     there.cell([Life([3.0], diverged=0)], depth=1)
     findings = there.findings()
     summary = summarise(findings)
@@ -427,7 +439,7 @@ def test_a_page_of_a_study_of_which_little_is_known(lives: Made, show: Callable[
 
 
 def test_rows_other_than_depth_have_the_depth_limits_apart(
-    lives: Made, show: Callable[..., Page]
+    lives: WrittenStudy, show: Callable[..., Page]
 ) -> None:
     findings = lives.findings()
     summary = summarise(findings)
@@ -438,7 +450,7 @@ def test_rows_other_than_depth_have_the_depth_limits_apart(
 
 
 def test_report_writes_a_page_in_one_stroke_or_says_why_not(
-    lives: Made, resformer: Callable[..., Result], tmp_path: Path
+    lives: WrittenStudy, resformer: Callable[..., Result], tmp_path: Path
 ) -> None:
     lives.findings()
     done = resformer("report", "lived", "--html", "page.html")
@@ -455,7 +467,7 @@ def test_report_writes_a_page_in_one_stroke_or_says_why_not(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["page.html", "results"]
 
 
-def test_a_page_that_cannot_be_written_leaves_nothing(lives: Made, tmp_path: Path) -> None:
+def test_a_page_that_cannot_be_written_leaves_nothing(lives: WrittenStudy, tmp_path: Path) -> None:
     findings = lives.findings()
     summary = summarise(findings)
     before = sorted(tmp_path.iterdir())

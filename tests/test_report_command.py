@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from support.studies import SEEDS, STALLED, Made, shape
+from support.studies import SEEDS, STALLED, WrittenStudy, shape
 from typer.testing import Result
 
 from resformer.residuals.add import Add
@@ -16,9 +16,12 @@ FAST = [100, 120, 110, 90, 130]
 
 
 @pytest.fixture
-def studies(tmp_path: Path) -> tuple[Made, Made]:
+def studies(tmp_path: Path) -> tuple[WrittenStudy, WrittenStudy]:
     """`first`, and `second` which differs in its batch and holds pre-norm only."""
-    first, second = Made(tmp_path / "results", "first"), Made(tmp_path / "results", "second")
+    first, second = (
+        WrittenStudy(tmp_path / "results", "first"),
+        WrittenStudy(tmp_path / "results", "second"),
+    )
     for depth in (1, 8):
         for norm in ("post", "pre"):
             first.job(shape(depth, Plain(), norm), SEEDS, FAST if depth == 1 else [STALLED] * 5)
@@ -119,7 +122,7 @@ def test_figures_follow_the_layout(resformer: Resformer, tmp_path: Path) -> None
 
 
 def test_a_damaged_curve_is_named_and_its_job_left_out(
-    resformer: Resformer, studies: tuple[Made, Made], tmp_path: Path
+    resformer: Resformer, studies: tuple[WrittenStudy, WrittenStudy], tmp_path: Path
 ) -> None:
     first, _ = studies
     path = first.study.job(first.jobs[0][0].id) / "attempt-1" / "curves.parquet"

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.studies import MODEL, SEEDS, STALLED, Made, cell, shape
+from support.studies import MODEL, SEEDS, STALLED, WrittenStudy, cell, shape
 
 from resformer.errors import UserError
 from resformer.model.shape import Member, Recording
@@ -57,8 +57,8 @@ ADD, PLAIN = shape(1, Add(), "post"), shape(1, Plain(), "post")
 
 
 @pytest.fixture
-def made(tmp_path: Path) -> Made:
-    return Made(tmp_path / "results")
+def made(tmp_path: Path) -> WrittenStudy:
+    return WrittenStudy(tmp_path / "results")
 
 
 def near(value: float) -> Any:
@@ -128,7 +128,7 @@ ALL_SOLVED = {
 }
 
 
-def test_a_cell_where_all_solved_at_one_learning_rate(made: Made) -> None:
+def test_a_cell_where_all_solved_at_one_learning_rate(made: WrittenStudy) -> None:
     made.job(ADD, SEEDS, [100, 120, 110, 90, 130])
     assert made.summary() == expected(
         [expected_cell(**ALL_SOLVED)],
@@ -137,7 +137,7 @@ def test_a_cell_where_all_solved_at_one_learning_rate(made: Made) -> None:
     )
 
 
-def test_a_cell_where_none_solved(made: Made) -> None:
+def test_a_cell_where_none_solved(made: WrittenStudy) -> None:
     made.job(ADD, SEEDS, [STALLED, STALLED, STALLED, 2.0, 1.0])
     assert made.summary() == expected(
         [expected_cell(unsolved=5, stalled=3, final_loss=2.77, final_accuracy=near(0.2))],
@@ -146,7 +146,7 @@ def test_a_cell_where_none_solved(made: Made) -> None:
     )
 
 
-def test_a_cell_where_all_diverged(made: Made) -> None:
+def test_a_cell_where_all_diverged(made: WrittenStudy) -> None:
     made.job(ADD, SEEDS, ["diverged"] * 5)
     assert made.summary() == expected(
         [expected_cell(diverged=5, final_loss=None, final_accuracy=near(0.2))],
@@ -155,7 +155,7 @@ def test_a_cell_where_all_diverged(made: Made) -> None:
     )
 
 
-def test_a_cell_of_one_seed(made: Made) -> None:
+def test_a_cell_of_one_seed(made: WrittenStudy) -> None:
     """No interval of anything; Wilson's for one of one reaches below one half, so neither bound of
     the limit.
     """
@@ -174,7 +174,7 @@ def test_a_cell_of_one_seed(made: Made) -> None:
     )
 
 
-def test_a_best_rate_at_the_edge_of_the_grid_is_marked(made: Made) -> None:
+def test_a_best_rate_at_the_edge_of_the_grid_is_marked(made: WrittenStudy) -> None:
     """The larger rate is the best for every seed, and the last of the grid; at the smaller one
     nobody solves.
     """
@@ -188,7 +188,7 @@ def test_a_best_rate_at_the_edge_of_the_grid_is_marked(made: Made) -> None:
     )
 
 
-def test_a_job_without_a_result_is_listed_as_missing(made: Made) -> None:
+def test_a_job_without_a_result_is_listed_as_missing(made: WrittenStudy) -> None:
     made.job(ADD, SEEDS, [100, 120, 110, 90, 130])
     made.job(shape(8, Add(), "post"), SEEDS, [100] * 5)
     missing = {
@@ -205,7 +205,7 @@ def test_a_job_without_a_result_is_listed_as_missing(made: Made) -> None:
     )
 
 
-def test_a_scheme_is_compared_with_its_baseline(made: Made) -> None:
+def test_a_scheme_is_compared_with_its_baseline(made: WrittenStudy) -> None:
     """Five of five against none: 2 of 252 divisions; the steps spent at most 110 / 600,
     geometrically less.
     """
@@ -243,7 +243,7 @@ def test_a_scheme_is_compared_with_its_baseline(made: Made) -> None:
     assert [limit["depth_limit"] for limit in found["limits"]] == [1, None]
 
 
-def test_comparison_of_nobody_with_nobody_is_null(made: Made) -> None:
+def test_comparison_of_nobody_with_nobody_is_null(made: WrittenStudy) -> None:
     made.job(ADD, SEEDS, [STALLED] * 5)
     made.job(PLAIN, SEEDS, ["diverged"] * 5)
     primary, by_depth = made.summary()["comparisons"]
@@ -260,14 +260,14 @@ def test_comparison_of_nobody_with_nobody_is_null(made: Made) -> None:
     ],
 )
 def test_a_ratio_says_what_it_bounds(
-    made: Made, add: list[Any], plain: list[Any], bound: str | None
+    made: WrittenStudy, add: list[Any], plain: list[Any], bound: str | None
 ) -> None:
     made.job(ADD, SEEDS, add)
     made.job(PLAIN, SEEDS, plain)
     assert made.summary()["comparisons"][0]["bound"] == bound
 
 
-def test_without_a_plain_column_schemes_are_compared_with_add(made: Made) -> None:
+def test_without_a_plain_column_schemes_are_compared_with_add(made: WrittenStudy) -> None:
     made.job(ADD, SEEDS, [100] * 5)
     made.job(shape(1, DeepNorm(), "post"), SEEDS, [200, 210, 190, 200, 220])
     primary, _ = made.summary()["comparisons"]
@@ -275,7 +275,7 @@ def test_without_a_plain_column_schemes_are_compared_with_add(made: Made) -> Non
     assert primary["ratio"] > 1
 
 
-def test_p_is_corrected_for_the_comparisons_of_the_study(made: Made) -> None:
+def test_p_is_corrected_for_the_comparisons_of_the_study(made: WrittenStudy) -> None:
     for norm in ("post", "pre"):
         made.job(shape(1, Add(), norm), SEEDS, [100, 120, 110, 90, 130])
         made.job(shape(1, Plain(), norm), SEEDS, [STALLED] * 5)
@@ -285,7 +285,7 @@ def test_p_is_corrected_for_the_comparisons_of_the_study(made: Made) -> None:
     ] * 2
 
 
-def test_compared_cells_share_the_smaller_budget(made: Made) -> None:
+def test_compared_cells_share_the_smaller_budget(made: WrittenStudy) -> None:
     """Within 600 steps only one of the baseline's seeds solves: its others count as 600, whatever
     they did later.
     """
@@ -303,7 +303,7 @@ def test_compared_cells_share_the_smaller_budget(made: Made) -> None:
     ) == (5, 1)
 
 
-def test_different_budgets_in_one_cell_give_kaplan_meier(made: Made) -> None:
+def test_different_budgets_in_one_cell_give_kaplan_meier(made: WrittenStudy) -> None:
     """Censored at 300: 1, 2; solved at 100, 200, 400. S falls to 4/5, 3/5, then with one at risk to
     0 at 400.
     """
@@ -315,7 +315,7 @@ def test_different_budgets_in_one_cell_give_kaplan_meier(made: Made) -> None:
     assert found["mean_steps"] == near(240.0)
 
 
-def test_a_mean_is_never_the_budget(made: Made) -> None:
+def test_a_mean_is_never_the_budget(made: WrittenStudy) -> None:
     """Within the 600 steps that all had nobody solves, so there is no mean; later some do."""
     made.job(ADD, SEEDS[:2], [1.0, 1.0])
     made.job(shape(1, Add(), "post", steps=2000), SEEDS[2:], [700, 900, 1100])
@@ -328,7 +328,7 @@ def test_a_mean_is_never_the_budget(made: Made) -> None:
     assert found["rates"][0]["mean_steps"] is None
 
 
-def test_settings_of_a_scheme_do_not_part_it_from_its_baseline(made: Made) -> None:
+def test_settings_of_a_scheme_do_not_part_it_from_its_baseline(made: WrittenStudy) -> None:
     made.job(shape(1, Plain(), "pre"), SEEDS, [200] * 5)
     made.job(shape(1, Add(), "pre"), SEEDS, [100] * 5)
     for initial in (0.1, 0.5):
@@ -339,7 +339,7 @@ def test_settings_of_a_scheme_do_not_part_it_from_its_baseline(made: Made) -> No
     assert {row["baseline"] for row in primary} == {"plain"}
 
 
-def test_kept_weights_do_not_part_a_scheme_from_its_baseline(made: Made) -> None:
+def test_kept_weights_do_not_part_a_scheme_from_its_baseline(made: WrittenStudy) -> None:
     made.job(ADD, SEEDS, [100] * 5, Recording(keep_weights=True))
     made.job(PLAIN, SEEDS, [200] * 5)
     found = made.summary()
@@ -347,13 +347,13 @@ def test_kept_weights_do_not_part_a_scheme_from_its_baseline(made: Made) -> None
     assert "train.keep_weights" not in found["cells"][0]
 
 
-def test_members_that_differ_in_the_budget_only_make_it_an_axis(made: Made) -> None:
+def test_members_that_differ_in_the_budget_only_make_it_an_axis(made: WrittenStudy) -> None:
     made.job(ADD, SEEDS, [100] * 5)
     made.job(shape(1, Add(), "post", steps=300), SEEDS, [100] * 5)
     assert [found["train.steps"] for found in made.summary()["cells"]] == [300, 600]
 
 
-def test_a_report_has_its_keys_in_their_order(made: Made) -> None:
+def test_a_report_has_its_keys_in_their_order(made: WrittenStudy) -> None:
     made.job(PLAIN, SEEDS, [100] * 5)
     summary = json.loads(as_json(made.report()))
     assert list(summary) == [
@@ -378,7 +378,7 @@ def test_a_report_has_its_keys_in_their_order(made: Made) -> None:
     ]
 
 
-def test_depth_limits_of_several_depths(made: Made) -> None:
+def test_depth_limits_of_several_depths(made: WrittenStudy) -> None:
     for depth, add, plain in (
         (1, [100] * 5, [100] * 5),
         (4, [200] * 4 + [1.0], [1.0] * 5),
@@ -393,7 +393,7 @@ def test_depth_limits_of_several_depths(made: Made) -> None:
     assert limits == {"add": (1, 4, 1, 4), "plain": (1, 1, 1, 1)}
 
 
-def test_a_seed_is_scored_at_the_rate_of_the_others(made: Made) -> None:
+def test_a_seed_is_scored_at_the_rate_of_the_others(made: WrittenStudy) -> None:
     members = [Member(seed, lr) for lr in (1e-3, 1e-2) for seed in range(3)]
     made.job(shape(2, Add(), "post"), members, [10, 1.0, 1.0, 2.0, 50, 60])
     summary = made.summary()
@@ -403,7 +403,7 @@ def test_a_seed_is_scored_at_the_rate_of_the_others(made: Made) -> None:
     assert [(row["lr"], row["solved"]) for row in summary["rates"]] == [(1e-3, 1), (1e-2, 2)]
 
 
-def test_seeds_that_ran_at_different_rates_are_all_counted(made: Made) -> None:
+def test_seeds_that_ran_at_different_rates_are_all_counted(made: WrittenStudy) -> None:
     """No seed ran at what the others chose: each is scored where it ran."""
     made.job(shape(2, Add(), "post"), [Member(0, 1e-3)], [100])
     made.job(shape(2, Add(), "post"), [Member(1, 3e-3)], [200])
@@ -413,7 +413,7 @@ def test_seeds_that_ran_at_different_rates_are_all_counted(made: Made) -> None:
     assert found["lr_by_seed"] == {"0": 1e-3, "1": 3e-3, "2": 1e-2}
 
 
-def test_a_setting_that_differs_between_schemes_is_an_axis(made: Made) -> None:
+def test_a_setting_that_differs_between_schemes_is_an_axis(made: WrittenStudy) -> None:
     wide = dataclasses.replace(ADD, model=dataclasses.replace(MODEL, depth=1, width=64, hidden=256))
     made.job(PLAIN, SEEDS, [100] * 5)
     made.job(wide, SEEDS, [50] * 5)
@@ -424,7 +424,7 @@ def test_a_setting_that_differs_between_schemes_is_an_axis(made: Made) -> None:
     assert summary["comparisons"] == []
 
 
-def test_what_comes_with_a_task_or_a_scheme_is_no_axis(made: Made) -> None:
+def test_what_comes_with_a_task_or_a_scheme_is_no_axis(made: WrittenStudy) -> None:
     sort = dataclasses.replace(
         shape(1, Add(), "post", eval_every=20, target_accuracy=0.95), task=Sort(8, 16)
     )
@@ -444,14 +444,14 @@ def test_what_comes_with_a_task_or_a_scheme_is_no_axis(made: Made) -> None:
     ]
 
 
-def test_kept_weights_make_no_axis_and_no_second_member(made: Made) -> None:
+def test_kept_weights_make_no_axis_and_no_second_member(made: WrittenStudy) -> None:
     made.job(ADD, SEEDS, [100] * 5)
     made.job(ADD, SEEDS[:3], [100] * 3, Recording(keep_weights=True))
     (found,) = made.summary()["cells"]
     assert found["seeds"] == 5
 
 
-def test_any_key_that_varies_is_an_axis(made: Made) -> None:
+def test_any_key_that_varies_is_an_axis(made: WrittenStudy) -> None:
     made.job(ADD, SEEDS, [100] * 5)
     made.job(shape(1, Add(), "post", batch=16), SEEDS, [200] * 5)
     summary = made.summary()
@@ -463,13 +463,13 @@ def test_any_key_that_varies_is_an_axis(made: Made) -> None:
     assert "train.batch" not in summary["settings"]
 
 
-def test_members_in_two_plans_are_counted_once(made: Made) -> None:
+def test_members_in_two_plans_are_counted_once(made: WrittenStudy) -> None:
     made.job(ADD, SEEDS, [100] * 5)
     made.job(ADD, SEEDS[:2], [100] * 2)
     assert made.summary()["cells"][0]["seeds"] == 5
 
 
-def test_nothing_to_report_is_said(made: Made) -> None:
+def test_nothing_to_report_is_said(made: WrittenStudy) -> None:
     made.job(ADD, SEEDS, [100] * 5)
     with pytest.raises(
         UserError, match=r"study made: nothing to report in .*, no job has finished"
@@ -478,7 +478,7 @@ def test_nothing_to_report_is_said(made: Made) -> None:
 
 
 def test_several_studies_say_what_they_differ_in(tmp_path: Path) -> None:
-    first, second = Made(tmp_path, "first"), Made(tmp_path, "second")
+    first, second = WrittenStudy(tmp_path, "first"), WrittenStudy(tmp_path, "second")
     first.job(ADD, SEEDS, [100] * 5)
     second.job(shape(1, Add(), "post", batch=64, steps=900), SEEDS, [200] * 5)
     found = to_json(summarise(read([first.write(), second.write()])))
@@ -495,7 +495,7 @@ def test_several_studies_say_what_they_differ_in(tmp_path: Path) -> None:
 
 
 def test_a_study_says_the_same_alone_and_beside_another(tmp_path: Path) -> None:
-    first, second = Made(tmp_path, "first"), Made(tmp_path, "second")
+    first, second = WrittenStudy(tmp_path, "first"), WrittenStudy(tmp_path, "second")
     for one in (first, second):
         one.job(ADD, SEEDS, [100, 120, 110, 90, 130])
         one.job(PLAIN, SEEDS, [STALLED] * 5)
@@ -506,7 +506,7 @@ def test_a_study_says_the_same_alone_and_beside_another(tmp_path: Path) -> None:
 
 
 def test_order_of_jobs_and_members_does_not_matter(tmp_path: Path) -> None:
-    there, back = Made(tmp_path / "there"), Made(tmp_path / "back")
+    there, back = WrittenStudy(tmp_path / "there"), WrittenStudy(tmp_path / "back")
     members = [Member(seed, lr) for lr in (1e-3, 1e-2) for seed in range(5)]
     outcomes = {
         (depth, scheme): [100 + 10 * (7 * n * depth) % 400 for n in range(10)]

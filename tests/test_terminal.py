@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 from support.schemes import scheme as scheme_of
 from support.schemes import schemes
-from support.studies import SEEDS, STALLED, Made, shape
+from support.studies import SEEDS, STALLED, WrittenStudy, shape
 
 from resformer.model.shape import Member
 from resformer.reporting.layout import layout
@@ -23,8 +23,8 @@ from resformer.results.problems import FailedJob
 
 
 @pytest.fixture
-def made(tmp_path: Path) -> Made:
-    return Made(tmp_path / "results")
+def made(tmp_path: Path) -> WrittenStudy:
+    return WrittenStudy(tmp_path / "results")
 
 
 def shown(report: Report, width: int = 80, **console: Any) -> str:
@@ -33,7 +33,7 @@ def shown(report: Report, width: int = 80, **console: Any) -> str:
     return out.getvalue()
 
 
-def full(made: Made) -> Report:
+def full(made: WrittenStudy) -> Report:
     for depth in (1, 8):
         for norm in ("post", "pre"):
             made.job(
@@ -45,7 +45,7 @@ def full(made: Made) -> Report:
     return made.report()
 
 
-def test_a_whole_report_as_the_terminal_shows_it(made: Made) -> None:
+def test_a_whole_report_as_the_terminal_shows_it(made: WrittenStudy) -> None:
     lines = [" ".join(line.split()) for line in shown(full(made), color_system=None).splitlines()]
     text = "\n".join(lines)
     assert lines[0].startswith("made: copy, length 8, 16 symbols, width 32")
@@ -59,7 +59,7 @@ def test_a_whole_report_as_the_terminal_shows_it(made: Made) -> None:
     assert "left out: model.norm=post (does not go)" in text
 
 
-def test_a_report_fits_80_columns_and_reads_without_colour(made: Made) -> None:
+def test_a_report_fits_80_columns_and_reads_without_colour(made: WrittenStudy) -> None:
     for depth in (1, 2):
         for norm in ("none", "pre", "post", "sandwich", "pre_post", "branch"):
             made.job(shape(depth, Plain(), norm), SEEDS, [STALLED] * 5)
@@ -71,7 +71,7 @@ def test_a_report_fits_80_columns_and_reads_without_colour(made: Made) -> None:
     assert text.count("100–100") == 12
 
 
-def test_comparisons_of_long_names_say_where(made: Made) -> None:
+def test_comparisons_of_long_names_say_where(made: WrittenStudy) -> None:
     """All numbers of a row are as wide as they get."""
     for scheme in (Plain(), scheme_of("stochastic_depth")):
         for norm in ("post", "pre"):
@@ -89,7 +89,7 @@ def test_comparisons_of_long_names_say_where(made: Made) -> None:
     assert all(len(line) <= 80 for line in lines)
 
 
-def test_twenty_columns_are_turned_into_rows(made: Made) -> None:
+def test_twenty_columns_are_turned_into_rows(made: WrittenStudy) -> None:
     """The deepest limit first; what has no room beside a number stands under it."""
     for number, scheme in enumerate(scheme for scheme in schemes() if scheme.own_norm == "pre"):
         for depth in (1, 2, 4, 8, 16):
@@ -125,7 +125,7 @@ def test_twenty_columns_are_turned_into_rows(made: Made) -> None:
 
 
 def test_colours_come_with_words_and_no_color_takes_them_away(
-    made: Made, monkeypatch: pytest.MonkeyPatch
+    made: WrittenStudy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     report = full(made)
     coloured = shown(report, force_terminal=True, color_system="truecolor")
@@ -135,7 +135,7 @@ def test_colours_come_with_words_and_no_color_takes_them_away(
     assert "38;2;" not in plain
 
 
-def test_long_axis_names_are_not_cut(made: Made) -> None:
+def test_long_axis_names_are_not_cut(made: WrittenStudy) -> None:
     for initial in (0.1, 0.2, 0.3, 0.4, 0.5):
         for depth in (1, 2):
             made.job(shape(depth, LayerScale(initial, 1e-5, 1e-6), "pre"), SEEDS, [100] * 5)
@@ -147,7 +147,7 @@ def test_long_axis_names_are_not_cut(made: Made) -> None:
     assert max(map(len, text.splitlines())) <= 80
 
 
-def test_markup_and_control_codes_are_shown_not_obeyed(made: Made) -> None:
+def test_markup_and_control_codes_are_shown_not_obeyed(made: WrittenStudy) -> None:
     report = full(made)
     failed = FailedJob(
         study="made",
@@ -169,7 +169,7 @@ def test_markup_and_control_codes_are_shown_not_obeyed(made: Made) -> None:
     assert "\x1b" not in text
 
 
-def test_more_columns_than_anybody_reads_are_counted(made: Made) -> None:
+def test_more_columns_than_anybody_reads_are_counted(made: WrittenStudy) -> None:
     for batch in range(1, 65):
         for depth in (1, 2):
             made.job(shape(depth, Plain(), "post", batch=batch), [Member(0, 3e-3)], [100])
@@ -182,7 +182,7 @@ def test_more_columns_than_anybody_reads_are_counted(made: Made) -> None:
     assert "4 more comparisons: --format json has all" in text
 
 
-def test_one_seed_is_called_optimistic_and_unfinished_work_counted(made: Made) -> None:
+def test_one_seed_is_called_optimistic_and_unfinished_work_counted(made: WrittenStudy) -> None:
     made.job(shape(1, Add(), "post"), [Member(0, lr) for lr in (1e-3, 1e-2)], [100, 200])
     made.job(shape(8, Add(), "post"), SEEDS, [100] * 5)
     found = words.notes(made.report(finished=1))

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.studies import SEEDS, STALLED, Made, shape
+from support.studies import SEEDS, STALLED, WrittenStudy, shape
 
 from resformer.model.shape import Member
 from resformer.reporting.analysis.evidence import Contrast, Count, Lead, TooFewSeeds, evidence
@@ -24,11 +24,13 @@ FIVE, NONE = Count(solved=5, seeds=5), Count(solved=0, seeds=5)
 
 
 @pytest.fixture
-def made(tmp_path: Path) -> Made:
-    return Made(tmp_path / "results")
+def made(tmp_path: Path) -> WrittenStudy:
+    return WrittenStudy(tmp_path / "results")
 
 
-def depths(made: Made, residual: Any, outcomes: dict[int, list[Any]], norm: str = "post") -> None:
+def depths(
+    made: WrittenStudy, residual: Any, outcomes: dict[int, list[Any]], norm: str = "post"
+) -> None:
     for depth, of_seeds in outcomes.items():
         made.job(shape(depth, residual, norm), SEEDS[: len(of_seeds)], of_seeds)
 
@@ -39,7 +41,7 @@ def sentence(report: Report) -> str:
     return text
 
 
-def verdict(made: Made) -> Verdict:
+def verdict(made: WrittenStudy) -> Verdict:
     """The verdict on a study of one task, which can be put into words."""
     report = made.report()
     assert sentence(report)
@@ -47,7 +49,7 @@ def verdict(made: Made) -> Verdict:
     return only
 
 
-def contrast(made: Made) -> Contrast:
+def contrast(made: WrittenStudy) -> Contrast:
     """The only contrast of a study."""
     given = verdict(made).evidence
     assert given is not None
@@ -60,7 +62,7 @@ def limits(given: Verdict) -> dict[str, tuple[int | None, int | None]]:
     return {key.residual: (reach.floor, reach.limit) for key, reach in given.reach.items()}
 
 
-def test_what_residuals_did_and_how_sure_that_is(made: Made) -> None:
+def test_what_residuals_did_and_how_sure_that_is(made: WrittenStudy) -> None:
     depths(made, Add(), {1: FAST, 4: FAST, 8: FAST})
     depths(made, Plain(), {1: SLOW, 4: NEVER, 8: NEVER})
     given = verdict(made)
@@ -80,7 +82,7 @@ def test_what_residuals_did_and_how_sure_that_is(made: Made) -> None:
     )
 
 
-def test_one_sentence_says_how_deep_and_how_sure(made: Made) -> None:
+def test_one_sentence_says_how_deep_and_how_sure(made: WrittenStudy) -> None:
     depths(made, Add(), {1: FAST, 4: FAST, 8: FAST})
     depths(made, Plain(), {1: SLOW, 4: NEVER, 8: NEVER})
     assert sentence(made.report()) == (
@@ -90,7 +92,7 @@ def test_one_sentence_says_how_deep_and_how_sure(made: Made) -> None:
     )
 
 
-def test_the_sentence_where_as_many_solve_and_too_few_seeds_ran(made: Made) -> None:
+def test_the_sentence_where_as_many_solve_and_too_few_seeds_ran(made: WrittenStudy) -> None:
     depths(made, Add(), {1: FAST[:3], 4: FAST[:3]})
     depths(made, Plain(), {1: [120, 90, 130], 4: [110, 130, 90]})
     assert sentence(made.report()) == (
@@ -102,7 +104,7 @@ def test_the_sentence_where_as_many_solve_and_too_few_seeds_ran(made: Made) -> N
     )
 
 
-def test_the_sentence_names_many_schemes_together_by_how_deep_they_go(made: Made) -> None:
+def test_the_sentence_names_many_schemes_together_by_how_deep_they_go(made: WrittenStudy) -> None:
     for residual in (Add(), Gpt2(), Lns()):
         depths(made, residual, {1: FAST, 8: FAST}, "pre")
     for residual in (Plain(), Scaled(0.5)):
@@ -116,7 +118,7 @@ def test_the_sentence_names_many_schemes_together_by_how_deep_they_go(made: Made
     )
 
 
-def test_counts_that_differ_between_depths_are_bounded(made: Made) -> None:
+def test_counts_that_differ_between_depths_are_bounded(made: WrittenStudy) -> None:
     depths(made, Add(), {1: FAST, 4: [*FAST[:4], 1.0], 8: FAST})
     depths(made, Plain(), {1: SLOW, 4: [100, *[1.0] * 4], 8: NEVER})
     lead = contrast(made).lead
@@ -125,7 +127,7 @@ def test_counts_that_differ_between_depths_are_bounded(made: Made) -> None:
     assert lead.baseline == Count(solved=1, seeds=5, bound="at most")
 
 
-def test_a_difference_at_the_deepest_only_and_the_other_way_round(made: Made) -> None:
+def test_a_difference_at_the_deepest_only_and_the_other_way_round(made: WrittenStudy) -> None:
     depths(made, Add(), {1: FAST, 4: NEVER})
     depths(made, Plain(), {1: FAST, 4: SLOW})
     assert contrast(made).lead == Lead(
@@ -133,7 +135,7 @@ def test_a_difference_at_the_deepest_only_and_the_other_way_round(made: Made) ->
     )
 
 
-def test_a_difference_that_ends_before_the_deepest(made: Made) -> None:
+def test_a_difference_that_ends_before_the_deepest(made: WrittenStudy) -> None:
     depths(made, Add(), {1: FAST, 4: FAST, 8: FAST, 16: NEVER})
     depths(made, Plain(), {1: SLOW, 4: NEVER, 8: NEVER, 16: NEVER})
     assert contrast(made).lead == Lead(
@@ -141,7 +143,7 @@ def test_a_difference_that_ends_before_the_deepest(made: Made) -> None:
     )
 
 
-def test_as_many_solve_and_the_intervals_overlap(made: Made) -> None:
+def test_as_many_solve_and_the_intervals_overlap(made: WrittenStudy) -> None:
     depths(made, Add(), {1: FAST, 4: FAST})
     depths(made, Plain(), {1: [120, 90, 130, 100, 110], 4: [110, 130, 90, 120, 100]})
     only = contrast(made)
@@ -152,7 +154,7 @@ def test_as_many_solve_and_the_intervals_overlap(made: Made) -> None:
     assert row.low < 1 < row.high
 
 
-def test_as_many_solve_but_faster(made: Made) -> None:
+def test_as_many_solve_but_faster(made: WrittenStudy) -> None:
     depths(made, Add(), {1: FAST})
     depths(made, Plain(), {1: SLOW})
     only = contrast(made)
@@ -161,13 +163,13 @@ def test_as_many_solve_but_faster(made: Made) -> None:
     assert only.comparison.p_adjusted == pytest.approx(2 / 252)
 
 
-def test_depths_that_disagree_are_named(made: Made) -> None:
+def test_depths_that_disagree_are_named(made: WrittenStudy) -> None:
     depths(made, Add(), {1: SLOW, 4: FAST, 8: FAST})
     depths(made, Plain(), {1: FAST, 4: NEVER, 8: NEVER})
     assert contrast(made).opposed_depths == (1,)
 
 
-def test_a_test_that_favours_the_other_arm_says_so(made: Made) -> None:
+def test_a_test_that_favours_the_other_arm_says_so(made: WrittenStudy) -> None:
     """Slower wherever both solve, and alone in solving the deepest: the test sees the three depths,
     not the one.
     """
@@ -178,7 +180,7 @@ def test_a_test_that_favours_the_other_arm_says_so(made: Made) -> None:
     assert (only.opposed, only.comparison.favours) == (True, "plain")
 
 
-def test_a_test_that_favours_who_takes_more_steps_says_so(made: Made) -> None:
+def test_a_test_that_favours_who_takes_more_steps_says_so(made: WrittenStudy) -> None:
     """As many solve. Sooner at two depths of three, though by little: the test counts depths, the
     ratio steps.
     """
@@ -190,7 +192,7 @@ def test_a_test_that_favours_who_takes_more_steps_says_so(made: Made) -> None:
     assert (only.opposed, only.comparison.favours) == (True, "plain")
 
 
-def test_a_test_that_favours_nobody_names_nobody(made: Made) -> None:
+def test_a_test_that_favours_nobody_names_nobody(made: WrittenStudy) -> None:
     depths(made, Add(), {1: FAST})
     depths(made, Plain(), {1: FAST})
     only = contrast(made)
@@ -198,7 +200,7 @@ def test_a_test_that_favours_nobody_names_nobody(made: Made) -> None:
     assert (only.comparison.ratio, only.comparison.p) == (1, 1)
 
 
-def test_counts_are_those_of_the_shared_budget(made: Made) -> None:
+def test_counts_are_those_of_the_shared_budget(made: WrittenStudy) -> None:
     depths(made, Plain(), {4: NEVER})
     made.job(shape(4, Add(), "post", steps=2000), SEEDS, [700, 720, 740, 760, 780])
     only = contrast(made)
@@ -211,14 +213,14 @@ def test_counts_are_those_of_the_shared_budget(made: Made) -> None:
     assert verdict(made).budget is None
 
 
-def test_seeds_that_no_arm_shares_have_no_ratio(made: Made) -> None:
+def test_seeds_that_no_arm_shares_have_no_ratio(made: WrittenStudy) -> None:
     made.job(shape(1, Add(), "post"), SEEDS, FAST)
     made.job(shape(1, Plain(), "post"), [Member(seed, 3e-3) for seed in range(5, 10)], SLOW)
     only = contrast(made)
     assert (only.lead, only.ahead, only.comparison.ratio) == (None, None, None)
 
 
-def test_a_ratio_of_censored_steps_is_called_a_bound(made: Made) -> None:
+def test_a_ratio_of_censored_steps_is_called_a_bound(made: WrittenStudy) -> None:
     depths(made, Add(), {1: [*FAST[:4], 1.0]})
     depths(made, Plain(), {1: [*SLOW[:4], 1.0]})
     assert contrast(made).comparison.bound == "unknown"
@@ -232,7 +234,7 @@ def test_a_ratio_of_censored_steps_is_called_a_bound(made: Made) -> None:
     ],
 )
 def test_few_seeds_can_show_nothing_and_how_many_could(
-    made: Made, baseline: list[str], few: TooFewSeeds
+    made: WrittenStudy, baseline: list[str], few: TooFewSeeds
 ) -> None:
     depths(made, Add(), {1: FAST[: few.scheme]})
     depths(made, Plain(), {1: baseline})
@@ -242,7 +244,7 @@ def test_few_seeds_can_show_nothing_and_how_many_could(
     assert not given.contrasts[0].significant
 
 
-def test_five_seeds_are_too_few_after_correction_for_many(made: Made) -> None:
+def test_five_seeds_are_too_few_after_correction_for_many(made: WrittenStudy) -> None:
     for batch in range(1, 9):
         made.job(shape(1, Add(), "post", batch=batch), SEEDS, FAST)
         made.job(shape(1, Plain(), "post", batch=batch), SEEDS, NEVER)
@@ -253,7 +255,7 @@ def test_five_seeds_are_too_few_after_correction_for_many(made: Made) -> None:
     assert given.too_few == TooFewSeeds(scheme=5, baseline=5, needed=6)
 
 
-def test_a_sampled_p_is_not_called_exact(made: Made) -> None:
+def test_a_sampled_p_is_not_called_exact(made: WrittenStudy) -> None:
     seeds = [Member(seed, 3e-3) for seed in range(12)]
     made.job(shape(1, Add(), "post"), seeds, [10 * number for number in range(10, 22)])
     made.job(shape(1, Plain(), "post"), seeds, [STALLED] * 12)
@@ -261,7 +263,7 @@ def test_a_sampled_p_is_not_called_exact(made: Made) -> None:
     assert (only.exact, only.significant) == (False, True)
 
 
-def test_every_comparison_is_corrected_for_the_others(made: Made) -> None:
+def test_every_comparison_is_corrected_for_the_others(made: WrittenStudy) -> None:
     for norm in ("post", "pre"):
         depths(made, Add(), {1: FAST}, norm)
         depths(made, Plain(), {1: NEVER}, norm)
@@ -279,7 +281,7 @@ def test_every_comparison_is_corrected_for_the_others(made: Made) -> None:
     assert p == pytest.approx([6 / 252] * 3)
 
 
-def test_without_anything_to_compare_there_is_no_evidence(made: Made) -> None:
+def test_without_anything_to_compare_there_is_no_evidence(made: WrittenStudy) -> None:
     depths(made, Add(), {1: FAST})
     given = verdict(made)
     assert (given.evidence, limits(given)) == (None, {"add": (1, 1)})
@@ -288,14 +290,14 @@ def test_without_anything_to_compare_there_is_no_evidence(made: Made) -> None:
     assert cost_sentence(made.report()) == ""
 
 
-def test_nobody_solves(made: Made) -> None:
+def test_nobody_solves(made: WrittenStudy) -> None:
     depths(made, Add(), {1: NEVER})
     depths(made, Plain(), {1: ["diverged"] * 5})
     assert limits(verdict(made)) == {"add": (None, None), "plain": (None, None)}
     assert contrast(made).comparison.p is None
 
 
-def test_where_the_run_of_depths_begins_and_what_was_tried(made: Made) -> None:
+def test_where_the_run_of_depths_begins_and_what_was_tried(made: WrittenStudy) -> None:
     depths(made, Add(), {1: NEVER, 2: NEVER, 4: FAST, 8: FAST})
     depths(made, Plain(), dict.fromkeys((1, 2, 4, 8, 16), NEVER))
     given = verdict(made)
@@ -303,7 +305,7 @@ def test_where_the_run_of_depths_begins_and_what_was_tried(made: Made) -> None:
     assert sorted(reach.tried for reach in given.reach.values()) == [(1, 2, 4, 8), (1, 2, 4, 8, 16)]
 
 
-def test_further_axes_have_a_reach_each(made: Made) -> None:
+def test_further_axes_have_a_reach_each(made: WrittenStudy) -> None:
     for batch in (16, 32):
         made.job(shape(1, Add(), "post", batch=batch), SEEDS, NEVER)
         made.job(shape(2, Add(), "post", batch=batch), SEEDS, NEVER if batch == 16 else [100] * 5)
@@ -314,7 +316,7 @@ def test_further_axes_have_a_reach_each(made: Made) -> None:
     }
 
 
-def test_what_residual_connections_cost(made: Made) -> None:
+def test_what_residual_connections_cost(made: WrittenStudy) -> None:
     depths(made, Add(), {1: FAST})
     depths(made, Plain(), {1: FAST})
     report = made.report()

@@ -108,7 +108,7 @@ def _life(outcome: Any, budget: int) -> Life:
     return Life([3.0, last], accuracy=0.2, steps=[0, budget])
 
 
-class Made:
+class WrittenStudy:
     """A study that is written instead of run, member by member.
 
     The cells of `cell` are of the shape given, with a budget of 100 steps.
