@@ -83,9 +83,9 @@ def folder(path: Path) -> None:
 
 
 def reseal(path: Path, **changes: object) -> None:
-    told = files.verify_checksum(path.read_bytes())
-    assert told is not None
-    path.write_bytes(files.with_checksum({**told, **changes}))
+    record = files.verify_checksum(path.read_bytes())
+    assert record is not None
+    path.write_bytes(files.with_checksum({**record, **changes}))
 
 
 @pytest.mark.parametrize(

@@ -46,8 +46,8 @@ def record(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     study = Study(tmp_path_factory.mktemp("results") / "some")
     plan = launch.plan(config.request("some", ["model.heads=3,4", "train.compile=false"]), study)
     plan.start(["resformer", "sweep", "model.heads=3,4"])
-    (found,) = study.launches()
-    return found
+    (launched,) = study.launches()
+    return launched
 
 
 @pytest.fixture
@@ -77,22 +77,27 @@ RUNS: dict[str, list[Any]] = {
 
 
 def test_every_job_that_can_be_planned_passes() -> None:
-    found = planned()
-    assert len(found) == 15
-    assert [checks.planned_job(job) for job in found] == [None] * 15
+    lines = planned()
+    assert len(lines) == 15
+    assert [checks.planned_job(job) for job in lines] == [None] * 15
 
 
 def test_a_job_with_the_largest_settings_passes(shape: Shape) -> None:
-    asked = [
+    overrides = [
         "model.depth=1024",
         "model.width=4096",
         "model.hidden=65536",
         "train.batch=65536",
         "task.length=512",
     ]
-    asked += ["task.symbols=4096", "train.steps=10000000", "train.compile=false", "member.lr=1e30"]
+    overrides += [
+        "task.symbols=4096",
+        "train.steps=10000000",
+        "train.compile=false",
+        "member.lr=1e30",
+    ]
     (job,) = config.request(
-        "some", [*asked, "member.seed=4294967295", "train.clip=1e30", "device=cpu"]
+        "some", [*overrides, "member.seed=4294967295", "train.clip=1e30", "device=cpu"]
     ).jobs()
     assert checks.planned_job(written(job.to_json())) is None
 
@@ -322,23 +327,23 @@ def test_impossible_runs_are_refused(column: str, values: list[Any]) -> None:
 
 def test_tables_of_another_form_are_refused(trained: Trained) -> None:
     runs, curves = pa.table(RUNS), pa.table(trained.curves)
-    for found in (
+    for table in (
         runs.drop_columns("lr"),
         runs.append_column("job", pa.array(["x"] * 3)),
         runs[:2],
         curves,
         runs[:0],
     ):
-        assert checks.runs(found, PLANNED)
+        assert checks.runs(table, PLANNED)
     assert checks.runs(runs, PLANNED[:2])
     assert checks.runs(runs.replace_schema_metadata({"pandas": "{"}), PLANNED)
     assert checks.runs(runs.select([1, 0, *range(2, 9)]), PLANNED)
-    for found in (
+    for table in (
         runs,
         curves.drop_columns("loss"),
         curves.replace_schema_metadata({"pandas": "{"}),
     ):
-        assert checks.curves(found)
+        assert checks.curves(table)
     assert checks.curves(curves.set_column(2, "step", pa.array(np.zeros(len(curves)))))
     assert checks.curves(pa.table({name: [None] for name in curves.column_names}))
 
@@ -356,5 +361,5 @@ def test_no_tree_makes_a_check_fall_over(record: dict[str, Any], data: st.DataOb
         (lambda tree: checks.result(tree, "x"), RESULT),
         (checks.timing, TIMING),
     ):
-        found = check(data.draw(mutated(good)))
-        assert found is None or (isinstance(found, str) and len(found) < 200)
+        reason = check(data.draw(mutated(good)))
+        assert reason is None or (isinstance(reason, str) and len(reason) < 200)

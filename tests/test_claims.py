@@ -63,9 +63,9 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 def claimed(
     job: Path, launch: int = 1, retries: int = 9, observer: HeartbeatObserver | None = None
 ) -> Claim:
-    found = take(job, launch, retries, observer or HeartbeatObserver(LEASE))
-    assert isinstance(found, Claim)
-    return found
+    taken = take(job, launch, retries, observer or HeartbeatObserver(LEASE))
+    assert isinstance(taken, Claim)
+    return taken
 
 
 def error(claim: Claim) -> None:
@@ -150,11 +150,11 @@ def test_more_than_nine_attempts_are_counted_as_numbers(job: Path) -> None:
 def test_a_claim_says_who_holds_it(job: Path) -> None:
     claimed(job, launch=7)
     first, counter = (job / "claim-1").read_text().split("\n")
-    found = files.verify_checksum(first.encode())
-    assert found is not None
-    assert found.pop("launch") == 7
-    assert Holder(**found) == holder()
-    assert found["pid"] == os.getpid()
+    record = files.verify_checksum(first.encode())
+    assert record is not None
+    assert record.pop("launch") == 7
+    assert Holder(**record) == holder()
+    assert record["pid"] == os.getpid()
     assert counter == "000000000000"
 
 
@@ -189,7 +189,7 @@ def test_a_zombie_has_ended(job: Path) -> None:
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
 @pytest.mark.parametrize(
-    ("changes", "found"),
+    ("changes", "outcome"),
     [
         ({"started": "1"}, 2),
         ({"boot": "of another machine", "started": "1"}, "held"),
@@ -199,12 +199,12 @@ def test_a_zombie_has_ended(job: Path) -> None:
     ids=["pid used again", "other machine", "other container", "unknown boot"],
 )
 def test_only_a_process_that_can_be_seen_can_be_seen_gone(
-    job: Path, changes: dict[str, object], found: int | str
+    job: Path, changes: dict[str, object], outcome: int | str
 ) -> None:
     claimed(job)
     rewrite(job / "claim-1", **changes)
     taken = take(job, 1, 9, HeartbeatObserver(LEASE))
-    assert (taken.attempt if isinstance(taken, Claim) else taken) == found
+    assert (taken.attempt if isinstance(taken, Claim) else taken) == outcome
 
 
 def test_a_silent_claim_is_taken_over_after_the_lease(job: Path, clock: Clock) -> None:
@@ -276,9 +276,9 @@ def test_who_holds_a_job_and_how_many_steps_it_has_begun(job: Path, clock: Clock
         claim.beat()
     clock.now += 1.01
     claim.beat()
-    found = held(job)
-    assert found is not None
-    assert (found.attempt, found.holder, found.beats) == (1, holder(), 8)
+    current = held(job)
+    assert current is not None
+    assert (current.attempt, current.holder, current.beats) == (1, holder(), 8)
     hour_ago = time.time() - 3600
     os.utime(job / "claim-1", (hour_ago, hour_ago))
     silent = held(job)

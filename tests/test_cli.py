@@ -44,8 +44,8 @@ def swept(
 def study(swept: tuple[object, Path], tmp_path: Path) -> Path:
     """A copy of that study in this test's working directory."""
     shutil.copytree(swept[1] / "results", tmp_path / "results")
-    (found,) = (path for path in (tmp_path / "results").iterdir() if path.is_dir())
-    return found
+    (folder,) = (path for path in (tmp_path / "results").iterdir() if path.is_dir())
+    return folder
 
 
 def tree(folder: Path) -> dict[str, bytes | None]:
@@ -418,14 +418,14 @@ def test_a_dry_run_prints_the_plan_and_writes_nothing(resformer: Resformer, tmp_
         "member.seed=range(0,3)",
     )
     assert result.exit_code == 0
-    told = " ".join(result.stdout.split())
+    shown = " ".join(result.stdout.split())
     for expected in ("depth", "residual", "members", "parameters", "FLOPs", "add", "plain"):
-        assert expected in told
-    assert "12 members in 4 jobs;" in told
-    assert "4 jobs to run, at most about" in told
+        assert expected in shown
+    assert "12 members in 4 jobs;" in shown
+    assert "4 jobs to run, at most about" in shown
     embedding, block, head = (9 + 10) * 8, 4 * 72 + 8 * 32 + 32 + 32 * 8 + 8 + 2 * 16, 8 * 9 + 9
     for depth in (1, 2):
-        assert f"{embedding + depth * block + head:,}" in told
+        assert f"{embedding + depth * block + head:,}" in shown
     assert tree(tmp_path) == {}
 
 
@@ -453,9 +453,9 @@ def test_a_dry_run_of_a_finished_study_plans_new_members_only(
 ) -> None:
     before = tree(tmp_path)
     result = resformer("sweep", "--dry-run", *TINY, "member.seed=range(0,3)")
-    told = " ".join(result.stdout.split())
-    assert "3 members in 1 job;" in told
-    assert f"{study.name}: 1 job to run" in told
+    shown = " ".join(result.stdout.split())
+    assert "3 members in 1 job;" in shown
+    assert f"{study.name}: 1 job to run" in shown
     assert tree(tmp_path) == before
 
 
@@ -637,8 +637,8 @@ def refuse_constant(name: str) -> None:
 def test_report_prints_json(resformer: Resformer, study: Path) -> None:
     result = resformer("report", "--format", "json")
     assert (result.exit_code, result.stderr) == (0, "")
-    found = json.loads(result.stdout, parse_constant=refuse_constant)
-    assert list(found) == [
+    summary = json.loads(result.stdout, parse_constant=refuse_constant)
+    assert list(summary) == [
         *(
             "study",
             "settings",
@@ -652,9 +652,11 @@ def test_report_prints_json(resformer: Resformer, study: Path) -> None:
             "failed",
         )
     ]
-    assert found["study"] == study.name
-    assert found["missing"] == found["damaged"] == found["failed"] == found["excluded"] == []
-    (cell,) = found["cells"]
+    assert summary["study"] == study.name
+    assert (
+        summary["missing"] == summary["damaged"] == summary["failed"] == summary["excluded"] == []
+    )
+    (cell,) = summary["cells"]
     expected = {
         **{"study": study.name, "task": "copy", "depth": 1, "residual": "add", "norm": "post"},
         **{"seeds": 2, "solved": 0, "unsolved": 2, "diverged": 0, "lr": 0.003},
@@ -669,7 +671,7 @@ def test_report_prints_json(resformer: Resformer, study: Path) -> None:
     assert {key: cell[key] for key in expected} == expected
     assert cell["final_loss"] > 0
     assert cell["ms_per_member_step"] > 0
-    (limit,) = found["limits"]
+    (limit,) = summary["limits"]
     assert (limit["depth_limit"], limit["low"], limit["high"], limit["depth_floor"]) == (
         None,
         None,

@@ -16,7 +16,7 @@ def test_keys_are_those_that_can_be_set() -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "incomplete", "found"),
+    ("words", "incomplete", "completions"),
     [
         ([], "model.de", ["model.depth="]),
         ([], "model.residual=", ["model.residual=true", "model.residual=false"]),
@@ -36,14 +36,14 @@ def test_keys_are_those_that_can_be_set() -> None:
         (["model.residual", "="], "true,f", ["true,false"]),
     ],
 )
-def test_words_are_completed(words: list[str], incomplete: str, found: list[str]) -> None:
-    assert list(complete(words, incomplete)) == found
+def test_words_are_completed(words: list[str], incomplete: str, completions: list[str]) -> None:
+    assert list(complete(words, incomplete)) == completions
 
 
 def test_bash_gets_the_words_it_asks_for(tmp_path: Path) -> None:
     """bash splits at `=`; what it sends is what Typer's script for it sends."""
     words = ["resformer", "sweep", "model.residual", "=", "t"]
-    asked = {
+    variables = {
         "_RESFORMER_COMPLETE": "complete_bash",
         "COMP_WORDS": "\n".join(words),
         "COMP_CWORD": "4",
@@ -51,7 +51,7 @@ def test_bash_gets_the_words_it_asks_for(tmp_path: Path) -> None:
     script = "import sys; from resformer.cli import main; sys.argv = ['resformer']; main()"
     done = subprocess.run(
         [sys.executable, "-c", script + "; assert 'torch' not in sys.modules"],
-        env={**os.environ, **asked},
+        env={**os.environ, **variables},
         cwd=tmp_path,
         capture_output=True,
         text=True,

@@ -40,7 +40,7 @@ def answer(plan: Callable[[], Request]) -> Request | UserError:
 
 
 def members(request: Request) -> int:
-    return sum(len(found) for _, found in request.shapes)
+    return sum(len(planned) for _, planned in request.shapes)
 
 
 @contextmanager
@@ -71,9 +71,9 @@ def within(seconds: float) -> Iterator[None]:
     ],
 )
 def test_studies_have_the_members_they_promise(study: str, count: int, shapes: int) -> None:
-    found = config.request(study, [])
-    assert (members(found), len(found.shapes), found.excluded) == (count, shapes, [])
-    assert found.study == study
+    request = config.request(study, [])
+    assert (members(request), len(request.shapes), request.excluded) == (count, shapes, [])
+    assert request.study == study
 
 
 @pytest.mark.parametrize(
@@ -99,7 +99,7 @@ def test_without_words_the_quick_study_is_meant() -> None:
 
 
 def test_the_quick_study_is_copy_at_width_32() -> None:
-    for shape, found in config.request("quick", []).shapes:
+    for shape, planned in config.request("quick", []).shapes:
         assert type(shape.task).__name__ == "Copy"
         assert (shape.task.length, shape.task.symbols) == (8, 16)
         assert (shape.model.width, shape.model.heads, shape.train.batch, shape.train.steps) == (
@@ -108,7 +108,7 @@ def test_the_quick_study_is_copy_at_width_32() -> None:
             32,
             600,
         )
-        assert {(member.seed, member.lr) for member in found} == {
+        assert {(member.seed, member.lr) for member in planned} == {
             (seed, lr) for seed in range(5) for lr in (1e-3, 3e-3, 1e-2)
         }
 
@@ -183,10 +183,10 @@ def test_a_member_is_never_counted_twice() -> None:
 
 
 def test_members_share_jobs_and_the_rest_makes_more() -> None:
-    found = ask("member.seed=range(0,4)", "member.lr=1e-3,1e-2", "model.depth=1,2,4")
-    assert (len(found.shapes), len(found.jobs()), members(found)) == (3, 3, 24)
-    assert {shape.model.depth for shape, _ in found.shapes} == {1, 2, 4}
-    assert [job.shape.model.depth for job in found.jobs()] == [4, 2, 1], "the longest first"
+    request = ask("member.seed=range(0,4)", "member.lr=1e-3,1e-2", "model.depth=1,2,4")
+    assert (len(request.shapes), len(request.jobs()), members(request)) == (3, 3, 24)
+    assert {shape.model.depth for shape, _ in request.shapes} == {1, 2, 4}
+    assert [job.shape.model.depth for job in request.jobs()] == [4, 2, 1], "the longest first"
     assert [
         len(job.members) for job in ask("member.seed=range(0,5)", "engine.stack=2").jobs()
     ].count(2) == 2
@@ -332,14 +332,14 @@ def test_a_made_up_name_tells_fixed_settings_apart() -> None:
 def test_combinations_without_sense_are_left_out(
     overrides: list[str], left: int, excluded: int, reason: str
 ) -> None:
-    found = ask(*overrides)
+    request = ask(*overrides)
     swept = {
         "model.residual" if "/" in text else text.partition("=")[0]
         for text in overrides
         if "," in text
     }
-    assert (len(found.shapes), len(found.excluded)) == (left, excluded)
-    for row in found.excluded:
+    assert (len(request.shapes), len(request.excluded)) == (left, excluded)
+    for row in request.excluded:
         assert set(row["settings"]) == swept
         assert reason in row["reason"]
 
@@ -454,22 +454,22 @@ typed = st.text(max_size=20) | st.builds(
 @given(st.lists(typed, min_size=1, max_size=2))
 def test_any_overrides_are_planned_or_refused(overrides: list[str]) -> None:
     for plan in (lambda: config.request("some", overrides), lambda: config.single(overrides)):
-        found = answer(plan)
-        if isinstance(found, UserError):
-            assert str(found)
+        outcome = answer(plan)
+        if isinstance(outcome, UserError):
+            assert str(outcome)
         else:
-            assert sum(len(job.members) for job in found.jobs()) == members(found) > 0
+            assert sum(len(job.members) for job in outcome.jobs()) == members(outcome) > 0
 
 
 @pytest.mark.fuzz
 @settings(deadline=None, max_examples=100)
 @given(st.sampled_from(KEYS), atoms)
 def test_any_value_of_a_setting_is_taken_or_refused(key: str, value: str) -> None:
-    found = answer(lambda: ask(f"{key}={value}"))
-    if isinstance(found, UserError):
-        assert key.rpartition(".")[2] in str(found)
+    outcome = answer(lambda: ask(f"{key}={value}"))
+    if isinstance(outcome, UserError):
+        assert key.rpartition(".")[2] in str(outcome)
     else:
-        assert members(found) > 0
+        assert members(outcome) > 0
 
 
 @pytest.mark.parametrize("key", [key for key in KEYS if key not in plugins.GROUPS])
@@ -526,9 +526,9 @@ def test_a_grid_too_large_to_plan_is_refused() -> None:
 )
 def test_settings_of_engines_are_no_part_of_an_experiment(words: list[str]) -> None:
     """`resformer sweep --workers 1` is the quick study on one worker."""
-    found = config.request(None, words)
-    assert found.study == "quick"
-    assert len(found.shapes) == 16
+    request = config.request(None, words)
+    assert request.study == "quick"
+    assert len(request.shapes) == 16
 
 
 @pytest.mark.usefixtures("kernels")

@@ -144,10 +144,10 @@ def test_a_sweep_ends_at_a_result_that_the_disk_does_not_give_out(
     results: Path, resformer: Callable[..., Result], monkeypatch: pytest.MonkeyPatch, part: str
 ) -> None:
     broken(monkeypatch, "open", part)
-    found = resformer("sweep", *SMALL)
-    assert found.exit_code == 1
-    assert f"{part}: cannot be read: Input/output error" in found.stderr
-    assert len(found.stderr.splitlines()) == 1
+    result = resformer("sweep", *SMALL)
+    assert result.exit_code == 1
+    assert f"{part}: cannot be read: Input/output error" in result.stderr
+    assert len(result.stderr.splitlines()) == 1
 
 
 def claim_of(study: Study) -> claims.Claim:
@@ -163,7 +163,7 @@ def test_a_launch_record_with_the_number_of_another_is_damage(study: Study) -> N
     assert list(study.damaged_launches()) == [
         f"{study.path}/launches/2.json: is the record of launch 1"
     ]
-    assert [found["launch"] for found in study.launches()] == [1]
+    assert [record["launch"] for record in study.launches()] == [1]
 
 
 def test_a_plan_that_leads_nowhere_is_damage(study: Study) -> None:

@@ -28,7 +28,7 @@ ROOT = Path(__file__).parent.parent
 
 
 @pytest.fixture
-def found(swept: Path) -> Findings:
+def findings(swept: Path) -> Findings:
     return read([Study(swept / "small")])
 
 
@@ -65,8 +65,8 @@ def test_tables_hold_every_member_and_step(
     assert last["held_out_loss"] == runs["final_loss"].iloc[5]
 
 
-def test_parquet_has_page_checksums(found: Findings, tmp_path: Path) -> None:
-    export.export(found, tmp_path / "out", "parquet")
+def test_parquet_has_page_checksums(findings: Findings, tmp_path: Path) -> None:
+    export.export(findings, tmp_path / "out", "parquet")
     path = tmp_path / "out" / "curves.parquet"
     flipped = bytearray(path.read_bytes())
     first = pq.ParquetFile(path).metadata.row_group(0).column(5)
@@ -76,11 +76,11 @@ def test_parquet_has_page_checksums(found: Findings, tmp_path: Path) -> None:
         pq.read_table(path, page_checksum_verification=True)
 
 
-def test_no_cell_of_a_csv_is_a_formula(found: Findings, tmp_path: Path) -> None:
+def test_no_cell_of_a_csv_is_a_formula(findings: Findings, tmp_path: Path) -> None:
     texts = ["=1+1", "+1", "-1", "@now", "\ttab", "\rreturn", "plain", "a=b"]
-    found.members.loc[: len(texts) - 1, "model.activation"] = texts
-    found.members["final_loss"] = -1.5
-    export.export(found, tmp_path / "out", "csv")
+    findings.members.loc[: len(texts) - 1, "model.activation"] = texts
+    findings.members["final_loss"] = -1.5
+    export.export(findings, tmp_path / "out", "csv")
     with open(tmp_path / "out" / "runs.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     cells = {row["model.activation"] for row in rows}
@@ -89,15 +89,15 @@ def test_no_cell_of_a_csv_is_a_formula(found: Findings, tmp_path: Path) -> None:
     assert {row["final_loss"] for row in rows} == {"-1.5"}
 
 
-def test_tensorboard_reads_a_run_per_member(found: Findings, tmp_path: Path) -> None:
+def test_tensorboard_reads_a_run_per_member(findings: Findings, tmp_path: Path) -> None:
     folder = tmp_path / "out"
-    assert export.export(found, folder, "tensorboard").paths == [folder]
+    assert export.export(findings, folder, "tensorboard").paths == [folder]
     assert len(names(folder)) == 16
     name = "copy-depth-2-add-post-hidden-32-width-8-seed-1-lr-0.01"
-    member = frames.runs(found).query(
+    member = frames.runs(findings).query(
         "depth == 2 and `model.width` == 8 and seed == 1 and lr == 0.01"
     )
-    curve = found.read_curves(member, frames.CURVE_VALUES).set_index("step")
+    curve = findings.read_curves(member, frames.CURVE_VALUES).set_index("step")
     events = EventAccumulator(str(folder / name))
     events.Reload()
     assert set(events.Tags()["scalars"]) == set(frames.CURVE_VALUES)
@@ -174,9 +174,9 @@ def test_an_empty_folder_is_taken(
 
 @pytest.mark.parametrize("form", ["parquet", "csv", "tensorboard"])
 def test_an_export_that_fails_leaves_nothing(
-    form: export.Form, found: Findings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    form: export.Form, findings: Findings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (whole, *_) = frames.curves_by_job(found)
+    (whole, *_) = frames.curves_by_job(findings)
 
     def full(_: Findings) -> object:
         yield whole
@@ -184,7 +184,7 @@ def test_an_export_that_fails_leaves_nothing(
 
     monkeypatch.setattr(frames, "curves_by_job", full)
     with pytest.raises(UserError, match="out: cannot be written: No space left on device"):
-        export.export(found, tmp_path / "out", form)
+        export.export(findings, tmp_path / "out", form)
     assert names(tmp_path) == []
 
 
@@ -244,9 +244,9 @@ def test_jobs_without_a_result_are_counted(
 
 
 @pytest.mark.parametrize("table", ["runs", "curves"])
-def test_every_column_is_documented(table: str, found: Findings) -> None:
-    (_, curves), *_ = frames.curves_by_job(found)
-    columns = {"runs": list(frames.runs(found)), "curves": list(curves)}[table]
+def test_every_column_is_documented(table: str, findings: Findings) -> None:
+    (_, curves), *_ = frames.curves_by_job(findings)
+    columns = {"runs": list(frames.runs(findings)), "curves": list(curves)}[table]
     source = docs.Source(root=ROOT, folder=ROOT)
     names = {
         name.strip("`")

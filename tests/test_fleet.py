@@ -49,18 +49,18 @@ class Cluster:
 
     programs: Sequence[str] = (RUN,)
     refuses: Sequence[int] = ()
-    asked: int = 0
+    submissions: int = 0
     pilots: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
-    told: list[list[str]] = field(default_factory=list)
-    """Of every submission that was taken, what its pilots were told."""
+    taken: list[list[str]] = field(default_factory=list)
+    """Words of the pilots of each submission that was taken."""
 
     def map_array(self, pilot: object, words: list[str]) -> list[Job]:
-        self.asked += 1
-        if self.asked - 1 in self.refuses:
+        self.submissions += 1
+        if self.submissions - 1 in self.refuses:
             raise FailedJobError("the controller is away")
-        program = self.programs[min(len(self.told), len(self.programs) - 1)]
-        self.told.append(words)
-        jobs = [Job(f"{self.asked}_{number}") for number in range(len(words))]
+        program = self.programs[min(len(self.taken), len(self.programs) - 1)]
+        self.taken.append(words)
+        jobs = [Job(f"{self.submissions}_{number}") for number in range(len(words))]
         for job, word in zip(jobs, words, strict=True):
             self.pilots[job.job_id] = subprocess.Popen(
                 [sys.executable, "-c", program, word], stderr=subprocess.DEVNULL
@@ -93,19 +93,19 @@ def study(tmp_path: Path) -> Study:
 
 
 def launched(study: Study, shape: Shape, seeds: int) -> Assignment:
-    wanted = [(shape, [Member(seed, 1e-3) for seed in range(seeds)])]
-    return launch.plan(Request("tiny", [[]], [], wanted, [], ENGINE, 0.0, notes=[]), study).start(
+    by_shape = [(shape, [Member(seed, 1e-3) for seed in range(seeds)])]
+    return launch.plan(Request("tiny", [[]], [], by_shape, [], ENGINE, 0.0, notes=[]), study).start(
         ["sweep"]
     )
 
 
 def run(assignment: Assignment) -> list[Event]:
-    told: list[Event] = []
+    events: list[Event] = []
     deadline = time.monotonic() + 120
     stop = Stop(lambda: time.monotonic() > deadline)
-    ENGINE.run(assignment, workers=2, emit=told.append, stop=stop)
+    ENGINE.run(assignment, workers=2, emit=events.append, stop=stop)
     assert time.monotonic() < deadline
-    return told
+    return events
 
 
 def test_jobs_that_no_list_names_are_looked_for_before_a_pilot_is_replaced(
@@ -115,10 +115,10 @@ def test_jobs_that_no_list_names_are_looked_for_before_a_pilot_is_replaced(
     run(launched(study, shape, 3))
     job = next(iter(study.planned()))
     (study.job(job) / "attempt-1" / "runs.parquet").write_bytes(b"")
-    cluster.told.clear()
+    cluster.taken.clear()
     run(launched(study, shape, 6))
     assert len(study.results.finished(study.planned())) == 6
-    assert [len(words) for words in cluster.told] == [2]
+    assert [len(words) for words in cluster.taken] == [2]
 
 
 def test_a_disk_that_takes_no_results_ends_the_sweep_with_a_line(
@@ -130,7 +130,7 @@ def test_a_disk_that_takes_no_results_ends_the_sweep_with_a_line(
         Stuck, match=r"checkpoint-0\.safetensors: cannot be written \(.*\): File too large"
     ):
         run(assignment)
-    assert [len(words) for words in cluster.told] == [2]
+    assert [len(words) for words in cluster.taken] == [2]
     assert all(pilot.poll() is not None for pilot in cluster.pilots.values())
 
 
@@ -149,7 +149,7 @@ def test_a_pilot_that_dies_at_work_is_replaced_by_one_with_the_same_order(
     cluster.programs = (DIES, RUN)
     events = run(launched(study, shape, 3))
     assert len(study.results.finished(study.planned())) == 3
-    first, *others = cluster.told
+    first, *others = cluster.taken
     assert sorted(word for words in others for word in words) == sorted(first)
     assert {event.worker for event in events} == {0, 1}
 
@@ -160,11 +160,11 @@ def test_a_replacement_that_is_refused_is_submitted_later_while_others_fly(
     cluster.refuses = [0, 2]
     pilots = slurm._JobArray(cluster, ["one", "two"], tasks={"9_0": 0, "9_1": 1}, began={0, 1})
     pilots.replace({1}, 2)
-    assert cluster.told == []
+    assert cluster.taken == []
     pilots.replace({1}, 2)
-    assert cluster.told == [["one"]]
+    assert cluster.taken == [["one"]]
     pilots.replace({1}, 2)
-    assert cluster.told == [["one"]]
+    assert cluster.taken == [["one"]]
     with pytest.raises(Stuck, match="did not take it"):
         pilots.replace(set(), 2)
 
@@ -179,7 +179,7 @@ def test_a_pilot_that_never_began_is_not_replaced_and_its_log_is_shown(
     (logs / "1_1_0_log.err").write_text("some\nno such module\n")
     with pytest.raises(Stuck, match=r"1_1_0_log\.err: no such module"):
         run(assignment)
-    assert [len(words) for words in cluster.told] == [2]
+    assert [len(words) for words in cluster.taken] == [2]
 
 
 def test_a_second_stop_leaves_no_pilot_behind(
@@ -189,10 +189,10 @@ def test_a_second_stop_leaves_no_pilot_behind(
     cluster.programs = ("import time; time.sleep(600)",)
     pilots = slurm._JobArray(cluster, ["one"])
     pilots.submit([0])
-    asked: list[tuple[str, ...]] = []
+    commands: list[tuple[str, ...]] = []
 
     def answer(*command: str) -> CompletedProcess[str]:
-        asked.append(command)
+        commands.append(command)
         return CompletedProcess(command, 0, "1_0", "")
 
     def again(seconds: float) -> None:
@@ -202,7 +202,7 @@ def test_a_second_stop_leaves_no_pilot_behind(
     monkeypatch.setattr(slurm.time, "sleep", again)
     with pytest.raises(KeyboardInterrupt):
         pilots.cancel()
-    assert asked[-1] == ("scancel", "1")
+    assert commands[-1] == ("scancel", "1")
 
 
 def test_a_cluster_that_takes_no_pilot_ends_the_sweep_with_its_reason(

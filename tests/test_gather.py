@@ -69,8 +69,8 @@ def left(study: Study) -> set[str]:
 
 def test_gathered_results_are_read_as_before(study: Study) -> None:
     before = everything(study)
-    found = gather(study)
-    assert found == Gathered(study.path / "gathered-1.parquet", 4, 4, [])
+    gathered = gather(study)
+    assert gathered == Gathered(study.path / "gathered-1.parquet", 4, 4, [])
     assert left(study) == {"result.json"}
     assert all(isinstance(study.results.locate(job), PackedFiles) for job in study.planned())
     assert everything(study) == before
@@ -136,8 +136,8 @@ def test_a_large_sweep_says_how_to_gather_it(
 ) -> None:
     monkeypatch.setattr("resformer.cli._MANY_JOBS", 4)
     result = resformer("sweep", *SMALL)
-    told = "resformer: 4 jobs have a folder each; resformer gather small makes it one file"
-    assert result.stderr.splitlines()[-1] == told
+    hint = "resformer: 4 jobs have a folder each; resformer gather small makes it one file"
+    assert result.stderr.splitlines()[-1] == hint
     assert resformer("gather", "small").exit_code == 0
     assert "gather" not in resformer("sweep", *SMALL).stderr
 

@@ -92,13 +92,13 @@ class Sweep:
         self, steps: float = 1e9, at_step: Callable[[int], None] = lambda step: None
     ) -> list[str]:
         """What it told, progress left out."""
-        asked, self.events = 0, []
+        polls, self.events = 0, []
 
         def requested() -> bool:
-            nonlocal asked
-            asked += 1  # once before the job is taken, then before every step
-            at_step(asked - 2)
-            return asked - 2 >= steps
+            nonlocal polls
+            polls += 1  # once before the job is taken, then before every step
+            at_step(polls - 2)
+            return polls - 2 >= steps
 
         stop = Stop(requested)
         work(self.assignment, worker=0, workers=1, emit=self.events.append, stop=stop)
@@ -120,9 +120,9 @@ def undisturbed(tmp_path: Path, job: Job) -> dict[str, bytes]:
     study = Study(tmp_path / "undisturbed" / "tiny")
     study.path.parent.mkdir()
     assert Sweep(study, job).run() == ["started", "finished"]
-    found = results(study, job)
-    assert set(found) == {"runs.parquet", "curves.parquet", "weights.safetensors"}
-    return found
+    contents = results(study, job)
+    assert set(contents) == {"runs.parquet", "curves.parquet", "weights.safetensors"}
+    return contents
 
 
 def holder(study: Study, job: Job) -> int:
@@ -134,9 +134,9 @@ def holder(study: Study, job: Job) -> int:
 
 
 def sealed(path: Path) -> dict[str, Any]:
-    found = files.verify_checksum(path.read_bytes())
-    assert found is not None
-    return found
+    record = files.verify_checksum(path.read_bytes())
+    assert record is not None
+    return record
 
 
 # --- stopped, and gone on with
@@ -148,9 +148,9 @@ def test_a_job_that_is_left_again_and_again_ends_with_the_same_bits(
     """Leaving is no failure: it takes no retry, of which there is none."""
     sweep, step = Sweep(study, job), 0
     for more in (0, 1, 9, 1, 12):
-        told = sweep.run(steps=more)
+        kinds = sweep.run(steps=more)
         assert (
-            told == ["started", *(["resumed"] if step or (more > 0 and step) else []), "left"]
+            kinds == ["started", *(["resumed"] if step or (more > 0 and step) else []), "left"]
             or step == 0
         )
         step += more
@@ -182,19 +182,19 @@ def test_a_killed_worker_costs_what_it_did_since_the_last_checkpoint(
     study: Study, job: Job, undisturbed: dict[str, bytes]
 ) -> None:
     plan = Sweep(study, job, retries=1, checkpoint_seconds=0.0)
-    told: list[Event] = []
+    events: list[Event] = []
 
     def tell(event: Event) -> None:
-        told.append(event)
+        events.append(event)
         evaluated = event.progress.step if event.progress is not None else 0
         if evaluated == 20 and claims.attempts(study.job(job.id)) == 1:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(holder(study, job), signal.SIGKILL)
 
     engine(retries=1).run(plan.assignment, workers=1, emit=tell, stop=Stop(lambda: False))
-    kinds = [event.kind for event in told if event.kind != "progress"]
+    kinds = [event.kind for event in events if event.kind != "progress"]
     assert kinds[:4] == ["started", "retried", "started", "resumed"]
-    (resumed,) = (event.detail for event in told if event.kind == "resumed")
+    (resumed,) = (event.detail for event in events if event.kind == "resumed")
     assert int(resumed.removeprefix("from step ")) >= 19
     assert results(study, job) == undisturbed
 
@@ -203,15 +203,15 @@ def test_a_killed_worker_costs_what_it_did_since_the_last_checkpoint(
 def test_a_worker_that_a_cluster_calls_off_leaves_its_job_to_another(
     study: Study, job: Job, undisturbed: dict[str, bytes], signum: signal.Signals
 ) -> None:
-    plan, told = Sweep(study, job), list[Event]()
+    plan, events = Sweep(study, job), list[Event]()
 
     def tell(event: Event) -> None:
-        told.append(event)
-        if event.kind == "progress" and len(told) == 3:
+        events.append(event)
+        if event.kind == "progress" and len(events) == 3:
             os.kill(holder(study, job), signum)
 
     engine(retries=0).run(plan.assignment, workers=1, emit=tell, stop=Stop(lambda: False))
-    kinds = [event.kind for event in told if event.kind != "progress"]
+    kinds = [event.kind for event in events if event.kind != "progress"]
     assert kinds[:4] == ["started", "left", "started", "resumed"] or kinds == [
         "started",
         "finished",
@@ -272,9 +272,9 @@ def test_a_checkpoint_that_makes_no_sense_is_not_used(
     sweep = Sweep(study, job)
     sweep.run(steps=15)
     path = study.job(job.id) / "attempt-1" / "checkpoint-15.json"
-    told = sealed(path)
-    told["facts"][key] = {"bits": 3, "seconds": None}.get(key, [7])
-    path.write_bytes(files.with_checksum(told))
+    record = sealed(path)
+    record["facts"][key] = {"bits": 3, "seconds": None}.get(key, [7])
+    path.write_bytes(files.with_checksum(record))
     assert sweep.run() == ["started", "restarted", "finished"]
     assert results(study, job) == undisturbed
 
@@ -345,9 +345,9 @@ def test_a_job_that_somebody_else_has_finished_is_told_of(study: Study, job: Job
     """
     assert Sweep(study, job).run() == ["started", "finished"]
     assert Sweep(study, job).run() == []
-    told: list[Event] = []
-    FinishedElsewhere(study).drain(told.append)
-    assert [(event.kind, event.job) for event in told] == [("elsewhere", job.id)]
+    events: list[Event] = []
+    FinishedElsewhere(study).drain(events.append)
+    assert [(event.kind, event.job) for event in events] == [("elsewhere", job.id)]
     shutil.rmtree(study.path / "done")
     assert Sweep(study, job).run() == ["elsewhere"]
 
@@ -585,7 +585,7 @@ def test_a_worker_goes_on_in_the_memory_it_may_have(tmp_path: Path) -> None:
         "engine.stack=4",
         "engine.retries=0",
     ]
-    found = {}
+    by_memory = {}
     for memory in ("null", "1.0"):
         command = [
             sys.executable,
@@ -595,18 +595,18 @@ def test_a_worker_goes_on_in_the_memory_it_may_have(tmp_path: Path) -> None:
             *words,
             f"engine.memory_gib={memory}",
         ]
-        said = subprocess.run(
+        output = subprocess.run(
             [*command, "--results", memory],
             cwd=tmp_path,
             capture_output=True,
             text=True,
             check=True,
         ).stderr
-        assert ("out of memory; members at once: 2" in said) == (memory != "null")
+        assert ("out of memory; members at once: 2" in output) == (memory != "null")
         study = Study(tmp_path / memory / "large")
         (job,) = study.planned()
-        found[memory] = results(study, jobs.from_json(study.planned()[job]))
-    assert found["null"] == found["1.0"]
+        by_memory[memory] = results(study, jobs.from_json(study.planned()[job]))
+    assert by_memory["null"] == by_memory["1.0"]
 
 
 def test_a_worker_that_wants_more_memory_than_it_may_have_fails_its_job(
@@ -619,26 +619,26 @@ def test_a_worker_that_wants_more_memory_than_it_may_have_fails_its_job(
         "engine.retries=0",
         "engine.memory_gib=0.5",
     ]
-    found = resformer("sweep", *words, "--study", "large")
-    assert found.exit_code == 1
-    assert "failed: " in found.stderr
-    assert "memory" in found.stderr
-    assert "Traceback" not in found.stderr
+    result = resformer("sweep", *words, "--study", "large")
+    assert result.exit_code == 1
+    assert "failed: " in result.stderr
+    assert "memory" in result.stderr
+    assert "Traceback" not in result.stderr
 
 
 @pytest.mark.parametrize("value", ["-1", "nan", "1e9", "true", "abc", "0,1"])
 def test_how_often_a_checkpoint_is_made_has_a_range(
     resformer: Callable[..., Any], value: str
 ) -> None:
-    found = resformer("sweep", *WORDS, f"train.checkpoint_seconds={value}")
-    assert found.exit_code == 2
-    assert "train.checkpoint_seconds" in found.stderr
+    result = resformer("sweep", *WORDS, f"train.checkpoint_seconds={value}")
+    assert result.exit_code == 2
+    assert "train.checkpoint_seconds" in result.stderr
 
 
 def test_checkpoint_seconds_is_no_setting_of_a_job(resformer: Callable[..., Any]) -> None:
     assert resformer("sweep", *WORDS, "--study", "tiny").exit_code == 0
-    found = resformer("sweep", *WORDS, "--study", "tiny", "train.checkpoint_seconds=5")
-    assert "all finished" in found.stderr
+    result = resformer("sweep", *WORDS, "--study", "tiny", "train.checkpoint_seconds=5")
+    assert "all finished" in result.stderr
 
 
 # --- a plan that says one thing and means another
@@ -647,16 +647,16 @@ def test_checkpoint_seconds_is_no_setting_of_a_job(resformer: Callable[..., Any]
 def test_a_planned_job_that_is_not_what_its_id_says_fails(study: Study, job: Job) -> None:
     other = {**job.to_json(), "id": "0123456789abcdef"}
     number = study.launch({"engine": {"retries": 0}}, [other])
-    told: list[Event] = []
+    events: list[Event] = []
     work(
         assignment(study, number, other["id"], 0),
         worker=0,
         workers=1,
-        emit=told.append,
+        emit=events.append,
         stop=Stop(lambda: False),
     )
-    assert [event.kind for event in told] == ["started", "failed"]
-    assert told[-1].detail == f"ValueError: the job that was planned is {job.id}"
+    assert [event.kind for event in events] == ["started", "failed"]
+    assert events[-1].detail == f"ValueError: the job that was planned is {job.id}"
 
 
 # --- what a person sees of all that

@@ -57,15 +57,15 @@ def test_a_step_reads_nothing_back_and_needs_nothing_from_the_host(
 @pytest.fixture
 def captured(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Stand-ins for CUDA's streams and graphs; what was asked of them, in order."""
-    asked: list[str] = []
+    calls: list[str] = []
 
     class Graph:
         def replay(self) -> None:
-            asked.append("replay")
+            calls.append("replay")
 
     @contextlib.contextmanager
     def capture(graph: Graph) -> Iterator[None]:
-        asked.append("capture")
+        calls.append("capture")
         yield
 
     stream = SimpleNamespace(wait_stream=lambda other: None)
@@ -78,7 +78,7 @@ def captured(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     }
     for name, stand_in in stand_ins.items():
         monkeypatch.setattr(torch.cuda, name, stand_in)
-    return asked
+    return calls
 
 
 def test_a_capture_leaves_what_it_warmed_up_with_as_it_was(captured: list[str]) -> None:
@@ -155,7 +155,7 @@ def test_a_gpus_stack_is_what_fits(shape: Shape, monkeypatch: pytest.MonkeyPatch
     for memory, expected in ((100 * per_member, 80), (per_member, 1), (10**6 * per_member, 1024)):
         properties = SimpleNamespace(total_memory=memory)
         monkeypatch.setattr(
-            torch.cuda, "get_device_properties", lambda device, found=properties: found
+            torch.cuda, "get_device_properties", lambda device, capability=properties: capability
         )
         assert batching.members_per_job(on_gpu, 1) == expected
         assert batching.members_per_job(on_gpu, 4) in (max(1, expected // 4), 1024)
@@ -247,6 +247,6 @@ def test_bf16_products_are_close_to_fp32s_and_the_rest_is_float32(shape: Shape) 
         )
         for precision in ("fp32", "bf16")
     )
-    losses = [found.curves["held_out_loss"][[0, 5]] for found in (exact, rough)]
+    losses = [outcome.curves["held_out_loss"][[0, 5]] for outcome in (exact, rough)]
     # bfloat16 has 8 bits: 0.4 % a rounding, some of them one after the other.
     assert 0 < abs(losses[0] - losses[1]).max() < 0.05 * losses[0].max()

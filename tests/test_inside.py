@@ -108,8 +108,8 @@ def test_other_formats_have_all_cells_and_numbers(resformer: Callable[..., Any])
 
 def test_a_report_without_probes_has_no_layers(resformer: Callable[..., Any]) -> None:
     assert resformer("sweep", *(word for word in WORDS if "every" not in word)).exit_code == 0
-    found = resformer("report", "--format", "json")
-    assert "layers" not in json.loads(found.stdout)
+    result = resformer("report", "--format", "json")
+    assert "layers" not in json.loads(result.stdout)
     assert "inside" not in resformer("report").stdout
     assert EXPLANATION not in resformer("report", "--format", "markdown").stdout
     resformer("report", "--html", "page.html")

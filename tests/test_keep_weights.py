@@ -69,7 +69,7 @@ def held_out(
         for weight in population.model.parameter_specs
     ]
     population.flat_PN = torch.cat(parts, dim=1)
-    return [found.tolist() for found in population.evaluate()]
+    return [values.tolist() for values in population.evaluate()]
 
 
 @pytest.mark.parametrize(
@@ -81,13 +81,15 @@ def test_kept_weights_give_the_recorded_result(
     if delayed:
         monkeypatch.setattr(Population, "worth_keeping", lambda self, rows: 0)
     members = [BROKEN, NEVER, EARLY]
-    found = trained(shape, members)
-    assert found.runs["outcome"] == ["diverged", "unsolved", "solved"]
-    first, last, between = found.runs["last_step"]
+    outcome = trained(shape, members)
+    assert outcome.runs["outcome"] == ["diverged", "unsolved", "solved"]
+    first, last, between = outcome.runs["last_step"]
     assert first < between < last
-    again = held_out(shape, members, found.weights)
-    np.testing.assert_array_equal(again, [found.runs["final_loss"], found.runs["final_accuracy"]])
-    assert not np.isfinite(found.weights["head.matrix"][0]).all()
+    again = held_out(shape, members, outcome.weights)
+    np.testing.assert_array_equal(
+        again, [outcome.runs["final_loss"], outcome.runs["final_accuracy"]]
+    )
+    assert not np.isfinite(outcome.weights["head.matrix"][0]).all()
 
 
 def test_weights_are_in_the_order_of_the_members(shape: Shape) -> None:
@@ -113,11 +115,11 @@ def test_keeping_weights_changes_no_result(shape: Shape) -> None:
 
 def committed(results: Path) -> dict[bool, tuple[Job, Path]]:
     """The job and the folder of its attempt, by whether it keeps weights."""
-    found = {}
+    by_weights = {}
     for result in results.glob("*/jobs/*/*/result.json"):
         job = jobs.from_json(json.loads((result.parent / "job.json").read_bytes()))
-        found[job.recording.keep_weights] = job, result.parent / "attempt-1"
-    return found
+        by_weights[job.recording.keep_weights] = job, result.parent / "attempt-1"
+    return by_weights
 
 
 def test_the_file_holds_weights_with_seeds_and_rates(
@@ -178,9 +180,9 @@ def test_new_members_beside_finished_ones_are_recorded_as_asked(
     words = [word for word in SWEEP if not word.startswith("member.seed")]
     result = resformer("sweep", *words, "member.seed=0,1,2", "train.keep_weights=true")
     assert result.exit_code == 0, result.stderr
-    found = committed(tmp_path / "results")
-    assert {member.seed for member in found[False][0].members} == {0, 1}
-    assert {member.seed for member in found[True][0].members} == {2}
+    results = committed(tmp_path / "results")
+    assert {member.seed for member in results[False][0].members} == {0, 1}
+    assert {member.seed for member in results[True][0].members} == {2}
     (cell,) = summarise(read([Study(tmp_path / "results" / "both")])).cells
     assert cell.seeds == 3
 

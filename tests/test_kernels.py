@@ -98,8 +98,8 @@ def test_a_machine_without_a_compiler_is_told_so(tmp_path: Path) -> None:
     ["echo 'no such language' >&2; exit 1", "[ $1 = --version ] && exit; echo no >&2; exit 1"],
 )
 def test_a_compiler_that_fails_is_named_with_what_it_said(tmp_path: Path, script: str) -> None:
-    said = missing(tmp_path / "cache", PATH=str(fake(tmp_path / "bin", script)))
-    assert said in ("c++ failed: no", "c++ failed: no such language")
+    reason = missing(tmp_path / "cache", PATH=str(fake(tmp_path / "bin", script)))
+    assert reason in ("c++ failed: no", "c++ failed: no such language")
     assert not list(tmp_path.glob("cache/resformer/*"))
 
 
@@ -112,6 +112,6 @@ def test_a_compiler_that_cannot_be_run_is_named(tmp_path: Path) -> None:
 def test_a_cache_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     taken = tmp_path / "taken"
     taken.write_text("")
-    said = missing(taken)
-    assert said.startswith("the kernels cannot be kept in a cache folder: ")
-    assert str(taken) in said
+    reason = missing(taken)
+    assert reason.startswith("the kernels cannot be kept in a cache folder: ")
+    assert str(taken) in reason

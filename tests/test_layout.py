@@ -124,10 +124,10 @@ def test_a_variant_is_one_code_file_one_yaml_and_one_test(
     yamls = {path.stem for path in (ROOT / "configs" / group).glob("*.yaml")}
     assert yamls - {"base"} == names
     if tests is not None:
-        found = {
+        tested = {
             path.stem.removeprefix("test_") for path in (ROOT / "tests" / tests).glob("test_*.py")
         }
-        assert found - {"base"} == names
+        assert tested - {"base"} == names
 
 
 def test_no_module_names_a_variant() -> None:

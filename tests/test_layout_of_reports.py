@@ -31,9 +31,9 @@ def grid(made: WrittenStudy) -> Report:
 
 def test_depth_runs_down_and_the_rest_across(made: WrittenStudy) -> None:
     report = grid(made)
-    found = layout(report)
-    assert found == Layout("depth", ("residual", "norm", "train.batch"), ())
-    (panel,) = panels(report, found)
+    axes = layout(report)
+    assert axes == Layout("depth", ("residual", "norm", "train.batch"), ())
+    (panel,) = panels(report, axes)
     assert (panel.title, panel.label, panel.rows) == ("", "copy", [1, 8])
     assert [panel.named(column) for column in panel.columns] == [
         ["plain", "post", "batch 16"],
@@ -46,9 +46,9 @@ def test_depth_runs_down_and_the_rest_across(made: WrittenStudy) -> None:
 
 def test_any_axis_may_run_down_or_across(made: WrittenStudy) -> None:
     report = grid(made)
-    found = layout(report, "train.batch", ["model.depth"])
-    assert found == Layout("train.batch", ("depth",), ("residual", "norm"))
-    first, second = panels(report, found)
+    axes = layout(report, "train.batch", ["model.depth"])
+    assert axes == Layout("train.batch", ("depth",), ("residual", "norm"))
+    first, second = panels(report, axes)
     assert (first.title, first.label, first.rows, first.columns) == (
         *("add, pre", "copy-add-pre"),
         *([16, 32], [(1,), (8,)]),
@@ -59,9 +59,9 @@ def test_any_axis_may_run_down_or_across(made: WrittenStudy) -> None:
 
 def test_depth_may_stand_apart_and_baselines_come_first_in_rows_too(made: WrittenStudy) -> None:
     report = grid(made)
-    found = layout(report, "model.residual", ["train.batch"])
-    assert found.apart == ("depth", "norm")
-    assert [(panel.title, panel.rows) for panel in panels(report, found)] == [
+    axes = layout(report, "model.residual", ["train.batch"])
+    assert axes.apart == ("depth", "norm")
+    assert [(panel.title, panel.rows) for panel in panels(report, axes)] == [
         *[("depth 1, pre", ["add"]), ("depth 1, post", ["plain"])],
         *[("depth 8, pre", ["add"]), ("depth 8, post", ["plain"])],
     ]
@@ -87,9 +87,9 @@ def test_tasks_have_tables_of_their_own_and_studies_stand_side_by_side(tmp_path:
             [100] * 5,
         )
     report = summarise(read([first.write(), second.write()]))
-    found = layout(report)
-    assert found.apart == ("task",)
-    assert [panel.columns for panel in panels(report, found)] == [
+    axes = layout(report)
+    assert axes.apart == ("task",)
+    assert [panel.columns for panel in panels(report, axes)] == [
         [("first", "add", "post"), ("second", "add", "post")]
     ] * 2
 

@@ -55,9 +55,9 @@ def test_report_is_what_the_command_prints(
 ) -> None:
     monkeypatch.chdir(swept.parent)
     printed = json.loads(resformer("report", "small", "--format", "json").stdout)
-    found = library.report("small")
-    assert found == printed
-    assert sorted(cell["depth"] for cell in found["cells"]) == [1, 1, 2, 2]
+    summary = library.report("small")
+    assert summary == printed
+    assert sorted(cell["depth"] for cell in summary["cells"]) == [1, 1, 2, 2]
 
 
 @pytest.mark.parametrize("form", ["parquet", "csv"])

@@ -97,9 +97,9 @@ def planned(
 ) -> Launch:
     engine = Local(workers=2, stack=stack, retries=retries, lease_seconds=lease, memory_gib=None)
     members = [Member(seed=seed, lr=lr) for seed in range(seeds) for lr in (1e-3, 1e-2)]
-    wanted = [(shape, members) for shape in shapes]
+    by_shape = [(shape, members) for shape in shapes]
     return launch.plan(
-        Request("tiny", [list(overrides)], [], wanted, [], engine, checkpoint, notes=[]), study
+        Request("tiny", [list(overrides)], [], by_shape, [], engine, checkpoint, notes=[]), study
     )
 
 
@@ -246,7 +246,7 @@ def test_only_members_that_are_neither_finished_nor_planned_are_planned(
         for row in study.results.table(job, "runs")[["seed", "lr"]].itertuples()
     ]
     assert len(rows) == 12
-    assert [found["launch"] for found in study.launches()] == [1, 2, 3]
+    assert [record["launch"] for record in study.launches()] == [1, 2, 3]
     assert [attempts(study.job(job)) for job in study.planned()] == [1] * len(most.jobs)
 
 
@@ -439,17 +439,17 @@ def test_a_failed_job_is_listed_and_makes_the_exit_code_1(
     bad, *good = job_ids(words)
     in_the_way(study, bad)
 
-    found = resformer("sweep", *words, "--study", "tiny")
-    assert found.exit_code == 1
-    assert bad in found.stderr.splitlines()[-1]
-    assert "Is a directory" in found.stderr.splitlines()[-1]
-    assert "Traceback" not in found.stderr
+    result = resformer("sweep", *words, "--study", "tiny")
+    assert result.exit_code == 1
+    assert bad in result.stderr.splitlines()[-1]
+    assert "Is a directory" in result.stderr.splitlines()[-1]
+    assert "Traceback" not in result.stderr
     assert study.results.finished([bad, *good]) == set(good)
     assert [path.parent.parent.name for path in errors(study)] == [bad]
-    assert "copy, length 5" in found.stdout  # the report of the others
+    assert "copy, length 5" in result.stdout  # the report of the others
 
-    found = resformer("sweep", *words, "--study", "tiny")
-    assert found.exit_code == 0
+    result = resformer("sweep", *words, "--study", "tiny")
+    assert result.exit_code == 0
     assert study.results.finished([bad, *good]) == {bad, *good}
 
 
@@ -459,9 +459,9 @@ def test_a_sweep_of_which_nothing_finishes_has_failed(
     words = [*SWEEP, "train.steps=20", "engine.retries=0"]
     (only,) = job_ids(words)
     in_the_way(study, only)
-    found = resformer("sweep", *words, "--study", "tiny")
-    assert only in found.stderr
-    assert found.exit_code == 1  # not 2: the request was fine
+    result = resformer("sweep", *words, "--study", "tiny")
+    assert only in result.stderr
+    assert result.exit_code == 1  # not 2: the request was fine
 
 
 def test_a_job_whose_worker_died_before_it_said_a_word_has_failed(
@@ -474,10 +474,10 @@ def test_a_job_whose_worker_died_before_it_said_a_word_has_failed(
     (study.path / "launches").mkdir(parents=True)
     subprocess.run([sys.executable, "-c", TAKE, str(study.job(lost))], check=True)
 
-    found = resformer("sweep", *words, "--study", "tiny")
+    result = resformer("sweep", *words, "--study", "tiny")
     assert study.results.finished([lost, other]) == {other}
-    assert lost in found.stderr
-    assert found.exit_code == 1
+    assert lost in result.stderr
+    assert result.exit_code == 1
 
 
 # --- workers that die
@@ -613,7 +613,7 @@ class Sweep:
     def finished(self) -> set[str]:
         return {path.parent.name for path in self.study.path.glob("jobs/*/*/result.json")}
 
-    def told(self) -> str:
+    def stderr(self) -> str:
         return self.err.read_text()
 
     def wait(self) -> int:
@@ -662,8 +662,8 @@ def stopped(sweep: Sweep, stop: Callable[[Sweep], None], code: int, before: int)
     stop(sweep)
     assert sweep.wait() == code
     wait_until(lambda: not any(map(runs, sweep.workers())), 1.0)
-    assert "same command" in sweep.told()
-    assert "Traceback" not in sweep.told()
+    assert "same command" in sweep.stderr()
+    assert "Traceback" not in sweep.stderr()
     assert errors(sweep.study) == []
     return len(sweep.finished())
 
@@ -680,7 +680,7 @@ def test_a_stopped_sweep_says_how_to_go_on_and_the_same_command_does(
     assert last.wait() == 0
     assert last.finished() == set(last.study.planned())
     assert len(last.finished()) == 8
-    assert f"({done} finished before)" in last.told()
+    assert f"({done} finished before)" in last.stderr()
     assert (
         len(list(last.study.path.glob("jobs/*/*/attempt-*/runs.parquet"))) == 8
     )  # nothing was run twice
@@ -690,12 +690,12 @@ def test_ctrl_c_before_the_first_worker_runs_leaves_nothing_behind(
     sweep: Callable[..., Sweep],
 ) -> None:
     one = sweep(*SWEEP, "train.steps=300", "member.seed=range(0,6)")
-    wait_until(lambda: "2 workers" in one.told(), 60)
+    wait_until(lambda: "2 workers" in one.stderr(), 60)
     time.sleep(0.5)  # the fork server imports torch
     ctrl_c(one)
     assert one.wait() == 130
-    assert "same command" in one.told()
-    assert "Traceback" not in one.told()
+    assert "same command" in one.stderr()
+    assert "Traceback" not in one.stderr()
 
 
 LONG = [*SWEEP, "train.steps=100000", "member.seed=range(0,6)", "train.stop_when_solved=false"]
@@ -727,8 +727,8 @@ def test_the_first_signal_puts_the_work_away_within_five_seconds(
     assert one.wait() == code
     assert time.monotonic() - began < 5.5  # of which half a second is the machine's
     wait_until(lambda: not any(map(runs, workers)), 1.0)
-    assert "the same command goes on" in one.told()
-    assert "Traceback" not in one.told()
+    assert "the same command goes on" in one.stderr()
+    assert "Traceback" not in one.stderr()
     for job in one.study.path.glob("jobs/*/*"):
         steps = [int(path.stem[11:]) for path in job.glob("attempt-1/checkpoint-*.json")]
         assert len(steps) == 1
@@ -744,12 +744,12 @@ def test_a_signal_to_the_group_before_the_first_worker_runs_leaves_nothing_behin
     as when a cluster calls a step off in its first seconds.
     """
     one = sweep(*LONG)
-    wait_until(lambda: "2 workers" in one.told(), 60)
+    wait_until(lambda: "2 workers" in one.stderr(), 60)
     time.sleep(0.4)
     os.killpg(one.process.pid, signum)
     assert one.wait() == 143
-    assert "the same command goes on" in one.told()
-    assert "Traceback" not in one.told()
+    assert "the same command goes on" in one.stderr()
+    assert "Traceback" not in one.stderr()
 
 
 def test_the_second_signal_ends_a_sweep_at_once(sweep: Callable[..., Sweep]) -> None:
@@ -765,7 +765,7 @@ def test_the_second_signal_ends_a_sweep_at_once(sweep: Callable[..., Sweep]) -> 
     assert one.wait() == 130
     assert time.monotonic() - began < 3.5  # workers have four seconds after the first
     wait_until(lambda: not any(map(runs, workers)), 1.0)
-    assert "Traceback" not in one.told()
+    assert "Traceback" not in one.stderr()
 
 
 @pytest.mark.parametrize(
@@ -786,8 +786,8 @@ def test_no_worker_outlives_its_supervisor(
     assert one.wait() == code
     wait_until(lambda: not any(map(runs, workers)), 15)
     assert errors(one.study) == []
-    assert "Traceback" not in one.told()
-    assert ("same command" in one.told()) == (code == 143)
+    assert "Traceback" not in one.stderr()
+    assert ("same command" in one.stderr()) == (code == 143)
 
 
 def test_a_member_of_two_plans_is_finished_if_either_job_is(study: Study, shape: Shape) -> None:

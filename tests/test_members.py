@@ -84,13 +84,13 @@ def test_every_flipped_bit_of_a_result_and_of_a_plan_is_seen(made: WrittenStudy)
             data = bytearray(whole)
             data[place] ^= 1 << place % 8
             path.write_bytes(data)
-            found = read([made.study])
+            findings = read([made.study])
             # A number in result.json that decides nothing may change; what is read may not.
-            if sorted(found.members["depth"]) == [1] * 5 + [8] * 5:
+            if sorted(findings.members["depth"]) == [1] * 5 + [8] * 5:
                 assert path == result
-                assert sorted(found.members["solved_step"]) == [100] * 5 + [200] * 5
+                assert sorted(findings.members["solved_step"]) == [100] * 5 + [200] * 5
             else:
-                assert found.problems.damaged, (path, place)
+                assert findings.problems.damaged, (path, place)
         path.write_bytes(whole)
 
 
@@ -99,12 +99,12 @@ def test_a_cut_plan_leaves_results_that_nobody_planned(made: WrittenStudy) -> No
     lines = plan.read_bytes().splitlines(keepends=True)
     plan.write_bytes(lines[0])
     lost = [job.id for job, _ in made.jobs if job.id.encode() not in lines[0]]
-    found = read([made.study])
-    assert found.problems.reasons == [
+    findings = read([made.study])
+    assert findings.problems.reasons == [
         f"{plan}: 1 lines of 2",
         f"{made.study.job(lost[0])}: no plan of this study names it",
     ]
-    assert len(found.members) == 5
+    assert len(findings.members) == 5
 
 
 def test_of_very_many_jobs_the_curves_are_hashed_when_they_are_used(
@@ -115,19 +115,19 @@ def test_of_very_many_jobs_the_curves_are_hashed_when_they_are_used(
     data = bytearray(flipped.read_bytes())
     data[len(data) // 2] ^= 1
     flipped.write_bytes(data)
-    found = read([made.study], max_hashed=1)
-    assert found.problems.reasons == [f"{cut}: not the bytes that were committed"]
+    findings = read([made.study], max_hashed=1)
+    assert findings.problems.reasons == [f"{cut}: not the bytes that were committed"]
     with pytest.raises(UserError, match=f"{flipped}: not the bytes that were committed"):
-        draw(found, summarise(found), layout(summarise(found)), tmp_path / "figures")
+        draw(findings, summarise(findings), layout(summarise(findings)), tmp_path / "figures")
 
 
 def test_a_job_with_the_results_of_another_is_named(made: WrittenStudy) -> None:
     mine, other = (made.study.job(job.id) for job, _ in made.jobs)
     shutil.rmtree(mine)
     shutil.copytree(other, mine)
-    found = read([made.study])
-    assert found.problems.reasons == [f"{mine}/result.json: is of the job {other.name!r}"]
-    assert sorted(set(found.members["depth"])) == [8]
+    findings = read([made.study])
+    assert findings.problems.reasons == [f"{mine}/result.json: is of the job {other.name!r}"]
+    assert sorted(set(findings.members["depth"])) == [8]
 
 
 def test_a_study_whose_launch_is_damaged_is_still_there(made: WrittenStudy) -> None:
@@ -135,8 +135,8 @@ def test_a_study_whose_launch_is_damaged_is_still_there(made: WrittenStudy) -> N
     assert [study.name for study in existing(made.study.path.parent)] == ["made"]
 
 
-@pytest.mark.parametrize("said", [b"", b"\xff\xfe", b"\n\n"])
-def test_a_failed_job_with_an_empty_error_text_has_a_reason(tmp_path: Path, said: bytes) -> None:
+@pytest.mark.parametrize("text", [b"", b"\xff\xfe", b"\n\n"])
+def test_a_failed_job_with_an_empty_error_text_has_a_reason(tmp_path: Path, text: bytes) -> None:
     made = WrittenStudy(tmp_path / "results")
     made.job(ADD, SEEDS, [100] * 5)
     made.job(DEEP, SEEDS, [100] * 5)
@@ -144,7 +144,7 @@ def test_a_failed_job_with_an_empty_error_text_has_a_reason(tmp_path: Path, said
     claim = claims.take(study.job(made.jobs[1][0].id), 1, 0, HeartbeatObserver(60.0))
     assert isinstance(claim, Claim)
     claim.fail(RuntimeError("boom"))
-    (claim.folder / "error.txt").write_bytes(said)
+    (claim.folder / "error.txt").write_bytes(text)
     (row,) = read([study]).problems.failed
     assert row.reason
 
@@ -165,28 +165,28 @@ def test_foreign_files_are_named(made: WrittenStudy, tmp_path: Path) -> None:
     (made.study.path / "jobs" / "notes.txt").write_text("mine")
     (made.study.path / "plan-copy.jsonl").write_text("{}\n")
     (made.study.path / "launches" / "old.json").write_text("{}")
-    found = read([made.study])
-    assert set(found.problems.reasons) == {
+    findings = read([made.study])
+    assert set(findings.problems.reasons) == {
         f"{here}: no plan of this study names it",
         f"{made.study.path / 'jobs' / 'notes.txt'}: no plan of this study names it",
     }
-    assert sorted(set(found.members["depth"])) == [1, 8]
+    assert sorted(set(findings.members["depth"])) == [1, 8]
 
 
 def test_a_damaged_launch_is_named(made: WrittenStudy) -> None:
     path = made.study.path / "launches" / "1.json"
     path.write_bytes(path.read_bytes().replace(b"does not go", b"does go not"))
-    found = read([made.study])
-    assert found.problems.reasons == [f"{path}: not what was written"]
-    assert summarise(found).excluded == ()
+    findings = read([made.study])
+    assert findings.problems.reasons == [f"{path}: not what was written"]
+    assert summarise(findings).excluded == ()
 
 
 def test_an_unfinished_study_says_what_is_missing(tmp_path: Path) -> None:
     made = WrittenStudy(tmp_path / "results")
     made.job(ADD, SEEDS, [100] * 5)
     made.job(DEEP, SEEDS, [100] * 5)
-    found = read([made.write(finished=1)])
-    assert [(row.study, row.members, row.settings) for row in found.problems.missing] == [
+    findings = read([made.write(finished=1)])
+    assert [(row.study, row.members, row.settings) for row in findings.problems.missing] == [
         ("made", 5, "copy depth 8 add post")
     ]
 
@@ -200,11 +200,11 @@ def test_a_failed_job_is_named_with_its_reason(tmp_path: Path) -> None:
     claim = claims.take(study.job(job), 1, 0, HeartbeatObserver(60.0))
     assert isinstance(claim, Claim)
     claim.fail(RuntimeError("boom\n  on a second line"))
-    found = read([study])
-    assert [(row.job, row.reason) for row in found.problems.failed] == [
+    findings = read([study])
+    assert [(row.job, row.reason) for row in findings.problems.failed] == [
         (job, "RuntimeError: boom on a second line")
     ]
-    assert found.problems.missing == ()
+    assert findings.problems.missing == ()
 
 
 def test_cached_runs_are_not_read_again(
@@ -242,8 +242,8 @@ def test_new_results_are_added_to_the_cache(tmp_path: Path) -> None:
     assert len(summarise(read([made.write()])).cells) == 1
     made.jobs.clear()
     made.job(DEEP, SEEDS, [1.0] * 5)  # no solved step at all: the column has no type of its own
-    found = summarise(read([made.write()]))
-    assert [(cell.key.depth, cell.solved) for cell in found.cells] == [(1, 5), (8, 0)]
+    report = summarise(read([made.write()]))
+    assert [(cell.key.depth, cell.solved) for cell in report.cells] == [(1, 5), (8, 0)]
 
 
 @pytest.mark.parametrize("name", ["members.arrow", "report.json"])
@@ -282,23 +282,23 @@ def test_a_study_that_cannot_be_written_is_reported_all_the_same(
 
 
 def test_members_are_selected_by_any_setting(made: WrittenStudy) -> None:
-    found = read([made.study])
-    assert set(found.where({"model.depth": ["8"]}).members["depth"]) == {8}
-    assert len(found.where({"depth": ["1", "8"], "member.seed": ["0", "3"]}).members) == 4
-    assert len(found.where({"model.residual": ["true"]}).members) == 10
-    assert len(found.where({"model/residual": ["add"], "member.lr": ["3e-3"]}).members) == 10
-    assert found.where({}) is found
+    findings = read([made.study])
+    assert set(findings.where({"model.depth": ["8"]}).members["depth"]) == {8}
+    assert len(findings.where({"depth": ["1", "8"], "member.seed": ["0", "3"]}).members) == 4
+    assert len(findings.where({"model.residual": ["true"]}).members) == 10
+    assert len(findings.where({"model/residual": ["add"], "member.lr": ["3e-3"]}).members) == 10
+    assert findings.where({}) is findings
 
 
 def test_a_choice_has_a_report_of_its_own(made: WrittenStudy) -> None:
-    found = read([made.study])
-    whole, deep = summarise(found), summarise(found.where({"depth": ["8"]}))
+    findings = read([made.study])
+    whole, deep = summarise(findings), summarise(findings.where({"depth": ["8"]}))
     assert [cell.key.depth for cell in deep.cells] == [8]
     assert summarise(read([made.study])) == whole
 
 
 @pytest.mark.parametrize(
-    ("wanted", "message"),
+    ("conditions", "message"),
     [
         (
             {"model.deep": ["8"]},
@@ -312,10 +312,10 @@ def test_a_choice_has_a_report_of_its_own(made: WrittenStudy) -> None:
     ],
 )
 def test_a_choice_that_fits_nothing_is_refused(
-    made: WrittenStudy, wanted: dict[str, list[str]], message: str
+    made: WrittenStudy, conditions: dict[str, list[str]], message: str
 ) -> None:
     with pytest.raises(UserError, match=message):
-        read([made.study]).where(wanted)
+        read([made.study]).where(conditions)
 
 
 def test_two_choices_that_exclude_each_other_are_refused(tmp_path: Path) -> None:

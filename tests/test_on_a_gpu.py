@@ -56,8 +56,8 @@ def trained(
     )
 
 
-def curves(found: Trained) -> np.ndarray:
-    return pd.DataFrame(found.curves).to_numpy()
+def curves(outcome: Trained) -> np.ndarray:
+    return pd.DataFrame(outcome.curves).to_numpy()
 
 
 @pytest.mark.parametrize("residual", schemes(), ids=name_of)
@@ -65,10 +65,10 @@ def test_captured_steps_are_those_of_the_cpu(shape: Shape, residual: Residual[An
     """Weights, data, random numbers of schemes, losses, gradients and updates, evaluation."""
     here = of(shape, residual)
     expected = trained(dataclasses.replace(here, device="cpu"), MEMBERS)
-    found = trained(here, MEMBERS)
+    outcome = trained(here, MEMBERS)
     # 20 steps of float64: round-off of 1e-16 a step, amplified by training by far less than 1e6.
-    np.testing.assert_allclose(curves(found), curves(expected), rtol=1e-9, atol=1e-11)
-    assert found.runs["outcome"] == expected.runs["outcome"]
+    np.testing.assert_allclose(curves(outcome), curves(expected), rtol=1e-9, atol=1e-11)
+    assert outcome.runs["outcome"] == expected.runs["outcome"]
 
 
 @pytest.mark.parametrize("residual", schemes(), ids=name_of)
@@ -137,14 +137,14 @@ def test_out_of_memory_halves_what_is_computed_at_once(shape: Shape, tmp_path: P
     )
     engine = Local(workers=1, stack=16, retries=0, lease_seconds=60.0, memory_gib=None)
     members = [Member(seed, 1e-3) for seed in range(16)]
-    study, told = Study(tmp_path / "results" / "tiny"), list[Event]()
+    study, events = Study(tmp_path / "results" / "tiny"), list[Event]()
     plan = launch.plan(
         Request("tiny", [[]], [], [(wide, members)], [], engine, 60.0, notes=[]), study
     )
     stop = Stop(lambda: False)
-    work(plan.start(["sweep"]), worker=0, workers=1, emit=told.append, stop=stop)
-    assert [event.kind for event in told][-1] == "finished"
-    assert "halved" in {event.kind for event in told}
+    work(plan.start(["sweep"]), worker=0, workers=1, emit=events.append, stop=stop)
+    assert [event.kind for event in events][-1] == "finished"
+    assert "halved" in {event.kind for event in events}
     (job,) = study.planned()
     assert 1 <= study.results.timing(job)["at_once"] < 16
 

@@ -44,13 +44,13 @@ LISTEN = (
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """Skips, with the reason, where there is no Chromium."""
-    found = next(
+    chromium = next(
         filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
     )
-    if found is None:
+    if chromium is None:
         pytest.skip("there is no Chromium to look at pages with")
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=found, args=ARGUMENTS)
+        browser = playwright.chromium.launch(executable_path=chromium, args=ARGUMENTS)
         yield browser
         browser.close()
 
@@ -77,7 +77,7 @@ def show(browser: Browser, tmp_path: Path) -> Iterator[Callable[..., Page]]:
     """Shows a page; in the end, nothing was logged, went wrong, broke the policy or was asked of a
     network.
     """
-    said: list[str] = []
+    messages: list[str] = []
     contexts = []
 
     def show(text: str, width: int = 1200, scheme: Any = "light", media: Any = "screen") -> Page:
@@ -87,11 +87,11 @@ def show(browser: Browser, tmp_path: Path) -> Iterator[Callable[..., Page]]:
             browser.new_context(viewport={"width": width, "height": 800}, color_scheme=scheme)
         )
         shown = contexts[-1].new_page()
-        shown.on("console", lambda message: said.append(message.text))
-        shown.on("pageerror", lambda error: said.append(str(error)))
+        shown.on("console", lambda message: messages.append(message.text))
+        shown.on("pageerror", lambda error: messages.append(str(error)))
         shown.on(
             "request",
-            lambda request: said.append(request.url) if request.url != path.as_uri() else None,
+            lambda request: messages.append(request.url) if request.url != path.as_uri() else None,
         )
         shown.add_init_script(LISTEN)
         shown.emulate_media(media=media, color_scheme=scheme)
@@ -101,7 +101,7 @@ def show(browser: Browser, tmp_path: Path) -> Iterator[Callable[..., Page]]:
     yield show
     for context in contexts:
         context.close()
-    assert said == []
+    assert messages == []
 
 
 def made(findings: Findings, report: Report | None = None, command: Sequence[str] = COMMAND) -> str:
@@ -128,9 +128,9 @@ def test_the_policy_of_a_page_is_enforced(
     lives: WrittenStudy, browser: Browser, tmp_path: Path
 ) -> None:
     (tmp_path / "page.html").write_text(made(lives.findings()), encoding="utf-8")
-    said: list[str] = []
+    messages: list[str] = []
     shown = browser.new_page()
-    shown.on("console", lambda message: said.append(message.text))
+    shown.on("console", lambda message: messages.append(message.text))
     shown.add_init_script(LISTEN)
     shown.goto((tmp_path / "page.html").as_uri())
     shown.evaluate(
@@ -139,13 +139,13 @@ def test_the_policy_of_a_page_is_enforced(
     )
     shown.wait_for_timeout(100)
     shown.close()
-    assert {"violated style-src-attr", "violated img-src"} <= set(said)
+    assert {"violated style-src-attr", "violated img-src"} <= set(messages)
 
 
 def test_a_page_says_the_verdict_first_and_how_to_make_it_again(
     lives: WrittenStudy, show: Callable[..., Page]
 ) -> None:
-    asked = [
+    command = [
         "resformer",
         "sweep",
         "--study",
@@ -155,7 +155,7 @@ def test_a_page_says_the_verdict_first_and_how_to_make_it_again(
         "\x1b[0m\x9b",
         "caf\udce9",
     ]
-    shown = show(made(lives.findings(asked)))
+    shown = show(made(lives.findings(command)))
     headings = shown.locator("h2").all_inner_texts()
     assert headings == [
         *(
@@ -182,7 +182,7 @@ def test_a_page_says_the_verdict_first_and_how_to_make_it_again(
         env={"LC_ALL": "C.UTF-8"},
     )
     assert read_back.stdout.split(b"\0")[:-1] == [
-        word.encode(errors="surrogateescape") for word in asked
+        word.encode(errors="surrogateescape") for word in command
     ]
     assert shlex.split(this) == COMMAND
     assert shown.locator("dt").all_inner_texts()[-2:] == ["resformer", "torch"]
@@ -338,8 +338,8 @@ def test_what_a_user_can_name_adds_no_element(
         there.jobs = lives.jobs
         findings[kind] = there.findings(texts, {text: text for text in texts}), texts
     hostile, harmless = (
-        structure(show(made(found, named_everywhere(summarise(found), texts), texts)))
-        for found, texts in findings.values()
+        structure(show(made(outcomes, named_everywhere(summarise(outcomes), texts), texts)))
+        for outcomes, texts in findings.values()
     )
     assert sum(hostile.values()) > 1500
     assert hostile == harmless
@@ -368,10 +368,10 @@ def test_what_a_column_is_called_adds_no_element(
     there = WrittenStudy(lives.study.path.parent, "columns", lives.shape)
     for batch in range(len(texts)):
         there.cell({1e-3: [unsolved()], 1e-2: [solved(20)]}, depth=1, batch=batch + 1)
-    found = there.findings()
-    summary = summarise(found)
+    findings = there.findings()
+    summary = summarise(findings)
     hostile, harmless = (
-        structure(show(made(*renamed(found, summary, names))))
+        structure(show(made(*renamed(findings, summary, names))))
         for names in (texts, [f"text {number}" for number in range(len(texts))])
     )
     assert hostile == harmless

@@ -36,7 +36,7 @@ from resformer.store.study import Study
 
 
 @pytest.mark.parametrize(
-    ("found", "verdict"),
+    ("bounds", "verdict"),
     [
         ((0.1, 0.9), "holds"),
         ((0.0, 1.0), "holds"),
@@ -48,8 +48,8 @@ from resformer.store.study import Study
         ((-np.inf, np.inf), "undecided"),
     ],
 )
-def test_an_interval_that_straddles_its_bound_is_undecided(found: Interval, verdict: str) -> None:
-    assert inside(found, 0.0, 1.0) == verdict
+def test_an_interval_that_straddles_its_bound_is_undecided(bounds: Interval, verdict: str) -> None:
+    assert inside(bounds, 0.0, 1.0) == verdict
 
 
 def test_a_claim_of_several_parts() -> None:
@@ -134,9 +134,9 @@ def test_depth_limits_lie_between_bounds() -> None:
         (None, None, None, 2),
         (4, 4, 4, 5),
     ]
-    found = [degradation.limit(report(*row), "add", "post") for row in rows]
-    assert found == [(4, 8), (16, np.inf), (0, 0), (0, np.inf), (4, 4)]
-    assert [degradation.bounds(one) for one in found] == [
+    limits = [degradation.limit(report(*row), "add", "post") for row in rows]
+    assert limits == [(4, 8), (16, np.inf), (0, 0), (0, np.inf), (4, 4)]
+    assert [degradation.bounds(one) for one in limits] == [
         "4 to 8",
         "at least 16",
         "none",
@@ -202,12 +202,12 @@ def test_what_warmup_is_worth() -> None:
     broken = [degradation.without_warmup(warmed(*losses)) for losses in BROKEN]
     assert broken == [(np.inf, np.inf), (0, np.inf), (0, np.inf)]
     costs, costs_not = (1.2, 1.5), (0.9, 1.05)
-    found = [
+    verdicts = [
         degradation.warmup(norm, False, one).verdict
         for norm in ("post", "pre")
         for one in (costs, costs_not)
     ]
-    assert found == ["holds", "does not hold here", "does not hold here", "holds"]
+    assert verdicts == ["holds", "does not hold here", "does not hold here", "holds"]
     assert [degradation.warmup(norm, True, broken[0]).verdict for norm in ("post", "pre")] == [
         *("holds", "does not hold here")
     ]

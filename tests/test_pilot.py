@@ -36,8 +36,8 @@ def study(tmp_path: Path) -> Study:
 
 def launched(study: Study, shape: Shape) -> Assignment:
     engine = Local(workers=1, stack=1, retries=0, lease_seconds=60.0, memory_gib=None)
-    wanted = [(shape, [Member(seed, 1e-3) for seed in range(2)])]
-    return launch.plan(Request("tiny", [[]], [], wanted, [], engine, 0.0, notes=[]), study).start(
+    by_shape = [(shape, [Member(seed, 1e-3) for seed in range(2)])]
+    return launch.plan(Request("tiny", [[]], [], by_shape, [], engine, 0.0, notes=[]), study).start(
         ["sweep"]
     )
 
@@ -114,11 +114,11 @@ def test_a_node_that_would_compute_otherwise_says_so_and_computes_nothing(
     how = "made with" if section == "versions" else "computed by other code:"
     was = f"{name} 0.0.older, this" if section == "versions" else f"{name} was 0.0.older,"
     reason = f"was {how} {was} is {now}"
-    said = f"{platform.node()}: study tiny {reason}; every node needs the same"
-    assert run(assignment) == PilotExit("stuck", said)
+    message = f"{platform.node()}: study tiny {reason}; every node needs the same"
+    assert run(assignment) == PilotExit("stuck", message)
     reader = EventReader(study, assignment.launch)
     reader.poll(lambda event: None)
-    assert reader.stuck == said
+    assert reader.stuck == message
     assert study.results.begun() == set()
 
 
@@ -135,14 +135,14 @@ def test_a_folder_that_is_not_shared_is_said_to_be_so(
 def test_news_are_heard_once_and_torn_or_foreign_lines_never(study: Study) -> None:
     study.path.mkdir(parents=True)
     tell, reader, events = EventWriter(study, 2).write, EventReader(study, 2), list[Event]()
-    told = [
+    sent = [
         Event("started", 1, "a"),
         Event("finished", 1, "a", PROGRESS),
         Event("failed", 1, "b", detail="why"),
     ]
-    tell(told[0])
+    tell(sent[0])
     reader.poll(events.append)
-    tell(told[1])
+    tell(sent[1])
     reader.poll(events.append)
     (path,) = study.path.glob("told/2-*.jsonl")
     whole = json.dumps(
@@ -156,9 +156,9 @@ def test_news_are_heard_once_and_torn_or_foreign_lines_never(study: Study) -> No
     with path.open("a") as file:
         file.write(whole[20:] + "\n")
     reader.poll(events.append)
-    assert events == told
+    assert events == sent
     assert heard(study, 1) == []
-    assert heard(study, 2) == told
+    assert heard(study, 2) == sent
 
 
 STRANGE = [

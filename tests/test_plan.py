@@ -16,10 +16,10 @@ Json = dict[str, Any]
 
 
 def planned() -> list[Json]:
-    found = config.request(
+    jobs = config.request(
         "some", ["model.depth=1,2", "member.seed=range(0,3)", "engine.stack=1", "device=cpu"]
     ).jobs()
-    return [job.to_json() for job in found]
+    return [job.to_json() for job in jobs]
 
 
 def read(*lines: bytes) -> list[tuple[Json | None, str]]:
@@ -28,10 +28,10 @@ def read(*lines: bytes) -> list[tuple[Json | None, str]]:
 
 def test_planned_jobs_are_read_as_written_and_share_their_shapes() -> None:
     jobs = planned()
-    found = read(*(files.with_checksum(job) for job in jobs))
-    assert [job for job, _ in found] == jobs
-    assert {reason for _, reason in found} == {""}
-    assert len({id(job["shape"]) for job, _ in found if job}) == 2
+    lines = read(*(files.with_checksum(job) for job in jobs))
+    assert [job for job, _ in lines] == jobs
+    assert {reason for _, reason in lines} == {""}
+    assert len({id(job["shape"]) for job, _ in lines if job}) == 2
 
 
 @pytest.mark.parametrize("order", [1, 3, -1])
@@ -96,13 +96,13 @@ def test_lines_that_are_no_jobs_are_refused() -> None:
         for body in bodies
     ]
     assert [files.verified_body(line) for line in no_json] == bodies
-    found = read(
+    lines = read(
         files.with_checksum(good)[:-5],
         files.with_checksum({"a": 1}),
         *no_json,
         files.with_checksum(good),
     )
-    assert found == [
+    assert lines == [
         (None, "is not what was written"),
         (None, "its id is no name"),
         (None, "is no object"),
@@ -115,8 +115,8 @@ def test_no_line_takes_long() -> None:
     """Many beginnings of a part that never comes."""
     job = planned()[0]
     job["shape"] = {**job["shape"], "task": {"name": '}, "members": [' * 50_000}}
-    ((found, reason),) = read(files.with_checksum(job))
-    assert found is None
+    ((line, reason),) = read(files.with_checksum(job))
+    assert line is None
     assert reason
 
 

@@ -147,9 +147,9 @@ def test_a_scheme_and_a_task_of_a_package_train_like_our_own(other: Path, comman
     refused = command("sweep", "--study", "mine", *TINY, *words, PYTHONPATH=str(other))
     assert refused.returncode == 0, refused.stderr
     assert "left out" in refused.stderr  # add has no share
-    found = command("report", "mine", "--format", "csv", PYTHONPATH=str(other))
-    assert "successor" in found.stdout
-    assert "halved" in found.stdout
+    result = command("report", "mine", "--format", "csv", PYTHONPATH=str(other))
+    assert "successor" in result.stdout
+    assert "halved" in result.stdout
     shown = command("show", "task=successor", "model/residual=halved", PYTHONPATH=str(other))
     settings = shown.stdout.splitlines()
     for line in (
@@ -177,9 +177,9 @@ def test_the_yaml_of_a_scheme_may_say_more_in_any_order(
 
 
 def test_without_the_package_its_scheme_and_task_are_unknown(resformer: Run) -> None:
-    found = resformer("train", "model/residual=halved")
-    assert found.exit_code == 2
-    assert "model/residual=halved: must be one of add, admin" in found.stderr
+    result = resformer("train", "model/residual=halved")
+    assert result.exit_code == 2
+    assert "model/residual=halved: must be one of add, admin" in result.stderr
 
 
 @pytest.mark.parametrize(
@@ -211,10 +211,10 @@ def test_a_wrong_plugin_is_named_in_a_line(other: Path, here: Run, point: str, r
     name = point.partition(" ")[0]
     if name == "half":
         (other / "mine" / "halved.yaml").write_text("name: half\nshare: 0.5\n")
-    found = here("train", *TINY, f"model/residual={name}")
-    assert found.exit_code == 2
-    assert reason in found.stderr
-    assert len(found.stderr.splitlines()) == 1
+    result = here("train", *TINY, f"model/residual={name}")
+    assert result.exit_code == 2
+    assert reason in result.stderr
+    assert len(result.stderr.splitlines()) == 1
 
 
 @pytest.mark.parametrize(
@@ -222,10 +222,10 @@ def test_a_wrong_plugin_is_named_in_a_line(other: Path, here: Run, point: str, r
 )
 def test_the_yaml_of_a_scheme_must_be_its_own(other: Path, here: Run, text: str) -> None:
     (other / "mine" / "halved.yaml").write_text(text)
-    found = here("train", *TINY, "model/residual=halved")
-    assert found.exit_code == 2
-    assert found.stderr.startswith("resformer: model/residual=halved: ")
-    assert len(found.stderr.splitlines()) == 1
+    result = here("train", *TINY, "model/residual=halved")
+    assert result.exit_code == 2
+    assert result.stderr.startswith("resformer: model/residual=halved: ")
+    assert len(result.stderr.splitlines()) == 1
 
 
 @pytest.mark.parametrize(
@@ -241,7 +241,7 @@ def test_the_code_of_a_scheme_must_be_a_scheme(
     other: Path, here: Run, code: str, reason: str
 ) -> None:
     (other / "mine" / "halved.py").write_text(code)
-    found = here("train", *TINY, "model/residual=halved")
-    assert found.exit_code == 2
-    assert reason in found.stderr
-    assert len(found.stderr.splitlines()) == 1
+    result = here("train", *TINY, "model/residual=halved")
+    assert result.exit_code == 2
+    assert reason in result.stderr
+    assert len(result.stderr.splitlines()) == 1

@@ -33,8 +33,8 @@ def trained(shape: Shape, members: Sequence[Member], dtype: torch.dtype = torch.
     return train(shape, members, lambda _: None, lambda _: None, dtype=dtype)
 
 
-def curves(found: Trained, seed: int, lr: float) -> np.ndarray:
-    table = pd.DataFrame(found.curves)
+def curves(outcome: Trained, seed: int, lr: float) -> np.ndarray:
+    table = pd.DataFrame(outcome.curves)
     return table[(table["seed"] == seed) & (table["lr"] == lr)].to_numpy()
 
 
@@ -69,11 +69,11 @@ def test_the_contract_holds_for_every_scheme(shape: Shape, residual: Residual[An
 def test_every_scheme_trains_in_bf16(shape: Shape, residual: Residual[Any]) -> None:
     model = dataclasses.replace(shape.model, norm=residual.own_norm)
     settings = dataclasses.replace(shape.train, precision="bf16", steps=5, compile=False)
-    found = trained(
+    outcome = trained(
         dataclasses.replace(shape, residual=residual, model=model, train=settings),
         [Member(0, 1e-3)],
     )
-    assert np.isfinite(found.runs["final_loss"]).all()
+    assert np.isfinite(outcome.runs["final_loss"]).all()
 
 
 MEMBERS = [Member(seed, lr) for lr in (1e-3, 1e-2) for seed in (0, 1, 7)]
@@ -199,8 +199,10 @@ def test_initial_weights_depend_on_seed_and_name_only() -> None:
         for depth in (1, 6):
             weights = _weights(residual, depth)
             architecture = Architecture(depth=depth, width=16, heads=2, causal=True)
-            found = unpack(weights, initial_values(weights, torch.tensor([2, 9, 5]), torch.float64))
-            for shared in set(found) & set(base):
+            tensors = unpack(
+                weights, initial_values(weights, torch.tensor([2, 9, 5]), torch.float64)
+            )
+            for shared in set(tensors) & set(base):
                 group = shared.split(".")[1]
                 matrix = shared.startswith("block") and shared.endswith(".matrix")
                 if matrix and residual.starts_as_identity(group, int(shared[5])):
@@ -210,7 +212,7 @@ def test_initial_weights_depend_on_seed_and_name_only() -> None:
                 if gained:
                     gain = residual.gain(group if matrix else "embedding", architecture)
                 torch.testing.assert_close(
-                    found[shared][[2, 1]], base[shared] * gain, rtol=1e-12, atol=0
+                    tensors[shared][[2, 1]], base[shared] * gain, rtol=1e-12, atol=0
                 )
 
 
@@ -223,7 +225,7 @@ def test_data_depend_on_seed_step_and_task_only(
     drawn: dict[str, list[torch.Tensor]] = {}
     draw = Copy.draw
 
-    def record(label: str, wanted: Shape, members: Sequence[Member]) -> None:
+    def record(label: str, varied: Shape, members: Sequence[Member]) -> None:
         def keep(
             task: Copy, state_P: torch.Tensor, sequences: int
         ) -> tuple[torch.Tensor, torch.Tensor]:
@@ -234,7 +236,7 @@ def test_data_depend_on_seed_step_and_task_only(
             return source, target
 
         monkeypatch.setattr(Copy, "draw", keep)
-        trained(wanted, members)
+        trained(varied, members)
 
     record("one", shape, [Member(3, 1e-3)])
     deeper = dataclasses.replace(shape.model, depth=4, attention="bidirectional", norm="pre")

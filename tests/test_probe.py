@@ -23,15 +23,15 @@ GRID = [
 
 
 def test_a_probe_prints_verdicts_and_writes_numbers_and_figures(resformer: Run) -> None:
-    found = resformer("probe", *GRID)
-    assert found.exit_code == 0, found.stderr
-    assert "add pre: healthy to depth 16; relative residual 0." in " ".join(found.stdout.split())
+    result = resformer("probe", *GRID)
+    assert result.exit_code == 0, result.stderr
+    assert "add pre: healthy to depth 16; relative residual 0." in " ".join(result.stdout.split())
     assert "plain pre: collapsed from depth 16: relative residual " in " ".join(
-        found.stdout.split()
+        result.stdout.split()
     )
-    assert all(len(line) <= 80 for line in found.stdout.splitlines())
+    assert all(len(line) <= 80 for line in result.stdout.splitlines())
     folder = Path("results/probes/probe")
-    assert f"{folder}/layers.csv, and beside it 12 figures as .svg and .png" in found.stderr
+    assert f"{folder}/layers.csv, and beside it 12 figures as .svg and .png" in result.stderr
     names = {path.name for path in folder.iterdir()}
     assert names == {
         "layers.csv",
@@ -40,12 +40,12 @@ def test_a_probe_prints_verdicts_and_writes_numbers_and_figures(resformer: Run) 
     table = pd.read_csv(folder / "layers.csv")
     assert len(table) == 2 * 2 * (3 + 33)
     assert set(descriptions()) <= set(table)
-    told = stack_health(
+    health = stack_health(
         probed(table, ["model.depth", "model.residual"], list(descriptions())).stacks[
             "plain", "pre"
         ][16]
     )
-    assert short(told.value) in found.stdout
+    assert short(health.value) in result.stdout
 
 
 def test_a_stack_that_overflows_has_exploded(resformer: Run) -> None:
@@ -56,47 +56,47 @@ def test_a_stack_that_overflows_has_exploded(resformer: Run) -> None:
         "model.depth=1,300",
     ]
     small = ["model.width=4", "model.heads=1", "member.seed=0", "train.batch=2"]
-    found = resformer("probe", *words, *small)
-    assert found.exit_code == 0, found.stderr
-    assert "skipinit none: exploding from depth 300" in found.stdout
+    result = resformer("probe", *words, *small)
+    assert result.exit_code == 0, result.stderr
+    assert "skipinit none: exploding from depth 300" in result.stdout
     assert len(pd.read_csv("results/probes/probe/layers.csv")) == 3 + 601
 
 
 def test_branches_that_are_switched_off_are_healthy(resformer: Run) -> None:
-    found = resformer(
+    result = resformer(
         "probe", "model/residual=rezero", "model.norm=own", "model.depth=1,4", "member.seed=0"
     )
-    assert "rezero none: healthy to depth 4; relative residual 0." in found.stdout
+    assert "rezero none: healthy to depth 4; relative residual 0." in result.stdout
 
 
 def test_seeds_that_broke_are_not_hidden() -> None:
     rows = pd.DataFrame({"layer": [0, 0, 0, 1, 1, 1], "a": [1.0, 2.0, 3.0, 4.0, np.nan, np.nan]})
-    found = medians(rows, ["a"])["a"]
-    assert found[0] == 2.0
-    assert np.isnan(found[1])
+    middle = medians(rows, ["a"])["a"]
+    assert middle[0] == 2.0
+    assert np.isnan(middle[1])
 
 
 def test_the_folder_of_probes_is_no_study(resformer: Run) -> None:
-    found = resformer("sweep", "--study", "probes", "model.depth=1", "train.steps=1")
-    assert found.exit_code == 2
-    assert "study probes: is the folder of what resformer probe writes" in found.stderr
+    result = resformer("sweep", "--study", "probes", "model.depth=1", "train.steps=1")
+    assert result.exit_code == 2
+    assert "study probes: is the folder of what resformer probe writes" in result.stderr
 
 
 @pytest.mark.sweep
 def test_a_probe_is_no_study_and_a_study_no_probe(resformer: Run) -> None:
     assert resformer("probe", "model.depth=1", "member.seed=0").exit_code == 0
-    found = resformer("report")
-    assert found.exit_code == 2
-    assert "there is no study to report" in found.stderr
+    result = resformer("report")
+    assert result.exit_code == 2
+    assert "there is no study to report" in result.stderr
 
 
 def test_other_axes_are_named(resformer: Run) -> None:
-    found = resformer(
+    result = resformer(
         "probe", "model.depth=1", "model.width=16,32", "member.seed=0", "--to", "here"
     )
-    assert found.exit_code == 0, found.stderr
-    assert "add post width 16: healthy" in found.stdout
-    assert "plain pre width 32: healthy" in found.stdout
+    assert result.exit_code == 0, result.stderr
+    assert "add post width 16: healthy" in result.stdout
+    assert "plain pre width 32: healthy" in result.stdout
     assert Path("here/layers.csv").is_file()
     assert not Path("results").exists()
 
@@ -104,12 +104,12 @@ def test_other_axes_are_named(resformer: Run) -> None:
 def test_schemes_are_probed_side_by_side_with_their_own_norms(resformer: Run) -> None:
     """Which norm a scheme has is its own matter."""
     schemes = "model/residual=mix_ln,hyper,shaped,stochastic_depth"
-    found = resformer(
+    result = resformer(
         "probe", "model.depth=1,4", schemes, "model.norm=own", "member.seed=0", "train.batch=4"
     )
-    assert found.exit_code == 0, found.stderr
+    assert result.exit_code == 0, result.stderr
     for name in ("mix_ln own", "hyper pre", "shaped pre", "stochastic_depth post"):
-        assert f"{name}: healthy to depth 4" in found.stdout
+        assert f"{name}: healthy to depth 4" in result.stdout
 
 
 @pytest.mark.parametrize(
@@ -127,10 +127,10 @@ def test_schemes_are_probed_side_by_side_with_their_own_norms(resformer: Run) ->
 )
 def test_a_wrong_request_is_one_line(resformer: Run, words: list[str], line: str) -> None:
     Path("taken").write_text("a file")
-    found = resformer("probe", *words)
-    assert found.exit_code == 2
-    assert line in found.stderr
-    assert len(found.stderr.splitlines()) == 1
+    result = resformer("probe", *words)
+    assert result.exit_code == 2
+    assert line in result.stderr
+    assert len(result.stderr.splitlines()) == 1
     assert not Path("results").exists()
 
 

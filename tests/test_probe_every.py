@@ -37,24 +37,24 @@ def test_probing_while_training_changes_no_result(shape: Shape) -> None:
 
 def test_the_table_has_a_row_per_member_probe_and_layer(shape: Shape) -> None:
     """Twenty steps, a look every four; one member breaks at once and leaves at step 5."""
-    found = layers(shape, 4)
-    assert list(found) == ["seed", "lr", "step", "layer", *descriptions()]
-    steps = {seed: sorted(set(part["step"])) for seed, part in found.groupby("seed")}
+    rows = layers(shape, 4)
+    assert list(rows) == ["seed", "lr", "step", "layer", *descriptions()]
+    steps = {seed: sorted(set(part["step"])) for seed, part in rows.groupby("seed")}
     assert steps == {0: [0, 4, 8, 12, 16, 20], 1: [0, 4], 2: [0, 4, 8, 12, 16, 20]}
     assert (
-        found.groupby(["seed", "step"])["layer"]
+        rows.groupby(["seed", "step"])["layer"]
         .apply(list)
-        .map(lambda found: found == [0, 1, 2, 3, 4])
+        .map(lambda rows: rows == [0, 1, 2, 3, 4])
         .all()
     )
-    assert list(found["seed"]) == sorted(found["seed"])
+    assert list(rows["seed"]) == sorted(rows["seed"])
 
 
 def test_the_first_probe_of_a_training_is_that_of_the_command(shape: Shape) -> None:
-    found = layers(shape, 20)
+    rows = layers(shape, 20)
     start = measure_initial(shape, [2])
     for name, values in start.items():
-        ours = found[(found["seed"] == 2) & (found["step"] == 0)][name]
+        ours = rows[(rows["seed"] == 2) & (rows["step"] == 0)][name]
         # Weights that train are float32, those of a probe float64.
         np.testing.assert_allclose(ours, values[:, 0], rtol=1e-4, atol=1e-6)
 
@@ -65,8 +65,8 @@ def test_a_probe_measures_the_weights_of_its_step(shape: Shape) -> None:
     for _ in range(8):
         population.advance()
     expected = measure(shape, population.flat_PN)["gradient_key"][:, 0]
-    found = layers(shape, 8, MEMBERS[:1])
-    np.testing.assert_allclose(found[found["step"] == 8]["gradient_key"], expected, rtol=1e-12)
+    rows = layers(shape, 8, MEMBERS[:1])
+    np.testing.assert_allclose(rows[rows["step"] == 8]["gradient_key"], expected, rtol=1e-12)
 
 
 def test_a_member_is_measured_the_same_alone(shape: Shape) -> None:
@@ -96,12 +96,14 @@ def test_a_training_stopped_before_its_first_probe_resumes_with_the_same_table(
         lambda _: None, lambda _: None
     )
     whole = trained(shape, 4)
-    for found, expected in (
+    for actual, expected in (
         (resumed.layers, whole.layers),
         (resumed.curves, whole.curves),
         (resumed.runs, whole.runs),
     ):
-        pd.testing.assert_frame_equal(pd.DataFrame(found), pd.DataFrame(expected), check_exact=True)
+        pd.testing.assert_frame_equal(
+            pd.DataFrame(actual), pd.DataFrame(expected), check_exact=True
+        )
 
 
 def test_a_study_keeps_its_probes_and_trains_nothing_anew_for_more(
@@ -119,13 +121,13 @@ def test_a_study_keeps_its_probes_and_trains_nothing_anew_for_more(
     assert resformer("sweep", *words, "member.seed=0,1", "probe.every=10").exit_code == 0
     study = named(tmp_path / "results", "looked")
     (job,) = study.planned()
-    found = study.results.table(job, "layers")
-    assert sorted(set(found["step"])) == [0, 10, 20]
-    assert len(found) == 2 * 3 * 3
+    rows = study.results.table(job, "layers")
+    assert sorted(set(rows["step"])) == [0, 10, 20]
+    assert len(rows) == 2 * 3 * 3
 
 
 @pytest.mark.parametrize("every", [0, -1, 10_000_001])
 def test_probe_every_has_a_range(resformer: Callable[..., Any], every: int) -> None:
-    found = resformer("train", f"probe.every={every}")
-    assert found.exit_code == 2
-    assert f"probe.every={every}: must be from 1 to 10,000,000, or null" in found.stderr
+    result = resformer("train", f"probe.every={every}")
+    assert result.exit_code == 2
+    assert f"probe.every={every}: must be from 1 to 10,000,000, or null" in result.stderr

@@ -69,10 +69,10 @@ def test_members_and_evaluations_agree(name: str) -> None:
     members = pd.read_csv(REFERENCE / name / "members.csv")
     evaluations = pd.read_parquet(REFERENCE / name / "evaluations.parquet")
     last = evaluations.sort_values("step").groupby(["job", "seed", "lr"]).last()
-    found = last.loc[list(members[["job", "seed", "lr"]].itertuples(index=False, name=None))]
-    assert (found["step"].to_numpy() == members["last_step"].to_numpy()).all()
+    ends = last.loc[list(members[["job", "seed", "lr"]].itertuples(index=False, name=None))]
+    assert (ends["step"].to_numpy() == members["last_step"].to_numpy()).all()
     # Evaluations are committed in single precision.
-    assert found["held_out_loss"].to_numpy() == pytest.approx(
+    assert ends["held_out_loss"].to_numpy() == pytest.approx(
         members["final_loss"].to_numpy(), rel=1e-6
     )
 
@@ -80,15 +80,17 @@ def test_members_and_evaluations_agree(name: str) -> None:
 def test_reports_say_which_intervals_do_not_cover_as_claimed() -> None:
     table = pd.read_csv(REFERENCE / "statistics" / "coverage.csv")
     five = table[table["seeds"] == 5]
-    said = {
+    quantities = {
         "of a mean": "restricted mean, Student's t",
         "of a ratio": "ratio, paired t of logarithms",
         "of a Kaplan-Meier median": "median, Kaplan-Meier",
         "of a share solved": "share solved, Wilson",
     }
-    for what, quantity in said.items():
-        found = 100 * five.loc[five["quantity"] == quantity, "found"]
-        assert f"{what} {math.floor(found.min())} to {math.ceil(found.max())} %" in words.COVERAGE
-    others = table[~table["quantity"].isin(said.values())]
+    for what, quantity in quantities.items():
+        percent = 100 * five.loc[five["quantity"] == quantity, "found"]
+        assert (
+            f"{what} {math.floor(percent.min())} to {math.ceil(percent.max())} %" in words.COVERAGE
+        )
+    others = table[~table["quantity"].isin(quantities.values())]
     assert set(others["quantity"].str.split(",").str[0]) == {"median", "depth limit", "test"}
     assert others["holds"].all()

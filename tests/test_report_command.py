@@ -37,11 +37,11 @@ def out(result: Result) -> str:
     return " ".join(result.stdout.split())
 
 
-def refused(result: Result, said: str) -> None:
+def refused(result: Result, message: str) -> None:
     assert result.exit_code == 2
     assert result.stdout == ""
     assert len(result.stderr.splitlines()) == 1
-    assert said in result.stderr
+    assert message in result.stderr
 
 
 @pytest.mark.usefixtures("studies")
@@ -51,9 +51,9 @@ def test_two_studies_are_reported_side_by_side(resformer: Resformer) -> None:
     assert "train.batch: 32 (first), 64 (second)" in text
     assert "copy (first) is solved with residual connections to depth 8" in text
     assert "copy (second) is solved with residual connections to depth 8" in text
-    found = json.loads(resformer("report", "first", "second", "--format", "json").stdout)
-    assert [cell["study"] for cell in found["cells"]] == ["first"] * 8 + ["second"] * 2
-    assert found["differing"] == {"train.batch": {"first": 32, "second": 64}}
+    summary = json.loads(resformer("report", "first", "second", "--format", "json").stdout)
+    assert [cell["study"] for cell in summary["cells"]] == ["first"] * 8 + ["second"] * 2
+    assert summary["differing"] == {"train.batch": {"first": 32, "second": 64}}
 
 
 @pytest.mark.usefixtures("studies")
@@ -83,7 +83,7 @@ def test_where_rows_and_columns_choose_what_is_shown(resformer: Resformer) -> No
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         (["--where", "norm"], "--where norm: must be KEY=VALUE"),
         (
@@ -101,9 +101,9 @@ def test_where_rows_and_columns_choose_what_is_shown(resformer: Resformer) -> No
 )
 @pytest.mark.usefixtures("studies")
 def test_a_choice_that_fits_nothing_is_one_line(
-    resformer: Resformer, words: list[str], said: str
+    resformer: Resformer, words: list[str], message: str
 ) -> None:
-    refused(resformer("report", "first", *words), said)
+    refused(resformer("report", "first", *words), message)
 
 
 @pytest.mark.usefixtures("studies")
@@ -129,5 +129,5 @@ def test_a_damaged_curve_is_named_and_its_job_left_out(
     path.write_bytes(path.read_bytes()[:-1])
     result = resformer("report", "first", "--figures", "drawn")
     assert result.exit_code == 0, result.stderr
-    said = f"damaged and left out: {path.relative_to(tmp_path)}: not the bytes that were committed"
-    assert "".join(said.split()) in "".join(result.stdout.split())  # a long path is folded
+    note = f"damaged and left out: {path.relative_to(tmp_path)}: not the bytes that were committed"
+    assert "".join(note.split()) in "".join(result.stdout.split())  # a long path is folded

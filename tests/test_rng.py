@@ -18,8 +18,8 @@ def test_split_mix_is_the_published_generator() -> None:
         4593380528125082431,
         16408922859458223821,
     ]
-    found = rng.split_mix(torch.tensor([1234567]), 5)[0]
-    assert [value % 2**64 for value in found.tolist()] == expected
+    drawn = rng.split_mix(torch.tensor([1234567]), 5)[0]
+    assert [value % 2**64 for value in drawn.tolist()] == expected
 
 
 @given(seed=st.integers(0, 2**32 - 1), other=st.integers(0, 2**32 - 1), step=st.integers(0, 10**6))

@@ -134,10 +134,10 @@ def test_a_finished_study_has_its_outcomes_and_no_time_left(
     launch(study, depths[:2])
     finish(study, depths[0], ["solved", "solved", "unsolved"])
     finish(study, depths[1], ["solved", "diverged", "unsolved"])
-    found = look(study)
-    assert counts(found) == {"finished": 2, "running": 0, "waiting": 0, "failed": 0}
-    assert found.outcomes == {"solved": 3, "unsolved": 2, "diverged": 1}
-    assert found.seconds_left is None
+    state = look(study)
+    assert counts(state) == {"finished": 2, "running": 0, "waiting": 0, "failed": 0}
+    assert state.outcomes == {"solved": 3, "unsolved": 2, "diverged": 1}
+    assert state.seconds_left is None
     text = shown(study)
     assert re.match(r"some \(.*some\): launched \d{4}-\d\d-\d\d \d\d:\d\d:\d\d", words(text))
     assert re.search(r"finished +2 +6 *\n", text)
@@ -152,12 +152,12 @@ def test_a_running_study_says_who_holds_what_and_how_long_it_takes(
     finish(study, depths[3], ["solved"] * 3, seconds=100.0)
     begin(study, depths[2], steps=5)
     begin(study, depths[1], steps=0)
-    found = look(study)
-    assert counts(found) == {"finished": 1, "running": 2, "waiting": 1, "failed": 0}
-    assert [(held.attempt, held.beats) for held in found.running.values()] == [(1, 0), (1, 5)]
+    state = look(study)
+    assert counts(state) == {"finished": 1, "running": 2, "waiting": 1, "failed": 0}
+    assert [(held.attempt, held.beats) for held in state.running.values()] == [(1, 0), (1, 5)]
     per_flop = 100.0 / depths[3].flops()
     left = depths[2].flops() * 15 / 20 + depths[1].flops() + depths[0].flops()
-    assert found.seconds_left == pytest.approx(per_flop * left / 2)
+    assert state.seconds_left == pytest.approx(per_flop * left / 2)
     text = shown(study)
     assert re.search(r"running +2 +6 *\n", text)
     (row,) = (line for line in text.splitlines() if "depth 3" in line)
@@ -202,8 +202,8 @@ def test_a_silent_worker_is_named(study: Study, depths: list[Job]) -> None:
     then = time.time() - 600
     os.utime(study.job(depths[0].id) / "claim-1", (then, then))
     assert counts(look(study)) == {"finished": 0, "running": 0, "waiting": 1, "failed": 0}
-    told = r"its worker has been silent for 10 min 0\d s; run the same sweep again to go on"
-    assert re.search(told, words(shown(study)))
+    hint = r"its worker has been silent for 10 min 0\d s; run the same sweep again to go on"
+    assert re.search(hint, words(shown(study)))
 
 
 def test_a_failed_job_is_named_with_its_reason_and_folder(study: Study, depths: list[Job]) -> None:
@@ -274,10 +274,10 @@ def test_a_finished_job_that_no_list_names_and_whose_runs_are_other_rows_is_name
 def test_no_line_of_a_list_stops_the_status(study: Study, depths: list[Job], line: str) -> None:
     launch(study, depths[:2])
     finish(study, depths[0], ["solved"] * 3)
-    said = line.replace("JOB", depths[0].id).encode()
-    if found := files.parse_object(said):
-        said = files.with_checksum(found)
-    (study.path / "done" / "other.jsonl").write_bytes(said + b"\n")
+    sealed = line.replace("JOB", depths[0].id).encode()
+    if record := files.parse_object(sealed):
+        sealed = files.with_checksum(record)
+    (study.path / "done" / "other.jsonl").write_bytes(sealed + b"\n")
     assert counts(look(study)) == {"finished": 1, "running": 0, "waiting": 1, "failed": 0}
 
 
@@ -340,7 +340,7 @@ def test_an_empty_folder_has_no_study(
 @pytest.mark.sweep
 def test_a_real_sweep_is_seen_at_work_and_finished(resformer: Resformer, tmp_path: Path) -> None:
     """A sweep in another process is seen at work, and then finished."""
-    asked = [
+    overrides = [
         "model.depth=1,2",
         *TINY_SETTINGS,
         "train.steps=1500",
@@ -352,7 +352,7 @@ def test_a_real_sweep_is_seen_at_work_and_finished(resformer: Resformer, tmp_pat
         "-m",
         "resformer",
         "sweep",
-        *asked,
+        *overrides,
         "--workers",
         "1",
         "--study",
@@ -372,8 +372,8 @@ def test_a_real_sweep_is_seen_at_work_and_finished(resformer: Resformer, tmp_pat
                     resformer("status").stdout,
                 )
             assert int(row[2]) != sweep.pid  # a worker's
-            told, _ = sweep.communicate(timeout=120)
-            assert sweep.returncode == 0, told
+            output, _ = sweep.communicate(timeout=120)
+            assert sweep.returncode == 0, output
         finally:
             sweep.kill()
     after = resformer("status", "real")

@@ -216,7 +216,7 @@ def test_launches_at_once_share_no_number(study: Study) -> None:
     for thread in threads:
         thread.join()
     assert sorted(numbers.values()) == list(range(1, 25))
-    assert {found["who"]: found["launch"] for found in study.launches()} == numbers
+    assert {record["who"]: record["launch"] for record in study.launches()} == numbers
     for name, number in numbers.items():
         assert files.verify_checksum(
             (study.path / f"plan-{number}.jsonl").read_bytes()
@@ -224,12 +224,12 @@ def test_launches_at_once_share_no_number(study: Study) -> None:
 
 
 def test_planned_keeps_the_order_of_the_plans(study: Study) -> None:
-    asked = [[f"{number}-{name}" for name in "zam"] for number in range(11)]
-    for names in asked:
+    plans = [[f"{number}-{name}" for name in "zam"] for number in range(11)]
+    for names in plans:
         study.launch({}, [planned_job(name) for name in names])
     study.launch({}, [])
-    assert list(study.planned()) == [name for names in asked for name in names]
-    assert [found["launch"] for found in study.launches()] == list(range(1, 13))
+    assert list(study.planned()) == [name for names in plans for name in names]
+    assert [record["launch"] for record in study.launches()] == list(range(1, 13))
 
 
 @pytest.mark.parametrize(
@@ -254,14 +254,14 @@ def test_a_killed_launch_is_whole_or_absent_and_the_next_one_works(
     )
     assert done.returncode == (-signal.SIGKILL if links < 3 else 0)
     assert list(study.planned()) == planned
-    assert [found["who"] for found in study.launches()] == launched
+    assert [record["who"] for record in study.launches()] == launched
 
     assert (
         find(study.path.parent, study.name).launch({"who": "next"}, [planned_job("next")])
         == len(planned) + 1
     )
     assert list(study.planned()) == [*planned, "next"]
-    assert [found["who"] for found in study.launches()] == [*launched, "next"]
+    assert [record["who"] for record in study.launches()] == [*launched, "next"]
     assert existing(study.path.parent) == [study]
 
 
@@ -495,24 +495,24 @@ def test_a_study_name_that_something_else_has_is_refused(study: Study) -> None:
     assert not (results / "new").exists()
 
 
-@pytest.mark.parametrize("asked", ["is_dir", "exists"])
+@pytest.mark.parametrize("method", ["is_dir", "exists"])
 def test_a_study_that_another_sweep_is_making_at_this_moment_is_one(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str
 ) -> None:
     """It appears behind whatever is asked first."""
     folder.make(tmp_path / "results")
 
     def appears(honest: Callable[[Any], bool]) -> Callable[[Any], bool]:
         def answer(path: Any) -> bool:
-            found = honest(path)
+            present = honest(path)
             if str(path).endswith("/some"):
                 (tmp_path / "results" / "some" / "launches").mkdir(parents=True, exist_ok=True)
-            return found
+            return present
 
         return answer
 
-    owner = Path if asked == "is_dir" else files
-    monkeypatch.setattr(owner, asked, appears(getattr(owner, asked)))
+    owner = Path if method == "is_dir" else files
+    monkeypatch.setattr(owner, method, appears(getattr(owner, method)))
     assert find(tmp_path / "results", "some") == Study(tmp_path / "results" / "some")
 
 

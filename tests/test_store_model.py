@@ -143,8 +143,8 @@ class Store(RuleBasedStateMachine):
             assert failed <= self.retries
             worker.claim = got
             self.attempts[job].append(Attempt(worker.pid, self.launched, self.world.now))
-            found = next(checkpoints.best_first(got), None)
-            assert (found.step if found else None) == self.saved.get(job)
+            checkpoint = next(checkpoints.best_first(got), None)
+            assert (checkpoint.step if checkpoint else None) == self.saved.get(job)
         elif got == "exhausted":
             assert dead or silent
             assert failed > self.retries
@@ -160,10 +160,10 @@ class Store(RuleBasedStateMachine):
         with self._as(worker):
             try:
                 worker.claim.beat()
-                told = worker.claim.last_beat == self.world.now
-                assert not (lost and told)
+                beaten = worker.claim.last_beat == self.world.now
+                assert not (lost and beaten)
                 self._own(worker.claim).beat_at = (
-                    self.world.now if told else self._own(worker.claim).beat_at
+                    self.world.now if beaten else self._own(worker.claim).beat_at
                 )
             except Lost:
                 assert lost
@@ -232,10 +232,10 @@ class Store(RuleBasedStateMachine):
         bit = data.draw(st.integers(0, 8 * len(bad) - 9))  # but not of the line's end
         bad[bit // 8] ^= 1 << bit % 8
         path.write_bytes(bad)
-        with pytest.raises(Damaged) as found:
+        with pytest.raises(Damaged) as damage:
             self.study.results.read(job)
         for _ in range(data.draw(st.integers(1, 2))):  # two sweeps may find it
-            self.study.results.quarantine(result, str(found.value))
+            self.study.results.quarantine(result, str(damage.value))
         del self.acknowledged[job]
 
     @rule(torn=st.booleans())

@@ -65,7 +65,7 @@ def near(value: float) -> Any:
     return pytest.approx(value, abs=1e-6)
 
 
-def expected_cell(**found: Any) -> dict[str, Any]:
+def expected_cell(**values: Any) -> dict[str, Any]:
     """A cell of one learning rate at which nobody solved, but for what is said."""
     facts = {
         "parameters": ADD.transformer().num_parameters,
@@ -80,11 +80,13 @@ def expected_cell(**found: Any) -> dict[str, Any]:
         **{"lr": 3e-3, "lr_by_seed": {str(seed): 3e-3 for seed in range(5)}, "lr_at_edge": None},
         **nothing,
         **{"final_loss": 0.01, "final_accuracy": 1.0, **facts, "ms_per_member_step": near(2.0)},
-        **found,
+        **values,
     }
 
 
-def expected(cells: list[Any], rates: list[Any], limits: list[Any], **found: Any) -> dict[str, Any]:
+def expected(
+    cells: list[Any], rates: list[Any], limits: list[Any], **values: Any
+) -> dict[str, Any]:
     """The whole report."""
     return {
         **{
@@ -95,11 +97,11 @@ def expected(cells: list[Any], rates: list[Any], limits: list[Any], **found: Any
             "limits": limits,
             "comparisons": [],
         },
-        **{"excluded": EXCLUDED, "missing": [], "damaged": [], "failed": [], **found},
+        **{"excluded": EXCLUDED, "missing": [], "damaged": [], "failed": [], **values},
     }
 
 
-def rate(**found: Any) -> dict[str, Any]:
+def rate(**values: Any) -> dict[str, Any]:
     return {
         **{
             "study": "made",
@@ -109,14 +111,14 @@ def rate(**found: Any) -> dict[str, Any]:
             "norm": "post",
             "lr": 3e-3,
         },
-        **{"seeds": 5, "solved": 0, "mean_steps": None, "final_loss": 0.01, **found},
+        **{"seeds": 5, "solved": 0, "mean_steps": None, "final_loss": 0.01, **values},
     }
 
 
-def limit(**found: Any) -> dict[str, Any]:
+def limit(**values: Any) -> dict[str, Any]:
     return {
         **{"study": "made", "task": "copy", "residual": "add", "norm": "post"},
-        **{"depth_limit": None, "low": None, "high": None, "depth_floor": None, **found},
+        **{"depth_limit": None, "low": None, "high": None, "depth_floor": None, **values},
     }
 
 
@@ -160,7 +162,7 @@ def test_a_cell_of_one_seed(made: WrittenStudy) -> None:
     the limit.
     """
     made.job(ADD, [Member(7, 3e-3)], [100])
-    found = {
+    values = {
         "seeds": 1,
         "solved": 1,
         "median_steps": 100.0,
@@ -168,7 +170,7 @@ def test_a_cell_of_one_seed(made: WrittenStudy) -> None:
         "lr_by_seed": {"7": 3e-3},
     }
     assert made.summary() == expected(
-        [expected_cell(**found)],
+        [expected_cell(**values)],
         [rate(seeds=1, solved=1, mean_steps=100.0)],
         [limit(depth_limit=1, depth_floor=1)],
     )
@@ -228,8 +230,8 @@ def test_a_scheme_is_compared_with_its_baseline(made: WrittenStudy) -> None:
     }
     counts = {"scheme_solved": 5, "scheme_members": 5, "scheme_seeds": 5}
     counts |= {"baseline_solved": 0, "baseline_members": 5, "baseline_seeds": 5}
-    found = made.summary()
-    assert found["comparisons"] == [
+    summary = made.summary()
+    assert summary["comparisons"] == [
         {
             **row,
             **counts,
@@ -240,7 +242,7 @@ def test_a_scheme_is_compared_with_its_baseline(made: WrittenStudy) -> None:
         },
         {**row, "depth": 1, **counts, "favours": None, **ratio, "p": None, "p_adjusted": None},
     ]
-    assert [limit["depth_limit"] for limit in found["limits"]] == [1, None]
+    assert [limit["depth_limit"] for limit in summary["limits"]] == [1, None]
 
 
 def test_comparison_of_nobody_with_nobody_is_null(made: WrittenStudy) -> None:
@@ -291,15 +293,15 @@ def test_compared_cells_share_the_smaller_budget(made: WrittenStudy) -> None:
     """
     made.job(ADD, SEEDS, [100] * 5)
     made.job(shape(1, Plain(), "post", steps=900), SEEDS, [500, 700, 800, 700, 800])
-    found = made.summary()
-    assert cell(found, residual="plain")["median_steps"] == 700
-    assert "train.steps" not in found["cells"][0]
-    assert "train.steps" not in found["settings"]
-    assert found["comparisons"][1]["ratio"] == near((100 / 500) ** 0.2 * (100 / 600) ** 0.8)
-    assert found["comparisons"][1]["bound"] == "upper"
+    summary = made.summary()
+    assert cell(summary, residual="plain")["median_steps"] == 700
+    assert "train.steps" not in summary["cells"][0]
+    assert "train.steps" not in summary["settings"]
+    assert summary["comparisons"][1]["ratio"] == near((100 / 500) ** 0.2 * (100 / 600) ** 0.8)
+    assert summary["comparisons"][1]["bound"] == "upper"
     assert (
-        cell(found, residual="plain")["solved"],
-        found["comparisons"][1]["baseline_solved"],
+        cell(summary, residual="plain")["solved"],
+        summary["comparisons"][1]["baseline_solved"],
     ) == (5, 1)
 
 
@@ -309,23 +311,27 @@ def test_different_budgets_in_one_cell_give_kaplan_meier(made: WrittenStudy) -> 
     """
     made.job(shape(1, Add(), "post", steps=300), SEEDS[:2], [1.0, 1.0])
     made.job(ADD, SEEDS[2:], [100, 200, 400])
-    found = cell(made.summary())
-    assert (found["seeds"], found["median_steps"]) == (5, 400)
+    row = cell(made.summary())
+    assert (row["seeds"], row["median_steps"]) == (5, 400)
     # Within 300 steps: 100, 200 and three times 300.
-    assert found["mean_steps"] == near(240.0)
+    assert row["mean_steps"] == near(240.0)
 
 
 def test_a_mean_is_never_the_budget(made: WrittenStudy) -> None:
     """Within the 600 steps that all had nobody solves, so there is no mean; later some do."""
     made.job(ADD, SEEDS[:2], [1.0, 1.0])
     made.job(shape(1, Add(), "post", steps=2000), SEEDS[2:], [700, 900, 1100])
-    found = made.summary()
-    assert (cell(found)["mean_steps"], cell(found)["mean_low"], cell(found)["median_steps"]) == (
+    summary = made.summary()
+    assert (
+        cell(summary)["mean_steps"],
+        cell(summary)["mean_low"],
+        cell(summary)["median_steps"],
+    ) == (
         None,
         None,
         900,
     )
-    assert found["rates"][0]["mean_steps"] is None
+    assert summary["rates"][0]["mean_steps"] is None
 
 
 def test_settings_of_a_scheme_do_not_part_it_from_its_baseline(made: WrittenStudy) -> None:
@@ -334,23 +340,23 @@ def test_settings_of_a_scheme_do_not_part_it_from_its_baseline(made: WrittenStud
     for initial in (0.1, 0.5):
         made.job(shape(1, LayerScale(initial, 1e-5, 1e-6), "pre"), SEEDS, [100] * 5)
     primary = [row for row in made.summary()["comparisons"] if row["depth"] is None]
-    found = {(row["scheme"], row["model.residual.initial_to_18_blocks"]) for row in primary}
-    assert found == {("add", None), ("layerscale", 0.1), ("layerscale", 0.5)}
+    settings = {(row["scheme"], row["model.residual.initial_to_18_blocks"]) for row in primary}
+    assert settings == {("add", None), ("layerscale", 0.1), ("layerscale", 0.5)}
     assert {row["baseline"] for row in primary} == {"plain"}
 
 
 def test_kept_weights_do_not_part_a_scheme_from_its_baseline(made: WrittenStudy) -> None:
     made.job(ADD, SEEDS, [100] * 5, Recording(keep_weights=True))
     made.job(PLAIN, SEEDS, [200] * 5)
-    found = made.summary()
-    assert len(found["comparisons"]) == 2
-    assert "train.keep_weights" not in found["cells"][0]
+    summary = made.summary()
+    assert len(summary["comparisons"]) == 2
+    assert "train.keep_weights" not in summary["cells"][0]
 
 
 def test_members_that_differ_in_the_budget_only_make_it_an_axis(made: WrittenStudy) -> None:
     made.job(ADD, SEEDS, [100] * 5)
     made.job(shape(1, Add(), "post", steps=300), SEEDS, [100] * 5)
-    assert [found["train.steps"] for found in made.summary()["cells"]] == [300, 600]
+    assert [row["train.steps"] for row in made.summary()["cells"]] == [300, 600]
 
 
 def test_a_report_has_its_keys_in_their_order(made: WrittenStudy) -> None:
@@ -397,9 +403,9 @@ def test_a_seed_is_scored_at_the_rate_of_the_others(made: WrittenStudy) -> None:
     members = [Member(seed, lr) for lr in (1e-3, 1e-2) for seed in range(3)]
     made.job(shape(2, Add(), "post"), members, [10, 1.0, 1.0, 2.0, 50, 60])
     summary = made.summary()
-    found = summary["cells"][0]
-    assert found["lr_by_seed"] == {"0": 1e-2, "1": 1e-3, "2": 1e-3}
-    assert (found["solved"], found["lr"], found["lr_at_edge"]) == (0, 1e-3, True)
+    best = summary["cells"][0]
+    assert best["lr_by_seed"] == {"0": 1e-2, "1": 1e-3, "2": 1e-3}
+    assert (best["solved"], best["lr"], best["lr_at_edge"]) == (0, 1e-3, True)
     assert [(row["lr"], row["solved"]) for row in summary["rates"]] == [(1e-3, 1), (1e-2, 2)]
 
 
@@ -408,9 +414,9 @@ def test_seeds_that_ran_at_different_rates_are_all_counted(made: WrittenStudy) -
     made.job(shape(2, Add(), "post"), [Member(0, 1e-3)], [100])
     made.job(shape(2, Add(), "post"), [Member(1, 3e-3)], [200])
     made.job(shape(2, Add(), "post"), [Member(2, 1e-2)], [1.5])
-    found = made.summary()["cells"][0]
-    assert (found["seeds"], found["solved"], found["median_steps"]) == (3, 2, 200)
-    assert found["lr_by_seed"] == {"0": 1e-3, "1": 3e-3, "2": 1e-2}
+    best = made.summary()["cells"][0]
+    assert (best["seeds"], best["solved"], best["median_steps"]) == (3, 2, 200)
+    assert best["lr_by_seed"] == {"0": 1e-3, "1": 3e-3, "2": 1e-2}
 
 
 def test_a_setting_that_differs_between_schemes_is_an_axis(made: WrittenStudy) -> None:
@@ -418,7 +424,7 @@ def test_a_setting_that_differs_between_schemes_is_an_axis(made: WrittenStudy) -
     made.job(PLAIN, SEEDS, [100] * 5)
     made.job(wide, SEEDS, [50] * 5)
     summary = made.summary()
-    assert [found["model.width"] for found in summary["cells"]] == [64, 32]
+    assert [row["model.width"] for row in summary["cells"]] == [64, 32]
     assert "model.hidden" not in summary["cells"][0]
     assert len(summary["limits"]) == 2
     assert summary["comparisons"] == []
@@ -447,15 +453,15 @@ def test_what_comes_with_a_task_or_a_scheme_is_no_axis(made: WrittenStudy) -> No
 def test_kept_weights_make_no_axis_and_no_second_member(made: WrittenStudy) -> None:
     made.job(ADD, SEEDS, [100] * 5)
     made.job(ADD, SEEDS[:3], [100] * 3, Recording(keep_weights=True))
-    (found,) = made.summary()["cells"]
-    assert found["seeds"] == 5
+    (best,) = made.summary()["cells"]
+    assert best["seeds"] == 5
 
 
 def test_any_key_that_varies_is_an_axis(made: WrittenStudy) -> None:
     made.job(ADD, SEEDS, [100] * 5)
     made.job(shape(1, Add(), "post", batch=16), SEEDS, [200] * 5)
     summary = made.summary()
-    assert [(found["train.batch"], found["median_steps"]) for found in summary["cells"]] == [
+    assert [(entry["train.batch"], entry["median_steps"]) for entry in summary["cells"]] == [
         (16, 200),
         (32, 100),
     ]
@@ -481,17 +487,17 @@ def test_several_studies_say_what_they_differ_in(tmp_path: Path) -> None:
     first, second = WrittenStudy(tmp_path, "first"), WrittenStudy(tmp_path, "second")
     first.job(ADD, SEEDS, [100] * 5)
     second.job(shape(1, Add(), "post", batch=64, steps=900), SEEDS, [200] * 5)
-    found = to_json(summarise(read([first.write(), second.write()])))
-    assert found["study"] == "first, second"
-    assert found["differing"] == {
+    summary = to_json(summarise(read([first.write(), second.write()])))
+    assert summary["study"] == "first, second"
+    assert summary["differing"] == {
         "train.steps": {"first": 600, "second": 900},
         "train.batch": {"first": 32, "second": 64},
     }
-    assert [(row["study"], row["median_steps"]) for row in found["cells"]] == [
+    assert [(row["study"], row["median_steps"]) for row in summary["cells"]] == [
         ("first", 100),
         ("second", 200),
     ]
-    assert not {"train.steps", "train.batch"} & {*found["settings"], *found["cells"][0]}
+    assert not {"train.steps", "train.batch"} & {*summary["settings"], *summary["cells"][0]}
 
 
 def test_a_study_says_the_same_alone_and_beside_another(tmp_path: Path) -> None:
@@ -513,10 +519,10 @@ def test_order_of_jobs_and_members_does_not_matter(tmp_path: Path) -> None:
         for depth in (1, 2)
         for scheme in "ap"
     }
-    for (depth, scheme), found in outcomes.items():
-        there.job(shape(depth, Add() if scheme == "a" else Plain(), "post"), members, found)
-    for (depth, scheme), found in reversed(outcomes.items()):
+    for (depth, scheme), outcome in outcomes.items():
+        there.job(shape(depth, Add() if scheme == "a" else Plain(), "post"), members, outcome)
+    for (depth, scheme), outcome in reversed(outcomes.items()):
         where = shape(depth, Add() if scheme == "a" else Plain(), "post")
-        back.job(where, members[:3:-1], found[:3:-1])
-        back.job(where, members[3::-1], found[3::-1])
+        back.job(where, members[:3:-1], outcome[:3:-1])
+        back.job(where, members[3::-1], outcome[3::-1])
     assert there.summary() == back.summary()

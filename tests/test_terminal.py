@@ -84,8 +84,8 @@ def test_comparisons_of_long_names_say_where(made: WrittenStudy) -> None:
                 )
     lines = shown(made.report(), color_system=None).splitlines()
     (heading,) = (line for line in lines if line.split()[:2] == ["compared", "where"])
-    found = [line for line in lines if (line.split()[-1:] and "25/25:" in line) or "0/25:" in line]
-    assert [line[heading.index("where") :].split()[0] for line in found] == ["post", "pre"]
+    rows = [line for line in lines if (line.split()[-1:] and "25/25:" in line) or "0/25:" in line]
+    assert [line[heading.index("where") :].split()[0] for line in rows] == ["post", "pre"]
     assert all(len(line) <= 80 for line in lines)
 
 
@@ -185,6 +185,6 @@ def test_more_columns_than_anybody_reads_are_counted(made: WrittenStudy) -> None
 def test_one_seed_is_called_optimistic_and_unfinished_work_counted(made: WrittenStudy) -> None:
     made.job(shape(1, Add(), "post"), [Member(0, lr) for lr in (1e-3, 1e-2)], [100, 200])
     made.job(shape(8, Add(), "post"), SEEDS, [100] * 5)
-    found = words.notes(made.report(finished=1))
-    assert any("1 job" in line and "5 members" in line for line in found)
-    assert any("optimistic" in line for line in found)
+    notes = words.notes(made.report(finished=1))
+    assert any("1 job" in line and "5 members" in line for line in notes)
+    assert any("optimistic" in line for line in notes)

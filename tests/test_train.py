@@ -66,25 +66,25 @@ def test_members_that_are_done_leave_and_the_rest_goes_on(shape: Shape) -> None:
     """An easy task: the larger rate solves early, rate 0 never does."""
     settings = dataclasses.replace(shape.train, steps=200, batch=32, eval_every=10)
     shape = dataclasses.replace(shape, train=settings)
-    told: list[Progress] = []
-    found = train(shape, [Member(0, 1e-2), Member(0, 0.0)], told.append, lambda _: None)
-    runs = pd.DataFrame(found.runs)
+    progress: list[Progress] = []
+    outcome = train(shape, [Member(0, 1e-2), Member(0, 0.0)], progress.append, lambda _: None)
+    runs = pd.DataFrame(outcome.runs)
     assert runs["outcome"].tolist() == ["solved", "unsolved"]
     assert runs["last_step"][0] == runs["solved_step"][0] + 10
     assert runs["last_step"][1] == 200
-    assert [now.members for now in told] == [2] * int(runs["solved_step"][0] // 10 + 1) + [1] * int(
-        20 - runs["solved_step"][0] // 10
-    )
-    stretches = found.timing["stretches"]
+    assert [now.members for now in progress] == [2] * int(runs["solved_step"][0] // 10 + 1) + [
+        1
+    ] * int(20 - runs["solved_step"][0] // 10)
+    stretches = outcome.timing["stretches"]
     assert (
         sum(stretch["members"] * stretch["steps"] for stretch in stretches)
         == runs["last_step"].sum()
     )
-    assert sum(stretch["seconds"] for stretch in stretches) < found.timing["seconds"]
+    assert sum(stretch["seconds"] for stretch in stretches) < outcome.timing["seconds"]
     everyone = dataclasses.replace(
         shape, train=dataclasses.replace(settings, stop_when_solved=False)
     )
-    stayed = pd.DataFrame(train(everyone, [Member(0, 1e-2)], told.append, lambda _: None).runs)
+    stayed = pd.DataFrame(train(everyone, [Member(0, 1e-2)], progress.append, lambda _: None).runs)
     assert stayed[["outcome", "solved_step", "last_step"]].values.tolist() == [
         ["solved", runs["solved_step"][0], 200]
     ]
@@ -99,11 +99,11 @@ def test_stalled_is_unsolved_at_the_blind_loss(shape: Shape) -> None:
 
 
 def test_divergence_names_the_first_step_that_broke(shape: Shape) -> None:
-    found = train(shape, [Member(0, 1e30)], lambda _: None, lambda _: None)
-    (step,) = found.runs["diverged_step"]
-    table = pd.DataFrame(found.curves)
+    outcome = train(shape, [Member(0, 1e30)], lambda _: None, lambda _: None)
+    (step,) = outcome.runs["diverged_step"]
+    table = pd.DataFrame(outcome.curves)
     broken = ~np.isfinite(table["loss"]) | ~np.isfinite(table["gradient_norm"])
-    assert found.runs["outcome"] == ["diverged"]
+    assert outcome.runs["outcome"] == ["diverged"]
     assert table["step"][broken & (table["step"] > 0)].min() == step
 
 
@@ -123,10 +123,10 @@ def test_a_weight_that_an_activation_hides_is_found_at_the_next_evaluation(
     members = [Member(0, 1e-3), Member(1, 1e-3)]
     alone = train(shape, members[1:], lambda _: None, lambda _: None)
     monkeypatch.setattr(Population, "advance", hiding)
-    found = train(shape, members, lambda _: None, lambda _: None)
-    assert found.runs["outcome"] == ["diverged", "unsolved"]
-    assert found.runs["diverged_step"] == [10, None]
-    assert found.runs["final_loss"][1] == alone.runs["final_loss"][0]
+    outcome = train(shape, members, lambda _: None, lambda _: None)
+    assert outcome.runs["outcome"] == ["diverged", "unsolved"]
+    assert outcome.runs["diverged_step"] == [10, None]
+    assert outcome.runs["final_loss"][1] == alone.runs["final_loss"][0]
 
 
 def test_curves_hold_every_step_and_every_evaluation(shape: Shape) -> None:

@@ -36,19 +36,19 @@ def test_a_lost_node_loses_nothing(engine: list[str], start: Start, tmp_path: Pa
     process = start(*LONG, *engine)
     wait_until(lambda: len(holders(tmp_path)) == 2)
     loopback.lose_second_node()
-    code, said = ended(process)
+    code, output = ended(process)
     loopback.second_node()
-    assert code == 0, said
+    assert code == 0, output
     assert len(list(tmp_path.glob("results/tiny/jobs/*/*/result.json"))) == 2
     assert len(list(tmp_path.glob("results/tiny/jobs/*/*/claim-2"))) == 1
 
 
 def test_no_more_pilots_than_slots(engine: list[str], start: Start, tmp_path: Path) -> None:
     study = [word for word in STUDY if not word.startswith("engine.workers")]
-    code, said = ended(start(*study, *engine, "engine.workers=64", "--dry-run"))
-    assert code == 0, said
-    assert "4 jobs to run" in said
-    assert "with 2 workers" in said
+    code, output = ended(start(*study, *engine, "engine.workers=64", "--dry-run"))
+    assert code == 0, output
+    assert "4 jobs to run" in output
+    assert "with 2 workers" in output
 
 
 def test_what_a_cluster_of_ray_cannot_give_is_said_before_anything_is_written(

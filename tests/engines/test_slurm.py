@@ -24,9 +24,9 @@ def test_preempted_pilots_put_their_work_away_and_go_on_later(
         lambda: len(list(tmp_path.glob("results/tiny/jobs/*/*/attempt-1/checkpoint-*.json"))) == 2
     )
     loopback.preempt(seconds=3)
-    code, said = ended(process)
-    assert code == 0, said
-    assert said.count("goes on from step") == 2, said
+    code, output = ended(process)
+    assert code == 0, output
+    assert output.count("goes on from step") == 2, output
     assert len(list(tmp_path.glob("results/tiny/jobs/*/*/claim-2"))) == 2
     assert len(list(tmp_path.glob("results/tiny/jobs/*/*/result.json"))) == 2
 
@@ -60,21 +60,21 @@ def test_slurm_loopback_takes_no_folder_that_is_not_its_own(
 def test_a_dry_run_prints_what_it_would_submit(
     engine: list[str], start: Start, tmp_path: Path
 ) -> None:
-    code, said = ended(start(*STUDY, *engine, "engine.setup=module load python", "--dry-run"))
-    assert code == 0, said
+    code, output = ended(start(*STUDY, *engine, "engine.setup=module load python", "--dry-run"))
+    assert code == 0, output
     for line in (
         "#SBATCH --time=30",
         "#SBATCH --array=0-1%2",
         "#SBATCH --signal=USR2@90",
         "module load python",
     ):
-        assert line in said.splitlines()
+        assert line in output.splitlines()
     assert not list(tmp_path.iterdir())
 
 
 def test_pilots_that_never_start_end_the_sweep_with_what_they_said(
     engine: list[str], start: Start, tmp_path: Path
 ) -> None:
-    code, said = ended(start(*STUDY, *engine, "engine.setup='echo no such module >&2; exit 3'"))
-    assert code == 1, said
-    assert "_log.err: no such module; no result is lost" in said
+    code, output = ended(start(*STUDY, *engine, "engine.setup='echo no such module >&2; exit 3'"))
+    assert code == 1, output
+    assert "_log.err: no such module; no result is lost" in output

@@ -18,9 +18,9 @@ from resformer.residuals.plain import Plain
 
 @pytest.mark.parametrize("residual", schemes(), ids=name_of)
 def test_every_measure_of_every_scheme(residual: Residual[Any]) -> None:
-    found = measure_initial(shape_of(residual), [0, 5])
-    assert list(found) == list(descriptions())
-    for name, values in found.items():
+    measured = measure_initial(shape_of(residual), [0, 5])
+    assert list(measured) == list(descriptions())
+    for name, values in measured.items():
         assert values.shape == (7, 2)
         everywhere = name not in ("branch_share", "attention_entropy") and not name.startswith(
             "gradient"
@@ -49,15 +49,15 @@ def test_the_table_has_a_row_per_stack_seed_and_layer() -> None:
         for depth in (1, 3)
     ]
     progress = list[int]()
-    found = table(shapes, progress.append)
+    measured = table(shapes, progress.append)
     assert progress == [0, 1, 2, 3]
-    assert len(found) == 2 * 2 * (3 + 7)
+    assert len(measured) == 2 * 2 * (3 + 7)
     key = ["model.residual.name", "model.depth", "seed", "layer"]
-    assert not found.duplicated(key).any()
-    one = found[
-        (found["model.residual.name"] == "plain")
-        & (found["model.depth"] == 3)
-        & (found["seed"] == 2)
+    assert not measured.duplicated(key).any()
+    one = measured[
+        (measured["model.residual.name"] == "plain")
+        & (measured["model.depth"] == 3)
+        & (measured["seed"] == 2)
     ]
     expected = measure_initial(shapes[3][0], [2])["rms"][:, 0]
     np.testing.assert_allclose(one.sort_values("layer")["rms"], expected, rtol=1e-12)

@@ -15,12 +15,12 @@ from resformer.residuals.rezero import ReZero
 
 def test_branch_ratio_of_a_sum() -> None:
     trace = trace_of(Add(), norm="pre")
-    found = Branch().compute(trace)["branch_share"]
-    assert found[0].isnan().all()
+    shares = Branch().compute(trace)["branch_share"]
+    assert shares[0].isnan().all()
     for sublayer in trace.sublayers:
         together = sublayer.x_PRD + sublayer.f_PRD
         expected = sublayer.f_PRD.square().sum((1, 2)).sqrt() / together.square().sum((1, 2)).sqrt()
-        torch.testing.assert_close(found[sublayer.context.sublayer], expected)
+        torch.testing.assert_close(shares[sublayer.context.sublayer], expected)
 
 
 def test_branch_ratio_with_the_skip_scaled() -> None:
@@ -42,6 +42,6 @@ def test_the_ratio_is_one_without_a_skip_and_zero_switched_off() -> None:
 
 @pytest.mark.parametrize("residual", schemes(), ids=name_of)
 def test_every_scheme_has_a_branch_ratio(residual: Residual[Any]) -> None:
-    found = Branch().compute(trace_of(residual))["branch_share"][1:]
-    assert found.isfinite().all()
-    assert (found >= 0).all()
+    shares = Branch().compute(trace_of(residual))["branch_share"][1:]
+    assert shares.isfinite().all()
+    assert (shares >= 0).all()

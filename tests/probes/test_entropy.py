@@ -23,9 +23,9 @@ def test_entropy_goes_from_one_token_to_all() -> None:
 
 
 def test_entropy_stands_behind_attention_only() -> None:
-    found = Entropy().compute(trace_of(Add()))["attention_entropy"]
-    assert (~found.isnan()).any(1).tolist() == [False, True, False, True, False, True, False]
-    assert (found.nan_to_num() < math.log(10)).all()
+    entropies = Entropy().compute(trace_of(Add()))["attention_entropy"]
+    assert (~entropies.isnan()).any(1).tolist() == [False, True, False, True, False, True, False]
+    assert (entropies.nan_to_num() < math.log(10)).all()
 
 
 def test_attention_weights_below_zero_have_no_entropy() -> None:

@@ -8,17 +8,17 @@ from resformer.residuals.rezero import ReZero
 
 def test_norms_stand_behind_the_sublayer_that_has_the_matrix() -> None:
     trace = trace_of(Add())
-    found = Gradient().compute(trace)
+    norms = Gradient().compute(trace)
     for group, sublayer in (("query", 1), ("output", 3), ("ffn_in", 2), ("ffn_out", 6)):
         gradient = trace.gradients[f"block{(sublayer + 1) // 2}.{group}.matrix"]
         expected = gradient.square().sum((1, 2)).sqrt()
-        torch.testing.assert_close(found[f"gradient_{group}"][sublayer], expected)
+        torch.testing.assert_close(norms[f"gradient_{group}"][sublayer], expected)
         assert (expected > 0).all()
-    for group, column in found.items():
+    for group, column in norms.items():
         has = range(2, 7, 2) if "ffn" in group else range(1, 7, 2)
         assert [layer for layer in range(7) if not column[layer].isnan().any()] == list(has)
 
 
 def test_a_branch_that_is_switched_off_has_no_gradient() -> None:
-    found = Gradient().compute(trace_of(ReZero(0.0)))
-    assert all((column.nan_to_num() == 0).all() for column in found.values())
+    norms = Gradient().compute(trace_of(ReZero(0.0)))
+    assert all((column.nan_to_num() == 0).all() for column in norms.values())

@@ -11,19 +11,19 @@ GENERATOR = torch.Generator().manual_seed(0)
 
 def test_relative_residual_by_hand() -> None:
     stream = torch.tensor([[[[1.0, 0.0], [0.0, 1.0]]]], dtype=torch.float64)
-    found = Rank().compute(of_streams(stream))
+    measured = Rank().compute(of_streams(stream))
     # X - 1·(½ ½) has entries ±½: largest column and row sums 1, as those of X.
-    assert found["relative_residual"].item() == pytest.approx(1.0)
-    assert found["effective_rank"].item() == pytest.approx(2.0)
+    assert measured["relative_residual"].item() == pytest.approx(1.0)
+    assert measured["effective_rank"].item() == pytest.approx(2.0)
 
 
 def test_equal_tokens_have_no_residual() -> None:
     stream = torch.randn(2, 3, 1, 6, generator=GENERATOR, dtype=torch.float64).expand(-1, -1, 5, -1)
-    found = Rank().compute(of_streams(stream))
+    measured = Rank().compute(of_streams(stream))
     # A mean of five equal float64 is off by 1e-16 of them, and the sums of six entries of that by
     # 1e-15.
-    assert found["relative_residual"].max() < 1e-14
-    torch.testing.assert_close(found["effective_rank"], torch.ones(1, 2, dtype=torch.float64))
+    assert measured["relative_residual"].max() < 1e-14
+    torch.testing.assert_close(measured["effective_rank"], torch.ones(1, 2, dtype=torch.float64))
 
 
 @pytest.mark.parametrize("small", [1e-3, 1e-12])
@@ -31,9 +31,9 @@ def test_a_small_difference_is_measured(small: float) -> None:
     """Of which float32 would see nothing below 1e-7."""
     same = torch.ones(1, 1, 4, 4, dtype=torch.float64)
     apart = small * torch.eye(4, dtype=torch.float64).view(1, 1, 4, 4)
-    found = Rank().compute(of_streams(same + apart))["relative_residual"].item()
+    measured = Rank().compute(of_streams(same + apart))["relative_residual"].item()
     # |ε(I - ¼)| = ε·(¾ + 3·¼) = 1.5 ε, |X| = 4 + ε.
-    assert found == pytest.approx(1.5 * small / (4 + small), rel=1e-3)
+    assert measured == pytest.approx(1.5 * small / (4 + small), rel=1e-3)
 
 
 def test_effective_rank_is_the_exponential_of_an_entropy() -> None:
@@ -48,5 +48,5 @@ def test_effective_rank_is_the_exponential_of_an_entropy() -> None:
 def test_a_stream_that_is_not_finite_has_no_rank(bad: float) -> None:
     stream = torch.ones(2, 1, 3, 3, dtype=torch.float64)
     stream[1, 0, 1, 1] = bad
-    found = Rank().compute(of_streams(stream))["effective_rank"]
-    assert found.isnan().tolist() == [[False, True]]
+    measured = Rank().compute(of_streams(stream))["effective_rank"]
+    assert measured.isnan().tolist() == [[False, True]]

@@ -25,13 +25,13 @@ def test_of_a_block_that_reads_zero_it_is_post_norm() -> None:
     """There is nothing to carry from bottom to top;
     biases make sure that there is something else.
     """
-    found = []
+    outputs = []
     for residual in (B2t(), Add()):
         shape = shape_of(residual, depth=1, norm="post")
         flat_PN, w = start(shape)
         w["embedding.token"].zero_()
         w["embedding.position"].zero_()
         w["block1.output.bias"].copy_(torch.arange(12.0).expand(2, 12))
-        found.append(shape.transformer().forward(flat_PN, inputs(shape)))
-    assert found[0].std() > 0.1
-    assert torch.equal(*found)
+        outputs.append(shape.transformer().forward(flat_PN, inputs(shape)))
+    assert outputs[0].std() > 0.1
+    assert torch.equal(*outputs)

@@ -11,10 +11,10 @@ from resformer.residuals.hyper import Hyper
 @pytest.mark.parametrize("n", [1, 3])
 def test_formula(n: int) -> None:
     def layers(net: Naive, x: Tensor) -> Tensor:
-        found = []
+        streams = []
         for token in range(len(x)):  # H of all tokens side by side
-            found.append(x[token].expand(n, -1))
-        H = torch.stack(found)  # (T, n, D)
+            streams.append(x[token].expand(n, -1))
+        H = torch.stack(streams)  # (T, n, D)
         for i in net.sublayers:
             name = f"sublayer{i}.hyper"
             products = torch.tanh(net.unit(H) @ net.w[f"{name}.dynamic"])

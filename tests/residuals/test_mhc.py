@@ -43,17 +43,17 @@ def test_is_pre_norm_at_the_start_but_for_scales_that_norms_take_out() -> None:
 
 
 def test_rows_and_columns_sum_to_one() -> None:
-    found = doubly_stochastic(
+    matrices = doubly_stochastic(
         torch.randn(50, 4, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     )
     torch.testing.assert_close(
-        found.sum(-1), torch.ones(50, 4, dtype=torch.float64), rtol=1e-12, atol=1e-12
+        matrices.sum(-1), torch.ones(50, 4, dtype=torch.float64), rtol=1e-12, atol=1e-12
     )
     # Rows come last; columns are as near as 20 rounds bring them.
     torch.testing.assert_close(
-        found.sum(-2), torch.ones(50, 4, dtype=torch.float64), rtol=1e-2, atol=1e-2
+        matrices.sum(-2), torch.ones(50, 4, dtype=torch.float64), rtol=1e-2, atol=1e-2
     )
-    assert found.min() > 0
+    assert matrices.min() > 0
 
 
 @pytest.mark.parametrize(("streams", "dynamic"), [(1, 0.01), (17, 0.01), (4, float("nan"))])

@@ -20,12 +20,12 @@ def test_formula() -> None:
 def test_at_the_start_the_stack_is_the_identity() -> None:
     """The logits are the head applied to the embedding."""
     shape = shape_of(ReZero(0.0))
-    transformer, (flat_PN, w), found = shape.transformer(), start(shape), inputs(shape)
+    transformer, (flat_PN, w), inputs_PBT = shape.transformer(), start(shape), inputs(shape)
     for member in (0, 1):
-        x = w["embedding.token"][member][found[member]] + w["embedding.position"][member]
+        x = w["embedding.token"][member][inputs_PBT[member]] + w["embedding.position"][member]
         expected = x[:, -transformer.num_targets :] @ w["head.matrix"][member]
         torch.testing.assert_close(
-            transformer.forward(flat_PN, found)[member], expected, rtol=1e-12, atol=1e-12
+            transformer.forward(flat_PN, inputs_PBT)[member], expected, rtol=1e-12, atol=1e-12
         )
 
 

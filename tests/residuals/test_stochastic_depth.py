@@ -17,13 +17,13 @@ SURVIVES = [5 / 6, 5 / 6, 2 / 3, 2 / 3, 1 / 2, 1 / 2]  # three blocks: 1 - l/3 Â
 
 
 def layers(drawn: list[float]) -> object:
-    def found(net: Naive, x: Tensor) -> Tensor:
+    def formula(net: Naive, x: Tensor) -> Tensor:
         for i in net.sublayers:
             share = SURVIVES[i - 1]
             x = net.post(i, x + (net.F(i, x) / share if drawn[i - 1] < share else 0))
         return x
 
-    return found
+    return formula
 
 
 def test_formula() -> None:
@@ -37,10 +37,10 @@ def test_each_member_has_draws_of_its_own() -> None:
     twins = flat_PN[:1].expand(2, -1)
     same = inputs(shape)[:1].expand(2, -1, -1)
     draws = torch.tensor([[0.0] * 6, [0.0, 0.9, 0.0, 0.0, 0.0, 0.0]])
-    found = shape.transformer().forward(twins, same, draws)
+    actual = shape.transformer().forward(twins, same, draws)
     alone = shape.transformer().forward(twins[1:], same[1:], draws[1:])
-    torch.testing.assert_close(found[1:], alone)
-    assert not torch.allclose(found[0], found[1])
+    torch.testing.assert_close(actual[1:], alone)
+    assert not torch.allclose(actual[0], actual[1])
 
 
 def test_in_an_evaluation_it_is_add() -> None:

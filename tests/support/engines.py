@@ -70,12 +70,12 @@ def tables(folder: Path) -> dict[str, bytes]:
 
 def holders(folder: Path) -> set[int]:
     """Processes that hold a job that is not finished."""
-    found = set()
+    pids = set()
     for path in folder.glob("results/tiny/jobs/*/*/claim-*"):
         first, _, counter = path.read_text().partition("\n")
         if counter.strip().isdecimal():
-            found.add(int(json.loads(first)["pid"]))
-    return found
+            pids.add(int(json.loads(first)["pid"]))
+    return pids
 
 
 def status(folder: Path) -> str:
@@ -87,16 +87,16 @@ def check_stopped(signum: signal.Signals, engine: list[str], start: Start, tmp_p
     process = start(*LONG, *engine)
     wait_until(lambda: len(holders(tmp_path)) == 2)
     os.kill(process.pid, signum)
-    code, said = ended(process)
-    assert code == 128 + signum, said
-    assert "the same command goes on" in said
-    assert "Traceback" not in said
+    code, output = ended(process)
+    assert code == 128 + signum, output
+    assert "the same command goes on" in output
+    assert "Traceback" not in output
     wait_until(lambda: not holders(tmp_path), 5.0)
     assert not list(tmp_path.glob("results/tiny/jobs/*/*/attempt-*/error.txt"))
     assert list(tmp_path.glob("results/tiny/jobs/*/*/attempt-*/checkpoint-*"))
-    code, said = ended(start(*LONG, *engine))
-    assert code == 0, said
-    assert "goes on from step" in said
+    code, output = ended(start(*LONG, *engine))
+    assert code == 0, output
+    assert "goes on from step" in output
 
 
 def check_refused(refused: dict[str, str], engine: list[str], start: Start, folder: Path) -> None:
@@ -107,10 +107,10 @@ def check_refused(refused: dict[str, str], engine: list[str], start: Start, fold
         words = [
             other for other in (*STUDY, *engine) if not other.startswith(word.partition("=")[0])
         ]
-        code, said = ended(start(*words, word))
-        assert code == 2, said
-        assert reason in said
-        assert len(said.splitlines()) == 1
+        code, output = ended(start(*words, word))
+        assert code == 2, output
+        assert reason in output
+        assert len(output.splitlines()) == 1
     assert not list(folder.iterdir())
 
 
@@ -120,10 +120,10 @@ class Contract:
     def test_an_engine_gives_the_bits_of_a_local_sweep(
         self, engine: list[str], start: Start, alone: dict[str, bytes], tmp_path: Path
     ) -> None:
-        code, said = ended(start(*STUDY, *engine))
-        assert code == 0, said
-        assert "4 members, 4 jobs to run, 2 workers" in said
-        assert "[4/4]" in said
+        code, output = ended(start(*STUDY, *engine))
+        assert code == 0, output
+        assert "4 members, 4 jobs to run, 2 workers" in output
+        assert "[4/4]" in output
         assert tables(tmp_path) == alone
 
     def test_a_failing_job_fails_alone(
@@ -142,9 +142,9 @@ class Contract:
                 / f"attempt-{attempt}"
                 / "runs.parquet"
             ).mkdir(parents=True)
-        code, said = ended(start(*STUDY, *engine))
-        assert code == 1, said
-        assert f"{bad}: " in said
+        code, output = ended(start(*STUDY, *engine))
+        assert code == 1, output
+        assert f"{bad}: " in output
         assert {
             path.parent.name for path in tmp_path.glob("results/tiny/jobs/*/*/result.json")
         } == {name.partition("/")[0] for name in alone} - {bad}
@@ -156,8 +156,8 @@ class Contract:
         wait_until(lambda: len(holders(tmp_path)) == 2)
         for holder in holders(tmp_path):
             os.kill(holder, signal.SIGKILL)
-        code, said = ended(process)
-        assert code == 0, said
+        code, output = ended(process)
+        assert code == 0, output
         assert len(list(tmp_path.glob("results/tiny/jobs/*/*/result.json"))) == 2
         assert len(list(tmp_path.glob("results/tiny/jobs/*/*/claim-2"))) == 2
 
@@ -173,9 +173,9 @@ class DetachedContract:
     def test_a_detached_sweep_goes_on_alone_and_status_follows(
         self, engine: list[str], start: Start, alone: dict[str, bytes], tmp_path: Path
     ) -> None:
-        code, said = ended(start(*STUDY, *engine, "--detach"))
-        assert code == 0, said
-        assert "left to " in said
+        code, output = ended(start(*STUDY, *engine, "--detach"))
+        assert code == 0, output
+        assert "left to " in output
         wait_until(
             lambda: (
                 ["finished", "4", "4"] in [line.split() for line in status(tmp_path).splitlines()]
@@ -186,10 +186,10 @@ class DetachedContract:
     def test_a_detached_sweep_is_ended_by_the_command_it_prints(
         self, engine: list[str], start: Start, tmp_path: Path
     ) -> None:
-        code, said = ended(start(*LONG, *engine, "--detach"))
-        assert code == 0, said
+        code, output = ended(start(*LONG, *engine, "--detach"))
+        assert code == 0, output
         wait_until(lambda: len(holders(tmp_path)) == 2)
-        ending = re.search("^to end it: (.*)$", said, re.MULTILINE)
+        ending = re.search("^to end it: (.*)$", output, re.MULTILINE)
         assert ending is not None
         subprocess.run(ending[1], shell=True, check=True, capture_output=True)
         wait_until(lambda: not any(map(psutil.pid_exists, holders(tmp_path))))

@@ -21,9 +21,9 @@ def planned_job(job_id: str) -> dict[str, object]:
 
 def claim(study: Study, job_id: str, launch: int = 1) -> Claim:
     study.path.mkdir(parents=True, exist_ok=True)
-    found = take(study.job(job_id), launch, 9, HeartbeatObserver(60.0))
-    assert isinstance(found, Claim)
-    return found
+    taken = take(study.job(job_id), launch, 9, HeartbeatObserver(60.0))
+    assert isinstance(taken, Claim)
+    return taken
 
 
 def table(rows: int = 4) -> dict[str, dict[str, object]]:

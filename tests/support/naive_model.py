@@ -94,11 +94,11 @@ Layers = Callable[[Naive, Tensor], Tensor]
 
 def logits(layers: Layers, w: dict[str, Tensor], inputs_BT: Tensor, shape: Shape) -> Tensor:
     """Of one member, (B, scored, V)."""
-    net, found = Naive(w, shape), []
+    net, scored = Naive(w, shape), []
     for inputs in inputs_BT:
         x = layers(net, w["embedding.token"][inputs] + w["embedding.position"])
-        found.append(net.linear("head", x)[-shape.task.length :])
-    return torch.stack(found)
+        scored.append(net.linear("head", x)[-shape.task.length :])
+    return torch.stack(scored)
 
 
 def shape_of(residual: Residual[Any], length: int = 5, **model: Any) -> Shape:
@@ -164,15 +164,15 @@ def assert_formula(
     flat_PN = (
         flat_PN + 0.1 * torch.randn(flat_PN.shape, generator=noise, dtype=torch.float64)
     ).requires_grad_()
-    found = transformer.forward(flat_PN, inputs_PBT, draws_PS)
-    direction = torch.randn(found.shape, generator=noise, dtype=torch.float64)
-    (gradient_PN,) = torch.autograd.grad((found * direction).sum(), flat_PN)
+    actual = transformer.forward(flat_PN, inputs_PBT, draws_PS)
+    direction = torch.randn(actual.shape, generator=noise, dtype=torch.float64)
+    (gradient_PN,) = torch.autograd.grad((actual * direction).sum(), flat_PN)
     for member in range(len(flat_PN)):
         flat_1N = flat_PN[member : member + 1].detach().requires_grad_()
         own = {name: tensor[0] for name, tensor in unpack(weights, flat_1N).items()}
         expected = logits(layers, own, inputs_PBT[member], shape)
         (gradient_1N,) = torch.autograd.grad((expected * direction[member]).sum(), flat_1N)
         # float64, values of size 10 at most: 1e-9 leaves six digits for the order of sums.
-        torch.testing.assert_close(found[member], expected, rtol=1e-9, atol=1e-9)
+        torch.testing.assert_close(actual[member], expected, rtol=1e-9, atol=1e-9)
         torch.testing.assert_close(gradient_PN[member], gradient_1N[0], rtol=1e-9, atol=1e-9)
     assert [name for name, part in unpack(weights, gradient_PN).items() if not part.any()] == []

@@ -144,14 +144,14 @@ class WrittenStudy:
     def write(
         self,
         finished: int | None = None,
-        asked: Sequence[str] = ("resformer", "sweep"),
+        words: Sequence[str] = ("resformer", "sweep"),
         versions: Mapping[str, str] = _VERSIONS,
     ) -> Study:
         """Plan all jobs and commit the results of the first `finished`, or of all."""
         record = {
             "excluded": [{"settings": {"model.norm": "post"}, "reason": "does not go"}],
             "engine": {"retries": 0},
-            "asked": list(asked),
+            "asked": list(words),
             "versions": dict(versions),
         }
         launch = self.study.launch(record, [job.to_json() for job, _ in self.jobs])
@@ -172,10 +172,10 @@ class WrittenStudy:
         return self.study
 
     def findings(
-        self, asked: Sequence[str] = ("resformer", "sweep"), versions: Mapping[str, str] = _VERSIONS
+        self, words: Sequence[str] = ("resformer", "sweep"), versions: Mapping[str, str] = _VERSIONS
     ) -> Findings:
         """Write it, and read what was written."""
-        return read([self.write(asked=asked, versions=versions)])
+        return read([self.write(words=words, versions=versions)])
 
     def report(self, finished: int | None = None) -> Report:
         """Write the study and report it."""
@@ -186,11 +186,11 @@ class WrittenStudy:
         return to_json(self.report(finished))
 
 
-def cell(summary: dict[str, Any], **wanted: Any) -> dict[str, Any]:
+def cell(summary: dict[str, Any], **values: Any) -> dict[str, Any]:
     """The cell of a report that has these values."""
-    (found,) = [
+    (match,) = [
         cell
         for cell in summary["cells"]
-        if all(cell[key] == value for key, value in wanted.items())
+        if all(cell[key] == value for key, value in values.items())
     ]
-    return found
+    return match
