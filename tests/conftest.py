@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -92,6 +93,16 @@ def resformer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., 
     """
     monkeypatch.chdir(tmp_path)
     return lambda *words: CliRunner().invoke(app, list(words))
+
+
+@pytest.fixture
+def sigint() -> Iterator[None]:
+    """Ctrl-C reaches child processes: a shell ignores it in what it runs in the background, and
+    children inherit that.
+    """
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture

@@ -637,17 +637,14 @@ def kill(sweep: Sweep) -> None:
 
 
 @pytest.fixture
-def sweep(tmp_path: Path) -> Iterator[Callable[..., Sweep]]:
+def sweep(tmp_path: Path, sigint: None) -> Iterator[Callable[..., Sweep]]:
     started: list[Sweep] = []
 
     def start(*words: str) -> Sweep:
         started.append(Sweep(tmp_path, len(started), words))
         return started[-1]
 
-    # A shell ignores Ctrl-C in what it runs in the background, and children inherit that.
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield start
-    signal.signal(signal.SIGINT, before)
     for one in started:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(one.process.pid, signal.SIGKILL)
