@@ -165,7 +165,7 @@ def evaluated(steps: Floats) -> Floats:
 
 
 def censored(steps: Floats, budget: float | Floats) -> Floats:
-    """As a study records them: NaN from the budget on."""
+    """Steps as a study records them: NaN from the budget on."""
     seen = evaluated(steps)
     return np.where(seen < budget, seen, np.nan)
 
@@ -210,7 +210,7 @@ def covered(
     truth: float,
     intervals: Iterator[Interval],
 ) -> Finding:
-    """How often the truth is inside; a bound that does not exist is open."""
+    """Share of the intervals that hold the truth; a bound that does not exist is open."""
     bounds = list(intervals)
     inside = [
         (low is None or low <= truth + 1e-9) and (high is None or truth <= high + 1e-9)
@@ -227,8 +227,10 @@ def wilson_coverage(seeds: int, share: float) -> Finding:
     inside = [
         low <= share <= high for low, high in (wilson(solved, seeds) for solved in range(seeds + 1))
     ]
-    found = float(binom.pmf(np.arange(seeds + 1), seeds, share)[inside].sum())
-    return Finding("share solved, Wilson", seeds, f"{share:.0%} solve", 0.95, found, 0.0, 0.0)
+    inside_share = float(binom.pmf(np.arange(seeds + 1), seeds, share)[inside].sum())
+    return Finding(
+        "share solved, Wilson", seeds, f"{share:.0%} solve", 0.95, inside_share, 0.0, 0.0
+    )
 
 
 def limit_coverage(seeds: int, repeats: int, generator: np.random.Generator) -> Finding:
@@ -272,14 +274,14 @@ def null_strata(seeds: int, correlation: float, generator: np.random.Generator) 
 
 def p_of(strata: list[Stratum], seeds: int) -> float | None:
     """The p-value of the test of two arms of so many seeds; None where there is nothing to test."""
-    found = permutation_test(strata, first=seeds, second=seeds, max_permutations=PERMUTATIONS)
-    return found and found[0]
+    test = permutation_test(strata, first=seeds, second=seeds, max_permutations=PERMUTATIONS)
+    return test and test[0]
 
 
 def rejections(
     seeds: int, repeats: int, correlation: float, generator: np.random.Generator
 ) -> Finding:
-    """How often p ≤ 0.05 where the arms are alike."""
+    """Share of studies with p ≤ 0.05 where the arms are alike."""
     p = [p_of(null_strata(seeds, correlation, generator), seeds) for _ in range(repeats)]
     return rejected(
         "test, p ≤ 0.05, no difference", seeds, f"{DEPTHS} depths, seeds share {correlation:.0%}", p
@@ -287,7 +289,7 @@ def rejections(
 
 
 def family_errors(seeds: int, repeats: int, generator: np.random.Generator) -> Finding:
-    """How often the smallest of four adjusted p is ≤ 0.05 where all arms are alike."""
+    """Share of studies whose smallest of four adjusted p is ≤ 0.05 where all arms are alike."""
 
     def smallest() -> float:
         p = [p_of(null_strata(seeds, 0.0, generator), seeds) or 1.0 for _ in range(4)]

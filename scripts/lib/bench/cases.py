@@ -1,4 +1,4 @@
-"""What is compared: shapes of trainings, written as overrides of resformer's own configuration."""
+"""Compared cases: shapes of trainings, written as overrides of resformer's own configuration."""
 
 from dataclasses import dataclass
 from functools import cache

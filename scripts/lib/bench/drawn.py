@@ -11,7 +11,7 @@ from resformer.numerics import parameters, rng
 
 
 def tokens(case: Case, members: Sequence[Member], steps: int) -> tuple[Tensor, Tensor]:
-    """What is read in each step, (steps, P, B, T), and the answers, (steps, P, B, scored), int64.
+    """Draw what each step reads, (steps, P, B, T), and the answers, (steps, P, B, scored), int64.
 
     Peers have them before the clock starts, which favours them: resformer draws its own while it is
     timed.

@@ -140,7 +140,7 @@ def render_alone(rows: pd.DataFrame) -> str:
 
 
 def ratios(rows: pd.DataFrame) -> pd.Series:
-    """Of our rate to each row's, within the same case and repetition."""
+    """Our rate over each row's, within the same case and repetition."""
     key = ["case", "repetition"]
     ours = rows[rows["peer"] == OURS].set_index(key)["member_steps_per_second"]
     return pd.Series(

@@ -1,4 +1,4 @@
-"""What is not training: starting, planning, compiling, and what a job costs besides its steps."""
+"""Costs besides training: starting, planning, compiling, and what a job costs besides its steps."""
 
 import contextlib
 import io

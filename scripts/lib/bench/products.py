@@ -38,7 +38,7 @@ class Products:
             (members, rows, hidden, width),
         ]
         self.sizes = block * model.settings.depth + [(members, scored, width, model.vocabulary)]
-        """Of each forward product: how many, m, k, n."""
+        """Sizes of each forward product: how many, m, k, n."""
         self._operands = [
             (torch.randn(count, m, k), torch.randn(count, k, n), torch.randn(count, m, n))
             for count, m, k, n in self.sizes

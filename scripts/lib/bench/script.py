@@ -64,7 +64,7 @@ class Model(nn.Module):
 
 
 def draw(sequences: int) -> tuple[Tensor, Tensor]:
-    """What is read, and the answers."""
+    """Draw the tokens that are read, and the answers."""
     source = torch.randint(SYMBOLS, (sequences, LENGTH))
     separator = torch.full((sequences, 1), SYMBOLS)
     return torch.cat([source, separator, source[:, :-1]], dim=1), source

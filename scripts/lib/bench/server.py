@@ -40,7 +40,7 @@ class Server:
         self._pipe.send((method, given))
 
     def receive(self) -> Any:
-        """What the method returned; EOFError if it raised, the trace is on the process's stderr."""
+        """Result of the method; EOFError if it raised, the trace is on the process's stderr."""
         return self._pipe.recv()
 
     def ask(self, method: str, *given: object) -> Any:

@@ -1,1 +1,1 @@
-"""What papers claim, tried here. One file per claim."""
+"""Claims of papers, tried here. One file per claim."""

@@ -43,7 +43,7 @@ CLAIMS: dict[int, Callable[[], Claim]] = {
     8: change.run,
 }
 _SWEPT = (degradation, tolerable, normless, skipless, skips)
-"""Of these the studies lie in `results`; the others train nothing, or a few steps."""
+"""Claims whose studies lie in `results`; the others train nothing, or a few steps."""
 
 
 def main() -> None:

@@ -52,7 +52,7 @@ class Claim:
 
     @property
     def verdict(self) -> Verdict:
-        """It holds if all of its parts do, and does not if one does not."""
+        """Verdict on all parts: holds if all do, and does not if one does not."""
         return all_of(*(part.verdict for part in self.parts if part.verdict))
 
 
@@ -64,7 +64,7 @@ def inside(interval: Interval, low: float, high: float) -> Verdict:
 
 
 def all_of(*parts: Verdict) -> Verdict:
-    """A claim of several parts holds if all do, and does not if one does not."""
+    """Judge several parts: they hold if all do, and do not if one does not."""
     if "does not hold here" in parts:
         return "does not hold here"
     return "undecided" if "undecided" in parts else "holds"

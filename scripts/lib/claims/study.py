@@ -94,7 +94,7 @@ def at_depths(
 
 
 def edges(arms: Iterable[pd.DataFrame], amount: str, keys: Iterable[str] = ("depth",)) -> str:
-    """How many cells of these arms have their best rate at the edge of the grid, in words."""
+    """Number of cells of these arms with their best rate at the edge of the grid, in words."""
     edged = [at_edge(cell, amount) for arm in arms for _, cell in arm.groupby(list(keys))]
     return f"the best rate is at the edge of the grid in {sum(edged)} of {len(edged)} cells"
 

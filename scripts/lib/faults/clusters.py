@@ -28,7 +28,7 @@ _WORDS = (*GRID, "train.steps=800", "engine.retries=100")
 _BLOWS, _PREEMPTIONS, _OF_ONE_STUDY, _MOST_STUDIES_A_BLOW = 20, 10, 5, 5
 _LONGEST_SECONDS, _BETWEEN_SECONDS = 300.0, 1.5
 _ALONE = ("unshare", "--pid", "--fork", "--kill-child", "--mount-proc")
-"""As on another machine: nobody outside sees its processes, and it ends as a whole."""
+"""Processes as on another machine: nobody outside sees them, and they end as a whole."""
 
 
 @final
@@ -108,7 +108,7 @@ def _driver(sweep: Sweep) -> bool:
 
 
 def _preemption(sweep: Sweep) -> bool:
-    """Of both nodes; it fell once a pilot has left its job, not if they finish all they hold."""
+    """Preempt both nodes; it fell once a pilot has left its job, not if all jobs end."""
     study = sweep.command.study
     jobs = [job for job in sweep.command.holders() if not study.results.has(job)]
     loopback.preempt(seconds=1)

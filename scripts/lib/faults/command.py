@@ -49,10 +49,10 @@ class Command:
     """A sweep of one study, typed again and again, in a process group of its own each time."""
 
     folder: Path
-    """Where it is typed; its results lie in `results` there."""
+    """Folder in which it is typed; its results lie in `results` there."""
     words: Sequence[str]
     log: Path
-    """What it prints."""
+    """File of all that it prints."""
     before: Sequence[str] = ()
     """Words before the command, which give it other process numbers."""
     process: subprocess.Popen[bytes] = field(init=False)

@@ -366,7 +366,7 @@ def _lost(before: Seen, damage: Damage, after: Seen) -> Iterator[str]:
         if job not in described and job not in damage.path:
             yield f"member {key} is not reported any more"
     if _kind(damage.path) != "launches":  # which a sweep refuses
-        yield from (f"job {job} is not to be run any more" for job in before.wanted - after.wanted)
+        yield from (f"job {job} is not to be run any more" for job in before.to_run - after.to_run)
 
 
 def _recovered(specimen: Specimen, damage: Damage, results: Path) -> tuple[str, list[str]]:

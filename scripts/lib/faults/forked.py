@@ -38,7 +38,7 @@ DIED = ["the check died"]
 @final
 @dataclass(frozen=True)
 class End:
-    """How a session ended: at its end, by one clean line, by another exception, killed, or hung."""
+    """End of a session: at its end, by one clean line, by another exception, killed, or hung."""
 
     kind: Literal["done", "clean", "unclean", "killed", "hung"]
     text: str

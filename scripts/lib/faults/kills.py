@@ -138,10 +138,10 @@ def _killed(standard: Standard, series: Series, folder: Path) -> Verdict:
             if code is None:
                 kills += 1
                 ends.append(f"killed {moment}")
-                broken = sweep.broken + sweep.asked(_disturbed, standard)
+                broken = sweep.broken + sweep.checked(_disturbed, standard)
                 failures += [f"{series}, kill {kills}, {moment}: {text}" for text in broken]
         ends.append("finished")
-        broken = sweep.exit_of(code) + sweep.broken + sweep.asked(_unfinished, standard)
+        broken = sweep.exit_of(code) + sweep.broken + sweep.checked(_unfinished, standard)
         failures += [f"{series}, after kill {kills}: {text}" for text in broken]
     return Verdict(tuple(failures), tuple(ends))
 
@@ -163,7 +163,7 @@ def _bereaved(standard: Standard, series: Series, folder: Path) -> Verdict:
         ends += [*["worker killed"] * len(victims), "finished"]
         broken = sweep.exit_of(code) + sweep.broken
         broken += _touched(sweep.command.study, victims, standard)
-        broken += sweep.asked(_unfinished, standard)
+        broken += sweep.checked(_unfinished, standard)
         broken += sweep.unnamed(standard)
         failures += [f"{series}, after kill {kills}: {text}" for text in broken]
     return Verdict(tuple(failures), tuple(ends))
@@ -241,7 +241,7 @@ class _Sweep:
         self.acknowledged: list[tuple[str, Hashes]] = []
         """Jobs named as finished, and the hashes of their files when that was seen."""
         self.broken: list[str] = []
-        """What is wrong with how the last command went."""
+        """Faults of the last command's run."""
         self._read = 0
         """Characters of the log that have been looked at."""
 
@@ -271,7 +271,7 @@ class _Sweep:
         """Complain of an exit code that is not 0."""
         return [] if code == 0 else [f"exit code {code}: {self.command.line()}"]
 
-    def asked(self, question: Callable[..., list[str]], standard: Standard) -> list[str]:
+    def checked(self, question: Callable[..., list[str]], standard: Standard) -> list[str]:
         """Check the study in a process of its own."""
         return forked.ask(question, self.command.results, self.acknowledged, standard)
 

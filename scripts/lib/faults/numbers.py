@@ -73,7 +73,7 @@ class Fault:
     kind: Kind
     what: What
     name: str
-    """Of the weight, whose first number it is; else empty."""
+    """Name of the weight, whose first number it is; else empty."""
     value: float
     step: int
     victim: int

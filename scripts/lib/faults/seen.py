@@ -45,7 +45,7 @@ class Seen:
     """
     planned: Mapping[str, str]
     """Jobs by id."""
-    wanted: frozenset[str]
+    to_run: frozenset[str]
     """Jobs that a sweep would run."""
     checked: Mapping[str, str]
     """Hashes of all bytes, by finished job."""
@@ -86,7 +86,7 @@ def seen(study: Study, *, closely: bool) -> Seen:
         problems=problems,
         report=report,
         planned={job: json.dumps(record) for job, record in planned.items()},
-        wanted=frozenset() if plan is None else frozenset(plan.unfinished),
+        to_run=frozenset() if plan is None else frozenset(plan.unfinished),
         checked={job: get(partial(_checked, study, job, planned[job]), "") for job in finished},
         resumed={
             job: get(partial(_resumed, study, job), "") for job in planned if job not in finished

@@ -49,7 +49,7 @@ class Scope:
 
 
 scope = Scope()
-"""Of every session of this process and its forks."""
+"""Scope of every session of this process and its forks."""
 
 
 class Stuck(Exception):

@@ -1,1 +1,1 @@
-"""Who is compared. One file per peer."""
+"""Peers that are compared. One file per peer."""

@@ -1,4 +1,4 @@
-"""What the benchmark asks of a peer."""
+"""Interface of a peer of the benchmark."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
@@ -17,7 +17,7 @@ Losses = npt.NDArray[np.float64]
 @final
 @dataclass(frozen=True)
 class Timed:
-    """What one process did: starting, drawing tokens, building and compiling are not in it."""
+    """Work and time of one process, without starting, drawing tokens, building and compiling."""
 
     member_steps: int
     seconds: float

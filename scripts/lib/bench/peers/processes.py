@@ -30,7 +30,7 @@ class Joblib(Peer):
         return f"{self._workers} processes × 1 thread, fused AdamW"
 
     def losses(self, steps: int) -> Losses:
-        """Of as many members as there are workers."""
+        """Losses of as many members as there are workers."""
         return np.array([losses for losses, _ in self._train(steps)])
 
     def run(self, steps: int) -> list[Timed]:

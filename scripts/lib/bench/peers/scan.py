@@ -47,7 +47,7 @@ class Jax(Peer):
         return f"{len(cores)} processes × 1 core, {self._members} members"
 
     def losses(self, steps: int) -> Losses:
-        """Of the members of all workers."""
+        """Losses of the members of all workers."""
         return np.concatenate(ask_all(self._workers, "losses", self._members, steps))
 
     def run(self, steps: int) -> list[Timed]:
@@ -111,7 +111,7 @@ def _compiled(shape: Shape) -> Callable[[State, Array, Array, Array], tuple[Stat
 def _chunk(
     shape: Shape, state: State, lr_P: Array, inputs_SPBT: Array, targets_SPBU: Array
 ) -> tuple[State, Array]:
-    """As many steps as there are batches; the losses are (steps, P)."""
+    """Train as many steps as there are batches; the losses are (steps, P)."""
     gradients_of = jax.vmap(jax.value_and_grad(partial(_loss, shape)))
     update = jax.vmap(partial(_adamw, shape), in_axes=(0, 0, 0, 0, 0, None))
 

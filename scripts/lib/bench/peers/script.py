@@ -22,7 +22,7 @@ class Script(Peer):
         return f"{torch.get_num_threads()} threads (default)"
 
     def losses(self, steps: int) -> Losses:
-        """Of the first two members, one after the other."""
+        """Losses of the first two members, one after the other."""
         return np.array(
             [train(self._case, member, steps, fused=False)[0] for member in self._case.members(2)]
         )

@@ -31,7 +31,7 @@ class Sweep(Peer):
         return f"{workers} processes × 1 thread, jobs of {stack}"
 
     def losses(self, steps: int) -> Losses:
-        """Of the members of all jobs."""
+        """Losses of the members of all jobs."""
         return np.concatenate(ask_all(self._workers, "losses", steps))
 
     def exact(self, steps: int) -> Losses:

@@ -37,7 +37,7 @@ class Lightning(Peer):
         return f"{threads} thread{'s' if threads > 1 else ''}, fused AdamW"
 
     def losses(self, steps: int) -> Losses:
-        """Of the first two members, one after the other."""
+        """Losses of the first two members, one after the other."""
         return np.array(
             [_train(self._case, member, steps).losses for member in self._case.members(2)]
         )

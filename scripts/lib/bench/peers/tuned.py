@@ -27,7 +27,7 @@ class Tuned(Peer):
         return f"{threads} thread{'s' if threads > 1 else ''}, fused AdamW"
 
     def losses(self, steps: int) -> Losses:
-        """Of the first two members, one after the other."""
+        """Losses of the first two members, one after the other."""
         return np.array(
             [train(self._case, member, steps, fused=True)[0] for member in self._case.members(2)]
         )

@@ -37,7 +37,7 @@ class Vmap(Peer):
         return f"{self._members} members, {threads} thread{'s' if threads > 1 else ''}"
 
     def losses(self, steps: int) -> Losses:
-        """Of the members in the stack."""
+        """Losses of the members in the stack."""
         return self._train(steps)[0]
 
     def run(self, steps: int) -> list[Timed]:
