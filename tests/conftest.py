@@ -1,4 +1,4 @@
-"""What the tests share: small shapes, and the command line as a user types it."""
+"""Fixtures that tests share: small shapes, and the command line as a user types it."""
 
 import os
 import shutil

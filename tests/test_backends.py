@@ -142,7 +142,7 @@ def _weights(flat_PN: Tensor, width: int, hidden: int) -> list[Tensor]:
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
 @pytest.mark.parametrize("name", ["attend", "ffn", "norm"])
 def test_what_is_not_finite_is_seen_and_stays_with_its_member(name: str, bad: float) -> None:
-    """Where torch's operations give a number that is not finite, so do the kernels; other members
+    """The kernels give a number that is not finite where torch's operations do; other members
     keep their bits.
     """
     x_PRD, flat_PN = drawn(3, 32, 32, 64, torch.float32)

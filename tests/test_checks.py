@@ -1,5 +1,5 @@
-"""What is read from a study folder: all that was written is taken, and whatever else stands there
-gets a reason.
+"""Checks of a study folder's contents: all that was written is taken, and all else that stands
+there gets a reason.
 """
 
 import json

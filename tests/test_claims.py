@@ -1,4 +1,4 @@
-"""Who holds a job: one process, until it has ended or gone silent."""
+"""Claims: one process holds a job, until it has ended or gone silent."""
 
 import os
 import subprocess

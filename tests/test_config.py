@@ -32,7 +32,7 @@ def only(*overrides: str) -> Shape:
 
 
 def answer(plan: Callable[[], Request]) -> Request | UserError:
-    """What is planned, or why not; anything else that is raised is a bug."""
+    """The request that is planned, or why there is none; any other exception is a bug."""
     try:
         return plan()
     except UserError as error:

@@ -34,7 +34,7 @@ def root(tmp_path: Path) -> Path:
 
 
 def filled(root: Path, directive: str) -> list[str]:
-    """What a directive becomes in a page of the folder `pages`."""
+    """Lines that a directive becomes in a page of the folder `pages`."""
     page = root / "pages" / "README.md"
     page.parent.mkdir(exist_ok=True)
     page.write_text(f"<!-- docs: {directive} -->\n<!-- /docs -->\n")

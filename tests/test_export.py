@@ -1,4 +1,4 @@
-"""What `resformer export` writes, read back by what it is written for."""
+"""`resformer export`: its files are read back by the programs they are written for."""
 
 import csv
 import json

@@ -45,7 +45,7 @@ def study(results: Path) -> Study:
 
 
 def everything(study: Study) -> dict[str, object]:
-    """What readers find: every file of every job, and what a report and the library make of it."""
+    """Every file of every job as readers see it, and what a report and the library make of it."""
     shutil.rmtree(study.path / ".cache", ignore_errors=True)
     bytes_of = {job: study.results.read(job) for job in study.planned()}
     curves, runs = (

@@ -91,7 +91,7 @@ class Sweep:
     def run(
         self, steps: float = 1e9, at_step: Callable[[int], None] = lambda step: None
     ) -> list[str]:
-        """What it told, progress left out."""
+        """Run the sweep; its kinds of events, progress left out."""
         polls, self.events = 0, []
 
         def requested() -> bool:
@@ -415,7 +415,7 @@ def test_what_the_disk_does_not_take_stops_the_work_and_is_no_failure(
 def test_a_disk_that_took_no_more_after_somebody_else_finished_does_not_matter(
     study: Study, job: Job, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As when the folder of an attempt that was given up is tidied."""
+    """The folder of an attempt that was given up may be tidied."""
     sweep, write = Sweep(study, job), files.write
 
     def finished_elsewhere(path: Path, data: bytes) -> None:

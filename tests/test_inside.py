@@ -84,7 +84,7 @@ def test_the_terminal_shows_probed_members_apart_by_whether_they_solved(
 
 @pytest.mark.usefixtures("looked")
 def test_other_formats_have_all_cells_and_numbers(resformer: Callable[..., Any]) -> None:
-    """Of one cell every number that the JSON has, and as many rows as cells."""
+    """Every number that the JSON has of a cell, and as many rows as cells."""
     row = next(
         row
         for row in json.loads(resformer("report", "--format", "json").stdout)["layers"]

@@ -29,7 +29,7 @@ from resformer.training.population import Population
 pytestmark = pytest.mark.sweep
 
 EARLY, NEVER, BROKEN = Member(0, 1e-2), Member(0, 0.0), Member(1, 1e30)
-"""Of an easy task: solved before the budget, never, and diverged at once."""
+"""Members of an easy task: solved before the budget, never, and diverged at once."""
 
 TINY = [
     "model.depth=1",

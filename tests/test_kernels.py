@@ -1,6 +1,4 @@
-"""How the kernels come to a machine: built once, found again, and what is said where there can be
-none.
-"""
+"""Kernels on a new machine: built once, found again, and the reason where there can be none."""
 
 import shutil
 import subprocess
@@ -17,7 +15,7 @@ REASON = "from resformer.numerics.backends.kernels import build; print(build.mis
 
 
 def missing(cache: Path, **environment: str) -> str:
-    """What a fresh process, which keeps its kernels in that folder, says of why there are none."""
+    """The reason of a fresh process, which keeps its kernels in that folder, why there are none."""
     run = subprocess.run(
         [sys.executable, "-c", REASON],
         env={"XDG_CACHE_HOME": str(cache), "PATH": "/usr/bin:/bin", **environment},

@@ -30,7 +30,7 @@ PACKAGES = [
 
 
 def place(module: str) -> int:
-    """Where in the list a module's package is."""
+    """Position of a module's package in the list."""
     return PACKAGES.index(module.split(".")[1])
 
 
@@ -150,7 +150,7 @@ def test_no_module_names_a_variant() -> None:
 
 
 def test_no_test_file_is_imported_by_another() -> None:
-    """What tests share lies in `tests/support`."""
+    """Shared helpers lie in `tests/support`."""
     tests = {path.stem for path in (ROOT / "tests").rglob("test_*.py")}
     for path in (ROOT / "tests").rglob("*.py"):
         names = {part for name in imports(path) for part in name.split(".")}

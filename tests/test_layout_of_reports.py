@@ -1,4 +1,4 @@
-"""What runs down a table, what across, and what makes tables of its own."""
+"""The axis that runs down a table, the axes across, and those that make tables of their own."""
 
 from pathlib import Path
 

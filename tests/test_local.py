@@ -115,7 +115,7 @@ def run(
 
 
 def pid(study: Study, job_id: str, attempt: int = 1) -> int:
-    """Who holds a job."""
+    """The process that holds a job."""
     claim = study.job(job_id) / f"claim-{attempt}"
     return int(json.loads(claim.read_text().split("\n")[0])["pid"])
 
@@ -138,7 +138,7 @@ def errors(study: Study) -> list[Path]:
 
 
 def runs(process: int) -> bool:
-    """Whether a process is there; one that has ended and that nobody has asked after is not."""
+    """True while a process runs; a zombie, which has ended, does not."""
     try:
         os.kill(process, 0)
         return ") Z " not in Path(f"/proc/{process}/stat").read_text()
@@ -290,7 +290,7 @@ def test_code_is_the_same_to_every_python() -> None:
 
 
 def test_a_launch_that_records_modules_is_of_other_code(study: Study, shape: Shape) -> None:
-    """As every launch before 0.2 does: whether its code was the same is not known."""
+    """Every launch before 0.2 does: its code may or may not be the same."""
     planned(study, [shape]).start(["sweep"])
     path = study.path / "launches" / "1.json"
     record = files.verify_checksum(path.read_bytes())

@@ -47,7 +47,7 @@ def test_every_norm_placement_with_every_skip(
 
 @pytest.mark.parametrize("residual", schemes(), ids=name_of)
 def test_skips_can_be_dropped_where_there_are_single_ones(residual: Residual[Any]) -> None:
-    """What is left is the output of the sub-layer alone."""
+    """The output of the sub-layer alone is left."""
     if residual.skips:
         shape = shape_of(residual, skip="attention")
         trace = shape.transformer().trace(start(shape)[0], inputs(shape))

@@ -15,7 +15,7 @@ NOTEBOOK = Path(__file__).parent.parent / "scripts" / "explore.ipynb"
 
 
 def outputs(cell: nbformat.NotebookNode) -> str:
-    """What a cell printed and returned, as text."""
+    """Texts that a cell printed and returned."""
     parts = [part.get("text") or part["data"]["text/plain"] for part in cell["outputs"]]
     return "".join(parts)
 

@@ -312,7 +312,7 @@ def test_a_page_prints_on_white_with_everything_open(
 
 
 def structure(shown: Page) -> Any:
-    """How often there is an element of each kind with each set of attributes."""
+    """Number of elements of each kind with each set of attributes."""
     return shown.evaluate(
         """() => {
           const found = {};

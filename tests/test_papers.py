@@ -1,5 +1,5 @@
-"""What `scripts/claims` makes of numbers: exponents, verdicts, the table. The claims themselves are
-tried by hand.
+"""Numbers in `scripts/claims`: exponents, verdicts, the table. The claims themselves are tried by
+hand.
 """
 
 import json
@@ -389,9 +389,7 @@ def test_a_study_is_swept_and_read(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 def test_a_member_that_solved_and_broke_later_has_no_loss(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As the rows of a study would have it:
-    solved, but its last evaluation is not at the budget.
-    """
+    """A study's rows would have it so: solved, but its last evaluation is not at the budget."""
     rows = {
         "job": ["a"] * 2,
         "seed": [0, 1],

@@ -72,7 +72,7 @@ def test_a_wrong_line_read_in_parts_has_the_reason_of_the_whole_line(
 
 
 def test_texts_in_settings_that_look_like_parts_of_a_line_are_texts() -> None:
-    """What looks like the next part of the line, in a text and in a setting of that name."""
+    """A text and a setting's name may look like the next part of the line."""
     job = planned()[0]
     for strange in ('}, "members": [', '], "parameters": 1}', ', "shape": {'):
         job["shape"] = {**job["shape"], "task": {**job["shape"]["task"], "note": strange}}

@@ -1,4 +1,4 @@
-"""What is committed under results/reference, and what is said of it elsewhere."""
+"""The studies under results/reference, and the numbers that are quoted from them."""
 
 import json
 import math

@@ -16,7 +16,7 @@ from resformer.training.population import Population
 pytestmark = pytest.mark.sweep
 
 EARLY, NEVER, BROKEN = Member(0, 1e-2), Member(0, 0.0), Member(1, 1e30)
-"""Of an easy task: solved before the budget, never, and diverged at once."""
+"""Members of an easy task: solved before the budget, never, and diverged at once."""
 MEMBERS = [BROKEN, NEVER, EARLY, Member(2, 3e-3)]
 
 
@@ -35,7 +35,7 @@ def easy(shape: Shape, *, compiled: bool = False, **train: Any) -> Shape:
 
 
 def through_the_disk(snapshot: Snapshot) -> Snapshot:
-    """As it comes back from a checkpoint."""
+    """The snapshot as it comes back from a checkpoint."""
     facts = json.loads(json.dumps(snapshot.facts, allow_nan=False))
     return Snapshot(step=snapshot.step, arrays=load(save(dict(snapshot.arrays))), facts=facts)
 

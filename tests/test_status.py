@@ -115,7 +115,7 @@ def counts(status: Status) -> dict[str, int]:
 
 
 def shown(study: Study) -> str:
-    """What a person sees in 80 columns without colour."""
+    """The status in 80 columns without colour."""
     console = Console(file=io.StringIO(), width=80, color_system=None)
     console.print(picture(look(study)))
     text = console.file.getvalue()

@@ -393,7 +393,7 @@ def test_a_result_that_cannot_be_one_is_damage(study: Study, text: str) -> None:
 
 
 def test_flipped_bits_are_seen_by_parquet_itself(study: Study) -> None:
-    """What is copied out of the study has no hash beside it, so the pages carry checksums."""
+    """A table copied out of the study has no hash beside it, so its pages carry checksums."""
     held = commit(study, "job1", rows=500)
     data = (held.folder / "runs.parquet").read_bytes()
     honest = pq.read_table(BytesIO(data), page_checksum_verification=True)
@@ -499,7 +499,7 @@ def test_a_study_name_that_something_else_has_is_refused(study: Study) -> None:
 def test_a_study_that_another_sweep_is_making_at_this_moment_is_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str
 ) -> None:
-    """It appears behind whatever is asked first."""
+    """The study appears right after the first question, whichever it is."""
     folder.make(tmp_path / "results")
 
     def appears(honest: Callable[[Any], bool]) -> Callable[[Any], bool]:

@@ -40,7 +40,7 @@ JOBS = ["job1", "job2", "job3"]
 
 @dataclass
 class World:
-    """What is outside the store: a clock, and processes by pid, of which some still run."""
+    """The world outside the store: a clock, and processes by pid, of which some still run."""
 
     now: float = 1000.0
     running: set[int] = field(default_factory=set)
@@ -58,7 +58,7 @@ class Worker:
 
 @dataclass
 class Attempt:
-    """What the model knows of one attempt at a job."""
+    """The model's knowledge of one attempt at a job."""
 
     pid: int
     launch: int

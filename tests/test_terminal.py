@@ -1,4 +1,4 @@
-"""What a terminal shows of a report: it fits, it reads without colour, nothing in it is obeyed."""
+"""A report in a terminal: it fits, it reads without colour, nothing in it is obeyed."""
 
 import io
 from dataclasses import replace

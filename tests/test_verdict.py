@@ -181,8 +181,8 @@ def test_a_test_that_favours_the_other_arm_says_so(made: WrittenStudy) -> None:
 
 
 def test_a_test_that_favours_who_takes_more_steps_says_so(made: WrittenStudy) -> None:
-    """As many solve. Sooner at two depths of three, though by little: the test counts depths, the
-    ratio steps.
+    """Equally many solve, and sooner at two depths of three, though by little: the test counts
+    depths, the ratio steps.
     """
     depths(made, Add(), {depth: [60, 61, 62, 63, 64] for depth in (1, 2)} | {4: FAST})
     slow = {4: [500, 510, 520, 530, 540]}

@@ -1,4 +1,4 @@
-"""What all probes share, and the whole table."""
+"""The contract of all probes, and the whole table."""
 
 import dataclasses
 from typing import Any

@@ -28,7 +28,7 @@ def test_equal_tokens_have_no_residual() -> None:
 
 @pytest.mark.parametrize("small", [1e-3, 1e-12])
 def test_a_small_difference_is_measured(small: float) -> None:
-    """Of which float32 would see nothing below 1e-7."""
+    """Below 1e-7 float32 would see nothing of it."""
     same = torch.ones(1, 1, 4, 4, dtype=torch.float64)
     apart = small * torch.eye(4, dtype=torch.float64).view(1, 1, 4, 4)
     measured = Rank().compute(of_streams(same + apart))["relative_residual"].item()

@@ -34,7 +34,7 @@ def test_formula(attention: str) -> None:
 
 @pytest.mark.parametrize("attention", ["causal", "bidirectional"])
 def test_attention_starts_as_the_identity(attention: str) -> None:
-    """What it mixes with is I, and so are the matrices around it, but for the value matrix of block
+    """Its mixing matrix is I, and so are the matrices around it, but for the value matrix of block
     1.
     """
     shape = shape_of(SCHEME, attention=attention)

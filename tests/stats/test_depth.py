@@ -1,4 +1,4 @@
-"""How deep a column goes."""
+"""Depth limits: the depths to which a column solves."""
 
 import pytest
 from hypothesis import given

@@ -45,7 +45,7 @@ def naive_by_others(steps: np.ndarray, loss: np.ndarray, ran: np.ndarray, budget
 
 
 def best(steps: list[list[float]], loss: list[list[float]] | None = None) -> int:
-    """Of two seeds that did the same, so that each one's choice is the best rate."""
+    """Index of the best rate of two seeds that did the same, each of which chooses it."""
     table = np.array([*steps, *steps], dtype=float)
     losses = np.zeros_like(table) if loss is None else np.array([*loss, *loss], dtype=float)
     lone = np.array([*steps, [NAN] * len(steps[0])], dtype=float)

@@ -1,5 +1,5 @@
-"""What every engine keeps to, as a user types it: the same bits, failures, deaths, Ctrl-C and going
-on.
+"""The contract of all engines, as a user types it: the same bits, failures, deaths, Ctrl-C and
+going on.
 """
 
 import json
@@ -51,7 +51,7 @@ def started(folder: Path, *words: str) -> subprocess.Popen[str]:
 
 
 def ended(process: subprocess.Popen[str]) -> tuple[int, str]:
-    """Its exit code, and all it said."""
+    """A process's exit code, and its stdout and stderr."""
     try:
         out, err = process.communicate(timeout=300)
     except subprocess.TimeoutExpired:

@@ -44,7 +44,7 @@ class Naive:
         return x @ self.w[f"{name}.matrix"] + self.w[f"{name}.bias"]
 
     def weights(self, scores: Tensor) -> Tensor:
-        """Of attention, by its scores (T, T)."""
+        """Attention weights (T, T) of its scores (T, T)."""
         if self.causal:
             scores = scores.masked_fill(torch.ones_like(scores).triu(1).bool(), -math.inf)
         return scores.softmax(-1)
@@ -93,7 +93,7 @@ Layers = Callable[[Naive, Tensor], Tensor]
 
 
 def logits(layers: Layers, w: dict[str, Tensor], inputs_BT: Tensor, shape: Shape) -> Tensor:
-    """Of one member, (B, scored, V)."""
+    """Logits (B, scored, V) of one member."""
     net, scored = Naive(w, shape), []
     for inputs in inputs_BT:
         x = layers(net, w["embedding.token"][inputs] + w["embedding.position"])

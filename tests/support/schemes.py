@@ -25,5 +25,5 @@ def schemes() -> list[Residual[Any]]:
 
 
 def name_of(residual: Residual[Any]) -> str:
-    """As the command line has it."""
+    """A scheme's name on the command line."""
     return plugins.name_of(residual)

@@ -50,7 +50,7 @@ MODEL = shape(1, Add(), "post").model
 
 @dataclass(frozen=True)
 class Life:
-    """How a member trained: its held-out loss at steps 0, 10, … or `steps`, and when it solved or
+    """A member's training: its held-out loss at steps 0, 10, … or `steps`, and when it solved or
     diverged.
     """
 
@@ -81,14 +81,14 @@ class Life:
 
 
 def solved(step: int, last: float = 0.1) -> Life:
-    """It solves at this step, and leaves at the next evaluation with this loss."""
+    """A member that solves at this step, and leaves at the next evaluation with this loss."""
     return Life(
         [3.0 * (last / 3.0) ** (at / (step + 10)) for at in range(0, step + 11, 10)], solved=step
     )
 
 
 def unsolved(last: float = 1.0) -> Life:
-    """It trains to the end of its budget, down to this loss."""
+    """A member that trains to the end of its budget, down to this loss."""
     return Life([3.0 * (last / 3.0) ** (at / BUDGET) for at in range(0, BUDGET + 1, 10)])
 
 

@@ -1,4 +1,4 @@
-"""What all tasks share."""
+"""The contract of all tasks."""
 
 import dataclasses
 from typing import Any
@@ -26,7 +26,7 @@ TRANSCRIPTIONS = [
 
 
 def task(name: str) -> Task:
-    """As its YAML has it."""
+    """The task as its YAML has it."""
     own: Any = OmegaConf.to_container(OmegaConf.load(config_folder() / "task" / f"{name}.yaml"))
     settings = {key: value for key, value in own["task"].items() if key != "name"}
     return plugins.load("resformer.tasks", name, Task)(**settings)  # type: ignore[type-abstract]
