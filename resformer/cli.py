@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from resformer.store.study import Study
     from resformer.sweep.launch import Launch
 
-_MANY_JOBS = 10_000
+MANY_JOBS = 10_000
 """From so many on their folders are a burden to a file system."""
 
 app = typer.Typer(
@@ -133,7 +133,7 @@ def sweep(
             summary = summarise(read([plan.study]))
             _print_report(summary, layout(summary), "table")
             many = sum(not plan.study.results.packed(job) for job in plan.jobs)
-            if many >= _MANY_JOBS:
+            if many >= MANY_JOBS:
                 gather = f"resformer gather {plan.study.name} makes it one file"
                 print(f"resformer: {many:,} jobs have a folder each; {gather}", file=sys.stderr)
         except UserError as nothing:

@@ -24,21 +24,21 @@ def complete(words: Sequence[str], incomplete: str) -> Iterator[str]:
         key, _, start = incomplete.partition("=")
         yield from (f"{key}={value}" for value in _values(key, start))
     else:
-        yield from (f"{key}=" for key in _settings() if key.startswith(incomplete))
+        yield from (f"{key}=" for key in default_settings() if key.startswith(incomplete))
 
 
 def _values(key: str, start: str) -> list[str]:
     """Values of a key that begin with `start`; of a list a,b,c the last one is completed."""
     done, comma, last = start.rpartition(",")
     canonical = next((name for name, group in GROUPS.items() if key == group), key)
-    if key == "model.residual" or isinstance(_settings().get(key), bool):
+    if key == "model.residual" or isinstance(default_settings().get(key), bool):
         values: Sequence[str] = ("true", "false")
     else:
         values = plugins.names(PACKAGES[canonical]) if canonical in GROUPS else CHOICES.get(key, ())
     return [f"{done}{comma}{value}" for value in values if value.startswith(last)]
 
 
-def _settings() -> dict[str, Any]:
+def default_settings() -> dict[str, Any]:
     """Every key that can be set with the default variants, and its default."""
     tree = yaml.safe_load((config_folder() / "config.yaml").read_text())
     settings: dict[str, Any] = {"model/residual": None, **dict.fromkeys(GROUPS)}

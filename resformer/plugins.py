@@ -40,7 +40,7 @@ def names(package: str) -> list[str]:
 
 def external_names(package: str) -> set[str]:
     """Names of the variants from other packages, without those that the package itself has."""
-    points = set(_entry_points(package))
+    points = set(entry_points(package))
     return points - _own_names(package) if points else points
 
 
@@ -50,7 +50,8 @@ def _own_names(package: str) -> set[str]:
 
 
 @cache
-def _entry_points(package: str) -> dict[str, metadata.EntryPoint]:
+def entry_points(package: str) -> dict[str, metadata.EntryPoint]:
+    """Entry points of other packages in the group of this package, by name."""
     if package not in _OPEN:
         return {}
     return {point.name: point for point in metadata.entry_points(group=package)}
@@ -59,7 +60,7 @@ def _entry_points(package: str) -> dict[str, metadata.EntryPoint]:
 def external_settings(package: str, name: str) -> Path:
     """The YAML beside the module of an external variant; PluginError if there is none."""
     try:
-        module = importlib.util.find_spec(_entry_points(package)[name].module)
+        module = importlib.util.find_spec(entry_points(package)[name].module)
     except Exception as error:  # foreign code may raise anything
         raise PluginError(f"{name}: its entry point cannot be loaded: {error}") from error
     path = Path(str(module.origin if module else None)).with_suffix(".yaml")
@@ -71,7 +72,7 @@ def external_settings(package: str, name: str) -> Path:
 def source(package: str, name: str) -> Path | None:
     """The file of a variant's class; None if there is no such variant."""
     external = name in external_names(package)
-    module = _entry_points(package)[name].module if external else f"{package}.{name}"
+    module = entry_points(package)[name].module if external else f"{package}.{name}"
     try:
         spec = importlib.util.find_spec(module)
     except ModuleNotFoundError:  # the package that should contain it
@@ -91,7 +92,7 @@ def load(package: str, name: str, base: type[Base]) -> type[Base]:
     external one cannot be used.
     """
     if name in external_names(package):
-        return _load_external(_entry_points(package)[name], base)
+        return _load_external(entry_points(package)[name], base)
     if name not in names(package):
         kind = package.rpartition(".")[2]
         raise LookupError(f"{name!r} is none of the {kind} there are: {', '.join(names(package))}")

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from resformer import config
-from resformer.complete import _settings, complete
+from resformer.complete import complete, default_settings
 
 
 def test_keys_are_those_that_can_be_set() -> None:
-    assert set(_settings()) == {*config.keys(), "model/residual"}
+    assert set(default_settings()) == {*config.keys(), "model/residual"}
 
 
 @pytest.mark.parametrize(

@@ -113,13 +113,13 @@ def test_a_system_that_tells_little_of_processes_has_claims_all_the_same(
         raise FileNotFoundError
 
     monkeypatch.setattr(Path, "readlink", nowhere)
-    claims._holder.cache_clear()
+    claims.process_holder.cache_clear()
     assert claims.holder().namespace == ""
     assert isinstance(
         claims.take(tmp_path / "jobs" / "ab" / "abcd", 1, 0, claims.HeartbeatObserver(60.0)),
         claims.Claim,
     )
-    claims._holder.cache_clear()
+    claims.process_holder.cache_clear()
 
 
 def test_a_result_that_the_disk_does_not_give_out_may_be_whole_and_is_not_replaced(

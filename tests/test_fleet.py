@@ -78,9 +78,9 @@ class Cluster:
 @pytest.fixture
 def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
     made = Cluster()
-    monkeypatch.setattr(Slurm, "_executor", lambda engine, study: made)
-    monkeypatch.setattr(slurm, "_command", made.answer)
-    monkeypatch.setattr(slurm, "_POLL_SECONDS", 0.1)
+    monkeypatch.setattr(Slurm, "executor", lambda engine, study: made)
+    monkeypatch.setattr(slurm, "run_command", made.answer)
+    monkeypatch.setattr(slurm, "POLL_SECONDS", 0.1)
     yield made
     for pilot in made.pilots.values():
         pilot.kill()
@@ -158,7 +158,7 @@ def test_a_replacement_that_is_refused_is_submitted_later_while_others_fly(
     cluster: Cluster,
 ) -> None:
     cluster.refuses = [0, 2]
-    pilots = slurm._JobArray(cluster, ["one", "two"], tasks={"9_0": 0, "9_1": 1}, began={0, 1})
+    pilots = slurm.JobArray(cluster, ["one", "two"], tasks={"9_0": 0, "9_1": 1}, began={0, 1})
     pilots.replace({1}, 2)
     assert cluster.taken == []
     pilots.replace({1}, 2)
@@ -187,7 +187,7 @@ def test_a_second_stop_leaves_no_pilot_behind(
 ) -> None:
     """Ctrl-C while pilots put their work away, which these would take for ever to do."""
     cluster.programs = ("import time; time.sleep(600)",)
-    pilots = slurm._JobArray(cluster, ["one"])
+    pilots = slurm.JobArray(cluster, ["one"])
     pilots.submit([0])
     commands: list[tuple[str, ...]] = []
 
@@ -198,7 +198,7 @@ def test_a_second_stop_leaves_no_pilot_behind(
     def again(seconds: float) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(slurm, "_command", answer)
+    monkeypatch.setattr(slurm, "run_command", answer)
     monkeypatch.setattr(slurm.time, "sleep", again)
     with pytest.raises(KeyboardInterrupt):
         pilots.cancel()

@@ -134,7 +134,7 @@ def test_a_job_that_is_open_again_keeps_its_folder(study: Study) -> None:
 def test_a_large_sweep_says_how_to_gather_it(
     study: Study, resformer: Resformer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("resformer.cli._MANY_JOBS", 4)
+    monkeypatch.setattr("resformer.cli.MANY_JOBS", 4)
     result = resformer("sweep", *SMALL)
     hint = "resformer: 4 jobs have a folder each; resformer gather small makes it one file"
     assert result.stderr.splitlines()[-1] == hint

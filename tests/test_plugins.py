@@ -108,8 +108,8 @@ def here(
     """`resformer(*words)` in this process, where that package can be found."""
 
     def forget() -> None:
-        plugins._entry_points.cache_clear()
-        tree._composed.cache_clear()
+        plugins.entry_points.cache_clear()
+        tree.composed.cache_clear()
         for name in [name for name in sys.modules if name.partition(".")[0] == "mine"]:
             del sys.modules[name]
         importlib.invalidate_caches()

@@ -23,7 +23,7 @@ Json = dict[str, Any]
 
 def keys() -> list[str]:
     """Every key that can be set with the default variants."""
-    return [*GROUPS, *(key for key in flatten(_composed(())) if not key.endswith(".name"))]
+    return [*GROUPS, *(key for key in flatten(composed(())) if not key.endswith(".name"))]
 
 
 def settings(point: Mapping[str, Value]) -> Json:
@@ -32,7 +32,7 @@ def settings(point: Mapping[str, Value]) -> Json:
     UserError for a key that is not there; Incompatible for one that only other variants have.
     """
     tree = _copied(
-        _composed(tuple((key, str(value)) for key, value in point.items() if key in GROUPS))
+        composed(tuple((key, str(value)) for key, value in point.items() if key in GROUPS))
     )
     for key, value in point.items():
         if key not in GROUPS:
@@ -43,13 +43,13 @@ def settings(point: Mapping[str, Value]) -> Json:
 def unknown(key: str, value: Value) -> UserError:
     """No such key: a mistake, or, under a variant, a setting that only others have."""
     close = difflib.get_close_matches(key, keys(), n=1)
-    hint = f"did you mean {close[0]}?" if close else f"the sections are {', '.join(_composed(()))}"
+    hint = f"did you mean {close[0]}?" if close else f"the sections are {', '.join(composed(()))}"
     kind = Incompatible if any(key.startswith(f"{group}.") for group in GROUPS) else UserError
     return kind(f"{shortened(key)}={typed(value)}: there is no such setting; {hint}")
 
 
 @cache
-def _composed(groups: tuple[tuple[str, str], ...]) -> Json:
+def composed(groups: tuple[tuple[str, str], ...]) -> Json:
     """The tree of these variants, as plain values. Composing takes 50 ms, so it is done once per
     choice.
     """

@@ -22,7 +22,7 @@ from resformer.workers.events import Emit, Event
 from resformer.workers.pilot import PilotExit, pilot_specs, run_pilot
 from resformer.workers.signals import Stop
 
-_POLL_SECONDS, _GRACE_SECONDS = 1.0, 30.0
+POLL_SECONDS, _GRACE_SECONDS = 1.0, 30.0
 _WARNED_SECONDS = 90
 """Time between the warning of a pilot and the end of its time limit."""
 _STAYS_SECONDS = 600.0
@@ -85,7 +85,7 @@ class Slurm(Engine):
         with tempfile.TemporaryDirectory() as folder:
             script = Path(folder) / "script"
             script.write_text(self.script(Path(folder) / "study", workers))
-            answer = _command("sbatch", "--test-only", str(script))
+            answer = run_command("sbatch", "--test-only", str(script))
         if answer.returncode:
             raise UserError(
                 f"engine=slurm: the cluster would not take it: {_one_line(answer.stderr)}"
@@ -100,7 +100,7 @@ class Slurm(Engine):
         """
         study, left = Study(assignment.study), set(assignment.jobs)
         reader, done = EventReader(study, assignment.launch), Done(study.path)
-        pilots = _JobArray(self._executor(study.path), pilot_specs(assignment, workers))
+        pilots = JobArray(self.executor(study.path), pilot_specs(assignment, workers))
         active_before = set(range(workers))
 
         def emit_noted(event: Event) -> None:
@@ -110,7 +110,7 @@ class Slurm(Engine):
 
         try:
             pilots.submit(sorted(active_before))
-            while left and not reader.stuck and not stop.wait(_POLL_SECONDS):
+            while left and not reader.stuck and not stop.wait(POLL_SECONDS):
                 active = pilots.active()
                 reader.poll(emit_noted)
                 left -= done.news().keys()
@@ -138,18 +138,19 @@ class Slurm(Engine):
     def detach(self, assignment: Assignment, workers: int) -> str:
         """Submit the pilots and return the command that would cancel them."""
         specs = pilot_specs(assignment, workers)
-        _JobArray(self._executor(assignment.study), specs).submit(range(workers))
+        JobArray(self.executor(assignment.study), specs).submit(range(workers))
         return f"scancel --name={_name(assignment.study)}"
 
     def script(self, study: Path, workers: int) -> str:
         """The script that would be submitted; UserError where none can be."""
-        executor = self._executor(study)
+        executor = self.executor(study)
         if workers > 1:
             executor.parameters["map_count"] = workers
         text: str = executor._make_submission_file_text(executor._submitit_command_str, "dry-run")
         return text
 
-    def _executor(self, study: Path) -> Any:
+    def executor(self, study: Path) -> Any:
+        """The executor of submitit that submits the pilots of a study."""
         try:
             import submitit
         except ModuleNotFoundError as missing:
@@ -209,7 +210,7 @@ class Pilot:
 
 @final
 @dataclass
-class _JobArray:
+class JobArray:
     """The pilots of a launch, in one or more job arrays of Slurm."""
 
     executor: Any
@@ -250,7 +251,7 @@ class _JobArray:
         """
         if not self.tasks:
             return set()
-        answer = _command(
+        answer = run_command(
             "squeue", "--noheader", "--array", "--format=%i", f"--jobs={','.join(self._arrays())}"
         )
         if answer.returncode and "Invalid job id" not in answer.stderr:
@@ -261,13 +262,13 @@ class _JobArray:
         """Let pilots checkpoint their jobs and end; by force those that take longer."""
         if self.active():
             try:
-                _command("scancel", "--state=PENDING", *self._arrays())
-                _command("scancel", "--signal=INT", *self._arrays())
+                run_command("scancel", "--state=PENDING", *self._arrays())
+                run_command("scancel", "--signal=INT", *self._arrays())
                 deadline = time.monotonic() + _GRACE_SECONDS
                 while self.active() and time.monotonic() < deadline:
-                    time.sleep(_POLL_SECONDS)
+                    time.sleep(POLL_SECONDS)
             finally:  # also when it is stopped for the second time
-                _command("scancel", *self._arrays())
+                run_command("scancel", *self._arrays())
 
     def error_line(self, logs: Path) -> str:
         """The last line in the log of a pilot that never began a job; "" if there is none."""
@@ -281,7 +282,7 @@ class _JobArray:
         return [*dict.fromkeys(task.partition("_")[0] for task in self.tasks)]
 
 
-def _command(*words: str) -> subprocess.CompletedProcess[str]:
+def run_command(*words: str) -> subprocess.CompletedProcess[str]:
     """Run a command of Slurm and return its answer."""
     return subprocess.run(words, capture_output=True, text=True, check=False)
 

@@ -54,11 +54,12 @@ class Holder:
 
 def holder() -> Holder:
     """This process."""
-    return _holder(os.getpid())
+    return process_holder(os.getpid())
 
 
 @cache
-def _holder(pid: int) -> Holder:
+def process_holder(pid: int) -> Holder:
+    """The record of a process in its claims."""
     return Holder(
         host=platform.node(),
         boot=_read("/proc/sys/kernel/random/boot_id"),

@@ -412,12 +412,12 @@ def _trained(study: Study, job: str) -> int:
 
 def _pretend_elsewhere() -> None:
     """Make this process, for the rest of its life, look like one of another machine."""
-    known: Callable[[int], claims.Holder] = claims._holder
+    known: Callable[[int], claims.Holder] = claims.process_holder
 
     def elsewhere(pid: int) -> claims.Holder:
         return replace(known(pid), host=_ELSEWHERE, boot="another", namespace="another")
 
-    claims._holder = cache(elsewhere)
+    claims.process_holder = cache(elsewhere)
 
 
 def _die_with_parent() -> None:
