@@ -2,11 +2,8 @@
 
 from collections.abc import Iterator, Mapping
 
-import numpy as np
-
 from lib.claims import ratios, study
 from lib.claims.claim import Claim, Part, inside
-from lib.claims.drawn import lines
 from lib.claims.slopes import Floats
 
 STUDIES = ("claim-5",)
@@ -21,35 +18,21 @@ ARMS = {_REZERO: ("rezero", "none", 0), _POST: ("add", "post", 50), **_OTHERS}
 def run() -> Claim:
     """Try it."""
     table = study.runs(*STUDIES)
-    depths, budget = np.unique(table["depth"]), float(table["train.steps"].max())
     arms = {
         label: study.arm(table, residual, norm, warmup_steps=warmup)
         for label, (residual, norm, warmup) in ARMS.items()
     }
-    spent = {label: study.by_depth(cells, "spent") for label, cells in arms.items()}
+    spent = study.spent(table, arms)
     return Claim(
         number=5,
         title="ReZero needs fewer steps than post-norm with warm-up, and trains without norm",
         source="Bachlechner et al. 2021, arXiv 2003.04887, table 3 (from memory)",
         saw="8,800 steps to a target against 13,690 with post-norm and warm-up",
-        parts=[
-            *(
-                part
-                for where, spent_S in study.at_depths(depths, spent)
-                for part in judged(where, spent_S, budget)
-            ),
-            Part(study.edges(arms.values(), "spent")),
-        ],
+        parts=spent.parts(judged),
         differs="copy of 8 from 16, width 32, depth 4 and 8, AdamW, rates tuned of three, 10 "
         "seeds; here the 50 steps of warm-up are a large share of all",
         numbers=study.kept(table),
-        draw=lambda: lines(
-            depths.astype(float),
-            spent,
-            "depth (blocks)",
-            f"steps to solve, at most {budget:g}",
-            log=(True, False),
-        ),
+        draw=lambda: spent.draw(log_steps=False),
     )
 
 

@@ -2,11 +2,8 @@
 
 from collections.abc import Iterator, Mapping
 
-import numpy as np
-
 from lib.claims import ratios, study
 from lib.claims.claim import Claim, Part, inside
-from lib.claims.drawn import lines
 from lib.claims.slopes import Floats
 
 STUDIES = ("claim-6",)
@@ -18,39 +15,25 @@ _PAPER = 5
 def run() -> Claim:
     """Try it."""
     table = study.runs(*STUDIES)
-    depths, budget = np.unique(table["depth"]), float(table["train.steps"].max())
     arms = {
         **{label: study.arm(table, *arm) for label, arm in PLAIN.items()},
         _SHAPED: study.arm(table, "shaped", "pre"),
         _PRE: study.arm(table, "add", "pre", skip="both"),
         _FFN: study.arm(table, "add", "pre", skip="ffn"),
     }
-    spent = {label: study.by_depth(cells, "spent") for label, cells in arms.items()}
+    spent = study.spent(table, arms)
     return Claim(
         number=6,
         title="without any attention skip, shaped attention trains where plain stacks do not",
         source="He et al. 2023, arXiv 2302.10322; Noci et al. 2023, arXiv 2306.17759; He & Hofmann "
         "2024, arXiv 2311.01906",
         saw="skipless stacks that reach the same loss after about 5 times the steps",
-        parts=[
-            *(
-                part
-                for where, spent_S in study.at_depths(depths, spent)
-                for part in judged(where, spent_S, budget)
-            ),
-            Part(study.edges(arms.values(), "spent")),
-        ],
-        differs=f"copy of 8 from 16, width 32, depth 8 and 16, {budget:g} steps, rates tuned of "
-        "three, 5 seeds; shaped "
-        "keeps a weighted skip around its FFN, as in He & Hofmann, which plain stacks do not have",
+        parts=spent.parts(judged),
+        differs=f"copy of 8 from 16, width 32, depth 8 and 16, {spent.budget:g} steps, rates tuned "
+        "of three, 5 seeds; shaped keeps a weighted skip around its FFN, as in He & Hofmann, which "
+        "plain stacks do not have",
         numbers=study.kept(table),
-        draw=lambda: lines(
-            depths.astype(float),
-            spent,
-            "depth (blocks)",
-            f"steps to solve, at most {budget:g}",
-            log=(True, True),
-        ),
+        draw=lambda: spent.draw(log_steps=True),
     )
 
 

@@ -2,13 +2,17 @@
 
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, final
 
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 
 import resformer
+from lib.claims.claim import Part
+from lib.claims.drawn import lines
 from lib.claims.slopes import Floats
 from lib.facts import ROOT
 from resformer import config
@@ -86,11 +90,52 @@ def by_depth(table: pd.DataFrame, amount: str) -> Floats:
 
 
 def at_depths(
-    depths: Iterable[int], amounts: Mapping[str, Floats]
+    depths: Iterable[float], amounts: Mapping[str, Floats]
 ) -> Iterator[tuple[str, dict[str, Floats]]]:
     """Go through amounts (S, depths) depth by depth: its name, and the amounts (S,) by arm."""
     for column, depth in enumerate(depths):
-        yield f"depth {depth}", {arm: amount[:, column] for arm, amount in amounts.items()}
+        yield f"depth {depth:g}", {arm: amount[:, column] for arm, amount in amounts.items()}
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Spent:
+    """Steps that arms of a study spent until they solved, by depth."""
+
+    arms: Mapping[str, pd.DataFrame]
+    depths: Floats
+    """Ascending."""
+    budget: float
+    steps: Mapping[str, Floats]
+    """Steps by arm, (S, depths)."""
+
+    def parts(
+        self, judged: Callable[[str, Mapping[str, Floats], float], Iterator[Part]]
+    ) -> list[Part]:
+        """Judge depth by depth, given its name, the steps (S,) by arm and the budget."""
+        return [
+            *(
+                part
+                for where, steps_S in at_depths(self.depths, self.steps)
+                for part in judged(where, steps_S, self.budget)
+            ),
+            Part(edges(self.arms.values(), "spent")),
+        ]
+
+    def draw(self, *, log_steps: bool) -> Figure:
+        """Draw the steps of each arm against the depth."""
+        label = f"steps to solve, at most {self.budget:g}"
+        return lines(self.depths, self.steps, "depth (blocks)", label, log=(True, log_steps))
+
+
+def spent(table: pd.DataFrame, arms: Mapping[str, pd.DataFrame]) -> Spent:
+    """Steps that arms of a study's table spent."""
+    return Spent(
+        arms=arms,
+        depths=np.unique(table["depth"]).astype(float),
+        budget=float(table["train.steps"].max()),
+        steps={label: by_depth(cells, "spent") for label, cells in arms.items()},
+    )
 
 
 def edges(arms: Iterable[pd.DataFrame], amount: str, keys: Iterable[str] = ("depth",)) -> str:
