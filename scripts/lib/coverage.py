@@ -41,7 +41,7 @@ PERMUTATIONS = 999
 
 
 @final
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Finding:
     """Nominal and simulated share; `none` is the share of studies without an interval."""
 
@@ -217,9 +217,25 @@ def covered(
         for low, high in bounds
         if (low, high) != (None, None)
     ]
-    share = float(np.mean(inside))
-    error = math.sqrt(max(share * (1 - share), 1e-4) / len(inside))
-    return Finding(quantity, seeds, setting, nominal, share, error, 1 - len(inside) / len(bounds))
+    return finding(quantity, seeds, setting, nominal, inside, studies=len(bounds))
+
+
+def finding(
+    quantity: str, seeds: int, setting: str, nominal: float, hits: list[bool], *, studies: int
+) -> Finding:
+    """Share of hits, with its Monte-Carlo error; `studies` counts those without one or the other
+    too.
+    """
+    share = float(np.mean(hits))
+    return Finding(
+        quantity=quantity,
+        seeds=seeds,
+        setting=setting,
+        nominal=nominal,
+        found=share,
+        error=math.sqrt(max(share * (1 - share), 1e-4) / len(hits)),
+        none=1 - len(hits) / studies,
+    )
 
 
 def wilson_coverage(seeds: int, share: float) -> Finding:
@@ -305,10 +321,8 @@ def family_errors(seeds: int, repeats: int, generator: np.random.Generator) -> F
 
 def rejected(quantity: str, seeds: int, setting: str, p: list[float | None]) -> Finding:
     """The share of p-values up to 0.05."""
-    tested = [value for value in p if value is not None]
-    share = float(np.mean([value <= 0.05 for value in tested]))
-    error = math.sqrt(max(share * (1 - share), 1e-4) / len(tested))
-    return Finding(quantity, seeds, setting, 0.05, share, error, 1 - len(tested) / len(p))
+    small = [value <= 0.05 for value in p if value is not None]
+    return finding(quantity, seeds, setting, 0.05, small, studies=len(p))
 
 
 if __name__ == "__main__":
