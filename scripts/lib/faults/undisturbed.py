@@ -11,7 +11,7 @@ from lib.faults.invariant import Expected, Hashes, expected, violations
 from lib.faults.session import Heard
 from lib.faults.strace import Point, points, watching
 
-_TRIES = 5
+_TRIES = 10
 
 
 @final
