@@ -1,6 +1,5 @@
 """A campaign: one kind of fault, the trials that put it in, and how many of its points passed."""
 
-import ctypes
 import multiprocessing
 import signal
 import tempfile
@@ -12,12 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar, final
 
+from lib.faults.processes import die_with_parent
+
 T = TypeVar("T")
 Judge = Callable[[T, Path], "Verdict"]
 """Tries a trial in an empty folder."""
 
 _LANES = 2
-_SET_DEATH_SIGNAL = 1
 
 
 @final
@@ -131,7 +131,7 @@ def workshop(parent: Path | None) -> Iterator[Path]:
 
 
 def _begin(prepare: Callable[[], None]) -> None:
-    ctypes.CDLL(None).prctl(_SET_DEATH_SIGNAL, signal.SIGKILL)
+    die_with_parent()
     # Whoever started the campaign is told to stop; a lane ends its trial, and gets no other.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)

@@ -1,6 +1,5 @@
 """The command `resformer sweep` as a user types it, and the processes that hold its jobs."""
 
-import ctypes
 import os
 import signal
 import subprocess
@@ -14,6 +13,7 @@ from typing import final
 
 import psutil
 
+from lib.faults.processes import die_with_parent
 from lib.faults.session import STUDY
 from resformer.store import claims
 from resformer.store.study import Study
@@ -39,8 +39,6 @@ GRID = (
 )
 """Twelve jobs, each with a name of its own, of which one member diverges."""
 LONGEST_SECONDS, LOOK_SECONDS = 120.0, 0.02
-_SET_DEATH_SIGNAL = 1
-_C = ctypes.CDLL(None)
 
 
 @final
@@ -144,6 +142,6 @@ class Command:
 
 def _as_by_hand() -> None:
     """Set the signals of a command that a user started; it dies with whoever started it here."""
-    _C.prctl(_SET_DEATH_SIGNAL, signal.SIGKILL)
+    die_with_parent()
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)

@@ -5,7 +5,6 @@ events come over a socket, by calls that no fault is put into; whoever started i
 hashing the files at once.
 """
 
-import ctypes
 import json
 import os
 import signal
@@ -19,6 +18,7 @@ from typing import Literal, final
 
 from lib.faults import session
 from lib.faults.invariant import Hashes, acknowledged
+from lib.faults.processes import die_with_parent, let_anybody_trace
 from lib.faults.session import Heard
 from lib.faults.shown import shown
 from resformer.store.study import Study
@@ -26,8 +26,6 @@ from resformer.workers.events import Event
 
 _SECONDS = 60.0
 _LONGEST = 60_000
-_SET_DEATH_SIGNAL, _SET_TRACER, _ANYBODY = 1, 0x59616D61, ctypes.c_ulong(-1)
-_C = ctypes.CDLL(None, use_errno=True)
 
 Tracer = Callable[[int], AbstractContextManager[object]]
 """Traces the process of that number while it is entered."""
@@ -133,8 +131,8 @@ def _attend(pipe: socket.socket, study: Study, heard: Heard) -> End:
 
 def _session(results: Path, pipe: socket.socket) -> None:
     """Be the child: wait, run, send how it ended, leave without looking back."""
-    _C.prctl(_SET_DEATH_SIGNAL, signal.SIGKILL)
-    _C.prctl(_SET_TRACER, _ANYBODY)
+    die_with_parent()
+    let_anybody_trace()
 
     def send(kind: str, text: str, job: str = "") -> None:
         pipe.send(json.dumps([kind, text, job]).encode()[:_LONGEST])

@@ -2,7 +2,6 @@
 worker of it. All that is random is drawn from seeds.
 """
 
-import ctypes
 import os
 import random
 import re
@@ -28,6 +27,7 @@ from lib.faults.invariant import (
     table,
     violations,
 )
+from lib.faults.processes import adopt
 from resformer import config
 from resformer.keys import job_label
 from resformer.results.members import read
@@ -45,11 +45,9 @@ _AT_START = 0.15
 _START_SECONDS, _TRAINING_SECONDS, _BETWEEN_SECONDS = 3.0, 3.0, 1.2
 """The longest times from the start, from the first claim, and between workers, to a kill."""
 _LEAVING_SECONDS = 5.0
-_SET_SUBREAPER = 36
 _FINISHED = re.compile(
     r"\[\d+/\d+\] (?P<label>[^:]+): (finished|\d+ (?:solved|unsolved|diverged)\b).*"
 )
-_C = ctypes.CDLL(None)
 
 Moment = Literal["at start", "training"]
 
@@ -89,12 +87,12 @@ def _campaign(
     whole, rest = divmod(kills, _KILLS_OF_ONE_TRIAL)
     series = [Series(seed, _KILLS_OF_ONE_TRIAL) for seed in range(whole)]
     series += [Series(whole, rest)] if rest else []
-    return tried(series, partial(judge, standard), scratch, points=kills, prepare=_adopt)
+    return tried(series, partial(judge, standard), scratch, points=kills, prepare=adopt)
 
 
 def _undisturbed(folder: Path) -> Standard:
     """Run the command with nobody killing it; RuntimeError unless it ends well."""
-    _adopt()
+    adopt()
     sweep = _Sweep(folder)
     with sweep.running():
         code = sweep.ended()
@@ -336,11 +334,6 @@ class _Sweep:
         planned = self.command.study.planned()
         (name,) = (name for name, job in planned.items() if job_label(job) == label)
         return str(name)
-
-
-def _adopt() -> None:
-    """Make this process the parent of those whose own one dies, so that it can wait for them."""
-    _C.prctl(_SET_SUBREAPER, 1)
 
 
 def _is_stopped(process: int) -> bool:

@@ -4,7 +4,6 @@ Some of them look like another machine's: nobody sees if such a process lives, a
 its claim.
 """
 
-import ctypes
 import hashlib
 import multiprocessing
 import os
@@ -31,6 +30,7 @@ from lib.faults.campaign import (
 )
 from lib.faults.forked import End
 from lib.faults.invariant import Expected, Hashes, acknowledged, expected
+from lib.faults.processes import die_with_parent
 from lib.faults.session import Scope
 from lib.faults.shown import shown
 from lib.faults.strace import Point, injecting
@@ -52,7 +52,6 @@ _LOOK_SECONDS = 0.005
 _ELSEWHERE = "elsewhere"
 _BEFORE_LEASE_SECONDS = 0.4
 _LATEST_SECONDS = 0.03
-_SET_DEATH_SIGNAL = 1
 _FORK = multiprocessing.get_context("fork")
 
 Machine = Literal["here", "elsewhere"]
@@ -214,7 +213,7 @@ def _gathered(sweeps: Sequence[Sweep], results: Path) -> Iterator[list[Connectio
 
 def _swept(sweep: Sweep, results: Path, go: Any, pipe: Connection) -> None:
     """Be the child: wait for all to be there, run the session, send how it ended."""
-    _die_with_parent()
+    die_with_parent()
     session.scope = _CROWD
     if sweep.machine == "elsewhere":
         _pretend_elsewhere()
@@ -306,7 +305,7 @@ def _attended(point: Point, results: Path, log: Path, pipe: Connection) -> None:
     """Be the child: attend a session as if on another machine, stopped at the point; send its
     number, and how it ended.
     """
-    _die_with_parent()
+    die_with_parent()
     _pretend_elsewhere()
 
     @contextmanager
@@ -418,7 +417,3 @@ def _pretend_elsewhere() -> None:
         return replace(known(pid), host=_ELSEWHERE, boot="another", namespace="another")
 
     claims.process_holder = cache(elsewhere)
-
-
-def _die_with_parent() -> None:
-    ctypes.CDLL(None).prctl(_SET_DEATH_SIGNAL, signal.SIGKILL)
