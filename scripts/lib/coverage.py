@@ -245,7 +245,13 @@ def wilson_coverage(seeds: int, share: float) -> Finding:
     ]
     inside_share = float(binom.pmf(np.arange(seeds + 1), seeds, share)[inside].sum())
     return Finding(
-        "share solved, Wilson", seeds, f"{share:.0%} solve", 0.95, inside_share, 0.0, 0.0
+        quantity="share solved, Wilson",
+        seeds=seeds,
+        setting=f"{share:.0%} solve",
+        nominal=0.95,
+        found=inside_share,
+        error=0.0,
+        none=0.0,
     )
 
 
