@@ -36,3 +36,8 @@ def require(condition: bool, setting: str, value: object, requirement: str) -> N
     """Raise `UserError("setting=value: requirement")` unless the condition holds."""
     if not condition:
         raise UserError(f"{setting}={shortened(str(value))}: {requirement}")
+
+
+def require_between(setting: str, value: float, *, low: float, high: float, unit: str = "") -> None:
+    """Raise UserError unless the value is a number from `low` to `high`."""
+    require(low <= value <= high, setting, value, f"must be from {low} to {high}{unit}")

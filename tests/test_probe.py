@@ -31,7 +31,8 @@ def test_a_probe_prints_verdicts_and_writes_numbers_and_figures(resformer: Run) 
     )
     assert all(len(line) <= 80 for line in result.stdout.splitlines())
     folder = Path("results/probes/probe")
-    assert f"{folder}/layers.csv, and beside it 12 figures as .svg and .png" in result.stderr
+    figures = f"{len(descriptions())} figures as .svg and .png"
+    assert f"{folder}/layers.csv, and beside it {figures}" in result.stderr
     names = {path.name for path in folder.iterdir()}
     assert names == {
         "layers.csv",

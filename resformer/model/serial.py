@@ -15,7 +15,6 @@ from resformer.tasks.base import Task
 Json = dict[str, Any]
 Base = TypeVar("Base")
 
-
 ID_DIGITS = 16
 """Hexadecimal digits of a job's id."""
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import final
 
-from resformer.errors import Incompatible, require
+from resformer.errors import Incompatible, require, require_between
 from resformer.keys import CHOICES
 
 
@@ -33,35 +33,17 @@ class ModelSettings:
     """Sub-layers that keep their skips: both, attention, ffn or none."""
 
     def __post_init__(self) -> None:
-        require(1 <= self.depth <= 1024, "model.depth", self.depth, "must be from 1 to 1024 blocks")
-        require(2 <= self.width <= 4096, "model.width", self.width, "must be from 2 to 4096")
-        require(
-            1 <= self.heads <= self.width,
-            "model.heads",
-            self.heads,
-            f"must be from 1 to {self.width}, the width",
-        )
+        require_between("model.depth", self.depth, low=1, high=1024, unit=" blocks")
+        require_between("model.width", self.width, low=2, high=4096)
+        require_between("model.heads", self.heads, low=1, high=self.width, unit=", the width")
         if self.hidden is not None:
             # With one neuron a product is that of a matrix and a vector, whose bits depend on the
             # number of members.
-            require(
-                2 <= self.hidden <= 65536,
-                "model.hidden",
-                self.hidden,
-                "must be from 2 to 65536, or null",
-            )
-        for setting, value in (
-            ("model.activation", self.activation),
-            ("model.attention", self.attention),
-            ("model.norm", self.norm),
-            ("model.skip", self.skip),
-        ):
-            require(
-                value in CHOICES[setting],
-                setting,
-                value,
-                f"must be one of {', '.join(CHOICES[setting])}",
-            )
+            require_between("model.hidden", self.hidden, low=2, high=65536, unit=", or null")
+        for setting in ("activation", "attention", "norm", "skip"):
+            value, choices = getattr(self, setting), CHOICES[f"model.{setting}"]
+            words = f"must be one of {', '.join(choices)}"
+            require(value in choices, f"model.{setting}", value, words)
         if self.width % self.heads:
             fitting = [str(heads) for heads in range(1, self.width + 1) if self.width % heads == 0]
             raise Incompatible(

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as nnf
 from torch import Tensor
 
-from resformer.errors import require
+from resformer.errors import require_between
 from resformer.numerics.parameters import ParameterSpec, constant, identity, ones, zeros
 from resformer.residuals.base import (
     Architecture,
@@ -41,9 +41,7 @@ class Hyper(ParallelStreams):
     norms: ClassVar[tuple[str, ...]] = ("pre",)
 
     def __post_init__(self) -> None:
-        require(
-            1 <= self.streams <= 16, "model.residual.streams", self.streams, "must be from 1 to 16"
-        )
+        require_between("model.residual.streams", self.streams, low=1, high=16)
         check_magnitude(self, "dynamic")
 
     def sublayer_parameters(self, sublayer: int, architecture: Architecture) -> list[ParameterSpec]:

@@ -6,7 +6,7 @@ from typing import ClassVar, final
 import torch
 from torch import Tensor
 
-from resformer.errors import require
+from resformer.errors import require_between
 from resformer.numerics.parameters import ParameterSpec, constant, identity, zeros
 from resformer.residuals.base import (
     Architecture,
@@ -48,9 +48,7 @@ class Mhc(ParallelStreams):
     def __post_init__(self) -> None:
         # With one stream, products with φ would be those of a matrix and a vector, whose bits
         # depend on the number of members.
-        require(
-            2 <= self.streams <= 16, "model.residual.streams", self.streams, "must be from 2 to 16"
-        )
+        require_between("model.residual.streams", self.streams, low=2, high=16)
         check_magnitude(self, "dynamic")
 
     def sublayer_parameters(self, sublayer: int, architecture: Architecture) -> list[ParameterSpec]:

@@ -6,7 +6,7 @@ from typing import ClassVar, final
 
 from torch import Tensor
 
-from resformer.errors import require
+from resformer.errors import require_between
 from resformer.residuals.base import Architecture, OneStream, SublayerContext
 
 _ROUNDING = 1e-9
@@ -29,12 +29,7 @@ class MixLn(OneStream):
     skips: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        require(
-            0 <= self.post_share <= 1,
-            "model.residual.post_share",
-            self.post_share,
-            "must be from 0 to 1",
-        )
+        require_between("model.residual.post_share", self.post_share, low=0, high=1)
 
     def placement(self, norm: str, sublayer: int, architecture: Architecture) -> str:
         """Placement `post` in the first blocks, `pre` in the others."""

@@ -5,7 +5,7 @@ from typing import ClassVar, final
 
 from torch import Tensor
 
-from resformer.errors import require
+from resformer.errors import require_between
 from resformer.residuals.base import OneStream, SublayerContext
 
 
@@ -27,9 +27,7 @@ class Scaled(OneStream):
     norms: ClassVar[tuple[str, ...]] = ("pre", "none")
 
     def __post_init__(self) -> None:
-        require(
-            0 <= self.exponent <= 4, "model.residual.exponent", self.exponent, "must be from 0 to 4"
-        )
+        require_between("model.residual.exponent", self.exponent, low=0, high=4)
 
     def write(self, x_PRD: Tensor, f_PRD: Tensor, context: SublayerContext) -> Tensor:
         """Add the scaled branch to the stream."""

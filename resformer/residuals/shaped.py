@@ -6,9 +6,14 @@ from typing import ClassVar, final
 import torch
 from torch import Tensor
 
-from resformer.errors import require
 from resformer.numerics.parameters import ParameterSpec, constant, ones
-from resformer.residuals.base import Architecture, OneStream, ParameterGroup, SublayerContext
+from resformer.residuals.base import (
+    Architecture,
+    OneStream,
+    ParameterGroup,
+    SublayerContext,
+    check_magnitude,
+)
 
 
 @final
@@ -33,13 +38,7 @@ class Shaped(OneStream):
     shapes_attention: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        gain = self.ffn_gain_at_18_blocks
-        require(
-            abs(gain) <= 10,
-            "model.residual.ffn_gain_at_18_blocks",
-            gain,
-            "must be a number from -10 to 10",
-        )
+        check_magnitude(self, "ffn_gain_at_18_blocks")
 
     def block_parameters(self, block: int, architecture: Architecture) -> list[ParameterSpec]:
         """Scalars α, β and γ per head, and b."""

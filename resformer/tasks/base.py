@@ -23,7 +23,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from resformer.errors import require
+from resformer.errors import require_between
 from resformer.numerics import rng
 
 LONGEST = 512
@@ -107,18 +107,8 @@ class SequenceToSequence(Task):
     """Number of different tokens: 0 … symbols - 1."""
 
     def __post_init__(self) -> None:
-        require(
-            1 <= self.length <= LONGEST,
-            "task.length",
-            self.length,
-            f"must be from 1 to {LONGEST} tokens",
-        )
-        require(
-            2 <= self.symbols <= MOST_SYMBOLS,
-            "task.symbols",
-            self.symbols,
-            f"must be from 2 to {MOST_SYMBOLS}",
-        )
+        require_between("task.length", self.length, low=1, high=LONGEST, unit=" tokens")
+        require_between("task.symbols", self.symbols, low=2, high=MOST_SYMBOLS)
 
     @property
     def sequence_length(self) -> int:

@@ -6,7 +6,7 @@ from typing import ClassVar, final
 
 from torch import Tensor
 
-from resformer.errors import require
+from resformer.errors import require_between
 from resformer.numerics import rng
 from resformer.tasks.base import LONGEST, Task
 
@@ -34,13 +34,8 @@ class Hops(Task):
     attention: ClassVar[str] = "bidirectional"
 
     def __post_init__(self) -> None:
-        require(
-            2 <= self.length <= LONGEST,
-            "task.length",
-            self.length,
-            f"must be from 2 to {LONGEST} tokens",
-        )
-        require(1 <= self.hops <= LONGEST, "task.hops", self.hops, f"must be from 1 to {LONGEST}")
+        require_between("task.length", self.length, low=2, high=LONGEST, unit=" tokens")
+        require_between("task.hops", self.hops, low=1, high=LONGEST)
 
     @property
     def sequence_length(self) -> int:

@@ -7,7 +7,7 @@ from typing import ClassVar, final
 import torch
 from torch import Tensor
 
-from resformer.errors import require
+from resformer.errors import require, require_between
 from resformer.numerics import rng
 from resformer.tasks.base import IGNORE_INDEX, LONGEST, MOST_SYMBOLS, Task
 
@@ -37,8 +37,7 @@ class Recall(Task):
     always_in_place: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        most = LONGEST // 3
-        require(1 <= self.pairs <= most, "task.pairs", self.pairs, f"must be from 1 to {most}")
+        require_between("task.pairs", self.pairs, low=1, high=LONGEST // 3)
         require(
             max(2, self.pairs) <= self.symbols <= MOST_SYMBOLS,
             "task.symbols",

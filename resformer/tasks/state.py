@@ -10,7 +10,7 @@ from typing import ClassVar, final
 import torch
 from torch import Tensor
 
-from resformer.errors import require
+from resformer.errors import require, require_between
 from resformer.numerics import rng
 from resformer.tasks.base import LONGEST, Task
 
@@ -48,12 +48,7 @@ class State(Task):
             self.group,
             "must be Z2 to Z60, S3 to S5, A4 or A5",
         )
-        require(
-            1 <= self.length <= LONGEST,
-            "task.length",
-            self.length,
-            f"must be from 1 to {LONGEST} elements",
-        )
+        require_between("task.length", self.length, low=1, high=LONGEST, unit=" elements")
 
     @property
     def sequence_length(self) -> int:
