@@ -1,4 +1,4 @@
-"""A job: some members of one shape, trained together. Here it becomes plain JSON and comes back."""
+"""A job: some members of one shape, trained together; as plain JSON, and back."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -61,7 +61,7 @@ class Job:
 @final
 @dataclass(frozen=True)
 class _Described:
-    """What the jobs of a shape have in common."""
+    """Facts that the jobs of a shape have in common."""
 
     canonical: bytes
     parameters: int
@@ -71,7 +71,7 @@ class _Described:
 
 @cache
 def _described(shape: Shape) -> _Described:
-    """Worked out once: a study may have 100,000 jobs, and some of it takes 0.1 ms."""
+    """Facts of a shape, computed once: a study may have 100,000 jobs, and some take 0.1 ms."""
     transformer = shape.transformer()
     return _Described(
         canonical=canonical(shape_to_json(shape)),
@@ -89,9 +89,9 @@ def _tree(shape: Shape, recording: Recording) -> Json:
 def from_json(job: Json) -> Job:
     """The job that `to_json` was called on."""
     return Job(
-        shape_from_json(job["shape"]),
-        tuple(Member(**member) for member in job["members"]),
-        recording_from_json(job["shape"]),
+        shape=shape_from_json(job["shape"]),
+        members=tuple(Member(**member) for member in job["members"]),
+        recording=recording_from_json(job["shape"]),
     )
 
 
@@ -101,15 +101,18 @@ def pack(
     sharers: int,
     recordings: Mapping[Shape, Recording] | None = None,
 ) -> list[Job]:
-    """Jobs of at most so many members each, as even as they come, the longest first.
+    """Jobs of at most `most` members each, of sizes as equal as possible, the longest first.
 
-    None: what suits the shape, if so many workers share a GPU. Shapes without a recording keep
-    their results alone.
+    None is the number that suits the shape where `sharers` workers share a GPU. Shapes without a
+    recording keep their results only.
     """
     jobs = []
     for shape, members in shape_members:
         count = -(-len(members) // (most or members_per_job(shape, sharers)))
         bounds = [len(members) * part // count for part in range(count + 1)]
         recording = (recordings or {}).get(shape, RESULTS_ONLY)
-        jobs += [Job(shape, tuple(members[low:high]), recording) for low, high in pairwise(bounds)]
+        jobs += [
+            Job(shape=shape, members=tuple(members[low:high]), recording=recording)
+            for low, high in pairwise(bounds)
+        ]
     return sorted(jobs, key=lambda job: (-job.flops(), job.id))

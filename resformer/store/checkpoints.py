@@ -23,7 +23,7 @@ _NAME = re.compile(r"checkpoint-(0|[1-9]\d{0,8})\.json")
 @final
 @dataclass(frozen=True)
 class Checkpoint:
-    """The state of a training after some steps."""
+    """State of a training after some steps."""
 
     step: int
     arrays: bytes
@@ -87,7 +87,7 @@ def _read(folder: Path, step: int, job: str) -> Checkpoint | None:
     if record is None or any(record.get(key) != value for key, value in expected.items()):
         return None
     facts = record.get("facts")
-    return Checkpoint(step, arrays, facts) if isinstance(facts, dict) else None
+    return Checkpoint(step=step, arrays=arrays, facts=facts) if isinstance(facts, dict) else None
 
 
 def _hash(arrays: bytes) -> str:

@@ -178,7 +178,7 @@ class HeartbeatObserver:
 
     lease_seconds: float
     seen: dict[Path, tuple[str, float]] = field(default_factory=dict)
-    """Counter and the time since when it has stood there, by claim."""
+    """Counter, and the time at which it was first read, by claim."""
 
     def silent(self, claim: Path, counter: str) -> bool:
         """Tell whether the counter has stood still for a whole lease of observation."""

@@ -94,7 +94,7 @@ class Results:
         return number
 
     def _damage(self, job_id: str, number: int) -> str:
-        """Path of the file that makes the result of this number not count."""
+        """Path of the file that quarantines the result of this number."""
         return f"{self.study}/damaged/{job_id}.{number}.txt"
 
     def has(self, job_id: str) -> bool:
@@ -102,8 +102,8 @@ class Results:
         return files.exists(self.path(job_id))
 
     def finished(self, job_ids: Iterable[str]) -> set[str]:
-        """The finished ones of these jobs. Folders are looked into only for jobs that no list of
-        done jobs names.
+        """Ids of the finished jobs among these. A job's folder is read only if no list of done jobs
+        names the job.
         """
         listed, begun = Done(self.study).news(), self.begun()
         return {
@@ -254,7 +254,7 @@ def _verified(source: ResultFiles, job_id: str, folder: str, names: Sequence[str
     for name, data in contents.items():
         if file_facts(data) != committed.get(name):
             raise Damaged(f"{source.path(name, attempt)}: not the bytes that were committed")
-    return Result(folder, attempt, contents)
+    return Result(folder=folder, attempt=attempt, contents=contents)
 
 
 def _whole(source: ResultFiles, folder: str, planned: Json) -> dict[str, bytes]:

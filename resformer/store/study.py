@@ -40,7 +40,7 @@ class Study:
 
     @property
     def results(self) -> Results:
-        """The results of its jobs."""
+        """The results of the study's jobs."""
         return Results(self.path)
 
     def job(self, job_id: str) -> Path:
@@ -128,11 +128,11 @@ class Study:
         return number
 
     def failure(self, job_id: str) -> str | None:
-        """The error of a failed job, in one line; None if it did not fail or is to be retried."""
+        """One-line error of a failed job; None if it did not fail or is to be retried."""
         return self.failures([job_id]).get(job_id)
 
     def failures(self, job_ids: Iterable[str]) -> dict[str, str]:
-        """Errors, in one line, by job, of those of the jobs that failed and will not be retried."""
+        """One-line error of each of these jobs that failed and will not be retried, by id."""
         retries = {
             record["launch"]: record.get("engine", {}).get("retries", 0)
             for record in self.launches()

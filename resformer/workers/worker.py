@@ -248,8 +248,12 @@ class _Attempt:
 
     def _save(self, training: Training) -> None:
         began, snapshot = time.monotonic(), training.snapshot()
-        facts = {**snapshot.facts, "bits": self.environment}
-        checkpoints.save(self.claim, Checkpoint(snapshot.step, save(snapshot.arrays), facts))
+        checkpoint = Checkpoint(
+            step=snapshot.step,
+            arrays=save(snapshot.arrays),
+            facts={**snapshot.facts, "bits": self.environment},
+        )
+        checkpoints.save(self.claim, checkpoint)
         self.saved_at = time.monotonic()
         self.saving_took = self.saved_at - began
 

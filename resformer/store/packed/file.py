@@ -84,7 +84,7 @@ class PackedFile:
             for group in range(self._file.metadata.num_row_groups):
                 jobs, numbers = (self._column(group, name).to_pylist() for name in (_JOB, _NUMBER))
                 for row, (job, number) in enumerate(zip(jobs, numbers, strict=True)):
-                    self.jobs[str(job)] = PackedJob(self, number, group, row)
+                    self.jobs[str(job)] = PackedJob(file=self, number=number, group=group, row=row)
 
     def _column(self, group: int, name: str) -> pa.ChunkedArray:
         """A column of a row group."""
@@ -137,7 +137,7 @@ def _reading(path: Path) -> Iterator[None]:
         raise
     except (pa.ArrowException, OSError, ValueError, TypeError) as error:
         kind = DiskError if isinstance(error, OSError) and error.errno else Damaged
-        raise kind(f"{path}: cannot be read: {' '.join(str(error).split())[:200]}") from error
+        raise kind(f"{path}: cannot be read: {_line(error)}") from error
 
 
 @final
@@ -182,6 +182,8 @@ def writer(path: Path, group_rows: int = GROUP_ROWS) -> Iterator[Writer]:
         with open(path, "rb+") as file:
             os.fsync(file.fileno())
     except (pa.ArrowException, OSError) as error:
-        raise DiskError(
-            f"{path}: cannot be written: {' '.join(str(error).split())[:200]}"
-        ) from error
+        raise DiskError(f"{path}: cannot be written: {_line(error)}") from error
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200]

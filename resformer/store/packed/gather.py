@@ -65,7 +65,7 @@ def gather(study: Study, group_rows: int = file.GROUP_ROWS) -> Gathered:
     jobs = {job for job in file.at(path).jobs if results.packed(job)}
     for job in jobs:
         _tidy(study.job(job))
-    return Gathered(path, len(jobs), len(jobs - known), left_out)
+    return Gathered(path=path, jobs=len(jobs), new=len(jobs - known), left_out=left_out)
 
 
 def _refuse_while_claims_live(study: Study, unfinished: set[str]) -> None:

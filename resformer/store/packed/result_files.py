@@ -117,7 +117,7 @@ def locate(study: Path, job_id: str, folder: str, number: int) -> ResultFiles:
             continue
         if packed is not None and (job := packed.jobs.get(job_id)) and job.number == number:
             return PackedFiles(job, number)
-    return FolderFiles(folder, number, "; ".join(damage))
+    return FolderFiles(folder=folder, number=number, packed_damage="; ".join(damage))
 
 
 def packed_files(study: Path) -> list[Path]:
