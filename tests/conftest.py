@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 from support import shapes
+from support.studies import WrittenStudy
 from support.sweeps import SMALL
 from typer.testing import CliRunner, Result
 
@@ -68,6 +69,12 @@ def settings() -> TrainSettings:
 @pytest.fixture
 def shape() -> Shape:
     return shapes.shape()
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> WrittenStudy:
+    """A study for cells written by hand, in the results folder of this test's working directory."""
+    return WrittenStudy(tmp_path / "results")
 
 
 @pytest.fixture(scope="session")

@@ -16,11 +16,6 @@ from resformer.results.members import read
 from resformer.tasks.sort import Sort
 
 
-@pytest.fixture
-def made(tmp_path: Path) -> WrittenStudy:
-    return WrittenStudy(tmp_path / "results")
-
-
 def grid(made: WrittenStudy) -> Report:
     for depth in (1, 8):
         for batch in (16, 32):

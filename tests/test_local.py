@@ -332,7 +332,7 @@ def test_results_with_and_without_kernels_are_not_mixed_unless_asked_for(
 
 
 def with_kernels(shape: Shape) -> Shape:
-    return replace(shape, train=replace(shape.train, compile=True))
+    return shapes.changed(shape, compile=True)
 
 
 def refuses_another(study: Study, shape: Shape, section: str, name: str) -> None:

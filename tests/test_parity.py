@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import torch
+from support import shapes
 from support.schemes import name_of, schemes
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
@@ -26,7 +27,7 @@ TOLERANCE = {torch.float32: 1e-6, torch.float64: 1e-10}
 def shape(shape: Shape, request: pytest.FixtureRequest) -> Shape:
     if request.param:
         request.getfixturevalue("kernels")
-    return dataclasses.replace(shape, train=dataclasses.replace(shape.train, compile=request.param))
+    return shapes.changed(shape, compile=request.param)
 
 
 class Reference(nn.Module):

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from support import shapes
 
 from resformer.engines.local import Local
 from resformer.model.shape import Member, Shape
@@ -77,7 +78,7 @@ def test_a_pilot_finishes_what_it_is_told_of_and_what_it_tells_is_heard(
 def test_a_signal_makes_a_pilot_checkpoint_its_work(
     study: Study, shape: Shape, signum: signal.Signals
 ) -> None:
-    long = replace(shape, train=replace(shape.train, steps=100_000, stop_when_solved=False))
+    long = shapes.changed(shape, steps=100_000, stop_when_solved=False)
     assignment = launched(study, long)
     where = study.job(assignment.jobs[0]) / "attempt-1"
 

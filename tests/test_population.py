@@ -26,7 +26,7 @@ from resformer.training.loop import Trained, Training, train
 def shape(shape: Shape, request: pytest.FixtureRequest) -> Shape:
     if request.param:
         request.getfixturevalue("kernels")
-    return dataclasses.replace(shape, train=dataclasses.replace(shape.train, compile=request.param))
+    return shapes.changed(shape, compile=request.param)
 
 
 def trained(shape: Shape, members: Sequence[Member], dtype: torch.dtype = torch.float32) -> Trained:
@@ -47,8 +47,7 @@ def test_the_contract_holds_for_every_scheme(shape: Shape, residual: Residual[An
     """Alone as together and by twos, bit for bit, and nothing of a later token in an earlier
     output.
     """
-    model = dataclasses.replace(shape.model, norm=residual.own_norm)
-    shape = dataclasses.replace(shape, residual=residual, model=model)
+    shape = shapes.changed(shape, residual=residual, norm=residual.own_norm)
     together = trained(shape, MEMBERS[:3])
     apart = trained(shape, [MEMBERS[1]])
     assert same(curves(apart, 1, 1e-3), curves(together, 1, 1e-3))
@@ -81,7 +80,7 @@ MEMBERS = [Member(seed, lr) for lr in (1e-3, 1e-2) for seed in (0, 1, 7)]
 
 @pytest.mark.parametrize("width", [16, 32, 36])
 def test_together_equals_alone_bit_for_bit(shape: Shape, width: int) -> None:
-    shape = dataclasses.replace(shape, model=dataclasses.replace(shape.model, width=width))
+    shape = shapes.changed(shape, width=width)
     together = trained(shape, MEMBERS)
     for size in (1, 2, 3):
         for start in range(0, len(MEMBERS), size):
@@ -113,7 +112,7 @@ def test_no_shape_is_too_odd_for_the_same_bits(
 
 
 def test_together_equals_alone_in_float64(shape: Shape) -> None:
-    shape = dataclasses.replace(shape, train=dataclasses.replace(shape.train, steps=40))
+    shape = shapes.changed(shape, steps=40)
     together = trained(shape, MEMBERS, torch.float64)
     for member in MEMBERS:
         apart = curves(trained(shape, [member], torch.float64), member.seed, member.lr)
@@ -260,7 +259,7 @@ def test_causal_output_has_no_gradient_to_later_inputs(shape: Shape, norm: str) 
     """Token embeddings are made to differ position by position, so that a gradient says which
     position it reached.
     """
-    shape = dataclasses.replace(shape, model=dataclasses.replace(shape.model, norm=norm))
+    shape = shapes.changed(shape, norm=norm)
     transformer = shape.transformer()
     flat_PN = initial_values(
         transformer.parameter_specs, torch.arange(2), torch.float64

@@ -1,6 +1,5 @@
 """`probe.every`: what is stored of every layer while training, and that nothing else changes."""
 
-import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -8,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from support import shapes
 
 from resformer.model.shape import Member, Recording, Shape
 from resformer.probes.measure import descriptions, measure, measure_initial
@@ -60,7 +60,7 @@ def test_the_first_probe_of_a_training_is_that_of_the_command(shape: Shape) -> N
 
 
 def test_a_probe_measures_the_weights_of_its_step(shape: Shape) -> None:
-    shape = dataclasses.replace(shape, train=dataclasses.replace(shape.train, steps=8))
+    shape = shapes.changed(shape, steps=8)
     population = Population(shape, MEMBERS[:1], dtype=torch.float32)
     for _ in range(8):
         population.advance()

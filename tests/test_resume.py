@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from safetensors.numpy import load, save
+from support import shapes
 from support.schemes import name_of, schemes
 
 from resformer.model.shape import Member, Recording, Shape
@@ -140,7 +141,7 @@ def test_a_snapshot_without_one_of_its_arrays_is_refused(shape: Shape, missing: 
 
 def test_a_snapshot_of_other_members_is_refused(shape: Shape) -> None:
     away = Training(shape, MEMBERS).snapshot()
-    wider = dataclasses.replace(shape, model=dataclasses.replace(shape.model, hidden=64))
+    wider = shapes.changed(shape, hidden=64)
     for where, members in (
         (wider, MEMBERS),
         (shape, MEMBERS[:2]),

@@ -1,6 +1,5 @@
 """`resformer status`: what it says of a study that is finished, runs, was left or failed."""
 
-import dataclasses
 import io
 import os
 import re
@@ -14,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from rich.console import Console
+from support import shapes
 from support.sweeps import TINY_SETTINGS
 from typer.testing import Result
 
@@ -46,10 +46,7 @@ input()
 @pytest.fixture
 def depths(shape: Shape) -> list[Job]:
     """Jobs of three members each, at depths 1, 2, 3 and 4."""
-    shapes = [
-        dataclasses.replace(shape, model=dataclasses.replace(shape.model, depth=depth))
-        for depth in (1, 2, 3, 4)
-    ]
+    shapes = [shapes.changed(shape, depth=depth) for depth in (1, 2, 3, 4)]
     return [Job(each, MEMBERS) for each in shapes]
 
 

@@ -56,11 +56,6 @@ SHARED = {
 ADD, PLAIN = shape(1, Add(), "post"), shape(1, Plain(), "post")
 
 
-@pytest.fixture
-def made(tmp_path: Path) -> WrittenStudy:
-    return WrittenStudy(tmp_path / "results")
-
-
 def near(value: float) -> Any:
     return pytest.approx(value, abs=1e-6)
 

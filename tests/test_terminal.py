@@ -2,7 +2,6 @@
 
 import io
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,11 +19,6 @@ from resformer.residuals.add import Add
 from resformer.residuals.layerscale import LayerScale
 from resformer.residuals.plain import Plain
 from resformer.results.problems import FailedJob
-
-
-@pytest.fixture
-def made(tmp_path: Path) -> WrittenStudy:
-    return WrittenStudy(tmp_path / "results")
 
 
 def shown(report: Report, width: int = 80, **console: Any) -> str:

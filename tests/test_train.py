@@ -6,6 +6,7 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
+from support import shapes
 
 from resformer.errors import UserError
 from resformer.model.shape import Member, Shape, TrainSettings
@@ -142,7 +143,7 @@ def test_curves_hold_every_step_and_every_evaluation(shape: Shape) -> None:
 
 
 def test_a_budget_that_is_no_multiple_ends_with_an_evaluation(shape: Shape) -> None:
-    shape = dataclasses.replace(shape, train=dataclasses.replace(shape.train, steps=7))
+    shape = shapes.changed(shape, steps=7)
     table = pd.DataFrame(train(shape, [Member(0, 1e-3)], lambda _: None, lambda _: None).curves)
     assert table["step"][table["held_out_loss"].notna()].tolist() == [0, 5, 7]
 

@@ -1,6 +1,5 @@
 """The verdict that a report ends in: what it claims, and how it hedges."""
 
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,11 +20,6 @@ from resformer.residuals.scaled import Scaled
 
 FAST, SLOW, NEVER = [100, 120, 110, 90, 130], [300, 320, 310, 290, 330], [STALLED] * 5
 FIVE, NONE = Count(solved=5, seeds=5), Count(solved=0, seeds=5)
-
-
-@pytest.fixture
-def made(tmp_path: Path) -> WrittenStudy:
-    return WrittenStudy(tmp_path / "results")
 
 
 def depths(
