@@ -46,8 +46,7 @@ input()
 @pytest.fixture
 def depths(shape: Shape) -> list[Job]:
     """Jobs of three members each, at depths 1, 2, 3 and 4."""
-    shapes = [shapes.changed(shape, depth=depth) for depth in (1, 2, 3, 4)]
-    return [Job(each, MEMBERS) for each in shapes]
+    return [Job(shapes.changed(shape, depth=depth), MEMBERS) for depth in (1, 2, 3, 4)]
 
 
 @pytest.fixture
