@@ -62,7 +62,7 @@ class _Enough(Exception):
 
 
 @final
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Damage:
     """A file of the results folder that is cut at a byte, or has a bit flipped."""
 
@@ -151,7 +151,7 @@ def _specimen(scratch: Path) -> Specimen:
         _run(study, "done")
     (first, *_) = study.planned()
     runs = f"{session.STUDY}/jobs/{first[:2]}/{first}/attempt-1/runs.parquet"
-    Damage(runs, "cut", 99, "kept", "new").put_into(results)
+    Damage(path=runs, how="cut", at=99, cache="kept", times="new").put_into(results)
     with _seeds(0, 1, _FAILING), patch.object(Training, "run", _failing(Training.run)):
         _run(study, "done with failed jobs")
     with _seeds(0, 1, _KILLED):
@@ -250,7 +250,8 @@ def _cuts(specimen: Specimen) -> Iterator[Damage]:
             size = len(specimen.files[path][0])
             most = None if size <= _EVERY_BYTE else _SPREAD
             for at in sampled(range(size), _FEW if path != paths[-1] else most):
-                yield Damage(path, "cut", at, draw.choice(get_args(Cache)), "new")
+                cache = draw.choice(get_args(Cache))
+                yield Damage(path=path, how="cut", at=at, cache=cache, times="new")
 
 
 def _flips(specimen: Specimen) -> Iterator[Damage]:
@@ -263,7 +264,7 @@ def _flips(specimen: Specimen) -> Iterator[Damage]:
     for bits in by_kind.values():
         for path, bit in sorted(draw.sample(bits, min(each, len(bits)))):
             cache, times = draw.choice(get_args(Cache)), draw.choice(get_args(Times))
-            yield Damage(path, "flip", bit, cache, times)
+            yield Damage(path=path, how="flip", at=bit, cache=cache, times=times)
 
 
 def _batches(damages: Sequence[Damage]) -> Iterator[tuple[Damage, ...]]:

@@ -66,7 +66,7 @@ class Kind:
 
 
 @final
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Fault:
     """A number of a member that changes at a step: a weight after it, else one that it computes."""
 
@@ -140,7 +140,7 @@ def _faults(kind: Kind) -> Iterator[Fault]:
         step = _AT[number % len(_AT)]
         step = _evaluation(step) if what == "held-out loss" else step
         victim = _VICTIMS[number // len(_AT) % len(_VICTIMS)]
-        yield Fault(kind, what, name, value, step, victim)
+        yield Fault(kind=kind, what=what, name=name, value=value, step=step, victim=victim)
 
 
 def _evaluation(step: int) -> int:
