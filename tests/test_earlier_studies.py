@@ -1,0 +1,74 @@
+"""A study on disk as version 0.1.0 wrote it (commit 8ba183c), when kept weights and probes were
+part of a job's id: it is read as before, and not continued.
+"""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from typer.testing import Result
+
+DATA = Path(__file__).parent / "data"
+REPORT = (DATA / "report.json").read_text()
+"""The report of the code that made the study."""
+OVERRIDES = (
+    "model.depth=1",
+    "model.width=8",
+    "model.heads=2",
+    "task.length=4",
+    "task.symbols=12",
+    "train.steps=20",
+    "train.batch=4",
+    "train.eval_every=10",
+    "train.eval_sequences=16",
+    "train.compile=false",
+    "train.keep_weights=true",
+    "probe.every=10",
+    "member.seed=0,1",
+    "model.residual=true,false",
+)
+"""Settings of the study, as they were typed."""
+
+Resformer = Callable[..., Result]
+
+
+@pytest.fixture(autouse=True)
+def study(resformer: Resformer, tmp_path: Path) -> Path:
+    shutil.copytree(DATA / "results", tmp_path / "results")
+    return tmp_path / "results" / "earlier"
+
+
+def test_its_report_is_the_same_to_the_byte(resformer: Resformer) -> None:
+    assert resformer("report", "earlier", "--format", "json").stdout == REPORT
+
+
+def test_its_status_counts_every_member(resformer: Resformer) -> None:
+    shown = resformer("status", "earlier").stdout
+    assert "finished     2        4" in shown
+    assert "damaged" not in shown
+
+
+def test_its_members_are_exported_with_their_settings(resformer: Resformer) -> None:
+    assert resformer("export", "earlier", "tables", "--to", "csv").exit_code == 0
+    runs = pd.read_csv("tables/runs.csv")
+    assert len(runs) == 4
+    assert runs["train.keep_weights"].all()
+    assert set(runs["probe.every"]) == {10}
+    assert len(pd.read_csv("tables/curves.csv")) == 4 * 21
+
+
+def test_gathered_it_reads_the_same(resformer: Resformer, study: Path) -> None:
+    assert resformer("gather", "earlier").exit_code == 0
+    assert not list(study.glob("jobs/*/*/attempt-*"))
+    assert resformer("report", "earlier", "--format", "json").stdout == REPORT
+
+
+def test_a_sweep_of_it_is_refused_in_a_line(resformer: Resformer, study: Path) -> None:
+    before = sorted(study.rglob("*"))
+    refused = resformer("sweep", "--study", "earlier", *OVERRIDES)
+    assert refused.exit_code == 2
+    (line,) = refused.stderr.splitlines()
+    assert "study earlier: was computed by other code: an earlier resformer" in line
+    assert sorted(study.rglob("*")) == before
