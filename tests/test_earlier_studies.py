@@ -1,5 +1,5 @@
-"""A study on disk as version 0.1.0 wrote it (commit 8ba183c), when kept weights and probes were
-part of a job's id: it is read as before, and not continued.
+"""A study on disk as commit 8ba183c wrote it, when kept weights and probes were part of a job's
+id: it is read as before, and not continued.
 """
 
 import shutil

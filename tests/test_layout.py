@@ -130,6 +130,19 @@ def test_a_variant_is_one_code_file_one_yaml_and_one_test(
         assert tested - {"base"} == names
 
 
+def test_a_measure_is_one_code_file_and_one_test() -> None:
+    tested = {path.stem.removeprefix("test_") for path in (ROOT / "tests/probes").glob("test_*.py")}
+    assert tested - {"base"} == set(plugins.names("resformer.probes.measures"))
+
+
+def test_every_command_has_a_row_in_the_readme_of_scripts() -> None:
+    page = (ROOT / "scripts" / "README.md").read_text()
+    commands = {path.name for path in (ROOT / "scripts").iterdir() if path.suffix == ""}
+    assert {
+        name for name in commands - {"lib", "install", "__pycache__"} if f"\n| `{name}" not in page
+    } == set()
+
+
 def test_no_module_names_a_variant() -> None:
     """Nothing but the report's colours and words for the two schemes of the question knows a scheme
     or task by name.

@@ -35,6 +35,8 @@ def test_runs_has_a_row_per_member(swept: Path) -> None:
     assert sorted(tuple(row) for row in runs[names].to_numpy()) == list(
         itertools.product((1, 2), (8, 16), (0, 1), (0.001, 0.01))
     )
+    ordered = runs.sort_values(["depth", "job", "seed", "lr"], ignore_index=True)
+    pd.testing.assert_frame_equal(runs, ordered)
     assert set(runs["outcome"]) == {"unsolved"}
     assert runs["solved_step"].isna().all()
     assert (runs["last_step"] == 20).all()
@@ -57,7 +59,8 @@ def test_report_is_what_the_command_prints(
     printed = json.loads(resformer("report", "small", "--format", "json").stdout)
     summary = library.report("small")
     assert summary == printed
-    assert sorted(cell["depth"] for cell in summary["cells"]) == [1, 1, 2, 2]
+    cells = [(cell["depth"], cell["model.width"]) for cell in summary["cells"]]
+    assert cells == list(itertools.product((1, 2), (8, 16)))
 
 
 @pytest.mark.parametrize("form", ["parquet", "csv"])

@@ -286,11 +286,12 @@ def test_code_is_the_same_to_every_python() -> None:
     )
     here = provenance.fingerprint([shapes.shape()], [])
     assert json.loads(later.stdout) == here
+    assert all(here.values()), "each role has code"
     assert len(set(here.values())) == len(here)
 
 
 def test_a_launch_that_records_modules_is_of_other_code(study: Study, shape: Shape) -> None:
-    """Every launch before 0.2 does: its code may or may not be the same."""
+    """As launches once did: its code may or may not be the same."""
     planned(study, [shape]).start(["sweep"])
     path = study.path / "launches" / "1.json"
     record = files.verify_checksum(path.read_bytes())
