@@ -1,5 +1,5 @@
-"""How deep can a transformer train, how fast, and why does it stop: a lab bench for residual
-connections.
+"""A lab bench for residual connections: how deep a transformer can train, how fast, and why it
+stops.
 
 What a study found, as data: `runs`, `curves` and `report`. What they need is imported when they are
 called.

@@ -54,8 +54,8 @@ Overrides = Annotated[
 Results = Annotated[Path, typer.Option("--results", help="The folder that holds the studies.")]
 
 
-def _print_version(wanted: bool) -> None:
-    if wanted:
+def _print_version(value: bool) -> None:
+    if value:
         print(__version__)
         raise typer.Exit
 
@@ -113,10 +113,10 @@ def sweep(
         from resformer.store.study import find
         from resformer.sweep import launch
 
-        asked = [*(overrides or [])]
-        asked += [f"engine={engine}"] if engine is not None else []
-        asked += [f"engine.workers={workers}"] if workers is not None else []
-        request = config.request(study, asked)
+        words = [*(overrides or [])]
+        words += [f"engine={engine}"] if engine is not None else []
+        words += [f"engine.workers={workers}"] if workers is not None else []
+        request = config.request(study, words)
         plan = launch.plan(request, find(results, request.study))
         if dry_run:
             _print_grid(plan)
@@ -185,22 +185,20 @@ def report(
         chosen = [_chosen(results, name) for name in dict.fromkeys(studies or [])] or [
             _chosen(results, None)
         ]
-        found = read(chosen).where(parse_conditions(where or []))
-        summary = summarise(found)
-        asked = layout(
-            summary, rows, [name for names in columns or [] for name in names.split(",")]
-        )
+        findings = read(chosen).where(parse_conditions(where or []))
+        summary = summarise(findings)
+        axes = layout(summary, rows, [name for names in columns or [] for name in names.split(",")])
         written: list[Path] = []
         if html is not None:
             from resformer.reporting.views.page import write
 
-            write(html, found, summary, asked, _command())
+            write(html, findings, summary, axes, _command())
             written.append(html)
         if figures is not None:
             from resformer.reporting.figures import draw
 
-            written += draw(found, summary, asked, figures)
-        _print_report(summary, asked, form)
+            written += draw(findings, summary, axes, figures)
+        _print_report(summary, axes, form)
         for path in written:
             print(path, file=sys.stderr)
 
@@ -244,11 +242,14 @@ def gather(
         from resformer.store.study import named
 
         chosen = named(results, study)
-        found = gather(chosen)
+        gathered = gather(chosen)
         read([chosen])  # which keeps what a report needs
-        for line in found.left_out:
+        for line in gathered.left_out:
             print(f"left out: {printable(line)}", file=sys.stderr)
-        print(f"{found.path}: {found.jobs:,} jobs, {found.new:,} of them new", file=sys.stderr)
+        print(
+            f"{gathered.path}: {gathered.jobs:,} jobs, {gathered.new:,} of them new",
+            file=sys.stderr,
+        )
 
 
 @app.command()
@@ -303,10 +304,10 @@ def probe(
                 request.shapes,
                 lambda done: status.update(f"looking into stacks: {done} of {count}"),
             )
-        found = probed(numbers, request.swept, list(descriptions()))
+        stacks = probed(numbers, request.swept, list(descriptions()))
         path = probes.write(numbers, folder)
-        out.print(probes.picture(found))
-        drawn = draw_layers(found, descriptions(), folder)
+        out.print(probes.picture(stacks))
+        drawn = draw_layers(stacks, descriptions(), folder)
         print(f"{path}, and beside it {len(drawn) // 2} figures as .svg and .png", file=sys.stderr)
 
 
@@ -319,11 +320,11 @@ def show(overrides: Overrides = None) -> None:
         from resformer.console.preview import grid, shared_settings
 
         request = config.request(None, overrides or [])
-        found = [job.to_json() for job in request.jobs()]
+        jobs = [job.to_json() for job in request.jobs()]
         out, err = _consoles()
-        for line in shared_settings(found):
+        for line in shared_settings(jobs):
             print(line)
-        out.print(grid(found, request.swept))
+        out.print(grid(jobs, request.swept))
         print_exclusions(request, err)
 
 
@@ -453,30 +454,30 @@ def _print_grid(plan: "Launch") -> None:
 
 
 def _print_outcomes(plan: "Launch") -> None:
-    """What became of each member that was asked for, a line each."""
+    """Print the outcome of each member of the request, a line each."""
     from resformer.console.outcome import outcomes
 
-    asked = {(member.seed, member.lr) for _, members in plan.request.shapes for member in members}
-    for line in outcomes(plan.study, plan.jobs, asked):
+    pairs = {(member.seed, member.lr) for _, members in plan.request.shapes for member in members}
+    for line in outcomes(plan.study, plan.jobs, pairs):
         print(line)
 
 
 def _command() -> list[str]:
-    """What the user typed."""
+    """The command as the user typed it."""
     return [Path(sys.argv[0]).name, *sys.argv[1:]]
 
 
-def _print_report(report: "Report", asked: "Layout", form: str) -> None:
+def _print_report(report: "Report", axes: "Layout", form: str) -> None:
     from resformer.reporting.views import formats, terminal
 
     match form:
         case "table":
-            terminal.render(report, asked, _consoles()[0])
+            terminal.render(report, axes, _consoles()[0])
         case "json":
             print(formats.as_json(report))
         case "csv":
             print(formats.as_csv(report))
         case "markdown":
-            print(formats.as_markdown(report, asked))
+            print(formats.as_markdown(report, axes))
         case "latex":
-            print(formats.as_latex(report, asked))
+            print(formats.as_latex(report, axes))

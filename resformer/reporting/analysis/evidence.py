@@ -1,4 +1,4 @@
-"""How sure a verdict is: each scheme against its baseline, by counts first, then by steps."""
+"""Evidence for a verdict: each scheme against its baseline, by counts first, then by steps."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

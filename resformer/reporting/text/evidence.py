@@ -59,7 +59,7 @@ def _label(key: ArmKey, keys: Sequence[ArmKey]) -> str:
 
 
 def _lead(lead: Lead, row: Comparison) -> str:
-    """As in: 5 of 5 seeds with add against 0 of 5 with plain at every depth from 4."""
+    """For example: 5 of 5 seeds with add against 0 of 5 with plain at every depth from 4."""
     shallowest, deepest = lead.depths[0], lead.depths[-1]
     if len(lead.depths) == 1:
         depths = f"depth {shallowest}"
