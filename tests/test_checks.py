@@ -112,7 +112,7 @@ def test_launch_records_pass(record: dict[str, Any]) -> None:
 def test_what_a_job_commits_passes(
     shape: Shape, trained: Trained, tmp_path: Any, keep: bool
 ) -> None:
-    job = written(Job(shape, tuple(MEMBERS)).to_json())
+    job = written(Job(shape=shape, members=tuple(MEMBERS)).to_json())
     assert {"solved", "unsolved", "diverged"} & set(trained.runs["outcome"]) >= {"diverged"}
     assert checks.runs(pa.table(trained.runs), job["members"]) is None
     assert checks.curves(pa.table(trained.curves)) is None

@@ -93,10 +93,14 @@ def study(tmp_path: Path) -> Study:
 
 
 def launched(study: Study, shape: Shape, seeds: int) -> Assignment:
-    by_shape = [(shape, [Member(seed, 1e-3) for seed in range(seeds)])]
-    return launch.plan(Request("tiny", [[]], [], by_shape, [], ENGINE, 0.0, notes=[]), study).start(
-        ["sweep"]
+    request = Request(
+        study="tiny",
+        overrides=[[]],
+        shapes=[(shape, [Member(seed, 1e-3) for seed in range(seeds)])],
+        engine=ENGINE,
+        checkpoint_seconds=0.0,
     )
+    return launch.plan(request, study).start(["sweep"])
 
 
 def run(assignment: Assignment) -> list[Event]:

@@ -53,7 +53,7 @@ def job() -> Job:
     tiny = shapes.shape(task=Copy(length=5, symbols=8), depth=1, width=8, hidden=16)
     long = shapes.changed(tiny, steps=STEPS, stop_when_solved=False)
     members = (Member(0, 1e-2), Member(1, 1e30), Member(2, 1e-3))
-    return Job(long, members, Recording(keep_weights=True))
+    return Job(shape=long, members=members, recording=Recording(keep_weights=True))
 
 
 @pytest.fixture

@@ -183,7 +183,11 @@ def test_a_sweep_with_one_shape_on_a_gpu_has_workers_for_a_gpu(shape: Shape) -> 
     for shapes, device in (([shape], "cpu"), ([shape, on_gpu], "cuda"), ([on_gpu], "cuda")):
         assert (
             Request(
-                "some", [[]], [], [(one, members) for one in shapes], [], engine, 0.0, []
+                study="some",
+                overrides=[[]],
+                shapes=[(shape, members) for shape in shapes],
+                engine=engine,
+                checkpoint_seconds=0.0,
             ).device
             == device
         )
@@ -193,7 +197,7 @@ def test_the_time_of_a_gpu_that_is_elsewhere_is_not_measured(
     shape: Shape, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    job = Job(dataclasses.replace(shape, device="cuda"), (Member(0, 1e-3),))
+    job = Job(shape=dataclasses.replace(shape, device="cuda"), members=(Member(0, 1e-3),))
     with pytest.raises(RuntimeError, match="there is no GPU here"):
         seconds_at_most({job.id: job.to_json()}, 1)
 

@@ -26,7 +26,7 @@ from typer.testing import Result
 from resformer import config
 from resformer.engines.local import Local
 from resformer.errors import UserError
-from resformer.model.shape import Member, Shape
+from resformer.model.shape import RESULTS_ONLY, Member, Recording, Shape
 from resformer.numerics.process import configure_worker
 from resformer.plan import jobs, provenance
 from resformer.plan.jobs import Job
@@ -94,13 +94,19 @@ def planned(
     lease: float = 60.0,
     overrides: Sequence[str] = (),
     checkpoint: float = 60.0,
+    recording: Recording = RESULTS_ONLY,
 ) -> Launch:
     engine = Local(workers=2, stack=stack, retries=retries, lease_seconds=lease, memory_gib=None)
     members = [Member(seed=seed, lr=lr) for seed in range(seeds) for lr in (1e-3, 1e-2)]
-    by_shape = [(shape, members) for shape in shapes]
-    return launch.plan(
-        Request("tiny", [list(overrides)], [], by_shape, [], engine, checkpoint, notes=[]), study
+    request = Request(
+        study="tiny",
+        overrides=[list(overrides)],
+        shapes=[(shape, members) for shape in shapes],
+        engine=engine,
+        checkpoint_seconds=checkpoint,
+        recordings=dict.fromkeys(shapes, recording),
     )
+    return launch.plan(request, study)
 
 
 def run(
@@ -305,6 +311,26 @@ def test_a_launch_that_records_modules_is_of_other_code(study: Study, shape: Sha
         planned(study, [shape])
 
 
+PROBING = Recording(probe_every=10)
+
+
+def test_a_launch_that_takes_up_probing_jobs_records_the_code_of_the_probes(
+    study: Study, shape: Shape
+) -> None:
+    planned(study, [shape], recording=PROBING).start(["sweep"])
+    again = planned(study, [shape])
+    assert again.unfinished
+    assert not again.new
+    again.start(["sweep"])
+    first, second = (record["fingerprint"] for record in study.launches())
+    assert second == first
+    assert second["probes"]
+
+
+def test_probing_jobs_of_other_code_are_not_taken_up(study: Study, shape: Shape) -> None:
+    refuses_another(study, shape, "fingerprint", "probes", PROBING)
+
+
 @pytest.mark.usefixtures("kernels")
 @pytest.mark.parametrize(
     ("section", "name"),
@@ -336,8 +362,10 @@ def with_kernels(shape: Shape) -> Shape:
     return shapes.changed(shape, compile=True)
 
 
-def refuses_another(study: Study, shape: Shape, section: str, name: str) -> None:
-    planned(study, [shape]).start(["sweep"])
+def refuses_another(
+    study: Study, shape: Shape, section: str, name: str, recording: Recording = RESULTS_ONLY
+) -> None:
+    planned(study, [shape], recording=recording).start(["sweep"])
     path = study.path / "launches" / "1.json"
     record = files.verify_checksum(path.read_bytes())
     assert record is not None
@@ -391,7 +419,7 @@ def test_a_job_that_raises_leaves_its_traceback_and_the_others_finish(
 
 
 def test_a_planned_job_that_cannot_be_read_fails_alone(study: Study, shape: Shape) -> None:
-    good = Job(shape, (Member(0, 1e-3),)).to_json()
+    good = Job(shape=shape, members=(Member(0, 1e-3),)).to_json()
     bad = {
         **good,
         "id": "bad0bad0bad0bad0",

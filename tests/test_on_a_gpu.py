@@ -138,9 +138,14 @@ def test_out_of_memory_halves_what_is_computed_at_once(shape: Shape, tmp_path: P
     engine = Local(workers=1, stack=16, retries=0, lease_seconds=60.0, memory_gib=None)
     members = [Member(seed, 1e-3) for seed in range(16)]
     study, events = Study(tmp_path / "results" / "tiny"), list[Event]()
-    plan = launch.plan(
-        Request("tiny", [[]], [], [(wide, members)], [], engine, 60.0, notes=[]), study
+    request = Request(
+        study="tiny",
+        overrides=[[]],
+        shapes=[(wide, members)],
+        engine=engine,
+        checkpoint_seconds=60.0,
     )
+    plan = launch.plan(request, study)
     stop = Stop(lambda: False)
     work(plan.start(["sweep"]), worker=0, workers=1, emit=events.append, stop=stop)
     assert [event.kind for event in events][-1] == "finished"

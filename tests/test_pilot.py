@@ -37,10 +37,14 @@ def study(tmp_path: Path) -> Study:
 
 def launched(study: Study, shape: Shape) -> Assignment:
     engine = Local(workers=1, stack=1, retries=0, lease_seconds=60.0, memory_gib=None)
-    by_shape = [(shape, [Member(seed, 1e-3) for seed in range(2)])]
-    return launch.plan(Request("tiny", [[]], [], by_shape, [], engine, 0.0, notes=[]), study).start(
-        ["sweep"]
+    request = Request(
+        study="tiny",
+        overrides=[[]],
+        shapes=[(shape, [Member(seed, 1e-3) for seed in range(2)])],
+        engine=engine,
+        checkpoint_seconds=0.0,
     )
+    return launch.plan(request, study).start(["sweep"])
 
 
 def run(assignment: Assignment, workers: int = 1, worker: int = 0) -> PilotExit:

@@ -46,7 +46,9 @@ input()
 @pytest.fixture
 def depths(shape: Shape) -> list[Job]:
     """Jobs of three members each, at depths 1, 2, 3 and 4."""
-    return [Job(shapes.changed(shape, depth=depth), MEMBERS) for depth in (1, 2, 3, 4)]
+    return [
+        Job(shape=shapes.changed(shape, depth=depth), members=MEMBERS) for depth in (1, 2, 3, 4)
+    ]
 
 
 @pytest.fixture

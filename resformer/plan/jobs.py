@@ -22,7 +22,7 @@ Base = TypeVar("Base")
 
 
 @final
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Job:
     """Members of one shape, with what is known before they train."""
 
@@ -59,7 +59,7 @@ class Job:
 
 
 @final
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class _Described:
     """Facts that the jobs of a shape have in common."""
 
@@ -97,6 +97,7 @@ def from_json(job: Json) -> Job:
 
 def pack(
     shape_members: Sequence[tuple[Shape, Sequence[Member]]],
+    *,
     most: int | None,
     sharers: int,
     recordings: Mapping[Shape, Recording] | None = None,

@@ -29,7 +29,11 @@ def seconds_at_most(planned: Mapping[str, Json], workers: int) -> float:
     if sample.shape.device == "cuda" and not torch.cuda.is_available():
         raise RuntimeError("there is no GPU here")
     settings = dataclasses.replace(sample.shape.train, steps=_STEPS, eval_every=_STEPS)
-    short = jobs.Job(dataclasses.replace(sample.shape, train=settings), sample.members[:_MEMBERS])
+    short = dataclasses.replace(
+        sample,
+        shape=dataclasses.replace(sample.shape, train=settings),
+        members=sample.members[:_MEMBERS],
+    )
     timings = [
         train(short.shape, short.members, lambda _: None, lambda _: None).timing for _ in range(2)
     ]

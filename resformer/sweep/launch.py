@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import final
 
 from resformer.errors import DiskError, UserError
-from resformer.model.serial import digest, shape_to_json, without_recording
+from resformer.model.serial import digest, recording_from_json, shape_to_json, without_recording
 from resformer.model.shape import Member, Shape
 from resformer.plan import jobs, provenance
 from resformer.plan.jobs import Job, Json
@@ -56,7 +56,7 @@ class Launch:
             "checkpoint_seconds": self.request.checkpoint_seconds,
             "engine": {"name": type(engine).__module__.rpartition(".")[2], **vars(engine)},
             "versions": provenance.versions(_compiled(self.request)),
-            "fingerprint": _fingerprint(self.request),
+            "fingerprint": _fingerprint(self.request, self.unfinished.values()),
         }
         number = self.study.launch(record, [self.unfinished[job.id] for job in self.new])
         for result, reason in self.damaged.items():
@@ -76,7 +76,7 @@ def plan(request: Request, study: Study) -> Launch:
 
     The bytes of all requested results are verified: DiskError if one cannot be read.
     """
-    _check_versions(request, study)
+    _check_versions(request, study, [])
     planned = study.planned()
     _check_compile(request, planned.values())
     finished = study.results.finished(planned)
@@ -103,13 +103,14 @@ def plan(request: Request, study: Study) -> Launch:
     ]
     new = jobs.pack(
         [(shape, members) for shape, members in rest if members],
-        request.engine.stack,
-        request.engine.sharers(),
-        request.recordings,
+        most=request.engine.stack,
+        sharers=request.engine.sharers(),
+        recordings=request.recordings,
     )
     open_ids = dict.fromkeys(job_id for job_id in known.values() if job_id not in finished)
     unfinished = [*(planned[job_id] for job_id in open_ids), *(job.to_json() for job in new)]
     unfinished.sort(key=lambda job: (-job["flops"], job["id"]))
+    _check_versions(request, study, unfinished)
     return Launch(
         request=request,
         study=study,
@@ -137,9 +138,13 @@ def _damaged(
     return damaged
 
 
-def _fingerprint(request: Request) -> dict[str, str]:
+def _fingerprint(request: Request, unfinished: Iterable[Json]) -> dict[str, str]:
+    """Fingerprint of the request's shapes with its recordings, and those that unfinished jobs were
+    planned with.
+    """
+    planned = {recording_from_json(job["shape"]) for job in unfinished}
     return provenance.fingerprint(
-        (shape for shape, _ in request.shapes), request.recordings.values()
+        (shape for shape, _ in request.shapes), planned.union(request.recordings.values())
     )
 
 
@@ -174,8 +179,9 @@ def _members(job: Json) -> list[tuple[str, int, float]]:
     return [(shape, Member(**member).seed, Member(**member).lr) for member in job["members"]]
 
 
-def _check_versions(request: Request, study: Study) -> None:
-    now = _fingerprint(request)
+def _check_versions(request: Request, study: Study, unfinished: Iterable[Json]) -> None:
+    """Raise UserError if a launch of the study was computed by other code or versions."""
+    now = _fingerprint(request, unfinished)
     with_what = provenance.versions(_compiled(request))
     other = f"use another --results folder, or delete {study.path}"
     for damage in study.damaged_launches():

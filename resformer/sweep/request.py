@@ -13,21 +13,21 @@ Json = dict[str, Any]
 
 
 @final
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Request:
     """A request for a sweep with all settings resolved."""
 
     study: str
     overrides: list[list[str]]
     """The grids, each a list of overrides; those of the command line replace the study's."""
-    swept: list[str]
+    swept: list[str] = field(default_factory=list)
     shapes: list[tuple[Shape, list[Member]]]
-    excluded: list[Json]
+    excluded: list[Json] = field(default_factory=list)
     """Combinations that make no sense, with the reason."""
     engine: Engine
     checkpoint_seconds: float
     """Least time between two checkpoints of a job; no result depends on it."""
-    notes: list[str]
+    notes: list[str] = field(default_factory=list)
     """Notes for the user on how settings were resolved."""
     recordings: Mapping[Shape, Recording] = field(default_factory=dict)
     """Data kept beside the results, by shape; shapes that are not named keep their results only."""
@@ -47,4 +47,9 @@ class Request:
 
     def jobs(self) -> list[jobs.Job]:
         """The jobs of all shapes, the longest first."""
-        return jobs.pack(self.shapes, self.engine.stack, self.engine.sharers(), self.recordings)
+        return jobs.pack(
+            self.shapes,
+            most=self.engine.stack,
+            sharers=self.engine.sharers(),
+            recordings=self.recordings,
+        )

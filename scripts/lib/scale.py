@@ -112,7 +112,7 @@ def shapes() -> Iterator[Shape]:
 
 def planned(stack: int | None) -> list[Job]:
     """Pack all runs into jobs of at most so many."""
-    return pack(grid(), stack, 1)
+    return pack(grid(), most=stack, sharers=1)
 
 
 def grid() -> list[tuple[Shape, list[Member]]]:
@@ -243,7 +243,13 @@ def looked_at(results: Path, how: str) -> list[str]:
 def request() -> Request:
     """Request all runs, a job each."""
     engine = Local(workers=2, stack=1, retries=0, lease_seconds=60.0, memory_gib=None)
-    return Request("synthetic", [["train.compile=false"]], [], grid(), [], engine, 60.0, notes=[])
+    return Request(
+        study="synthetic",
+        overrides=[["train.compile=false"]],
+        shapes=grid(),
+        engine=engine,
+        checkpoint_seconds=60.0,
+    )
 
 
 def record(jobs: Sequence[str]) -> dict[str, Any]:

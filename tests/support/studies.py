@@ -130,7 +130,7 @@ class WrittenStudy:
     ) -> None:
         """Outcomes by member: a step (solved there), a loss (unsolved), "stalled", "diverged"."""
         lives = [_life(outcome, shape.train.steps) for outcome in outcomes]
-        self.jobs.append((Job(shape, tuple(members), recording), lives))
+        self.jobs.append((Job(shape=shape, members=tuple(members), recording=recording), lives))
 
     def cell(self, lives: Sequence[Life] | Mapping[float, Sequence[Life]], **changes: Any) -> None:
         """A seed per life, at one learning rate or by learning rate; of the study's shape with
@@ -138,7 +138,7 @@ class WrittenStudy:
         """
         by_rate = lives if isinstance(lives, Mapping) else {0.01: lives}
         members = [Member(seed, lr) for lr, seeds in by_rate.items() for seed in range(len(seeds))]
-        job = Job(shapes.changed(self.shape, **changes), tuple(members))
+        job = Job(shape=shapes.changed(self.shape, **changes), members=tuple(members))
         self.jobs.append((job, [life for seeds in by_rate.values() for life in seeds]))
 
     def write(

@@ -85,7 +85,7 @@ class Kind:
         model = replace(shape.model, depth=2, norm=residual.own_norm)
         members = _TAME if self.stack == "whole" else _MEMBERS
         shape = replace(shape, model=model, residual=residual, train=train)
-        return Job(shape, members, recording=session.RECORDING)
+        return Job(shape=shape, members=members, recording=session.RECORDING)
 
 
 @final

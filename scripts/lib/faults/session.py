@@ -109,14 +109,11 @@ def request() -> Request:
     )
     members = [Member(seed=seed, lr=lr) for seed in scope.seeds for lr in _RATES]
     return Request(
-        STUDY,
-        [["train.compile=false"]],
-        [],
-        [(shape(), members)],
-        [],
-        engine,
-        _CHECKPOINT_SECONDS,
-        notes=[],
+        study=STUDY,
+        overrides=[["train.compile=false"]],
+        shapes=[(shape(), members)],
+        engine=engine,
+        checkpoint_seconds=_CHECKPOINT_SECONDS,
         recordings={shape(): RECORDING},
     )
 
