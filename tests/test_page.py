@@ -21,7 +21,7 @@ from resformer.errors import UserError
 from resformer.model.shape import Shape
 from resformer.reporting.analysis.summary import summarise
 from resformer.reporting.layout import layout
-from resformer.reporting.schema import Excluded, Report
+from resformer.reporting.schema import CellKey, Excluded, Report
 from resformer.reporting.views.page import page, write
 from resformer.residuals.add import Add
 from resformer.residuals.plain import Plain
@@ -384,10 +384,14 @@ def renamed(findings: Findings, report: Report, names: Sequence[str]) -> tuple[F
     members = findings.members.assign(**{key: words})
 
     def with_words(row: Any) -> Any:
+        of_cell = isinstance(row.key, CellKey)
+        arm = row.key.arm if of_cell else row.key
         further = tuple(
-            (axis, names[value - 1] if axis == key else value) for axis, value in row.key.further
+            (axis, names[value - 1] if axis == key else value) for axis, value in arm.further
         )
-        return dataclasses.replace(row, key=dataclasses.replace(row.key, further=further))
+        arm = dataclasses.replace(arm, further=further)
+        new_key = dataclasses.replace(row.key, arm=arm) if of_cell else arm
+        return dataclasses.replace(row, key=new_key)
 
     named = dataclasses.replace(
         report,

@@ -138,7 +138,7 @@ def _panel(
         for cell in cells
     }
     words = [named(axis, cells[0].key.value(axis)) for axis in layout.apart]
-    task = [] if "task" in layout.apart else [cells[0].key.task]
+    task = [] if "task" in layout.apart else [cells[0].key.arm.task]
     return Panel(
         layout=layout,
         apart=apart,

@@ -42,35 +42,13 @@ class ArmKey:
 class CellKey:
     """Settings that tell a report's cells apart: an arm's, and the depth in blocks."""
 
-    study: str
-    task: str
+    arm: ArmKey
     depth: int
-    residual: str
-    norm: str
-    further: tuple[tuple[str, Value], ...] = ()
-    """Further settings that vary, by dotted key."""
-
-    @property
-    def arm(self) -> ArmKey:
-        """The same settings at all depths."""
-        return ArmKey(
-            study=self.study,
-            task=self.task,
-            residual=self.residual,
-            norm=self.norm,
-            further=self.further,
-        )
 
     def values(self) -> dict[str, Value]:
-        """The value of every axis."""
-        return {
-            "study": self.study,
-            "task": self.task,
-            "depth": self.depth,
-            "residual": self.residual,
-            "norm": self.norm,
-            **dict(self.further),
-        }
+        """The value of every axis; the depth stands behind study and task."""
+        arm = self.arm
+        return {"study": arm.study, "task": arm.task, "depth": self.depth, **arm.values()}
 
     def value(self, axis: str) -> Value:
         """The value of one axis."""

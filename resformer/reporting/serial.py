@@ -130,15 +130,12 @@ def _own(kind: type, line: Tree) -> Tree:
 
 
 def _cell_key(line: Tree) -> CellKey:
-    return CellKey(depth=line["depth"], **_axes(line))
+    return CellKey(arm=_arm_key(line), depth=line["depth"])
 
 
 def _arm_key(line: Tree) -> ArmKey:
-    return ArmKey(**_axes(line))
-
-
-def _axes(line: Tree) -> Tree:
-    """The axes of a row but depth. Only settings have a dot in their key, or are the device."""
-    further = tuple((name, line[name]) for name in line if "." in name or name == "device")
-    named = {name: line[name] for name in ("study", "task", "residual", "norm")}
-    return {**named, "further": further}
+    """Axes of a row but depth. Only settings have a dot in their key, or are the device."""
+    return ArmKey(
+        **{name: line[name] for name in ("study", "task", "residual", "norm")},
+        further=tuple((name, line[name]) for name in line if "." in name or name == "device"),
+    )

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from resformer.keys import RECORDING, Value, by_value
-from resformer.reporting.schema import CellKey
+from resformer.reporting.schema import ArmKey, CellKey
 from resformer.stats import Bools, Floats, Integers
 from resformer.stats.rates import rates_by_other_seeds
 from resformer.stats.steps import censor
@@ -124,9 +124,10 @@ def _array(column: pd.Series) -> npt.NDArray[Any]:
 
 
 def _key(axes: Sequence[str], values: Sequence[Value]) -> CellKey:
-    named = dict(zip(axes, values, strict=True))
-    always: dict[str, Any] = {axis: named.pop(axis) for axis in ALWAYS}
-    return CellKey(**always, further=tuple(named.items()))
+    further = dict(zip(axes, values, strict=True))
+    always: dict[str, Any] = {axis: further.pop(axis) for axis in ALWAYS}
+    depth = always.pop("depth")
+    return CellKey(arm=ArmKey(**always, further=tuple(further.items())), depth=depth)
 
 
 def _cell(key: CellKey, arrays: dict[str, npt.NDArray[Any]], row_M: Integers) -> CellMembers:

@@ -169,7 +169,7 @@ def _side(pair: _Pair, arm: Arm, depths: Sequence[int]) -> Side:
     """The counts of one of the arms over these depths, within the budgets."""
     steps = [arm[depth].scored(pair.budget(depth)) for depth in depths]
     return Side(
-        name=arm[depths[0]].key.residual,
+        name=arm[depths[0]].key.arm.residual,
         solved=sum(int((~np.isnan(steps_S)).sum()) for steps_S in steps),
         members=sum(map(len, steps)),
         seeds=len(_seeds(arm, depths)),

@@ -42,7 +42,7 @@ def layer_summaries(
             summaries.append(_summary(findings, cell, members))
         except Damaged as damage:
             job = str(members["job"].iloc[0])
-            damaged.append(DamagedJob(study=cell.key.study, job=job, reason=str(damage)))
+            damaged.append(DamagedJob(study=cell.key.arm.study, job=job, reason=str(damage)))
     return summaries, damaged
 
 

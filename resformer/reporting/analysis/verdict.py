@@ -50,13 +50,15 @@ class Verdict:
 
 def verdicts(report: Report) -> list[Verdict]:
     """A verdict per study and task."""
-    keys = dict.fromkeys((cell.key.study, cell.key.task) for cell in report.cells)
+    keys = dict.fromkeys((cell.key.arm.study, cell.key.arm.task) for cell in report.cells)
     return [_verdict(report, study, task) for study, task in keys]
 
 
 def _verdict(report: Report, study: str, task: str) -> Verdict:
     def inside(rows: Sequence[Row]) -> list[Row]:
-        return [row for row in rows if (row.key.study, row.key.task) == (study, task)]
+        return [
+            row for row in rows if (row.key.value("study"), row.key.value("task")) == (study, task)
+        ]
 
     of_study = (report.differing or {}).get("train.steps", {}).get(study)
     budget = report.settings.get("train.steps", of_study)
@@ -101,8 +103,8 @@ def cost(report: Report) -> Cost | None:
     pairs = [
         (cell, baseline)
         for cell in report.cells
-        if cell.key.residual == RESIDUAL
-        and (baseline := cells.get(replace(cell.key, residual=BASELINE)))
+        if (arm := cell.key.arm).residual == RESIDUAL
+        and (baseline := cells.get(replace(cell.key, arm=replace(arm, residual=BASELINE))))
     ]
     if not pairs:
         return None

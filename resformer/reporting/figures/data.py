@@ -88,7 +88,7 @@ class PanelData:
 
 def panel_data(findings: Findings, report: Report, layout: Layout) -> list[PanelData]:
     """Data of every panel; UserError if a curve is damaged."""
-    schemes = {cell.key.residual for cell in report.cells}
+    schemes = {cell.key.arm.residual for cell in report.cells}
     return [_data(findings, report, panel, schemes) for panel in panels(report, layout)]
 
 

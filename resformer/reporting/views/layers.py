@@ -60,7 +60,7 @@ def _name(row: LayerSummary, axes: Sequence[str]) -> str:
     """Values of the axes but depth."""
     return (
         " ".join(named(axis, row.key.value(axis)) for axis in axes if axis != "depth")
-        or row.key.residual
+        or row.key.arm.residual
     )
 
 
