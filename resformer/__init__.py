@@ -61,9 +61,9 @@ def runs(study: str, results: "str | Path" = "results") -> "pd.DataFrame":
     """
     from resformer.results import frames
 
-    found = _findings(study, results)
-    _warn(found.problems.reasons)
-    return frames.runs(found)
+    findings = _findings(study, results)
+    _warn(findings.problems.reasons)
+    return frames.runs(findings)
 
 
 def curves(study: str, results: "str | Path" = "results") -> "pd.DataFrame":
@@ -87,13 +87,13 @@ def curves(study: str, results: "str | Path" = "results") -> "pd.DataFrame":
     from resformer.results import frames
     from resformer.store.checks import Damaged
 
-    found = _findings(study, results)
-    by_job = [part for _, part in frames.curves_by_job(found)]
+    findings = _findings(study, results)
+    by_job = [part for _, part in frames.curves_by_job(findings)]
     whole = [part for part in by_job if not isinstance(part, Damaged)]
     damaged = [str(part) for part in by_job if isinstance(part, Damaged)]
     if not whole:
-        raise frames.no_results(found, damaged)
-    _warn([*found.problems.reasons, *damaged])
+        raise frames.no_results(findings, damaged)
+    _warn([*findings.problems.reasons, *damaged])
     return pd.concat(whole, ignore_index=True)
 
 

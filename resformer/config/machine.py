@@ -11,7 +11,7 @@ class Machine:
     """The computing facilities of a machine."""
 
     has_gpu: bool
-    """Whether there is a GPU that torch can use."""
+    """True if torch can use a GPU."""
     missing_kernels: Callable[[], str | None]
     """Return the reason why compiled kernels are not available; None if they are. May compile."""
 

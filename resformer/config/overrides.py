@@ -19,7 +19,7 @@ from resformer.text import error_line, shortened
 _SHORTHAND = {True: "add", False: "plain"}
 _MOST_POINTS, _MOST_MEMBERS = 100_000, 1_000_000
 _MOST_CHARACTERS = 5_000
-"""Of the overrides of one grid: reading twice as many would take a second."""
+"""Limit on the overrides of one grid: to read twice as many would take a second."""
 
 
 @final

@@ -15,7 +15,7 @@ Json = dict[str, Any]
 
 _SHORT = {**NAMES, "model.residual": "residual"}
 _TENSORS, _BYTES = 4, 4
-"""Of a member's parameters: weights, gradient and two moments, in float32."""
+"""Tensors of the parameters' size per member (weights, gradient, two moments), bytes each."""
 
 
 def grid(jobs: Sequence[Json], swept: Sequence[str]) -> RenderableType:
@@ -60,8 +60,8 @@ def grid(jobs: Sequence[Json], swept: Sequence[str]) -> RenderableType:
 
 
 def shared_settings(jobs: Sequence[Json]) -> list[str]:
-    """KEY=VALUE of every resolved setting that all jobs share."""
-    every = [shape_settings(job) for job in jobs]
+    """KEY=VALUE of each resolved setting that all jobs share."""
+    first, *others = (shape_settings(job) for job in jobs)
     names = {
         "task": "task",
         "residual": "model/residual",
@@ -70,13 +70,13 @@ def shared_settings(jobs: Sequence[Json]) -> list[str]:
     }
     return [
         f"{names.get(key, key)}={str(value).lower() if isinstance(value, bool) else value}"
-        for key, value in every[0].items()
-        if all(settings.get(key, every) == value for settings in every)
+        for key, value in first.items()
+        if all(key in settings and settings[key] == value for settings in others)
     ]
 
 
 def time_needed(name: str, to_run: int, workers: int, seconds: float | None) -> str:
-    """How long the jobs to run take, at most; None where that could not be measured."""
+    """Line on the jobs to run and their time; `seconds` is None where it could not be measured."""
     time = (
         "in a time that could not be measured"
         if seconds is None

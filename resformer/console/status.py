@@ -1,6 +1,4 @@
-"""Where a study stands while a sweep runs elsewhere: all of it is read from the study's folder,
-nobody is asked.
-"""
+"""Status of a study whose sweep runs elsewhere, read from its folder alone."""
 
 import math
 from collections import Counter
@@ -33,9 +31,7 @@ _GO_ON = "run the same sweep again to go on"
 @final
 @dataclass(frozen=True)
 class Status:
-    """Where a study stands. Jobs are named by their id in `planned`; those without a word here are
-    finished.
-    """
+    """State of a study's jobs, by id; those that no field but `planned` names are finished."""
 
     study: Study
     launched: datetime
@@ -45,21 +41,17 @@ class Status:
     """Members of finished jobs by outcome."""
     running: Mapping[str, Held]
     waiting: Sequence[str]
-    """Jobs that nobody holds; those of `lost` too."""
+    """Jobs that no worker holds; those of `lost` too."""
     lost: Mapping[str, tuple[Held, str]]
     """Jobs whose holder will not finish them, and what became of it."""
     failed: Mapping[str, str]
     """The reason by job."""
     damaged: Sequence[str]
-    """What is not as it was written, a line each."""
+    """Descriptions of data that are not as they were written, a line each."""
     stuck: str
-    """Where nobody works on it, why a worker of the last launch could not go on, as far as one said
-    so.
-    """
+    """Reason why a worker of the last launch could not go on; "" if one runs or none is known."""
     seconds_left: float | None
-    """Until all is finished, if the workers of now go on like those before; None where nothing is
-    known.
-    """
+    """Seconds until all jobs are finished at the pace so far; None if unknown."""
 
     def states(self) -> dict[str, list[Json]]:
         """The jobs by state."""
@@ -74,8 +66,9 @@ class Status:
 
 
 def look(study: Study) -> Status:
-    """Where a study stands now: from its plan and the lists of what is finished, and the folders of
-    the other jobs.
+    """Read a study's status from its plan, its lists of finished jobs, and the folders of the others.
+
+    UserError if the study has no readable launch.
     """
     (planned, damaged), launches = study.plan(), study.launches()
     if not launches:
@@ -123,7 +116,7 @@ def look(study: Study) -> Status:
 
 
 def _unlisted(study: Study, planned: Json) -> tuple[Json, str]:
-    """What a list would say of a finished job; or what is wrong with it."""
+    """Entry of a finished job that no list holds, and ""; or {} and how its result is damaged."""
     try:
         outcomes = Counter(study.results.runs(planned)["outcome"].to_pylist())
         return {"outcomes": outcomes, "seconds": study.results.timing(planned["id"])["seconds"]}, ""
@@ -132,7 +125,7 @@ def _unlisted(study: Study, planned: Json) -> tuple[Json, str]:
 
 
 def _outcomes(lines: Iterable[Json]) -> Counter[str]:
-    """Members by outcome, of what lists say; whatever else may stand there counts for nothing."""
+    """Count members by outcome in the entries of lists; malformed entries count for nothing."""
     counts: Counter[str] = Counter()
     for line in lines:
         outcomes = line.get("outcomes")
@@ -147,7 +140,7 @@ def _seconds(line: Json) -> float:
 
 
 def _fate(held: Held, lease_seconds: float) -> str:
-    """What became of a holder that does not go on; "" of one that does."""
+    """Reason why a holder does not go on; "" if it does."""
     if held.holder is not None and held.holder.gone():
         return "its worker is gone"
     if held.silent_seconds > lease_seconds:
@@ -163,8 +156,7 @@ def _share_done(job: Json, held: Held | None) -> float:
 def _seconds_left(
     finished: Iterable[tuple[float, float]], left: Mapping[str, float], workers: int
 ) -> float | None:
-    """From the seconds that finished jobs took per FLOP of theirs, both of which are given; `left`
-    is FLOPs by job.
+    """Seconds left, from the seconds and FLOPs of finished jobs; `left` is FLOPs by job.
 
     The FLOPs are those of whole budgets: what members saved that left early, the others are
     expected to save too.
@@ -180,7 +172,7 @@ def _seconds_left(
 
 
 def picture(status: Status) -> RenderableType:
-    """What a person sees of it, in 80 columns."""
+    """Layout of a status for a terminal of 80 columns."""
     parts: list[RenderableType] = [
         _line(
             f"{status.study.name} ({status.study.path}): launched "
@@ -234,7 +226,7 @@ def _table(words: Sequence[str], numbers: Sequence[str]) -> Table:
 
 
 def _end(status: Status) -> list[str]:
-    """How long it takes; nothing if all is finished."""
+    """Lines on the time left, or on how to go on; none if all jobs are finished."""
     if not status.running:
         why = f": {status.stuck}" if status.stuck else ""
         return [f"not running{why}; {_GO_ON}"] if status.waiting else []
@@ -259,5 +251,5 @@ def _folder(status: Status, job: str) -> Text:
 
 
 def _line(text: str) -> Text:
-    """Names are printed, not obeyed."""
+    """Line whose markup and control characters are printed, not interpreted."""
     return Text(printable(text), overflow="fold")

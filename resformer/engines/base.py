@@ -50,7 +50,7 @@ class Engine(ABC):
             )
 
     elsewhere: ClassVar[bool] = False
-    """Whether workers run on other machines, which may have GPUs that this one lacks."""
+    """True if workers run on other machines, which may have GPUs that this one lacks."""
 
     @abstractmethod
     def count(self, jobs: Sequence[str], device: str) -> int:
