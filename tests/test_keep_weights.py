@@ -170,6 +170,7 @@ def test_members_asked_again_with_another_recording_are_finished(
     again = resformer("sweep", *SWEEP, *words)
     assert again.exit_code == 0, again.stderr
     assert "4 members, all finished" in again.stderr
+    assert "4 members planned before without these weights or probes" in again.stderr
     assert sorted(path for path in (tmp_path / "results").rglob("jobs/**/*")) == before
 
 
@@ -180,6 +181,7 @@ def test_new_members_beside_finished_ones_are_recorded_as_asked(
     words = [word for word in SWEEP if not word.startswith("member.seed")]
     result = resformer("sweep", *words, "member.seed=0,1,2", "train.keep_weights=true")
     assert result.exit_code == 0, result.stderr
+    assert "4 members planned before without these weights or probes" in result.stderr
     results = committed(tmp_path / "results")
     assert {member.seed for member in results[False][0].members} == {0, 1}
     assert {member.seed for member in results[True][0].members} == {2}

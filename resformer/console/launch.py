@@ -53,9 +53,16 @@ def print_grid(launch: "Launch", workers: int, out: Console, err: Console) -> No
 
 
 def print_notes(launch: "Launch", console: Console) -> None:
-    """Print damaged results, then the notes and exclusions of the request."""
+    """Print damage and missing recordings, then the notes and exclusions of the request."""
     for reason in launch.damaged.values():
         _print(console, f"damaged, runs again: {printable(reason)}", style="red")
+    if launch.unrecorded:
+        _print(
+            console,
+            f"{counted(launch.unrecorded, 'member')} planned before without these weights or "
+            "probes (train.keep_weights, probe.every), for which none trains again: another --study "
+            "would",
+        )
     print_exclusions(launch.request, console)
 
 

@@ -111,6 +111,12 @@ class Recording:
             probe_every=min(intervals, default=None),
         )
 
+    def covers(self, other: "Recording") -> bool:
+        """True if all that `other` keeps is kept by this one."""
+        return self.keep_weights >= other.keep_weights and (
+            other.probe_every in (None, self.probe_every)
+        )
+
 
 RESULTS_ONLY = Recording()
 

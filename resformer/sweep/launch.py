@@ -9,7 +9,7 @@ from typing import final
 
 from resformer.errors import DiskError, UserError
 from resformer.model.serial import digest, recording_from_json, shape_to_json, without_recording
-from resformer.model.shape import Member, Shape
+from resformer.model.shape import RESULTS_ONLY, Member, Shape
 from resformer.plan import jobs, provenance
 from resformer.plan.jobs import Job, Json
 from resformer.store.checks import Damaged, Unreadable
@@ -33,6 +33,8 @@ class Launch:
     """All jobs that hold a requested member, finished ones too."""
     finished: int
     """Requested members whose job is finished."""
+    unrecorded: int
+    """Requested members whose job was planned before, to keep less than is requested now."""
     damaged: dict[Path, str]
     """Damaged results of requested jobs with the reason: these jobs run again."""
 
@@ -107,6 +109,7 @@ def plan(request: Request, study: Study) -> Launch:
         sharers=request.engine.sharers(),
         recordings=request.recordings,
     )
+    recorded = {job_id: recording_from_json(planned[job_id]["shape"]) for job_id in known.values()}
     open_ids = dict.fromkeys(job_id for job_id in known.values() if job_id not in finished)
     unfinished = [*(planned[job_id] for job_id in open_ids), *(job.to_json() for job in new)]
     unfinished.sort(key=lambda job: (-job["flops"], job["id"]))
@@ -118,6 +121,10 @@ def plan(request: Request, study: Study) -> Launch:
         unfinished={job["id"]: job for job in unfinished},
         jobs=list(dict.fromkeys([*known.values(), *(job.id for job in new)])),
         finished=sum(job_id in finished for job_id in known.values()),
+        unrecorded=sum(
+            not recorded[job_id].covers(request.recordings.get(shape, RESULTS_ONLY))
+            for (shape, _), job_id in known.items()
+        ),
         damaged=dict(damaged.values()),
     )
 
