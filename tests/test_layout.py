@@ -162,6 +162,19 @@ def test_no_module_names_a_variant() -> None:
         assert not words & names, module
 
 
+def test_names_and_docstrings_of_the_package_make_sense_alone() -> None:
+    """A participle names no value, and no docstring goes on from the name above it."""
+    participles = {"found", "wanted", "told", "said", "asked"}
+    beginnings = re.compile(r"(What|Who|Of|Where|How|Whether)\b")
+    for path in MODULES.values():
+        for node in ast.walk(ast.parse(path.read_text())):
+            match node:
+                case ast.Name(id=name) | ast.arg(arg=name) | ast.FunctionDef(name=name):
+                    assert name not in participles, f"{path}:{node.lineno}"
+                case ast.Expr(value=ast.Constant(value=str(docstring))):
+                    assert not beginnings.match(docstring), f"{path}:{node.lineno}"
+
+
 def test_no_test_file_is_imported_by_another() -> None:
     """Shared helpers lie in `tests/support`."""
     tests = {path.stem for path in (ROOT / "tests").rglob("test_*.py")}

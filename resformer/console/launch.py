@@ -60,8 +60,8 @@ def print_notes(launch: "Launch", console: Console) -> None:
         _print(
             console,
             f"{counted(launch.unrecorded, 'member')} planned before without these weights or "
-            "probes (train.keep_weights, probe.every), for which none trains again: another --study "
-            "would",
+            "probes (train.keep_weights, probe.every), for which none trains again: another "
+            "--study would",
         )
     print_exclusions(launch.request, console)
 

@@ -66,7 +66,7 @@ class Status:
 
 
 def look(study: Study) -> Status:
-    """Read a study's status from its plan, its lists of finished jobs, and the folders of others.
+    """Status of a study by its plan, its lists of finished jobs and the other jobs' folders.
 
     UserError if the study has no readable launch.
     """
