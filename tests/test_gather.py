@@ -35,7 +35,6 @@ from resformer.sweep import launch
 pytestmark = pytest.mark.sweep
 
 Resformer = Callable[..., Result]
-Json = dict[str, Any]
 
 
 @pytest.fixture

@@ -9,10 +9,9 @@ from support.jobs import planned_job
 
 from resformer import config
 from resformer.errors import DiskError
+from resformer.keys import Json
 from resformer.store import checks, files
 from resformer.store.plan import Index, Reader
-
-Json = dict[str, Any]
 
 
 def planned() -> list[Json]:

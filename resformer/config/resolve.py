@@ -14,11 +14,10 @@ from resformer.config.sections import build, checked, variant
 from resformer.config.tree import settings, unknown
 from resformer.engines.base import Engine
 from resformer.errors import Incompatible, UserError
-from resformer.keys import COMPILE, DEVICES, OWN, Value, flatten, typed
+from resformer.keys import COMPILE, DEVICES, OWN, Json, Value, flatten, typed
 from resformer.model.serial import digest, shape_to_json
 from resformer.model.settings import ModelSettings
 from resformer.model.shape import RESULTS_ONLY, Member, Recording, Shape, TrainSettings
-from resformer.plan.jobs import Json
 from resformer.plugins import studies
 from resformer.residuals.base import Residual
 from resformer.store.folder import check_name

@@ -11,10 +11,9 @@ from omegaconf.errors import OmegaConfBaseException
 
 from resformer import plugins
 from resformer.errors import UserError
-from resformer.keys import Value, typed
+from resformer.keys import Json, Value, typed
 
 T = TypeVar("T")
-Json = dict[str, Any]
 
 _EXACT: dict[type[object], tuple[str, ...]] = {
     int: ("int", "int | None"),

@@ -14,11 +14,9 @@ from omegaconf.errors import OmegaConfBaseException
 
 from resformer import plugins
 from resformer.errors import Incompatible, UserError
-from resformer.keys import Value, flatten, typed
+from resformer.keys import Json, Value, flatten, typed
 from resformer.plugins import GROUPS, PACKAGES, config_folder
 from resformer.text import error_line, shortened
-
-Json = dict[str, Any]
 
 
 def keys() -> list[str]:

@@ -1,17 +1,14 @@
 """A sweep before it runs: its settings, and its grid with parameters, FLOPs, memory and time."""
 
 from collections.abc import Sequence
-from typing import Any
 
 from rich import box
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from resformer.keys import NAMES, shape_settings
+from resformer.keys import NAMES, Json, shape_settings
 from resformer.text import clock, counted
-
-Json = dict[str, Any]
 
 _SHORT = {**NAMES, "model.residual": "residual"}
 _TENSORS, _BYTES = 4, 4

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
-from typing import Any, final
+from typing import final
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -14,12 +14,10 @@ from rich.table import Table
 from rich.text import Text
 
 from resformer.console.events import event_line
-from resformer.keys import job_label
+from resformer.keys import Json, job_label
 from resformer.text import clock, counted
 from resformer.training.progress import Progress
 from resformer.workers.events import Emit, Event
-
-Json = dict[str, Any]
 
 
 @final

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, final
+from typing import final
 
 from rich import box
 from rich.console import Group, RenderableType
@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from resformer.errors import UserError
-from resformer.keys import job_label
+from resformer.keys import Json, job_label
 from resformer.store import claims
 from resformer.store.checks import Damaged
 from resformer.store.claims import Held
@@ -21,8 +21,6 @@ from resformer.store.done import Done
 from resformer.store.study import Study
 from resformer.text import clock, counted, printable
 from resformer.workers.event_log import why_stuck
-
-Json = dict[str, Any]
 
 _OUTCOMES = ("solved", "unsolved", "diverged")
 _GO_ON = "run the same sweep again to go on"

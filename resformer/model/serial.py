@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from resformer import plugins
+from resformer.keys import Json
 from resformer.model.settings import ModelSettings
 from resformer.model.shape import RESULTS_ONLY, Recording, Shape, TrainSettings
 from resformer.residuals.base import Residual
 from resformer.tasks.base import Task
 
-Json = dict[str, Any]
 Base = TypeVar("Base")
 
 ID_DIGITS = 16

@@ -5,8 +5,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
-from typing import Any, TypeVar, final
+from typing import final
 
+from resformer.keys import Json
 from resformer.model.serial import (
     ID_DIGITS,
     canonical,
@@ -16,9 +17,6 @@ from resformer.model.serial import (
 )
 from resformer.model.shape import RESULTS_ONLY, Member, Recording, Shape
 from resformer.plan.batching import members_per_job
-
-Json = dict[str, Any]
-Base = TypeVar("Base")
 
 
 @final

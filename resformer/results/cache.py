@@ -9,15 +9,13 @@ import hashlib
 import json
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 
 from resformer.errors import DiskError
+from resformer.keys import Json
 from resformer.store import files
 from resformer.store.study import Study
-
-Json = dict[str, Any]
 
 _DIGEST = 32
 _STATES = b"states"

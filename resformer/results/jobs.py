@@ -4,18 +4,16 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, final
+from typing import final
 
 import numpy as np
 import pyarrow as pa
 
-from resformer.keys import job_label
+from resformer.keys import Json, job_label
 from resformer.results import cache
 from resformer.results.problems import DamagedJob, FailedJob, MissingJob, Problems
 from resformer.store.checks import Damaged
 from resformer.store.study import Study
-
-Json = dict[str, Any]
 
 _READ = ("runs.parquet", "timing.json")
 _COMMITTED = (*_READ, "curves.parquet")

@@ -5,17 +5,15 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, final
+from typing import final
 
 import pandas as pd
 
 from resformer.errors import UserError
-from resformer.keys import NAMES, RECORDING, as_typed, by_value, shape_settings, short
+from resformer.keys import NAMES, RECORDING, Json, as_typed, by_value, shape_settings, short
 from resformer.results.jobs import StudyRuns, read_runs
 from resformer.results.problems import Problems
 from resformer.store.study import Study
-
-Json = dict[str, Any]
 
 _FACTS = ("parameters", "flops_per_step", "blind_loss")
 

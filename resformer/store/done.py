@@ -3,12 +3,11 @@
 import contextlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, final
+from typing import final
 
 from resformer.errors import DiskError
+from resformer.keys import Json
 from resformer.store import files
-
-Json = dict[str, Any]
 
 
 @final

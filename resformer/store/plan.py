@@ -4,12 +4,11 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, final
+from typing import final
 
 from resformer.errors import DiskError
+from resformer.keys import Json
 from resformer.store import checks, files
-
-Json = dict[str, Any]
 
 _START, _SHAPE, _MEMBERS, _FACTS = (
     b'{"id": "',

@@ -7,9 +7,10 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, final
+from typing import TYPE_CHECKING, TypeVar, final
 
 from resformer.errors import DiskError
+from resformer.keys import Json
 from resformer.store import checkpoints, checks, claims, files, tables
 from resformer.store.checks import Damaged, Unreadable
 from resformer.store.claims import Claim
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
-Json = dict[str, Any]
 Value = TypeVar("Value")
 
 _CHECKS = {"curves": checks.curves, "layers": checks.layers}

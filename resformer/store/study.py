@@ -6,14 +6,13 @@ from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, final
+from typing import final
 
 from resformer.errors import UserError
+from resformer.keys import Json
 from resformer.store import checks, claims, files, folder
 from resformer.store.plan import Index, Reader
 from resformer.store.results import Results, job_folder
-
-Json = dict[str, Any]
 
 _PLAN = re.compile(r"plan-([1-9]\d{0,8})\.jsonl")
 _LAUNCH = re.compile(r"([1-9]\d{0,8})\.json")

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 
 import torch
 
+from resformer.keys import Json
 from resformer.numerics.process import configure_worker
 from resformer.plan import jobs
-from resformer.plan.jobs import Json
 from resformer.training.loop import train
 
 _STEPS = 3

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import final
 
 from resformer.errors import DiskError, UserError
+from resformer.keys import Json
 from resformer.model.serial import digest, recording_from_json, shape_to_json, without_recording
 from resformer.model.shape import RESULTS_ONLY, Member, Shape
 from resformer.plan import jobs, provenance
-from resformer.plan.jobs import Job, Json
+from resformer.plan.jobs import Job
 from resformer.store.checks import Damaged, Unreadable
 from resformer.store.study import Study
 from resformer.sweep.request import Request

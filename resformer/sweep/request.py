@@ -2,14 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, final
+from typing import final
 
 from resformer.engines.base import Engine
 from resformer.errors import require
+from resformer.keys import Json
 from resformer.model.shape import Member, Recording, Shape
 from resformer.plan import jobs
-
-Json = dict[str, Any]
 
 
 @final

@@ -10,9 +10,10 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from resformer.errors import DiskError
+from resformer.keys import Json
 from resformer.numerics import process
 from resformer.plan import jobs, provenance
-from resformer.plan.jobs import Job, Json
+from resformer.plan.jobs import Job
 from resformer.store import checkpoints
 from resformer.store.checkpoints import Checkpoint
 from resformer.store.checks import Damaged

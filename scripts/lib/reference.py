@@ -22,12 +22,12 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
 from lib import facts
 from lib.facts import REFERENCE, ROOT, commit, machine, trained
+from resformer.keys import Json
 from resformer.plan.provenance import versions
 from resformer.reporting.analysis.summary import summarise
 from resformer.reporting.figures import draw
@@ -36,8 +36,6 @@ from resformer.reporting.views.formats import as_json
 from resformer.reporting.views.page import page
 from resformer.results.members import Findings, read
 from resformer.store.study import Study
-
-Json = dict[str, Any]
 
 
 def main() -> None:

@@ -8,15 +8,14 @@ import shutil
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, final
+from typing import final
 
 from resformer.errors import DiskError, UserError
+from resformer.keys import Json
 from resformer.store import claims, files
 from resformer.store.checks import Damaged, Unreadable
 from resformer.store.packed import file
 from resformer.store.study import Study
-
-Json = dict[str, Any]
 
 _REMOVED = re.compile(r"job\.json|(claim|attempt)-[1-9]\d{0,8}")
 """Names in a job's folder that are packed, or that only its worker needed."""

@@ -13,6 +13,7 @@ from lib.faults import session
 from lib.faults.shown import shown
 from resformer.console.status import look
 from resformer.errors import DiskError, UserError
+from resformer.keys import Json
 from resformer.reporting.analysis.summary import summarise
 from resformer.reporting.serial import to_json
 from resformer.results import cache
@@ -25,7 +26,6 @@ from resformer.store.claims import Claim
 from resformer.store.study import Study, existing, find
 from resformer.sweep import launch
 
-Json = dict[str, Any]
 T = TypeVar("T")
 
 _MEANT = (Damaged, UserError, DiskError)
