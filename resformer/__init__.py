@@ -154,9 +154,9 @@ def _findings(study: str, results: "str | Path") -> "Findings":
     from pathlib import Path
 
     from resformer.results.members import read
-    from resformer.store.study import named
+    from resformer.store.study import open_study
 
-    return read([named(Path(results), study)])
+    return read([open_study(Path(results), study)])
 
 
 def _warn(reasons: "Iterable[str]") -> None:

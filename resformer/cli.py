@@ -219,9 +219,9 @@ def export(
     with _answering():
         from resformer.results import export
         from resformer.results.members import read
-        from resformer.store.study import named
+        from resformer.store.study import open_study
 
-        exported = export.export(read([named(results, study)]), folder, form)
+        exported = export.export(read([open_study(results, study)]), folder, form)
         for line in exported.left_out:
             print(f"left out: {printable(line)}", file=sys.stderr)
         for path in exported.paths:
@@ -239,9 +239,9 @@ def gather(
     with _answering():
         from resformer.results.members import read
         from resformer.store.packed.gather import gather
-        from resformer.store.study import named
+        from resformer.store.study import open_study
 
-        chosen = named(results, study)
+        chosen = open_study(results, study)
         gathered = gather(chosen)
         read([chosen])  # which keeps what a report needs
         for line in gathered.left_out:
@@ -264,9 +264,9 @@ def status(
     """
     gc.disable()  # as in `report`
     with _answering():
-        from resformer.console.status import look, picture
+        from resformer.console.status import picture, read_status
 
-        _consoles()[0].print(picture(look(_chosen(results, study))))
+        _consoles()[0].print(picture(read_status(_chosen(results, study))))
 
 
 @app.command()
@@ -371,10 +371,10 @@ def _consoles() -> "tuple[Console, Console]":
 
 def _chosen(results: Path, name: str | None) -> "Study":
     """The study that was named, or the one launched last, `train` excepted."""
-    from resformer.store.study import existing, named
+    from resformer.store.study import existing, open_study
 
     if name is not None:
-        return named(results, name)
+        return open_study(results, name)
     last = next((study for study in existing(results) if study.name != "train"), None)
     if last is None:
         raise UserError(

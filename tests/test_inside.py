@@ -16,7 +16,7 @@ from resformer.reporting.measures import ENDS, EXPLANATION
 from resformer.reporting.views.layers import picture
 from resformer.reporting.views.probes import short
 from resformer.store import checks
-from resformer.store.study import named
+from resformer.store.study import open_study
 
 pytestmark = pytest.mark.sweep
 
@@ -51,7 +51,7 @@ def test_the_report_has_medians_of_the_last_probes(
     report = json.loads(resformer("report", "--format", "json").stdout)
     rows = {(row["residual"], row["depth"]): row for row in report["layers"]}
     assert set(rows) == {("add", 1), ("add", 6), ("plain", 1), ("plain", 6)}
-    study = named(looked, "looked")
+    study = open_study(looked, "looked")
     for cell in report["cells"]:
         row = rows[cell["residual"], cell["depth"]]
         assert (row["solved"], row["seeds"]) == (cell["solved"], cell["seeds"])

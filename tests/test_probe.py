@@ -9,7 +9,7 @@ import pytest
 from typer.testing import Result
 
 from resformer.probes.measure import descriptions
-from resformer.reporting.analysis.probes import medians, probed, stack_health
+from resformer.reporting.analysis.probes import medians, model_health, probed
 from resformer.reporting.views.probes import short
 
 Run = Callable[..., Result]
@@ -41,8 +41,8 @@ def test_a_probe_prints_verdicts_and_writes_numbers_and_figures(resformer: Run) 
     table = pd.read_csv(folder / "layers.csv")
     assert len(table) == 2 * 2 * (3 + 33)
     assert set(descriptions()) <= set(table)
-    health = stack_health(
-        probed(table, ["model.depth", "model.residual"], list(descriptions())).stacks[
+    health = model_health(
+        probed(table, ["model.depth", "model.residual"], list(descriptions())).models[
             "plain", "pre"
         ][16]
     )

@@ -11,7 +11,7 @@ from support import shapes
 
 from resformer.model.shape import Member, Recording, Shape
 from resformer.probes.measure import descriptions, measure, measure_initial
-from resformer.store.study import named
+from resformer.store.study import open_study
 from resformer.training.loop import Trained, Training, train
 from resformer.training.population import Population
 
@@ -119,7 +119,7 @@ def test_a_study_keeps_its_probes_and_trains_nothing_anew_for_more(
         "train.steps=20",
     ]
     assert resformer("sweep", *words, "member.seed=0,1", "probe.every=10").exit_code == 0
-    study = named(tmp_path / "results", "looked")
+    study = open_study(tmp_path / "results", "looked")
     (job,) = study.planned()
     rows = study.results.table(job, "layers")
     assert sorted(set(rows["step"])) == [0, 10, 20]

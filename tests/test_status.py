@@ -17,7 +17,7 @@ from support import shapes
 from support.sweeps import TINY_SETTINGS
 from typer.testing import Result
 
-from resformer.console.status import Status, look, picture
+from resformer.console.status import Status, picture, read_status
 from resformer.model.shape import Member, Shape
 from resformer.plan.jobs import Job
 from resformer.store import claims, files
@@ -115,7 +115,7 @@ def counts(status: Status) -> dict[str, int]:
 def shown(study: Study) -> str:
     """The status in 80 columns without colour."""
     console = Console(file=io.StringIO(), width=80, color_system=None)
-    console.print(picture(look(study)))
+    console.print(picture(read_status(study)))
     text = console.file.getvalue()
     assert max(map(len, text.splitlines())) <= 80
     assert "…" not in text
@@ -132,7 +132,7 @@ def test_a_finished_study_has_its_outcomes_and_no_time_left(
     launch(study, depths[:2])
     finish(study, depths[0], ["solved", "solved", "unsolved"])
     finish(study, depths[1], ["solved", "diverged", "unsolved"])
-    state = look(study)
+    state = read_status(study)
     assert counts(state) == {"finished": 2, "running": 0, "waiting": 0, "failed": 0}
     assert state.outcomes == {"solved": 3, "unsolved": 2, "diverged": 1}
     assert state.seconds_left is None
@@ -150,7 +150,7 @@ def test_a_running_study_says_who_holds_what_and_how_long_it_takes(
     finish(study, depths[3], ["solved"] * 3, seconds=100.0)
     begin(study, depths[2], steps=5)
     begin(study, depths[1], steps=0)
-    state = look(study)
+    state = read_status(study)
     assert counts(state) == {"finished": 1, "running": 2, "waiting": 1, "failed": 0}
     assert [(held.attempt, held.beats) for held in state.running.values()] == [(1, 0), (1, 5)]
     per_flop = 100.0 / depths[3].flops()
@@ -167,7 +167,9 @@ def test_no_job_is_shared_among_workers(study: Study, depths: list[Job]) -> None
     launch(study, [depths[0], depths[3]])
     finish(study, depths[0], ["solved"] * 3, seconds=10.0)
     begin(study, depths[3], steps=0)
-    assert look(study).seconds_left == pytest.approx(10.0 * depths[3].flops() / depths[0].flops())
+    assert read_status(study).seconds_left == pytest.approx(
+        10.0 * depths[3].flops() / depths[0].flops()
+    )
 
 
 def test_the_time_left_is_not_known_before_a_job_has_finished(
@@ -175,17 +177,27 @@ def test_the_time_left_is_not_known_before_a_job_has_finished(
 ) -> None:
     launch(study, depths)
     begin(study, depths[3], steps=1)
-    assert look(study).seconds_left is None
+    assert read_status(study).seconds_left is None
     assert "time left: known once a job has finished" in shown(study)
 
 
 def test_a_job_whose_worker_is_gone_is_named(study: Study, depths: list[Job]) -> None:
     launch(study, depths[:2])
     with taker(study, depths[0]) as process:
-        assert counts(look(study)) == {"finished": 0, "running": 1, "waiting": 1, "failed": 0}
+        assert counts(read_status(study)) == {
+            "finished": 0,
+            "running": 1,
+            "waiting": 1,
+            "failed": 0,
+        }
         process.kill()
         process.wait()
-        assert counts(look(study)) == {"finished": 0, "running": 0, "waiting": 2, "failed": 0}
+        assert counts(read_status(study)) == {
+            "finished": 0,
+            "running": 0,
+            "waiting": 2,
+            "failed": 0,
+        }
         text = words(shown(study))
         assert re.search(rf"lost: copy depth 1 add post, attempt 1, .*, pid {process.pid}:", text)
         assert text.endswith("not running; run the same sweep again to go on")
@@ -199,7 +211,7 @@ def test_a_silent_worker_is_named(study: Study, depths: list[Job]) -> None:
     begin(study, depths[0], steps=1)
     then = time.time() - 600
     os.utime(study.job(depths[0].id) / "claim-1", (then, then))
-    assert counts(look(study)) == {"finished": 0, "running": 0, "waiting": 1, "failed": 0}
+    assert counts(read_status(study)) == {"finished": 0, "running": 0, "waiting": 1, "failed": 0}
     hint = r"its worker has been silent for 10 min 0\d s; run the same sweep again to go on"
     assert re.search(hint, words(shown(study)))
 
@@ -208,7 +220,7 @@ def test_a_failed_job_is_named_with_its_reason_and_folder(study: Study, depths: 
     launch(study, depths[:2], retries=0)
     take(study, depths[0]).fail(RuntimeError("boom\n  on a second line"))
     finish(study, depths[1], ["solved"] * 3)
-    assert counts(look(study)) == {"finished": 1, "running": 0, "waiting": 0, "failed": 1}
+    assert counts(read_status(study)) == {"finished": 1, "running": 0, "waiting": 0, "failed": 1}
     text = shown(study)
     assert "failed: copy depth 1 add post: RuntimeError: boom on a second line" in text
     assert str(study.job(depths[0].id)) in "".join(text.split("\n")).replace("  ", "")
@@ -218,7 +230,7 @@ def test_a_failed_job_is_named_with_its_reason_and_folder(study: Study, depths: 
 def test_a_job_that_may_be_tried_again_waits(study: Study, depths: list[Job]) -> None:
     launch(study, depths[:1], retries=1)
     take(study, depths[0]).fail(RuntimeError("boom"))
-    assert counts(look(study)) == {"finished": 0, "running": 0, "waiting": 1, "failed": 0}
+    assert counts(read_status(study)) == {"finished": 0, "running": 0, "waiting": 1, "failed": 0}
     assert "lost" not in shown(study)
 
 
@@ -233,7 +245,7 @@ def test_jobs_that_the_lists_name_are_not_read(
     monkeypatch.setattr(
         Study, "job", lambda self, job: looked_at.append(job) or job_folder(self, job)
     )
-    status = look(study)
+    status = read_status(study)
     assert set(looked_at) == {depths[2].id}
     assert counts(status) == {"finished": 2, "running": 1, "waiting": 0, "failed": 0}
     assert status.outcomes == {"solved": 4, "diverged": 2}
@@ -247,7 +259,7 @@ def test_finished_jobs_that_no_list_names_are_read_and_named_if_they_are_damaged
         finish(study, job, ["solved"] * 3)
     shutil.rmtree(study.path / "done")
     (study.job(depths[0].id) / "attempt-1" / "runs.parquet").write_bytes(b"")
-    status = look(study)
+    status = read_status(study)
     assert counts(status) == {"finished": 2, "running": 0, "waiting": 0, "failed": 0}
     assert status.outcomes == {"solved": 3}
     assert "damaged: " in shown(study)
@@ -261,7 +273,7 @@ def test_a_finished_job_that_no_list_names_and_whose_runs_are_other_rows_is_name
         take(study, depths[0]), {"runs": {"seed": [0]}}, {"seconds": 1.0, "stretches": []}
     )
     shutil.rmtree(study.path / "done")
-    status = look(study)
+    status = read_status(study)
     assert status.outcomes == {}
     assert [reason for reason in status.damaged if "runs.parquet: " in reason]
 
@@ -276,7 +288,7 @@ def test_no_line_of_a_list_stops_the_status(study: Study, depths: list[Job], lin
     if record := files.parse_object(sealed):
         sealed = files.with_checksum(record)
     (study.path / "done" / "other.jsonl").write_bytes(sealed + b"\n")
-    assert counts(look(study)) == {"finished": 1, "running": 0, "waiting": 1, "failed": 0}
+    assert counts(read_status(study)) == {"finished": 1, "running": 0, "waiting": 1, "failed": 0}
 
 
 def test_why_a_worker_elsewhere_could_not_go_on_is_said_once_nobody_works(

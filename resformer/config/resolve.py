@@ -10,7 +10,7 @@ from hydra.core.override_parser.types import Override
 from resformer.config import study_file
 from resformer.config.machine import Machine
 from resformer.config.overrides import Axis, axis_of, check_size, combinations, line, parse, shown
-from resformer.config.sections import build, checked, variant
+from resformer.config.sections import build, build_variant, checked
 from resformer.config.tree import settings, unknown
 from resformer.engines.base import Engine
 from resformer.errors import Incompatible, UserError
@@ -154,9 +154,9 @@ def _resolve(values: Mapping[str, Value], machine: Machine) -> _Point:
     """Resolve a combination of settings; Incompatible if it makes no sense."""
     tree = settings(values)
     model_settings, train_settings = dict(tree["model"]), dict(tree["train"])
-    task = variant("task", tree["task"], Task)
-    residual = variant("model.residual", model_settings.pop("residual"), Residual)
-    engine = variant("engine", tree["engine"], Engine)
+    task = build_variant("task", tree["task"], Task)
+    residual = build_variant("model.residual", model_settings.pop("residual"), Residual)
+    engine = build_variant("engine", tree["engine"], Engine)
     model = build(ModelSettings, "model", model_settings)
     model = dataclasses.replace(
         model,

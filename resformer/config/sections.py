@@ -31,7 +31,7 @@ _KINDS = {
 }
 
 
-def variant(section: str, settings: Json, base: type[T]) -> T:
+def build_variant(section: str, settings: Json, base: type[T]) -> T:
     """The variant of a section such as `task`. Raises UserError if its class cannot be loaded or a
     setting has the wrong type or range.
     """

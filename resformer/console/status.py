@@ -63,7 +63,7 @@ class Status:
         return jobs_by_state
 
 
-def look(study: Study) -> Status:
+def read_status(study: Study) -> Status:
     """Status of a study by its plan, its lists of finished jobs and the other jobs' folders.
 
     UserError if the study has no readable launch.

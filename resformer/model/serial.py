@@ -37,8 +37,8 @@ def shape_from_json(tree: Json) -> Shape:
     """Shape that `shape_to_json` was called with."""
     model, train = dict(tree["model"]), dict(tree["train"])
     del train["keep_weights"]
-    residual = variant("resformer.residuals", model.pop("residual"), Residual)
-    task = variant("resformer.tasks", tree["task"], Task)
+    residual = _variant_from_json("resformer.residuals", model.pop("residual"), Residual)
+    task = _variant_from_json("resformer.tasks", tree["task"], Task)
     return Shape(
         task=task,
         model=ModelSettings(**model),
@@ -59,7 +59,7 @@ def without_recording(tree: Json) -> Json:
     return {**tree, "train": train, "probe": {"every": RESULTS_ONLY.probe_every}}
 
 
-def variant(package: str, settings: Mapping[str, Any], base: type[Base]) -> Base:
+def _variant_from_json(package: str, settings: Mapping[str, Any], base: type[Base]) -> Base:
     """Variant that the setting `name` names, with the other settings as its own."""
     own = {key: value for key, value in settings.items() if key != "name"}
     return plugins.load(package, settings["name"], base)(**own)

@@ -15,7 +15,7 @@ from resformer.model.shape import Shape
 from resformer.numerics.parameters import initial_values, unpack
 from resformer.probes.measures.base import Measure, Trace
 
-Columns = dict[str, npt.NDArray[np.float64]]
+MeasuredColumns = dict[str, npt.NDArray[np.float64]]
 """Columns of all measures by name, (S + 1, P): a row per layer, see `measures.base`."""
 
 
@@ -31,7 +31,7 @@ def descriptions() -> dict[str, str]:
     return {name: words for measure in measures() for name, words in measure.columns.items()}
 
 
-def measure(shape: Shape, flat_PN: Tensor) -> Columns:
+def measure(shape: Shape, flat_PN: Tensor) -> MeasuredColumns:
     """Measure these members on the first `train.batch` sequences of the held-out set.
 
     Gradients are those of the mean loss over them. Nothing is random: schemes are as in an
@@ -47,7 +47,7 @@ def measure(shape: Shape, flat_PN: Tensor) -> Columns:
     return {name: column.cpu().numpy().astype(np.float64) for name, column in columns.items()}
 
 
-def measure_initial(shape: Shape, seeds: Sequence[int]) -> Columns:
+def measure_initial(shape: Shape, seeds: Sequence[int]) -> MeasuredColumns:
     """Measure members with these seeds before any training."""
     specs = shape.transformer().parameter_specs
     return measure(shape, initial_values(specs, torch.tensor(seeds), torch.float64))

@@ -8,7 +8,7 @@ from resformer.errors import UserError
 from resformer.keys import Value, as_typed, by_value, short
 from resformer.reporting.analysis.comparisons import BASELINES
 from resformer.reporting.schema import Cell, Limit, Rate, Report
-from resformer.reporting.text.words import limit, named
+from resformer.reporting.text.words import limit, value_label
 
 Row = TypeVar("Row", Cell, Rate, Limit)
 
@@ -56,9 +56,12 @@ class Panel:
         """Depth limit of a column and its interval, in words."""
         return limit(self.limits[values], [cell.key.depth for cell in self.column(values)])
 
-    def named(self, values: tuple[Value, ...]) -> list[str]:
+    def heading(self, values: tuple[Value, ...]) -> list[str]:
         """Heading of a column, a line per axis."""
-        return [named(axis, value) for axis, value in zip(self.layout.columns, values, strict=True)]
+        return [
+            value_label(axis, value)
+            for axis, value in zip(self.layout.columns, values, strict=True)
+        ]
 
 
 def layout(report: Report, rows: str | None = None, columns: Sequence[str] = ()) -> Layout:
@@ -137,7 +140,7 @@ def _panel(
         (cell.key.value(layout.rows), tuple(map(cell.key.value, layout.columns))): cell
         for cell in cells
     }
-    words = [named(axis, cells[0].key.value(axis)) for axis in layout.apart]
+    words = [value_label(axis, cells[0].key.value(axis)) for axis in layout.apart]
     task = [] if "task" in layout.apart else [cells[0].key.arm.task]
     return Panel(
         layout=layout,

@@ -7,7 +7,7 @@ from typing import final
 @final
 @dataclass(frozen=True, kw_only=True)
 class End:
-    """One number of a stack: a measure at one of its layers."""
+    """Number of a probed model: a measure at one of its layers."""
 
     name: str
     """Its key in the JSON."""

@@ -177,7 +177,7 @@ def existing(results: Path) -> list[Study]:
     return sorted(studies, key=lambda study: started[study], reverse=True)
 
 
-def named(results: Path, name: str) -> Study:
+def open_study(results: Path, name: str) -> Study:
     """The launched study of this name. Raises UserError, with the names of others, if there is
     none.
     """

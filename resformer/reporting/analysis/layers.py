@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from resformer.reporting.analysis.cells import CellMembers
-from resformer.reporting.analysis.probes import ends, medians, stack_health
+from resformer.reporting.analysis.probes import ends, medians, model_health
 from resformer.reporting.schema import LayerSummary
 from resformer.results.members import Findings
 from resformer.results.problems import DamagedJob
@@ -51,8 +51,8 @@ def _summary(findings: Findings, cell: CellMembers, members: pd.DataFrame) -> La
     each = ["job", "seed", "lr"]
     last = table[table["step"] == table.groupby(each)["step"].transform("max")]
     measures = [name for name in last.columns[_MEASURES] if name not in ("study", "job")]
-    stack = medians(last, measures)
-    health = stack_health(stack)
+    by_layer = medians(last, measures)
+    health = model_health(by_layer)
     return LayerSummary(
         key=cell.key,
         seeds=len(members),
@@ -61,7 +61,7 @@ def _summary(findings: Findings, cell: CellMembers, members: pd.DataFrame) -> La
         health=health.word,
         measure=health.measure,
         value=_finite(health.value),
-        ends={name: _finite(number) for name, number in ends(stack).items()},
+        ends={name: _finite(number) for name, number in ends(by_layer).items()},
     )
 
 

@@ -21,13 +21,13 @@ class Probed:
 
     axes: list[str]
     """Settings that tell kinds of models apart, without depth."""
-    stacks: dict[tuple[Any, ...], dict[int, pd.DataFrame]]
+    models: dict[tuple[Any, ...], dict[int, pd.DataFrame]]
     """By values of the axes and by depth: a row per layer, a column per measure."""
 
     @property
     def depths(self) -> list[int]:
         """Depths of all models, ascending."""
-        return sorted({depth for stacks in self.stacks.values() for depth in stacks})
+        return sorted({depth for models in self.models.values() for depth in models})
 
 
 def probed(table: pd.DataFrame, swept: Sequence[str], measures: Sequence[str]) -> Probed:
@@ -37,13 +37,13 @@ def probed(table: pd.DataFrame, swept: Sequence[str], measures: Sequence[str]) -
     axes = list(
         dict.fromkeys(["residual", "norm", *(key for key in keys if key not in ("depth", "seed"))])
     )
-    stacks: dict[tuple[Any, ...], dict[int, pd.DataFrame]] = {}
+    models: dict[tuple[Any, ...], dict[int, pd.DataFrame]] = {}
     table[axes] = table[axes].astype(object).where(table[axes].notna(), None)
     place: Any
     for place, part in table.groupby([*axes, "depth"], sort=False, dropna=False):
         key, depth = [None if pd.isna(value) else value for value in place[:-1]], int(place[-1])
-        stacks.setdefault(tuple(key), {})[depth] = medians(part, measures)
-    return Probed(axes, stacks)
+        models.setdefault(tuple(key), {})[depth] = medians(part, measures)
+    return Probed(axes, models)
 
 
 def medians(rows: pd.DataFrame, measures: Sequence[str]) -> pd.DataFrame:
@@ -52,14 +52,14 @@ def medians(rows: pd.DataFrame, measures: Sequence[str]) -> pd.DataFrame:
     return by_layer.median().where(by_layer.count().mul(2).gt(by_layer.size(), axis=0))
 
 
-def stack_health(stack: pd.DataFrame) -> Health:
+def model_health(by_layer: pd.DataFrame) -> Health:
     """Health of a model, from its medians by layer."""
-    gradients = stack.filter(regex="^gradient_").to_numpy()[1:]
+    gradients = by_layer.filter(regex="^gradient_").to_numpy()[1:]
     by_sublayer = np.sqrt(np.nansum(gradients**2, axis=1))
     by_block = np.hypot(by_sublayer[0::2], by_sublayer[1::2])
-    return health(stack["rms"].to_numpy(), stack["relative_residual"].to_numpy(), by_block)
+    return health(by_layer["rms"].to_numpy(), by_layer["relative_residual"].to_numpy(), by_block)
 
 
-def ends(stack: pd.DataFrame) -> dict[str, float]:
+def ends(by_layer: pd.DataFrame) -> dict[str, float]:
     """Numbers of `ENDS` of a model, by name."""
-    return {end.name: float(stack[end.measure].iloc[end.layer]) for end in ENDS}
+    return {end.name: float(by_layer[end.measure].iloc[end.layer]) for end in ENDS}

@@ -12,7 +12,7 @@ from resformer.reporting.schema import ArmKey, Cell, Comparison, Limit, Rate, Re
 RESIDUAL = "add"
 """The scheme that is meant by residual connections; its cost is over `BASELINE`."""
 
-Row = TypeVar("Row", Cell, Rate, Limit, Comparison)
+Entry = TypeVar("Entry", Cell, Rate, Limit, Comparison)
 
 
 @final
@@ -55,7 +55,7 @@ def verdicts(report: Report) -> list[Verdict]:
 
 
 def _verdict(report: Report, study: str, task: str) -> Verdict:
-    def inside(rows: Sequence[Row]) -> list[Row]:
+    def of_task(rows: Sequence[Entry]) -> list[Entry]:
         return [
             row for row in rows if (row.key.value("study"), row.key.value("task")) == (study, task)
         ]
@@ -67,17 +67,17 @@ def _verdict(report: Report, study: str, task: str) -> Verdict:
         study=study,
         task=task,
         budget=budget if isinstance(budget, int) else None,
-        rates=tuple(sorted({rate.lr for rate in inside(report.rates)})),
+        rates=tuple(sorted({rate.lr for rate in of_task(report.rates)})),
         reach={
             limit.key: Reach(
                 floor=limit.depth_floor,
                 limit=limit.depth_limit,
                 tried=tuple(report.depths[limit.key]),
             )
-            for limit in inside(report.limits)
+            for limit in of_task(report.limits)
         },
         evidence=evidence(
-            inside(report.comparisons),
+            of_task(report.comparisons),
             tested=sum(row.key.study == study and row.p is not None for row in primary),
             max_permutations=max_permutations(len(primary)),
         ),

@@ -13,7 +13,7 @@ from resformer.reporting.analysis.summary import at_their_rates
 from resformer.reporting.figures.style import Look, Series, looks
 from resformer.reporting.layout import Layout, Panel, panels
 from resformer.reporting.schema import Cell, Rate, Report
-from resformer.reporting.text.words import named
+from resformer.reporting.text.words import value_label
 from resformer.results.members import Findings
 from resformer.stats import Floats
 from resformer.store.checks import Damaged
@@ -70,11 +70,11 @@ class PanelData:
 
     def label(self, series: Series) -> str:
         """Label of a series in one line."""
-        return printable(", ".join(self.panel.named(series)))
+        return printable(", ".join(self.panel.heading(series)))
 
     def row_label(self, row: Value) -> str:
         """Label of a row, with its axis."""
-        return printable(named(self.panel.layout.rows, row))
+        return printable(value_label(self.panel.layout.rows, row))
 
     def describe(self, position: Position, curve: MemberCurve) -> str:
         """Tooltip of a member."""

@@ -30,7 +30,7 @@ _WIDE = 1e3
 def draw(probed: Probed, measure: str, title: str) -> Figure | None:
     """Draw the figure of one measure; None if no value of it is finite."""
     values = np.concatenate(
-        [stack[measure] for stacks in probed.stacks.values() for stack in stacks.values()]
+        [by_layer[measure] for models in probed.models.values() for by_layer in models.values()]
     )
     values = values[np.isfinite(values)]
     if not len(values):
@@ -40,18 +40,18 @@ def draw(probed: Probed, measure: str, title: str) -> Figure | None:
         LineLabel(f"depth {depth}", look, None, marker=False) for depth, look in looks.items()
     ]
     page = grid(
-        len(probed.stacks),
-        min(_ACROSS, len(probed.stacks)),
+        len(probed.models),
+        min(_ACROSS, len(probed.models)),
         height=max(_HEIGHT, labels_height(len(labels))),
         right=labels_width([label.text for label in labels]),
     )
     _scale(page.panels[0], values, 2 * probed.depths[-1])
-    for axes, (key, stacks) in zip(page.panels, probed.stacks.items(), strict=True):
+    for axes, (key, models) in zip(page.panels, probed.models.items(), strict=True):
         axes.set_title(kind_of_model(probed.axes, key))
         # Shared layers of two depths start from the same weights, so their lines coincide: the
         # points at their ends tell them apart.
-        for depth in sorted(stacks, reverse=True):
-            known = stacks[depth][measure].dropna()
+        for depth in sorted(models, reverse=True):
+            known = models[depth][measure].dropna()
             x = np.maximum(known.index.to_numpy(dtype=float), _EMBEDDING)
             colour = looks[depth].colour
             axes.plot(x, known, color=colour, linewidth=1.3)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from resformer.reporting.analysis.evidence import Contrast, Count, Evidence, Lead, TooFewSeeds
 from resformer.reporting.schema import ArmKey, Comparison
-from resformer.reporting.text.words import NORMS, interval, named, p_is, varying
+from resformer.reporting.text.words import NORMS, interval, p_is, value_label, varying
 
 _MOST_LISTED = 4
 
@@ -51,7 +51,7 @@ def _contrast(contrast: Contrast, keys: Sequence[ArmKey], tested: int) -> str:
 def _label(key: ArmKey, keys: Sequence[ArmKey]) -> str:
     """The axes by which a comparison differs from the others, "" if there are none."""
     words = [
-        NORMS.get(key.norm, key.norm) if axis == "norm" else named(axis, key.value(axis))
+        NORMS.get(key.norm, key.norm) if axis == "norm" else value_label(axis, key.value(axis))
         for axis in varying(keys)
         if axis != "residual"
     ]

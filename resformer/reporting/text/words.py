@@ -78,11 +78,11 @@ def comparison(row: Comparison, varying: Sequence[str]) -> tuple[str, ...]:
 def where(row: Comparison, varying: Sequence[str]) -> list[str]:
     """Axes by which a comparison differs from the others of its report, in words."""
     several = [name for name in varying if name not in ("residual", "depth")]
-    words = [named(name, row.key.value(name)) for name in dict.fromkeys([*several, "norm"])]
+    words = [value_label(name, row.key.value(name)) for name in dict.fromkeys([*several, "norm"])]
     return [*words, *([f"depth {row.depth}"] if row.depth is not None else [])]
 
 
-def named(axis: str, value: Any) -> str:
+def value_label(axis: str, value: Any) -> str:
     """Value of an axis, with the last word of the axis unless the value speaks for itself."""
     if axis in ("study", "task", "residual", "norm"):
         return as_typed(value)
@@ -92,7 +92,7 @@ def named(axis: str, value: Any) -> str:
 def kind_of_model(axes: Sequence[str], values: Sequence[Value]) -> str:
     """Values of the axes that apply, in one line."""
     pairs = zip(axes, values, strict=True)
-    return " ".join(named(axis, value) for axis, value in pairs if value is not None)
+    return " ".join(value_label(axis, value) for axis, value in pairs if value is not None)
 
 
 def varying(keys: Sequence[ArmKey]) -> list[str]:

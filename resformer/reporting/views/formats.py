@@ -12,7 +12,7 @@ from resformer.reporting.layout import Layout, Panel, panels
 from resformer.reporting.schema import Report
 from resformer.reporting.text import words
 from resformer.reporting.text.verdict import cost_sentence, verdict_sentences
-from resformer.reporting.views import layers as inside
+from resformer.reporting.views import layers as layer_tables
 from resformer.results.csv import LINE_END, spreadsheet_safe
 from resformer.text import printable
 
@@ -126,7 +126,7 @@ def _rows(panel: Panel) -> list[list[str]]:
         value, _, rest = text.strip().partition(" ")
         return f"{value} ({interval}) {rest}".strip() if interval else text.strip()
 
-    rows = [[panel.row_heading, *(" ".join(panel.named(key)) for key in panel.columns)]]
+    rows = [[panel.row_heading, *(" ".join(panel.heading(key)) for key in panel.columns)]]
     for row in panel.rows:
         rows.append(
             [
@@ -150,11 +150,11 @@ def _comparisons(report: Report) -> list[Sequence[str]]:
 
 
 def _layers(report: Report) -> list[tuple[str, list[list[str]]]]:
-    return inside.listings(report.layers, report.varying)
+    return layer_tables.listings(report.layers, report.varying)
 
 
 def _footer(report: Report) -> str:
     edge = any(cell.lr_at_edge for cell in report.cells)
     star = f"; {words.EDGE.replace('*', 'star:', 1)}" if edge else ""
-    layers = f" {inside.LEGEND}." if report.layers else ""
+    layers = f" {layer_tables.LEGEND}." if report.layers else ""
     return f"{words.LEGEND}{star}. {words.COVERAGE}.{layers}"

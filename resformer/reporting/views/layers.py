@@ -8,7 +8,7 @@ from rich.text import Text
 
 from resformer.reporting.measures import ENDS, EXPLANATION
 from resformer.reporting.schema import LayerSummary
-from resformer.reporting.text.words import named
+from resformer.reporting.text.words import value_label
 from resformer.reporting.views.probes import columned, short, verdict
 
 _MOST_ROWS = 20
@@ -59,7 +59,7 @@ def _texts(row: LayerSummary, axes: Sequence[str]) -> list[str]:
 def _name(row: LayerSummary, axes: Sequence[str]) -> str:
     """Values of the axes but depth."""
     return (
-        " ".join(named(axis, row.key.value(axis)) for axis in axes if axis != "depth")
+        " ".join(value_label(axis, row.key.value(axis)) for axis in axes if axis != "depth")
         or row.key.arm.residual
     )
 

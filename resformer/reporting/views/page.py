@@ -170,7 +170,7 @@ def _table(panel: Panel) -> _Table:
     return _Table(
         title=panel.title,
         heading=panel.row_heading,
-        columns=[panel.named(key) for key in panel.columns],
+        columns=[panel.heading(key) for key in panel.columns],
         rows=[
             (as_typed(row), [_cell(panel.cells.get((row, key))) for key in panel.columns])
             for row in panel.rows

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from resformer.errors import DiskError, UserError
-from resformer.reporting.analysis.probes import Probed, ends, stack_health
+from resformer.reporting.analysis.probes import Probed, ends, model_health
 from resformer.reporting.measures import ENDS, EXPLANATION
 from resformer.reporting.text.words import kind_of_model
 from resformer.stats.health import COLLAPSED, GROWTH, Health, Word
@@ -44,16 +44,16 @@ def write(table: pd.DataFrame, folder: Path) -> Path:
 
 def picture(probed: Probed) -> RenderableType:
     """Verdicts by kind of model and depth, in words as well, and the numbers of the deepest."""
-    sentences = (_sentence(probed, key) for key in probed.stacks)
+    sentences = (_sentence(probed, key) for key in probed.models)
     return Group(_verdicts(probed), "", *sentences, "", _ends(probed), "", _legend())
 
 
 def _verdicts(probed: Probed) -> Table:
     table = columned("by depth", map(str, probed.depths))
-    for key, stacks in probed.stacks.items():
+    for key, models in probed.models.items():
         row = [Text(kind_of_model(probed.axes, key))]
         for depth in probed.depths:
-            health = stack_health(stacks[depth]) if depth in stacks else None
+            health = model_health(models[depth]) if depth in models else None
             row.append(verdict(health.word, health.value) if health else Text(""))
         table.add_row(*row)
     return table
@@ -91,7 +91,9 @@ def short(number: float) -> str:
 def _sentence(probed: Probed, key: tuple[Any, ...]) -> Text:
     """The depth from which a kind of model is not healthy, and the number that decided."""
     name = kind_of_model(probed.axes, key)
-    by_depth = {depth: stack_health(stack) for depth, stack in sorted(probed.stacks[key].items())}
+    by_depth = {
+        depth: model_health(by_layer) for depth, by_layer in sorted(probed.models[key].items())
+    }
     bad = [depth for depth, health in by_depth.items() if health.word != "healthy"]
     if not bad:
         deepest = max(by_depth)
@@ -107,9 +109,9 @@ def _number(health: Health) -> str:
 def _ends(probed: Probed) -> Table:
     deepest = probed.depths[-1]
     table = columned(f"depth {deepest}", (end.heading for end in ENDS))
-    for key, stacks in probed.stacks.items():
-        if deepest in stacks:
-            numbers = map(short, ends(stacks[deepest]).values())
+    for key, models in probed.models.items():
+        if deepest in models:
+            numbers = map(short, ends(models[deepest]).values())
             table.add_row(Text(kind_of_model(probed.axes, key)), *numbers)
     return table
 

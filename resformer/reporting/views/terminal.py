@@ -78,7 +78,7 @@ def _parts(panel: Panel, width: int) -> list[Sequence[tuple[Any, ...]]]:
     parts, start, used = [], 0, _FIRST_WIDTH
     columns = panel.columns[:_MOST_COLUMNS]
     for number, key in enumerate(columns):
-        texts = [*panel.named(key), *(text for cell in _column(panel, key) for text in cell)]
+        texts = [*panel.heading(key), *(text for cell in _column(panel, key) for text in cell)]
         needed = max(map(len, texts)) + _GAP
         if used + needed > width and number > start:
             parts.append(columns[start:number])
@@ -96,7 +96,7 @@ def _table(panel: Panel, keys: Sequence[tuple[Any, ...]]) -> Table:
     )
     for key in keys:
         table.add_column(
-            Text("\n".join(map(printable, panel.named(key)))), justify="right", overflow="fold"
+            Text("\n".join(map(printable, panel.heading(key)))), justify="right", overflow="fold"
         )
     columns = [_column(panel, key) for key in keys]
     for number, row in enumerate(panel.rows):
@@ -127,7 +127,7 @@ def _turned(panel: Panel) -> Table:
     for key in sorted(panel.columns[:_MOST_COLUMNS], key=lambda key: -reached[key]):
         cells = [_shown(_stacked(cell)) for cell in _column(panel, key)[: len(panel.rows)]]
         limit = [_shown(panel.limit(key), "bold")] if by_depth else []
-        table.add_row(_line(" ".join(panel.named(key))), *cells, *limit)
+        table.add_row(_line(" ".join(panel.heading(key))), *cells, *limit)
     return table
 
 

@@ -24,7 +24,7 @@ from lib.faults.campaign import Campaign, Outcome, sampled
 from lib.faults.requests import fuzzed
 from lib.faults.shown import shown
 from lib.faults.trees import mutated
-from resformer.console.status import look, picture
+from resformer.console.status import picture, read_status
 from resformer.errors import DiskError, UserError
 from resformer.reporting.analysis.summary import summarise
 from resformer.reporting.layout import layout
@@ -127,7 +127,7 @@ def _report(study: Study) -> None:
 
 
 def _status(study: Study) -> None:
-    Console(file=io.StringIO(), width=80).print(picture(look(study)))
+    Console(file=io.StringIO(), width=80).print(picture(read_status(study)))
 
 
 def _tables(study: Study) -> None:

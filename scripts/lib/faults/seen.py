@@ -11,7 +11,7 @@ import pandas as pd
 
 from lib.faults import session
 from lib.faults.shown import shown
-from resformer.console.status import look
+from resformer.console.status import read_status
 from resformer.errors import DiskError, UserError
 from resformer.keys import Json
 from resformer.reporting.analysis.summary import summarise
@@ -121,7 +121,7 @@ def _reported(study: Study, *, closely: bool) -> tuple[Problems, list[Json], tup
     rows = cache.load_runs(study)[0].to_pylist()
     if not closely:
         return findings.problems, rows, ()
-    status = look(study)
+    status = read_status(study)
     states = {name: len(jobs) for name, jobs in status.states().items()}
     counts = json.dumps([{**status.outcomes}, states], default=int)
     try:
