@@ -251,16 +251,12 @@ def test_an_unknown_scheme_has_a_colour_of_its_own(lives: WrittenStudy) -> None:
     summary = summarise(lives.findings())
     schemes = ["plain", "add", *(f"scheme {number}" for number in range(20))]
     cell, limit = summary.cells[0], summary.limits[0]
+    arms = [dataclasses.replace(cell.key.arm, residual=scheme) for scheme in schemes]
+    keys = [dataclasses.replace(cell.key, arm=arm) for arm in arms]
     many = dataclasses.replace(
         summary,
-        cells=tuple(
-            dataclasses.replace(cell, key=dataclasses.replace(cell.key, residual=scheme))
-            for scheme in schemes
-        ),
-        limits=tuple(
-            dataclasses.replace(limit, key=dataclasses.replace(limit.key, residual=scheme))
-            for scheme in schemes
-        ),
+        cells=tuple(dataclasses.replace(cell, key=key) for key in keys),
+        limits=tuple(dataclasses.replace(limit, key=arm) for arm in arms),
     )
     (panel,) = panels(many, Layout("depth", ("residual", "norm"), ()))
     by_series = looks(panel, schemes)

@@ -52,7 +52,8 @@ def test_csv_holds_the_cells(report: Report) -> None:
 
 @pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1"])
 def test_a_text_is_no_formula(report: Report, text: str) -> None:
-    first = replace(report.cells[0], key=replace(report.cells[0].key, study=text))
+    key = report.cells[0].key
+    first = replace(report.cells[0], key=replace(key, arm=replace(key.arm, study=text)))
     (row, *_) = csv.DictReader(io.StringIO(as_csv(replace(report, cells=(first,)))))
     assert row["study"] == f"'{text}"
     assert spreadsheet_safe(-1.5) == -1.5
@@ -88,11 +89,12 @@ def test_a_report_as_latex(report: Report) -> None:
 def test_latex_escapes_what_users_name(report: Report) -> None:
     norm = r"a_b\c%{}$&#~^"
     cell, limit = report.cells[0], report.limits[0]
+    arm = replace(cell.key.arm, norm=norm)
     report = replace(
         report,
         study="two\nlines",
-        cells=(replace(cell, key=replace(cell.key, norm=norm)),),
-        limits=(replace(limit, key=replace(limit.key, norm=norm)),),
+        cells=(replace(cell, key=replace(cell.key, arm=arm)),),
+        limits=(replace(limit, key=arm),),
         comparisons=(),
     )
     text = as_latex(report, layout(report))
