@@ -2,16 +2,18 @@
 id: it is read as before, and not continued.
 """
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
 from typer.testing import Result
 
 DATA = Path(__file__).parent / "data"
-REPORT = (DATA / "report.json").read_text()
+REPORT = json.loads((DATA / "report.json").read_text())
 """The report of the code that made the study."""
 OVERRIDES = (
     "model.depth=1",
@@ -40,8 +42,21 @@ def study(resformer: Resformer, tmp_path: Path) -> Path:
     return tmp_path / "results" / "earlier"
 
 
-def test_its_report_is_the_same_to_the_byte(resformer: Resformer) -> None:
-    assert resformer("report", "earlier", "--format", "json").stdout == REPORT
+def report(resformer: Resformer) -> Any:
+    """The report of the study, without keys that came later."""
+    return _common(json.loads(resformer("report", "earlier", "--format", "json").stdout), REPORT)
+
+
+def _common(new: Any, old: Any) -> Any:
+    if isinstance(old, dict):
+        return {key: _common(new[key], old[key]) for key in old}
+    if isinstance(old, list) and len(new) == len(old):
+        return [_common(*pair) for pair in zip(new, old, strict=True)]
+    return new
+
+
+def test_its_report_is_the_same(resformer: Resformer) -> None:
+    assert report(resformer) == REPORT
 
 
 def test_its_status_counts_every_member(resformer: Resformer) -> None:
@@ -62,7 +77,7 @@ def test_its_members_are_exported_with_their_settings(resformer: Resformer) -> N
 def test_gathered_it_reads_the_same(resformer: Resformer, study: Path) -> None:
     assert resformer("gather", "earlier").exit_code == 0
     assert not list(study.glob("jobs/*/*/attempt-*"))
-    assert resformer("report", "earlier", "--format", "json").stdout == REPORT
+    assert report(resformer) == REPORT
 
 
 def test_a_sweep_of_it_is_refused_in_a_line(resformer: Resformer, study: Path) -> None:

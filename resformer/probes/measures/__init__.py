@@ -1,1 +1,1 @@
-"""Measures, one file each."""
+"""Measures, one file each. Tables of a report show those listed in `reporting/measures.py`."""
