@@ -30,7 +30,7 @@ def test_depth_runs_down_and_the_rest_across(made: WrittenStudy) -> None:
     assert axes == Layout("depth", ("residual", "norm", "train.batch"), ())
     (panel,) = panels(report, axes)
     assert (panel.title, panel.label, panel.rows) == ("", "copy", [1, 8])
-    assert [panel.named(column) for column in panel.columns] == [
+    assert [panel.heading(column) for column in panel.columns] == [
         ["plain", "post", "batch 16"],
         ["plain", "post", "batch 32"],
         ["add", "pre", "batch 16"],
