@@ -25,6 +25,7 @@ class Queue:
     def __init__(
         self,
         study: Study,
+        *,
         jobs: Sequence[str],
         launch: int,
         retries: int,

@@ -60,12 +60,12 @@ def work(assignment: Assignment, *, worker: int, workers: int, emit: Emit, stop:
         )
     queue = Queue(
         study,
-        assignment.jobs,
-        assignment.launch,
-        assignment.retries,
-        observer,
-        worker % workers,
-        workers,
+        jobs=assignment.jobs,
+        launch=assignment.launch,
+        retries=assignment.retries,
+        observer=observer,
+        lane=worker % workers,
+        lanes=workers,
     )
     seconds = 0.0
     while queue.left and not stop.wait(seconds):

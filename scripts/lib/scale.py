@@ -188,7 +188,15 @@ def handed_out(
     counts, ready = context.SimpleQueue(), context.Barrier(workers + 1)
 
     def work(lane: int) -> None:
-        queue = Queue(study, list(jobs), 1, 0, HeartbeatObserver(60.0), lane, workers)
+        queue = Queue(
+            study,
+            jobs=list(jobs),
+            launch=1,
+            retries=0,
+            observer=HeartbeatObserver(60.0),
+            lane=lane,
+            lanes=workers,
+        )
         generator, done = np.random.default_rng(lane), 0
         ready.wait()
         began = time.perf_counter()
