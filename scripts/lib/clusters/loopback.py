@@ -21,6 +21,12 @@ _RAY = ("--num-cpus=1", "--disable-usage-stats")
 _PORT = 6399
 _FIRST, _SECOND = 20000, 20100
 """From here on are the ports of each node's workers."""
+_WAIT_FOR_TWO_NODES = """
+import sys, time, ray
+ray.init(sys.argv[1], log_to_driver=False)
+while sum(node["Alive"] for node in ray.nodes()) != 2:
+    time.sleep(0.1)
+"""
 
 
 class Missing(Exception):
@@ -65,8 +71,14 @@ def _end(folder: Path) -> None:
 
 
 def second_node() -> None:
-    """Start the second node of Ray, for the first time or again."""
-    _node(f"--address=127.0.0.1:{_PORT} --dashboard-agent-listen-port=52366", _SECOND)
+    """Start the second node of Ray, for the first time or again.
+
+    Return once Ray counts two: for some seconds a lost node is listed as alive beside the new one.
+    """
+    address = f"127.0.0.1:{_PORT}"
+    _node(f"--address={address} --dashboard-agent-listen-port=52366", _SECOND)
+    command = [sys.executable, "-c", _WAIT_FOR_TWO_NODES, address]
+    subprocess.run(command, check=True, capture_output=True, timeout=60)
 
 
 def lose_second_node() -> None:
