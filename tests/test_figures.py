@@ -22,7 +22,7 @@ from resformer.model.shape import Shape
 from resformer.reporting.analysis.summary import summarise
 from resformer.reporting.figures import Plot, draw, plots
 from resformer.reporting.figures.marks import spread
-from resformer.reporting.figures.style import looks
+from resformer.reporting.figures.style import series_styles
 from resformer.reporting.layout import Layout, layout, panels
 from resformer.residuals.add import Add
 from resformer.residuals.plain import Plain
@@ -259,9 +259,9 @@ def test_an_unknown_scheme_has_a_colour_of_its_own(lives: WrittenStudy) -> None:
         limits=tuple(dataclasses.replace(limit, key=arm) for arm in arms),
     )
     (panel,) = panels(many, Layout("depth", ("residual", "norm"), ()))
-    by_series = looks(panel, schemes)
-    assert len({look.colour for look in by_series.values()}) == len(schemes)
-    assert by_series == looks(panel, reversed(schemes))
+    by_series = series_styles(panel, schemes)
+    assert len({style.colour for style in by_series.values()}) == len(schemes)
+    assert by_series == series_styles(panel, reversed(schemes))
 
 
 def test_names_are_spread_in_order_and_within_bounds() -> None:

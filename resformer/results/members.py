@@ -11,8 +11,8 @@ import pandas as pd
 
 from resformer.errors import UserError
 from resformer.keys import NAMES, RECORDING, Json, as_typed, by_value, shape_settings, short
-from resformer.results.jobs import StudyRuns, read_runs
 from resformer.results.problems import Problems
+from resformer.results.runs import StudyRuns, read_runs
 from resformer.store.study import Study
 
 _FACTS = ("parameters", "flops_per_step", "blind_loss")

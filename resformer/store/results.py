@@ -17,7 +17,7 @@ from resformer.store.claims import Claim
 from resformer.store.done import Done
 from resformer.store.packed import result_files
 from resformer.store.packed.result_files import PackedFiles, ResultFiles
-from resformer.store.tables import Columns
+from resformer.store.tables import TableData
 from resformer.text import exception_line
 
 if TYPE_CHECKING:
@@ -120,17 +120,17 @@ class Results:
     def commit(
         self,
         claim: Claim,
-        columns: dict[str, Columns],
+        table_data: dict[str, TableData],
         timing: Json,
         others: Mapping[str, bytes] = {},
     ) -> bool:
         """Write an attempt's files, then its result, once. Returns False if another attempt was
         first.
 
-        `columns` become tables; `others` are contents of further files, by name.
+        `table_data` has the tables by name; `others` are contents of further files, by name.
         """
         claim.open()
-        contents = {f"{name}.parquet": tables.written(table) for name, table in columns.items()}
+        contents = {f"{name}.parquet": tables.written(table) for name, table in table_data.items()}
         pretty = json.dumps(timing, indent=1, allow_nan=False).encode() + b"\n"
         contents |= {"timing.json": pretty, **others}
         for name, data in contents.items():
@@ -141,13 +141,13 @@ class Results:
         if first:
             checkpoints.discard(claim.job)
             with contextlib.suppress(DiskError):  # the list is a cache, and the result exists
-                self._list_as_done(claim.job.name, columns, timing)
+                self._list_as_done(claim.job.name, table_data, timing)
         claim.committed()
         return first
 
-    def _list_as_done(self, job_id: str, columns: Mapping[str, Columns], timing: Json) -> None:
+    def _list_as_done(self, job_id: str, table_data: Mapping[str, TableData], timing: Json) -> None:
         """Append the job, and its seconds and outcomes for `status`, to this worker's list."""
-        me, outcomes = claims.holder(), Counter(columns.get("runs", {}).get("outcome", ()))
+        me, outcomes = claims.holder(), Counter(table_data.get("runs", {}).get("outcome", ()))
         files.make_folder(self.study / "done")
         name = f"{me.host}-{me.pid}-{me.started}.jsonl"
         line = {"job": job_id, "seconds": timing["seconds"], "outcomes": outcomes}

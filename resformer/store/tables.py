@@ -7,16 +7,17 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-Columns = dict[str, list[object]] | dict[str, npt.NDArray[Any]]
+TableData = dict[str, list[object]] | dict[str, npt.NDArray[Any]]
+"""Values of a table by column."""
 
 _FEW_ROWS = 100
 _MOST_ROWS_A_BYTE = 100
 """No training is as easily compressed as that, but a file can be made to fill the memory."""
 
 
-def written(columns: Columns) -> bytes:
-    """Encode columns as a file."""
-    table, buffer = pa.table(columns), io.BytesIO()
+def written(data: TableData) -> bytes:
+    """Encode a table as a file."""
+    table, buffer = pa.table(data), io.BytesIO()
     # A few rows are no smaller for being compressed, and take twice as long to read.
     compression = "zstd" if len(table) > _FEW_ROWS else "none"
     pq.write_table(table, buffer, write_page_checksum=True, compression=compression)

@@ -82,19 +82,19 @@ class EventReader:
         self.stuck = ""
         """The line of the first worker that could not proceed; "" if there is none."""
         self._folder, self._launch = study.events, launch
-        self._elsewhere = FinishedElsewhere(study)
+        self._finished_elsewhere = FinishedElsewhere(study)
         self._offsets: dict[str, int] = {}
         """Bytes read of each log, by its name."""
 
     def poll(self, emit: Emit) -> None:
         """Emit what is new, in the order of each worker; lines that are no events are skipped."""
-        self._elsewhere.poll(emit)
+        self._finished_elsewhere.poll(emit)
         self.poll_logs(emit)
 
     def drain(self, emit: Emit) -> None:
         """Emit all that is left, at the end of a sweep."""
         self.poll_logs(emit)
-        self._elsewhere.drain(emit)
+        self._finished_elsewhere.drain(emit)
 
     def poll_logs(self, emit: Emit) -> None:
         """Emit what is new in the workers' logs only."""

@@ -20,7 +20,7 @@ from resformer.store.checks import Damaged
 from resformer.store.claims import Claim, HeartbeatObserver, Lost
 from resformer.store.queue import Queue
 from resformer.store.study import Study
-from resformer.store.tables import Columns
+from resformer.store.tables import TableData
 from resformer.text import exception_line
 from resformer.training.loop import Snapshot, Trained, Training
 from resformer.training.progress import Progress
@@ -127,7 +127,7 @@ class _Attempt:
             if job.id != self.planned["id"]:
                 raise ValueError(f"the job that was planned is {job.id}")
             trained = self._trained(job)
-            tables: dict[str, Columns] = {"runs": trained.runs, "curves": trained.curves}
+            tables: dict[str, TableData] = {"runs": trained.runs, "curves": trained.curves}
             tables |= {"layers": trained.layers} if trained.layers else {}
             first = self.study.results.commit(
                 self.claim, tables, trained.timing, _weights(trained, self.planned["members"])

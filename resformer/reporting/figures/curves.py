@@ -22,7 +22,7 @@ from resformer.reporting.figures.marks import (
     line,
     reference,
 )
-from resformer.reporting.figures.style import GREY, Look
+from resformer.reporting.figures.style import GREY, SeriesStyle
 from resformer.stats import Floats
 
 CAPTION = (
@@ -81,11 +81,11 @@ def _row(axes: Axes, data: PanelData, row: Value) -> list[LineLabel]:
     last = max(curve.steps[-1] for curves in cells.values() for curve in curves)
     labels = []
     for series in data.panel.columns:
-        look, end = data.looks[series], None
+        style, end = data.styles[series], None
         if series in cells:
-            step, loss = _cell(axes, cells[series], last, look)
+            step, loss = _cell(axes, cells[series], last, style)
             end = (step, loss) if step == last and np.isfinite(loss) else None
-        labels.append(LineLabel(data.label(series), look, end, marker=False))
+        labels.append(LineLabel(data.label(series), style, end, marker=False))
     blind_loss = next(iter(cells.values()))[0].blind_loss
     reference(axes, blind_loss, "blind loss")
     return [*labels, LineLabel(_BLIND, GREY, (axes.get_xlim()[1], blind_loss), marker=False)]
@@ -105,14 +105,14 @@ def median(curves: Sequence[MemberCurve], end: float) -> tuple[Floats, Floats]:
 
 
 def _cell(
-    axes: Axes, curves: Sequence[MemberCurve], last: float, look: Look
+    axes: Axes, curves: Sequence[MemberCurve], last: float, style: SeriesStyle
 ) -> tuple[float, float]:
     """Draw a cell's seeds and their median up to step `last` or their budget; returns the end of
     the median.
     """
     end = min(last, max(curve.budget for curve in curves))
-    thin: dict[str, Any] = {"color": look.colour, "linewidth": 0.5, "alpha": 0.45}
-    cross: dict[str, Any] = {"markersize": 4, "markeredgewidth": 0.9, "color": look.colour}
+    thin: dict[str, Any] = {"color": style.colour, "linewidth": 0.5, "alpha": 0.45}
+    cross: dict[str, Any] = {"markersize": 4, "markeredgewidth": 0.9, "color": style.colour}
     for curve in curves:
         marker = "." if len(curve.steps) == 1 else None
         axes.plot(curve.steps, curve.losses, label="seed", marker=marker, **thin)
@@ -125,11 +125,11 @@ def _cell(
     steps_E, median_E = median(curves, end)
     left = max(curve.steps[-1] for curve in curves)
     for label, part, dashes in (
-        ("median", steps_E <= left, look.dashes),
+        ("median", steps_E <= left, style.dashes),
         ("carried median", steps_E >= left, ":"),
     ):
         if part.sum() > 1:
-            thick: dict[str, Any] = {"linestyle": dashes, "color": look.colour, "linewidth": 1.6}
+            thick: dict[str, Any] = {"linestyle": dashes, "color": style.colour, "linewidth": 1.6}
             axes.plot(steps_E[part], median_E[part], label=label, **thick)
     return end, float(median_E[-1])
 

@@ -10,7 +10,7 @@ import pandas as pd
 from resformer.errors import UserError
 from resformer.keys import Value
 from resformer.reporting.analysis.summary import at_their_rates
-from resformer.reporting.figures.style import Look, Series, looks
+from resformer.reporting.figures.style import Series, SeriesStyle, series_styles
 from resformer.reporting.layout import Layout, Panel, panels
 from resformer.reporting.schema import Cell, Rate, Report
 from resformer.reporting.text.words import value_label
@@ -57,7 +57,7 @@ class PanelData:
     """One panel of the report, ready to be drawn."""
 
     panel: Panel
-    looks: Mapping[Series, Look]
+    styles: Mapping[Series, SeriesStyle]
     curves: Mapping[Position, list[MemberCurve]]
     rates: Mapping[Position, list[Rate]]
     clip: float | None
@@ -105,7 +105,7 @@ def _data(findings: Findings, report: Report, panel: Panel, schemes: Iterable[st
             rates.setdefault(position, []).append(rate)
     return PanelData(
         panel=panel,
-        looks=looks(panel, schemes),
+        styles=series_styles(panel, schemes),
         curves={
             position: [curves[key] for key in _keys(rows.sort_values("seed"))]
             for position, rows in members.items()
@@ -135,11 +135,11 @@ def _keys(rows: pd.DataFrame) -> list[_Key]:
 def _curves(findings: Findings, members: pd.DataFrame) -> dict[_Key, MemberCurve]:
     """Curves of members, read job by job."""
     curves: dict[_Key, MemberCurve] = {}
-    for (study, _), rows in members.groupby(["study", "job"], sort=False):
+    for (name, _), rows in members.groupby(["study", "job"], sort=False):
         try:
             table = findings.read_curves(rows, ["held_out_loss", "gradient_norm"])
         except Damaged as damage:
-            (path,) = (one.path for one in findings.studies if one.name == study)
+            (path,) = (study.path for study in findings.studies if study.name == name)
             raise UserError(
                 f"{damage}; delete {path / '.cache'}, and the report leaves it out"
             ) from damage

@@ -46,7 +46,7 @@ def draw(data: PanelData, tips: Tips) -> Figure | None:
             reference(axes, data.clip, "clip")
         ends = [_series(axes, page, data, series, name, tips) for series in data.panel.columns]
     labels = [
-        LineLabel(data.label(series), data.looks[series], end)
+        LineLabel(data.label(series), data.styles[series], end)
         for series, end in zip(data.panel.columns, ends, strict=True)
     ]
     if data.clip is not None:
@@ -62,7 +62,7 @@ def _series(
     """Draw a series' seeds and the line of their medians; returns its end if it reaches the last
     row.
     """
-    look, norm, end = data.looks[series], attrgetter(name), None
+    style, norm, end = data.styles[series], attrgetter(name), None
     medians: list[tuple[float, float]] = []
     for row in data.panel.rows:
         end = None
@@ -73,8 +73,8 @@ def _series(
                 f"{data.describe((row, series), curve)}; gradient norm {norm(curve):.3g}"
                 for curve in curves
             ]
-            points(axes, x, norms, texts, look=look, lane=page.width, tips=tips)
+            points(axes, x, norms, texts, style=style, lane=page.width, tips=tips)
             end = (x, float(np.median(norms)))
             medians.append(end)
-    line(axes, medians, "medians", linestyle=look.dashes, color=look.colour, linewidth=1.4)
+    line(axes, medians, "medians", linestyle=style.dashes, color=style.colour, linewidth=1.4)
     return end

@@ -16,7 +16,7 @@ from resformer.reporting.figures.marks import (
     labels_height,
     labels_width,
 )
-from resformer.reporting.figures.style import Look
+from resformer.reporting.figures.style import SeriesStyle
 from resformer.reporting.text.words import kind_of_model
 from resformer.stats import Floats
 
@@ -35,9 +35,9 @@ def draw(probed: Probed, measure: str, title: str) -> Figure | None:
     values = values[np.isfinite(values)]
     if not len(values):
         return None
-    looks = _looks(probed.depths)
+    styles = _depth_styles(probed.depths)
     labels = [
-        LineLabel(f"depth {depth}", look, None, marker=False) for depth, look in looks.items()
+        LineLabel(f"depth {depth}", style, None, marker=False) for depth, style in styles.items()
     ]
     page = grid(
         len(probed.models),
@@ -53,7 +53,7 @@ def draw(probed: Probed, measure: str, title: str) -> Figure | None:
         for depth in sorted(models, reverse=True):
             known = models[depth][measure].dropna()
             x = np.maximum(known.index.to_numpy(dtype=float), _EMBEDDING)
-            colour = looks[depth].colour
+            colour = styles[depth].colour
             axes.plot(x, known, color=colour, linewidth=1.3)
             axes.plot(x[-1:], known[-1:], "o", color=colour, markersize=3.5, clip_on=False)
         if axes in page.last_of_lines:
@@ -82,10 +82,10 @@ def _scale(axes: Axes, values: Floats, last: int) -> None:
         axes.set_ylim(low - room, high + room)
 
 
-def _looks(depths: list[int]) -> dict[int, Look]:
-    """Looks of the depths, from light to dark."""
+def _depth_styles(depths: list[int]) -> dict[int, SeriesStyle]:
+    """Styles of the depths, from light to dark."""
     shades = mpl.colormaps["viridis_r"](np.linspace(0.12, 1, len(depths)))
     return {
-        depth: Look(mpl.colors.to_hex(shade), "-", "")
+        depth: SeriesStyle(mpl.colors.to_hex(shade), "-", "")
         for depth, shade in zip(depths, shades, strict=True)
     }

@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from resformer.reporting.figures.style import FAINT, SIZE, Look, shortened, width_of
+from resformer.reporting.figures.style import FAINT, SIZE, SeriesStyle, shortened, width_of
 from resformer.stats import Floats
 
 INTERVAL: dict[str, Any] = {"linewidth": 1.1, "solid_capstyle": "butt"}
@@ -44,7 +44,7 @@ def points(
     values: Sequence[float],
     texts: Sequence[str],
     *,
-    look: Look,
+    style: SeriesStyle,
     lane: float,
     tips: Tips,
 ) -> None:
@@ -58,19 +58,19 @@ def points(
     diameter = _DIAMETER / 72 * axes.figure.get_dpi()
     unit = scale((x + 1, values[0]))[0] - scale((x, values[0]))[0]
     offsets = _side_by_side(y_pixels, diameter, lane * unit) / unit
-    style: dict[str, Any] = {
+    options: dict[str, Any] = {
         "label": "seed",
         "linestyle": "",
-        "marker": look.marker,
-        "color": look.colour,
+        "marker": style.marker,
+        "color": style.colour,
         "markersize": _DIAMETER,
         "alpha": 0.55,
     }
     if len(tips) + len(values) > _MAX_TIPS:
-        axes.plot(x + offsets, values, **style)
+        axes.plot(x + offsets, values, **options)
         return
     for offset, value, text in zip(offsets, values, texts, strict=True):
-        axes.plot([x + offset], [value], gid=tips.add(text), **style)
+        axes.plot([x + offset], [value], gid=tips.add(text), **options)
 
 
 def _side_by_side(y_pixels: Floats, diameter: float, lane: float) -> Floats:
@@ -89,20 +89,20 @@ def reference(axes: Axes, y: float, label: str) -> None:
     axes.axhline(y, color=FAINT, linewidth=0.8, zorder=0, label=label)
 
 
-def line(axes: Axes, xy: Sequence[tuple[float, float]], label: str, **style: Any) -> None:
+def line(axes: Axes, xy: Sequence[tuple[float, float]], label: str, **options: Any) -> None:
     """Draw a line through these points."""
-    axes.plot([x for x, _ in xy], [y for _, y in xy], label=label, **style)
+    axes.plot([x for x, _ in xy], [y for _, y in xy], label=label, **options)
 
 
 @final
 @dataclass(frozen=True)
 class LineLabel:
-    """Label of a line: its text, its look, and where the line ends in data units; None if it does
+    """Label of a line: its text, its style, and where the line ends in data units; None if it does
     not reach the edge of the axes.
     """
 
     text: str
-    look: Look
+    style: SeriesStyle
     end: tuple[float, float] | None
     marker: bool = True
 
@@ -134,17 +134,17 @@ def label_lines(axes: Axes, labels: Sequence[LineLabel]) -> None:
     for label, end, target, y in zip(
         labels, ends, targets, spread(targets, _LINE, low, high), strict=True
     ):
-        style: dict[str, Any] = {"color": label.look.colour, "transform": figure.dpi_scale_trans}
-        dashes, marker = label.look.dashes, label.look.marker
+        options: dict[str, Any] = {"color": label.style.colour, "transform": figure.dpi_scale_trans}
+        dashes, marker = label.style.dashes, label.style.marker
         if end is not None:
             x_leader, y_leader = [end[0], right, start], [target, target, y]
-            figure.add_artist(Line2D(x_leader, y_leader, linewidth=0.5, alpha=0.6, **style))
+            figure.add_artist(Line2D(x_leader, y_leader, linewidth=0.5, alpha=0.6, **options))
         figure.add_artist(
-            Line2D([start, start + _SAMPLE], [y, y], linestyle=dashes, linewidth=1.4, **style)
+            Line2D([start, start + _SAMPLE], [y, y], linestyle=dashes, linewidth=1.4, **options)
         )
         if label.marker:
             figure.add_artist(
-                Line2D([start + _SAMPLE / 2], [y], marker=marker, markersize=4.5, **style)
+                Line2D([start + _SAMPLE / 2], [y], marker=marker, markersize=4.5, **options)
             )
         figure.text(
             start + _SAMPLE + _SPACE,

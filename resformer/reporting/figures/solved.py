@@ -34,8 +34,8 @@ def draw(data: PanelData, tips: Tips) -> Figure:
     reference(axes, 0.5, "half")
     labels = []
     for series in panel.columns:
-        look = data.looks[series]
-        style: dict[str, Any] = {"color": look.colour, "zorder": 2.2}
+        style = data.styles[series]
+        options: dict[str, Any] = {"color": style.colour, "zorder": 2.2}
         shares, end = [], None
         for row in panel.rows:
             cell = panel.cells.get((row, series))
@@ -44,15 +44,15 @@ def draw(data: PanelData, tips: Tips) -> Figure:
                 continue
             x = page.x(row, series)
             low, high = wilson(cell.solved, cell.seeds)
-            line(axes, [(x, low), (x, high)], "interval", **INTERVAL, **style)
+            line(axes, [(x, low), (x, high)], "interval", **INTERVAL, **options)
             end = (x, cell.solved / cell.seeds)
             shares.append(end)
             gid = tips.add(
                 f"{data.label(series)}, {data.row_label(row)}: {cell.solved} of {cell.seeds} seeds "
                 "solved"
             )
-            line(axes, [end], "share", marker=look.marker, markersize=5, gid=gid, **style)
-        line(axes, shares, "shares", linestyle=look.dashes, linewidth=1.2, **style)
-        labels.append(LineLabel(data.label(series), look, end))
+            line(axes, [end], "share", marker=style.marker, markersize=5, gid=gid, **options)
+        line(axes, shares, "shares", linestyle=style.dashes, linewidth=1.2, **options)
+        labels.append(LineLabel(data.label(series), style, end))
     label_lines(axes, labels)
     return page.figure

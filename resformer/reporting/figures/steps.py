@@ -50,7 +50,7 @@ def draw(data: PanelData, tips: Tips) -> Figure:
     labels = []
     for number, series in enumerate(data.panel.columns):
         end = _series(axes, page, data, series, unsolved_y[number % levels], tips)
-        labels.append(LineLabel(data.label(series), data.looks[series], end))
+        labels.append(LineLabel(data.label(series), data.styles[series], end))
     label_lines(axes, labels)
     return page.figure
 
@@ -87,7 +87,7 @@ def _series(
     """Draw a series' cells and the line of its medians; returns its end if it has a cell in the
     last row.
     """
-    look, end = data.looks[series], None
+    style, end = data.styles[series], None
     medians: list[tuple[float, float]] = []
     for row in data.panel.rows:
         position = row, series
@@ -102,13 +102,13 @@ def _series(
         if median is not None:
             medians.append(end)
             _interval(axes, data, position, x)
-    style: dict[str, Any] = {
-        "linestyle": look.dashes,
+    options: dict[str, Any] = {
+        "linestyle": style.dashes,
         "linewidth": 1.2,
-        "marker": look.marker,
+        "marker": style.marker,
         "markersize": 5,
     }
-    line(axes, medians, "medians", color=look.colour, **style)
+    line(axes, medians, "medians", color=style.colour, **options)
     return end
 
 
@@ -119,7 +119,7 @@ def _seeds(axes: Axes, page: Lanes, data: PanelData, position: Position, tips: T
         page.x(*position) - _BESIDE * page.width,
         [max(1.0, curve.solved_step) for curve in solved],
         [data.describe(position, curve) for curve in solved],
-        look=data.looks[position[1]],
+        style=data.styles[position[1]],
         lane=(1 - 2 * _BESIDE) * page.width,
         tips=tips,
     )
@@ -130,14 +130,14 @@ def _unsolved(axes: Axes, data: PanelData, position: Position, x: float, y: floa
     count = sum(not curve.solved for curve in data.curves[position])
     if not count:
         return
-    look = data.looks[position[1]]
+    style = data.styles[position[1]]
     hollow: dict[str, Any] = {
         "linestyle": "",
         "markerfacecolor": "none",
         "markeredgewidth": 0.9,
         "markersize": 5,
     }
-    line(axes, [(x, y)], "unsolved", marker=look.marker, color=look.colour, **hollow)
+    line(axes, [(x, y)], "unsolved", marker=style.marker, color=style.colour, **hollow)
     offset: dict[str, Any] = {"textcoords": "offset points", "ha": "center", "va": "bottom"}
     axes.annotate(str(count), (x, y), (0, 3.5), fontsize=SMALL, **offset)
 
@@ -146,7 +146,7 @@ def _interval(axes: Axes, data: PanelData, position: Position, x: float) -> None
     """Draw the interval of the median, with an arrow at the budget if it has no upper end, and at
     the edge of the axes if it has no lower one.
     """
-    cell, colour = data.panel.cells[position], data.looks[position[1]].colour
+    cell, colour = data.panel.cells[position], data.styles[position[1]].colour
     low, high = cell.median_low, cell.median_high
     if low is None and high is None:
         return

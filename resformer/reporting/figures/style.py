@@ -75,7 +75,7 @@ _NORMS: dict[str, tuple[Dashes, str]] = {
 
 @final
 @dataclass(frozen=True)
-class Look:
+class SeriesStyle:
     """Colour, line style and marker of a series."""
 
     colour: str
@@ -83,12 +83,12 @@ class Look:
     marker: str
 
 
-GREY = Look(FAINT, "-", "")
-"""Look of a line that belongs to no series."""
+GREY = SeriesStyle(FAINT, "-", "")
+"""Style of a line that belongs to no series."""
 
 
-def looks(panel: Panel, schemes: Iterable[str]) -> dict[Series, Look]:
-    """Looks of a panel's series; `schemes` are those of the whole report, so that panels agree.
+def series_styles(panel: Panel, schemes: Iterable[str]) -> dict[Series, SeriesStyle]:
+    """Styles of a panel's series; `schemes` are those of the whole report, so that panels agree.
 
     Colour by residual scheme, lines and markers by norm placement, where these vary; else colour by
     series.
@@ -113,7 +113,7 @@ def looks(panel: Panel, schemes: Iterable[str]) -> dict[Series, Look]:
     keys = [tuple(series[number] for number in styled) for series in panel.columns]
     lines = _lines(keys, by_norm=styled == [norm])
     return {
-        series: Look(colour, *lines[key])
+        series: SeriesStyle(colour, *lines[key])
         for series, colour, key in zip(panel.columns, colours, keys, strict=True)
     }
 

@@ -19,7 +19,7 @@ from resformer.numerics.process import configure_worker
 from resformer.plan import provenance
 from resformer.reporting.analysis.summary import summarise
 from resformer.residuals.add import Add
-from resformer.results import jobs
+from resformer.results import runs
 from resformer.results.members import read
 from resformer.store.study import Study, find
 from resformer.sweep import launch
@@ -145,7 +145,7 @@ def run(results: Path, heard: Heard = lambda event: None) -> Summary:
 def ready() -> None:
     """Prepare this process for sessions to be forked from it: a worker's settings, one thread."""
     configure_worker()
-    jobs.ThreadPoolExecutor = _Inline  # type: ignore[attr-defined, assignment]
+    runs.ThreadPoolExecutor = _Inline  # type: ignore[attr-defined, assignment]
     # Half of a session's time, and the code stays as it is.
     provenance._hash = cache(provenance._hash)
 
