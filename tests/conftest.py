@@ -21,6 +21,7 @@ from resformer.model.shape import Shape, TrainSettings
 from resformer.numerics.backends import compiled, eager
 from resformer.numerics.backends.base import Backend
 from resformer.numerics.backends.kernels import build
+from resformer.store.study import Study
 
 collect_ignore = [] if torch.cuda.is_available() else ["test_on_a_gpu.py"]
 
@@ -69,6 +70,12 @@ def settings() -> TrainSettings:
 @pytest.fixture
 def shape() -> Shape:
     return shapes.shape()
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Study:
+    """A study without launches, in the results folder of this test's working directory."""
+    return Study(tmp_path / "results" / "some")
 
 
 @pytest.fixture

@@ -23,11 +23,6 @@ from resformer.store.checks import Damaged, Unreadable
 from resformer.store.study import Study, existing, find
 
 
-@pytest.fixture
-def study(tmp_path: Path) -> Study:
-    return Study(tmp_path / "results" / "some")
-
-
 def broken(monkeypatch: pytest.MonkeyPatch, call: str, part: str, code: int = errno.EIO) -> None:
     """From now on this call of the system fails for paths with this part."""
     honest = getattr(os, call)

@@ -51,11 +51,6 @@ def depths(shape: Shape) -> list[Job]:
     ]
 
 
-@pytest.fixture
-def study(tmp_path: Path) -> Study:
-    return Study(tmp_path / "results" / "some")
-
-
 def launch(study: Study, jobs: Sequence[Job], retries: int = 1) -> None:
     record = {"excluded": [], "engine": {"retries": retries, "lease_seconds": LEASE}}
     study.launch(record, [job.to_json() for job in jobs])

@@ -51,11 +51,6 @@ Study(Path(sys.argv[1])).launch({"who": "killed"}, [json.loads(sys.argv[3])])
 """
 
 
-@pytest.fixture
-def study(tmp_path: Path) -> Study:
-    return Study(tmp_path / "results" / "some")
-
-
 def content(folder: Path) -> dict[str, bytes]:
     return {
         str(path.relative_to(folder)): path.read_bytes()

@@ -62,6 +62,12 @@ def shape(**changes: Any) -> Shape:
     return changed(small, **changes)
 
 
+def tiny(**changes: Any) -> Shape:
+    """The smallest shape that trains: one block of width 8, copy of 5 tokens."""
+    small = shape(task=Copy(length=5, symbols=8), depth=1, width=8, hidden=16)
+    return changed(small, **changes)
+
+
 def changed(shape: Shape, **changes: Any) -> Shape:
     """This shape with some of its fields, or of its settings' fields, changed."""
     fields = dict(changes)

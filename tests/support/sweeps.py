@@ -9,6 +9,9 @@ TINY_SETTINGS = [
 ]
 """A tiny model and task; a test adds depth, steps and members."""
 
+TINY = ["model.depth=1", *TINY_SETTINGS, "train.steps=20"]
+"""One tiny job."""
+
 SMALL = [
     "--study",
     "small",

@@ -1,17 +1,20 @@
-"""`resformer report` as a user types it."""
+"""`resformer report`: studies, selections, damage, figures and formats."""
 
+import csv
+import io
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from support.commands import Resformer, check_refused, sweep_here
 from support.studies import SEEDS, STALLED, WrittenStudy, shape
+from support.sweeps import TINY
 from typer.testing import Result
 
 from resformer.residuals.add import Add
 from resformer.residuals.plain import Plain
+from resformer.store.study import Study
 
-Resformer = Callable[..., Result]
 FAST = [100, 120, 110, 90, 130]
 
 
@@ -37,13 +40,6 @@ def out(result: Result) -> str:
     return " ".join(result.stdout.split())
 
 
-def refused(result: Result, message: str) -> None:
-    assert result.exit_code == 2
-    assert result.stdout == ""
-    assert len(result.stderr.splitlines()) == 1
-    assert message in result.stderr
-
-
 @pytest.mark.usefixtures("studies")
 def test_two_studies_are_reported_side_by_side(resformer: Resformer) -> None:
     text = out(resformer("report", "first", "second"))
@@ -65,7 +61,7 @@ def test_a_study_named_twice_is_reported_once(resformer: Resformer) -> None:
 
 
 @pytest.mark.usefixtures("studies")
-def test_where_rows_and_columns_choose_what_is_shown(resformer: Resformer) -> None:
+def test_where_rows_and_columns_select_cells_and_axes(resformer: Resformer) -> None:
     text = out(
         resformer("report", "first", "--where", "model.norm=pre", "--where", "model.residual=true")
     )
@@ -103,12 +99,14 @@ def test_where_rows_and_columns_choose_what_is_shown(resformer: Resformer) -> No
 def test_a_choice_that_fits_nothing_is_one_line(
     resformer: Resformer, words: list[str], message: str
 ) -> None:
-    refused(resformer("report", "first", *words), message)
+    check_refused(resformer("report", "first", *words), message)
 
 
 @pytest.mark.usefixtures("studies")
-def test_an_unknown_study_beside_a_known_one(resformer: Resformer) -> None:
-    refused(resformer("report", "first", "third"), "study third: is not in results; there are")
+def test_an_unknown_study_beside_a_known_one_is_refused(resformer: Resformer) -> None:
+    check_refused(
+        resformer("report", "first", "third"), "study third: is not in results; there are"
+    )
 
 
 @pytest.mark.usefixtures("studies")
@@ -131,3 +129,90 @@ def test_a_damaged_curve_is_named_and_its_job_left_out(
     assert result.exit_code == 0, result.stderr
     note = f"damaged and left out: {path.relative_to(tmp_path)}: not the bytes that were committed"
     assert "".join(note.split()) in "".join(result.stdout.split())  # a long path is folded
+
+
+# --- formats, of members that were trained
+
+
+@pytest.fixture
+def unsolved(study: Study) -> Study:
+    """A study of two seeds that did not solve."""
+    sweep_here(study, *TINY, "member.seed=range(0,2)")
+    return study
+
+
+@pytest.mark.usefixtures("unsolved")
+def test_report_takes_the_study_launched_last_but_not_train(resformer: Resformer) -> None:
+    assert resformer("train", *TINY).exit_code == 0
+    bare, named, trained = (resformer("report", *name) for name in ([], ["some"], ["train"]))
+    assert (bare.exit_code, bare.stderr) == (0, "")
+    assert bare.stdout == named.stdout
+    assert bare.stdout.startswith("some: ")
+    assert trained.stdout.startswith("train: ")
+
+
+def printed(resformer: Resformer, form: str) -> str:
+    result = resformer("report", "--format", form)
+    assert (result.exit_code, result.stderr) == (0, "")
+    return result.stdout
+
+
+def refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
+
+
+@pytest.mark.usefixtures("unsolved")
+def test_report_prints_json(resformer: Resformer) -> None:
+    summary = json.loads(printed(resformer, "json"), parse_constant=refuse_constant)
+    assert summary["study"] == "some"
+    assert [summary[name] for name in ("missing", "damaged", "failed", "excluded")] == [[]] * 4
+    (cell,) = summary["cells"]
+    expected = {
+        "study": "some",
+        "task": "copy",
+        "depth": 1,
+        "residual": "add",
+        "norm": "post",
+        "seeds": 2,
+        "solved": 0,
+        "unsolved": 2,
+        "diverged": 0,
+        "lr": 0.003,
+    }
+    unknown = ("median_steps", "median_low", "median_high", "mean_low", "mean_high")
+    expected |= dict.fromkeys(unknown)
+    assert {key: cell[key] for key in expected} == expected
+    assert cell["final_loss"] > 0
+    assert cell["ms_per_member_step"] > 0
+    (limit,) = summary["limits"]
+    assert [limit[name] for name in ("depth_limit", "low", "high", "depth_floor")] == [None] * 4
+
+
+@pytest.mark.usefixtures("unsolved")
+def test_report_prints_csv(resformer: Resformer) -> None:
+    (row,) = csv.DictReader(io.StringIO(printed(resformer, "csv")))
+    values = [row[name] for name in ("study", "depth", "seeds", "median_steps")]
+    assert values == ["some", "1", "2", ""]
+    assert json.loads(row["lr_by_seed"]) == {"0": 0.003, "1": 0.003}
+
+
+@pytest.mark.usefixtures("unsolved")
+def test_report_prints_markdown(resformer: Resformer) -> None:
+    lines = printed(resformer, "markdown").splitlines()
+    rows = [line.split("|")[1:-1] for line in lines if line.startswith("|")]
+    head, rule, depth, limit = ([cell.strip() for cell in row] for row in rows)
+    assert (head, rule) == (["depth", "add post"], ["---:", "---:"])
+    assert depth[0] == "1"
+    assert "0/2" in depth[1]
+    assert limit == ["limit", "none"]
+
+
+@pytest.mark.usefixtures("unsolved")
+def test_report_prints_latex(resformer: Resformer) -> None:
+    lines = printed(resformer, "latex").splitlines()
+    source = [line for line in lines if line and not line.startswith("%")]
+    assert (source[0], source[-1]) == (r"\begin{tabular}{rr}", r"\end{tabular}")
+    assert source.count(r"\toprule") == source.count(r"\bottomrule") == 1
+    rows = [line for line in source if line.endswith(r"\\")]
+    assert [row.count("&") for row in rows] == [1, 1, 1]
+    assert rows[0] == r"depth & add post \\"

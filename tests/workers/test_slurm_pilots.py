@@ -1,25 +1,21 @@
-"""Pilots of Slurm that end before their time: who is replaced, and what ends a sweep. Pilots are
-real, Slurm is not.
-"""
+"""Pilots of Slurm that end early are replaced, or end the sweep. Pilots are real, Slurm is not."""
 
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from subprocess import CompletedProcess
 
 import pytest
 from submitit.core.utils import FailedJobError
+from support.launches import planned
 
 from resformer.engines import slurm
 from resformer.engines.slurm import Slurm
 from resformer.errors import Stuck
-from resformer.model.shape import Member, Shape
+from resformer.model.shape import Shape
 from resformer.store.study import Study
-from resformer.sweep import launch
-from resformer.sweep.request import Request
 from resformer.workers.assignment import Assignment
 from resformer.workers.events import Event
 from resformer.workers.signals import Stop
@@ -27,8 +23,16 @@ from resformer.workers.signals import Stop
 pytestmark = pytest.mark.sweep
 
 ENGINE = Slurm(
-    **{"workers": 2, "stack": 1, "retries": 1, "lease_seconds": 60.0, "memory_gib": None},
-    **{"partition": None, "minutes": 60, "gpus": 0, "account": None, "setup": None},
+    workers=2,
+    stack=1,
+    retries=1,
+    lease_seconds=60.0,
+    memory_gib=None,
+    partition=None,
+    minutes=60,
+    gpus=0,
+    account=None,
+    setup=None,
 )
 RUN = "import sys; from resformer.workers.pilot import run_pilot; run_pilot(sys.argv[1])"
 FULL = "import resource, signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); "
@@ -87,20 +91,9 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
         pilot.wait()
 
 
-@pytest.fixture
-def study(tmp_path: Path) -> Study:
-    return Study(tmp_path / "results" / "tiny")
-
-
 def launched(study: Study, shape: Shape, seeds: int) -> Assignment:
-    request = Request(
-        study="tiny",
-        overrides=[[]],
-        shapes=[(shape, [Member(seed, 1e-3) for seed in range(seeds)])],
-        engine=ENGINE,
-        checkpoint_seconds=0.0,
-    )
-    return launch.plan(request, study).start(["sweep"])
+    plan = planned(study, [shape], seeds=seeds, rates=[1e-3], engine=ENGINE, checkpoint_seconds=0.0)
+    return plan.start(["sweep"])
 
 
 def run(assignment: Assignment) -> list[Event]:
@@ -112,7 +105,7 @@ def run(assignment: Assignment) -> list[Event]:
     return events
 
 
-def test_jobs_that_no_list_names_are_looked_for_before_a_pilot_is_replaced(
+def test_the_folders_of_unlisted_jobs_are_read_before_a_pilot_is_replaced(
     cluster: Cluster, study: Study, shape: Shape
 ) -> None:
     """A result that was damaged and is made again is in no list that counts."""
@@ -125,7 +118,7 @@ def test_jobs_that_no_list_names_are_looked_for_before_a_pilot_is_replaced(
     assert [len(words) for words in cluster.taken] == [2]
 
 
-def test_a_disk_that_takes_no_results_ends_the_sweep_with_a_line(
+def test_a_full_disk_ends_the_sweep_with_one_line(
     cluster: Cluster, study: Study, shape: Shape
 ) -> None:
     assignment = launched(study, shape, 2)
@@ -147,7 +140,7 @@ pilot.run_pilot(sys.argv[1])
 """
 
 
-def test_a_pilot_that_dies_at_work_is_replaced_by_one_with_the_same_order(
+def test_a_pilot_that_dies_at_work_is_replaced_by_one_with_the_same_specs(
     cluster: Cluster, study: Study, shape: Shape
 ) -> None:
     cluster.programs = (DIES, RUN)
@@ -158,7 +151,7 @@ def test_a_pilot_that_dies_at_work_is_replaced_by_one_with_the_same_order(
     assert {event.worker for event in events} == {0, 1}
 
 
-def test_a_replacement_that_is_refused_is_submitted_later_while_others_fly(
+def test_a_replacement_that_is_refused_is_submitted_later_while_other_pilots_run(
     cluster: Cluster,
 ) -> None:
     cluster.refuses = [0, 2]
@@ -173,12 +166,12 @@ def test_a_replacement_that_is_refused_is_submitted_later_while_others_fly(
         pilots.replace(set(), 2)
 
 
-def test_a_pilot_that_never_began_is_not_replaced_and_its_log_is_shown(
+def test_a_pilot_that_ended_before_its_first_job_is_not_replaced_and_its_log_is_shown(
     cluster: Cluster, study: Study, shape: Shape
 ) -> None:
     assignment = launched(study, shape, 2)
     cluster.programs = ("raise SystemExit(3)",)
-    logs = study.path.parent / ".slurm" / "tiny"
+    logs = study.path.parent / ".slurm" / "some"
     logs.mkdir(parents=True)
     (logs / "1_1_0_log.err").write_text("some\nno such module\n")
     with pytest.raises(Stuck, match=r"1_1_0_log\.err: no such module"):
@@ -186,10 +179,10 @@ def test_a_pilot_that_never_began_is_not_replaced_and_its_log_is_shown(
     assert [len(words) for words in cluster.taken] == [2]
 
 
-def test_a_second_stop_leaves_no_pilot_behind(
+def test_a_second_interrupt_cancels_all_pilots(
     cluster: Cluster, study: Study, shape: Shape, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Ctrl-C while pilots put their work away, which these would take for ever to do."""
+    """Ctrl-C while pilots checkpoint their work, which these would never finish."""
     cluster.programs = ("import time; time.sleep(600)",)
     pilots = slurm.JobArray(cluster, ["one"])
     pilots.submit([0])
@@ -209,7 +202,7 @@ def test_a_second_stop_leaves_no_pilot_behind(
     assert commands[-1] == ("scancel", "1")
 
 
-def test_a_cluster_that_takes_no_pilot_ends_the_sweep_with_its_reason(
+def test_a_cluster_that_refuses_all_pilots_ends_the_sweep_with_its_reason(
     cluster: Cluster, study: Study, shape: Shape
 ) -> None:
     assignment = launched(study, shape, 1)

@@ -1,0 +1,99 @@
+"""What a sweep would do: `sweep --dry-run` and `show`."""
+
+from pathlib import Path
+
+from support.commands import Resformer, sweep_here, tree
+from support.sweeps import TINY
+
+from resformer.store.study import Study
+
+
+def test_a_dry_run_prints_the_plan_and_writes_nothing(resformer: Resformer, tmp_path: Path) -> None:
+    result = resformer(
+        "sweep",
+        "--dry-run",
+        *TINY[1:],
+        "model.depth=1,2",
+        "model.residual=true,false",
+        "member.seed=range(0,3)",
+    )
+    assert result.exit_code == 0
+    shown = " ".join(result.stdout.split())
+    for expected in ("depth", "residual", "members", "parameters", "FLOPs", "add", "plain"):
+        assert expected in shown
+    assert "12 members in 4 jobs;" in shown
+    assert "4 jobs to run, at most about" in shown
+    embedding, block, head = (9 + 10) * 8, 4 * 72 + 8 * 32 + 32 + 32 * 8 + 8 + 2 * 16, 8 * 9 + 9
+    for depth in (1, 2):
+        assert f"{embedding + depth * block + head:,}" in shown
+    assert tree(tmp_path) == {}
+
+
+def test_a_dry_run_of_the_quick_study_counts_its_members(
+    resformer: Resformer, tmp_path: Path
+) -> None:
+    result = resformer("sweep", "--dry-run")
+    assert result.exit_code == 0
+    assert "240 members in 16 jobs;" in " ".join(result.stdout.split())
+    assert tree(tmp_path) == {}
+
+
+def test_a_dry_run_says_which_combinations_are_left_out(resformer: Resformer) -> None:
+    result = resformer("sweep", "--dry-run", *TINY, "model/residual=add,rezero", "model.norm=pre")
+    assert result.exit_code == 0
+    assert "1 member in 1 job" in " ".join(result.stdout.split())
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("left out: ")
+    assert "model.residual=rezero" in line
+    assert "model.norm=pre" in line
+
+
+def test_a_dry_run_of_a_finished_study_plans_new_members_only(
+    resformer: Resformer, study: Study, tmp_path: Path
+) -> None:
+    sweep_here(study, *TINY, "member.seed=range(0,2)")
+    before = tree(tmp_path)
+    result = resformer("sweep", "--dry-run", *TINY, "member.seed=range(0,3)", "--study", "some")
+    shown = " ".join(result.stdout.split())
+    assert "3 members in 1 job;" in shown
+    assert "some: 1 job to run" in shown
+    assert tree(tmp_path) == before
+
+
+def test_a_dry_run_with_nothing_to_run_asks_no_cluster(
+    resformer: Resformer, study: Study, tmp_path: Path
+) -> None:
+    sweep_here(study, *TINY, "member.seed=range(0,2)")
+    before = tree(tmp_path)
+    result = resformer(
+        "sweep",
+        "--dry-run",
+        *TINY,
+        "member.seed=range(0,2)",
+        "engine=ray",
+        "engine.address=127.0.0.1:1",
+        "--study",
+        "some",
+    )
+    assert result.stderr == ""
+    assert "2 members, all finished" in " ".join(result.stdout.split())
+    assert tree(tmp_path) == before
+
+
+def test_show_prints_settings_as_they_resolve_and_the_grid(
+    resformer: Resformer, tmp_path: Path
+) -> None:
+    result = resformer("show", "model.depth=1,4", "model.width=64")
+    assert result.exit_code == 0
+    lines = result.stdout.splitlines()
+    for expected in (
+        "model.hidden=256",
+        "model.attention=causal",
+        "model.norm=post",
+        "train.stop_when_solved=true",
+    ):
+        assert expected in lines
+    assert not any(line.startswith("model.depth=") for line in lines)
+    assert "2 members in 2 jobs;" in result.stdout
+    assert tree(tmp_path) == {}
+    assert resformer("show", "model.depth=0").exit_code == 2

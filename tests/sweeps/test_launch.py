@@ -1,0 +1,176 @@
+"""A launch plans the members that are neither finished nor planned, of results by the same code."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from support import shapes
+from support.launches import local, planned, record_of, run
+
+from resformer.errors import UserError
+from resformer.model.shape import Recording, Shape
+from resformer.plan import provenance
+from resformer.store import files
+from resformer.store.claims import attempts
+from resformer.store.study import Study
+
+pytestmark = pytest.mark.sweep
+
+TESTS = Path(__file__).parents[1]
+
+
+def test_only_members_that_are_neither_finished_nor_planned_are_planned(
+    study: Study, shape: Shape
+) -> None:
+    engine = local(stack=2)
+    first = planned(study, [shape], seeds=1, engine=engine)
+    assert first.finished == 0
+    run(first)
+    assert planned(study, [shape], seeds=1, engine=engine).unfinished == {}
+
+    more = planned(study, [shape], seeds=2, engine=engine)  # one seed more, planned and not run
+    assert [[member.seed for member in job.members] for job in more.new] == [[1, 1]]
+    assert more.finished == 2
+    more.start(["sweep"])
+
+    long = shapes.changed(shape, steps=40)
+    most = planned(study, [shape, long], seeds=3, engine=local(stack=99))
+    assert {(job.shape.train.steps, member.seed) for job in most.new for member in job.members} == {
+        (20, 2),
+        (40, 0),
+        (40, 1),
+        (40, 2),
+    }
+    assert set(most.unfinished) == {job.id for job in (*more.new, *most.new)}
+    assert set(most.jobs) == {job.id for job in (*first.new, *more.new, *most.new)}
+    assert (most.members, most.finished) == (12, 2)
+    run(most)
+
+    assert study.results.finished(most.jobs) == set(most.jobs)
+    rows = [
+        tuple(row)
+        for job in study.planned()
+        for row in study.results.table(job, "runs")[["seed", "lr"]].itertuples()
+    ]
+    assert len(rows) == 12
+    assert [record["launch"] for record in study.launches()] == [1, 2, 3]
+    assert [attempts(study.job(job)) for job in study.planned()] == [1] * len(most.jobs)
+
+
+def test_a_member_of_two_plans_is_finished_if_either_job_is(study: Study, shape: Shape) -> None:
+    """Two commands that planned at the same moment; only the first ran to its end."""
+    engine = local(stack=8)
+    first, second = (planned(study, [shape], seeds=seeds, engine=engine) for seeds in (2, 3))
+    run(first)
+    second.start(["sweep"])
+    again = planned(study, [shape], seeds=2, engine=engine)
+    assert (again.finished, again.unfinished, again.new) == (4, {}, [])
+
+
+@pytest.mark.parametrize(
+    ("compiled", "probing", "section", "name"),
+    [
+        (False, False, "versions", "torch"),
+        (False, False, "fingerprint", "training"),
+        (False, False, "fingerprint", "task copy"),
+        (False, True, "fingerprint", "probes"),
+        (True, False, "versions", "compiler"),
+        (True, False, "fingerprint", "kernels"),
+        (True, False, "fingerprint", "training"),
+    ],
+)
+def test_results_of_other_code_are_not_mixed(
+    study: Study,
+    shape: Shape,
+    compiled: bool,
+    probing: bool,
+    section: str,
+    name: str,
+    request: pytest.FixtureRequest,
+) -> None:
+    if compiled:
+        request.getfixturevalue("kernels")
+        shape = shapes.changed(shape, compile=True)
+    recording = Recording(probe_every=10 if probing else None)
+    planned(study, [shape], recording=recording).start(["sweep"])
+    path = study.path / "launches" / "1.json"
+    record = record_of(path)
+    now, record[section][name] = record[section][name], "0.0.older"
+    path.write_bytes(files.with_checksum(record))
+    before = sorted(study.path.rglob("*"))
+    with pytest.raises(UserError, match=rf"0\.0\.older.*{re.escape(now)}"):
+        planned(study, [shape])
+    assert sorted(study.path.rglob("*")) == before
+
+
+LATER = """
+import ast, json
+
+before = ast.dump(ast.parse("def f(): pass"))
+ast.FunctionDef._fields, ast.FunctionDef.more = (*ast.FunctionDef._fields, "more"), []
+assert ast.dump(ast.parse("def f(): pass")) != before
+
+from support import shapes
+from resformer.plan import provenance
+
+print(json.dumps(provenance.fingerprint([shapes.shape()], [])))
+"""
+
+
+def test_the_fingerprint_of_code_is_the_same_in_every_python() -> None:
+    """Later ones have a field more in what they parse, which is empty."""
+    path = os.pathsep.join(map(str, (TESTS, TESTS.parent)))
+    later = subprocess.run(
+        [sys.executable, "-c", LATER],
+        env={**os.environ, "PYTHONPATH": path},
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    here = provenance.fingerprint([shapes.shape()], [])
+    assert json.loads(later.stdout) == here
+    assert all(here.values()), "each role has code"
+    assert len(set(here.values())) == len(here)
+
+
+def test_a_launch_that_records_modules_is_of_other_code(study: Study, shape: Shape) -> None:
+    """As launches once did: its code may or may not be the same."""
+    planned(study, [shape]).start(["sweep"])
+    path = study.path / "launches" / "1.json"
+    modules = {"resformer.model": "0123456789ab", "resformer.train": "0123456789ab"}
+    path.write_bytes(files.with_checksum({**record_of(path), "fingerprint": modules}))
+    with pytest.raises(
+        UserError,
+        match=r"an earlier resformer, whose launch records resformer\.model and not backend",
+    ):
+        planned(study, [shape])
+
+
+def test_a_launch_that_takes_up_probing_jobs_records_the_code_of_the_probes(
+    study: Study, shape: Shape
+) -> None:
+    planned(study, [shape], recording=Recording(probe_every=10)).start(["sweep"])
+    again = planned(study, [shape])
+    assert again.unfinished
+    assert not again.new
+    again.start(["sweep"])
+    first, second = (record["fingerprint"] for record in study.launches())
+    assert second == first
+    assert second["probes"]
+
+
+@pytest.mark.usefixtures("kernels")
+def test_results_with_and_without_kernels_are_not_mixed_unless_asked_for(
+    study: Study, shape: Shape
+) -> None:
+    planned(study, [shapes.changed(shape, compile=True)]).start(["sweep"])
+    with pytest.raises(
+        UserError, match=r"train\.compile=auto: would be false here.*planned with true"
+    ):
+        planned(study, [shape])
+    again = planned(study, [shape], overrides=["train.compile=false"], engine=local(stack=2))
+    assert len(again.new) == 2
