@@ -141,7 +141,9 @@ def _weights(flat_PN: Tensor, width: int, hidden: int) -> list[Tensor]:
 @KERNELS
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
 @pytest.mark.parametrize("name", ["attend", "ffn", "norm"])
-def test_what_is_not_finite_is_seen_and_stays_with_its_member(name: str, bad: float) -> None:
+def test_values_that_are_not_finite_are_seen_and_stay_with_their_member(
+    name: str, bad: float
+) -> None:
     """The kernels give a number that is not finite where torch's operations do; other members
     keep their bits.
     """

@@ -109,9 +109,7 @@ def test_launch_records_pass(record: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("keep", [False, True])
-def test_what_a_job_commits_passes(
-    shape: Shape, trained: Trained, tmp_path: Any, keep: bool
-) -> None:
+def test_committed_tables_pass(shape: Shape, trained: Trained, tmp_path: Any, keep: bool) -> None:
     job = written(Job(shape=shape, members=tuple(MEMBERS)).to_json())
     assert {"solved", "unsolved", "diverged"} & set(trained.runs["outcome"]) >= {"diverged"}
     assert checks.runs(pa.table(trained.runs), job["members"]) is None
@@ -354,7 +352,7 @@ def test_tables_of_another_form_are_refused(trained: Trained) -> None:
 @pytest.mark.fuzz
 @settings(deadline=None, max_examples=200)
 @given(st.data())
-def test_no_tree_makes_a_check_fall_over(record: dict[str, Any], data: st.DataObject) -> None:
+def test_no_tree_crashes_a_check(record: dict[str, Any], data: st.DataObject) -> None:
     for check, good in (
         (checks.planned_job, JOB),
         (checks.launch_record, record),

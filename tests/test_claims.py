@@ -198,7 +198,7 @@ def test_a_zombie_has_ended(job: Path) -> None:
     ],
     ids=["pid used again", "other machine", "other container", "unknown boot"],
 )
-def test_only_a_process_that_can_be_seen_can_be_seen_gone(
+def test_only_a_process_in_the_same_namespace_is_known_to_be_dead(
     job: Path, changes: dict[str, object], outcome: int | str
 ) -> None:
     claimed(job)
@@ -269,7 +269,7 @@ def test_beats_are_counted_and_written_at_most_once_a_second(job: Path, clock: C
     assert len((job / "claim-1").read_text()) == len(before)
 
 
-def test_who_holds_a_job_and_how_many_steps_it_has_begun(job: Path, clock: Clock) -> None:
+def test_a_held_job_has_its_holder_its_steps_and_its_silence(job: Path, clock: Clock) -> None:
     assert held(job) is None
     claim = claimed(job)
     for _ in range(7):
@@ -313,7 +313,7 @@ def test_an_unreadable_claim_is_held_for_a_lease(job: Path, clock: Clock, text: 
 
 
 @pytest.mark.parametrize("dead", [False, True], ids=["new", "taken over"])
-def test_of_eight_processes_one_gets_the_job(job: Path, dead: bool) -> None:
+def test_one_of_eight_processes_claims_the_job(job: Path, dead: bool) -> None:
     if dead:
         error(claimed(job))
     with ExitStack() as stack:
@@ -342,8 +342,6 @@ def test_a_claim_that_comes_second_does_not_hold_the_job(
     assert [one.attempt for one in others] == [1] == [attempts(job)]
 
 
-def test_a_study_that_is_deleted_while_somebody_looks_is_held_by_nobody(
-    job: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_deleted_study_is_held_by_nobody(job: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(claims, "attempts", lambda job: 1)
     assert held(job) is None

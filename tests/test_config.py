@@ -89,7 +89,7 @@ def test_every_yaml_composes(path: Path) -> None:
         assert ask(f"{group}={path.stem}").shapes
 
 
-def test_what_engines_share_is_no_engine() -> None:
+def test_the_settings_that_engines_share_are_no_engine() -> None:
     with pytest.raises(UserError, match="engine=base: must be one of local, ray, slurm"):
         ask("engine=base")
 

@@ -44,7 +44,7 @@ def broken(monkeypatch: pytest.MonkeyPatch, call: str, part: str, code: int = er
     ],
     ids=["content", "existence", "names"],
 )
-def test_what_cannot_be_read_is_named(
+def test_an_unreadable_path_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str, ask: Callable[[Path], object]
 ) -> None:
     (tmp_path / "there").write_bytes(b"x")
@@ -54,7 +54,7 @@ def test_what_cannot_be_read_is_named(
 
 
 @pytest.mark.parametrize("put", [files.create, files.write, files.append])
-def test_what_cannot_be_written_is_named_with_its_size(
+def test_a_file_that_cannot_be_written_is_named_with_its_size(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, put: Callable[[Path, bytes], object]
 ) -> None:
     broken(monkeypatch, "open", "new", errno.ENOSPC)
@@ -101,7 +101,7 @@ def test_a_results_folder_that_cannot_be_made_or_marked_is_refused(
         folder.make(tmp_path / "results")
 
 
-def test_a_system_that_tells_little_of_processes_has_claims_all_the_same(
+def test_claims_work_on_a_system_that_hides_namespaces(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     def nowhere(path: Path) -> Path:
@@ -117,7 +117,7 @@ def test_a_system_that_tells_little_of_processes_has_claims_all_the_same(
     claims.process_holder.cache_clear()
 
 
-def test_a_result_that_the_disk_does_not_give_out_may_be_whole_and_is_not_replaced(
+def test_an_unreadable_result_may_be_whole_and_is_not_replaced(
     study: Study, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     study.launch({}, [planned_job("job1")])
@@ -135,7 +135,7 @@ def test_a_result_that_the_disk_does_not_give_out_may_be_whole_and_is_not_replac
 
 @pytest.mark.sweep
 @pytest.mark.parametrize("part", ["result.json", "runs.parquet"])
-def test_a_sweep_ends_at_a_result_that_the_disk_does_not_give_out(
+def test_a_sweep_ends_at_an_unreadable_result(
     results: Path, resformer: Callable[..., Result], monkeypatch: pytest.MonkeyPatch, part: str
 ) -> None:
     broken(monkeypatch, "open", part)
@@ -175,7 +175,7 @@ def test_a_launch_that_plans_nothing_is_no_damage(study: Study) -> None:
     assert study.plan()[1] == []
 
 
-def test_a_list_that_cannot_be_read_is_a_cache_all_the_same(study: Study) -> None:
+def test_an_unreadable_done_list_loses_no_result(study: Study) -> None:
     study.launch({}, [planned_job("job1")])
     commit(study, "job1")
     (study.path / "done" / "nowhere.jsonl").symlink_to("nowhere")

@@ -128,7 +128,7 @@ def test_a_block_is_opened_and_closed(
     assert (root / "README.md").read_text() == text
 
 
-def test_another_word_is_refused(root: Path) -> None:
+def test_an_unknown_option_is_refused(root: Path) -> None:
     assert docs.main(["--chek"], root) == 2
     assert (root / "README.md").read_text() == PAGE
 

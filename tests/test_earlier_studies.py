@@ -55,17 +55,17 @@ def _common(new: Any, old: Any) -> Any:
     return new
 
 
-def test_its_report_is_the_same(resformer: Resformer) -> None:
+def test_the_report_of_an_earlier_study_is_the_same(resformer: Resformer) -> None:
     assert report(resformer) == REPORT
 
 
-def test_its_status_counts_every_member(resformer: Resformer) -> None:
+def test_the_status_of_an_earlier_study_counts_every_member(resformer: Resformer) -> None:
     shown = resformer("status", "earlier").stdout
     assert "finished     2        4" in shown
     assert "damaged" not in shown
 
 
-def test_its_members_are_exported_with_their_settings(resformer: Resformer) -> None:
+def test_members_of_an_earlier_study_are_exported_with_their_settings(resformer: Resformer) -> None:
     assert resformer("export", "earlier", "tables", "--to", "csv").exit_code == 0
     runs = pd.read_csv("tables/runs.csv")
     assert len(runs) == 4
@@ -74,13 +74,15 @@ def test_its_members_are_exported_with_their_settings(resformer: Resformer) -> N
     assert len(pd.read_csv("tables/curves.csv")) == 4 * 21
 
 
-def test_gathered_it_reads_the_same(resformer: Resformer, study: Path) -> None:
+def test_an_earlier_study_reads_the_same_when_gathered(resformer: Resformer, study: Path) -> None:
     assert resformer("gather", "earlier").exit_code == 0
     assert not list(study.glob("jobs/*/*/attempt-*"))
     assert report(resformer) == REPORT
 
 
-def test_a_sweep_of_it_is_refused_in_a_line(resformer: Resformer, study: Path) -> None:
+def test_a_sweep_of_an_earlier_study_is_refused_in_one_line(
+    resformer: Resformer, study: Path
+) -> None:
     before = sorted(study.rglob("*"))
     refused = resformer("sweep", "--study", "earlier", *OVERRIDES)
     assert refused.exit_code == 2

@@ -111,7 +111,7 @@ def test_tensorboard_reads_a_run_per_member(findings: Findings, tmp_path: Path) 
     assert [scalar.step for scalar in events.Scalars("held_out_loss")] == [0, 10, 20]
 
 
-def test_what_is_not_finite_is_no_scalar(tmp_path: Path) -> None:
+def test_values_that_are_not_finite_are_no_scalars(tmp_path: Path) -> None:
     curves = pd.DataFrame(
         {
             **{"job": "a", "seed": 0, "lr": 0.1, "step": [0, 1, 2], "loss": [np.nan, np.inf, 2.0]},

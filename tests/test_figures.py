@@ -83,7 +83,7 @@ def test_members_that_left_count_in_the_median_with_their_last_loss(lives: Writt
     assert dict(points(median))[50] == 0.2
 
 
-def test_a_line_of_medians_is_dotted_once_nobody_trains(lives: WrittenStudy) -> None:
+def test_a_line_of_medians_is_dotted_once_no_member_trains(lives: WrittenStudy) -> None:
     lives.cell([solved(20, 0.1)], depth=1, residual=Add())
     lives.cell([unsolved(1.0)], depth=1, residual=Plain())
     (axes,) = drawn(lives)["curves-copy"].figure.axes
@@ -197,7 +197,7 @@ def test_gradients_share_their_axis_and_show_every_seed(lives: WrittenStudy) -> 
         assert [points(line)[0][1] for line in lines(axes, "medians")] == [2.0]
 
 
-def test_points_say_who_they_are(lives: WrittenStudy) -> None:
+def test_points_have_tooltips_of_their_members(lives: WrittenStudy) -> None:
     lives.cell([solved(20), unsolved()], depth=4)
     plot = drawn(lives)["steps-copy"]
     assert list(plot.tips.values()) == [

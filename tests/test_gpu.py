@@ -81,7 +81,7 @@ def captured(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return calls
 
 
-def test_a_capture_leaves_what_it_warmed_up_with_as_it_was(captured: list[str]) -> None:
+def test_a_capture_leaves_the_tensors_of_its_warm_up_unchanged(captured: list[str]) -> None:
     weights, runs = torch.ones(3), []
 
     def body() -> None:
@@ -232,7 +232,7 @@ def test_each_worker_takes_the_next_gpu(
         "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`",
     ],
 )
-def test_a_gpu_says_in_many_ways_that_its_memory_is_used_up(text: str) -> None:
+def test_every_message_of_an_exhausted_gpu_memory_is_known(text: str) -> None:
     assert process.out_of_memory(RuntimeError(text))
     assert process.out_of_memory(torch.OutOfMemoryError("CUDA out of memory."))
     assert not process.out_of_memory(

@@ -94,7 +94,7 @@ def test_every_flipped_bit_of_a_result_and_of_a_plan_is_seen(made: WrittenStudy)
         path.write_bytes(whole)
 
 
-def test_a_cut_plan_leaves_results_that_nobody_planned(made: WrittenStudy) -> None:
+def test_a_cut_plan_leaves_results_without_a_plan(made: WrittenStudy) -> None:
     plan = made.study.path / "plan-1.jsonl"
     lines = plan.read_bytes().splitlines(keepends=True)
     plan.write_bytes(lines[0])
@@ -149,7 +149,7 @@ def test_a_failed_job_with_an_empty_error_text_has_a_reason(tmp_path: Path, text
     assert row.reason
 
 
-def test_choosing_where_nothing_has_finished_says_that(tmp_path: Path) -> None:
+def test_a_selection_without_results_has_nothing_to_report(tmp_path: Path) -> None:
     made = WrittenStudy(tmp_path / "results")
     made.job(ADD, SEEDS, [100] * 5)
     with pytest.raises(UserError, match="nothing to report"):

@@ -207,7 +207,7 @@ def test_the_tables_of_a_page_hold_what_the_terminal_shows(
     ]
 
 
-def test_points_can_be_asked_who_they_are(lives: WrittenStudy, show: Callable[..., Page]) -> None:
+def test_points_have_tooltips(lives: WrittenStudy, show: Callable[..., Page]) -> None:
     shown = show(made(lives.findings()))
     titles = shown.locator("figure title").all_text_contents()
     assert "add, post, depth 4, seed 0: solved at step 40, learning rate 0.01" in titles
@@ -276,7 +276,7 @@ CONTRASTS = """() => {
 }"""
 
 
-def test_a_page_can_be_read_by_day_and_by_night(
+def test_a_page_has_enough_contrast_in_light_and_dark(
     lives: WrittenStudy, show: Callable[..., Page]
 ) -> None:
     text = made(lives.findings())
@@ -326,7 +326,7 @@ def structure(shown: Page) -> Any:
     )
 
 
-def test_what_a_user_can_name_adds_no_element(
+def test_names_that_users_choose_add_no_element(
     lives: WrittenStudy, show: Callable[..., Page]
 ) -> None:
     findings = {}
@@ -361,7 +361,7 @@ def named_everywhere(report: Report, texts: Sequence[str]) -> Report:
 
 
 @pytest.mark.parametrize("start", range(0, len(HOSTILE), 9))
-def test_what_a_column_is_called_adds_no_element(
+def test_names_of_columns_add_no_element(
     lives: WrittenStudy, show: Callable[..., Page], start: int
 ) -> None:
     texts = HOSTILE[start : start + 9]
@@ -403,7 +403,9 @@ def renamed(findings: Findings, report: Report, names: Sequence[str]) -> tuple[F
     return dataclasses.replace(findings, load=lambda: members), named
 
 
-def test_what_is_missing_is_said_at_once(lives: WrittenStudy, show: Callable[..., Page]) -> None:
+def test_missing_jobs_are_announced_at_the_top(
+    lives: WrittenStudy, show: Callable[..., Page]
+) -> None:
     findings = lives.findings()
     failed = FailedJob(study="lived", job="j", members=2, settings="s", reason="boom")
     summary = dataclasses.replace(summarise(findings), failed=(failed,))
@@ -427,7 +429,7 @@ def test_several_studies_say_what_they_differ_in(
     assert shown.locator("h3").all_inner_texts() == ["lived", "other"]
 
 
-def test_a_page_of_a_study_of_which_little_is_known(
+def test_unknown_values_are_never_shown_as_none(
     lives: WrittenStudy, show: Callable[..., Page]
 ) -> None:
     there = WrittenStudy(lives.study.path.parent, "little", lives.shape)
@@ -453,7 +455,7 @@ def test_rows_other_than_depth_have_the_depth_limits_apart(
     assert limits.locator("tbody tr").first.inner_text().split() == ["add", "≥", "4"]
 
 
-def test_report_writes_a_page_in_one_stroke_or_says_why_not(
+def test_report_writes_a_whole_page_or_says_why_not(
     lives: WrittenStudy, resformer: Callable[..., Result], tmp_path: Path
 ) -> None:
     lives.findings()

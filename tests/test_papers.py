@@ -193,7 +193,7 @@ def warmed(cold: Sequence[float], warm: Sequence[float]) -> pd.DataFrame:
     ).assign(**{"train.steps": 10})
 
 
-def test_what_warmup_is_worth() -> None:
+def test_the_benefit_of_warmup() -> None:
     """Twice the loss without it at one depth and the same at the other: the square root of two, but
     for the seeds.
     """

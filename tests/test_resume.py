@@ -79,7 +79,7 @@ def assert_same_bits(one: Trained, other: Trained) -> None:
     "delayed", [False, True], ids=["dropped at once", "dropped late, as on a GPU"]
 )
 @pytest.mark.parametrize("compiled", [False, True], ids=["eager", "compiled"])
-def test_put_away_at_any_step_and_taken_up_the_bits_are_the_same(
+def test_stopped_at_any_step_and_resumed_the_bits_are_the_same(
     shape: Shape,
     compiled: bool,
     delayed: bool,

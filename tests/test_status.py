@@ -138,7 +138,7 @@ def test_a_finished_study_has_its_outcomes_and_no_time_left(
     assert not re.search(r"left|not running|lost|failed:", text)
 
 
-def test_a_running_study_says_who_holds_what_and_how_long_it_takes(
+def test_a_running_study_shows_its_workers_and_the_time_left(
     study: Study, depths: list[Job]
 ) -> None:
     launch(study, depths)
@@ -286,7 +286,7 @@ def test_no_line_of_a_list_stops_the_status(study: Study, depths: list[Job], lin
     assert counts(read_status(study)) == {"finished": 1, "running": 0, "waiting": 1, "failed": 0}
 
 
-def test_why_a_worker_elsewhere_could_not_go_on_is_said_once_nobody_works(
+def test_the_error_of_a_remote_worker_is_shown_once_no_worker_runs(
     study: Study, depths: list[Job]
 ) -> None:
     launch(study, depths[:1])

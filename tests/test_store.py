@@ -150,7 +150,7 @@ def test_a_torn_tail_of_a_list_is_ignored_until_it_is_whole(tmp_path: Path, tail
     assert done.news() == {"c": {"job": "c"}}
 
 
-def test_what_was_appended_behind_a_torn_line_is_read(tmp_path: Path) -> None:
+def test_lines_behind_a_torn_line_are_read(tmp_path: Path) -> None:
     (tmp_path / "done").mkdir()
     lines = [files.with_checksum({"job": "a"}), b'{"job":', files.with_checksum({"job": "b"}), b""]
     (tmp_path / "done" / "list").write_bytes(b"\n".join(lines))
@@ -463,7 +463,7 @@ def test_a_plain_name_is_taken(name: str) -> None:
     assert check_name(name) == name
 
 
-def test_folders_of_others_are_refused_and_left_alone(tmp_path: Path) -> None:
+def test_results_folders_of_other_programs_are_refused_and_left_alone(tmp_path: Path) -> None:
     foreign = tmp_path / "thesis"
     foreign.mkdir()
     (foreign / "notes.txt").write_text("mine")
@@ -475,7 +475,7 @@ def test_folders_of_others_are_refused_and_left_alone(tmp_path: Path) -> None:
     assert content(tmp_path) == {"thesis/notes.txt": b"mine"}
 
 
-def test_a_study_name_that_something_else_has_is_refused(study: Study) -> None:
+def test_the_name_of_a_file_or_foreign_folder_is_refused(study: Study) -> None:
     study.launch({}, [])
     results = study.path.parent
     (results / "file").write_text("mine")

@@ -240,7 +240,7 @@ def test_a_scheme_is_compared_with_its_baseline(made: WrittenStudy) -> None:
     assert [limit["depth_limit"] for limit in summary["limits"]] == [1, None]
 
 
-def test_comparison_of_nobody_with_nobody_is_null(made: WrittenStudy) -> None:
+def test_a_comparison_in_which_no_seed_solves_is_null(made: WrittenStudy) -> None:
     made.job(ADD, SEEDS, [STALLED] * 5)
     made.job(PLAIN, SEEDS, ["diverged"] * 5)
     primary, by_depth = made.summary()["comparisons"]
@@ -425,7 +425,7 @@ def test_a_setting_that_differs_between_schemes_is_an_axis(made: WrittenStudy) -
     assert summary["comparisons"] == []
 
 
-def test_what_comes_with_a_task_or_a_scheme_is_no_axis(made: WrittenStudy) -> None:
+def test_settings_that_a_task_or_a_scheme_brings_are_no_axis(made: WrittenStudy) -> None:
     sort = dataclasses.replace(
         shape(1, Add(), "post", eval_every=20, target_accuracy=0.95), task=Sort(8, 16)
     )
@@ -470,7 +470,7 @@ def test_members_in_two_plans_are_counted_once(made: WrittenStudy) -> None:
     assert made.summary()["cells"][0]["seeds"] == 5
 
 
-def test_nothing_to_report_is_said(made: WrittenStudy) -> None:
+def test_a_study_without_results_is_refused(made: WrittenStudy) -> None:
     made.job(ADD, SEEDS, [100] * 5)
     with pytest.raises(
         UserError, match=r"study made: nothing to report in .*, no job has finished"

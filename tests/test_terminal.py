@@ -163,7 +163,7 @@ def test_markup_and_control_codes_are_shown_not_obeyed(made: WrittenStudy) -> No
     assert "\x1b" not in text
 
 
-def test_more_columns_than_anybody_reads_are_counted(made: WrittenStudy) -> None:
+def test_columns_beyond_the_most_that_are_shown_are_counted(made: WrittenStudy) -> None:
     for batch in range(1, 65):
         for depth in (1, 2):
             made.job(shape(depth, Plain(), "post", batch=batch), [Member(0, 3e-3)], [100])

@@ -56,7 +56,7 @@ def limits(given: Verdict) -> dict[str, tuple[int | None, int | None]]:
     return {key.residual: (reach.floor, reach.limit) for key, reach in given.reach.items()}
 
 
-def test_what_residuals_did_and_how_sure_that_is(made: WrittenStudy) -> None:
+def test_the_effect_of_residual_connections_and_its_evidence(made: WrittenStudy) -> None:
     depths(made, Add(), {1: FAST, 4: FAST, 8: FAST})
     depths(made, Plain(), {1: SLOW, 4: NEVER, 8: NEVER})
     given = verdict(made)
@@ -174,7 +174,7 @@ def test_a_test_that_favours_the_other_arm_says_so(made: WrittenStudy) -> None:
     assert (only.opposed, only.comparison.favours) == (True, "plain")
 
 
-def test_a_test_that_favours_who_takes_more_steps_says_so(made: WrittenStudy) -> None:
+def test_a_test_that_favours_the_slower_arm_says_so(made: WrittenStudy) -> None:
     """Equally many solve, and sooner at two depths of three, though by little: the test counts
     depths, the ratio steps.
     """
@@ -186,7 +186,7 @@ def test_a_test_that_favours_who_takes_more_steps_says_so(made: WrittenStudy) ->
     assert (only.opposed, only.comparison.favours) == (True, "plain")
 
 
-def test_a_test_that_favours_nobody_names_nobody(made: WrittenStudy) -> None:
+def test_a_test_that_favours_no_arm_names_none(made: WrittenStudy) -> None:
     depths(made, Add(), {1: FAST})
     depths(made, Plain(), {1: FAST})
     only = contrast(made)
@@ -284,7 +284,7 @@ def test_without_anything_to_compare_there_is_no_evidence(made: WrittenStudy) ->
     assert cost_sentence(made.report()) == ""
 
 
-def test_nobody_solves(made: WrittenStudy) -> None:
+def test_a_study_in_which_no_seed_solves(made: WrittenStudy) -> None:
     depths(made, Add(), {1: NEVER})
     depths(made, Plain(), {1: ["diverged"] * 5})
     assert limits(verdict(made)) == {"add": (None, None), "plain": (None, None)}
@@ -310,7 +310,7 @@ def test_further_axes_have_a_reach_each(made: WrittenStudy) -> None:
     }
 
 
-def test_what_residual_connections_cost(made: WrittenStudy) -> None:
+def test_the_cost_of_residual_connections(made: WrittenStudy) -> None:
     depths(made, Add(), {1: FAST})
     depths(made, Plain(), {1: FAST})
     report = made.report()

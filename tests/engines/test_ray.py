@@ -26,7 +26,7 @@ class TestRay(Contract, DetachedContract):
     pass
 
 
-def test_sigterm_puts_work_away_though_ray_handles_it_too(
+def test_sigterm_checkpoints_the_work_though_ray_handles_it_too(
     engine: list[str], start: Start, tmp_path: Path
 ) -> None:
     check_stopped(signal.SIGTERM, engine, start, tmp_path)
@@ -51,7 +51,7 @@ def test_no_more_pilots_than_slots(engine: list[str], start: Start, tmp_path: Pa
     assert "with 2 workers" in output
 
 
-def test_what_a_cluster_of_ray_cannot_give_is_said_before_anything_is_written(
+def test_impossible_requests_of_ray_are_refused_before_anything_is_written(
     engine: list[str], start: Start, tmp_path: Path
 ) -> None:
     refused = {

@@ -16,7 +16,7 @@ class TestSlurm(Contract, DetachedContract):
     pass
 
 
-def test_preempted_pilots_put_their_work_away_and_go_on_later(
+def test_preempted_pilots_checkpoint_their_work_and_resume_later(
     engine: list[str], start: Start, tmp_path: Path
 ) -> None:
     process = start(*LONG, *engine, "engine.retries=0")
@@ -31,7 +31,7 @@ def test_preempted_pilots_put_their_work_away_and_go_on_later(
     assert len(list(tmp_path.glob("results/tiny/jobs/*/*/result.json"))) == 2
 
 
-def test_what_slurm_would_not_take_is_said_before_anything_is_written(
+def test_impossible_requests_of_slurm_are_refused_before_anything_is_written(
     engine: list[str], start: Start, tmp_path: Path
 ) -> None:
     refused = {
@@ -57,9 +57,7 @@ def test_slurm_loopback_takes_no_folder_that_is_not_its_own(
     assert (tmp_path / "mine").read_text() == "mine"
 
 
-def test_a_dry_run_prints_what_it_would_submit(
-    engine: list[str], start: Start, tmp_path: Path
-) -> None:
+def test_a_dry_run_prints_the_batch_script(engine: list[str], start: Start, tmp_path: Path) -> None:
     code, output = ended(start(*STUDY, *engine, "engine.setup=module load python", "--dry-run"))
     assert code == 0, output
     for line in (
@@ -72,7 +70,7 @@ def test_a_dry_run_prints_what_it_would_submit(
     assert not list(tmp_path.iterdir())
 
 
-def test_pilots_that_never_start_end_the_sweep_with_what_they_said(
+def test_pilots_that_never_start_end_the_sweep_with_their_log(
     engine: list[str], start: Start, tmp_path: Path
 ) -> None:
     code, output = ended(start(*STUDY, *engine, "engine.setup='echo no such module >&2; exit 3'"))

@@ -18,7 +18,7 @@ def test_formula() -> None:
 
 
 @pytest.mark.parametrize("depth", [1, 8])
-def test_what_writes_into_the_stream_starts_smaller(depth: int) -> None:
+def test_matrices_that_write_into_the_stream_start_smaller(depth: int) -> None:
     _, ours = start(shape_of(Gpt2(), depth=depth))
     _, base = start(shape_of(Add(), norm="pre", depth=depth))
     for name, tensor in base.items():

@@ -31,6 +31,6 @@ def test_gates_start_at_the_bias() -> None:
     assert w["sublayer4.highway.matrix"].std() > 0.1
 
 
-def test_a_bias_that_cannot_be() -> None:
+def test_an_impossible_bias_is_refused() -> None:
     with pytest.raises(UserError, match=r"model\.residual\.gate_bias=nan"):
         Highway(float("nan"))

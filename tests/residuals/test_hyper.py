@@ -34,7 +34,7 @@ def test_one_stream_is_pre_norm_at_the_start() -> None:
 
 
 @pytest.mark.parametrize("n", [2, 4])
-def test_so_are_several_but_for_the_scale_of_their_sum(n: int) -> None:
+def test_several_streams_are_pre_norm_at_the_start_but_for_their_scale(n: int) -> None:
     # The last norm takes the scale out, but for its epsilon of 1e-5.
     torch.testing.assert_close(
         outputs(Hyper(n, 0.01)), outputs(Add(), norm="pre"), rtol=1e-4, atol=1e-4
@@ -49,6 +49,6 @@ def test_the_stream_that_is_read_takes_turns() -> None:
 
 
 @pytest.mark.parametrize(("streams", "dynamic"), [(0, 0.01), (17, 0.01), (4, float("nan"))])
-def test_settings_that_cannot_be(streams: int, dynamic: float) -> None:
+def test_impossible_settings_are_refused(streams: int, dynamic: float) -> None:
     with pytest.raises(UserError, match=r"model\.residual\."):
         Hyper(streams, dynamic)

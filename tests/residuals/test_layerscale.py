@@ -27,7 +27,7 @@ def test_with_ones_it_is_add() -> None:
 @pytest.mark.parametrize(
     ("depth", "value"), [(1, 0.1), (18, 0.1), (19, 1e-5), (24, 1e-5), (25, 1e-6), (100, 1e-6)]
 )
-def test_starts_by_depth(depth: int, value: float) -> None:
+def test_initial_gains_fall_with_depth(depth: int, value: float) -> None:
     weights = SCHEME.parameters(shape_of(SCHEME, depth=depth).transformer().architecture)
     assert [(weight.size, weight.scale) for weight in weights] == [(12, value)] * (2 * depth)
 

@@ -57,6 +57,6 @@ def test_rows_and_columns_sum_to_one() -> None:
 
 
 @pytest.mark.parametrize(("streams", "dynamic"), [(1, 0.01), (17, 0.01), (4, float("nan"))])
-def test_settings_that_cannot_be(streams: int, dynamic: float) -> None:
+def test_impossible_settings_are_refused(streams: int, dynamic: float) -> None:
     with pytest.raises(UserError, match=r"model\.residual\."):
         Mhc(streams, dynamic)

@@ -24,7 +24,7 @@ def test_three_blocks_are_all_pre_norm_and_a_share_of_one_is_post_norm() -> None
     assert torch.equal(outputs(MixLn(1.0)), outputs(Add(), norm="post"))
 
 
-def test_a_share_that_cannot_be() -> None:
+def test_an_impossible_share_is_refused() -> None:
     with pytest.raises(UserError, match=r"model\.residual\.post_share=1\.5"):
         MixLn(1.5)
 

@@ -24,6 +24,6 @@ def test_without_exponent_it_is_add(norm: str) -> None:
 
 
 @pytest.mark.parametrize("exponent", [-1.0, 5.0, float("nan")])
-def test_an_exponent_that_cannot_be(exponent: float) -> None:
+def test_an_impossible_exponent_is_refused(exponent: float) -> None:
     with pytest.raises(UserError, match=r"model\.residual\.exponent=.*must be from 0 to 4"):
         Scaled(exponent)

@@ -54,7 +54,7 @@ def test_attention_starts_as_the_identity(attention: str) -> None:
 
 
 @pytest.mark.parametrize(("depth", "gain"), [(18, 0.1), (2, 0.3)])
-def test_the_ffn_starts_lightly(depth: int, gain: float) -> None:
+def test_the_initial_gain_of_the_ffn_falls_with_depth(depth: int, gain: float) -> None:
     _, w = start(shape_of(SCHEME, depth=depth))
     assert w["block1.shaped.ffn_gain"].flatten().tolist() == [pytest.approx(gain)] * 2
 

@@ -85,6 +85,6 @@ def test_draws_depend_on_seed_and_step_only(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @pytest.mark.parametrize("survival", [0.0, 1.5, float("nan")])
-def test_a_share_that_cannot_be(survival: float) -> None:
+def test_an_impossible_share_is_refused(survival: float) -> None:
     with pytest.raises(UserError, match=r"model\.residual\.survival="):
         StochasticDepth(survival)

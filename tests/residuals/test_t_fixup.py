@@ -18,7 +18,7 @@ def test_formula() -> None:
 
 
 @pytest.mark.parametrize(("depth", "branch", "embedding"), [(1, 0.67, 0.5774), (16, 0.335, 0.2887)])
-def test_starts_lightly(depth: int, branch: float, embedding: float) -> None:
+def test_initial_matrices_are_scaled_by_depth(depth: int, branch: float, embedding: float) -> None:
     """0.67·L^(-1/4) and (9L)^(-1/4), to four decimals."""
     _, ours = start(shape_of(TFixup(), depth=depth))
     _, base = start(shape_of(Add(), norm="none", depth=depth))

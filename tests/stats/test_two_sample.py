@@ -123,7 +123,7 @@ def test_logrank_is_that_of_scipy(sample: tuple[np.ndarray, np.ndarray]) -> None
     assert score[0] / math.sqrt(variance[0]) == pytest.approx(expected, abs=1e-9)
 
 
-def test_logrank_of_the_glioma_data_where_nobody_is_lost_before_the_last_event() -> None:
+def test_logrank_of_the_glioma_data_without_censoring_before_the_last_event() -> None:
     """The published test knows losses in between, which a budget cannot have: all censored at the
     end instead.
 

@@ -161,7 +161,7 @@ class Contract:
         assert len(list(tmp_path.glob("results/tiny/jobs/*/*/result.json"))) == 2
         assert len(list(tmp_path.glob("results/tiny/jobs/*/*/claim-2"))) == 2
 
-    def test_ctrl_c_puts_work_away_and_the_same_command_goes_on(
+    def test_ctrl_c_checkpoints_the_work_and_the_same_command_resumes(
         self, engine: list[str], start: Start, tmp_path: Path
     ) -> None:
         check_stopped(signal.SIGINT, engine, start, tmp_path)
@@ -170,7 +170,7 @@ class Contract:
 class DetachedContract:
     """Tests of the engines whose pilots outlive the command."""
 
-    def test_a_detached_sweep_goes_on_alone_and_status_follows(
+    def test_a_detached_sweep_runs_on_and_status_follows(
         self, engine: list[str], start: Start, alone: dict[str, bytes], tmp_path: Path
     ) -> None:
         code, output = ended(start(*STUDY, *engine, "--detach"))

@@ -34,7 +34,7 @@ def task(name: str) -> Task:
 
 @pytest.mark.parametrize("attention", ["causal", "bidirectional"])
 @pytest.mark.parametrize("name", NAMES)
-def test_what_is_read_and_what_is_scored(name: str, attention: str) -> None:
+def test_inputs_and_scored_targets_by_attention(name: str, attention: str) -> None:
     one = task(name)
     source, target = one.draw(rng.key(torch.tensor([3, 4]), "test"), 5)
     assert source.shape == target.shape == (2, 5, one.sequence_length)

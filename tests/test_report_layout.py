@@ -111,7 +111,7 @@ def test_baselines_come_first(made: WrittenStudy) -> None:
         (None, ["norm", "norm"], r"--columns norm,norm: an axis is named twice"),
     ],
 )
-def test_what_is_no_axis_is_refused(
+def test_a_key_that_is_no_axis_is_refused(
     made: WrittenStudy, rows: str | None, columns: list[str], message: str
 ) -> None:
     with pytest.raises(UserError, match=message):
