@@ -56,8 +56,8 @@ def test_any_request_is_planned_or_refused_in_one_line(overrides: list[str]) -> 
 
 def test_a_mistyped_option_is_shown_and_not_obeyed() -> None:
     for word in ("--\x1b[31m=1", "--workers=\x1b[31m", "-\x1b", "--engine"):
-        answer = requests.ask(["sweep", word])
-        assert (answer.code, answer.stdout) == (2, "")
+        answer = requests.ask(["sweep", word]).result
+        assert (answer.exit_code, answer.stdout) == (2, "")
         assert all(line.isprintable() for line in answer.stderr.splitlines())
         assert answer.stderr.splitlines()[-1].startswith("Error: ")
 
@@ -68,4 +68,4 @@ def test_the_environment_does_not_leak(monkeypatch: pytest.MonkeyPatch) -> None:
         for key in ("model.depth", "device", "task"):
             answer = requests.ask(["show", "--", f"{key}={value}"])
             assert answer.fault() is None
-            assert "4242" not in answer.stderr
+            assert "4242" not in answer.result.stderr

@@ -20,9 +20,10 @@ from typing import final
 from lib.clusters import glusterfs, loopback
 from lib.faults.campaign import Campaign, Outcome
 from lib.faults.command import GRID, LOOK_SECONDS, Command
-from lib.faults.invariant import problems, table
+from lib.faults.invariant import Expected, errors, expected, violations
+from lib.faults.session import STUDY
+from resformer import config
 from resformer.store import claims
-from resformer.store.checks import Damaged
 
 _WORDS = (*GRID, "train.steps=800", "engine.retries=100")
 _BLOWS, _PREEMPTIONS, _OF_ONE_STUDY, _MOST_STUDIES_A_BLOW = 20, 10, 5, 5
@@ -55,9 +56,8 @@ class Sweep:
 
     def trains(self) -> bool:
         """Wait until somebody holds a job, then a random time; False if the command ends before."""
-        while not self.command.holders():
-            if not self.command.runs(LOOK_SECONDS):
-                return False
+        if not self.command.trains():
+            return False
         still = self.command.runs(self.draw.uniform(0, _BETWEEN_SECONDS))
         return still and bool(self.command.holders())
 
@@ -66,22 +66,11 @@ class Sweep:
         if self.command.process.poll() is None:
             self.command.kill()
 
-    def broken(self, expected: str) -> Iterator[str]:
-        """Name what does not hold of a study whose last command ought to have ended."""
-        study, code = self.command.study, self.command.process.poll()
-        if code != 0:
-            ended = "did not end" if code is None else f"exit code {code}"
-            yield f"{ended}: {self.command.line()}"
-        for job in study.planned():
-            try:
-                study.results.read(job)
-            except Damaged as damage:
-                yield str(damage)
-        for path in study.path.glob("jobs/*/*/attempt-*/error.txt"):
-            yield f"{path}: there was no error"
-        if code == 0 and table(study) != expected:
-            yield "the table of results is not that of an undisturbed run"
-        yield from problems(study)
+    def broken(self, expected: Expected) -> list[str]:
+        """List what does not hold of a study whose last command ought to have ended."""
+        results, failure = self.command.results, self.command.failure()
+        broken = [*failure, *errors(self.command.study)]
+        return broken + violations(results, [], expected, finished=not failure)
 
 
 # --- blows: each returns True if it fell
@@ -146,7 +135,7 @@ def _campaign(
     place: Place, blow: Callable[[Sweep], bool], blows: int, most: int | None, scratch: Path
 ) -> Outcome:
     """Strike one study after the other until so many blows fell, or something is broken."""
-    expected = _undisturbed(scratch)
+    standard = _undisturbed(scratch)
     goal = min(blows, most or blows)
     fallen = studies = resumed = 0
     failures: list[str] = []
@@ -164,7 +153,7 @@ def _campaign(
                     sweep.command.runs(_LONGEST_SECONDS)
                     failures += [
                         f"study {studies}, {struck} blows: {problem}"
-                        for problem in sweep.broken(expected)
+                        for problem in sweep.broken(standard)
                     ]
                     resumed += sweep.command.text().count("goes on from step")
             fallen, studies = fallen + struck, studies + 1
@@ -196,13 +185,14 @@ def _sweep(ground: Ground, name: str, scratch: Path) -> Iterator[Sweep]:
             sweep.end()
 
 
-def _undisturbed(scratch: Path) -> str:
-    """Hash of the table of results of a local sweep that nobody strikes."""
+def _undisturbed(scratch: Path) -> Expected:
+    """Results of a local sweep that nobody strikes."""
     with _sweep(Ground(scratch, ["engine=local"]), "undisturbed", scratch) as sweep:
         sweep.command.runs(_LONGEST_SECONDS)
-        if sweep.command.process.returncode:
-            raise RuntimeError(f"an undisturbed sweep: {sweep.command.text()}")
-        return table(sweep.command.study)
+        if failure := sweep.command.failure():
+            raise RuntimeError(f"an undisturbed sweep: {failure}")
+        request = config.request(STUDY, sweep.command.words)
+        return expected(sweep.command.results, request)
 
 
 def _of(

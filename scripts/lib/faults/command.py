@@ -89,6 +89,12 @@ class Command:
         """The end of what was printed, in one line."""
         return " | ".join(line for line in self.text().splitlines() if line)[-2000:]
 
+    def failure(self) -> list[str]:
+        """Complain of an exit code that is not 0, or of none yet."""
+        code = self.process.poll()
+        ended = "did not end" if code is None else f"exit code {code}"
+        return [] if code == 0 else [f"{ended}: {self.line()}"]
+
     def runs(self, seconds: float, meanwhile: Callable[[], None] = lambda: None) -> bool:
         """Wait so long at most; True if the command still runs then."""
         deadline = time.monotonic() + seconds
@@ -106,6 +112,13 @@ class Command:
             if holder is not None and holder.namespace == namespace and not holder.gone():
                 holders[job.name] = holder.pid
         return holders
+
+    def trains(self, meanwhile: Callable[[], None] = lambda: None) -> bool:
+        """Wait until somebody holds a job; False if the command ends before."""
+        while not self.holders():
+            if not self.runs(LOOK_SECONDS, meanwhile):
+                return False
+        return True
 
     def kill(self) -> None:
         """Kill all that the command started, and see every one of them dead."""

@@ -31,7 +31,6 @@ from lib.faults.campaign import Campaign, Outcome, Verdict, listed, sampled, tri
 from lib.faults.forked import End
 from lib.faults.invariant import table
 from lib.faults.seen import Seen, checkpoint_text, rows_by_member, seen
-from lib.faults.session import Scope
 from resformer.reporting.analysis.summary import summarise
 from resformer.results.members import read
 from resformer.store import checkpoints
@@ -138,7 +137,7 @@ DAMAGE = Campaign(
 
 def _seeds(*seeds: int) -> Any:
     """While this is entered, sessions train these seeds, a job each."""
-    return patch.object(session, "scope", Scope(seeds=seeds))
+    return patch.object(session, "scope", (f"member.seed={','.join(map(str, seeds))}",))
 
 
 def _specimen(scratch: Path) -> Specimen:

@@ -6,15 +6,17 @@ hashing the files at once.
 """
 
 import json
+import multiprocessing
 import os
 import signal
 import socket
 import traceback
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
+from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Literal, final
+from typing import Literal, TypeVar, final
 
 from lib.faults import session
 from lib.faults.invariant import Hashes, acknowledged
@@ -24,8 +26,11 @@ from lib.faults.shown import shown
 from resformer.store.study import Study
 from resformer.workers.events import Event
 
+T = TypeVar("T")
+
 _SECONDS = 60.0
 _LONGEST = 60_000
+_FORK = multiprocessing.get_context("fork")
 
 Tracer = Callable[[int], AbstractContextManager[object]]
 """Traces the process of that number while it is entered."""
@@ -83,29 +88,49 @@ def run(results: Path, tracer: Tracer = nullcontext, heard: Heard = lambda event
     return end
 
 
+@contextmanager
+def child(work: Callable[..., None], *arguments: object) -> Iterator[Connection]:
+    """Call a function, with a pipe to here before its arguments, in a process that ends with the
+    block.
+    """
+    ours, theirs = _FORK.Pipe(duplex=False)
+    process = _FORK.Process(target=_child, args=(work, theirs, *arguments))
+    process.start()
+    theirs.close()
+    try:
+        yield ours
+    finally:
+        process.kill()
+        process.join()
+
+
+def _child(work: Callable[..., None], *arguments: object) -> None:
+    die_with_parent()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    work(*arguments)
+
+
+def received(pipe: Connection, otherwise: T) -> T:
+    """What a child sent; `otherwise` if it left without a word, or is silent for too long."""
+    with suppress(EOFError):
+        if pipe.poll(_SECONDS):
+            message: T = pipe.recv()
+            return message
+    return otherwise
+
+
 def ask(question: Callable[..., list[str]], *arguments: object) -> list[str]:
     """Answer of a function called in a child of its own; an exception is an answer too."""
-    ours, theirs = os.pipe()
-    child = os.fork()
-    if child == 0:
-        signal.alarm(int(_SECONDS))
-        _leave_with(lambda: os.write(theirs, json.dumps(_answer(question, *arguments)).encode()))
-    os.close(theirs)
-    try:
-        with os.fdopen(ours, "rb") as pipe:
-            text = pipe.read()
-    finally:
-        os.kill(child, signal.SIGKILL)
-        os.waitpid(child, 0)
-    answer: list[str] = json.loads(text) if text else DIED
-    return answer
+    with child(_answer, question, *arguments) as pipe:
+        return received(pipe, DIED)
 
 
-def _answer(question: Callable[..., list[str]], *arguments: object) -> list[str]:
+def _answer(pipe: Connection, question: Callable[..., list[str]], *arguments: object) -> None:
     try:
-        return question(*arguments)
+        pipe.send(question(*arguments))
     except Exception:
-        return [f"the check raised: {' '.join(traceback.format_exc().split())}"]
+        pipe.send([f"the check raised: {' '.join(traceback.format_exc().split())}"])
 
 
 def _attend(pipe: socket.socket, study: Study, heard: Heard) -> End:
@@ -141,7 +166,9 @@ def _session(results: Path, pipe: socket.socket) -> None:
         send("event", event.kind, event.job)
         pipe.recv(_LONGEST)
 
-    def whole() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    try:
         pipe.recv(_LONGEST)
         try:
             summary = session.run(results, tell)
@@ -150,17 +177,7 @@ def _session(results: Path, pipe: socket.socket) -> None:
             send("clean" if meant else "unclean", shown(error)[: _LONGEST // 4])
         else:
             send("done", " | ".join(summary.failed)[: _LONGEST // 4])
-
-    _leave_with(whole)
-
-
-def _leave_with(last: Callable[[], object]) -> None:
-    """Do this and end the process, whatever happens; none of the parent's exit handlers run."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    try:
-        last()
     except BaseException:
         traceback.print_exc()
         os._exit(1)
-    os._exit(0)
+    os._exit(0)  # none of the parent's exit handlers run

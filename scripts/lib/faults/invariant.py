@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import final
 
-from lib.faults.session import STUDY, request
+from lib.faults.session import STUDY
 from lib.faults.shown import shown
 from resformer.errors import UserError
 from resformer.reporting.analysis.summary import summarise
@@ -16,6 +16,7 @@ from resformer.results.members import read
 from resformer.store.checks import Damaged
 from resformer.store.study import Study, existing, find
 from resformer.sweep import launch
+from resformer.sweep.request import Request
 
 Hashes = Mapping[str, str]
 """SHA-256 of the files of a result, by name."""
@@ -26,16 +27,17 @@ Acknowledged = Sequence[tuple[str, Hashes]]
 @final
 @dataclass(frozen=True)
 class Expected:
-    """Jobs that an undisturbed session leaves, and the hash of their tables."""
+    """A request, the jobs that it leaves undisturbed, and the hash of their tables."""
 
+    request: Request
     jobs: frozenset[str]
     table: str
 
 
-def expected(results: Path) -> Expected:
-    """Take as expected what a session left in this folder."""
+def expected(results: Path, request: Request) -> Expected:
+    """Take as expected what the request left in this folder."""
     study = Study(results / STUDY)
-    return Expected(frozenset(_results(study)), table(study))
+    return Expected(request, frozenset(_results(study)), table(study))
 
 
 def violations(
@@ -46,7 +48,7 @@ def violations(
     `finished`: after an undisturbed session, which must have left nothing to do.
     """
     study = Study(results / STUDY)
-    if broken := [*_opens(results, study)]:
+    if broken := [*_opens(study, expected.request)]:
         return broken
     counts = _results(study)
     broken += _acknowledged(study, acknowledged)
@@ -99,19 +101,25 @@ def problems(study: Study) -> list[str]:
     ]
 
 
+def errors(study: Study) -> list[str]:
+    """Complaints of attempts that failed."""
+    paths = study.path.glob("jobs/*/*/attempt-*/error.txt")
+    return [f"{path}: there was no error" for path in paths]
+
+
 def _results(study: Study) -> Counter[str]:
     """Results by job, also those set aside: no fault changes what was committed."""
     return Counter(path.parent.name for path in study.path.glob("jobs/*/*/result*.json"))
 
 
-def _opens(results: Path, study: Study) -> Iterator[str]:
+def _opens(study: Study, request: Request) -> Iterator[str]:
     """Looking, planning and reporting raise nothing, or say cleanly that there is nothing yet."""
     launched = any(study.path.glob("launches/*.json"))
     try:
-        find(results, STUDY)
-        if launched and study not in existing(results):
+        find(study.path.parent, STUDY)
+        if launched and study not in existing(study.path.parent):
             yield "the study was launched and is not listed"
-        launch.plan(request(), study)
+        launch.plan(request, study)
         damaged = study.plan()[1]
         yield from (f"plan: {reason}" for reason in damaged)
         findings = read([study])
@@ -152,7 +160,7 @@ def _reported(study: Study, expected: Expected) -> Iterator[str]:
     """The report has every member and no problem."""
     yield from problems(study)
     members = read([study]).members
-    requested = sum(len(members) for _, members in request().shapes)
+    requested = sum(len(members) for _, members in expected.request.shapes)
     if len(members) != requested:
         yield f"the report has {len(members)} members of {requested}"
     if frozenset(members["job"]) != expected.jobs:

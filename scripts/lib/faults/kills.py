@@ -15,6 +15,8 @@ from functools import partial
 from pathlib import Path
 from typing import Literal, final
 
+import psutil
+
 from lib.faults import forked, session
 from lib.faults.campaign import Campaign, Outcome, Verdict, tried
 from lib.faults.command import GRID, LONGEST_SECONDS, LOOK_SECONDS, Command
@@ -22,18 +24,15 @@ from lib.faults.invariant import (
     Expected,
     Hashes,
     acknowledged,
+    errors,
     expected,
-    problems,
-    table,
     violations,
 )
 from lib.faults.processes import adopt
 from resformer import config
 from resformer.keys import job_label
-from resformer.results.members import read
 from resformer.store.study import Study
 from resformer.sweep import launch
-from resformer.sweep.request import Request
 
 _WORDS = (*GRID, "train.steps=400", "train.keep_weights=true")
 """Ten seconds for two workers."""
@@ -55,9 +54,8 @@ Moment = Literal["at start", "training"]
 @final
 @dataclass(frozen=True)
 class Standard:
-    """Results of an undisturbed command, and its request."""
+    """Results of an undisturbed command."""
 
-    request: Request
     expected: Expected
     files: dict[str, dict[str, bytes]]
     """By job the files of its result that have no wall times in them."""
@@ -95,20 +93,19 @@ def _undisturbed(folder: Path) -> Standard:
     adopt()
     sweep = _Sweep(folder)
     with sweep.running():
-        code = sweep.ended()
+        sweep.ends()
     study, request = sweep.command.study, config.request(session.STUDY, list(_WORDS))
     jobs = [job.id for job in request.jobs()]
-    if code != 0 or study.results.finished(jobs) != set(jobs):
-        raise RuntimeError(f"an undisturbed sweep: exit code {code}: {sweep.command.line()}")
+    if sweep.broken or study.results.finished(jobs) != set(jobs):
+        raise RuntimeError(f"an undisturbed sweep: {sweep.broken}: {sweep.command.line()}")
     standard = Standard(
-        request=request,
-        expected=expected(sweep.command.results),
+        expected=expected(sweep.command.results, request),
         files={job: dict(study.results.read(job, _COMPARED).contents) for job in jobs},
     )
     broken = [
         *sweep.broken,
         *sweep.unnamed(standard),
-        *_unfinished(sweep.command.results, sweep.acknowledged, standard),
+        *_violations(sweep.command.results, sweep.acknowledged, standard, finished=True),
     ]
     if broken:
         raise RuntimeError(f"an undisturbed sweep: {'; '.join(broken)}")
@@ -125,21 +122,22 @@ def _killed(standard: Standard, series: Series, folder: Path) -> Verdict:
     kills = 0
     while kills < series.kills:
         sweep = _Sweep(folder / str(len(ends)))
-        code: int | None = None
-        while code is None:
+        ended = False
+        while not ended:
             moment: Moment | None = None
             if kills < series.kills:
                 moment = "at start" if draw.random() < _AT_START else "training"
             with sweep.running():
-                if moment is None or not sweep.reaches(moment, draw):
-                    code = sweep.ended()
-            if code is None:
+                ended = moment is None or not sweep.reaches(moment, draw)
+                if ended:
+                    sweep.ends()
+            if not ended:
                 kills += 1
                 ends.append(f"killed {moment}")
-                broken = sweep.broken + sweep.checked(_disturbed, standard)
+                broken = sweep.broken + sweep.checked(standard, finished=False)
                 failures += [f"{series}, kill {kills}, {moment}: {text}" for text in broken]
         ends.append("finished")
-        broken = sweep.exit_of(code) + sweep.broken + sweep.checked(_unfinished, standard)
+        broken = sweep.broken + sweep.checked(standard, finished=True)
         failures += [f"{series}, after kill {kills}: {text}" for text in broken]
     return Verdict(tuple(failures), tuple(ends))
 
@@ -156,13 +154,15 @@ def _bereaved(standard: Standard, series: Series, folder: Path) -> Verdict:
         with sweep.running():
             while kills + len(victims) < series.kills and (job := sweep.shoot(draw)) is not None:
                 victims.append(job)
-            code = sweep.ended()
+            sweep.ends()
         kills += len(victims)
         ends += [*["worker killed"] * len(victims), "finished"]
-        broken = sweep.exit_of(code) + sweep.broken
-        broken += _touched(sweep.command.study, victims, standard)
-        broken += sweep.checked(_unfinished, standard)
-        broken += sweep.unnamed(standard)
+        broken = [
+            *sweep.broken,
+            *_touched(sweep.command.study, victims, standard),
+            *sweep.checked(standard, finished=True),
+            *sweep.unnamed(standard),
+        ]
         failures += [f"{series}, after kill {kills}: {text}" for text in broken]
     return Verdict(tuple(failures), tuple(ends))
 
@@ -190,42 +190,26 @@ def _touched(study: Study, victims: Sequence[str], standard: Standard) -> Iterat
         attempts = len([*study.job(job).glob("attempt-*")])
         if attempts > 1 + deaths[job]:
             yield f"{job}: {attempts} attempts, and its worker was killed {deaths[job]} times"
-    for path in study.path.glob("jobs/*/*/attempt-*/error.txt"):
-        yield f"{path}: there was no error"
+    yield from errors(study)
 
 
-def _disturbed(
-    results: Path, acknowledged: list[tuple[str, Hashes]], standard: Standard
+def _violations(
+    results: Path, acknowledged: list[tuple[str, Hashes]], standard: Standard, *, finished: bool
 ) -> list[str]:
-    """Check the invariant, and that the same command would run just what has no result."""
-    broken = violations(results, acknowledged, standard.expected)
+    """Check the invariant, that the same command would run just what has no result, and, of a
+    finished one, that all is there in the same bytes.
+    """
+    broken = violations(results, acknowledged, standard.expected, finished=finished)
     study = Study(results / session.STUDY)
     missing = {job for job in standard.files if not study.results.has(job)}
-    if set(launch.plan(standard.request, study).unfinished) != missing:
+    if set(launch.plan(standard.expected.request, study).unfinished) != missing:
         broken.append("planned again, it would not run just the jobs that have no result")
-    return broken
-
-
-def _unfinished(
-    results: Path, acknowledged: list[tuple[str, Hashes]], standard: Standard
-) -> list[str]:
-    """Check the invariant of a finished command: all is there, in the same bytes, and reported."""
-    broken = _disturbed(results, acknowledged, standard)
-    study = Study(results / session.STUDY)
-    missing = [job for job in standard.files if not study.results.has(job)]
-    if broken or missing:
-        return [*broken, *(f"{job}: has no result" for job in missing)]
-    if table(study) != standard.expected.table:
-        broken.append("the table of results is not that of an undisturbed run")
-    for job, files in standard.files.items():
-        data = study.results.read(job, _COMPARED).contents
-        broken += [
-            f"{job}: {name} has other bytes" for name in _COMPARED if data[name] != files[name]
-        ]
-    broken += problems(study)
-    members = len(read([study]).members)
-    if members != sum(len(members) for _, members in standard.request.shapes):
-        broken.append(f"the report has {members} members")
+    if finished and not broken:
+        for job, files in standard.files.items():
+            data = study.results.read(job, _COMPARED).contents
+            broken += [
+                f"{job}: {name} has other bytes" for name in _COMPARED if data[name] != files[name]
+            ]
     return broken
 
 
@@ -258,19 +242,14 @@ class _Sweep:
                 self.command.kill()
             self._listen()
 
-    def ended(self) -> int:
-        """Exit code of a command that is left to run to its end."""
-        if self._waits(LONGEST_SECONDS):
-            self.broken.append(f"did not end in {LONGEST_SECONDS:.0f} s")
-            return -1
-        return int(self.command.process.returncode)
+    def ends(self) -> None:
+        """Let the command run to its end."""
+        self._waits(LONGEST_SECONDS)
+        self.broken += self.command.failure()
 
-    def exit_of(self, code: int) -> list[str]:
-        """Complain of an exit code that is not 0."""
-        return [] if code == 0 else [f"exit code {code}: {self.command.line()}"]
-
-    def checked(self, question: Callable[..., list[str]], standard: Standard) -> list[str]:
+    def checked(self, standard: Standard, *, finished: bool) -> list[str]:
         """Check the study in a process of its own."""
+        question = partial(_violations, finished=finished)
         return forked.ask(question, self.command.results, self.acknowledged, standard)
 
     def unnamed(self, standard: Standard) -> list[str]:
@@ -293,9 +272,8 @@ class _Sweep:
         """Kill a worker a random time after one holds a job; returns its job, or None if the
         command ended.
         """
-        while not self.command.holders():
-            if not self._waits(LOOK_SECONDS):
-                return None
+        if not self.command.trains(self._listen):
+            return None
         self._waits(draw.uniform(0, _BETWEEN_SECONDS))
         while self._waits(LOOK_SECONDS):
             held = self.command.holders()
@@ -327,13 +305,9 @@ class _Sweep:
         lines, self._read = text[self._read : until].splitlines(), until
         for line in lines:
             if match := _FINISHED.fullmatch(line):
-                job = self._job(match["label"])
-                self.acknowledged.append(acknowledged(self.command.study, job))
-
-    def _job(self, label: str) -> str:
-        planned = self.command.study.planned()
-        (name,) = (name for name, job in planned.items() if job_label(job) == label)
-        return str(name)
+                study = self.command.study
+                jobs = {job_label(job): name for name, job in study.planned().items()}
+                self.acknowledged.append(acknowledged(study, jobs[match["label"]]))
 
 
 def _is_stopped(process: int) -> bool:
@@ -341,10 +315,10 @@ def _is_stopped(process: int) -> bool:
     deadline = time.monotonic() + _LEAVING_SECONDS
     while time.monotonic() < deadline:
         try:
-            state = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
-        except (FileNotFoundError, ProcessLookupError):
+            status = psutil.Process(process).status()
+        except psutil.NoSuchProcess:
             return False
-        if state in "TZX":
-            return state == "T"
+        if status in (psutil.STATUS_STOPPED, psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD):
+            return bool(status == psutil.STATUS_STOPPED)
         time.sleep(0.001)
     return False

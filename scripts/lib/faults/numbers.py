@@ -23,8 +23,8 @@ from lib.faults.campaign import Campaign, Outcome, Verdict, listed, sampled, tri
 from lib.faults.resume import SCHEMES
 from lib.faults.shown import shown
 from resformer.model.shape import Member, Shape
+from resformer.numerics import parameters
 from resformer.numerics.backends import compiled, eager
-from resformer.numerics.backends.kernels import build
 from resformer.training import population
 from resformer.training.loop import Trained, train
 from resformer.training.population import Population
@@ -41,7 +41,7 @@ _WILD = 1
 """The member whose learning rate is wild."""
 
 Computed = Literal["gradient", "loss", "held-out loss"]
-What = Literal["weight"] | Computed
+What = Literal["weight", "learning rate"] | Computed
 _COMPUTED: tuple[Computed, ...] = get_args(Computed)
 
 
@@ -50,25 +50,28 @@ _COMPUTED: tuple[Computed, ...] = get_args(Computed)
 class Kind:
     """Scheme and arithmetic of a training."""
 
-    scheme: int
+    scheme: str
     compiled: bool
 
     def __str__(self) -> str:
-        scheme = type(SCHEMES[self.scheme]).__name__.lower()
-        return f"{scheme}, {'compiled' if self.compiled else 'eager'}"
+        return f"{self.scheme}, {'compiled' if self.compiled else 'eager'}"
 
     def shape(self) -> Shape:
-        """Build the session's shape, but with a scheme and a budget of its own."""
-        shape, residual = session.shape(), SCHEMES[self.scheme]
-        settings = replace(shape.train, steps=_STEPS, eval_every=_EVERY, compile=self.compiled)
-        model = replace(shape.model, norm=residual.own_norm)
-        return replace(shape, model=model, residual=residual, train=settings)
+        """The session's shape, but with a scheme and a budget of its own."""
+        return session.shape(
+            f"train.steps={_STEPS}",
+            f"train.eval_every={_EVERY}",
+            f"model/residual={self.scheme}",
+            f"train.compile={str(self.compiled).lower()}",
+        )
 
 
 @final
 @dataclass(frozen=True, kw_only=True)
 class Fault:
-    """A number of a member that changes at a step: a weight after it, else one that it computes."""
+    """A number of a member that changes at a step: a weight after it, or one that it computes; or
+    its learning rate, from the start.
+    """
 
     kind: Kind
     what: What
@@ -81,6 +84,13 @@ class Fault:
     def __str__(self) -> str:
         what = " ".join(part for part in (self.what, self.name) if part)
         return f"{self.kind}: {what} of member {self.victim} {self.value} at step {self.step}"
+
+    def members(self) -> list[Member]:
+        """Members of the training."""
+        members = list(_MEMBERS)
+        if self.what == "learning rate":
+            members[self.victim] = replace(members[self.victim], lr=self.value)
+        return members
 
     def diverged_at(self) -> int:
         """Step at which the member has to count as diverged.
@@ -98,28 +108,18 @@ class Fault:
         return self.name.endswith("ffn_in.bias") and self.value == -math.inf
 
 
-@final
-@dataclass(frozen=True)
-class Wild:
-    """A learning rate of one member."""
-
-    kind: Kind
-    rate: float
-
-    def __str__(self) -> str:
-        return f"{self.kind}: learning rate {self.rate:g}"
-
-
 def _numbers(most: int | None, scratch: Path) -> Outcome:
     """Every weight, gradient, loss and rate, scheme and arithmetic; steps and members in turns."""
     session.ready()
-    arithmetics = (False, True) if build.missing() is None else (False,)
-    kinds = [Kind(scheme, compiled) for compiled in arithmetics for scheme in range(len(SCHEMES))]
-    trials: list[Fault | Wild] = [fault for kind in kinds for fault in _faults(kind)]
-    trials += [Wild(kind, rate) for kind in kinds for rate in _RATES]
+    kinds = [Kind(scheme, compiled) for compiled in session.arithmetics() for scheme in SCHEMES]
+    trials = [fault for kind in kinds for fault in _faults(kind)]
+    trials += [
+        Fault(kind=kind, what="learning rate", name="", value=rate, step=0, victim=_WILD)
+        for kind in kinds
+        for rate in _RATES
+    ]
     chosen = sampled(trials, most)
-    parts = listed(trial.what if isinstance(trial, Fault) else "learning rate" for trial in chosen)
-    return tried(chosen, _tried, scratch, notes=[parts])
+    return tried(chosen, _tried, scratch, notes=[listed(fault.what for fault in chosen)])
 
 
 NUMBERS = Campaign(
@@ -148,30 +148,25 @@ def _evaluation(step: int) -> int:
     return -(-step // _EVERY) * _EVERY
 
 
-def _tried(trial: Fault | Wild, folder: Path) -> Verdict:
+def _tried(fault: Fault, folder: Path) -> Verdict:
     """Train with the fault, and compare with the training without it."""
-    members = list(_MEMBERS)
     try:
-        whole = _undisturbed(trial.kind)
-        if isinstance(trial, Fault):
-            victim = trial.victim
-            with _put_in(trial):
-                trained = _trained(trial.kind, members)
-        else:
-            victim = _WILD
-            members[victim] = Member(members[victim].seed, trial.rate)
-            trained = _trained(trial.kind, members)
+        whole = _undisturbed(fault.kind)
+        with _put_in(fault):
+            trained = _trained(fault.kind, fault.members())
     except Exception as error:
-        return verdict(trial, [f"raised {shown(error)}"], "raised")
+        return verdict(fault, [f"raised {shown(error)}"], "raised")
+    victim = fault.victim
     broken: list[str] = []
-    for member in range(len(members)):
-        if not (isinstance(trial, Fault) and trial.hidden() and member == victim):
-            broken += _by_the_rule(trial.kind, trained, member)
-    for mate in set(range(len(members))) - {victim}:
-        broken += [f"member {mate} was touched: {part}" for part in _unlike(trained, whole, mate)]
-    if isinstance(trial, Fault):
-        broken += _noticed(trial, trained, whole)
-    return verdict(trial, broken, str(trained.runs["outcome"][victim]))
+    for member in range(len(_MEMBERS)):
+        if member != victim:
+            parts = _unlike(trained, whole, member)
+            broken += [f"member {member} was touched: {part}" for part in parts]
+        if member != victim or not fault.hidden():
+            broken += _by_the_rule(fault.kind, trained, member)
+    if fault.what != "learning rate":
+        broken += _noticed(fault, trained, whole)
+    return verdict(fault, broken, str(trained.runs["outcome"][victim]))
 
 
 def _noticed(fault: Fault, trained: Trained, whole: Trained) -> Iterator[str]:
@@ -291,12 +286,9 @@ class _Faulty:
             self._now = population
             real(population)
             if self._fault.what == "weight" and population.steps == self._fault.step:
-                at = 0
-                for weight in population.model.parameter_specs:
-                    if weight.name == self._fault.name:
-                        break
-                    at += math.prod(weight.shape)
-                population.flat_PN.detach()[self._row(population), at] = self._fault.value
+                specs, flat_PN = population.model.parameter_specs, population.flat_PN.detach()
+                weight_P = parameters.unpack(specs, flat_PN)[self._fault.name]
+                weight_P[self._row(population)].view(-1)[0] = self._fault.value
 
         return advance
 

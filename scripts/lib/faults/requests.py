@@ -10,7 +10,7 @@ from typing import Any, final
 
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from lib.faults.campaign import Campaign, Outcome
 from resformer import config
@@ -188,40 +188,32 @@ YAMLS = (
 @final
 @dataclass(frozen=True)
 class Answer:
-    """Exit code, output, time and exception of a command."""
+    """Result of a command, and how long it took."""
 
-    code: int
-    stdout: str
-    stderr: str
+    result: Result
     seconds: float
     """Seconds of this process' own time: others that run beside it do not count."""
-    raised: BaseException | None
 
     def fault(self) -> str | None:
         """Reason why this is not how a request is refused; None if it is."""
-        if self.raised is not None and not isinstance(self.raised, SystemExit):
-            return f"raised {type(self.raised).__name__}"
-        if self.code != 2 or self.stdout:
-            return f"exit code {self.code}, {len(self.stdout)} characters on stdout"
-        line, end, rest = self.stderr.partition("\n")
+        code, raised, stdout = self.result.exit_code, self.result.exception, self.result.stdout
+        if raised is not None and not isinstance(raised, SystemExit):
+            return f"raised {type(raised).__name__}"
+        if code != 2 or stdout:
+            return f"exit code {code}, {len(stdout)} characters on stdout"
+        text = self.result.stderr
+        line, end, rest = text.partition("\n")
         if not end or rest or not line.isprintable():
-            return f"is not one printable line: {self.stderr[:200]!r}"
-        if len(self.stderr) > LONGEST_LINE or not self.stderr.startswith("resformer: "):
-            return f"{len(self.stderr)} characters: {self.stderr[:200]!r}"
+            return f"is not one printable line: {text[:200]!r}"
+        if len(text) > LONGEST_LINE or not text.startswith("resformer: "):
+            return f"{len(text)} characters: {text[:200]!r}"
         return f"took {self.seconds:.1f} s" if self.seconds > SECONDS else None
 
 
 def ask(words: Sequence[str]) -> Answer:
     """Run a command in this process."""
     began = time.process_time()
-    result = CliRunner().invoke(app, list(words))
-    return Answer(
-        code=result.exit_code,
-        stdout=result.stdout,
-        stderr=result.stderr,
-        seconds=time.process_time() - began,
-        raised=result.exception,
-    )
+    return Answer(CliRunner().invoke(app, list(words)), time.process_time() - began)
 
 
 def requests() -> Iterator[tuple[str, ...]]:

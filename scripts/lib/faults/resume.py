@@ -4,25 +4,19 @@ It must go on from its last checkpoint, and its files must be those of a trainin
 killed.
 """
 
+import itertools
 import os
 import signal
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, final, get_args
+from typing import Literal, final, get_args
 
 from lib.faults import forked, session
 from lib.faults.campaign import Campaign, Outcome, Verdict, sampled, tried, verdict
 from resformer.model.shape import Member
-from resformer.numerics.backends.kernels import build
 from resformer.plan.jobs import Job
-from resformer.residuals.add import Add
-from resformer.residuals.base import Residual
-from resformer.residuals.deepnorm import DeepNorm
-from resformer.residuals.layerscale import LayerScale
-from resformer.residuals.plain import Plain
-from resformer.residuals.rezero import ReZero
 from resformer.store import files
 from resformer.store.study import Study
 from resformer.training.population import Population
@@ -31,16 +25,15 @@ from resformer.workers.events import Event
 from resformer.workers.signals import Stop
 from resformer.workers.worker import work
 
-SCHEMES: tuple[Residual[Any], ...] = (
-    Plain(),
-    Add(),
-    ReZero(0.0),
-    DeepNorm(),
-    LayerScale(0.1, 1e-5, 1e-6),
+SCHEMES = ("plain", "add", "rezero", "deepnorm", "layerscale")
+_STEPS = 12
+_SETTINGS = (
+    f"train.steps={_STEPS}",
+    "train.eval_every=2",
+    # Some members reach this within these steps; one that does not learn does not.
+    "train.target_accuracy=0.14",
+    "model.depth=2",
 )
-_STEPS, _EVERY = 12, 2
-_EASY = 0.14
-"""Target accuracy that some members reach within these steps; one that does not learn does not."""
 _MEMBERS = (Member(1, 1e30), Member(0, 0.0), Member(3, 3e-2), Member(2, 1e-2), Member(7, 1e-1))
 _TAME = _MEMBERS[1:]
 _COMPARED = ("runs.parquet", "curves.parquet", "weights.safetensors")
@@ -63,28 +56,22 @@ _WRITING: tuple[Writing, ...] = get_args(Writing)
 class Kind:
     """Scheme, stack and arithmetic of a training."""
 
-    scheme: int
+    scheme: str
     stack: Stack
     compiled: bool
 
     def __str__(self) -> str:
-        name = type(SCHEMES[self.scheme]).__name__.lower()
-        return f"{name}, {'compiled' if self.compiled else 'eager'}, stack {self.stack}"
+        return f"{self.scheme}, {'compiled' if self.compiled else 'eager'}, stack {self.stack}"
 
     def job(self) -> Job:
         """Build the one job of the study."""
-        shape, residual = session.shape(), SCHEMES[self.scheme]
-        train = replace(
-            shape.train,
-            steps=_STEPS,
-            eval_every=_EVERY,
-            compile=self.compiled,
-            target_accuracy=_EASY,
-            stop_when_solved=self.stack != "whole",
+        shape = session.shape(
+            *_SETTINGS,
+            f"model/residual={self.scheme}",
+            f"train.compile={str(self.compiled).lower()}",
+            f"train.stop_when_solved={str(self.stack != 'whole').lower()}",
         )
-        model = replace(shape.model, depth=2, norm=residual.own_norm)
         members = _TAME if self.stack == "whole" else _MEMBERS
-        shape = replace(shape, model=model, residual=residual, train=train)
         return Job(shape=shape, members=members, recording=session.RECORDING)
 
 
@@ -111,9 +98,9 @@ def _resume(most: int | None, scratch: Path) -> Outcome:
     session.ready()
     kinds = [
         Kind(scheme, stack, compiled)
-        for compiled in ((False, True) if build.missing() is None else (False,))
+        for compiled in session.arithmetics()
         for stack in get_args(Stack)
-        for scheme in range(len(SCHEMES))
+        for scheme in SCHEMES
     ]
     trials = [
         Killed(kind, (step,), place)
@@ -185,16 +172,18 @@ def _live(study: Study, kind: Kind, step: int | None, place: Place | None) -> li
     if kind.stack == "compacted late":
         Population.worth_keeping = lambda self, rows: 2 * rows // 3  # type: ignore[method-assign]
     events: list[str] = []
-    beats = _Beats()
+    # The worker asks whether to stop once for the job, then before each step.
+    steps = itertools.count(-1)
 
     def tell(event: Event) -> None:
+        nonlocal steps
         if event.kind == "resumed":
-            beats.begin_at(int(event.detail.rpartition(" ")[2]))
+            steps = itertools.count(int(event.detail.rpartition(" ")[2]))
         if event.kind != "progress":
             events.append(f"{event.kind} {event.detail}".strip())
 
     def requested() -> bool:
-        if beats.next() == step and place == _FIRST:
+        if next(steps) == step and place == _FIRST:
             _die()
         return False
 
@@ -210,23 +199,6 @@ def _live(study: Study, kind: Kind, step: int | None, place: Place | None) -> li
     )
     work(assignment, worker=0, workers=1, emit=tell, stop=Stop(requested))
     return events
-
-
-@final
-class _Beats:
-    """Counts steps by the worker's questions to stop: one for the job, one before each step."""
-
-    def __init__(self) -> None:
-        self._at = -2
-
-    def begin_at(self, step: int) -> None:
-        """Set the step before which the next question comes."""
-        self._at = step - 1
-
-    def next(self) -> int:
-        """Step before which this question comes; under 0 for the job."""
-        self._at += 1
-        return self._at
 
 
 def _dying(

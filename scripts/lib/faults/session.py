@@ -5,51 +5,61 @@ call is always the same one. Running it again is what a user does after a fault.
 """
 
 import time
-from collections.abc import Callable, Sequence
-from concurrent.futures import Future
+from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, Self, final
+from types import SimpleNamespace
+from typing import final
 
-from resformer.engines.local import Local
-from resformer.model.settings import ModelSettings
-from resformer.model.shape import Member, Recording, Shape, TrainSettings
+from resformer import config
+from resformer.model.shape import Recording, Shape
+from resformer.numerics.backends.kernels import build
 from resformer.numerics.process import configure_worker
 from resformer.plan import provenance
 from resformer.reporting.analysis.summary import summarise
-from resformer.residuals.add import Add
 from resformer.results import runs
 from resformer.results.members import read
 from resformer.store.study import Study, find
 from resformer.sweep import launch
 from resformer.sweep.request import Request
-from resformer.tasks.copy import Copy
 from resformer.workers.events import Event
 from resformer.workers.signals import Stop
 from resformer.workers.worker import work
 
 STUDY = "scripted"
 RECORDING = Recording(keep_weights=True)
-_RATES = (1e-3, 1e-2)
-_CHECKPOINT_SECONDS = 0.0
-"""A checkpoint before every step."""
+_SETTINGS = (
+    "task=copy",
+    "task.length=5",
+    "task.symbols=8",
+    "model.depth=1",
+    "model.width=8",
+    "model.heads=2",
+    "model.hidden=16",
+    "member.seed=0,1,2",
+    "member.lr=1e-3,1e-2",
+    "train.steps=6",
+    "train.batch=8",
+    "train.warmup_steps=2",
+    "train.eval_every=2",
+    "train.eval_sequences=16",
+    "train.compile=false",
+    "train.keep_weights=true",
+    "train.checkpoint_seconds=0",  # a checkpoint before every step
+    "engine.workers=1",
+    "engine.stack=2",  # a job per seed
+    "engine.lease_seconds=1",
+    "device=cpu",
+)
 _PATIENCE_SECONDS = 20.0
 
 Heard = Callable[[Event], None]
 
 
-@final
-@dataclass(frozen=True, kw_only=True)
-class Scope:
-    """Seeds that the session trains, a job of two members each, and the lease of a claim."""
-
-    seeds: Sequence[int] = range(3)
-    lease_seconds: float = 1.0
-
-
-scope = Scope()
-"""Scope of every session of this process and its forks."""
+scope: tuple[str, ...] = ()
+"""Other settings of every session of this process and its forks."""
 
 
 class Stuck(Exception):
@@ -64,58 +74,27 @@ class Summary:
     failed: tuple[str, ...]
 
 
-def shape() -> Shape:
-    """Build the shape of all members; a few milliseconds per job."""
-    model = ModelSettings(
-        depth=1,
-        width=8,
-        heads=2,
-        hidden=16,
-        activation="relu",
-        attention="causal",
-        norm="post",
-        skip="both",
-    )
-    settings = TrainSettings(
-        steps=6,
-        batch=8,
-        warmup_steps=2,
-        beta1=0.9,
-        beta2=0.98,
-        eps=1e-8,
-        weight_decay=0.0,
-        clip=1.0,
-        eval_every=2,
-        eval_sequences=16,
-        target_accuracy=0.99,
-        patience=5,
-        stop_when_solved=True,
-        compile=False,
-        precision="fp32",
-    )
-    return Shape(
-        task=Copy(length=5, symbols=8),
-        model=model,
-        residual=Add(),
-        train=settings,
-        device="cpu",
-    )
+@cache
+def requested(*overrides: str) -> Request:
+    """A request for the session's study with other settings."""
+    settings = dict(override.split("=", 1) for override in (*_SETTINGS, *overrides))
+    return config.request(STUDY, [f"{key}={value}" for key, value in settings.items()])
 
 
 def request() -> Request:
-    """Build the session's request: a job of two members per seed."""
-    engine = Local(
-        workers=1, stack=2, retries=1, lease_seconds=scope.lease_seconds, memory_gib=None
-    )
-    members = [Member(seed=seed, lr=lr) for seed in scope.seeds for lr in _RATES]
-    return Request(
-        study=STUDY,
-        overrides=[["train.compile=false"]],
-        shapes=[(shape(), members)],
-        engine=engine,
-        checkpoint_seconds=_CHECKPOINT_SECONDS,
-        recordings={shape(): RECORDING},
-    )
+    """The session's request."""
+    return requested(*scope)
+
+
+def shape(*overrides: str) -> Shape:
+    """Shape of all members of a request."""
+    ((shape, _),) = requested(*overrides).shapes
+    return shape
+
+
+def arithmetics() -> tuple[bool, ...]:
+    """Values of `train.compile` that this machine can train with."""
+    return (False, True) if build.missing() is None else (False,)
 
 
 def run(results: Path, heard: Heard = lambda event: None) -> Summary:
@@ -145,28 +124,7 @@ def run(results: Path, heard: Heard = lambda event: None) -> Summary:
 def ready() -> None:
     """Prepare this process for sessions to be forked from it: a worker's settings, one thread."""
     configure_worker()
-    runs.ThreadPoolExecutor = _Inline  # type: ignore[attr-defined, assignment]
+    inline = nullcontext(SimpleNamespace(map=map))  # so that a session's calls come in one order
+    runs.ThreadPoolExecutor = lambda _: inline  # type: ignore[attr-defined, assignment]
     # Half of a session's time, and the code stays as it is.
     provenance._hash = cache(provenance._hash)
-
-
-@final
-class _Inline:
-    """A pool of no threads, so that a session's calls come in one order."""
-
-    def __init__(self, workers: int) -> None:
-        pass
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *raised: object) -> None:
-        pass
-
-    def map(self, call: Callable[[Any], Any], items: list[Any]) -> list[Any]:
-        return [call(item) for item in items]
-
-    def submit(self, call: Callable[..., Any], *arguments: Any) -> "Future[Any]":
-        done: Future[Any] = Future()
-        done.set_result(call(*arguments))
-        return done

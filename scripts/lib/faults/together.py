@@ -12,12 +12,13 @@ import signal
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, Literal, final
+from unittest.mock import patch
 
 from lib.faults import forked, session
 from lib.faults.campaign import (
@@ -29,10 +30,7 @@ from lib.faults.campaign import (
     verdict,
 )
 from lib.faults.forked import End
-from lib.faults.invariant import Expected, Hashes, acknowledged, expected
-from lib.faults.processes import die_with_parent
-from lib.faults.session import Scope
-from lib.faults.shown import shown
+from lib.faults.invariant import Expected, Hashes, expected
 from lib.faults.strace import Point, injecting
 from lib.faults.undisturbed import finished, measured
 from resformer.store import claims
@@ -41,7 +39,7 @@ from resformer.workers.events import Event
 
 _CROWDS, _SILENCES = 60, 72
 _FEWEST, _MOST = 2, 6
-_CROWD = Scope(seeds=range(9), lease_seconds=15.0)
+_CROWD = ("member.seed=range(0,9)", "engine.lease_seconds=15")
 """More jobs than sweeps; a lease longer than anybody is silent who is not stopped, and shorter than
 a session's patience.
 """
@@ -54,7 +52,6 @@ _BEFORE_LEASE_SECONDS = 0.4
 _LATEST_SECONDS = 0.03
 _FORK = multiprocessing.get_context("fork")
 
-Machine = Literal["here", "elsewhere"]
 Woken = Literal["before its lease is over", "successor ended"] | int
 """When a holder is woken; a number counts the events of the successor at its job, from 0: that it
 started, each progress, finished.
@@ -70,9 +67,11 @@ _MOMENTS: tuple[Woken, ...] = (
 @final
 @dataclass(frozen=True)
 class Sweep:
-    """One of a crowd: where it seems to run, and how many seconds later it begins."""
+    """One of a crowd: whether it looks like another machine's, and how many seconds later it
+    begins.
+    """
 
-    machine: Machine
+    elsewhere: bool
     later: float
 
 
@@ -85,11 +84,14 @@ class Crowd:
     sweeps: tuple[Sweep, ...]
 
     def __str__(self) -> str:
-        places = Counter(sweep.machine for sweep in self.sweeps)
         return (
-            f"{len(self.sweeps)} sweeps of seed {self.seed} ({places['elsewhere']} of them on "
+            f"{len(self.sweeps)} sweeps of seed {self.seed} ({self.elsewhere()} of them on "
             "another machine)"
         )
+
+    def elsewhere(self) -> int:
+        """Number of sweeps that seem to run on another machine."""
+        return sum(sweep.elsewhere for sweep in self.sweeps)
 
 
 @final
@@ -113,16 +115,15 @@ class Silence:
 def _crowds(most: int | None, scratch: Path) -> Outcome:
     """Crowds of two to six sweeps, in half of which some sweeps seem to run on another machine."""
     session.ready()
-    standard = _alone(scratch / "alone")
     crowds = sampled([_drawn(seed) for seed in range(_CROWDS)], most)
-    sizes = Counter(len(crowd.sweeps) for crowd in crowds)
-    mixed = sum(any(sweep.machine == "elsewhere" for sweep in crowd.sweeps) for crowd in crowds)
+    sizes = sorted(Counter(len(crowd.sweeps) for crowd in crowds).items())
     notes = [
-        ", ".join(f"{sizes[size]} of {size} sweeps" for size in sorted(sizes)),
-        f"{mixed} as if on several machines",
+        ", ".join(f"{count} of {size} sweeps" for size, count in sizes),
+        f"{sum(crowd.elsewhere() > 0 for crowd in crowds)} as if on several machines",
     ]
-    judge = partial(_crowded, standard)
-    return tried(crowds, judge, scratch, notes=notes, tally=lambda ends: [])
+    with patch.object(session, "scope", _CROWD):
+        judge = partial(_crowded, _alone(scratch / "alone"))
+        return tried(crowds, judge, scratch, notes=notes, tally=lambda ends: [])
 
 
 def _silences(most: int | None, scratch: Path) -> Outcome:
@@ -155,16 +156,15 @@ def _drawn(seed: int) -> Crowd:
     for number in range(draw.randint(_FEWEST, _MOST)):
         elsewhere = seed % 2 == 1 and (number == 0 or draw.random() < 0.5)
         later = draw.uniform(0, _STAGGER_SECONDS) if seed % 3 == 2 else 0.0
-        sweeps.append(Sweep("elsewhere" if elsewhere else "here", later))
+        sweeps.append(Sweep(elsewhere, later))
     return Crowd(seed, tuple(sweeps))
 
 
 def _alone(results: Path) -> Expected:
     """Results of one sweep that has the folder for itself; RuntimeError if it does not end well."""
-    with _gathered([Sweep("here", 0.0)], results) as pipes:
-        (end,) = map(_received, pipes)
-    standard = expected(results)
-    broken = [*_unwell(end), *forked.ask(_crowd_finished, results, [*end.acknowledged], standard)]
+    end = forked.run(results)
+    standard = expected(results, session.request())
+    broken = [*_unwell(end), *forked.ask(finished, results, [*end.acknowledged], standard)]
     if broken:
         raise RuntimeError(f"an undisturbed sweep: {'; '.join(broken)}")
     return standard
@@ -172,76 +172,34 @@ def _alone(results: Path) -> Expected:
 
 def _crowded(expected: Expected, crowd: Crowd, folder: Path) -> Verdict:
     """Let them all run to their ends, then look."""
-    results = folder / "results"
-    with _gathered(crowd.sweeps, results) as pipes:
+    results, go = folder / "results", _FORK.Event()
+    with ExitStack() as crew:
+        children = [forked.child(_swept, sweep, results, go) for sweep in crowd.sweeps]
+        pipes = [crew.enter_context(child) for child in children]
+        go.set()
         ends = [_received(pipe) for pipe in pipes]
     broken = [
         f"sweep {number}: {problem}" for number, end in enumerate(ends) for problem in _unwell(end)
     ]
     jobs = [job for end in ends for job in end.acknowledged]
-    broken += forked.ask(_crowd_finished, results, jobs, expected)
+    broken += forked.ask(finished, results, jobs, expected)
     broken += _unacknowledged(expected, jobs)
     study = Study(results / session.STUDY)
     for job in sorted(expected.jobs):
         if (trained := _trained(study, job)) != 1:
             broken.append(f"{job}: was trained to its end {trained} times")
-        if (begun := len([*study.job(job).glob("attempt-*")])) != 1:
-            broken.append(f"{job}: {begun} attempts, and nobody was silent")
+        if (claimed := len([*study.job(job).glob("claim-*")])) != 1:
+            broken.append(f"{job}: {claimed} claims, and nobody was silent")
     return verdict(crowd, broken, ", ".join(f"{len(end.acknowledged)} jobs" for end in ends))
 
 
-@contextmanager
-def _gathered(sweeps: Sequence[Sweep], results: Path) -> Iterator[list[Connection]]:
-    """Start sweeps together, in processes of their own; each sends over its pipe how it ended."""
-    go = _FORK.Event()
-    pipes, crew = [], []
-    for sweep in sweeps:
-        ours, theirs = _FORK.Pipe(duplex=False)
-        process = _FORK.Process(target=_swept, args=(sweep, results, go, theirs))
-        process.start()
-        theirs.close()
-        pipes.append(ours)
-        crew.append(process)
-    try:
-        go.set()
-        yield pipes
-    finally:
-        for process in crew:
-            process.kill()
-            process.join()
-
-
-def _swept(sweep: Sweep, results: Path, go: Any, pipe: Connection) -> None:
+def _swept(pipe: Connection, sweep: Sweep, results: Path, go: Any) -> None:
     """Be the child: wait for all to be there, run the session, send how it ended."""
-    die_with_parent()
-    session.scope = _CROWD
-    if sweep.machine == "elsewhere":
+    if sweep.elsewhere:
         _pretend_elsewhere()
-    jobs: list[tuple[str, Hashes]] = []
-    surprises: list[str] = []
-
-    def heard(event: Event) -> None:
-        if event.kind == "finished":
-            jobs.append(acknowledged(Study(results / session.STUDY), event.job))
-        elif event.kind in ("resumed", "restarted", "retried"):
-            surprises.append(f"{event.job}: {event.kind} {event.detail}, and nobody had left it")
-
     go.wait(_SECONDS)
     time.sleep(sweep.later)
-    try:
-        failed = session.run(results, heard).failed
-    except Exception as error:
-        pipe.send(End("unclean", shown(error), tuple(jobs)))
-    else:
-        pipe.send(End("done", " | ".join([*failed, *surprises]), tuple(jobs)))
-
-
-def _crowd_finished(
-    results: Path, acknowledged: list[tuple[str, Hashes]], expected: Expected
-) -> list[str]:
-    """Check the invariant of what a crowd was to do, in a process of its own."""
-    session.scope = _CROWD
-    return finished(results, acknowledged, expected)
+    pipe.send(forked.run(results))
 
 
 # --- a holder that goes silent
@@ -267,24 +225,17 @@ def _woken(number: int, point: Point) -> Silence:
 def _silent(expected: Expected, silence: Silence, folder: Path) -> Verdict:
     """Stop the holder, have another session finish, wake the holder, let it end, and look."""
     results, log = folder / "results", folder / "log"
-    ours, theirs = _FORK.Pipe(duplex=False)
-    attendant = _FORK.Process(target=_attended, args=(silence.point, results, log, theirs))
-    attendant.start()
-    theirs.close()
-    try:
-        holder = ours.recv()
+    with forked.child(_attended, silence.point, results, log) as pipe:
+        holder = pipe.recv()
         if not _stopped(holder, log):
-            return verdict(silence, [f"was not stopped: {_received(ours).kind}"], "not stopped")
+            return verdict(silence, [f"was not stopped: {_received(pipe).kind}"], "not stopped")
         job = _held_by(results, holder)
         if job is None:
             return verdict(silence, ["it holds no job"], "not holding")
         successor = _succeeded(silence, results, holder, job)
         before = _contents(results)
         _wake(holder)
-        end = _received(ours)
-    finally:
-        attendant.kill()
-        attendant.join()
+        end = _received(pipe)
     broken = [f"the holder: {problem}" for problem in _unwell(end)]
     broken += [f"the successor: {problem}" for problem in _unwell(successor)]
     jobs = [*end.acknowledged, *successor.acknowledged]
@@ -301,11 +252,10 @@ def _silent(expected: Expected, silence: Silence, folder: Path) -> Verdict:
     return verdict(silence, broken, f"{first} was first, trained {_trained(study, job)} times")
 
 
-def _attended(point: Point, results: Path, log: Path, pipe: Connection) -> None:
+def _attended(pipe: Connection, point: Point, results: Path, log: Path) -> None:
     """Be the child: attend a session as if on another machine, stopped at the point; send its
     number, and how it ended.
     """
-    die_with_parent()
     _pretend_elsewhere()
 
     @contextmanager
@@ -386,13 +336,7 @@ def _written(before: dict[str, str], after: dict[str, str], job: str) -> list[st
 
 def _received(pipe: Connection) -> End:
     """Receive how a session ended."""
-    try:
-        if pipe.poll(_SECONDS):
-            end: End = pipe.recv()
-            return end
-    except EOFError:
-        return End("killed", "left without a word", ())
-    return End("hung", f"silent for {_SECONDS:.0f} s", ())
+    return forked.received(pipe, End("hung", "said nothing at its end", ()))
 
 
 def _unwell(end: End) -> list[str]:

@@ -31,7 +31,7 @@ def measured(scratch: Path) -> Undisturbed:
     """
     session.ready()
     session.run(scratch / "first")  # here, so that whatever is imported late is imported
-    standard = expected(scratch / "first")
+    standard = expected(scratch / "first", session.request())
     calls: list[list[Point]] = []
     while len(calls) < 2 or calls[-1] != calls[-2]:
         if len(calls) == _TRIES:
