@@ -4,7 +4,6 @@ scale.txt, facts.json   seconds (a quick command is timed five times: the median
                         memory and folder sizes; command, versions, machine
 """
 
-import itertools
 import multiprocessing
 import os
 import shutil
@@ -12,8 +11,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, final
 
@@ -21,14 +21,9 @@ import numpy as np
 
 from lib import facts
 from lib.facts import REFERENCE, commit, machine
-from resformer import __version__
-from resformer.engines.local import Local
-from resformer.model.settings import ModelSettings
-from resformer.model.shape import Member, Shape, TrainSettings
-from resformer.plan import provenance
-from resformer.plan.jobs import Job, pack
-from resformer.residuals.add import Add
-from resformer.residuals.base import Residual
+from resformer import __version__, config
+from resformer.model.shape import Member
+from resformer.plan.jobs import Job
 from resformer.residuals.plain import Plain
 from resformer.store import claims
 from resformer.store.claims import Claim, HeartbeatObserver
@@ -37,17 +32,25 @@ from resformer.store.study import Study
 from resformer.store.tables import written
 from resformer.sweep import launch
 from resformer.sweep.request import Request
-from resformer.tasks.copy import Copy
 from resformer.training.outcome import Record, curves, runs
 
-SEEDS, RATES = range(5), (3e-4, 1e-3, 3e-3, 1e-2, 3e-2)
-DEPTHS = (1, 2, 4, 8, 16)
-WIDTHS = (16, 32, 64, 128)
-BATCHES = (8, 16, 32, 64, 128)
-WARMUPS = (0, 25, 50, 100, 200)
-SCHEMES: tuple[Residual[Any], ...] = (Plain(), Add())
-NORMS = ("pre", "post", "sandwich", "pre_post")
 STEPS, REPEATS = 600, 5
+GRID = (
+    "task=copy",
+    "model.depth=1,2,4,8,16",
+    "model.residual=false,true",
+    "model.norm=pre,post,sandwich,pre_post",
+    "model.width=16,32,64,128",
+    "train.batch=8,16,32,64,128",
+    "train.warmup_steps=0,25,50,100,200",
+    f"train.steps={STEPS}",
+    "train.compile=false",
+    "member.seed=range(0,5)",
+    "member.lr=3e-4,1e-3,3e-3,1e-2,3e-2",
+    "engine.retries=0",
+    "device=cpu",
+)
+"""4,000 cells of 25 runs each."""
 WORKERS, SECONDS = (1, 8, 64), 20.0
 """Numbers of workers that take jobs at once, each for so long, the last until none is left."""
 
@@ -69,55 +72,18 @@ def main() -> None:
     print(text)
 
 
-def shapes() -> Iterator[Shape]:
-    """Yield 4,000 cells: depth, scheme, norm, width, batch and warm-up."""
-    for depth, scheme, norm, width, batch, warmup in itertools.product(
-        DEPTHS, SCHEMES, NORMS, WIDTHS, BATCHES, WARMUPS
-    ):
-        model = ModelSettings(
-            depth=depth,
-            width=width,
-            heads=4,
-            hidden=4 * width,
-            activation="relu",
-            attention="causal",
-            norm=norm,
-            skip="both",
-        )
-        train = TrainSettings(
-            steps=STEPS,
-            batch=batch,
-            warmup_steps=warmup,
-            beta1=0.9,
-            beta2=0.98,
-            eps=1e-8,
-            weight_decay=0.0,
-            clip=1.0,
-            eval_every=10,
-            eval_sequences=128,
-            target_accuracy=0.99,
-            patience=5,
-            stop_when_solved=True,
-            compile=False,
-            precision="fp32",
-        )
-        yield Shape(
-            task=Copy(length=8, symbols=16),
-            model=model,
-            residual=scheme,
-            train=train,
-            device="cpu",
-        )
+@cache
+def requested(*overrides: str) -> Request:
+    """A request for all runs."""
+    return config.request("synthetic", [*GRID, *overrides])
 
 
-def planned(stack: int | None) -> list[Job]:
-    """Pack all runs into jobs of at most so many."""
-    return pack(grid(), most=stack, sharers=1)
-
-
-def grid() -> list[tuple[Shape, list[Member]]]:
-    """List all runs, by cell."""
-    return [(shape, [Member(seed, lr) for seed in SEEDS for lr in RATES]) for shape in shapes()]
+def launched(path: Path, *overrides: str) -> tuple[Study, dict[str, Job]]:
+    """Plan all runs; returns the study, and its jobs by id."""
+    study = Study(path)
+    plan = launch.plan(requested(*overrides), study)
+    plan.start(["sweep"])
+    return study, {job.id: job for job in plan.new}
 
 
 # 100,000 jobs of one run each
@@ -125,7 +91,10 @@ def grid() -> list[tuple[Shape, list[Member]]]:
 
 def many_jobs(results: Path) -> list[str]:
     """Plan them, hand them out, look at them, gather them."""
-    study, jobs, seconds = launched(results / "synthetic")
+    requested("engine.stack=1")  # resolved before the clock starts
+    began = time.perf_counter()
+    study, jobs = launched(results / "synthetic", "engine.stack=1")
+    seconds = time.perf_counter() - began
     lines = [
         f"{len(jobs):,} jobs of one run each: planned and on disk in {seconds:.1f} s",
         "",
@@ -134,7 +103,7 @@ def many_jobs(results: Path) -> list[str]:
     committed = 0
     for workers in WORKERS:
         # In a study of its own, where nothing is finished, so that all stays held.
-        claimed, _, _ = launched(results / f"claimed-{workers}")
+        claimed, _ = launched(results / f"claimed-{workers}", "engine.stack=1")
         held = handed_out(claimed, jobs, workers, SECONDS / 2, commit=False)
         assert count_of(claimed, "claim-*") == held.jobs
         shutil.rmtree(claimed.path)
@@ -149,14 +118,6 @@ def many_jobs(results: Path) -> list[str]:
     lines += ["", row("gather", [gathered]), *looked_at(results, "gathered")]
     shutil.rmtree(results)
     return lines
-
-
-def launched(path: Path) -> tuple[Study, dict[str, Job], float]:
-    """Plan all runs; returns the study, its jobs by id, and seconds."""
-    began = time.perf_counter()
-    study, jobs = Study(path), {job.id: job for job in planned(1)}
-    study.launch(record(list(jobs)), [job.to_json() for job in jobs.values()])
-    return study, jobs, time.perf_counter() - began
 
 
 def count_of(study: Study, name: str) -> int:
@@ -234,7 +195,7 @@ def looked_at(results: Path, how: str) -> list[str]:
     cached = [call(results, *report) for _ in range(REPEATS)]
     status = [call(results, "status", "synthetic") for _ in range(REPEATS)]
     began = time.perf_counter()
-    assert not launch.plan(request(), Study(study)).unfinished
+    assert not launch.plan(requested("engine.stack=1"), Study(study)).unfinished
     again = time.perf_counter() - began
     files = [path.stat() for path in study.rglob("*") if ".cache" not in path.parts]
     size = sum(file.st_size for file in files) / 1e6
@@ -248,46 +209,21 @@ def looked_at(results: Path, how: str) -> list[str]:
     ]
 
 
-def request() -> Request:
-    """Request all runs, a job each."""
-    engine = Local(workers=2, stack=1, retries=0, lease_seconds=60.0, memory_gib=None)
-    return Request(
-        study="synthetic",
-        overrides=[["train.compile=false"]],
-        shapes=grid(),
-        engine=engine,
-        checkpoint_seconds=60.0,
-    )
-
-
-def record(jobs: Sequence[str]) -> dict[str, Any]:
-    """Make the record of a launch of these jobs, as far as it is read."""
-    return {
-        "jobs": list(jobs),
-        "excluded": [],
-        "engine": {"retries": 0},
-        "asked": [],
-        "versions": provenance.versions(compiled=False),
-        "fingerprint": provenance.fingerprint(shapes(), []),
-    }
-
-
 # 100,000 runs in jobs as sweeps pack them
 
 
 def many_runs(results: Path) -> list[str]:
     """Make them, report them."""
     os.fsync, fsync = (lambda handle: None), os.fsync  # type: ignore[assignment]
-    study, jobs = Study(results / "synthetic"), planned(None)
+    study, jobs = launched(results / "synthetic")
     generator = np.random.default_rng(0)
-    study.launch(record([job.id for job in jobs]), [job.to_json() for job in jobs])
-    for job in jobs:
+    for job in jobs.values():
         claim = claims.take(study.job(job.id), 1, 0, HeartbeatObserver(60.0))
         assert isinstance(claim, Claim)
         study.results.commit(claim, *outcome(job, generator))
     os.fsync = fsync
     size = sum(path.stat().st_size for path in results.rglob("*") if path.is_file())
-    count = sum(len(job.members) for job in jobs)
+    count = sum(len(job.members) for job in jobs.values())
     times: dict[str, list[Call]] = {"first report": [], "from its cache": []}
     for _ in range(REPEATS):
         shutil.rmtree(study.path / ".cache", ignore_errors=True)
