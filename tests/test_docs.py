@@ -19,7 +19,7 @@ PAGE = """# A page
 
 Prose.
 
-<!-- docs: file report.txt 3-4 -->
+<!-- docs: file report.txt until "  legend" -->
 an old number
 <!-- /docs -->
 """
@@ -44,7 +44,8 @@ def filled(root: Path, directive: str) -> list[str]:
 
 def test_blocks_are_filled_and_all_else_is_left(root: Path) -> None:
     assert docs.main([], root) == 0
-    first, second = f"```\n{REPORT}```\n", "```\n  depth  steps\n      1     60\n```\n"
+    first = f"```\n{REPORT}```\n"
+    second = "```\nstudy\n\n  depth  steps\n      1     60\n```\n"
     expected = PAGE.replace("-->\n<!-- /", f"-->\n{first}<!-- /", 1)
     assert (root / "README.md").read_text() == expected.replace("an old number\n", second)
 
@@ -62,7 +63,7 @@ def test_a_stale_block_fails_the_check_with_its_place(
     docs.main([], root)
     capsys.readouterr()
     page = (root / "README.md").read_text()
-    (root / "report.txt").write_text(REPORT.replace("legend", "another"))
+    (root / "report.txt").write_text(REPORT.replace("legend", "legends"))
     assert docs.main(["--check"], root) == 1
     assert capsys.readouterr().out == "README.md:3: file report.txt: differs from line 10\n"
     assert (root / "README.md").read_text() == page
@@ -86,12 +87,12 @@ def test_an_edit_by_hand_is_caught(root: Path, old: str, new: str) -> None:
         ("picture report.txt", "unknown directive picture; there are file, "),
         ("file missing.txt", "missing.txt: no such file or folder"),
         ("file .", ".: is not a file"),
-        ("file report.txt 3-40", "report.txt 3-40: has lines 1-6"),
         ('file report.txt until "end"', "report.txt: no line begins with 'end'"),
-        ("file report.txt until", "file takes PATH, and "),
+        ("file report.txt until", "file takes PATH, and until "),
         ('file "report.txt', "No closing quotation"),
         ("table report.txt 1", "report.txt: has no table with columns 1"),
         ("help nothing", "resformer nothing --help: "),
+        ("file", "file: missing a required argument: 'name'"),
         ("fields resformer.nothing", "resformer/__init__.py: no such file"),
         ("variants .", ".: holds no YAML file"),
         ("modules nothing", "resformer/nothing: no such file or folder"),
@@ -100,7 +101,7 @@ def test_an_edit_by_hand_is_caught(root: Path, old: str, new: str) -> None:
 def test_a_block_that_cannot_be_filled_is_one_line_and_nothing_is_written(
     root: Path, directive: str, reason: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    text = PAGE.replace("file report.txt 3-4", directive)
+    text = PAGE.replace('file report.txt until "  legend"', directive)
     (root / "README.md").write_text(text)
     for words in ([], ["--check"]):
         assert docs.main(words, root) == 2
@@ -139,7 +140,6 @@ def test_parts_of_a_file(root: Path) -> None:
         *REPORT.split("\n")[:4],
         "```",
     ]
-    assert filled(root, 'file report.txt from "  legend"') == ["```", "  legend", "```"]
     (root / "a.yaml").write_text("a: 1\n")
     assert filled(root, "file a.yaml") == ["```yaml", "a: 1", "```"]
 

@@ -7,9 +7,7 @@ an edit by hand is lost, and `--check` finds it:
     <!-- /docs -->
 
     file PATH                   a file, in a fence
-    file PATH 1-22              these of its lines
     file PATH until "TEXT"      its lines before the first that begins with TEXT
-    file PATH from "TEXT"       its lines from the first that begins with TEXT
     table PATH 1 2 6            these columns of the table in a Markdown file
     help [COMMAND]              `resformer COMMAND --help`
     fields NAME                 the fields that the docstring of a function lists, as a table
@@ -21,6 +19,7 @@ Paths are relative to the root of the repository.
 """
 
 import ast
+import inspect
 import os
 import re
 import shlex
@@ -158,37 +157,24 @@ def generate(directive: str, source: Source) -> Lines:
         raise DocsError(f"{directive}: {error}") from error
     if verb not in DIRECTIVES:
         raise DocsError(f"unknown directive {verb}; there are {', '.join(DIRECTIVES)}")
-    return DIRECTIVES[verb](source, words)
+    try:
+        inspect.signature(DIRECTIVES[verb]).bind(source, *words)
+    except TypeError as error:
+        raise DocsError(f"{directive}: {error}") from error
+    return DIRECTIVES[verb](source, *words)
 
 
-def file(source: Source, words: Lines) -> Lines:
+def file(source: Source, name: str, until: str = "", text: str = "") -> Lines:
     """A file, or a part of it, in a fence."""
-    match words:
-        case [name]:
-            part = source.lines(name)
-        case [name, "until", text]:
-            lines = source.lines(name)
-            part = lines[: position(lines, text, name)]
-        case [name, "from", text]:
-            lines = source.lines(name)
-            part = lines[position(lines, text, name) :]
-        case [name, span] if re.fullmatch(r"[1-9]\d*-[1-9]\d*", span):
-            first, last = map(int, span.split("-"))
-            lines = source.lines(name)
-            if not first <= last <= len(lines):
-                raise DocsError(f"{name} {span}: has lines 1-{len(lines)}")
-            part = lines[first - 1 : last]
-        case _:
-            raise DocsError('file takes PATH, and 1-22, until "TEXT" or from "TEXT"')
-    return fenced(part, "yaml" if name.endswith(".yaml") else "")
-
-
-def position(lines: Lines, text: str, name: str) -> int:
-    """Index of the first line that begins with a text."""
-    for index, line in enumerate(lines):
-        if line.startswith(text):
-            return index
-    raise DocsError(f"{name}: no line begins with {text!r}")
+    lines = source.lines(name)
+    if until:
+        if until != "until" or not text:
+            raise DocsError('file takes PATH, and until "TEXT"')
+        ends = (index for index, line in enumerate(lines) if line.startswith(text))
+        if (end := next(ends, None)) is None:
+            raise DocsError(f"{name}: no line begins with {text!r}")
+        lines = lines[:end]
+    return fenced(lines, "yaml" if name.endswith(".yaml") else "")
 
 
 def fenced(lines: Lines, language: str = "") -> Lines:
@@ -196,17 +182,14 @@ def fenced(lines: Lines, language: str = "") -> Lines:
     return [f"```{language}", *"\n".join(lines).rstrip("\n").split("\n"), "```"]
 
 
-def table(source: Source, words: Lines) -> Lines:
+def table(source: Source, name: str, *columns: str) -> Lines:
     """Some columns of the table in a Markdown file."""
-    match words:
-        case [name, *columns] if columns and all(column.isdecimal() for column in columns):
-            rows = [line.strip("|").split("|") for line in source.lines(name) if line[:1] == "|"]
-            chosen = [int(column) - 1 for column in columns]
-            if not rows or not all(0 <= i < len(row) for i in chosen for row in rows):
-                raise DocsError(f"{name}: has no table with columns {' '.join(columns)}")
-            header, _, *body = [[row[i].strip() for i in chosen] for row in rows]
-            return markdown(header, body)
-    raise DocsError("table takes PATH and numbers of columns")
+    rows = [line.strip("|").split("|") for line in source.lines(name) if line[:1] == "|"]
+    try:
+        header, _, *body = [[row[int(column) - 1].strip() for column in columns] for row in rows]
+    except (ValueError, IndexError) as error:
+        raise DocsError(f"{name}: has no table with columns {' '.join(columns)}") from error
+    return markdown(header, body)
 
 
 def markdown(header: Lines, rows: list[Lines]) -> Lines:
@@ -218,7 +201,7 @@ def markdown(header: Lines, rows: list[Lines]) -> Lines:
     ]
 
 
-def help_text(_: Source, words: Lines) -> Lines:
+def help_text(_: Source, *words: str) -> Lines:
     """`resformer COMMAND --help` in a terminal of 80 columns."""
     shown = CliRunner().invoke(app, [*words, "--help"], env=TERMINAL, prog_name="resformer")
     if shown.exit_code != 0:
@@ -226,52 +209,38 @@ def help_text(_: Source, words: Lines) -> Lines:
     return fenced([line.rstrip() for line in shown.stdout.splitlines()])
 
 
-def fields(source: Source, words: Lines) -> Lines:
+def fields(source: Source, name: str) -> Lines:
     """The fields that a function's docstring lists, as a table."""
-    match words:
-        case [name]:
-            return markdown(["name", "meaning"], [list(row) for row in described(source, name)])
-    raise DocsError("fields takes the name of a function")
+    return markdown(["name", "meaning"], described(source, name))
 
 
-def described(source: Source, function: str) -> list[tuple[str, str]]:
+def described(source: Source, function: str) -> list[Lines]:
     """Names and meanings that a function's docstring lists: in indented lines names, two spaces and
     a meaning, which goes on in lines that are indented deeper.
     """
     module, _, name = function.rpartition(".")
     tree = ast.parse("\n".join(source.lines(f"{module.replace('.', '/')}/__init__.py")))
-    for node in tree.body:
-        if isinstance(node, ast.FunctionDef) and node.name == name:
-            docstring = ast.get_docstring(node) or ""
-            break
-    else:
+    functions = {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
+    if name not in functions:
         raise DocsError(f"{module} has no function {name}")
-    rows = list[tuple[str, str]]()
-    for line in docstring.splitlines():
+    rows = list[Lines]()
+    for line in (ast.get_docstring(functions[name]) or "").splitlines():
         if row := re.fullmatch(r" {4}(\S.*?)(?: {2,}(\S.*))?", line):
-            rows.append((re.sub(r"[\w.*]+", r"`\g<0>`", row[1]), row[2] or ""))
+            rows.append([re.sub(r"[\w.*]+", r"`\g<0>`", row[1]), row[2] or ""])
         elif line.startswith(" " * 5) and rows:
-            names, meaning = rows[-1]
-            rows[-1] = (names, f"{meaning} {line.strip()}".strip())
+            rows[-1][1] = f"{rows[-1][1]} {line.strip()}".strip()
     if not rows:
         raise DocsError(f"the docstring of {function} lists no fields")
     return rows
 
 
-def variants(source: Source, words: Lines) -> Lines:
+def variants(source: Source, name: str) -> Lines:
     """The YAML files of a folder, each with its first comment."""
-    match words:
-        case [name]:
-            paths = [
-                path for path in sorted(source.path(name).glob("*.yaml")) if path.stem != "base"
-            ]
-            if not paths:
-                raise DocsError(f"{name}: holds no YAML file")
-            return markdown(
-                ["name", "description"],
-                [[source.link(path, f"`{path.stem}`"), comment(path)] for path in paths],
-            )
-    raise DocsError("variants takes a folder")
+    paths = [path for path in sorted(source.path(name).glob("*.yaml")) if path.stem != "base"]
+    if not paths:
+        raise DocsError(f"{name}: holds no YAML file")
+    rows = [[source.link(path, f"`{path.stem}`"), comment(path)] for path in paths]
+    return markdown(["name", "description"], rows)
 
 
 def comment(path: Path) -> str:
@@ -282,11 +251,9 @@ def comment(path: Path) -> str:
     raise DocsError(f"{path.name}: has no comment")
 
 
-def packages(source: Source, words: Lines) -> Lines:
+def packages(source: Source, *names: str) -> Lines:
     """Packages or modules of resformer with the summaries of their docstrings."""
-    if not words:
-        raise DocsError("packages takes names of packages")
-    return [item(source, name) for name in words]
+    return [item(source, name) for name in names]
 
 
 def item(source: Source, name: str) -> str:
@@ -298,10 +265,10 @@ def item(source: Source, name: str) -> str:
     return f"* {source.link(module, f'`{name}.py`')} {summary(module)}"
 
 
-def modules(source: Source, words: Lines) -> Lines:
+def modules(source: Source, *names: str) -> Lines:
     """Packages of resformer, and under each its modules, with the summaries of their docstrings."""
     lines = Lines()
-    for name in words:
+    for name in names:
         folder = source.path(f"resformer/{name}")
         paths = sorted(path for path in folder.rglob("*.py") if path != folder / "__init__.py")
         lines += [
@@ -324,7 +291,7 @@ def summary(path: Path) -> str:
     return re.split(r"(?<=[.?!]) ", paragraph)[0]
 
 
-DIRECTIVES: dict[str, Callable[[Source, Lines], Lines]] = {
+DIRECTIVES: dict[str, Callable[..., Lines]] = {
     "file": file,
     "table": table,
     "help": help_text,
