@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -19,10 +19,7 @@ from resformer.workers.signals import Interrupts, Stopped
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from resformer.reporting.layout import Layout
-    from resformer.reporting.schema import Report
     from resformer.store.study import Study
-    from resformer.sweep.launch import Launch
 
 MANY_JOBS = 10_000
 """From so many on their folders are a burden to a file system."""
@@ -51,6 +48,7 @@ Overrides = Annotated[
         autocompletion=_complete,
     ),
 ]
+StudyName = Annotated[str, typer.Argument(help="Which study.")]
 Results = Annotated[Path, typer.Option("--results", help="The folder that holds the studies.")]
 
 
@@ -77,16 +75,16 @@ def train(overrides: Overrides = None, results: Results = Path("results")) -> No
     """Train one job, with its loss curve live, and print its outcome (study `train`)."""
     with _answering() as interrupts:
         from resformer import config
-        from resformer.console.launch import print_notes
+        from resformer.console.launch import train_here
+        from resformer.console.outcome import outcomes
         from resformer.store.study import find
-        from resformer.sweep import launch
+        from resformer.sweep.launch import plan
 
-        plan = launch.plan(config.single(overrides or []), find(results, "train"))
-        print_notes(plan, _consoles()[1])
-        failed = _train_here(plan, interrupts) if plan.unfinished else False
-        if not failed:
-            _print_outcomes(plan)
-    _leave(1 if failed else 0)
+        launch = plan(config.single(overrides or []), find(results, "train"))
+        if train_here(launch, _command(), interrupts, _consoles()[1]):
+            raise typer.Exit(1)
+        for line in outcomes(launch):
+            print(line)
 
 
 @app.command()
@@ -110,36 +108,40 @@ def sweep(
     """
     with _answering() as interrupts:
         from resformer import config
+        from resformer.console import launch as display
         from resformer.store.study import find
-        from resformer.sweep import launch
+        from resformer.sweep.launch import plan
 
         words = [*(overrides or [])]
         words += [f"engine={engine}"] if engine is not None else []
         words += [f"engine.workers={workers}"] if workers is not None else []
         request = config.request(study, words)
-        plan = launch.plan(request, find(results, request.study))
+        launch = plan(request, find(results, request.study))
+        out, err = _consoles()
         if dry_run:
-            _print_grid(plan)
+            display.print_grid(launch, out, err)
             return
         if detach:
-            _detach(plan)
+            display.detach(launch, _command(), err)
             return
-        failed = _sweep(plan, interrupts)
+        failed = display.run(launch, _command(), interrupts, err)
         try:
             from resformer.reporting.analysis.summary import summarise
             from resformer.reporting.layout import layout
+            from resformer.reporting.views import terminal
             from resformer.results.members import read
 
-            summary = summarise(read([plan.study]))
-            _print_report(summary, layout(summary), "table")
-            many = sum(not plan.study.results.packed(job) for job in plan.jobs)
+            summary = summarise(read([launch.study]))
+            terminal.render(summary, layout(summary), out)
+            many = sum(not launch.study.results.packed(job) for job in launch.jobs)
             if many >= MANY_JOBS:
-                gather = f"resformer gather {plan.study.name} makes it one file"
-                print(f"resformer: {many:,} jobs have a folder each; {gather}", file=sys.stderr)
+                gather = f"resformer gather {launch.study.name} makes it one file"
+                _note(f"{many:,} jobs have a folder each; {gather}")
         except UserError as nothing:
-            print(f"resformer: {printable(str(nothing))}", file=sys.stderr)
+            _note(str(nothing))
             failed = True
-    _leave(1 if failed else 0)
+        if failed:
+            raise typer.Exit(1)
 
 
 @app.command()
@@ -180,11 +182,11 @@ def report(
     with _answering():
         from resformer.reporting.analysis.summary import summarise
         from resformer.reporting.layout import layout
+        from resformer.reporting.views import formats, terminal
         from resformer.results.members import parse_conditions, read
 
-        chosen = [_chosen(results, name) for name in dict.fromkeys(studies or [])] or [
-            _chosen(results, None)
-        ]
+        names: list[str | None] = [*dict.fromkeys(studies or [])]
+        chosen = [_chosen(results, name) for name in names or [None]]
         findings = read(chosen).where(parse_conditions(where or []))
         summary = summarise(findings)
         axes = layout(summary, rows, [name for names in columns or [] for name in names.split(",")])
@@ -198,14 +200,24 @@ def report(
             from resformer.reporting.figures import draw
 
             written += draw(findings, summary, axes, figures)
-        _print_report(summary, axes, form)
+        match form:
+            case "table":
+                terminal.render(summary, axes, _consoles()[0])
+            case "json":
+                print(formats.as_json(summary))
+            case "csv":
+                print(formats.as_csv(summary))
+            case "markdown":
+                print(formats.as_markdown(summary, axes))
+            case "latex":
+                print(formats.as_latex(summary, axes))
         for path in written:
             print(path, file=sys.stderr)
 
 
 @app.command()
 def export(
-    study: Annotated[str, typer.Argument(help="Which study.")],
+    study: StudyName,
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder that is new or empty.")],
     form: Annotated[
         Literal["parquet", "csv", "tensorboard"],
@@ -230,7 +242,7 @@ def export(
 
 @app.command()
 def gather(
-    study: Annotated[str, typer.Argument(help="Which study.")],
+    study: StudyName,
     results: Results = Path("results"),
 ) -> None:
     """Put the results of a study's finished jobs into one file, where each has a folder of files so
@@ -342,24 +354,20 @@ def _answering() -> Iterator[Interrupts]:
     try:
         with interrupts.handled():
             yield interrupts
+        return
     except UserError as error:
-        print(f"resformer: {printable(str(error))}", file=sys.stderr)
-        _leave(2)
+        line, code = str(error), 2
     except Stuck as error:
-        print(
-            f"resformer: {printable(str(error))}; no result is lost: see to it and go on",
-            file=sys.stderr,
-        )
-        _leave(1)
+        line, code = f"{error}; no result is lost: see to it and go on", 1
     except KeyboardInterrupt as interrupt:
-        print(
-            "resformer: stopped; the same command goes on where this one left off", file=sys.stderr
-        )
-        _leave(interrupt.code if isinstance(interrupt, Stopped) else 130)
-
-
-def _leave(code: int) -> NoReturn:
+        line = "stopped; the same command goes on where this one left off"
+        code = interrupt.code if isinstance(interrupt, Stopped) else 130
+    _note(line)
     raise typer.Exit(code)
+
+
+def _note(line: str) -> None:
+    print(f"resformer: {printable(line)}", file=sys.stderr)
 
 
 def _consoles() -> "tuple[Console, Console]":
@@ -383,101 +391,6 @@ def _chosen(results: Path, name: str | None) -> "Study":
     return last
 
 
-def _train_here(plan: "Launch", interrupts: Interrupts) -> bool:
-    """Train the one job of a plan in this process; returns whether it failed."""
-    from resformer.console.curve import follow_job
-    from resformer.console.launch import print_failed
-    from resformer.numerics.process import configure_worker
-    from resformer.workers.worker import work
-
-    _, err = _consoles()
-    with interrupts.deferred(), follow_job(err) as emit:
-        configure_worker(plan.request.engine.memory_gib)
-        work(plan.start(_command()), worker=0, workers=1, emit=emit, stop=interrupts.stop)
-    return print_failed(plan, err)
-
-
-def _sweep(plan: "Launch", interrupts: Interrupts) -> bool:
-    """Run the jobs of a plan; returns whether one failed."""
-    from resformer.console.launch import print_failed
-    from resformer.console.progress import follow
-
-    _, err = _consoles()
-    if not (workers := _begin(plan)):
-        return False
-    assignment = plan.start(_command())
-    with interrupts.deferred(), follow(plan.unfinished, range(workers), err) as emit:
-        plan.request.engine.run(assignment, workers=workers, emit=emit, stop=interrupts.stop)
-    return print_failed(plan, err)
-
-
-def _detach(plan: "Launch") -> None:
-    """Have a cluster run the jobs of a plan without this process."""
-    _, err = _consoles()
-    engine = plan.request.engine
-    where = engine.detached_where(plan.study.path)
-    if workers := _begin(plan):
-        ending = engine.detach(plan.start(_command()), workers)
-        for line in (
-            f"left to {where}; resformer status {plan.study.name}",
-            f"to end it: {ending}",
-        ):
-            err.print(line, markup=False, soft_wrap=True)
-
-
-def _begin(plan: "Launch") -> int:
-    """Print what a plan will run; returns the number of workers, 0 if everything is finished."""
-    from resformer.console.launch import print_notes, print_start
-
-    _, err = _consoles()
-    print_notes(plan, err)
-    workers = _workers(plan)
-    print_start(plan, workers, err)
-    return workers
-
-
-def _workers(plan: "Launch") -> int:
-    jobs = list(plan.unfinished)
-    return plan.request.engine.count(jobs, plan.request.device) if jobs else 0
-
-
-def _print_grid(plan: "Launch") -> None:
-    """Print what a sweep would run, and what would be submitted to a scheduler."""
-    from resformer.console.launch import print_grid, print_notes
-
-    out, err = _consoles()
-    workers = _workers(plan)
-    print_grid(plan, workers, out, err)
-    if workers and (script := plan.request.engine.script(plan.study.path, workers)):
-        print(f"\n{script}")
-    print_notes(plan, err)
-
-
-def _print_outcomes(plan: "Launch") -> None:
-    """Print the outcome of each member of the request, a line each."""
-    from resformer.console.outcome import outcomes
-
-    pairs = {(member.seed, member.lr) for _, members in plan.request.shapes for member in members}
-    for line in outcomes(plan.study, plan.jobs, pairs):
-        print(line)
-
-
 def _command() -> list[str]:
     """The command as the user typed it."""
     return [Path(sys.argv[0]).name, *sys.argv[1:]]
-
-
-def _print_report(report: "Report", axes: "Layout", form: str) -> None:
-    from resformer.reporting.views import formats, terminal
-
-    match form:
-        case "table":
-            terminal.render(report, axes, _consoles()[0])
-        case "json":
-            print(formats.as_json(report))
-        case "csv":
-            print(formats.as_csv(report))
-        case "markdown":
-            print(formats.as_markdown(report, axes))
-        case "latex":
-            print(formats.as_latex(report, axes))

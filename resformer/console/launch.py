@@ -1,29 +1,102 @@
-"""Lines about a launch: what it will run, what it leaves out, what failed."""
-
-from typing import TYPE_CHECKING
+"""A launch in the terminal: what it will run, what it leaves out, how it runs, what failed."""
 
 from rich.console import Console
 
-from resformer.console.preview import grid, time_needed
-from resformer.text import counted, printable
+from resformer.console.curve import follow_job
+from resformer.console.preview import grid
+from resformer.console.progress import follow
+from resformer.numerics.process import configure_worker
+from resformer.sweep.estimate import seconds_at_most
+from resformer.sweep.launch import Launch
+from resformer.sweep.request import Request
+from resformer.text import clock, counted, printable
+from resformer.workers.signals import Interrupts
+from resformer.workers.worker import work
 
-if TYPE_CHECKING:
-    from resformer.sweep.launch import Launch
-    from resformer.sweep.request import Request
+
+def train_here(
+    launch: Launch, command: list[str], interrupts: Interrupts, console: Console
+) -> bool:
+    """Train the one job of a launch in this process; returns whether it failed."""
+    _print_notes(launch, console)
+    if not launch.unfinished:
+        return False
+    with interrupts.deferred(), follow_job(console) as emit:
+        configure_worker(launch.request.engine.memory_gib)
+        work(launch.start(command), worker=0, workers=1, emit=emit, stop=interrupts.stop)
+    return _print_failed(launch, console)
 
 
-def print_start(launch: "Launch", workers: int, console: Console) -> None:
-    """Print the size of a launch that so many workers run, 0 if everything is finished."""
+def run(launch: Launch, command: list[str], interrupts: Interrupts, console: Console) -> bool:
+    """Have the engine run the jobs of a launch; returns whether one failed."""
+    workers = _print_start(launch, console)
+    if not workers:
+        return False
+    assignment = launch.start(command)
+    with interrupts.deferred(), follow(launch.unfinished, range(workers), console) as emit:
+        launch.request.engine.run(assignment, workers=workers, emit=emit, stop=interrupts.stop)
+    return _print_failed(launch, console)
+
+
+def detach(launch: Launch, command: list[str], console: Console) -> None:
+    """Have a cluster run the jobs of a launch without this process."""
+    engine = launch.request.engine
+    where = engine.detached_where(launch.study.path)
+    if workers := _print_start(launch, console):
+        ending = engine.detach(launch.start(command), workers)
+        _print(console, f"left to {where}; resformer status {launch.study.name}")
+        _print(console, f"to end it: {ending}")
+
+
+def print_grid(launch: Launch, out: Console, err: Console) -> None:
+    """Print what a launch would run, how long that takes at most, and what would be submitted to a
+    scheduler.
+    """
+    workers = launch.workers()
+    out.print(grid([job.to_json() for job in launch.request.jobs()], launch.request.swept))
+    if workers:
+        try:
+            time = f"at most about {clock(seconds_at_most(launch.unfinished, workers))}"
+        except (MemoryError, RuntimeError) as error:
+            _print(err, f"the time could not be measured: {printable(str(error))}")
+            time = "in a time that could not be measured"
+        jobs = counted(len(launch.unfinished), "job")
+        _print(out, f"{launch.study.name}: {jobs} to run, {time} with {counted(workers, 'worker')}")
+        if script := launch.request.engine.script(launch.study.path, workers):
+            out.out(f"\n{script}")
+    else:
+        _print(out, _size(launch, workers))
+    _print_notes(launch, err)
+
+
+def print_exclusions(request: Request, console: Console) -> None:
+    """Print the notes of a request, and the combinations of settings that make no sense."""
+    for note in request.notes:
+        _print(console, note)
+    for row in request.excluded:
+        settings = ", ".join(f"{key}={value}" for key, value in row["settings"].items())
+        _print(console, f"left out: {settings} ({row['reason']})")
+
+
+def _print_start(launch: Launch, console: Console) -> int:
+    """Print what a launch will run; returns the number of workers, 0 if everything is finished."""
+    _print_notes(launch, console)
+    workers = launch.workers()
+    _print(console, _size(launch, workers))
+    return workers
+
+
+def _size(launch: Launch, workers: int) -> str:
+    """The size of a launch that so many workers run, 0 if everything is finished."""
     members = f"{launch.study.path}: {counted(launch.members, 'member')}"
     if not workers:
-        _print(console, f"{members}, all finished")
-        return
+        return f"{members}, all finished"
     done = f" ({launch.finished} finished before)" if launch.finished else ""
     jobs = f"{counted(len(launch.unfinished), 'job')} to run"
-    _print(console, f"{members}{done}, {jobs}, {counted(workers, 'worker')}")
+    return f"{members}{done}, {jobs}, {counted(workers, 'worker')}"
 
 
-def print_failed(launch: "Launch", console: Console) -> bool:
+def _print_failed(launch: Launch, console: Console) -> bool:
     """Print the jobs of a launch that have no result; returns whether there are any."""
     finished = launch.study.results.finished(launch.unfinished)
     failed = [job for job in launch.unfinished if job not in finished]
@@ -34,25 +107,7 @@ def print_failed(launch: "Launch", console: Console) -> bool:
     return bool(failed)
 
 
-def print_grid(launch: "Launch", workers: int, out: Console, err: Console) -> None:
-    """Print what a launch would run, and how long so many workers take at most; 0 if everything is
-    finished.
-    """
-    from resformer.sweep.estimate import seconds_at_most
-
-    out.print(grid([job.to_json() for job in launch.request.jobs()], launch.request.swept))
-    if not workers:
-        print_start(launch, workers, out)
-        return
-    seconds = None
-    try:
-        seconds = seconds_at_most(launch.unfinished, workers)
-    except (MemoryError, RuntimeError) as error:
-        _print(err, f"the time could not be measured: {printable(str(error))}")
-    _print(out, time_needed(launch.study.name, len(launch.unfinished), workers, seconds))
-
-
-def print_notes(launch: "Launch", console: Console) -> None:
+def _print_notes(launch: Launch, console: Console) -> None:
     """Print damage and missing recordings, then the notes and exclusions of the request."""
     for reason in launch.damaged.values():
         _print(console, f"damaged, runs again: {printable(reason)}", style="red")
@@ -64,15 +119,6 @@ def print_notes(launch: "Launch", console: Console) -> None:
             "--study would",
         )
     print_exclusions(launch.request, console)
-
-
-def print_exclusions(request: "Request", console: Console) -> None:
-    """Print the notes of a request, and the combinations of settings that make no sense."""
-    for note in request.notes:
-        _print(console, note)
-    for row in request.excluded:
-        settings = ", ".join(f"{key}={value}" for key, value in row["settings"].items())
-        _print(console, f"left out: {settings} ({row['reason']})")
 
 
 def _print(console: Console, line: str, style: str | None = None) -> None:

@@ -1,18 +1,19 @@
 """The outcome of single members, in words."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 from resformer.keys import job_label
-from resformer.store.study import Study
+from resformer.sweep.launch import Launch
 
 
-def outcomes(
-    study: Study, job_ids: Sequence[str], members: Iterable[tuple[int, float]]
-) -> Iterator[str]:
-    """A line for each job, and one for each of its members among these: seed, learning rate."""
-    planned, requested = study.planned(), set(members)
-    for job_id in job_ids:
+def outcomes(launch: Launch) -> Iterator[str]:
+    """A line for each job of a launch that has run, and one for each requested member of it."""
+    study, planned = launch.study, launch.study.planned()
+    requested = {
+        (member.seed, member.lr) for _, members in launch.request.shapes for member in members
+    }
+    for job_id in launch.jobs:
         job = planned[job_id]
         yield f"{job_label(job)}, {job['parameters']:,} parameters ({study.job(job_id)})"
         for run in study.results.runs(job).to_pylist():

@@ -1,4 +1,4 @@
-"""A sweep before it runs: its settings, and its grid with parameters, FLOPs, memory and time."""
+"""A sweep before it runs: its settings, and its grid with parameters, FLOPs and memory."""
 
 from collections.abc import Sequence
 
@@ -7,10 +7,10 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from resformer.keys import NAMES, Json, shape_settings
-from resformer.text import clock, counted
+from resformer.keys import Json, flatten, shape_settings, short
+from resformer.plugins import GROUPS
+from resformer.text import counted
 
-_SHORT = {**NAMES, "model.residual": "residual"}
 _TENSORS, _BYTES = 4, 4
 """Tensors of the parameters' size per member (weights, gradient, two moments), bytes each."""
 
@@ -21,12 +21,8 @@ def grid(jobs: Sequence[Json], swept: Sequence[str]) -> RenderableType:
 
     `MB` is what a member's weights, gradient and moments take; activations come on top.
     """
-    axes = [
-        key
-        for key in dict.fromkeys(_SHORT.get(key, key) for key in swept)
-        if not key.startswith("member.")
-    ]
-    axes = list(dict.fromkeys(["task", "depth", "residual", "norm", *axes]))
+    shown = [short(key) for key in swept if not key.startswith("member.")]
+    axes = list(dict.fromkeys(["task", "depth", "residual", "norm", *shown]))
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for axis in axes:
         table.add_column(axis, overflow="fold")
@@ -50,33 +46,17 @@ def grid(jobs: Sequence[Json], swept: Sequence[str]) -> RenderableType:
     flops = sum(job["flops"] for job in jobs) / 1e12
     totals = (
         f"{counted(members, 'member')} in {counted(len(jobs), 'job')}; {flops:,.1f} TFLOPs in "
-        "matrix "
-        "products if every member uses up its budget"
+        "matrix products if every member uses up its budget"
     )
     return Group(table, Text(totals))
 
 
 def shared_settings(jobs: Sequence[Json]) -> list[str]:
     """KEY=VALUE of each resolved setting that all jobs share."""
-    first, *others = (shape_settings(job) for job in jobs)
-    names = {
-        "task": "task",
-        "residual": "model/residual",
-        "depth": "model.depth",
-        "norm": "model.norm",
-    }
+    first, *others = (flatten(job["shape"]) for job in jobs)
+    names = {f"{key}.name": group for key, group in GROUPS.items()}
     return [
         f"{names.get(key, key)}={str(value).lower() if isinstance(value, bool) else value}"
         for key, value in first.items()
         if all(key in settings and settings[key] == value for settings in others)
     ]
-
-
-def time_needed(name: str, to_run: int, workers: int, seconds: float | None) -> str:
-    """Line on the jobs to run and their time; `seconds` is None where it could not be measured."""
-    time = (
-        "in a time that could not be measured"
-        if seconds is None
-        else f"at most about {clock(seconds)}"
-    )
-    return f"{name}: {counted(to_run, 'job')} to run, {time} with {counted(workers, 'worker')}"

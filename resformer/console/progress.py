@@ -32,8 +32,8 @@ class Tally:
     """By worker: its job and the last progress of it."""
     counts: Counter[str] = field(default_factory=Counter)
     """Members by outcome."""
-    settled: dict[str, str] = field(default_factory=dict)
-    """Finished and failed jobs, with the reason of a failure."""
+    settled: set[str] = field(default_factory=set)
+    """Finished and failed jobs."""
     elsewhere: set[str] = field(default_factory=set)
     """Jobs that no worker of this sweep finished."""
 
@@ -45,39 +45,33 @@ class Tally:
         match event.kind:
             case "started" | "progress":
                 self.now[event.worker] = (event.job, event.progress)
-            case "elsewhere":
-                if event.job not in self.settled:
-                    self.settled[event.job] = ""
-                    self.elsewhere.add(event.job)
+            case "elsewhere" if event.job not in self.settled:
+                self.settled.add(event.job)
+                self.elsewhere.add(event.job)
             case "waiting" | "left" | "stuck" | "retried":
                 self.now.pop(event.worker, None)
-            case "failed":
+            case "failed" | "finished":
                 self.now.pop(event.worker, None)
-                self.settled[event.job] = event.detail
-                self.counts["failed"] += len(self.planned[event.job]["members"])
-                return f"{self._count()} {line}"
-            case "finished":
-                return self._finished(event)
+                self.settled.add(event.job)
+                if event.kind == "finished":
+                    line = self._finished(event)
+                else:
+                    self.counts["failed"] += len(self.planned[event.job]["members"])
+                return f"[{len(self.settled)}/{len(self.planned)}] {line}"
         return line
 
     def _finished(self, event: Event) -> str:
         job = self.planned[event.job]
-        self.now.pop(event.worker, None)
-        self.settled[event.job] = ""
         # A worker can see that it is finished before the one that finished it reports.
         self.elsewhere.discard(event.job)
         result = "finished"
         if event.progress is not None:
-            outcomes = {"solved": event.progress.solved, "unsolved": 0}
-            outcomes["diverged"] = event.progress.diverged
-            outcomes["unsolved"] = len(job["members"]) - sum(outcomes.values())
+            solved, diverged = event.progress.solved, event.progress.diverged
+            unsolved = len(job["members"]) - solved - diverged
+            outcomes = {"solved": solved, "unsolved": unsolved, "diverged": diverged}
             self.counts.update(outcomes)
             result = ", ".join(f"{count} {name}" for name, count in outcomes.items() if count)
-        seconds = time.monotonic() - self.began
-        return f"{self._count()} {job_label(job)}: {result}, after {seconds:.0f} s"
-
-    def _count(self) -> str:
-        return f"[{len(self.settled)}/{len(self.planned)}]"
+        return f"{job_label(job)}: {result}, after {time.monotonic() - self.began:.0f} s"
 
     def share_done(self) -> float:
         """Part of the work that is behind: settled jobs in full, running ones by their step."""
@@ -132,18 +126,12 @@ def _picture(tally: Tally, workers: Sequence[int]) -> RenderableType:
     for heading in ("step", "loss", "training", "solved"):
         table.add_column(heading, justify="right")
     for worker in workers:
-        job, progress = tally.now.get(worker, ("", None))
-        if not job:
-            table.add_row(str(worker), Text("idle", style="dim"))
-        elif progress is None:
-            table.add_row(str(worker), job_label(tally.planned[job]))
-        else:
-            table.add_row(
-                str(worker),
-                job_label(tally.planned[job]),
-                f"{progress.step}/{progress.steps}",
-                f"{progress.loss:.3f}",
-                str(progress.members),
-                str(progress.solved),
-            )
+        job, now = tally.now.get(worker, ("", None))
+        label = job_label(tally.planned[job]) if job else Text("idle", style="dim")
+        numbers = (
+            (f"{now.step}/{now.steps}", f"{now.loss:.3f}", str(now.members), str(now.solved))
+            if now
+            else ()
+        )
+        table.add_row(str(worker), label, *numbers)
     return Group(top, counts, table)

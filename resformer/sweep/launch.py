@@ -44,6 +44,11 @@ class Launch:
         """Number of requested members."""
         return sum(len(members) for _, members in self.request.shapes)
 
+    def workers(self) -> int:
+        """Number of workers that the engine starts for the unfinished jobs; 0 if there are none."""
+        jobs = list(self.unfinished)
+        return self.request.engine.count(jobs, self.request.device) if jobs else 0
+
     def start(self, command: Sequence[str]) -> Assignment:
         """Write the launch, its whole plan in one durable write; returns the workers' assignment.
 
