@@ -30,11 +30,11 @@ def complete(words: Sequence[str], incomplete: str) -> Iterator[str]:
 def _values(key: str, start: str) -> list[str]:
     """Values of a key that begin with `start`; of a list a,b,c the last one is completed."""
     done, comma, last = start.rpartition(",")
-    canonical = next((name for name, group in GROUPS.items() if key == group), key)
     if key == "model.residual" or isinstance(default_settings().get(key), bool):
         values: Sequence[str] = ("true", "false")
     else:
-        values = plugins.names(PACKAGES[canonical]) if canonical in GROUPS else CHOICES.get(key, ())
+        package = PACKAGES.get(plugins.canonical(key))
+        values = plugins.names(package) if package else CHOICES.get(key, ())
     return [f"{done}{comma}{value}" for value in values if value.startswith(last)]
 
 

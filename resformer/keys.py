@@ -64,7 +64,7 @@ def short(key: str) -> str:
     return _SHORT.get(key, key)
 
 
-def typed(value: Value) -> str:
+def in_message(value: Value) -> str:
     """A value as a user types it, in a message; a long one is shortened."""
     if value is None:
         return "null"

@@ -29,6 +29,11 @@ _OPEN = (PACKAGES["task"], PACKAGES["model.residual"])
 """Packages to which others add variants; the group of their entry points has the same name."""
 
 
+def canonical(key: str) -> str:
+    """The key by one name: `model/residual` and `model.residual` are the same."""
+    return next((name for name, group in GROUPS.items() if key == group), key)
+
+
 class PluginError(Exception):
     """A variant of another package cannot be used: its name and the reason."""
 
@@ -40,10 +45,10 @@ def names(package: str) -> list[str]:
 
 def external_names(package: str) -> set[str]:
     """Names of the variants from other packages, without those that the package itself has."""
-    points = set(entry_points(package))
-    return points - _own_names(package) if points else points
+    return set(entry_points(package)) - _own_names(package)
 
 
+@cache
 def _own_names(package: str) -> set[str]:
     path = importlib.import_module(package).__path__
     return {module.name for module in pkgutil.iter_modules(path)} - {"base"}
@@ -107,29 +112,23 @@ def load(package: str, name: str, base: type[Base]) -> type[Base]:
 
 def _load_external(point: metadata.EntryPoint, base: type[Base]) -> type[Base]:
     """The class of an entry point, checked; plans know a variant by the name of its module."""
+    where = f"{point.name}: its entry point {point.value}"
     if point.module.rpartition(".")[2] != point.name:
-        raise PluginError(
-            f"{point.name}: its entry point {point.value} must name a module that is called the "
-            "same"
-        )
+        raise PluginError(f"{where} must name a module that is called the same")
     try:
         variant = point.load()
     except Exception as error:  # foreign code may raise anything
-        raise PluginError(
-            f"{point.name}: its entry point {point.value} cannot be loaded: {error}"
-        ) from error
+        raise PluginError(f"{where} cannot be loaded: {error}") from error
     if not (
         inspect.isclass(variant)
         and issubclass(variant, base)
         and variant.__module__ == point.module
     ):
-        raise PluginError(
-            f"{point.name}: its entry point {point.value} must be a {base.__name__} defined there"
-        )
-    missing = ", ".join(sorted(getattr(variant, "__abstractmethods__", ())))
-    if missing or not hasattr(variant, "__dataclass_fields__"):
-        reason = f"does not define {missing}" if missing else "is no dataclass"
-        raise PluginError(f"{point.name}: its entry point {point.value} {reason}")
+        raise PluginError(f"{where} must be a {base.__name__} defined there")
+    if missing := ", ".join(sorted(getattr(variant, "__abstractmethods__", ()))):
+        raise PluginError(f"{where} does not define {missing}")
+    if not hasattr(variant, "__dataclass_fields__"):
+        raise PluginError(f"{where} is no dataclass")
     return variant
 
 

@@ -12,8 +12,8 @@ from hydra.errors import HydraException
 
 from resformer import plugins
 from resformer.errors import UserError
-from resformer.keys import Value, typed
-from resformer.plugins import GROUPS, PACKAGES
+from resformer.keys import Value, in_message
+from resformer.plugins import GROUPS, PACKAGES, canonical
 from resformer.text import error_line, shortened
 
 _SHORTHAND = {True: "add", False: "plain"}
@@ -56,7 +56,7 @@ def parse(overrides: Sequence[str]) -> dict[str, Override]:
             raise UserError(
                 f"{shortened(text)}: settings are replaced, not added, deleted or moved: KEY=VALUE"
             )
-        key = _canonical(override.key_or_group)
+        key = canonical(override.key_or_group)
         if key in by_key:
             twice = f"{shortened(key)} is given twice, also as {shown(by_key[key])}"
             raise UserError(f"{shortened(text)}: {twice}; give it once")
@@ -74,14 +74,9 @@ def shown(override: Override) -> str:
     return shortened(line(override))
 
 
-def _canonical(key: str) -> str:
-    """The key by one name: `model/residual` and `model.residual` are the same."""
-    return next((canonical for canonical, group in GROUPS.items() if key == group), key)
-
-
 def axis_of(override: Override) -> Axis:
     """The values of an override, with the shorthand of the residual schemes written out."""
-    key, text = _canonical(override.key_or_group), shown(override)
+    key, text = canonical(override.key_or_group), shown(override)
     values: tuple[Value, ...] = tuple(_plain(value, text) for value in _elements(override))
     if override.key_or_group == "model.residual":
         for value in values:
@@ -94,7 +89,9 @@ def axis_of(override: Override) -> Axis:
         names = plugins.names(PACKAGES[key])
         for value in values:
             if value not in names:
-                raise UserError(f"{GROUPS[key]}={typed(value)}: must be one of {', '.join(names)}")
+                raise UserError(
+                    f"{GROUPS[key]}={in_message(value)}: must be one of {', '.join(names)}"
+                )
     # 1 == True == 1.0: without the type, a value of the wrong one would vanish behind a right one.
     distinct = dict.fromkeys((type(value), value) for value in values)
     return Axis(key, tuple(value for _, value in distinct), override.is_sweep_override())

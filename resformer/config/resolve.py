@@ -14,7 +14,7 @@ from resformer.config.sections import build, build_variant, checked
 from resformer.config.tree import settings, unknown
 from resformer.engines.base import Engine
 from resformer.errors import Incompatible, UserError
-from resformer.keys import COMPILE, DEVICES, OWN, Json, Value, flatten, typed
+from resformer.keys import COMPILE, DEVICES, OWN, Json, Value, flatten, in_message
 from resformer.model.serial import digest, shape_to_json
 from resformer.model.settings import ModelSettings
 from resformer.model.shape import RESULTS_ONLY, Member, Recording, Shape, TrainSettings
@@ -77,9 +77,9 @@ def _resolved(
     axes_by_grid = [[axis_of(override) for override in grid.values()] for grid in grids]
     check_size(axes_by_grid)
     for axes in axes_by_grid:
-        swept |= dict.fromkeys(axis.key for axis in axes if axis.swept)
+        swept_here = dict.fromkeys(axis.key for axis in axes if axis.swept)
+        swept |= swept_here
         members = [build(Member, "member", member) for member in _members(axes)]
-        swept_here = {axis.key for axis in axes if axis.swept}
         for values in combinations([axis for axis in axes if not axis.key.startswith("member.")]):
             try:
                 point = _resolve(values, machine)
@@ -88,17 +88,13 @@ def _resolved(
                 excluded.append({"settings": varied, "reason": str(reason)})
                 continue
             shapes.setdefault(point.shape, {}).update(dict.fromkeys(members))
-            recorded = recordings.get(point.shape, RESULTS_ONLY)
-            recordings[point.shape] = recorded.union(point.recording)
+            recording = recordings.get(point.shape, RESULTS_ONLY)
+            recordings[point.shape] = recording.union(point.recording)
             ways.add((point.engine, point.checkpoint_seconds))
             notes |= {point.note} - {""}
     if not shapes:
-        others = (
-            f" (and {len(excluded) - 1} more combinations make no sense)"
-            if len(excluded) > 1
-            else ""
-        )
-        raise UserError(f"{excluded[0]['reason']}{others}")
+        more = f" (and {len(excluded) - 1} more combinations make no sense)" if excluded[1:] else ""
+        raise UserError(f"{excluded[0]['reason']}{more}")
     if len(ways) > 1:
         raise UserError(
             "engine, train.checkpoint_seconds: one sweep runs in one way; give each of these one "
@@ -196,7 +192,7 @@ def _device(device: Value, has_gpu: bool, elsewhere: bool) -> str:
     machines.
     """
     if device not in DEVICES:
-        raise UserError(f"device={typed(device)}: must be one of {', '.join(DEVICES)}")
+        raise UserError(f"device={in_message(device)}: must be one of {', '.join(DEVICES)}")
     available = has_gpu or (device == "cuda" and elsewhere)
     if device == "cuda" and not available:
         raise UserError(
@@ -209,7 +205,7 @@ def _compile(train: Json, device: str, machine: Machine) -> tuple[bool, str]:
     """Resolve `auto` to whether compiled kernels are available; also returns a note, or ""."""
     choice = train["compile"]
     if choice != "auto" and not isinstance(choice, bool):
-        raise UserError(f"train.compile={typed(choice)}: must be one of {', '.join(COMPILE)}")
+        raise UserError(f"train.compile={in_message(choice)}: must be one of {', '.join(COMPILE)}")
     fitting = (device, train["precision"]) == ("cpu", "fp32")
     if not choice or not fitting:
         return choice is True, ""  # which the shape refuses

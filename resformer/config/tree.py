@@ -14,7 +14,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from resformer import plugins
 from resformer.errors import Incompatible, UserError
-from resformer.keys import Json, Value, flatten, typed
+from resformer.keys import Json, Value, flatten, in_message
 from resformer.plugins import GROUPS, PACKAGES, config_folder
 from resformer.text import error_line, shortened
 
@@ -43,7 +43,7 @@ def unknown(key: str, value: Value) -> UserError:
     close = difflib.get_close_matches(key, keys(), n=1)
     hint = f"did you mean {close[0]}?" if close else f"the sections are {', '.join(composed(()))}"
     kind = Incompatible if any(key.startswith(f"{group}.") for group in GROUPS) else UserError
-    return kind(f"{shortened(key)}={typed(value)}: there is no such setting; {hint}")
+    return kind(f"{shortened(key)}={in_message(value)}: there is no such setting; {hint}")
 
 
 @cache
@@ -92,8 +92,8 @@ def _put(tree: Json, key: str, name: str) -> None:
             or not set(values) <= set(known)
         ):
             raise UserError(
-                f"{where}: its {name}.yaml says {section}: {typed(str(values))}, which are no "
-                "settings"
+                f"{where}: its {name}.yaml says {section}: {in_message(str(values))}, which are "
+                "no settings"
             )
         known.update(values)
     node = tree
@@ -118,11 +118,10 @@ def _set(tree: Json, key: str, value: Value) -> None:
         raise unknown(key, value)
     if isinstance(node[last], dict):
         raise UserError(
-            f"{key}={typed(value)}: is a group of settings; set one of "
+            f"{key}={in_message(value)}: is a group of settings; set one of "
             f"{', '.join(f'{key}.{k}' for k in node[last])}"
         )
     if last == "name":
-        raise UserError(
-            f"{key}={typed(value)}: choose it with {GROUPS['.'.join(path)]}={typed(value)}"
-        )
+        text = in_message(value)
+        raise UserError(f"{key}={text}: choose it with {GROUPS['.'.join(path)]}={text}")
     node[last] = value
