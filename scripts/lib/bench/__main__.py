@@ -25,6 +25,7 @@ from typing import final
 
 import pandas as pd
 
+from lib import facts
 from lib.bench import answer, breakdown, equal, limit, overhead, targets
 from lib.facts import REFERENCE, caches, commit, machine
 from resformer.numerics.backends.kernels import build
@@ -99,8 +100,8 @@ def _tables(folder: Path) -> str:
 
 def _note(path: Path, *, part: str, repeats: int, revision: str, seconds: float) -> None:
     """Put the facts of a part into the file, beside those of the others."""
-    facts = json.loads(path.read_text()) if path.exists() else {}
-    facts[part] = {
+    noted = json.loads(path.read_text()) if path.exists() else {}
+    noted[part] = {
         "command": f"scripts/bench --only {part} --repeats {repeats}",
         "commit": revision,
         "date": datetime.now(UTC).date().isoformat(),
@@ -112,7 +113,7 @@ def _note(path: Path, *, part: str, repeats: int, revision: str, seconds: float)
         },
         "machine": {**machine(), **caches()},
     }
-    path.write_text(json.dumps(facts, indent=1) + "\n")
+    facts.write(path, noted)
 
 
 if __name__ == "__main__":

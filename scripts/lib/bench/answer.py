@@ -36,7 +36,7 @@ def measure() -> pd.DataFrame:
         (shape, draw.choice(members), len(members)) for shape, members in request(_STUDY, []).shapes
     ]
     starts = [
-        {"what": "start", "seconds": _timed([sys.executable, _SCRIPT, "--steps=0"])[0]}
+        {"what": "start", "seconds": timed([sys.executable, _SCRIPT, "--steps=0"])[0]}
         for _ in range(_STARTS)
     ]
     before = _study()
@@ -50,7 +50,7 @@ def _study() -> dict[str, Any]:
         results = f"{scratch}/results"
         sweep = ["-m", "resformer", "sweep", "--study", _STUDY, "--results", results]
         words = [sys.executable, *sweep]
-        seconds, _ = _timed(words, {"XDG_CACHE_HOME": f"{scratch}/cache", "TMPDIR": scratch})
+        seconds, _ = timed(words, {"XDG_CACHE_HOME": f"{scratch}/cache", "TMPDIR": scratch})
         return {"what": "resformer", "seconds": seconds}
 
 
@@ -62,11 +62,11 @@ def _run(shape: Shape, member: Member, count: int) -> dict[str, Any]:
     }
     run = {**cell, "lr": member.lr, "seed": member.seed, "steps": shape.train.steps}
     words = [sys.executable, _SCRIPT, *(f"--{name}={value}" for name, value in run.items())]
-    seconds, last_line = _timed(words)
+    seconds, last_line = timed(words)
     return {"what": "script", **run, "runs": count, "seconds": seconds, "ended": last_line}
 
 
-def _timed(
+def timed(
     words: list[str], environment: Mapping[str, str] = MappingProxyType({})
 ) -> tuple[float, str]:
     """Seconds from the process's start to its end, and the last line it printed."""

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from lib.bench.cases import Case
 from lib.bench.drawn import initial
-from resformer.model.shape import Member
+from resformer.model.shape import Member, TrainSettings
 
 
 class Classifier(nn.Module):
@@ -53,33 +53,45 @@ def classifiers(case: Case, members: Sequence[Member]) -> list[Classifier]:
     return modules
 
 
+def optimised(
+    module: nn.Module, settings: TrainSettings, lr: float, *, fused: bool
+) -> tuple[torch.optim.AdamW, torch.optim.lr_scheduler.LambdaLR]:
+    """AdamW of a module, and its warm-up."""
+    optimiser = torch.optim.AdamW(
+        module.parameters(),
+        lr,
+        betas=(settings.beta1, settings.beta2),
+        eps=settings.eps,
+        weight_decay=0.0,
+        fused=fused,
+    )
+    return optimiser, torch.optim.lr_scheduler.LambdaLR(
+        optimiser, lambda step: min(1.0, (step + 1) / settings.warmup_steps)
+    )
+
+
 def _state(case: Case, w: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """One member's weights under torch's names and in its layout: (out, in); query, key and value
     in one.
     """
-    state = {
-        "token.weight": w["embedding.token"],
-        "position": w["embedding.position"],
-        "head.weight": w["head.matrix"].T,
-        "head.bias": w["head.bias"],
-    }
+    renamed = {"head": "head"}
+    state = {"token.weight": w["embedding.token"], "position": w["embedding.position"]}
     for block in range(1, case.depth + 1):
         ours, theirs = f"block{block}", f"encoder.layers.{block - 1}"
+        renamed |= {
+            f"{ours}.output": f"{theirs}.self_attn.out_proj",
+            f"{ours}.ffn_in": f"{theirs}.linear1",
+            f"{ours}.ffn_out": f"{theirs}.linear2",
+        }
         projections = [f"{ours}.{group}" for group in ("query", "key", "value")]
-        state[f"{theirs}.self_attn.in_proj_weight"] = torch.cat(
-            [w[f"{name}.matrix"].T for name in projections]
-        )
-        state[f"{theirs}.self_attn.in_proj_bias"] = torch.cat(
-            [w[f"{name}.bias"] for name in projections]
-        )
-        for group, linear in (
-            ("output", "self_attn.out_proj"),
-            ("ffn_in", "linear1"),
-            ("ffn_out", "linear2"),
-        ):
-            state[f"{theirs}.{linear}.weight"] = w[f"{ours}.{group}.matrix"].T
-            state[f"{theirs}.{linear}.bias"] = w[f"{ours}.{group}.bias"]
+        matrices = [w[f"{name}.matrix"].T for name in projections]
+        state[f"{theirs}.self_attn.in_proj_weight"] = torch.cat(matrices)
+        biases = [w[f"{name}.bias"] for name in projections]
+        state[f"{theirs}.self_attn.in_proj_bias"] = torch.cat(biases)
         for sublayer, norm in ((2 * block - 1, "norm1"), (2 * block, "norm2")):
             state[f"{theirs}.{norm}.weight"] = w[f"sublayer{sublayer}.out.norm.gain"]
             state[f"{theirs}.{norm}.bias"] = w[f"sublayer{sublayer}.out.norm.bias"]
+    for ours, theirs in renamed.items():
+        state[f"{theirs}.weight"] = w[f"{ours}.matrix"].T
+        state[f"{theirs}.bias"] = w[f"{ours}.bias"]
     return state

@@ -2,8 +2,6 @@
 
 import contextlib
 import io
-import os
-import subprocess
 import sys
 import tempfile
 import time
@@ -12,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 
+from lib.bench.answer import timed
 from lib.bench.tables import number, spread, table
 from resformer.config import request
 from resformer.numerics.process import configure_worker
@@ -55,21 +54,14 @@ def measure(repeats: int) -> pd.DataFrame:
     configure_worker()
     rows: list[dict[str, Any]] = []
     for repetition in range(repeats):
-        seconds_of = {"help": _help(), "plan": _plan(), "job": _job()}
+        help_seconds, _ = timed([sys.executable, "-m", "resformer", "--help"])
+        seconds_of = {"help": help_seconds, "plan": _plan(), "job": _job()}
         seconds_of |= {f"compile, depth {depth}": _compiling(depth) for depth in _DEPTHS}
         rows += [
             {"what": what, "repetition": repetition, "seconds": seconds}
             for what, seconds in seconds_of.items()
         ]
     return pd.DataFrame(rows)
-
-
-def _help() -> float:
-    began = time.perf_counter()
-    subprocess.run(
-        [sys.executable, "-m", "resformer", "--help"], stdout=subprocess.DEVNULL, check=True
-    )
-    return time.perf_counter() - began
 
 
 def _plan() -> float:
@@ -107,16 +99,8 @@ def _job() -> float:
 def _compiling(depth: int) -> float:
     """Seconds by which the first step is later where nothing was compiled before."""
     with tempfile.TemporaryDirectory() as cache:
-        environment = {**os.environ, "XDG_CACHE_HOME": cache}
         words = [sys.executable, "-c", _FIRST_STEP, str(depth)]
-        cold, warm = (
-            float(
-                subprocess.run(
-                    words, stdout=subprocess.PIPE, text=True, check=True, env=environment
-                ).stdout
-            )
-            for _ in range(2)
-        )
+        cold, warm = (float(timed(words, {"XDG_CACHE_HOME": cache})[1]) for _ in range(2))
     return cold - warm
 
 

@@ -1,6 +1,6 @@
 """Targets, beside the figures that were measured."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import pandas as pd
 
@@ -14,69 +14,49 @@ def render(measured: Mapping[str, pd.DataFrame]) -> str:
     return table("Wanted and found", ["", "wanted", "found", ""], lines)
 
 
-def _line(name: str, target: str, value: float, held: bool) -> list[str]:
-    return [name, target, number(value), "" if held else "not reached"]
+def _least(name: str, least: float, value: float) -> list[str]:
+    return [name, f"≥ {least:.0f}", number(value), "" if value >= least else "not reached"]
 
 
-def _equal(rows: pd.DataFrame) -> list[list[str]]:
-    lines = []
+def _equal(rows: pd.DataFrame) -> Iterator[list[str]]:
     for case, part in shown(rows).groupby("case", sort=False):
-        targets = {"M": {"joblib": 2.0}}.get(
-            str(case)[0], {"script": 6.0, "joblib": 4.0, "jax": 3.0}
-        )
+        small = {"script": 6, "joblib": 4, "jax": 3}
         if "depth 8" in str(case):
-            for peer, least in targets.items():
+            for peer, least in {"joblib": 2}.items() if str(case)[0] == "M" else small.items():
                 ratio = part.loc[part["peer"] == peer, "ratio"].median()
-                name = f"{', '.join(str(case).split(', ')[:3])}: × {peer}"
-                lines.append(_line(name, f"≥ {least:.0f}", ratio, ratio >= least))
-    return lines
+                yield _least(f"{', '.join(str(case).split(', ')[:3])}: × {peer}", least, ratio)
 
 
-def _alone(rows: pd.DataFrame) -> list[list[str]]:
+def _alone(rows: pd.DataFrame) -> Iterator[list[str]]:
     rows = rows.assign(ratio=ratios(rows))
     least = rows[rows["peer"] != OURS].groupby("depth")["ratio"].median().min()
-    return [_line("D: × joblib, at the least favourable depth", "≥ 1", least, least >= 1.0)]
+    yield _least("D: × joblib, at the least favourable depth", 1, least)
 
 
-def _answer(rows: pd.DataFrame) -> list[list[str]]:
+def _answer(rows: pd.DataFrame) -> Iterator[list[str]]:
     runs, studies = rows[rows["what"] == "script"], rows[rows["what"] == "resformer"]
     ratio = (runs["runs"] * runs["seconds"]).sum() / studies["seconds"].mean()
-    return [_line("time to answer: × script per run", "≥ 12", ratio, ratio >= 12.0)]
+    yield _least("time to answer: × script per run", 12, ratio)
 
 
-def _limit(rows: pd.DataFrame) -> list[list[str]]:
-    lines = []
+def _limit(rows: pd.DataFrame) -> Iterator[list[str]]:
     for case, part in rows[rows["case"].notna()].groupby("case", sort=False):
-        least = 75 if str(case).startswith("M") else 55
         for product in ("torch", "kernels"):
             share = 100 * (part[product] / part["step"]).median()
-            lines.append(
-                _line(
-                    f"{case}: products' share, by {product}, %", f"≥ {least}", share, share >= least
-                )
-            )
-    return lines
+            least = 75 if str(case).startswith("M") else 55
+            yield _least(f"{case}: products' share, by {product}, %", least, share)
 
 
-def _overhead(rows: pd.DataFrame) -> list[list[str]]:
+def _overhead(rows: pd.DataFrame) -> Iterator[list[str]]:
     seconds = rows.groupby("what")["seconds"].median()
     growth = seconds["compile, depth 32"] / seconds["compile, depth 2"]
-    return [
-        _line("compile time, depth 32 over depth 2", "≤ 1.2", growth, growth <= 1.2),
-        _line("resformer --help, s", "≤ 0.4", seconds["help"], seconds["help"] <= 0.4),
-        _line(
-            "plan of 10,000 members in 2,000 jobs, s",
-            "≤ 20",
-            seconds["plan"],
-            seconds["plan"] <= 20.0,
-        ),
-        [
-            "overhead per job, s",
-            "≤ 0.15",
-            f"{seconds['job']:.3f}",
-            "" if seconds["job"] <= 0.15 else "not reached",
-        ],
-    ]
+    for name, most, value, text in (
+        ("compile time, depth 32 over depth 2", 1.2, growth, number(growth)),
+        ("resformer --help, s", 0.4, seconds["help"], number(seconds["help"])),
+        ("plan of 10,000 members in 2,000 jobs, s", 20, seconds["plan"], number(seconds["plan"])),
+        ("overhead per job, s", 0.15, seconds["job"], f"{seconds['job']:.3f}"),
+    ):
+        yield [name, f"≤ {most}", text, "" if value <= most else "not reached"]
 
 
 _FIGURES = {

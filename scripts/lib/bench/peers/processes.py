@@ -11,7 +11,7 @@ from joblib.externals.loky import get_reusable_executor
 
 from lib.bench.cases import Case
 from lib.bench.peers.base import Losses, Peer, Timed
-from lib.bench.training import train
+from lib.bench.peers.one import train
 from resformer.model.shape import Member
 
 
