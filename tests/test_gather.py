@@ -27,7 +27,7 @@ from resformer.store.checks import Damaged
 from resformer.store.claims import Claim, HeartbeatObserver
 from resformer.store.packed import file
 from resformer.store.packed.gather import Gathered, gather
-from resformer.store.packed.result_files import PackedFiles
+from resformer.store.packed.result_files import PackedFiles, packed_files
 from resformer.store.results import Results, file_facts
 from resformer.store.study import Study
 from resformer.sweep import launch
@@ -245,7 +245,7 @@ def test_two_gathers_at_once_lose_nothing(study: Study) -> None:
     before, publish = everything(study), files.publish
 
     def second_first(beside: Path, path: Path) -> bool:
-        if not study.results.packed_files():
+        if not packed_files(study.path):
             files.publish = publish
             gather(study)
         return publish(beside, path)
@@ -255,10 +255,10 @@ def test_two_gathers_at_once_lose_nothing(study: Study) -> None:
         assert gather(study).jobs == 4
     finally:
         files.publish = publish
-    assert len(study.results.packed_files()) == 2
+    assert len(packed_files(study.path)) == 2
     assert everything(study) == before
     assert gather(study).new == 0
-    assert len(study.results.packed_files()) == 1
+    assert len(packed_files(study.path)) == 1
     assert everything(study) == before
 
 
@@ -284,7 +284,7 @@ def test_every_flipped_bit_is_harmless_or_named_and_what_it_hit_runs_again(
     study: Study, resformer: Resformer
 ) -> None:
     gather(study)
-    (path,) = study.results.packed_files()
+    (path,) = packed_files(study.path)
     whole, chance = path.read_bytes(), random.Random(0)
     before = {job: study.results.read(job) for job in study.planned()}
     named: list[str] = []
@@ -420,7 +420,7 @@ def test_a_full_disk_is_said_and_nothing_is_lost(
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
         signal.signal(signal.SIGXFSZ, handler)
-    assert study.results.packed_files() == []
+    assert packed_files(study.path) == []
     assert not list(study.path.glob(".*.tmp"))
     assert everything(study) == before
 
@@ -447,7 +447,7 @@ def test_a_disk_that_cannot_be_read_stops_a_gather(study: Study) -> None:
     path.mkdir()
     with pytest.raises(DiskError, match="cannot be read"):
         gather(study)
-    assert study.results.packed_files() == []
+    assert packed_files(study.path) == []
 
 
 def test_a_study_that_is_deleted_has_no_gathered_files(study: Study) -> None:

@@ -61,11 +61,11 @@ def test_a_wrong_line_read_in_parts_has_the_reason_of_the_whole_line(
 ) -> None:
     good = planned()[0]
     bad = {**good, key: value}
-    reason = checks.planned_job(bad)
-    assert reason
+    with pytest.raises(ValueError, match=r".") as refusal:
+        checks.planned_job(bad)
     assert read(files.with_checksum(good), files.with_checksum(bad), files.with_checksum(good)) == [
         (good, ""),
-        (None, reason),
+        (None, str(refusal.value)),
         (good, ""),
     ]
 
@@ -80,7 +80,9 @@ def test_texts_in_settings_that_look_like_parts_of_a_line_are_texts() -> None:
         **job["shape"],
         "task": {**job["shape"]["task"], "members": [1], "parameters": 2},
     }
-    assert read(files.with_checksum(job)) == [(None, checks.planned_job(job))]
+    with pytest.raises(ValueError, match=r".") as refusal:
+        checks.planned_job(job)
+    assert read(files.with_checksum(job)) == [(None, str(refusal.value))]
 
 
 def test_lines_that_are_no_jobs_are_refused() -> None:

@@ -160,7 +160,7 @@ def _joined(tables: Iterable[pa.Table]) -> pa.Table:
 
 def _state(study: Study, job: str, attempt: int) -> list[int]:
     """The attempt, then size and time of change of its files; of missing files, nothing."""
-    return [attempt, *study.results.state(job, attempt, _COMMITTED, [_PROBED])]
+    return [attempt, *study.results.locate(job).state(attempt, _COMMITTED, [_PROBED])]
 
 
 def _ms_per_member_step(timing: Json) -> float:

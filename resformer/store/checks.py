@@ -1,8 +1,8 @@
 """Checks of records read from a study folder.
 
 A folder may come from somebody else: its checksums fit, and still anything may stand in it. Each
-function returns in a few words why readers could not use what they were given, or None if they can.
-None reads or writes files.
+function raises ValueError, in a few words, if readers could not use what they were given. None
+reads or writes files.
 """
 
 import re
@@ -56,81 +56,75 @@ _RUNS = {
     "final_loss": _NUMBER,
     "final_accuracy": _NUMBER,
 }
-_LAYERS = {"seed": _WHOLE, "lr": _NUMBER, "step": _WHOLE, "layer": _WHOLE}
-_CURVES = {
-    **{"seed": _WHOLE, "lr": _NUMBER, "step": _WHOLE},
-    **dict.fromkeys(("loss", "gradient_norm", "held_out_loss", "held_out_accuracy"), _NUMBER),
-}
+_STEP = {"seed": _WHOLE, "lr": _NUMBER, "step": _WHOLE}
+_LAYERS = {**_STEP, "layer": _WHOLE}
+_CURVES = _STEP | dict.fromkeys(
+    ("loss", "gradient_norm", "held_out_loss", "held_out_accuracy"), _NUMBER
+)
 
 
-def planned_job(tree: object) -> str | None:
+def planned_job(tree: Any) -> None:
     """Check a line of a plan."""
-    return (
-        job_id(tree.get("id")) or planned_members(tree) or shared(tree)
-        if isinstance(tree, dict)
-        else "is no object"
-    )
+    _require(isinstance(tree, dict), "is no object")
+    job_id(tree.get("id"))
+    planned_members(tree)
+    shared(tree)
 
 
-def job_id(name: object) -> str | None:
+def job_id(name: object) -> None:
     """Check a job's id."""
-    return None if _fits(_ID, name) else "its id is no name"
+    _require(_fits(_ID, name), "its id is no name")
 
 
-def planned_members(tree: Mapping[str, Any]) -> str | None:
+def planned_members(tree: Mapping[str, Any]) -> None:
     """Check the members of a planned job."""
-    members = tree.get("members")
-    if not isinstance(members, list) or not members:
-        return "members is no list of some"
+    members: Any = tree.get("members")
+    _require(isinstance(members, list) and members, "members is no list of some")
     for member in members:
-        if not isinstance(member, dict) or member.keys() != {"seed", "lr"}:
-            return "a member is not a seed and a learning rate"
-        if not _whole(member["seed"], 0, _SEEDS - 1) or not _number(member["lr"], _HIGHEST):
-            return "a member's seed or learning rate is no number that can be"
-    return None
+        _require(
+            isinstance(member, dict) and member.keys() == {"seed", "lr"},
+            "a member is not a seed and a learning rate",
+        )
+        _require(
+            _whole(member["seed"], 0, _SEEDS - 1) and _number(member["lr"], _HIGHEST),
+            "a member's seed or learning rate is no number that can be",
+        )
 
 
-def shared(tree: Mapping[str, Any]) -> str | None:
+def shared(tree: Mapping[str, Any]) -> None:
     """Check the part that planned jobs of one shape and size share."""
     for name, largest in _FACTS.items():
-        if not _number(tree.get(name), largest):
-            return f"{name} is no number that can be"
-    return _shape(tree.get("shape"))
+        _require(_number(tree.get(name), largest), f"{name} is no number that can be")
+    _shape(tree.get("shape"))
 
 
-def _shape(shape: object) -> str | None:
+def _shape(shape: Any) -> None:
     """Check a shape. Its settings by dotted key become columns beside those of the runs, so all but
     the device need a dot.
     """
-    if not isinstance(shape, dict):
-        return "shape is no object"
-    if not all(isinstance(section, dict) or key == "device" for key, section in shape.items()):
-        return "shape has a setting outside a section"
-    if not 0 < _settings(shape, _DEEPEST) <= _MOST_SETTINGS:
-        return "shape is no tree of settings"
+    _require(isinstance(shape, dict), "shape is no object")
+    _require(
+        all(isinstance(section, dict) or key == "device" for key, section in shape.items()),
+        "shape has a setting outside a section",
+    )
+    _require(0 < _settings(shape, _DEEPEST) <= _MOST_SETTINGS, "shape is no tree of settings")
     for path in _NAMED:
-        if not isinstance(_at(shape, path), str):
-            return f"{'.'.join(path)} is no text"
+        _require(isinstance(_at(shape, path), str), f"{'.'.join(path)} is no text")
     for path in _COUNTED:
-        if not _whole(_at(shape, path), 1, _MOST_STEPS):
-            return f"{'.'.join(path)} is no number that can be"
-    if not isinstance(_at(shape, ("train", "compile")), bool):
-        return "train.compile is neither true nor false"
-    return None
+        fits = _whole(_at(shape, path), 1, _MOST_STEPS)
+        _require(fits, f"{'.'.join(path)} is no number that can be")
+    compiled = _at(shape, ("train", "compile"))
+    _require(isinstance(compiled, bool), "train.compile is neither true nor false")
 
 
 def _settings(tree: Mapping[object, object], deepest: int) -> int:
     """Count the settings of a tree; more than `_MOST_SETTINGS` if one of them is invalid."""
     count = 0
     for key, value in tree.items():
-        if not _fits(_KEY, key):
-            return _MOST_SETTINGS + 1
         if isinstance(value, dict) and deepest > 1:
-            count += _settings(value, deepest - 1)
-        elif _setting(value):
-            count += 1
+            count += _settings(value, deepest - 1) if _fits(_KEY, key) else _MOST_SETTINGS + 1
         else:
-            return _MOST_SETTINGS + 1
+            count += 1 if _fits(_KEY, key) and _setting(value) else _MOST_SETTINGS + 1
     return count
 
 
@@ -148,58 +142,53 @@ def _at(tree: object, path: Sequence[str]) -> object:
     return tree
 
 
-def launch_record(tree: object) -> str | None:
-    """Check the record of a launch. Keys that only some readers need may be missing, but not be of
-    another type.
+def launch_record(tree: Any, number: int) -> None:
+    """Check the record of the launch of this number, None if its checksum does not fit. Keys that
+    only some readers need may be missing, but not be of another type.
     """
-    if not isinstance(tree, dict):
-        return "is no object"
-    if not _whole(tree.get("launch"), 1, 10**9):
-        return "launch is no number of one"
-    if not _time(tree.get("started")):
-        return "started is no time"
-    if tree.get("planned") is not None and not _whole(tree["planned"], 0, 10**9):
-        return "planned is no count"
-    engine = tree.get("engine", {})
-    if not isinstance(engine, dict) or _settings(engine, 1) > _MOST_SETTINGS:
-        return "engine is no list of settings"
-    if not _whole(engine.get("retries", 0), 0, 10**6) or not _number(
-        engine.get("lease_seconds", 1), 1e9
-    ):
-        return "engine has a number that cannot be"
-    return _excluded(tree.get("excluded", [])) or _typed(tree)
-
-
-def _excluded(rows: object) -> str | None:
-    if not isinstance(rows, list):
-        return "excluded is no list"
-    for row in rows:
-        if (
-            not isinstance(row, dict)
-            or not _text(row.get("reason"))
-            or not isinstance(row.get("settings"), dict)
-        ):
-            return "what was excluded is not settings and a reason"
-        if not all(_text(key) and _setting(value) for key, value in row["settings"].items()):
-            return "what was excluded has a setting that is none"
-    return None
-
-
-def _typed(tree: Mapping[str, object]) -> str | None:
-    """Check the rest of a launch's record: the command line, versions and fingerprint."""
+    _require(isinstance(tree, dict), "not what was written")
+    _require(_whole(tree.get("launch"), 1, 10**9), "launch is no number of one")
+    _require(_time(tree.get("started")), "started is no time")
+    planned, engine = tree.get("planned"), tree.get("engine", {})
+    _require(planned is None or _whole(planned, 0, 10**9), "planned is no count")
+    _require(
+        isinstance(engine, dict) and _settings(engine, 1) <= _MOST_SETTINGS,
+        "engine is no list of settings",
+    )
+    _require(
+        _whole(engine.get("retries", 0), 0, 10**6) and _number(engine.get("lease_seconds", 1), 1e9),
+        "engine has a number that cannot be",
+    )
+    _excluded(tree.get("excluded", []))
     for name in ("asked", "swept", "jobs"):
-        if not _texts(tree.get(name, [])):
-            return f"{name} is no list of texts"
+        _require(_texts(tree.get(name, [])), f"{name} is no list of texts")
     grids = tree.get("overrides", [])
-    if not isinstance(grids, list) or not all(map(_texts, grids)):
-        return "overrides is no list of lists of texts"
+    _require(
+        isinstance(grids, list) and all(map(_texts, grids)),
+        "overrides is no list of lists of texts",
+    )
     for name in ("versions", "fingerprint"):
         texts = tree.get(name, {})
-        if not isinstance(texts, dict) or not all(
-            _text(key) and _text(value) for key, value in texts.items()
-        ):
-            return f"{name} has something that is no text"
-    return None
+        _require(
+            isinstance(texts, dict) and _texts([*texts.keys(), *texts.values()]),
+            f"{name} has something that is no text",
+        )
+    _require(tree["launch"] == number, f"is the record of launch {tree['launch']}")
+
+
+def _excluded(rows: Any) -> None:
+    _require(isinstance(rows, list), "excluded is no list")
+    for row in rows:
+        _require(
+            isinstance(row, dict)
+            and _text(row.get("reason"))
+            and isinstance(row.get("settings"), dict),
+            "what was excluded is not settings and a reason",
+        )
+        _require(
+            all(_text(key) and _setting(value) for key, value in row["settings"].items()),
+            "what was excluded has a setting that is none",
+        )
 
 
 def _time(text: object) -> bool:
@@ -211,114 +200,107 @@ def _time(text: object) -> bool:
     return time is not None and time.tzinfo is not None and 1971 <= time.year < 9999
 
 
-def result(tree: object, job_id: str) -> str | None:
-    """Check the result of a job."""
-    if not isinstance(tree, dict):
-        return "is no object"
-    if tree.get("job") != job_id:
-        return f"is of the job {tree.get('job')!r:.40}"
-    if not _whole(tree.get("attempt"), 1, 10**9):
-        return "attempt is no number of one"
+def result(tree: Any, job_id: str) -> None:
+    """Check the result of a job, None if its checksum does not fit."""
+    _require(isinstance(tree, dict), "not what was written")
+    _require(tree.get("job") == job_id, f"is of the job {tree.get('job')!r:.40}")
+    _require(_whole(tree.get("attempt"), 1, 10**9), "attempt is no number of one")
     files = tree.get("files")
-    if not isinstance(files, dict):
-        return "files is no object"
+    _require(isinstance(files, dict), "files is no object")
     for name, facts in files.items():
-        if not _fits(_FILE, name):
-            return "files has a name that is none of a file"
-        if (
-            not isinstance(facts, dict)
-            or not _whole(facts.get("bytes"), 0, 2**53)
-            or not _fits(_HASH, facts.get("sha256"))
-        ):
-            return f"files: {name} has no size and SHA-256"
-    return None
+        _require(_fits(_FILE, name), "files has a name that is none of a file")
+        _require(
+            isinstance(facts, dict)
+            and _whole(facts.get("bytes"), 0, 2**53)
+            and _fits(_HASH, facts.get("sha256")),
+            f"files: {name} has no size and SHA-256",
+        )
 
 
-def timing(tree: object) -> str | None:
+def timing(tree: Any) -> None:
     """Check the wall times of a job."""
-    if not isinstance(tree, dict) or not _number(tree.get("seconds"), _MOST_SECONDS):
-        return "has no seconds"
-    if not _whole(tree.get("at_once", 1), 1, 10**9):
-        return "at_once is no number of members"
+    _require(
+        isinstance(tree, dict) and _number(tree.get("seconds"), _MOST_SECONDS), "has no seconds"
+    )
+    _require(_whole(tree.get("at_once", 1), 1, 10**9), "at_once is no number of members")
     stretches = tree.get("stretches")
-    if not isinstance(stretches, list):
-        return "stretches is no list"
+    _require(isinstance(stretches, list), "stretches is no list")
     for part in stretches:
-        fits = (
+        _require(
             isinstance(part, dict)
             and _whole(part.get("members"), 1, 10**9)
             and _whole(part.get("steps"), 1, _MOST_STEPS)
-            and _number(part.get("seconds"), _MOST_SECONDS)
+            and _number(part.get("seconds"), _MOST_SECONDS),
+            "a stretch is not members, steps and seconds",
         )
-        if not fits:
-            return "a stretch is not members, steps and seconds"
-    return None
 
 
-def runs(table: pa.Table, members: Members) -> str | None:
+def runs(table: pa.Table, members: Members) -> None:
     """Check the runs of a job against its planned members."""
-    reason = _columns(table, _RUNS)
-    if reason is not None:
-        return reason
-    if len(table) != len(members):
-        return f"{len(table)} rows for {len(members)} members"
+    _columns(table, _RUNS)
+    _require(len(table) == len(members), f"{len(table)} rows for {len(members)} members")
     rows = table.to_pylist()
     for row, member in zip(rows, members, strict=True):
-        if row["seed"] != member["seed"] or row["lr"] != member["lr"]:
-            return "its rows are not the members that were planned"
-    return next((reason for row in rows if (reason := _run(row)) is not None), None)
+        _require(
+            row["seed"] == member["seed"] and row["lr"] == member["lr"],
+            "its rows are not the members that were planned",
+        )
+    for row in rows:
+        _run(row)
 
 
-def _run(row: Mapping[str, Any]) -> str | None:
+def _run(row: Mapping[str, Any]) -> None:
     """Check one run. A loss may be anything but negative: it is NaN where a member diverged."""
-    if row["outcome"] not in _OUTCOMES:
-        return "an outcome is none"
-    if row["stalled"] and row["outcome"] != "unsolved":
-        return "a member that was not unsolved has stalled"
-    if not 0 <= row["last_step"] <= _MOST_STEPS:
-        return "a last step cannot be"
+    outcome, last_step = row["outcome"], row["last_step"]
+    _require(outcome in _OUTCOMES, "an outcome is none")
+    _require(
+        not row["stalled"] or outcome == "unsolved", "a member that was not unsolved has stalled"
+    )
+    _require(0 <= last_step <= _MOST_STEPS, "a last step cannot be")
     for name in ("solved", "diverged"):
         step = row[f"{name}_step"]
-        reached = row["outcome"] == name
-        if (step is not None) != reached or not 0 <= (step or 0) <= row["last_step"]:
-            return f"a step at which a member {name} cannot be"
-    if row["final_loss"] < 0 or not 0 <= row["final_accuracy"] <= 1:
-        return "a final loss or accuracy cannot be"
-    return None
+        _require(
+            (step is not None) == (outcome == name) and 0 <= (step or 0) <= last_step,
+            f"a step at which a member {name} cannot be",
+        )
+    _require(
+        not row["final_loss"] < 0 and 0 <= row["final_accuracy"] <= 1,
+        "a final loss or accuracy cannot be",
+    )
 
 
-def layers(table: pa.Table) -> str | None:
+def layers(table: pa.Table) -> None:
     """Check the probes of a job: a row per member, step and layer, from the embedding to an even
     layer.
     """
     measures = {name: _NUMBER for name in table.column_names if name not in _LAYERS}
-    reason = _columns(table, {**_LAYERS, **measures})
-    if reason is not None:
-        return reason
+    _columns(table, {**_LAYERS, **measures})
     numbers = table["layer"].to_pylist()
     count = max(numbers, default=0) + 1
-    if count < 3 or count % 2 == 0 or numbers != list(range(count)) * (len(numbers) // count):
-        return "its layers are not in their order"
-    return None
+    _require(
+        count >= 3 and count % 2 and numbers == list(range(count)) * (len(numbers) // count),
+        "its layers are not in their order",
+    )
 
 
-def curves(table: pa.Table) -> str | None:
+def curves(table: pa.Table) -> None:
     """Check the columns of the curves of a job."""
-    return _columns(table, _CURVES)
+    _columns(table, _CURVES)
 
 
-def _columns(table: pa.Table, types_of: Mapping[str, Sequence[pa.DataType]]) -> str | None:
-    if table.schema.metadata:
-        return "says more than a table does"  # pandas would follow it
-    if table.column_names != list(types_of):
-        return "has other columns"
+def _columns(table: pa.Table, types_of: Mapping[str, Sequence[pa.DataType]]) -> None:
+    # pandas would follow metadata.
+    _require(not table.schema.metadata, "says more than a table does")
+    _require(table.column_names == list(types_of), "has other columns")
     for name, types in types_of.items():
         column = table[name]
-        if column.type not in types:
-            return f"column {name} is of another type"
-        if column.null_count and types is not _MAYBE:
-            return f"column {name} has gaps"
-    return None
+        _require(column.type in types, f"column {name} is of another type")
+        _require(not column.null_count or types is _MAYBE, f"column {name} has gaps")
+
+
+def _require(condition: object, reason: str) -> None:
+    if not condition:
+        raise ValueError(reason)
 
 
 def _number(value: object, highest: float, lowest: float = 0.0) -> bool:

@@ -14,7 +14,7 @@ import traceback
 from dataclasses import asdict, dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal, final
+from typing import Any, Literal, NamedTuple, final
 
 from resformer.errors import DiskError
 from resformer.store import files
@@ -171,6 +171,15 @@ class Held:
     """Time since that write, by the clocks of two machines: for people, not for taking over."""
 
 
+class _Parsed(NamedTuple):
+    """Content of a claim."""
+
+    launch: int
+    holder: Holder
+    counter: str
+    """Heartbeat counter, or how the attempt ended."""
+
+
 @final
 @dataclass
 class HeartbeatObserver:
@@ -225,10 +234,10 @@ def held(job: Path) -> Held | None:
         return None
     claim = job / f"claim-{attempt}"
     try:
-        silent_seconds, parts = time.time() - claim.lstat().st_mtime, _parse(claim)
+        silent_seconds, parsed = time.time() - claim.lstat().st_mtime, _parse(claim)
     except FileNotFoundError:
         return None  # the study was deleted at this moment
-    _, who, counter = parts or (0, None, "")
+    _, who, counter = parsed or (0, None, "")
     if counter in (_COMMITTED, _LEFT):
         return None
     return Held(
@@ -253,13 +262,15 @@ def failures(job: Path, since: int) -> int:
     one counts.
     """
     claims = [_parse(job / f"claim-{attempt}") for attempt in _claims(job)]
-    return sum(parts is not None and parts[0] >= since and parts[2] != _LEFT for parts in claims)
+    return sum(
+        claim is not None and claim.launch >= since and claim.counter != _LEFT for claim in claims
+    )
 
 
 def launch_of(job: Path, attempt: int) -> int:
     """The launch an attempt was made for; 0 where its claim cannot be read."""
-    parts = _parse(job / f"claim-{attempt}")
-    return parts[0] if parts else 0
+    parsed = _parse(job / f"claim-{attempt}")
+    return parsed.launch if parsed else 0
 
 
 def over(job: Path, attempt: int, observer: HeartbeatObserver | None = None) -> bool:
@@ -269,10 +280,12 @@ def over(job: Path, attempt: int, observer: HeartbeatObserver | None = None) -> 
     if error(job, attempt) is not None:
         return True
     claim = job / f"claim-{attempt}"
-    parts = _parse(claim)
-    if parts is not None and (parts[2] in (_COMMITTED, _LEFT) or parts[1].gone()):
+    parsed = _parse(claim)
+    if parsed and (parsed.counter in (_COMMITTED, _LEFT) or parsed.holder.gone()):
         return True
-    return observer is not None and observer.silent(claim, parts[2] if parts else "unreadable")
+    return observer is not None and observer.silent(
+        claim, parsed.counter if parsed else "unreadable"
+    )
 
 
 def error(job: Path, attempt: int) -> str | None:
@@ -285,12 +298,13 @@ def error(job: Path, attempt: int) -> str | None:
     return next((line for line in reversed(lines) if line.strip()), f"{path} is empty")
 
 
-def _parse(claim: Path) -> tuple[int, Holder, str] | None:
-    """The launch, the holder and the counter; None where a claim cannot be read."""
+def _parse(claim: Path) -> _Parsed | None:
+    """Content of a claim; None where it cannot be read."""
     first, _, counter = _read(str(claim)).partition("\n")
     try:
         who = files.verify_checksum(first.encode()) or {}
         launch, pid = int(who.pop("launch")), int(who.pop("pid"))
-        return launch, Holder(pid=pid, **{name: str(value) for name, value in who.items()}), counter
+        rest = {name: str(value) for name, value in who.items()}
+        return _Parsed(launch=launch, holder=Holder(pid=pid, **rest), counter=counter)
     except (ValueError, TypeError, KeyError, OverflowError):
         return None

@@ -1,5 +1,6 @@
 """Plans: a line of JSON per job, with a checksum. Plans are long, and most of it repeats."""
 
+import contextlib
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -26,33 +27,37 @@ class Reader:
     """
 
     def __init__(self) -> None:
-        self._known: dict[bytes, tuple[Json, str | None]] = {}
+        self._known: dict[bytes, Json] = {}
 
     def jobs(self, lines: Sequence[bytes]) -> list[tuple[Json | None, str]]:
         """The job in each line, which is not to be changed; or None and what is wrong with the
         line.
         """
-        return [self._job(files.verified_body(line)) for line in lines]
+        return [self._job(line) for line in lines]
 
-    def _job(self, body: bytes | None) -> tuple[Json | None, str]:
+    def _job(self, line: bytes) -> tuple[Json | None, str]:
+        body = files.verified_body(line)
         if body is None:
             return None, "is not what was written"
         if parts := _parts(body):
             name, of_members, of_shape = parts
-            members, wrong_members = self._parsed(of_members, checks.planned_members)
-            shape, wrong_shape = self._parsed(of_shape, checks.shared)
-            if members and shape:
-                wrong = checks.job_id(name) or wrong_members or wrong_shape
-                return ({"id": name, **members, **shape}, "") if wrong is None else (None, wrong)
-        job = files.parse_object(body)  # another order of keys
-        wrong = checks.planned_job(job)
-        return (job, "") if wrong is None else (None, wrong)
+            with contextlib.suppress(ValueError):  # the reason is that of the whole line
+                checks.job_id(name)
+                members = self._parsed(of_members, checks.planned_members)
+                return {"id": name, **members, **self._parsed(of_shape, checks.shared)}, ""
+        try:
+            job = files.parse_object(body)
+            checks.planned_job(job)
+        except ValueError as error:
+            return None, str(error)
+        return job, ""
 
-    def _parsed(self, text: bytes, check: Callable[[Json], str | None]) -> tuple[Json, str | None]:
-        """The JSON object, empty if the text is none, and what is wrong with it."""
+    def _parsed(self, text: bytes, check: Callable[[Json], None]) -> Json:
+        """The JSON object. Raises ValueError if the text is none, or it does not pass."""
         if text not in self._known:
             tree = files.parse_object(text) or {}
-            self._known[text] = tree, check(tree)
+            check(tree)
+            self._known[text] = tree
         return self._known[text]
 
 

@@ -4,10 +4,11 @@ import contextlib
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar, final
+from typing import TYPE_CHECKING, Any, TypeVar, final
 
 from resformer.errors import DiskError
 from resformer.keys import Json
@@ -47,28 +48,28 @@ class Result:
 
     def table(self, name: str) -> "pa.Table":
         """The table of `<name>.parquet`. Raises Damaged if it cannot be used."""
-        return self._table(name, _CHECKS.get(name))
+        return self._table(name, _CHECKS.get(name, lambda table: None))
 
     def timing(self) -> Json:
         """Wall times in seconds: in all, and by stretch between evaluations. Raises Damaged."""
-        timing = files.parse_object(self.contents["timing.json"])
-        reason = checks.timing(timing)
-        if timing is None or reason is not None:
-            raise self._damage("timing.json", reason)
+        timing = files.parse_object(self.contents["timing.json"]) or {}
+        with self._checking("timing.json"):
+            checks.timing(timing)
         return timing
 
-    def _table(self, name: str, check: "Callable[[pa.Table], str | None] | None") -> "pa.Table":
-        try:
+    def _table(self, name: str, check: "Callable[[pa.Table], None]") -> "pa.Table":
+        with self._checking(f"{name}.parquet"):
             table = tables.read(self.contents[f"{name}.parquet"])
-            reason = check(table) if check is not None else None
-        except ValueError as error:
-            reason = str(error)
-        if reason is not None:
-            raise self._damage(f"{name}.parquet", reason)
+            check(table)
         return table
 
-    def _damage(self, name: str, reason: str | None) -> Damaged:
-        return Damaged(f"{self.folder}/attempt-{self.attempt}/{name}: {reason}")
+    @contextmanager
+    def _checking(self, name: str) -> Iterator[None]:
+        try:
+            yield
+        except ValueError as error:
+            path = f"{self.folder}/attempt-{self.attempt}/{name}"
+            raise Damaged(f"{path}: {error}") from error
 
 
 @final
@@ -206,21 +207,9 @@ class Results:
         folder, number = job_folder(self.study, job_id), self._number(job_id)
         return result_files.locate(self.study, job_id, folder, number)
 
-    def state(
-        self, job_id: str, attempt: int, names: Sequence[str], optional: Sequence[str]
-    ) -> list[int]:
-        """Numbers that change if the result of a job, or one of these files of its attempt, does;
-        empty if one that is not optional is missing. Raises DiskError.
-        """
-        return self.locate(job_id).state(attempt, names, optional)
-
     def packed(self, job_id: str) -> bool:
         """Tell whether the files of a finished job are packed. Raises DiskError."""
         return isinstance(self.locate(job_id), PackedFiles)
-
-    def packed_files(self) -> list[Path]:
-        """The packed files of the study, the latest last."""
-        return result_files.packed_files(self.study)
 
 
 def job_folder(study: Path, job_id: str) -> str:
@@ -237,10 +226,8 @@ def _verified(source: ResultFiles, job_id: str, folder: str, names: Sequence[str
     """The committed attempt with these files (None: all). Raises Damaged, Unreadable."""
     path = source.path("result.json")
     try:
-        result = files.verify_checksum(source.content("result.json"))
-        reason = "not what was written" if result is None else checks.result(result, job_id)
-        if result is None or reason is not None:
-            raise Damaged(f"{path}: {reason}")
+        result: Any = files.verify_checksum(source.content("result.json"))
+        checks.result(result, job_id)
         attempt, committed = result["attempt"], result["files"]
         chosen = list(committed) if names is None else names
         for name in committed.keys() - set(chosen):
@@ -251,6 +238,8 @@ def _verified(source: ResultFiles, job_id: str, folder: str, names: Sequence[str
         raise Damaged(f"{path}: {exception_line(error)}") from error
     except DiskError as error:
         raise Unreadable(str(error)) from error
+    except ValueError as error:
+        raise Damaged(f"{path}: {error}") from error
     for name, data in contents.items():
         if file_facts(data) != committed.get(name):
             raise Damaged(f"{source.path(name, attempt)}: not the bytes that were committed")

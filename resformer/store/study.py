@@ -62,10 +62,12 @@ class Study:
         """Every record of a launch, or the damage to it."""
         for path in files.numbered(self.path / "launches", _LAUNCH):
             record = files.verify_checksum(_listed(path))
-            reason = "not what was written" if record is None else checks.launch_record(record)
-            if record is not None and reason is None and record["launch"] != int(path.stem):
-                reason = f"is the record of launch {record['launch']}"
-            yield (record, "") if reason is None else (None, f"{path}: {reason}")
+            try:
+                checks.launch_record(record, int(path.stem))
+            except ValueError as error:
+                yield None, f"{path}: {error}"
+            else:
+                yield record, ""
 
     def planned(self) -> dict[str, Json]:
         """Every planned job by its id, in the order of the plans."""

@@ -15,6 +15,7 @@ from resformer.keys import Json
 from resformer.store import claims, files
 from resformer.store.checks import Damaged, Unreadable
 from resformer.store.packed import file
+from resformer.store.packed.result_files import packed_files
 from resformer.store.study import Study
 
 _REMOVED = re.compile(r"job\.json|(claim|attempt)-[1-9]\d{0,8}")
@@ -50,7 +51,7 @@ def gather(study: Study, group_rows: int = file.GROUP_ROWS) -> Gathered:
     finished = [job for job in planned.values() if job["id"] in done]
     if not finished:
         raise UserError(f"study {study.name}: no job is finished, so there is nothing to gather")
-    older, left_out = results.packed_files(), list[str]()
+    older, left_out = packed_files(study.path), list[str]()
     known = {job["id"] for job in finished if results.packed(job["id"])}
     if len(known) == len(finished) and len(older) == 1:
         path = older[0]
@@ -88,7 +89,7 @@ def _refuse_while_claims_live(study: Study, unfinished: set[str]) -> None:
 def _pack(study: Study, finished: Iterable[Json], group_rows: int) -> tuple[Path, list[str]]:
     """Write a new packed file; returns its path and the damaged jobs left out, a line each."""
     results, left_out = study.results, []
-    numbers = (int(path.stem.partition("-")[2]) for path in results.packed_files())
+    numbers = (int(path.stem.partition("-")[2]) for path in packed_files(study.path))
     number = max(numbers, default=0) + 1
     with files.temporary(study.path / "gathered.parquet") as temporary:
         with file.writer(temporary, group_rows) as packed:

@@ -41,8 +41,8 @@ class ResultFiles(ABC):
 
     @abstractmethod
     def state(self, attempt: int, names: Sequence[str], optional: Sequence[str]) -> list[int]:
-        """Numbers that change if one of these files of an attempt does; empty if one that is not
-        optional is missing.
+        """Numbers that change if the result, or one of these files of its attempt, does; empty if
+        one that is not optional is missing.
         """
 
 
