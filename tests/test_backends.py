@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from resformer.numerics.backends import compiled, eager
-from resformer.numerics.backends.base import AdamWStep, Backend
+from resformer.numerics.backends.base import AdamWSettings, AttentionSettings, Backend
 
 KERNELS = pytest.mark.usefixtures("kernels")
 
@@ -26,8 +26,9 @@ def sublayers(
     """Each sub-layer as a function of an arithmetic, x_PRD and the weights in the order of
     `shapes`.
     """
+    settings = AttentionSettings(tokens=tokens, heads=heads, causal=causal)
     return {
-        "attend": lambda a, x, w: a.attend(x, w[:8], tokens, heads, causal),
+        "attend": lambda a, x, w: a.attend(x, w[:8], settings),
         "ffn": lambda a, x, w: a.ffn(x, w[8:12], "relu"),
         "norm": lambda a, x, w: a.norm(x, w[12], w[13]),
     }
@@ -162,19 +163,14 @@ def test_a_gradient_that_is_not_finite_spoils_its_member_only(backend: Backend) 
     generator = torch.Generator().manual_seed(0)
     flat_PN, grad_PN = (torch.randn(3, 100, generator=generator) for _ in range(2))
     moments = [torch.zeros(3, 100) for _ in range(2)]
-    step = AdamWStep(
-        clip=1.0, beta1=0.9, beta2=0.98, eps=1e-8, weight_decay=0.0, number=torch.tensor(1)
-    )
+    settings = AdamWSettings(clip=1.0, beta1=0.9, beta2=0.98, eps=1e-8, weight_decay=0.0)
+    lr_P, number = torch.full((3,), 1e-2), torch.tensor(1)
     clean = flat_PN.clone()
     backend.update(
-        clean,
-        grad_PN.clone(),
-        *(moment.clone() for moment in moments),
-        torch.full((3,), 1e-2),
-        step,
+        clean, grad_PN.clone(), moments[0].clone(), moments[1].clone(), lr_P, settings, number
     )
     grad_PN[1, 50] = float("nan")
-    norm_P = backend.update(flat_PN, grad_PN, *moments, torch.full((3,), 1e-2), step)
+    norm_P = backend.update(flat_PN, grad_PN, moments[0], moments[1], lr_P, settings, number)
     assert torch.isnan(norm_P).tolist() == [False, True, False]
     assert torch.isnan(flat_PN).all(dim=1).tolist() == [False, True, False]
     assert torch.equal(flat_PN[[0, 2]], clean[[0, 2]])
@@ -202,6 +198,7 @@ def test_the_exponential_is_good_to_two_units_in_the_last_place() -> None:
     one, none = torch.ones(len(x_PRD), 1, 1), torch.zeros(len(x_PRD), 1)
     identity = [one, none] * 4
     query_one = [torch.zeros_like(one), torch.ones_like(none), *identity[2:]]
-    mixed = compiled.attend(x_PRD, query_one, tokens=2, heads=1, causal=False)[:, 0, 0].double()
+    settings = AttentionSettings(tokens=2, heads=1, causal=False)
+    mixed = compiled.attend(x_PRD, query_one, settings)[:, 0, 0].double()
     exact = scores.double() * torch.sigmoid(scores.double())
     assert ((mixed - exact).abs() / exact.clamp(min=1e-3)).max() < 4 * 2**-23

@@ -50,12 +50,12 @@ def test_skips_can_be_dropped_where_there_are_single_ones(residual: Residual[Any
     """The output of the sub-layer alone is left."""
     if residual.skips:
         shape = shape_of(residual, skip="attention")
-        trace = shape.transformer().trace(start(shape)[0], inputs(shape))
-        assert [one.before is None for one in trace.sublayers] == [False, True] * 3
+        activations = shape.transformer().activations(start(shape)[0], inputs(shape))
+        assert [one.before is None for one in activations.sublayers] == [False, True] * 3
         if residual.own_norm in ("pre", "none"):
             assert all(
                 torch.equal(one.f_PRD, after.x_PRD)
-                for one, after in pairwise(trace.sublayers)
+                for one, after in pairwise(activations.sublayers)
                 if one.before is None
             )
     else:
@@ -65,16 +65,16 @@ def test_skips_can_be_dropped_where_there_are_single_ones(residual: Residual[Any
             shape_of(residual, skip="ffn")
 
 
-def test_a_trace_has_every_sublayer_and_the_logits_of_a_forward_pass() -> None:
+def test_activations_have_every_sublayer_and_the_logits_of_a_forward_pass() -> None:
     shape = shape_of(Add(), norm="pre")
     transformer, (flat_PN, _) = shape.transformer(), start(shape)
-    trace = transformer.trace(flat_PN, inputs(shape))
+    activations = transformer.activations(flat_PN, inputs(shape))
     torch.testing.assert_close(
-        trace.logits_PBUV, transformer.forward(flat_PN, inputs(shape)), rtol=1e-12, atol=1e-12
+        activations.logits_PBUV, transformer.forward(flat_PN, inputs(shape)), rtol=1e-12, atol=1e-12
     )
-    assert [one.context.sublayer for one in trace.sublayers] == [1, 2, 3, 4, 5, 6]
+    assert [one.context.sublayer for one in activations.sublayers] == [1, 2, 3, 4, 5, 6]
     for one, stream, behind in zip(
-        trace.sublayers, trace.streams[:-1], trace.streams[1:], strict=True
+        activations.sublayers, activations.streams[:-1], activations.streams[1:], strict=True
     ):
         assert torch.equal(one.x_PRD, stream)
         assert torch.equal(one.x_PRD + one.f_PRD, behind)
@@ -92,7 +92,7 @@ def test_a_trace_has_every_sublayer_and_the_logits_of_a_forward_pass() -> None:
 
 def test_a_placement_the_scheme_does_not_allow_is_incompatible(shape: Shape) -> None:
     with pytest.raises(Incompatible, match=r"model\.norm=post: the scheme rezero goes with none"):
-        dataclasses.replace(shape, residual=ReZero(0.0))
+        dataclasses.replace(shape, residual=ReZero(initial=0.0))
 
 
 @pytest.mark.parametrize(

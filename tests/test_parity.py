@@ -14,7 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from resformer.model.shape import Shape
 from resformer.numerics import rng
 from resformer.numerics.adamw import AdamW
-from resformer.numerics.backends.base import Backend
+from resformer.numerics.backends.base import AdamWSettings, Backend
 from resformer.numerics.parameters import initial_values, unpack
 from resformer.residuals.base import Residual
 from resformer.tasks.sort import Sort
@@ -127,7 +127,7 @@ def test_default_block_is_torchs(
     model = dataclasses.replace(
         shape.model, norm=norm, activation=activation, attention="bidirectional"
     )
-    shape = dataclasses.replace(shape, model=model, task=Sort(6, 8))
+    shape = dataclasses.replace(shape, model=model, task=Sort(length=6, symbols=8))
     transformer = shape.transformer()
     weights = transformer.parameter_specs
     flat_PN = initial_values(weights, torch.tensor([3, 5]), dtype).requires_grad_()
@@ -187,11 +187,9 @@ def test_adamw_is_torchs(dtype: torch.dtype, weight_decay: float, backend: Backe
     ]
     ours = AdamW(
         backend=backend,
-        clip=1.0,
-        beta1=0.9,
-        beta2=0.98,
-        eps=1e-8,
-        weight_decay=weight_decay,
+        settings=AdamWSettings(
+            clip=1.0, beta1=0.9, beta2=0.98, eps=1e-8, weight_decay=weight_decay
+        ),
         exp_avg_PN=torch.zeros_like(flat_PN),
         exp_avg_sq_PN=torch.zeros_like(flat_PN),
     )

@@ -122,7 +122,7 @@ RESULTS_ONLY = Recording()
 
 
 @final
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Member:
     """One independent training within a shape."""
 

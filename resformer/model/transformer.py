@@ -18,10 +18,10 @@ from torch import Tensor
 from resformer import plugins
 from resformer.errors import Incompatible, UserError
 from resformer.keys import OWN
+from resformer.model.activations import Activations, SublayerActivations
 from resformer.model.settings import ModelSettings
-from resformer.model.trace import ForwardTrace, SublayerTrace
 from resformer.numerics.backends import compiled, eager
-from resformer.numerics.backends.base import Backend
+from resformer.numerics.backends.base import AttentionSettings, Backend
 from resformer.numerics.parameters import (
     ParameterSpec,
     identity,
@@ -89,6 +89,12 @@ class Transformer:
             width=settings.width,
             heads=settings.heads,
             causal=settings.attention == "causal",
+        )
+
+    @cached_property
+    def _attention_settings(self) -> AttentionSettings:
+        return AttentionSettings(
+            tokens=self.tokens, heads=self.settings.heads, causal=self.architecture.causal
         )
 
     @property
@@ -177,18 +183,18 @@ class Transformer:
             streams = self._sublayer(context, streams, attend).after
         return self._logits(streams, parameters, inputs_PBT)
 
-    def trace(self, flat_PN: Tensor, inputs_PBT: Tensor) -> ForwardTrace:
+    def activations(self, flat_PN: Tensor, inputs_PBT: Tensor) -> Activations:
         """Logits as in an evaluation, with the activations of every sub-layer.
 
         Attention patterns are written out, whereas `forward` may compute them in a fused kernel.
         """
         parameters = unpack(self.parameter_specs, flat_PN)
-        streams, sublayers = self._embed(parameters, inputs_PBT), list[SublayerTrace]()
+        streams, sublayers = self._embed(parameters, inputs_PBT), list[SublayerActivations]()
         for context in self._contexts(parameters, None):
             sublayers.append(self._sublayer(context, streams, self._attend_with_pattern))
             streams = sublayers[-1].after
         output_PRD = self.residual.stream_output(streams, parameters)
-        return ForwardTrace(
+        return Activations(
             logits_PBUV=self._logits(streams, parameters, inputs_PBT),
             sublayers=sublayers,
             streams=[*(sublayer.x_PRD for sublayer in sublayers), output_PRD],
@@ -213,7 +219,9 @@ class Transformer:
         x_PBTD = token_PBTD + parameters["embedding.position"].unsqueeze(1)
         return self.residual.expand_streams(x_PBTD.flatten(1, 2))
 
-    def _sublayer(self, context: SublayerContext, streams: Any, attend: _Attend) -> SublayerTrace:
+    def _sublayer(
+        self, context: SublayerContext, streams: Any, attend: _Attend
+    ) -> SublayerActivations:
         residual, parameters = self.residual, context.parameters
         placement, name = self._placement(context.sublayer), f"sublayer{context.sublayer}"
         x_PRD = h_PRD = residual.read(streams, context)
@@ -233,7 +241,7 @@ class Transformer:
         if placement in _NORM_OUT:
             post_norm = partial(self._norm, parameters, f"{name}.out")
             after = residual.apply_post_norm(after, post_norm, context)
-        return SublayerTrace(
+        return SublayerActivations(
             context=context,
             before=streams if keeps_skip else None,
             x_PRD=x_PRD,
@@ -246,13 +254,8 @@ class Transformer:
         self, context: SublayerContext, streams: Any, h_PRD: Tensor
     ) -> tuple[Any, Tensor, None]:
         """Attention as the backend computes it, without its pattern."""
-        f_PRD = self.backend.attend(
-            h_PRD,
-            _linear_parameters(context, _ATTENTION),
-            tokens=self.tokens,
-            heads=self.settings.heads,
-            causal=self.architecture.causal,
-        )
+        weights = _linear_parameters(context, _ATTENTION)
+        f_PRD = self.backend.attend(h_PRD, weights, self._attention_settings)
         return streams, f_PRD, None
 
     def _attend_with_pattern(
@@ -262,13 +265,8 @@ class Transformer:
         w_value, b_value = _linear_parameters(context, ("value",))
         v_PRD = eager.linear(h_PRD, w_value, b_value)
         streams, v_PRD = self.residual.attention_values(streams, v_PRD, context)
-        a_PBHTT = eager.attention_pattern(
-            h_PRD,
-            _linear_parameters(context, ("query", "key")),
-            tokens=self.tokens,
-            heads=self.settings.heads,
-            causal=self.architecture.causal,
-        )
+        weights = _linear_parameters(context, ("query", "key"))
+        a_PBHTT = eager.attention_pattern(h_PRD, weights, self._attention_settings)
         a_PBHTT = self.residual.attention_pattern(a_PBHTT, context)
         f_PRD = eager.attend_with_pattern(a_PBHTT, v_PRD, _linear_parameters(context, ("output",)))
         return streams, f_PRD, a_PBHTT

@@ -5,7 +5,7 @@ from typing import final
 
 from torch import Tensor
 
-from resformer.numerics.backends.base import AdamWStep, Backend
+from resformer.numerics.backends.base import AdamWSettings, Backend
 
 
 @final
@@ -18,31 +18,15 @@ class AdamW:
     """
 
     backend: Backend
-    clip: float
-    beta1: float
-    beta2: float
-    eps: float
-    weight_decay: float
+    settings: AdamWSettings
     exp_avg_PN: Tensor
     exp_avg_sq_PN: Tensor
 
     def step(self, flat_PN: Tensor, grad_PN: Tensor, lr_P: Tensor, number: Tensor) -> Tensor:
-        """Move each member, in place, by its own learning rate; return the gradient norms before
-        clipping, (P,).
-
-        `number` is the step, from 1; it is a tensor on the device, so that a captured step can
-        count.
-        """
-        step = AdamWStep(
-            clip=self.clip,
-            beta1=self.beta1,
-            beta2=self.beta2,
-            eps=self.eps,
-            weight_decay=self.weight_decay,
-            number=number,
+        """Move each member, in place, by its own learning rate; see `Backend.update`."""
+        return self.backend.update(
+            flat_PN, grad_PN, self.exp_avg_PN, self.exp_avg_sq_PN, lr_P, self.settings, number
         )
-        moments = (self.exp_avg_PN, self.exp_avg_sq_PN)
-        return self.backend.update(flat_PN, grad_PN, *moments, lr_P, step)
 
     def keep(self, rows: Tensor) -> None:
         """Drop the members whose row numbers are not among `rows`."""

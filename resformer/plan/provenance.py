@@ -132,11 +132,11 @@ def _processor() -> str:
 @cache
 def _hash(role: str) -> str:
     """The hash of the code in this role; "" if it is not here."""
-    sources = _sources(role)
-    return hashlib.sha256(b"\0".join(map(_code, sources))).hexdigest()[:12] if sources else ""
+    paths = _files(role)
+    return hashlib.sha256(b"\0".join(map(_code, paths))).hexdigest()[:12] if paths else ""
 
 
-def _sources(role: str) -> Sequence[Path]:
+def _files(role: str) -> Sequence[Path]:
     if role in _ROLES:
         return [path for pattern in _ROLES[role] for path in sorted(_PACKAGE.glob(pattern))]
     kind, _, name = role.partition(" ")

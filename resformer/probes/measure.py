@@ -59,7 +59,7 @@ def _traced(shape: Shape, flat_PN: Tensor) -> Trace:
     inputs_PBT, targets_PBU = (
         part[:, :sequences].expand(members, -1, -1) for part in held_out(shape, flat_PN.device)
     )
-    forward = transformer.trace(flat_PN, inputs_PBT)
+    forward = transformer.activations(flat_PN, inputs_PBT)
     (grad_PN,) = torch.autograd.grad(loss(forward.logits_PBUV, targets_PBU).sum(), flat_PN)
     return Trace(
         residual=transformer.residual,

@@ -14,6 +14,7 @@ from resformer.model.objective import draw_batch, held_out, loss, target_count
 from resformer.model.shape import Member, Shape
 from resformer.numerics import rng
 from resformer.numerics.adamw import AdamW
+from resformer.numerics.backends.base import AdamWSettings
 from resformer.numerics.cuda_graph import CudaGraphedStep
 from resformer.numerics.parameters import initial_values
 from resformer.training.outcome import Floats
@@ -53,11 +54,13 @@ class Population:
         self.lr_P = torch.tensor([member.lr for member in members], dtype=dtype, device=self.device)
         self.optimiser = AdamW(
             backend=self.model.backend,
-            clip=train.clip,
-            beta1=train.beta1,
-            beta2=train.beta2,
-            eps=train.eps,
-            weight_decay=train.weight_decay,
+            settings=AdamWSettings(
+                clip=train.clip,
+                beta1=train.beta1,
+                beta2=train.beta2,
+                eps=train.eps,
+                weight_decay=train.weight_decay,
+            ),
             exp_avg_PN=torch.zeros_like(self.flat_PN),
             exp_avg_sq_PN=torch.zeros_like(self.flat_PN),
         )

@@ -23,7 +23,7 @@ def trace_with(shape: Shape, flat_PN: Tensor | None) -> Trace:
     """The same with these weights, or the initial ones."""
     flat_PN = (start(shape)[0] if flat_PN is None else flat_PN).requires_grad_()
     transformer = shape.transformer()
-    forward = transformer.trace(flat_PN, inputs(shape))
+    forward = transformer.activations(flat_PN, inputs(shape))
     logits = forward.logits_PBUV
     targets = torch.arange(logits[..., 0].numel()).view(logits.shape[:-1]) % shape.task.vocabulary
     (grad_PN,) = torch.autograd.grad(loss(logits, targets).sum(), flat_PN)

@@ -11,8 +11,21 @@ from torch import Tensor
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class AdamWStep:
-    """Settings and number of one step of AdamW, which all members share."""
+class AttentionSettings:
+    """Settings of multi-head attention."""
+
+    tokens: int
+    """T."""
+    heads: int
+    """H."""
+    causal: bool
+    """True if a token attends to itself and earlier ones only."""
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class AdamWSettings:
+    """Settings of AdamW, which all members share."""
 
     clip: float
     """Largest gradient norm of a member."""
@@ -20,8 +33,6 @@ class AdamWStep:
     beta2: float
     eps: float
     weight_decay: float
-    number: Tensor
-    """Number of the step, from 1: an integer tensor on the device."""
 
 
 class Backend(Protocol):
@@ -30,7 +41,7 @@ class Backend(Protocol):
     """
 
     def attend(
-        self, x_PRD: Tensor, weights: Sequence[Tensor], tokens: int, heads: int, causal: bool
+        self, x_PRD: Tensor, weights: Sequence[Tensor], settings: AttentionSettings
     ) -> Tensor:
         """Multi-head attention; weights: matrix and bias of query, key, value and output."""
 
@@ -49,10 +60,12 @@ class Backend(Protocol):
         exp_avg_PN: Tensor,
         exp_avg_sq_PN: Tensor,
         lr_P: Tensor,
-        step: AdamWStep,
+        settings: AdamWSettings,
+        number: Tensor,
     ) -> Tensor:
         """Clip each member's gradient and move it, in place; returns the norms before clipping,
-        (P,). The gradient may be overwritten.
+        (P,). The gradient may be overwritten. `number` is the step's, from 1: an integer tensor on
+        the device, so that a captured step can count.
 
         Clipping as `torch.nn.utils.clip_grad_norm_` (Pascanu et al. 2013, arXiv 1211.5063,
         algorithm 1), the step as `torch.optim.AdamW` (Loshchilov & Hutter 2019, arXiv 1711.05101,

@@ -9,17 +9,15 @@ from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
 from resformer.numerics.backends import eager
-from resformer.numerics.backends.base import AdamWStep
+from resformer.numerics.backends.base import AdamWSettings, AttentionSettings
 from resformer.numerics.backends.kernels.build import library
 
 _NORM_EPSILON = 1e-5
 
 
-def attend(
-    x_PRD: Tensor, weights: Sequence[Tensor], tokens: int, heads: int, causal: bool
-) -> Tensor:
+def attend(x_PRD: Tensor, weights: Sequence[Tensor], settings: AttentionSettings) -> Tensor:
     """Multi-head attention; the backward pass recomputes projections and softmax."""
-    y_PRD: Tensor = _Attend.apply(x_PRD.contiguous(), tokens, heads, causal, *weights)  # type: ignore[no-untyped-call]
+    y_PRD: Tensor = _Attend.apply(x_PRD.contiguous(), settings, *weights)  # type: ignore[no-untyped-call]
     return y_PRD
 
 
@@ -45,22 +43,23 @@ def update(
     exp_avg_PN: Tensor,
     exp_avg_sq_PN: Tensor,
     lr_P: Tensor,
-    step: AdamWStep,
+    settings: AdamWSettings,
+    number: Tensor,
 ) -> Tensor:
     """Clip and apply AdamW, in one pass over each member."""
-    norm_P, number = torch.empty_like(lr_P), int(step.number)
+    norm_P, step = torch.empty_like(lr_P), int(number)
     tensors = (flat_PN, grad_PN.contiguous(), exp_avg_PN, exp_avg_sq_PN, lr_P, norm_P)
     assert all(tensor.is_contiguous() for tensor in tensors)
     library(flat_PN.dtype).update(
         *flat_PN.shape,
         *_pointers(tensors),
-        step.clip,
-        step.beta1,
-        step.beta2,
-        step.eps,
-        step.weight_decay,
-        1.0 - step.beta1**number,
-        (1.0 - step.beta2**number) ** 0.5,
+        settings.clip,
+        settings.beta1,
+        settings.beta2,
+        settings.eps,
+        settings.weight_decay,
+        1.0 - settings.beta1**step,
+        (1.0 - settings.beta2**step) ** 0.5,
     )
     return norm_P
 
@@ -84,11 +83,10 @@ def _like(weights: Sequence[Tensor]) -> list[Tensor]:
 @final
 class _Attend(Function):
     @staticmethod
-    def forward(
-        ctx: Any, x_PRD: Tensor, tokens: int, heads: int, causal: bool, *weights: Tensor
-    ) -> Tensor:
+    def forward(ctx: Any, x_PRD: Tensor, settings: AttentionSettings, *weights: Tensor) -> Tensor:
         members, rows, width = x_PRD.shape
-        ctx.shape = (members, rows // tokens, tokens, width, heads, int(causal), _step(weights))
+        tokens, heads, causal = settings.tokens, settings.heads, int(settings.causal)
+        ctx.shape = (members, rows // tokens, tokens, width, heads, causal, _step(weights))
         mixed_PRD, f_PRD = (torch.empty_like(x_PRD) for _ in range(2))
         peaks = x_PRD.new_empty(members, rows, 2 * heads)
         library(x_PRD.dtype).attend_forward(
@@ -104,7 +102,7 @@ class _Attend(Function):
         g_x, g_weights = torch.empty_like(x_PRD), _like(weights)
         tensors = (g_PRD.contiguous(), x_PRD, mixed_PRD, peaks, *weights[:7], g_x, *g_weights)
         library(x_PRD.dtype).attend_backward(*ctx.shape, *_pointers(tensors))
-        return g_x, None, None, None, *g_weights
+        return g_x, None, *g_weights
 
 
 @final

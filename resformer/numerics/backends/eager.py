@@ -7,35 +7,36 @@ import torch
 import torch.nn.functional as nnf
 from torch import Tensor
 
-from resformer.numerics.backends.base import AdamWStep
+from resformer.numerics.backends.base import AdamWSettings, AttentionSettings
 
 _ACTIVATE: dict[str, Callable[[Tensor], Tensor]] = {"relu": torch.relu_, "gelu": nnf.gelu}
 
 _WRITTEN_OUT_TOKENS = 32
 
 
-def attend(
-    x_PRD: Tensor, weights: Sequence[Tensor], tokens: int, heads: int, causal: bool
-) -> Tensor:
+def attend(x_PRD: Tensor, weights: Sequence[Tensor], settings: AttentionSettings) -> Tensor:
     """Multi-head attention. It has no parameters of its own, so P folds into the batch."""
     w_query, b_query, w_key, b_key, w_value, b_value, w_output, b_output = weights
     projections = (w_query, b_query), (w_key, b_key), (w_value, b_value)
-    query, key, value = (_split(linear(x_PRD, w, b), tokens, heads) for w, b in projections)
-    if tokens > _WRITTEN_OUT_TOKENS and query.device.type == "cpu":
-        mixed = nnf.scaled_dot_product_attention(query, key, value, is_causal=causal)
+    query, key, value = (
+        _split(linear(x_PRD, w, b), settings.tokens, settings.heads) for w, b in projections
+    )
+    if settings.tokens > _WRITTEN_OUT_TOKENS and query.device.type == "cpu":
+        mixed = nnf.scaled_dot_product_attention(query, key, value, is_causal=settings.causal)
     else:
-        mixed = _mixed(_pattern(query, key, causal), value)
+        mixed = _mixed(_pattern(query, key, settings.causal), value)
     return linear(_joined(mixed, x_PRD), w_output, b_output)
 
 
 def attention_pattern(
-    x_PRD: Tensor, weights: Sequence[Tensor], tokens: int, heads: int, causal: bool
+    x_PRD: Tensor, weights: Sequence[Tensor], settings: AttentionSettings
 ) -> Tensor:
     """Attention pattern a_PBHTT; `weights`: matrix and bias of query and key."""
     w_query, b_query, w_key, b_key = weights
+    tokens, heads = settings.tokens, settings.heads
     query = _split(linear(x_PRD, w_query, b_query), tokens, heads)
     key = _split(linear(x_PRD, w_key, b_key), tokens, heads)
-    return _pattern(query, key, causal).view(len(x_PRD), -1, heads, tokens, tokens)
+    return _pattern(query, key, settings.causal).view(len(x_PRD), -1, heads, tokens, tokens)
 
 
 def attend_with_pattern(a_PBHTT: Tensor, v_PRD: Tensor, weights: Sequence[Tensor]) -> Tensor:
@@ -64,19 +65,20 @@ def update(
     exp_avg_PN: Tensor,
     exp_avg_sq_PN: Tensor,
     lr_P: Tensor,
-    step: AdamWStep,
+    settings: AdamWSettings,
+    number: Tensor,
 ) -> Tensor:
     """Clip and apply AdamW; the gradient is overwritten."""
     norm_P: Tensor = torch.linalg.vector_norm(grad_PN, dim=1)
-    grad_PN.mul_((step.clip / (norm_P + 1e-6)).clamp_(max=1.0).unsqueeze(1))
+    grad_PN.mul_((settings.clip / (norm_P + 1e-6)).clamp_(max=1.0).unsqueeze(1))
     lr_P1 = lr_P.unsqueeze(1)
-    if step.weight_decay:
-        flat_PN.mul_(1.0 - lr_P1 * step.weight_decay)
-    exp_avg_PN.lerp_(grad_PN, 1.0 - step.beta1)
-    exp_avg_sq_PN.mul_(step.beta2).addcmul_(grad_PN, grad_PN, value=1.0 - step.beta2)
-    number = step.number.double()
-    scale_PN = exp_avg_sq_PN.sqrt().div_((1.0 - step.beta2**number).sqrt()).add_(step.eps)
-    flat_PN.addcdiv_(exp_avg_PN * (lr_P1 / (1.0 - step.beta1**number)), scale_PN, value=-1.0)
+    if settings.weight_decay:
+        flat_PN.mul_(1.0 - lr_P1 * settings.weight_decay)
+    beta1, beta2, number = settings.beta1, settings.beta2, number.double()
+    exp_avg_PN.lerp_(grad_PN, 1.0 - beta1)
+    exp_avg_sq_PN.mul_(beta2).addcmul_(grad_PN, grad_PN, value=1.0 - beta2)
+    scale_PN = exp_avg_sq_PN.sqrt().div_((1.0 - beta2**number).sqrt()).add_(settings.eps)
+    flat_PN.addcdiv_(exp_avg_PN * (lr_P1 / (1.0 - beta1**number)), scale_PN, value=-1.0)
     return norm_P
 
 

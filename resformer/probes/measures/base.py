@@ -12,7 +12,7 @@ from typing import Any, ClassVar, final
 import torch
 from torch import Tensor
 
-from resformer.model.trace import SublayerTrace
+from resformer.model.activations import SublayerActivations
 from resformer.residuals.base import Residual
 
 
@@ -26,7 +26,7 @@ class Trace:
     """B."""
     streams: Sequence[Tensor]
     """S + 1 layers, each (P, R, D)."""
-    sublayers: Sequence[SublayerTrace] = ()
+    sublayers: Sequence[SublayerActivations] = ()
     gradients: Mapping[str, Tensor] = field(default_factory=dict)
     """Gradient of the loss by parameter, (P, *shape)."""
 

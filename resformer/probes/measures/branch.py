@@ -7,7 +7,7 @@ from typing import Any, ClassVar, final
 import torch
 from torch import Tensor
 
-from resformer.model.trace import SublayerTrace
+from resformer.model.activations import SublayerActivations
 from resformer.probes.measures.base import Measure, Trace
 
 
@@ -31,7 +31,7 @@ class Branch(Measure):
         return {"branch_share": column}
 
 
-def _share(trace: Trace, sublayer: SublayerTrace) -> Tensor:
+def _share(trace: Trace, sublayer: SublayerActivations) -> Tensor:
     f_PRD = sublayer.f_PRD
     if sublayer.before is None:
         return torch.ones_like(f_PRD[:, 0, 0])
@@ -44,7 +44,7 @@ def _share(trace: Trace, sublayer: SublayerTrace) -> Tensor:
     return share_P
 
 
-def _stream_behind(trace: Trace, sublayer: SublayerTrace, f_PRD: Tensor) -> Tensor:
+def _stream_behind(trace: Trace, sublayer: SublayerActivations, f_PRD: Tensor) -> Tensor:
     """Stream behind a sub-layer, had its output been `f_PRD`."""
     residual, context = trace.residual, sublayer.context
     written: Any = residual.write(sublayer.before, f_PRD, context)

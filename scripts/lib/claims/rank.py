@@ -12,6 +12,7 @@ from resformer import config
 from resformer.model.shape import Shape
 from resformer.numerics import rng
 from resformer.numerics.backends import eager
+from resformer.numerics.backends.base import AttentionSettings
 from resformer.numerics.parameters import initial_values, unpack
 from resformer.probes.measures.base import Trace
 from resformer.probes.measures.rank import Rank
@@ -69,12 +70,13 @@ def residuals(shape: Shape, skip: bool) -> np.ndarray:
     x_PRD = (
         w["embedding.token"][members, inputs_PBT] + w["embedding.position"].unsqueeze(1)
     ).flatten(1, 2)
+    settings = AttentionSettings(tokens=transformer.tokens, heads=shape.model.heads, causal=False)
     streams = [x_PRD]
     for block in range(1, LAYERS + 1):
         weights = [
             w[f"block{block}.{group}.{part}"] for group in _GROUPS for part in ("matrix", "bias")
         ]
-        f_PRD = eager.attend(x_PRD, weights, transformer.tokens, shape.model.heads, causal=False)
+        f_PRD = eager.attend(x_PRD, weights, settings)
         x_PRD = x_PRD + f_PRD if skip else f_PRD
         streams.append(x_PRD)
     trace = Trace(residual=shape.residual, sequences=shape.train.batch, streams=streams)

@@ -42,7 +42,7 @@ class Unavailable(Exception):
     """Reason why no kernels can be built here."""
 
 
-def sources() -> list[Path]:
+def cpp_files() -> list[Path]:
     """C++ files that results depend on."""
     return sorted(
         path for path in Path(__file__).parent.iterdir() if path.suffix in (".cpp", ".hpp")
@@ -128,7 +128,7 @@ def _folder() -> Path:
 
 def _key(main: Path, dtype: torch.dtype) -> str:
     """Hash of everything that the machine code depends on: sources, flags, compiler, processor."""
-    parts = [path.read_bytes() for path in (main, *sources())]
+    parts = [path.read_bytes() for path in (main, *cpp_files())]
     parts.append(repr((_FLAGS, str(dtype), compiler(), processor())).encode())
     return hashlib.sha256(b"\0".join(parts)).hexdigest()[:16]
 

@@ -1,4 +1,4 @@
-"""Trace of a forward pass: the activations of every sub-layer."""
+"""Activations of every sub-layer in a forward pass."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from resformer.residuals.base import SublayerContext
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class SublayerTrace:
+class SublayerActivations:
     """Activations of one sub-layer."""
 
     context: SublayerContext
@@ -29,11 +29,11 @@ class SublayerTrace:
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class ForwardTrace:
+class Activations:
     """Logits and activations of one forward pass of P members."""
 
     logits_PBUV: Tensor
-    sublayers: Sequence[SublayerTrace]
+    sublayers: Sequence[SublayerActivations]
     """S sub-layers, in their order."""
     streams: Sequence[Tensor]
     """S + 1 layers, each (P, R, D): the embedding, then the stream behind each sub-layer."""
