@@ -28,10 +28,10 @@ from resformer.residuals.base import Residual
 from resformer.sweep.estimate import seconds_at_most
 from resformer.sweep.request import Request
 from resformer.tasks.sort import Sort
-from resformer.training.loop import train
+from resformer.training.loop import Training
 from resformer.training.population import Population
 
-MEMBERS = [Member(seed, 1e-3) for seed in range(3)]
+MEMBERS = [Member(seed=seed, lr=1e-3) for seed in range(3)]
 
 
 @pytest.mark.fuzz
@@ -106,11 +106,11 @@ def test_on_a_gpu_members_leave_in_buckets(shape: Shape) -> None:
 def test_members_that_stay_as_passengers_change_nothing(
     shape: Shape, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    leaving = [Member(seed, 1e30) for seed in (3, 4)]
+    leaving = [Member(seed=seed, lr=1e30) for seed in (3, 4)]
     members = [MEMBERS[0], leaving[0], MEMBERS[1], MEMBERS[2], leaving[1]]
-    at_once = train(shape, members, lambda _: None, lambda _: None)
+    at_once = Training(shape, members).run()
     monkeypatch.setattr(Population, "worth_keeping", lambda self, rows: rows // 2)
-    in_buckets = train(shape, members, lambda _: None, lambda _: None)
+    in_buckets = Training(shape, members).run()
     pd.testing.assert_frame_equal(
         pd.DataFrame(in_buckets.runs), pd.DataFrame(at_once.runs), check_exact=True
     )
@@ -131,7 +131,10 @@ def test_the_memory_of_a_member_is_estimated_on_the_safe_side(
         shape.model, depth=depth, width=width, heads=4, hidden=4 * width, attention="bidirectional"
     )
     shape = dataclasses.replace(
-        shape, model=model, task=Sort(tokens, 16), train=dataclasses.replace(shape.train, batch=32)
+        shape,
+        model=model,
+        task=Sort(length=tokens, symbols=16),
+        train=dataclasses.replace(shape.train, batch=32),
     )
     kept: dict[int, int] = {}
 
@@ -178,7 +181,7 @@ def test_workers_that_share_a_gpu_are_counted(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_a_sweep_with_one_shape_on_a_gpu_has_workers_for_a_gpu(shape: Shape) -> None:
-    on_gpu, members = dataclasses.replace(shape, device="cuda"), [Member(0, 1e-3)]
+    on_gpu, members = dataclasses.replace(shape, device="cuda"), [Member(seed=0, lr=1e-3)]
     engine = Local(workers=1, stack=1, retries=0, lease_seconds=60.0, memory_gib=None)
     for shapes, device in (([shape], "cpu"), ([shape, on_gpu], "cuda"), ([on_gpu], "cuda")):
         assert (
@@ -197,7 +200,7 @@ def test_the_time_of_a_gpu_that_is_elsewhere_is_not_measured(
     shape: Shape, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    job = Job(shape=dataclasses.replace(shape, device="cuda"), members=(Member(0, 1e-3),))
+    job = Job(shape=dataclasses.replace(shape, device="cuda"), members=(Member(seed=0, lr=1e-3),))
     with pytest.raises(RuntimeError, match="there is no GPU here"):
         seconds_at_most({job.id: job.to_json()}, 1)
 
@@ -243,12 +246,10 @@ def test_every_message_of_an_exhausted_gpu_memory_is_known(text: str) -> None:
 def test_bf16_products_are_close_to_fp32s_and_the_rest_is_float32(shape: Shape) -> None:
     train_fp32 = dataclasses.replace(shape.train, steps=5)
     exact, rough = (
-        train(
+        Training(
             dataclasses.replace(shape, train=dataclasses.replace(train_fp32, precision=precision)),
             MEMBERS,
-            lambda _: None,
-            lambda _: None,
-        )
+        ).run()
         for precision in ("fp32", "bf16")
     )
     losses = [outcome.curves["held_out_loss"][[0, 5]] for outcome in (exact, rough)]

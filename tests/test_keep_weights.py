@@ -23,12 +23,12 @@ from resformer.plan.jobs import Job
 from resformer.reporting.analysis.summary import summarise
 from resformer.results.members import read
 from resformer.store.study import Study
-from resformer.training.loop import Trained, train
+from resformer.training.loop import Trained, Training
 from resformer.training.population import Population
 
 pytestmark = pytest.mark.sweep
 
-EARLY, NEVER, BROKEN = Member(0, 1e-2), Member(0, 0.0), Member(1, 1e30)
+EARLY, NEVER, BROKEN = Member(seed=0, lr=1e-2), Member(seed=0, lr=0.0), Member(seed=1, lr=1e30)
 """Members of an easy task: solved before the budget, never, and diverged at once."""
 
 TINY = [
@@ -56,7 +56,7 @@ def shape(shape: Shape, request: pytest.FixtureRequest) -> Shape:
 
 def trained(shape: Shape, members: Sequence[Member], keep_weights: bool = True) -> Trained:
     recording = Recording(keep_weights=keep_weights)
-    return train(shape, members, lambda _: None, lambda _: None, recording=recording)
+    return Training(shape, members, recording=recording).run()
 
 
 def held_out(
@@ -93,7 +93,7 @@ def test_kept_weights_give_the_recorded_result(
 
 
 def test_weights_are_in_the_order_of_the_members(shape: Shape) -> None:
-    members = [NEVER, EARLY, Member(7, 1e-3)]
+    members = [NEVER, EARLY, Member(seed=7, lr=1e-3)]
     straight, turned = trained(shape, members).weights, trained(shape, members[::-1]).weights
     assert set(straight) == {weight.name for weight in shape.transformer().parameter_specs}
     for weight in shape.transformer().parameter_specs:

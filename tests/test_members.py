@@ -321,7 +321,7 @@ def test_a_choice_that_fits_nothing_is_refused(
 def test_two_choices_that_exclude_each_other_are_refused(tmp_path: Path) -> None:
     made = WrittenStudy(tmp_path)
     made.job(ADD, SEEDS[:1], [100])
-    made.job(DEEP, [Member(7, 3e-3)], [100])
+    made.job(DEEP, [Member(seed=7, lr=3e-3)], [100])
     with pytest.raises(UserError, match="no member has all of these"):
         read([made.write()]).where({"depth": ["8"], "seed": ["0"]})
 

@@ -21,7 +21,7 @@ from resformer.residuals.base import Residual
 from resformer.store.study import Study
 from resformer.sweep import launch
 from resformer.sweep.request import Request
-from resformer.training.loop import Trained, Training, train
+from resformer.training.loop import Trained, Training
 from resformer.training.population import Population
 from resformer.workers.events import Event
 from resformer.workers.signals import Stop
@@ -30,7 +30,7 @@ from resformer.workers.worker import work
 pytestmark = pytest.mark.gpu
 
 DEVICE = "cuda"
-MEMBERS = [Member(seed, lr) for lr in (1e-3, 1e-2) for seed in (0, 1, 7)]
+MEMBERS = [Member(seed=seed, lr=lr) for lr in (1e-3, 1e-2) for seed in (0, 1, 7)]
 
 
 @pytest.fixture
@@ -51,9 +51,7 @@ def trained(
     dtype: torch.dtype = torch.float64,
     chunk_size: int | None = None,
 ) -> Trained:
-    return Training(shape, members, dtype=dtype, chunk_size=chunk_size).run(
-        lambda _: None, lambda _: None
-    )
+    return Training(shape, members, dtype=dtype, chunk_size=chunk_size).run()
 
 
 def curves(outcome: Trained) -> np.ndarray:
@@ -89,7 +87,7 @@ def test_the_same_stack_has_the_same_bits_twice(shape: Shape) -> None:
 def test_a_member_that_breaks_leaves_the_others_unchanged(shape: Shape) -> None:
     whole, broken = (
         pd.DataFrame(trained(shape, [MEMBERS[0], middle, MEMBERS[2]], torch.float32).curves)
-        for middle in (MEMBERS[1], Member(1, 1e30))
+        for middle in (MEMBERS[1], Member(seed=1, lr=1e30))
     )
     for seed in (0, 7):
         pd.testing.assert_frame_equal(
@@ -114,8 +112,8 @@ def test_a_resumed_training_has_the_bits_of_one_that_was_not(shape: Shape) -> No
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        train(shape, MEMBERS, lambda _: None, beat)
-    resumed = Training.resumed(shape, MEMBERS, snapshots[0]).run(lambda _: None, lambda _: None)
+        Training(shape, MEMBERS).run(heartbeat=beat)
+    resumed = Training.resumed(shape, MEMBERS, snapshots[0]).run()
     assert np.array_equal(curves(resumed), curves(whole), equal_nan=True)
 
 
@@ -136,7 +134,7 @@ def test_out_of_memory_halves_what_is_computed_at_once(shape: Shape, tmp_path: P
         shape, model=model, train=dataclasses.replace(shape.train, batch=1024)
     )
     engine = Local(workers=1, stack=16, retries=0, lease_seconds=60.0, memory_gib=None)
-    members = [Member(seed, 1e-3) for seed in range(16)]
+    members = [Member(seed=seed, lr=1e-3) for seed in range(16)]
     study, events = Study(tmp_path / "results" / "tiny"), list[Event]()
     request = Request(
         study="tiny",

@@ -19,7 +19,7 @@ from resformer.residuals.base import Architecture, Residual
 from resformer.tasks.base import Task
 from resformer.tasks.copy import Copy
 from resformer.tasks.recall import Recall
-from resformer.training.loop import Trained, Training, train
+from resformer.training.loop import Trained, Training
 
 
 @pytest.fixture(params=[False, True], ids=["eager", "compiled"])
@@ -30,7 +30,7 @@ def shape(shape: Shape, request: pytest.FixtureRequest) -> Shape:
 
 
 def trained(shape: Shape, members: Sequence[Member], dtype: torch.dtype = torch.float32) -> Trained:
-    return train(shape, members, lambda _: None, lambda _: None, dtype=dtype)
+    return Training(shape, members, dtype=dtype).run()
 
 
 def curves(outcome: Trained, seed: int, lr: float) -> np.ndarray:
@@ -51,7 +51,7 @@ def test_the_contract_holds_for_every_scheme(shape: Shape, residual: Residual[An
     together = trained(shape, MEMBERS[:3])
     apart = trained(shape, [MEMBERS[1]])
     assert same(curves(apart, 1, 1e-3), curves(together, 1, 1e-3))
-    by_twos = Training(shape, MEMBERS[:3], chunk_size=2).run(lambda _: None, lambda _: None)
+    by_twos = Training(shape, MEMBERS[:3], chunk_size=2).run()
     assert all(
         same(curves(by_twos, seed, 1e-3), curves(together, seed, 1e-3)) for seed in (0, 1, 7)
     )
@@ -70,12 +70,12 @@ def test_every_scheme_trains_in_bf16(shape: Shape, residual: Residual[Any]) -> N
     settings = dataclasses.replace(shape.train, precision="bf16", steps=5, compile=False)
     outcome = trained(
         dataclasses.replace(shape, residual=residual, model=model, train=settings),
-        [Member(0, 1e-3)],
+        [Member(seed=0, lr=1e-3)],
     )
     assert np.isfinite(outcome.runs["final_loss"]).all()
 
 
-MEMBERS = [Member(seed, lr) for lr in (1e-3, 1e-2) for seed in (0, 1, 7)]
+MEMBERS = [Member(seed=seed, lr=lr) for lr in (1e-3, 1e-2) for seed in (0, 1, 7)]
 
 
 @pytest.mark.parametrize("width", [16, 32, 36])
@@ -125,7 +125,7 @@ def test_together_equals_alone_in_float64(shape: Shape) -> None:
 
 def test_bits_do_not_change_when_others_leave(shape: Shape) -> None:
     """A learning rate that breaks at once makes its members leave at the first evaluation."""
-    leaving = [Member(seed, 1e30) for seed in (3, 4)]
+    leaving = [Member(seed=seed, lr=1e30) for seed in (3, 4)]
     mixed = trained(shape, [MEMBERS[0], leaving[0], MEMBERS[1], leaving[1], MEMBERS[4]])
     assert [mixed.runs["outcome"][row] for row in (1, 3)] == ["diverged"] * 2
     assert mixed.runs["last_step"] == [20, 5, 20, 5, 20]
@@ -148,7 +148,7 @@ def test_permuting_members_permutes_results(shape: Shape) -> None:
 
 
 def test_learning_rate_zero_does_not_move(shape: Shape) -> None:
-    still = curves(trained(shape, [Member(0, 0.0), Member(1, 1e-2)]), 0, 0.0)
+    still = curves(trained(shape, [Member(seed=0, lr=0.0), Member(seed=1, lr=1e-2)]), 0, 0.0)
     held_out = pd.DataFrame(still)[5].dropna()
     assert len(held_out) == 5
     assert held_out.nunique() == 1
@@ -237,10 +237,14 @@ def test_data_depend_on_seed_step_and_task_only(
         monkeypatch.setattr(Copy, "draw", keep)
         trained(varied, members)
 
-    record("one", shape, [Member(3, 1e-3)])
+    record("one", shape, [Member(seed=3, lr=1e-3)])
     deeper = dataclasses.replace(shape.model, depth=4, attention="bidirectional", norm="pre")
-    record("other", dataclasses.replace(shape, model=deeper), [Member(0, 1e-2), Member(3, 1e-2)])
-    record("another seed", shape, [Member(4, 1e-3)])
+    record(
+        "other",
+        dataclasses.replace(shape, model=deeper),
+        [Member(seed=0, lr=1e-2), Member(seed=3, lr=1e-2)],
+    )
+    record("another seed", shape, [Member(seed=4, lr=1e-3)])
     assert all(torch.equal(*pair) for pair in zip(drawn["one"], drawn["other"], strict=True))
     held_out, *batches = drawn["one"]
     assert torch.equal(held_out, drawn["another seed"][0])

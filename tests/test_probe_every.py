@@ -12,15 +12,15 @@ from support import shapes
 from resformer.model.shape import Member, Recording, Shape
 from resformer.probes.measure import descriptions, measure, measure_initial
 from resformer.store.study import open_study
-from resformer.training.loop import Trained, Training, train
+from resformer.training.loop import Trained, Training
 from resformer.training.population import Population
 
-MEMBERS = [Member(0, 1e-2), Member(1, 1e30), Member(2, 1e-3)]
+MEMBERS = [Member(seed=0, lr=1e-2), Member(seed=1, lr=1e30), Member(seed=2, lr=1e-3)]
 
 
 def trained(shape: Shape, every: int | None, members: list[Member] = MEMBERS) -> Trained:
     recording = Recording(probe_every=every)
-    return train(shape, members, lambda _: None, lambda _: None, recording=recording)
+    return Training(shape, members, recording=recording).run()
 
 
 def layers(shape: Shape, every: int, members: list[Member] = MEMBERS) -> pd.DataFrame:
@@ -91,10 +91,8 @@ def test_a_training_stopped_before_its_first_probe_resumes_with_the_same_table(
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        train(shape, MEMBERS, lambda _: None, beat, recording=recording)
-    resumed = Training.resumed(shape, MEMBERS, snapshots[-1], recording=recording).run(
-        lambda _: None, lambda _: None
-    )
+        Training(shape, MEMBERS, recording=recording).run(heartbeat=beat)
+    resumed = Training.resumed(shape, MEMBERS, snapshots[-1], recording=recording).run()
     whole = trained(shape, 4)
     for actual, expected in (
         (resumed.layers, whole.layers),

@@ -12,7 +12,10 @@ from resformer.workers.events import Event
 
 
 def test_jobs_finished_by_another_sweep_are_counted_once_at_the_end() -> None:
-    job, shown = Job(shape=shapes.tiny(), members=(Member(0, 1e-2),)).to_json(), io.StringIO()
+    job, shown = (
+        Job(shape=shapes.tiny(), members=(Member(seed=0, lr=1e-2),)).to_json(),
+        io.StringIO(),
+    )
     planned = {name: {**job, "id": name} for name in ("mine", "theirs")}
     with follow(planned, range(2), Console(file=shown, width=200)) as tell:
         for kind, name in (

@@ -73,7 +73,7 @@ def test_the_axis_that_varies_runs_down_where_depth_does_not(made: WrittenStudy)
 
 def test_tasks_have_tables_of_their_own_and_studies_stand_side_by_side(tmp_path: Path) -> None:
     first, second = WrittenStudy(tmp_path, "first"), WrittenStudy(tmp_path, "second")
-    sort = {"task": Sort(8, 16)}
+    sort = {"task": Sort(length=8, symbols=16)}
     for one in (first, second):
         one.job(shape(1, Add(), "post"), SEEDS, [100] * 5)
         one.job(
@@ -90,7 +90,7 @@ def test_tasks_have_tables_of_their_own_and_studies_stand_side_by_side(tmp_path:
 
 
 def test_baselines_come_first(made: WrittenStudy) -> None:
-    for scheme in (ReZero(0.0), Add(), Plain()):
+    for scheme in (ReZero(initial=0.0), Add(), Plain()):
         made.job(shape(1, scheme, "none"), SEEDS, [100] * 5)
     report = made.report()
     (panel,) = panels(report, layout(report))

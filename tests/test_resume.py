@@ -11,14 +11,14 @@ from support import shapes
 from support.schemes import name_of, schemes
 
 from resformer.model.shape import Member, Recording, Shape
-from resformer.training.loop import Snapshot, Trained, Training, train
+from resformer.training.loop import Snapshot, Trained, Training
 from resformer.training.population import Population
 
 pytestmark = pytest.mark.sweep
 
-EARLY, NEVER, BROKEN = Member(0, 1e-2), Member(0, 0.0), Member(1, 1e30)
+EARLY, NEVER, BROKEN = Member(seed=0, lr=1e-2), Member(seed=0, lr=0.0), Member(seed=1, lr=1e30)
 """Members of an easy task: solved before the budget, never, and diverged at once."""
-MEMBERS = [BROKEN, NEVER, EARLY, Member(2, 3e-3)]
+MEMBERS = [BROKEN, NEVER, EARLY, Member(seed=2, lr=3e-3)]
 
 
 RECORDING = Recording(keep_weights=True, probe_every=15)
@@ -51,12 +51,12 @@ def stopped_at(steps: Sequence[int], shape: Shape, members: Sequence[Member]) ->
                 raise PutAway(training.snapshot())
 
         try:
-            return training.run(lambda _: None, beat)
+            return training.run(heartbeat=beat)
         except PutAway as away:
             training = Training.resumed(
                 shape, members, through_the_disk(away.args[0]), recording=RECORDING
             )
-    return training.run(lambda _: None, lambda _: None)
+    return training.run()
 
 
 def assert_same_bits(one: Trained, other: Trained) -> None:
@@ -91,7 +91,7 @@ def test_stopped_at_any_step_and_resumed_the_bits_are_the_same(
     if delayed:
         monkeypatch.setattr(Population, "worth_keeping", lambda self, rows: rows // 2)
     shape = easy(shape, compiled=compiled)
-    whole = train(shape, MEMBERS, lambda _: None, lambda _: None, recording=RECORDING)
+    whole = Training(shape, MEMBERS, recording=RECORDING).run()
     assert whole.runs["outcome"][:3] == ["diverged", "unsolved", "solved"]
     left = {step for step in whole.runs["last_step"] if step < 120}
     assert len(left) >= 2  # the stack was compacted on the way
@@ -108,14 +108,14 @@ def test_stopped_at_any_step_and_resumed_the_bits_are_the_same(
 def test_every_scheme_resumes(shape: Shape, residual: Any) -> None:
     model = dataclasses.replace(shape.model, norm=residual.own_norm)
     shape = dataclasses.replace(easy(shape, steps=25), residual=residual, model=model)
-    whole = train(shape, MEMBERS, lambda _: None, lambda _: None, recording=RECORDING)
+    whole = Training(shape, MEMBERS, recording=RECORDING).run()
     assert_same_bits(stopped_at([7, 20], shape, MEMBERS), whole)
 
 
 def test_a_budget_with_few_evaluations_resumes(shape: Shape) -> None:
     """Losses of steps since the last evaluation are part of what is put away."""
     shape = easy(shape, steps=50, eval_every=45)
-    whole = train(shape, MEMBERS, lambda _: None, lambda _: None, recording=RECORDING)
+    whole = Training(shape, MEMBERS, recording=RECORDING).run()
     assert_same_bits(stopped_at([30, 46], shape, MEMBERS), whole)
 
 
@@ -125,7 +125,7 @@ def test_a_resumed_training_counts_the_time_before(shape: Shape) -> None:
     earlier = dataclasses.replace(
         away, facts={**away.facts, "seconds": 1000.0, "stretch_seconds": 0.0}
     )
-    timing = Training.resumed(shape, MEMBERS, earlier).run(lambda _: None, lambda _: None).timing
+    timing = Training.resumed(shape, MEMBERS, earlier).run().timing
     assert 1000.0 < timing["seconds"] < 1100.0
 
 
@@ -145,7 +145,7 @@ def test_a_snapshot_of_other_members_is_refused(shape: Shape) -> None:
     for where, members in (
         (wider, MEMBERS),
         (shape, MEMBERS[:2]),
-        (shape, [*MEMBERS, Member(3, 1e-3)]),
+        (shape, [*MEMBERS, Member(seed=3, lr=1e-3)]),
     ):
         with pytest.raises((ValueError, IndexError)):
             Training.resumed(where, members, away)

@@ -30,7 +30,7 @@ Resformer = Callable[..., Result]
 
 LEASE = 60.0
 job_folder = Study.job
-MEMBERS = tuple(Member(seed, 3e-3) for seed in range(3))
+MEMBERS = tuple(Member(seed=seed, lr=3e-3) for seed in range(3))
 
 TAKE = """
 import sys

@@ -156,7 +156,7 @@ def test_a_cell_of_one_seed(made: WrittenStudy) -> None:
     """No interval of anything; Wilson's for one of one reaches below one half, so neither bound of
     the limit.
     """
-    made.job(ADD, [Member(7, 3e-3)], [100])
+    made.job(ADD, [Member(seed=7, lr=3e-3)], [100])
     values = {
         "seeds": 1,
         "solved": 1,
@@ -175,7 +175,7 @@ def test_a_best_rate_at_the_edge_of_the_grid_is_marked(made: WrittenStudy) -> No
     """The larger rate is the best for every seed, and the last of the grid; at the smaller one
     nobody solves.
     """
-    members = [Member(seed, lr) for lr in (3e-3, 1e-2) for seed in range(5)]
+    members = [Member(seed=seed, lr=lr) for lr in (3e-3, 1e-2) for seed in range(5)]
     made.job(ADD, members, [1.5] * 5 + [100, 120, 110, 90, 130])
     chosen = {"lr": 1e-2, "lr_by_seed": {str(seed): 1e-2 for seed in range(5)}, "lr_at_edge": True}
     assert made.summary() == expected(
@@ -333,7 +333,17 @@ def test_settings_of_a_scheme_do_not_part_it_from_its_baseline(made: WrittenStud
     made.job(shape(1, Plain(), "pre"), SEEDS, [200] * 5)
     made.job(shape(1, Add(), "pre"), SEEDS, [100] * 5)
     for initial in (0.1, 0.5):
-        made.job(shape(1, LayerScale(initial, 1e-5, 1e-6), "pre"), SEEDS, [100] * 5)
+        made.job(
+            shape(
+                1,
+                LayerScale(
+                    initial_to_18_blocks=initial, initial_to_24_blocks=1e-5, initial_beyond=1e-6
+                ),
+                "pre",
+            ),
+            SEEDS,
+            [100] * 5,
+        )
     primary = [row for row in made.summary()["comparisons"] if row["depth"] is None]
     settings = {(row["scheme"], row["model.residual.initial_to_18_blocks"]) for row in primary}
     assert settings == {("add", None), ("layerscale", 0.1), ("layerscale", 0.5)}
@@ -395,7 +405,7 @@ def test_depth_limits_of_several_depths(made: WrittenStudy) -> None:
 
 
 def test_a_seed_is_scored_at_the_rate_of_the_others(made: WrittenStudy) -> None:
-    members = [Member(seed, lr) for lr in (1e-3, 1e-2) for seed in range(3)]
+    members = [Member(seed=seed, lr=lr) for lr in (1e-3, 1e-2) for seed in range(3)]
     made.job(shape(2, Add(), "post"), members, [10, 1.0, 1.0, 2.0, 50, 60])
     summary = made.summary()
     best = summary["cells"][0]
@@ -406,9 +416,9 @@ def test_a_seed_is_scored_at_the_rate_of_the_others(made: WrittenStudy) -> None:
 
 def test_seeds_that_ran_at_different_rates_are_all_counted(made: WrittenStudy) -> None:
     """No seed ran at what the others chose: each is scored where it ran."""
-    made.job(shape(2, Add(), "post"), [Member(0, 1e-3)], [100])
-    made.job(shape(2, Add(), "post"), [Member(1, 3e-3)], [200])
-    made.job(shape(2, Add(), "post"), [Member(2, 1e-2)], [1.5])
+    made.job(shape(2, Add(), "post"), [Member(seed=0, lr=1e-3)], [100])
+    made.job(shape(2, Add(), "post"), [Member(seed=1, lr=3e-3)], [200])
+    made.job(shape(2, Add(), "post"), [Member(seed=2, lr=1e-2)], [1.5])
     best = made.summary()["cells"][0]
     assert (best["seeds"], best["solved"], best["median_steps"]) == (3, 2, 200)
     assert best["lr_by_seed"] == {"0": 1e-3, "1": 3e-3, "2": 1e-2}
@@ -427,7 +437,8 @@ def test_a_setting_that_differs_between_schemes_is_an_axis(made: WrittenStudy) -
 
 def test_settings_that_a_task_or_a_scheme_brings_are_no_axis(made: WrittenStudy) -> None:
     sort = dataclasses.replace(
-        shape(1, Add(), "post", eval_every=20, target_accuracy=0.95), task=Sort(8, 16)
+        shape(1, Add(), "post", eval_every=20, target_accuracy=0.95),
+        task=Sort(length=8, symbols=16),
     )
     made.job(
         dataclasses.replace(sort, model=dataclasses.replace(MODEL, attention="bidirectional")),
@@ -435,7 +446,7 @@ def test_settings_that_a_task_or_a_scheme_brings_are_no_axis(made: WrittenStudy)
         [100] * 5,
     )
     made.job(shape(2, Add(), "post"), SEEDS, [100] * 5)
-    made.job(shape(2, ReZero(0.0), "none"), SEEDS, [100] * 5)
+    made.job(shape(2, ReZero(initial=0.0), "none"), SEEDS, [100] * 5)
     assert made.report().axes == [
         "study",
         "task",
@@ -508,7 +519,7 @@ def test_a_study_says_the_same_alone_and_beside_another(tmp_path: Path) -> None:
 
 def test_order_of_jobs_and_members_does_not_matter(tmp_path: Path) -> None:
     there, back = WrittenStudy(tmp_path / "there"), WrittenStudy(tmp_path / "back")
-    members = [Member(seed, lr) for lr in (1e-3, 1e-2) for seed in range(5)]
+    members = [Member(seed=seed, lr=lr) for lr in (1e-3, 1e-2) for seed in range(5)]
     outcomes = {
         (depth, scheme): [100 + 10 * (7 * n * depth) % 400 for n in range(10)]
         for depth in (1, 2)

@@ -132,7 +132,17 @@ def test_colours_come_with_words_and_no_color_takes_them_away(
 def test_long_axis_names_are_not_cut(made: WrittenStudy) -> None:
     for initial in (0.1, 0.2, 0.3, 0.4, 0.5):
         for depth in (1, 2):
-            made.job(shape(depth, LayerScale(initial, 1e-5, 1e-6), "pre"), SEEDS, [100] * 5)
+            made.job(
+                shape(
+                    depth,
+                    LayerScale(
+                        initial_to_18_blocks=initial, initial_to_24_blocks=1e-5, initial_beyond=1e-6
+                    ),
+                    "pre",
+                ),
+                SEEDS,
+                [100] * 5,
+            )
     text = shown(made.report(), color_system=None)
     assert [
         text.count(f"initial_to_18_blocks {initial}") for initial in (0.1, 0.2, 0.3, 0.4, 0.5)
@@ -166,8 +176,8 @@ def test_markup_and_control_codes_are_shown_not_obeyed(made: WrittenStudy) -> No
 def test_columns_beyond_the_most_that_are_shown_are_counted(made: WrittenStudy) -> None:
     for batch in range(1, 65):
         for depth in (1, 2):
-            made.job(shape(depth, Plain(), "post", batch=batch), [Member(0, 3e-3)], [100])
-            made.job(shape(depth, Add(), "post", batch=batch), [Member(0, 3e-3)], [100])
+            made.job(shape(depth, Plain(), "post", batch=batch), [Member(seed=0, lr=3e-3)], [100])
+            made.job(shape(depth, Add(), "post", batch=batch), [Member(seed=0, lr=3e-3)], [100])
     text = shown(made.report(), color_system=None)
     assert (
         "68 more columns: choose with --where, --rows and --columns, or take --format csv"
@@ -177,7 +187,7 @@ def test_columns_beyond_the_most_that_are_shown_are_counted(made: WrittenStudy) 
 
 
 def test_one_seed_is_called_optimistic_and_unfinished_work_counted(made: WrittenStudy) -> None:
-    made.job(shape(1, Add(), "post"), [Member(0, lr) for lr in (1e-3, 1e-2)], [100, 200])
+    made.job(shape(1, Add(), "post"), [Member(seed=0, lr=lr) for lr in (1e-3, 1e-2)], [100, 200])
     made.job(shape(8, Add(), "post"), SEEDS, [100] * 5)
     notes = words.notes(made.report(finished=1))
     assert any("1 job" in line and "5 members" in line for line in notes)

@@ -11,7 +11,7 @@ from support import shapes
 from resformer.errors import UserError
 from resformer.model.shape import Member, Shape, TrainSettings
 from resformer.numerics.parameters import unpack
-from resformer.training.loop import Training, train
+from resformer.training.loop import Training
 from resformer.training.outcome import Record
 from resformer.training.population import Population
 from resformer.training.progress import Progress
@@ -68,7 +68,9 @@ def test_members_that_are_done_leave_and_the_rest_goes_on(shape: Shape) -> None:
     settings = dataclasses.replace(shape.train, steps=200, batch=32, eval_every=10)
     shape = dataclasses.replace(shape, train=settings)
     progress: list[Progress] = []
-    outcome = train(shape, [Member(0, 1e-2), Member(0, 0.0)], progress.append, lambda _: None)
+    outcome = Training(shape, [Member(seed=0, lr=1e-2), Member(seed=0, lr=0.0)]).run(
+        progress.append
+    )
     runs = pd.DataFrame(outcome.runs)
     assert runs["outcome"].tolist() == ["solved", "unsolved"]
     assert runs["last_step"][0] == runs["solved_step"][0] + 10
@@ -85,7 +87,7 @@ def test_members_that_are_done_leave_and_the_rest_goes_on(shape: Shape) -> None:
     everyone = dataclasses.replace(
         shape, train=dataclasses.replace(settings, stop_when_solved=False)
     )
-    stayed = pd.DataFrame(train(everyone, [Member(0, 1e-2)], progress.append, lambda _: None).runs)
+    stayed = pd.DataFrame(Training(everyone, [Member(seed=0, lr=1e-2)]).run(progress.append).runs)
     assert stayed[["outcome", "solved_step", "last_step"]].values.tolist() == [
         ["solved", runs["solved_step"][0], 200]
     ]
@@ -93,14 +95,14 @@ def test_members_that_are_done_leave_and_the_rest_goes_on(shape: Shape) -> None:
 
 def test_stalled_is_unsolved_at_the_blind_loss(shape: Shape) -> None:
     """Rate 0 keeps the loss of the initial weights, far above the blind loss."""
-    runs = train(shape, [Member(0, 0.0)], lambda _: None, lambda _: None).runs
+    runs = Training(shape, [Member(seed=0, lr=0.0)]).run().runs
     assert runs["outcome"] == ["unsolved"]
     assert runs["stalled"] == [True]
     assert runs["final_loss"][0] > shape.task.blind_loss()
 
 
 def test_divergence_names_the_first_step_that_broke(shape: Shape) -> None:
-    outcome = train(shape, [Member(0, 1e30)], lambda _: None, lambda _: None)
+    outcome = Training(shape, [Member(seed=0, lr=1e30)]).run()
     (step,) = outcome.runs["diverged_step"]
     table = pd.DataFrame(outcome.curves)
     broken = ~np.isfinite(table["loss"]) | ~np.isfinite(table["gradient_norm"])
@@ -121,10 +123,10 @@ def test_a_weight_that_an_activation_hides_is_found_at_the_next_evaluation(
                 "block1.ffn_in.bias"
             ][0, 0] = -math.inf
 
-    members = [Member(0, 1e-3), Member(1, 1e-3)]
-    alone = train(shape, members[1:], lambda _: None, lambda _: None)
+    members = [Member(seed=0, lr=1e-3), Member(seed=1, lr=1e-3)]
+    alone = Training(shape, members[1:]).run()
     monkeypatch.setattr(Population, "advance", hiding)
-    outcome = train(shape, members, lambda _: None, lambda _: None)
+    outcome = Training(shape, members).run()
     assert outcome.runs["outcome"] == ["diverged", "unsolved"]
     assert outcome.runs["diverged_step"] == [10, None]
     assert outcome.runs["final_loss"][1] == alone.runs["final_loss"][0]
@@ -132,7 +134,7 @@ def test_a_weight_that_an_activation_hides_is_found_at_the_next_evaluation(
 
 def test_curves_hold_every_step_and_every_evaluation(shape: Shape) -> None:
     table = pd.DataFrame(
-        train(shape, [Member(0, 1e-3), Member(1, 1e-3)], lambda _: None, lambda _: None).curves
+        Training(shape, [Member(seed=0, lr=1e-3), Member(seed=1, lr=1e-3)]).run().curves
     )
     for _, curve in table.groupby("seed"):
         assert curve["step"].tolist() == list(range(21))
@@ -144,14 +146,12 @@ def test_curves_hold_every_step_and_every_evaluation(shape: Shape) -> None:
 
 def test_a_budget_that_is_no_multiple_ends_with_an_evaluation(shape: Shape) -> None:
     shape = shapes.changed(shape, steps=7)
-    table = pd.DataFrame(train(shape, [Member(0, 1e-3)], lambda _: None, lambda _: None).curves)
+    table = pd.DataFrame(Training(shape, [Member(seed=0, lr=1e-3)]).run().curves)
     assert table["step"][table["held_out_loss"].notna()].tolist() == [0, 5, 7]
 
 
 def test_the_same_training_twice_is_the_same_bits(shape: Shape) -> None:
-    left, right = (
-        train(shape, [Member(2, 1e-2)], lambda _: None, lambda _: None) for _ in range(2)
-    )
+    left, right = (Training(shape, [Member(seed=2, lr=1e-2)]).run() for _ in range(2))
     assert left.runs == right.runs
     assert all(
         np.array_equal(left.curves[name], right.curves[name], equal_nan=True)
@@ -167,7 +167,7 @@ def test_an_exception_from_beat_ends_the_training(shape: Shape) -> None:
         raise Stop
 
     with pytest.raises(Stop):
-        train(shape, [Member(0, 1e-3)], lambda _: None, beat)
+        Training(shape, [Member(seed=0, lr=1e-3)]).run(heartbeat=beat)
 
 
 @pytest.mark.parametrize(
@@ -195,4 +195,4 @@ def test_impossible_settings_are_refused(
 )
 def test_impossible_members_are_refused(seed: int, lr: float) -> None:
     with pytest.raises(UserError, match=r"member\.(seed|lr)="):
-        Member(seed, lr)
+        Member(seed=seed, lr=lr)

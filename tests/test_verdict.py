@@ -101,7 +101,7 @@ def test_the_sentence_where_as_many_solve_and_too_few_seeds_ran(made: WrittenStu
 def test_the_sentence_names_many_schemes_together_by_how_deep_they_go(made: WrittenStudy) -> None:
     for residual in (Add(), Gpt2(), Lns()):
         depths(made, residual, {1: FAST, 8: FAST}, "pre")
-    for residual in (Plain(), Scaled(0.5)):
+    for residual in (Plain(), Scaled(exponent=0.5)):
         depths(made, residual, {1: FAST, 8: NEVER}, "pre")
     depths(made, Dense(), {1: NEVER, 8: NEVER}, "pre")
     assert sentence(made.report()) == (
@@ -209,7 +209,7 @@ def test_counts_are_those_of_the_shared_budget(made: WrittenStudy) -> None:
 
 def test_seeds_that_no_arm_shares_have_no_ratio(made: WrittenStudy) -> None:
     made.job(shape(1, Add(), "post"), SEEDS, FAST)
-    made.job(shape(1, Plain(), "post"), [Member(seed, 3e-3) for seed in range(5, 10)], SLOW)
+    made.job(shape(1, Plain(), "post"), [Member(seed=seed, lr=3e-3) for seed in range(5, 10)], SLOW)
     only = contrast(made)
     assert (only.lead, only.ahead, only.comparison.ratio) == (None, None, None)
 
@@ -250,7 +250,7 @@ def test_five_seeds_are_too_few_after_correction_for_many(made: WrittenStudy) ->
 
 
 def test_a_sampled_p_is_not_called_exact(made: WrittenStudy) -> None:
-    seeds = [Member(seed, 3e-3) for seed in range(12)]
+    seeds = [Member(seed=seed, lr=3e-3) for seed in range(12)]
     made.job(shape(1, Add(), "post"), seeds, [10 * number for number in range(10, 22)])
     made.job(shape(1, Plain(), "post"), seeds, [STALLED] * 12)
     only = contrast(made)

@@ -3,15 +3,13 @@
 from dataclasses import dataclass
 from typing import ClassVar, final
 
-from torch import Tensor
-
 from resformer.keys import NORMS
-from resformer.residuals.base import OneStream, SublayerContext
+from resformer.residuals.base import IdentitySkip
 
 
 @final
 @dataclass(frozen=True)
-class Add(OneStream):
+class Add(IdentitySkip):
     """x' = x + F(x).
 
     With `post` the block of Vaswani et al. 2017 (arXiv 1706.03762, section 3.1), with `pre` that of
@@ -21,8 +19,3 @@ class Add(OneStream):
 
     own_norm: ClassVar[str] = "post"
     norms: ClassVar[tuple[str, ...]] = NORMS
-    skips: ClassVar[bool] = True
-
-    def write(self, x_PRD: Tensor, f_PRD: Tensor, context: SublayerContext) -> Tensor:
-        """Add the branch to the stream."""
-        return x_PRD + f_PRD

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from resformer import plugins
-from resformer.errors import require
+from resformer.errors import require, require_between
 from resformer.numerics.parameters import ParameterSpec
 
 ParameterGroup = Literal["embedding", "query", "key", "value", "output", "ffn_in", "ffn_out"]
@@ -225,6 +225,31 @@ class OneStream(Residual[Tensor]):
         return final_norm(x_PRD)
 
 
+class IdentitySkip(OneStream):
+    """Scheme whose update is a plain sum, x' = x + F(x)."""
+
+    skips: ClassVar[bool] = True
+
+    def write(self, x_PRD: Tensor, f_PRD: Tensor, context: SublayerContext) -> Tensor:
+        """Add the branch to the stream."""
+        return x_PRD + f_PRD
+
+
+class SkiplessAttention(OneStream):
+    """Scheme with no skip around attention, whose pattern αI + βA starts as the identity: a
+    parameter `alpha` and a `beta` per block and head.
+    """
+
+    own_norm: ClassVar[str] = "pre"
+    norms: ClassVar[tuple[str, ...]] = ("pre",)
+    shapes_attention: ClassVar[bool] = True
+
+    def attention_pattern(self, a_PBHTT: Tensor, context: SublayerContext) -> Tensor:
+        """Pattern αI + βA."""
+        identity_TT = torch.eye(a_PBHTT.shape[-1], dtype=a_PBHTT.dtype, device=a_PBHTT.device)
+        return by_head(context, "alpha") * identity_TT + by_head(context, "beta") * a_PBHTT
+
+
 class ManyStreams(Residual[Streams]):
     """Scheme with several residual streams, or a history; by default sub-layers read the first."""
 
@@ -251,11 +276,23 @@ class ManyStreams(Residual[Streams]):
         return final_norm(self.stream_output(streams, parameters))
 
 
+@dataclass(frozen=True, kw_only=True)
 class ParallelStreams(ManyStreams):
     """Scheme with n equal streams: copies of the embedding at first, summed at the end."""
 
     streams: int
     """n."""
+    dynamic: float
+    """Initial scale of the part of each weight that depends on the token."""
+
+    own_norm: ClassVar[str] = "pre"
+    norms: ClassVar[tuple[str, ...]] = ("pre",)
+    fewest_streams: ClassVar[int] = 1
+    """Smallest n."""
+
+    def __post_init__(self) -> None:
+        require_between("model.residual.streams", self.streams, low=self.fewest_streams, high=16)
+        check_magnitude(self, "dynamic")
 
     def expand_streams(self, x_PRD: Tensor) -> Streams:
         """Start from n copies of the embedding."""
@@ -281,6 +318,11 @@ def check_magnitude(scheme: object, setting: str, most: int = 10) -> None:
     value = getattr(scheme, setting)
     limits = f"must be a number from -{most} to {most}"
     require(abs(value) <= most, f"model.residual.{setting}", value, limits)
+
+
+def by_head(context: SublayerContext, name: str) -> Tensor:
+    """Parameter of the scheme that a block has per head, to scale its attention patterns."""
+    return context.block_parameter(name)[:, None, :, None, None]
 
 
 def total(terms: Iterable[Tensor]) -> Tensor:

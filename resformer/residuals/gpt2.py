@@ -3,14 +3,12 @@
 from dataclasses import dataclass
 from typing import ClassVar, final
 
-from torch import Tensor
-
-from resformer.residuals.base import Architecture, OneStream, ParameterGroup, SublayerContext
+from resformer.residuals.base import Architecture, IdentitySkip, ParameterGroup
 
 
 @final
 @dataclass(frozen=True)
-class Gpt2(OneStream):
+class Gpt2(IdentitySkip):
     """x' = x + F(x); the output matrices of both sub-layers start with a gain of S^(-1/2), S = 2L
     sub-layers.
 
@@ -20,12 +18,7 @@ class Gpt2(OneStream):
 
     own_norm: ClassVar[str] = "pre"
     norms: ClassVar[tuple[str, ...]] = ("pre",)
-    skips: ClassVar[bool] = True
 
     def gain(self, group: ParameterGroup, architecture: Architecture) -> float:
         """Gain S^(-1/2) for the matrices that write into the stream, else 1."""
         return architecture.sublayers**-0.5 if group in ("output", "ffn_out") else 1.0
-
-    def write(self, x_PRD: Tensor, f_PRD: Tensor, context: SublayerContext) -> Tensor:
-        """Add the branch to the stream."""
-        return x_PRD + f_PRD

@@ -18,7 +18,7 @@ from resformer.residuals.base import (
 
 
 @final
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Highway(OneStream):
     """x' = T⊙F(x) + (1 - T)⊙x, T = σ(x·W + b), with a learned W and b per sub-layer.
 

@@ -1,26 +1,18 @@
 """Hyper-connections: several streams, which learned weights read, mix and write."""
 
 from dataclasses import dataclass
-from typing import ClassVar, final
+from typing import final
 
 import torch
 import torch.nn.functional as nnf
 from torch import Tensor
 
-from resformer.errors import require_between
 from resformer.numerics.parameters import ParameterSpec, constant, identity, ones, zeros
-from resformer.residuals.base import (
-    Architecture,
-    ParallelStreams,
-    Streams,
-    SublayerContext,
-    check_magnitude,
-    total,
-)
+from resformer.residuals.base import Architecture, ParallelStreams, Streams, SublayerContext, total
 
 
 @final
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Hyper(ParallelStreams):
     """n = `streams` streams H; F reads Σ_j a_j·H_j, and H_k' = Σ_j A_jk·H_j + b_k·F, per sub-layer
     and token.
@@ -33,16 +25,6 @@ class Hyper(ParallelStreams):
     pre-norm up to the scale of the sum. The paper also rescales output matrices by √n without
     saying in which direction; here they are not rescaled. Norm: pre.
     """
-
-    streams: int
-    dynamic: float
-
-    own_norm: ClassVar[str] = "pre"
-    norms: ClassVar[tuple[str, ...]] = ("pre",)
-
-    def __post_init__(self) -> None:
-        require_between("model.residual.streams", self.streams, low=1, high=16)
-        check_magnitude(self, "dynamic")
 
     def sublayer_parameters(self, sublayer: int, architecture: Architecture) -> list[ParameterSpec]:
         """Static a, A and b, the matrices of the dynamic parts side by side (a, b, A), s and t."""

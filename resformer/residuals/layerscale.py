@@ -10,7 +10,7 @@ from resformer.residuals.base import Architecture, OneStream, SublayerContext, c
 
 
 @final
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class LayerScale(OneStream):
     """x' = x + λ⊙F(x), a learned λ of `width` entries per sub-layer.
 

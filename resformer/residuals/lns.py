@@ -5,12 +5,12 @@ from typing import ClassVar, final
 
 from torch import Tensor
 
-from resformer.residuals.base import OneStream, SublayerContext
+from resformer.residuals.base import IdentitySkip, SublayerContext
 
 
 @final
 @dataclass(frozen=True)
-class Lns(OneStream):
+class Lns(IdentitySkip):
     """x' = x + F(N(x) / √l), l the number of the block, from 1, the same in its two sub-layers.
 
     Sun et al. 2025, "The curse of depth in large language models", arXiv 2502.05795, eq. 8, and the
@@ -19,13 +19,8 @@ class Lns(OneStream):
 
     own_norm: ClassVar[str] = "pre"
     norms: ClassVar[tuple[str, ...]] = ("pre",)
-    skips: ClassVar[bool] = True
 
     def scale_input(self, h_PRD: Tensor, context: SublayerContext) -> Tensor:
         """Scale the output of the norm by l^(-1/2)."""
         scale: float = context.block**-0.5
         return h_PRD * scale
-
-    def write(self, x_PRD: Tensor, f_PRD: Tensor, context: SublayerContext) -> Tensor:
-        """Add the branch to the stream."""
-        return x_PRD + f_PRD

@@ -6,14 +6,12 @@ from typing import ClassVar, final
 import torch
 from torch import Tensor
 
-from resformer.errors import require_between
 from resformer.numerics.parameters import ParameterSpec, constant, identity, zeros
 from resformer.residuals.base import (
     Architecture,
     ParallelStreams,
     Streams,
     SublayerContext,
-    check_magnitude,
     sigmoid,
     weighted,
 )
@@ -24,7 +22,7 @@ _READ, _APART = 1.0, -8.0
 
 
 @final
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Mhc(ParallelStreams):
     """n = `streams` streams H; F reads Σ_j a_j·H_j, and H_k' = Σ_j M_kj·H_j + b_k·F, per sub-layer
     and token.
@@ -39,17 +37,9 @@ class Mhc(ParallelStreams):
     stay equal for ever. This is pre-norm up to scales that the norms remove. Norm: pre.
     """
 
-    streams: int
-    dynamic: float
-
-    own_norm: ClassVar[str] = "pre"
-    norms: ClassVar[tuple[str, ...]] = ("pre",)
-
-    def __post_init__(self) -> None:
-        # With one stream, products with φ would be those of a matrix and a vector, whose bits
-        # depend on the number of members.
-        require_between("model.residual.streams", self.streams, low=2, high=16)
-        check_magnitude(self, "dynamic")
+    # With one stream, products with φ would be those of a matrix and a vector, whose bits depend on
+    # the number of members.
+    fewest_streams: ClassVar[int] = 2
 
     def sublayer_parameters(self, sublayer: int, architecture: Architecture) -> list[ParameterSpec]:
         """Parameters c, φ (a, b and the rows of M side by side), s, t and r."""

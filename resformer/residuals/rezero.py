@@ -10,7 +10,7 @@ from resformer.residuals.base import Architecture, OneStream, SublayerContext, c
 
 
 @final
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ReZero(OneStream):
     """x' = x + α·F(x), one learned scalar α per block, shared by its two sub-layers.
 

@@ -10,7 +10,7 @@ from resformer.residuals.base import OneStream, SublayerContext
 
 
 @final
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Scaled(OneStream):
     """x' = x + b·F(x), b = S^(-exponent), S = 2L the number of sub-layers.
 

@@ -1,7 +1,7 @@
 """Shaped attention: no skip around attention, which starts as the identity instead."""
 
 from dataclasses import dataclass
-from typing import ClassVar, final
+from typing import final
 
 import torch
 from torch import Tensor
@@ -9,16 +9,17 @@ from torch import Tensor
 from resformer.numerics.parameters import ParameterSpec, constant, ones
 from resformer.residuals.base import (
     Architecture,
-    OneStream,
     ParameterGroup,
+    SkiplessAttention,
     SublayerContext,
+    by_head,
     check_magnitude,
 )
 
 
 @final
-@dataclass(frozen=True)
-class Shaped(OneStream):
+@dataclass(frozen=True, kw_only=True)
+class Shaped(SkiplessAttention):
     """Attention without skip, x' = Attn(N(x)), whose pattern is αI + βA - γC; the FFN keeps one, x'
     = x + b·FFN(N(x)).
 
@@ -32,10 +33,6 @@ class Shaped(OneStream):
     """
 
     ffn_gain_at_18_blocks: float
-
-    own_norm: ClassVar[str] = "pre"
-    norms: ClassVar[tuple[str, ...]] = ("pre",)
-    shapes_attention: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         check_magnitude(self, "ffn_gain_at_18_blocks")
@@ -60,13 +57,8 @@ class Shaped(OneStream):
 
     def attention_pattern(self, a_PBHTT: Tensor, context: SublayerContext) -> Tensor:
         """Pattern αI + βA - γC."""
-        alpha, beta, gamma = (
-            context.block_parameter(name)[:, None, :, None, None]
-            for name in ("alpha", "beta", "gamma")
-        )
-        identity_TT = torch.eye(a_PBHTT.shape[-1], dtype=a_PBHTT.dtype, device=a_PBHTT.device)
-        uniform_TT = _uniform(a_PBHTT, context.architecture.causal)
-        return alpha * identity_TT + beta * a_PBHTT - gamma * uniform_TT
+        mixed = super().attention_pattern(a_PBHTT, context)
+        return mixed - by_head(context, "gamma") * _uniform(a_PBHTT, context.architecture.causal)
 
     def write(self, x_PRD: Tensor, f_PRD: Tensor, context: SublayerContext) -> Tensor:
         """Replace the stream by attention, or add the scaled FFN to it."""

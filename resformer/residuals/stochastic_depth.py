@@ -11,7 +11,7 @@ from resformer.residuals.base import OneStream, SublayerContext
 
 
 @final
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class StochasticDepth(OneStream):
     """x' = x + m·F(x), m = 1/p_l with probability p_l, else 0, in training; x' = x + F(x) in an
     evaluation.

@@ -3,14 +3,12 @@
 from dataclasses import dataclass
 from typing import ClassVar, final
 
-from torch import Tensor
-
-from resformer.residuals.base import Architecture, OneStream, ParameterGroup, SublayerContext
+from resformer.residuals.base import Architecture, IdentitySkip, ParameterGroup
 
 
 @final
 @dataclass(frozen=True)
-class TFixup(OneStream):
+class TFixup(IdentitySkip):
     """x' = x + F(x), with small initial values (Huang et al. 2020, "Improving transformer
     optimization through better initialization", ICML, section 3.2, and the authors' code for an
     encoder of L blocks).
@@ -24,19 +22,11 @@ class TFixup(OneStream):
 
     own_norm: ClassVar[str] = "none"
     norms: ClassVar[tuple[str, ...]] = ("none",)
-    skips: ClassVar[bool] = True
 
     def gain(self, group: ParameterGroup, architecture: Architecture) -> float:
         """Gain (9L)^(-1/4) for embeddings, 1 for query and key, else 0.67·L^(-1/4)."""
         if group in ("query", "key"):
             return 1.0
-        start: float = (
-            (9 * architecture.depth) ** -0.25
-            if group == "embedding"
-            else 0.67 * architecture.depth**-0.25
-        )
-        return start
-
-    def write(self, x_PRD: Tensor, f_PRD: Tensor, context: SublayerContext) -> Tensor:
-        """Add the branch to the stream."""
-        return x_PRD + f_PRD
+        if group == "embedding":
+            return float((9 * architecture.depth) ** -0.25)
+        return float(0.67 * architecture.depth**-0.25)

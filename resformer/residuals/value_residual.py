@@ -10,7 +10,7 @@ from resformer.residuals.base import ManyStreams, Streams, SublayerContext, chec
 
 
 @final
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ValueResidual(ManyStreams):
     """x' = x + F(x), where attention in block l > 1 mixes λ₁·V_1 + λ₂·V_l instead of its own values
     V_l.

@@ -1,18 +1,22 @@
 """Value-SkipInit: no skip around attention, which starts as the identity."""
 
 from dataclasses import dataclass
-from typing import ClassVar, final
+from typing import final
 
-import torch
 from torch import Tensor
 
 from resformer.numerics.parameters import ParameterSpec, ones, zeros
-from resformer.residuals.base import Architecture, OneStream, ParameterGroup, SublayerContext
+from resformer.residuals.base import (
+    Architecture,
+    ParameterGroup,
+    SkiplessAttention,
+    SublayerContext,
+)
 
 
 @final
 @dataclass(frozen=True)
-class ValueSkipInit(OneStream):
+class ValueSkipInit(SkiplessAttention):
     """Attention without skip, x' = Attn(N(x)), whose pattern is αI + βA; the FFN keeps one, x' =
     x + FFN(N(x)).
 
@@ -22,10 +26,6 @@ class ValueSkipInit(OneStream):
     paper replaces by a shaped activation. Norm: pre.
     """
 
-    own_norm: ClassVar[str] = "pre"
-    norms: ClassVar[tuple[str, ...]] = ("pre",)
-    shapes_attention: ClassVar[bool] = True
-
     def block_parameters(self, block: int, architecture: Architecture) -> list[ParameterSpec]:
         """Scalars α and β per head."""
         return [ones("alpha", architecture.heads), zeros("beta", architecture.heads)]
@@ -33,14 +33,6 @@ class ValueSkipInit(OneStream):
     def starts_as_identity(self, group: ParameterGroup, block: int) -> bool:
         """Return True for value and output."""
         return group in ("value", "output")
-
-    def attention_pattern(self, a_PBHTT: Tensor, context: SublayerContext) -> Tensor:
-        """Pattern αI + βA."""
-        alpha, beta = (
-            context.block_parameter(name)[:, None, :, None, None] for name in ("alpha", "beta")
-        )
-        identity_TT = torch.eye(a_PBHTT.shape[-1], dtype=a_PBHTT.dtype, device=a_PBHTT.device)
-        return alpha * identity_TT + beta * a_PBHTT
 
     def write(self, x_PRD: Tensor, f_PRD: Tensor, context: SublayerContext) -> Tensor:
         """Replace the stream by attention, or add the FFN to it."""

@@ -8,7 +8,7 @@ import torch
 from resformer.keys import Json
 from resformer.numerics.process import configure_worker
 from resformer.plan import jobs
-from resformer.training.loop import train
+from resformer.training.loop import Training
 
 _STEPS = 3
 _MEMBERS = 4
@@ -34,9 +34,7 @@ def seconds_at_most(planned: Mapping[str, Json], workers: int) -> float:
         shape=dataclasses.replace(sample.shape, train=settings),
         members=sample.members[:_MEMBERS],
     )
-    timings = [
-        train(short.shape, short.members, lambda _: None, lambda _: None).timing for _ in range(2)
-    ]
+    timings = [Training(short.shape, short.members).run().timing for _ in range(2)]
     fastest: float = min(
         stretch["seconds"] for timing in timings for stretch in timing["stretches"]
     )

@@ -95,7 +95,7 @@ class Task(ABC):
         return torch.cat([source_PBU, separator, target_PBU[..., :-1]], dim=-1)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class SequenceToSequence(Task):
     """Sequence-to-sequence task: the source is a uniformly random sequence of symbols, the target a
     function of it of the same length.

@@ -12,7 +12,7 @@ from resformer.tasks.base import LONGEST, Task
 
 
 @final
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Hops(Task):
     """The source is a permutation f of 0 … length - 1, f(i) at position i; the target there is f
     applied `hops` times.

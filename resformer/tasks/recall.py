@@ -13,7 +13,7 @@ from resformer.tasks.base import IGNORE_INDEX, LONGEST, MOST_SYMBOLS, Task
 
 
 @final
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Recall(Task):
     """Associative recall with many queries: pairs of a key and its value, then all keys in another
     order.

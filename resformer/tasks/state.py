@@ -18,7 +18,7 @@ _GROUP = re.compile(r"Z([2-9]|[1-5]\d|60)|S[345]|A[45]")
 
 
 @final
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class State(Task):
     """The source is a word g_1 g_2 … over a group, the target at t the product g_1·g_2 ⋯ g_t.
 

@@ -67,6 +67,10 @@ class Measurement(NamedTuple):
     """(S + 1, columns)."""
 
 
+def _ignore(_: object) -> None:
+    """Ignore what a training reports."""
+
+
 @final
 class Training:
     """Training of a job's members, which can be saved between two steps and resumed."""
@@ -151,7 +155,9 @@ class Training:
         return self.population.steps
 
     def run(
-        self, progress: Callable[[Progress], None], heartbeat: "Callable[[Training], None]"
+        self,
+        progress: Callable[[Progress], None] = _ignore,
+        heartbeat: "Callable[[Training], None]" = _ignore,
     ) -> Trained:
         """Train on until each member has solved, diverged or used up the budget.
 
@@ -159,13 +165,14 @@ class Training:
         member is probed, when a snapshot can be taken; either may raise to stop. Members that have
         solved or diverged leave the batch.
         """
-        every, steps = self.shape.train.eval_every, self.shape.train.steps
+        settings = self.shape.train
         self.stretch_began = time.perf_counter()
         while True:
             self._probe(heartbeat)
-            if self.evaluated_at < self.step and (self.step % every == 0 or self.step == steps):
+            ended = self.step == settings.steps
+            if self.evaluated_at < self.step and (ended or self.step % settings.eval_every == 0):
                 progress(self._evaluate())
-                if not self.alive or self.step == steps:
+                if ended or not self.alive:
                     return self._trained()
                 self._drop_members_that_left()
                 self.stretch_seconds, self.stretch_began = 0.0, time.perf_counter()
@@ -207,8 +214,8 @@ class Training:
 
         A snapshot in between has none of this step's measurements, which are then taken again.
         """
-        every, done = self.recording.probe_every, self.measurements
-        if every is None or self.step % every or (done and done[-1].step == self.step):
+        interval, done = self.recording.probe_every, self.measurements
+        if interval is None or self.step % interval or (done and done[-1].step == self.step):
             return
         began, measurements = time.perf_counter(), []
         for row, index in enumerate(self.rows):
@@ -281,21 +288,6 @@ class Training:
             },
             weights=_by_name(self.population.model, self.kept),
         )
-
-
-def train(
-    shape: Shape,
-    members: Sequence[Member],
-    progress: Callable[[Progress], None],
-    heartbeat: Callable[[Training], None],
-    *,
-    dtype: torch.dtype = torch.float32,
-    recording: Recording = RESULTS_ONLY,
-) -> Trained:
-    """Train members together until each has solved, diverged or used up the budget; see
-    `Training.run`.
-    """
-    return Training(shape, members, dtype=dtype, recording=recording).run(progress, heartbeat)
 
 
 def _layers(members: Sequence[Member], measurements: Sequence[Measurement]) -> Arrays:

@@ -43,7 +43,7 @@ def test_the_table_has_a_row_per_stack_seed_and_layer() -> None:
     shapes = [
         (
             shape_of(residual, depth=depth),
-            [Member(seed, lr) for seed in (1, 2) for lr in (1e-3, 1e-2)],
+            [Member(seed=seed, lr=lr) for seed in (1, 2) for lr in (1e-3, 1e-2)],
         )
         for residual in (Add(), Plain())
         for depth in (1, 3)

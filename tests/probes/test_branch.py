@@ -33,7 +33,7 @@ def test_branch_ratio_with_the_skip_scaled() -> None:
 
 def test_the_ratio_is_one_without_a_skip_and_zero_switched_off() -> None:
     assert (Branch().compute(trace_of(Plain()))["branch_share"][1:] == 1).all()
-    assert (Branch().compute(trace_of(ReZero(0.0)))["branch_share"][1:] == 0).all()
+    assert (Branch().compute(trace_of(ReZero(initial=0.0)))["branch_share"][1:] == 0).all()
     dropped = Branch().compute(trace_of(Add(), skip="attention"))["branch_share"]
     assert (
         (dropped == 1).all(1) == torch.tensor([False, False, True, False, True, False, True])

@@ -20,5 +20,5 @@ def test_norms_stand_behind_the_sublayer_that_has_the_matrix() -> None:
 
 
 def test_a_branch_that_is_switched_off_has_no_gradient() -> None:
-    norms = Gradient().compute(trace_of(ReZero(0.0)))
+    norms = Gradient().compute(trace_of(ReZero(initial=0.0)))
     assert all((column.nan_to_num() == 0).all() for column in norms.values())

@@ -26,23 +26,23 @@ def test_formula(n: int) -> None:
             H = torch.einsum("tjk,tjd->tkd", a_r, H) + torch.einsum("tk,td->tkd", b, f)
         return net.norm("last", H.sum(1))
 
-    assert_formula(Hyper(n, 0.01), layers)
+    assert_formula(Hyper(streams=n, dynamic=0.01), layers)
 
 
 def test_one_stream_is_pre_norm_at_the_start() -> None:
-    assert torch.equal(outputs(Hyper(1, 0.01)), outputs(Add(), norm="pre"))
+    assert torch.equal(outputs(Hyper(streams=1, dynamic=0.01)), outputs(Add(), norm="pre"))
 
 
 @pytest.mark.parametrize("n", [2, 4])
 def test_several_streams_are_pre_norm_at_the_start_but_for_their_scale(n: int) -> None:
     # The last norm takes the scale out, but for its epsilon of 1e-5.
     torch.testing.assert_close(
-        outputs(Hyper(n, 0.01)), outputs(Add(), norm="pre"), rtol=1e-4, atol=1e-4
+        outputs(Hyper(streams=n, dynamic=0.01)), outputs(Add(), norm="pre"), rtol=1e-4, atol=1e-4
     )
 
 
 def test_the_stream_that_is_read_takes_turns() -> None:
-    _, w = start(shape_of(Hyper(4, 0.01)))
+    _, w = start(shape_of(Hyper(streams=4, dynamic=0.01)))
     read = [[w[f"sublayer{i}.hyper.read{j}"][0].item() for j in range(4)] for i in range(1, 7)]
     assert [row.index(1.0) for row in read] == [1, 2, 3, 0, 1, 2]
     assert all(sum(row) == 1.0 for row in read)
@@ -51,4 +51,4 @@ def test_the_stream_that_is_read_takes_turns() -> None:
 @pytest.mark.parametrize(("streams", "dynamic"), [(0, 0.01), (17, 0.01), (4, float("nan"))])
 def test_impossible_settings_are_refused(streams: int, dynamic: float) -> None:
     with pytest.raises(UserError, match=r"model\.residual\."):
-        Hyper(streams, dynamic)
+        Hyper(streams=streams, dynamic=dynamic)

@@ -21,7 +21,10 @@ def test_formula() -> None:
 
 
 def test_with_ones_it_is_add() -> None:
-    assert torch.equal(outputs(LayerScale(1.0, 1.0, 1.0)), outputs(Add(), norm="pre"))
+    assert torch.equal(
+        outputs(LayerScale(initial_to_18_blocks=1.0, initial_to_24_blocks=1.0, initial_beyond=1.0)),
+        outputs(Add(), norm="pre"),
+    )
 
 
 @pytest.mark.parametrize(
@@ -38,4 +41,4 @@ def test_goes_with_pre_norm_only() -> None:
 
 def test_an_initial_value_that_is_no_number_is_refused() -> None:
     with pytest.raises(UserError, match=r"model\.residual\.initial_beyond=nan"):
-        LayerScale(0.1, 0.1, float("nan"))
+        LayerScale(initial_to_18_blocks=0.1, initial_to_24_blocks=0.1, initial_beyond=float("nan"))

@@ -32,13 +32,13 @@ def test_formula(n: int) -> None:
             H = torch.einsum("tkj,tjd->tkd", M, H) + torch.einsum("tk,td->tkd", b, f)
         return net.norm("last", H.sum(1))
 
-    assert_formula(Mhc(n, 0.01), layers)
+    assert_formula(Mhc(streams=n, dynamic=0.01), layers)
 
 
 def test_is_pre_norm_at_the_start_but_for_scales_that_norms_take_out() -> None:
     # Norms take a scale out but for their epsilon of 1e-5.
     torch.testing.assert_close(
-        outputs(Mhc(4, 0.01)), outputs(Add(), norm="pre"), rtol=1e-3, atol=1e-3
+        outputs(Mhc(streams=4, dynamic=0.01)), outputs(Add(), norm="pre"), rtol=1e-3, atol=1e-3
     )
 
 
@@ -59,4 +59,4 @@ def test_rows_and_columns_sum_to_one() -> None:
 @pytest.mark.parametrize(("streams", "dynamic"), [(1, 0.01), (17, 0.01), (4, float("nan"))])
 def test_impossible_settings_are_refused(streams: int, dynamic: float) -> None:
     with pytest.raises(UserError, match=r"model\.residual\."):
-        Mhc(streams, dynamic)
+        Mhc(streams=streams, dynamic=dynamic)

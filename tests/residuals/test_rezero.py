@@ -14,12 +14,12 @@ def layers(net: Naive, x: Tensor) -> Tensor:
 
 
 def test_formula() -> None:
-    assert_formula(ReZero(0.5), layers)
+    assert_formula(ReZero(initial=0.5), layers)
 
 
 def test_at_the_start_the_stack_is_the_identity() -> None:
     """The logits are the head applied to the embedding."""
-    shape = shape_of(ReZero(0.0))
+    shape = shape_of(ReZero(initial=0.0))
     transformer, (flat_PN, w), inputs_PBT = shape.transformer(), start(shape), inputs(shape)
     for member in (0, 1):
         x = w["embedding.token"][member][inputs_PBT[member]] + w["embedding.position"][member]
@@ -30,11 +30,13 @@ def test_at_the_start_the_stack_is_the_identity() -> None:
 
 
 def test_one_learned_scalar_per_block_and_no_norm() -> None:
-    weights = ReZero(0.25).parameters(shape_of(ReZero(0.25)).transformer().architecture)
+    weights = ReZero(initial=0.25).parameters(
+        shape_of(ReZero(initial=0.25)).transformer().architecture
+    )
     assert [(weight.size, weight.scale) for weight in weights] == [(1, 0.25)] * 3
-    assert ReZero(0.0).norms == ("none",)
+    assert ReZero(initial=0.0).norms == ("none",)
 
 
 def test_an_initial_value_that_is_no_number_is_refused() -> None:
     with pytest.raises(UserError, match=r"model\.residual\.initial=nan"):
-        ReZero(float("nan"))
+        ReZero(initial=float("nan"))

@@ -15,15 +15,15 @@ def test_formula(exponent: float) -> None:
             x = x + net.pre(i, x) / 6**exponent  # 3 blocks are 6 sub-layers
         return net.norm("last", x)
 
-    assert_formula(Scaled(exponent), layers)
+    assert_formula(Scaled(exponent=exponent), layers)
 
 
 @pytest.mark.parametrize("norm", ["pre", "none"])
 def test_without_exponent_it_is_add(norm: str) -> None:
-    assert torch.equal(outputs(Scaled(0.0), norm=norm), outputs(Add(), norm=norm))
+    assert torch.equal(outputs(Scaled(exponent=0.0), norm=norm), outputs(Add(), norm=norm))
 
 
 @pytest.mark.parametrize("exponent", [-1.0, 5.0, float("nan")])
 def test_an_impossible_exponent_is_refused(exponent: float) -> None:
     with pytest.raises(UserError, match=r"model\.residual\.exponent=.*must be from 0 to 4"):
-        Scaled(exponent)
+        Scaled(exponent=exponent)

@@ -61,4 +61,4 @@ def test_the_initial_gain_of_the_ffn_falls_with_depth(depth: int, gain: float) -
 
 def test_a_gain_that_is_no_number_is_refused() -> None:
     with pytest.raises(UserError, match=r"model\.residual\.ffn_gain_at_18_blocks=nan"):
-        Shaped(float("nan"))
+        Shaped(ffn_gain_at_18_blocks=float("nan"))

@@ -18,19 +18,21 @@ def test_formula(norm: str) -> None:
             )
         return net.norm("last", x) if norm == "pre" else x
 
-    assert_formula(SkipInit(0.5), layers, norm=norm)
+    assert_formula(SkipInit(initial=0.5), layers, norm=norm)
 
 
 def test_switched_off_it_is_rezero_and_switched_on_it_is_add() -> None:
-    assert torch.equal(outputs(SkipInit(0.0)), outputs(ReZero(0.0)))
-    assert torch.equal(outputs(SkipInit(1.0), norm="pre"), outputs(Add(), norm="pre"))
+    assert torch.equal(outputs(SkipInit(initial=0.0)), outputs(ReZero(initial=0.0)))
+    assert torch.equal(outputs(SkipInit(initial=1.0), norm="pre"), outputs(Add(), norm="pre"))
 
 
 def test_one_learned_scalar_per_sublayer() -> None:
-    weights = SkipInit(0.0).parameters(shape_of(SkipInit(0.0)).transformer().architecture)
+    weights = SkipInit(initial=0.0).parameters(
+        shape_of(SkipInit(initial=0.0)).transformer().architecture
+    )
     assert [(weight.size, weight.scale) for weight in weights] == [(1, 0.0)] * 6
 
 
 def test_an_initial_value_that_is_no_number_is_refused() -> None:
     with pytest.raises(UserError, match=r"model\.residual\.initial=nan"):
-        SkipInit(float("nan"))
+        SkipInit(initial=float("nan"))

@@ -74,8 +74,10 @@ def test_draws_depend_on_seed_and_step_only(monkeypatch: pytest.MonkeyPatch) -> 
             population.advance()
         return torch.stack(draws)
 
-    ours = drawn_by(SCHEME, [Member(3, 1e-3)])
-    theirs = drawn_by(StochasticDepth(0.9), [Member(1, 1e-2), Member(3, 1e-2)])
+    ours = drawn_by(SCHEME, [Member(seed=3, lr=1e-3)])
+    theirs = drawn_by(
+        StochasticDepth(survival=0.9), [Member(seed=1, lr=1e-2), Member(seed=3, lr=1e-2)]
+    )
     assert torch.equal(ours[:, 0], theirs[:, 1])
     assert not torch.equal(theirs[:, 0], theirs[:, 1])
     drawn = ours[:, 0]
@@ -87,4 +89,4 @@ def test_draws_depend_on_seed_and_step_only(monkeypatch: pytest.MonkeyPatch) -> 
 @pytest.mark.parametrize("survival", [0.0, 1.5, float("nan")])
 def test_an_impossible_share_is_refused(survival: float) -> None:
     with pytest.raises(UserError, match=r"model\.residual\.survival="):
-        StochasticDepth(survival)
+        StochasticDepth(survival=survival)

@@ -24,15 +24,18 @@ def test_formula(norm: str) -> None:
             x = net.post(i, x + f) if norm == "post" else x + f
         return net.norm("last", x) if norm == "pre" else x
 
-    assert_formula(ValueResidual(0.3, 0.8), layers, norm=norm)
+    assert_formula(ValueResidual(first=0.3, own=0.8), layers, norm=norm)
 
 
 def test_with_its_own_values_alone_it_is_add() -> None:
     torch.testing.assert_close(
-        outputs(ValueResidual(0.0, 1.0)), outputs(Add(), norm="pre"), rtol=1e-10, atol=1e-10
+        outputs(ValueResidual(first=0.0, own=1.0)),
+        outputs(Add(), norm="pre"),
+        rtol=1e-10,
+        atol=1e-10,
     )
 
 
 def test_a_share_that_is_no_number_is_refused() -> None:
     with pytest.raises(UserError, match=r"model\.residual\.own=nan"):
-        ValueResidual(0.5, float("nan"))
+        ValueResidual(first=0.5, own=float("nan"))

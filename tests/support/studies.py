@@ -25,7 +25,7 @@ from support import shapes
 BUDGET = 100
 """Steps of the members of a cell, evaluated every 10."""
 STALLED = "stalled"
-SEEDS = [Member(seed, 3e-3) for seed in range(5)]
+SEEDS = [Member(seed=seed, lr=3e-3) for seed in range(5)]
 _VERSIONS = {"resformer": "0.1.0", "torch": "2.13.0"}
 
 
@@ -137,7 +137,9 @@ class WrittenStudy:
         these changes.
         """
         by_rate = lives if isinstance(lives, Mapping) else {0.01: lives}
-        members = [Member(seed, lr) for lr, seeds in by_rate.items() for seed in range(len(seeds))]
+        members = [
+            Member(seed=seed, lr=lr) for lr, seeds in by_rate.items() for seed in range(len(seeds))
+        ]
         job = Job(shape=shapes.changed(self.shape, **changes), members=tuple(members))
         self.jobs.append((job, [life for seeds in by_rate.values() for life in seeds]))
 

@@ -92,7 +92,7 @@ def test_a_job_that_raises_leaves_its_traceback_and_the_others_finish(
 
 
 def test_a_planned_job_that_cannot_be_read_fails_alone(study: Study, shape: Shape) -> None:
-    good = Job(shape=shape, members=(Member(0, 1e-3),)).to_json()
+    good = Job(shape=shape, members=(Member(seed=0, lr=1e-3),)).to_json()
     bad = {
         **good,
         "id": "bad0bad0bad0bad0",

@@ -16,7 +16,7 @@ from resformer.plan import jobs
 from resformer.store.claims import Claim, HeartbeatObserver, take
 from resformer.store.study import Study
 from resformer.sweep import launch
-from resformer.training.loop import train
+from resformer.training.loop import Training
 from resformer.workers.events import Event
 
 pytestmark = pytest.mark.sweep
@@ -46,7 +46,7 @@ def test_the_bits_of_a_sweep_are_those_of_each_job_alone(
     alone = Study(tmp_path / "alone" / "some")
     alone.launch({}, [])
     for job in plan.new:
-        trained = train(job.shape, job.members, lambda now: None, lambda _: None)
+        trained = Training(job.shape, job.members).run()
         claim = take(alone.job(job.id), 1, 0, HeartbeatObserver(60.0))
         assert isinstance(claim, Claim)
         alone.results.commit(

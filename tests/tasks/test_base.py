@@ -55,7 +55,7 @@ def test_inputs_and_scored_targets_by_attention(name: str, attention: str) -> No
     seed=st.integers(0, 2**32 - 1),
 )
 def test_transcriptions_of_any_size(name: str, length: int, symbols: int, seed: int) -> None:
-    one = plugins.load("resformer.tasks", name, SequenceToSequence)(length, symbols)
+    one = plugins.load("resformer.tasks", name, SequenceToSequence)(length=length, symbols=symbols)
     source, target = one.draw(rng.key(torch.tensor([seed]), "test"), 5)
     assert source.shape == target.shape == (1, 5, length)
     assert 0 <= int(source.min()) <= int(source.max()) < symbols
@@ -116,4 +116,6 @@ def test_too_few_different_sources_are_refused(shape: Shape) -> None:
 def test_a_task_too_long_or_too_small_is_refused(length: int, symbols: int, message: str) -> None:
     for name in TRANSCRIPTIONS:
         with pytest.raises(UserError, match=message):
-            plugins.load("resformer.tasks", name, SequenceToSequence)(length, symbols)
+            plugins.load("resformer.tasks", name, SequenceToSequence)(
+                length=length, symbols=symbols
+            )

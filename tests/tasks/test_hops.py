@@ -12,7 +12,7 @@ from resformer.tasks.hops import Hops
 
 @pytest.mark.parametrize("hops", [1, 2, 5])
 def test_follows_the_pointers(hops: int) -> None:
-    source, target = Hops(7, hops).draw(rng.key(torch.tensor([1, 2]), "test"), 30)
+    source, target = Hops(length=7, hops=hops).draw(rng.key(torch.tensor([1, 2]), "test"), 30)
     for f, targets in zip(
         source.flatten(0, 1).tolist(), target.flatten(0, 1).tolist(), strict=True
     ):
@@ -25,7 +25,7 @@ def test_follows_the_pointers(hops: int) -> None:
 
 
 def test_the_sequence_its_docstring_draws() -> None:
-    source, target = Hops(4, 2).draw(rng.key(torch.tensor([1]), "test"), 200)
+    source, target = Hops(length=4, hops=2).draw(rng.key(torch.tensor([1]), "test"), 200)
     drawn = dict(zip(map(tuple, source[0].tolist()), target[0].tolist(), strict=True))
     assert drawn[2, 0, 3, 1] == [3, 2, 1, 0]
 
@@ -42,18 +42,20 @@ def test_blind_loss_by_enumeration(length: int, hops: int) -> None:
             counts[at] += 1
         shares = [count / math.factorial(length) for count in counts.values()]
         entropies.append(-sum(share * math.log(share) for share in shares))
-    assert Hops(length, hops).blind_loss() == pytest.approx(sum(entropies) / length, abs=1e-12)
+    assert Hops(length=length, hops=hops).blind_loss() == pytest.approx(
+        sum(entropies) / length, abs=1e-12
+    )
 
 
 def test_all_permutations_are_as_likely() -> None:
-    source, _ = Hops(3, 1).draw(rng.key(torch.tensor([1]), "test"), 6000)
+    source, _ = Hops(length=3, hops=1).draw(rng.key(torch.tensor([1]), "test"), 6000)
     # 1,000 of each but for chance (σ = 29).
     _, counts = source[0].unique(dim=0, return_counts=True)
-    assert len(counts) == Hops(3, 1).num_inputs == 6
+    assert len(counts) == Hops(length=3, hops=1).num_inputs == 6
     assert 850 < counts.min() <= counts.max() < 1150
 
 
 @pytest.mark.parametrize(("length", "hops"), [(1, 1), (513, 1), (4, 0), (4, 513)])
 def test_impossible_settings_are_refused(length: int, hops: int) -> None:
     with pytest.raises(UserError, match=r"task\.(length|hops)="):
-        Hops(length, hops)
+        Hops(length=length, hops=hops)

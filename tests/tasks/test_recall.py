@@ -32,11 +32,15 @@ def test_keys_values_and_order_do_not_depend_on_each_other() -> None:
 
 
 def test_models_of_both_kinds_answer_in_place() -> None:
-    assert Recall(4, 16).num_tokens("causal") == Recall(4, 16).num_tokens("bidirectional") == 12
-    assert Recall(4, 16).blind_loss() == math.log(16)
+    assert (
+        Recall(pairs=4, symbols=16).num_tokens("causal")
+        == Recall(pairs=4, symbols=16).num_tokens("bidirectional")
+        == 12
+    )
+    assert Recall(pairs=4, symbols=16).blind_loss() == math.log(16)
 
 
 @pytest.mark.parametrize(("pairs", "symbols"), [(0, 4), (171, 4096), (5, 4), (2, 5000), (1, 1)])
 def test_impossible_settings_are_refused(pairs: int, symbols: int) -> None:
     with pytest.raises(UserError, match=r"task\.(pairs|symbols)="):
-        Recall(pairs, symbols)
+        Recall(pairs=pairs, symbols=symbols)

@@ -25,7 +25,7 @@ def test_the_table_is_that_of_a_group(group: str) -> None:
 
 @pytest.mark.parametrize("group", ["Z5", "S3", "A5"])
 def test_the_state_after_every_element(group: str) -> None:
-    task, table = State(group, 6), products(group)
+    task, table = State(group=group, length=6), products(group)
     source, target = task.draw(rng.key(torch.tensor([1, 2]), "test"), 20)
     for word, states in zip(
         source.flatten(0, 1).tolist(), target.flatten(0, 1).tolist(), strict=True
@@ -43,16 +43,20 @@ def test_the_sequence_its_docstring_draws() -> None:
 
 
 def test_a_causal_model_answers_in_place() -> None:
-    assert State("S3", 6).num_tokens("causal") == State("S3", 6).num_tokens("bidirectional") == 6
+    assert (
+        State(group="S3", length=6).num_tokens("causal")
+        == State(group="S3", length=6).num_tokens("bidirectional")
+        == 6
+    )
 
 
 @pytest.mark.parametrize("group", ["Z1", "Z61", "Z02", "S2", "S6", "A3", "Q8", "", "../S3", "S3 "])
 def test_an_unknown_group_is_refused(group: str) -> None:
     with pytest.raises(UserError, match=r"task\.group=.*: must be Z2 to Z60, S3 to S5, A4 or A5"):
-        State(group, 6)
+        State(group=group, length=6)
 
 
 @pytest.mark.parametrize("length", [0, 513])
 def test_an_impossible_length_is_refused(length: int) -> None:
     with pytest.raises(UserError, match=r"task\.length="):
-        State("S3", length)
+        State(group="S3", length=length)

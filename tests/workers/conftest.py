@@ -20,7 +20,7 @@ def _as_in_a_worker() -> None:
 @pytest.fixture
 def job() -> Job:
     """Forty steps; the second member diverges."""
-    members = (Member(0, 1e-2), Member(1, 1e30), Member(2, 1e-3))
+    members = (Member(seed=0, lr=1e-2), Member(seed=1, lr=1e30), Member(seed=2, lr=1e-3))
     return Job(
         shape=shapes.tiny(steps=40, stop_when_solved=False),
         members=members,

@@ -36,7 +36,7 @@ class Case:
 
     def members(self, count: int) -> list[Member]:
         """Seeds from 0, learning rates in turn."""
-        return [Member(seed, _RATES[seed % len(_RATES)]) for seed in range(count)]
+        return [Member(seed=seed, lr=_RATES[seed % len(_RATES)]) for seed in range(count)]
 
     @property
     def stack(self) -> int:

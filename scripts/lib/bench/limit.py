@@ -8,7 +8,7 @@ from lib.bench.cases import MEDIUM, Case
 from lib.bench.products import Products, by_kernels, by_torch
 from lib.bench.tables import number, table
 from resformer.numerics.process import configure_worker
-from resformer.training.loop import train
+from resformer.training.loop import Training
 
 _SECONDS = 0.5
 """About how long one repetition of one measurement takes."""
@@ -73,7 +73,7 @@ def _enough(case: Case, members: int) -> int:
 
 def _step(case: Case, members: int, steps: int) -> float:
     """Seconds per member-step: the steps alone, without initial weights and evaluations."""
-    trained = train(case.shape(steps), case.members(members), lambda progress: None, lambda _: None)
+    trained = Training(case.shape(steps), case.members(members)).run()
     return sum(part["seconds"] for part in trained.timing["stretches"]) / (steps * members)
 
 

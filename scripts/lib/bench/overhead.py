@@ -17,7 +17,7 @@ from resformer.numerics.process import configure_worker
 from resformer.plan import jobs
 from resformer.store import study
 from resformer.sweep import launch
-from resformer.training.loop import train
+from resformer.training.loop import Training
 from resformer.workers.signals import Stop
 from resformer.workers.worker import work
 
@@ -92,7 +92,7 @@ def _job() -> float:
         middle = time.perf_counter()
         for planned in plan.unfinished.values():
             job = jobs.from_json(planned)
-            train(job.shape, job.members, lambda progress: None, lambda _: None)
+            Training(job.shape, job.members).run()
         return ((middle - began) - (time.perf_counter() - middle)) / _JOBS
 
 

@@ -78,7 +78,7 @@ def changes(scheme: str) -> Floats:
 def _changes(shape: Shape) -> Floats:
     shape = dataclasses.replace(shape, train=dataclasses.replace(shape.train, steps=STEPS))
     population = Population(
-        shape, [Member(seed, RATE) for seed in range(SEEDS)], dtype=torch.float32
+        shape, [Member(seed=seed, lr=RATE) for seed in range(SEEDS)], dtype=torch.float32
     )
     inputs_PBT = held_out(shape, population.device)[0][:, : shape.train.batch].expand(SEEDS, -1, -1)
     distances = []

@@ -26,13 +26,19 @@ from resformer.model.shape import Member, Shape
 from resformer.numerics import parameters
 from resformer.numerics.backends import compiled, eager
 from resformer.training import population
-from resformer.training.loop import Trained, train
+from resformer.training.loop import Trained, Training
 from resformer.training.population import Population
 
 _STEPS, _EVERY = 24, 4
 _AT = (1, 2, 4, 7, 12, 23, 24)
 """Steps of a fault: the first, the last, at an evaluation and between two."""
-_MEMBERS = (Member(0, 3e-3), Member(1, 1e-2), Member(2, 1e-3), Member(3, 0.0), Member(4, 1e30))
+_MEMBERS = (
+    Member(seed=0, lr=3e-3),
+    Member(seed=1, lr=1e-2),
+    Member(seed=2, lr=1e-3),
+    Member(seed=3, lr=0.0),
+    Member(seed=4, lr=1e30),
+)
 """The last one diverges at once in any case, so that the stack is compacted before most faults."""
 _VICTIMS = (0, 1, 2, 3)
 _VALUES = (math.nan, math.inf, -math.inf)
@@ -246,13 +252,7 @@ def _undisturbed(kind: Kind) -> Trained:
 
 
 def _trained(kind: Kind, members: Sequence[Member]) -> Trained:
-    return train(
-        kind.shape(),
-        members,
-        lambda progress: None,
-        lambda training: None,
-        recording=session.RECORDING,
-    )
+    return Training(kind.shape(), members, recording=session.RECORDING).run()
 
 
 @contextmanager

@@ -34,7 +34,13 @@ _SETTINGS = (
     "train.target_accuracy=0.14",
     "model.depth=2",
 )
-_MEMBERS = (Member(1, 1e30), Member(0, 0.0), Member(3, 3e-2), Member(2, 1e-2), Member(7, 1e-1))
+_MEMBERS = (
+    Member(seed=1, lr=1e30),
+    Member(seed=0, lr=0.0),
+    Member(seed=3, lr=3e-2),
+    Member(seed=2, lr=1e-2),
+    Member(seed=7, lr=1e-1),
+)
 _TAME = _MEMBERS[1:]
 _COMPARED = ("runs.parquet", "curves.parquet", "weights.safetensors")
 _RETRIES = 100

@@ -12,7 +12,7 @@ from lib.bench.peers.base import Losses, Peer, Timed
 from lib.bench.server import Server, ask_all
 from resformer.model.shape import Member
 from resformer.numerics.process import configure_worker
-from resformer.training.loop import Trained, train
+from resformer.training.loop import Trained, Training
 
 
 @final
@@ -70,9 +70,7 @@ class Worker:
     def _train(
         self, steps: int, members: Sequence[Member], dtype: torch.dtype = torch.float32
     ) -> Trained:
-        return train(
-            self._case.shape(steps), members, lambda progress: None, lambda _: None, dtype=dtype
-        )
+        return Training(self._case.shape(steps), members, dtype=dtype).run()
 
 
 def _losses(trained: Trained, steps: int) -> Losses:
