@@ -26,6 +26,7 @@ import shlex
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 
 from typer.testing import CliRunner
@@ -82,11 +83,8 @@ class Block:
 
     def difference(self, new: Lines) -> int | None:
         """Index in the page of the first line that is not as generated; None if all are."""
-        if self.body == new:
-            return None
-        pairs = zip(self.body, new, strict=False)
-        same = next((i for i, (a, b) in enumerate(pairs) if a != b), min(len(self.body), len(new)))
-        return self.marker + 1 + same
+        pairs = enumerate(zip_longest(self.body, new), self.marker + 1)
+        return next((index for index, (old, line) in pairs if old != line), None)
 
 
 def main(words: Lines, root: Path = ROOT) -> int:

@@ -104,13 +104,13 @@ def many_jobs(results: Path) -> list[str]:
     for workers in WORKERS:
         # In a study of its own, where nothing is finished, so that all stays held.
         claimed, _ = launched(results / f"claimed-{workers}", "engine.stack=1")
-        held = handed_out(claimed, jobs, workers, SECONDS / 2, commit=False)
-        assert count_of(claimed, "claim-*") == held.jobs
+        held, claims_a_second = handed_out(claimed, jobs, workers, SECONDS / 2, commit=False)
+        assert count_of(claimed, "claim-*") == held
         shutil.rmtree(claimed.path)
         limit = None if workers == WORKERS[-1] else SECONDS
-        done = handed_out(study, jobs, workers, limit, commit=True)
-        lines.append(f"  {workers:7}{held.rate:11.0f}{done.rate:9.0f}")
-        committed += done.jobs
+        done, jobs_a_second = handed_out(study, jobs, workers, limit, commit=True)
+        lines.append(f"  {workers:7}{claims_a_second:11.0f}{jobs_a_second:9.0f}")
+        committed += done
     assert count_of(study, "claim-*") == count_of(study, "result.json") == committed == len(jobs)
     lines += [f"  no job was claimed or run twice: {committed:,} claims and results", ""]
     lines += looked_at(results, "as they are")
@@ -125,24 +125,12 @@ def count_of(study: Study, name: str) -> int:
     return sum(1 for _ in study.path.glob(f"jobs/*/*/{name}"))
 
 
-@final
-@dataclass(frozen=True)
-class HandedOut:
-    """Jobs that all workers got, in so many seconds."""
-
-    jobs: int
-    seconds: float
-
-    @property
-    def rate(self) -> float:
-        """Jobs per second."""
-        return self.jobs / self.seconds
-
-
 def handed_out(
     study: Study, jobs: dict[str, Job], workers: int, seconds: float | None, *, commit: bool
-) -> HandedOut:
-    """Have so many workers take jobs for so many seconds (None: until there is none left)."""
+) -> tuple[int, float]:
+    """Have so many workers take jobs for so many seconds (None: until there is none left); returns
+    how many they got, and how many a second.
+    """
     # Forked, so that each has the jobs at once, and all that it has to import.
     context = multiprocessing.get_context("fork")
     written(outcome(next(iter(jobs.values())), np.random.default_rng(0))[0]["runs"])
@@ -180,11 +168,11 @@ def handed_out(
     ready.wait()
     began = time.perf_counter()
     taken = sum(counts.get() for _ in processes)
-    handed = HandedOut(taken, time.perf_counter() - began)
+    rate = taken / (time.perf_counter() - began)
     for process in processes:
         process.join()
         assert process.exitcode == 0
-    return handed
+    return taken, rate
 
 
 def looked_at(results: Path, how: str) -> list[str]:

@@ -92,7 +92,7 @@ def render(rows: pd.DataFrame) -> str:
         ],
         *(
             [f"resformer, cold start to report, {when}", number(s), number(total / s)]
-            for when, s in _named(studies)
+            for when, s in zip(("first", "last"), studies["seconds"], strict=True)
         ),
         ["resformer, mean", number(ours), number(total / ours)],
     ]
@@ -105,10 +105,6 @@ def render(rows: pd.DataFrame) -> str:
         "each run.",
     ]
     return table(f"Time to answer: the study {_STUDY}, seconds", ["", "seconds", "×"], cells, notes)
-
-
-def _named(studies: pd.DataFrame) -> list[tuple[str, float]]:
-    return list(zip(("first", "last"), studies["seconds"], strict=True))
 
 
 def _error(runs: pd.DataFrame) -> float:

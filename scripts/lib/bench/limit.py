@@ -100,7 +100,7 @@ def render(rows: pd.DataFrame) -> str:
             per_block = [number(step / depth) for depth, step in steps.items()]
             cells.append(["... per block", *per_block])
         title = f"S, sort, 8 tokens, as it grows with {grows}"
-        tables.append(table(title, [str(grows), *map(_whole, steps.index)], cells))
+        tables.append(table(title, [str(grows), *map("{:.0f}".format, steps.index)], cells))
     return "\n\n".join(tables)
 
 
@@ -111,7 +111,3 @@ def _share_cells(name: str, rows: pd.DataFrame) -> list[str]:
         rate = (rows["flops"] / rows[products]).median() / 1e9
         cells += [number(1000 * rows[products].median()), f"{shares.median():.0f}", number(rate)]
     return cells
-
-
-def _whole(size: float) -> str:
-    return f"{size:.0f}"

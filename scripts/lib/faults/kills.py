@@ -103,7 +103,6 @@ def _undisturbed(folder: Path) -> Standard:
         files={job: dict(study.results.read(job, _COMPARED).contents) for job in jobs},
     )
     broken = [
-        *sweep.broken,
         *sweep.unnamed(standard),
         *_violations(sweep.command.results, sweep.acknowledged, standard, finished=True),
     ]
