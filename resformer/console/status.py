@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import final
@@ -53,14 +53,16 @@ class Status:
 
     def states(self) -> dict[str, list[Json]]:
         """The jobs by state."""
-        state = {**dict.fromkeys(self.running, "running"), **dict.fromkeys(self.waiting, "waiting")}
-        state |= dict.fromkeys(self.failed, "failed")
-        jobs_by_state: dict[str, list[Json]] = {
-            name: [] for name in ("finished", "running", "waiting", "failed")
+        others: dict[str, Iterable[str]] = {
+            "running": self.running,
+            "waiting": self.waiting,
+            "failed": self.failed,
         }
-        for job_id, job in self.planned.items():
-            jobs_by_state[state.get(job_id, "finished")].append(job)
-        return jobs_by_state
+        finished = self.planned.keys() - set[str]().union(*others.values())
+        return {
+            state: [self.planned[job] for job in jobs]
+            for state, jobs in {"finished": finished, **others}.items()
+        }
 
 
 def read_status(study: Study) -> Status:
@@ -71,15 +73,13 @@ def read_status(study: Study) -> Status:
     (planned, damaged), launches = study.plan(), study.launches()
     if not launches:
         raise UserError(
-            f"study {study.name}: {'; '.join(study.damaged_launches())}; delete it or use another "
-            "folder"
+            f"study {study.name}: {'; '.join(study.damaged_launches())}; "
+            "delete it or use another folder"
         )
     finished = {job: line for job, line in Done(study.path).news().items() if job in planned}
     begun = [job for job in planned.keys() & study.results.begun() if job not in finished]
-    failed, held = (
-        study.failures(begun),
-        {job: holder for job in begun if (holder := claims.held(study.job(job)))},
-    )
+    failed = study.failures(begun)
+    held = {job: holder for job in begun if (holder := claims.held(study.job(job)))}
     # Looked for after the claims: whose holder has left by then is seen to be finished, not lost.
     for job in begun:
         if study.results.has(job):
@@ -171,11 +171,9 @@ def _seconds_left(
 
 def picture(status: Status) -> RenderableType:
     """Layout of a status for a terminal of 80 columns."""
+    launched = f"launched {status.launched:%Y-%m-%d %H:%M:%S}"
     parts: list[RenderableType] = [
-        _line(
-            f"{status.study.name} ({status.study.path}): launched "
-            f"{status.launched:%Y-%m-%d %H:%M:%S}"
-        ),
+        _line(f"{status.study.name} ({status.study.path}): {launched}"),
         _states(status),
     ]
     if status.outcomes:
@@ -183,17 +181,20 @@ def picture(status: Status) -> RenderableType:
         parts.append(_line(f"members that have finished: {counts}"))
     if status.running:
         parts.append(_running(status))
+    return Group(*parts, *map(_line, [*_troubles(status), *_end(status)]))
+
+
+def _troubles(status: Status) -> Iterator[str]:
+    """Lines on failed and lost jobs, each with its folder, and on damage."""
     for job, reason in status.failed.items():
-        parts += [
-            _line(f"failed: {job_label(status.planned[job])}: {reason}"),
-            _folder(status, job),
-        ]
+        yield f"failed: {job_label(status.planned[job])}: {reason}"
+        yield f"  {status.study.job(job)}"
+    what_next = "another one takes it over" if status.running else _GO_ON
     for job, (held, fate) in status.lost.items():
-        what_next = "another one takes it over" if status.running else _GO_ON
         label = f"{job_label(status.planned[job])}, attempt {held.attempt}, {_holder(held)}"
-        parts += [_line(f"lost: {label}: {fate}; {what_next}"), _folder(status, job)]
-    parts += [_line(f"damaged: {reason}") for reason in status.damaged]
-    return Group(*parts, *(_line(text) for text in _end(status)))
+        yield f"lost: {label}: {fate}; {what_next}"
+        yield f"  {status.study.job(job)}"
+    yield from (f"damaged: {reason}" for reason in status.damaged)
 
 
 def _states(status: Status) -> Table:
@@ -230,22 +231,13 @@ def _end(status: Status) -> list[str]:
         return [f"not running{why}; {_GO_ON}"] if status.waiting else []
     if status.seconds_left is None:
         return ["time left: known once a job has finished"]
-    return [
-        f"about {clock(status.seconds_left)} left with {counted(len(status.running), 'worker')} at "
-        "work"
-    ]
+    workers = counted(len(status.running), "worker")
+    return [f"about {clock(status.seconds_left)} left with {workers} at work"]
 
 
 def _holder(held: Held) -> str:
-    return (
-        "a claim that cannot be read"
-        if held.holder is None
-        else f"{held.holder.host}, pid {held.holder.pid}"
-    )
-
-
-def _folder(status: Status, job: str) -> Text:
-    return _line(f"  {status.study.job(job)}")
+    who = held.holder
+    return f"{who.host}, pid {who.pid}" if who else "a claim that cannot be read"
 
 
 def _line(text: str) -> Text:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
+from resformer import plugins
 from resformer.errors import UserError, require
 from resformer.workers.assignment import Assignment
 from resformer.workers.events import Emit
@@ -76,9 +77,9 @@ class Engine(ABC):
 
     def detached_where(self, study: Path) -> str:
         """Name the place where jobs run without this process; UserError if workers end with it."""
-        name = type(self).__module__.rpartition(".")[2]
         raise UserError(
-            f"--detach: the workers of engine={name} end with their sweep; engine=slurm would work"
+            f"--detach: the workers of engine={plugins.name_of(self)} end with their sweep; "
+            "engine=slurm would work"
         )
 
     def detach(self, assignment: Assignment, workers: int) -> str:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, ClassVar, final
 
 from resformer.engines.base import Engine, cores
-from resformer.errors import Stuck, UserError, require
+from resformer.errors import Stuck, UserError, require, require_between
 from resformer.store.study import Study
 from resformer.text import shortened
 from resformer.workers.assignment import Assignment
@@ -48,17 +48,11 @@ class Ray(Engine):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        known = (
-            self.address in ("auto", "local") or _HOST_AND_PORT.fullmatch(self.address) is not None
-        )
+        known = self.address in ("auto", "local") or bool(_HOST_AND_PORT.fullmatch(self.address))
         require(known, "engine.address", self.address, "must be auto, local, or host:port")
-        require(0.01 <= self.cpus <= 1024, "engine.cpus", self.cpus, "must be from 0.01 to 1024")
-        require(
-            0 <= self.gpus <= 1,
-            "engine.gpus",
-            self.gpus,
-            "must be from 0 to 1: a worker computes on one",
-        )
+        require_between("engine.cpus", self.cpus, low=0.01, high=1024)
+        unit = ": a worker computes on one"
+        require_between("engine.gpus", self.gpus, low=0, high=1, unit=unit)
 
     def count(self, jobs: Sequence[str], device: str) -> int:
         """Number of slots on the nodes of the cluster, unless fewer are asked for; never more than
@@ -66,8 +60,8 @@ class Ray(Engine):
         """
         if device == "cuda" and not self.gpus:
             raise UserError(
-                "engine.gpus=0: with device=cuda, say what part of a GPU a worker gets; 1 would "
-                "work"
+                "engine.gpus=0: with device=cuda, say what part of a GPU a worker gets; "
+                "1 would work"
             )
         nodes = [node["Resources"] for node in self._joined().nodes() if node["Alive"]]
         slots = sum(self._slots(node.get("CPU", 0.0), node.get("GPU", 0.0)) for node in nodes)
@@ -77,8 +71,7 @@ class Ray(Engine):
             )
             raise UserError(
                 f"engine.cpus={self.cpus:g}, engine.gpus={self.gpus:g}: no node of the cluster at "
-                f"{self.address} has "
-                f"as many; they have {shortened(resources)}"
+                f"{self.address} has as many; they have {shortened(resources)}"
             )
         return min(self.workers or slots, slots, len(jobs))
 
@@ -127,10 +120,8 @@ class Ray(Engine):
         )
         _answer(started.ready.remote())
         ray.shutdown()
-        ending = (
-            f"import ray; ray.init({self.address!r}); ray.kill(ray.get_actor({name!r}, "
-            f"{_NAMESPACE!r}))"
-        )
+        actor = f"ray.get_actor({name!r}, {_NAMESPACE!r})"
+        ending = f"import ray; ray.init({self.address!r}); ray.kill({actor})"
         return shlex.join([sys.executable, "-c", ending])
 
     def _joined(self) -> Any:

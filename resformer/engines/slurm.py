@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, ClassVar, final
 
 from resformer.engines.base import Engine
-from resformer.errors import Stuck, UserError, require
+from resformer.errors import Stuck, UserError, require, require_between
 from resformer.store.done import Done
 from resformer.store.study import Study
 from resformer.workers.assignment import Assignment
@@ -53,9 +53,7 @@ class Slurm(Engine):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require(
-            2 <= self.minutes <= 525_600, "engine.minutes", self.minutes, "must be from 2 to 525600"
-        )
+        require_between("engine.minutes", self.minutes, low=2, high=525_600)
         require(
             0 <= self.gpus <= 1,
             "engine.gpus",

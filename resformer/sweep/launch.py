@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import final
 
+from resformer import plugins
 from resformer.errors import DiskError, UserError
-from resformer.keys import Json
+from resformer.keys import Json, in_message
 from resformer.model.serial import digest, recording_from_json, shape_to_json, without_recording
-from resformer.model.shape import RESULTS_ONLY, Member, Shape
+from resformer.model.shape import RESULTS_ONLY, Member
 from resformer.plan import jobs, provenance
 from resformer.plan.jobs import Job
 from resformer.store.checks import Damaged, Unreadable
@@ -62,7 +63,7 @@ class Launch:
             "excluded": self.request.excluded,
             "jobs": list(self.unfinished),
             "checkpoint_seconds": self.request.checkpoint_seconds,
-            "engine": {"name": type(engine).__module__.rpartition(".")[2], **vars(engine)},
+            "engine": {"name": plugins.name_of(engine), **vars(engine)},
             "versions": provenance.versions(_compiled(self.request)),
             "fingerprint": _fingerprint(self.request, self.unfinished.values()),
         }
@@ -94,12 +95,12 @@ def plan(request: Request, study: Study) -> Launch:
         for job_id in sorted(planned, key=finished.__contains__)
         for key in _members(planned[job_id])
     }
-    shape_keys = {shape: _shape_key(shape) for shape, _ in request.shapes}
+    digests = {shape: digest(shape_to_json(shape)) for shape, _ in request.shapes}
     known = {
-        (shape, member): where[shape_keys[shape], member.seed, member.lr]
+        (shape, member): where[digests[shape], member]
         for shape, members in request.shapes
         for member in members
-        if (shape_keys[shape], member.seed, member.lr) in where
+        if (digests[shape], member) in where
     }
     to_verify = set(known.values()) & finished
     # In the order of the plan: results that were gathered lie so, and are read in groups.
@@ -175,21 +176,18 @@ def _check_compile(request: Request, planned: Iterable[Json]) -> None:
         for text in grid
     )
     if before and not explicit and not requested & before:
-        was, would_be = (str(value).lower() for value in (before.pop(), requested.pop()))
+        was, would_be = in_message(before.pop()), in_message(requested.pop())
         raise UserError(
             f"train.compile=auto: would be {would_be} here, the study {request.study} was planned "
-            f"with {was}; say "
-            f"train.compile={would_be} to have both, or use another --results folder"
+            f"with {was}; say train.compile={would_be} to have both, or use another --results "
+            "folder"
         )
 
 
-def _shape_key(shape: Shape) -> str:
-    return digest(shape_to_json(shape))
-
-
-def _members(job: Json) -> list[tuple[str, int, float]]:
+def _members(job: Json) -> list[tuple[str, Member]]:
+    """The members of a planned job, each with the digest of its shape."""
     shape = digest(without_recording(job["shape"]))
-    return [(shape, Member(**member).seed, Member(**member).lr) for member in job["members"]]
+    return [(shape, Member(**member)) for member in job["members"]]
 
 
 def _check_versions(request: Request, study: Study, unfinished: Iterable[Json]) -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import final
 
 from resformer.engines.base import Engine
-from resformer.errors import require
+from resformer.errors import require_between
 from resformer.keys import Json
 from resformer.model.shape import Member, Recording, Shape
 from resformer.plan import jobs
@@ -32,12 +32,7 @@ class Request:
     """Data kept beside the results, by shape; shapes that are not named keep their results only."""
 
     def __post_init__(self) -> None:
-        require(
-            0 <= self.checkpoint_seconds <= 86400,
-            "train.checkpoint_seconds",
-            self.checkpoint_seconds,
-            "must be from 0 to 86400",
-        )
+        require_between("train.checkpoint_seconds", self.checkpoint_seconds, low=0, high=86400)
 
     @property
     def device(self) -> str:

@@ -34,6 +34,8 @@ _CHECKPOINT_SHARE = 20
 """Least time between two checkpoints, in times of writing one; it lengthens the interval asked for
 by a factor of ten at most.
 """
+_UNUSABLE = (KeyError, ValueError, TypeError, IndexError, RuntimeError, SafetensorError)
+"""Errors of a checkpoint whose content is not that of a training."""
 
 
 class _OtherEnvironment(Exception):
@@ -55,8 +57,8 @@ def work(assignment: Assignment, *, worker: int, workers: int, emit: Emit, stop:
     planned, observer = study.index(), HeartbeatObserver(assignment.lease_seconds)
     if unplanned := [job_id for job_id in assignment.jobs if job_id not in planned]:
         raise DiskError(
-            f"{study.path}: job {unplanned[0]} can no longer be read from the plan; it is planned "
-            "anew"
+            f"{study.path}: job {unplanned[0]} can no longer be read from the plan; "
+            "it is planned anew"
         )
     queue = Queue(
         study,
@@ -147,14 +149,8 @@ class _Attempt:
             reason = self.study.failure(self.planned["id"])
             self._say("failed" if reason else "retried", reason or exception_line(error))
             return False
-        self.emit(
-            Event(
-                "finished" if first else "elsewhere",
-                self.worker,
-                self.planned["id"],
-                progress=self.latest,
-            )
-        )
+        kind: Kind = "finished" if first else "elsewhere"
+        self.emit(Event(kind, self.worker, self.planned["id"], progress=self.latest))
         return True
 
     def _trained(self, job: Job) -> Trained:
@@ -184,32 +180,20 @@ class _Attempt:
         """The training from the best checkpoint of this attempt (if it ran out of memory) or of
         earlier ones, else from its start.
         """
-        refused = ""
+        refused = []
         for checkpoint in checkpoints.best_first(self.claim):
             try:
                 training = self._resumed(job, checkpoint, chunk_size)
-            except (
-                KeyError,
-                ValueError,
-                TypeError,
-                IndexError,
-                RuntimeError,
-                SafetensorError,
-            ) as error:
-                reason = exception_line(error)
-                refused = (
-                    refused or f"the checkpoint of step {checkpoint.step} cannot be used: {reason}"
-                )
             except _OtherEnvironment as difference:
-                refused = (
-                    refused
-                    or f"the checkpoint of step {checkpoint.step} was made with {difference}"
-                )
+                reason = f"was made with {difference}"
+            except _UNUSABLE as error:
+                reason = f"cannot be used: {exception_line(error)}"
             else:
                 self._say("resumed", f"from step {checkpoint.step}")
                 return training
+            refused.append(f"the checkpoint of step {checkpoint.step} {reason}")
         if refused:
-            self._say("restarted", refused)
+            self._say("restarted", refused[0])
         return Training(job.shape, job.members, chunk_size=chunk_size, recording=job.recording)
 
     def _resumed(self, job: Job, checkpoint: Checkpoint, chunk_size: int) -> Training:
@@ -221,11 +205,7 @@ class _Attempt:
                 raise _OtherEnvironment(f"{name} {then.get(name)}, this is {here.get(name)}")
         snapshot = Snapshot(step=checkpoint.step, arrays=load(checkpoint.arrays), facts=facts)
         return Training.resumed(
-            job.shape,
-            job.members,
-            snapshot,
-            chunk_size=chunk_size,
-            recording=job.recording,
+            job.shape, job.members, snapshot, chunk_size=chunk_size, recording=job.recording
         )
 
     def _progress(self, now: Progress) -> None:
