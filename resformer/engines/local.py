@@ -60,19 +60,16 @@ class Local(Engine):
         context = _context()
         running: list[_Worker] = []
         most_deaths = len(assignment.jobs) * (assignment.retries + 1) + workers
-        deaths, settled_at, patience, stuck = 0, math.inf, _GRACE_SECONDS, ""
+        deaths, settled_at, patience = 0, math.inf, _GRACE_SECONDS
         elsewhere = FinishedElsewhere(Study(assignment.study))
 
         def start(number: int) -> None:
-            running.append(
-                _Worker.start(
-                    context,
-                    assignment=assignment,
-                    memory_gib=self.memory_gib,
-                    number=number,
-                    workers=workers,
-                )
-            )
+            ours, theirs = context.Pipe()
+            words = (assignment, self.memory_gib, number, workers, theirs)
+            process = context.Process(target=_main, args=words, name=f"resformer-{number}")
+            process.start()
+            theirs.close()
+            running.append(_Worker(number, process, ours))
 
         try:
             for number in range(workers):
@@ -87,8 +84,7 @@ class Local(Engine):
                     running.remove(worker)
                     code = worker.exit_code()
                     if code == 0:
-                        # All jobs are finished or failed: a worker that still trains has lost its
-                        # job.
+                        # All jobs are finished or failed: who still trains has lost its job.
                         settled_at = min(settled_at, time.monotonic())
                         continue
                     if code == _STUCK:
@@ -120,26 +116,6 @@ class _Worker:
     """The job that it holds."""
     stuck: str = ""
     """The error of the disk that ended it; "" if there is none."""
-
-    @classmethod
-    def start(
-        cls,
-        context: Any,
-        *,
-        assignment: Assignment,
-        memory_gib: float | None,
-        number: int,
-        workers: int,
-    ) -> "_Worker":
-        ours, theirs = context.Pipe()
-        process = context.Process(
-            target=_main,
-            args=(assignment, memory_gib, number, workers, theirs),
-            name=f"resformer-{number}",
-        )
-        process.start()
-        theirs.close()
-        return cls(number, process, ours)
 
     def drain(self, emit: Emit) -> bool:
         """Emit the events that wait in the pipe; returns whether the worker still runs.
