@@ -9,6 +9,9 @@
 Everything else that is raised is a bug and keeps its traceback.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import final
 
 from resformer.text import shortened
@@ -30,6 +33,19 @@ class Stuck(Exception):
 @final
 class DiskError(Stuck):
     """One line: the path, the bytes needed, and the reason of the system."""
+
+
+@contextmanager
+def writing(option: str, path: Path, kind: str = "folder") -> Iterator[None]:
+    """Turn the errors of writing the file or folder that an option names into UserError."""
+    try:
+        yield
+    except DiskError as error:
+        raise UserError(f"{option} {error}; name another {kind}") from error
+    except OSError as error:
+        raise UserError(
+            f"{option} {path}: cannot be written: {error.strerror}; name another {kind}"
+        ) from error
 
 
 def require(condition: bool, setting: str, value: object, requirement: str) -> None:

@@ -1,7 +1,7 @@
 """Keys of settings: the words they take, their short names, their values as text. Without torch."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeGuard
 
 from resformer.text import shortened
 
@@ -85,10 +85,14 @@ def as_typed(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
+def is_number(value: object) -> TypeGuard[int | float]:
+    """True of an int or a float, but not of a bool."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
 def by_value(value: Any) -> tuple[bool, float, str]:
     """Sort key of a value: numbers by size, then words."""
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    return (False, float(value), "") if number else (True, 0.0, str(value))
+    return (False, float(value), "") if is_number(value) else (True, 0.0, str(value))
 
 
 def shape_settings(job: Json) -> dict[str, Any]:

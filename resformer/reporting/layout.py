@@ -1,11 +1,12 @@
 """Axes of a report by their part in its tables and figures: rows, columns, or a table each."""
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar, final
 
 from resformer.errors import UserError
-from resformer.keys import Value, as_typed, by_value, short
+from resformer.keys import Value, by_value, is_number, short
 from resformer.reporting.analysis.comparisons import BASELINES
 from resformer.reporting.schema import Cell, Limit, Rate, Report
 from resformer.reporting.text.words import limit, value_label
@@ -71,7 +72,6 @@ def layout(report: Report, rows: str | None = None, columns: Sequence[str] = ())
     that has several values. Tasks and studies have tables of their own, except that several studies
     of one task stand side by side.
     """
-    values = _values(report)
     down = short(rows) if rows is not None else _default_rows(report)
     across = [short(column) for column in columns]
     for option, axis in (("--rows", down), *(("--columns", axis) for axis in across)):
@@ -83,40 +83,27 @@ def layout(report: Report, rows: str | None = None, columns: Sequence[str] = ())
         raise UserError(
             f"--rows {down} --columns {','.join(across)}: an axis is named twice; name each once"
         )
-    rest = [axis for axis in report.axes if axis != down and axis not in across]
-    if across:
-        return Layout(down, tuple(across), tuple(axis for axis in rest if len(values[axis]) > 1))
-    apart = ["task"] if len(values["study"]) > 1 else ["study", "task"]
-    kept = [
-        axis
-        for axis in rest
-        if axis in ("residual", "norm") or (axis not in apart and len(values[axis]) > 1)
-    ]
-    return Layout(
-        down,
-        tuple(kept),
-        tuple(axis for axis in rest if axis not in kept and len(values[axis]) > 1),
-    )
-
-
-def _values(report: Report) -> dict[str, set[str]]:
-    """Values of every axis, as typed."""
-    keys = [cell.key.values() for cell in report.cells]
-    return {axis: {as_typed(key[axis]) for key in keys} for axis in report.axes}
+    if not across:
+        apart = ("task",) if "study" in report.varying else ("study", "task")
+        across = [
+            axis
+            for axis in report.axes
+            if axis in ("residual", "norm") or (axis in report.varying and axis not in apart)
+        ]
+        across = [axis for axis in across if axis != down]
+    rest = [axis for axis in report.varying if axis != down and axis not in across]
+    return Layout(down, tuple(across), tuple(rest))
 
 
 def _default_rows(report: Report) -> str:
-    keys = [cell.key.values() for cell in report.cells]
-    numbers = [
+    if "depth" in report.varying:
+        return "depth"
+    numbers = (
         axis
-        for axis, values in _values(report).items()
-        if len(values) > 1 and all(_is_number(key[axis]) for key in keys)
-    ]
-    return numbers[0] if numbers and "depth" not in numbers else "depth"
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+        for axis in report.varying
+        if all(is_number(cell.key.value(axis)) for cell in report.cells)
+    )
+    return next(numbers, "depth")
 
 
 def panels(report: Report, layout: Layout) -> list[Panel]:
@@ -127,19 +114,16 @@ def panels(report: Report, layout: Layout) -> list[Panel]:
 
 
 def _apart(rows: Sequence[Row], layout: Layout) -> dict[tuple[Value, ...], list[Row]]:
-    groups: dict[tuple[Value, ...], list[Row]] = {}
+    groups = defaultdict(list)
     for row in rows:
-        groups.setdefault(tuple(map(row.key.value, layout.apart)), []).append(row)
+        groups[row.key.of(layout.apart)].append(row)
     return groups
 
 
 def _panel(
     layout: Layout, apart: tuple[Value, ...], cells: Sequence[Cell], limits: Sequence[Limit]
 ) -> Panel:
-    at = {
-        (cell.key.value(layout.rows), tuple(map(cell.key.value, layout.columns))): cell
-        for cell in cells
-    }
+    at = {(cell.key.value(layout.rows), cell.key.of(layout.columns)): cell for cell in cells}
     words = [value_label(axis, cells[0].key.value(axis)) for axis in layout.apart]
     task = [] if "task" in layout.apart else [cells[0].key.arm.task]
     return Panel(
@@ -151,18 +135,18 @@ def _panel(
             for word in [*task, *words]
         ),
         rows=sorted(
-            dict.fromkeys(row for row, _ in at), key=lambda row: column_order([layout.rows], [row])
+            dict.fromkeys(row for row, _ in at), key=lambda row: _order([layout.rows], [row])
         ),
         columns=sorted(
             dict.fromkeys(column for _, column in at),
-            key=lambda key: column_order(layout.columns, key),
+            key=lambda key: _order(layout.columns, key),
         ),
         cells=at,
-        limits={tuple(map(limit.key.value, layout.columns)): limit for limit in limits},
+        limits={limit.key.of(layout.columns): limit for limit in limits},
     )
 
 
-def column_order(names: Sequence[str], values: Sequence[Value]) -> tuple[Any, ...]:
+def _order(names: Sequence[str], values: Sequence[Value]) -> tuple[Any, ...]:
     """Sorting key of a column: baselines first, then by value."""
     ranks = {scheme: rank for rank, scheme in enumerate(BASELINES)}
     return tuple(

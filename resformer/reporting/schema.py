@@ -1,6 +1,7 @@
 """A report as typed values: what its cells are told apart by, and every number that is shown."""
 
-from collections.abc import Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal, final
@@ -10,9 +11,28 @@ from resformer.results.problems import DamagedJob, FailedJob, MissingJob
 from resformer.stats.health import Word
 
 
+class Key(ABC):
+    """Settings that tell rows of a report apart: a value for each of its axes."""
+
+    __slots__ = ()
+
+    @abstractmethod
+    def values(self) -> dict[str, Value]:
+        """The value of every axis."""
+
+    def value(self, axis: str) -> Value:
+        """The value of one axis."""
+        return self.values()[axis]
+
+    def of(self, axes: Iterable[str]) -> tuple[Value, ...]:
+        """The values of some axes."""
+        values = self.values()
+        return tuple(values[axis] for axis in axes)
+
+
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ArmKey:
+class ArmKey(Key):
     """Settings that tell a report's arms apart; the cells of an arm differ in depth only."""
 
     study: str
@@ -32,14 +52,10 @@ class ArmKey:
             **dict(self.further),
         }
 
-    def value(self, axis: str) -> Value:
-        """The value of one axis."""
-        return self.values()[axis]
-
 
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CellKey:
+class CellKey(Key):
     """Settings that tell a report's cells apart: an arm's, and the depth in blocks."""
 
     arm: ArmKey
@@ -50,9 +66,11 @@ class CellKey:
         arm = self.arm
         return {"study": arm.study, "task": arm.task, "depth": self.depth, **arm.values()}
 
-    def value(self, axis: str) -> Value:
-        """The value of one axis."""
-        return self.values()[axis]
+
+def varying(keys: Sequence[Key]) -> list[str]:
+    """Axes by which these keys differ."""
+    values = [key.values() for key in keys]
+    return [axis for axis in values[0] if len({by_axis[axis] for by_axis in values}) > 1]
 
 
 @final
@@ -209,8 +227,7 @@ class Report:
     @cached_property
     def varying(self) -> list[str]:
         """Axes with several values."""
-        keys = [cell.key.values() for cell in self.cells]
-        return [axis for axis in self.axes if len({str(key[axis]) for key in keys}) > 1]
+        return varying([cell.key for cell in self.cells])
 
     @cached_property
     def depths(self) -> dict[ArmKey, list[int]]:

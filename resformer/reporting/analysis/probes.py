@@ -7,11 +7,9 @@ from typing import Any, final
 import numpy as np
 import pandas as pd
 
-from resformer.keys import NAMES
+from resformer.keys import NAMES, short
 from resformer.reporting.measures import ENDS
 from resformer.stats.health import Health, health
-
-_SHORT = {**NAMES, "task": "task", "model.residual": "residual", "model.norm": "norm"}
 
 
 @final
@@ -33,16 +31,14 @@ class Probed:
 def probed(table: pd.DataFrame, swept: Sequence[str], measures: Sequence[str]) -> Probed:
     """Medians of a probe's table; `swept` are the keys that vary."""
     table = table.rename(columns=NAMES)
-    keys = [_SHORT.get(key, key) for key in swept if key in _SHORT or key in table]
-    axes = list(
-        dict.fromkeys(["residual", "norm", *(key for key in keys if key not in ("depth", "seed"))])
-    )
+    keys = ["residual", "norm", *map(short, swept)]
+    axes = [key for key in dict.fromkeys(keys) if key in table and key not in ("depth", "seed")]
     models: dict[tuple[Any, ...], dict[int, pd.DataFrame]] = {}
-    table[axes] = table[axes].astype(object).where(table[axes].notna(), None)
     place: Any
     for place, part in table.groupby([*axes, "depth"], sort=False, dropna=False):
-        key, depth = [None if pd.isna(value) else value for value in place[:-1]], int(place[-1])
-        models.setdefault(tuple(key), {})[depth] = medians(part, measures)
+        *key, depth = place
+        kind = tuple(None if pd.isna(value) else value for value in key)
+        models.setdefault(kind, {})[depth] = medians(part, measures)
     return Probed(axes, models)
 
 

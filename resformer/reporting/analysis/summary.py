@@ -1,25 +1,18 @@
 """The report of a study: every number that is shown is computed here, once."""
 
 import math
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import statistics
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
-import pandas as pd
 
 from resformer.errors import UserError
 from resformer.reporting import serial
 from resformer.reporting.analysis.cells import CellMembers, axes_of, by_cell
 from resformer.reporting.analysis.comparisons import comparisons
 from resformer.reporting.analysis.layers import layer_summaries
-from resformer.reporting.schema import (
-    ArmKey,
-    Cell,
-    Excluded,
-    Limit,
-    Rate,
-    Report,
-)
+from resformer.reporting.schema import Cell, Excluded, Limit, Rate, Report
 from resformer.results import cache
 from resformer.results.members import Findings
 from resformer.stats import Floats
@@ -78,13 +71,6 @@ def _report(findings: Findings) -> Report:
 
 def _names(findings: Findings) -> str:
     return ", ".join(study.name for study in findings.studies)
-
-
-def at_their_rates(members: pd.DataFrame, rates: Mapping[int, float]) -> pd.DataFrame:
-    """Each seed's member at the learning rate it is scored at."""
-    return members[
-        [rates.get(seed) == lr for seed, lr in zip(members["seed"], members["lr"], strict=True)]
-    ]
 
 
 def _cell(members: CellMembers) -> Cell:
@@ -158,9 +144,9 @@ def _rates(members: CellMembers) -> Iterator[Rate]:
 
 
 def _limits(cells: Iterable[Cell]) -> Iterator[Limit]:
-    arms: dict[ArmKey, list[Cell]] = {}
+    arms = defaultdict(list)
     for cell in cells:
-        arms.setdefault(cell.key.arm, []).append(cell)
+        arms[cell.key.arm].append(cell)
     for key, arm in arms.items():
         by_depth = sorted(arm, key=lambda cell: cell.key.depth)
         depths = [cell.key.depth for cell in by_depth]
@@ -184,6 +170,6 @@ def _excluded(studies: Sequence[Study]) -> list[Excluded]:
 
 def _middle(values: Floats) -> float | None:
     """The median with a non-finite value as the largest; None if it is that."""
-    ordered = sorted(value if math.isfinite(value) else math.inf for value in values.tolist())
-    middle = (ordered[(len(ordered) - 1) // 2] + ordered[len(ordered) // 2]) / 2
+    finite = (value if math.isfinite(value) else math.inf for value in values.tolist())
+    middle = statistics.median(finite)
     return middle if math.isfinite(middle) else None

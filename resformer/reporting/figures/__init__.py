@@ -11,7 +11,7 @@ from typing import Literal, final
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
-from resformer.errors import DiskError, UserError
+from resformer.errors import writing
 from resformer.reporting.analysis.probes import Probed
 from resformer.reporting.figures import curves, gradient, layers, rates, solved, steps
 from resformer.reporting.figures.data import panel_data
@@ -98,18 +98,12 @@ def _layer_plots(probed: Probed, titles: Mapping[str, str]) -> Iterator[Plot]:
 
 def _write(plots: Iterable[Plot], folder: Path) -> list[Path]:
     paths = []
-    try:
+    with writing("--figures", folder):
         folder.mkdir(parents=True, exist_ok=True)
         for plot in plots:
             for form in _FORMS:
                 paths.append(folder / f"{plot.name}.{form}")
                 files.write(paths[-1], plot.rendered(form))
-    except DiskError as error:
-        raise UserError(f"--figures {error}; name another folder") from error
-    except OSError as error:
-        raise UserError(
-            f"--figures {folder}: cannot be written: {error.strerror}; name another folder"
-        ) from error
     return paths
 
 

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
 from types import MappingProxyType
-from typing import TypeGuard, final
+from typing import final
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from resformer.keys import Value, as_typed
+from resformer.keys import Value, as_typed, is_number
 from resformer.reporting.figures import marks
 from resformer.reporting.figures.data import PanelData
 from resformer.reporting.figures.style import SMALL, Series, shortened, width_of
@@ -58,20 +58,17 @@ class Grid:
     panels: list[Axes]
     across: int
 
-    @property
-    def first_of_lines(self) -> list[Axes]:
-        """Leftmost panel of every line."""
-        return self.panels[:: self.across]
+    def label(self, x: str, y: str) -> None:
+        """Set the titles of the axes, below and to the left of the panels."""
+        for axes in self.panels[:: self.across]:
+            axes.set_ylabel(y)
+        for axes in self.panels[-self.across :]:
+            axes.set_xlabel(x)
 
     @property
     def last_of_lines(self) -> list[Axes]:
         """Rightmost panel of every line."""
         return [*self.panels[self.across - 1 : -1 : self.across], self.panels[-1]]
-
-    @property
-    def lowest(self) -> list[Axes]:
-        """Panels that have none below them."""
-        return self.panels[-self.across :]
 
 
 def grid(count: int, across: int, *, height: float, right: float, below: float = _BELOW) -> Grid:
@@ -197,7 +194,7 @@ class _RowAxis:
 
     @property
     def _numeric(self) -> bool:
-        return all(map(_is_number, self.x))
+        return all(map(is_number, self.x))
 
     def _inches(self, width: float) -> float:
         """The spacing in inches."""
@@ -208,7 +205,7 @@ class _RowAxis:
 def _row_axis(panel: Panel) -> _RowAxis:
     """Axis of the panel's rows, logarithmic if they are positive and span a factor of four."""
     rows = panel.rows
-    numbers = [float(row) for row in rows if _is_number(row)]
+    numbers = [float(row) for row in rows if is_number(row)]
     if len(numbers) < len(rows):
         numbers = [float(number) for number in range(len(rows))]
     elif min(numbers) > 0 and max(numbers) >= 4 * min(numbers):
@@ -218,10 +215,6 @@ def _row_axis(panel: Panel) -> _RowAxis:
         labels=[printable(as_typed(row)) for row in rows],
         title=axis_title(panel.layout.rows),
     )
-
-
-def _is_number(value: Value) -> TypeGuard[int | float]:
-    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def axis_title(key: str) -> str:

@@ -64,10 +64,7 @@ def draw(data: PanelData, tips: Tips) -> Figure:
             )
         if axes in page.last_of_lines:
             label_lines(axes, labels)
-    for axes in page.first_of_lines:
-        axes.set_ylabel("held-out loss (nats)")
-    for axes in page.lowest:
-        axes.set_xlabel("step")
+    page.label("step", "held-out loss (nats)")
     return page.figure
 
 

@@ -1,5 +1,6 @@
 """Data of one panel's figures: its members as they trained, at the rates they are scored at."""
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import final
@@ -9,7 +10,6 @@ import pandas as pd
 
 from resformer.errors import UserError
 from resformer.keys import Value
-from resformer.reporting.analysis.summary import at_their_rates
 from resformer.reporting.figures.style import Series, SeriesStyle, series_styles
 from resformer.reporting.layout import Layout, Panel, panels
 from resformer.reporting.schema import Cell, Rate, Report
@@ -95,58 +95,43 @@ def panel_data(findings: Findings, report: Report, layout: Layout) -> list[Panel
 def _data(findings: Findings, report: Report, panel: Panel, schemes: Iterable[str]) -> PanelData:
     layout = panel.layout
     members = {at: _members(findings.members, cell) for at, cell in panel.cells.items()}
-    curves = _curves(findings, pd.concat(members.values()))
     clips = {float(clip) for rows in members.values() for clip in rows["train.clip"]}
-    rates: dict[Position, list[Rate]] = {}
+    rates = defaultdict(list)
     for rate in report.rates:
-        value = rate.key.value
-        if tuple(map(value, layout.apart)) == panel.apart:
-            position = value(layout.rows), tuple(map(value, layout.columns))
-            rates.setdefault(position, []).append(rate)
+        key = rate.key
+        if key.of(layout.apart) == panel.apart:
+            rates[key.value(layout.rows), key.of(layout.columns)].append(rate)
     return PanelData(
         panel=panel,
         styles=series_styles(panel, schemes),
-        curves={
-            position: [curves[key] for key in _keys(rows.sort_values("seed"))]
-            for position, rows in members.items()
-        },
+        curves={at: _curves(findings, rows) for at, rows in members.items()},
         rates=rates,
         clip=clips.pop() if len(clips) == 1 else None,
     )
 
 
 def _members(members: pd.DataFrame, cell: Cell) -> pd.DataFrame:
-    """Members of a cell, each seed at its learning rate."""
+    """Members of a cell, each seed at its learning rate, by seed."""
     matches = [
         members[name].isna() if value is None else members[name].eq(value)
         for name, value in cell.key.values().items()
     ]
-    return at_their_rates(members[np.logical_and.reduce(matches)], cell.lr_by_seed)
+    rows = members[np.logical_and.reduce(matches)].sort_values("seed")
+    return rows[rows["seed"].map(cell.lr_by_seed) == rows["lr"]]
 
 
-_Key = tuple[str, int, float]
-"""Job, seed and learning rate."""
-
-
-def _keys(rows: pd.DataFrame) -> list[_Key]:
-    return list(zip(rows["job"], rows["seed"].astype(int), rows["lr"].astype(float), strict=True))
-
-
-def _curves(findings: Findings, members: pd.DataFrame) -> dict[_Key, MemberCurve]:
-    """Curves of members, read job by job."""
-    curves: dict[_Key, MemberCurve] = {}
-    for (name, _), rows in members.groupby(["study", "job"], sort=False):
-        try:
-            table = findings.read_curves(rows, ["held_out_loss", "gradient_norm"])
-        except Damaged as damage:
-            (path,) = (study.path for study in findings.studies if study.name == name)
-            raise UserError(
-                f"{damage}; delete {path / '.cache'}, and the report leaves it out"
-            ) from damage
-        by_member = dict(iter(table.groupby(["seed", "lr"], sort=False)))
-        for key, (_, row) in zip(_keys(rows), rows.iterrows(), strict=True):
-            curves[key] = _curve(row, by_member[key[1:]].sort_values("step"))
-    return curves
+def _curves(findings: Findings, members: pd.DataFrame) -> list[MemberCurve]:
+    """Curves of a cell's members."""
+    try:
+        table = findings.read_curves(members, ["held_out_loss", "gradient_norm"])
+    except Damaged as damage:
+        name = members["study"].iloc[0]
+        (path,) = (study.path for study in findings.studies if study.name == name)
+        raise UserError(
+            f"{damage}; delete {path / '.cache'}, and the report leaves it out"
+        ) from damage
+    by_seed = dict(iter(table.sort_values("step").groupby("seed")))
+    return [_curve(member, by_seed[member["seed"]]) for _, member in members.iterrows()]
 
 
 def _curve(member: pd.Series, table: pd.DataFrame) -> MemberCurve:

@@ -62,10 +62,9 @@ def _series(
     """Draw a series' seeds and the line of their medians; returns its end if it reaches the last
     row.
     """
-    style, norm, end = data.styles[series], attrgetter(name), None
-    medians: list[tuple[float, float]] = []
+    style, norm = data.styles[series], attrgetter(name)
+    medians = {}
     for row in data.panel.rows:
-        end = None
         curves = [curve for curve in data.curves.get((row, series), []) if norm(curve) > 0]
         if curves:
             x, norms = page.x(row, series), [norm(curve) for curve in curves]
@@ -74,7 +73,8 @@ def _series(
                 for curve in curves
             ]
             points(axes, x, norms, texts, style=style, lane=page.width, tips=tips)
-            end = (x, float(np.median(norms)))
-            medians.append(end)
-    line(axes, medians, "medians", linestyle=style.dashes, color=style.colour, linewidth=1.4)
-    return end
+            medians[row] = (x, float(np.median(norms)))
+    line(
+        axes, medians.values(), "medians", linestyle=style.dashes, color=style.colour, linewidth=1.4
+    )
+    return medians.get(data.panel.rows[-1])

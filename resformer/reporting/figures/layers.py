@@ -58,10 +58,7 @@ def draw(probed: Probed, measure: str, title: str) -> Figure | None:
             axes.plot(x[-1:], known[-1:], "o", color=colour, markersize=3.5, clip_on=False)
         if axes in page.last_of_lines:
             label_lines(axes, labels)
-    for axes in page.first_of_lines:
-        axes.set_ylabel(textwrap.fill(title, _WRAPPED))
-    for axes in page.lowest:
-        axes.set_xlabel("sub-layers passed")
+    page.label("sub-layers passed", textwrap.fill(title, _WRAPPED))
     return page.figure
 
 

@@ -3,8 +3,9 @@
 An artist's label says what it shows ("median", "interval", "seed"); labels are not drawn.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any, final
 
 import numpy as np
@@ -89,7 +90,7 @@ def reference(axes: Axes, y: float, label: str) -> None:
     axes.axhline(y, color=FAINT, linewidth=0.8, zorder=0, label=label)
 
 
-def line(axes: Axes, xy: Sequence[tuple[float, float]], label: str, **options: Any) -> None:
+def line(axes: Axes, xy: Collection[tuple[float, float]], label: str, **options: Any) -> None:
     """Draw a line through these points."""
     axes.plot([x for x, _ in xy], [y for _, y in xy], label=label, **options)
 
@@ -163,14 +164,12 @@ def spread(targets: Sequence[float], gap: float, low: float, high: float) -> lis
     Of two equal targets, the first gets the higher position.
     """
     order = sorted(range(len(targets)), key=lambda number: (targets[number], -number))
-    up = [targets[number] for number in order]
-    down = up.copy()
-    for after in range(1, len(order)):
-        up[after] = max(up[after], up[after - 1] + gap)
-        down[-1 - after] = min(down[-1 - after], down[-after] - gap)
-    placed = [(above + below) / 2 for above, below in zip(up, down, strict=True)]
-    for number in range(len(placed)):
-        placed[number] = max(placed[number], low + number * gap)
-    for number in range(len(placed)):
-        placed[-1 - number] = min(placed[-1 - number], high - number * gap)
-    return [placed[order.index(number)] for number in range(len(targets))]
+    ordered = [targets[number] for number in order]
+    up = list(accumulate(ordered, lambda last, target: max(target, last + gap)))
+    down = list(accumulate(ordered[::-1], lambda last, target: min(target, last - gap)))
+    placed = [0.0] * len(order)
+    for rank, number in enumerate(order):
+        middle = (up[rank] + down[-1 - rank]) / 2
+        highest = high - (len(order) - 1 - rank) * gap
+        placed[number] = min(max(middle, low + rank * gap), highest)
+    return placed

@@ -58,10 +58,7 @@ def draw(data: PanelData, tips: Tips) -> Figure | None:
         axes.spines[:].set_visible(False)
         axes.tick_params(length=0)
         _panel(axes, data, series, lrs, tips, written=_tile(across, data) >= _NARROWEST)
-    for axes in page.first_of_lines:
-        axes.set_ylabel("learning rate")
-    for axes in page.lowest:
-        axes.set_xlabel(axis_title(panel.layout.rows))
+    page.label(axis_title(panel.layout.rows), "learning rate")
     return page.figure
 
 

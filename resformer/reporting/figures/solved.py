@@ -36,23 +36,20 @@ def draw(data: PanelData, tips: Tips) -> Figure:
     for series in panel.columns:
         style = data.styles[series]
         options: dict[str, Any] = {"color": style.colour, "zorder": 2.2}
-        shares, end = [], None
+        shares = {}
         for row in panel.rows:
-            cell = panel.cells.get((row, series))
-            if cell is None:
-                end = None
+            if (cell := panel.cells.get((row, series))) is None:
                 continue
             x = page.x(row, series)
             low, high = wilson(cell.solved, cell.seeds)
             line(axes, [(x, low), (x, high)], "interval", **INTERVAL, **options)
-            end = (x, cell.solved / cell.seeds)
-            shares.append(end)
+            shares[row] = share = (x, cell.solved / cell.seeds)
             gid = tips.add(
                 f"{data.label(series)}, {data.row_label(row)}: {cell.solved} of {cell.seeds} seeds "
                 "solved"
             )
-            line(axes, [end], "share", marker=style.marker, markersize=5, gid=gid, **options)
-        line(axes, shares, "shares", linestyle=style.dashes, linewidth=1.2, **options)
-        labels.append(LineLabel(data.label(series), style, end))
+            line(axes, [share], "share", marker=style.marker, markersize=5, gid=gid, **options)
+        line(axes, shares.values(), "shares", linestyle=style.dashes, linewidth=1.2, **options)
+        labels.append(LineLabel(data.label(series), style, shares.get(panel.rows[-1])))
     label_lines(axes, labels)
     return page.figure

@@ -87,20 +87,19 @@ def _series(
     """Draw a series' cells and the line of its medians; returns its end if it has a cell in the
     last row.
     """
-    style, end = data.styles[series], None
+    style, ends = data.styles[series], {}
     medians: list[tuple[float, float]] = []
     for row in data.panel.rows:
         position = row, series
         if position not in data.curves:
-            end = None
             continue
         x = page.x(row, series) + _BESIDE * page.width
         median = data.panel.cells[position].median_steps
         _seeds(axes, page, data, position, tips)
         _unsolved(axes, data, position, x, unsolved_y)
-        end = (x, unsolved_y if median is None else max(1.0, median))
+        ends[row] = (x, unsolved_y if median is None else max(1.0, median))
         if median is not None:
-            medians.append(end)
+            medians.append(ends[row])
             _interval(axes, data, position, x)
     options: dict[str, Any] = {
         "linestyle": style.dashes,
@@ -109,7 +108,7 @@ def _series(
         "markersize": 5,
     }
     line(axes, medians, "medians", color=style.colour, **options)
-    return end
+    return ends.get(data.panel.rows[-1])
 
 
 def _seeds(axes: Axes, page: Lanes, data: PanelData, position: Position, tips: Tips) -> None:

@@ -2,10 +2,10 @@
 
 import colorsys
 from bisect import bisect_right
-from collections.abc import Hashable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
-from itertools import count
+from itertools import count, cycle, islice
 from typing import Any, final
 
 from matplotlib.font_manager import FontProperties
@@ -61,6 +61,7 @@ _SCHEMES = {
     "layerscale": "#E69F00",
 }
 _SPARE = ("#56B4E9", "#7A7A7A")
+_PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", *_SPARE)
 # No pattern is dotted: dots mark a loss that is carried on.
 _NORMS: dict[str, tuple[Dashes, str]] = {
     "post": ("-", "o"),
@@ -93,32 +94,26 @@ def series_styles(panel: Panel, schemes: Iterable[str]) -> dict[Series, SeriesSt
     Colour by residual scheme, lines and markers by norm placement, where these vary; else colour by
     series.
     """
-    names = panel.layout.columns
-    varying = [
-        number
-        for number in range(len(names))
-        if len({series[number] for series in panel.columns}) > 1
-    ]
-    scheme, norm = (names.index(name) if name in names else None for name in ("residual", "norm"))
-    if scheme in varying or not varying:
+    axes = panel.layout.columns
+    values = [dict(zip(axes, series, strict=True)) for series in panel.columns]
+    varying = [axis for axis in axes if len({by_axis[axis] for by_axis in values}) > 1]
+    if "residual" in varying or not varying:
         by_scheme = _scheme_colours(schemes)
-        colours = [
-            by_scheme[str(series[scheme])] if scheme is not None else _PALETTE[0]
-            for series in panel.columns
-        ]
-        styled = [number for number in varying if number != scheme]
+        colours = [by_scheme.get(str(by_axis.get("residual")), _PALETTE[0]) for by_axis in values]
+        styled = [axis for axis in varying if axis != "residual"]
     else:
-        colours = [colour for colour, _ in zip(_colours(_PALETTE), panel.columns, strict=False)]
-        styled = [norm] if norm in varying and norm is not None else []
-    keys = [tuple(series[number] for number in styled) for series in panel.columns]
-    lines = _lines(keys, by_norm=styled == [norm])
+        colours = list(islice(_colours(_PALETTE), len(values)))
+        styled = [axis for axis in varying if axis == "norm"]
+    keys = [tuple(by_axis[axis] for axis in styled) for by_axis in values]
+    lines = (
+        {key: _NORMS[str(key[0])] for key in keys}
+        if styled == ["norm"]
+        else dict(zip(dict.fromkeys(keys), cycle(_NORMS.values()), strict=False))
+    )
     return {
         series: SeriesStyle(colour, *lines[key])
         for series, colour, key in zip(panel.columns, colours, keys, strict=True)
     }
-
-
-_PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", *_SPARE)
 
 
 def _scheme_colours(schemes: Iterable[str]) -> dict[str, str]:
@@ -134,16 +129,6 @@ def _colours(first: Sequence[str]) -> Iterator[str]:
     for number in count(1):
         red, green, blue = colorsys.hsv_to_rgb(0.618034 * number % 1, 0.75, 0.7)
         yield f"#{round(red * 255):02X}{round(green * 255):02X}{round(blue * 255):02X}"
-
-
-def _lines(
-    keys: Sequence[tuple[Hashable, ...]], *, by_norm: bool
-) -> dict[tuple[Hashable, ...], tuple[Dashes, str]]:
-    distinct = list(dict.fromkeys(keys))
-    if by_norm:
-        return {key: _NORMS[str(key[0])] for key in distinct}
-    patterns = list(_NORMS.values())
-    return {key: patterns[number % len(patterns)] for number, key in enumerate(distinct)}
 
 
 @cache

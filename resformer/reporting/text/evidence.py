@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 from resformer.reporting.analysis.evidence import Contrast, Count, Evidence, Lead, TooFewSeeds
-from resformer.reporting.schema import ArmKey, Comparison
-from resformer.reporting.text.words import NORMS, interval, p_is, value_label, varying
+from resformer.reporting.schema import ArmKey, Comparison, varying
+from resformer.reporting.text.words import NORMS, interval, p_is, value_label
 
 _MOST_LISTED = 4
 

@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 
 from resformer.reporting.analysis.comparisons import BASELINE
 from resformer.reporting.analysis.verdict import RESIDUAL, Reach, Verdict, cost, verdicts
-from resformer.reporting.schema import ArmKey, Report
+from resformer.reporting.schema import ArmKey, Report, varying
 from resformer.reporting.text.evidence import evidence_words
-from resformer.reporting.text.words import NORMS, varying
+from resformer.reporting.text.words import NORMS
 
 _MANY = 4
 """More schemes than these are grouped by how deep they go."""

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from resformer.keys import Value, as_typed
-from resformer.reporting.schema import ArmKey, Cell, Comparison, Limit, Report
+from resformer.reporting.schema import Cell, Comparison, Limit, Report
 from resformer.results.problems import FailedJob, MissingJob
 from resformer.text import counted
 
@@ -29,6 +29,15 @@ COVERAGE = (
     "depth limits as claimed or more often"
 )
 """Simulated coverage; a test compares the numbers with results/reference/statistics."""
+_SETTINGS = {
+    "task": "{}",
+    "task.length": "length {}",
+    "task.symbols": "{} symbols",
+    "model.width": "width {}",
+    "model.heads": "{} heads",
+    "train.batch": "batch {}",
+    "train.steps": "at most {} steps",
+}
 _BOUNDS = {None: "", "upper": "≤ ", "lower": "≥ ", "unknown": "~ "}
 
 
@@ -61,12 +70,20 @@ def limit(row: Limit, tried: Sequence[int]) -> tuple[str, str]:
     return f"≥ {row.depth_limit}" if deepest else str(row.depth_limit), interval(row.low, row.high)
 
 
-def comparison(row: Comparison, varying: Sequence[str]) -> tuple[str, ...]:
-    """A comparison under the headings of `COMPARISON`; `varying` are the axes of the report."""
+def comparisons(report: Report, *, primary: bool = True) -> list[tuple[str, ...]]:
+    """Comparisons over all depths, else those at each, under the headings of `COMPARISON`."""
+    return [
+        _comparison(row, report.varying)
+        for row in report.comparisons
+        if (row.depth is None) == primary
+    ]
+
+
+def _comparison(row: Comparison, varying: Sequence[str]) -> tuple[str, ...]:
     ratio = "–" if row.ratio is None else f"{_BOUNDS[row.bound]}{row.ratio:.2f}"
     return (
         f"{row.scheme.name} / {row.baseline.name}",
-        ", ".join(where(row, varying)),
+        ", ".join(_where(row, varying)),
         ":".join(f"{side.solved}/{side.members}" for side in (row.scheme, row.baseline)),
         ratio,
         interval(row.low, row.high, ".2f"),
@@ -75,11 +92,11 @@ def comparison(row: Comparison, varying: Sequence[str]) -> tuple[str, ...]:
     )
 
 
-def where(row: Comparison, varying: Sequence[str]) -> list[str]:
+def _where(row: Comparison, varying: Sequence[str]) -> list[str]:
     """Axes by which a comparison differs from the others of its report, in words."""
     several = [name for name in varying if name not in ("residual", "depth")]
     words = [value_label(name, row.key.value(name)) for name in dict.fromkeys([*several, "norm"])]
-    return [*words, *([f"depth {row.depth}"] if row.depth is not None else [])]
+    return words if row.depth is None else [*words, f"depth {row.depth}"]
 
 
 def value_label(axis: str, value: Any) -> str:
@@ -93,11 +110,6 @@ def kind_of_model(axes: Sequence[str], values: Sequence[Value]) -> str:
     """Values of the axes that apply, in one line."""
     pairs = zip(axes, values, strict=True)
     return " ".join(value_label(axis, value) for axis, value in pairs if value is not None)
-
-
-def varying(keys: Sequence[ArmKey]) -> list[str]:
-    """Axes by which these arms differ."""
-    return [axis for axis in keys[0].values() if len({str(key.value(axis)) for key in keys}) > 1]
 
 
 def p_is(p: float) -> str:
@@ -116,17 +128,7 @@ def settings(report: Report) -> str:
     seeds = max(cell.seeds for cell in report.cells)
     rates = sorted({rate.lr for rate in report.rates})
     differing = report.differing or {}
-    words = [str(shared["task"])] if "task" in shared else []
-    for key, text in (
-        ("task.length", "length {}"),
-        ("task.symbols", "{} symbols"),
-        ("model.width", "width {}"),
-        ("model.heads", "{} heads"),
-        ("train.batch", "batch {}"),
-        ("train.steps", "at most {} steps"),
-    ):
-        if key in shared:
-            words.append(text.format(shared[key]))
+    words = [text.format(shared[key]) for key, text in _SETTINGS.items() if key in shared]
     rate = f"learning rate{'s' if len(rates) > 1 else ''} {', '.join(f'{lr:g}' for lr in rates)}"
     words += [] if "member.lr" in differing else [rate]
     words += [] if "member.seed" in differing else [counted(seeds, "seed")]
@@ -135,16 +137,14 @@ def settings(report: Report) -> str:
 
 def differences(report: Report) -> list[str]:
     """Conditions that members were chosen by, and settings in which studies differ, a line each."""
-    chosen = [f"{key}={','.join(values)}" for key, values in report.where.items()]
-    only = (
-        [f"only {' '.join(chosen)}; the correction counts the comparisons of these"]
-        if chosen
-        else []
-    )
-    return only + [
+    lines = [
         f"{key}: {', '.join(f'{as_typed(value)} ({study})' for study, value in values.items())}"
         for key, values in (report.differing or {}).items()
     ]
+    if report.where:
+        chosen = " ".join(f"{key}={','.join(values)}" for key, values in report.where.items())
+        lines.insert(0, f"only {chosen}; the correction counts the comparisons of these")
+    return lines
 
 
 def notes(report: Report) -> list[str]:

@@ -1,8 +1,9 @@
 """Report as JSON, CSV, Markdown and LaTeX."""
 
-import io
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import final
 
 import pandas as pd
 
@@ -15,6 +16,20 @@ from resformer.reporting.text.verdict import cost_sentence, verdict_sentences
 from resformer.reporting.views import layers as layer_tables
 from resformer.results.csv import LINE_END, spreadsheet_safe
 from resformer.text import printable
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class _Table:
+    """A table as text."""
+
+    rows: Sequence[Sequence[str]]
+    """Headings first."""
+    title: str = ""
+    legend: str = ""
+    numeric: bool = True
+    limited: bool = False
+    """True if its last row is that of the depth limits."""
 
 
 def as_json(report: Report) -> str:
@@ -31,39 +46,27 @@ def as_json(report: Report) -> str:
 
 def as_csv(report: Report) -> str:
     """Cells as CSV, a row each; `lr_by_seed` as JSON."""
-    rows = [serial.row(cell) for cell in report.cells]
-    rows = [{**cell, "lr_by_seed": json.dumps(cell["lr_by_seed"])} for cell in rows]
-    buffer = io.StringIO()
-    pd.DataFrame(rows).map(spreadsheet_safe).to_csv(buffer, index=False, lineterminator=LINE_END)
-    return buffer.getvalue().removesuffix(LINE_END)
+    cells = pd.DataFrame([serial.row(cell) for cell in report.cells])
+    cells["lr_by_seed"] = cells["lr_by_seed"].map(json.dumps)
+    table = cells.map(spreadsheet_safe)
+    return table.to_csv(index=False, lineterminator=LINE_END).removesuffix(LINE_END)
 
 
 def as_markdown(report: Report, layout: Layout) -> str:
     """Tables, comparisons and the verdict in Markdown."""
     blocks = [f"**{_safe(report.study)}**: {_safe(words.settings(report))}"]
     blocks += [_safe(line) for line in words.differences(report)]
-    for panel in panels(report, layout):
-        head, *rows = _rows(panel)
-        blocks += [f"**{_safe(panel.title)}**"] * bool(panel.title)
-        blocks.append(_markdown([head, *rows], "---:"))
-    compared = _comparisons(report)
-    if len(compared) > 1:
-        blocks += [_markdown(compared, "---"), _safe(words.COMPARISON_LEGEND)]
-    for title, rows in _layers(report):
-        blocks += [f"**{_safe(title)}**", _markdown(rows, "---:")]
-    return "\n\n".join(
-        [
-            *blocks,
-            _footer(report),
-            *map(_safe, verdict_sentences(report)),
-            *([cost_sentence(report)] if cost_sentence(report) else []),
-        ]
-    )
+    for table in _tables(report, layout):
+        title = f"**{_safe(table.title)}**" if table.title else ""
+        blocks += [title, _markdown(table), _safe(table.legend)]
+    blocks += [_footer(report), *map(_safe, verdict_sentences(report)), cost_sentence(report)]
+    return "\n\n".join(filter(None, blocks))
 
 
-def _markdown(rows: Sequence[Sequence[str]], rule: str) -> str:
-    head, *rest = [[_safe(text) for text in row] for row in rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in (head, [rule] * len(head), *rest))
+def _markdown(table: _Table) -> str:
+    head, *rest = [[_safe(text) for text in row] for row in table.rows]
+    rule = ["---:" if table.numeric else "---"] * len(head)
+    return "\n".join(f"| {' | '.join(line)} |" for line in (head, rule, *rest))
 
 
 def _safe(text: str) -> str:
@@ -76,28 +79,18 @@ def _safe(text: str) -> str:
 def as_latex(report: Report, layout: Layout) -> str:
     """Tables and comparisons as LaTeX (booktabs)."""
     blocks = [f"% {printable(report.study)}: {words.settings(report)}"]
-    for panel in panels(report, layout):
-        limited = panel.layout.rows == "depth"
-        blocks += [f"% {printable(panel.title)}"] * bool(panel.title)
-        blocks.append(_latex(_rows(panel), "r", limited))
-    compared = _comparisons(report)
-    if len(compared) > 1:
-        blocks.append(_latex(compared, "l", False))
-    for title, rows in _layers(report):
-        blocks += [f"% {title}", _latex(rows, "r", False)]
-    return "\n\n".join(
-        [
-            *blocks,
-            f"% {_footer(report)}",
-            *(f"% {sentence}" for sentence in verdict_sentences(report)),
-        ]
-    )
+    for table in _tables(report, layout):
+        blocks += [f"% {printable(table.title)}" if table.title else "", _latex(table)]
+    blocks += [f"% {line}" for line in (_footer(report), *verdict_sentences(report))]
+    return "\n\n".join(filter(None, blocks))
 
 
-def _latex(rows: Sequence[Sequence[str]], align: str, rule_before_last: bool) -> str:
-    head, *lines = [f"{' & '.join(map(_tex, row))} \\\\" for row in rows]
-    body = [*lines[:-1], r"\midrule", lines[-1]] if rule_before_last else lines
-    begin = rf"\begin{{tabular}}{{{align * len(rows[0])}}}"
+def _latex(table: _Table) -> str:
+    head, *body = [f"{' & '.join(map(_tex, row))} \\\\" for row in table.rows]
+    if table.limited:
+        body.insert(-1, r"\midrule")
+    align = "r" if table.numeric else "l"
+    begin = rf"\begin{{tabular}}{{{align * len(table.rows[0])}}}"
     return "\n".join(
         [begin, r"\toprule", head, r"\midrule", *body, r"\bottomrule", r"\end{tabular}"]
     )
@@ -118,22 +111,23 @@ def _tex(text: str) -> str:
     return "".join(_TEX.get(letter, letter) for letter in printable(text))
 
 
+def _tables(report: Report, layout: Layout) -> Iterator[_Table]:
+    """Panels, comparisons and layers as text."""
+    for panel in panels(report, layout):
+        yield _Table(title=panel.title, rows=_rows(panel), limited=layout.rows == "depth")
+    if compared := words.comparisons(report):
+        rows = [words.COMPARISON, *compared]
+        yield _Table(rows=rows, numeric=False, legend=words.COMPARISON_LEGEND)
+    for title, listing in layer_tables.listings(report.layers, report.varying):
+        yield _Table(title=title, rows=listing)
+
+
 def _rows(panel: Panel) -> list[list[str]]:
-    """Headings, rows and depth limits of a panel as text, intervals in parentheses."""
-
-    def joined(cell: tuple[str, str]) -> str:
-        text, interval = cell
-        value, _, rest = text.strip().partition(" ")
-        return f"{value} ({interval}) {rest}".strip() if interval else text.strip()
-
+    """Headings, rows and depth limits of a panel."""
     rows = [[panel.row_heading, *(" ".join(panel.heading(key)) for key in panel.columns)]]
     for row in panel.rows:
-        rows.append(
-            [
-                as_typed(row),
-                *(joined(words.cell(panel.cells.get((row, key)))) for key in panel.columns),
-            ]
-        )
+        cells = [words.cell(panel.cells.get((row, key))) for key in panel.columns]
+        rows.append([as_typed(row), *map(_joined, cells)])
     if panel.layout.rows == "depth":
         limits = [panel.limit(key) for key in panel.columns]
         rows.append(
@@ -142,15 +136,11 @@ def _rows(panel: Panel) -> list[list[str]]:
     return rows
 
 
-def _comparisons(report: Report) -> list[Sequence[str]]:
-    rows = [
-        words.comparison(row, report.varying) for row in report.comparisons if row.depth is None
-    ]
-    return [words.COMPARISON, *rows]
-
-
-def _layers(report: Report) -> list[tuple[str, list[list[str]]]]:
-    return layer_tables.listings(report.layers, report.varying)
+def _joined(cell: tuple[str, str]) -> str:
+    """Text of a cell, the interval of its median in parentheses."""
+    text, interval = cell
+    value, _, rest = text.strip().partition(" ")
+    return f"{value} ({interval}) {rest}".strip() if interval else text.strip()
 
 
 def _footer(report: Report) -> str:

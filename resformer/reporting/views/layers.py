@@ -1,6 +1,5 @@
 """The layers of a report's cells, as a terminal shows them and as rows of text."""
 
-import math
 from collections.abc import Iterator, Sequence
 
 from rich.console import RenderableType
@@ -27,8 +26,8 @@ def picture(layers: Sequence[LayerSummary], axes: Sequence[str]) -> list[Rendera
             table.add_row(
                 Text(_name(row, axes)),
                 Text(str(row.key.depth)),
-                verdict(row.health, _number(row.value)),
-                *(short(_number(row.ends[end.name])) for end in shown),
+                verdict(row.health, row.value),
+                *(short(row.ends[end.name]) for end in shown),
             )
         parts.append(table)
         if len(rows) > _MOST_ROWS:
@@ -51,8 +50,8 @@ def _texts(row: LayerSummary, axes: Sequence[str]) -> list[str]:
         _name(row, axes),
         str(row.key.depth),
         row.health,
-        f"{row.measure} {short(_number(row.value))}",
-        *(short(_number(row.ends[end.name])) for end in ENDS),
+        f"{row.measure} {short(row.value)}",
+        *(short(row.ends[end.name]) for end in ENDS),
     ]
 
 
@@ -71,7 +70,3 @@ def _beside(layers: Sequence[LayerSummary]) -> Iterator[tuple[str, list[LayerSum
         if rows:
             by_depth = sorted(rows, key=lambda row: -row.key.depth)
             yield f"inside, at the last look: {title}", by_depth
-
-
-def _number(number: float | None) -> float:
-    return math.nan if number is None else number

@@ -3,7 +3,7 @@
 import base64
 import hashlib
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import final
@@ -11,11 +11,11 @@ from typing import final
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup, escape
 
-from resformer.errors import DiskError, UserError
+from resformer.errors import UserError, writing
 from resformer.keys import as_typed
-from resformer.reporting.figures import plots
-from resformer.reporting.layout import Layout, Panel, panels
-from resformer.reporting.schema import Cell, CellKey, Limit, Rate, Report
+from resformer.reporting.figures import Plot, plots
+from resformer.reporting.layout import Layout, panels
+from resformer.reporting.schema import Cell, Key, Rate, Report, varying
 from resformer.reporting.text import words
 from resformer.reporting.text.verdict import cost_sentence, verdict_sentences
 from resformer.reporting.views import layers
@@ -30,47 +30,12 @@ _MOST_TIPS = 2000
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class _Cell:
-    """One cell of a table, as `page.html` shows it."""
-
-    value: str
-    count: str
-    edge: str
-    """"*" if the learning rate is at the edge of the grid."""
-    interval: str
-    kind: str
-
-
-@final
-@dataclass(frozen=True, kw_only=True)
-class _Table:
-    """A panel's table: a row per value with a cell per column."""
-
-    title: str
-    heading: str
-    columns: list[list[str]]
-    """Headings, a line per axis."""
-    rows: list[tuple[str, list[_Cell]]]
-    limits: list[tuple[str, str]]
-    """Depth limits with their intervals."""
-
-
-@final
-@dataclass(frozen=True, kw_only=True)
 class _Listing:
     """A plain table; the first `leading` columns are names."""
 
     head: list[str]
     leading: int
     rows: list[list[str]]
-
-
-@final
-@dataclass(frozen=True, kw_only=True)
-class _Figure:
-    title: str
-    svg: Markup
-    caption: str
 
 
 def page(findings: Findings, report: Report, layout: Layout, command: Sequence[str]) -> str:
@@ -94,19 +59,21 @@ def page(findings: Findings, report: Report, layout: Layout, command: Sequence[s
         verdicts=verdict_sentences(report),
         cost=cost_sentence(report),
         differences=words.differences(report),
-        tables=[_table(panel) for panel in panels(report, layout)],
+        panels=panels(report, layout),
+        by_depth=layout.rows == "depth",
+        as_typed=as_typed,
+        cell_words=words.cell,
         legend=words.LEGEND,
         edge=words.EDGE if any(cell.lr_at_edge for cell in report.cells) else "",
-        limits=_limits(report) if layout.rows != "depth" else None,
+        limits=_limits(report),
         compared=_comparisons(report, primary=True),
         compared_by_depth=_comparisons(report, primary=False),
         comparison_legend=words.COMPARISON_LEGEND,
         coverage=words.COVERAGE,
         layers=_layers(report),
         layers_legend=layers.LEGEND,
-        figures=list(_figures(findings, report, layout)),
+        figures=_figures(findings, report, layout),
         rates=_rates(report),
-        shared={key: as_typed(value) for key, value in report.settings.items()},
         launches=[(study.name, study.launches()) for study in findings.studies],
         quoted=_quoted,
         command=command,
@@ -122,14 +89,8 @@ def write(
     if path.is_dir():
         raise UserError(f"--html {path}: is a folder; name a file")
     text = page(findings, report, layout, command)
-    try:
+    with writing("--html", path, "file"):
         files.write(path, text.encode())
-    except DiskError as error:
-        raise UserError(f"--html {error}; name another file") from error
-    except OSError as error:
-        raise UserError(
-            f"--html {path}: cannot be written: {error.strerror}; name another file"
-        ) from error
 
 
 def _source(name: str) -> str:
@@ -165,46 +126,20 @@ def _ansi(word: str) -> str:
     return text
 
 
-def _table(panel: Panel) -> _Table:
-    by_depth = panel.layout.rows == "depth"
-    return _Table(
-        title=panel.title,
-        heading=panel.row_heading,
-        columns=[panel.heading(key) for key in panel.columns],
-        rows=[
-            (as_typed(row), [_cell(panel.cells.get((row, key))) for key in panel.columns])
-            for row in panel.rows
-        ],
-        limits=[panel.limit(key) for key in panel.columns] if by_depth else [],
-    )
-
-
-def _cell(cell: Cell | None) -> _Cell:
-    text, interval = words.cell(cell)
-    value, _, count = text.rstrip(" *").rpartition(" ")
-    kind = "none" if cell is None else "solved" if cell.median_steps is not None else "unsolved"
-    edge = "*" * text.endswith("*")
-    return _Cell(value=value, count=count, edge=edge, interval=interval, kind=kind)
-
-
 def _limits(report: Report) -> _Listing:
     """Depth limits as a table of their own, for reports whose rows are not depths."""
-    names = _varying(report.limits)
-    rows = []
-    for limit in report.limits:
-        text, interval = words.limit(limit, report.depths[limit.key])
-        rows.append([*(as_typed(limit.key.value(name)) for name in names), text, interval])
+    names = _varying([limit.key for limit in report.limits])
+    rows = [
+        [*_values(limit.key, names), *words.limit(limit, report.depths[limit.key])]
+        for limit in report.limits
+    ]
     head = [*map(_last_word, names), "depth limit", "95 %"]
     return _Listing(head=head, leading=len(names), rows=rows)
 
 
 def _comparisons(report: Report, primary: bool) -> _Listing:
     """Comparisons over all depths, or those at each; columns without any text are left out."""
-    rows = [
-        words.comparison(row, report.varying)
-        for row in report.comparisons
-        if (row.depth is None) == primary
-    ]
+    rows = words.comparisons(report, primary=primary)
     kept = [place for place in range(len(words.COMPARISON)) if any(row[place] for row in rows)]
     return _Listing(
         head=[words.COMPARISON[place] for place in kept],
@@ -222,43 +157,43 @@ def _layers(report: Report) -> list[tuple[str, _Listing]]:
 
 def _rates(report: Report) -> _Listing:
     """A row per cell, a column per learning rate; the rate of most seeds is marked."""
-    names = _varying(report.cells)
+    names = _varying([cell.key for cell in report.cells])
     lrs = sorted({rate.lr for rate in report.rates})
-    by_cell: dict[CellKey, dict[float, Rate]] = {}
-    for rate in report.rates:
-        by_cell.setdefault(rate.key, {})[rate.lr] = rate
-    rows = []
-    for cell in report.cells:
-        rates = by_cell.get(cell.key, {})
-        texts = [_rate(rates[lr], lr == cell.lr) if lr in rates else "" for lr in lrs]
-        rows.append([*(as_typed(cell.key.value(name)) for name in names), *texts])
+    rates = {(rate.key, rate.lr): rate for rate in report.rates}
+    rows = [
+        [*_values(cell.key, names), *(_rate(rates.get((cell.key, lr)), cell) for lr in lrs)]
+        for cell in report.cells
+    ]
     head = [*map(_last_word, names), *(f"{lr:g}" for lr in lrs)]
     return _Listing(head=head, leading=len(names), rows=rows)
 
 
-def _rate(rate: Rate, chosen: bool) -> str:
+def _rate(rate: Rate | None, cell: Cell) -> str:
+    if rate is None:
+        return ""
     steps = "–" if rate.mean_steps is None else f"{rate.mean_steps:.0f}"
-    return f"{steps} {rate.solved}/{rate.seeds}{' ◂' if chosen else ''}"
+    return f"{steps} {rate.solved}/{rate.seeds}{' ◂' if rate.lr == cell.lr else ''}"
 
 
-def _varying(rows: Sequence[Cell] | Sequence[Limit]) -> list[str]:
-    """Axes by which these rows differ; the last axis if they do not."""
-    keys = [row.key.values() for row in rows]
-    names = list(keys[0])
-    return [name for name in names if len({as_typed(key[name]) for key in keys}) > 1] or names[-1:]
+def _varying(keys: Sequence[Key]) -> list[str]:
+    """Axes by which these keys differ; the last axis if they do not."""
+    return varying(keys) or list(keys[0].values())[-1:]
+
+
+def _values(key: Key, axes: Iterable[str]) -> list[str]:
+    return [as_typed(key.value(axis)) for axis in axes]
 
 
 def _last_word(axis: str) -> str:
     return axis.rpartition(".")[2]
 
 
-def _figures(findings: Findings, report: Report, layout: Layout) -> Iterator[_Figure]:
-    """Every figure with its caption; points have tips until there are too many."""
+def _figures(findings: Findings, report: Report, layout: Layout) -> Iterator[tuple[Plot, Markup]]:
+    """Every figure and its SVG; points have tips until there are too many."""
     points = 0
     for number, plot in enumerate(plots(findings, report, layout)):
         points += len(plot.tips)
         tips = plot.tips if points <= _MOST_TIPS else {}
         label = printable(f"{plot.title}: {plot.caption}" if plot.title else plot.caption)
         svg = inline(plot.rendered("svg"), f"f{number}", label, tips)
-        # Made by ET from attributes and texts, which it escapes.
-        yield _Figure(title=plot.title, svg=Markup(svg), caption=plot.caption)
+        yield plot, Markup(svg)  # made by ET from attributes and texts, which it escapes

@@ -155,7 +155,7 @@ def _shown(cell: tuple[str, str], style: str | None = None) -> Text:
 
 
 def _comparisons(report: Report) -> list[RenderableType]:
-    rows = [row for row in report.comparisons if row.depth is None]
+    rows = words.comparisons(report)
     if not rows:
         return []
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1))
@@ -166,9 +166,8 @@ def _comparisons(report: Report) -> list[RenderableType]:
             heading, justify=justify, overflow="fold", no_wrap=not named, min_width=len(heading)
         )
     for row in rows[:_MOST_COLUMNS]:
-        table.add_row(*map(_line, words.comparison(row, report.varying)))
-    more = len(rows) - _MOST_COLUMNS
-    left_out = (
-        [Text(f"{more:,} more comparisons: --format json has all", style=_NOTE)] if more > 0 else []
-    )
-    return [table, *left_out, Text(words.COMPARISON_LEGEND, style=_QUIET)]
+        table.add_row(*map(_line, row))
+    parts: list[RenderableType] = [table]
+    if (more := len(rows) - _MOST_COLUMNS) > 0:
+        parts.append(Text(f"{more:,} more comparisons: --format json has all", style=_NOTE))
+    return [*parts, Text(words.COMPARISON_LEGEND, style=_QUIET)]
