@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from support.launches import record_of
 
 from resformer.errors import DiskError
 from resformer.store import checkpoints, files
@@ -83,9 +84,7 @@ def folder(path: Path) -> None:
 
 
 def reseal(path: Path, **changes: object) -> None:
-    record = files.verify_checksum(path.read_bytes())
-    assert record is not None
-    path.write_bytes(files.with_checksum({**record, **changes}))
+    path.write_bytes(files.with_checksum({**record_of(path), **changes}))
 
 
 @pytest.mark.parametrize(

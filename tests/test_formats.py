@@ -4,7 +4,6 @@ import csv
 import io
 import json
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from support.studies import SEEDS, STALLED, WrittenStudy, shape
@@ -19,8 +18,7 @@ from resformer.results.csv import spreadsheet_safe
 
 
 @pytest.fixture
-def report(tmp_path: Path) -> Report:
-    made = WrittenStudy(tmp_path / "results")
+def report(made: WrittenStudy) -> Report:
     for depth in (1, 8):
         for norm in ("post", "pre"):
             made.job(

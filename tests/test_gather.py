@@ -16,6 +16,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from support.launches import record_of
 from support.sweeps import SMALL
 from typer.testing import Result
 
@@ -428,8 +429,7 @@ def test_a_full_disk_is_said_and_nothing_is_lost(
 def test_a_file_that_no_job_has_stays_with_its_job(study: Study) -> None:
     job = next(iter(study.planned()))
     before = study.results.read(job)
-    result = files.verify_checksum((study.job(job) / "result.json").read_bytes())
-    assert result is not None
+    result = record_of(study.job(job) / "result.json")
     (study.job(job) / f"attempt-{before.attempt}" / "more.bin").write_bytes(b"more")
     result["files"]["more.bin"] = file_facts(b"more")
     (study.job(job) / "result.json").write_bytes(files.with_checksum(result))

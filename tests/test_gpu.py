@@ -12,11 +12,11 @@ from typing import Any
 import pandas as pd
 import pytest
 import torch
+from support import launches
 from support.schemes import name_of, schemes
 from torch import Tensor
 
 from resformer.engines import local
-from resformer.engines.local import Local
 from resformer.engines.ray import Ray
 from resformer.errors import UserError
 from resformer.model.shape import Member, Shape
@@ -26,7 +26,6 @@ from resformer.plan import batching
 from resformer.plan.jobs import Job
 from resformer.residuals.base import Residual
 from resformer.sweep.estimate import seconds_at_most
-from resformer.sweep.request import Request
 from resformer.tasks.sort import Sort
 from resformer.training.loop import Training
 from resformer.training.population import Population
@@ -168,32 +167,21 @@ def test_a_gpus_stack_is_what_fits(shape: Shape, monkeypatch: pytest.MonkeyPatch
 
 
 def test_workers_that_share_a_gpu_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    common = {"stack": None, "retries": 0, "lease_seconds": 60.0, "memory_gib": None}
-    assert [Local(workers=workers, **common).sharers() for workers in (None, 3)] == [1, 3]
+    assert [launches.local(workers=workers).sharers() for workers in (None, 3)] == [1, 3]
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    assert [Local(workers=workers, **common).sharers() for workers in (None, 2, 3)] == [1, 1, 2]
-    assert Local(workers=None, **common).count(["job"] * 3, "cuda") == 2
+    assert [launches.local(workers=workers).sharers() for workers in (None, 2, 3)] == [1, 1, 2]
+    assert launches.local(workers=None).count(["job"] * 3, "cuda") == 2
     parts = [
-        Ray(workers=8, address="auto", cpus=1.0, gpus=gpus, **common).sharers()
+        Ray(**vars(launches.local(workers=8)), address="auto", cpus=1.0, gpus=gpus).sharers()
         for gpus in (0.0, 0.25, 0.3, 1.0)
     ]
     assert parts == [1, 4, 3, 1]
 
 
 def test_a_sweep_with_one_shape_on_a_gpu_has_workers_for_a_gpu(shape: Shape) -> None:
-    on_gpu, members = dataclasses.replace(shape, device="cuda"), [Member(seed=0, lr=1e-3)]
-    engine = Local(workers=1, stack=1, retries=0, lease_seconds=60.0, memory_gib=None)
+    on_gpu = dataclasses.replace(shape, device="cuda")
     for shapes, device in (([shape], "cpu"), ([shape, on_gpu], "cuda"), ([on_gpu], "cuda")):
-        assert (
-            Request(
-                study="some",
-                overrides=[[]],
-                shapes=[(shape, members) for shape in shapes],
-                engine=engine,
-                checkpoint_seconds=0.0,
-            ).device
-            == device
-        )
+        assert launches.requested(shapes).device == device
 
 
 def test_the_time_of_a_gpu_that_is_elsewhere_is_not_measured(

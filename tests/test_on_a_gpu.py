@@ -4,28 +4,22 @@ conftest.
 
 import dataclasses
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from support.launches import local, planned, work_alone
 from support.schemes import name_of, schemes
 
-from resformer.engines.local import Local
 from resformer.model.shape import Member, Shape
 from resformer.numerics import rng
 from resformer.numerics.parameters import initial_values
 from resformer.residuals.base import Residual
 from resformer.store.study import Study
-from resformer.sweep import launch
-from resformer.sweep.request import Request
 from resformer.training.loop import Trained, Training
 from resformer.training.population import Population
-from resformer.workers.events import Event
-from resformer.workers.signals import Stop
-from resformer.workers.worker import work
 
 pytestmark = pytest.mark.gpu
 
@@ -128,26 +122,15 @@ def little_memory() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("little_memory")
-def test_out_of_memory_halves_what_is_computed_at_once(shape: Shape, tmp_path: Path) -> None:
+def test_out_of_memory_halves_what_is_computed_at_once(shape: Shape, study: Study) -> None:
     model = dataclasses.replace(shape.model, width=32, heads=4, hidden=64, depth=2)
     wide = dataclasses.replace(
         shape, model=model, train=dataclasses.replace(shape.train, batch=1024)
     )
-    engine = Local(workers=1, stack=16, retries=0, lease_seconds=60.0, memory_gib=None)
-    members = [Member(seed=seed, lr=1e-3) for seed in range(16)]
-    study, events = Study(tmp_path / "results" / "tiny"), list[Event]()
-    request = Request(
-        study="tiny",
-        overrides=[[]],
-        shapes=[(wide, members)],
-        engine=engine,
-        checkpoint_seconds=60.0,
-    )
-    plan = launch.plan(request, study)
-    stop = Stop(lambda: False)
-    work(plan.start(["sweep"]), worker=0, workers=1, emit=events.append, stop=stop)
-    assert [event.kind for event in events][-1] == "finished"
-    assert "halved" in {event.kind for event in events}
+    plan = planned(study, [wide], seeds=16, rates=[1e-3], engine=local(stack=16))
+    kinds = [event.kind for event in work_alone(plan.start(["sweep"]))]
+    assert kinds[-1] == "finished"
+    assert "halved" in kinds
     (job,) = study.planned()
     assert 1 <= study.results.timing(job)["at_once"] < 16
 

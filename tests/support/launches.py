@@ -25,8 +25,7 @@ def local(**changes: Any) -> Local:
     return Local(**{**values, **changes})
 
 
-def planned(
-    study: Study,
+def requested(
     shapes: Sequence[Shape],
     *,
     seeds: int = 2,
@@ -35,18 +34,22 @@ def planned(
     overrides: Sequence[str] = (),
     checkpoint_seconds: float = 60.0,
     recording: Recording = RESULTS_ONLY,
-) -> Launch:
-    """The launch of every seed at every learning rate for each shape."""
+) -> Request:
+    """A request for every seed at every learning rate of each shape."""
     members = [Member(seed=seed, lr=lr) for seed in range(seeds) for lr in rates]
-    request = Request(
-        study=study.name,
+    return Request(
+        study="some",
         overrides=[list(overrides)],
         shapes=[(shape, members) for shape in shapes],
         engine=engine or local(),
         checkpoint_seconds=checkpoint_seconds,
         recordings=dict.fromkeys(shapes, recording),
     )
-    return launch.plan(request, study)
+
+
+def planned(study: Study, shapes: Sequence[Shape], **changes: Any) -> Launch:
+    """The launch of a request for these shapes in the study."""
+    return launch.plan(requested(shapes, **changes), study)
 
 
 def run(plan: Launch, emit: Emit = lambda event: None, workers: int = 2) -> None:
