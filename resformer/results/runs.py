@@ -91,31 +91,24 @@ def _problems(
     failures: Mapping[str, str],
     damaged: Sequence[tuple[str | None, str]],
 ) -> Problems:
+    missing, failed = [], []
+    for job, planned in unfinished.items():
+        facts: Json = {
+            "study": study.name,
+            "job": job,
+            "members": len(planned["members"]),
+            "settings": job_label(planned),
+        }
+        if job in failures:
+            failed.append(FailedJob(**facts, reason=failures[job]))
+        else:
+            missing.append(MissingJob(**facts))
     return Problems(
-        missing=tuple(
-            MissingJob(
-                study=study.name,
-                job=job,
-                members=len(planned["members"]),
-                settings=job_label(planned),
-            )
-            for job, planned in unfinished.items()
-            if job not in failures
-        ),
+        missing=tuple(missing),
         damaged=tuple(
             DamagedJob(study=study.name, job=job, reason=reason) for job, reason in damaged
         ),
-        failed=tuple(
-            FailedJob(
-                study=study.name,
-                job=job,
-                members=len(planned["members"]),
-                settings=job_label(planned),
-                reason=failures[job],
-            )
-            for job, planned in unfinished.items()
-            if job in failures
-        ),
+        failed=tuple(failed),
     )
 
 

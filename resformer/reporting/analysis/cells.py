@@ -104,8 +104,9 @@ def by_cell(members: pd.DataFrame, axes: Sequence[str]) -> list[CellMembers]:
         "job",
         "ms",
     )
+    columns = members.astype({"solved_step": np.float64})
     arrays = {
-        name: _array(members[name])[order_M]
+        name: columns[name].to_numpy()[order_M]
         for name in (*names, _BUDGET, "parameters", "flops_per_step")
     }
     bounds = np.searchsorted(rank_M[order_M], np.arange(len(keys) + 1))
@@ -113,14 +114,6 @@ def by_cell(members: pd.DataFrame, axes: Sequence[str]) -> list[CellMembers]:
         _cell(_key(axes, key), arrays, np.arange(low, high))
         for key, (low, high) in zip(keys, pairwise(bounds), strict=True)
     ]
-
-
-def _array(column: pd.Series) -> npt.NDArray[Any]:
-    return (
-        column.to_numpy(np.float64, na_value=np.nan)
-        if column.name == "solved_step"
-        else column.to_numpy()
-    )
 
 
 def _key(axes: Sequence[str], values: Sequence[Value]) -> CellKey:
