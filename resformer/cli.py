@@ -168,6 +168,15 @@ def report(
         list[str] | None,
         typer.Option(metavar="KEY", help="What runs across; the rest makes tables of its own."),
     ] = None,
+    against: Annotated[
+        str,
+        typer.Option(
+            metavar="ARM", help='Compare every other column with this one, such as "add pre".'
+        ),
+    ] = "",
+    compare: Annotated[
+        str, typer.Option(metavar="KEY", help="Compare the columns that differ in this only.")
+    ] = "",
     html: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Also write it as a page of its own.")
     ] = None,
@@ -180,6 +189,7 @@ def report(
     # Nothing is thrown away until the end, and with 100,000 runs the search for it takes a second.
     gc.disable()
     with _answering():
+        from resformer.reporting.analysis.pairs import Pairing
         from resformer.reporting.analysis.summary import summarise
         from resformer.reporting.layout import layout
         from resformer.reporting.views import formats, terminal
@@ -188,7 +198,7 @@ def report(
         names: list[str | None] = [*dict.fromkeys(studies or [])]
         chosen = [_chosen(results, name) for name in names or [None]]
         findings = read(chosen).where(parse_conditions(where or []))
-        summary = summarise(findings)
+        summary = summarise(findings, Pairing(against=against, compare=compare))
         axes = layout(summary, rows, [name for names in columns or [] for name in names.split(",")])
         written: list[Path] = []
         if html is not None:

@@ -7,7 +7,7 @@ from typing import Any, TypeVar, final
 
 from resformer.errors import UserError
 from resformer.keys import Value, by_value, is_number, short
-from resformer.reporting.analysis.comparisons import BASELINES
+from resformer.reporting.analysis.pairs import BASELINES
 from resformer.reporting.schema import Cell, Limit, Rate, Report
 from resformer.reporting.text.words import limit, value_label
 

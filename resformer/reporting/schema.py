@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal, final
 
-from resformer.keys import Value
+from resformer.keys import Value, as_typed
 from resformer.results.problems import DamagedJob, FailedJob, MissingJob
+from resformer.stats.depth import Run, depth_run
 from resformer.stats.health import Word
+from resformer.stats.multiplicity import LEVEL, Method
 
 
 class Key(ABC):
@@ -137,36 +139,124 @@ class Limit:
 
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Side:
-    """One of the two arms of a comparison: its residual scheme and its counts."""
+class Count:
+    """Seeds that solved, of those that ran, within the budget that both arms share."""
 
-    name: str
     solved: int
-    """Members that solved within the budget that both arms share."""
-    members: int
     seeds: int
+
+    @property
+    def share(self) -> float:
+        """Share of the seeds that solved."""
+        return self.solved / self.seeds
 
 
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Comparison:
-    """A scheme against its baseline at one depth, or over all depths (`depth` None)."""
+class Estimate:
+    """A number with its 95 % interval; a bound that does not exist is None."""
 
-    key: ArmKey
-    """The arm of the scheme."""
-    depth: int | None
-    baseline: Side
-    scheme: Side
-    favours: str | None
-    """The scheme that solves sooner by the test."""
-    ratio: float | None
-    """Steps spent within the budget, scheme / baseline, same seeds paired."""
+    value: float
     low: float | None
     high: float | None
-    bound: Literal["upper", "lower", "unknown"] | None
-    """Side on which `ratio` bounds the ratio of the true steps; None if every seed solved."""
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DepthComparison:
+    """Two arms at one depth."""
+
+    depth: int
+    budget: int
+    """The smaller of the two arms' budgets, in steps."""
+    scheme: Count
+    baseline: Count
     p: float | None
+    """By exchanging whole seeds, corrected for the number of depths."""
     p_adjusted: float | None
+    """Corrected for the number of comparisons, too."""
+    speed: Estimate | None
+    """Steps to solve, scheme / baseline, same seeds paired; None unless every seed solved."""
+
+    @property
+    def lead(self) -> float:
+        """Share of seeds that solve with the scheme, minus that with the baseline."""
+        return self.scheme.share - self.baseline.share
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """An arm against a baseline, at the same depths."""
+
+    scheme: ArmKey
+    baseline: ArmKey
+    named_by: tuple[str, ...]
+    """Axes whose values name the two: those in which some compared arms differ."""
+    depths: tuple[DepthComparison, ...]
+    """Ascending."""
+    p: float | None
+    """The smallest of the depths' p-values; None where there is nothing to test."""
+    p_adjusted: float | None
+    """Corrected for the number of comparisons."""
+    adjusted_by: Method | None
+    exact: bool
+    """True if p-values count all exchanges of seeds, False if they count random ones."""
+    doublings: Estimate
+    """Doublings of depth that the scheme solves more than the baseline."""
+    speed: Estimate | None
+    """As at a depth, over the depths at which every seed of both arms solved."""
+
+    @property
+    def speed_depths(self) -> tuple[int, ...]:
+        """Depths at which every seed of both arms solved."""
+        return tuple(row.depth for row in self.depths if row.speed is not None)
+
+    @property
+    def significant(self) -> list[DepthComparison]:
+        """Depths whose corrected p-value is at most `LEVEL`."""
+        return [
+            row for row in self.depths if row.p_adjusted is not None and row.p_adjusted <= LEVEL
+        ]
+
+    @property
+    def verdict(self) -> Literal["better", "worse", "undecided"]:
+        """Scheme trains deeper, less deep, or neither is shown: by the arm ahead at the deepest significant depth."""
+        if not self.significant:
+            return "undecided"
+        return "better" if self.significant[-1].lead > 0 else "worse"
+
+    @property
+    def runs(self) -> tuple[Run, Run]:
+        """Depth floor and limit of scheme and baseline, of these depths and budgets."""
+        depths = [row.depth for row in self.depths]
+        scheme, baseline = (
+            depth_run(depths, [count.solved for count in arm], [count.seeds for count in arm])
+            for arm in (
+                [row.scheme for row in self.depths],
+                [row.baseline for row in self.depths],
+            )
+        )
+        return scheme, baseline
+
+    @property
+    def at_least(self) -> bool:
+        """True if the scheme is ahead and solves the deepest depth: it may be ahead by more."""
+        return self.doublings.value > 0 and self.runs[0][1] == self.depths[-1].depth
+
+    @property
+    def at_most(self) -> bool:
+        """True if the baseline is ahead and solves the deepest depth."""
+        return self.doublings.value < 0 and self.runs[1][1] == self.depths[-1].depth
+
+    @property
+    def labels(self) -> tuple[str, str]:
+        """Names of scheme and baseline."""
+        scheme, baseline = (
+            " ".join(as_typed(key.value(axis)) for axis in self.named_by)
+            for key in (self.scheme, self.baseline)
+        )
+        return scheme, baseline
 
 
 @final

@@ -1,6 +1,6 @@
 """Report ↔ JSON. Whatever is written reads back equal."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from functools import cache
 from typing import Any
@@ -11,19 +11,20 @@ from resformer.reporting.schema import (
     Cell,
     CellKey,
     Comparison,
+    Count,
+    DepthComparison,
+    Estimate,
     Excluded,
     LayerSummary,
     Limit,
     Rate,
     Report,
-    Side,
 )
 from resformer.results.problems import DamagedJob, FailedJob, MissingJob
 
 Tree = dict[str, Any]
 
-_COUNTS = ("solved", "members", "seeds")
-_COMPOSED = ("key", "depth", "ends", "baseline", "scheme")
+_COMPOSED = ("key", "depth", "ends")
 """Fields of a row that are no entry of it: they are several, or stand among the axes."""
 
 
@@ -46,15 +47,13 @@ def row(part: Any) -> Tree:
             return {**part.key.values(), **own}
         case LayerSummary():
             return {**part.key.values(), **own, **part.ends}
-        case Comparison():
-            return {**_compared(part), **own}
     return own
 
 
 def _value(value: Any) -> Any:
     match value:
         case tuple():
-            return [row(part) for part in value]
+            return [line for part in value for line in _lines(part)]
         case Mapping():
             return {str(name): entry for name, entry in value.items()}
     return value
@@ -65,20 +64,60 @@ def _names(kind: type) -> tuple[str, ...]:
     return tuple(field.name for field in fields(kind) if field.name not in _COMPOSED)
 
 
-def _compared(part: Comparison) -> Tree:
-    """The axes of a comparison, the two schemes and their counts."""
-    sides = {"scheme": part.scheme, "baseline": part.baseline}
-    counts = {f"{arm}_{name}": getattr(sides[arm], name) for arm in sides for name in _COUNTS}
-    return {
-        "study": part.key.study,
-        "task": part.key.task,
-        "norm": part.key.norm,
-        "depth": part.depth,
-        **dict(part.key.further),
-        "baseline": part.baseline.name,
-        "scheme": part.scheme.name,
-        **counts,
+def _lines(part: Any) -> list[Tree]:
+    return comparison_rows(part) if isinstance(part, Comparison) else [row(part)]
+
+
+def comparison_rows(part: Comparison) -> list[Tree]:
+    """The JSON of a comparison: a row over all depths (`depth` null), then one per depth."""
+    scheme, baseline = part.labels
+    key = part.scheme.values()
+    other = part.baseline.values()
+    names = {
+        "scheme": scheme,
+        "baseline": baseline,
+        "named_by": list(part.named_by),
+        "against": {axis: other[axis] for axis in key if key[axis] != other[axis]},
     }
+    whole = {
+        "budget": None,
+        "scheme_solved": None,
+        "scheme_seeds": max(row.scheme.seeds for row in part.depths),
+        "baseline_solved": None,
+        "baseline_seeds": max(row.baseline.seeds for row in part.depths),
+        "p": part.p,
+        "p_adjusted": part.p_adjusted,
+        "adjusted_by": part.adjusted_by,
+        "exact": part.exact,
+        "verdict": part.verdict,
+        "favours": {"better": scheme, "worse": baseline}.get(part.verdict),
+        **_estimate("doublings", part.doublings),
+        **_estimate("speed", part.speed),
+        "speed_depths": list(part.speed_depths),
+    }
+    rows = [{**CellKey(arm=part.scheme, depth=0).values(), "depth": None, **names, **whole}]
+    for depth in part.depths:
+        of_depth = {
+            "budget": depth.budget,
+            "scheme_solved": depth.scheme.solved,
+            "scheme_seeds": depth.scheme.seeds,
+            "baseline_solved": depth.baseline.solved,
+            "baseline_seeds": depth.baseline.seeds,
+            "p": depth.p,
+            "p_adjusted": depth.p_adjusted,
+            "favours": scheme if depth.lead > 0 else baseline if depth.lead < 0 else None,
+            **_estimate("speed", depth.speed),
+        }
+        nothing = dict.fromkeys(whole)
+        cell = CellKey(arm=part.scheme, depth=depth.depth).values()
+        rows.append({**cell, **names, **nothing, **of_depth})
+    return rows
+
+
+def _estimate(name: str, estimate: Estimate | None) -> Tree:
+    if estimate is None:
+        return {name: None, f"{name}_low": None, f"{name}_high": None}
+    return {name: estimate.value, f"{name}_low": estimate.low, f"{name}_high": estimate.high}
 
 
 def from_json(tree: Tree) -> Report:
@@ -91,7 +130,7 @@ def from_json(tree: Tree) -> Report:
         cells=tuple(map(_cell, tree["cells"])),
         rates=tuple(Rate(key=_cell_key(line), **_own(Rate, line)) for line in tree["rates"]),
         limits=tuple(Limit(key=_arm_key(line), **_own(Limit, line)) for line in tree["limits"]),
-        comparisons=tuple(map(_comparison, tree["comparisons"])),
+        comparisons=tuple(_comparisons(tree["comparisons"])),
         layers=tuple(map(_layers, tree.get("layers", []))),
         excluded=tuple(Excluded(**line) for line in tree["excluded"]),
         missing=tuple(MissingJob(**line) for line in tree["missing"]),
@@ -110,18 +149,45 @@ def _layers(line: Tree) -> LayerSummary:
     return LayerSummary(key=_cell_key(line), **_own(LayerSummary, line), ends=ends)
 
 
-def _comparison(line: Tree) -> Comparison:
-    baseline, scheme = (
-        Side(name=line[arm], **{name: line[f"{arm}_{name}"] for name in _COUNTS})
-        for arm in ("baseline", "scheme")
-    )
-    return Comparison(
-        key=_arm_key({**line, "residual": scheme.name}),
-        depth=line["depth"],
-        baseline=baseline,
-        scheme=scheme,
-        **_own(Comparison, line),
-    )
+def _comparisons(lines: list[Tree]) -> Iterator[Comparison]:
+    """Comparisons of their rows, of which each begins with the one over all depths."""
+    starts = [number for number, line in enumerate(lines) if line["depth"] is None]
+    for start, end in zip(starts, [*starts[1:], len(lines)], strict=True):
+        whole, *by_depth = lines[start:end]
+        scheme = _arm_key(whole)
+        names = {axis: whole["against"].get(axis, value) for axis, value in whole.items()}
+        doublings = _read_estimate("doublings", whole)
+        assert doublings is not None
+        yield Comparison(
+            scheme=scheme,
+            baseline=_arm_key(names),
+            named_by=tuple(whole["named_by"]),
+            depths=tuple(
+                DepthComparison(
+                    depth=line["depth"],
+                    budget=line["budget"],
+                    scheme=Count(solved=line["scheme_solved"], seeds=line["scheme_seeds"]),
+                    baseline=Count(solved=line["baseline_solved"], seeds=line["baseline_seeds"]),
+                    p=line["p"],
+                    p_adjusted=line["p_adjusted"],
+                    speed=_read_estimate("speed", line),
+                )
+                for line in by_depth
+            ),
+            p=whole["p"],
+            p_adjusted=whole["p_adjusted"],
+            adjusted_by=whole["adjusted_by"],
+            exact=whole["exact"],
+            doublings=doublings,
+            speed=_read_estimate("speed", whole),
+        )
+
+
+def _read_estimate(name: str, line: Tree) -> Estimate | None:
+    value = line[name]
+    if value is None:
+        return None
+    return Estimate(value=value, low=line[f"{name}_low"], high=line[f"{name}_high"])
 
 
 def _own(kind: type, line: Tree) -> Tree:

@@ -7,6 +7,9 @@ from scipy.special import ndtri
 
 _LEVEL = 0.95
 
+Run = tuple[int | None, int | None]
+"""Depth floor and depth limit; None, None if no depth is solved."""
+
 
 def wilson(solved: int, seeds: int) -> tuple[float, float]:
     """95 % interval of the share of seeds that solve (Wilson 1927; Newcombe 1998, method 3).
@@ -21,9 +24,7 @@ def wilson(solved: int, seeds: int) -> tuple[float, float]:
     return (0.0 if solved == 0 else low), (1.0 if solved == seeds else high)
 
 
-def depth_run(
-    depths: Sequence[int], solved: Sequence[int], seeds: Sequence[int]
-) -> tuple[int | None, int | None]:
+def depth_run(depths: Sequence[int], solved: Sequence[int], seeds: Sequence[int]) -> Run:
     """(depth floor, depth limit), where `solved` of `seeds` seeds solved at each of the ascending
     `depths`.
 

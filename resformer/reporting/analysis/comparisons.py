@@ -1,195 +1,172 @@
-"""Schemes against their baseline: same settings and seeds, with and without residual
-connections.
-"""
+"""Comparisons of arms: how deep, by exchanging whole seeds, and how fast where both train."""
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from typing import Literal, final
+import math
+from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
-from resformer.keys import Value
 from resformer.reporting.analysis.cells import CellMembers
-from resformer.reporting.schema import ArmKey, Comparison, Side
-from resformer.stats import Floats
-from resformer.stats.steps import censor, spent
-from resformer.stats.two_sample import Stratum, holm, paired_ratio, permutation_test
+from resformer.reporting.analysis.pairs import Pairing, differing_axes
+from resformer.reporting.schema import ArmKey, Comparison, Count, DepthComparison, Estimate
+from resformer.stats.multiplicity import adjust, method
+from resformer.stats.reach import Solved, doublings_apart
+from resformer.stats.speed import paired_ratio
+from resformer.stats.steps import censor
+from resformer.stats.two_sample import Stratum, depth_test, permutation_count
 
-BASELINE = "plain"
-BASELINES = ("plain", "add")
-"""Schemes that others are compared with: the first of these that ran under the same settings."""
-_SCHEME = "model.residual."
-"""Prefix of a scheme's own settings, which its baseline does not have."""
-_MAX_PERMUTATIONS, _FEWEST_PER_ROW = 400_000, 40
+_MAX_PERMUTATIONS, _FEWEST_PER_COMPARISON = 400_000, 2000
 
 Arm = dict[int, CellMembers]
-"""Groups of the same settings by depth."""
+"""Cells of the same settings by depth."""
 
 
-@final
-@dataclass(frozen=True)
-class _Pair:
-    """Two arms that differ in their scheme."""
+def max_permutations(comparisons: int) -> int:
+    """Number of exchanges of seeds up to which the p-values of so many comparisons are exact.
 
-    baseline: Arm
-    scheme: Arm
-
-    @property
-    def depths(self) -> list[int]:
-        """Depths that both have, ascending."""
-        return sorted(self.baseline.keys() & self.scheme.keys())
-
-    def budget(self, depth: int) -> int:
-        """The smaller budget of the two, in steps."""
-        return min(self.baseline[depth].budget, self.scheme[depth].budget)
-
-
-def max_permutations(rows: int) -> int:
-    """Number of permutations of the seeds up to which the p-values of so many rows are exact.
-
-    10 + 10 seeds in two comparisons stay exact. Never so few that a p-value of all rows together
-    could not be significant after correction.
+    10 + 10 seeds in two comparisons stay exact.
     """
-    return max(_FEWEST_PER_ROW * rows, _MAX_PERMUTATIONS // max(1, rows))
+    return max(_FEWEST_PER_COMPARISON, _MAX_PERMUTATIONS // max(1, comparisons))
 
 
-def comparisons(cells: Sequence[CellMembers]) -> list[Comparison]:
-    """A primary row (`depth` None) per scheme with a baseline, then a descriptive one per depth.
+def comparisons(cells: Sequence[CellMembers], pairing: Pairing) -> list[Comparison]:
+    """A comparison per pair of arms that share a depth, both within the smaller of their budgets.
 
-    `p` is of the log-rank test stratified by depth, by exchanging whole seeds; `p_adjusted` is
-    Holm's over the primary rows of a study; `favours` is the arm that solves sooner by that test.
-    Both arms are taken within the smaller of their budgets. Counts and, before their `ratio` is
-    taken, steps are summed over depths in a primary row.
+    p-values are corrected for the comparisons of a study; those between studies for each other.
     """
-    pairs = list(_pairs(cells))
-    primary = _adjusted([_primary(pair, max_permutations(len(pairs))) for pair in pairs])
-    rows: list[Comparison] = []
-    for row, pair in zip(primary, pairs, strict=True):
-        rows += [row, *(_comparison(pair, [depth], depth=depth) for depth in pair.depths)]
-    return rows
-
-
-def _pairs(cells: Iterable[CellMembers]) -> Iterator[_Pair]:
     arms: dict[ArmKey, Arm] = {}
     for cell in cells:
         arms.setdefault(cell.key.arm, {})[cell.key.depth] = cell
-    families: dict[tuple[Value, ...], list[tuple[str, Arm]]] = {}
-    for key, arm in arms.items():
-        shared = [value for axis, value in key.further if not axis.startswith(_SCHEME)]
-        family = families.setdefault((key.study, key.task, key.norm, *shared), [])
-        family.append((key.residual, arm))
+    pairs = [
+        (scheme, baseline)
+        for scheme, baseline in pairing.pairs([*arms])
+        if arms[scheme].keys() & arms[baseline].keys()
+    ]
+    differing = {axis for scheme, baseline in pairs for axis in differing_axes(scheme, baseline)}
+    named_by = tuple(axis for axis in (pairs[0][0].values() if pairs else ()) if axis in differing)
+    limit = max_permutations(len(pairs))
+    rows = [
+        _comparison(arms[scheme], arms[baseline], named_by, limit) for scheme, baseline in pairs
+    ]
+    families: dict[tuple[str, str], list[int]] = {}
+    for number, row in enumerate(rows):
+        if row.p is not None:
+            families.setdefault((row.scheme.study, row.baseline.study), []).append(number)
     for family in families.values():
-        baseline = next((arm for name in BASELINES for scheme, arm in family if scheme == name), {})
-        for _, arm in family:
-            pair = _Pair(baseline, arm)
-            if arm is not baseline and pair.depths:
-                yield pair
+        adjusted = adjust([rows[number].p or 0.0 for number in family])
+        for number, p in zip(family, adjusted, strict=True):
+            rows[number] = _adjusted(rows[number], float(p), tests=len(family))
+    return rows
 
 
-def _primary(pair: _Pair, limit: int) -> Comparison:
-    """The comparison over all depths, with its test, not yet corrected."""
-    depths = pair.depths
-    scheme, baseline = _seeds(pair.scheme, depths), _seeds(pair.baseline, depths)
-    strata = [_stratum(pair, depth, scheme, baseline) for depth in depths]
-    row = _comparison(pair, depths, depth=None)
-    result = permutation_test(
-        strata, first=len(scheme), second=len(baseline), max_permutations=limit
+def _adjusted(row: Comparison, p: float, tests: int) -> Comparison:
+    """The comparison with its corrected p-value; those of its depths take the same factor."""
+    factor = p / row.p if row.p else 1.0
+    return replace(
+        row,
+        p_adjusted=p,
+        adjusted_by=method(tests),
+        depths=tuple(
+            replace(depth, p_adjusted=None if depth.p is None else min(1.0, depth.p * factor))
+            for depth in row.depths
+        ),
     )
-    if result is None:
-        return row
-    p, z = result
-    favours = row.scheme.name if z > 0 else row.baseline.name if z < 0 else None
-    return replace(row, p=p, favours=favours)
 
 
-def _adjusted(rows: Sequence[Comparison]) -> list[Comparison]:
-    """The rows with their p-values corrected for the number of tests in their study."""
-    adjusted: dict[int, float] = {}
-    for study in {row.key.study for row in rows}:
-        family = {
-            number: row.p
-            for number, row in enumerate(rows)
-            if row.key.study == study and row.p is not None
-        }
-        adjusted |= zip(family, map(float, holm(list(family.values()))), strict=True)
-    return [replace(row, p_adjusted=adjusted.get(number)) for number, row in enumerate(rows)]
+def _comparison(
+    scheme: Arm, baseline: Arm, named_by: tuple[str, ...], max_permutations: int
+) -> Comparison:
+    """The comparison, not yet corrected for others."""
+    depths = sorted(scheme.keys() & baseline.keys())
+    budgets = {depth: min(scheme[depth].budget, baseline[depth].budget) for depth in depths}
+    seeds = [
+        sorted({seed for depth in depths for seed in arm[depth].seeds})
+        for arm in (scheme, baseline)
+    ]
+    first, second = map(len, seeds)
+    strata = [_stratum((scheme[depth], baseline[depth]), seeds, budgets[depth]) for depth in depths]
+    # One seed against one has one exchange only, and nothing can be tested.
+    p_D = (
+        depth_test(strata, first=first, second=second, max_permutations=max_permutations)
+        if first + second > 2
+        else None
+    )
+    steps = [
+        (_by_seed(scheme[depth], budgets[depth]), _by_seed(baseline[depth], budgets[depth]))
+        for depth in depths
+    ]
+    counts = [(_count(mine), _count(others)) for mine, others in steps]
+    rows = tuple(
+        DepthComparison(
+            depth=depth,
+            budget=budgets[depth],
+            scheme=mine,
+            baseline=others,
+            p=None if p_D is None else float(p_D[number]),
+            p_adjusted=None,
+            speed=_speed([steps[number]]),
+        )
+        for number, (depth, (mine, others)) in enumerate(zip(depths, counts, strict=True))
+    )
+    value, low, high = doublings_apart(
+        depths,
+        *(
+            Solved(solved=[count.solved for count in arm], seeds=[count.seeds for count in arm])
+            for arm in zip(*counts, strict=True)
+        ),
+    )
+    return Comparison(
+        scheme=scheme[depths[0]].key.arm,
+        baseline=baseline[depths[0]].key.arm,
+        named_by=named_by,
+        depths=rows,
+        p=None if p_D is None else float(p_D.min()),
+        p_adjusted=None,
+        adjusted_by=None,
+        exact=permutation_count(first, second) <= max_permutations,
+        doublings=Estimate(value=value, low=low, high=high),
+        speed=_speed([pair for pair, row in zip(steps, rows, strict=True) if row.speed]),
+    )
 
 
-def _seeds(arm: Arm, depths: Iterable[int]) -> list[int]:
-    return sorted({seed for depth in depths for seed in arm[depth].seeds})
+def _by_seed(cell: CellMembers, budget: int) -> dict[int, float]:
+    """Steps to solve within the budget by seed, NaN where it did not."""
+    return dict(zip(cell.seeds, cell.scored(budget).tolist(), strict=True))
 
 
-def _stratum(pair: _Pair, depth: int, first: Sequence[int], second: Sequence[int]) -> Stratum:
+def _count(steps: dict[int, float]) -> Count:
+    return Count(solved=sum(not math.isnan(value) for value in steps.values()), seeds=len(steps))
+
+
+def _speed(steps: Sequence[tuple[dict[int, float], dict[int, float]]]) -> Estimate | None:
+    """Geometric mean of steps, scheme / baseline, over the depths and the seeds that ran in both
+    arms at all of them; None unless every seed solved at each.
+    """
+    arms = [arm for pair in steps for arm in pair]
+    if not arms or not all(value > 0 for arm in arms for value in arm.values()):
+        return None
+    seeds = sorted(set.intersection(*map(set, arms)))
+    scheme_S, baseline_S = (
+        np.exp(np.mean([[math.log(steps[seed]) for seed in seeds] for steps in arm], axis=0))
+        for arm in zip(*steps, strict=True)
+    )
+    ratio, low, high = paired_ratio(baseline_S, scheme_S)
+    return None if ratio is None else Estimate(value=ratio, low=low, high=high)
+
+
+def _stratum(
+    cells: tuple[CellMembers, CellMembers], seeds: Sequence[Sequence[int]], budget: int
+) -> Stratum:
     """Both arms at one depth: the seeds of the scheme, then those of the baseline."""
-    scheme, baseline = pair.scheme[depth], pair.baseline[depth]
-    rates = sorted({*scheme.rates, *baseline.rates})
-    budget = pair.budget(depth)
-    steps_UR, loss_UR = np.full((2, len(first) + len(second), len(rates)), np.nan)
+    rates = sorted({rate for cell in cells for rate in cell.rates})
+    steps_UR, loss_UR = np.full((2, sum(map(len, seeds)), len(rates)), np.nan)
     ran_UR = np.zeros(steps_UR.shape, dtype=bool)
-    for cell, seeds, before in ((scheme, first, 0), (baseline, second, len(first))):
+    for cell, of_arm, before in zip(cells, seeds, (0, len(seeds[0])), strict=True):
         place = np.ix_(
-            [before + seeds.index(seed) for seed in cell.seeds],
+            [before + of_arm.index(seed) for seed in cell.seeds],
             [rates.index(lr) for lr in cell.rates],
         )
         steps_UR[place] = censor(cell.steps_SR, budget)
         loss_UR[place] = cell.loss_SR
         ran_UR[place] = cell.ran_SR
     return Stratum(steps_UR=steps_UR, loss_UR=loss_UR, ran_UR=ran_UR, budget=budget)
-
-
-def _comparison(pair: _Pair, depths: Sequence[int], depth: int | None) -> Comparison:
-    """The counts and the ratio of steps over these depths, without a test."""
-    seeds = [seed for seed in _seeds(pair.scheme, depths) if _ran(pair, seed, depths)]
-    baseline_LS, scheme_LS = (
-        np.array([_steps(arm[depth], seeds, pair.budget(depth)) for depth in depths])
-        for arm in (pair.baseline, pair.scheme)
-    )
-    budget_L = np.array([pair.budget(depth) for depth in depths])
-    baseline_S, scheme_S = (
-        spent(steps_LS, budget_L[:, None]).sum(axis=0) for steps_LS in (baseline_LS, scheme_LS)
-    )
-    nobody = not seeds or bool(np.isnan(baseline_LS).all() and np.isnan(scheme_LS).all())
-    ratio, low, high = (None, None, None) if nobody else paired_ratio(baseline_S, scheme_S)
-    return Comparison(
-        key=pair.scheme[depths[0]].key.arm,
-        depth=depth,
-        baseline=_side(pair, pair.baseline, depths),
-        scheme=_side(pair, pair.scheme, depths),
-        favours=None,
-        ratio=ratio,
-        low=low,
-        high=high,
-        bound=None if ratio is None else _bound(baseline_LS, scheme_LS),
-        p=None,
-        p_adjusted=None,
-    )
-
-
-def _side(pair: _Pair, arm: Arm, depths: Sequence[int]) -> Side:
-    """The counts of one of the arms over these depths, within the budgets."""
-    steps = [arm[depth].scored(pair.budget(depth)) for depth in depths]
-    return Side(
-        name=arm[depths[0]].key.arm.residual,
-        solved=sum(int((~np.isnan(steps_S)).sum()) for steps_S in steps),
-        members=sum(map(len, steps)),
-        seeds=len(_seeds(arm, depths)),
-    )
-
-
-def _ran(pair: _Pair, seed: int, depths: Iterable[int]) -> bool:
-    """True if a seed ran in both arms at all of these depths."""
-    return all(seed in arm[depth].seeds for arm in (pair.baseline, pair.scheme) for depth in depths)
-
-
-def _steps(cell: CellMembers, seeds: Sequence[int], budget: int) -> Floats:
-    return cell.scored(budget)[[cell.seeds.index(seed) for seed in seeds]]
-
-
-def _bound(baseline_LS: Floats, scheme_LS: Floats) -> Literal["upper", "lower", "unknown"] | None:
-    """Side on which the ratio within the budget bounds the ratio of the true steps."""
-    baseline_censored, scheme_censored = (
-        bool(np.isnan(steps_LS).any()) for steps_LS in (baseline_LS, scheme_LS)
-    )
-    if baseline_censored and scheme_censored:
-        return "unknown"
-    return "upper" if baseline_censored else "lower" if scheme_censored else None

@@ -12,6 +12,7 @@ from resformer.reporting import serial
 from resformer.reporting.analysis.cells import CellMembers, axes_of, by_cell
 from resformer.reporting.analysis.comparisons import comparisons
 from resformer.reporting.analysis.layers import layer_summaries
+from resformer.reporting.analysis.pairs import DEFAULT_PAIRING, Pairing
 from resformer.reporting.schema import Cell, Excluded, Limit, Rate, Report
 from resformer.results import cache
 from resformer.results.members import Findings
@@ -28,9 +29,12 @@ from resformer.stats.steps import (
 from resformer.store.study import Study
 
 
-def summarise(findings: Findings) -> Report:
-    """The report of some studies, computed once and kept; UserError if nothing has finished yet."""
-    kept = cache.load_report(findings.studies[0], findings.digest)
+def summarise(findings: Findings, pairing: Pairing = DEFAULT_PAIRING) -> Report:
+    """The report of some studies, computed once and kept; UserError if nothing has finished yet, or
+    if there are no such pairs.
+    """
+    key = f"{findings.digest} {pairing.against} {pairing.compare}"
+    kept = cache.load_report(findings.studies[0], key)
     if kept is not None:
         return serial.from_json(kept)
     if findings.members.empty:
@@ -42,12 +46,12 @@ def summarise(findings: Findings) -> Report:
         )
         where = findings.studies[0].path.parent
         raise UserError(f"study {_names(findings)}: nothing to report in {where}, {why}")
-    report = _report(findings)
-    cache.save_report(findings.studies[0], findings.digest, serial.to_json(report))
+    report = _report(findings, pairing)
+    cache.save_report(findings.studies[0], key, serial.to_json(report))
     return report
 
 
-def _report(findings: Findings) -> Report:
+def _report(findings: Findings, pairing: Pairing) -> Report:
     axes, settings, differing = axes_of(findings.members)
     cell_members = by_cell(findings.members, axes)
     cells = [_cell(members) for members in cell_members]
@@ -60,7 +64,7 @@ def _report(findings: Findings) -> Report:
         cells=tuple(cells),
         rates=tuple(rate for members in cell_members for rate in _rates(members)),
         limits=tuple(_limits(cells)),
-        comparisons=tuple(comparisons(cell_members)),
+        comparisons=tuple(comparisons(cell_members, pairing)),
         layers=tuple(layers),
         excluded=tuple(_excluded(findings.studies)),
         missing=findings.problems.missing,

@@ -4,7 +4,15 @@ from collections.abc import Sequence
 from typing import Any
 
 from resformer.keys import Value, as_typed
-from resformer.reporting.schema import Cell, Comparison, Limit, Report
+from resformer.reporting.schema import (
+    ArmKey,
+    Cell,
+    Comparison,
+    DepthComparison,
+    Estimate,
+    Limit,
+    Report,
+)
 from resformer.results.problems import FailedJob, MissingJob
 from resformer.text import counted
 
@@ -15,20 +23,10 @@ LEGEND = (
 )
 NORMS = {"none": "no norm", "pre": "pre-norm", "post": "post-norm"}
 EDGE = "* the best learning rate is at the edge of the grid"
-COMPARISON = ("compared", "where", "solved", "steps", "95 %", "p", "Holm")
+COMPARISON = ("compared", "where", "depth solved", "doublings", "95 %", "p", "steps", "95 %")
 """Headings of the comparisons."""
-COMPARISON_LEGEND = (
-    "steps: ratio of those spent within the budget, same seeds paired; ≤ and ≥: some seeds of one "
-    "arm did not solve, so the true ratio is at most or at least this; ~: of both arms; p: "
-    "log-rank over all depths by exchanging whole seeds; Holm: the same, corrected for the "
-    "number of comparisons"
-)
-COVERAGE = (
-    "how often 95 % intervals of five seeds cover, simulated: of a mean 91 to 94 %, of a ratio 94 "
-    "to 95 %, of a Kaplan-Meier median 84 to 96 %, of a share solved 91 to 97 %; of medians and "
-    "depth limits as claimed or more often"
-)
-"""Simulated coverage; a test compares the numbers with results/reference/statistics."""
+BY_DEPTH = ("compared", "where", "depth", "solved", "p", "steps", "95 %")
+"""Headings of the comparisons at each depth."""
 _SETTINGS = {
     "task": "{}",
     "task.length": "length {}",
@@ -38,14 +36,13 @@ _SETTINGS = {
     "train.batch": "batch {}",
     "train.steps": "at most {} steps",
 }
-_BOUNDS = {None: "", "upper": "≤ ", "lower": "≥ ", "unknown": "~ "}
 
 
 def cell(cell: Cell | None) -> tuple[str, str]:
     """Text of a cell: median and count, or loss and why; and the median's interval, "" for none."""
     if cell is None:
         return "", ""
-    count = f"{cell.solved}/{cell.seeds}{'*' if cell.lr_at_edge else ' '}"
+    count = f"{cell.solved}/{cell.seeds}{'*' if cell.solved and cell.lr_at_edge else ' '}"
     if cell.median_steps is not None:
         return f"{cell.median_steps:.0f} {count}", interval(cell.median_low, cell.median_high)
     loss = "–" if cell.final_loss is None else f"{cell.final_loss:.2f}"
@@ -54,12 +51,12 @@ def cell(cell: Cell | None) -> tuple[str, str]:
     return f"{word} {loss} {count}", ""
 
 
-def interval(low: float | None, high: float | None, digits: str = ".0f") -> str:
+def interval(low: float | None, high: float | None, digits: str = ".0f", between: str = "–") -> str:
     """Text of an interval; … for a bound that does not exist; "" if neither does."""
     if low is None and high is None:
         return ""
     bounds = ("…" if bound is None else format(bound, digits) for bound in (low, high))
-    return "–".join(bounds)
+    return between.join(bounds)
 
 
 def limit(row: Limit, tried: Sequence[int]) -> tuple[str, str]:
@@ -70,33 +67,83 @@ def limit(row: Limit, tried: Sequence[int]) -> tuple[str, str]:
     return f"≥ {row.depth_limit}" if deepest else str(row.depth_limit), interval(row.low, row.high)
 
 
-def comparisons(report: Report, *, primary: bool = True) -> list[tuple[str, ...]]:
-    """Comparisons over all depths, else those at each, under the headings of `COMPARISON`."""
+def comparisons(report: Report) -> list[tuple[str, ...]]:
+    """Comparisons under the headings of `COMPARISON`."""
+    return [_comparison(row, report.varying) for row in report.comparisons]
+
+
+def comparisons_by_depth(report: Report) -> list[tuple[str, ...]]:
+    """Comparisons at each depth under the headings of `BY_DEPTH`."""
     return [
-        _comparison(row, report.varying)
-        for row in report.comparisons
-        if (row.depth is None) == primary
+        _by_depth(row, depth, report.varying) for row in report.comparisons for depth in row.depths
     ]
 
 
-def _comparison(row: Comparison, varying: Sequence[str]) -> tuple[str, ...]:
-    ratio = "–" if row.ratio is None else f"{_BOUNDS[row.bound]}{row.ratio:.2f}"
+def comparison_legend(report: Report) -> str:
+    """Legend of both."""
     return (
-        f"{row.scheme.name} / {row.baseline.name}",
-        ", ".join(_where(row, varying)),
-        ":".join(f"{side.solved}/{side.members}" for side in (row.scheme, row.baseline)),
-        ratio,
-        interval(row.low, row.high, ".2f"),
-        probability(row.p),
-        probability(row.p_adjusted),
+        "doublings: of depth that the first solves more, ≥ or ≤ where the arm ahead solves the "
+        "deepest tried; p: by exchanging whole seeds, of the largest difference of shares solved "
+        f"at any depth, corrected for depths and comparisons ({correction(report.comparisons)}); "
+        "steps: first over second, geometric mean over the depths at which every seed of both "
+        "solves, same seeds paired"
     )
 
 
+def correction(rows: Sequence[Comparison]) -> str:
+    """How the p-values of these comparisons are corrected."""
+    if any(row.adjusted_by == "benjamini-hochberg" for row in rows):
+        return "Benjamini–Hochberg: at most 5 % of those said to differ do not"
+    return "Holm: any false one at most in 5 % of studies"
+
+
+def _comparison(row: Comparison, varying: Sequence[str]) -> tuple[str, ...]:
+    sign = "≥ " if row.at_least else "≤ " if row.at_most else ""
+    return (
+        " / ".join(row.labels),
+        ", ".join(_where(row, varying)),
+        " : ".join(_limit(run, row.depths[-1].depth) for run in row.runs),
+        f"{sign}{row.doublings.value:+.1f}",
+        interval(row.doublings.low, row.doublings.high, ".1f", between=" to "),
+        probability(row.p_adjusted),
+        *_speed(row.speed),
+    )
+
+
+def _by_depth(row: Comparison, depth: DepthComparison, varying: Sequence[str]) -> tuple[str, ...]:
+    return (
+        " / ".join(row.labels),
+        ", ".join(_where(row, varying)),
+        str(depth.depth),
+        " : ".join(f"{count.solved}/{count.seeds}" for count in (depth.scheme, depth.baseline)),
+        probability(depth.p_adjusted),
+        *_speed(depth.speed),
+    )
+
+
+def _speed(speed: Estimate | None) -> tuple[str, str]:
+    return (
+        ("–", "")
+        if speed is None
+        else (f"{speed.value:.2f}", interval(speed.low, speed.high, ".2f"))
+    )
+
+
+def _limit(run: tuple[int | None, int | None], deepest: int) -> str:
+    _, limit = run
+    return "none" if limit is None else f"{'≥ ' * (limit == deepest)}{limit}"
+
+
 def _where(row: Comparison, varying: Sequence[str]) -> list[str]:
-    """Axes by which a comparison differs from the others of its report, in words."""
-    several = [name for name in varying if name not in ("residual", "depth")]
-    words = [value_label(name, row.key.value(name)) for name in dict.fromkeys([*several, "norm"])]
-    return words if row.depth is None else [*words, f"depth {row.depth}"]
+    """Values of the axes that vary in a report and name neither arm, in words."""
+    names = dict.fromkeys([*(name for name in varying if name != "depth"), "norm"])
+    return [value_label(name, row.scheme.value(name)) for name in names if name not in row.named_by]
+
+
+def listed(words: Sequence[str], last: str = "and") -> str:
+    """Words as a sentence lists them: "1, 2 and 4"."""
+    *rest, end = words
+    return f"{', '.join(rest)} {last} {end}" if rest else end
 
 
 def value_label(axis: str, value: Any) -> str:

@@ -12,7 +12,7 @@ from resformer.reporting import serial
 from resformer.reporting.layout import Layout, Panel, panels
 from resformer.reporting.schema import Report
 from resformer.reporting.text import words
-from resformer.reporting.text.verdict import cost_sentence, verdict_sentences
+from resformer.reporting.text.answer import answer
 from resformer.reporting.views import layers as layer_tables
 from resformer.results.csv import LINE_END, spreadsheet_safe
 from resformer.text import printable
@@ -59,7 +59,7 @@ def as_markdown(report: Report, layout: Layout) -> str:
     for table in _tables(report, layout):
         title = f"**{_safe(table.title)}**" if table.title else ""
         blocks += [title, _markdown(table), _safe(table.legend)]
-    blocks += [_footer(report), *map(_safe, verdict_sentences(report)), cost_sentence(report)]
+    blocks += [_footer(report), *map(_safe, answer(report))]
     return "\n\n".join(filter(None, blocks))
 
 
@@ -81,7 +81,7 @@ def as_latex(report: Report, layout: Layout) -> str:
     blocks = [f"% {printable(report.study)}: {words.settings(report)}"]
     for table in _tables(report, layout):
         blocks += [f"% {printable(table.title)}" if table.title else "", _latex(table)]
-    blocks += [f"% {line}" for line in (_footer(report), *verdict_sentences(report))]
+    blocks += [f"% {line}" for line in (_footer(report), *answer(report))]
     return "\n\n".join(filter(None, blocks))
 
 
@@ -117,7 +117,7 @@ def _tables(report: Report, layout: Layout) -> Iterator[_Table]:
         yield _Table(title=panel.title, rows=_rows(panel), limited=layout.rows == "depth")
     if compared := words.comparisons(report):
         rows = [words.COMPARISON, *compared]
-        yield _Table(rows=rows, numeric=False, legend=words.COMPARISON_LEGEND)
+        yield _Table(rows=rows, numeric=False, legend=words.comparison_legend(report))
     for title, listing in layer_tables.listings(report.layers, report.varying):
         yield _Table(title=title, rows=listing)
 
@@ -147,4 +147,4 @@ def _footer(report: Report) -> str:
     edge = any(cell.lr_at_edge for cell in report.cells)
     star = f"; {words.EDGE.replace('*', 'star:', 1)}" if edge else ""
     layers = f" {layer_tables.LEGEND}." if report.layers else ""
-    return f"{words.LEGEND}{star}. {words.COVERAGE}.{layers}"
+    return f"{words.LEGEND}{star}.{layers}"

@@ -17,7 +17,7 @@ from resformer.reporting.figures import Plot, plots
 from resformer.reporting.layout import Layout, panels
 from resformer.reporting.schema import Cell, Key, Rate, Report, varying
 from resformer.reporting.text import words
-from resformer.reporting.text.verdict import cost_sentence, verdict_sentences
+from resformer.reporting.text.answer import answer
 from resformer.reporting.views import layers
 from resformer.reporting.views.svg import inline
 from resformer.results.members import Findings
@@ -56,8 +56,7 @@ def page(findings: Findings, report: Report, layout: Layout, command: Sequence[s
         style_hash=base64.b64encode(hashlib.sha256(style.encode()).digest()).decode(),
         report=report,
         settings=words.settings(report),
-        verdicts=verdict_sentences(report),
-        cost=cost_sentence(report),
+        answer=answer(report),
         differences=words.differences(report),
         panels=panels(report, layout),
         by_depth=layout.rows == "depth",
@@ -66,10 +65,15 @@ def page(findings: Findings, report: Report, layout: Layout, command: Sequence[s
         legend=words.LEGEND,
         edge=words.EDGE if any(cell.lr_at_edge for cell in report.cells) else "",
         limits=_limits(report),
-        compared=_comparisons(report, primary=True),
-        compared_by_depth=_comparisons(report, primary=False),
-        comparison_legend=words.COMPARISON_LEGEND,
-        coverage=words.COVERAGE,
+        compared=_Listing(
+            head=list(words.COMPARISON), leading=2, rows=list(map(list, words.comparisons(report)))
+        ),
+        compared_by_depth=_Listing(
+            head=list(words.BY_DEPTH),
+            leading=2,
+            rows=list(map(list, words.comparisons_by_depth(report))),
+        ),
+        comparison_legend=words.comparison_legend(report),
         layers=_layers(report),
         layers_legend=layers.LEGEND,
         figures=_figures(findings, report, layout),
@@ -135,17 +139,6 @@ def _limits(report: Report) -> _Listing:
     ]
     head = [*map(_last_word, names), "depth limit", "95 %"]
     return _Listing(head=head, leading=len(names), rows=rows)
-
-
-def _comparisons(report: Report, primary: bool) -> _Listing:
-    """Comparisons over all depths, or those at each; columns without any text are left out."""
-    rows = words.comparisons(report, primary=primary)
-    kept = [place for place in range(len(words.COMPARISON)) if any(row[place] for row in rows)]
-    return _Listing(
-        head=[words.COMPARISON[place] for place in kept],
-        leading=2,
-        rows=[[row[place] for place in kept] for row in rows],
-    )
 
 
 def _layers(report: Report) -> list[tuple[str, _Listing]]:

@@ -12,7 +12,7 @@ from resformer.keys import as_typed
 from resformer.reporting.layout import Layout, Panel, panels
 from resformer.reporting.schema import Report
 from resformer.reporting.text import words
-from resformer.reporting.text.verdict import cost_sentence, verdict_sentences
+from resformer.reporting.text.answer import answer
 from resformer.reporting.views import layers
 from resformer.text import printable
 
@@ -47,11 +47,8 @@ def terminal(report: Report, layout: Layout, width: int) -> RenderableType:
     if any(cell.lr_at_edge for cell in report.cells):
         parts.append(Text(words.EDGE, style=_QUIET))
     parts += _comparisons(report)
-    parts.append(Text(words.COVERAGE, style=_QUIET))
     parts += layers.picture(report.layers, report.varying)
-    parts += [Text(""), *(_line(sentence, "bold") for sentence in verdict_sentences(report))]
-    if cost_sentence(report):
-        parts.append(Text(cost_sentence(report)))
+    parts += [Text(""), *(_line(sentence, "bold") for sentence in answer(report))]
     parts += [_line(line, _NOTE) for line in words.notes(report)]
     return Group(*parts)
 
@@ -158,7 +155,7 @@ def _comparisons(report: Report) -> list[RenderableType]:
     rows = words.comparisons(report)
     if not rows:
         return []
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1))
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for number, heading in enumerate(words.COMPARISON):
         named = number < 2
         justify: Literal["left", "right"] = "left" if named else "right"
@@ -170,4 +167,4 @@ def _comparisons(report: Report) -> list[RenderableType]:
     parts: list[RenderableType] = [table]
     if (more := len(rows) - _MOST_COLUMNS) > 0:
         parts.append(Text(f"{more:,} more comparisons: --format json has all", style=_NOTE))
-    return [*parts, Text(words.COMPARISON_LEGEND, style=_QUIET)]
+    return [*parts, Text(words.comparison_legend(report), style=_QUIET)]

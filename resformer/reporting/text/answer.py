@@ -1,0 +1,275 @@
+"""Answer of a report in sentences: how deep, how fast where both train, and at what cost."""
+
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+
+from resformer.reporting.analysis.cost import cost
+from resformer.reporting.analysis.pairs import BASELINE, RESIDUAL
+from resformer.reporting.schema import (
+    ArmKey,
+    Comparison,
+    Count,
+    DepthComparison,
+    Limit,
+    Report,
+    varying,
+)
+from resformer.reporting.text.words import NORMS, correction, listed, p_is, value_label
+from resformer.stats.multiplicity import level
+from resformer.stats.power import power, seeds_for
+
+_MOST_LISTED = 4
+"""Comparisons that have a sentence each; more are counted."""
+ONE_GRID_DEPTH = (0.95, 0.05)
+"""Shares of seeds that solve, of two arms whose limits are one depth of the grid apart."""
+_SURE = 0.9
+"""Probability with which enough seeds find a difference."""
+
+
+def answer(report: Report) -> list[str]:
+    """Sentences that answer the question, in order of weight; several studies and tasks one by
+    one.
+    """
+    parts: dict[tuple[str, str], list[Comparison]] = {}
+    for cell in report.cells:
+        parts.setdefault((cell.key.arm.study, cell.key.arm.task), [])
+    for row in report.comparisons:
+        parts[row.scheme.study, row.scheme.task].append(row)
+    lines = []
+    for (study, task), rows in parts.items():
+        limits = [
+            limit for limit in report.limits if (limit.key.study, limit.key.task) == (study, task)
+        ]
+        heading = _heading(report, study, task) if len(parts) > 1 else ""
+        lines += [f"{heading}{line}" for line in _of_task(report, rows, limits)]
+    return [*lines, *_cost(report)]
+
+
+def _heading(report: Report, study: str, task: str) -> str:
+    several = len({cell.key.arm.study for cell in report.cells}) > 1
+    return f"{task} ({study}). " if several else f"{task}. "
+
+
+def _of_task(report: Report, rows: Sequence[Comparison], limits: Sequence[Limit]) -> Iterator[str]:
+    if not rows:
+        yield f"How deep: {_reaches(report, limits)}."
+        return
+    if len(rows) > _MOST_LISTED:
+        yield f"How deep: {_counted_deep(rows)}."
+        yield f"How fast where both train: {_counted_fast(rows)}."
+    else:
+        for question, sentence in (("How deep", _deep), ("How fast where both train", _fast)):
+            for row in rows:
+                yield f"{question}{_label(row, rows)}: {sentence(row, rows)}."
+    yield from _more_seeds(rows)
+
+
+def _reaches(report: Report, limits: Sequence[Limit]) -> str:
+    """Depth limits of arms that nothing is compared with."""
+    keys = [limit.key for limit in limits]
+    reaches = [
+        (
+            _arm(limit.key, keys),
+            reach(limit.depth_floor, limit.depth_limit, report.depths[limit.key]),
+        )
+        for limit in limits
+    ]
+    return "; ".join(f"{name}{' ' * bool(name)}solves {words}" for name, words in reaches)
+
+
+def _arm(key: ArmKey, keys: Sequence[ArmKey]) -> str:
+    """The values by which an arm differs from the others of these."""
+    words = [
+        NORMS.get(key.norm, key.norm) if axis == "norm" else value_label(axis, key.value(axis))
+        for axis in varying(keys)
+    ]
+    return " ".join(words)
+
+
+def reach(floor: int | None, limit: int | None, tried: Sequence[int]) -> str:
+    """The unbroken run of depths that an arm solves, of those that were tried."""
+    if limit is None:
+        return "no depth"
+    if len(tried) == 1:
+        return f"depth {limit}, the only one tried"
+    more = " or more" if limit == tried[-1] else ""
+    if floor == tried[0]:
+        return f"to depth {limit}{more}"
+    return f"depths {floor} to {limit}{more}" if floor != limit else f"depth {limit}{more}"
+
+
+def _deep(row: Comparison, rows: Sequence[Comparison]) -> str:
+    """The comparison of depths in words, with its counts and its p-value."""
+    scheme, baseline = names(row)
+    tests = sum(other.p is not None for other in rows)
+    if row.p is None or row.p_adjusted is None:
+        return _untested(row)
+    corrected = f" corrected for {tests} comparisons" if tests > 1 else ""
+    test = f"{'exact' if row.exact else 'permutation'} {p_is(row.p_adjusted)}{corrected}"
+    if row.verdict == "undecided":
+        apart = max(row.depths, key=lambda depth: (abs(depth.lead), depth.depth))
+        counts = (
+            f"{_against(apart.scheme, apart.baseline)} at depth {apart.depth}"
+            if apart.lead
+            else "as many seeds solve every depth"
+        )
+        return f"{scheme} it is not shown to train deeper or less deep than {baseline}: {counts}, {test}"
+    ahead, behind = (scheme, baseline) if row.verdict == "better" else (baseline, scheme)
+    sign = 1 if row.verdict == "better" else -1
+    value = sign * row.doublings.value
+    runs = row.runs[::sign]
+    low, high = sorted(sign * (bound or 0.0) for bound in (row.doublings.low, row.doublings.high))
+    tried = [depth.depth for depth in row.depths]
+    if value > 0:
+        size = f"{value:.1f} doublings deeper (95 % interval {low:.1f} to {high:.1f}) than {behind}"
+    else:
+        size = f"deeper than {behind}, though fewer seeds solve shallow depths"
+    depths = f"{reach(*runs[0], tried)} against {_short(runs[1])}"
+    return f"{ahead} it trains {size}, {depths}: {_significant(row)}, {test}"
+
+
+def names(row: Comparison) -> tuple[str, str]:
+    """Scheme and baseline in words."""
+    labels = row.labels
+    words = {RESIDUAL: "with residual connections", BASELINE: "without"}
+    if set(labels) == set(words):
+        return words[labels[0]], words[labels[1]]
+    return f"with {labels[0]}", f"with {labels[1]}"
+
+
+def _label(row: Comparison, rows: Sequence[Comparison]) -> str:
+    """The axes by which a comparison differs from the others, each behind a comma."""
+    words = [
+        NORMS.get(row.scheme.norm, row.scheme.norm)
+        if axis == "norm"
+        else value_label(axis, row.scheme.value(axis))
+        for axis in varying([other.scheme for other in rows])
+        if axis not in row.named_by
+    ]
+    return "".join(f", {word}" for word in words)
+
+
+def _untested(row: Comparison) -> str:
+    if not any(depth.scheme.solved + depth.baseline.solved for depth in row.depths):
+        steps = {depth.budget for depth in row.depths}
+        budget = f"the {min(steps)} steps" if len(steps) == 1 else "the steps"
+        return f"no seed of either solves any depth within {budget} that both had"
+    counts = ", ".join(
+        f"{_against(depth.scheme, depth.baseline)} at depth {depth.depth}" for depth in row.depths
+    )
+    return f"one seed: no test; {counts}"
+
+
+def _short(run: tuple[int | None, int | None]) -> str:
+    floor, limit = run
+    return "none" if limit is None else f"{limit}"
+
+
+def _significant(row: Comparison) -> str:
+    """Counts at the significant depths; equal ones together."""
+    parts = []
+    rows = row.significant
+
+    def counts(depth: DepthComparison) -> tuple[Count, Count]:
+        return depth.scheme, depth.baseline
+
+    for (scheme, baseline), group in groupby(rows, key=counts):
+        depths = [str(depth.depth) for depth in group]
+        ahead = (scheme, baseline) if row.verdict == "better" else (baseline, scheme)
+        parts.append(f"{_against(*ahead)} at depth{'s' * (len(depths) > 1)} {listed(depths)}")
+    return ", ".join(parts)
+
+
+def _against(first: Count, second: Count) -> str:
+    return f"{first.solved} of {first.seeds} seeds against {second.solved} of {second.seeds}"
+
+
+def _fast(row: Comparison, rows: Sequence[Comparison]) -> str:
+    """The comparison of steps in words."""
+    if row.speed is None:
+        return "at no depth do all seeds of both solve"
+    depths = row.speed_depths
+    at = f"depth{'s' * (len(depths) > 1)} {listed([str(depth) for depth in depths])}"
+    interval = (
+        f" (95 % interval {row.speed.low:.2f} to {row.speed.high:.2f})"
+        if row.speed.low is not None and row.speed.high is not None
+        else ""
+    )
+    words = f"{names(row)[0]} it takes {row.speed.value:.2f} times the steps{interval} at {at}"
+    if len(depths) > 1:
+        words += f" ({', '.join(f'{depth.speed.value:.2f} at {depth.depth}' for depth in row.depths if depth.speed)})"
+    return words
+
+
+def _counted_deep(rows: Sequence[Comparison]) -> str:
+    """Number of comparisons by verdict, with the names of those that are fewest."""
+    by_verdict = {
+        verdict: [row for row in rows if row.verdict == verdict]
+        for verdict in ("better", "worse", "undecided")
+    }
+    parts = []
+    for verdict, words in (
+        ("better", "go deeper"),
+        ("worse", "go less deep"),
+        ("undecided", "are not shown to differ"),
+    ):
+        names_of = [row.labels[0] for row in by_verdict[verdict]]
+        parts.append(f"{len(names_of)} {words}{_named(names_of)}")
+    baselines = listed(sorted({row.labels[1] for row in rows}), "or")
+    shown = [
+        row.p_adjusted for row in rows if row.verdict != "undecided" and row.p_adjusted is not None
+    ]
+    largest = f", the largest {p_is(max(shown))}" if shown else ""
+    return f"of {len(rows)} columns against {baselines}, {', '.join(parts)} ({correction(rows)}{largest})"
+
+
+def _named(names_of: Sequence[str]) -> str:
+    return f" ({listed(sorted(names_of))})" if 0 < len(names_of) <= _MOST_LISTED else ""
+
+
+def _counted_fast(rows: Sequence[Comparison]) -> str:
+    rated = [(row.labels[0], row.speed) for row in rows if row.speed is not None]
+    faster = [name for name, speed in rated if speed.high is not None and speed.high < 1]
+    slower = [name for name, speed in rated if speed.low is not None and speed.low > 1]
+    words = [
+        f"{len(faster)} faster{_named(faster)}",
+        f"{len(slower)} slower{_named(slower)}",
+        f"{len(rated) - len(faster) - len(slower)} not surely either",
+    ]
+    nowhere = len(rows) - len(rated)
+    return f"{', '.join(words)}{f', {nowhere} never train at the same depth' * bool(nowhere)}"
+
+
+def _more_seeds(rows: Sequence[Comparison]) -> Iterator[str]:
+    """Number of seeds that would find a difference, where one was tested for and not shown."""
+    tested = [row for row in rows if row.p is not None]
+    open_ = [row for row in tested if row.verdict == "undecided"]
+    if not open_:
+        return
+    seeds = min(depth.scheme.seeds for row in open_ for depth in row.depths)
+    yield power_words(len(tested), seeds)
+
+
+def power_words(comparisons: int, seeds: int) -> str:
+    """The probability that so many seeds find a limit one grid depth apart; if it is small, the
+    number of seeds that would be enough.
+    """
+    alpha = level(comparisons)
+    found = power(seeds, seeds, ONE_GRID_DEPTH, alpha)
+    words = (
+        f"{seeds} seeds find a limit one grid depth apart "
+        f"(95 % of seeds against 5 % solve) with probability {found:.2f}"
+    )
+    if found >= _SURE:
+        return f"{words}."
+    return f"{words}; {seeds_for(ONE_GRID_DEPTH, _SURE, alpha)} would find it with {_SURE:.2f}."
+
+
+def _cost(report: Report) -> list[str]:
+    """Cost of residual connections; nothing without cells that differ in nothing else."""
+    more = cost(report)
+    if more is None:
+        return []
+    parameters = f"up to {more.parameters:,} parameters" if more.parameters else "no parameters"
+    flops = f"{more.flops_per_step:,} FLOPs per step" if more.flops_per_step else "no FLOPs"
+    return [f"Cost: residual connections take {parameters} and {flops} more."]

@@ -1,0 +1,52 @@
+"""How surely a number of seeds tells two shares of solved seeds apart."""
+
+import itertools
+
+import numpy as np
+from scipy.stats import binom, hypergeom
+
+from resformer.stats import Floats
+from resformer.stats.multiplicity import LEVEL
+
+FIRST_LOOK, SECOND_LOOK = 0.008, 0.042
+"""Levels of two looks at a study, the second with twice the seeds, which add up to `LEVEL`."""
+_ROUNDING = 1e-7
+
+
+def fisher_p(first: int, second: int) -> Floats:
+    """Two-sided p-values of Fisher's exact test by seeds solved in each of two arms of `first` and
+    `second` seeds, (first + 1, second + 1).
+
+    The share of exchanges of whole seeds that are at least as far apart in the shares solved.
+    """
+    p = np.empty((first + 1, second + 1))
+    for total in range(first + second + 1):
+        solved = np.arange(max(0, total - second), min(first, total) + 1)
+        chance = hypergeom.pmf(solved, first + second, total, first)
+        apart = np.abs(solved / first - (total - solved) / second)
+        p[solved, total - solved] = (chance * (apart >= apart[:, None] - _ROUNDING)).sum(axis=1)
+    return p
+
+
+def power(first: int, second: int, shares: tuple[float, float], level: float = LEVEL) -> float:
+    """Probability that the exact test at one depth is significant at `level`, where these shares of
+    two arms solve.
+    """
+    chance_NM = np.outer(
+        binom.pmf(np.arange(first + 1), first, shares[0]),
+        binom.pmf(np.arange(second + 1), second, shares[1]),
+    )
+    return float(chance_NM[fisher_p(first, second) <= level + _ROUNDING].sum())
+
+
+def seeds_for(shares: tuple[float, float], chance: float, level: float = LEVEL) -> int:
+    """Smallest number of seeds per arm that finds the difference with this probability.
+
+    The power is no monotone function of the number, which is discrete: the smallest number from
+    which on the next one has it too.
+    """
+    return next(
+        seeds
+        for seeds in itertools.count(2)
+        if all(power(more, more, shares, level) >= chance for more in (seeds, seeds + 1))
+    )

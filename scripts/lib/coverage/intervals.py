@@ -1,0 +1,181 @@
+"""Coverage of every interval of a report, learning rates chosen by the other seeds as it does."""
+
+import math
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import pandas as pd
+
+from lib.coverage.scenarios import (
+    BUDGET,
+    DEPTHS,
+    SCENARIOS,
+    Arm,
+    Scenario,
+    draw,
+    steps_at_best_rate,
+)
+from resformer.stats import Floats
+from resformer.stats.depth import depth_run, limit_bounds, wilson
+from resformer.stats.rates import rates_by_other_seeds
+from resformer.stats.reach import Solved, doublings_apart
+from resformer.stats.speed import paired_ratio
+from resformer.stats.steps import (
+    kaplan_meier_median,
+    median_interval,
+    restricted_mean_interval,
+    spent,
+)
+
+SEEDS = ((3, 3), (4, 4), (5, 5), (6, 6), (8, 8), (10, 10), (16, 16), (5, 10))
+_NOMINAL = 0.95
+Bounds = tuple[float | None, float | None]
+
+_FASTER = Arm(shares=(1, 1, 1, 1), steps=(42, 56, 84, 140))
+"""0.7 times the steps."""
+ARMS = (
+    Scenario(
+        name="100 90 80 60 % by depth, 0.7 times the steps",
+        scheme=_FASTER,
+        baseline=Arm(shares=(1, 0.9, 0.8, 0.6)),
+        deeper="neither",
+    ),
+    *(
+        scenario
+        for scenario in SCENARIOS
+        if scenario.name in ("two depths deeper", "one depth deeper, 95 : 5 %", "no difference")
+    ),
+)
+
+
+def intervals(repeats: int) -> pd.DataFrame:
+    """A row per quantity, setting and number of seeds: the share of intervals that hold the truth,
+    of the studies in which there was one.
+    """
+    rows = []
+    for number, scenario in enumerate(ARMS):
+        truths = dict(_truths(scenario))
+        for seeds in SEEDS:
+            generator = np.random.default_rng([number, *seeds])
+            bounds: dict[str, list[Bounds]] = {quantity: [] for quantity in truths}
+            for _ in range(repeats):
+                for quantity, interval in _study(scenario, seeds, generator):
+                    bounds[quantity].append(interval)
+            rows += [
+                _row(quantity, scenario, seeds, truths[quantity], found)
+                for quantity, found in bounds.items()
+            ]
+    return pd.DataFrame(rows)
+
+
+def _truths(scenario: Scenario) -> Iterator[tuple[str, float]]:
+    """Values of the distribution at the best rate, the first depth and the last for each arm."""
+    baseline = scenario.baseline
+    for depth in (0, len(DEPTHS) - 1):
+        steps = steps_at_best_rate(baseline, depth, 200_000, np.random.default_rng(depth))
+        at = f" at depth {DEPTHS[depth]}"
+        yield f"share solved, Wilson{at}", baseline.shares[depth]
+        if baseline.shares[depth] > 0.5:
+            ordered = np.sort(steps)  # NaN, which is not solved, comes last
+            yield f"median, order statistics{at}", float(ordered[(len(ordered) - 1) // 2])
+            yield f"median, Kaplan-Meier{at}", float(ordered[(len(ordered) - 1) // 2])
+            yield f"restricted mean, Student's t{at}", float(spent(steps, BUDGET).mean())
+    yield (
+        "depth limit, Wilson",
+        float(
+            depth_run(DEPTHS, [round(1000 * share) for share in baseline.shares], [1000] * 4)[1]
+            or 0
+        ),
+    )
+    weights = (
+        1.0,
+        *(math.log2(deep / before) for before, deep in zip(DEPTHS, DEPTHS[1:], strict=False)),
+    )
+    yield (
+        "doublings, MOVER",
+        sum(
+            weight * (mine - other)
+            for weight, mine, other in zip(
+                weights, scenario.scheme.shares, baseline.shares, strict=True
+            )
+        ),
+    )
+    mine, other = (
+        steps_at_best_rate(arm, 0, 200_000, np.random.default_rng(9))
+        for arm in (scenario.scheme, baseline)
+    )
+    yield "speed at depth 1, paired t", math.exp(np.log(mine / other).mean())
+
+
+def _study(
+    scenario: Scenario, seeds: tuple[int, int], generator: np.random.Generator
+) -> Iterator[tuple[str, Bounds]]:
+    """The intervals of one study."""
+    arms: list[list[Floats]] = [[], []]
+    for stratum in draw(scenario, seeds, generator):
+        for arm, rows in zip(arms, (slice(None, seeds[0]), slice(seeds[0], None)), strict=True):
+            rate_S = rates_by_other_seeds(
+                stratum.steps_UR[rows], stratum.loss_UR[rows], stratum.ran_UR[rows], BUDGET
+            )
+            arm.append(stratum.steps_UR[rows][np.arange(len(rate_S)), rate_S])
+    scheme, baseline = arms
+    for depth in (0, len(DEPTHS) - 1):
+        steps_S, at = baseline[depth], f" at depth {DEPTHS[depth]}"
+        yield f"share solved, Wilson{at}", wilson(_solved(steps_S), len(steps_S))
+        if scenario.baseline.shares[depth] > 0.5:
+            yield f"median, order statistics{at}", median_interval(steps_S)
+            budget_S = np.where(np.arange(len(steps_S)) % 2, BUDGET, BUDGET * 2 // 3)
+            cut_S = np.where(steps_S < budget_S, steps_S, np.nan)
+            yield f"median, Kaplan-Meier{at}", kaplan_meier_median(cut_S, budget_S)[1:]
+            yield f"restricted mean, Student's t{at}", restricted_mean_interval(steps_S, BUDGET)
+    solved, counts = (
+        [[_solved(steps_S) for steps_S in arm] for arm in arms],
+        [[len(steps_S) for steps_S in arm] for arm in arms],
+    )
+    low, high = limit_bounds(DEPTHS, solved[1], counts[1])
+    nothing = depth_run(DEPTHS, solved[1], counts[1])[1] is None
+    yield "depth limit, Wilson", (None, None) if nothing else (low or 0.0, high)
+    yield (
+        "doublings, MOVER",
+        doublings_apart(
+            DEPTHS,
+            Solved(solved=solved[0], seeds=counts[0]),
+            Solved(solved=solved[1], seeds=counts[1]),
+        )[1:],
+    )
+    both = min(seeds)
+    if np.isnan([*scheme[0], *baseline[0]]).any():
+        yield "speed at depth 1, paired t", (None, None)
+    else:
+        yield "speed at depth 1, paired t", paired_ratio(baseline[0][:both], scheme[0][:both])[1:]
+
+
+def _solved(steps_S: Floats) -> int:
+    return int((~np.isnan(steps_S)).sum())
+
+
+def _row(
+    quantity: str,
+    scenario: Scenario,
+    seeds: tuple[int, int],
+    truth: float,
+    bounds: Sequence[Bounds],
+) -> dict[str, object]:
+    """Share of the intervals that hold the truth; a bound that does not exist is open."""
+    given = [interval for interval in bounds if interval != (None, None)]
+    hits = [
+        (low is None or low <= truth + 1e-9) and (high is None or truth <= high + 1e-9)
+        for low, high in given
+    ]
+    share = float(np.mean(hits)) if hits else math.nan
+    return {
+        "quantity": quantity,
+        "setting": scenario.name,
+        "seeds": f"{seeds[0]}:{seeds[1]}",
+        "truth": truth,
+        "studies": len(bounds),
+        "without": 1 - len(given) / len(bounds),
+        "nominal": _NOMINAL,
+        "covered": share,
+        "error": math.sqrt(max(share * (1 - share), 1e-4) / len(hits)) if hits else math.nan,
+    }
