@@ -32,7 +32,7 @@ def test_add_is_the_baseline_where_plain_did_not_run() -> None:
 
 
 def test_a_placement_without_baseline_is_compared_with_add_at_its_own_norm() -> None:
-    assert RESIDUAL_NORM == Add.own_norm
+    assert Add.own_norm == RESIDUAL_NORM
     assert pairs([KEEL, ADD, PLAIN, ADD_POST, PLAIN_POST])[0] == (KEEL, ADD_POST)
     assert pairs([KEEL, ADD]) == []
 

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from resformer.reporting.text.verdict import verdict_sentences
 
 from lib import docs
 from resformer.reporting.layout import layout, panels
 from resformer.reporting.serial import from_json
 from resformer.reporting.text import words
-from resformer.reporting.text.verdict import verdict_sentences
 
 ROOT = Path(__file__).parent.parent
 REFERENCE = ROOT / "results" / "reference"

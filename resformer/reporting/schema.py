@@ -221,7 +221,9 @@ class Comparison:
 
     @property
     def verdict(self) -> Literal["better", "worse", "undecided"]:
-        """Scheme trains deeper, less deep, or neither is shown: by the arm ahead at the deepest significant depth."""
+        """Better or worse if the arm ahead at the deepest significant depth is the scheme or the
+        baseline; undecided if no depth is significant.
+        """
         if not self.significant:
             return "undecided"
         return "better" if self.significant[-1].lead > 0 else "worse"

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import final
 
 from resformer.stats.depth import wilson
@@ -20,7 +21,7 @@ class Solved:
 def doublings_apart(
     depths: Sequence[int], first: Solved, second: Solved
 ) -> tuple[float, float, float]:
-    """(difference, low, high) of the doublings of depth that two arms solve, with its 95 % interval.
+    """(difference, low, high): doublings of depth that the first solves more; 95 % interval.
 
     An arm's reach is Σ w_d · share solved at d, w = 1 for the shallowest depth and log2(d / the
     depth before) for the others: the area under its solve rate over the logarithm of depth. The
@@ -29,7 +30,7 @@ def doublings_apart(
     """
     weights = [
         1.0,
-        *(math.log2(deep / before) for before, deep in zip(depths, depths[1:], strict=False)),
+        *(math.log2(deep / before) for before, deep in pairwise(depths)),
     ]
     difference = below = above = 0.0
     for depth, weight in enumerate(weights):

@@ -74,7 +74,7 @@ def depth_test(
     h = _BESAG_CLIFFORD_H if permutation_count(first, second) > max_permutations else math.inf
     extreme_D = np.zeros(len(strata), dtype=np.int64)
     total = 0
-    observed_D = order_D = np.empty(0)
+    observed_D, order_D = np.empty(0), np.empty(0, dtype=np.int64)
     for arm_KU in permutations(first, second, max_permutations):
         apart_KD = np.abs(shares_apart(strata, arm_KU))
         if not total:

@@ -1,7 +1,7 @@
 """Pairs of arms that a report compares."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import final
 
 from resformer.errors import UserError

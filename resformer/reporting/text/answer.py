@@ -113,7 +113,8 @@ def _deep(row: Comparison, rows: Sequence[Comparison]) -> str:
             if apart.lead
             else "as many seeds solve every depth"
         )
-        return f"{scheme} it is not shown to train deeper or less deep than {baseline}: {counts}, {test}"
+        shown = f"{scheme} it is not shown to train deeper or less deep than {baseline}"
+        return f"{shown}: {counts}, {test}"
     ahead, behind = (scheme, baseline) if row.verdict == "better" else (baseline, scheme)
     sign = 1 if row.verdict == "better" else -1
     value = sign * row.doublings.value
@@ -161,7 +162,7 @@ def _untested(row: Comparison) -> str:
 
 
 def _short(run: tuple[int | None, int | None]) -> str:
-    floor, limit = run
+    _, limit = run
     return "none" if limit is None else f"{limit}"
 
 
@@ -196,9 +197,8 @@ def _fast(row: Comparison, rows: Sequence[Comparison]) -> str:
         else ""
     )
     words = f"{names(row)[0]} it takes {row.speed.value:.2f} times the steps{interval} at {at}"
-    if len(depths) > 1:
-        words += f" ({', '.join(f'{depth.speed.value:.2f} at {depth.depth}' for depth in row.depths if depth.speed)})"
-    return words
+    each = [f"{depth.speed.value:.2f} at {depth.depth}" for depth in row.depths if depth.speed]
+    return words if len(each) == 1 else f"{words} ({', '.join(each)})"
 
 
 def _counted_deep(rows: Sequence[Comparison]) -> str:
@@ -220,7 +220,8 @@ def _counted_deep(rows: Sequence[Comparison]) -> str:
         row.p_adjusted for row in rows if row.verdict != "undecided" and row.p_adjusted is not None
     ]
     largest = f", the largest {p_is(max(shown))}" if shown else ""
-    return f"of {len(rows)} columns against {baselines}, {', '.join(parts)} ({correction(rows)}{largest})"
+    counts = ", ".join(parts)
+    return f"of {len(rows)} columns against {baselines}, {counts} ({correction(rows)}{largest})"
 
 
 def _named(names_of: Sequence[str]) -> str:

@@ -5,7 +5,6 @@ from typing import Any
 
 from resformer.keys import Value, as_typed
 from resformer.reporting.schema import (
-    ArmKey,
     Cell,
     Comparison,
     DepthComparison,

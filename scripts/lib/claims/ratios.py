@@ -5,7 +5,7 @@ import numpy as np
 from lib.claims.claim import Interval, shown
 from lib.claims.slopes import Floats
 from resformer.stats.depth import wilson
-from resformer.stats.two_sample import paired_ratio
+from resformer.stats.speed import paired_ratio
 
 
 def paired(first_S: Floats, second_S: Floats) -> Interval:

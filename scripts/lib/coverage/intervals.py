@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -89,7 +90,7 @@ def _truths(scenario: Scenario) -> Iterator[tuple[str, float]]:
     )
     weights = (
         1.0,
-        *(math.log2(deep / before) for before, deep in zip(DEPTHS, DEPTHS[1:], strict=False)),
+        *(math.log2(deep / before) for before, deep in pairwise(DEPTHS)),
     )
     yield (
         "doublings, MOVER",
