@@ -94,7 +94,8 @@ def test_deeper_though_shallow_depths_are_solved_by_fewer(made: WrittenStudy) ->
     depths(made, Plain(), {1: FAST, 2: FAST, 4: FAST, 8: NEVER})
     assert answer(made.report())[0] == (
         "How deep: with residual connections it trains deeper than without, though fewer seeds solve "
-        "shallow depths, depth 8 or more against 4: 0 of 5 seeds against 5 of 5 at depths 1, 2 and 4, 5 of "
+        "shallow depths, depth 8 or more against 4: 0 of 5 seeds against 5 of 5 at depths 1, 2 and "
+        "4, 5 of "
         "5 seeds against 0 of 5 at depth 8, exact p = 0.0079."
     )
 
@@ -104,8 +105,8 @@ def test_several_tasks_have_an_answer_each(made: WrittenStudy) -> None:
     sort = Sort(length=8, symbols=16)
     made.job(shape(1, Add(), "post", task=sort, attention="bidirectional"), SEEDS, NEVER)
     assert answer(made.report()) == [
-        "copy. How deep: solves depth 1, the only one tried.",
-        "sort. How deep: solves no depth.",
+        "copy. How deep: depth 1, the only one tried.",
+        "sort. How deep: no depth.",
     ]
 
 
@@ -113,7 +114,7 @@ def test_arms_without_a_baseline_are_named_with_their_depths(made: WrittenStudy)
     depths(made, DeepNorm(), {1: FAST, 2: NEVER})
     depths(made, Lns(), {1: FAST, 2: FAST}, "pre")
     assert answer(made.report()) == [
-        "How deep: deepnorm post-norm solves to depth 1; lns pre-norm solves to depth 2 or more."
+        "How deep: to depth 2 or more with lns pre-norm; to depth 1 with deepnorm post-norm."
     ]
 
 

@@ -64,7 +64,7 @@ def test_a_report_as_markdown(report: Report) -> None:
         "| 8 | stalled 2.77 0/5 | stalled 2.77 0/5 | 110 (90–130) 5/5 | 110 (90–130) 5/5 |" in text
     )
     assert "| limit | 1 (1–1) | 1 (1–1) | ≥ 8 (8–…) | ≥ 8 (8–…) |" in text
-    assert "| add / plain | post | 10/10:5/10 | ≤ 0.31 | 0.26–0.36 | 0.071 | 0.14 |" in text
+    assert "| add / plain | post | ≥ 8 : 1 | ≥ +3.0 | 1.1 to 3.4 | 0.016 | 1.00 |  |" in text
     assert "exact p = " in text
 
 

@@ -172,7 +172,7 @@ def test_a_page_says_the_verdict_first_and_how_to_make_it_again(
     assert (
         shown.locator("main > :first-child")
         .inner_text()
-        .startswith("Within 100 steps and these learning rates")
+        .startswith("How deep: with residual connections")
     )
     again, this = shown.locator("pre").all_text_contents()
     read_back = subprocess.run(

@@ -65,16 +65,15 @@ def _of_task(report: Report, rows: Sequence[Comparison], limits: Sequence[Limit]
 
 
 def _reaches(report: Report, limits: Sequence[Limit]) -> str:
-    """Depth limits of arms that nothing is compared with."""
+    """Depth limits of arms that nothing is compared with, the deepest first."""
     keys = [limit.key for limit in limits]
-    reaches = [
-        (
-            _arm(limit.key, keys),
-            reach(limit.depth_floor, limit.depth_limit, report.depths[limit.key]),
-        )
-        for limit in limits
-    ]
-    return "; ".join(f"{name}{' ' * bool(name)}solves {words}" for name, words in reaches)
+    arms: dict[str, list[str]] = {}
+    for limit in sorted(limits, key=lambda limit: -(limit.depth_limit or 0)):
+        words = reach(limit.depth_floor, limit.depth_limit, report.depths[limit.key])
+        arms.setdefault(words, []).append(_arm(limit.key, keys))
+    if len(limits) == 1:
+        return next(iter(arms))
+    return "; ".join(f"{words} with {listed(names)}" for words, names in arms.items())
 
 
 def _arm(key: ArmKey, keys: Sequence[ArmKey]) -> str:

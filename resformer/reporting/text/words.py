@@ -22,7 +22,7 @@ LEGEND = (
 )
 NORMS = {"none": "no norm", "pre": "pre-norm", "post": "post-norm"}
 EDGE = "* the best learning rate is at the edge of the grid"
-COMPARISON = ("compared", "where", "depth solved", "doublings", "95 %", "p", "steps", "95 %")
+COMPARISON = ("compared", "where", "limits", "doublings", "95 %", "p", "steps", "95 %")
 """Headings of the comparisons."""
 BY_DEPTH = ("compared", "where", "depth", "solved", "p", "steps", "95 %")
 """Headings of the comparisons at each depth."""
@@ -81,8 +81,8 @@ def comparisons_by_depth(report: Report) -> list[tuple[str, ...]]:
 def comparison_legend(report: Report) -> str:
     """Legend of both."""
     return (
-        "doublings: of depth that the first solves more, ≥ or ≤ where the arm ahead solves the "
-        "deepest tried; p: by exchanging whole seeds, of the largest difference of shares solved "
+        "limits: of depth, of the first and the second; doublings: of depth that the first solves "
+        "more, ≥ or ≤ where the arm ahead solves the deepest tried; p: by exchanging whole seeds, of the largest difference of shares solved "
         f"at any depth, corrected for depths and comparisons ({correction(report.comparisons)}); "
         "steps: first over second, geometric mean over the depths at which every seed of both "
         "solves, same seeds paired"
