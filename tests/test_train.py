@@ -25,7 +25,7 @@ def judged(
     """
     record = Record()
     for number, (loss, accuracy) in enumerate(evaluations, start=1):
-        record.evaluated((number - 1) * settings.eval_every, loss, accuracy)
+        record.evaluated(5 * (number - 1), loss, accuracy)
         if record.judge(settings, bound, None):
             return record, number
     return record, len(evaluations)
@@ -43,16 +43,48 @@ def test_a_first_crossing_at_the_last_evaluation_is_not_solved(settings: TrainSe
     assert (record.outcome, record.solved_step) == ("unsolved", None)
 
 
-def test_diverged_is_patience_evaluations_above_both_bounds_after_warm_up(
+def test_diverged_is_patience_steps_above_both_bounds_after_warm_up(
     settings: TrainSettings,
 ) -> None:
-    settings = dataclasses.replace(settings, patience=3, warmup_steps=5)
+    settings = dataclasses.replace(settings, patience=10, warmup_steps=5)
     record, seen = judged(
         settings, [(2.0, 0.1), (9.0, 0.0), (9.0, 0.0), (9.0, 0.0), (9.0, 0.0), (9.0, 0.0)]
     )
     assert (record.outcome, record.diverged_step, seen) == ("diverged", 20, 5)
     for losses in ([2.0, 9.0, 9.0, 3.9, 9.0, 9.0], [9.5, 9.0, 9.0, 9.0, 9.0, 9.0]):
         assert judged(settings, [(loss, 0.0) for loss in losses])[0].outcome == "unsolved"
+
+
+def test_evaluations_are_dense_while_fast_members_solve(settings: TrainSettings) -> None:
+    """Every 2 steps to 100, every 5 to 200, every 10 to 1,000, then every 20, and at the end."""
+    dense = dataclasses.replace(settings, steps=1050, eval_every=None)
+    steps = [step for step in range(1051) if dense.evaluated_at(step)]
+    assert steps == [
+        *range(0, 100, 2),
+        *range(100, 200, 5),
+        *range(200, 1000, 10),
+        *range(1000, 1050, 20),
+        1050,
+    ]
+    assert dense.num_evaluations == len(steps) - 1
+    assert dense.longest_interval == 20
+    assert dataclasses.replace(dense, steps=60).longest_interval == 2
+
+
+def test_every_step_has_its_loss_whatever_the_intervals_between_evaluations(shape: Shape) -> None:
+    dense, every_step = (
+        shapes.changed(shape, steps=230, eval_every=every, target_accuracy=1.0)
+        for every in (None, 1)
+    )
+    member = [Member(seed=0, lr=1e-4)]
+    one, other = (Training(of, member).run().curves for of in (dense, every_step))
+    assert np.array_equal(one["loss"], other["loss"], equal_nan=True)
+    assert np.array_equal(one["gradient_norm"], other["gradient_norm"], equal_nan=True)
+    evaluated = ~np.isnan(one["held_out_loss"])
+    assert np.flatnonzero(evaluated).tolist() == [
+        step for step in range(231) if dense.train.evaluated_at(step)
+    ]
+    assert np.array_equal(one["held_out_loss"][evaluated], other["held_out_loss"][evaluated])
 
 
 def test_a_member_that_solved_stays_solved_when_it_trains_on(settings: TrainSettings) -> None:

@@ -13,7 +13,7 @@ from resformer.config.overrides import Axis, axis_of, check_size, combinations, 
 from resformer.config.sections import build, build_variant, checked
 from resformer.config.tree import settings, unknown
 from resformer.engines.base import Engine
-from resformer.errors import Incompatible, UserError
+from resformer.errors import Incompatible, UserError, require
 from resformer.keys import COMPILE, DEVICES, OWN, Json, Value, flatten, in_message
 from resformer.model.serial import digest, shape_to_json
 from resformer.model.settings import ModelSettings
@@ -172,18 +172,38 @@ def _resolve(values: Mapping[str, Value], machine: Machine) -> _Point:
         Recording, "keep_weights", "train.keep_weights", train_settings.pop("keep_weights")
     )
     probe_every = checked(Recording, "probe_every", "probe.every", tree["probe"]["every"])
+    train = build(TrainSettings, "train", train_settings)
+    _check_solvable(train)
     return _Point(
         shape=Shape(
             task=task,
             model=model,
             residual=residual,
-            train=build(TrainSettings, "train", train_settings),
+            train=train,
             device=device,
         ),
         recording=Recording(keep_weights=keep_weights, probe_every=probe_every),
         engine=engine,
         checkpoint_seconds=checkpoint_seconds,
         note=note,
+    )
+
+
+def _check_solvable(train: TrainSettings) -> None:
+    """Raise UserError for a budget in which no member can solve the task."""
+    every = train.longest_interval if train.eval_every is None else train.eval_every
+    require(
+        every < train.steps,
+        "train.eval_every",
+        every,
+        f"must be under train.steps={train.steps}: a first crossing of the target at the last "
+        "evaluation is not counted as solved",
+    )
+    require(
+        train.warmup_steps <= train.steps,
+        "train.warmup_steps",
+        train.warmup_steps,
+        f"must be at most train.steps={train.steps}",
     )
 
 

@@ -11,6 +11,12 @@ from resformer.residuals.base import Residual
 from resformer.tasks.base import Task
 
 
+FINE = ((100, 2), (200, 5), (1000, 10))
+"""Steps up to which members are evaluated every so many steps: finely while the fast ones solve."""
+COARSE = 20
+"""Steps between two evaluations from then on."""
+
+
 @final
 @dataclass(frozen=True, kw_only=True)
 class TrainSettings:
@@ -31,14 +37,14 @@ class TrainSettings:
     weight_decay: float
     clip: float
     """Largest gradient norm of a member."""
-    eval_every: int
-    """Steps between two evaluations on the held-out set."""
+    eval_every: int | None
+    """Steps between two evaluations on the held-out set; None: `FINE`, then every `COARSE`."""
     eval_sequences: int
     """Sequences of the held-out set."""
     target_accuracy: float
     """Share of held-out targets at which a member counts as having solved the task."""
     patience: int
-    """Evaluations in a row above the divergence bound after which a member counts as diverged."""
+    """Steps above the divergence bound after which a member counts as diverged."""
     stop_when_solved: bool
     """True to stop a member once it has solved, False to train it on to the budget."""
     compile: bool
@@ -62,9 +68,10 @@ class TrainSettings:
         between("batch", 1, 65_536, " sequences")
         between("warmup_steps", 0, 10_000_000)
         between("weight_decay", 0.0, 1000.0)
-        between("eval_every", 1, 10_000_000, " steps")
+        if self.eval_every is not None:
+            between("eval_every", 1, 10_000_000, " steps")
         between("eval_sequences", 1, 65_536)
-        between("patience", 1, 1_000_000, " evaluations")
+        between("patience", 1, 10_000_000, " steps")
         for setting in ("beta1", "beta2"):
             value = getattr(self, setting)
             require(0 <= value < 1, f"train.{setting}", value, "must be at least 0 and under 1")
@@ -82,6 +89,26 @@ class TrainSettings:
             self.target_accuracy,
             "must be in (0, 1]",
         )
+
+    def eval_interval(self, step: int) -> int:
+        """Steps between two evaluations around this step."""
+        if self.eval_every is not None:
+            return self.eval_every
+        return next((every for until, every in FINE if step <= until), COARSE)
+
+    def evaluated_at(self, step: int) -> bool:
+        """True if members are evaluated after so many steps."""
+        return step == self.steps or step % self.eval_interval(step) == 0
+
+    @property
+    def longest_interval(self) -> int:
+        """Largest number of steps between two evaluations."""
+        return min(self.steps, self.eval_interval(self.steps))
+
+    @property
+    def num_evaluations(self) -> int:
+        """Evaluations within the budget, without the one before training."""
+        return sum(map(self.evaluated_at, range(1, self.steps + 1)))
 
 
 @final

@@ -28,7 +28,9 @@ def seconds_at_most(planned: Mapping[str, Json], workers: int) -> float:
     )[len(unfinished) // 2]
     if sample.shape.device == "cuda" and not torch.cuda.is_available():
         raise RuntimeError("there is no GPU here")
-    settings = dataclasses.replace(sample.shape.train, steps=_STEPS, eval_every=_STEPS)
+    settings = dataclasses.replace(
+        sample.shape.train, steps=_STEPS, eval_every=_STEPS - 1, warmup_steps=0
+    )
     short = dataclasses.replace(
         sample,
         shape=dataclasses.replace(sample.shape, train=settings),
@@ -41,8 +43,8 @@ def seconds_at_most(planned: Mapping[str, Json], workers: int) -> float:
     rate = short.flops() / fastest
     work = 0.0
     for job in unfinished:
-        evaluated = job.shape.train.eval_sequences / (
-            3 * job.shape.train.batch * job.shape.train.eval_every
-        )
-        work += job.flops() * (1 + evaluated)
+        train = job.shape.train
+        per_step = train.num_evaluations / train.steps
+        # A step is a forward pass and a backward pass of twice its cost.
+        work += job.flops() * (1 + per_step * train.eval_sequences / (3 * train.batch))
     return work / rate / workers

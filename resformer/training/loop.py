@@ -170,7 +170,7 @@ class Training:
         while True:
             self._probe(heartbeat)
             ended = self.step == settings.steps
-            if self.evaluated_at < self.step and (ended or self.step % settings.eval_every == 0):
+            if self.evaluated_at < self.step and settings.evaluated_at(self.step):
                 progress(self._evaluate())
                 if ended or not self.alive:
                     return self._trained()

@@ -30,8 +30,8 @@ class Record:
     outcome: Outcome = "unsolved"
     solved_step: int | None = None
     diverged_step: int | None = None
-    high_in_a_row: int = 0
-    """Evaluations above the divergence bound, up to now."""
+    high_since: int | None = None
+    """Step of the first of the evaluations above the divergence bound up to now."""
 
     def evaluated(self, step: int, loss: float, accuracy: float) -> None:
         """Append an evaluation: held-out loss (nats per target) and accuracy (share of targets)."""
@@ -47,7 +47,7 @@ class Record:
 
     def facts(self) -> dict[str, int | str | None]:
         """Outcome as plain JSON, without the evaluations."""
-        names = ("outcome", "solved_step", "diverged_step", "high_in_a_row")
+        names = ("outcome", "solved_step", "diverged_step", "high_since")
         return {name: getattr(self, name) for name in names}
 
     @classmethod
@@ -62,11 +62,12 @@ class Record:
         `broke_at` is the first step with a non-finite loss or gradient, or that of an evaluation
         which found a non-finite parameter; `bound` is 2·ln V.
         """
-        high = (
-            self.losses[-1] > max(bound, self.losses[0]) and self.steps[-1] > settings.warmup_steps
-        )
-        self.high_in_a_row = self.high_in_a_row + 1 if high else 0
-        lost = self.high_in_a_row >= settings.patience
+        step = self.steps[-1]
+        if self.losses[-1] <= max(bound, self.losses[0]) or step <= settings.warmup_steps:
+            self.high_since = None
+        elif self.high_since is None:
+            self.high_since = step
+        lost = self.high_since is not None and step - self.high_since >= settings.patience
         broken = broke_at is not None or not math.isfinite(self.losses[-1])
         if self.outcome == "unsolved":
             if (

@@ -68,8 +68,9 @@ class Population:
         """Steps taken."""
         self.device_steps = torch.zeros((), dtype=torch.int64, device=self.device)
         """Steps taken, counted on the device."""
-        recorded = min(train.eval_every, train.steps)
-        self.loss_EP, self.norm_EP = (self.lr_P.new_zeros(recorded, len(members)) for _ in range(2))
+        self.loss_EP, self.norm_EP = (
+            self.lr_P.new_zeros(train.longest_interval, len(members)) for _ in range(2)
+        )
         self.held_out = held_out(shape, self.device)
         tokens = len(members) * train.batch * self.model.tokens
         self.drawn_steps = max(1, min(_MOST_DRAWN, _DRAWN_TOKENS // tokens))
@@ -87,9 +88,10 @@ class Population:
         """Loss (nats per target) and gradient norm before clipping of the steps since then, (2, E,
         P).
 
-        At most the last `train.eval_every` steps are kept.
+        At most as many steps are kept as lie between two evaluations.
         """
-        recorded_2EP = torch.stack([self.loss_EP, self.norm_EP])[:, : self.steps - since]
+        kept_E = torch.arange(since, self.steps, device=self.device) % len(self.loss_EP)
+        recorded_2EP = torch.stack([self.loss_EP, self.norm_EP])[:, kept_E]
         return recorded_2EP.cpu().numpy().astype(np.float64)
 
     @torch.no_grad()

@@ -65,6 +65,8 @@ BAD_SETTINGS = [
     ("task.symbols=4097", "task.symbols=4097"),
     ("train.steps=0", "train.steps=0"),
     ("train.eval_every=???", "train.eval_every"),
+    ("train.eval_every=600", "train.eval_every=600: must be under train.steps=600"),
+    ("train.warmup_steps=601", "train.warmup_steps=601: must be at most train.steps=600"),
     ("engine.workers=0", "engine.workers=0"),
     ("engine.stack=0", "engine.stack=0"),
     ("device=gpu", "device=gpu"),

@@ -23,7 +23,7 @@ def settings(**changes: Any) -> TrainSettings:
         eval_every=5,
         eval_sequences=16,
         target_accuracy=0.99,
-        patience=5,
+        patience=20,
         stop_when_solved=True,
         compile=False,
         precision="fp32",

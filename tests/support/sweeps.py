@@ -6,6 +6,7 @@ TINY_SETTINGS = [
     "task.length=5",
     "task.symbols=8",
     "train.eval_sequences=16",
+    "train.warmup_steps=5",
 ]
 """A tiny model and task; a test adds depth, steps and members."""
 
@@ -20,6 +21,7 @@ SMALL = [
     "member.seed=0,1",
     "member.lr=1e-3,1e-2",
     "train.steps=20",
+    "train.warmup_steps=5",
     "train.batch=4",
     "train.compile=false",
     "train.keep_weights=true",

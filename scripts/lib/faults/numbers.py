@@ -198,13 +198,16 @@ def _by_the_rule(kind: Kind, trained: Trained, member: int) -> Iterator[str]:
     finite = np.isfinite(curve["loss"]) & np.isfinite(curve["gradient_norm"])
     finite[0] = True
     expected: tuple[str, int | None] = ("unsolved", None)
-    high = 0
+    high_since: int | None = None
     for step in range(0, len(finite), _EVERY):
         held_out = float(curve["held_out_loss"][step])
-        high = high + 1 if held_out > bound and step > settings.warmup_steps else 0
+        high = held_out > bound and step > settings.warmup_steps
+        high_since = (step if high_since is None else high_since) if high else None
         if not finite[: step + 1].all():
             expected = ("diverged", int(finite.argmin()))
-        elif not math.isfinite(held_out) or high >= settings.patience:
+        elif not math.isfinite(held_out) or (
+            high_since is not None and step - high_since >= settings.patience
+        ):
             expected = ("diverged", step)
         if expected[0] == "diverged":
             if step != len(finite) - 1:
