@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from functools import cache
+from itertools import pairwise
 from typing import Any
 
 from resformer.reporting.measures import ENDS
@@ -152,7 +153,7 @@ def _layers(line: Tree) -> LayerSummary:
 def _comparisons(lines: list[Tree]) -> Iterator[Comparison]:
     """Comparisons of their rows, of which each begins with the one over all depths."""
     starts = [number for number, line in enumerate(lines) if line["depth"] is None]
-    for start, end in zip(starts, [*starts[1:], len(lines)], strict=True):
+    for start, end in pairwise([*starts, len(lines)]):
         whole, *by_depth = lines[start:end]
         scheme = _arm_key(whole)
         names = {axis: whole["against"].get(axis, value) for axis, value in whole.items()}

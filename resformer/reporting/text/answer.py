@@ -255,12 +255,12 @@ def power_words(comparisons: int, seeds: int) -> str:
     number of seeds that would be enough.
     """
     alpha = level(comparisons)
-    found = power(seeds, seeds, ONE_GRID_DEPTH, alpha)
+    chance = power(seeds, seeds, ONE_GRID_DEPTH, alpha)
     words = (
         f"{seeds} seeds find a limit one grid depth apart "
-        f"(95 % of seeds against 5 % solve) with probability {found:.2f}"
+        f"(95 % of seeds against 5 % solve) with probability {chance:.2f}"
     )
-    if found >= _SURE:
+    if chance >= _SURE:
         return f"{words}."
     return f"{words}; {seeds_for(ONE_GRID_DEPTH, _SURE, alpha)} would find it with {_SURE:.2f}."
 
