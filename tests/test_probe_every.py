@@ -115,6 +115,7 @@ def test_a_study_keeps_its_probes_and_trains_nothing_anew_for_more(
         "task.length=5",
         "task.symbols=8",
         "train.steps=20",
+        "train.warmup_steps=5",
     ]
     assert resformer("sweep", *words, "member.seed=0,1", "probe.every=10").exit_code == 0
     study = open_study(tmp_path / "results", "looked")

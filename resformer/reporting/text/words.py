@@ -90,7 +90,7 @@ def comparison_legend(report: Report) -> str:
 
 
 def correction(rows: Sequence[Comparison]) -> str:
-    """How the p-values of these comparisons are corrected."""
+    """Correction of the p-values of these comparisons, in words."""
     if any(row.adjusted_by == "benjamini-hochberg" for row in rows):
         return "Benjamini–Hochberg: at most 5 % of those said to differ do not"
     return "Holm: any false one at most in 5 % of studies"
