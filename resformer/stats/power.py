@@ -1,4 +1,4 @@
-"""How surely a number of seeds tells two shares of solved seeds apart."""
+"""Power of the exact test: the probability that it tells two shares of solved seeds apart."""
 
 import itertools
 

@@ -1,4 +1,4 @@
-"""How many doublings of depth an arm solves, and how many more than another."""
+"""Doublings of depth that an arm solves more than another."""
 
 import math
 from collections.abc import Sequence

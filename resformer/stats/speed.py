@@ -1,4 +1,4 @@
-"""How fast two arms train where both do: ratios of the steps that the same seeds took."""
+"""Speed where both arms train: ratios of the steps that the same seeds took."""
 
 import math
 

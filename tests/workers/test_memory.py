@@ -53,8 +53,9 @@ def test_other_errors_than_out_of_memory_halve_nothing(
 
 LARGE = [
     *("model.depth=2", "model.width=64", "model.heads=4", "task.length=32", "task.symbols=8"),
-    *("train.batch=512", "train.steps=1", "train.eval_every=1", "train.eval_sequences=16"),
-    *("train.compile=false", "member.seed=range(0,4)", "engine.workers=1", "engine.stack=4"),
+    *("train.batch=512", "train.steps=2", "train.warmup_steps=1", "train.eval_every=1"),
+    *("train.eval_sequences=16", "train.compile=false", "member.seed=range(0,4)"),
+    *("engine.workers=1", "engine.stack=4"),
     *("engine.retries=0", "--study", "large"),
 ]
 
