@@ -119,16 +119,20 @@ def report(study: str, results: "str | Path" = "results") -> dict[str, Any]:
                                   unbroken run at which at least half of the seeds solve;
                                   `depth_floor`, where that run begins; `low`, the last depth for
                                   which that is sure, `high`, the last for which it can be
-        comparisons               one per column and `scheme` against its `baseline`, over all
-                                  depths (`depth` null) and at each, both within the smaller of
-                                  their budgets: `scheme_solved` of `scheme_members`, of
-                                  `scheme_seeds` different seeds, and `baseline_solved`,
-                                  `baseline_members`, `baseline_seeds`; `ratio` of mean steps, with
-                                  `low`, `high`; `bound`, where seeds did not solve: the true ratio
-                                  is at most this (`upper`), at least this (`lower`), or either
-                                  (`unknown`); `p` of the log-rank test over all depths, by
-                                  exchanging whole seeds, and the arm it `favours`; `p_adjusted` for
-                                  the number of comparisons (Holm)
+        comparisons               one per pair of columns, `scheme` against `baseline`, over all
+                                  depths (`depth` null), followed by one per depth, both within the
+                                  smaller of their budgets (`budget`, steps). At a depth
+                                  `scheme_solved` of `scheme_seeds` and `baseline_solved` of
+                                  `baseline_seeds`; `p` by exchanging whole seeds, corrected for
+                                  depths, over all depths the smallest; `p_adjusted` for the number
+                                  of comparisons, `adjusted_by` `holm` or `benjamini-hochberg`;
+                                  `exact` if all exchanges were counted; the `verdict` on the scheme
+                                  (`better`, `worse`, `undecided`) and the arm it `favours`;
+                                  `doublings` of depth that the scheme solves more; `speed`, the
+                                  geometric mean of steps, scheme / baseline, at the depths that
+                                  every seed of both solved (`speed_depths`); each with `_low` and
+                                  `_high`; `named_by`, the axes that name the two, and `against`,
+                                  the values in which the baseline differs
         layers                    one per cell that was probed while training (`probe.every`),
                                   medians of the seeds' last probes, at `step`: `seeds`, `solved`,
                                   the verdict `health` with the `measure` that decided and its

@@ -93,10 +93,9 @@ def test_deeper_though_shallow_depths_are_solved_by_fewer(made: WrittenStudy) ->
     depths(made, Add(), {1: NEVER, 2: NEVER, 4: NEVER, 8: FAST})
     depths(made, Plain(), {1: FAST, 2: FAST, 4: FAST, 8: NEVER})
     assert answer(made.report())[0] == (
-        "How deep: with residual connections it trains deeper than without, though fewer seeds solve "
-        "shallow depths, depth 8 or more against 4: 0 of 5 seeds against 5 of 5 at depths 1, 2 and "
-        "4, 5 of "
-        "5 seeds against 0 of 5 at depth 8, exact p = 0.0079."
+        "How deep: with residual connections it trains deeper than without, though fewer seeds "
+        "solve shallow depths, depth 8 or more against 4: 0 of 5 seeds against 5 of 5 at depths 1, "
+        "2 and 4, 5 of 5 seeds against 0 of 5 at depth 8, exact p = 0.0079."
     )
 
 

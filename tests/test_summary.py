@@ -16,7 +16,6 @@ from resformer.reporting.analysis.summary import summarise
 from resformer.reporting.serial import to_json
 from resformer.reporting.views.formats import as_json
 from resformer.residuals.add import Add
-from resformer.residuals.deepnorm import DeepNorm
 from resformer.residuals.layerscale import LayerScale
 from resformer.residuals.plain import Plain
 from resformer.residuals.rezero import ReZero

@@ -10,7 +10,6 @@ from resformer.model.transformer import Transformer
 from resformer.residuals.base import Residual
 from resformer.tasks.base import Task
 
-
 FINE = ((100, 2), (200, 5), (1000, 10))
 """Steps up to which members are evaluated every so many steps: finely while the fast ones solve."""
 COARSE = 20

@@ -82,7 +82,8 @@ def comparison_legend(report: Report) -> str:
     """Legend of both."""
     return (
         "limits: of depth, of the first and the second; doublings: of depth that the first solves "
-        "more, ≥ or ≤ where the arm ahead solves the deepest tried; p: by exchanging whole seeds, of the largest difference of shares solved "
+        "more, ≥ or ≤ where the arm ahead solves the deepest tried; p: by exchanging whole seeds, "
+        "of the largest difference of shares solved "
         f"at any depth, corrected for depths and comparisons ({correction(report.comparisons)}); "
         "steps: first over second, geometric mean over the depths at which every seed of both "
         "solves, same seeds paired"
