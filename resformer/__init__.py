@@ -118,7 +118,9 @@ def report(study: str, results: "str | Path" = "results") -> dict[str, Any]:
         limits                    one per column of cells: `depth_limit`, the last depth of the
                                   unbroken run at which at least half of the seeds solve;
                                   `depth_floor`, where that run begins; `low`, the last depth for
-                                  which that is sure, `high`, the last for which it can be
+                                  which that is sure, `high`, the last for which it can be; with
+                                  `--fit` also `fit`, the depth at which half of the seeds solve,
+                                  with `fit_low` and `fit_high`
         comparisons               one per pair of columns, `scheme` against `baseline`, over all
                                   depths (`depth` null), followed by one per depth, both within the
                                   smaller of their budgets (`budget`, steps). At a depth

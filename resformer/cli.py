@@ -177,6 +177,10 @@ def report(
     compare: Annotated[
         str, typer.Option(metavar="KEY", help="Compare the columns that differ in this only.")
     ] = "",
+    fit: Annotated[
+        bool,
+        typer.Option("--fit", help="Also fit the depth at which half of the seeds solve."),
+    ] = False,
     html: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Also write it as a page of its own.")
     ] = None,
@@ -189,6 +193,7 @@ def report(
     # Nothing is thrown away until the end, and with 100,000 runs the search for it takes a second.
     gc.disable()
     with _answering():
+        from resformer.reporting.analysis.fit import with_fits
         from resformer.reporting.analysis.pairs import Pairing
         from resformer.reporting.analysis.summary import summarise
         from resformer.reporting.layout import layout
@@ -199,6 +204,8 @@ def report(
         chosen = [_chosen(results, name) for name in names or [None]]
         findings = read(chosen).where(parse_conditions(where or []))
         summary = summarise(findings, Pairing(against=against, compare=compare))
+        if fit:
+            summary = with_fits(summary)
         axes = layout(summary, rows, [name for names in columns or [] for name in names.split(",")])
         written: list[Path] = []
         if html is not None:

@@ -36,7 +36,8 @@ def test_depth_runs_down_and_the_rest_across(made: WrittenStudy) -> None:
         ["add", "pre", "batch 16"],
         ["add", "pre", "batch 32"],
     ]
-    assert panel.limit(panel.columns[0]) == ("≥ 8", "8–…")
+    assert panel.foot == ["limit"]
+    assert panel.foot_words(panel.columns[0]) == [("≥ 8", "8–…")]
 
 
 def test_any_axis_may_run_down_or_across(made: WrittenStudy) -> None:

@@ -9,7 +9,7 @@ from resformer.errors import UserError
 from resformer.keys import Value, by_value, is_number, short
 from resformer.reporting.analysis.pairs import BASELINES
 from resformer.reporting.schema import Cell, Limit, Rate, Report
-from resformer.reporting.text.words import limit, value_label
+from resformer.reporting.text.words import fit, limit, value_label
 
 Row = TypeVar("Row", Cell, Rate, Limit)
 
@@ -53,9 +53,23 @@ class Panel:
         """Cells of a column from the first row to the last."""
         return [self.cells[row, values] for row in self.rows if (row, values) in self.cells]
 
-    def limit(self, values: tuple[Value, ...]) -> tuple[str, str]:
-        """Depth limit of a column and its interval, in words."""
-        return limit(self.limits[values], [cell.key.depth for cell in self.column(values)])
+    @property
+    def foot(self) -> list[str]:
+        """Headings of the rows below those of the cells, which say to which depth a column solves;
+        none unless the rows are depths.
+        """
+        if not self.limits:
+            return []
+        fitted = any(limit.fit is not None for limit in self.limits.values())
+        return ["limit", "half"] if fitted else ["limit"]
+
+    def foot_words(self, values: tuple[Value, ...]) -> list[tuple[str, str]]:
+        """A column's texts in the rows of `foot`, each with its interval."""
+        tried = [cell.key.depth for cell in self.column(values)]
+        return [
+            (limit if heading == "limit" else fit)(self.limits[values], tried)
+            for heading in self.foot
+        ]
 
     def heading(self, values: tuple[Value, ...]) -> list[str]:
         """Heading of a column, a line per axis."""

@@ -127,6 +127,16 @@ class Rate:
 
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Estimate:
+    """A number with its 95 % interval; a bound that does not exist is None."""
+
+    value: float
+    low: float | None
+    high: float | None
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Limit:
     """The depth limit of an arm: the last depth of the unbroken run from `depth_floor`."""
 
@@ -135,6 +145,10 @@ class Limit:
     low: int | None
     high: int | None
     depth_floor: int | None
+    fit: Estimate | None = None
+    """Depth at which half of the seeds solve, in blocks, by a logistic fit; None if not asked for
+    or where no two depths are a half-octave apart.
+    """
 
 
 @final
@@ -149,16 +163,6 @@ class Count:
     def share(self) -> float:
         """Share of the seeds that solved."""
         return self.solved / self.seeds
-
-
-@final
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Estimate:
-    """A number with its 95 % interval; a bound that does not exist is None."""
-
-    value: float
-    low: float | None
-    high: float | None
 
 
 @final
@@ -310,6 +314,11 @@ class Report:
     missing: tuple[MissingJob, ...]
     damaged: tuple[DamagedJob, ...]
     failed: tuple[FailedJob, ...]
+
+    @property
+    def fitted(self) -> bool:
+        """True if some arm has a logistic fit."""
+        return any(limit.fit is not None for limit in self.limits)
 
     @property
     def axes(self) -> list[str]:

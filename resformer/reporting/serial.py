@@ -25,7 +25,7 @@ from resformer.results.problems import DamagedJob, FailedJob, MissingJob
 
 Tree = dict[str, Any]
 
-_COMPOSED = ("key", "depth", "ends")
+_COMPOSED = ("key", "depth", "ends", "fit")
 """Fields of a row that are no entry of it: they are several, or stand among the axes."""
 
 
@@ -44,6 +44,8 @@ def row(part: Any) -> Tree:
     kind: type = type(part)
     own = {name: _value(getattr(part, name)) for name in _names(kind)}
     match part:
+        case Limit() if part.fit is not None:
+            return {**part.key.values(), **own, **_estimate("fit", part.fit)}
         case Cell() | Rate() | Limit():
             return {**part.key.values(), **own}
         case LayerSummary():
@@ -130,7 +132,7 @@ def from_json(tree: Tree) -> Report:
         where=tree.get("where", {}),
         cells=tuple(map(_cell, tree["cells"])),
         rates=tuple(Rate(key=_cell_key(line), **_own(Rate, line)) for line in tree["rates"]),
-        limits=tuple(Limit(key=_arm_key(line), **_own(Limit, line)) for line in tree["limits"]),
+        limits=tuple(map(_limit, tree["limits"])),
         comparisons=tuple(_comparisons(tree["comparisons"])),
         layers=tuple(map(_layers, tree.get("layers", []))),
         excluded=tuple(Excluded(**line) for line in tree["excluded"]),
@@ -143,6 +145,11 @@ def from_json(tree: Tree) -> Report:
 def _cell(line: Tree) -> Cell:
     by_seed = {int(seed): lr for seed, lr in line["lr_by_seed"].items()}
     return Cell(key=_cell_key(line), **{**_own(Cell, line), "lr_by_seed": by_seed})
+
+
+def _limit(line: Tree) -> Limit:
+    fit = _read_estimate("fit", line) if "fit" in line else None
+    return Limit(key=_arm_key(line), **_own(Limit, line), fit=fit)
 
 
 def _layers(line: Tree) -> LayerSummary:

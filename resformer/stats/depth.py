@@ -6,6 +6,10 @@ from collections.abc import Sequence
 from scipy.special import ndtri
 
 _LEVEL = 0.95
+FEWEST_FOR_BOUNDS = 5
+"""Seeds from which on a depth can be surely solved or not: of four, all or none are still by chance
+in one of sixteen studies.
+"""
 
 Run = tuple[int | None, int | None]
 """Depth floor and depth limit; None, None if no depth is solved."""
@@ -48,14 +52,15 @@ def limit_bounds(
 
     Low: the last depth of the run before a lower bound falls under ½; None if the one at the floor
     does. High: the depth before the first one above the floor whose upper bound is under ½; None if
-    there is none, which is beyond the grid.
+    there is none, which is beyond the grid. Depths with fewer than `FEWEST_FOR_BOUNDS` seeds bound
+    nothing.
     """
     floor, limit = depth_run(depths, solved, seeds)
     if floor is None or limit is None:
         return None, None
     low = high = None
     bounds = [
-        wilson(solved_here, seeds_here) if seeds_here else (0.0, 1.0)
+        wilson(solved_here, seeds_here) if seeds_here >= FEWEST_FOR_BOUNDS else (0.0, 1.0)
         for solved_here, seeds_here in zip(solved, seeds, strict=True)
     ]
     for depth, (lower, _) in zip(depths, bounds, strict=True):

@@ -131,6 +131,47 @@ def test_a_damaged_curve_is_named_and_its_job_left_out(
     assert "".join(note.split()) in "".join(result.stdout.split())  # a long path is folded
 
 
+def halves(tmp_path: Path) -> None:
+    """A study with half-octaves, of which three of five seeds solve depth 4."""
+    made = WrittenStudy(tmp_path / "results", "halves")
+    for depth, slow in ((2, 5), (3, 5), (4, 3), (6, 0), (8, 0)):
+        made.job(shape(depth, Add(), "post"), SEEDS, [*FAST[:slow], *[STALLED] * (5 - slow)])
+    made.write()
+
+
+def test_a_fit_stands_beside_the_limit_in_every_view(resformer: Resformer, tmp_path: Path) -> None:
+    halves(tmp_path)
+    plain, fitted = (
+        json.loads(resformer("report", "halves", *words, "--format", "json").stdout)
+        for words in ([], ["--fit"])
+    )
+    (limit,) = fitted["limits"]
+    fit = {name: limit.pop(name) for name in ("fit", "fit_low", "fit_high")}
+    assert fitted == plain
+    assert 3 < fit["fit_low"] < fit["fit"] < fit["fit_high"] < 6
+    number, interval = f"{fit['fit']:.1f}", f"{fit['fit_low']:.1f}–{fit['fit_high']:.1f}"
+    shown = {
+        form: out(resformer("report", "halves", "--fit", "--format", form))
+        for form in ("table", "markdown", "latex")
+    }
+    assert f"half {number} {interval}" in shown["table"]
+    assert f"| half | {number} ({interval}) |" in shown["markdown"]
+    assert f"half & {number} ({interval.replace('–', '--')})" in (shown["latex"])
+    assert all("by a logistic fit" in text for text in (shown["table"], shown["markdown"]))
+    out(resformer("report", "halves", "--fit", "--html", "page.html"))
+    page = (tmp_path / "page.html").read_text()
+    assert f"<b>{number}</b>" in page
+    assert "by a logistic fit" in page
+
+
+@pytest.mark.usefixtures("studies")
+def test_a_fit_of_a_grid_without_half_octaves_is_refused(resformer: Resformer) -> None:
+    check_refused(
+        resformer("report", "first", "--fit"),
+        "--fit: depths 1, 8 are all more than a factor of 1.5 apart",
+    )
+
+
 # --- formats, of members that were trained
 
 

@@ -66,6 +66,21 @@ def test_bounds_of_the_depth_limit_at_five_seeds(
     assert limit_bounds(DEPTHS, solved, [5] * 4) == bounds
 
 
+@pytest.mark.parametrize(
+    ("seeds", "bounds"),
+    [
+        ([4, 4, 4, 4], (None, None)),
+        ([5, 5, 4, 4], (2, None)),
+        ([4, 4, 5, 5], (None, 2)),
+    ],
+)
+def test_depths_with_four_seeds_bound_nothing(
+    seeds: list[int], bounds: tuple[int | None, int | None]
+) -> None:
+    """However clear they are: all seeds solve depths 1 and 2, none depths 4 and 8."""
+    assert limit_bounds(DEPTHS, [*seeds[:2], 0, 0], seeds) == bounds
+
+
 @given(solved=st.lists(st.integers(0, 8), min_size=1, max_size=6))
 def test_the_limit_lies_between_its_bounds(solved: list[int]) -> None:
     depths, seeds = [2**index for index in range(len(solved))], [8] * len(solved)

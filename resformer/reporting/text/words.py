@@ -22,6 +22,10 @@ LEGEND = (
 )
 NORMS = {"none": "no norm", "pre": "pre-norm", "post": "post-norm"}
 EDGE = "* the best learning rate is at the edge of the grid"
+FIT = (
+    "half: depth at which half of the seeds solve, by a logistic fit over the logarithm of depth, "
+    "and its 95 % interval, … where it ends beyond the depths that were tried"
+)
 COMPARISON = ("compared", "where", "limits", "doublings", "95 %", "p", "steps", "95 %")
 """Headings of the comparisons."""
 BY_DEPTH = ("compared", "where", "depth", "solved", "p", "steps", "95 %")
@@ -59,11 +63,23 @@ def interval(low: float | None, high: float | None, digits: str = ".0f", between
 
 
 def limit(row: Limit, tried: Sequence[int]) -> tuple[str, str]:
-    """Depth limit of an arm, ≥ if no deeper one was tried; and its interval, "" for none."""
+    """Depth limit of an arm, ≥ if no deeper one was tried; and its interval, "" for no limit."""
     if row.depth_limit is None:
         return "none", ""
     deepest = row.depth_limit == tried[-1]
-    return f"≥ {row.depth_limit}" if deepest else str(row.depth_limit), interval(row.low, row.high)
+    text = f"≥ {row.depth_limit}" if deepest else str(row.depth_limit)
+    return text, interval(row.low, row.high) or "nothing sure"
+
+
+def fit(row: Limit, tried: Sequence[int]) -> tuple[str, str]:
+    """Depth at which half of an arm's seeds solve, ≤ or ≥ at the ends of those that were tried; and
+    its interval. "–" for an arm that has no fit.
+    """
+    if row.fit is None:
+        return "–", ""
+    value = row.fit.value
+    sign = "≥ " if value >= tried[-1] else "≤ " if value <= tried[0] else ""
+    return f"{sign}{value:.1f}", interval(row.fit.low, row.fit.high, ".1f")
 
 
 def comparisons(report: Report) -> list[tuple[str, ...]]:

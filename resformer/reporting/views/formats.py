@@ -28,8 +28,8 @@ class _Table:
     title: str = ""
     legend: str = ""
     numeric: bool = True
-    limited: bool = False
-    """True if its last row is that of the depth limits."""
+    foot: int = 0
+    """Number of the last rows that stand below those of the cells."""
 
 
 def as_json(report: Report) -> str:
@@ -87,8 +87,8 @@ def as_latex(report: Report, layout: Layout) -> str:
 
 def _latex(table: _Table) -> str:
     head, *body = [f"{' & '.join(map(_tex, row))} \\\\" for row in table.rows]
-    if table.limited:
-        body.insert(-1, r"\midrule")
+    if table.foot:
+        body.insert(-table.foot, r"\midrule")
     align = "r" if table.numeric else "l"
     begin = rf"\begin{{tabular}}{{{align * len(table.rows[0])}}}"
     return "\n".join(
@@ -114,7 +114,7 @@ def _tex(text: str) -> str:
 def _tables(report: Report, layout: Layout) -> Iterator[_Table]:
     """Panels, comparisons and layers as text."""
     for panel in panels(report, layout):
-        yield _Table(title=panel.title, rows=_rows(panel), limited=layout.rows == "depth")
+        yield _Table(title=panel.title, rows=_rows(panel), foot=len(panel.foot))
     if compared := words.comparisons(report):
         rows = [words.COMPARISON, *compared]
         yield _Table(rows=rows, numeric=False, legend=words.comparison_legend(report))
@@ -123,15 +123,15 @@ def _tables(report: Report, layout: Layout) -> Iterator[_Table]:
 
 
 def _rows(panel: Panel) -> list[list[str]]:
-    """Headings, rows and depth limits of a panel."""
+    """Headings, rows and foot of a panel."""
     rows = [[panel.row_heading, *(" ".join(panel.heading(key)) for key in panel.columns)]]
     for row in panel.rows:
         cells = [words.cell(panel.cells.get((row, key))) for key in panel.columns]
         rows.append([as_typed(row), *map(_joined, cells)])
-    if panel.layout.rows == "depth":
-        limits = [panel.limit(key) for key in panel.columns]
+    foot = zip(*map(panel.foot_words, panel.columns), strict=True)
+    for heading, texts in zip(panel.foot, foot, strict=True):
         rows.append(
-            ["limit", *(f"{text} ({interval})" if interval else text for text, interval in limits)]
+            [heading, *(f"{text} ({interval})" if interval else text for text, interval in texts)]
         )
     return rows
 
@@ -146,5 +146,6 @@ def _joined(cell: tuple[str, str]) -> str:
 def _footer(report: Report) -> str:
     edge = any(cell.lr_at_edge for cell in report.cells)
     star = f"; {words.EDGE.replace('*', 'star:', 1)}" if edge else ""
+    fit = f"; {words.FIT}" if report.fitted else ""
     layers = f" {layer_tables.LEGEND}." if report.layers else ""
-    return f"{words.LEGEND}{star}.{layers}"
+    return f"{words.LEGEND}{star}{fit}.{layers}"

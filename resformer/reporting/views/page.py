@@ -64,6 +64,7 @@ def page(findings: Findings, report: Report, layout: Layout, command: Sequence[s
         cell_words=words.cell,
         legend=words.LEGEND,
         edge=words.EDGE if any(cell.lr_at_edge for cell in report.cells) else "",
+        fit=words.FIT if report.fitted else "",
         limits=_limits(report),
         compared=_Listing(
             head=list(words.COMPARISON), leading=2, rows=list(map(list, words.comparisons(report)))
@@ -133,11 +134,15 @@ def _ansi(word: str) -> str:
 def _limits(report: Report) -> _Listing:
     """Depth limits as a table of their own, for reports whose rows are not depths."""
     names = _varying([limit.key for limit in report.limits])
+    kinds = [("depth limit", words.limit), *([("half", words.fit)] if report.fitted else [])]
     rows = [
-        [*_values(limit.key, names), *words.limit(limit, report.depths[limit.key])]
+        [
+            *_values(limit.key, names),
+            *(text for _, kind in kinds for text in kind(limit, report.depths[limit.key])),
+        ]
         for limit in report.limits
     ]
-    head = [*map(_last_word, names), "depth limit", "95 %"]
+    head = [*map(_last_word, names), *(text for name, _ in kinds for text in (name, "95 %"))]
     return _Listing(head=head, leading=len(names), rows=rows)
 
 

@@ -46,6 +46,8 @@ def terminal(report: Report, layout: Layout, width: int) -> RenderableType:
     parts.append(Text(words.LEGEND, style=_QUIET))
     if any(cell.lr_at_edge for cell in report.cells):
         parts.append(Text(words.EDGE, style=_QUIET))
+    if report.fitted:
+        parts.append(Text(words.FIT, style=_QUIET))
     parts += _comparisons(report)
     parts += layers.picture(report.layers, report.varying)
     parts += [Text(""), *(_line(sentence, "bold") for sentence in answer(report))]
@@ -63,11 +65,9 @@ def render(report: Report, layout: Layout, console: Console) -> None:
 
 
 def _column(panel: Panel, key: tuple[Any, ...]) -> list[tuple[str, str]]:
-    """Texts of a column, each with the interval under it; the last is the depth limit, if there is
-    one.
-    """
+    """Texts of a column, each with the interval under it, down to those of its foot."""
     cells = [words.cell(panel.cells.get((row, key))) for row in panel.rows]
-    return [*cells, *([panel.limit(key)] if panel.layout.rows == "depth" else [])]
+    return [*cells, *panel.foot_words(key)]
 
 
 def _parts(panel: Panel, width: int) -> list[Sequence[tuple[Any, ...]]]:
@@ -99,9 +99,11 @@ def _table(panel: Panel, keys: Sequence[tuple[Any, ...]]) -> Table:
     for number, row in enumerate(panel.rows):
         if any(column[number][0] for column in columns):
             table.add_row(as_typed(row), *(_shown(column[number]) for column in columns))
-    if panel.layout.rows == "depth":
+    if panel.foot:
         table.add_section()
-        table.add_row("limit", *(_shown(column[-1], "bold") for column in columns), style="bold")
+    for number, heading in enumerate(panel.foot, len(panel.rows)):
+        cells = (_shown(column[number], "bold") for column in columns)
+        table.add_row(heading, *cells, style="bold")
     return table
 
 
@@ -114,17 +116,16 @@ def _turned(panel: Panel) -> Table:
     """Transposed table: a row per column, the deepest limit first, words under the numbers."""
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
     table.title, table.title_justify = _line(panel.title) if panel.title else None, "left"
-    by_depth = panel.layout.rows == "depth"
     table.add_column(panel.row_heading, overflow="fold", justify="right")
-    for heading in (*map(as_typed, panel.rows), *(["limit"] if by_depth else [])):
+    for heading in (*map(as_typed, panel.rows), *panel.foot):
         table.add_column(heading, justify="right", no_wrap=True)
     reached = {
-        key: (panel.limits[key].depth_limit or 0) if by_depth else 0 for key in panel.columns
+        key: (panel.limits[key].depth_limit or 0) if panel.foot else 0 for key in panel.columns
     }
     for key in sorted(panel.columns[:_MOST_COLUMNS], key=lambda key: -reached[key]):
         cells = [_shown(_stacked(cell)) for cell in _column(panel, key)[: len(panel.rows)]]
-        limit = [_shown(panel.limit(key), "bold")] if by_depth else []
-        table.add_row(_line(" ".join(panel.heading(key))), *cells, *limit)
+        foot = [_shown(cell, "bold") for cell in panel.foot_words(key)]
+        table.add_row(_line(" ".join(panel.heading(key))), *cells, *foot)
     return table
 
 

@@ -6,6 +6,7 @@ from itertools import pairwise
 
 import numpy as np
 import pandas as pd
+from scipy.special import expit
 
 from lib.coverage.scenarios import (
     BUDGET,
@@ -18,6 +19,7 @@ from lib.coverage.scenarios import (
 )
 from resformer.stats import Floats
 from resformer.stats.depth import depth_run, limit_bounds, wilson
+from resformer.stats.logistic import half_depth
 from resformer.stats.rates import rates_by_other_seeds
 from resformer.stats.reach import Solved, doublings_apart
 from resformer.stats.speed import paired_ratio
@@ -47,6 +49,9 @@ ARMS = (
         if scenario.name in ("two depths deeper", "one depth deeper, 95 : 5 %", "no difference")
     ),
 )
+HALF_OCTAVES = (1, 2, 3, 4, 6, 8, 12, 16)
+_DECLINES = ((5.0, 0.1), (5.0, 0.4), (5.0, 0.8), (12.0, 0.4))
+"""Depth at which half of the seeds solve, and octaves over which the share falls, of each arm."""
 
 
 def intervals(repeats: int) -> pd.DataFrame:
@@ -66,7 +71,7 @@ def intervals(repeats: int) -> pd.DataFrame:
                 _row(quantity, scenario, seeds, truths[quantity], found)
                 for quantity, found in bounds.items()
             ]
-    return pd.DataFrame(rows)
+    return pd.DataFrame([*rows, *_fits(repeats)])
 
 
 def _truths(scenario: Scenario) -> Iterator[tuple[str, float]]:
@@ -112,14 +117,7 @@ def _study(
     scenario: Scenario, seeds: tuple[int, int], generator: np.random.Generator
 ) -> Iterator[tuple[str, Bounds]]:
     """The intervals of one study."""
-    arms: list[list[Floats]] = [[], []]
-    for stratum in draw(scenario, seeds, generator):
-        for arm, rows in zip(arms, (slice(None, seeds[0]), slice(seeds[0], None)), strict=True):
-            rate_S = rates_by_other_seeds(
-                stratum.steps_UR[rows], stratum.loss_UR[rows], stratum.ran_UR[rows], BUDGET
-            )
-            arm.append(stratum.steps_UR[rows][np.arange(len(rate_S)), rate_S])
-    scheme, baseline = arms
+    scheme, baseline = arms = _scored(scenario, seeds, generator)
     for depth in (0, len(DEPTHS) - 1):
         steps_S, at = baseline[depth], f" at depth {DEPTHS[depth]}"
         yield f"share solved, Wilson{at}", wilson(_solved(steps_S), len(steps_S))
@@ -134,8 +132,7 @@ def _study(
         [[len(steps_S) for steps_S in arm] for arm in arms],
     )
     low, high = limit_bounds(DEPTHS, solved[1], counts[1])
-    nothing = depth_run(DEPTHS, solved[1], counts[1])[1] is None
-    yield "depth limit, Wilson", (None, None) if nothing else (low or 0.0, high)
+    yield "depth limit, Wilson", (low, high)
     yield (
         "doublings, MOVER",
         doublings_apart(
@@ -149,6 +146,48 @@ def _study(
         yield "speed at depth 1, paired t", (None, None)
     else:
         yield "speed at depth 1, paired t", paired_ratio(baseline[0][:both], scheme[0][:both])[1:]
+
+
+def _scored(
+    scenario: Scenario, seeds: tuple[int, int], generator: np.random.Generator
+) -> tuple[list[Floats], list[Floats]]:
+    """Steps to solve of scheme and baseline by depth, each seed at the rate of the others."""
+    arms: tuple[list[Floats], list[Floats]] = ([], [])
+    for stratum in draw(scenario, seeds, generator):
+        for arm, rows in zip(arms, (slice(None, seeds[0]), slice(seeds[0], None)), strict=True):
+            rate_S = rates_by_other_seeds(
+                stratum.steps_UR[rows], stratum.loss_UR[rows], stratum.ran_UR[rows], BUDGET
+            )
+            arm.append(stratum.steps_UR[rows][np.arange(len(rate_S)), rate_S])
+    return arms
+
+
+def _fits(repeats: int) -> Iterator[dict[str, object]]:
+    """A row per number of seeds and steepness of the decline, on a grid with half-octaves; both
+    arms are alike and each study gives two intervals.
+    """
+    for number, (middle, scale) in enumerate(_DECLINES):
+        share_D = expit((math.log2(middle) - np.log2(HALF_OCTAVES)) / scale)
+        arm = Arm(
+            # Where nearly all or nearly no seeds solve, they do so at every rate.
+            shares=tuple(np.where(np.abs(share_D - 0.5) > 0.48, share_D.round(), share_D).tolist()),
+            steps=tuple(60.0 + 20.0 * depth for depth in HALF_OCTAVES),
+        )
+        scenario = Scenario(
+            name=f"half of the seeds solve depth {middle:g}, logistic over {scale:g} octaves",
+            scheme=arm,
+            baseline=arm,
+            deeper="neither",
+        )
+        for seeds in SEEDS:
+            generator = np.random.default_rng([1000 + number, *seeds])
+            bounds: list[Bounds] = []
+            for _ in range(repeats // 2):
+                for steps in _scored(scenario, seeds, generator):
+                    solved = [_solved(steps_S) for steps_S in steps]
+                    counts = [len(steps_S) for steps_S in steps]
+                    bounds.append(half_depth(HALF_OCTAVES, solved, counts)[1:])
+            yield _row("depth of half, logistic fit", scenario, seeds, middle, bounds)
 
 
 def _solved(steps_S: Floats) -> int:

@@ -33,7 +33,7 @@ class Arm:
 @final
 @dataclass(frozen=True, kw_only=True)
 class Scenario:
-    """Two arms over `DEPTHS`, and how far luck is shared by equal seeds of both."""
+    """Two arms over the same depths, and how far luck is shared by equal seeds of both."""
 
     name: str
     scheme: Arm
@@ -152,9 +152,10 @@ def draw(
     Luck is standard normal: one number decides whether a seed solves, another how soon; a part of
     both is the same for equal seeds of the two arms.
     """
-    common = generator.standard_normal((len(DEPTHS), 2, max(seeds), 1))
+    depths = len(scenario.scheme.shares)
+    common = generator.standard_normal((depths, 2, max(seeds), 1))
     strata = []
-    for depth in range(len(DEPTHS)):
+    for depth in range(depths):
         steps = [
             _steps(arm, depth, common[depth, :, :count], scenario.shared, generator)
             for arm, count in ((scenario.scheme, seeds[0]), (scenario.baseline, seeds[1]))
