@@ -109,22 +109,27 @@ def sweep(
     with _answering() as interrupts:
         from resformer import config
         from resformer.console import launch as display
+        from resformer.rounds.loop import launches
         from resformer.store.study import find
-        from resformer.sweep.launch import plan
 
         words = [*(overrides or [])]
         words += [f"engine={engine}"] if engine is not None else []
         words += [f"engine.workers={workers}"] if workers is not None else []
         request = config.request(study, words)
-        launch = plan(request, find(results, request.study))
+        rounds = launches(request, find(results, request.study))
+        launch = next(rounds)
         out, err = _consoles()
         if dry_run:
             display.print_grid(launch, out, err)
             return
+        display.print_notes(launch, err)
         if detach:
             display.detach(launch, _command(), err)
             return
         failed = display.run(launch, _command(), interrupts, err)
+        for number, launch in enumerate(rounds, 2):
+            display.print_round(number, launch, err)
+            failed = display.run(launch, _command(), interrupts, err)
         try:
             from resformer.reporting.analysis.summary import summarise
             from resformer.reporting.layout import layout

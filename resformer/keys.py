@@ -25,10 +25,11 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "model.attention": (OWN, *ATTENTIONS),
     "model.activation": ACTIVATIONS,
     "train.compile": COMPILE,
+    "member.lr": ("auto",),
     "train.precision": PRECISIONS,
     "device": DEVICES,
 }
-"""Words that a setting takes, by key."""
+"""Words that a setting takes, by key; a setting may take numbers, too."""
 
 NAMES = {
     "task.name": "task",

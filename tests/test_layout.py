@@ -24,7 +24,7 @@ PACKAGES = [
     *("numerics", "residuals", "tasks", "model", "probes", "training"),  # the science
     *("plan", "store"),  # the record
     *("workers", "engines", "sweep", "config"),  # the running
-    *("stats", "results", "reporting", "console"),  # the reading
+    *("stats", "results", "reporting", "rounds", "console"),  # the reading
     *("complete", "cli", "__main__"),
 ]
 

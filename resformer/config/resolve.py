@@ -21,9 +21,15 @@ from resformer.model.shape import RESULTS_ONLY, Member, Recording, Shape, TrainS
 from resformer.plugins import studies
 from resformer.residuals.base import Residual
 from resformer.store.folder import check_name
+from resformer.sweep.rate_grid import AUTO, START
 from resformer.sweep.request import Request
 from resformer.tasks.base import Task
 from resformer.text import shortened
+
+_SEARCH = (
+    f"member.lr=auto: starts with {', '.join(f'{rate:g}' for rate in START)}; more rates may "
+    "follow in further rounds, where the best of a cell that solves is the smallest or the largest"
+)
 
 
 def request(study: str | None, overrides: Sequence[str], machine: Machine | None = None) -> Request:
@@ -42,6 +48,10 @@ def single(overrides: Sequence[str]) -> Request:
     for key, override in own.items():
         if override.is_sweep_override() and not key.startswith("member."):
             raise UserError(f"{shown(override)}: train runs one job; resformer sweep runs several")
+        if _is_auto(axis_of(override)):
+            raise UserError(
+                f"{shown(override)}: train does not search; give it a rate, or use resformer sweep"
+            )
     resolved = _resolved([own], "train", Machine.here())
     count = len(resolved.jobs())
     if count > 1:
@@ -70,13 +80,16 @@ def _resolved(
 ) -> Request:
     shapes: dict[Shape, dict[Member, None]] = {}
     recordings: dict[Shape, Recording] = {}
+    auto_rates: set[Shape] = set()
     excluded: list[Json] = []
     notes: set[str] = set()
     ways: set[tuple[Engine, float]] = set()
     swept: dict[str, None] = {}
-    axes_by_grid = [[axis_of(override) for override in grid.values()] for grid in grids]
+    given_by_grid = [[axis_of(override) for override in grid.values()] for grid in grids]
+    axes_by_grid = [[_with_rates(axis) for axis in axes] for axes in given_by_grid]
     check_size(axes_by_grid)
-    for axes in axes_by_grid:
+    for given, axes in zip(given_by_grid, axes_by_grid, strict=True):
+        searching = any(map(_is_auto, given))
         swept_here = dict.fromkeys(axis.key for axis in axes if axis.swept)
         swept |= swept_here
         members = [build(Member, "member", member) for member in _members(axes)]
@@ -90,8 +103,9 @@ def _resolved(
             shapes.setdefault(point.shape, {}).update(dict.fromkeys(members))
             recording = recordings.get(point.shape, RESULTS_ONLY)
             recordings[point.shape] = recording.union(point.recording)
+            auto_rates |= {point.shape} if searching else set()
             ways.add((point.engine, point.checkpoint_seconds))
-            notes |= {point.note} - {""}
+            notes |= {point.note, _SEARCH if searching else ""} - {""}
     if not shapes:
         more = f" (and {len(excluded) - 1} more combinations make no sense)" if excluded[1:] else ""
         raise UserError(f"{excluded[0]['reason']}{more}")
@@ -111,7 +125,23 @@ def _resolved(
         checkpoint_seconds=checkpoint_seconds,
         notes=sorted(notes),
         recordings=recordings,
+        auto_rates=frozenset(auto_rates),
     )
+
+
+def _is_auto(axis: Axis) -> bool:
+    """True of `member.lr=auto`; UserError if it is one of several values."""
+    if axis.key != "member.lr" or AUTO not in axis.values:
+        return False
+    if len(axis.values) > 1:
+        values = ",".join(map(in_message, axis.values))
+        raise UserError(f"member.lr={values}: auto stands alone, or give all rates")
+    return True
+
+
+def _with_rates(axis: Axis) -> Axis:
+    """The axis with the rates that `auto` starts with."""
+    return Axis(axis.key, START, swept=True) if _is_auto(axis) else axis
 
 
 def _grids(

@@ -18,7 +18,7 @@ def train_here(
     launch: Launch, command: list[str], interrupts: Interrupts, console: Console
 ) -> bool:
     """Train the one job of a launch in this process; returns whether it failed."""
-    _print_notes(launch, console)
+    print_notes(launch, console)
     if not launch.unfinished:
         return False
     with interrupts.deferred(), follow_job(console) as emit:
@@ -46,6 +46,8 @@ def detach(launch: Launch, command: list[str], console: Console) -> None:
         ending = engine.detach(launch.start(command), workers)
         _print(console, f"left to {where}; resformer status {launch.study.name}")
         _print(console, f"to end it: {ending}")
+        if launch.request.auto_rates:
+            _print(console, "this round only: once it has run, the same command goes on")
 
 
 def print_grid(launch: Launch, out: Console, err: Console) -> None:
@@ -66,7 +68,33 @@ def print_grid(launch: Launch, out: Console, err: Console) -> None:
             out.out(f"\n{script}")
     else:
         _print(out, _size(launch, workers))
-    _print_notes(launch, err)
+    print_notes(launch, err)
+
+
+def print_notes(launch: Launch, console: Console) -> None:
+    """Print damage and missing recordings, then the notes and exclusions of the request."""
+    for reason in launch.damaged.values():
+        _print(console, f"damaged, runs again: {printable(reason)}", style="red")
+    if launch.unrecorded:
+        _print(
+            console,
+            f"{counted(launch.unrecorded, 'member')} planned before without these weights or "
+            "probes (train.keep_weights, probe.every), for which none trains again: another "
+            "--study would",
+        )
+    print_exclusions(launch.request, console)
+
+
+def print_round(number: int, launch: Launch, console: Console) -> None:
+    """Print what a further round adds."""
+    members = [member for job in launch.new for member in job.members]
+    rates = ", ".join(f"{rate:g}" for rate in sorted({member.lr for member in members}))
+    shapes = counted(len({job.shape for job in launch.new}), "cell")
+    _print(
+        console,
+        f"round {number}, which the results call for: {counted(len(members), 'new member')} in "
+        f"{shapes}, learning rate{'s' * (',' in rates)} {rates}",
+    )
 
 
 def print_exclusions(request: Request, console: Console) -> None:
@@ -80,7 +108,6 @@ def print_exclusions(request: Request, console: Console) -> None:
 
 def _print_start(launch: Launch, console: Console) -> int:
     """Print what a launch will run; returns the number of workers, 0 if everything is finished."""
-    _print_notes(launch, console)
     workers = launch.workers()
     _print(console, _size(launch, workers))
     return workers
@@ -105,20 +132,6 @@ def _print_failed(launch: Launch, console: Console) -> bool:
         reason = reasons.get(job, "its worker went silent, or nobody began it")
         _print(console, f"failed: {launch.study.job(job)}: {printable(reason)}", style="red")
     return bool(failed)
-
-
-def _print_notes(launch: Launch, console: Console) -> None:
-    """Print damage and missing recordings, then the notes and exclusions of the request."""
-    for reason in launch.damaged.values():
-        _print(console, f"damaged, runs again: {printable(reason)}", style="red")
-    if launch.unrecorded:
-        _print(
-            console,
-            f"{counted(launch.unrecorded, 'member')} planned before without these weights or "
-            "probes (train.keep_weights, probe.every), for which none trains again: another "
-            "--study would",
-        )
-    print_exclusions(launch.request, console)
 
 
 def _print(console: Console, line: str, style: str | None = None) -> None:

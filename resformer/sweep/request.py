@@ -30,6 +30,8 @@ class Request:
     """Notes for the user on how settings were resolved."""
     recordings: Mapping[Shape, Recording] = field(default_factory=dict)
     """Data kept beside the results, by shape; shapes that are not named keep their results only."""
+    auto_rates: frozenset[Shape] = frozenset()
+    """Shapes whose learning rates are extended as their results call for (`member.lr=auto`)."""
 
     def __post_init__(self) -> None:
         require_between("train.checkpoint_seconds", self.checkpoint_seconds, low=0, high=86400)

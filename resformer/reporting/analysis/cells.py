@@ -1,5 +1,6 @@
 """Cells of a report: the settings that tell them apart, and the members of each as arrays."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -58,6 +59,17 @@ class CellMembers:
     def chosen(self) -> Integers:
         """Index of the rate that each seed is scored at, the best of the other seeds, (S,)."""
         return self._chosen(self.budget)
+
+    @cached_property
+    def lr(self) -> float:
+        """The rate that most seeds are scored at, of equally many the smaller one."""
+        seeds_at: Counter[float] = Counter(self.rates[index] for index in self.chosen.tolist())
+        return min(seeds_at, key=lambda rate: (-seeds_at[rate], rate))
+
+    @property
+    def solves(self) -> bool:
+        """True if a seed solved at `lr`."""
+        return bool((~np.isnan(self.steps_SR[:, self.rates.index(self.lr)])).any())
 
     def _chosen(self, budget: int) -> Integers:
         return rates_by_other_seeds(

@@ -83,8 +83,7 @@ def _cell(members: CellMembers) -> Cell:
     steps_S = arrays["solved_step"][rows_S]
     outcomes = Counter(arrays["outcome"][rows_S])
     rates = [members.rates[index] for index in members.chosen]
-    seeds_at = Counter(rates)
-    lr = min(seeds_at, key=lambda rate: (-seeds_at[rate], rate))
+    lr = members.lr
     median, median_low, median_high = _median(steps_S, arrays["train.steps"][rows_S])
     mean, mean_low, mean_high = _mean(steps_S, members.budget)
     ran_M = members.row_SR[members.ran_SR]
