@@ -115,6 +115,8 @@ def report(study: str, results: "str | Path" = "results") -> dict[str, Any]:
                                   `ms_per_member_step`
         rates                     one per cell and learning rate `lr`: `seeds`, `solved`,
                                   `mean_steps`, `final_loss`
+        best_rates                of the `cells` that solve and have several rates, those whose `lr`
+                                  is `inside` the rates tried, the `smallest` or the `largest`
         limits                    one per column of cells: `depth_limit`, the last depth of the
                                   unbroken run at which at least half of the seeds solve;
                                   `depth_floor`, where that run begins; `low`, the last depth for

@@ -110,6 +110,7 @@ def sweep(
         from resformer import config
         from resformer.console import launch as display
         from resformer.rounds.loop import launches
+        from resformer.rounds.planned import planned
         from resformer.store.study import find
 
         words = [*(overrides or [])]
@@ -119,14 +120,15 @@ def sweep(
         rounds = launches(request, find(results, request.study))
         launch = next(rounds)
         out, err = _consoles()
+        about = planned(request).power(looks=1) if launch.unfinished else []
         if dry_run:
-            display.print_grid(launch, out, err)
+            display.print_grid(launch, out, err, about)
             return
         display.print_notes(launch, err)
         if detach:
-            display.detach(launch, _command(), err)
+            display.detach(launch, _command(), err, about)
             return
-        failed = display.run(launch, _command(), interrupts, err)
+        failed = display.run(launch, _command(), interrupts, err, about)
         for number, launch in enumerate(rounds, 2):
             display.print_round(number, launch, err)
             failed = display.run(launch, _command(), interrupts, err)
@@ -135,9 +137,12 @@ def sweep(
             from resformer.reporting.layout import layout
             from resformer.reporting.views import terminal
             from resformer.results.members import read
+            from resformer.rounds.advice import further_rates
 
             summary = summarise(read([launch.study]))
             terminal.render(summary, layout(summary), out)
+            if not request.auto_rates and (line := further_rates(summary, _command()[1:])):
+                _note(line)
             many = sum(not launch.study.results.packed(job) for job in launch.jobs)
             if many >= MANY_JOBS:
                 gather = f"resformer gather {launch.study.name} makes it one file"

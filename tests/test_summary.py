@@ -91,7 +91,8 @@ def expected(
             "limits": limits,
             "comparisons": [],
         },
-        **{"excluded": EXCLUDED, "missing": [], "damaged": [], "failed": [], **values},
+        **{"excluded": EXCLUDED, "missing": [], "damaged": [], "failed": []},
+        **{"best_rates": dict.fromkeys(("cells", "inside", "smallest", "largest"), 0), **values},
     }
 
 
@@ -181,6 +182,7 @@ def test_a_best_rate_at_the_edge_of_the_grid_is_marked(made: WrittenStudy) -> No
         [expected_cell(**ALL_SOLVED, **chosen)],
         [rate(final_loss=1.5), rate(lr=1e-2, solved=5, mean_steps=near(110.0))],
         [limit(depth_limit=1, low=1, depth_floor=1)],
+        best_rates={"cells": 1, "inside": 0, "smallest": 0, "largest": 1},
     )
 
 
@@ -323,7 +325,7 @@ def test_a_report_has_its_keys_in_their_order(made: WrittenStudy) -> None:
     summary = json.loads(as_json(made.report()))
     assert list(summary) == [
         *("study", "settings", "cells", "rates", "limits", "comparisons"),
-        *("excluded", "missing", "damaged", "failed"),
+        *("excluded", "missing", "damaged", "failed", "best_rates"),
     ]
     statistics = (
         "seeds solved unsolved stalled diverged lr lr_by_seed lr_at_edge median_steps "

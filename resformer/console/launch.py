@@ -1,5 +1,7 @@
 """A launch in the terminal: what it will run, what it leaves out, how it runs, what failed."""
 
+from collections.abc import Sequence
+
 from rich.console import Console
 
 from resformer.console.curve import follow_job
@@ -27,9 +29,17 @@ def train_here(
     return _print_failed(launch, console)
 
 
-def run(launch: Launch, command: list[str], interrupts: Interrupts, console: Console) -> bool:
-    """Have the engine run the jobs of a launch; returns whether one failed."""
-    workers = _print_start(launch, console)
+def run(
+    launch: Launch,
+    command: list[str],
+    interrupts: Interrupts,
+    console: Console,
+    about: Sequence[str] = (),
+) -> bool:
+    """Have the engine run the jobs of a launch, of which lines are printed if there are any;
+    returns whether one failed.
+    """
+    workers = _print_start(launch, about, console)
     if not workers:
         return False
     assignment = launch.start(command)
@@ -38,11 +48,11 @@ def run(launch: Launch, command: list[str], interrupts: Interrupts, console: Con
     return _print_failed(launch, console)
 
 
-def detach(launch: Launch, command: list[str], console: Console) -> None:
-    """Have a cluster run the jobs of a launch without this process."""
+def detach(launch: Launch, command: list[str], console: Console, about: Sequence[str] = ()) -> None:
+    """Have a cluster run the jobs of a launch without this process; lines as in `run`."""
     engine = launch.request.engine
     where = engine.detached_where(launch.study.path)
-    if workers := _print_start(launch, console):
+    if workers := _print_start(launch, about, console):
         ending = engine.detach(launch.start(command), workers)
         _print(console, f"left to {where}; resformer status {launch.study.name}")
         _print(console, f"to end it: {ending}")
@@ -50,9 +60,9 @@ def detach(launch: Launch, command: list[str], console: Console) -> None:
             _print(console, "this round only: once it has run, the same command goes on")
 
 
-def print_grid(launch: Launch, out: Console, err: Console) -> None:
-    """Print what a launch would run, how long that takes at most, and what would be submitted to a
-    scheduler.
+def print_grid(launch: Launch, out: Console, err: Console, about: Sequence[str] = ()) -> None:
+    """Print what a launch would run, how long that takes at most, lines as in `run`, and what would
+    be submitted to a scheduler.
     """
     workers = launch.workers()
     out.print(grid([job.to_json() for job in launch.request.jobs()], launch.request.swept))
@@ -64,6 +74,8 @@ def print_grid(launch: Launch, out: Console, err: Console) -> None:
             time = "in a time that could not be measured"
         jobs = counted(len(launch.unfinished), "job")
         _print(out, f"{launch.study.name}: {jobs} to run, {time} with {counted(workers, 'worker')}")
+        for line in about:
+            _print(out, line)
         if script := launch.request.engine.script(launch.study.path, workers):
             out.out(f"\n{script}")
     else:
@@ -106,10 +118,12 @@ def print_exclusions(request: Request, console: Console) -> None:
         _print(console, f"left out: {settings} ({row['reason']})")
 
 
-def _print_start(launch: Launch, console: Console) -> int:
+def _print_start(launch: Launch, about: Sequence[str], console: Console) -> int:
     """Print what a launch will run; returns the number of workers, 0 if everything is finished."""
     workers = launch.workers()
     _print(console, _size(launch, workers))
+    for line in about if workers else ():
+        _print(console, line)
     return workers
 
 

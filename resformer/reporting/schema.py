@@ -137,6 +137,18 @@ class Estimate:
 
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BestRates:
+    """Numbers of cells that some seed solves, by the place of `lr` among the rates tried."""
+
+    cells: int
+    """All of them, but those with a single rate."""
+    inside: int
+    smallest: int
+    largest: int
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Limit:
     """The depth limit of an arm: the last depth of the unbroken run from `depth_floor`."""
 
@@ -329,6 +341,22 @@ class Report:
     def varying(self) -> list[str]:
         """Axes with several values."""
         return varying([cell.key for cell in self.cells])
+
+    @cached_property
+    def best_rates(self) -> BestRates:
+        """Places of the best rates among those tried."""
+        solving = [cell for cell in self.cells if cell.solved and cell.lr_at_edge is not None]
+        tried: dict[CellKey, list[float]] = {}
+        for rate in self.rates:
+            tried.setdefault(rate.key, []).append(rate.lr)
+        largest = sum(cell.lr == max(tried[cell.key]) for cell in solving)
+        inside = sum(not cell.lr_at_edge for cell in solving)
+        return BestRates(
+            cells=len(solving),
+            inside=inside,
+            smallest=len(solving) - inside - largest,
+            largest=largest,
+        )
 
     @cached_property
     def depths(self) -> dict[ArmKey, list[int]]:

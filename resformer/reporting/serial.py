@@ -32,6 +32,7 @@ _COMPOSED = ("key", "depth", "ends", "fit")
 def to_json(report: Report) -> Tree:
     """The JSON of a report. Sections that only some reports have are left out of the others."""
     tree = {name: _value(getattr(report, name)) for name in _names(Report)}
+    tree["best_rates"] = row(report.best_rates)
     absent = [
         *(name for name in ("where", "layers") if not tree[name]),
         *(["differing"] if report.differing is None else []),

@@ -39,6 +39,25 @@ def power(first: int, second: int, shares: tuple[float, float], level: float = L
     return float(chance_NM[fisher_p(first, second) <= level + _ROUNDING].sum())
 
 
+def power_of_two_looks(
+    seeds: int, shares: tuple[float, float], levels: tuple[float, float]
+) -> float:
+    """Probability that one of two looks at one depth is significant at its level, the first with so
+    many seeds per arm and the second, where it is not, with as many more.
+    """
+    first_level, second_level = (level + _ROUNDING for level in levels)
+    at_first = fisher_p(seeds, seeds) <= first_level
+    at_second = fisher_p(2 * seeds, 2 * seeds) <= second_level
+    # Seeds solved of the first half (A, B) and of the second half (C, D) in each of the two arms.
+    of_arm_A, of_arm_B = (binom.pmf(np.arange(seeds + 1), seeds, share) for share in shares)
+    chance_AB = np.outer(of_arm_A, of_arm_B)
+    total = float(chance_AB[at_first].sum())
+    for first, second in np.argwhere(~at_first):
+        both_CD = at_second[first : first + seeds + 1, second : second + seeds + 1]
+        total += float(chance_AB[first, second] * chance_AB[both_CD].sum())
+    return total
+
+
 def seeds_for(shares: tuple[float, float], chance: float, level: float = LEVEL) -> int:
     """Smallest number of seeds per arm that finds the difference with this probability.
 

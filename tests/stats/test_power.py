@@ -5,7 +5,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import fisher_exact
 
-from resformer.stats.power import fisher_p, power, seeds_for
+from resformer.stats.power import (
+    FIRST_LOOK,
+    SECOND_LOOK,
+    fisher_p,
+    power,
+    power_of_two_looks,
+    seeds_for,
+)
 
 # Computed by hand from binomials for the design of the project: two levels, by number of seeds.
 TABLE = {
@@ -36,3 +43,28 @@ def test_seeds_that_find_a_limit_one_grid_depth_apart() -> None:
     assert seeds_for((0.95, 0.05), 0.95) == 7
     assert seeds_for((0.95, 0.05), 0.85) == 5
     assert seeds_for((0.95, 0.05), 0.85, 0.025) == 6
+
+
+def test_power_of_two_looks_is_that_of_the_table() -> None:
+    """Levels 0.008 and 0.042, five seeds and five more (simulated for the design)."""
+    levels = (FIRST_LOOK, SECOND_LOOK)
+    assert power_of_two_looks(5, (0.95, 0.05), levels) == pytest.approx(0.998, abs=0.0011)
+    assert power_of_two_looks(5, (0.90, 0.20), levels) == pytest.approx(0.84, abs=0.006)
+    assert power_of_two_looks(5, (0.5, 0.5), levels) == pytest.approx(0.014, abs=0.0006)
+
+
+SHARES = st.integers(0, 100).map(lambda percent: percent / 100)
+
+
+@given(st.integers(1, 12), SHARES, SHARES)
+def test_two_looks_see_at_least_what_either_does_alone(
+    seeds: int, scheme: float, baseline: float
+) -> None:
+    shares = (scheme, baseline)
+    both = power_of_two_looks(seeds, shares, (FIRST_LOOK, SECOND_LOOK))
+    alone = [
+        power(seeds, seeds, shares, FIRST_LOOK),
+        power(2 * seeds, 2 * seeds, shares, SECOND_LOOK),
+    ]
+    assert max(alone) - 1e-12 <= both <= min(1.0, sum(alone)) + 1e-12
+    assert power_of_two_looks(seeds, shares, (FIRST_LOOK, -1.0)) == pytest.approx(alone[0])

@@ -91,15 +91,10 @@ class CellMembers:
 
 def by_cell(members: pd.DataFrame, axes: Sequence[str]) -> list[CellMembers]:
     """Members by cell, sorted by key: numbers by size, words by alphabet."""
-    shapes = members.drop_duplicates("shape").set_index("shape")
-    key_of_shape = dict(
-        zip(
-            shapes.index,
-            zip(*(map(plain, shapes[axis]) for axis in axes), strict=True),
-            strict=True,
-        )
+    key_of_shape = keys_by_shape(members, axes)
+    keys = sorted(
+        set(key_of_shape.values()), key=lambda key: [by_value(value) for value in key.of(axes)]
     )
-    keys = sorted(set(key_of_shape.values()), key=lambda key: [by_value(value) for value in key])
     ranks = {key: rank for rank, key in enumerate(keys)}
     rank_M = (
         members["shape"].map({shape: ranks[key] for shape, key in key_of_shape.items()}).to_numpy()
@@ -123,9 +118,19 @@ def by_cell(members: pd.DataFrame, axes: Sequence[str]) -> list[CellMembers]:
     }
     bounds = np.searchsorted(rank_M[order_M], np.arange(len(keys) + 1))
     return [
-        _cell(_key(axes, key), arrays, np.arange(low, high))
+        _cell(key, arrays, np.arange(low, high))
         for key, (low, high) in zip(keys, pairwise(bounds), strict=True)
     ]
+
+
+def keys_by_shape(members: pd.DataFrame, axes: Sequence[str]) -> dict[int, CellKey]:
+    """The cell that each shape of these members belongs to."""
+    shapes = members.drop_duplicates("shape").set_index("shape")
+    values = zip(*(map(plain, shapes[axis]) for axis in axes), strict=True)
+    return {
+        int(shape): _key(axes, of_shape)
+        for shape, of_shape in zip(shapes.index, values, strict=True)
+    }
 
 
 def _key(axes: Sequence[str], values: Sequence[Value]) -> CellKey:

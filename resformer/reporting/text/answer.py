@@ -15,8 +15,9 @@ from resformer.reporting.schema import (
     varying,
 )
 from resformer.reporting.text.words import NORMS, correction, listed, p_is, value_label
-from resformer.stats.multiplicity import level
-from resformer.stats.power import power, seeds_for
+from resformer.stats.multiplicity import LEVEL, level
+from resformer.stats.power import FIRST_LOOK, SECOND_LOOK, power, power_of_two_looks, seeds_for
+from resformer.text import counted
 
 _MOST_LISTED = 4
 """Comparisons that have a sentence each; more are counted."""
@@ -254,15 +255,37 @@ def power_words(comparisons: int, seeds: int) -> str:
     """The probability that so many seeds find a limit one grid depth apart; if it is small, the
     number of seeds that would be enough.
     """
-    alpha = level(comparisons)
-    chance = power(seeds, seeds, ONE_GRID_DEPTH, alpha)
+    chance = power(seeds, seeds, ONE_GRID_DEPTH, level(comparisons))
     words = (
         f"{seeds} seeds find a limit one grid depth apart "
         f"(95 % of seeds against 5 % solve) with probability {chance:.2f}"
     )
+    return f"{words}{_enough(chance, comparisons)}."
+
+
+def planned_power(comparisons: int, seeds: int, *, looks: int) -> str:
+    """The same before a sweep, of which every arm gets so many seeds; with a second look as many
+    again where the first does not decide.
+    """
+    alpha = level(comparisons)
+    if looks == 1:
+        chance, again = power(seeds, seeds, ONE_GRID_DEPTH, alpha), ""
+    else:
+        levels = (FIRST_LOOK * alpha / LEVEL, SECOND_LOOK * alpha / LEVEL)
+        chance = power_of_two_looks(seeds, ONE_GRID_DEPTH, levels)
+        again = f", {2 * seeds} where undecided"
+    return (
+        f"{counted(comparisons, 'comparison')}, {counted(seeds, 'seed')}{again}: a limit apart by "
+        f"one grid depth is found with probability {chance:.2f}{_enough(chance, comparisons)}"
+    )
+
+
+def _enough(chance: float, comparisons: int) -> str:
+    """Seeds that find it surely, where this chance is small."""
     if chance >= _SURE:
-        return f"{words}."
-    return f"{words}; {seeds_for(ONE_GRID_DEPTH, _SURE, alpha)} would find it with {_SURE:.2f}."
+        return ""
+    seeds = seeds_for(ONE_GRID_DEPTH, _SURE, level(comparisons))
+    return f"; {seeds} would find it with {_SURE:.2f}"
 
 
 def _cost(report: Report) -> list[str]:

@@ -21,7 +21,6 @@ LEGEND = (
     "where most learnt nothing from their input"
 )
 NORMS = {"none": "no norm", "pre": "pre-norm", "post": "post-norm"}
-EDGE = "* the best learning rate is at the edge of the grid"
 FIT = (
     "half: depth at which half of the seeds solve, by a logistic fit over the logarithm of depth, "
     "and its 95 % interval, … where it ends beyond the depths that were tried"
@@ -52,6 +51,16 @@ def cell(cell: Cell | None) -> tuple[str, str]:
     word = "diverged" if 2 * cell.diverged > cell.seeds else "loss"
     word = "stalled" if 2 * cell.stalled > cell.seeds else word
     return f"{word} {loss} {count}", ""
+
+
+def best_rates(report: Report) -> str:
+    """Number of cells whose best learning rate lies inside the grid; "" if no cell solves."""
+    best = report.best_rates
+    if not best.cells:
+        return ""
+    inside = f"all {best.cells}" if best.inside == best.cells else f"{best.inside} of {best.cells}"
+    words = f"best learning rate inside the grid in {inside} cells that solve"
+    return words if best.inside == best.cells else f"{words}, at its edge where a star stands"
 
 
 def interval(low: float | None, high: float | None, digits: str = ".0f", between: str = "–") -> str:

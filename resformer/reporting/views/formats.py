@@ -144,8 +144,7 @@ def _joined(cell: tuple[str, str]) -> str:
 
 
 def _footer(report: Report) -> str:
-    edge = any(cell.lr_at_edge for cell in report.cells)
-    star = f"; {words.EDGE.replace('*', 'star:', 1)}" if edge else ""
+    rates = words.best_rates(report)
     fit = f"; {words.FIT}" if report.fitted else ""
     layers = f" {layer_tables.LEGEND}." if report.layers else ""
-    return f"{words.LEGEND}{star}{fit}.{layers}"
+    return f"{words.LEGEND}{f'; {rates}' * bool(rates)}{fit}.{layers}"

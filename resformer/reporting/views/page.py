@@ -63,7 +63,7 @@ def page(findings: Findings, report: Report, layout: Layout, command: Sequence[s
         as_typed=as_typed,
         cell_words=words.cell,
         legend=words.LEGEND,
-        edge=words.EDGE if any(cell.lr_at_edge for cell in report.cells) else "",
+        best_rates=words.best_rates(report),
         fit=words.FIT if report.fitted else "",
         limits=_limits(report),
         compared=_Listing(

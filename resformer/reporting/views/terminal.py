@@ -44,8 +44,8 @@ def terminal(report: Report, layout: Layout, width: int) -> RenderableType:
             )
             parts.append(Text(more, style=_NOTE))
     parts.append(Text(words.LEGEND, style=_QUIET))
-    if any(cell.lr_at_edge for cell in report.cells):
-        parts.append(Text(words.EDGE, style=_QUIET))
+    if rates := words.best_rates(report):
+        parts.append(Text(rates, style=_QUIET))
     if report.fitted:
         parts.append(Text(words.FIT, style=_QUIET))
     parts += _comparisons(report)

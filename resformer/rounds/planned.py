@@ -1,0 +1,60 @@
+"""Comparisons that a report of a request will make, known before anything is trained."""
+
+from dataclasses import dataclass
+from typing import final
+
+import pandas as pd
+
+from resformer.keys import shape_settings
+from resformer.model.serial import shape_to_json
+from resformer.reporting.analysis.cells import axes_of, keys_by_shape
+from resformer.reporting.analysis.pairs import DEFAULT_PAIRING, Pair
+from resformer.reporting.schema import ArmKey
+from resformer.reporting.text.answer import planned_power
+from resformer.sweep.request import Request
+
+_MOST_SHAPES, _MOST_ARMS = 2000, 200
+"""To tell apart and to pair more would take seconds."""
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Planned:
+    """Pairs of arms of a request, and the seeds of the shape that has the fewest."""
+
+    pairs: tuple[Pair, ...]
+    seeds: int
+
+    def power(self, *, looks: int) -> list[str]:
+        """The chance to find a difference, a line if anything is compared."""
+        return [planned_power(len(self.pairs), self.seeds, looks=looks)] if self.pairs else []
+
+
+def planned(request: Request) -> Planned:
+    """The comparisons of the arms of a request that share a depth; none where there are too many
+    arms to pair at once.
+    """
+    seeds = min(len({member.seed for member in members}) for _, members in request.shapes)
+    depths = _depths(request) if len(request.shapes) <= _MOST_SHAPES else {}
+    pairs = DEFAULT_PAIRING.pairs([*depths]) if len(depths) <= _MOST_ARMS else []
+    return Planned(
+        pairs=tuple(pair for pair in pairs if depths[pair[0]] & depths[pair[1]]), seeds=seeds
+    )
+
+
+def _depths(request: Request) -> dict[ArmKey, set[int]]:
+    """Depths by arm, as the report of these shapes tells arms apart."""
+    rows = [
+        {
+            "study": request.study,
+            "shape": number,
+            **shape_settings({"shape": shape_to_json(shape)}),
+            **vars(members[0]),
+        }
+        for number, (shape, members) in enumerate(request.shapes)
+    ]
+    table = pd.DataFrame(rows)
+    depths: dict[ArmKey, set[int]] = {}
+    for key in keys_by_shape(table, axes_of(table)[0]).values():
+        depths.setdefault(key.arm, set()).add(key.depth)
+    return depths

@@ -1,0 +1,74 @@
+"""What a sweep can show, before it runs."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from support.commands import Resformer
+from support.studies import WrittenStudy
+from support.sweeps import TINY_SETTINGS
+
+from resformer import config
+from resformer.reporting.analysis.summary import summarise
+from resformer.results.members import read
+from resformer.rounds.planned import planned
+
+GRID = ["model.depth=1,2", "train.steps=20", "member.lr=1e-3,1e-2", *TINY_SETTINGS]
+
+
+def test_the_quick_study_has_two_comparisons_of_five_seeds() -> None:
+    quick = planned(config.request("quick", []))
+    assert (len(quick.pairs), quick.seeds) == (2, 5)
+    assert {scheme.residual for scheme, _ in quick.pairs} == {"add"}
+
+
+def test_pairs_are_those_of_the_report(tmp_path: Path) -> None:
+    request = config.request(
+        "some",
+        [
+            *GRID,
+            "model/residual=plain,add,rezero,keel",
+            "model.norm=own,post",
+            "model.activation=relu,gelu",
+            "member.seed=0,1",
+        ],
+    )
+    made = WrittenStudy(tmp_path, "some")
+    for of_request, members in request.shapes:
+        made.job(of_request, members, [1.0] * len(members))
+    report = summarise(read([made.write()]))
+    pairs = [(row.scheme, row.baseline) for row in report.comparisons]
+    assert pairs
+    assert set(planned(request).pairs) == set(pairs)
+
+
+@pytest.mark.parametrize("where", ["dry", "sweep"])
+@pytest.mark.sweep
+def test_a_sweep_says_what_its_seeds_can_show(resformer: Resformer, where: str) -> None:
+    words = [*GRID, "model.residual=true,false", "member.seed=0,1,2"]
+    line = (
+        "1 comparison, 3 seeds: a limit apart by one grid depth is found with probability 0.00; 7 "
+        "would find it with 0.90"
+    )
+    result = resformer("sweep", *words, *(["--dry-run"] if where == "dry" else []))
+    assert result.exit_code == 0
+    assert line in (result.stdout if where == "dry" else result.stderr).splitlines()
+    if where == "sweep":
+        again = resformer("sweep", *words)
+        assert line not in again.stderr, "nothing is left to run"
+
+
+def test_nothing_is_said_where_nothing_is_compared(resformer: Resformer) -> None:
+    result = resformer("sweep", "--dry-run", *GRID)
+    assert "probability" not in result.stdout
+
+
+def test_arms_that_share_no_depth_are_no_comparison() -> None:
+    grids = [
+        config.request(
+            "some", [f"model.depth={depth}", f"model.residual={residual}", "member.seed=0,1"]
+        )
+        for depth, residual in ((1, "true"), (2, "false"))
+    ]
+    both = replace(grids[0], shapes=grids[0].shapes + grids[1].shapes)
+    assert planned(both).pairs == ()
