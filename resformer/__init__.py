@@ -104,6 +104,8 @@ def report(study: str, results: "str | Path" = "results") -> dict[str, Any]:
         study, settings           the study, and the settings that all of its members share
         differing                 of several studies, the settings that set them apart
         where                     the settings that members were chosen by
+        per                       with `--per flops` or `tokens`, the unit of medians, means and
+                                  speeds: `median_flops` stands for `median_steps`, and so on
         cells                     one per `study`, `task`, `depth`, `residual`, `norm` and whatever
                                   else varies, each seed at the learning rate that the other seeds
                                   found best: `seeds`, and of these `solved`, `unsolved` (of which

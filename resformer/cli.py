@@ -191,6 +191,10 @@ def report(
         bool,
         typer.Option("--fit", help="Also fit the depth at which half of the seeds solve."),
     ] = False,
+    per: Annotated[
+        Literal["steps", "flops", "tokens"],
+        typer.Option("--per", help="Unit of medians, ratios and figures."),
+    ] = "steps",
     html: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Also write it as a page of its own.")
     ] = None,
@@ -213,7 +217,7 @@ def report(
         names: list[str | None] = [*dict.fromkeys(studies or [])]
         chosen = [_chosen(results, name) for name in names or [None]]
         findings = read(chosen).where(parse_conditions(where or []))
-        summary = summarise(findings, Pairing(against=against, compare=compare))
+        summary = summarise(findings, Pairing(against=against, compare=compare), per)
         if fit:
             summary = with_fits(summary)
         axes = layout(summary, rows, [name for names in columns or [] for name in names.split(",")])

@@ -201,6 +201,7 @@ WRONG_JOBS: list[tuple[Path, object]] = [
         for name in ("parameters", "flops_per_step", "flops", "blind_loss")
         for value in (GONE, None, True, "1", -1, float("nan"), float("inf"), 10**400, [1])
     ),
+    *((("tokens_per_step",), value) for value in (None, True, "1", -1, float("nan"), [1])),
 ]
 WRONG_LAUNCHES: list[tuple[Path, object]] = [
     *((("launch",), value) for value in (GONE, None, True, "1", 0, 1.5, 10**30)),

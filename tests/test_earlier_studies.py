@@ -61,6 +61,14 @@ def test_the_report_of_an_earlier_study_is_the_same(resformer: Resformer) -> Non
     assert report(resformer) == REPORT
 
 
+def test_an_earlier_plan_knows_flops_of_a_step_but_no_tokens(resformer: Resformer) -> None:
+    known, refused = (resformer("report", "earlier", "--per", unit) for unit in ("flops", "tokens"))
+    assert known.exit_code == 0, known.stderr
+    assert refused.exit_code == 2
+    (line,) = refused.stderr.splitlines()
+    assert "--per tokens: study earlier was planned before its tokens per step" in line
+
+
 def test_the_status_of_an_earlier_study_counts_every_member(resformer: Resformer) -> None:
     shown = resformer("status", "earlier").stdout
     assert "finished     2        4" in shown

@@ -437,7 +437,7 @@ def test_unknown_values_are_never_shown_as_none(
     findings = there.findings()
     summary = summarise(findings)
     unknown: dict[str, Any] = dict.fromkeys(
-        ("lr_at_edge", "median_steps", "mean_steps", "final_loss", "final_accuracy")
+        ("lr_at_edge", "median", "mean", "final_loss", "final_accuracy")
     )
     cells = tuple(dataclasses.replace(cell, **unknown) for cell in summary.cells)
     summary = dataclasses.replace(summary, cells=cells)

@@ -53,6 +53,7 @@ class Job:
             "flops_per_step": described.flops_per_step,
             "flops": self.flops(),
             "blind_loss": described.blind_loss,
+            "tokens_per_step": described.tokens_per_step,
         }
 
 
@@ -65,6 +66,7 @@ class _Described:
     parameters: int
     flops_per_step: int
     blind_loss: float
+    tokens_per_step: int
 
 
 @cache
@@ -76,6 +78,7 @@ def _described(shape: Shape) -> _Described:
         parameters=transformer.num_parameters,
         flops_per_step=transformer.flops_per_step(shape.train.batch),
         blind_loss=shape.task.blind_loss(),
+        tokens_per_step=shape.train.batch * shape.task.num_tokens(shape.model.attention),
     )
 
 

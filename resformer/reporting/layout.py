@@ -8,8 +8,8 @@ from typing import Any, TypeVar, final
 from resformer.errors import UserError
 from resformer.keys import Value, by_value, is_number, short
 from resformer.reporting.analysis.pairs import BASELINES
-from resformer.reporting.schema import Cell, Limit, Rate, Report
-from resformer.reporting.text.words import fit, limit, value_label
+from resformer.reporting.schema import Cell, Limit, Per, Rate, Report
+from resformer.reporting.text.words import cell, fit, limit, value_label
 
 Row = TypeVar("Row", Cell, Rate, Limit)
 
@@ -43,6 +43,8 @@ class Panel:
     """By row and column; combinations that were not run are absent."""
     limits: dict[tuple[Value, ...], Limit]
     """By column; empty unless the rows are depths."""
+    per: Per
+    """Unit of the cells' medians."""
 
     @property
     def row_heading(self) -> str:
@@ -52,6 +54,10 @@ class Panel:
     def column(self, values: tuple[Value, ...]) -> list[Cell]:
         """Cells of a column from the first row to the last."""
         return [self.cells[row, values] for row in self.rows if (row, values) in self.cells]
+
+    def cell_words(self, row: Value, values: tuple[Value, ...]) -> tuple[str, str]:
+        """Text of the cell in a row and a column, and the interval under it."""
+        return cell(self.cells.get((row, values)), self.per)
 
     @property
     def foot(self) -> list[str]:
@@ -124,7 +130,10 @@ def panels(report: Report, layout: Layout) -> list[Panel]:
     """Panels of a report, in the order of its cells."""
     cells = _apart(report.cells, layout)
     limits = _apart(report.limits, layout) if layout.rows == "depth" else {}
-    return [_panel(layout, apart, part, limits.get(apart, [])) for apart, part in cells.items()]
+    return [
+        _panel(layout, apart, part, limits.get(apart, []), report.per)
+        for apart, part in cells.items()
+    ]
 
 
 def _apart(rows: Sequence[Row], layout: Layout) -> dict[tuple[Value, ...], list[Row]]:
@@ -135,7 +144,11 @@ def _apart(rows: Sequence[Row], layout: Layout) -> dict[tuple[Value, ...], list[
 
 
 def _panel(
-    layout: Layout, apart: tuple[Value, ...], cells: Sequence[Cell], limits: Sequence[Limit]
+    layout: Layout,
+    apart: tuple[Value, ...],
+    cells: Sequence[Cell],
+    limits: Sequence[Limit],
+    per: Per,
 ) -> Panel:
     at = {(cell.key.value(layout.rows), cell.key.of(layout.columns)): cell for cell in cells}
     words = [value_label(axis, cells[0].key.value(axis)) for axis in layout.apart]
@@ -157,6 +170,7 @@ def _panel(
         ),
         cells=at,
         limits={limit.key.of(layout.columns): limit for limit in limits},
+        per=per,
     )
 
 

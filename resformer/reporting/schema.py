@@ -12,6 +12,11 @@ from resformer.stats.depth import Run, depth_run
 from resformer.stats.health import Word
 from resformer.stats.multiplicity import LEVEL, Method
 
+Per = Literal["steps", "flops", "tokens"]
+"""Unit of what it takes to solve: steps, floating-point operations in matrix products, or tokens
+read, of one member.
+"""
+
 
 class Key(ABC):
     """Settings that tell rows of a report apart: a value for each of its axes."""
@@ -95,11 +100,12 @@ class Cell:
     lr_by_seed: Mapping[int, float]
     lr_at_edge: bool | None
     """True if `lr` is the first or last of the grid; None if the grid is one rate."""
-    median_steps: float | None
+    median: float | None
+    """To solve, in the report's unit, as the mean."""
     median_low: float | None
     median_high: float | None
-    mean_steps: float | None
-    """Restricted mean: steps spent up to the smallest budget of the cell's members."""
+    mean: float | None
+    """Restricted mean: spent up to the smallest budget of the cell's members."""
     mean_low: float | None
     mean_high: float | None
     final_loss: float | None
@@ -121,7 +127,7 @@ class Rate:
     lr: float
     seeds: int
     solved: int
-    mean_steps: float | None
+    mean: float | None
     final_loss: float | None
 
 
@@ -192,7 +198,9 @@ class DepthComparison:
     p_adjusted: float | None
     """Corrected for the number of comparisons, too."""
     speed: Estimate | None
-    """Steps to solve, scheme / baseline, same seeds paired; None unless every seed solved."""
+    """To solve in the report's unit, scheme / baseline, same seeds paired; None unless every seed
+    solved.
+    """
 
     @property
     def lead(self) -> float:
@@ -317,6 +325,8 @@ class Report:
     """Settings that differ between studies only, by key and study; None of one study."""
     where: Mapping[str, list[str]]
     """Conditions that members were chosen by."""
+    per: Per = "steps"
+    """Unit of medians, means and speeds."""
     cells: tuple[Cell, ...]
     rates: tuple[Rate, ...]
     limits: tuple[Limit, ...]

@@ -18,6 +18,7 @@ from resformer.reporting.schema import (
     Excluded,
     LayerSummary,
     Limit,
+    Per,
     Rate,
     Report,
 )
@@ -31,19 +32,20 @@ _COMPOSED = ("key", "depth", "ends", "fit")
 
 def to_json(report: Report) -> Tree:
     """The JSON of a report. Sections that only some reports have are left out of the others."""
-    tree = {name: _value(getattr(report, name)) for name in _names(Report)}
-    tree["best_rates"] = row(report.best_rates)
+    tree = {name: _value(getattr(report, name), report.per) for name in _names(Report)}
+    tree["best_rates"] = row(report.best_rates, report.per)
     absent = [
         *(name for name in ("where", "layers") if not tree[name]),
         *(["differing"] if report.differing is None else []),
+        *(["per"] if report.per == "steps" else []),
     ]
     return {name: section for name, section in tree.items() if name not in absent}
 
 
-def row(part: Any) -> Tree:
+def row(part: Any, per: Per) -> Tree:
     """The JSON of a cell, a limit, … : the values of its axes, then its fields."""
     kind: type = type(part)
-    own = {name: _value(getattr(part, name)) for name in _names(kind)}
+    own = {_in_json(name, per): _value(getattr(part, name), per) for name in _names(kind)}
     match part:
         case Limit() if part.fit is not None:
             return {**part.key.values(), **own, **_estimate("fit", part.fit)}
@@ -54,10 +56,15 @@ def row(part: Any) -> Tree:
     return own
 
 
-def _value(value: Any) -> Any:
+def _in_json(name: str, per: Per) -> str:
+    """Name of a field in the JSON: medians and means have their unit in it."""
+    return f"{name}_{per}" if name in ("median", "mean") else name
+
+
+def _value(value: Any, per: Per) -> Any:
     match value:
         case tuple():
-            return [line for part in value for line in _lines(part)]
+            return [line for part in value for line in _lines(part, per)]
         case Mapping():
             return {str(name): entry for name, entry in value.items()}
     return value
@@ -68,8 +75,8 @@ def _names(kind: type) -> tuple[str, ...]:
     return tuple(field.name for field in fields(kind) if field.name not in _COMPOSED)
 
 
-def _lines(part: Any) -> list[Tree]:
-    return comparison_rows(part) if isinstance(part, Comparison) else [row(part)]
+def _lines(part: Any, per: Per) -> list[Tree]:
+    return comparison_rows(part) if isinstance(part, Comparison) else [row(part, per)]
 
 
 def comparison_rows(part: Comparison) -> list[Tree]:
@@ -126,13 +133,15 @@ def _estimate(name: str, estimate: Estimate | None) -> Tree:
 
 def from_json(tree: Tree) -> Report:
     """The report of this JSON."""
+    per = tree.get("per", "steps")
     return Report(
         study=tree["study"],
         settings=tree["settings"],
         differing=tree.get("differing"),
         where=tree.get("where", {}),
-        cells=tuple(map(_cell, tree["cells"])),
-        rates=tuple(Rate(key=_cell_key(line), **_own(Rate, line)) for line in tree["rates"]),
+        per=per,
+        cells=tuple(_cell(line, per) for line in tree["cells"]),
+        rates=tuple(Rate(key=_cell_key(line), **_own(Rate, line, per)) for line in tree["rates"]),
         limits=tuple(map(_limit, tree["limits"])),
         comparisons=tuple(_comparisons(tree["comparisons"])),
         layers=tuple(map(_layers, tree.get("layers", []))),
@@ -143,9 +152,9 @@ def from_json(tree: Tree) -> Report:
     )
 
 
-def _cell(line: Tree) -> Cell:
+def _cell(line: Tree, per: Per) -> Cell:
     by_seed = {int(seed): lr for seed, lr in line["lr_by_seed"].items()}
-    return Cell(key=_cell_key(line), **{**_own(Cell, line), "lr_by_seed": by_seed})
+    return Cell(key=_cell_key(line), **{**_own(Cell, line, per), "lr_by_seed": by_seed})
 
 
 def _limit(line: Tree) -> Limit:
@@ -199,9 +208,10 @@ def _read_estimate(name: str, line: Tree) -> Estimate | None:
     return Estimate(value=value, low=line[f"{name}_low"], high=line[f"{name}_high"])
 
 
-def _own(kind: type, line: Tree) -> Tree:
+def _own(kind: type, line: Tree, per: Per = "steps") -> Tree:
     """The fields of a row; those that it lacks must have a default."""
-    return {name: line[name] for name in _names(kind) if name in line}
+    names = ((name, _in_json(name, per)) for name in _names(kind))
+    return {name: line[in_json] for name, in_json in names if in_json in line}
 
 
 def _cell_key(line: Tree) -> CellKey:

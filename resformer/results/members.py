@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -15,7 +16,7 @@ from resformer.results.problems import Problems
 from resformer.results.runs import StudyRuns, read_runs
 from resformer.store.study import Study
 
-_FACTS = ("parameters", "flops_per_step", "blind_loss")
+_FACTS = ("parameters", "flops_per_step", "tokens_per_step", "blind_loss")
 
 
 @final
@@ -26,7 +27,8 @@ class Findings:
     `members` has a row per finished member: `study`, `job`, `shape` (a number, the same for members
     whose settings are the same), `seed`, `lr`, every setting by its dotted key (task, depth,
     residual and norm by these names), the columns of `runs.parquet`, `parameters`,
-    `flops_per_step`, `blind_loss` (nats per token) and `ms` (per member and step).
+    `flops_per_step`, `tokens_per_step` (NaN in plans that lack it), `blind_loss` (nats per token)
+    and `ms` (per member and step).
     """
 
     studies: tuple[Study, ...]
@@ -168,7 +170,7 @@ def _with_settings(runs: StudyRuns) -> pd.DataFrame:
     number_by_id: dict[int, int] = {}
     for job in runs.planned.values():
         if id(job["shape"]) not in number_by_id:
-            facts = {name: job[name] for name in _FACTS}
+            facts = {name: job.get(name, math.nan) for name in _FACTS}
             row = {**shape_settings(job), **facts, "planned_shape": len(rows)}
             row = rows.setdefault(json.dumps(job["shape"], sort_keys=True), row)
             number_by_id[id(job["shape"])] = row["planned_shape"]

@@ -41,6 +41,8 @@ _OUTCOMES = ("solved", "unsolved", "diverged")
 
 _FACTS = {"parameters": 1e15, "flops_per_step": 1e30, "flops": 1e40, "blind_loss": 1e3}
 """Facts of a planned job, and the largest value of each."""
+_LATER_FACTS = {"tokens_per_step": 1e15}
+"""Likewise, but plans of earlier versions lack them."""
 _NAMED = (("task", "name"), ("model", "residual", "name"), ("model", "norm"), ("device",))
 _COUNTED = (("model", "depth"), ("train", "steps"))
 
@@ -93,7 +95,8 @@ def planned_members(tree: Mapping[str, Any]) -> None:
 
 def shared(tree: Mapping[str, Any]) -> None:
     """Check the part that planned jobs of one shape and size share."""
-    for name, largest in _FACTS.items():
+    later = {name: largest for name, largest in _LATER_FACTS.items() if name in tree}
+    for name, largest in {**_FACTS, **later}.items():
         _require(_number(tree.get(name), largest), f"{name} is no number that can be")
     _shape(tree.get("shape"))
 

@@ -114,7 +114,7 @@ def by_cell(members: pd.DataFrame, axes: Sequence[str]) -> list[CellMembers]:
     columns = members.astype({"solved_step": np.float64})
     arrays = {
         name: columns[name].to_numpy()[order_M]
-        for name in (*names, _BUDGET, "parameters", "flops_per_step")
+        for name in (*names, _BUDGET, "parameters", "flops_per_step", "tokens_per_step")
     }
     bounds = np.searchsorted(rank_M[order_M], np.arange(len(keys) + 1))
     return [

@@ -13,7 +13,8 @@ from resformer.reporting.analysis.cells import CellMembers, axes_of, by_cell
 from resformer.reporting.analysis.comparisons import comparisons
 from resformer.reporting.analysis.layers import layer_summaries
 from resformer.reporting.analysis.pairs import DEFAULT_PAIRING, Pairing
-from resformer.reporting.schema import Cell, Excluded, Limit, Rate, Report
+from resformer.reporting.analysis.units import costs_per_step, in_units
+from resformer.reporting.schema import Cell, Excluded, Limit, Per, Rate, Report
 from resformer.results import cache
 from resformer.results.members import Findings
 from resformer.stats import Floats
@@ -29,11 +30,11 @@ from resformer.stats.steps import (
 from resformer.store.study import Study
 
 
-def summarise(findings: Findings, pairing: Pairing = DEFAULT_PAIRING) -> Report:
-    """The report of some studies, computed once and kept; UserError if nothing has finished yet, or
-    if there are no such pairs.
+def summarise(findings: Findings, pairing: Pairing = DEFAULT_PAIRING, per: Per = "steps") -> Report:
+    """The report of some studies, computed once and kept; UserError if nothing has finished yet, if
+    there are no such pairs, or if the cost of a step was not recorded in this unit.
     """
-    key = f"{findings.digest} {pairing.against} {pairing.compare}"
+    key = f"{findings.digest} {pairing.against} {pairing.compare} {per}"
     kept = cache.load_report(findings.studies[0], key)
     if kept is not None:
         return serial.from_json(kept)
@@ -46,17 +47,17 @@ def summarise(findings: Findings, pairing: Pairing = DEFAULT_PAIRING) -> Report:
         )
         where = findings.studies[0].path.parent
         raise UserError(f"study {_names(findings)}: nothing to report in {where}, {why}")
-    report = _report(findings, pairing)
+    report = _report(findings, pairing, per)
     cache.save_report(findings.studies[0], key, serial.to_json(report))
     return report
 
 
-def _report(findings: Findings, pairing: Pairing) -> Report:
+def _report(findings: Findings, pairing: Pairing, per: Per) -> Report:
     axes, settings, differing = axes_of(findings.members)
     cell_members = by_cell(findings.members, axes)
     cells = [_cell(members) for members in cell_members]
     layers, damaged = layer_summaries(findings, cell_members)
-    return Report(
+    report = Report(
         study=_names(findings),
         settings=settings,
         differing=differing if len(findings.studies) > 1 else None,
@@ -71,6 +72,7 @@ def _report(findings: Findings, pairing: Pairing) -> Report:
         damaged=(*findings.problems.damaged, *damaged),
         failed=findings.problems.failed,
     )
+    return report if per == "steps" else in_units(report, per, costs_per_step(cell_members, per))
 
 
 def _names(findings: Findings) -> str:
@@ -98,10 +100,10 @@ def _cell(members: CellMembers) -> Cell:
         lr=lr,
         lr_by_seed=dict(zip(members.seeds, rates, strict=True)),
         lr_at_edge=lr in (members.rates[0], members.rates[-1]) if len(members.rates) > 1 else None,
-        median_steps=median,
+        median=median,
         median_low=median_low,
         median_high=median_high,
-        mean_steps=mean,
+        mean=mean,
         mean_low=mean_low,
         mean_high=mean_high,
         final_loss=_middle(arrays["final_loss"][rows_S]),
@@ -141,7 +143,7 @@ def _rates(members: CellMembers) -> Iterator[Rate]:
             lr=lr,
             seeds=int(count_R[index]),
             solved=int(solved_R[index]),
-            mean_steps=float(mean_R[index]) if solves_R[index] else None,
+            mean=float(mean_R[index]) if solves_R[index] else None,
             final_loss=_middle(members.loss_SR[ran_SR[:, index], index]),
         )
 

@@ -19,6 +19,7 @@ from resformer.reporting.figures.marks import Tips
 from resformer.reporting.figures.style import RC
 from resformer.reporting.layout import Layout
 from resformer.reporting.schema import Report
+from resformer.reporting.text.words import UNITS
 from resformer.results.members import Findings
 from resformer.store import files
 
@@ -58,7 +59,9 @@ class Plot:
 
 def plots(findings: Findings, report: Report, layout: Layout) -> Iterator[Plot]:
     """Figures of every panel; UserError if a curve is damaged."""
+    unit = UNITS[report.per]
     for data in panel_data(findings, report, layout):
+        words = {"unit": unit, "Unit": f"{unit[0].upper()}{unit[1:]}", "step": data.step}
         for kind, module in _KINDS.items():
             tips = Tips()
             with _style():
@@ -68,7 +71,7 @@ def plots(findings: Findings, report: Report, layout: Layout) -> Iterator[Plot]:
                     kind=kind,
                     label=data.panel.label,
                     title=data.panel.title,
-                    caption=module.CAPTION,
+                    caption=module.CAPTION.format(**words),
                     figure=figure,
                     tips=tips,
                 )

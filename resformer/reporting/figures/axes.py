@@ -20,6 +20,7 @@ from resformer.reporting.figures import marks
 from resformer.reporting.figures.data import PanelData
 from resformer.reporting.figures.style import SMALL, Series, shortened, width_of
 from resformer.reporting.layout import Panel
+from resformer.reporting.text.words import metric
 from resformer.text import printable
 
 _WIDTH = 7.2
@@ -31,6 +32,8 @@ _BELOW = 0.42
 """Space below the panels for ticks and the title of their axis."""
 _TICKS_APART = 0.05
 """Share of an axis between two of its ticks."""
+_LONG = 1e6
+"""Number from which on labels have a metric prefix."""
 _LONGEST = 1.1
 """Width of the longest label of a tick."""
 _LANES = 0.78
@@ -243,8 +246,13 @@ def log_y(
         for tick in _round_numbers(low, high)
         if all(abs(math.log(tick / y)) > _TICKS_APART * math.log(top / low) for y in named)
     ]
-    axes.set_yticks([*ticks, *named], [*(f"{tick:g}" for tick in ticks), *named.values()])
+    axes.set_yticks([*ticks, *named], [*map(_tick, ticks), *named.values()])
     axes.set_yticks([], minor=True)
+
+
+def _tick(number: float) -> str:
+    """Label of a number: with a metric prefix where it would have an exponent."""
+    return metric(number) if number >= _LONG else f"{number:g}"
 
 
 def _round_numbers(low: float, high: float) -> list[float]:

@@ -23,10 +23,11 @@ from resformer.reporting.figures.marks import (
     reference,
 )
 from resformer.reporting.figures.style import GREY, SeriesStyle
+from resformer.reporting.text.words import amount
 from resformer.stats import Floats
 
 CAPTION = (
-    "Held-out loss (nats per token) against step. Thin: every seed at the learning rate it is "
+    "Held-out loss (nats per token) against {step}. Thin: every seed at the learning rate it is "
     "scored at; thick: their "
     "median. Dotted: a seed that left keeps its last loss, and counts with it in the median; a "
     "cross marks where one "
@@ -57,14 +58,14 @@ def draw(data: PanelData, tips: Tips) -> Figure:
     for axes, row in zip(page.panels, panel.rows, strict=True):
         labels = _row(axes, data, row)
         axes.set_title(data.row_label(row))
-        axes.set_xticks(ticks, [f"{tick:.0f}" for tick in ticks])
+        axes.set_xticks(ticks, [amount(tick, data.per) for tick in ticks])
         for tick, mark in zip(ticks, axes.xaxis.get_major_ticks(), strict=True):
             mark.label1.set_horizontalalignment(
                 "left" if tick == 0 else "right" if tick > 0.95 * last else "center"
             )
         if axes in page.last_of_lines:
             label_lines(axes, labels)
-    page.label("step", "held-out loss (nats)")
+    page.label(data.step, "held-out loss (nats)")
     return page.figure
 
 

@@ -12,8 +12,8 @@ from resformer.errors import UserError
 from resformer.keys import Value
 from resformer.reporting.figures.style import Series, SeriesStyle, series_styles
 from resformer.reporting.layout import Layout, Panel, panels
-from resformer.reporting.schema import Cell, Rate, Report
-from resformer.reporting.text.words import value_label
+from resformer.reporting.schema import Cell, Per, Rate, Report
+from resformer.reporting.text.words import UNITS, amount, value_label
 from resformer.results.members import Findings
 from resformer.stats import Floats
 from resformer.store.checks import Damaged
@@ -34,7 +34,7 @@ class MemberCurve:
     solved_step: float
     """NaN if it did not solve."""
     budget: float
-    """Steps."""
+    """In the report's unit, as all that is counted in steps."""
     blind_loss: float
     """Nats per token."""
     steps: Floats
@@ -60,6 +60,8 @@ class PanelData:
     styles: Mapping[Series, SeriesStyle]
     curves: Mapping[Position, list[MemberCurve]]
     rates: Mapping[Position, list[Rate]]
+    per: Per
+    """Unit of everything that is counted in steps."""
     clip: float | None
     """Gradient norm above which members are clipped; None if they differ in it."""
 
@@ -76,13 +78,25 @@ class PanelData:
         """Label of a row, with its axis."""
         return printable(value_label(self.panel.layout.rows, row))
 
+    @property
+    def step(self) -> str:
+        """Name of the axis along which members train."""
+        return "step" if self.per == "steps" else UNITS[self.per]
+
+    def _at(self, steps: float) -> str:
+        return (
+            f"step {steps:.0f}"
+            if self.per == "steps"
+            else f"{amount(steps, self.per)} {UNITS[self.per]}"
+        )
+
     def describe(self, position: Position, curve: MemberCurve) -> str:
         """Tooltip of a member."""
         row, series = position
         step = curve.solved_step if curve.outcome == "solved" else curve.steps[-1]
         return (
             f"{self.label(series)}, {self.row_label(row)}, seed {curve.seed}: "
-            f"{curve.outcome} at step {step:.0f}, learning rate {curve.lr:g}"
+            f"{curve.outcome} at {self._at(step)}, learning rate {curve.lr:g}"
         )
 
 
@@ -104,8 +118,9 @@ def _data(findings: Findings, report: Report, panel: Panel, schemes: Iterable[st
     return PanelData(
         panel=panel,
         styles=series_styles(panel, schemes),
-        curves={at: _curves(findings, rows) for at, rows in members.items()},
+        curves={at: _curves(findings, rows, report.per) for at, rows in members.items()},
         rates=rates,
+        per=report.per,
         clip=clips.pop() if len(clips) == 1 else None,
     )
 
@@ -120,7 +135,7 @@ def _members(members: pd.DataFrame, cell: Cell) -> pd.DataFrame:
     return rows[rows["seed"].map(cell.lr_by_seed) == rows["lr"]]
 
 
-def _curves(findings: Findings, members: pd.DataFrame) -> list[MemberCurve]:
+def _curves(findings: Findings, members: pd.DataFrame, per: Per) -> list[MemberCurve]:
     """Curves of a cell's members."""
     try:
         table = findings.read_curves(members, ["held_out_loss", "gradient_norm"])
@@ -131,10 +146,15 @@ def _curves(findings: Findings, members: pd.DataFrame) -> list[MemberCurve]:
             f"{damage}; delete {path / '.cache'}, and the report leaves it out"
         ) from damage
     by_seed = dict(iter(table.sort_values("step").groupby("seed")))
-    return [_curve(member, by_seed[member["seed"]]) for _, member in members.iterrows()]
+    costs = members[f"{per}_per_step"] if per != "steps" else [1.0] * len(members)
+    return [
+        _curve(member, by_seed[member["seed"]], float(cost))
+        for (_, member), cost in zip(members.iterrows(), costs, strict=True)
+    ]
 
 
-def _curve(member: pd.Series, table: pd.DataFrame) -> MemberCurve:
+def _curve(member: pd.Series, table: pd.DataFrame, cost: float) -> MemberCurve:
+    """Curve of a member whose steps cost so much each."""
     steps, losses, norms = (
         table[name].to_numpy(np.float64) for name in ("step", "held_out_loss", "gradient_norm")
     )
@@ -147,10 +167,10 @@ def _curve(member: pd.Series, table: pd.DataFrame) -> MemberCurve:
         seed=int(member["seed"]),
         lr=float(member["lr"]),
         outcome=str(member["outcome"]),
-        solved_step=np.nan if pd.isna(solved_step) else float(solved_step),
-        budget=float(member["train.steps"]),
+        solved_step=np.nan if pd.isna(solved_step) else cost * float(solved_step),
+        budget=cost * float(member["train.steps"]),
         blind_loss=float(member["blind_loss"]),
-        steps=steps[evaluated],
+        steps=cost * steps[evaluated],
         losses=np.where(np.isfinite(losses), losses, np.nan)[evaluated],
         first_norm=float(first[0]) if len(first) and np.isfinite(first[0]) else np.nan,
         median_norm=float(np.median(finite)) if len(finite) else np.nan,

@@ -14,10 +14,11 @@ from resformer.reporting.figures.data import PanelData, Position
 from resformer.reporting.figures.marks import Tips
 from resformer.reporting.figures.style import FAINT, INK, SMALL, Series, shortened, width_of
 from resformer.reporting.schema import Rate
+from resformer.reporting.text.words import UNITS, amount
 from resformer.text import printable
 
 CAPTION = (
-    "Learning rates. In each tile: the mean of the steps to solve, within the budget, which "
+    "Learning rates. In each tile: the mean of the {unit} to solve, within the budget, which "
     "colours it, darker for "
     "quicker; and seeds solved of seeds. Hatched: none solved. Framed: the rate that most seeds "
     "are scored at."
@@ -76,7 +77,7 @@ def _panel(
     frame: dict[str, Any] = {"fill": False, "edgecolor": INK, "linewidth": 1.1, "clip_on": False}
     for x, row in enumerate(data.panel.rows):
         for rate in data.rates.get((row, series), []):
-            y, steps = lrs.index(rate.lr), rate.mean_steps
+            y, steps = lrs.index(rate.lr), rate.mean
             colour = None if steps is None else _colour(data, steps)
             tile: dict[str, Any] = (
                 {"facecolor": "none", "edgecolor": FAINT, "hatch": "////", "label": "none solved"}
@@ -87,7 +88,7 @@ def _panel(
             corner = (x - side / 2, y - side / 2)
             axes.add_patch(Rectangle(corner, side, side, linewidth=0, gid=gid, **tile))
             if written:
-                mean = "" if steps is None else f"\n{steps:.0f}"
+                mean = "" if steps is None else f"\n{amount(steps, data.per)}"
                 text = f"{rate.solved}/{rate.seeds}{mean}"
                 axes.text(x, y, text, linespacing=1.05, color=_ink(colour), **text_style)
             if data.panel.cells[row, series].lr == rate.lr:
@@ -96,12 +97,7 @@ def _panel(
 
 def _colour(data: PanelData, steps: float) -> str:
     """Colour of a number of steps: darker for fewer, logarithmic, on a scale that panels share."""
-    means = [
-        rate.mean_steps
-        for rates in data.rates.values()
-        for rate in rates
-        if rate.mean_steps is not None
-    ]
+    means = [rate.mean for rates in data.rates.values() for rate in rates if rate.mean is not None]
     scale = LogNorm(max(1.0, min(means)), max(2.0, *means))
     return to_hex(mpl.colormaps["cividis"](scale(max(1.0, steps))))
 
@@ -122,8 +118,10 @@ def _ink(background: str | None) -> str:
 def _describe(data: PanelData, position: Position, rate: Rate) -> str:
     """Tooltip of a tile."""
     row, series = position
-    mean = rate.mean_steps
-    within = "" if mean is None else f", on average after {mean:.0f} steps within the budget"
+    within = ""
+    if rate.mean is not None:
+        mean = f"{amount(rate.mean, data.per)} {UNITS[data.per]}"
+        within = f", on average after {mean} within the budget"
     return (
         f"{data.label(series)}, {data.row_label(row)}, learning rate {rate.lr:g}: "
         f"{rate.solved} of {rate.seeds} seeds solved{within}"

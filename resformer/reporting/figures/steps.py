@@ -21,9 +21,10 @@ from resformer.reporting.figures.marks import (
     reference,
 )
 from resformer.reporting.figures.style import FAINT, SMALL, Series
+from resformer.reporting.text.words import UNITS, amount
 
 CAPTION = (
-    "Steps to solve. Small: every seed at the learning rate it is scored at. Large: the median, "
+    "{Unit} to solve. Small: every seed at the learning rate it is scored at. Large: the median, "
     "with its interval "
     "where there are seeds enough for one. Above the grey line, the budget: how many seeds did not "
     "solve within it."
@@ -39,11 +40,11 @@ _NUMBER = 0.17
 
 def draw(data: PanelData, tips: Tips) -> Figure:
     """Draw the figure; adds the tooltips of its points."""
-    page = lanes(data, _HEIGHT, ["steps to solve"])
+    page = lanes(data, _HEIGHT, [f"{UNITS[data.per]} to solve"])
     levels = min(len(data.panel.columns), math.ceil(_NUMBER / page.inches))
     needed = _STEPS_HEIGHT + _ROOM + levels * _LEVEL
     if needed > page.height:
-        page = lanes(data, needed, ["steps to solve"])
+        page = lanes(data, needed, [f"{UNITS[data.per]} to solve"])
     (axes,) = page.panels
     unsolved_y = _scale(axes, data, page.height, levels)
     _budgets(axes, page, data)
@@ -65,7 +66,7 @@ def _scale(axes: Axes, data: PanelData, height: float, levels: int) -> list[floa
     low = min([budget / 10, *solved]) / 1.25
     room = _ROOM + levels * _LEVEL
     inch = math.log(budget / low) / (height - room)
-    named = {budget: f"{budget:g}", budget * math.exp(inch * room / 2): "not solved"}
+    named = {budget: amount(budget, data.per), budget * math.exp(inch * room / 2): "not solved"}
     log_y(axes, low, budget, top=budget * math.exp(inch * room), named=named)
     return [budget * math.exp(inch * (_ROOM + (level + 0.35) * _LEVEL)) for level in range(levels)]
 
@@ -94,7 +95,7 @@ def _series(
         if position not in data.curves:
             continue
         x = page.x(row, series) + _BESIDE * page.width
-        median = data.panel.cells[position].median_steps
+        median = data.panel.cells[position].median
         _seeds(axes, page, data, position, tips)
         _unsolved(axes, data, position, x, unsolved_y)
         ends[row] = (x, unsolved_y if median is None else max(1.0, median))

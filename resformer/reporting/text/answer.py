@@ -11,10 +11,11 @@ from resformer.reporting.schema import (
     Count,
     DepthComparison,
     Limit,
+    Per,
     Report,
     varying,
 )
-from resformer.reporting.text.words import NORMS, correction, listed, p_is, value_label
+from resformer.reporting.text.words import NORMS, UNITS, correction, listed, p_is, value_label
 from resformer.stats.multiplicity import LEVEL, level
 from resformer.stats.power import FIRST_LOOK, SECOND_LOOK, power, power_of_two_looks, seeds_for
 from resformer.text import counted
@@ -57,11 +58,12 @@ def _of_task(report: Report, rows: Sequence[Comparison], limits: Sequence[Limit]
         return
     if len(rows) > _MOST_LISTED:
         yield f"How deep: {_counted_deep(rows)}."
-        yield f"How fast where both train: {_counted_fast(rows)}."
+        yield f"How fast where both train: {_counted_fast(rows, report.per)}."
     else:
-        for question, sentence in (("How deep", _deep), ("How fast where both train", _fast)):
-            for row in rows:
-                yield f"{question}{_label(row, rows)}: {sentence(row, rows)}."
+        for row in rows:
+            yield f"How deep{_label(row, rows)}: {_deep(row, rows)}."
+        for row in rows:
+            yield f"How fast where both train{_label(row, rows)}: {_fast(row, report.per)}."
     yield from _more_seeds(rows)
 
 
@@ -185,8 +187,8 @@ def _against(first: Count, second: Count) -> str:
     return f"{first.solved} of {first.seeds} seeds against {second.solved} of {second.seeds}"
 
 
-def _fast(row: Comparison, rows: Sequence[Comparison]) -> str:
-    """The comparison of steps in words."""
+def _fast(row: Comparison, per: Per) -> str:
+    """The comparison of steps, FLOPs or tokens in words."""
     if row.speed is None:
         return "at no depth do all seeds of both solve"
     depths = row.speed_depths
@@ -196,7 +198,9 @@ def _fast(row: Comparison, rows: Sequence[Comparison]) -> str:
         if row.speed.low is not None and row.speed.high is not None
         else ""
     )
-    words = f"{names(row)[0]} it takes {row.speed.value:.2f} times the steps{interval} at {at}"
+    words = (
+        f"{names(row)[0]} it takes {row.speed.value:.2f} times the {UNITS[per]}{interval} at {at}"
+    )
     each = [f"{depth.speed.value:.2f} at {depth.depth}" for depth in row.depths if depth.speed]
     return words if len(each) == 1 else f"{words} ({', '.join(each)})"
 
@@ -228,12 +232,13 @@ def _named(names_of: Sequence[str]) -> str:
     return f" ({listed(sorted(names_of))})" if 0 < len(names_of) <= _MOST_LISTED else ""
 
 
-def _counted_fast(rows: Sequence[Comparison]) -> str:
+def _counted_fast(rows: Sequence[Comparison], per: Per) -> str:
     rated = [(row.labels[0], row.speed) for row in rows if row.speed is not None]
     faster = [name for name, speed in rated if speed.high is not None and speed.high < 1]
     slower = [name for name, speed in rated if speed.low is not None and speed.low > 1]
+    unit = "" if per == "steps" else f" in {UNITS[per]}"
     words = [
-        f"{len(faster)} faster{_named(faster)}",
+        f"{len(faster)} faster{unit}{_named(faster)}",
         f"{len(slower)} slower{_named(slower)}",
         f"{len(rated) - len(faster) - len(slower)} not surely either",
     ]

@@ -1,6 +1,6 @@
 """Texts of a report: cells and comparisons of its tables, legends, settings and notes."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from resformer.keys import Value, as_typed
@@ -10,13 +10,16 @@ from resformer.reporting.schema import (
     DepthComparison,
     Estimate,
     Limit,
+    Per,
     Report,
 )
 from resformer.results.problems import FailedJob, MissingJob
 from resformer.text import counted
 
-LEGEND = (
-    "median steps to solve, seeds solved of seeds; under it the interval of the median, … where it "
+UNITS: Mapping[Per, str] = {"steps": "steps", "flops": "FLOPs", "tokens": "tokens"}
+"""Units in words."""
+_LEGEND = (
+    "median {} to solve, seeds solved of seeds; under it the interval of the median, … where it "
     "is open; where fewer than half solved: median final held-out loss (nats per token), 'stalled' "
     "where most learnt nothing from their input"
 )
@@ -25,10 +28,6 @@ FIT = (
     "half: depth at which half of the seeds solve, by a logistic fit over the logarithm of depth, "
     "and its 95 % interval, … where it ends beyond the depths that were tried"
 )
-COMPARISON = ("compared", "where", "limits", "doublings", "95 %", "p", "steps", "95 %")
-"""Headings of the comparisons."""
-BY_DEPTH = ("compared", "where", "depth", "solved", "p", "steps", "95 %")
-"""Headings of the comparisons at each depth."""
 _SETTINGS = {
     "task": "{}",
     "task.length": "length {}",
@@ -40,13 +39,44 @@ _SETTINGS = {
 }
 
 
-def cell(cell: Cell | None) -> tuple[str, str]:
+def amount(value: float, per: Per) -> str:
+    """Steps as a whole number; FLOPs and tokens with three digits and k, M, G, T or P."""
+    return f"{value:.0f}" if per == "steps" else metric(value)
+
+
+def metric(value: float) -> str:
+    """Number with three digits and a metric prefix."""
+    number, prefixes = float(f"{value:.3g}"), ["", "k", "M", "G", "T", "P"]
+    while number >= 1000 and len(prefixes) > 1:
+        number, prefixes = number / 1000, prefixes[1:]
+    return f"{number:.4g}{prefixes[0]}"
+
+
+def legend(report: Report) -> str:
+    """Legend of the cells."""
+    prefixes = "" if report.per == "steps" else " (k, M, G, T: thousands to millions of millions)"
+    return f"{_LEGEND.format(UNITS[report.per])}{prefixes}"
+
+
+def comparison_headings(report: Report) -> tuple[str, ...]:
+    """Headings of the comparisons."""
+    unit = UNITS[report.per]
+    return ("compared", "where", "limits", "doublings", "95 %", "p", unit, "95 %")
+
+
+def by_depth_headings(report: Report) -> tuple[str, ...]:
+    """Headings of the comparisons at each depth."""
+    return ("compared", "where", "depth", "solved", "p", UNITS[report.per], "95 %")
+
+
+def cell(cell: Cell | None, per: Per) -> tuple[str, str]:
     """Text of a cell: median and count, or loss and why; and the median's interval, "" for none."""
     if cell is None:
         return "", ""
     count = f"{cell.solved}/{cell.seeds}{'*' if cell.solved and cell.lr_at_edge else ' '}"
-    if cell.median_steps is not None:
-        return f"{cell.median_steps:.0f} {count}", interval(cell.median_low, cell.median_high)
+    if cell.median is not None:
+        bounds = between(cell.median_low, cell.median_high, lambda bound: amount(bound, per))
+        return f"{amount(cell.median, per)} {count}", bounds
     loss = "–" if cell.final_loss is None else f"{cell.final_loss:.2f}"
     word = "diverged" if 2 * cell.diverged > cell.seeds else "loss"
     word = "stalled" if 2 * cell.stalled > cell.seeds else word
@@ -63,12 +93,18 @@ def best_rates(report: Report) -> str:
     return words if best.inside == best.cells else f"{words}, at its edge where a star stands"
 
 
-def interval(low: float | None, high: float | None, digits: str = ".0f", between: str = "–") -> str:
+def interval(low: float | None, high: float | None, digits: str = ".0f", joint: str = "–") -> str:
+    """Text of an interval whose bounds have so many digits; as `between`."""
+    return between(low, high, lambda bound: format(bound, digits), joint)
+
+
+def between(
+    low: float | None, high: float | None, text: Callable[[float], str], joint: str = "–"
+) -> str:
     """Text of an interval; … for a bound that does not exist; "" if neither does."""
     if low is None and high is None:
         return ""
-    bounds = ("…" if bound is None else format(bound, digits) for bound in (low, high))
-    return between.join(bounds)
+    return joint.join("…" if bound is None else text(bound) for bound in (low, high))
 
 
 def limit(row: Limit, tried: Sequence[int]) -> tuple[str, str]:
@@ -92,12 +128,12 @@ def fit(row: Limit, tried: Sequence[int]) -> tuple[str, str]:
 
 
 def comparisons(report: Report) -> list[tuple[str, ...]]:
-    """Comparisons under the headings of `COMPARISON`."""
+    """Comparisons under their headings."""
     return [_comparison(row, report.varying) for row in report.comparisons]
 
 
 def comparisons_by_depth(report: Report) -> list[tuple[str, ...]]:
-    """Comparisons at each depth under the headings of `BY_DEPTH`."""
+    """Comparisons at each depth under their headings."""
     return [
         _by_depth(row, depth, report.varying) for row in report.comparisons for depth in row.depths
     ]
@@ -110,8 +146,8 @@ def comparison_legend(report: Report) -> str:
         "more, ≥ or ≤ where the arm ahead solves the deepest tried; p: by exchanging whole seeds, "
         "of the largest difference of shares solved "
         f"at any depth, corrected for depths and comparisons ({correction(report.comparisons)}); "
-        "steps: first over second, geometric mean over the depths at which every seed of both "
-        "solves, same seeds paired"
+        f"{UNITS[report.per]}: first over second, geometric mean over the depths at which every "
+        "seed of both solves, same seeds paired"
     )
 
 
@@ -129,7 +165,7 @@ def _comparison(row: Comparison, varying: Sequence[str]) -> tuple[str, ...]:
         ", ".join(_where(row, varying)),
         " : ".join(_limit(run, row.depths[-1].depth) for run in row.runs),
         f"{sign}{row.doublings.value:+.1f}",
-        interval(row.doublings.low, row.doublings.high, ".1f", between=" to "),
+        interval(row.doublings.low, row.doublings.high, ".1f", joint=" to "),
         probability(row.p_adjusted),
         *_speed(row.speed),
     )

@@ -46,7 +46,7 @@ def as_json(report: Report) -> str:
 
 def as_csv(report: Report) -> str:
     """Cells as CSV, a row each; `lr_by_seed` as JSON."""
-    cells = pd.DataFrame([serial.row(cell) for cell in report.cells])
+    cells = pd.DataFrame([serial.row(cell, report.per) for cell in report.cells])
     cells["lr_by_seed"] = cells["lr_by_seed"].map(json.dumps)
     table = cells.map(spreadsheet_safe)
     return table.to_csv(index=False, lineterminator=LINE_END).removesuffix(LINE_END)
@@ -116,7 +116,7 @@ def _tables(report: Report, layout: Layout) -> Iterator[_Table]:
     for panel in panels(report, layout):
         yield _Table(title=panel.title, rows=_rows(panel), foot=len(panel.foot))
     if compared := words.comparisons(report):
-        rows = [words.COMPARISON, *compared]
+        rows = [words.comparison_headings(report), *compared]
         yield _Table(rows=rows, numeric=False, legend=words.comparison_legend(report))
     for title, listing in layer_tables.listings(report.layers, report.varying):
         yield _Table(title=title, rows=listing)
@@ -126,7 +126,7 @@ def _rows(panel: Panel) -> list[list[str]]:
     """Headings, rows and foot of a panel."""
     rows = [[panel.row_heading, *(" ".join(panel.heading(key)) for key in panel.columns)]]
     for row in panel.rows:
-        cells = [words.cell(panel.cells.get((row, key))) for key in panel.columns]
+        cells = [panel.cell_words(row, key) for key in panel.columns]
         rows.append([as_typed(row), *map(_joined, cells)])
     foot = zip(*map(panel.foot_words, panel.columns), strict=True)
     for heading, texts in zip(panel.foot, foot, strict=True):
@@ -147,4 +147,4 @@ def _footer(report: Report) -> str:
     rates = words.best_rates(report)
     fit = f"; {words.FIT}" if report.fitted else ""
     layers = f" {layer_tables.LEGEND}." if report.layers else ""
-    return f"{words.LEGEND}{f'; {rates}' * bool(rates)}{fit}.{layers}"
+    return f"{words.legend(report)}{f'; {rates}' * bool(rates)}{fit}.{layers}"

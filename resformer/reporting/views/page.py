@@ -15,7 +15,7 @@ from resformer.errors import UserError, writing
 from resformer.keys import as_typed
 from resformer.reporting.figures import Plot, plots
 from resformer.reporting.layout import Layout, panels
-from resformer.reporting.schema import Cell, Key, Rate, Report, varying
+from resformer.reporting.schema import Cell, Key, Per, Rate, Report, varying
 from resformer.reporting.text import words
 from resformer.reporting.text.answer import answer
 from resformer.reporting.views import layers
@@ -61,16 +61,18 @@ def page(findings: Findings, report: Report, layout: Layout, command: Sequence[s
         panels=panels(report, layout),
         by_depth=layout.rows == "depth",
         as_typed=as_typed,
-        cell_words=words.cell,
-        legend=words.LEGEND,
+        unit=words.UNITS[report.per],
+        legend=words.legend(report),
         best_rates=words.best_rates(report),
         fit=words.FIT if report.fitted else "",
         limits=_limits(report),
         compared=_Listing(
-            head=list(words.COMPARISON), leading=2, rows=list(map(list, words.comparisons(report)))
+            head=list(words.comparison_headings(report)),
+            leading=2,
+            rows=list(map(list, words.comparisons(report))),
         ),
         compared_by_depth=_Listing(
-            head=list(words.BY_DEPTH),
+            head=list(words.by_depth_headings(report)),
             leading=2,
             rows=list(map(list, words.comparisons_by_depth(report))),
         ),
@@ -159,18 +161,21 @@ def _rates(report: Report) -> _Listing:
     lrs = sorted({rate.lr for rate in report.rates})
     rates = {(rate.key, rate.lr): rate for rate in report.rates}
     rows = [
-        [*_values(cell.key, names), *(_rate(rates.get((cell.key, lr)), cell) for lr in lrs)]
+        [
+            *_values(cell.key, names),
+            *(_rate(rates.get((cell.key, lr)), cell, report.per) for lr in lrs),
+        ]
         for cell in report.cells
     ]
     head = [*map(_last_word, names), *(f"{lr:g}" for lr in lrs)]
     return _Listing(head=head, leading=len(names), rows=rows)
 
 
-def _rate(rate: Rate | None, cell: Cell) -> str:
+def _rate(rate: Rate | None, cell: Cell, per: Per) -> str:
     if rate is None:
         return ""
-    steps = "–" if rate.mean_steps is None else f"{rate.mean_steps:.0f}"
-    return f"{steps} {rate.solved}/{rate.seeds}{' ◂' if rate.lr == cell.lr else ''}"
+    mean = "–" if rate.mean is None else words.amount(rate.mean, per)
+    return f"{mean} {rate.solved}/{rate.seeds}{' ◂' if rate.lr == cell.lr else ''}"
 
 
 def _varying(keys: Sequence[Key]) -> list[str]:

@@ -43,7 +43,7 @@ def terminal(report: Report, layout: Layout, width: int) -> RenderableType:
                 "and --columns, or take --format csv"
             )
             parts.append(Text(more, style=_NOTE))
-    parts.append(Text(words.LEGEND, style=_QUIET))
+    parts.append(Text(words.legend(report), style=_QUIET))
     if rates := words.best_rates(report):
         parts.append(Text(rates, style=_QUIET))
     if report.fitted:
@@ -66,7 +66,7 @@ def render(report: Report, layout: Layout, console: Console) -> None:
 
 def _column(panel: Panel, key: tuple[Any, ...]) -> list[tuple[str, str]]:
     """Texts of a column, each with the interval under it, down to those of its foot."""
-    cells = [words.cell(panel.cells.get((row, key))) for row in panel.rows]
+    cells = [panel.cell_words(row, key) for row in panel.rows]
     return [*cells, *panel.foot_words(key)]
 
 
@@ -157,7 +157,7 @@ def _comparisons(report: Report) -> list[RenderableType]:
     if not rows:
         return []
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    for number, heading in enumerate(words.COMPARISON):
+    for number, heading in enumerate(words.comparison_headings(report)):
         named = number < 2
         justify: Literal["left", "right"] = "left" if named else "right"
         table.add_column(
