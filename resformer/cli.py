@@ -293,6 +293,11 @@ def gather(
             f"{gathered.path}: {gathered.jobs:,} jobs, {gathered.new:,} of them new",
             file=sys.stderr,
         )
+        if gathered.checkpoints:
+            _note(
+                f"the last checkpoints of {gathered.checkpoints:,} jobs are removed: with more "
+                "train.steps these train again from the start"
+            )
 
 
 @app.command()

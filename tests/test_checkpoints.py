@@ -34,8 +34,8 @@ def checkpoint(step: int, arrays: bytes = b"arrays") -> Checkpoint:
 def test_a_checkpoint_comes_back_to_its_attempt_and_the_next(job: Path) -> None:
     first = attempt(job, 1)
     save(first, checkpoint(7))
-    assert next(best_first(attempt(job, 2)), None) == checkpoint(7)
-    assert next(best_first(first), None) == checkpoint(7)
+    assert next(best_first(job), None) == checkpoint(7)
+    assert next(best_first(job), None) == checkpoint(7)
 
 
 def test_the_last_checkpoint_of_an_attempt_is_kept(job: Path) -> None:
@@ -44,14 +44,14 @@ def test_the_last_checkpoint_of_an_attempt_is_kept(job: Path) -> None:
         save(first, checkpoint(step))
     assert sorted(os.listdir(first.folder)) == ["checkpoint-100.json", "checkpoint-100.safetensors"]
     save(first, checkpoint(100, b"the same step again"))
-    assert next(best_first(attempt(job, 2)), None) == checkpoint(100, b"the same step again")
+    assert next(best_first(job), None) == checkpoint(100, b"the same step again")
 
 
 def test_the_checkpoint_furthest_on_counts_whichever_attempt_made_it(job: Path) -> None:
     for number, step in ((1, 40), (2, 90), (3, 9)):
         save(attempt(job, number), checkpoint(step))
     attempt(job, 4).open()
-    assert next(best_first(attempt(job, 5)), None) == checkpoint(90)
+    assert next(best_first(job), None) == checkpoint(90)
 
 
 def no_json(path: Path) -> None:
@@ -96,23 +96,23 @@ def test_a_damaged_checkpoint_gives_way_to_the_next_best(
     save(attempt(job, 1), checkpoint(40))
     save(attempt(job, 2), checkpoint(90))
     harm(job / "attempt-2" / "checkpoint-90.json")
-    assert next(best_first(attempt(job, 3)), None) == checkpoint(40)
+    assert next(best_first(job), None) == checkpoint(40)
 
 
 def test_no_cut_and_no_flipped_bit_of_a_checkpoint_passes(job: Path) -> None:
     save(attempt(job, 1), checkpoint(40))
-    second, draw = attempt(job, 2), random.Random(0)
+    draw = random.Random(0)
     for path in sorted((job / "attempt-1").iterdir()):
         whole = path.read_bytes()
         for size in range(len(whole)):
             path.write_bytes(whole[:size])
             # The line's end is no part of what is said.
-            assert next(best_first(second), None) is None or whole[size:] == b"\n"
+            assert next(best_first(job), None) is None or whole[size:] == b"\n"
         for _ in range(300):
             bad, bit = bytearray(whole), draw.randrange(8 * len(whole) - 8)
             bad[bit // 8] ^= 1 << bit % 8
             path.write_bytes(bad)
-            assert next(best_first(second), None) is None
+            assert next(best_first(job), None) is None
         path.write_bytes(whole)
 
 
@@ -138,5 +138,5 @@ def test_a_checkpoint_that_cannot_be_removed_does_not_matter(
 
     monkeypatch.setattr(files, "names", refused)
     save(first, checkpoint(50))
-    checkpoints.discard(job)
+    checkpoints.discard(first)
     assert len(os.listdir(first.folder)) == 4

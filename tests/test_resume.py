@@ -1,17 +1,16 @@
 """A training that is put away at any step and taken up again ends with the same bits."""
 
 import dataclasses
-import json
 from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from safetensors.numpy import load, save
 from support import shapes
 from support.schemes import name_of, schemes
+from support.trainings import assert_same_bits, easy, through_the_disk
 
 from resformer.model.shape import Member, Recording, Shape
-from resformer.training.loop import Snapshot, Trained, Training
+from resformer.training.loop import Trained, Training
 from resformer.training.population import Population
 
 pytestmark = pytest.mark.sweep
@@ -26,19 +25,6 @@ RECORDING = Recording(keep_weights=True, probe_every=15)
 
 class PutAway(Exception):
     """Carries the snapshot."""
-
-
-def easy(shape: Shape, *, compiled: bool = False, **train: Any) -> Shape:
-    settings = dataclasses.replace(
-        shape.train, steps=120, batch=32, eval_every=10, compile=compiled
-    )
-    return dataclasses.replace(shape, train=dataclasses.replace(settings, **train))
-
-
-def through_the_disk(snapshot: Snapshot) -> Snapshot:
-    """The snapshot as it comes back from a checkpoint."""
-    facts = json.loads(json.dumps(snapshot.facts, allow_nan=False))
-    return Snapshot(step=snapshot.step, arrays=load(save(dict(snapshot.arrays))), facts=facts)
 
 
 def stopped_at(steps: Sequence[int], shape: Shape, members: Sequence[Member]) -> Trained:
@@ -57,22 +43,6 @@ def stopped_at(steps: Sequence[int], shape: Shape, members: Sequence[Member]) ->
                 shape, members, through_the_disk(away.args[0]), recording=RECORDING
             )
     return training.run()
-
-
-def assert_same_bits(one: Trained, other: Trained) -> None:
-    assert repr(one.runs) == repr(other.runs)  # NaN is not equal to NaN
-    for left, right in (
-        (one.curves, other.curves),
-        (one.weights, other.weights),
-        (one.layers, other.layers),
-    ):
-        assert left.keys() == right.keys()
-        for name in left:
-            assert left[name].dtype == right[name].dtype
-            assert left[name].tobytes() == right[name].tobytes()
-    for key in ("members", "steps"):
-        stretches = one.timing["stretches"], other.timing["stretches"]
-        assert [part[key] for part in stretches[0]] == [part[key] for part in stretches[1]]
 
 
 @pytest.mark.parametrize(

@@ -143,7 +143,7 @@ class Store(RuleBasedStateMachine):
             assert failed <= self.retries
             worker.claim = got
             self.attempts[job].append(Attempt(worker.pid, self.launched, self.world.now))
-            checkpoint = next(checkpoints.best_first(got), None)
+            checkpoint = next(checkpoints.best_first(got.job), None)
             assert (checkpoint.step if checkpoint else None) == self.saved.get(job)
         elif got == "exhausted":
             assert dead or silent

@@ -71,6 +71,7 @@ class _Point:
     recording: Recording
     engine: Engine
     checkpoint_seconds: float
+    keep_checkpoint: bool
     note: str
     """A note for the user on how it was resolved; "" if there is none."""
 
@@ -83,7 +84,7 @@ def _resolved(
     auto_rates: set[Shape] = set()
     excluded: list[Json] = []
     notes: set[str] = set()
-    ways: set[tuple[Engine, float]] = set()
+    ways: set[tuple[Engine, float, bool]] = set()
     swept: dict[str, None] = {}
     given_by_grid = [[axis_of(override) for override in grid.values()] for grid in grids]
     axes_by_grid = [[_with_rates(axis) for axis in axes] for axes in given_by_grid]
@@ -104,17 +105,17 @@ def _resolved(
             recording = recordings.get(point.shape, RESULTS_ONLY)
             recordings[point.shape] = recording.union(point.recording)
             auto_rates |= {point.shape} if searching else set()
-            ways.add((point.engine, point.checkpoint_seconds))
+            ways.add((point.engine, point.checkpoint_seconds, point.keep_checkpoint))
             notes |= {point.note, _SEARCH if searching else ""} - {""}
     if not shapes:
         more = f" (and {len(excluded) - 1} more combinations make no sense)" if excluded[1:] else ""
         raise UserError(f"{excluded[0]['reason']}{more}")
     if len(ways) > 1:
         raise UserError(
-            "engine, train.checkpoint_seconds: one sweep runs in one way; give each of these one "
-            "value"
+            "engine, train.checkpoint_seconds, train.keep_checkpoint: one sweep runs in one way; "
+            "give each of these one value"
         )
-    engine, checkpoint_seconds = ways.pop()
+    engine, checkpoint_seconds, keep_checkpoint = ways.pop()
     return Request(
         study=name or _made_up_name(list(swept), shapes, recordings),
         overrides=[[line(override) for override in grid.values()] for grid in grids],
@@ -123,6 +124,7 @@ def _resolved(
         excluded=excluded,
         engine=engine,
         checkpoint_seconds=checkpoint_seconds,
+        keep_checkpoint=keep_checkpoint,
         notes=sorted(notes),
         recordings=recordings,
         auto_rates=frozenset(auto_rates),
@@ -198,6 +200,12 @@ def _resolve(values: Mapping[str, Value], machine: Machine) -> _Point:
         "train.checkpoint_seconds",
         train_settings.pop("checkpoint_seconds"),
     )
+    keep_checkpoint = checked(
+        Request,
+        "keep_checkpoint",
+        "train.keep_checkpoint",
+        train_settings.pop("keep_checkpoint"),
+    )
     keep_weights = checked(
         Recording, "keep_weights", "train.keep_weights", train_settings.pop("keep_weights")
     )
@@ -215,6 +223,7 @@ def _resolve(values: Mapping[str, Value], machine: Machine) -> _Point:
         recording=Recording(keep_weights=keep_weights, probe_every=probe_every),
         engine=engine,
         checkpoint_seconds=checkpoint_seconds,
+        keep_checkpoint=keep_checkpoint,
         note=note,
     )
 

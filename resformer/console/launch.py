@@ -84,9 +84,17 @@ def print_grid(launch: Launch, out: Console, err: Console, about: Sequence[str] 
 
 
 def print_notes(launch: Launch, console: Console) -> None:
-    """Print damage and missing recordings, then the notes and exclusions of the request."""
+    """Print damage, members that go on and missing recordings, then the notes and exclusions of the
+    request.
+    """
     for reason in launch.damaged.values():
         _print(console, f"damaged, runs again: {printable(reason)}", style="red")
+    if launch.continued:
+        _print(
+            console,
+            f"{counted(launch.continued, 'member')} trained before with fewer train.steps: they go "
+            "on from there",
+        )
     if launch.unrecorded:
         _print(
             console,

@@ -18,6 +18,7 @@ from resformer.store import claims
 from resformer.store.checks import Damaged
 from resformer.store.claims import Held
 from resformer.store.done import Done
+from resformer.store.plan import superseded
 from resformer.store.study import Study
 from resformer.text import clock, counted, printable
 from resformer.workers.event_log import why_stuck
@@ -70,12 +71,14 @@ def read_status(study: Study) -> Status:
 
     UserError if the study has no readable launch.
     """
-    (planned, damaged), launches = study.plan(), study.launches()
+    (every_job, damaged), launches = study.plan(), study.launches()
     if not launches:
         raise UserError(
             f"study {study.name}: {'; '.join(study.damaged_launches())}; "
             "delete it or use another folder"
         )
+    longer = superseded(every_job)
+    planned = {job: planned for job, planned in every_job.items() if job not in longer}
     finished = {job: line for job, line in Done(study.path).news().items() if job in planned}
     begun = [job for job in planned.keys() & study.results.begun() if job not in finished]
     failed = study.failures(begun)
@@ -85,7 +88,7 @@ def read_status(study: Study) -> Status:
         if study.results.has(job):
             finished[job], reason = _unlisted(study, planned[job])
             damaged += [reason] if reason else []
-    damaged += [f"{path}: no plan of this study names it" for path in study.orphans(planned)]
+    damaged += [f"{path}: no plan of this study names it" for path in study.orphans(every_job)]
     unfinished = [job for job in planned if job not in finished and job not in failed]
     lease_seconds = launches[-1].get("engine", {}).get("lease_seconds", math.inf)
     fates = {job: _fate(held[job], lease_seconds) for job in unfinished if job in held}

@@ -97,7 +97,11 @@ class TrainSettings:
 
     def evaluated_at(self, step: int) -> bool:
         """True if members are evaluated after so many steps."""
-        return step == self.steps or step % self.eval_interval(step) == 0
+        return step == self.steps or self.evaluated_beyond(step)
+
+    def evaluated_beyond(self, step: int) -> bool:
+        """True if members are evaluated after so many steps within longer budgets, too."""
+        return step % self.eval_interval(step) == 0
 
     @property
     def longest_interval(self) -> int:

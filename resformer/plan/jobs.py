@@ -27,10 +27,16 @@ class Job:
     shape: Shape
     members: tuple[Member, ...]
     recording: Recording = RESULTS_ONLY
+    continues: str | None = None
+    """Id of the finished job with a smaller budget, in the same study, from whose last checkpoint
+    it goes on, to the bits that it would have without.
+    """
 
     @property
     def id(self) -> str:
-        """16 hex digits: a hash of the shape and the members, whatever is recorded of them."""
+        """16 hex digits: a hash of the shape and the members, whatever is recorded of them and
+        wherever they go on from.
+        """
         members = canonical([vars(member) for member in self.members])
         whole = b'{"members":' + members + b',"shape":' + _described(self.shape).canonical + b"}"
         return hashlib.sha256(whole).hexdigest()[:ID_DIGITS]
@@ -47,6 +53,7 @@ class Job:
         described = _described(self.shape)
         return {
             "id": self.id,
+            **({} if self.continues is None else {"continues": self.continues}),
             "shape": _tree(self.shape, self.recording),
             "members": [vars(member) for member in self.members],
             "parameters": described.parameters,
@@ -93,6 +100,7 @@ def from_json(job: Json) -> Job:
         shape=shape_from_json(job["shape"]),
         members=tuple(Member(**member) for member in job["members"]),
         recording=recording_from_json(job["shape"]),
+        continues=job.get("continues"),
     )
 
 

@@ -14,9 +14,11 @@ from resformer.errors import UserError
 from resformer.keys import NAMES, RECORDING, Json, as_typed, by_value, shape_settings, short
 from resformer.results.problems import Problems
 from resformer.results.runs import StudyRuns, read_runs
+from resformer.store.plan import superseding
 from resformer.store.study import Study
 
 _FACTS = ("parameters", "flops_per_step", "tokens_per_step", "blind_loss")
+_BUDGET = "train.steps"
 
 
 @final
@@ -160,7 +162,21 @@ def _members(runs: Sequence[StudyRuns]) -> pd.DataFrame:
     shapes = members.drop_duplicates(planned)[[*planned, *settings]]
     shapes["shape"] = shapes.groupby(["study", *settings], dropna=False, sort=False).ngroup()
     members = members.merge(shapes[[*planned, "shape"]], on=planned).drop(columns="planned_shape")
-    return members.drop_duplicates(["shape", "seed", "lr"], ignore_index=True)
+    members = members.drop_duplicates(["shape", "seed", "lr"], ignore_index=True)
+    return _with_longest_budget(members, ["study", *settings])
+
+
+def _with_longest_budget(members: pd.DataFrame, settings: Sequence[str]) -> pd.DataFrame:
+    """Members of which those in jobs that are `linked`, a longer budget that takes the place of a
+    smaller one, have the longest only.
+    """
+    linked = members.pop("linked")
+    if not linked.any():
+        return members
+    same = [name for name in (*settings, "seed", "lr") if name != _BUDGET]
+    longest = members[linked].groupby(same, dropna=False)[_BUDGET].transform("max")
+    shorter = longest.index[longest > members[_BUDGET][longest.index]]
+    return members.drop(index=shorter).reset_index(drop=True)
 
 
 def _with_settings(runs: StudyRuns) -> pd.DataFrame:
@@ -178,4 +194,6 @@ def _with_settings(runs: StudyRuns) -> pd.DataFrame:
     members: pd.DataFrame = runs.table.to_pandas()
     settings = pd.DataFrame([*rows.values()]).take(members["job"].map(numbers).to_numpy())
     table = pd.concat([members, settings.reset_index(drop=True)], axis=1)
-    return table.assign(study=runs.study.name)
+    longer = superseding(runs.planned)
+    linked = {name for job in longer for name in (job["id"], job["continues"])}
+    return table.assign(study=runs.study.name, linked=table["job"].isin(linked))

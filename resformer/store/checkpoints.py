@@ -1,4 +1,4 @@
-"""Checkpoints of attempts, from which the next attempt resumes.
+"""Checkpoints of attempts, from which the next attempt resumes, and jobs of longer budgets.
 
 `attempt-<k>/checkpoint-<step>.safetensors` holds arrays; the `.json` beside it holds all else and
 the hash of the arrays. It is written last, so a checkpoint without it is incomplete.
@@ -46,18 +46,25 @@ def save(claim: Claim, checkpoint: Checkpoint) -> None:
     _remove(claim.folder, except_for=checkpoint.step)
 
 
-def best_first(claim: Claim) -> Iterator[Checkpoint]:
-    """Intact checkpoints of all attempts, this one's too, the furthest first."""
-    steps = [(step, folder) for folder in _attempts(claim.job) for step in _steps(folder)]
-    read = (_read(folder, step, claim.job.name) for step, folder in sorted(steps, reverse=True))
+def best_first(job: Path) -> Iterator[Checkpoint]:
+    """Intact checkpoints of all attempts at a job, the furthest first. Raises DiskError."""
+    steps = [(step, folder) for folder in _attempts(job) for step in _steps(folder)]
+    read = (_read(folder, step, job.name) for step, folder in sorted(steps, reverse=True))
     return (checkpoint for checkpoint in read if checkpoint is not None)
 
 
-def discard(job: Path) -> None:
-    """Remove all checkpoints of a job, and temporary files of interrupted writes."""
+def exist(job: Path) -> bool:
+    """Tell whether a job has checkpoints, whole or damaged. Raises DiskError."""
+    return any(True for folder in _attempts(job) for _ in _steps(folder))
+
+
+def discard(claim: Claim, except_for: int | None = None) -> None:
+    """Remove all checkpoints of a job, and temporary files of interrupted writes; except for the
+    checkpoint that this attempt wrote after so many steps.
+    """
     with contextlib.suppress(DiskError):
-        for folder in _attempts(job):
-            _remove(folder)
+        for folder in _attempts(claim.job):
+            _remove(folder, except_for if folder == claim.folder else None)
 
 
 def _remove(folder: Path, except_for: int | None = None) -> None:

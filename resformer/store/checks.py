@@ -68,14 +68,15 @@ _CURVES = _STEP | dict.fromkeys(
 def planned_job(tree: Any) -> None:
     """Check a line of a plan."""
     _require(isinstance(tree, dict), "is no object")
-    job_id(tree.get("id"))
+    planned_head(tree)
     planned_members(tree)
     shared(tree)
 
 
-def job_id(name: object) -> None:
-    """Check a job's id."""
-    _require(_fits(_ID, name), "its id is no name")
+def planned_head(tree: Mapping[str, Any]) -> None:
+    """Check the id of a planned job, and that of the job it continues if it does."""
+    _require(_fits(_ID, tree.get("id")), "its id is no name")
+    _require(_fits(_ID, tree.get("continues", "none")), "continues is no name of a job")
 
 
 def planned_members(tree: Mapping[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 import contextlib
 import re
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,12 +12,8 @@ from resformer.errors import DiskError
 from resformer.keys import Json
 from resformer.store import checks, files
 
-_START, _SHAPE, _MEMBERS, _FACTS = (
-    b'{"id": "',
-    b', "shape": {',
-    b'}, "members": [',
-    b'], "parameters": ',
-)
+_SHAPE, _MEMBERS, _FACTS = (b', "shape": {', b'}, "members": [', b'], "parameters": ')
+_HEAD = re.compile(rb'\{"id": "[^"\\]+"(?:, "continues": "[^"\\]+")?')
 _ID = re.compile(rb'^\{"id": "([^"\\]+)"[^\n]*$', re.MULTILINE)
 
 
@@ -40,11 +37,12 @@ class Reader:
         if body is None:
             return None, "is not what was written"
         if parts := _parts(body):
-            name, of_members, of_shape = parts
+            head, of_members, of_shape = parts
             with contextlib.suppress(ValueError):  # the reason is that of the whole line
-                checks.job_id(name)
+                own = files.parse_object(head) or {}
+                checks.planned_head(own)
                 members = self._parsed(of_members, checks.planned_members)
-                return {"id": name, **members, **self._parsed(of_shape, checks.shared)}, ""
+                return {**own, **members, **self._parsed(of_shape, checks.shared)}, ""
         try:
             job = files.parse_object(body)
             checks.planned_job(job)
@@ -61,20 +59,42 @@ class Reader:
         return self._known[text]
 
 
-def _parts(body: bytes) -> tuple[str, bytes, bytes] | None:
-    """Split a job into its id, and JSON objects of its members and of its shape and size; None if
+def _parts(body: bytes) -> tuple[bytes, bytes, bytes] | None:
+    """Split a job into JSON objects: of its ids, of its members, and of its shape and size; None if
     its keys are in another order.
     """
     shape = body.find(_SHAPE)
     facts = body.rfind(_FACTS)
     members = body.rfind(_MEMBERS, shape, facts)
-    if not body.startswith(_START) or not 0 < shape < members < facts:
-        return None
-    name, quote, rest = body[len(_START) : shape].partition(b'"')
-    if not quote or rest or b"\\" in name or not name.isascii():
+    if not 0 < shape < members < facts or not _HEAD.fullmatch(body, 0, shape):
         return None
     of_members = b"{" + body[members + len(b"}, ") : facts + 1] + b"}"
-    return name.decode(), of_members, b"{" + body[shape + 2 : members + 1] + body[facts + 1 :]
+    return body[:shape] + b"}", of_members, b"{" + body[shape + 2 : members + 1] + body[facts + 1 :]
+
+
+def superseding(planned: Mapping[str, Json]) -> list[Json]:
+    """Jobs whose results take the place of those that their members had within a smaller budget.
+
+    Members that train on after they have solved are scored by their last loss, which is one of its
+    budget: those of the smaller budget stay beside them.
+    """
+    return [
+        job
+        for job in planned.values()
+        if "continues" in job and job["shape"]["train"].get("stop_when_solved") is True
+    ]
+
+
+def superseded(planned: Mapping[str, Json]) -> set[str]:
+    """Ids of the jobs each of whose members is in another job that takes the place of theirs."""
+    longer: dict[str, set[tuple[int, float]]] = defaultdict(set)
+    for job in superseding(planned):
+        longer[job["continues"]] |= _members(job)
+    return {job for job in planned.keys() & longer if _members(planned[job]) <= longer[job]}
+
+
+def _members(job: Json) -> set[tuple[int, float]]:
+    return {(member["seed"], member["lr"]) for member in job["members"]}
 
 
 @final

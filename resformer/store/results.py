@@ -124,11 +124,13 @@ class Results:
         table_data: dict[str, TableData],
         timing: Json,
         others: Mapping[str, bytes] = {},
+        checkpoint: int | None = None,
     ) -> bool:
         """Write an attempt's files, then its result, once. Returns False if another attempt was
         first.
 
-        `table_data` has the tables by name; `others` are contents of further files, by name.
+        `table_data` has the tables by name; `others` are contents of further files, by name. Of the
+        job's checkpoints stays the one that the attempt wrote after `checkpoint` steps.
         """
         claim.open()
         contents = {f"{name}.parquet": tables.written(table) for name, table in table_data.items()}
@@ -140,7 +142,7 @@ class Results:
         result = {"job": claim.job.name, "attempt": claim.attempt, "files": facts}
         first = files.create(self.path(claim.job.name), files.with_checksum(result) + b"\n")
         if first:
-            checkpoints.discard(claim.job)
+            checkpoints.discard(claim, except_for=checkpoint)
             with contextlib.suppress(DiskError):  # the list is a cache, and the result exists
                 self._list_as_done(claim.job.name, table_data, timing)
         claim.committed()

@@ -1,8 +1,10 @@
 """From a request to the jobs to run: only members that are neither finished nor planned make new
-jobs.
+jobs, and those that have trained within a smaller budget go on from there.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+import dataclasses
+from collections import defaultdict
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import final
@@ -11,7 +13,7 @@ from resformer import plugins
 from resformer.errors import DiskError, UserError
 from resformer.keys import Json, in_message
 from resformer.model.serial import digest, recording_from_json, shape_to_json, without_recording
-from resformer.model.shape import RESULTS_ONLY, Member
+from resformer.model.shape import RESULTS_ONLY, Member, Shape
 from resformer.plan import jobs, provenance
 from resformer.plan.jobs import Job
 from resformer.store.checks import Damaged, Unreadable
@@ -35,6 +37,8 @@ class Launch:
     """All jobs that hold a requested member, finished ones too."""
     finished: int
     """Requested members whose job is finished."""
+    continued: int
+    """Requested members that go on from a finished job with a smaller budget."""
     unrecorded: int
     """Requested members whose job was planned before, to keep less than is requested now."""
     damaged: dict[Path, str]
@@ -63,6 +67,7 @@ class Launch:
             "excluded": self.request.excluded,
             "jobs": list(self.unfinished),
             "checkpoint_seconds": self.request.checkpoint_seconds,
+            "keep_checkpoint": self.request.keep_checkpoint,
             "engine": {"name": plugins.name_of(engine), **vars(engine)},
             "versions": provenance.versions(_compiled(self.request)),
             "fingerprint": _fingerprint(self.request, self.unfinished.values()),
@@ -77,6 +82,7 @@ class Launch:
             retries=engine.retries,
             lease_seconds=engine.lease_seconds,
             checkpoint_seconds=self.request.checkpoint_seconds,
+            keep_checkpoint=self.request.keep_checkpoint,
         )
 
 
@@ -110,12 +116,7 @@ def plan(request: Request, study: Study) -> Launch:
         (shape, [member for member in members if (shape, member) not in known])
         for shape, members in request.shapes
     ]
-    new = jobs.pack(
-        [(shape, members) for shape, members in rest if members],
-        most=request.engine.stack,
-        sharers=request.engine.sharers(),
-        recordings=request.recordings,
-    )
+    new = _new_jobs(request, _by_earlier_job(request, rest, planned, finished))
     recorded = {job_id: recording_from_json(planned[job_id]["shape"]) for job_id in known.values()}
     open_ids = dict.fromkeys(job_id for job_id in known.values() if job_id not in finished)
     unfinished = [*(planned[job_id] for job_id in open_ids), *(job.to_json() for job in new)]
@@ -128,12 +129,64 @@ def plan(request: Request, study: Study) -> Launch:
         unfinished={job["id"]: job for job in unfinished},
         jobs=list(dict.fromkeys([*known.values(), *(job.id for job in new)])),
         finished=sum(job_id in finished for job_id in known.values()),
+        continued=sum(len(job.members) for job in new if job.continues is not None),
         unrecorded=sum(
             not recorded[job_id].covers(request.recordings.get(shape, RESULTS_ONLY))
             for (shape, _), job_id in known.items()
         ),
         damaged=dict(damaged.values()),
     )
+
+
+def _new_jobs(
+    request: Request, members: Mapping[tuple[Shape, str | None], Sequence[Member]]
+) -> list[Job]:
+    """Jobs of these members, by shape and the id of the job they go on from; the longest first."""
+    new = [
+        dataclasses.replace(job, continues=earlier)
+        for (shape, earlier), group in members.items()
+        for job in jobs.pack(
+            [(shape, group)],
+            most=request.engine.stack,
+            sharers=request.engine.sharers(),
+            recordings=request.recordings,
+        )
+    ]
+    return sorted(new, key=lambda job: (-job.flops(), job.id))
+
+
+def _by_earlier_job(
+    request: Request,
+    rest: Sequence[tuple[Shape, Sequence[Member]]],
+    planned: Mapping[str, Json],
+    finished: Container[str],
+) -> dict[tuple[Shape, str | None], list[Member]]:
+    """The members by shape and the id of the finished job of the largest smaller budget that has
+    trained them; None for those that nothing trained.
+
+    Where both budgets are requested, they are to be compared: each trains on its own.
+    """
+    groups: dict[tuple[Shape, str | None], list[Member]] = defaultdict(list)
+    both = {_budget(shape_to_json(shape)) for shape, _ in request.shapes}
+    trained: dict[tuple[str, Member], list[tuple[int, str]]] = defaultdict(list)
+    for job_id, job in planned.items() if any(members for _, members in rest) else ():
+        settings, steps = _budget(without_recording(job["shape"]))
+        if job_id in finished and (settings, steps) not in both:
+            for member in job["members"]:
+                trained[settings, Member(**member)].append((steps, job_id))
+    for shape, members in rest:
+        settings, budget = _budget(shape_to_json(shape))
+        for member in members:
+            earlier = [job for job in trained[settings, member] if job[0] < budget]
+            groups[shape, max(earlier)[1] if earlier else None].append(member)
+    return groups
+
+
+def _budget(shape: Json) -> tuple[str, int]:
+    """Digest of a shape's settings but for its budget, and the budget in steps."""
+    train = dict(shape["train"])
+    steps = train.pop("steps")
+    return digest({**shape, "train": train}), steps
 
 
 def _damaged(

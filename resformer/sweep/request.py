@@ -26,6 +26,10 @@ class Request:
     engine: Engine
     checkpoint_seconds: float
     """Least time between two checkpoints of a job; no result depends on it."""
+    keep_checkpoint: bool
+    """True to keep the last checkpoint of a job whose unsolved members a longer budget could train
+    on; no result depends on it.
+    """
     notes: list[str] = field(default_factory=list)
     """Notes for the user on how settings were resolved."""
     recordings: Mapping[Shape, Recording] = field(default_factory=dict)

@@ -15,7 +15,7 @@ from resformer.model.shape import RESULTS_ONLY, Member, Recording, Shape
 from resformer.model.transformer import Transformer
 from resformer.numerics.parameters import unpack
 from resformer.probes.measure import descriptions, measure
-from resformer.training.outcome import Floats, Record, curves, runs
+from resformer.training.outcome import Floats, Record, curves, runs, settled
 from resformer.training.population import Population
 from resformer.training.progress import Progress
 
@@ -33,6 +33,7 @@ class Trained:
     computed at a time. `weights` has each parameter by name, (P, *shape), with the
     values that a member had at its last step; empty unless the settings keep them. `layers` has a
     row per member, probed step and layer, with every measure; empty unless the settings probe.
+    `settled` is True if no member would train on within a longer budget.
     """
 
     runs: dict[str, list[object]]
@@ -40,6 +41,7 @@ class Trained:
     layers: Arrays
     timing: dict[str, Any]
     weights: Arrays
+    settled: bool
 
 
 @final
@@ -120,6 +122,8 @@ class Training:
         facts, arrays = snapshot.facts, snapshot.arrays
         if not {*facts["rows"], *facts["alive"], *facts["kept"]} <= set(range(len(members))):
             raise ValueError(f"is not of {len(members)} members")
+        if not set(facts["alive"]) <= set(facts["rows"]):
+            raise ValueError("has members that train and no row")
         training = cls(shape, members, chunk_size=chunk_size, recording=recording)
         training.rows, training.alive = [int(index) for index in facts["rows"]], set(facts["alive"])
         if len(training.rows) < len(members):
@@ -158,18 +162,21 @@ class Training:
         self,
         progress: Callable[[Progress], None] = _ignore,
         heartbeat: "Callable[[Training], None]" = _ignore,
+        spent: "Callable[[Training], None]" = _ignore,
     ) -> Trained:
         """Train on until each member has solved, diverged or used up the budget.
 
         `progress` is called at every evaluation, `heartbeat` before every step and before every
-        member is probed, when a snapshot can be taken; either may raise to stop. Members that have
-        solved or diverged leave the batch.
+        member is probed, `spent` when the budget is used up, before the last evaluation; a snapshot
+        can be taken in the latter two, and each may raise to stop. Members that have solved or
+        diverged leave the batch.
         """
         settings = self.shape.train
         self.stretch_began = time.perf_counter()
         while True:
             self._probe(heartbeat)
-            ended = self.step == settings.steps
+            if ended := self.step == settings.steps:
+                spent(self)
             if self.evaluated_at < self.step and settings.evaluated_at(self.step):
                 progress(self._evaluate())
                 if ended or not self.alive:
@@ -287,6 +294,10 @@ class Training:
                 "at_once": self.population.chunk_size,
             },
             weights=_by_name(self.population.model, self.kept),
+            settled=all(
+                settled(record.outcome, record.steps[-1], self.shape.train)
+                for record in self.records
+            ),
         )
 
 

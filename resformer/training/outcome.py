@@ -80,6 +80,18 @@ class Record:
         return broken or lost or (self.outcome == "solved" and settings.stop_when_solved)
 
 
+def settled(outcome: Outcome, last_step: int, train: TrainSettings) -> bool:
+    """True if a member has left, and would have left alike within any longer budget.
+
+    A budget that ends between two evaluations of longer ones has one more at its end: what that one
+    decided may not hold.
+    """
+    if last_step < train.steps:
+        return True
+    leaves = outcome == "diverged" or (outcome == "solved" and train.stop_when_solved)
+    return leaves and train.evaluated_beyond(last_step)
+
+
 def runs(
     shape: Shape, members: Sequence[Member], records: Sequence[Record]
 ) -> dict[str, list[object]]:

@@ -17,3 +17,7 @@ class Assignment:
     lease_seconds: float
     checkpoint_seconds: float
     """Least time between two checkpoints of a job; 0: one before every step."""
+    keep_checkpoint: bool
+    """True to keep the last checkpoint of a job whose unsolved members a longer budget could train
+    on.
+    """

@@ -27,8 +27,8 @@ Kind = Literal[
 class Event:
     """A step in a worker's handling of a job.
 
-    The kinds stand in logs on disk. `resumed` is from a checkpoint, `restarted` in spite of one
-    that cannot be used, `halved` out of memory, with fewer members at once; a job `left` is free
+    The kinds stand in logs on disk. `resumed` is from a checkpoint, `restarted` for want of one
+    that can be used, `halved` out of memory, with fewer members at once; a job `left` is free
     for the next worker, one finished `elsewhere` was run by another process; `waiting` is for jobs
     that others hold, and after `stuck` the worker has ended. `detail` has the reason or the step;
     the `progress` of a finished job is its last.

@@ -92,4 +92,5 @@ def _assignment(study: Study, number: int) -> tuple[Assignment, float | None]:
         retries=engine["retries"],
         lease_seconds=engine["lease_seconds"],
         checkpoint_seconds=launch["checkpoint_seconds"],
+        keep_checkpoint=launch["keep_checkpoint"],
     ), engine["memory_gib"]

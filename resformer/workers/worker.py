@@ -3,6 +3,7 @@
 import contextlib
 import json
 import time
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NoReturn, final
 
@@ -22,9 +23,12 @@ from resformer.store.queue import Queue
 from resformer.store.study import Study
 from resformer.store.tables import TableData
 from resformer.text import exception_line
+from resformer.training.continuing import continued
 from resformer.training.loop import Snapshot, Trained, Training
 from resformer.training.progress import Progress
+from resformer.workers import continuing
 from resformer.workers.assignment import Assignment
+from resformer.workers.continuing import Shorter, Unlike
 from resformer.workers.events import Emit, Event, Kind
 from resformer.workers.signals import Stop
 
@@ -86,8 +90,10 @@ def work(assignment: Assignment, *, worker: int, workers: int, emit: Emit, stop:
             attempt = _Attempt(
                 study=study,
                 planned=planned[job_id],
+                plan=planned,
                 claim=claim,
                 checkpoint_seconds=assignment.checkpoint_seconds,
+                keep_checkpoint=assignment.keep_checkpoint,
                 worker=worker,
                 emit=emit,
                 stop=stop,
@@ -107,14 +113,21 @@ class _Attempt:
 
     study: Study
     planned: Json
+    plan: Mapping[str, Json]
+    """Every planned job by its id."""
     claim: Claim
     checkpoint_seconds: float
+    keep_checkpoint: bool
     worker: int
     emit: Emit
     stop: Stop
     environment: dict[str, str] = field(default_factory=dict)
     """Facts that the job's bits depend on besides its settings."""
     latest: Progress | None = None
+    shorter: Shorter | None = None
+    """The job of a smaller budget from whose checkpoint this one can go on."""
+    without_checkpoint: str = ""
+    """The reason for a start if there is no checkpoint; "" if there is none to tell."""
     saved_at: float = field(default_factory=time.monotonic)
     saving_took: float = 0.0
 
@@ -128,11 +141,16 @@ class _Attempt:
             job = jobs.from_json(self.planned)
             if job.id != self.planned["id"]:
                 raise ValueError(f"the job that was planned is {job.id}")
-            trained = self._trained(job)
+            trained = self._settled_before(job) or self._trained(job)
             tables: dict[str, TableData] = {"runs": trained.runs, "curves": trained.curves}
             tables |= {"layers": trained.layers} if trained.layers else {}
+            kept = self.keep_checkpoint and not trained.settled
             first = self.study.results.commit(
-                self.claim, tables, trained.timing, _weights(trained, self.planned["members"])
+                self.claim,
+                tables,
+                trained.timing,
+                _weights(trained, self.planned["members"]),
+                checkpoint=job.shape.train.steps if kept else None,
             )
         except (_Released, Lost):
             raise
@@ -153,13 +171,32 @@ class _Attempt:
         self.emit(Event(kind, self.worker, self.planned["id"], progress=self.latest))
         return True
 
+    def _settled_before(self, job: Job) -> Trained | None:
+        """The results that the members had within a smaller budget, if no longer one changes them;
+        else None, and `shorter` is set if the job can go on from there.
+        """
+        if job.continues is None:
+            return None
+        try:
+            shorter = continuing.shorter(self.study, self.plan.get(job.continues), job)
+            results = shorter.results()
+        except (Damaged, Unlike) as reason:
+            self.without_checkpoint = str(reason)
+            return None
+        self.shorter = shorter
+        self.without_checkpoint = (
+            f"job {job.continues} of train.steps={shorter.steps} has no checkpoint that is whole"
+        )
+        return results
+
     def _trained(self, job: Job) -> Trained:
         """Train the members, all at once or as many as there is memory for."""
         chunk_size = len(job.members)
         while True:
             self.environment = provenance.environment(job.shape, job.recording, chunk_size)
             try:
-                return self._training(job, chunk_size).run(self._progress, self._beat)
+                training = self._training(job, chunk_size)
+                return training.run(self._progress, self._beat, self._spent)
             except (MemoryError, RuntimeError) as error:
                 if chunk_size == 1 or not process.out_of_memory(error):
                     raise
@@ -178,25 +215,38 @@ class _Attempt:
 
     def _training(self, job: Job, chunk_size: int) -> Training:
         """The training from the best checkpoint of this attempt (if it ran out of memory) or of
-        earlier ones, else from its start.
+        earlier ones, or of a job with a smaller budget, else from its start.
         """
         refused = []
-        for checkpoint in checkpoints.best_first(self.claim):
+        for checkpoint, shorter in self._checkpoints():
             try:
-                training = self._resumed(job, checkpoint, chunk_size)
+                training = self._resumed(job, checkpoint, shorter, chunk_size)
             except _OtherEnvironment as difference:
                 reason = f"was made with {difference}"
             except _UNUSABLE as error:
                 reason = f"cannot be used: {exception_line(error)}"
             else:
-                self._say("resumed", f"from step {checkpoint.step}")
+                budget = f" of train.steps={shorter.steps}" if shorter is not None else ""
+                self._say("resumed", f"from step {checkpoint.step}{budget}")
                 return training
             refused.append(f"the checkpoint of step {checkpoint.step} {reason}")
-        if refused:
-            self._say("restarted", refused[0])
+        if reason := next(iter(refused), self.without_checkpoint):
+            self._say("restarted", reason)
         return Training(job.shape, job.members, chunk_size=chunk_size, recording=job.recording)
 
-    def _resumed(self, job: Job, checkpoint: Checkpoint, chunk_size: int) -> Training:
+    def _checkpoints(self) -> Iterator[tuple[Checkpoint, Shorter | None]]:
+        """Checkpoints of this job, then those of the one with a smaller budget, the furthest
+        first.
+        """
+        for checkpoint in checkpoints.best_first(self.claim.job):
+            yield checkpoint, None
+        if self.shorter is not None:
+            for checkpoint in self.shorter.checkpoints():
+                yield checkpoint, self.shorter
+
+    def _resumed(
+        self, job: Job, checkpoint: Checkpoint, shorter: Shorter | None, chunk_size: int
+    ) -> Training:
         """The training of a checkpoint; _OtherEnvironment if it was made in another one."""
         facts, here = dict(checkpoint.facts), self.environment
         then = dict(facts.pop("bits"))
@@ -204,6 +254,8 @@ class _Attempt:
             if then.get(name) != here.get(name):
                 raise _OtherEnvironment(f"{name} {then.get(name)}, this is {here.get(name)}")
         snapshot = Snapshot(step=checkpoint.step, arrays=load(checkpoint.arrays), facts=facts)
+        if shorter is not None:
+            snapshot = continued(snapshot, shorter.indices, job.shape.train)
         return Training.resumed(
             job.shape, job.members, snapshot, chunk_size=chunk_size, recording=job.recording
         )
@@ -221,6 +273,11 @@ class _Attempt:
             self._save(training)
         if stopping:
             self._release()
+
+    def _spent(self, training: Training) -> None:
+        """Once the budget is used up, write the checkpoint from which a longer one goes on."""
+        if self.keep_checkpoint:
+            self._save(training)
 
     def _release(self) -> NoReturn:
         self.claim.leave()

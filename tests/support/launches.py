@@ -33,6 +33,7 @@ def requested(
     engine: Engine | None = None,
     overrides: Sequence[str] = (),
     checkpoint_seconds: float = 60.0,
+    keep_checkpoint: bool = True,
     recording: Recording = RESULTS_ONLY,
 ) -> Request:
     """A request for every seed at every learning rate of each shape."""
@@ -43,6 +44,7 @@ def requested(
         shapes=[(shape, members) for shape in shapes],
         engine=engine or local(),
         checkpoint_seconds=checkpoint_seconds,
+        keep_checkpoint=keep_checkpoint,
         recordings=dict.fromkeys(shapes, recording),
     )
 

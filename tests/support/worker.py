@@ -12,7 +12,12 @@ from resformer.workers.worker import work
 
 
 def assignment(
-    study: Study, launch: int, job_id: str, retries: int = 0, checkpoint_seconds: float = 60.0
+    study: Study,
+    launch: int,
+    job_id: str,
+    retries: int = 0,
+    checkpoint_seconds: float = 60.0,
+    keep_checkpoint: bool = False,
 ) -> Assignment:
     return Assignment(
         study=study.path,
@@ -21,6 +26,7 @@ def assignment(
         retries=retries,
         lease_seconds=60.0,
         checkpoint_seconds=checkpoint_seconds,
+        keep_checkpoint=keep_checkpoint,
     )
 
 
@@ -28,10 +34,17 @@ class Worker:
     """A worker that can be told to stop after so many steps of its job."""
 
     def __init__(
-        self, study: Study, job: Job, retries: int = 0, checkpoint_seconds: float = 60.0
+        self,
+        study: Study,
+        job: Job,
+        retries: int = 0,
+        checkpoint_seconds: float = 60.0,
+        keep_checkpoint: bool = False,
     ) -> None:
         number = study.launch({"engine": {"retries": retries}}, [job.to_json()])
-        self.assignment = assignment(study, number, job.id, retries, checkpoint_seconds)
+        self.assignment = assignment(
+            study, number, job.id, retries, checkpoint_seconds, keep_checkpoint
+        )
         self.events: list[Event] = []
 
     def run(

@@ -105,6 +105,7 @@ def test_a_planned_job_that_cannot_be_read_fails_alone(study: Study, shape: Shap
         retries=1,
         lease_seconds=60.0,
         checkpoint_seconds=60.0,
+        keep_checkpoint=False,
     )
     events: list[Event] = []
     local(retries=1).run(assignment, workers=1, emit=events.append, stop=Stop(lambda: False))

@@ -12,7 +12,7 @@ from typing import final
 
 from resformer.errors import DiskError, UserError
 from resformer.keys import Json
-from resformer.store import claims, files
+from resformer.store import checkpoints, claims, files
 from resformer.store.checks import Damaged, Unreadable
 from resformer.store.packed import file
 from resformer.store.packed.result_files import packed_files
@@ -33,6 +33,8 @@ class Gathered:
     """Jobs in it."""
     new: int
     """Jobs that were not packed before."""
+    checkpoints: int
+    """Jobs whose last checkpoint was removed, so that a longer budget cannot go on from it."""
     left_out: Sequence[str]
     """Damaged jobs, which stay in their folders, a line each."""
 
@@ -43,7 +45,7 @@ def gather(study: Study, group_rows: int = file.GROUP_ROWS) -> Gathered:
 
     The packed file is whole and durable before anything is removed; a concurrent reader finds each
     result in one place or the other. A new packed file holds what older ones did, which are then
-    removed.
+    removed. Checkpoints are not packed: they are larger than all results.
     """
     results, planned = study.results, study.planned()
     done = results.finished(planned)
@@ -63,9 +65,16 @@ def gather(study: Study, group_rows: int = file.GROUP_ROWS) -> Gathered:
         shutil.rmtree(study.events, ignore_errors=True)
     # A job whose result no longer counts is open again: its folder is somebody's work.
     jobs = {job for job in file.at(path).jobs if results.packed(job)}
+    kept = [job for job in jobs if checkpoints.exist(study.job(job))]
     for job in jobs:
         _tidy(study.job(job))
-    return Gathered(path=path, jobs=len(jobs), new=len(jobs - known), left_out=left_out)
+    return Gathered(
+        path=path,
+        jobs=len(jobs),
+        new=len(jobs - known),
+        checkpoints=len(kept),
+        left_out=left_out,
+    )
 
 
 def _refuse_while_claims_live(study: Study, unfinished: set[str]) -> None:

@@ -202,6 +202,7 @@ def _live(study: Study, kind: Kind, step: int | None, place: Place | None) -> li
         retries=_RETRIES,
         lease_seconds=1.0,
         checkpoint_seconds=0.0,
+        keep_checkpoint=False,
     )
     work(assignment, worker=0, workers=1, emit=tell, stop=Stop(requested))
     return events

@@ -145,7 +145,7 @@ def _resumed(study: Study, job: str) -> str:
     folder = study.job(job)
     attempt = claims.attempts(folder) + 1
     claim = Claim(folder, attempt, counter_at=0, beat_seconds=1.0, last_beat=0.0)
-    return checkpoint_text(next(checkpoints.best_first(claim), None))
+    return checkpoint_text(next(checkpoints.best_first(claim.job), None))
 
 
 def _member(row: Mapping[Any, Any]) -> str:
