@@ -13,6 +13,7 @@ from resformer.store import checkpoints, files
 from resformer.store.checkpoints import Checkpoint, best_first, save
 from resformer.store.claims import Claim
 from resformer.store.study import Study
+from resformer.store.tables import TableData
 
 
 @pytest.fixture
@@ -125,6 +126,21 @@ def test_a_committed_job_keeps_no_checkpoint_and_nothing_half_written(job: Path)
     assert study.results.commit(second, {"runs": {"seed": [0]}}, {"seconds": 1.0})
     assert os.listdir(first.folder) == []
     assert sorted(os.listdir(second.folder)) == ["runs.parquet", "timing.json"]
+
+
+def test_a_commit_may_leave_the_checkpoint_of_its_own_attempt(job: Path) -> None:
+    study = Study(job.parents[2])
+    first, second = attempt(job, 1), attempt(job, 2)
+    assert not checkpoints.exist(job)
+    save(first, checkpoint(90))
+    save(second, checkpoint(90))
+    assert checkpoints.exist(job)
+    tables: dict[str, TableData] = {"runs": {"seed": [0]}}
+    assert study.results.commit(second, tables, {"seconds": 1.0}, checkpoint=90)
+    assert os.listdir(first.folder) == []
+    assert next(best_first(job)) == checkpoint(90)
+    (second.folder / "checkpoint-90.json").unlink()
+    assert not checkpoints.exist(job)
 
 
 def test_a_checkpoint_that_cannot_be_removed_does_not_matter(

@@ -11,7 +11,7 @@ from resformer import config
 from resformer.errors import DiskError
 from resformer.keys import Json
 from resformer.store import checks, files
-from resformer.store.plan import Index, Reader
+from resformer.store.plan import Index, Reader, superseded
 
 
 def planned() -> list[Json]:
@@ -52,6 +52,10 @@ CHANGES: list[tuple[str, Any]] = [
     ("parameters", -1),
     ("parameters", [1]),
     ("blind_loss", "x"),
+    ("continues", "../x"),
+    ("continues", 'a"'),
+    ("continues", None),
+    ("continues", 7),
 ]
 
 
@@ -68,6 +72,37 @@ def test_a_wrong_line_read_in_parts_has_the_reason_of_the_whole_line(
         (None, str(refusal.value)),
         (good, ""),
     ]
+
+
+def test_a_job_that_goes_on_names_the_other_and_shares_its_shape_all_the_same() -> None:
+    jobs = [
+        dict(reversed({**job, "continues": f"job{n}"}.items())) for n, job in enumerate(planned())
+    ]
+    ordered = [
+        {key: job[key] for key in ("id", "continues", *list(job)[:0:-1]) if key in job}
+        for job in jobs
+    ]
+    lines = read(*(files.with_checksum(job) for job in ordered))
+    assert [job for job, _ in lines] == jobs
+    assert len({id(job["shape"]) for job, _ in lines if job}) == 2
+
+
+def test_jobs_all_of_whose_members_go_on_are_superseded() -> None:
+    first, second, other = planned()[:3]
+    first["members"], second["members"] = (
+        [{"seed": n, "lr": 0.1} for n in seeds] for seeds in ((0, 1, 2), (0, 2))
+    )
+    other["members"] = first["members"][1:2]
+    second["continues"] = other["continues"] = first["id"]
+    all_jobs = {job["id"]: job for job in (first, second, other)}
+    assert superseded({}) == superseded({first["id"]: first}) == set()
+    assert superseded({first["id"]: first, second["id"]: second}) == set()
+    assert superseded({second["id"]: second, other["id"]: other}) == set()
+    assert superseded(all_jobs) == {first["id"]}
+    for value in (False, "yes", None):
+        train = {**other["shape"]["train"], "stop_when_solved": value}
+        changed = {**other, "shape": {**other["shape"], "train": train}}
+        assert superseded({**all_jobs, other["id"]: changed}) == set()
 
 
 def test_texts_in_settings_that_look_like_parts_of_a_line_are_texts() -> None:

@@ -12,6 +12,7 @@ from support.studies import MODEL, SEEDS, STALLED, WrittenStudy, cell, shape
 
 from resformer.errors import UserError
 from resformer.model.shape import Member, Recording
+from resformer.plan.jobs import Job
 from resformer.reporting.analysis.summary import summarise
 from resformer.reporting.serial import to_json
 from resformer.reporting.views.formats import as_json
@@ -318,6 +319,67 @@ def test_members_that_differ_in_the_budget_only_make_it_an_axis(made: WrittenStu
     made.job(ADD, SEEDS, [100] * 5)
     made.job(shape(1, Add(), "post", steps=300), SEEDS, [100] * 5)
     assert [row["train.steps"] for row in made.summary()["cells"]] == [300, 600]
+
+
+def going_on(made: WrittenStudy, **changes: Any) -> None:
+    """Five members within 600, then 1200 steps, and three of them within 2400."""
+    first, second, third = (
+        shape(1, Add(), "post", steps=steps, **changes) for steps in (600, 1200, 2400)
+    )
+    some, others = (
+        made.job(first, SEEDS[:3], [100, 1.0, 1.0]),
+        made.job(first, SEEDS[3:], [1.0] * 2),
+    )
+    longer = made.job(second, SEEDS[:3], [100, 700, 1.0], continues=some)
+    made.job(second, SEEDS[3:], [900, 1100], continues=others)
+    made.job(third, SEEDS[:3], [100, 700, 2000], continues=longer)
+
+
+@pytest.mark.parametrize(
+    ("finished", "solved", "mean"),
+    [
+        (2, 1, (100 + 4 * 600) / 5),
+        (3, 2, (100 + 4 * 600) / 5),  # within the 600 steps that all had
+        (4, 4, (100 + 700 + 1200 + 900 + 1100) / 5),
+        (5, 5, (100 + 700 + 1200 + 900 + 1100) / 5),
+    ],
+)
+def test_members_that_went_on_count_once_with_the_longest_budget_that_is_finished(
+    made: WrittenStudy, finished: int, solved: int, mean: float
+) -> None:
+    going_on(made)
+    summary = made.summary(finished)
+    row = cell(summary)
+    assert (row["seeds"], row["solved"], row["mean_steps"]) == (5, solved, near(mean))
+    assert "train.steps" not in row
+    assert [rate["seeds"] for rate in summary["rates"]] == [5]
+
+
+def test_members_that_train_on_when_they_have_solved_have_each_budget(made: WrittenStudy) -> None:
+    """Their last loss belongs to it."""
+    going_on(made, stop_when_solved=False)
+    cells = made.summary()["cells"]
+    assert [(row["train.steps"], row["seeds"]) for row in cells] == [(600, 5), (1200, 5), (2400, 3)]
+
+
+def test_members_go_on_in_their_own_study(made: WrittenStudy, tmp_path: Path) -> None:
+    """Beside another study that has them within the smaller budget."""
+    going_on(made)
+    other = WrittenStudy(tmp_path / "results", "other")
+    other.job(ADD, SEEDS, [100] * 5)
+    cells = to_json(summarise(read([made.write(), other.write()])))["cells"]
+    assert [(row["study"], row["seeds"]) for row in cells] == [("made", 5), ("other", 5)]
+
+
+def test_plans_may_say_anything_of_what_goes_on(made: WrittenStudy) -> None:
+    """Jobs that go on from each other, from none, or from one with other settings."""
+    first = made.job(ADD, SEEDS, [100] * 5)
+    made.job(PLAIN, SEEDS, [200] * 5, continues=first)
+    made.jobs[0] = (dataclasses.replace(first, continues=made.jobs[1][0].id), made.jobs[0][1])
+    made.job(
+        shape(2, Add(), "post"), SEEDS, [300] * 5, continues=Job(shape=ADD, members=(SEEDS[0],))
+    )
+    assert [row["seeds"] for row in made.summary()["cells"]] == [5, 5, 5]
 
 
 def test_a_report_has_its_keys_in_their_order(made: WrittenStudy) -> None:

@@ -39,10 +39,11 @@ class Reader:
         if parts := _parts(body):
             head, of_members, of_shape = parts
             with contextlib.suppress(ValueError):  # the reason is that of the whole line
-                own = files.parse_object(head) or {}
-                checks.planned_head(own)
                 members = self._parsed(of_members, checks.planned_members)
-                return {**own, **members, **self._parsed(of_shape, checks.shared)}, ""
+                shared = self._parsed(of_shape, checks.shared)
+                whole = {**(files.parse_object(head) or {}), **members, **shared}
+                checks.planned_head(whole)
+                return whole, ""
         try:
             job = files.parse_object(body)
             checks.planned_job(job)

@@ -127,10 +127,18 @@ class WrittenStudy:
         members: Sequence[Member],
         outcomes: Sequence[Any],
         recording: Recording = RESULTS_ONLY,
-    ) -> None:
+        continues: Job | None = None,
+    ) -> Job:
         """Outcomes by member: a step (solved there), a loss (unsolved), "stalled", "diverged"."""
         lives = [_life(outcome, shape.train.steps) for outcome in outcomes]
-        self.jobs.append((Job(shape=shape, members=tuple(members), recording=recording), lives))
+        job = Job(
+            shape=shape,
+            members=tuple(members),
+            recording=recording,
+            continues=continues.id if continues else None,
+        )
+        self.jobs.append((job, lives))
+        return job
 
     def cell(self, lives: Sequence[Life] | Mapping[float, Sequence[Life]], **changes: Any) -> None:
         """A seed per life, at one learning rate or by learning rate; of the study's shape with

@@ -33,10 +33,10 @@ class Gathered:
     """Jobs in it."""
     new: int
     """Jobs that were not packed before."""
-    checkpoints: int
-    """Jobs whose last checkpoint was removed, so that a longer budget cannot go on from it."""
     left_out: Sequence[str]
     """Damaged jobs, which stay in their folders, a line each."""
+    checkpoints: int
+    """Jobs whose last checkpoint was removed, so that a longer budget cannot go on from it."""
 
 
 def gather(study: Study, group_rows: int = file.GROUP_ROWS) -> Gathered:
@@ -72,8 +72,8 @@ def gather(study: Study, group_rows: int = file.GROUP_ROWS) -> Gathered:
         path=path,
         jobs=len(jobs),
         new=len(jobs - known),
-        checkpoints=len(kept),
         left_out=left_out,
+        checkpoints=len(kept),
     )
 
 
