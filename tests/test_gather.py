@@ -39,8 +39,8 @@ Resformer = Callable[..., Result]
 
 
 REMOVED = (
-    "resformer: the last checkpoints of 4 jobs are removed: with more train.steps these train again "
-    "from the start\n"
+    "resformer: the last checkpoints of 4 jobs are removed: with more train.steps these train "
+    "again from the start\n"
 )
 
 
