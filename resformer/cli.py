@@ -6,6 +6,7 @@ import gc
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -19,7 +20,9 @@ from resformer.workers.signals import Interrupts, Stopped
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from resformer.rounds.settle import Settled
     from resformer.store.study import Study
+    from resformer.sweep.launch import Launch
 
 MANY_JOBS = 10_000
 """From so many on their folders are a burden to a file system."""
@@ -101,6 +104,14 @@ def sweep(
     detach: Annotated[
         bool, typer.Option("--detach", help="Leave it running on a cluster; see status.")
     ] = False,
+    settle: Annotated[
+        bool,
+        typer.Option(
+            "--settle",
+            help="Look twice: more seeds where undecided, depths next to the limits. Exit code 0: "
+            "all better, 3: some worse, 4: some undecided.",
+        ),
+    ] = False,
     results: Results = Path("results"),
 ) -> None:
     """Run a study, all of it or what is missing of it, and print its report. Alone: the quick
@@ -109,7 +120,7 @@ def sweep(
     with _answering() as interrupts:
         from resformer import config
         from resformer.console import launch as display
-        from resformer.rounds.loop import launches
+        from resformer.rounds.loop import launches, outcome
         from resformer.rounds.planned import planned
         from resformer.store.study import find
 
@@ -117,41 +128,59 @@ def sweep(
         words += [f"engine={engine}"] if engine is not None else []
         words += [f"engine.workers={workers}"] if workers is not None else []
         request = config.request(study, words)
-        rounds = launches(request, find(results, request.study))
+        compared = planned(request)
+        if settle and not compared.pairs:
+            raise UserError("--settle: compares nothing here; model.residual=true,false would")
+        rounds = launches(request, find(results, request.study), settle=settle)
         launch = next(rounds)
         out, err = _consoles()
-        about = planned(request).power(looks=1) if launch.unfinished else []
+        about = compared.power(looks=2 if settle else 1) if launch.unfinished else []
         if dry_run:
             display.print_grid(launch, out, err, about)
             return
         display.print_notes(launch, err)
         if detach:
-            display.detach(launch, _command(), err, about)
+            more = settle or bool(request.auto_rates)
+            display.detach(launch, _command(), err, about, more=more)
             return
         failed = display.run(launch, _command(), interrupts, err, about)
         for number, launch in enumerate(rounds, 2):
             display.print_round(number, launch, err)
             failed = display.run(launch, _command(), interrupts, err)
+        verdicts = outcome(request, launch.study) if settle and not failed else None
         try:
-            from resformer.reporting.analysis.summary import summarise
-            from resformer.reporting.layout import layout
-            from resformer.reporting.views import terminal
-            from resformer.results.members import read
-            from resformer.rounds.advice import further_rates
-
-            summary = summarise(read([launch.study]))
-            terminal.render(summary, layout(summary), out)
-            if not request.auto_rates and (line := further_rates(summary, _command()[1:])):
-                _note(line)
-            many = sum(not launch.study.results.packed(job) for job in launch.jobs)
-            if many >= MANY_JOBS:
-                gather = f"resformer gather {launch.study.name} makes it one file"
-                _note(f"{many:,} jobs have a folder each; {gather}")
+            _print_report(launch, verdicts, out)
         except UserError as nothing:
             _note(str(nothing))
             failed = True
         if failed:
             raise typer.Exit(1)
+        if verdicts is not None:
+            _note(verdicts.words)
+            raise typer.Exit(verdicts.exit_code)
+
+
+def _print_report(launch: "Launch", verdicts: "Settled | None", out: "Console") -> None:
+    """Print the report of a study that has run, and what to do next; UserError if there is no
+    result.
+    """
+    from resformer.reporting.analysis.summary import summarise
+    from resformer.reporting.layout import layout
+    from resformer.reporting.views import terminal
+    from resformer.results.members import read
+    from resformer.rounds.advice import further_rates
+
+    study = launch.study
+    summary = summarise(read([study]))
+    if verdicts is not None:
+        summary = replace(summary, comparisons=verdicts.comparisons)
+    terminal.render(summary, layout(summary), out)
+    if not launch.request.auto_rates and (line := further_rates(summary, _command()[1:])):
+        _note(line)
+    many = sum(not study.results.packed(job) for job in launch.jobs)
+    if many >= MANY_JOBS:
+        gather = f"resformer gather {study.name} makes it one file"
+        _note(f"{many:,} jobs have a folder each; {gather}")
 
 
 @app.command()

@@ -48,15 +48,19 @@ def run(
     return _print_failed(launch, console)
 
 
-def detach(launch: Launch, command: list[str], console: Console, about: Sequence[str] = ()) -> None:
-    """Have a cluster run the jobs of a launch without this process; lines as in `run`."""
+def detach(
+    launch: Launch, command: list[str], console: Console, about: Sequence[str], *, more: bool
+) -> None:
+    """Have a cluster run the jobs of a launch without this process; lines as in `run`, and one if
+    more rounds may follow.
+    """
     engine = launch.request.engine
     where = engine.detached_where(launch.study.path)
     if workers := _print_start(launch, about, console):
         ending = engine.detach(launch.start(command), workers)
         _print(console, f"left to {where}; resformer status {launch.study.name}")
         _print(console, f"to end it: {ending}")
-        if launch.request.auto_rates:
+        if more:
             _print(console, "this round only: once it has run, the same command goes on")
 
 
@@ -108,12 +112,19 @@ def print_notes(launch: Launch, console: Console) -> None:
 def print_round(number: int, launch: Launch, console: Console) -> None:
     """Print what a further round adds."""
     members = [member for job in launch.new for member in job.members]
-    rates = ", ".join(f"{rate:g}" for rate in sorted({member.lr for member in members}))
-    shapes = counted(len({job.shape for job in launch.new}), "cell")
+    values = (
+        ("depth", {job.shape.model.depth for job in launch.new}),
+        ("learning rate", {member.lr for member in members}),
+        ("seed", {member.seed for member in members}),
+    )
+    parts = ", ".join(
+        f"{noun}{'s' * (len(of_noun) > 1)} {' '.join(f'{value:g}' for value in sorted(of_noun))}"
+        for noun, of_noun in values
+    )
     _print(
         console,
-        f"round {number}, which the results call for: {counted(len(members), 'new member')} in "
-        f"{shapes}, learning rate{'s' * (',' in rates)} {rates}",
+        f"round {number}, which the results call for: {counted(len(members), 'new member')}, "
+        f"{parts}",
     )
 
 

@@ -10,6 +10,8 @@ from resformer.sweep.rate_grid import beyond
 def further_rates(report: Report, words: Sequence[str]) -> str | None:
     """The next rate as a command, where more than half of the cells that solve have their best rate
     at one edge; `words` are those of the sweep, without the program's name.
+
+    A sweep that settles is to settle on all rates, of which only the new one trains.
     """
     best = report.best_rates
     at, word = max((best.largest, "largest"), (best.smallest, "smallest"))
@@ -22,11 +24,12 @@ def further_rates(report: Report, words: Sequence[str]) -> str | None:
         return None
     kept = [word for word in words if not word.startswith("member.lr=")]
     named = any(word.partition("=")[0] == "--study" for word in kept)
+    all_rates = sorted({*rates, further}) if "--settle" in kept else [further]
     command = [
         "resformer",
         *kept,
         *([] if named else ["--study", report.study]),
-        f"member.lr={further:g}",
+        f"member.lr={','.join(f'{rate:g}' for rate in all_rates)}",
     ]
     return (
         f"{at} of {best.cells} cells are best at the {word} rate tried, {edge:g}; go on with: "

@@ -28,8 +28,8 @@ def level(tests: int) -> float:
     return LEVEL / max(1, tests) if method(tests) == "holm" else LEVEL
 
 
-def adjust(p_M: npt.ArrayLike) -> Floats:
-    """Adjusted p-values, (M,), by the correction for so many tests.
+def adjust(p_M: npt.ArrayLike, by: Method | None = None) -> Floats:
+    """Adjusted p-values, (M,), by this correction; None is the one for so many tests.
 
     At level α, Holm's hold the probability of any false one to α under any dependence. Benjamini
     and Hochberg's hold the expected share of false ones among those called significant to α, if
@@ -38,7 +38,7 @@ def adjust(p_M: npt.ArrayLike) -> Floats:
     p = np.asarray(p_M, dtype=np.float64)
     if not len(p):
         return p
-    if method(len(p)) == "holm":
+    if (by or method(len(p))) == "holm":
         return holm(p)
     adjusted: Floats = false_discovery_control(p, method="bh")
     return adjusted

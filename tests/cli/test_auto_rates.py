@@ -44,7 +44,7 @@ def test_a_sweep_extends_its_rates_where_the_best_is_at_the_edge_and_ends(
     result = command("sweep", *EASY)
     assert result.returncode == 0, result.stderr
     assert "member.lr=auto: starts with 0.001, 0.003, 0.01, 0.03; more" in result.stderr
-    assert "round 2, which the results call for: 3 new members in 1 cell, learning rate 0.1" in (
+    assert "round 2, which the results call for: 3 new members, depth 1, learning rate 0.1, " in (
         result.stderr
     )
     assert "round 3" not in result.stderr
@@ -66,7 +66,7 @@ def test_a_sweep_that_ends_between_or_within_rounds_goes_on_to_the_same_study(
     words = EASY[: EASY.index("--study")]
     for within in (False, True):
         study = Study(tmp_path / f"cut-{within}" / "some")
-        rounds = launches(config.request("some", words), study)
+        rounds = launches(config.request("some", words), study, settle=False)
         work_alone(next(rounds).start(["sweep"]))
         if within:
             assert next(rounds).start(["sweep"])  # planned, and none of it runs

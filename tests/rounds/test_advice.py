@@ -51,6 +51,10 @@ def test_all_inside_needs_no_star(made: WrittenStudy) -> None:
             ["sweep", "--study", "made", "member.lr=1e-3,3e-3,1e-2", "member.seed=range(0,3)"],
             "resformer sweep --study made 'member.seed=range(0,3)' member.lr=0.03",
         ),
+        (
+            ["sweep", "--settle", "--study", "made"],
+            "resformer sweep --settle --study made member.lr=0.001,0.003,0.01,0.03",
+        ),
         (["sweep", "--study=made"], "resformer sweep --study=made member.lr=0.03"),
     ],
 )

@@ -9,7 +9,7 @@ import numpy as np
 from resformer.reporting.analysis.cells import CellMembers
 from resformer.reporting.analysis.pairs import Pairing, differing_axes
 from resformer.reporting.schema import ArmKey, Comparison, Count, DepthComparison, Estimate
-from resformer.stats.multiplicity import adjust, method
+from resformer.stats.multiplicity import Method, adjust, method
 from resformer.stats.reach import Solved, doublings_apart
 from resformer.stats.speed import paired_ratio
 from resformer.stats.steps import censor
@@ -55,17 +55,17 @@ def comparisons(cells: Sequence[CellMembers], pairing: Pairing) -> list[Comparis
     for family in families.values():
         adjusted = adjust([rows[number].p or 0.0 for number in family])
         for number, p in zip(family, adjusted, strict=True):
-            rows[number] = _adjusted(rows[number], float(p), tests=len(family))
+            rows[number] = adjusted_row(rows[number], float(p), method(len(family)))
     return rows
 
 
-def _adjusted(row: Comparison, p: float, tests: int) -> Comparison:
+def adjusted_row(row: Comparison, p: float, by: Method) -> Comparison:
     """The comparison with its corrected p-value; those of its depths take the same factor."""
     factor = p / row.p if row.p else 1.0
     return replace(
         row,
         p_adjusted=p,
-        adjusted_by=method(tests),
+        adjusted_by=by,
         depths=tuple(
             replace(depth, p_adjusted=None if depth.p is None else min(1.0, depth.p * factor))
             for depth in row.depths
