@@ -336,23 +336,50 @@ def going_on(made: WrittenStudy, **changes: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("finished", "solved", "mean"),
+    ("finished", "budget", "outcomes"),
     [
-        (2, 1, (100 + 4 * 600) / 5),
-        (3, 2, (100 + 4 * 600) / 5),  # within the 600 steps that all had
-        (4, 4, (100 + 700 + 1200 + 900 + 1100) / 5),
-        (5, 5, (100 + 700 + 1200 + 900 + 1100) / 5),
+        (2, 600, [100, 600, 600, 600, 600]),
+        (3, 1200, [100, 700, 1200]),
+        (4, 1200, [100, 700, 1200, 900, 1100]),
+        (5, 2400, [100, 700, 2000]),
     ],
 )
 def test_members_that_went_on_count_once_with_the_longest_budget_that_is_finished(
-    made: WrittenStudy, finished: int, solved: int, mean: float
+    made: WrittenStudy, finished: int, budget: int, outcomes: list[int]
 ) -> None:
+    """As in a study that had it from the start, and is finished so far."""
     going_on(made)
     summary = made.summary(finished)
     row = cell(summary)
-    assert (row["seeds"], row["solved"], row["mean_steps"]) == (5, solved, near(mean))
-    assert "train.steps" not in row
-    assert [rate["seeds"] for rate in summary["rates"]] == [5]
+    assert summary["settings"]["train.steps"] == budget
+    assert row["mean_steps"] == near(sum(outcomes) / len(outcomes))
+    assert row["solved"] == sum(step < budget for step in outcomes)
+    assert [rate["seeds"] for rate in summary["rates"]] == [len(outcomes)]
+
+
+def test_members_left_behind_do_not_shorten_the_budget_of_their_cell(made: WrittenStudy) -> None:
+    """A learning rate that was tried within the smaller budget only; another cell has its own."""
+    first = made.job(ADD, SEEDS, [100, 1.0, 1.0, 1.0, 1.0])
+    made.job(ADD, [Member(seed=seed, lr=0.1) for seed in range(5)], [1.0] * 5)
+    made.job(PLAIN, SEEDS, [1.0] * 5)
+    longer = shape(1, Add(), "post", steps=1200)
+    made.job(longer, SEEDS, [100, 700, 700, 700, 700], continues=first)
+    made.job(longer, [Member(seed=5, lr=3e-3)], [800])  # new, so it went on from nothing
+    summary = made.summary()
+    row = cell(summary, residual="add")
+    assert (row["seeds"], row["solved"]) == (6, 6)
+    assert row["mean_steps"] == near((100 + 4 * 700 + 800) / 6)
+    assert [rate["lr"] for rate in summary["rates"] if rate["residual"] == "add"] == [3e-3]
+    assert cell(summary, residual="plain")["seeds"] == 5
+
+
+def test_a_budget_that_was_compared_before_others_went_on_is_compared_still(
+    made: WrittenStudy,
+) -> None:
+    made.job(shape(1, Add(), "post", steps=300), SEEDS, [100] * 5)
+    first = made.job(ADD, SEEDS, [100] * 5)
+    made.job(shape(1, Add(), "post", steps=1200), SEEDS, [100] * 5, continues=first)
+    assert [row["train.steps"] for row in made.summary()["cells"]] == [300, 1200]
 
 
 def test_members_that_train_on_when_they_have_solved_have_each_budget(made: WrittenStudy) -> None:
@@ -368,7 +395,7 @@ def test_members_go_on_in_their_own_study(made: WrittenStudy, tmp_path: Path) ->
     other = WrittenStudy(tmp_path / "results", "other")
     other.job(ADD, SEEDS, [100] * 5)
     cells = to_json(summarise(read([made.write(), other.write()])))["cells"]
-    assert [(row["study"], row["seeds"]) for row in cells] == [("made", 5), ("other", 5)]
+    assert [(row["study"], row["seeds"]) for row in cells] == [("made", 3), ("other", 5)]
 
 
 def test_plans_may_say_anything_of_what_goes_on(made: WrittenStudy) -> None:

@@ -163,20 +163,22 @@ def _members(runs: Sequence[StudyRuns]) -> pd.DataFrame:
     shapes["shape"] = shapes.groupby(["study", *settings], dropna=False, sort=False).ngroup()
     members = members.merge(shapes[[*planned, "shape"]], on=planned).drop(columns="planned_shape")
     members = members.drop_duplicates(["shape", "seed", "lr"], ignore_index=True)
-    return _with_longest_budget(members, ["study", *settings])
+    return _within_longest_budget(members, ["study", *settings])
 
 
-def _with_longest_budget(members: pd.DataFrame, settings: Sequence[str]) -> pd.DataFrame:
-    """Members of which those in jobs that are `linked`, a longer budget that takes the place of a
-    smaller one, have the longest only.
+def _within_longest_budget(members: pd.DataFrame, settings: Sequence[str]) -> pd.DataFrame:
+    """Members without those of a smaller budget than that within which members of the same settings
+    went on: they are the members of a study that had the larger budget from the start.
+
+    `linked` is true in the jobs that went on, and in those that they went on from.
     """
-    linked = members.pop("linked")
-    if not linked.any():
-        return members
-    same = [name for name in (*settings, "seed", "lr") if name != _BUDGET]
-    longest = members[linked].groupby(same, dropna=False)[_BUDGET].transform("max")
-    shorter = longest.index[longest > members[_BUDGET][longest.index]]
-    return members.drop(index=shorter).reset_index(drop=True)
+    same = [name for name in settings if name != _BUDGET]
+    cell = members.groupby(same, dropna=False, sort=False).ngroup()
+    budgets = pd.DataFrame({"cell": cell, _BUDGET: members[_BUDGET]})
+    linked = budgets[members.pop("linked")].drop_duplicates()
+    longest = linked.groupby("cell")[_BUDGET].transform("max")
+    smaller = pd.MultiIndex.from_frame(linked[linked[_BUDGET] < longest])
+    return members[~pd.MultiIndex.from_frame(budgets).isin(smaller)].reset_index(drop=True)
 
 
 def _with_settings(runs: StudyRuns) -> pd.DataFrame:

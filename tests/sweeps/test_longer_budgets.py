@@ -226,13 +226,30 @@ def test_members_that_are_new_begin_beside_those_that_go_on(study: Study, shape:
     assert set(members["train.steps"]) == {40}
 
 
-def test_members_that_did_not_go_on_keep_their_budget(study: Study, shape: Shape) -> None:
+def test_members_that_did_not_go_on_are_left_behind(study: Study, shape: Shape) -> None:
     run(planned(study, [shape], seeds=2, engine=local(stack=4)))
     run(planned(study, [shapes.changed(shape, steps=40)], seeds=1, engine=local(stack=4)))
     members = read([study]).members
-    assert sorted(zip(members["seed"], members["train.steps"], strict=True)) == [
-        (0, 40),
-        (0, 40),
-        (1, 20),
-        (1, 20),
+    assert set(members["seed"]) == {0}
+    assert set(members["train.steps"]) == {40}
+
+
+def test_rates_that_a_longer_budget_does_not_call_for_are_left_behind(
+    resformer: Resformer,
+) -> None:
+    """The rounds are those of the study that had it from the start."""
+    words = [
+        *("--study", "some", "model.depth=2", "model.residual=false", "model.width=16"),
+        *("task.length=4", "task.symbols=8", "train.batch=16", "train.eval_sequences=32"),
+        *("member.seed=0,1", "member.lr=auto", "engine.workers=1"),
     ]
+    for budget in ("train.steps=120", "train.steps=240"):
+        assert resformer("sweep", *words, budget).exit_code == 0
+    assert resformer("sweep", *words, "train.steps=240", "--results", "direct").exit_code == 0
+    study, direct = Path("results/some"), Path("direct/some")
+    assert jobs_of(study, 240) == jobs_of(direct, 240)
+    assert len(jobs_of(study, 120)) > len(jobs_of(study, 240))
+    direct_report = json.loads(
+        resformer("report", "some", "--results", "direct", "--format", "json").stdout
+    )
+    assert cells(report(resformer)) == cells(direct_report)
