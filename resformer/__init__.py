@@ -139,6 +139,13 @@ def report(study: str, results: "str | Path" = "results") -> dict[str, Any]:
                                   every seed of both solved (`speed_depths`); each with `_low` and
                                   `_high`; `named_by`, the axes that name the two, and `against`,
                                   the values in which the baseline differs
+        score, losses, stability  with `--score final_loss`, of studies whose members train to the
+                                  budget. `losses` are comparisons like those of depth: at a depth
+                                  `scheme_loss` and `baseline_loss`, means over seeds in nats per
+                                  token; their `difference` with `_low` and `_high`, over all depths
+                                  its mean. `stability`, one per cell: `mean_loss`; `learning`, the
+                                  share of learning rates at which a seed learns; `lr_sensitivity`
+                                  in nats per token; `spikes` per 10,000 steps
         layers                    one per cell that was probed while training (`probe.every`),
                                   medians of the seeds' last probes, at `step`: `seeds`, `solved`,
                                   the verdict `health` with the `measure` that decided and its

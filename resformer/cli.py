@@ -224,6 +224,10 @@ def report(
         Literal["steps", "flops", "tokens"],
         typer.Option("--per", help="Unit of medians, ratios and figures."),
     ] = "steps",
+    score: Annotated[
+        Literal["steps", "final_loss"],
+        typer.Option("--score", help="What rates are chosen and columns compared by."),
+    ] = "steps",
     html: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Also write it as a page of its own.")
     ] = None,
@@ -246,7 +250,7 @@ def report(
         names: list[str | None] = [*dict.fromkeys(studies or [])]
         chosen = [_chosen(results, name) for name in names or [None]]
         findings = read(chosen).where(parse_conditions(where or []))
-        summary = summarise(findings, Pairing(against=against, compare=compare), per)
+        summary = summarise(findings, Pairing(against=against, compare=compare), per, score)
         if fit:
             summary = with_fits(summary)
         axes = layout(summary, rows, [name for names in columns or [] for name in names.split(",")])

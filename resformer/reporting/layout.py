@@ -8,8 +8,8 @@ from typing import Any, TypeVar, final
 from resformer.errors import UserError
 from resformer.keys import Value, by_value, is_number, short
 from resformer.reporting.analysis.pairs import BASELINES
-from resformer.reporting.schema import Cell, Limit, Per, Rate, Report
-from resformer.reporting.text.words import cell, fit, limit, value_label
+from resformer.reporting.schema import Cell, Limit, Per, Rate, Report, Score
+from resformer.reporting.text.words import cell, final_loss, fit, limit, value_label
 
 Row = TypeVar("Row", Cell, Rate, Limit)
 
@@ -45,6 +45,8 @@ class Panel:
     """By column; empty unless the rows are depths."""
     per: Per
     """Unit of the cells' medians."""
+    score: Score
+    """Result that the cells show."""
 
     @property
     def row_heading(self) -> str:
@@ -57,7 +59,8 @@ class Panel:
 
     def cell_words(self, row: Value, values: tuple[Value, ...]) -> tuple[str, str]:
         """Text of the cell in a row and a column, and the interval under it."""
-        return cell(self.cells.get((row, values)), self.per)
+        shown = self.cells.get((row, values))
+        return (final_loss(shown), "") if self.score == "final_loss" else cell(shown, self.per)
 
     @property
     def foot(self) -> list[str]:
@@ -131,8 +134,7 @@ def panels(report: Report, layout: Layout) -> list[Panel]:
     cells = _apart(report.cells, layout)
     limits = _apart(report.limits, layout) if layout.rows == "depth" else {}
     return [
-        _panel(layout, apart, part, limits.get(apart, []), report.per)
-        for apart, part in cells.items()
+        _panel(layout, apart, part, limits.get(apart, []), report) for apart, part in cells.items()
     ]
 
 
@@ -148,7 +150,7 @@ def _panel(
     apart: tuple[Value, ...],
     cells: Sequence[Cell],
     limits: Sequence[Limit],
-    per: Per,
+    report: Report,
 ) -> Panel:
     at = {(cell.key.value(layout.rows), cell.key.of(layout.columns)): cell for cell in cells}
     words = [value_label(axis, cells[0].key.value(axis)) for axis in layout.apart]
@@ -170,7 +172,8 @@ def _panel(
         ),
         cells=at,
         limits={limit.key.of(layout.columns): limit for limit in limits},
-        per=per,
+        per=report.per,
+        score=report.score,
     )
 
 

@@ -18,6 +18,10 @@ read, of one member.
 """
 
 
+Score = Literal["steps", "final_loss"]
+"""Result that members are judged by: the steps they take to solve, or the loss they end with."""
+
+
 class Key(ABC):
     """Settings that tell rows of a report apart: a value for each of its axes."""
 
@@ -208,17 +212,17 @@ class DepthComparison:
         return self.scheme.share - self.baseline.share
 
 
-@final
+Verdict = Literal["better", "worse", "undecided"]
+
+
 @dataclass(frozen=True, kw_only=True)
-class Comparison:
+class Compared(ABC):
     """An arm against a baseline, at the same depths."""
 
     scheme: ArmKey
     baseline: ArmKey
     named_by: tuple[str, ...]
     """Axes whose values name the two: those in which some compared arms differ."""
-    depths: tuple[DepthComparison, ...]
-    """Ascending."""
     p: float | None
     """The smallest of the depths' p-values; None where there is nothing to test."""
     p_adjusted: float | None
@@ -226,6 +230,31 @@ class Comparison:
     adjusted_by: Method | None
     exact: bool
     """True if p-values count all exchanges of seeds, False if they count random ones."""
+
+    @property
+    @abstractmethod
+    def verdict(self) -> Verdict:
+        """Better or worse if the arm ahead at the deepest significant depth is the scheme or the
+        baseline; undecided if no depth is significant.
+        """
+
+    @property
+    def labels(self) -> tuple[str, str]:
+        """Names of scheme and baseline."""
+        scheme, baseline = (
+            " ".join(as_typed(key.value(axis)) for axis in self.named_by)
+            for key in (self.scheme, self.baseline)
+        )
+        return scheme, baseline
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Comparison(Compared):
+    """An arm against a baseline: how deep it trains, and how fast."""
+
+    depths: tuple[DepthComparison, ...]
+    """Ascending."""
     doublings: Estimate
     """Doublings of depth that the scheme solves more than the baseline."""
     speed: Estimate | None
@@ -244,7 +273,7 @@ class Comparison:
         ]
 
     @property
-    def verdict(self) -> Literal["better", "worse", "undecided"]:
+    def verdict(self) -> Verdict:
         """Better or worse if the arm ahead at the deepest significant depth is the scheme or the
         baseline; undecided if no depth is significant.
         """
@@ -275,14 +304,68 @@ class Comparison:
         """True if the baseline is ahead and solves the deepest depth."""
         return self.doublings.value < 0 and self.runs[1][1] == self.depths[-1].depth
 
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DepthLoss:
+    """Final losses of two arms at one depth."""
+
+    depth: int
+    scheme: float
+    """Mean over seeds, nats per token."""
+    baseline: float
+    difference: Estimate
+    """Scheme minus baseline, same seeds paired."""
+    p: float | None
+    """By exchanging whole seeds, corrected for the number of depths."""
+    p_adjusted: float | None
+    """Corrected for the number of comparisons, too."""
+
     @property
-    def labels(self) -> tuple[str, str]:
-        """Names of scheme and baseline."""
-        scheme, baseline = (
-            " ".join(as_typed(key.value(axis)) for axis in self.named_by)
-            for key in (self.scheme, self.baseline)
-        )
-        return scheme, baseline
+    def lead(self) -> float:
+        """Nats per token by which the scheme ends lower."""
+        return self.baseline - self.scheme
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class LossComparison(Compared):
+    """An arm against a baseline after the same budget: how low its loss ends."""
+
+    depths: tuple[DepthLoss, ...]
+    """Ascending."""
+    difference: Estimate
+    """Mean over these depths."""
+
+    @property
+    def significant(self) -> list[DepthLoss]:
+        """Depths whose corrected p-value is at most `LEVEL`."""
+        return [
+            row for row in self.depths if row.p_adjusted is not None and row.p_adjusted <= LEVEL
+        ]
+
+    @property
+    def verdict(self) -> Verdict:
+        """Better if the scheme ends lower at the deepest significant depth."""
+        if not self.significant:
+            return "undecided"
+        return "better" if self.significant[-1].lead > 0 else "worse"
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stability:
+    """Final loss and stability of a cell."""
+
+    key: CellKey
+    mean_loss: Estimate
+    """Final held-out loss, nats per token, mean over seeds, each at the rate it is scored at."""
+    learning: float
+    """Share of the learning rates at which a seed learns, mean over seeds."""
+    lr_sensitivity: Estimate | None
+    """Nats per token, mean over seeds; None of one rate."""
+    spikes: float | None
+    """Per 10,000 steps; None if no member trained for a whole window of steps."""
 
 
 @final
@@ -327,10 +410,16 @@ class Report:
     """Conditions that members were chosen by."""
     per: Per = "steps"
     """Unit of medians, means and speeds."""
+    score: Score = "steps"
+    """Result by which learning rates are chosen and arms compared."""
     cells: tuple[Cell, ...]
     rates: tuple[Rate, ...]
     limits: tuple[Limit, ...]
     comparisons: tuple[Comparison, ...]
+    """Comparisons of depth and speed; none if the score is the final loss."""
+    losses: tuple[LossComparison, ...] = ()
+    """Comparisons of final losses; none unless these are the score, as `stability`."""
+    stability: tuple[Stability, ...] = ()
     layers: tuple[LayerSummary, ...]
     excluded: tuple[Excluded, ...]
     missing: tuple[MissingJob, ...]

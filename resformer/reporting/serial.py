@@ -11,22 +11,26 @@ from resformer.reporting.schema import (
     ArmKey,
     Cell,
     CellKey,
+    Compared,
     Comparison,
     Count,
     DepthComparison,
+    DepthLoss,
     Estimate,
     Excluded,
     LayerSummary,
     Limit,
+    LossComparison,
     Per,
     Rate,
     Report,
+    Stability,
 )
 from resformer.results.problems import DamagedJob, FailedJob, MissingJob
 
 Tree = dict[str, Any]
 
-_COMPOSED = ("key", "depth", "ends", "fit")
+_COMPOSED = ("key", "depth", "ends", "fit", "mean_loss", "lr_sensitivity")
 """Fields of a row that are no entry of it: they are several, or stand among the axes."""
 
 
@@ -38,6 +42,7 @@ def to_json(report: Report) -> Tree:
         *(name for name in ("where", "layers") if not tree[name]),
         *(["differing"] if report.differing is None else []),
         *(["per"] if report.per == "steps" else []),
+        *(["score", "losses", "stability"] if report.score == "steps" else []),
     ]
     return {name: section for name, section in tree.items() if name not in absent}
 
@@ -51,6 +56,10 @@ def row(part: Any, per: Per) -> Tree:
             return {**part.key.values(), **own, **_estimate("fit", part.fit)}
         case Cell() | Rate() | Limit():
             return {**part.key.values(), **own}
+        case Stability():
+            loss = _estimate("mean_loss", part.mean_loss)
+            sensitivity = _estimate("lr_sensitivity", part.lr_sensitivity)
+            return {**part.key.values(), **loss, **own, **sensitivity}
         case LayerSummary():
             return {**part.key.values(), **own, **part.ends}
     return own
@@ -76,20 +85,18 @@ def _names(kind: type) -> tuple[str, ...]:
 
 
 def _lines(part: Any, per: Per) -> list[Tree]:
-    return comparison_rows(part) if isinstance(part, Comparison) else [row(part, per)]
+    match part:
+        case Comparison():
+            return comparison_rows(part)
+        case LossComparison():
+            return loss_rows(part)
+    return [row(part, per)]
 
 
 def comparison_rows(part: Comparison) -> list[Tree]:
     """The JSON of a comparison: a row over all depths (`depth` null), then one per depth."""
     scheme, baseline = part.labels
-    key = part.scheme.values()
-    other = part.baseline.values()
-    names = {
-        "scheme": scheme,
-        "baseline": baseline,
-        "named_by": list(part.named_by),
-        "against": {axis: other[axis] for axis in key if key[axis] != other[axis]},
-    }
+    names = _arm_names(part)
     whole = {
         "budget": None,
         "scheme_solved": None,
@@ -125,6 +132,50 @@ def comparison_rows(part: Comparison) -> list[Tree]:
     return rows
 
 
+def loss_rows(part: LossComparison) -> list[Tree]:
+    """The JSON of a comparison of final losses: a row over all depths (`depth` null), then one per
+    depth.
+    """
+    scheme, baseline = part.labels
+    whole = {
+        "scheme_loss": None,
+        "baseline_loss": None,
+        **_estimate("difference", part.difference),
+        "p": part.p,
+        "p_adjusted": part.p_adjusted,
+        "adjusted_by": part.adjusted_by,
+        "exact": part.exact,
+        "verdict": part.verdict,
+        "favours": {"better": scheme, "worse": baseline}.get(part.verdict),
+    }
+    names = _arm_names(part)
+    rows = [{**CellKey(arm=part.scheme, depth=0).values(), "depth": None, **names, **whole}]
+    for depth in part.depths:
+        of_depth = {
+            "scheme_loss": depth.scheme,
+            "baseline_loss": depth.baseline,
+            **_estimate("difference", depth.difference),
+            "p": depth.p,
+            "p_adjusted": depth.p_adjusted,
+            "favours": scheme if depth.lead > 0 else baseline if depth.lead < 0 else None,
+        }
+        cell = CellKey(arm=part.scheme, depth=depth.depth).values()
+        rows.append({**cell, **names, **dict.fromkeys(whole), **of_depth})
+    return rows
+
+
+def _arm_names(part: Compared) -> Tree:
+    """The arms of a comparison, and the values in which the baseline differs."""
+    scheme, baseline = part.labels
+    key, other = part.scheme.values(), part.baseline.values()
+    return {
+        "scheme": scheme,
+        "baseline": baseline,
+        "named_by": list(part.named_by),
+        "against": {axis: other[axis] for axis in key if key[axis] != other[axis]},
+    }
+
+
 def _estimate(name: str, estimate: Estimate | None) -> Tree:
     if estimate is None:
         return {name: None, f"{name}_low": None, f"{name}_high": None}
@@ -143,7 +194,10 @@ def from_json(tree: Tree) -> Report:
         cells=tuple(_cell(line, per) for line in tree["cells"]),
         rates=tuple(Rate(key=_cell_key(line), **_own(Rate, line, per)) for line in tree["rates"]),
         limits=tuple(map(_limit, tree["limits"])),
+        score=tree.get("score", "steps"),
         comparisons=tuple(_comparisons(tree["comparisons"])),
+        losses=tuple(_losses(tree.get("losses", []))),
+        stability=tuple(map(_stability, tree.get("stability", []))),
         layers=tuple(map(_layers, tree.get("layers", []))),
         excluded=tuple(Excluded(**line) for line in tree["excluded"]),
         missing=tuple(MissingJob(**line) for line in tree["missing"]),
@@ -169,17 +223,9 @@ def _layers(line: Tree) -> LayerSummary:
 
 def _comparisons(lines: list[Tree]) -> Iterator[Comparison]:
     """Comparisons of their rows, of which each begins with the one over all depths."""
-    starts = [number for number, line in enumerate(lines) if line["depth"] is None]
-    for start, end in pairwise([*starts, len(lines)]):
-        whole, *by_depth = lines[start:end]
-        scheme = _arm_key(whole)
-        names = {axis: whole["against"].get(axis, value) for axis, value in whole.items()}
-        doublings = _read_estimate("doublings", whole)
-        assert doublings is not None
+    for whole, by_depth in _by_comparison(lines):
         yield Comparison(
-            scheme=scheme,
-            baseline=_arm_key(names),
-            named_by=tuple(whole["named_by"]),
+            **_compared(whole),
             depths=tuple(
                 DepthComparison(
                     depth=line["depth"],
@@ -192,20 +238,65 @@ def _comparisons(lines: list[Tree]) -> Iterator[Comparison]:
                 )
                 for line in by_depth
             ),
-            p=whole["p"],
-            p_adjusted=whole["p_adjusted"],
-            adjusted_by=whole["adjusted_by"],
-            exact=whole["exact"],
-            doublings=doublings,
+            doublings=_read("doublings", whole),
             speed=_read_estimate("speed", whole),
         )
 
 
+def _losses(lines: list[Tree]) -> Iterator[LossComparison]:
+    """Comparisons of final losses, likewise."""
+    for whole, by_depth in _by_comparison(lines):
+        yield LossComparison(
+            **_compared(whole),
+            depths=tuple(
+                DepthLoss(
+                    depth=line["depth"],
+                    scheme=line["scheme_loss"],
+                    baseline=line["baseline_loss"],
+                    difference=_read("difference", line),
+                    p=line["p"],
+                    p_adjusted=line["p_adjusted"],
+                )
+                for line in by_depth
+            ),
+            difference=_read("difference", whole),
+        )
+
+
+def _by_comparison(lines: list[Tree]) -> Iterator[tuple[Tree, list[Tree]]]:
+    """Rows over all depths, each with those of its depths."""
+    starts = [number for number, line in enumerate(lines) if line["depth"] is None]
+    for start, end in pairwise([*starts, len(lines)]):
+        yield lines[start], lines[start + 1 : end]
+
+
+def _compared(whole: Tree) -> Tree:
+    """Fields that all comparisons have."""
+    names = {axis: whole["against"].get(axis, value) for axis, value in whole.items()}
+    return {
+        "scheme": _arm_key(whole),
+        "baseline": _arm_key(names),
+        "named_by": tuple(whole["named_by"]),
+        **{name: whole[name] for name in ("p", "p_adjusted", "adjusted_by", "exact")},
+    }
+
+
+def _stability(line: Tree) -> Stability:
+    return Stability(
+        key=_cell_key(line),
+        **_own(Stability, line),
+        mean_loss=_read("mean_loss", line),
+        lr_sensitivity=_read_estimate("lr_sensitivity", line),
+    )
+
+
+def _read(name: str, line: Tree) -> Estimate:
+    """An estimate that every row has."""
+    return Estimate(value=line[name], low=line[f"{name}_low"], high=line[f"{name}_high"])
+
+
 def _read_estimate(name: str, line: Tree) -> Estimate | None:
-    value = line[name]
-    if value is None:
-        return None
-    return Estimate(value=value, low=line[f"{name}_low"], high=line[f"{name}_high"])
+    return None if line[name] is None else _read(name, line)
 
 
 def _own(kind: type, line: Tree, per: Per = "steps") -> Tree:

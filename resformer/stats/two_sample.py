@@ -1,8 +1,8 @@
-"""Exact test of how deep two arms train, such as with and without residual connections."""
+"""Exact tests of two arms, such as with and without residual connections: how deep they train."""
 
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import final
 
@@ -56,37 +56,51 @@ def shares_apart(strata: Sequence[Stratum], arm_KU: Bools) -> Floats:
 def depth_test(
     strata: Sequence[Stratum], *, first: int, second: int, max_permutations: int
 ) -> Floats | None:
+    """`exchange_test` of the differences of shares solved; None if an arm is empty or nobody solved
+    at any depth.
+    """
+    if not (first and second) or all(np.isnan(stratum.steps_UR).all() for stratum in strata):
+        return None
+    return exchange_test(
+        lambda arm_KU: shares_apart(strata, arm_KU),
+        first=first,
+        second=second,
+        max_permutations=max_permutations,
+    )
+
+
+def exchange_test(
+    differences: Callable[[Bools], Floats], *, first: int, second: int, max_permutations: int
+) -> Floats:
     """Two-sided p-value at each depth, (D,), corrected for the number of depths; the smallest is
     that of the comparison.
 
     Whole seeds are exchanged between two arms of `first` and `second` seeds (the first arm's units
-    come first). The statistic is the largest difference of shares solved over depths; step-down
-    over the depths in the order of their differences (Westfall & Young 1993, algorithm 2.8), which
-    holds the error over all depths. p is the share of all permutations that are at least as extreme
-    as the observed one. If there are more than `max_permutations`, so many are drawn at random and
-    the observed one is counted in (Phipson & Smyth 2010); fewer, as soon as h of them are as
-    extreme at every depth (Besag & Clifford 1991). Differences are not divided by their standard
-    deviations: rates are chosen anew in each permutation, which costs power at tied depths. None if
-    an arm is empty or nobody solved at any depth.
+    come first); `differences` gives those of both arms at each depth, (K, U) → (K, D). The
+    statistic is the largest difference over depths; step-down over the depths in the order of their
+    differences (Westfall & Young 1993, algorithm 2.8), which holds the error over all depths. p is
+    the share of all permutations that are at least as extreme as the observed one. If there are
+    more than `max_permutations`, so many are drawn at random and the observed one is counted in
+    (Phipson & Smyth 2010); fewer, as soon as h of them are as extreme at every depth (Besag &
+    Clifford 1991). Differences are not divided by their standard deviations: rates are chosen anew
+    in each permutation, which costs power at tied depths.
     """
-    if not (first and second) or all(np.isnan(stratum.steps_UR).all() for stratum in strata):
-        return None
     h = _BESAG_CLIFFORD_H if permutation_count(first, second) > max_permutations else math.inf
-    extreme_D = np.zeros(len(strata), dtype=np.int64)
     total = 0
-    observed_D, order_D = np.empty(0), np.empty(0, dtype=np.int64)
+    extreme_D, observed_D, order_D = np.empty(0), np.empty(0), np.empty(0, dtype=np.int64)
     for arm_KU in permutations(first, second, max_permutations):
-        apart_KD = np.abs(shares_apart(strata, arm_KU))
+        apart_KD = np.abs(differences(arm_KU))
         if not total:
             order_D = np.argsort(-apart_KD[0], kind="stable")
             observed_D = apart_KD[0, order_D]
+            extreme_D = np.zeros(len(order_D))
         # The largest difference over a depth and those behind it in the order.
         largest_KD = np.maximum.accumulate(apart_KD[:, order_D[::-1]], axis=1)[:, ::-1]
         extreme_D += (largest_KD >= observed_D - _ROUNDING).sum(axis=0)
         total += len(arm_KU)
         if extreme_D.min() >= h:
             break
-    p_D = np.empty(len(strata))
+    p_D = np.empty(len(order_D))
     p_D[order_D] = np.maximum.accumulate(extreme_D / total)
     return p_D
 

@@ -12,8 +12,9 @@ import numpy.typing as npt
 import pandas as pd
 
 from resformer.keys import RECORDING, Value, by_value
-from resformer.reporting.schema import ArmKey, CellKey
+from resformer.reporting.schema import ArmKey, CellKey, Score
 from resformer.stats import Bools, Floats, Integers
+from resformer.stats.final_loss import rates_by_loss
 from resformer.stats.rates import rates_by_other_seeds
 from resformer.stats.steps import censor
 
@@ -49,6 +50,8 @@ class CellMembers:
     row_SR: Integers
     budget_SR: Floats
     arrays: dict[str, npt.NDArray[Any]]
+    score: Score = "steps"
+    """Result that rates are chosen by."""
 
     @cached_property
     def budget(self) -> int:
@@ -72,6 +75,11 @@ class CellMembers:
         return bool((~np.isnan(self.steps_SR[:, self.rates.index(self.lr)])).any())
 
     def _chosen(self, budget: int) -> Integers:
+        if self.score == "final_loss":
+            rate_S: Integers = rates_by_loss(
+                self.loss_SR, self.ran_SR, np.ones((1, len(self.seeds)), dtype=bool)
+            )[0]
+            return rate_S
         return rates_by_other_seeds(
             censor(self.steps_SR, budget), self.loss_SR, self.ran_SR, budget
         )
@@ -112,10 +120,8 @@ def by_cell(members: pd.DataFrame, axes: Sequence[str]) -> list[CellMembers]:
         "ms",
     )
     columns = members.astype({"solved_step": np.float64})
-    arrays = {
-        name: columns[name].to_numpy()[order_M]
-        for name in (*names, _BUDGET, "parameters", "flops_per_step", "tokens_per_step")
-    }
+    facts = ("parameters", "flops_per_step", "tokens_per_step", "blind_loss")
+    arrays = {name: columns[name].to_numpy()[order_M] for name in (*names, _BUDGET, *facts)}
     bounds = np.searchsorted(rank_M[order_M], np.arange(len(keys) + 1))
     return [
         _cell(key, arrays, np.arange(low, high))

@@ -3,12 +3,20 @@
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import TypeVar
 
 import numpy as np
 
 from resformer.reporting.analysis.cells import CellMembers
 from resformer.reporting.analysis.pairs import Pairing, differing_axes
-from resformer.reporting.schema import ArmKey, Comparison, Count, DepthComparison, Estimate
+from resformer.reporting.schema import (
+    ArmKey,
+    Comparison,
+    Count,
+    DepthComparison,
+    Estimate,
+    LossComparison,
+)
 from resformer.stats.multiplicity import Method, adjust, method
 from resformer.stats.reach import Solved, doublings_apart
 from resformer.stats.speed import paired_ratio
@@ -19,6 +27,7 @@ _MAX_PERMUTATIONS, _FEWEST_PER_COMPARISON = 400_000, 2000
 
 Arm = dict[int, CellMembers]
 """Cells of the same settings by depth."""
+Row = TypeVar("Row", Comparison, LossComparison)
 
 
 def max_permutations(comparisons: int) -> int:
@@ -34,6 +43,15 @@ def comparisons(cells: Sequence[CellMembers], pairing: Pairing) -> list[Comparis
 
     p-values are corrected for the comparisons of a study; those between studies for each other.
     """
+    pairs, named_by = arm_pairs(cells, pairing)
+    limit = max_permutations(len(pairs))
+    return corrected([_comparison(scheme, baseline, named_by, limit) for scheme, baseline in pairs])
+
+
+def arm_pairs(
+    cells: Sequence[CellMembers], pairing: Pairing
+) -> tuple[list[tuple[Arm, Arm]], tuple[str, ...]]:
+    """Pairs of arms that share a depth, and the axes that name them."""
     arms: dict[ArmKey, Arm] = {}
     for cell in cells:
         arms.setdefault(cell.key.arm, {})[cell.key.depth] = cell
@@ -44,10 +62,11 @@ def comparisons(cells: Sequence[CellMembers], pairing: Pairing) -> list[Comparis
     ]
     differing = {axis for scheme, baseline in pairs for axis in differing_axes(scheme, baseline)}
     named_by = tuple(axis for axis in (pairs[0][0].values() if pairs else ()) if axis in differing)
-    limit = max_permutations(len(pairs))
-    rows = [
-        _comparison(arms[scheme], arms[baseline], named_by, limit) for scheme, baseline in pairs
-    ]
+    return [(arms[scheme], arms[baseline]) for scheme, baseline in pairs], named_by
+
+
+def corrected(rows: list[Row]) -> list[Row]:
+    """Comparisons with their p-values corrected for those of the same study, or studies."""
     families: dict[tuple[str, str], list[int]] = {}
     for number, row in enumerate(rows):
         if row.p is not None:
@@ -59,7 +78,7 @@ def comparisons(cells: Sequence[CellMembers], pairing: Pairing) -> list[Comparis
     return rows
 
 
-def adjusted_row(row: Comparison, p: float, by: Method) -> Comparison:
+def adjusted_row(row: Row, p: float, by: Method) -> Row:
     """The comparison with its corrected p-value; those of its depths take the same factor."""
     factor = p / row.p if row.p else 1.0
     return replace(
@@ -79,12 +98,9 @@ def _comparison(
     """The comparison, not yet corrected for others."""
     depths = sorted(scheme.keys() & baseline.keys())
     budgets = {depth: min(scheme[depth].budget, baseline[depth].budget) for depth in depths}
-    seeds = [
-        sorted({seed for depth in depths for seed in arm[depth].seeds})
-        for arm in (scheme, baseline)
-    ]
+    seeds = arm_seeds(scheme, baseline, depths)
     first, second = map(len, seeds)
-    strata = [_stratum((scheme[depth], baseline[depth]), seeds, budgets[depth]) for depth in depths]
+    strata = [stratum((scheme[depth], baseline[depth]), seeds, budgets[depth]) for depth in depths]
     # One seed against one has one exchange only, and nothing can be tested.
     p_D = (
         depth_test(strata, first=first, second=second, max_permutations=max_permutations)
@@ -129,6 +145,14 @@ def _comparison(
     )
 
 
+def arm_seeds(scheme: Arm, baseline: Arm, depths: Sequence[int]) -> list[list[int]]:
+    """Seeds of either arm at some of these depths, ascending."""
+    return [
+        sorted({seed for depth in depths for seed in arm[depth].seeds})
+        for arm in (scheme, baseline)
+    ]
+
+
 def _by_seed(cell: CellMembers, budget: int) -> dict[int, float]:
     """Steps to solve within the budget by seed, NaN where it did not."""
     return dict(zip(cell.seeds, cell.scored(budget).tolist(), strict=True))
@@ -154,7 +178,7 @@ def _speed(steps: Sequence[tuple[dict[int, float], dict[int, float]]]) -> Estima
     return None if ratio is None else Estimate(value=ratio, low=low, high=high)
 
 
-def _stratum(
+def stratum(
     cells: tuple[CellMembers, CellMembers], seeds: Sequence[Sequence[int]], budget: int
 ) -> Stratum:
     """Both arms at one depth: the seeds of the scheme, then those of the baseline."""

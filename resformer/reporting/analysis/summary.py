@@ -11,10 +11,12 @@ from resformer.errors import UserError
 from resformer.reporting import serial
 from resformer.reporting.analysis.cells import CellMembers, axes_of, by_cell
 from resformer.reporting.analysis.comparisons import comparisons
+from resformer.reporting.analysis.final_loss import loss_comparisons
 from resformer.reporting.analysis.layers import layer_summaries
 from resformer.reporting.analysis.pairs import DEFAULT_PAIRING, Pairing
+from resformer.reporting.analysis.stability import by_final_loss
 from resformer.reporting.analysis.units import costs_per_step, in_units
-from resformer.reporting.schema import Cell, Excluded, Limit, Per, Rate, Report
+from resformer.reporting.schema import Cell, Excluded, Limit, Per, Rate, Report, Score, Stability
 from resformer.results import cache
 from resformer.results.members import Findings
 from resformer.stats import Floats
@@ -30,11 +32,21 @@ from resformer.stats.steps import (
 from resformer.store.study import Study
 
 
-def summarise(findings: Findings, pairing: Pairing = DEFAULT_PAIRING, per: Per = "steps") -> Report:
+def summarise(
+    findings: Findings,
+    pairing: Pairing = DEFAULT_PAIRING,
+    per: Per = "steps",
+    score: Score = "steps",
+) -> Report:
     """The report of some studies, computed once and kept; UserError if nothing has finished yet, if
-    there are no such pairs, or if the cost of a step was not recorded in this unit.
+    there are no such pairs, if the cost of a step was not recorded in this unit, or if the members
+    have no such score.
     """
-    key = f"{findings.digest} {pairing.against} {pairing.compare} {per}"
+    if (per, score) not in (("steps", score), (per, "steps")):
+        raise UserError(
+            f"--per {per} --score {score}: final losses are of a fixed budget; use one of the two"
+        )
+    key = f"{findings.digest} {pairing.against} {pairing.compare} {per} {score}"
     kept = cache.load_report(findings.studies[0], key)
     if kept is not None:
         return serial.from_json(kept)
@@ -47,14 +59,16 @@ def summarise(findings: Findings, pairing: Pairing = DEFAULT_PAIRING, per: Per =
         )
         where = findings.studies[0].path.parent
         raise UserError(f"study {_names(findings)}: nothing to report in {where}, {why}")
-    report = _report(findings, pairing, per)
+    report = _report(findings, pairing, per, score)
     cache.save_report(findings.studies[0], key, serial.to_json(report))
     return report
 
 
-def _report(findings: Findings, pairing: Pairing, per: Per) -> Report:
+def _report(findings: Findings, pairing: Pairing, per: Per, score: Score) -> Report:
     axes, settings, differing = axes_of(findings.members)
-    cell_members = by_cell(findings.members, axes)
+    cell_members, stability = by_cell(findings.members, axes), list[Stability]()
+    if score == "final_loss":
+        cell_members, stability = by_final_loss(findings, cell_members)
     cells = [_cell(members) for members in cell_members]
     layers, damaged = layer_summaries(findings, cell_members)
     report = Report(
@@ -65,7 +79,10 @@ def _report(findings: Findings, pairing: Pairing, per: Per) -> Report:
         cells=tuple(cells),
         rates=tuple(rate for members in cell_members for rate in _rates(members)),
         limits=tuple(_limits(cells)),
-        comparisons=tuple(comparisons(cell_members, pairing)),
+        score=score,
+        comparisons=tuple(comparisons(cell_members, pairing) if score == "steps" else ()),
+        losses=tuple(loss_comparisons(cell_members, pairing) if score == "final_loss" else ()),
+        stability=tuple(stability),
         layers=tuple(layers),
         excluded=tuple(_excluded(findings.studies)),
         missing=findings.problems.missing,

@@ -7,10 +7,12 @@ from resformer.reporting.analysis.cost import cost
 from resformer.reporting.analysis.pairs import BASELINE, RESIDUAL
 from resformer.reporting.schema import (
     ArmKey,
+    Compared,
     Comparison,
     Count,
     DepthComparison,
     Limit,
+    LossComparison,
     Per,
     Report,
     varying,
@@ -20,6 +22,9 @@ from resformer.stats.multiplicity import LEVEL, level
 from resformer.stats.power import FIRST_LOOK, SECOND_LOOK, power, power_of_two_looks, seeds_for
 from resformer.text import counted
 
+_DEEP = ("go deeper", "go less deep", "are not shown to differ")
+_LOW = ("end lower", "end higher", "are not shown to differ")
+"""Verdicts on how deep and on how low, in words."""
 _MOST_LISTED = 4
 """Comparisons that have a sentence each; more are counted."""
 ONE_GRID_DEPTH = (0.95, 0.05)
@@ -32,6 +37,8 @@ def answer(report: Report) -> list[str]:
     """Sentences that answer the question, in order of weight; several studies and tasks one by
     one.
     """
+    if report.score == "final_loss":
+        return [*_losses(report), *_cost(report)]
     parts: dict[tuple[str, str], list[Comparison]] = {}
     for cell in report.cells:
         parts.setdefault((cell.key.arm.study, cell.key.arm.task), [])
@@ -57,7 +64,7 @@ def _of_task(report: Report, rows: Sequence[Comparison], limits: Sequence[Limit]
         yield f"How deep: {_reaches(report, limits)}."
         return
     if len(rows) > _MOST_LISTED:
-        yield f"How deep: {_counted_deep(rows)}."
+        yield f"How deep: {_counted(rows, _DEEP)}."
         yield f"How fast where both train: {_counted_fast(rows, report.per)}."
     else:
         for row in rows:
@@ -65,6 +72,51 @@ def _of_task(report: Report, rows: Sequence[Comparison], limits: Sequence[Limit]
         for row in rows:
             yield f"How fast where both train{_label(row, rows)}: {_fast(row, report.per)}."
     yield from _more_seeds(rows)
+
+
+def _losses(report: Report) -> Iterator[str]:
+    """Sentences that compare final losses; many comparisons are counted."""
+    rows = report.losses
+    if len(rows) > _MOST_LISTED:
+        yield f"How low the final loss: {_counted(rows, _LOW)}."
+        return
+    for row in rows:
+        yield f"How low the final loss{_label(row, rows)}: {_low(row, rows)}."
+
+
+def _low(row: LossComparison, rows: Sequence[LossComparison]) -> str:
+    """The comparison of final losses in words, with its interval and its p-value."""
+    scheme, baseline = names(row)
+    low, high = row.difference.low, row.difference.high
+    bounds = "" if low is None or high is None else f", 95 % interval {low:+.3f} to {high:+.3f}"
+    depths = listed([str(depth.depth) for depth in row.depths])
+    mean = f"mean of depths {depths}" if len(row.depths) > 1 else f"depth {depths}"
+    size = f"{row.difference.value:+.3f} nats per token ({mean}{bounds})"
+    if row.p is None or row.p_adjusted is None:
+        return f"{scheme} against {baseline} {size}, one seed: no test"
+    test = _test(row, rows)
+    if row.verdict == "undecided":
+        shown = f"{scheme} it is not shown to end lower or higher than {baseline}"
+        return f"{shown}: {size}, {test}"
+    word = {1: "lower", -1: "higher"}
+    at = {
+        sign: [str(depth.depth) for depth in row.significant if sign * depth.lead > 0]
+        for sign in word
+    }
+    ends = [
+        f"{word[sign]} at depth{'s' * (len(depths) > 1)} {listed(depths)}"
+        for sign, depths in at.items()
+        if depths
+    ]
+    return f"{scheme} it ends {listed(ends)} than {baseline}: {size}, {test}"
+
+
+def _test(row: Compared, rows: Sequence[Compared]) -> str:
+    """The p-value of a comparison, exact or not, and for how many others it is corrected."""
+    tests = sum(other.p is not None for other in rows)
+    corrected = f" corrected for {tests} comparisons" if tests > 1 else ""
+    assert row.p_adjusted is not None
+    return f"{'exact' if row.exact else 'permutation'} {p_is(row.p_adjusted)}{corrected}"
 
 
 def _reaches(report: Report, limits: Sequence[Limit]) -> str:
@@ -103,11 +155,9 @@ def reach(floor: int | None, limit: int | None, tried: Sequence[int]) -> str:
 def _deep(row: Comparison, rows: Sequence[Comparison]) -> str:
     """The comparison of depths in words, with its counts and its p-value."""
     scheme, baseline = names(row)
-    tests = sum(other.p is not None for other in rows)
     if row.p is None or row.p_adjusted is None:
         return _untested(row)
-    corrected = f" corrected for {tests} comparisons" if tests > 1 else ""
-    test = f"{'exact' if row.exact else 'permutation'} {p_is(row.p_adjusted)}{corrected}"
+    test = _test(row, rows)
     if row.verdict == "undecided":
         apart = max(row.depths, key=lambda depth: (abs(depth.lead), depth.depth))
         counts = (
@@ -131,7 +181,7 @@ def _deep(row: Comparison, rows: Sequence[Comparison]) -> str:
     return f"{ahead} it trains {size}, {depths}: {_significant(row)}, {test}"
 
 
-def names(row: Comparison) -> tuple[str, str]:
+def names(row: Compared) -> tuple[str, str]:
     """Scheme and baseline in words."""
     labels = row.labels
     words = {RESIDUAL: "with residual connections", BASELINE: "without"}
@@ -140,7 +190,7 @@ def names(row: Comparison) -> tuple[str, str]:
     return f"with {labels[0]}", f"with {labels[1]}"
 
 
-def _label(row: Comparison, rows: Sequence[Comparison]) -> str:
+def _label(row: Compared, rows: Sequence[Compared]) -> str:
     """The axes by which a comparison differs from the others, each behind a comma."""
     words = [
         NORMS.get(row.scheme.norm, row.scheme.norm)
@@ -205,20 +255,18 @@ def _fast(row: Comparison, per: Per) -> str:
     return words if len(each) == 1 else f"{words} ({', '.join(each)})"
 
 
-def _counted_deep(rows: Sequence[Comparison]) -> str:
-    """Number of comparisons by verdict, with the names of those that are fewest."""
+def _counted(rows: Sequence[Compared], words: tuple[str, str, str]) -> str:
+    """Number of comparisons by verdict (better, worse, undecided) in these words, with the names of
+    those that are few.
+    """
     by_verdict = {
         verdict: [row for row in rows if row.verdict == verdict]
         for verdict in ("better", "worse", "undecided")
     }
     parts = []
-    for verdict, words in (
-        ("better", "go deeper"),
-        ("worse", "go less deep"),
-        ("undecided", "are not shown to differ"),
-    ):
-        names_of = [row.labels[0] for row in by_verdict[verdict]]
-        parts.append(f"{len(names_of)} {words}{_named(names_of)}")
+    for of_verdict, text in zip(by_verdict.values(), words, strict=True):
+        names_of = [row.labels[0] for row in of_verdict]
+        parts.append(f"{len(names_of)} {text}{_named(names_of)}")
     baselines = listed(sorted({row.labels[1] for row in rows}), "or")
     shown = [
         row.p_adjusted for row in rows if row.verdict != "undecided" and row.p_adjusted is not None

@@ -6,6 +6,7 @@ from typing import Any
 from resformer.keys import Value, as_typed
 from resformer.reporting.schema import (
     Cell,
+    Compared,
     Comparison,
     DepthComparison,
     Estimate,
@@ -22,6 +23,10 @@ _LEGEND = (
     "median {} to solve, seeds solved of seeds; under it the interval of the median, … where it "
     "is open; where fewer than half solved: median final held-out loss (nats per token), 'stalled' "
     "where most learnt nothing from their input"
+)
+_LOSS_LEGEND = (
+    "median final held-out loss (nats per token), at the learning rate at which the other seeds "
+    "ended lowest, seeds solved of seeds"
 )
 NORMS = {"none": "no norm", "pre": "pre-norm", "post": "post-norm"}
 FIT = (
@@ -54,6 +59,8 @@ def metric(value: float) -> str:
 
 def legend(report: Report) -> str:
     """Legend of the cells."""
+    if report.score == "final_loss":
+        return _LOSS_LEGEND
     prefixes = "" if report.per == "steps" else " (k, M, G, T: thousands to millions of millions)"
     return f"{_LEGEND.format(UNITS[report.per])}{prefixes}"
 
@@ -67,6 +74,14 @@ def comparison_headings(report: Report) -> tuple[str, ...]:
 def by_depth_headings(report: Report) -> tuple[str, ...]:
     """Headings of the comparisons at each depth."""
     return ("compared", "where", "depth", "solved", "p", UNITS[report.per], "95 %")
+
+
+def final_loss(cell: Cell | None) -> str:
+    """Text of a cell whose members are judged by their final loss: its median, and the count."""
+    if cell is None:
+        return ""
+    loss = "diverged –" if cell.final_loss is None else f"{cell.final_loss:.3g}"
+    return f"{loss} {cell.solved}/{cell.seeds}{'*' if cell.lr_at_edge else ' '}"
 
 
 def cell(cell: Cell | None, per: Per) -> tuple[str, str]:
@@ -151,7 +166,7 @@ def comparison_legend(report: Report) -> str:
     )
 
 
-def correction(rows: Sequence[Comparison]) -> str:
+def correction(rows: Sequence[Compared]) -> str:
     """Correction of the p-values of these comparisons, in words."""
     if any(row.adjusted_by == "benjamini-hochberg" for row in rows):
         return "Benjamini–Hochberg: at most 5 % of those said to differ do not"
@@ -162,7 +177,7 @@ def _comparison(row: Comparison, varying: Sequence[str]) -> tuple[str, ...]:
     sign = "≥ " if row.at_least else "≤ " if row.at_most else ""
     return (
         " / ".join(row.labels),
-        ", ".join(_where(row, varying)),
+        ", ".join(where(row, varying)),
         " : ".join(_limit(run, row.depths[-1].depth) for run in row.runs),
         f"{sign}{row.doublings.value:+.1f}",
         interval(row.doublings.low, row.doublings.high, ".1f", joint=" to "),
@@ -174,7 +189,7 @@ def _comparison(row: Comparison, varying: Sequence[str]) -> tuple[str, ...]:
 def _by_depth(row: Comparison, depth: DepthComparison, varying: Sequence[str]) -> tuple[str, ...]:
     return (
         " / ".join(row.labels),
-        ", ".join(_where(row, varying)),
+        ", ".join(where(row, varying)),
         str(depth.depth),
         " : ".join(f"{count.solved}/{count.seeds}" for count in (depth.scheme, depth.baseline)),
         probability(depth.p_adjusted),
@@ -195,7 +210,7 @@ def _limit(run: tuple[int | None, int | None], deepest: int) -> str:
     return "none" if limit is None else f"{'≥ ' * (limit == deepest)}{limit}"
 
 
-def _where(row: Comparison, varying: Sequence[str]) -> list[str]:
+def where(row: Compared, varying: Sequence[str]) -> list[str]:
     """Values of the axes that vary in a report and name neither arm, in words."""
     names = dict.fromkeys([*(name for name in varying if name != "depth"), "norm"])
     return [value_label(name, row.scheme.value(name)) for name in names if name not in row.named_by]

@@ -11,7 +11,7 @@ from resformer.keys import as_typed
 from resformer.reporting import serial
 from resformer.reporting.layout import Layout, Panel, panels
 from resformer.reporting.schema import Report
-from resformer.reporting.text import words
+from resformer.reporting.text import final_loss, words
 from resformer.reporting.text.answer import answer
 from resformer.reporting.views import layers as layer_tables
 from resformer.results.csv import LINE_END, spreadsheet_safe
@@ -118,6 +118,9 @@ def _tables(report: Report, layout: Layout) -> Iterator[_Table]:
     if compared := words.comparisons(report):
         rows = [words.comparison_headings(report), *compared]
         yield _Table(rows=rows, numeric=False, legend=words.comparison_legend(report))
+    for texts in final_loss.listings(report):
+        rows = [texts.head, *texts.rows]
+        yield _Table(title=texts.title, rows=rows, numeric=False, legend=texts.legend)
     for title, listing in layer_tables.listings(report.layers, report.varying):
         yield _Table(title=title, rows=listing)
 

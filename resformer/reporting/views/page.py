@@ -16,7 +16,7 @@ from resformer.keys import as_typed
 from resformer.reporting.figures import Plot, plots
 from resformer.reporting.layout import Layout, panels
 from resformer.reporting.schema import Cell, Key, Per, Rate, Report, varying
-from resformer.reporting.text import words
+from resformer.reporting.text import final_loss, words
 from resformer.reporting.text.answer import answer
 from resformer.reporting.views import layers
 from resformer.reporting.views.svg import inline
@@ -62,6 +62,8 @@ def page(findings: Findings, report: Report, layout: Layout, command: Sequence[s
         by_depth=layout.rows == "depth",
         as_typed=as_typed,
         unit=words.UNITS[report.per],
+        by_loss=report.score == "final_loss",
+        losses=final_loss.listings(report),
         legend=words.legend(report),
         best_rates=words.best_rates(report),
         fit=words.FIT if report.fitted else "",

@@ -11,7 +11,7 @@ from rich.text import Text
 from resformer.keys import as_typed
 from resformer.reporting.layout import Layout, Panel, panels
 from resformer.reporting.schema import Report
-from resformer.reporting.text import words
+from resformer.reporting.text import final_loss, words
 from resformer.reporting.text.answer import answer
 from resformer.reporting.views import layers
 from resformer.text import printable
@@ -19,6 +19,8 @@ from resformer.text import printable
 _FIRST_WIDTH, _GAP = 9, 3
 _MOST_COLUMNS = 60
 """Columns, and comparisons, that are shown; more are counted."""
+_MOST_ROWS = 200
+"""Rows of a table of texts that are shown; more are counted."""
 _MANY, _FEW = 12, 8
 """Tables with more columns than `_MANY` and at most `_FEW` rows are transposed."""
 _BLUE, _QUIET, _NOTE = "bold #0072B2", "dim", "#D55E00"
@@ -49,6 +51,8 @@ def terminal(report: Report, layout: Layout, width: int) -> RenderableType:
     if report.fitted:
         parts.append(Text(words.FIT, style=_QUIET))
     parts += _comparisons(report)
+    for listing in final_loss.listings(report):
+        parts += _listing(listing)
     parts += layers.picture(report.layers, report.varying)
     parts += [Text(""), *(_line(sentence, "bold") for sentence in answer(report))]
     parts += [_line(line, _NOTE) for line in words.notes(report)]
@@ -150,6 +154,22 @@ def _shown(cell: tuple[str, str], style: str | None = None) -> Text:
         )
     shown = Text(text if text.endswith("*") else text.rstrip() + " " * bool(text), style=style)
     return shown.append(f"\n{interval} ", style=_QUIET) if interval else shown
+
+
+def _listing(listing: final_loss.Listing) -> list[RenderableType]:
+    """A table of texts with its title and legend."""
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), title_justify="left")
+    table.title = _line(listing.title)
+    for number, heading in enumerate(listing.head):
+        named = number < listing.leading
+        justify: Literal["left", "right"] = "left" if named else "right"
+        table.add_column(heading, justify=justify, overflow="fold", no_wrap=not named)
+    for row in listing.rows[:_MOST_ROWS]:
+        table.add_row(*map(_line, row))
+    parts: list[RenderableType] = [table]
+    if (more := len(listing.rows) - _MOST_ROWS) > 0:
+        parts.append(Text(f"{more:,} more rows: --format json has all", style=_NOTE))
+    return [*parts, Text(listing.legend, style=_QUIET)]
 
 
 def _comparisons(report: Report) -> list[RenderableType]:

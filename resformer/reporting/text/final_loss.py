@@ -1,0 +1,97 @@
+"""Texts of a report whose members are judged by their final loss: its tables and sentences."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import final
+
+from resformer.reporting.schema import Estimate, LossComparison, Report, Stability
+from resformer.reporting.text.words import (
+    correction,
+    interval,
+    kind_of_model,
+    probability,
+    where,
+)
+from resformer.stats.stability import LEARNT, SPIKE, WINDOW
+
+_LOSS, _CHANGE = ".3g", "+.3f"
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Listing:
+    """A table of texts; the first `leading` columns are names."""
+
+    title: str
+    head: tuple[str, ...]
+    leading: int
+    rows: list[tuple[str, ...]]
+    legend: str
+
+
+def listings(report: Report) -> list[Listing]:
+    """Comparisons of final losses and the stability of every cell; none of other reports."""
+    if report.score != "final_loss":
+        return []
+    compared = Listing(
+        title="Final losses, each against its baseline",
+        head=("compared", "where", "depth", "losses", "difference", "95 %", "p"),
+        leading=2,
+        rows=[line for row in report.losses for line in _compared(row, report.varying)],
+        legend=(
+            "losses: held out, nats per token, means over seeds, a member that ended above its "
+            "loss at initialisation counting with that; difference: first minus second, same "
+            "seeds paired, Student's t; p: by exchanging whole seeds, of the largest difference at "
+            f"any depth, corrected for depths and comparisons ({correction(report.losses)})"
+        ),
+    )
+    stability = Listing(
+        title="Stability",
+        head=("", "depth", "final loss", "95 %", "learn", "sensitivity", "95 %", "spikes"),
+        leading=1,
+        rows=[_stability(row, report.varying) for row in report.stability],
+        legend=(
+            "learn: share of the learning rates at which a seed ends under "
+            f"{LEARNT:g} times the loss of the best predictor that sees positions only; "
+            "sensitivity: mean over learning rates of min(final loss, loss at initialisation), "
+            "minus the least (Wortsman et al. 2023); spikes: steps per 10,000 whose training loss "
+            f"is more than {SPIKE:g} nats above the median of the {WINDOW} steps around them"
+        ),
+    )
+    return [table for table in (compared, stability) if table.rows]
+
+
+def _compared(row: LossComparison, varying: Sequence[str]) -> Iterator[tuple[str, ...]]:
+    """A line over all depths, and a line per depth."""
+    names = (" / ".join(row.labels), ", ".join(where(row, varying)))
+    yield (*names, "all", "", *_change(row.difference), probability(row.p_adjusted))
+    for depth in row.depths:
+        losses = f"{depth.scheme:{_LOSS}} : {depth.baseline:{_LOSS}}"
+        p = probability(depth.p_adjusted)
+        yield (*names, str(depth.depth), losses, *_change(depth.difference), p)
+
+
+def _change(estimate: Estimate) -> tuple[str, str]:
+    bounds = interval(estimate.low, estimate.high, _CHANGE, joint=" to ")
+    return f"{estimate.value:{_CHANGE}}", bounds
+
+
+def _stability(row: Stability, varying: Sequence[str]) -> tuple[str, ...]:
+    axes = [axis for axis in varying if axis != "depth"] or ["residual"]
+    sensitivity = row.lr_sensitivity
+    return (
+        kind_of_model(axes, row.key.of(axes)),
+        str(row.key.depth),
+        f"{row.mean_loss.value:{_LOSS}}",
+        interval(row.mean_loss.low, row.mean_loss.high, _LOSS),
+        f"{row.learning:.2f}",
+        *(
+            ("–", "")
+            if sensitivity is None
+            else (
+                f"{sensitivity.value:{_LOSS}}",
+                interval(sensitivity.low, sensitivity.high, _LOSS),
+            )
+        ),
+        "–" if row.spikes is None else f"{row.spikes:.3g}",
+    )
