@@ -6,19 +6,19 @@ decisions.csv  shares of studies, with the Monte-Carlo error of each
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import final
 
 import numpy as np
 import pandas as pd
 
 from lib.coverage.scenarios import DEPTHS, SCENARIOS, Scenario, draw
-from resformer.stats.multiplicity import LEVEL, adjust
-from resformer.stats.power import FIRST_LOOK, SECOND_LOOK
+from resformer.stats import Floats, looks
+from resformer.stats.multiplicity import LEVEL, adjust, method
 from resformer.stats.two_sample import Stratum, depth_test, shares_apart
 
 SEEDS = ((3, 3), (4, 4), (5, 5), (6, 6), (8, 8), (10, 10), (16, 16), (5, 10))
 PERMUTATIONS = 999
-_LOOKS = (5, 10)
 _FAMILIES = (2, 8)
 """Comparisons corrected together: by Holm, and by Benjamini and Hochberg."""
 
@@ -50,47 +50,63 @@ def decide(strata: list[Stratum], first: int, second: int) -> Decision:
 
 
 def decisions(repeats: int) -> pd.DataFrame:
-    """A row per procedure, scenario and number of seeds, with the shares of studies that decide for
-    the scheme and for the baseline.
+    """A row per procedure, scenario and number of seeds, with the shares of comparisons that decide
+    for the scheme and for the baseline.
     """
     rows = []
     for number, scenario in enumerate(SCENARIOS):
         for seeds in SEEDS:
             generator = np.random.default_rng([number, *seeds])
             sides = [
-                decide(draw(scenario, seeds, generator), *seeds).side() for _ in range(repeats)
+                [decide(draw(scenario, seeds, generator), *seeds).side()] for _ in range(repeats)
             ]
             rows.append(_row("one comparison", scenario, f"{seeds[0]}:{seeds[1]}", sides))
-        for name, study in procedures():
-            generator = np.random.default_rng([number, *map(ord, name)])
-            sides = [side for _ in range(repeats // 4) for side in study(scenario, generator)]
-            rows.append(_row(name, scenario, "5:5", sides))
+        for name, seeds_text, study in procedures():
+            generator = np.random.default_rng([number, *map(ord, name + seeds_text)])
+            sides = [study(scenario, generator) for _ in range(max(1, repeats // 4))]
+            rows.append(_row(name, scenario, seeds_text, sides))
     return pd.DataFrame(rows)
 
 
-def procedures() -> Iterator[tuple[str, Callable[[Scenario, np.random.Generator], list[str]]]]:
-    """Families of comparisons of the same scenario, and two looks at one."""
+Study = Callable[[Scenario, np.random.Generator], list[str]]
+"""Draws a study of a scenario; returns the side of each of its comparisons."""
+
+
+def procedures() -> Iterator[tuple[str, str, Study]]:
+    """Families of comparisons of the same scenario, and two looks at these; each with its name and
+    its seeds.
+    """
     for size in _FAMILIES:
-
-        def family(
-            scenario: Scenario, generator: np.random.Generator, size: int = size
-        ) -> list[str]:
-            taken = [decide(draw(scenario, (5, 5), generator), 5, 5) for _ in range(size)]
-            adjusted = adjust([min(decision.p) for decision in taken])
-            return [
-                decision.side(factor=float(p) / min(decision.p))
-                for decision, p in zip(taken, adjusted, strict=True)
-            ]
-
-        yield f"{size} comparisons, {'Holm' if size <= 6 else 'Benjamini-Hochberg'}", family
-    yield "two looks", _two_looks
+        name = f"{size} comparisons, {method(size)}"
+        yield name, "5:5", partial(_family, size)
+    for size, seeds in ((1, 5), (1, 6), *((size, 6) for size in _FAMILIES)):
+        name = "two looks" if size == 1 else f"two looks, {size} comparisons, {method(size)}"
+        yield name, f"{seeds}:{seeds}", partial(_two_looks, size, seeds)
 
 
-def _two_looks(scenario: Scenario, generator: np.random.Generator) -> list[str]:
-    """Five seeds; five more where these do not decide, and the levels of both looks."""
-    strata = draw(scenario, (_LOOKS[1], _LOOKS[1]), generator)
-    units = np.r_[: _LOOKS[0], _LOOKS[1] : _LOOKS[1] + _LOOKS[0]]
-    first = [
+def _family(size: int, scenario: Scenario, generator: np.random.Generator) -> list[str]:
+    taken = [decide(draw(scenario, (5, 5), generator), 5, 5) for _ in range(size)]
+    return _sides(taken, adjust([min(decision.p) for decision in taken]))
+
+
+def _two_looks(
+    size: int, seeds: int, scenario: Scenario, generator: np.random.Generator
+) -> list[str]:
+    """So many seeds; as many more where these do not decide."""
+    studies = [draw(scenario, (2 * seeds, 2 * seeds), generator) for _ in range(size)]
+    first = [decide(_first_seeds(strata, seeds), seeds, seeds) for strata in studies]
+    p_M = [min(decision.p) for decision in first]
+    taken = [
+        decide(strata, 2 * seeds, 2 * seeds) if again else decision
+        for strata, decision, again in zip(studies, first, looks.undecided(p_M), strict=True)
+    ]
+    return _sides(taken, looks.second_look(p_M, [min(decision.p) for decision in taken]))
+
+
+def _first_seeds(strata: list[Stratum], seeds: int) -> list[Stratum]:
+    """The first half of the seeds of both arms."""
+    units = np.r_[:seeds, 2 * seeds : 3 * seeds]
+    return [
         Stratum(
             steps_UR=stratum.steps_UR[units],
             loss_UR=stratum.loss_UR[units],
@@ -99,19 +115,33 @@ def _two_looks(scenario: Scenario, generator: np.random.Generator) -> list[str]:
         )
         for stratum in strata
     ]
-    side = decide(first, _LOOKS[0], _LOOKS[0]).side(FIRST_LOOK)
-    return [side or decide(strata, _LOOKS[1], _LOOKS[1]).side(SECOND_LOOK)]
 
 
-def _row(procedure: str, scenario: Scenario, seeds: str, sides: list[str]) -> dict[str, object]:
+def _sides(taken: list[Decision], adjusted_M: Floats) -> list[str]:
+    """The side of each comparison, whose p-values at its depths take the factor of its own."""
+    return [
+        decision.side(factor=float(p) / min(decision.p))
+        for decision, p in zip(taken, adjusted_M, strict=True)
+    ]
+
+
+def _row(
+    procedure: str, scenario: Scenario, seeds: str, studies: list[list[str]]
+) -> dict[str, object]:
+    """Shares of comparisons that decide for either side and for a wrong one, with the Monte-Carlo
+    error of the last; and the share of studies with any wrong decision.
+    """
+    sides = [side for study in studies for side in study]
     shares = {arm: sides.count(arm) / len(sides) for arm in ("scheme", "baseline")}
     wrong = sum(share for arm, share in shares.items() if arm != scenario.deeper)
+    any_wrong = np.mean([any(side not in ("", scenario.deeper) for side in of) for of in studies])
     return {
         "procedure": procedure,
         "scenario": scenario.name,
         "seeds": seeds,
-        "studies": len(sides),
+        "studies": len(studies),
         **shares,
         "wrong": wrong,
         "error": math.sqrt(max(wrong * (1 - wrong), 1e-4) / len(sides)),
+        "any_wrong": float(any_wrong),
     }
