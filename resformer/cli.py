@@ -173,7 +173,7 @@ def _print_report(launch: "Launch", verdicts: "Settled | None", out: "Console") 
     study = launch.study
     summary = summarise(read([study]))
     if verdicts is not None:
-        summary = replace(summary, comparisons=verdicts.comparisons)
+        summary = replace(summary, comparisons=verdicts.comparisons, settled=False)
     terminal.render(summary, layout(summary), out)
     if not launch.request.auto_rates and (line := further_rates(summary, _command()[1:])):
         _note(line)

@@ -421,6 +421,8 @@ class Report:
     """Comparisons of final losses; none unless these are the score, as `stability`."""
     stability: tuple[Stability, ...] = ()
     layers: tuple[LayerSummary, ...]
+    settled: bool = False
+    """True if a sweep looked at it twice, which the p-values of these comparisons do not count."""
     excluded: tuple[Excluded, ...]
     missing: tuple[MissingJob, ...]
     damaged: tuple[DamagedJob, ...]

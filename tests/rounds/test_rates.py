@@ -55,6 +55,7 @@ def results(request: Request, steps: Mapping[tuple[Shape, int], Steps]) -> pd.Da
             "train.steps": BUDGET,
             "parameters": 1,
             "flops_per_step": 1,
+            "tokens_per_step": 1,
         }
         for number, (shape, members) in enumerate(request.shapes)
         for member in members

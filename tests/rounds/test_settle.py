@@ -209,6 +209,8 @@ def test_a_sweep_that_settles_nothing_says_so_by_its_exit_code(
     assert "round 2" in result.stderr
     assert "of 1 comparison 0 better, 0 worse, 1 undecided, 1 after a second" in result.stderr
     assert "6/6" in result.stdout
+    assert "looked at these twice" not in result.stdout
+    assert "looked at these twice (--settle)" in " ".join(command("report").stdout.split())
     before = tree(tmp_path)
     again = command("sweep", *words)
     assert (again.returncode, again.stdout) == (4, result.stdout)

@@ -84,6 +84,11 @@ def _report(findings: Findings, pairing: Pairing, per: Per, score: Score) -> Rep
         losses=tuple(loss_comparisons(cell_members, pairing) if score == "final_loss" else ()),
         stability=tuple(stability),
         layers=tuple(layers),
+        settled=any(
+            "--settle" in launch.get("asked", ())
+            for study in findings.studies
+            for launch in study.launches()
+        ),
         excluded=tuple(_excluded(findings.studies)),
         missing=findings.problems.missing,
         damaged=(*findings.problems.damaged, *damaged),

@@ -289,6 +289,11 @@ def notes(report: Report) -> list[str]:
     for row in report.excluded:
         combination = ", ".join(f"{key}={value}" for key, value in row.settings.items())
         lines.append(f"left out: {combination} ({row.reason})")
+    if report.settled:
+        lines.append(
+            "a sweep looked at these twice (--settle): the p-values here take all seeds for one "
+            "look, the same sweep prints those that count both"
+        )
     if any(len(cell.lr_by_seed) == 1 and cell.lr_at_edge is not None for cell in report.cells):
         lines.append("a cell with one seed has its learning rate tuned on that seed: optimistic")
     return lines
