@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex
@@ -21,9 +23,11 @@ from resformer.errors import UserError
 from resformer.model.shape import Shape
 from resformer.reporting.analysis.summary import summarise
 from resformer.reporting.figures import Plot, draw, plots
+from resformer.reporting.figures.axes import balanced
 from resformer.reporting.figures.marks import spread
-from resformer.reporting.figures.style import series_styles
-from resformer.reporting.layout import Layout, layout, panels
+from resformer.reporting.figures.style import colours, series_styles
+from resformer.reporting.layout import Layout, layout
+from resformer.reporting.schema import Report
 from resformer.residuals.add import Add
 from resformer.residuals.plain import Plain
 from resformer.results.members import Findings
@@ -108,21 +112,25 @@ def test_a_member_is_not_carried_beyond_its_budget(lives: WrittenStudy) -> None:
     assert dotted(axes) == []
 
 
-def test_curves_have_the_blind_loss_and_at_most_four_panels_side_by_side(
-    lives: WrittenStudy,
-) -> None:
+def test_curves_have_the_blind_loss_and_five_panels_side_by_side(lives: WrittenStudy) -> None:
     for depth in (1, 2, 3, 4, 6):
         lives.cell([unsolved()], depth=depth)
     plot = drawn(lives)["curves-copy"]
     blind = lives.shape.task.blind_loss()
     for axes in plot.figure.axes:
         assert [points(line) for line in lines(axes, "blind loss")] == [[(0, blind), (1, blind)]]
-    tops = [round(axes.get_position().y1, 6) for axes in plot.figure.axes]
-    assert [tops.count(top) for top in dict.fromkeys(tops)] == [4, 1]
+    assert len({round(axes.get_position().y1, 6) for axes in plot.figure.axes}) == 1
     assert [axes.get_title(loc="left") for axes in plot.figure.axes] == [
         f"depth {depth}" for depth in (1, 2, 3, 4, 6)
     ]
-    assert texts(plot).count("without the input") == 2
+    assert texts(plot).count("without the input") == 1
+
+
+@given(st.integers(1, 300))
+def test_no_panel_stands_alone_below_others(count: int) -> None:
+    across = balanced(count)
+    assert across <= 5
+    assert count <= 5 or count % across != 1 or count % 60 == 1  # 60 = 3 · 4 · 5
 
 
 def test_members_that_did_not_solve_are_counted_above_the_budget(lives: WrittenStudy) -> None:
@@ -163,8 +171,9 @@ def test_columns_stand_side_by_side_and_doublings_equally_far_apart(lives: Writt
 
 def test_the_share_solved_has_its_wilson_interval(lives: WrittenStudy) -> None:
     lives.cell([solved(20)] * 4 + [unsolved()], depth=1)
+    lives.cell([unsolved()] * 5, depth=2)
     (axes,) = drawn(lives)["solved-copy"].figure.axes
-    (bar,) = lines(axes, "interval")
+    bar, _ = lines(axes, "interval")
     assert [round(share, 3) for _, share in points(bar)] == [0.376, 0.964]
 
 
@@ -182,23 +191,33 @@ def test_rates_are_tiles_and_the_chosen_one_is_framed(lives: WrittenStudy) -> No
     assert len({to_hex(tile.get_facecolor()) for tile in patches(axes, "solved")}) == 2
 
 
-def test_one_rate_makes_no_figure_of_rates(lives: WrittenStudy) -> None:
+def test_one_rate_makes_no_figure_of_rates_and_one_depth_none_along_depth(
+    lives: WrittenStudy,
+) -> None:
     lives.cell([solved(20)], depth=1)
+    lives.cell([unsolved()], depth=1, residual=Plain())
+    assert list(drawn(lives)) == ["curves-copy"]
+    lives.cell([solved(20)], depth=2)
     assert list(drawn(lives)) == ["steps-copy", "solved-copy", "curves-copy", "gradient-copy"]
+    lives.cell([unsolved()], depth=2, residual=Plain())
+    assert list(drawn(lives))[2] == "doublings-copy"
 
 
 def test_gradients_share_their_axis_and_show_every_seed(lives: WrittenStudy) -> None:
     lives.cell([dataclasses.replace(solved(20), norm=norm) for norm in (0.5, 2.0, 8.0)], depth=1)
+    lives.cell([dataclasses.replace(solved(20), norm=3.0)], depth=2)
     first, trained = drawn(lives)["gradient-copy"].figure.axes
     assert first.get_ylim() == trained.get_ylim()
     assert first.get_yscale() == "log"
     for axes in (first, trained):
-        assert sorted(points(line)[0][1] for line in lines(axes, "seed")) == [0.5, 2.0, 8.0]
-        assert [points(line)[0][1] for line in lines(axes, "medians")] == [2.0]
+        assert sorted(points(line)[0][1] for line in lines(axes, "seed")) == [0.5, 2.0, 3.0, 8.0]
+        (medians,) = lines(axes, "medians")
+        assert [norm for _, norm in points(medians)] == [2.0, 3.0]
 
 
 def test_points_have_tooltips_of_their_members(lives: WrittenStudy) -> None:
     lives.cell([solved(20), unsolved()], depth=4)
+    lives.cell([unsolved()], depth=8)
     plot = drawn(lives)["steps-copy"]
     assert list(plot.tips.values()) == [
         "add, post, depth 4, seed 0: solved at step 20, learning rate 0.01"
@@ -208,10 +227,17 @@ def test_points_have_tooltips_of_their_members(lives: WrittenStudy) -> None:
 
 
 def test_a_figure_for_each_panel_named_by_it(lives: WrittenStudy, tmp_path: Path) -> None:
-    lives.cell([solved(20)], depth=1, task=Sort(length=6, symbols=8), attention="bidirectional")
-    lives.cell([solved(20)], depth=1)
+    for depth in (1, 2):
+        lives.cell(
+            [solved(20)], depth=depth, task=Sort(length=6, symbols=8), attention="bidirectional"
+        )
+        lives.cell([solved(20)], depth=depth)
     findings = lives.findings()
     summary = summarise(findings)
+    for plot in plotted(findings):
+        (heading,) = plot.figure.findobj(lambda artist: artist.get_gid() == "heading")
+        assert isinstance(heading, Text)
+        assert heading.get_text() == plot.title == plot.label
     paths = draw(findings, summary, layout(summary), tmp_path / "figures")
     kinds = ("steps", "solved", "curves", "gradient")
     assert [path.name for path in paths] == [
@@ -246,22 +272,171 @@ def test_a_curve_that_changed_is_named(lives: WrittenStudy) -> None:
         plotted(findings)
 
 
-def test_an_unknown_scheme_has_a_colour_of_its_own(lives: WrittenStudy) -> None:
-    lives.cell([solved(20)], depth=1)
-    summary = summarise(lives.findings())
-    schemes = ["plain", "add", *(f"scheme {number}" for number in range(20))]
-    cell, limit = summary.cells[0], summary.limits[0]
+def with_schemes(report: Report, schemes: Sequence[str]) -> Report:
+    """The first cell of a report, once per scheme of these names."""
+    cell = report.cells[0]
     arms = [dataclasses.replace(cell.key.arm, residual=scheme) for scheme in schemes]
     keys = [dataclasses.replace(cell.key, arm=arm) for arm in arms]
-    many = dataclasses.replace(
-        summary,
-        cells=tuple(dataclasses.replace(cell, key=key) for key in keys),
-        limits=tuple(dataclasses.replace(limit, key=arm) for arm in arms),
+    return dataclasses.replace(
+        report, cells=tuple(dataclasses.replace(cell, key=key) for key in keys)
     )
-    (panel,) = panels(many, Layout("depth", ("residual", "norm"), ()))
-    by_series = series_styles(panel, schemes)
+
+
+def test_an_unknown_scheme_has_a_colour_of_its_own(lives: WrittenStudy) -> None:
+    lives.cell([solved(20)], depth=1)
+    schemes = ["plain", "add", *(f"scheme {number}" for number in range(20))]
+    axes = Layout("depth", ("residual", "norm"), ())
+    report = summarise(lives.findings())
+    by_series = series_styles(with_schemes(report, schemes), axes)
     assert len({style.colour for style in by_series.values()}) == len(schemes)
-    assert by_series == series_styles(panel, reversed(schemes))
+    assert by_series == series_styles(with_schemes(report, schemes[::-1]), axes)
+
+
+def test_no_colour_of_a_norm_is_one_of_a_scheme(lives: WrittenStudy) -> None:
+    for norm in ("none", "pre", "post", "sandwich", "pre_post", "branch"):
+        lives.cell([solved(20)], depth=1, norm=norm)
+    report = summarise(lives.findings())
+    norms = {style.colour for style in series_styles(report, layout(report)).values()}
+    names = ["plain", "add", "rezero", "deepnorm", "layerscale", "one", "more"]
+    assert len(norms) == 6
+    assert not norms & set(colours("residual", names).values())
+
+
+def test_a_scheme_has_its_colour_whatever_it_stands_beside(lives: WrittenStudy) -> None:
+    """Also alone in its figures."""
+    lives.cell([solved(20)], depth=1)
+    report = summarise(lives.findings())
+    (alone,) = series_styles(report, layout(report)).values()
+    assert alone.colour == colours("residual", ["plain", "add", "x"])["add"]
+
+
+def twelve(lives: WrittenStudy, depths: Sequence[int] = (1, 2, 4)) -> dict[str, int]:
+    """Twelve arms, told apart by their batch; returns the last depth of each by its name."""
+    reached = {}
+    for number in range(12):
+        reach = depths[number % len(depths)]
+        for depth in depths:
+            life = solved(20 + number // 3 * 10) if depth <= reach else unsolved()
+            lives.cell([life] * 3, depth=depth, batch=8 + number)
+        reached[f"add, post, batch {8 + number}"] = reach
+    return reached
+
+
+def test_above_eight_arms_a_heat_map_and_multiples_replace_lines(lives: WrittenStudy) -> None:
+    twelve(lives)
+    assert list(drawn(lives)) == ["heatmap-copy", "multiples-copy"]
+
+
+def test_a_heat_map_is_sorted_by_limit_then_speed_and_hatches_what_is_unsolved(
+    lives: WrittenStudy,
+) -> None:
+    reached = twelve(lives)
+    plot = drawn(lives)["heatmap-copy"]
+    (axes,) = plot.figure.axes
+    names = [text.get_text() for text in axes.get_yticklabels()]
+    assert [reached[name] for name in names] == [4] * 4 + [2] * 4 + [1] * 4
+    assert names[:4] == [f"add, post, batch {batch}" for batch in (10, 13, 16, 19)]
+    top, bottom = axes.get_ylim()[::-1]
+    assert top < bottom
+    by_gid = {patch.get_gid(): patch for patch in axes.patches}
+    for gid, tip in plot.tips.items():
+        name, _, rest = tip.partition(", depth ")
+        depth, count = int(rest.split(":")[0]), "3 of 3" if "3 of 3" in rest else "0 of 3"
+        tile = by_gid[gid]
+        assert bool(tile.get_hatch()) == (depth > reached[name]) == (count == "0 of 3")
+        assert round(tile.get_y() + tile.get_height() / 2) == names.index(name)
+    inside = [text.get_text() for text in axes.texts if text.get_gid() != "limit"]
+    assert inside.count("0/3") == 12
+    limits = [text.get_text() for text in axes.texts if text.get_gid() == "limit"]
+    assert limits == ["limit", *["≥ 4"] * 4, *["2"] * 4, *["1"] * 4]
+
+
+def test_multiples_show_each_arm_over_all_others_where_half_of_them_solve(
+    lives: WrittenStudy,
+) -> None:
+    twelve(lives, (1, 2, 4, 8))
+    plot = drawn(lives)["multiples-copy"]
+    assert "depth 4" in texts(plot)
+    assert len(plot.figure.axes) == 12
+    for axes in plot.figure.axes:
+        (others,) = [line for line in axes.lines if line.get_gid() == "others"]
+        assert sum(math.isnan(step) for step, _ in points(others)) == 11
+        (median,) = lines(axes, "median")
+        assert median.get_zorder() > others.get_zorder()
+    assert len({axes.get_title(loc="left") for axes in plot.figure.axes}) == 12
+
+
+@pytest.mark.parametrize("depths", [(1, 2, 4), (1, 2, 3), (1, 64), (5, 6)])
+@pytest.mark.parametrize("arms", [1, 2, 8])
+def test_marks_are_spread_within_a_quarter_of_the_gap(
+    lives: WrittenStudy, depths: Sequence[int], arms: int
+) -> None:
+    for depth, batch in itertools.product(depths, range(arms)):
+        lives.cell([solved(20), solved(20), solved(30)], depth=depth, batch=8 + batch)
+    figures = drawn(lives)
+    for kind in ("steps", "solved", "gradient"):
+        axes = figures[f"{kind}-copy"].figure.axes[0]
+        ticks = list(axes.get_xticks())
+        gap = min(after - before for before, after in itertools.pairwise(ticks))
+        at = [
+            x
+            for label in ("seed", "medians", "share")
+            for line in lines(axes, label)
+            for x, _ in points(line)
+        ]
+        nearest = [min(ticks, key=lambda tick: abs(tick - x)) for x in at]
+        for tick in ticks:
+            near = [x for x, of in zip(at, nearest, strict=True) if of == tick]
+            assert max(near) - min(near) <= gap / 4 + 1e-9
+
+
+def test_seeds_stand_under_their_median(lives: WrittenStudy) -> None:
+    for depth, residual in itertools.product((1, 2), (Plain(), Add())):
+        lives.cell([solved(20), solved(40), solved(80)], depth=depth, residual=residual)
+    (axes,) = drawn(lives)["steps-copy"].figure.axes
+    medians = {x for line in lines(axes, "medians") for x, _ in points(line)}
+    assert {x for line in lines(axes, "seed") for x, _ in points(line)} == medians
+    drawn_order = [line.get_label() for line in axes.lines if line.get_color() == "#0072B2"]
+    assert drawn_order.index("medians") > drawn_order.index("seed")
+
+
+def test_steps_are_as_high_as_the_data(lives: WrittenStudy) -> None:
+    for depth in (1, 2):
+        lives.cell([solved(40), solved(50)], depth=depth)
+    (axes,) = drawn(lives)["steps-copy"].figure.axes
+    low, high = axes.get_ylim()
+    assert 30 < low < 40
+    assert 50 < high < BUDGET
+    assert lines(axes, "budget") == []
+
+
+def test_doublings_are_sorted_and_filled_where_significant(lives: WrittenStudy) -> None:
+    for depth in (1, 2, 4):
+        lives.cell([solved(20)] * 5, depth=depth, residual=Add())
+        lives.cell([solved(20) if depth < 2 else unsolved()] * 5, depth=depth, residual=Plain())
+        lives.cell([solved(20) if depth < 4 else unsolved()] * 5, depth=depth, norm="pre")
+        lives.cell(
+            [solved(20)] * 5 if depth < 4 else [solved(20), *[unsolved()] * 4],
+            depth=depth,
+            norm="pre",
+            residual=Plain(),
+        )
+    findings = lives.findings()
+    by_name = {
+        (row.scheme.norm, row.verdict): row.doublings for row in summarise(findings).comparisons
+    }
+    plot = next(plot for plot in plotted(findings) if plot.kind == "doublings")
+    (axes,) = plot.figure.axes
+    names = [text.get_text() for text in axes.get_yticklabels()]
+    assert names == ["add / plain, post", "add / plain, pre"]
+    (better,), (undecided,) = lines(axes, "significant"), lines(axes, "undecided")
+    assert points(better) == [(by_name["post", "better"].value, 0)]
+    assert points(undecided) == [(by_name["pre", "undecided"].value, 1)]
+    assert (better.get_marker(), undecided.get_marker()) == (">", "o")
+    assert better.get_markerfacecolor() != undecided.get_markerfacecolor() == "white"
+    ends = [[x for x, _ in points(line)] for line in lines(axes, "interval")]
+    assert ends == [[row.low, row.high] for row in by_name.values()]
+    assert set(plot.tips) == {better.get_gid(), undecided.get_gid()}
 
 
 def test_names_are_spread_in_order_and_within_bounds() -> None:

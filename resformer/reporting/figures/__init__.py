@@ -13,7 +13,17 @@ from matplotlib.figure import Figure
 
 from resformer.errors import writing
 from resformer.reporting.analysis.probes import Probed
-from resformer.reporting.figures import curves, gradient, layers, rates, solved, steps
+from resformer.reporting.figures import (
+    curves,
+    doublings,
+    gradient,
+    heatmap,
+    layers,
+    multiples,
+    rates,
+    solved,
+    steps,
+)
 from resformer.reporting.figures.data import panel_data
 from resformer.reporting.figures.marks import Tips
 from resformer.reporting.figures.style import RC
@@ -25,7 +35,16 @@ from resformer.store import files
 
 Form = Literal["svg", "png"]
 _FORMS: tuple[Form, ...] = ("svg", "png")
-_KINDS = {"steps": steps, "solved": solved, "curves": curves, "rates": rates, "gradient": gradient}
+_KINDS = {
+    "steps": steps,
+    "solved": solved,
+    "heatmap": heatmap,
+    "doublings": doublings,
+    "curves": curves,
+    "multiples": multiples,
+    "rates": rates,
+    "gradient": gradient,
+}
 
 
 @final

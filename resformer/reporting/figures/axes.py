@@ -26,6 +26,8 @@ from resformer.text import printable
 _WIDTH = 7.2
 """Width of every figure."""
 _LEFT, _TOP, _GAP = 0.72, 0.24, 0.16
+_HEADED = 0.18
+"""Space that the heading of a figure takes above its panels."""
 _BETWEEN, _TITLED = 0.06, 0.4
 """Space between two lines of panels, without and with the title of an axis in it."""
 _BELOW = 0.42
@@ -36,10 +38,13 @@ _LONG = 1e6
 """Number from which on labels have a metric prefix."""
 _LONGEST = 1.1
 """Width of the longest label of a tick."""
-_LANES = 0.78
-"""Share of the distance between two rows over which series stand side by side."""
-_WIDEST = 0.3
+_LANES = 0.25
+"""Share of the distance between two rows over which series stand side by side, so that a mark is
+read at its own row.
+"""
+_WIDEST = 0.2
 """Width of the widest lane."""
+_MOST_ACROSS = (5, 4, 3)
 
 _UNITS = {
     "depth": "blocks",
@@ -74,20 +79,48 @@ class Grid:
         return [*self.panels[self.across - 1 : -1 : self.across], self.panels[-1]]
 
 
-def grid(count: int, across: int, *, height: float, right: float, below: float = _BELOW) -> Grid:
-    """Figure with so many panels of this height, with `right` and `below` left free beside and
-    below them, and room for a title above each.
+def balanced(count: int) -> int:
+    """Number of panels in a line, at most five, that leaves no panel alone in the last line, and
+    the fewest places of it empty.
+    """
+    if count <= _MOST_ACROSS[0]:
+        return count
+    return min(_MOST_ACROSS, key=lambda across: (count % across == 1, -count % across))
+
+
+def grid(
+    count: int,
+    across: int,
+    *,
+    height: float,
+    right: float,
+    heading: str,
+    left: float = _LEFT,
+    below: float = _BELOW,
+) -> Grid:
+    """Figure with so many panels of this height under a heading (or none, if it is empty), with
+    `left`, `right` and `below` left free around them, and room for a title above each.
     """
     lines = math.ceil(count / across)
     between = _BETWEEN if count % across == 0 else _TITLED
-    total = _TOP + lines * height + (lines - 1) * (between + _TOP) + below
-    width = panel_width(across, right)
+    above = _TOP + (_HEADED if heading else 0)
+    total = above + lines * height + (lines - 1) * (between + _TOP) + below
+    width = panel_width(across, right, left)
     figure = Figure(figsize=(_WIDTH, total))
+    if heading:
+        figure.text(
+            0.05 / _WIDTH,
+            1 - 0.06 / total,
+            shortened(printable(heading), _WIDTH - 0.1),
+            weight="bold",
+            va="top",
+            gid="heading",
+        )
     panels: list[Axes] = []
     for number in range(count):
         line, column = divmod(number, across)
-        left, top = _LEFT + column * (width + _GAP), _TOP + line * (height + between + _TOP)
-        box = (left / _WIDTH, 1 - (top + height) / total, width / _WIDTH, height / total)
+        x, top = left + column * (width + _GAP), above + line * (height + between + _TOP)
+        box = (x / _WIDTH, 1 - (top + height) / total, width / _WIDTH, height / total)
         first = panels[0] if panels else None
         axes = figure.add_axes(box, sharex=first, sharey=first)
         axes.tick_params(labelleft=column == 0, labelbottom=number + across >= count)
@@ -95,9 +128,9 @@ def grid(count: int, across: int, *, height: float, right: float, below: float =
     return Grid(figure=figure, panels=panels, across=across)
 
 
-def panel_width(across: int, right: float) -> float:
+def panel_width(across: int, right: float, left: float = _LEFT) -> float:
     """Width of each of so many panels side by side."""
-    return (_WIDTH - _LEFT - right - (across - 1) * _GAP) / across
+    return (_WIDTH - left - right - (across - 1) * _GAP) / across
 
 
 @final
@@ -133,7 +166,14 @@ def lanes(
     right = marks.labels_width(texts)
     height = max(height, marks.labels_height(len(texts)))
     width = panel_width(len(titles), right)
-    page = grid(len(titles), len(titles), height=height, right=right, below=rows.below(width))
+    page = grid(
+        len(titles),
+        len(titles),
+        height=height,
+        right=right,
+        heading=data.panel.title,
+        below=rows.below(width),
+    )
     for axes, title in zip(page.panels, titles, strict=True):
         rows.apply(axes, width)
         axes.set_title(title)

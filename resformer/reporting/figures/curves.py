@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from resformer.keys import Value
-from resformer.reporting.figures.axes import grid, log_y
+from resformer.reporting.figures.axes import balanced, grid, log_y
 from resformer.reporting.figures.data import MemberCurve, PanelData
 from resformer.reporting.figures.marks import (
     LineLabel,
@@ -23,6 +23,7 @@ from resformer.reporting.figures.marks import (
     reference,
 )
 from resformer.reporting.figures.style import GREY, SeriesStyle
+from resformer.reporting.schema import Per
 from resformer.reporting.text.words import amount
 from resformer.stats import Floats
 
@@ -33,40 +34,50 @@ CAPTION = (
     "cross marks where one "
     "diverged. Grey: the best that can be done without looking at the input."
 )
-_ACROSS, _HEIGHT = 4, 1.75
+_HEIGHT = 1.75
 _HIGHEST = 6.0
 """Multiple of the blind loss above which losses leave the panel."""
 _BLIND = "without the input"
 
 
-def draw(data: PanelData, tips: Tips) -> Figure:
-    """Draw the figure, which has no tooltips."""
+def draw(data: PanelData, tips: Tips) -> Figure | None:
+    """Draw the figure, which has no tooltips. None for more series than lines tell apart."""
     panel = data.panel
-    last = max(1.0, *(member.steps[-1] for member in data.members))
+    if data.many:
+        return None
     texts = [*map(data.label, panel.columns), _BLIND]
     page = grid(
         len(panel.rows),
-        min(_ACROSS, len(panel.rows)),
+        balanced(len(panel.rows)),
         height=max(_HEIGHT, labels_height(len(texts))),
         right=labels_width(texts),
+        heading=panel.title,
     )
-    page.panels[0].set_xlim(0, last)
-    # Of four digits there is room for two and a nought.
-    locator = MaxNLocator(3 if last < 1000 else 2, integer=True, steps=[1, 2, 3, 5, 10])
-    ticks = [tick for tick in locator.tick_values(0, last) if tick <= last]
-    log_y(page.panels[0], *_limits(data.members))
+    scale(page.panels, data.members, data.per)
     for axes, row in zip(page.panels, panel.rows, strict=True):
         labels = _row(axes, data, row)
         axes.set_title(data.row_label(row))
-        axes.set_xticks(ticks, [amount(tick, data.per) for tick in ticks])
-        for tick, mark in zip(ticks, axes.xaxis.get_major_ticks(), strict=True):
-            mark.label1.set_horizontalalignment(
-                "left" if tick == 0 else "right" if tick > 0.95 * last else "center"
-            )
         if axes in page.last_of_lines:
             label_lines(axes, labels)
     page.label(data.step, "held-out loss (nats)")
     return page.figure
+
+
+def scale(panels: Sequence[Axes], members: Sequence[MemberCurve], per: Per) -> None:
+    """Set the axes of panels that share them: steps to the last one, and losses."""
+    last = max(1.0, *(member.steps[-1] for member in members))
+    panels[0].set_xlim(0, last)
+    log_y(panels[0], *_limits(members))
+    # Of four digits there is room for two and a nought; of five panels side by side, for two.
+    few = last >= 1000 or len(panels) >= 5
+    locator = MaxNLocator(2 if few else 3, integer=True, steps=[1, 2, 3, 5, 10])
+    ticks = [tick for tick in locator.tick_values(0, last) if tick <= last]
+    for axes in panels:
+        axes.set_xticks(ticks, [amount(tick, per) for tick in ticks])
+        for tick, mark in zip(ticks, axes.xaxis.get_major_ticks(), strict=True):
+            mark.label1.set_horizontalalignment(
+                "left" if tick == 0 else "right" if tick > 0.95 * last else "center"
+            )
 
 
 def _row(axes: Axes, data: PanelData, row: Value) -> list[LineLabel]:
@@ -81,7 +92,7 @@ def _row(axes: Axes, data: PanelData, row: Value) -> list[LineLabel]:
     for series in data.panel.columns:
         style, end = data.styles[series], None
         if series in cells:
-            step, loss = _cell(axes, cells[series], last, style)
+            step, loss = draw_cell(axes, cells[series], last, style)
             end = (step, loss) if step == last and np.isfinite(loss) else None
         labels.append(LineLabel(data.label(series), style, end, marker=False))
     blind_loss = next(iter(cells.values()))[0].blind_loss
@@ -102,7 +113,7 @@ def median(curves: Sequence[MemberCurve], end: float) -> tuple[Floats, Floats]:
     return steps_E, np.where(np.isfinite(median_E), median_E, np.nan)
 
 
-def _cell(
+def draw_cell(
     axes: Axes, curves: Sequence[MemberCurve], last: float, style: SeriesStyle
 ) -> tuple[float, float]:
     """Draw a cell's seeds and their median up to step `last` or their budget; returns the end of

@@ -1,7 +1,7 @@
 """Data of one panel's figures: its members as they trained, at the rates they are scored at."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import final
 
@@ -10,9 +10,14 @@ import pandas as pd
 
 from resformer.errors import UserError
 from resformer.keys import Value
-from resformer.reporting.figures.style import Series, SeriesStyle, series_styles
+from resformer.reporting.figures.style import (
+    MOST_SERIES,
+    Series,
+    SeriesStyle,
+    series_styles,
+)
 from resformer.reporting.layout import Layout, Panel, panels
-from resformer.reporting.schema import Cell, Per, Rate, Report
+from resformer.reporting.schema import Cell, Comparison, Per, Rate, Report
 from resformer.reporting.text.words import UNITS, amount, value_label
 from resformer.results.members import Findings
 from resformer.stats import Floats
@@ -62,8 +67,17 @@ class PanelData:
     rates: Mapping[Position, list[Rate]]
     per: Per
     """Unit of everything that is counted in steps."""
+    comparisons: list[Comparison]
+    """Comparisons of its arms; empty if a panel has one depth only."""
+    steps: tuple[float, float]
+    """Least and most that it takes to solve, of cells and of rates of the whole report."""
     clip: float | None
     """Gradient norm above which members are clipped; None if they differ in it."""
+
+    @property
+    def many(self) -> bool:
+        """True for more series than lines tell apart."""
+        return len(self.panel.columns) > MOST_SERIES
 
     @property
     def members(self) -> list[MemberCurve]:
@@ -102,11 +116,26 @@ class PanelData:
 
 def panel_data(findings: Findings, report: Report, layout: Layout) -> list[PanelData]:
     """Data of every panel; UserError if a curve is damaged."""
-    schemes = {cell.key.arm.residual for cell in report.cells}
-    return [_data(findings, report, panel, schemes) for panel in panels(report, layout)]
+    styles = series_styles(report, layout)
+    steps = [
+        max(1.0, steps)
+        for steps in (
+            *(cell.median for cell in report.cells),
+            *(rate.mean for rate in report.rates),
+        )
+        if steps is not None
+    ]
+    scale = min(steps, default=1.0), max(steps, default=1.0)
+    return [_data(findings, report, panel, styles, scale) for panel in panels(report, layout)]
 
 
-def _data(findings: Findings, report: Report, panel: Panel, schemes: Iterable[str]) -> PanelData:
+def _data(
+    findings: Findings,
+    report: Report,
+    panel: Panel,
+    styles: Mapping[Series, SeriesStyle],
+    steps: tuple[float, float],
+) -> PanelData:
     layout = panel.layout
     members = {at: _members(findings.members, cell) for at, cell in panel.cells.items()}
     clips = {float(clip) for rows in members.values() for clip in rows["train.clip"]}
@@ -117,9 +146,15 @@ def _data(findings: Findings, report: Report, panel: Panel, schemes: Iterable[st
             rates[key.value(layout.rows), key.of(layout.columns)].append(rate)
     return PanelData(
         panel=panel,
-        styles=series_styles(panel, schemes),
+        styles=styles,
         curves={at: _curves(findings, rows, report.per) for at, rows in members.items()},
         rates=rates,
+        comparisons=[
+            row
+            for row in report.comparisons
+            if "depth" not in layout.apart and row.scheme.of(layout.apart) == panel.apart
+        ],
+        steps=steps,
         per=report.per,
         clip=clips.pop() if len(clips) == 1 else None,
     )

@@ -29,14 +29,16 @@ _HEIGHT, _CLIPPED = 2.1, "clipped above"
 
 
 def draw(data: PanelData, tips: Tips) -> Figure | None:
-    """Draw the figure; adds the tooltips of its points. None if no gradient is finite."""
+    """Draw the figure; adds the tooltips of its points. None for a single row, for more series than
+    lines tell apart, and if no gradient is finite.
+    """
     norms = [
         norm
         for member in data.members
         for norm in (member.first_norm, member.median_norm)
         if norm > 0
     ]
-    if not norms:
+    if data.many or len(data.panel.rows) < 2 or not norms:
         return None
     page = lanes(data, _HEIGHT, ["first step", "median over the steps trained"], [_CLIPPED])
     bounds = [*norms, *([data.clip] if data.clip is not None else [])]

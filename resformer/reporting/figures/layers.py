@@ -44,6 +44,7 @@ def draw(probed: Probed, measure: str, title: str) -> Figure | None:
         min(_ACROSS, len(probed.models)),
         height=max(_HEIGHT, labels_height(len(labels))),
         right=labels_width([label.text for label in labels]),
+        heading="",
     )
     _scale(page.panels[0], values, 2 * probed.depths[-1])
     for axes, (key, models) in zip(page.panels, probed.models.items(), strict=True):

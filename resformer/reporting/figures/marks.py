@@ -17,8 +17,8 @@ from resformer.stats import Floats
 
 INTERVAL: dict[str, Any] = {"linewidth": 1.1, "solid_capstyle": "butt"}
 """Style of the line of an interval."""
-_DIAMETER = 3.0
-"""Diameter of a point, in 1/72 inch."""
+_DIAMETER, _SIDE_BY_SIDE = 2.5, 3.0
+"""Diameter of a point, and distance of two side by side, in 1/72 inch."""
 _MAX_TIPS = 2000
 """Points of a figure beyond which the points of a cell are one artist without tips."""
 _LEADER, _SAMPLE, _SPACE = 0.16, 0.28, 0.07
@@ -56,9 +56,9 @@ def points(
         return
     scale = axes.transData.transform
     y_pixels = np.array([scale((x, value))[1] for value in values])
-    diameter = _DIAMETER / 72 * axes.figure.get_dpi()
+    distance = _SIDE_BY_SIDE / 72 * axes.figure.get_dpi()
     unit = scale((x + 1, values[0]))[0] - scale((x, values[0]))[0]
-    offsets = _side_by_side(y_pixels, diameter, lane * unit) / unit
+    offsets = _side_by_side(y_pixels, distance, lane * unit) / unit
     options: dict[str, Any] = {
         "label": "seed",
         "linestyle": "",
@@ -74,13 +74,15 @@ def points(
         axes.plot([x + offset], [value], gid=tips.add(text), **options)
 
 
-def _side_by_side(y_pixels: Floats, diameter: float, lane: float) -> Floats:
-    """Horizontal offsets that put points of about the same height side by side."""
+def _side_by_side(y_pixels: Floats, distance: float, lane: float) -> Floats:
+    """Horizontal offsets that put points of about the same height side by side, at this distance
+    if the lane has room for it.
+    """
     offsets = np.zeros(len(y_pixels))
-    levels = np.round(y_pixels / diameter)
+    levels = np.round(y_pixels / distance)
     for level in np.unique(levels):
         same = np.flatnonzero(levels == level)
-        step = min(diameter, lane / len(same))
+        step = min(distance, lane / len(same))
         offsets[same] = (np.arange(len(same)) - (len(same) - 1) / 2) * step
     return offsets
 

@@ -2,9 +2,7 @@
 
 from typing import Any
 
-import matplotlib as mpl
 from matplotlib.axes import Axes
-from matplotlib.colors import LogNorm, to_hex, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
@@ -12,7 +10,8 @@ from resformer.keys import as_typed
 from resformer.reporting.figures.axes import axis_title, grid, panel_width
 from resformer.reporting.figures.data import PanelData, Position
 from resformer.reporting.figures.marks import Tips
-from resformer.reporting.figures.style import FAINT, INK, SMALL, Series, shortened, width_of
+from resformer.reporting.figures.style import INK, SMALL, Series, shortened, width_of
+from resformer.reporting.figures.tiles import bare, steps_colour, tile
 from resformer.reporting.schema import Rate
 from resformer.reporting.text.words import UNITS, amount
 from resformer.text import printable
@@ -28,8 +27,6 @@ _HEIGHT, _NARROWEST = 0.34, 0.32
 """Height of a tile and least width of one with text, in inches."""
 _LEAST = 0.85
 """Least height of a panel, in inches."""
-_MARGIN = 0.05
-"""Share of a tile between it and its edge."""
 
 
 def draw(data: PanelData, tips: Tips) -> Figure | None:
@@ -47,17 +44,15 @@ def draw(data: PanelData, tips: Tips) -> Figure | None:
         across,
         height=max(_HEIGHT * len(lrs), _LEAST),
         right=_RIGHT,
+        heading=panel.title,
         below=0.36 + max(width_of(label, SMALL) for label in labels) if upright else 0.42,
     )
     first = page.panels[0]
-    first.set_xlim(-0.5, len(panel.rows) - 0.5)
-    first.set_ylim(-0.5, len(lrs) - 0.5)
     first.set_yticks(range(len(lrs)), [f"{lr:g}" for lr in lrs])
     first.set_xticks(range(len(labels)), labels, rotation=90 if upright else 0)
     for axes, series in zip(page.panels, panel.columns, strict=True):
         axes.set_title(shortened(data.label(series), panel_width(across, _RIGHT)))
-        axes.spines[:].set_visible(False)
-        axes.tick_params(length=0)
+        bare(axes, len(panel.rows), len(lrs))
         _panel(axes, data, series, lrs, tips, written=_tile(across, data) >= _NARROWEST)
     page.label(axis_title(panel.layout.rows), "learning rate")
     return page.figure
@@ -72,47 +67,22 @@ def _panel(
     axes: Axes, data: PanelData, series: Series, lrs: list[float], tips: Tips, *, written: bool
 ) -> None:
     """Draw a series' tiles, with their numbers if `written`."""
-    side = 1 - 2 * _MARGIN
-    text_style: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": SMALL}
     frame: dict[str, Any] = {"fill": False, "edgecolor": INK, "linewidth": 1.1, "clip_on": False}
     for x, row in enumerate(data.panel.rows):
         for rate in data.rates.get((row, series), []):
             y, steps = lrs.index(rate.lr), rate.mean
-            colour = None if steps is None else _colour(data, steps)
-            tile: dict[str, Any] = (
-                {"facecolor": "none", "edgecolor": FAINT, "hatch": "////", "label": "none solved"}
-                if colour is None
-                else {"facecolor": colour, "label": "solved"}
+            mean = "" if steps is None else f"\n{amount(steps, data.per)}"
+            tile(
+                axes,
+                x,
+                y,
+                f"{rate.solved}/{rate.seeds}{mean}" if written else "",
+                colour=None if steps is None else steps_colour(steps, data.steps),
+                label="none solved" if steps is None else "solved",
+                gid=tips.add(_describe(data, (row, series), rate)),
             )
-            gid = tips.add(_describe(data, (row, series), rate))
-            corner = (x - side / 2, y - side / 2)
-            axes.add_patch(Rectangle(corner, side, side, linewidth=0, gid=gid, **tile))
-            if written:
-                mean = "" if steps is None else f"\n{amount(steps, data.per)}"
-                text = f"{rate.solved}/{rate.seeds}{mean}"
-                axes.text(x, y, text, linespacing=1.05, color=_ink(colour), **text_style)
             if data.panel.cells[row, series].lr == rate.lr:
                 axes.add_patch(Rectangle((x - 0.5, y - 0.5), 1, 1, label="scored at", **frame))
-
-
-def _colour(data: PanelData, steps: float) -> str:
-    """Colour of a number of steps: darker for fewer, logarithmic, on a scale that panels share."""
-    means = [rate.mean for rates in data.rates.values() for rate in rates if rate.mean is not None]
-    scale = LogNorm(max(1.0, min(means)), max(2.0, *means))
-    return to_hex(mpl.colormaps["cividis"](scale(max(1.0, steps))))
-
-
-def _ink(background: str | None) -> str:
-    """Colour of a text that can be read on this background."""
-    if background is None:
-        return INK
-    linear = [
-        part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4
-        for part in to_rgb(background)
-    ]
-    luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
-    # Black and white have the same contrast at this luminance (WCAG 2).
-    return "white" if luminance < 0.179 else "black"
 
 
 def _describe(data: PanelData, position: Position, rate: Rate) -> str:

@@ -24,9 +24,13 @@ CAPTION = (
 _HEIGHT = 1.9
 
 
-def draw(data: PanelData, tips: Tips) -> Figure:
-    """Draw the figure; adds the tooltips of its points."""
+def draw(data: PanelData, tips: Tips) -> Figure | None:
+    """Draw the figure; adds the tooltips of its points. None for a single row, and for more series
+    than lines tell apart.
+    """
     panel = data.panel
+    if data.many or len(panel.rows) < 2:
+        return None
     page = lanes(data, _HEIGHT, ["share of seeds that solve"])
     (axes,) = page.panels
     axes.set_ylim(-0.04, 1.04)

@@ -30,27 +30,41 @@ CAPTION = (
     "solve within it."
 )
 _HEIGHT, _STEPS_HEIGHT, _LEVEL, _ROOM = 2.6, 1.4, 0.26, 0.06
-_BESIDE = 0.22
-"""Share of a lane by which medians are shifted to the right and seeds to the left, so that neither
-hides the other.
-"""
+_MARGIN = 1.25
+"""Factor between the steps and the edges of the axis."""
 _NUMBER = 0.17
 """Inches that a number of seeds takes."""
 
 
-def draw(data: PanelData, tips: Tips) -> Figure:
-    """Draw the figure; adds the tooltips of its points."""
+def draw(data: PanelData, tips: Tips) -> Figure | None:
+    """Draw the figure; adds the tooltips of its points. None for a single row, and for more series
+    than lines tell apart.
+    """
+    if data.many or len(data.panel.rows) < 2:
+        return None
     page = lanes(data, _HEIGHT, [f"{UNITS[data.per]} to solve"])
-    levels = min(len(data.panel.columns), math.ceil(_NUMBER / page.inches))
+    unsolved = [
+        series
+        for series in data.panel.columns
+        if any(
+            not curve.solved
+            for (_, of_series), curves in data.curves.items()
+            if of_series == series
+            for curve in curves
+        )
+    ]
+    levels = min(len(unsolved), math.ceil(_NUMBER / page.inches))
     needed = _STEPS_HEIGHT + _ROOM + levels * _LEVEL
     if needed > page.height:
         page = lanes(data, needed, [f"{UNITS[data.per]} to solve"])
     (axes,) = page.panels
     unsolved_y = _scale(axes, data, page.height, levels)
-    _budgets(axes, page, data)
+    if unsolved:
+        _budgets(axes, page, data)
+    y_of = {series: unsolved_y[number % levels] for number, series in enumerate(unsolved)}
     labels = []
-    for number, series in enumerate(data.panel.columns):
-        end = _series(axes, page, data, series, unsolved_y[number % levels], tips)
+    for series in data.panel.columns:
+        end = _series(axes, page, data, series, y_of.get(series), tips)
         labels.append(LineLabel(data.label(series), data.styles[series], end))
     label_lines(axes, labels)
     return page.figure
@@ -58,12 +72,15 @@ def draw(data: PanelData, tips: Tips) -> Figure:
 
 def _scale(axes: Axes, data: PanelData, height: float, levels: int) -> list[float]:
     """Set the y axis: steps up to the budget, and above it so many levels for the seeds that did
-    not solve, which are returned.
+    not solve, which are returned; without levels it ends with the last that solved.
     """
     members = data.members
+    solved = [max(1.0, member.solved_step) for member in members if member.solved]
+    if not levels:
+        log_y(axes, min(solved) / _MARGIN, max(solved) * _MARGIN)
+        return []
     budget = max(member.budget for member in members)
-    solved = (max(1.0, member.solved_step) for member in members if member.solved)
-    low = min([budget / 10, *solved]) / 1.25
+    low = min(solved, default=budget / 10) / _MARGIN
     room = _ROOM + levels * _LEVEL
     inch = math.log(budget / low) / (height - room)
     named = {budget: amount(budget, data.per), budget * math.exp(inch * room / 2): "not solved"}
@@ -83,10 +100,10 @@ def _budgets(axes: Axes, page: Lanes, data: PanelData) -> None:
 
 
 def _series(
-    axes: Axes, page: Lanes, data: PanelData, series: Series, unsolved_y: float, tips: Tips
+    axes: Axes, page: Lanes, data: PanelData, series: Series, unsolved_y: float | None, tips: Tips
 ) -> tuple[float, float] | None:
     """Draw a series' cells and the line of its medians; returns its end if it has a cell in the
-    last row.
+    last row. `unsolved_y` is the level of its unsolved seeds, None if it has none.
     """
     style, ends = data.styles[series], {}
     medians: list[tuple[float, float]] = []
@@ -94,14 +111,17 @@ def _series(
         position = row, series
         if position not in data.curves:
             continue
-        x = page.x(row, series) + _BESIDE * page.width
+        x = page.x(row, series)
         median = data.panel.cells[position].median
         _seeds(axes, page, data, position, tips)
-        _unsolved(axes, data, position, x, unsolved_y)
-        ends[row] = (x, unsolved_y if median is None else max(1.0, median))
+        if unsolved_y is not None:
+            _unsolved(axes, data, position, x, unsolved_y)
         if median is not None:
+            ends[row] = (x, max(1.0, median))
             medians.append(ends[row])
             _interval(axes, data, position, x)
+        elif unsolved_y is not None:
+            ends[row] = (x, unsolved_y)
     options: dict[str, Any] = {
         "linestyle": style.dashes,
         "linewidth": 1.2,
@@ -116,11 +136,11 @@ def _seeds(axes: Axes, page: Lanes, data: PanelData, position: Position, tips: T
     solved = [curve for curve in data.curves[position] if curve.solved]
     points(
         axes,
-        page.x(*position) - _BESIDE * page.width,
+        page.x(*position),
         [max(1.0, curve.solved_step) for curve in solved],
         [data.describe(position, curve) for curve in solved],
         style=data.styles[position[1]],
-        lane=(1 - 2 * _BESIDE) * page.width,
+        lane=page.width,
         tips=tips,
     )
 
@@ -152,7 +172,7 @@ def _interval(axes: Axes, data: PanelData, position: Position, x: float) -> None
         return
     budget = max(curve.budget for curve in data.curves[position])
     bottom, top = np.clip(
-        [axes.get_ylim()[0] if low is None else low, budget if high is None else high], 1.0, None
+        [0.0 if low is None else low, budget if high is None else high], *axes.get_ylim()
     )
     line(axes, [(x, bottom), (x, top)], "interval", color=colour, **INTERVAL)
     for y, bound, marker in ((bottom, low, "v"), (top, high, "^")):

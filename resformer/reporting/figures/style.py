@@ -1,18 +1,19 @@
-"""Style of the figures: type and ink, a colour per scheme, lines and markers per norm placement."""
+"""Style of the figures: type and ink, a colour per scheme or norm placement, lines and markers."""
 
 import colorsys
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from itertools import count, cycle, islice
+from itertools import count, cycle
 from typing import Any, final
 
 from matplotlib.font_manager import FontProperties
 from matplotlib.textpath import TextPath
 
-from resformer.keys import Value
-from resformer.reporting.layout import Panel
+from resformer.keys import Value, by_value
+from resformer.reporting.layout import Layout
+from resformer.reporting.schema import Report
 
 INK, FAINT = "#1a1a1a", "#b3b3b3"
 SIZE, SMALL = 8.0, 7.0
@@ -52,7 +53,10 @@ Series = tuple[Value, ...]
 Dashes = Any
 """A line style as matplotlib takes it."""
 
-# Okabe & Ito's colours, told apart by all common kinds of colour vision.
+MOST_SERIES = 8
+"""Series that lines tell apart; of more, there are heat maps and small multiples."""
+
+# Okabe and Ito's colours, for all common kinds of colour vision.
 _SCHEMES = {
     "plain": "#D55E00",
     "add": "#0072B2",
@@ -61,9 +65,23 @@ _SCHEMES = {
     "layerscale": "#E69F00",
 }
 _SPARE = ("#56B4E9", "#7A7A7A")
-_PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", *_SPARE)
+# Paul Tol's muted colours, for all common kinds of colour vision, none of them a scheme's.
+_NORMS = {
+    "post": "#332288",
+    "pre": "#44AA99",
+    "none": "#882255",
+    "sandwich": "#999933",
+    "pre_post": "#CC6677",
+    "branch": "#DDCC77",
+    "own": "#88CCEE",
+}
+_COLOURS: Mapping[str, tuple[Mapping[str, str], Sequence[str]]] = {
+    "residual": (_SCHEMES, _SPARE),
+    "norm": (_NORMS, ()),
+}
+"""Colours of an axis: those of its values, and first ones for values without."""
 # No pattern is dotted: dots mark a loss that is carried on.
-_NORMS: dict[str, tuple[Dashes, str]] = {
+_LINES: dict[str, tuple[Dashes, str]] = {
     "post": ("-", "o"),
     "pre": ((0, (4.5, 1.6)), "s"),
     "none": ((0, (2.4, 2.4)), "^"),
@@ -88,42 +106,41 @@ GREY = SeriesStyle(FAINT, "-", "")
 """Style of a line that belongs to no series."""
 
 
-def series_styles(panel: Panel, schemes: Iterable[str]) -> dict[Series, SeriesStyle]:
-    """Styles of a panel's series; `schemes` are those of the whole report, so that panels agree.
+def series_styles(report: Report, layout: Layout) -> dict[Series, SeriesStyle]:
+    """Styles of the series of all panels.
 
-    Colour by residual scheme, lines and markers by norm placement, where these vary; else colour by
-    series.
+    One axis has the colours: the residual scheme if it varies, else the norm placement, else the
+    first of the columns that varies; the others have lines and markers.
     """
-    axes = panel.layout.columns
-    values = [dict(zip(axes, series, strict=True)) for series in panel.columns]
-    varying = [axis for axis in axes if len({by_axis[axis] for by_axis in values}) > 1]
-    if "residual" in varying or not varying:
-        by_scheme = _scheme_colours(schemes)
-        colours = [by_scheme.get(str(by_axis.get("residual")), _PALETTE[0]) for by_axis in values]
-        styled = [axis for axis in varying if axis != "residual"]
-    else:
-        colours = list(islice(_colours(_PALETTE), len(values)))
-        styled = [axis for axis in varying if axis == "norm"]
-    keys = [tuple(by_axis[axis] for axis in styled) for by_axis in values]
+    varying = [axis for axis in layout.columns if axis in report.varying]
+    first = [axis for axis in _COLOURS if axis in varying] or varying
+    coloured = first[0] if first else "residual"
+    colour_of = colours(coloured, {cell.key.value(coloured) for cell in report.cells})
+    styled = [axis for axis in varying if axis != coloured or axis == "norm"]
+    keys = dict.fromkeys(cell.key.of(styled) for cell in report.cells)
     lines = (
-        {key: _NORMS[str(key[0])] for key in keys}
+        {key: _LINES[str(key[0])] for key in keys}
         if styled == ["norm"]
-        else dict(zip(dict.fromkeys(keys), cycle(_NORMS.values()), strict=False))
+        else dict(zip(keys, cycle(_LINES.values()), strict=False))
     )
+    several = len(colour_of) > 1
     return {
-        series: SeriesStyle(colour, *lines[key])
-        for series, colour, key in zip(panel.columns, colours, keys, strict=True)
+        cell.key.of(layout.columns): SeriesStyle(
+            colour_of[cell.key.value(coloured)] if first or not several else INK,
+            *lines[cell.key.of(styled)],
+        )
+        for cell in report.cells
     }
 
 
-def _scheme_colours(schemes: Iterable[str]) -> dict[str, str]:
-    """Colours of the schemes; one without a colour of its own gets one that no other has."""
-    names = sorted(set(schemes))
-    free = _colours(_SPARE)
-    return {name: _SCHEMES.get(name) or next(free) for name in names}
+def colours(axis: str, values: Iterable[Value]) -> dict[Value, str]:
+    """Colours of an axis's values: the same in all figures, or one that none of the others has."""
+    own, spare = _COLOURS.get(axis, ({}, tuple(_NORMS.values())))
+    free = _distinct(spare)
+    return {value: own.get(str(value)) or next(free) for value in sorted(values, key=by_value)}
 
 
-def _colours(first: Sequence[str]) -> Iterator[str]:
+def _distinct(first: Sequence[str]) -> Iterator[str]:
     """Yield these colours, then others without end, around the colour circle by golden sections."""
     yield from first
     for number in count(1):

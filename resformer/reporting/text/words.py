@@ -174,16 +174,24 @@ def correction(rows: Sequence[Compared]) -> str:
 
 
 def _comparison(row: Comparison, varying: Sequence[str]) -> tuple[str, ...]:
-    sign = "≥ " if row.at_least else "≤ " if row.at_most else ""
     return (
         " / ".join(row.labels),
         ", ".join(where(row, varying)),
         " : ".join(_limit(run, row.depths[-1].depth) for run in row.runs),
-        f"{sign}{row.doublings.value:+.1f}",
-        interval(row.doublings.low, row.doublings.high, ".1f", joint=" to "),
+        *doublings(row),
         probability(row.p_adjusted),
         *_speed(row.speed),
     )
+
+
+def doublings(row: Comparison) -> tuple[str, str]:
+    """Doublings of depth of a comparison, ≥ or ≤ where the arm ahead solves the deepest depth; and
+    their interval, "" for none.
+    """
+    sign = "≥ " if row.at_least else "≤ " if row.at_most else ""
+    estimate = row.doublings
+    bounds = interval(estimate.low, estimate.high, ".1f", joint=" to ")
+    return f"{sign}{estimate.value:+.1f}", bounds
 
 
 def _by_depth(row: Comparison, depth: DepthComparison, varying: Sequence[str]) -> tuple[str, ...]:
