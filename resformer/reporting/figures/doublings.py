@@ -84,8 +84,10 @@ def _scale(axes: Axes, rows: list[Comparison]) -> None:
         ]
     low, high = min(values), max(values)
     room = 0.06 * (high - low or 1.0)
-    axes.set_xlim(low - room, high + room)
-    axes.xaxis.set_major_locator(MaxNLocator(8, integer=high - low > 2))
+    low, high = low - room, high + room
+    axes.set_xlim(low, high)
+    locator = MaxNLocator(8, integer=high - low > 2)
+    axes.set_xticks([tick for tick in locator.tick_values(low, high) if low <= tick <= high])
 
 
 def _comparison(axes: Axes, row: Comparison, y: int, gid: str) -> None:
