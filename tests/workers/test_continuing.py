@@ -315,6 +315,18 @@ def test_the_last_checkpoint_of_an_attempt_is_all_that_a_commit_leaves(
     assert results(study, job.id) == undisturbed
 
 
+def test_a_damaged_job_runs_again_from_its_last_checkpoint(
+    study: Study, job: Job, undisturbed: dict[str, bytes]
+) -> None:
+    Worker(study, job, keep_checkpoint=True).run()
+    damage_results(study, job)
+    study.results.quarantine(study.results.path(job.id), "cut")
+    worker, advanced = Worker(study, job), list[int]()
+    assert worker.run(at_step=advanced.append) == ["started", "resumed", "finished"]
+    assert max(advanced) < 0  # no step was taken
+    assert results(study, job.id) == undisturbed
+
+
 def test_an_attempt_that_dies_with_its_last_checkpoint_written_is_resumed_from_it(
     study: Study, job: Job, undisturbed: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
