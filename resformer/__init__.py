@@ -148,6 +148,8 @@ def report(study: str, results: "str | Path" = "results") -> dict[str, Any]:
                                   its mean. `stability`, one per cell: `mean_loss`; `learning`, the
                                   share of learning rates at which a seed learns; `lr_sensitivity`
                                   in nats per token; `spikes` per 10,000 steps
+        separation                one per study and task of six columns or more: of all `pairs` of
+                                  them those told apart `by_depth`, and `by_speed` only
         layers                    one per cell that was probed while training (`probe.every`),
                                   medians of the seeds' last probes, at `step`: `seeds`, `solved`,
                                   the verdict `health` with the `measure` that decided and its

@@ -370,6 +370,25 @@ class Stability:
 
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Separation:
+    """Pairs of arms of a task that are distinguished by the depth they train to; of the others,
+    those that are by speed.
+    """
+
+    study: str
+    task: str
+    pairs: int
+    by_depth: int
+    by_speed: int
+
+    @property
+    def by_neither(self) -> int:
+        """Pairs that are not distinguished."""
+        return self.pairs - self.by_depth - self.by_speed
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LayerSummary:
     """Layers of a cell's members when the probe last measured them, medians over seeds."""
 
@@ -420,6 +439,8 @@ class Report:
     losses: tuple[LossComparison, ...] = ()
     """Comparisons of final losses; none unless these are the score, as `stability`."""
     stability: tuple[Stability, ...] = ()
+    separation: tuple[Separation, ...] = ()
+    """Counts over all pairs of arms, for tasks with many."""
     layers: tuple[LayerSummary, ...]
     settled: bool = False
     """True if a sweep looked at it twice, which the p-values of these comparisons do not count."""

@@ -24,6 +24,7 @@ from resformer.reporting.schema import (
     Per,
     Rate,
     Report,
+    Separation,
     Stability,
 )
 from resformer.results.problems import DamagedJob, FailedJob, MissingJob
@@ -39,7 +40,7 @@ def to_json(report: Report) -> Tree:
     tree = {name: _value(getattr(report, name), report.per) for name in _names(Report)}
     tree["best_rates"] = row(report.best_rates, report.per)
     absent = [
-        *(name for name in ("where", "layers", "settled") if not tree[name]),
+        *(name for name in ("where", "layers", "separation", "settled") if not tree[name]),
         *(["differing"] if report.differing is None else []),
         *(["per"] if report.per == "steps" else []),
         *(["score", "losses", "stability"] if report.score == "steps" else []),
@@ -198,6 +199,7 @@ def from_json(tree: Tree) -> Report:
         comparisons=tuple(_comparisons(tree["comparisons"])),
         losses=tuple(_losses(tree.get("losses", []))),
         stability=tuple(map(_stability, tree.get("stability", []))),
+        separation=tuple(Separation(**line) for line in tree.get("separation", [])),
         layers=tuple(map(_layers, tree.get("layers", []))),
         settled=tree.get("settled", False),
         excluded=tuple(Excluded(**line) for line in tree["excluded"]),

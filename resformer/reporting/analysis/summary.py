@@ -14,6 +14,7 @@ from resformer.reporting.analysis.comparisons import comparisons
 from resformer.reporting.analysis.final_loss import loss_comparisons
 from resformer.reporting.analysis.layers import layer_summaries
 from resformer.reporting.analysis.pairs import DEFAULT_PAIRING, Pairing
+from resformer.reporting.analysis.separation import separations
 from resformer.reporting.analysis.stability import by_final_loss
 from resformer.reporting.analysis.units import costs_per_step, in_units
 from resformer.reporting.schema import Cell, Excluded, Limit, Per, Rate, Report, Score, Stability
@@ -83,6 +84,7 @@ def _report(findings: Findings, pairing: Pairing, per: Per, score: Score) -> Rep
         comparisons=tuple(comparisons(cell_members, pairing) if score == "steps" else ()),
         losses=tuple(loss_comparisons(cell_members, pairing) if score == "final_loss" else ()),
         stability=tuple(stability),
+        separation=tuple(separations(cell_members) if score == "steps" else ()),
         layers=tuple(layers),
         settled=any(
             "--settle" in launch.get("asked", ())

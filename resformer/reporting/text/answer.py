@@ -15,6 +15,7 @@ from resformer.reporting.schema import (
     LossComparison,
     Per,
     Report,
+    Separation,
     varying,
 )
 from resformer.reporting.text.words import NORMS, UNITS, correction, listed, p_is, value_label
@@ -51,7 +52,20 @@ def answer(report: Report) -> list[str]:
         ]
         heading = _heading(report, study, task) if len(parts) > 1 else ""
         lines += [f"{heading}{line}" for line in _of_task(report, rows, limits)]
+        lines += [
+            f"{heading}{_separated(part)}"
+            for part in report.separation
+            if (part.study, part.task) == (study, task)
+        ]
     return [*lines, *_cost(report)]
+
+
+def _separated(part: Separation) -> str:
+    return (
+        f"Of all {part.pairs} pairs of columns {part.by_depth} are distinguished by how deep they "
+        f"train, {part.by_speed} more by their speed, {part.by_neither} by neither "
+        "(Benjamini–Hochberg over the pairs)."
+    )
 
 
 def _heading(report: Report, study: str, task: str) -> str:

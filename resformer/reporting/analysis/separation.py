@@ -1,0 +1,100 @@
+"""Separation: the pairs of all arms of a task that are distinguished by depth, or by speed."""
+
+from collections.abc import Sequence
+from itertools import combinations
+
+import numpy as np
+from scipy.stats import false_discovery_control, permutation_test
+
+from resformer.reporting.analysis.cells import CellMembers
+from resformer.reporting.analysis.comparisons import (
+    Arm,
+    arm_seeds,
+    max_permutations,
+    stratum,
+)
+from resformer.reporting.analysis.pairs import differing_axes
+from resformer.reporting.schema import ArmKey, Separation
+from resformer.stats import Floats
+from resformer.stats.multiplicity import LEVEL
+from resformer.stats.two_sample import depth_test
+
+FEWEST_ARMS = 6
+"""Arms of a task from which on its pairs are counted."""
+_ALIKE_BUT = {"residual", "norm"}
+
+
+def separations(cells: Sequence[CellMembers]) -> list[Separation]:
+    """A count per study and task of many arms: pairs that differ in scheme or norm only.
+
+    Each pair is tested for depth as a comparison is, and for speed by exchanging whole seeds, the
+    statistic being the difference of mean logarithms of steps over the depths at which every seed
+    of both solved; Benjamini and Hochberg over all pairs, for each question by itself.
+    """
+    tasks: dict[tuple[str, str], dict[ArmKey, Arm]] = {}
+    for cell in cells:
+        arms = tasks.setdefault((cell.key.arm.study, cell.key.arm.task), {})
+        arms.setdefault(cell.key.arm, {})[cell.key.depth] = cell
+    return [
+        _separation(study, task, arms)
+        for (study, task), arms in tasks.items()
+        if len(arms) >= FEWEST_ARMS
+    ]
+
+
+def _separation(study: str, task: str, arms: dict[ArmKey, Arm]) -> Separation:
+    pairs = [
+        (arms[one], arms[other])
+        for one, other in combinations(arms, 2)
+        if differing_axes(one, other) <= _ALIKE_BUT and arms[one].keys() & arms[other].keys()
+    ]
+    limit = max_permutations(len(pairs))
+    by_depth = _significant([_depth_p(one, other, limit) for one, other in pairs])
+    by_speed = _significant([_speed_p(one, other) for one, other in pairs]) & ~by_depth
+    return Separation(
+        study=study,
+        task=task,
+        pairs=len(pairs),
+        by_depth=int(by_depth.sum()),
+        by_speed=int(by_speed.sum()),
+    )
+
+
+def _significant(p_M: list[float]) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+    return np.asarray(false_discovery_control(p_M) <= LEVEL) if p_M else np.zeros(0, dtype=bool)
+
+
+def _depth_p(one: Arm, other: Arm, max_permutations: int) -> float:
+    depths = sorted(one.keys() & other.keys())
+    seeds = arm_seeds(one, other, depths)
+    strata = [
+        stratum((one[depth], other[depth]), seeds, min(one[depth].budget, other[depth].budget))
+        for depth in depths
+    ]
+    first, second = map(len, seeds)
+    p_D = depth_test(strata, first=first, second=second, max_permutations=max_permutations)
+    return 1.0 if p_D is None else float(p_D.min())
+
+
+def _speed_p(one: Arm, other: Arm) -> float:
+    """p-value of the difference of speed; 1 where no depth is solved by every seed of both."""
+    rows = [
+        [arm[depth].scored(min(one[depth].budget, other[depth].budget)) for arm in (one, other)]
+        for depth in sorted(one.keys() & other.keys())
+        if one[depth].seeds == one[min(one)].seeds and other[depth].seeds == other[min(other)].seeds
+    ]
+    solved = [row for row in rows if all((steps_S > 0).all() for steps_S in row)]
+    if not solved:
+        return 1.0
+    first, second = (np.mean(np.log(arm), axis=0) for arm in zip(*solved, strict=True))
+    if len(first) + len(second) <= 2:
+        return 1.0
+    result = permutation_test(
+        (first, second), _difference, vectorized=True, rng=np.random.default_rng(0)
+    )
+    return float(result.pvalue)
+
+
+def _difference(first: Floats, second: Floats, axis: int = -1) -> Floats:
+    difference: Floats = np.mean(first, axis=axis) - np.mean(second, axis=axis)
+    return difference

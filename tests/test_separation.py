@@ -1,0 +1,50 @@
+"""Counts over all pairs of arms: told apart by depth, by speed, or by neither."""
+
+import json
+
+from support.studies import SEEDS, STALLED, WrittenStudy, shape
+
+from resformer.reporting.analysis.separation import FEWEST_ARMS
+from resformer.reporting.schema import Separation
+from resformer.reporting.serial import from_json, to_json
+from resformer.reporting.text.answer import answer
+from resformer.residuals.add import Add
+from resformer.residuals.dense import Dense
+from resformer.residuals.gpt2 import Gpt2
+from resformer.residuals.lns import Lns
+from resformer.residuals.plain import Plain
+from resformer.residuals.scaled import Scaled
+
+FAST, SLOW, NEVER = [100, 120, 110, 90, 130], [300, 320, 310, 290, 330], [STALLED] * 5
+
+
+def six(made: WrittenStudy) -> None:
+    """Two that are fast and deep, two slow and deep, two that solve depth 1 as fast as the fast."""
+    for residual, deep in (
+        *((Add(), FAST), (Gpt2(), FAST), (Lns(), SLOW), (Dense(), SLOW)),
+        *((Plain(), NEVER), (Scaled(exponent=0.5), NEVER)),
+    ):
+        made.job(shape(1, residual, "pre"), SEEDS, SLOW if deep == SLOW else FAST)
+        made.job(shape(8, residual, "pre"), SEEDS, deep)
+
+
+def test_pairs_are_counted_by_depth_then_by_speed(made: WrittenStudy) -> None:
+    """Of fifteen pairs eight differ in depth, four more in speed, three in nothing."""
+    six(made)
+    report = made.report()
+    (counts,) = report.separation
+    assert counts == Separation(study="made", task="copy", pairs=15, by_depth=8, by_speed=4)
+    assert counts.by_neither == 3
+    assert from_json(json.loads(json.dumps(to_json(report)))).separation == report.separation
+    assert (
+        "Of all 15 pairs of columns 8 are distinguished by how deep they train, 4 more by their "
+        "speed, 3 by neither (Benjamini–Hochberg over the pairs)."
+    ) in answer(report)
+
+
+def test_few_arms_have_no_counts(made: WrittenStudy) -> None:
+    made.job(shape(1, Add(), "pre"), SEEDS, FAST)
+    made.job(shape(1, Plain(), "pre"), SEEDS, NEVER)
+    assert FEWEST_ARMS > 2
+    assert made.report().separation == ()
+    assert "separation" not in made.summary()
