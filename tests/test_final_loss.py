@@ -54,7 +54,7 @@ def test_lower_at_the_depth_at_which_it_is(made: WrittenStudy) -> None:
     assert (row.difference.low, row.difference.high) == pytest.approx((expected.low, expected.high))
     assert row.difference.value == pytest.approx(0.18 - 0.605)
     (sentence,) = [line for line in answer(report(made)) if "final loss" in line]
-    assert "with residual connections it ends lower at depth 4 than without: -0.425" in sentence
+    assert "with residual connections it ends lower at depth 4 than without: -0.42" in sentence
     assert sentence.endswith("exact p = 0.0079.")
 
 
@@ -146,7 +146,7 @@ def test_every_view_shows_the_same_values(
     shown.append((tmp_path / "page.html").read_text())
     for text in shown:
         flat = " ".join(text.split())
-        for value in ("0.25 : 1.1", "-0.850", "0.0079", "sensitivity", "-0.425"):
+        for value in ("0.25 : 1.1", "-0.85", "0.0079", "sensitivity", "-0.42"):
             assert value in flat, value
         assert "median steps to solve" not in flat
     tree = json.loads(resformer(*words, "--format", "json").stdout)

@@ -82,5 +82,7 @@ def _curves(findings: Findings, cell: CellMembers) -> dict[tuple[int, float], pd
 
 
 def _mean(values_S: Floats) -> Estimate:
+    """Mean of values that are never negative, with Student's t."""
     low, high = student_interval(values_S)
-    return Estimate(value=float(values_S.mean()), low=low, high=high)
+    least = None if low is None else max(0.0, low)
+    return Estimate(value=float(values_S.mean()), low=least, high=high)

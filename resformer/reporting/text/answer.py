@@ -102,10 +102,10 @@ def _low(row: LossComparison, rows: Sequence[LossComparison]) -> str:
     """The comparison of final losses in words, with its interval and its p-value."""
     scheme, baseline = names(row)
     low, high = row.difference.low, row.difference.high
-    bounds = "" if low is None or high is None else f", 95 % interval {low:+.3f} to {high:+.3f}"
+    bounds = "" if low is None or high is None else f", 95 % interval {low:+.2g} to {high:+.2g}"
     depths = listed([str(depth.depth) for depth in row.depths])
     mean = f"mean of depths {depths}" if len(row.depths) > 1 else f"depth {depths}"
-    size = f"{row.difference.value:+.3f} nats per token ({mean}{bounds})"
+    size = f"{row.difference.value:+.2g} nats per token ({mean}{bounds})"
     if row.p is None or row.p_adjusted is None:
         return f"{scheme} against {baseline} {size}, one seed: no test"
     test = _test(row, rows)

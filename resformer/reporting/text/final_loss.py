@@ -14,7 +14,7 @@ from resformer.reporting.text.words import (
 )
 from resformer.stats.stability import LEARNT, SPIKE, WINDOW
 
-_LOSS, _CHANGE = ".3g", "+.3f"
+_LOSS, _CHANGE = ".2g", "+.2g"
 
 
 @final
@@ -47,12 +47,13 @@ def listings(report: Report) -> list[Listing]:
     )
     stability = Listing(
         title="Stability",
-        head=("", "depth", "final loss", "95 %", "learn", "sensitivity", "95 %", "spikes"),
+        head=("where", "depth", "loss", "95 %", "learn", "sensitivity", "spikes"),
         leading=1,
         rows=[_stability(row, report.varying) for row in report.stability],
         legend=(
-            "learn: share of the learning rates at which a seed ends under "
-            f"{LEARNT:g} times the loss of the best predictor that sees positions only; "
+            "loss: held out at the end, nats per token, mean over seeds; learn: share of the "
+            f"learning rates at which a seed ends under {LEARNT:g} times the loss of the best "
+            "predictor that sees positions only; "
             "sensitivity: mean over learning rates of min(final loss, loss at initialisation), "
             "minus the least (Wortsman et al. 2023); spikes: steps per 10,000 whose training loss "
             f"is more than {SPIKE:g} nats above the median of the {WINDOW} steps around them"
@@ -72,26 +73,18 @@ def _compared(row: LossComparison, varying: Sequence[str]) -> Iterator[tuple[str
 
 
 def _change(estimate: Estimate) -> tuple[str, str]:
-    bounds = interval(estimate.low, estimate.high, _CHANGE, joint=" to ")
+    bounds = interval(estimate.low, estimate.high, _LOSS, joint=" to ")
     return f"{estimate.value:{_CHANGE}}", bounds
 
 
 def _stability(row: Stability, varying: Sequence[str]) -> tuple[str, ...]:
     axes = [axis for axis in varying if axis != "depth"] or ["residual"]
-    sensitivity = row.lr_sensitivity
     return (
         kind_of_model(axes, row.key.of(axes)),
         str(row.key.depth),
         f"{row.mean_loss.value:{_LOSS}}",
         interval(row.mean_loss.low, row.mean_loss.high, _LOSS),
         f"{row.learning:.2f}",
-        *(
-            ("–", "")
-            if sensitivity is None
-            else (
-                f"{sensitivity.value:{_LOSS}}",
-                interval(sensitivity.low, sensitivity.high, _LOSS),
-            )
-        ),
+        "–" if row.lr_sensitivity is None else f"{row.lr_sensitivity.value:{_LOSS}}",
         "–" if row.spikes is None else f"{row.spikes:.3g}",
     )

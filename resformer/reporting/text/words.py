@@ -61,7 +61,7 @@ def legend(report: Report) -> str:
     """Legend of the cells."""
     if report.score == "final_loss":
         return _LOSS_LEGEND
-    prefixes = "" if report.per == "steps" else " (k, M, G, T: thousands to millions of millions)"
+    prefixes = "" if report.per == "steps" else "; k, M, G, T: thousands, millions and so on"
     return f"{_LEGEND.format(UNITS[report.per])}{prefixes}"
 
 

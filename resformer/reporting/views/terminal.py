@@ -163,7 +163,9 @@ def _listing(listing: final_loss.Listing) -> list[RenderableType]:
     for number, heading in enumerate(listing.head):
         named = number < listing.leading
         justify: Literal["left", "right"] = "left" if named else "right"
-        table.add_column(heading, justify=justify, overflow="fold", no_wrap=not named)
+        table.add_column(
+            heading, justify=justify, overflow="fold", no_wrap=not named, min_width=len(heading)
+        )
     for row in listing.rows[:_MOST_ROWS]:
         table.add_row(*map(_line, row))
     parts: list[RenderableType] = [table]
