@@ -1,6 +1,7 @@
 """The page of a report, as a real browser shows it."""
 
 import dataclasses
+import io
 import itertools
 import re
 import shlex
@@ -12,6 +13,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
 from support.hostile import HOSTILE
 from support.studies import BROKEN, Life, WrittenStudy, solved, unsolved
@@ -22,6 +24,7 @@ from resformer.model.shape import Shape
 from resformer.reporting.analysis.summary import summarise
 from resformer.reporting.layout import layout
 from resformer.reporting.schema import CellKey, Excluded, Report
+from resformer.reporting.text.answer import answer
 from resformer.reporting.views.page import page, write
 from resformer.residuals.add import Add
 from resformer.residuals.plain import Plain
@@ -118,8 +121,9 @@ def test_a_page_stands_alone_and_its_policy_holds(
     assert "<script" not in text
     assert not re.search(r"\sstyle\s*=", text)
     assert "http" not in text.replace("http-equiv", "")
-    (width,) = re.findall(r"body \{[^}]*max-width: (\d+)rem", text)
-    assert shown.evaluate("getComputedStyle(document.body).maxWidth") == f"{16 * int(width)}px"
+    (width,) = re.findall(r"header, main \{ max-width: ([\d.]+)rem", text)
+    main = "getComputedStyle(document.querySelector('main')).maxWidth"
+    assert shown.evaluate(main) == f"{16 * float(width):g}px"
     assert len(set(ids := re.findall(r'\sid="([^"]*)"', text))) == len(ids)
     assert set(re.findall(r'(?:href="|url\()#([^")]*)', text)) <= set(ids)
 
@@ -172,7 +176,7 @@ def test_a_page_says_the_verdict_first_and_how_to_make_it_again(
     assert (
         shown.locator("main > :first-child")
         .inner_text()
-        .startswith("How deep: with residual connections")
+        .startswith("With residual connections it is not shown to train deeper")
     )
     again, this = shown.locator("pre").all_text_contents()
     read_back = subprocess.run(
@@ -213,7 +217,7 @@ def test_points_have_tooltips(lives: WrittenStudy, show: Callable[..., Page]) ->
     assert "add, post, depth 4, seed 0: solved at step 40, learning rate 0.01" in titles
     assert "plain, post, depth 2, learning rate 0.001: 0 of 3 seeds solved" in titles
     assert (
-        shown.locator("svg[role=img][aria-label]").count() == shown.locator("figure").count() == 5
+        shown.locator("svg[role=img][aria-label]").count() == shown.locator("figure").count() == 6
     )
 
 
@@ -238,6 +242,55 @@ def test_a_page_never_scrolls_sideways(
         many.cell([solved(20)], depth=1, norm=norm, batch=batch)
     shown = show(made(many.findings()), width=width)
     assert shown.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_the_answer_is_a_headline_and_a_line_per_sentence(
+    lives: WrittenStudy, show: Callable[..., Page]
+) -> None:
+    findings = lives.findings()
+    shown = show(made(findings))
+    assert shown.locator(".headline").count() == 1
+    lines = shown.locator(".answer li").all_inner_texts()
+    assert lines == answer(summarise(findings))
+
+
+def many_columns(lives: WrittenStudy) -> Findings:
+    many = WrittenStudy(lives.study.path.parent, "many", lives.shape)
+    for batch in range(8, 22):
+        for depth in (1, 2, 4):
+            life = solved(20) if depth <= (1, 2, 4)[batch % 3] else unsolved()
+            many.cell([life], depth=depth, batch=batch)
+    return many.findings()
+
+
+def test_a_table_of_many_columns_is_turned_and_sorted_by_limit(
+    lives: WrittenStudy, show: Callable[..., Page]
+) -> None:
+    shown = show(made(many_columns(lives)))
+    assert shown.locator(".turned").count() == 1
+    assert shown.locator(".turned thead th").all_inner_texts() == ["depth", "1", "2", "4", "limit"]
+    limits = [text.split()[:2] for text in shown.locator(".turned .foot").all_inner_texts()]
+    reached = [int(words[1] if words[0] == "≥" else words[0]) for words in limits]
+    assert reached == sorted(reached, reverse=True)
+    assert len(reached) == 14
+
+
+@pytest.mark.parametrize(("width", "scrolls"), [(400, True), (1200, False)])
+def test_what_scrolls_shows_it_by_a_shadow_at_its_edge(
+    lives: WrittenStudy, show: Callable[..., Page], width: int, scrolls: bool
+) -> None:
+    shown = show(made(many_columns(lives)), width=width)
+    region = shown.locator(".wide").first
+    assert region.evaluate("e => e.scrollWidth > e.clientWidth") is scrolls
+
+    def edge() -> int:
+        """The darkest pixel of the last column above the table's first line."""
+        image = Image.open(io.BytesIO(region.screenshot())).convert("L")
+        return min(image.getpixel((image.width - 1, y)) for y in range(5))  # type: ignore[type-var, return-value]
+
+    assert (edge() < 250) is scrolls
+    region.evaluate("e => e.scrollLeft = e.scrollWidth")
+    assert edge() == 255
 
 
 # The contrast of every text with what it is painted on: the page, or the tile below it in a figure.
@@ -425,7 +478,10 @@ def test_several_studies_say_what_they_differ_in(
     other.cell([solved(20), solved(30)], depth=1, steps=90)
     other.findings()
     shown = show(made(read([lives.study, other.study])))
-    assert "train.steps: 100 (lived), 90 (other)" in shown.locator("main ul").first.inner_text()
+    assert (
+        "train.steps: 100 (lived), 90 (other)"
+        in shown.locator("main section ul").first.inner_text()
+    )
     assert shown.locator("h3").all_inner_texts() == ["lived", "other"]
 
 

@@ -13,6 +13,9 @@ from resformer.reporting.text.words import cell, final_loss, fit, limit, value_l
 
 Row = TypeVar("Row", Cell, Rate, Limit)
 
+_MANY, _FEW = 12, 8
+"""Tables with more columns than `_MANY` and at most `_FEW` rows are turned."""
+
 
 @final
 @dataclass(frozen=True)
@@ -79,6 +82,19 @@ class Panel:
             (limit if heading == "limit" else fit)(self.limits[values], tried)
             for heading in self.foot
         ]
+
+    @property
+    def turned(self) -> bool:
+        """True for so many columns that they are better read as rows."""
+        return len(self.columns) > _MANY and len(self.rows) <= _FEW
+
+    @property
+    def by_limit(self) -> list[tuple[Value, ...]]:
+        """Columns by their depth limit, the deepest first; equal ones in their order."""
+        return sorted(
+            self.columns,
+            key=lambda key: -(self.limits[key].depth_limit or 0) if self.limits else 0,
+        )
 
     def heading(self, values: tuple[Value, ...]) -> list[str]:
         """Heading of a column, a line per axis."""

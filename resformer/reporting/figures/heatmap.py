@@ -36,7 +36,7 @@ def draw(data: PanelData, tips: Tips) -> Figure | None:
         return None
     ranked = by_limit_and_steps(panel)
     names = [shortened(data.label(series), _LONGEST, SMALL) for series in ranked]
-    limits = [panel.foot_words(series)[0][0] if panel.limits else "" for series in ranked]
+    limits = [panel.foot_words(series)[0][0] for series in ranked] if panel.limits else []
     left = max(width_of(name, SMALL) for name in names) + 2 * _SPACE
     right = max(width_of(text, SMALL) for text in ["limit", *limits]) + 2 * _SPACE
     rows = [printable(as_typed(row)) for row in panel.rows]

@@ -68,6 +68,37 @@ def _separated(part: Separation) -> str:
     )
 
 
+def headline(report: Report) -> str:
+    """Summary of the comparisons of how deep, without numbers that the answer's sentences have; the
+    limits where nothing is compared.
+    """
+    rows = report.comparisons
+    if not rows:
+        words = answer(report)[0].removeprefix("How deep: ").rstrip(".")
+        return f"{words[0].upper()}{words[1:]}"
+    if len({(names(row), row.verdict) for row in rows}) > 1:
+        counts = [
+            f"{number} {words}"
+            for verdict, words in (
+                ("better", "deeper"),
+                ("worse", "less deep"),
+                ("undecided", "not shown to differ"),
+            )
+            if (number := sum(row.verdict == verdict for row in rows))
+        ]
+        return f"Of {len(rows)} comparisons of how deep: {', '.join(counts)}"
+    (scheme, baseline), verdict = names(rows[0]), rows[0].verdict
+    scheme = f"{scheme[0].upper()}{scheme[1:]}"
+    if verdict == "undecided":
+        return f"{scheme} it is not shown to train deeper or less deep than {baseline}"
+    words = f"{scheme} it trains {'deeper' if verdict == 'better' else 'less deep'} than {baseline}"
+    if len({row.runs for row in rows}) > 1:
+        return words
+    tried = [depth.depth for depth in rows[0].depths]
+    scheme_run, baseline_run = rows[0].runs
+    return f"{words}: {reach(*scheme_run, tried)} against {_short(baseline_run)}"
+
+
 def _heading(report: Report, study: str, task: str) -> str:
     several = len({cell.key.arm.study for cell in report.cells}) > 1
     return f"{task} ({study}). " if several else f"{task}. "

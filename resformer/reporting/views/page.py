@@ -17,7 +17,7 @@ from resformer.reporting.figures import Plot, plots
 from resformer.reporting.layout import Layout, panels
 from resformer.reporting.schema import Cell, Key, Per, Rate, Report, varying
 from resformer.reporting.text import final_loss, words
-from resformer.reporting.text.answer import answer
+from resformer.reporting.text.answer import answer, headline
 from resformer.reporting.views import layers
 from resformer.reporting.views.svg import inline
 from resformer.results.members import Findings
@@ -56,6 +56,7 @@ def page(findings: Findings, report: Report, layout: Layout, command: Sequence[s
         style_hash=base64.b64encode(hashlib.sha256(style.encode()).digest()).decode(),
         report=report,
         settings=words.settings(report),
+        headline=headline(report),
         answer=answer(report),
         differences=words.differences(report),
         panels=panels(report, layout),

@@ -21,8 +21,6 @@ _MOST_COLUMNS = 60
 """Columns, and comparisons, that are shown; more are counted."""
 _MOST_ROWS = 200
 """Rows of a table of texts that are shown; more are counted."""
-_MANY, _FEW = 12, 8
-"""Tables with more columns than `_MANY` and at most `_FEW` rows are transposed."""
 _BLUE, _QUIET, _NOTE = "bold #0072B2", "dim", "#D55E00"
 """Okabe & Ito's blue and vermilion, for all common kinds of colour vision."""
 
@@ -36,7 +34,7 @@ def terminal(report: Report, layout: Layout, width: int) -> RenderableType:
     for panel in panels(report, layout):
         parts += (
             [_turned(panel)]
-            if _is_turned(panel)
+            if panel.turned
             else [_table(panel, part) for part in _parts(panel, width)]
         )
         if len(panel.columns) > _MOST_COLUMNS:
@@ -111,11 +109,6 @@ def _table(panel: Panel, keys: Sequence[tuple[Any, ...]]) -> Table:
     return table
 
 
-def _is_turned(panel: Panel) -> bool:
-    """True for so many columns that they are better read as rows."""
-    return len(panel.columns) > _MANY and len(panel.rows) <= _FEW
-
-
 def _turned(panel: Panel) -> Table:
     """Transposed table: a row per column, the deepest limit first, words under the numbers."""
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
@@ -123,10 +116,8 @@ def _turned(panel: Panel) -> Table:
     table.add_column(panel.row_heading, overflow="fold", justify="right")
     for heading in (*map(as_typed, panel.rows), *panel.foot):
         table.add_column(heading, justify="right", no_wrap=True)
-    reached = {
-        key: (panel.limits[key].depth_limit or 0) if panel.foot else 0 for key in panel.columns
-    }
-    for key in sorted(panel.columns[:_MOST_COLUMNS], key=lambda key: -reached[key]):
+    shown = set(panel.columns[:_MOST_COLUMNS])
+    for key in [key for key in panel.by_limit if key in shown]:
         cells = [_shown(_stacked(cell)) for cell in _column(panel, key)[: len(panel.rows)]]
         foot = [_shown(cell, "bold") for cell in panel.foot_words(key)]
         table.add_row(_line(" ".join(panel.heading(key))), *cells, *foot)
