@@ -75,7 +75,7 @@ def train(overrides: Overrides = None, results: Results = Path("results")) -> No
     """Train one job, with its loss curve live, and print its outcome (study `train`)."""
     with _answering() as interrupts:
         from resformer import config
-        from resformer.console.launch import train_here
+        from resformer.console.execution import train_here
         from resformer.console.outcome import outcomes
         from resformer.store.study import find
         from resformer.sweep.launch import plan
@@ -108,7 +108,7 @@ def sweep(
     """
     with _answering() as interrupts:
         from resformer import config
-        from resformer.console import launch as display
+        from resformer.console import execution
         from resformer.store.study import find
         from resformer.sweep.launch import plan
 
@@ -119,12 +119,12 @@ def sweep(
         launch = plan(request, find(results, request.study))
         out, err = _consoles()
         if dry_run:
-            display.print_grid(launch, out, err)
+            execution.print_grid(launch, out, err)
             return
         if detach:
-            display.detach(launch, _command(), err)
+            execution.detach(launch, _command(), err)
             return
-        failed = display.run(launch, _command(), interrupts, err)
+        failed = execution.run(launch, _command(), interrupts, err)
         try:
             from resformer.reporting.analysis.summary import summarise
             from resformer.reporting.layout import layout
@@ -298,7 +298,7 @@ def probe(
     """
     with _answering():
         from resformer import config
-        from resformer.console.launch import print_exclusions
+        from resformer.console.execution import print_exclusions
         from resformer.probes.measure import descriptions
         from resformer.probes.table import table
         from resformer.reporting.analysis.probes import probed
@@ -328,7 +328,7 @@ def show(overrides: Overrides = None) -> None:
     """Print the settings as they resolve, and the grid with its parameters, memory and FLOPs."""
     with _answering():
         from resformer import config
-        from resformer.console.launch import print_exclusions
+        from resformer.console.execution import print_exclusions
         from resformer.console.preview import grid, shared_settings
 
         request = config.request(None, overrides or [])
