@@ -316,10 +316,10 @@ def probe(
                 request.shapes,
                 lambda done: status.update(f"looking into stacks: {done} of {count}"),
             )
-        stacks = probed(numbers, request.swept, list(descriptions()))
+        models = probed(numbers, request.swept, list(descriptions()))
         path = probes.write(numbers, folder)
-        out.print(probes.picture(stacks))
-        drawn = draw_layers(stacks, descriptions(), folder)
+        out.print(probes.picture(models))
+        drawn = draw_layers(models, descriptions(), folder)
         print(f"{path}, and beside it {len(drawn) // 2} figures as .svg and .png", file=sys.stderr)
 
 
