@@ -78,7 +78,7 @@ def train(overrides: Overrides = None, results: Results = Path("results")) -> No
     """Train one job, with its loss curve live, and print its outcome (study `train`)."""
     with _answering() as interrupts:
         from resformer import config
-        from resformer.console.launch import train_here
+        from resformer.console.execution import train_here
         from resformer.console.outcome import outcomes
         from resformer.store.study import find
         from resformer.sweep.launch import plan
@@ -119,7 +119,7 @@ def sweep(
     """
     with _answering() as interrupts:
         from resformer import config
-        from resformer.console import launch as display
+        from resformer.console import execution
         from resformer.rounds.loop import launches, outcome
         from resformer.rounds.planned import planned
         from resformer.store.study import find
@@ -136,17 +136,17 @@ def sweep(
         out, err = _consoles()
         about = compared.power(looks=2 if settle else 1) if launch.unfinished else []
         if dry_run:
-            display.print_grid(launch, out, err, about)
+            execution.print_grid(launch, out, err, about)
             return
-        display.print_notes(launch, err)
+        execution.print_notes(launch, err)
         if detach:
             more = settle or bool(request.auto_rates)
-            display.detach(launch, _command(), err, about, more=more)
+            execution.detach(launch, _command(), err, about, more=more)
             return
-        failed = display.run(launch, _command(), interrupts, err, about)
+        failed = execution.run(launch, _command(), interrupts, err, about)
         for number, launch in enumerate(rounds, 2):
-            display.print_round(number, launch, err)
-            failed = display.run(launch, _command(), interrupts, err)
+            execution.print_round(number, launch, err)
+            failed = execution.run(launch, _command(), interrupts, err)
         verdicts = outcome(request, launch.study) if settle and not failed else None
         try:
             _print_report(launch, verdicts, out)
@@ -367,7 +367,7 @@ def probe(
     """
     with _answering():
         from resformer import config
-        from resformer.console.launch import print_exclusions
+        from resformer.console.execution import print_exclusions
         from resformer.probes.measure import descriptions
         from resformer.probes.table import table
         from resformer.reporting.analysis.probes import probed
@@ -385,10 +385,10 @@ def probe(
                 request.shapes,
                 lambda done: status.update(f"looking into stacks: {done} of {count}"),
             )
-        stacks = probed(numbers, request.swept, list(descriptions()))
+        models = probed(numbers, request.swept, list(descriptions()))
         path = probes.write(numbers, folder)
-        out.print(probes.picture(stacks))
-        drawn = draw_layers(stacks, descriptions(), folder)
+        out.print(probes.picture(models))
+        drawn = draw_layers(models, descriptions(), folder)
         print(f"{path}, and beside it {len(drawn) // 2} figures as .svg and .png", file=sys.stderr)
 
 
@@ -397,7 +397,7 @@ def show(overrides: Overrides = None) -> None:
     """Print the settings as they resolve, and the grid with its parameters, memory and FLOPs."""
     with _answering():
         from resformer import config
-        from resformer.console.launch import print_exclusions
+        from resformer.console.execution import print_exclusions
         from resformer.console.preview import grid, shared_settings
 
         request = config.request(None, overrides or [])

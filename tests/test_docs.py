@@ -96,6 +96,11 @@ def test_an_edit_by_hand_is_caught(root: Path, old: str, new: str) -> None:
         ("fields resformer.nothing", "resformer/__init__.py: no such file"),
         ("variants .", ".: holds no YAML file"),
         ("modules nothing", "resformer/nothing: no such file or folder"),
+        ("modules", "modules: name one at least"),
+        ("packages", "packages: name one at least"),
+        ("table report.txt", "name columns by their numbers from 1"),
+        ("table report.txt 0", "name columns by their numbers from 1"),
+        ("table report.txt -1", "name columns by their numbers from 1"),
     ],
 )
 def test_a_block_that_cannot_be_filled_is_one_line_and_nothing_is_written(

@@ -347,11 +347,11 @@ names = ["result.json", "runs.parquet", "timing.json"]
 with file.writer(path, group_rows=5) as packed:
     for n in range(2000):
         packed.add(f"job{n}", 1, {name: f"{n} {name}".encode() * 50 for name in names})
-found = file.at(path)
+packed = file.at(path)
 
 def read(part):
     return all(
-        found.jobs[f"job{n}"].content(name) == f"{n} {name}".encode() * 50
+        packed.jobs[f"job{n}"].content(name) == f"{n} {name}".encode() * 50
         for n in range(part, 2000, 4)
         for name in names
     )

@@ -8,7 +8,7 @@ from support import shapes
 from resformer.console.progress import follow
 from resformer.model.shape import Member
 from resformer.plan.jobs import Job
-from resformer.workers.events import Event
+from resformer.workers.events import Event, Kind
 
 
 def test_jobs_finished_by_another_sweep_are_counted_once_at_the_end() -> None:
@@ -18,15 +18,16 @@ def test_jobs_finished_by_another_sweep_are_counted_once_at_the_end() -> None:
     )
     planned = {name: {**job, "id": name} for name in ("mine", "theirs")}
     with follow(planned, range(2), Console(file=shown, width=200)) as tell:
-        for kind, name in (
+        events: list[tuple[Kind, str]] = [
             ("resumed", "mine"),
             ("elsewhere", "mine"),
             ("finished", "mine"),
             ("elsewhere", "theirs"),
             ("elsewhere", "theirs"),
             ("restarted", "theirs"),
-        ):
-            tell(Event(kind, 0, name, detail="from step 5"))  # type: ignore[arg-type]
+        ]
+        for kind, name in events:
+            tell(Event(kind, 0, name, detail="from step 5"))
     lines = [
         line.partition(", after")[0].partition("post: ")[2] or line
         for line in shown.getvalue().splitlines()

@@ -1,1 +1,1 @@
-"""Console: progress of a sweep, status of a study, preview of a grid, outcomes of members."""
+"""Console: launches run and shown, status of a study, preview of a grid, outcomes of members."""

@@ -59,7 +59,8 @@ class Status:
             "waiting": self.waiting,
             "failed": self.failed,
         }
-        finished = self.planned.keys() - set[str]().union(*others.values())
+        unfinished = set[str]().union(*others.values())
+        finished = [job for job in self.planned if job not in unfinished]
         return {
             state: [self.planned[job] for job in jobs]
             for state, jobs in {"finished": finished, **others}.items()

@@ -65,8 +65,11 @@ class Local(Engine):
 
         def start(number: int) -> None:
             ours, theirs = context.Pipe()
-            words = (assignment, self.memory_gib, number, workers, theirs)
-            process = context.Process(target=_main, args=words, name=f"resformer-{number}")
+            process = context.Process(
+                target=_main,
+                args=(assignment, self.memory_gib, number, workers, theirs),
+                name=f"resformer-{number}",
+            )
             process.start()
             theirs.close()
             running.append(_Worker(number, process, ours))
@@ -84,7 +87,7 @@ class Local(Engine):
                     running.remove(worker)
                     code = worker.exit_code()
                     if code == 0:
-                        # All jobs are finished or failed: who still trains has lost its job.
+                        # All jobs are settled: a worker that still trains has lost its job.
                         settled_at = min(settled_at, time.monotonic())
                         continue
                     if code == _STUCK:

@@ -51,8 +51,12 @@ class Ray(Engine):
         known = self.address in ("auto", "local") or bool(_HOST_AND_PORT.fullmatch(self.address))
         require(known, "engine.address", self.address, "must be auto, local, or host:port")
         require_between("engine.cpus", self.cpus, low=0.01, high=1024)
-        unit = ": a worker computes on one"
-        require_between("engine.gpus", self.gpus, low=0, high=1, unit=unit)
+        require(
+            0 <= self.gpus <= 1,
+            "engine.gpus",
+            self.gpus,
+            "must be from 0 to 1: a worker computes on one",
+        )
 
     def count(self, jobs: Sequence[str], device: str) -> int:
         """Number of slots on the nodes of the cluster, unless fewer are asked for; never more than

@@ -1,6 +1,4 @@
-"""Provenance:
-the versions, machine facts and code that results depend on besides their settings.
-"""
+"""Provenance: the versions, machine facts and code that results depend on besides settings."""
 
 import ast
 import hashlib
@@ -35,15 +33,13 @@ _ROLES = {
     _KERNELS: ("numerics/backends/compiled.py", "numerics/backends/kernels/*.*"),
     _PROBES: ("probes/*.py", "probes/measures/*.py"),
 }
-"""The same, and the code that some results depend on."""
+"""Patterns of the files in each role, those of probes included, on which only layers depend."""
 _VARIANTS = {"residual": plugins.PACKAGES["model.residual"], "task": plugins.PACKAGES["task"]}
 """The role of a variant is one of these words and the variant's name: "task copy"."""
 
 
 def versions(compiled: bool) -> dict[str, str]:
-    """Versions and machine facts that belong beside results;
-    the compiler's where kernels compute.
-    """
+    """Versions and machine facts that stand beside results; the compiler's if kernels compute."""
     here = {
         "resformer": __version__,
         "python": platform.python_version(),

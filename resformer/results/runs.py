@@ -93,16 +93,21 @@ def _problems(
 ) -> Problems:
     missing, failed = [], []
     for job, planned in unfinished.items():
-        facts: Json = {
-            "study": study.name,
-            "job": job,
-            "members": len(planned["members"]),
-            "settings": job_label(planned),
-        }
+        members, settings = len(planned["members"]), job_label(planned)
         if job in failures:
-            failed.append(FailedJob(**facts, reason=failures[job]))
+            failed.append(
+                FailedJob(
+                    study=study.name,
+                    job=job,
+                    members=members,
+                    settings=settings,
+                    reason=failures[job],
+                )
+            )
         else:
-            missing.append(MissingJob(**facts))
+            missing.append(
+                MissingJob(study=study.name, job=job, members=members, settings=settings)
+            )
     return Problems(
         missing=tuple(missing),
         damaged=tuple(

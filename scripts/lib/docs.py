@@ -181,7 +181,9 @@ def fenced(lines: Lines, language: str = "") -> Lines:
 
 
 def table(source: Source, name: str, *columns: str) -> Lines:
-    """Some columns of the table in a Markdown file."""
+    """Some columns of the table in a Markdown file, by number from 1."""
+    if not columns or not all(column.isdecimal() and int(column) for column in columns):
+        raise DocsError(f"table {name} {' '.join(columns)}: name columns by their numbers from 1")
     rows = [line.strip("|").split("|") for line in source.lines(name) if line[:1] == "|"]
     try:
         header, _, *body = [[row[int(column) - 1].strip() for column in columns] for row in rows]
@@ -251,6 +253,8 @@ def comment(path: Path) -> str:
 
 def packages(source: Source, *names: str) -> Lines:
     """Packages or modules of resformer with the summaries of their docstrings."""
+    if not names:
+        raise DocsError("packages: name one at least")
     return [item(source, name) for name in names]
 
 
@@ -265,6 +269,8 @@ def item(source: Source, name: str) -> str:
 
 def modules(source: Source, *names: str) -> Lines:
     """Packages of resformer, and under each its modules, with the summaries of their docstrings."""
+    if not names:
+        raise DocsError("modules: name one at least")
     lines = Lines()
     for name in names:
         folder = source.path(f"resformer/{name}")

@@ -143,8 +143,8 @@ def test_checkpoints_are_written_as_often_as_requested_and_discarded_with_the_re
     written: set[int] = set()
 
     def look(step: int) -> None:
-        found = study.path.glob("jobs/*/*/*/checkpoint-*.json")
-        written.update(int(path.stem.removeprefix("checkpoint-")) for path in found)
+        paths = study.path.glob("jobs/*/*/*/checkpoint-*.json")
+        written.update(int(path.stem.removeprefix("checkpoint-")) for path in paths)
 
     Worker(study, job, checkpoint_seconds=seconds).run(at_step=look)
     assert written == steps

@@ -1,4 +1,4 @@
-"""Interface between a traced model and the measures of its layers.
+"""Interface between the trace of a model and the measures of its layers.
 
 Layer 0 is the embedding, layer i the stream behind sub-layer i: the input of the next sub-layer
 before its norm.

@@ -199,6 +199,7 @@ def _excluded(studies: Sequence[Study]) -> list[Excluded]:
 
 def _middle(values: Floats) -> float | None:
     """The median with a non-finite value as the largest; None if it is that."""
-    finite = (value if math.isfinite(value) else math.inf for value in values.tolist())
-    middle = statistics.median(finite)
+    middle = statistics.median(
+        value if math.isfinite(value) else math.inf for value in values.tolist()
+    )
     return middle if math.isfinite(middle) else None

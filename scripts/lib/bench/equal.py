@@ -8,11 +8,12 @@ import pandas as pd
 
 from lib.bench.cases import DEEP, MEDIUM, SMALL, Case
 from lib.bench.peers.base import Losses, Peer, rate
-from lib.bench.peers.one import Script, Tuned
 from lib.bench.peers.processes import Joblib
 from lib.bench.peers.scan import Jax
+from lib.bench.peers.script import Script
 from lib.bench.peers.sweep import Sweep
 from lib.bench.peers.trainer import Lightning
+from lib.bench.peers.tuned import Tuned
 from lib.bench.peers.vmap import Vmap
 from lib.bench.server import Server
 from lib.bench.tables import number, spread, table

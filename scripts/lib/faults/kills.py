@@ -305,8 +305,9 @@ class _Sweep:
         for line in lines:
             if match := _FINISHED.fullmatch(line):
                 study = self.command.study
-                jobs = {job_label(job): name for name, job in study.planned().items()}
-                self.acknowledged.append(acknowledged(study, jobs[match["label"]]))
+                planned = study.planned().items()
+                (job,) = (name for name, job in planned if job_label(job) == match["label"])
+                self.acknowledged.append(acknowledged(study, job))
 
 
 def _is_stopped(process: int) -> bool:

@@ -327,7 +327,7 @@ def _written(before: dict[str, str], after: dict[str, str], job: str) -> list[st
 
 def _received(pipe: Connection) -> End:
     """Receive how a session ended."""
-    return forked.received(pipe, End("hung", "said nothing at its end", ()))
+    return forked.received(pipe, End("killed", "died or hung without a word", ()))
 
 
 def _unwell(end: End) -> list[str]:

@@ -2,7 +2,6 @@
 
 import time
 from abc import abstractmethod
-from typing import final
 
 import numpy as np
 import torch
@@ -18,7 +17,7 @@ _TRIAL_STEPS = 30
 
 
 class One(Peer):
-    """A member after the other, with fused AdamW, denormal numbers flushed, and one thread or all,
+    """A member after the other; by default with denormal numbers flushed and one thread or all,
     whichever is faster.
     """
 
@@ -45,29 +44,6 @@ class One(Peer):
     def _trial(self, threads: int) -> list[Timed]:
         torch.set_num_threads(threads)
         return self.run(_TRIAL_STEPS)
-
-
-@final
-class Tuned(One):
-    """The script's loop, tuned as torch's documentation says."""
-
-    def _train(self, member: Member, steps: int) -> tuple[list[float], Timed]:
-        return train(self._case, member, steps, fused=True)
-
-
-@final
-class Script(One):
-    """`nn.TransformerEncoder` and `torch.optim.AdamW` with nothing set, as the obvious script does
-    it: torch's default threads and optimiser loop.
-    """
-
-    def prepare(self, case: Case) -> str:
-        """There is nothing to choose."""
-        self._case = case
-        return f"{torch.get_num_threads()} threads (default)"
-
-    def _train(self, member: Member, steps: int) -> tuple[list[float], Timed]:
-        return train(self._case, member, steps, fused=False)
 
 
 def train(case: Case, member: Member, steps: int, *, fused: bool) -> tuple[list[float], Timed]:

@@ -1,4 +1,4 @@
-"""A launch in the terminal: what it will run, what it leaves out, how it runs, what failed."""
+"""Execution of a launch from a terminal: its start, its display, its failures."""
 
 from collections.abc import Sequence
 
