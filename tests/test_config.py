@@ -66,8 +66,8 @@ def within(seconds: float) -> Iterator[None]:
     ("study", "count", "shapes"),
     [
         *(("quick", 240, 16), ("sort", 300, 20), ("depth", 1080, 72), ("schemes", 2100, 140)),
-        *(("claim-3-depth", 500, 25), ("claim-3-warmup", 400, 16), ("claim-4", 300, 6)),
-        *(("claim-5", 240, 8), ("claim-6", 150, 10), ("claim-7", 120, 8)),
+        *(("claim-3-plain", 400, 10), ("claim-3-warmup", 400, 8), ("claim-4", 540, 6)),
+        *(("claim-5", 560, 8), ("claim-6", 480, 12), ("claim-7", 720, 18)),
     ],
 )
 def test_studies_have_the_members_they_promise(study: str, count: int, shapes: int) -> None:
@@ -268,7 +268,7 @@ def test_a_study_file_that_is_a_folder_is_refused(
 
 
 def test_an_unknown_study_needs_overrides() -> None:
-    with pytest.raises(UserError, match="depth, probe, quick, schemes, sort, tasks, claim-3-depth"):
+    with pytest.raises(UserError, match="depth, probe, quick, schemes, sort, tasks, claim-3-plain"):
         config.request("nowhere", [])
     assert config.request("nowhere", ["model.depth=1"]).study == "nowhere"
 

@@ -1,23 +1,25 @@
 """Try what papers claim, and write results/reference/claims.
 
-claims.md       a table: claim, source, what the paper saw, what was measured, the verdict, what
-                differs
+claims.md       of all claims that were tried a table: claim, source, what the paper saw, what the
+                verdict rests on, the verdict, what else was measured, what differs; and what
+                earlier versions of a test said, and why that was wrong
 claim-N.csv     the numbers that a verdict is made of
 claim-N.svg     its figure
-facts.json      the command, versions, machine, and of each study how many seconds of a core it
-                trained
+claim-N.json    its row of the table and its facts: the command, versions, machine, and of each
+                study how many seconds of a core it trained
 """
 
+import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 
 from lib import facts
 from lib.claims import (
     change,
-    degradation,
     gradient,
     normless,
     rank,
@@ -25,6 +27,7 @@ from lib.claims import (
     skips,
     study,
     tolerable,
+    warmup,
 )
 from lib.claims.claim import Claim
 from lib.facts import REFERENCE, commit, machine, trained
@@ -32,18 +35,27 @@ from resformer.plan.provenance import versions
 from resformer.reporting.figures.style import RC
 from resformer.store.study import Study
 
-CLAIMS: dict[int, Callable[[], Claim]] = {
-    1: rank.run,
-    2: gradient.run,
-    3: degradation.run,
-    4: tolerable.run,
-    5: normless.run,
-    6: skipless.run,
-    7: skips.run,
-    8: change.run,
+CLAIMS: dict[int, tuple[Callable[[], Claim], tuple[str, ...]]] = {
+    1: (rank.run, ()),
+    2: (gradient.run, ()),
+    3: (warmup.run, warmup.STUDIES),
+    4: (tolerable.run, tolerable.STUDIES),
+    5: (normless.run, normless.STUDIES),
+    6: (skipless.run, skipless.STUDIES),
+    7: (skips.run, skips.STUDIES),
+    8: (change.run, ()),
 }
-_SWEPT = (degradation, tolerable, normless, skipless, skips)
-"""Claims whose studies lie in `results`; the others train nothing, or a few steps."""
+"""How to try each claim, and its studies, which lie in `results`."""
+_COLUMNS = {
+    "": "number",
+    "claim": "title",
+    "source": "source",
+    "the paper saw": "saw",
+    "the verdict rests on": "judged",
+    "verdict": "verdict",
+    "also measured": "reported",
+    "what differs": "differs",
+}
 
 
 def main() -> None:
@@ -52,56 +64,42 @@ def main() -> None:
     if unknown := [number for number in numbers if number not in CLAIMS]:
         sys.exit(f"there is no claim {unknown[0]}; there are {', '.join(map(str, CLAIMS))}")
     revision = commit()
-    tried = []
     for number in numbers:
-        tried.append(claim := CLAIMS[number]())
-        print(f"{number}. {claim.title}: {claim.verdict} ({claim.measured})")
-    if len(tried) == len(CLAIMS):
-        studies = {
-            name: trained(Study(study.RESULTS / name))
-            for module in _SWEPT
-            for name in module.STUDIES
-        }
-        circumstances: dict[str, object] = {
-            "command": "scripts/claims",
+        run, studies = CLAIMS[number]
+        claim = run()
+        print(f"{number}. {claim.title}: {claim.verdict} ({claim.judged})")
+        circumstances = {
+            "command": f"scripts/claims {number}",
             "commit": revision,
-            "versions": versions(compiled=True),
+            "versions": versions(compiled=bool(studies)),
             "machine": machine(),
-            "studies": studies,
+            "studies": {name: trained(Study(study.RESULTS / name)) for name in studies},
         }
-        write(REFERENCE / "claims", tried, circumstances)
+        write(REFERENCE / "claims", claim, circumstances)
 
 
-def write(folder: Path, claims: Sequence[Claim], circumstances: dict[str, object]) -> None:
-    """Write the table, the facts, and of each claim its numbers and its figure."""
+def write(folder: Path, claim: Claim, circumstances: Mapping[str, Any]) -> None:
+    """Write a claim's row, facts, numbers and figure, and the table of all that are there."""
     folder.mkdir(parents=True, exist_ok=True)
-    for claim in claims:
-        claim.numbers.to_csv(folder / f"claim-{claim.number}.csv", index=False, float_format="%.6g")
-        with mpl.rc_context(RC):
-            claim.draw().savefig(folder / f"claim-{claim.number}.svg", metadata={"Date": None})
-    (folder / "claims.md").write_text(markdown(claims))
-    facts.write(folder / "facts.json", circumstances)
+    name = f"claim-{claim.number}"
+    claim.numbers.to_csv(folder / f"{name}.csv", index=False, float_format="%.6g")
+    with mpl.rc_context(RC):
+        claim.draw().savefig(folder / f"{name}.svg", metadata={"Date": None})
+    row = {key: getattr(claim, key) for key in (*_COLUMNS.values(), "earlier")}
+    facts.write(folder / f"{name}.json", {**row, "facts": circumstances})
+    rows = [json.loads(path.read_text()) for path in sorted(folder.glob("claim-*.json"))]
+    (folder / "claims.md").write_text(markdown(rows))
 
 
-def markdown(claims: Sequence[Claim]) -> str:
-    """Table of all claims."""
-    rows: list[tuple[object, ...]] = [
-        ("", "claim", "source", "the paper saw", "measured here", "verdict", "what differs"),
-        ("---",) * 7,
-    ]
-    rows += [
-        (
-            claim.number,
-            claim.title,
-            claim.source,
-            claim.saw,
-            claim.measured,
-            claim.verdict,
-            claim.differs,
-        )
-        for claim in claims
-    ]
-    return "".join(f"| {' | '.join(map(str, row))} |\n" for row in rows)
+def markdown(rows: Iterable[Mapping[str, Any]]) -> str:
+    """Table of claims, and their earlier verdicts."""
+    cells = [list(_COLUMNS), ["---"] * len(_COLUMNS)]
+    earlier = ["\n## Earlier versions of these tests\n"]
+    for row in rows:
+        joined = {**row, "reported": "; ".join(row["reported"])}
+        cells.append([str(joined[key]) for key in _COLUMNS.values()])
+        earlier.append(f"\n{row['number']}. {row['earlier']}\n")
+    return "".join([*(f"| {' | '.join(words)} |\n" for words in cells), *earlier])
 
 
 if __name__ == "__main__":

@@ -13,23 +13,13 @@ Interval = tuple[float, float]
 
 
 @final
-@dataclass(frozen=True)
-class Part:
-    """A measurement in words, and its verdict on the claim."""
-
-    text: str
-    """With its interval, and the bound that it is held against."""
-    verdict: Verdict | None = None
-    """None if it is reported and not judged."""
-
-    def __str__(self) -> str:
-        return f"{self.text} ({self.verdict})" if self.verdict else self.text
-
-
-@final
 @dataclass(frozen=True, kw_only=True)
 class Claim:
-    """One claim after it was tried."""
+    """One claim after it was tried.
+
+    Its verdict rests on one measurement, which is named before the run; others are reported: a
+    verdict of several parts would fail with any of them, however true the claim.
+    """
 
     number: int
     title: str
@@ -37,23 +27,18 @@ class Claim:
     """The paper, and the place in it."""
     saw: str
     """Observation of the paper."""
-    parts: Sequence[Part]
-    """Measurements here."""
+    judged: str
+    """The measurement that the verdict rests on, with its interval and its bound."""
+    verdict: Verdict
+    reported: Sequence[str]
+    """Further measurements."""
     differs: str
     """Differences from the paper."""
+    earlier: str
+    """The verdict of an earlier version of this test, and why it was wrong."""
     numbers: pd.DataFrame
-    """All numbers that the verdict is made of."""
+    """All numbers that the measurements are made of."""
     draw: Callable[[], Figure]
-
-    @property
-    def measured(self) -> str:
-        """All parts, in a line."""
-        return "; ".join(map(str, self.parts))
-
-    @property
-    def verdict(self) -> Verdict:
-        """Verdict on all parts: holds if all do, and does not if one does not."""
-        return all_of(*(part.verdict for part in self.parts if part.verdict))
 
 
 def inside(interval: Interval, low: float, high: float) -> Verdict:
@@ -63,16 +48,9 @@ def inside(interval: Interval, low: float, high: float) -> Verdict:
     return "does not hold here" if interval[1] < low or interval[0] > high else "undecided"
 
 
-def all_of(*parts: Verdict) -> Verdict:
-    """Judge several parts: they hold if all do, and do not if one does not."""
-    if "does not hold here" in parts:
-        return "does not hold here"
-    return "undecided" if "undecided" in parts else "holds"
-
-
 def shown(interval: Interval) -> str:
     """An interval in words."""
     low, high = interval
-    if np.isinf(low) and low == high:
-        return "infinite"
-    return "unknown" if np.isinf(high) and low in (0.0, -np.inf) else f"{low:.3g} to {high:.3g}"
+    if np.isinf(low):
+        return "unknown" if np.isinf(high) else f"at most {high:.3g}"
+    return f"at least {low:.3g}" if np.isinf(high) else f"{low:.3g} to {high:.3g}"

@@ -3,21 +3,21 @@
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from lib.claims.claim import Interval
+from resformer.stats import Floats
 from resformer.stats.steps import student_interval
 
-Floats = npt.NDArray[np.float64]
 
-
-def exponents(depths: Floats, measured_SL: Floats) -> Floats:
-    """Each seed's exponent of a power of depth, (S,), by least squares: `measured_SL` by seed and
-    depth.
+def exponents(depths: Sequence[int], measured_SL: Floats, *, least: int = 0) -> Floats:
+    """Each seed's exponent of a power of depth, (S,), by least squares from depth `least` on:
+    `measured_SL` by seed and depth.
     """
-    x = np.log(depths) - np.log(depths).mean()
-    slopes_S: Floats = np.log(measured_SL) @ x / (x @ x)
+    deep_L = np.asarray(depths) >= least
+    slopes_S: Floats = np.polyfit(
+        np.log(np.asarray(depths)[deep_L]), np.log(measured_SL[:, deep_L].T), 1
+    )[0]
     return slopes_S
 
 
@@ -28,14 +28,15 @@ def interval(values_S: Floats) -> Interval:
 
 
 def by_seed(
-    arms: Mapping[str, Floats], depths: Sequence[int], *, arm: str, value: str
+    arms: Mapping[str, Floats], places: Sequence[int], seeds: Sequence[int], *names: str
 ) -> pd.DataFrame:
-    """A row per arm, depth and seed, of arrays (S, depths)."""
+    """A row per arm, place and seed, of arrays (S, places); `names` of arm, place and value."""
+    arm, place, value = names
     return pd.DataFrame(
         [
-            {arm: label, "depth": depth, "seed": seed, value: number}
+            {arm: label, place: where, "seed": seed, value: number}
             for label, values_SL in arms.items()
-            for depth, values_S in zip(depths, values_SL.T, strict=True)
-            for seed, number in enumerate(values_S)
+            for where, values_S in zip(places, values_SL.T, strict=True)
+            for seed, number in zip(seeds, values_S, strict=True)
         ]
     )
