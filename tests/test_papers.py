@@ -201,7 +201,14 @@ def swept(rows: Sequence[dict[str, object]], *axes: str) -> Swept:
                 "solved_step": np.nan if step is None else step,
                 "outcome": "unsolved" if step is None else "solved",
                 **{"stalled": False, "final_loss": 1.0, "final_accuracy": 0.5, "last_step": 600},
-                **{"job": "j", "ms": 1.0, "parameters": 1, "flops_per_step": 1},
+                **{
+                    "job": "j",
+                    "ms": 1.0,
+                    "parameters": 1,
+                    "flops_per_step": 1,
+                    "tokens_per_step": 1,
+                    "blind_loss": 2.0,
+                },
                 "train.steps": 600,
             }
             for number, row in enumerate(rows)
