@@ -54,6 +54,8 @@ def runs(study: str, results: "str | Path" = "results") -> "pd.DataFrame":
         parameters                number of weights of one member
         flops_per_step            floating-point operations of one member's matrix products in a
                                   training step
+        tokens_per_step           tokens that one member reads in a training step; missing in plans
+                                  that lack it
         blind_loss                loss of the best predictor that sees positions only
 
     Results that are damaged are left out with a warning. Raises UserError if there is no such study

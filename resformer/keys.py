@@ -45,6 +45,12 @@ _SHORT = {
     "member.seed": "seed",
     "member.lr": "lr",
 }
+FINE = ((100, 2), (200, 5), (1000, 10))
+"""With `train.eval_every=null`: steps up to which members are evaluated every so many steps, finely
+while the fast ones solve.
+"""
+COARSE = 20
+"""Steps between two evaluations from then on."""
 RECORDING = ("train.keep_weights", "probe.every")
 """Settings of a job's recording, which tell neither jobs nor cells apart."""
 

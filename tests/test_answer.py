@@ -30,9 +30,9 @@ def test_deeper_then_speed_then_cost(made: WrittenStudy) -> None:
     depths(made, Add(), {1: SLOW, 4: FAST, 8: FAST})
     depths(made, Plain(), {1: FAST, 4: NEVER, 8: NEVER})
     assert answer(made.report()) == [
-        "How deep: with residual connections it trains 3.0 doublings deeper (95 % interval 1.6 to "
-        "3.4) than without, to depth 8 or more against 1: 5 of 5 seeds against 0 of 5 at depths 4 "
-        "and 8, exact p = 0.0079.",
+        "How deep: with residual connections it trains at least 3.0 doublings deeper (95 % "
+        "interval 1.6 to 3.4) than without, to depth 8 or more against 1: 5 of 5 seeds against 0 "
+        "of 5 at depths 4 and 8, exact p = 0.0079.",
         "How fast where both train: with residual connections it takes 2.84 times the steps (95 % "
         "interval 2.53 to 3.19) "
         "at depth 1.",
@@ -57,17 +57,18 @@ def test_many_comparisons_are_counted(made: WrittenStudy) -> None:
     for residual in (Plain(), Scaled(exponent=0.5)):
         depths(made, residual, {1: FAST, 8: NEVER}, "pre")
     depths(made, Dense(), {1: NEVER, 8: NEVER}, "pre")
-    deep, fast, seeds, _ = answer(made.report())
+    deep, fast, seeds, pairs, _ = answer(made.report())
     assert deep == (
-        "How deep: of 5 columns against plain, 3 go deeper (add, gpt2 and lns), 1 go less deep "
-        "(dense), 1 are not shown to differ (scaled) (Holm: any false one at most in 5 % of "
+        "How deep: of 5 columns against plain, 3 deeper (add, gpt2 and lns), 1 less deep "
+        "(dense), 1 not shown to differ (scaled) (Holm: any false one at most in 5 % of "
         "studies, the largest p = 0.04)."
     )
     assert fast == (
-        "How fast where both train: 0 faster, 0 slower, 4 not surely either, 1 never train at the "
-        "same depth."
+        "How fast where both train: 0 faster, 0 slower, 4 not surely either, 1 at no depth that "
+        "all seeds of both solve."
     )
     assert seeds.startswith("5 seeds find a limit one grid depth apart")
+    assert pairs.startswith("Of all 15 pairs of columns 11 are distinguished by how deep")
 
 
 def test_one_seed_says_that_there_is_no_test(made: WrittenStudy) -> None:

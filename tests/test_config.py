@@ -65,7 +65,8 @@ def within(seconds: float) -> Iterator[None]:
 @pytest.mark.parametrize(
     ("study", "count", "shapes"),
     [
-        *(("quick", 240, 16), ("sort", 300, 20), ("depth", 1080, 72), ("schemes", 2100, 140)),
+        *(("quick", 384, 16), ("sort", 384, 16), ("depth", 1440, 72), ("schemes", 1940, 97)),
+        *(("tasks", 288, 12), ("seeds", 1440, 16)),
         *(("claim-3-plain", 400, 10), ("claim-3-warmup", 400, 8), ("claim-4", 540, 6)),
         *(("claim-5", 560, 8), ("claim-6", 480, 12), ("claim-7", 720, 18)),
     ],
@@ -109,7 +110,7 @@ def test_the_quick_study_is_copy_at_width_32() -> None:
             600,
         )
         assert {(member.seed, member.lr) for member in planned} == {
-            (seed, lr) for seed in range(5) for lr in (1e-3, 3e-3, 1e-2)
+            (seed, lr) for seed in range(6) for lr in (1e-3, 3e-3, 1e-2, 3e-2)
         }
 
 
@@ -226,7 +227,7 @@ def test_a_study_file_here_hides_the_packages(
     )
     assert members(config.request("quick", [])) == members(config.request(None, [])) == 2
     assert [shape.model.depth for shape, _ in config.request("mine", []).shapes] == [1, 2]
-    assert members(config.request("sort", [])) == 300, "the package's others are still there"
+    assert members(config.request("sort", [])) == 384, "the package's others are still there"
 
 
 @pytest.mark.parametrize(
@@ -268,7 +269,9 @@ def test_a_study_file_that_is_a_folder_is_refused(
 
 
 def test_an_unknown_study_needs_overrides() -> None:
-    with pytest.raises(UserError, match="depth, probe, quick, schemes, sort, tasks, claim-3-plain"):
+    with pytest.raises(
+        UserError, match="depth, probe, quick, schemes, seeds, sort, tasks, claim-3-plain"
+    ):
         config.request("nowhere", [])
     assert config.request("nowhere", ["model.depth=1"]).study == "nowhere"
 

@@ -4,16 +4,11 @@ from dataclasses import dataclass
 from typing import Any, final
 
 from resformer.errors import Incompatible, require
-from resformer.keys import PRECISIONS
+from resformer.keys import COARSE, FINE, PRECISIONS
 from resformer.model.settings import ModelSettings
 from resformer.model.transformer import Transformer
 from resformer.residuals.base import Residual
 from resformer.tasks.base import Task
-
-FINE = ((100, 2), (200, 5), (1000, 10))
-"""Steps up to which members are evaluated every so many steps: finely while the fast ones solve."""
-COARSE = 20
-"""Steps between two evaluations from then on."""
 
 
 @final

@@ -16,9 +16,9 @@ from resformer.rounds.planned import planned
 GRID = ["model.depth=1,2", "train.steps=20", "member.lr=1e-3,1e-2", *TINY_SETTINGS]
 
 
-def test_the_quick_study_has_two_comparisons_of_five_seeds() -> None:
+def test_the_quick_study_has_two_comparisons_of_six_seeds() -> None:
     quick = planned(config.request("quick", []))
-    assert (len(quick.pairs), quick.seeds) == (2, 5)
+    assert (len(quick.pairs), quick.seeds) == (2, 6)
     assert {scheme.residual for scheme, _ in quick.pairs} == {"add"}
 
 

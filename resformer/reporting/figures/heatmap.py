@@ -100,9 +100,7 @@ def _cell(
         next(fitting, ""),
         colour=None if steps is None else steps_colour(steps, data.steps),
         label="unsolved" if steps is None else "solved",
-        gid=tips.add(
-            f"{data.label(series)}, {data.row_label(row)}: {', '.join(_words(cell, data.per))}"
-        ),
+        gid=tips.add(f"{data.label(series)}, {data.row_label(row)}: {_words(cell, data.per)}"),
     )
 
 

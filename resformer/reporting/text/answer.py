@@ -23,8 +23,8 @@ from resformer.stats.multiplicity import LEVEL, level
 from resformer.stats.power import FIRST_LOOK, SECOND_LOOK, power, power_of_two_looks, seeds_for
 from resformer.text import counted
 
-_DEEP = ("go deeper", "go less deep", "are not shown to differ")
-_LOW = ("end lower", "end higher", "are not shown to differ")
+_DEEP = ("deeper", "less deep", "not shown to differ")
+_LOW = ("lower", "higher", "not shown to differ")
 """Verdicts on how deep and on how low, in words."""
 _MOST_LISTED = 4
 """Comparisons that have a sentence each; more are counted."""
@@ -79,11 +79,7 @@ def headline(report: Report) -> str:
     if len({(names(row), row.verdict) for row in rows}) > 1:
         counts = [
             f"{number} {words}"
-            for verdict, words in (
-                ("better", "deeper"),
-                ("worse", "less deep"),
-                ("undecided", "not shown to differ"),
-            )
+            for verdict, words in zip(("better", "worse", "undecided"), _DEEP, strict=True)
             if (number := sum(row.verdict == verdict for row in rows))
         ]
         return f"Of {len(rows)} comparisons of how deep: {', '.join(counts)}"
@@ -219,7 +215,9 @@ def _deep(row: Comparison, rows: Sequence[Comparison]) -> str:
     low, high = sorted(sign * (bound or 0.0) for bound in (row.doublings.low, row.doublings.high))
     tried = [depth.depth for depth in row.depths]
     if value > 0:
-        size = f"{value:.1f} doublings deeper (95 % interval {low:.1f} to {high:.1f}) than {behind}"
+        least = "at least " * (runs[0][1] == tried[-1])
+        bounds = f"95 % interval {low:.1f} to {high:.1f}"
+        size = f"{least}{value:.1f} doublings deeper ({bounds}) than {behind}"
     else:
         size = f"deeper than {behind}, though fewer seeds solve shallow depths"
     depths = f"{reach(*runs[0], tried)} against {_short(runs[1])}"
@@ -336,7 +334,8 @@ def _counted_fast(rows: Sequence[Comparison], per: Per) -> str:
         f"{len(rated) - len(faster) - len(slower)} not surely either",
     ]
     nowhere = len(rows) - len(rated)
-    return f"{', '.join(words)}{f', {nowhere} never train at the same depth' * bool(nowhere)}"
+    no_depth = f", {nowhere} at no depth that all seeds of both solve" * bool(nowhere)
+    return f"{', '.join(words)}{no_depth}"
 
 
 def _more_seeds(rows: Sequence[Comparison]) -> Iterator[str]:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from resformer.keys import Value, as_typed
+from resformer.keys import COARSE, FINE, Value, as_typed
 from resformer.reporting.schema import (
     Cell,
     Compared,
@@ -62,7 +62,16 @@ def legend(report: Report) -> str:
     if report.score == "final_loss":
         return _LOSS_LEGEND
     prefixes = "" if report.per == "steps" else "; k, M, G, T: thousands, millions and so on"
-    return f"{_LEGEND.format(UNITS[report.per])}{prefixes}"
+    return f"{_LEGEND.format(UNITS[report.per])}{prefixes}{_resolution(report)}"
+
+
+def _resolution(report: Report) -> str:
+    """Resolution of steps to solve, behind a semicolon; "" if cells differ in it."""
+    if "train.eval_every" not in report.settings:
+        return ""
+    every = report.settings["train.eval_every"]
+    fine = ", ".join(f"{steps} to step {until:,}" for until, steps in FINE)
+    return f"; evaluated every {f'{fine}, then {COARSE}' if every is None else every} steps"
 
 
 def comparison_headings(report: Report) -> tuple[str, ...]:

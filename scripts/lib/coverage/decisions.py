@@ -140,7 +140,7 @@ def _row(
         "scenario": scenario.name,
         "seeds": seeds,
         "studies": len(studies),
-        **shares,
+        **{f"for_{arm}": share for arm, share in shares.items()},
         "wrong": wrong,
         "error": math.sqrt(max(wrong * (1 - wrong), 1e-4) / len(sides)),
         "any_wrong": float(any_wrong),
