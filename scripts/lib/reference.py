@@ -17,6 +17,7 @@ all of its numbers.
 """
 
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -29,6 +30,7 @@ from lib import facts
 from lib.facts import REFERENCE, ROOT, commit, machine, trained
 from resformer.keys import Json
 from resformer.plan.provenance import versions
+from resformer.reporting.analysis.pairs import Pairing
 from resformer.reporting.analysis.summary import summarise
 from resformer.reporting.figures import draw
 from resformer.reporting.layout import layout
@@ -37,27 +39,40 @@ from resformer.reporting.views.page import page
 from resformer.results.members import Findings, read
 from resformer.store.study import Study
 
+_QUESTION = {"schemes": ["--against", "add pre"]}
+"""Options of a study's report."""
+
 
 def main() -> None:
     """Run and write; the exit code is that of the command."""
     name = sys.argv[1] if len(sys.argv) == 2 else sys.exit("usage: scripts/reference STUDY")
     target = REFERENCE / name
-    command = ["resformer", "probe"] if name == "probe" else ["resformer", "sweep", "--study", name]
+    target.mkdir(parents=True, exist_ok=True)
+    make = ["resformer", "probe"] if name == "probe" else ["resformer", "sweep", "--study", name]
+    show = ["resformer", "report", name, *_QUESTION.get(name, [])]
     revision, began = commit(), time.perf_counter()
+    printed = _printed(make)
+    if name == "probe":
+        commands = [make]
+        made = probed(target, time.perf_counter() - began)
+    else:
+        commands = [make, show]
+        printed = _printed(show)
+        made = swept(name, target)
+    (target / "report.txt").write_text(printed)
+    circumstances = {"command": " && ".join(map(shlex.join, commands)), "commit": revision}
+    facts.write(target / "facts.json", {**circumstances, **made, "machine": machine()})
+    print(printed, end="")
+
+
+def _printed(command: list[str]) -> str:
+    """Text that a command prints on a terminal of 80 columns."""
     environment = {**os.environ, "COLUMNS": "80", "NO_COLOR": "1"}
     words = [sys.executable, "-m", *command]
     done = subprocess.run(
         words, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True, env=environment
     )
-    elapsed = time.perf_counter() - began
-    target.mkdir(parents=True, exist_ok=True)
-    (target / "report.txt").write_text(
-        "\n".join(line.rstrip() for line in done.stdout.splitlines()) + "\n"
-    )
-    circumstances = {"command": " ".join(command), "commit": revision}
-    circumstances |= probed(target, elapsed) if name == "probe" else swept(name, target)
-    facts.write(target / "facts.json", {**circumstances, "machine": machine()})
-    print(done.stdout, end="")
+    return "\n".join(line.rstrip() for line in done.stdout.splitlines()) + "\n"
 
 
 def probed(target: Path, elapsed: float) -> Json:
@@ -74,7 +89,8 @@ def swept(name: str, target: Path) -> Json:
     """Keep a study's numbers, figures and page; returns how long it trained, and its versions."""
     study = Study(ROOT / "results" / name)
     findings = read([study])
-    summary = summarise(findings)
+    question = _QUESTION.get(name, [])
+    summary = summarise(findings, Pairing(against=question[-1] if question else ""))
     arranged = layout(summary)
     (target / "report.json").write_text(as_json(summary) + "\n")
     members = findings.members.drop(columns=["shape", "ms"])
@@ -87,7 +103,12 @@ def swept(name: str, target: Path) -> Json:
         if path.suffix == ".png":
             path.unlink()
     (target / "page.html").write_text(
-        page(findings, summary, arranged, ["resformer", "report", name, "--html", "page.html"])
+        page(
+            findings,
+            summary,
+            arranged,
+            ["resformer", "report", name, *question, "--html", "page.html"],
+        )
     )
     return trained(study)
 
