@@ -65,7 +65,7 @@ def within(seconds: float) -> Iterator[None]:
 @pytest.mark.parametrize(
     ("study", "count", "shapes"),
     [
-        *(("quick", 384, 16), ("sort", 384, 16), ("depth", 1440, 72), ("schemes", 1535, 95)),
+        *(("quick", 384, 16), ("sort", 384, 16), ("depth", 1440, 72), ("schemes", 1535, 94)),
         *(("tasks", 288, 12), ("seeds", 1440, 16)),
         *(("claim-3-plain", 400, 10), ("claim-3-warmup", 400, 8), ("claim-4", 540, 6)),
         *(("claim-5", 560, 8), ("claim-6", 480, 12), ("claim-7", 720, 18)),
