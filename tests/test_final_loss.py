@@ -54,7 +54,7 @@ def test_lower_at_the_depth_at_which_it_is(made: WrittenStudy) -> None:
     assert (row.difference.low, row.difference.high) == pytest.approx((expected.low, expected.high))
     assert row.difference.value == pytest.approx(0.18 - 0.605)
     (sentence,) = [line for line in answer(report(made)) if "final loss" in line]
-    assert "with residual connections it ends lower at depth 4 than without: -0.42" in sentence
+    assert "with residual connections stacks end lower at depth 4 than without: -0.42" in sentence
     assert sentence.endswith("exact p = 0.0079.")
 
 

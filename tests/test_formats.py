@@ -40,12 +40,24 @@ def test_json_is_the_report_a_line_per_row(report: Report) -> None:
     )
 
 
-def test_csv_holds_the_cells(report: Report) -> None:
+def test_csv_holds_the_rows_of_the_json(report: Report) -> None:
     rows = list(csv.DictReader(io.StringIO(as_csv(report))))
-    assert [int(row["depth"]) for row in rows] == [cell.key.depth for cell in report.cells]
-    assert json.loads(rows[0]["lr_by_seed"]) == {
-        str(seed): lr for seed, lr in report.cells[0].lr_by_seed.items()
-    }
+    tree = json.loads(as_json(report))
+    for name in ("cells", "rates", "limits", "comparisons"):
+        of_table = [row for row in rows if row["table"] == name]
+        assert len(of_table) == len(tree[name])
+        for row, entry in zip(of_table, tree[name], strict=True):
+            assert {key: read(row[key], value) for key, value in entry.items()} == entry
+            assert not any(row[key] for key in row.keys() - entry.keys() - {"table"})
+
+
+def read(text: str, like: object) -> object:
+    """A cell of the CSV as the type of the value in the JSON."""
+    if like is None:
+        return text or None
+    if isinstance(like, str):
+        return text
+    return json.loads(text.lower() if isinstance(like, bool) else text)
 
 
 @pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1"])

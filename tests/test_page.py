@@ -176,7 +176,7 @@ def test_a_page_says_the_verdict_first_and_how_to_make_it_again(
     assert (
         shown.locator("main > :first-child")
         .inner_text()
-        .startswith("With residual connections it is not shown to train deeper")
+        .startswith("With residual connections stacks are not shown to train deeper")
     )
     again, this = shown.locator("pre").all_text_contents()
     read_back = subprocess.run(

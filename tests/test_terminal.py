@@ -48,8 +48,8 @@ def test_a_whole_report_as_the_terminal_shows_it(made: WrittenStudy) -> None:
     assert "90–130 90–130" in lines
     assert "limit 1 1 ≥ 8 ≥ 8" in lines
     assert "add / plain post ≥ 8 : 1 ≥ +3.0 1.1 to 3.4 0.016 1.00" in text
-    assert "How deep, post-norm: with residual connections it trains" in text
-    assert "Cost: residual connections take no parameters" in text
+    assert "How deep, post-norm: with residual connections stacks train" in text
+    assert "Cost: residual connections add no parameters" in text
     assert "left out: model.norm=post (does not go)" in text
 
 

@@ -115,7 +115,7 @@ def test_every_view_is_in_the_unit_that_was_typed(
     for form in ("table", "markdown", "latex"):
         text = " ".join(resformer("report", "made", *results, "--format", form).stdout.split())
         assert f"{median} " in text
-        assert f"it takes {ratio:.2f} times the FLOPs" in text
+        assert f"they take {ratio:.2f} times the FLOPs" in text
         assert "steps to solve" not in text
     assert "median_flops" in resformer("report", "made", *results, "--format", "csv").stdout
     drawn = resformer("report", "made", *results, "--html", "page.html", "--figures", "drawn")

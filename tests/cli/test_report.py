@@ -45,7 +45,7 @@ def test_two_studies_are_reported_side_by_side(resformer: Resformer) -> None:
     text = out(resformer("report", "first", "second"))
     assert "first, second: copy" in text
     assert "train.batch: 32 (first), 64 (second)" in text
-    assert "copy (first). How deep, post-norm: with residual connections it trains" in text
+    assert "copy (first). How deep, post-norm: with residual connections stacks train" in text
     assert "copy (second). How deep" in text
     summary = json.loads(resformer("report", "first", "second", "--format", "json").stdout)
     assert [cell["study"] for cell in summary["cells"]] == ["first"] * 8 + ["second"] * 2
@@ -231,7 +231,8 @@ def test_report_prints_json(resformer: Resformer) -> None:
 
 @pytest.mark.usefixtures("unsolved")
 def test_report_prints_csv(resformer: Resformer) -> None:
-    (row,) = csv.DictReader(io.StringIO(printed(resformer, "csv")))
+    (row, *_) = csv.DictReader(io.StringIO(printed(resformer, "csv")))
+    assert row["table"] == "cells"
     values = [row[name] for name in ("study", "depth", "seeds", "median_steps")]
     assert values == ["some", "1", "2", ""]
     assert json.loads(row["lr_by_seed"]) == {"0": 0.003, "1": 0.003}

@@ -29,10 +29,9 @@ from resformer.stats import Floats
 
 CAPTION = (
     "Held-out loss (nats per token) against {step}. Thin: every seed at the learning rate it is "
-    "scored at; thick: their "
-    "median. Dotted: a seed that left keeps its last loss, and counts with it in the median; a "
-    "cross marks where one "
-    "diverged. Grey: the best that can be done without looking at the input."
+    "scored at; thick: their median. Dotted: a seed that has solved keeps its last loss, and "
+    "counts with it in the median; a cross marks where one diverged. Grey: the best that can be "
+    "done without looking at the input."
 )
 _HEIGHT = 1.75
 _HIGHEST = 6.0

@@ -86,13 +86,16 @@ def headline(report: Report) -> str:
     (scheme, baseline), verdict = names(rows[0]), rows[0].verdict
     scheme = f"{scheme[0].upper()}{scheme[1:]}"
     if verdict == "undecided":
-        return f"{scheme} it is not shown to train deeper or less deep than {baseline}"
-    words = f"{scheme} it trains {'deeper' if verdict == 'better' else 'less deep'} than {baseline}"
+        return f"{scheme} stacks are not shown to train deeper or less deep than {baseline}"
+    word = "deeper" if verdict == "better" else "less deep"
+    words = f"{scheme} stacks train {word} than {baseline}"
+    budgets = {depth.budget for row in rows for depth in row.depths}
+    within = f", within {min(budgets):,} steps" if len(budgets) == 1 else ""
     if len({row.runs for row in rows}) > 1:
-        return words
+        return f"{words}{within}"
     tried = [depth.depth for depth in rows[0].depths]
     scheme_run, baseline_run = rows[0].runs
-    return f"{words}: {reach(*scheme_run, tried)} against {_short(baseline_run)}"
+    return f"{words}: {reach(*scheme_run, tried)} against {_short(baseline_run)}{within}"
 
 
 def _heading(report: Report, study: str, task: str) -> str:
@@ -137,7 +140,7 @@ def _low(row: LossComparison, rows: Sequence[LossComparison]) -> str:
         return f"{scheme} against {baseline} {size}, one seed: no test"
     test = _test(row, rows)
     if row.verdict == "undecided":
-        shown = f"{scheme} it is not shown to end lower or higher than {baseline}"
+        shown = f"{scheme} stacks are not shown to end lower or higher than {baseline}"
         return f"{shown}: {size}, {test}"
     word = {1: "lower", -1: "higher"}
     at = {
@@ -149,7 +152,7 @@ def _low(row: LossComparison, rows: Sequence[LossComparison]) -> str:
         for sign, depths in at.items()
         if depths
     ]
-    return f"{scheme} it ends {listed(ends)} than {baseline}: {size}, {test}"
+    return f"{scheme} stacks end {listed(ends)} than {baseline}: {size}, {test}"
 
 
 def _test(row: Compared, rows: Sequence[Compared]) -> str:
@@ -206,7 +209,7 @@ def _deep(row: Comparison, rows: Sequence[Comparison]) -> str:
             if apart.lead
             else "as many seeds solve every depth"
         )
-        shown = f"{scheme} it is not shown to train deeper or less deep than {baseline}"
+        shown = f"{scheme} stacks are not shown to train deeper or less deep than {baseline}"
         return f"{shown}: {counts}, {test}"
     ahead, behind = (scheme, baseline) if row.verdict == "better" else (baseline, scheme)
     sign = 1 if row.verdict == "better" else -1
@@ -215,13 +218,15 @@ def _deep(row: Comparison, rows: Sequence[Comparison]) -> str:
     low, high = sorted(sign * (bound or 0.0) for bound in (row.doublings.low, row.doublings.high))
     tried = [depth.depth for depth in row.depths]
     if value > 0:
-        least = "at least " * (runs[0][1] == tried[-1])
-        bounds = f"95 % interval {low:.1f} to {high:.1f}"
-        size = f"{least}{value:.1f} doublings deeper ({bounds}) than {behind}"
+        least, among = "", ""
+        if runs[0][1] == tried[-1]:
+            least, among = "at least ", " among the depths tried"
+        bounds = f"95 % interval{among} {low:.1f} to {high:.1f}"
+        size = f"{least}{value:.1f} doublings deeper than {behind} ({bounds})"
     else:
         size = f"deeper than {behind}, though fewer seeds solve shallow depths"
     depths = f"{reach(*runs[0], tried)} against {_short(runs[1])}"
-    return f"{ahead} it trains {size}, {depths}: {_significant(row)}, {test}"
+    return f"{ahead} stacks train {size}, {depths}: {_significant(row)}, {test}"
 
 
 def names(row: Compared) -> tuple[str, str]:
@@ -284,18 +289,17 @@ def _fast(row: Comparison, per: Per) -> str:
     """The comparison of steps, FLOPs or tokens in words."""
     if row.speed is None:
         return "at no depth do all seeds of both solve"
-    depths = row.speed_depths
-    at = f"depth{'s' * (len(depths) > 1)} {listed([str(depth) for depth in depths])}"
-    interval = (
-        f" (95 % interval {row.speed.low:.2f} to {row.speed.high:.2f})"
-        if row.speed.low is not None and row.speed.high is not None
-        else ""
-    )
-    words = (
-        f"{names(row)[0]} it takes {row.speed.value:.2f} times the {UNITS[per]}{interval} at {at}"
-    )
+    depths = [str(depth) for depth in row.speed_depths]
+    low, high = row.speed.low, row.speed.high
+    interval = ""
+    if low is not None and high is not None:
+        unsure = ", so not surely different" * (low <= 1 <= high)
+        interval = f" (95 % interval {low:.2f} to {high:.2f}{unsure})"
+    size = f"{names(row)[0]} they take {row.speed.value:.2f} times the {UNITS[per]}{interval}"
+    if len(depths) == 1:
+        return f"{size} at depth {depths[0]}, the only one that all seeds of both solve"
     each = [f"{depth.speed.value:.2f} at {depth.depth}" for depth in row.depths if depth.speed]
-    return words if len(each) == 1 else f"{words} ({', '.join(each)})"
+    return f"{size} at depths {listed(depths)}, which all seeds of both solve ({', '.join(each)})"
 
 
 def _counted(rows: Sequence[Compared], words: tuple[str, str, str]) -> str:
@@ -392,4 +396,4 @@ def _cost(report: Report) -> list[str]:
         return []
     parameters = f"up to {more.parameters:,} parameters" if more.parameters else "no parameters"
     flops = f"{more.flops_per_step:,} FLOPs per step" if more.flops_per_step else "no FLOPs"
-    return [f"Cost: residual connections take {parameters} and {flops} more."]
+    return [f"Cost: residual connections add {parameters} and {flops} of matrix products."]

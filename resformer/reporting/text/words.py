@@ -20,9 +20,10 @@ from resformer.text import counted
 UNITS: Mapping[Per, str] = {"steps": "steps", "flops": "FLOPs", "tokens": "tokens"}
 """Units in words."""
 _LEGEND = (
-    "median {} to solve, seeds solved of seeds; under it the interval of the median, … where it "
-    "is open; where fewer than half solved: median final held-out loss (nats per token), 'stalled' "
-    "where most learnt nothing from their input"
+    "median {} to solve, seeds solved of seeds, each at the learning rate that the others found "
+    "best; under it the interval of the median, … where it is open; where fewer than half solved: "
+    "median final held-out loss (nats per token), 'stalled' where most learnt nothing from their "
+    "input"
 )
 _LOSS_LEGEND = (
     "median final held-out loss (nats per token), at the learning rate at which the other seeds "
@@ -70,8 +71,10 @@ def _resolution(report: Report) -> str:
     if "train.eval_every" not in report.settings:
         return ""
     every = report.settings["train.eval_every"]
+    if every is not None:
+        return f"; evaluated every {every} steps"
     fine = ", ".join(f"{steps} to step {until:,}" for until, steps in FINE)
-    return f"; evaluated every {f'{fine}, then {COARSE}' if every is None else every} steps"
+    return f"; evaluated every {fine}, then {COARSE} steps"
 
 
 def comparison_headings(report: Report) -> tuple[str, ...]:
@@ -167,8 +170,8 @@ def comparison_legend(report: Report) -> str:
     """Legend of both."""
     return (
         "limits: of depth, of the first and the second; doublings: of depth that the first solves "
-        "more, ≥ or ≤ where the arm ahead solves the deepest tried; p: by exchanging whole seeds, "
-        "of the largest difference of shares solved "
+        "more, each depth counted by its share of seeds, ≥ or ≤ where the arm ahead solves the "
+        "deepest tried; p: by exchanging whole seeds, of the largest difference of shares solved "
         f"at any depth, corrected for depths and comparisons ({correction(report.comparisons)}); "
         f"{UNITS[report.per]}: first over second, geometric mean over the depths at which every "
         "seed of both solves, same seeds paired"

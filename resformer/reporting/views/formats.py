@@ -1,11 +1,11 @@
 """Report as JSON, CSV, Markdown and LaTeX."""
 
+import csv
+import io
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import final
-
-import pandas as pd
+from typing import Any, final
 
 from resformer.keys import as_typed
 from resformer.reporting import serial
@@ -16,6 +16,9 @@ from resformer.reporting.text.answer import answer
 from resformer.reporting.views import layers as layer_tables
 from resformer.results.csv import LINE_END, spreadsheet_safe
 from resformer.text import printable
+
+_IN_CSV = ("cells", "rates", "limits", "comparisons", "losses", "stability", "separation", "layers")
+"""Lists of the JSON."""
 
 
 @final
@@ -45,11 +48,19 @@ def as_json(report: Report) -> str:
 
 
 def as_csv(report: Report) -> str:
-    """Cells as CSV, a row each; `lr_by_seed` as JSON."""
-    cells = pd.DataFrame([serial.row(cell, report.per) for cell in report.cells])
-    cells["lr_by_seed"] = cells["lr_by_seed"].map(json.dumps)
-    table = cells.map(spreadsheet_safe)
-    return table.to_csv(index=False, lineterminator=LINE_END).removesuffix(LINE_END)
+    """The rows of the JSON as CSV: `table` is the name of its list; lists and mappings are JSON."""
+    tree = serial.to_json(report)
+    rows = [{"table": name, **row} for name in _IN_CSV for row in tree.get(name, [])]
+    columns = dict.fromkeys(column for row in rows for column in row)
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(columns), lineterminator=LINE_END)
+    writer.writeheader()
+    writer.writerows({name: _in_csv(value) for name, value in row.items()} for row in rows)
+    return text.getvalue().removesuffix(LINE_END)
+
+
+def _in_csv(value: Any) -> Any:
+    return json.dumps(value) if isinstance(value, list | dict) else spreadsheet_safe(value)
 
 
 def as_markdown(report: Report, layout: Layout) -> str:

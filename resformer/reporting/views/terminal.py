@@ -12,7 +12,7 @@ from resformer.keys import as_typed
 from resformer.reporting.layout import Layout, Panel, panels
 from resformer.reporting.schema import Report
 from resformer.reporting.text import final_loss, words
-from resformer.reporting.text.answer import answer
+from resformer.reporting.text.answer import answer, headline
 from resformer.reporting.views import layers
 from resformer.text import printable
 
@@ -52,7 +52,10 @@ def terminal(report: Report, layout: Layout, width: int) -> RenderableType:
     for listing in final_loss.listings(report):
         parts += _listing(listing)
     parts += layers.picture(report.layers, report.varying)
-    parts += [Text(""), *(_line(sentence, "bold") for sentence in answer(report))]
+    parts.append(Text(""))
+    if report.comparisons:
+        parts.append(_line(f"{headline(report)}.", "bold"))
+    parts += map(_line, answer(report))
     parts += [_line(line, _NOTE) for line in words.notes(report)]
     return Group(*parts)
 
