@@ -138,11 +138,12 @@ def report(study: str, results: "str | Path" = "results") -> dict[str, Any]:
                                   of comparisons, `adjusted_by` `holm` or `benjamini-hochberg`;
                                   `exact` if all exchanges were counted; the `verdict` on the scheme
                                   (`better`, `worse`, `undecided`) and the arm it `favours`;
-                                  `doublings` of depth that the scheme solves more; `speed`, the
-                                  geometric mean of steps, scheme / baseline, at the depths that
-                                  every seed of both solved (`speed_depths`); each with `_low` and
-                                  `_high`; `named_by`, the axes that name the two, and `against`,
-                                  the values in which the baseline differs
+                                  `doublings` of depth that the scheme solves more, null of a
+                                  single depth; `speed`, the geometric mean of steps, scheme /
+                                  baseline, at the depths that every seed of both solved
+                                  (`speed_depths`); each with `_low` and `_high`; `named_by`, the
+                                  axes that name the two, and `against`, the values in which the
+                                  baseline differs
         score, losses, stability  with `--score final_loss`, of studies whose members train to the
                                   budget. `losses` are comparisons like those of depth: at a depth
                                   `scheme_loss` and `baseline_loss`, means over seeds in nats per
@@ -150,8 +151,9 @@ def report(study: str, results: "str | Path" = "results") -> dict[str, Any]:
                                   its mean. `stability`, one per cell: `mean_loss`; `learning`, the
                                   share of learning rates at which a seed learns; `lr_sensitivity`
                                   in nats per token; `spikes` per 10,000 steps
-        separation                one per study and task of six columns or more: of all `pairs` of
-                                  them those told apart `by_depth`, and `by_speed` only
+        separation                one per study and task of six columns or more: of the `pairs` of
+                                  them that differ in scheme or norm only, those told apart
+                                  `by_depth`, and `by_speed` only
         layers                    one per cell that was probed while training (`probe.every`),
                                   medians of the seeds' last probes, at `step`: `seeds`, `solved`,
                                   the verdict `health` with the `measure` that decided and its

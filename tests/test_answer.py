@@ -5,8 +5,12 @@ from typing import Any
 import pytest
 from support.studies import SEEDS, STALLED, WrittenStudy, shape
 
+from resformer.model.shape import Member
 from resformer.reporting.analysis.cost import Cost, cost
-from resformer.reporting.text.answer import answer, power_words, reach
+from resformer.reporting.text.answer import answer, reach
+from resformer.reporting.text.headline import headline
+from resformer.reporting.text.power import power_words
+from resformer.reporting.text.words import comparisons
 from resformer.residuals.add import Add
 from resformer.residuals.deepnorm import DeepNorm
 from resformer.residuals.dense import Dense
@@ -55,7 +59,7 @@ def test_what_is_not_shown_says_how_many_seeds_would(made: WrittenStudy) -> None
         "How deep: with residual connections stacks are not shown to train deeper or less deep "
         "than without: 3 of 3 seeds against 1 of 3 at depth 4, exact p = 0.4.",
         "3 seeds find a limit one grid depth apart (95 % of seeds against 5 % solve) with "
-        "probability 0.00; 7 would find it with 0.90.",
+        "probability 0.00; 7 in each arm would find it with 0.97.",
     ]
 
 
@@ -76,16 +80,17 @@ def test_many_comparisons_are_counted(made: WrittenStudy) -> None:
         "all seeds of both solve."
     )
     assert seeds.startswith("5 seeds find a limit one grid depth apart")
-    assert pairs.startswith("Of all 15 pairs of columns 11 are distinguished by how deep")
+    assert pairs.startswith("Of the 15 pairs of columns that differ in scheme or norm only 11 are")
 
 
 def test_one_seed_says_that_there_is_no_test(made: WrittenStudy) -> None:
     depths(made, Add(), {1: [100], 4: [100]})
     depths(made, Plain(), {1: [100], 4: [STALLED]})
     assert answer(made.report())[0] == (
-        "How deep: one seed: no test; 1 of 1 seeds against 1 of 1 at depth 1, 1 of 1 seeds against "
-        "0 of 1 at depth 4."
+        "How deep: with residual connections against without 1 of 1 seeds against 1 of 1 at depth "
+        "1, 1 of 1 seeds against 0 of 1 at depth 4; one seed: no test."
     )
+    assert headline(made.report()) == "One seed: no test of how deep"
 
 
 def test_what_neither_solves_within_a_shared_budget_does_not_contradict_the_table(
@@ -94,8 +99,11 @@ def test_what_neither_solves_within_a_shared_budget_does_not_contradict_the_tabl
     depths(made, Plain(), {4: NEVER})
     made.job(shape(4, Add(), "post", steps=2000), SEEDS, [700, 720, 740, 760, 780])
     assert answer(made.report())[0] == (
-        "How deep: no seed of either solves any depth within the 600 steps that both had."
+        "How deep: neither with residual connections nor without does any seed solve any depth "
+        "within the 600 steps that both had."
     )
+    assert not any("How fast" in line for line in answer(made.report()))
+    assert headline(made.report()) == "No seed solves any depth within the 600 steps that both had"
 
 
 def test_deeper_though_shallow_depths_are_solved_by_fewer(made: WrittenStudy) -> None:
@@ -141,11 +149,117 @@ def test_a_run_of_depths_in_words(run: tuple[int | None, int | None], words: str
 
 
 def test_power_in_words() -> None:
-    assert power_words(1, 5) == (
+    """The chance of the seeds that would do is theirs, not the one that is asked for."""
+    assert power_words(5, 5, comparisons=1) == (
         "5 seeds find a limit one grid depth apart (95 % of seeds against 5 % solve) with "
         "probability 0.91."
     )
-    assert power_words(2, 5).endswith("with probability 0.60; 7 would find it with 0.90.")
+    words = power_words(5, 5, comparisons=2)
+    assert words.endswith("with probability 0.60; 7 in each arm would find it with 0.90.")
+    assert power_words(8, 3, comparisons=1).startswith("8 against 3 seeds find a limit")
+
+
+def test_unequal_arms_have_the_power_of_both(made: WrittenStudy) -> None:
+    eight = [Member(seed=seed, lr=3e-3) for seed in range(8)]
+    for depth in (1, 8):
+        made.job(shape(depth, Add(), "pre"), eight, [100] * 8)
+    depths(made, Plain(), {1: [100] * 3, 8: [STALLED, 90, STALLED]}, "pre")
+    assert power_words(8, 3, comparisons=1) in answer(made.report())
+
+
+def test_one_seed_in_an_arm_has_no_power(made: WrittenStudy) -> None:
+    depths(made, Add(), {1: FAST, 8: FAST})
+    depths(made, Plain(), {1: [100], 8: [STALLED]})
+    assert not any("seeds find" in line for line in answer(made.report()))
+
+
+def test_only_deeper_depths_tell_arms_apart_that_solve_the_deepest(made: WrittenStudy) -> None:
+    depths(made, Add(), {1: FAST, 8: FAST})
+    depths(made, Plain(), {1: FAST, 8: SLOW})
+    lines = answer(made.report())
+    assert (
+        "All seeds of both solve the deepest depth tried: only deeper ones could tell them apart."
+        in lines
+    )
+    assert not any("seeds find" in line for line in lines)
+
+
+def test_tests_of_all_tasks_are_counted(made: WrittenStudy) -> None:
+    """p is corrected for the four of the study, and so the words and the power are for four."""
+    for task in (made.shape.task, Sort(length=8, symbols=16)):
+        for norm in ("pre", "post"):
+            for depth in (1, 8):
+                made.job(shape(depth, Add(), norm, task=task), SEEDS, FAST)
+                deep = FAST if depth == 1 or norm == "post" else NEVER
+                made.job(shape(depth, Plain(), norm, task=task), SEEDS, deep[:4] + NEVER[:1])
+    report = made.report()
+    lines = answer(report)
+    deep = [line for line in lines if "How deep" in line]
+    assert len(deep) == 4
+    assert all(line.endswith("corrected for 4 comparisons.") for line in deep)
+    assert {report.tests(row) for row in report.comparisons} == {4}
+    assert f"copy. {power_words(5, 5, comparisons=4)}" in lines
+
+
+def test_seeds_that_no_arm_shares_are_not_paired(made: WrittenStudy) -> None:
+    depths(made, Add(), {1: FAST, 8: FAST})
+    for depth, of_seeds in ((1, FAST), (8, NEVER)):
+        others = [Member(seed=seed, lr=3e-3) for seed in range(10, 15)]
+        made.job(shape(depth, Plain(), "post"), others, of_seeds)
+    assert answer(made.report())[1] == (
+        "How fast where both train: all seeds solve depth 1 both with residual connections and "
+        "without, but no seed ran in both, so nothing is paired."
+    )
+
+
+def test_comparisons_in_which_nobody_solves_are_named_once(made: WrittenStudy) -> None:
+    for residual in (Plain(), Add(), Gpt2()):
+        depths(made, residual, {1: NEVER, 4: NEVER}, "pre")
+    assert answer(made.report())[0] == (
+        "How deep: in all 2 comparisons no seed solves any depth within the 600 steps that both "
+        "had: add / plain; gpt2 / plain."
+    )
+    assert "How fast" not in answer(made.report())[1]
+
+
+@pytest.mark.parametrize(
+    ("plain", "words", "top"),
+    [
+        (
+            NEVER,
+            "stacks solve depth 8, the only one tried, more often than without: 5 of 5 seeds "
+            "against 0 of 5, exact p = 0.0079.",
+            "stacks solve depth 8, the only one tried, more often than without, within 600 steps",
+        ),
+        (
+            [*FAST[:3], *NEVER[:2]],
+            "stacks are not shown to solve depth 8, the only one tried, more or less often than "
+            "without: 5 of 5 seeds against 3 of 5, exact p = 0.44.",
+            "stacks are not shown to solve depth 8, the only one tried, more or less often than "
+            "without",
+        ),
+    ],
+)
+def test_a_single_depth_has_no_doublings(
+    made: WrittenStudy, plain: list[Any], words: str, top: str
+) -> None:
+    depths(made, Add(), {8: FAST})
+    depths(made, Plain(), {8: plain})
+    report = made.report()
+    assert answer(report)[0] == f"How deep: with residual connections {words}"
+    assert headline(report) == f"With residual connections {top}"
+    assert comparisons(report)[0][3:5] == ("–", "")
+
+
+def test_many_comparisons_at_a_single_depth_are_counted_by_how_often(made: WrittenStudy) -> None:
+    for residual in (Add(), Gpt2(), Lns(), Dense(), DeepNorm()):
+        depths(made, residual, {8: FAST}, "pre" if residual != DeepNorm() else "post")
+    for norm in ("pre", "post"):
+        depths(made, Plain(), {8: NEVER}, norm)
+    assert answer(made.report())[0].startswith(
+        "How deep: of 5 columns against plain, 5 solve depth 8, the only one tried, more often, "
+        "0 less often"
+    )
 
 
 def test_the_cost_of_residual_connections(made: WrittenStudy) -> None:

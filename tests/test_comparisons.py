@@ -1,16 +1,20 @@
 """Comparisons of a report: how deep, how fast where both train, how sure."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 from support.studies import SEEDS, STALLED, WrittenStudy, shape
 
 from resformer.model.shape import Member
+from resformer.reporting.analysis.summary import summarise
 from resformer.reporting.schema import Comparison, Count, Estimate
 from resformer.reporting.serial import from_json, to_json
+from resformer.reporting.text.words import correction
 from resformer.residuals.add import Add
 from resformer.residuals.deepnorm import DeepNorm
 from resformer.residuals.plain import Plain
+from resformer.results.members import read
 
 FAST, SLOW, NEVER = [100, 120, 110, 90, 130], [300, 320, 310, 290, 330], [STALLED] * 5
 FIVE, NONE = Count(solved=5, seeds=5), Count(solved=0, seeds=5)
@@ -42,6 +46,7 @@ def test_deeper_by_all_seeds_at_two_depths(made: WrittenStudy) -> None:
         (FIVE, NONE),
     ]
     assert row.runs == ((1, 8), (1, 1))
+    assert row.doublings is not None
     assert row.doublings.value == 3.0  # from 1 to 4 and from 4 to 8
     assert (row.at_least, row.at_most) == (True, False)
     assert row.speed_depths == (1,)
@@ -64,7 +69,7 @@ def test_speed_alone_decides_nothing_about_depth(made: WrittenStudy) -> None:
     depths(made, Add(), {1: FAST})
     depths(made, Plain(), {1: SLOW})
     row = only(made)
-    assert (row.verdict, row.p, row.doublings.value) == ("undecided", 1.0, 0.0)
+    assert (row.verdict, row.p) == ("undecided", 1.0)
     assert row.speed is not None
     assert row.speed.value == pytest.approx(0.35, abs=0.005)
 
@@ -85,6 +90,7 @@ def test_the_baseline_can_be_deeper(made: WrittenStudy) -> None:
     depths(made, Add(), {1: FAST, 4: NEVER})
     depths(made, Plain(), {1: FAST, 4: SLOW})
     row = only(made)
+    assert row.doublings is not None
     assert (row.verdict, row.doublings.value) == ("worse", -2.0)
     assert (row.at_least, row.at_most) == (False, True)
 
@@ -123,6 +129,7 @@ def test_one_seed_against_one_is_not_tested(made: WrittenStudy) -> None:
     depths(made, Plain(), {1: [100], 2: [STALLED]})
     row = only(made)
     assert (row.p, row.adjusted_by) == (None, None)
+    assert row.doublings is not None
     assert row.doublings.value == 1.0
     assert row.speed == Estimate(value=1.0, low=None, high=None)
 
@@ -138,6 +145,19 @@ def test_six_comparisons_are_corrected_by_holm_and_more_by_benjamini_hochberg(
     assert {row.adjusted_by for row in rows} == {"benjamini-hochberg"}
     assert [row.p_adjusted for row in rows] == pytest.approx([2 / 252] * 8)
     assert {row.depths[0].p_adjusted for row in rows} == {row.p_adjusted for row in rows}
+
+
+def test_both_corrections_of_two_studies_are_named(tmp_path: Path) -> None:
+    few, many = WrittenStudy(tmp_path, "few"), WrittenStudy(tmp_path, "many")
+    for made, number in ((few, 1), (many, 7)):
+        for batch in range(1, number + 1):
+            made.job(shape(1, Add(), "post", batch=batch), SEEDS, FAST)
+            made.job(shape(1, Plain(), "post", batch=batch), SEEDS, NEVER)
+    rows = summarise(read([few.write(), many.write()])).comparisons
+    holm, benjamini_hochberg = correction(rows).split("; ")
+    assert holm.startswith("Holm up to 6 comparisons: any false one")
+    assert benjamini_hochberg.startswith("Benjamini–Hochberg beyond: at most 5 %")
+    assert correction(rows[:1]) == "Holm: any false one at most in 5 % of studies"
 
 
 def test_every_comparison_of_a_study_is_corrected_for_the_others(made: WrittenStudy) -> None:

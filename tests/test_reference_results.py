@@ -11,7 +11,8 @@ from lib.coverage.scenarios import SCENARIOS
 from resformer.reporting.layout import layout, panels
 from resformer.reporting.serial import from_json
 from resformer.reporting.text import words
-from resformer.reporting.text.answer import answer, headline
+from resformer.reporting.text.answer import answer
+from resformer.reporting.text.headline import headline
 
 ROOT = Path(__file__).parent.parent
 REFERENCE = ROOT / "results" / "reference"

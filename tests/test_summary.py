@@ -205,9 +205,7 @@ def test_a_job_without_a_result_is_listed_as_missing(made: WrittenStudy) -> None
 
 
 def test_a_comparison_is_a_row_over_all_depths_and_one_per_depth(made: WrittenStudy) -> None:
-    """Five of five against none at depth 1: 2 of 252 divisions. Wilson's interval of five of five
-    begins at 0.565518, that of none ends at 0.434482: one doubling ± √2 · 0.434482.
-    """
+    """Five of five against none at depth 1: 2 of 252 divisions."""
     made.job(ADD, SEEDS, [100, 120, 110, 90, 130])
     made.job(PLAIN, SEEDS, [STALLED] * 5)
     row = {
@@ -224,7 +222,7 @@ def test_a_comparison_is_a_row_over_all_depths_and_one_per_depth(made: WrittenSt
             **{"baseline_solved": None, "baseline_seeds": 5},
             **{"p": near(2 / 252), "p_adjusted": near(2 / 252), "adjusted_by": "holm"},
             **{"exact": True, "verdict": "better", "favours": "add"},
-            **{"doublings": 1.0, "doublings_low": near(0.385550), "doublings_high": near(1.0)},
+            **dict.fromkeys(("doublings", "doublings_low", "doublings_high")),
             **no_speed,
             "speed_depths": [],
         },

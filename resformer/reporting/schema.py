@@ -1,6 +1,7 @@
 """A report as typed values: what its cells are told apart by, and every number that is shown."""
 
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -239,6 +240,11 @@ class Compared(ABC):
         """
 
     @property
+    def family(self) -> tuple[str, str]:
+        """Studies of the two: p-values are corrected for the comparisons between the same ones."""
+        return self.scheme.study, self.baseline.study
+
+    @property
     def labels(self) -> tuple[str, str]:
         """Names of scheme and baseline."""
         scheme, baseline = (
@@ -255,10 +261,15 @@ class Comparison(Compared):
 
     depths: tuple[DepthComparison, ...]
     """Ascending."""
-    doublings: Estimate
-    """Doublings of depth that the scheme solves more than the baseline."""
+    doublings: Estimate | None
+    """Doublings of depth that the scheme solves more than the baseline; None of a single depth."""
     speed: Estimate | None
     """As at a depth, over the depths at which every seed of both arms solved."""
+
+    @property
+    def solved(self) -> bool:
+        """True if a seed of either arm solves some depth."""
+        return any(row.scheme.solved or row.baseline.solved for row in self.depths)
 
     @property
     def speed_depths(self) -> tuple[int, ...]:
@@ -297,12 +308,14 @@ class Comparison(Compared):
     @property
     def at_least(self) -> bool:
         """True if the scheme is ahead and solves the deepest depth: it may be ahead by more."""
-        return self.doublings.value > 0 and self.runs[0][1] == self.depths[-1].depth
+        ahead = self.doublings is not None and self.doublings.value > 0
+        return ahead and self.runs[0][1] == self.depths[-1].depth
 
     @property
     def at_most(self) -> bool:
         """True if the baseline is ahead and solves the deepest depth."""
-        return self.doublings.value < 0 and self.runs[1][1] == self.depths[-1].depth
+        ahead = self.doublings is not None and self.doublings.value < 0
+        return ahead and self.runs[1][1] == self.depths[-1].depth
 
 
 @final
@@ -479,6 +492,14 @@ class Report:
             smallest=len(solving) - inside - largest,
             largest=largest,
         )
+
+    def tests(self, row: Compared) -> int:
+        """Number of comparisons that the p-value of this one is corrected for, with itself."""
+        return self._tests[row.family]
+
+    @cached_property
+    def _tests(self) -> Counter[tuple[str, str]]:
+        return Counter(row.family for row in (*self.comparisons, *self.losses) if row.p is not None)
 
     @cached_property
     def depths(self) -> dict[ArmKey, list[int]]:

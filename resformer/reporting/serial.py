@@ -241,7 +241,7 @@ def _comparisons(lines: list[Tree]) -> Iterator[Comparison]:
                 )
                 for line in by_depth
             ),
-            doublings=_read("doublings", whole),
+            doublings=_read_estimate("doublings", whole),
             speed=_read_estimate("speed", whole),
         )
 

@@ -10,7 +10,7 @@ from resformer.model.serial import shape_to_json
 from resformer.reporting.analysis.cells import axes_of, keys_by_shape
 from resformer.reporting.analysis.pairs import DEFAULT_PAIRING, Pair
 from resformer.reporting.schema import ArmKey
-from resformer.reporting.text.answer import planned_power
+from resformer.reporting.text.power import planned_power
 from resformer.sweep.request import Request
 
 _MOST_SHAPES, _MOST_ARMS = 2000, 200

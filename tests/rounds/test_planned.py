@@ -48,7 +48,7 @@ def test_a_sweep_says_what_its_seeds_can_show(resformer: Resformer, where: str) 
     words = [*GRID, "model.residual=true,false", "member.seed=0,1,2"]
     line = (
         "1 comparison, 3 seeds: a limit apart by one grid depth is found with probability 0.00; 7 "
-        "would find it with 0.90"
+        "in each arm would find it with 0.97"
     )
     result = resformer("sweep", *words, *(["--dry-run"] if where == "dry" else []))
     assert result.exit_code == 0

@@ -70,7 +70,7 @@ def corrected(rows: list[Row]) -> list[Row]:
     families: dict[tuple[str, str], list[int]] = {}
     for number, row in enumerate(rows):
         if row.p is not None:
-            families.setdefault((row.scheme.study, row.baseline.study), []).append(number)
+            families.setdefault(row.family, []).append(number)
     for family in families.values():
         adjusted = adjust([rows[number].p or 0.0 for number in family])
         for number, p in zip(family, adjusted, strict=True):
@@ -124,13 +124,6 @@ def _comparison(
         )
         for number, (depth, (mine, others)) in enumerate(zip(depths, counts, strict=True))
     )
-    value, low, high = doublings_apart(
-        depths,
-        *(
-            Solved(solved=[count.solved for count in arm], seeds=[count.seeds for count in arm])
-            for arm in zip(*counts, strict=True)
-        ),
-    )
     return Comparison(
         scheme=scheme[depths[0]].key.arm,
         baseline=baseline[depths[0]].key.arm,
@@ -140,7 +133,7 @@ def _comparison(
         p_adjusted=None,
         adjusted_by=None,
         exact=permutation_count(first, second) <= max_permutations,
-        doublings=Estimate(value=value, low=low, high=high),
+        doublings=_doublings(depths, counts),
         speed=_speed([pair for pair, row in zip(steps, rows, strict=True) if row.speed]),
     )
 
@@ -160,6 +153,18 @@ def _by_seed(cell: CellMembers, budget: int) -> dict[int, float]:
 
 def _count(steps: dict[int, float]) -> Count:
     return Count(solved=sum(not math.isnan(value) for value in steps.values()), seeds=len(steps))
+
+
+def _doublings(depths: Sequence[int], counts: Sequence[tuple[Count, Count]]) -> Estimate | None:
+    """Doublings of depth that the scheme solves more; None of a single depth."""
+    if len(depths) == 1:
+        return None
+    scheme, baseline = (
+        Solved(solved=[count.solved for count in arm], seeds=[count.seeds for count in arm])
+        for arm in zip(*counts, strict=True)
+    )
+    value, low, high = doublings_apart(depths, scheme, baseline)
+    return Estimate(value=value, low=low, high=high)
 
 
 def _speed(steps: Sequence[tuple[dict[int, float], dict[int, float]]]) -> Estimate | None:

@@ -10,7 +10,7 @@ from resformer.reporting.figures.axes import grid
 from resformer.reporting.figures.data import PanelData
 from resformer.reporting.figures.marks import Tips, line
 from resformer.reporting.figures.style import FAINT, INK, SMALL, shortened, width_of
-from resformer.reporting.schema import Comparison
+from resformer.reporting.schema import Comparison, Estimate
 from resformer.reporting.text import words
 from resformer.text import printable
 
@@ -32,13 +32,13 @@ def draw(data: PanelData, tips: Tips) -> Figure | None:
     """Draw the figure; adds the tooltips of its points. None without comparisons, and where both
     arms of each have one depth only.
     """
-    rows = [row for row in data.comparisons if len(row.depths) > 1]
+    rows = [(row, row.doublings) for row in data.comparisons if row.doublings is not None]
     if not rows:
         return None
-    apart = sorted(rows, key=lambda row: -abs(row.doublings.value))[:MOST]
-    ranked = sorted(apart, key=lambda row: -row.doublings.value)
-    names = [shortened(_name(row, data), _LONGEST, SMALL) for row in ranked]
-    texts = [_text(row) for row in ranked]
+    apart = sorted(rows, key=lambda drawn: -abs(drawn[1].value))[:MOST]
+    ranked = sorted(apart, key=lambda drawn: -drawn[1].value)
+    names = [shortened(_name(row, data), _LONGEST, SMALL) for row, _ in ranked]
+    texts = [_text(row) for row, _ in ranked]
     left = max(width_of(name, SMALL) for name in names) + 2 * _SPACE
     right = max(width_of(text, SMALL) for text in texts) + 3 * _SPACE
     page = grid(
@@ -50,7 +50,7 @@ def draw(data: PanelData, tips: Tips) -> Figure | None:
         heading=data.panel.title,
     )
     (axes,) = page.panels
-    _scale(axes, ranked)
+    _scale(axes, [estimate for _, estimate in ranked])
     axes.set_yticks(range(len(names)), names)
     axes.set_ylim(len(ranked) - 0.25, -0.75)
     axes.tick_params(axis="y", length=0)
@@ -59,9 +59,9 @@ def draw(data: PanelData, tips: Tips) -> Figure | None:
     axes.set_title("doublings of depth against the baseline")
     more = len(rows) - len(ranked)
     axes.set_xlabel(f"{more:,} comparisons that are less apart are not shown" if more else "")
-    for y, (row, text) in enumerate(zip(ranked, texts, strict=True)):
+    for y, ((row, estimate), text) in enumerate(zip(ranked, texts, strict=True)):
         gid = tips.add(f"{_name(row, data)}: {text}, {row.verdict}")
-        _comparison(axes, row, y, gid)
+        _comparison(axes, row, estimate, y, gid)
         axes.annotate(
             text,
             (1, y),
@@ -74,11 +74,10 @@ def draw(data: PanelData, tips: Tips) -> Figure | None:
     return page.figure
 
 
-def _scale(axes: Axes, rows: list[Comparison]) -> None:
+def _scale(axes: Axes, estimates: list[Estimate]) -> None:
     """Set the x axis: all intervals, and zero."""
     values = [0.0]
-    for row in rows:
-        estimate = row.doublings
+    for estimate in estimates:
         values += [
             bound for bound in (estimate.value, estimate.low, estimate.high) if bound is not None
         ]
@@ -90,9 +89,8 @@ def _scale(axes: Axes, rows: list[Comparison]) -> None:
     axes.set_xticks([tick for tick in locator.tick_values(low, high) if low <= tick <= high])
 
 
-def _comparison(axes: Axes, row: Comparison, y: int, gid: str) -> None:
+def _comparison(axes: Axes, row: Comparison, estimate: Estimate, y: int, gid: str) -> None:
     """Draw the interval of a comparison, and its value above it."""
-    estimate = row.doublings
     if estimate.low is not None and estimate.high is not None:
         ends = [(estimate.low, y), (estimate.high, y)]
         line(axes, ends, "interval", color=INK, linewidth=1.1, solid_capstyle="butt")

@@ -5,10 +5,12 @@ from dataclasses import dataclass
 from typing import final
 
 from resformer.reporting.schema import Estimate, LossComparison, Report, Stability
+from resformer.reporting.text.verdicts import MOST_LISTED, counted, label, names, p_words
 from resformer.reporting.text.words import (
-    correction,
+    corrected_for,
     interval,
     kind_of_model,
+    listed,
     probability,
     where,
 )
@@ -29,6 +31,45 @@ class Listing:
     legend: str
 
 
+def sentences(report: Report) -> Iterator[str]:
+    """Sentences that compare final losses; many comparisons are counted."""
+    rows = report.losses
+    if not rows:
+        yield "How low the final loss: nothing is compared, as no column has a baseline here."
+    elif len(rows) > MOST_LISTED:
+        yield f"How low the final loss: {counted(rows)}."
+    else:
+        for row in rows:
+            yield f"How low the final loss{label(row, rows)}: {_low(row, report)}."
+
+
+def _low(row: LossComparison, report: Report) -> str:
+    """The comparison of final losses in words, with its interval and its p-value."""
+    scheme, baseline = names(row)
+    low, high = row.difference.low, row.difference.high
+    bounds = "" if low is None or high is None else f", 95 % interval {low:+.2g} to {high:+.2g}"
+    depths = listed([str(depth.depth) for depth in row.depths])
+    mean = f"mean of depths {depths}" if len(row.depths) > 1 else f"depth {depths}"
+    size = f"{row.difference.value:+.2g} nats per token ({mean}{bounds})"
+    if row.p is None:
+        return f"{scheme} against {baseline} {size}, one seed: no test"
+    test = p_words(row, report)
+    if row.verdict == "undecided":
+        shown = f"{scheme} stacks are not shown to end lower or higher than {baseline}"
+        return f"{shown}: {size}, {test}"
+    word = {1: "lower", -1: "higher"}
+    at = {
+        sign: [str(depth.depth) for depth in row.significant if sign * depth.lead > 0]
+        for sign in word
+    }
+    ends = [
+        f"{word[sign]} at depth{'s' * (len(depths) > 1)} {listed(depths)}"
+        for sign, depths in at.items()
+        if depths
+    ]
+    return f"{scheme} stacks end {listed(ends)} than {baseline}: {size}, {test}"
+
+
 def listings(report: Report) -> list[Listing]:
     """Comparisons of final losses and the stability of every cell; none of other reports."""
     if report.score != "final_loss":
@@ -42,7 +83,7 @@ def listings(report: Report) -> list[Listing]:
             "losses: held out, nats per token, means over seeds, a member that ended above its "
             "loss at initialisation counting with that; difference: first minus second, same "
             "seeds paired, Student's t; p: by exchanging whole seeds, of the largest difference at "
-            f"any depth, corrected for depths and comparisons ({correction(report.losses)})"
+            f"any depth, {corrected_for(report.losses)}"
         ),
     )
     stability = Listing(

@@ -15,6 +15,7 @@ from resformer.reporting.schema import (
     Report,
 )
 from resformer.results.problems import FailedJob, MissingJob
+from resformer.stats.multiplicity import MOST_FOR_HOLM
 from resformer.text import counted
 
 UNITS: Mapping[Per, str] = {"steps": "steps", "flops": "FLOPs", "tokens": "tokens"}
@@ -172,17 +173,29 @@ def comparison_legend(report: Report) -> str:
         "limits: of depth, of the first and the second; doublings: of depth that the first solves "
         "more, each depth counted by its share of seeds, ≥ or ≤ where the arm ahead solves the "
         "deepest tried; p: by exchanging whole seeds, of the largest difference of shares solved "
-        f"at any depth, corrected for depths and comparisons ({correction(report.comparisons)}); "
+        f"at any depth, {corrected_for(report.comparisons)}; "
         f"{UNITS[report.per]}: first over second, geometric mean over the depths at which every "
         "seed of both solves, same seeds paired"
     )
 
 
+def corrected_for(rows: Sequence[Compared]) -> str:
+    """The legend of corrected p-values."""
+    by = correction(rows)
+    return f"corrected for depths and comparisons{f' ({by})' if by else ''}"
+
+
 def correction(rows: Sequence[Compared]) -> str:
-    """Correction of the p-values of these comparisons, in words."""
-    if any(row.adjusted_by == "benjamini-hochberg" for row in rows):
-        return "Benjamini–Hochberg: at most 5 % of those said to differ do not"
-    return "Holm: any false one at most in 5 % of studies"
+    """Corrections of the p-values of these comparisons, in words; "" if none has one."""
+    used = {row.adjusted_by for row in rows} - {None}
+    few, many = (f" up to {MOST_FOR_HOLM} comparisons", " beyond") if len(used) > 1 else ("", "")
+    words = {
+        "holm": f"Holm{few}: any false one at most in 5 % of studies",
+        "benjamini-hochberg": (
+            f"Benjamini–Hochberg{many}: at most 5 % of those said to differ do not"
+        ),
+    }
+    return "; ".join(text for by, text in words.items() if by in used)
 
 
 def _comparison(row: Comparison, varying: Sequence[str]) -> tuple[str, ...]:
@@ -200,8 +213,10 @@ def doublings(row: Comparison) -> tuple[str, str]:
     """Doublings of depth of a comparison, ≥ or ≤ where the arm ahead solves the deepest depth; and
     their interval, "" for none.
     """
-    sign = "≥ " if row.at_least else "≤ " if row.at_most else ""
     estimate = row.doublings
+    if estimate is None:
+        return "–", ""
+    sign = "≥ " if row.at_least else "≤ " if row.at_most else ""
     bounds = interval(estimate.low, estimate.high, ".1f", joint=" to ")
     return f"{sign}{estimate.value:+.1f}", bounds
 

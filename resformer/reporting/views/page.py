@@ -17,7 +17,8 @@ from resformer.reporting.figures import Plot, plots
 from resformer.reporting.layout import Layout, panels
 from resformer.reporting.schema import Cell, Key, Per, Rate, Report, varying
 from resformer.reporting.text import final_loss, words
-from resformer.reporting.text.answer import answer, headline
+from resformer.reporting.text.answer import answer
+from resformer.reporting.text.headline import headline
 from resformer.reporting.views import layers
 from resformer.reporting.views.svg import inline
 from resformer.results.members import Findings

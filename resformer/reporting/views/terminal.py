@@ -12,7 +12,8 @@ from resformer.keys import as_typed
 from resformer.reporting.layout import Layout, Panel, panels
 from resformer.reporting.schema import Report
 from resformer.reporting.text import final_loss, words
-from resformer.reporting.text.answer import answer, headline
+from resformer.reporting.text.answer import answer
+from resformer.reporting.text.headline import headline
 from resformer.reporting.views import layers
 from resformer.text import printable
 
@@ -53,7 +54,7 @@ def terminal(report: Report, layout: Layout, width: int) -> RenderableType:
         parts += _listing(listing)
     parts += layers.picture(report.layers, report.varying)
     parts.append(Text(""))
-    if report.comparisons:
+    if report.comparisons or report.losses:
         parts.append(_line(f"{headline(report)}.", "bold"))
     parts += map(_line, answer(report))
     parts += [_line(line, _NOTE) for line in words.notes(report)]

@@ -124,6 +124,8 @@ def in_words(comparison: Comparison) -> str:
     """Doublings of depth of the scheme more than of the baseline, and the exact p-value."""
     apart = comparison.doublings
     p = "no test" if comparison.p is None else f"exact p = {comparison.p:.2g}"
+    if apart is None:
+        return p
     return f"{apart.value:+.1f} doublings of depth ({apart.low:.1f} to {apart.high:.1f}), {p}"
 
 

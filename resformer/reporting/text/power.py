@@ -1,0 +1,90 @@
+"""Power in words: what the seeds of a study can show, and how many would be enough."""
+
+from collections.abc import Iterator, Sequence
+
+from resformer.reporting.schema import Comparison, Report
+from resformer.stats.multiplicity import LEVEL, level
+from resformer.stats.power import FIRST_LOOK, SECOND_LOOK, power, power_of_two_looks, seeds_for
+from resformer.text import counted
+
+ONE_GRID_DEPTH = (0.95, 0.05)
+"""Shares of seeds that solve, of two arms whose limits are one depth of the grid apart."""
+_SURE = 0.9
+"""Probability with which enough seeds find a difference."""
+
+
+def open_words(rows: Sequence[Comparison], report: Report) -> Iterator[str]:
+    """Means to tell arms apart that were tested and are not shown to differ: deeper depths where
+    both solve the deepest tried, more seeds elsewhere.
+    """
+    undecided = [row for row in rows if row.p is not None and row.verdict == "undecided"]
+    solved = [
+        row
+        for row in undecided
+        if row.depths[-1].scheme.share == row.depths[-1].baseline.share == 1
+    ]
+    if solved:
+        where = (
+            f"In {len(solved)} of the {len(undecided)} comparisons that show no difference all"
+            if len(undecided) > 1
+            else "All"
+        )
+        yield (
+            f"{where} seeds of both solve the deepest depth tried: only deeper ones could tell "
+            "them apart."
+        )
+    planned = {
+        (
+            min(depth.scheme.seeds for depth in row.depths),
+            min(depth.baseline.seeds for depth in row.depths),
+            report.tests(row),
+        )
+        for row in undecided
+        if row not in solved
+    }
+    # A single seed in an arm shows nothing, however many the other has.
+    able = [(first, second, tests) for first, second, tests in planned if min(first, second) > 1]
+    if able:
+        first, second, tests = min(able, key=lambda row: (_chance(*row), row))
+        yield power_words(first, second, tests)
+
+
+def power_words(first: int, second: int, comparisons: int) -> str:
+    """The probability that so many seeds of two arms find a limit one grid depth apart, in one of
+    so many comparisons; if it is small, the number of seeds that would be enough.
+    """
+    seeds = f"{first}" if first == second else f"{first} against {second}"
+    chance = _chance(first, second, comparisons)
+    return (
+        f"{seeds} seeds find a limit one grid depth apart (95 % of seeds against 5 % solve) with "
+        f"probability {chance:.2f}{_enough(chance, comparisons)}."
+    )
+
+
+def planned_power(comparisons: int, seeds: int, *, looks: int) -> str:
+    """The same before a sweep, of which every arm gets so many seeds; with a second look as many
+    again where the first does not decide.
+    """
+    alpha = level(comparisons)
+    if looks == 1:
+        chance, again = _chance(seeds, seeds, comparisons), ""
+    else:
+        levels = (FIRST_LOOK * alpha / LEVEL, SECOND_LOOK * alpha / LEVEL)
+        chance = power_of_two_looks(seeds, ONE_GRID_DEPTH, levels)
+        again = f", {2 * seeds} where undecided"
+    return (
+        f"{counted(comparisons, 'comparison')}, {counted(seeds, 'seed')}{again}: a limit apart by "
+        f"one grid depth is found with probability {chance:.2f}{_enough(chance, comparisons)}"
+    )
+
+
+def _chance(first: int, second: int, comparisons: int) -> float:
+    return power(first, second, ONE_GRID_DEPTH, level(comparisons))
+
+
+def _enough(chance: float, comparisons: int) -> str:
+    """Seeds of each arm that find it surely, where this chance is small, and their chance."""
+    if chance >= _SURE:
+        return ""
+    seeds = seeds_for(ONE_GRID_DEPTH, _SURE, level(comparisons))
+    return f"; {seeds} in each arm would find it with {_chance(seeds, seeds, comparisons):.2f}"
