@@ -187,6 +187,11 @@ class Count:
         """Share of the seeds that solved."""
         return self.solved / self.seeds
 
+    @property
+    def all(self) -> bool:
+        """True if every seed solved."""
+        return self.solved == self.seeds
+
 
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)

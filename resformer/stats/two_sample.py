@@ -10,6 +10,7 @@ import numpy as np
 
 from resformer.stats import Bools, Floats
 from resformer.stats.rates import rates_in_arms
+from resformer.stats.steps import spent
 
 _CHUNK = 2048
 _BESAG_CLIFFORD_H = 50
@@ -37,11 +38,7 @@ def shares_apart(strata: Sequence[Stratum], arm_KU: Bools) -> Floats:
     """
     apart_KD = np.zeros((len(arm_KU), len(strata)))
     for depth, stratum in enumerate(strata):
-        rate_KU = rates_in_arms(
-            stratum.steps_UR, stratum.loss_UR, stratum.ran_UR, arm_KU, stratum.budget
-        )
-        present_KU = rate_KU >= 0
-        steps_KU = stratum.steps_UR[np.arange(arm_KU.shape[1]), rate_KU]
+        steps_KU, present_KU = _scored(stratum, arm_KU)
         solved_KU = present_KU & ~np.isnan(steps_KU)
         counts = [
             ((present_KU & inside_KU).sum(axis=1), (solved_KU & inside_KU).sum(axis=1))
@@ -51,6 +48,32 @@ def shares_apart(strata: Sequence[Stratum], arm_KU: Bools) -> Floats:
         both_K = (counts[0][0] > 0) & (counts[1][0] > 0)
         apart_KD[:, depth] = np.where(both_K, first_K - second_K, 0.0)
     return apart_KD
+
+
+def speeds_apart(strata: Sequence[Stratum], arm_KU: Bools) -> Floats:
+    """Difference between the two arms' mean logarithms of steps, over seeds and depths, (K, 1).
+
+    Rates are chosen anew as in `shares_apart`; a seed that does not solve there counts with the
+    whole budget.
+    """
+    log_KU = np.mean(
+        [np.log(spent(_scored(stratum, arm_KU)[0], stratum.budget)) for stratum in strata], axis=0
+    )
+    first_K, second_K = (
+        (log_KU * inside_KU).sum(axis=1) / inside_KU.sum(axis=1) for inside_KU in (arm_KU, ~arm_KU)
+    )
+    apart_K1: Floats = (first_K - second_K)[:, None]
+    return apart_K1
+
+
+def _scored(stratum: Stratum, arm_KU: Bools) -> tuple[Floats, Bools]:
+    """Steps of each unit at the rate that its arm's other units chose, NaN where it did not solve,
+    and whether it ran, both (K, U).
+    """
+    rate_KU = rates_in_arms(
+        stratum.steps_UR, stratum.loss_UR, stratum.ran_UR, arm_KU, stratum.budget
+    )
+    return stratum.steps_UR[np.arange(arm_KU.shape[1]), rate_KU], rate_KU >= 0
 
 
 def depth_test(
@@ -134,11 +157,3 @@ def permutations(first: int, second: int, max_permutations: int) -> Iterator[Boo
         chosen_KF = np.array(batch, dtype=np.int64).reshape(len(batch), -1)
         np.put_along_axis(arm_KU, chosen_KF, True, axis=1)
         yield arm_KU
-
-
-def smallest_p(first: int, second: int, max_permutations: int) -> float:
-    """Smallest p-value that permuting whole seeds can give."""
-    count = permutation_count(first, second)
-    if count > max_permutations:
-        return 1 / (max_permutations + 1)
-    return (2 if first == second else 1) / count

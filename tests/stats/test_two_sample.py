@@ -122,7 +122,6 @@ def test_p_at_one_depth_and_rate_is_that_of_fishers_test(
 
 def test_five_seeds_that_all_solve_against_five_that_do_not() -> None:
     assert p_values([solved([1] * 5, [0] * 5)], 5, 5) == pytest.approx([2 / 252])
-    assert two_sample.smallest_p(5, 5, 1000) == 2 / 252
 
 
 def test_depths_at_which_every_seed_solves_change_no_p_value() -> None:
@@ -160,6 +159,45 @@ def test_equal_arms_give_p_one_and_nothing_solved_gives_none() -> None:
     assert p_values([solved([1] * 5, [])], 5, 0) is None
 
 
+@settings(max_examples=60, deadline=None)
+@given(
+    data=st.data(),
+    first=st.integers(2, 3),
+    second=st.integers(2, 3),
+    rates=st.integers(1, 3),
+)
+def test_p_of_speed_is_that_of_the_definition(
+    data: st.DataObject, first: int, second: int, rates: int
+) -> None:
+    """Rates are chosen anew in each division, and unsolved seeds count with the budget."""
+    steps_UR = data.draw(hnp.arrays(np.float64, (first + second, rates), elements=STEPS))
+    strata = [stratum(steps_UR), stratum(np.flip(steps_UR, axis=0).copy())]
+
+    def apart(chosen: tuple[int, ...]) -> float:
+        arm = np.isin(np.arange(first + second), chosen)
+        means = []
+        for side in (arm, ~arm):
+            logs = []
+            for table in strata:
+                own = [values[side] for values in (table.steps_UR, table.loss_UR, table.ran_UR)]
+                columns = rates_by_other_seeds(*own, table.budget)
+                steps = own[0][np.arange(int(side.sum())), columns]
+                logs += np.log(np.where(np.isnan(steps), BUDGET, steps)).tolist()
+            means.append(float(np.mean(logs)))
+        return abs(means[0] - means[1])
+
+    observed = apart(tuple(range(first)))
+    divisions = [apart(chosen) for chosen in itertools.combinations(range(first + second), first)]
+    extreme = [division >= observed - 1e-9 for division in divisions]
+    p = two_sample.exchange_test(
+        lambda arm_KU: two_sample.speeds_apart(strata, arm_KU),
+        first=first,
+        second=second,
+        max_permutations=1000,
+    )
+    assert p == pytest.approx([sum(extreme) / len(extreme)])
+
+
 def test_units_that_never_ran_do_not_count() -> None:
     """A seed that ran at another depth only leaves the counts of this one as they are."""
     whole = solved([1, 1, 0], [0, 0])
@@ -190,7 +228,6 @@ def test_many_permutations_are_sampled_the_same_each_time_and_p_is_never_zero() 
     # Every unit is in the first arm half of the time: within five standard errors.
     assert np.abs(arms.mean(axis=0) - 0.5).max() < 5 * math.sqrt(0.25 / 6000)
     assert p_values([solved([1] * 12, [0] * 12)], 12, 12, 999) == [1 / 1000]
-    assert two_sample.smallest_p(12, 12, 999) == 1 / 1000
 
 
 def test_sampled_p_is_near_the_exact_one() -> None:

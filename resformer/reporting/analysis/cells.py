@@ -1,6 +1,5 @@
 """Cells of a report: the settings that tell them apart, and the members of each as arrays."""
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -66,8 +65,7 @@ class CellMembers:
     @cached_property
     def lr(self) -> float:
         """The rate that most seeds are scored at, of equally many the smaller one."""
-        seeds_at: Counter[float] = Counter(self.rates[index] for index in self.chosen.tolist())
-        return min(seeds_at, key=lambda rate: (-seeds_at[rate], rate))
+        return self.rates[_most_frequent(self.chosen)]
 
     @property
     def solves(self) -> bool:
@@ -92,9 +90,24 @@ class CellMembers:
 
     def scored(self, budget: int) -> Floats:
         """Steps to solve of each seed within this budget, at the rate chosen for it, (S,)."""
-        chosen_S = self.chosen if budget == self.budget else self._chosen(budget)
-        steps_S: Floats = censor(self.steps_SR[np.arange(len(self.seeds)), chosen_S], budget)
-        return steps_S
+        rows_S = np.arange(len(self.seeds))
+        return censor(self.steps_SR[rows_S, self._chosen_within(budget)], budget)
+
+    def at_one_rate(self, budget: int) -> Floats:
+        """Steps to solve within this budget at the rate that most seeds are scored at, (S,).
+
+        Unlike steps at a rate of each seed's own, which the others' results chose, they are
+        independent of each other.
+        """
+        return censor(self.steps_SR[:, _most_frequent(self._chosen_within(budget))], budget)
+
+    def _chosen_within(self, budget: int) -> Integers:
+        return self.chosen if budget == self.budget else self._chosen(budget)
+
+
+def _most_frequent(indices: Integers) -> int:
+    """The index that occurs most often, of several the smallest."""
+    return int(np.bincount(indices).argmax())
 
 
 def by_cell(members: pd.DataFrame, axes: Sequence[str]) -> list[CellMembers]:

@@ -17,6 +17,7 @@ from resformer.reporting.schema import (
     Estimate,
     LossComparison,
 )
+from resformer.stats import Floats
 from resformer.stats.multiplicity import Method, adjust, method
 from resformer.stats.reach import Solved, doublings_apart
 from resformer.stats.speed import paired_ratio
@@ -107,11 +108,9 @@ def _comparison(
         if first + second > 2
         else None
     )
-    steps = [
-        (_by_seed(scheme[depth], budgets[depth]), _by_seed(baseline[depth], budgets[depth]))
-        for depth in depths
-    ]
-    counts = [(_count(mine), _count(others)) for mine, others in steps]
+    arms = (scheme, baseline)
+    counts = [tuple(_count(arm[depth].scored(budgets[depth])) for arm in arms) for depth in depths]
+    steps = [tuple(_by_seed(arm[depth], budgets[depth]) for arm in arms) for depth in depths]
     rows = tuple(
         DepthComparison(
             depth=depth,
@@ -120,7 +119,7 @@ def _comparison(
             baseline=others,
             p=None if p_D is None else float(p_D[number]),
             p_adjusted=None,
-            speed=_speed([steps[number]]),
+            speed=_speed([steps[number]]) if mine.all and others.all else None,
         )
         for number, (depth, (mine, others)) in enumerate(zip(depths, counts, strict=True))
     )
@@ -147,12 +146,12 @@ def arm_seeds(scheme: Arm, baseline: Arm, depths: Sequence[int]) -> list[list[in
 
 
 def _by_seed(cell: CellMembers, budget: int) -> dict[int, float]:
-    """Steps to solve within the budget by seed, NaN where it did not."""
-    return dict(zip(cell.seeds, cell.scored(budget).tolist(), strict=True))
+    """Steps to solve within the budget at the cell's one rate by seed, NaN where it did not."""
+    return dict(zip(cell.seeds, cell.at_one_rate(budget).tolist(), strict=True))
 
 
-def _count(steps: dict[int, float]) -> Count:
-    return Count(solved=sum(not math.isnan(value) for value in steps.values()), seeds=len(steps))
+def _count(steps_S: Floats) -> Count:
+    return Count(solved=int((~np.isnan(steps_S)).sum()), seeds=len(steps_S))
 
 
 def _doublings(depths: Sequence[int], counts: Sequence[tuple[Count, Count]]) -> Estimate | None:
@@ -167,9 +166,9 @@ def _doublings(depths: Sequence[int], counts: Sequence[tuple[Count, Count]]) -> 
     return Estimate(value=value, low=low, high=high)
 
 
-def _speed(steps: Sequence[tuple[dict[int, float], dict[int, float]]]) -> Estimate | None:
-    """Geometric mean of steps, scheme / baseline, over the depths and the seeds that ran in both
-    arms at all of them; None unless every seed solved at each.
+def _speed(steps: Sequence[tuple[dict[int, float], ...]]) -> Estimate | None:
+    """Geometric mean of steps, scheme / baseline, over depths and over the seeds that ran in both
+    arms at all of them; None unless every seed solved at the one rate of each.
     """
     arms = [arm for pair in steps for arm in pair]
     if not arms or not all(value > 0 for arm in arms for value in arm.values()):

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from itertools import combinations
 
 import numpy as np
-from scipy.stats import false_discovery_control, permutation_test
+from scipy.stats import false_discovery_control
 
 from resformer.reporting.analysis.cells import CellMembers
 from resformer.reporting.analysis.comparisons import (
@@ -15,9 +15,8 @@ from resformer.reporting.analysis.comparisons import (
 )
 from resformer.reporting.analysis.pairs import differing_axes
 from resformer.reporting.schema import ArmKey, Separation
-from resformer.stats import Floats
 from resformer.stats.multiplicity import LEVEL
-from resformer.stats.two_sample import depth_test
+from resformer.stats.two_sample import Stratum, depth_test, exchange_test, speeds_apart
 
 FEWEST_ARMS = 6
 """Arms of a task from which on its pairs are counted."""
@@ -27,9 +26,10 @@ _ALIKE_BUT = {"residual", "norm"}
 def separations(cells: Sequence[CellMembers]) -> list[Separation]:
     """A count per study and task of many arms: pairs that differ in scheme or norm only.
 
-    Each pair is tested for depth as a comparison is, and for speed by exchanging whole seeds, the
-    statistic being the difference of mean logarithms of steps over the depths at which every seed
-    of both solved; Benjamini and Hochberg over all pairs, for each question by itself.
+    Each pair is tested for depth as a comparison is, and for speed by exchanging whole seeds, rates
+    chosen anew, the statistic being the difference of mean logarithms of steps over the depths at
+    which every seed of both solved; Benjamini and Hochberg over all pairs, for each question by
+    itself.
     """
     tasks: dict[tuple[str, str], dict[ArmKey, Arm]] = {}
     for cell in cells:
@@ -50,7 +50,7 @@ def _separation(study: str, task: str, arms: dict[ArmKey, Arm]) -> Separation:
     ]
     limit = max_permutations(len(pairs))
     by_depth = _significant([_depth_p(one, other, limit) for one, other in pairs])
-    by_speed = _significant([_speed_p(one, other) for one, other in pairs]) & ~by_depth
+    by_speed = _significant([_speed_p(one, other, limit) for one, other in pairs]) & ~by_depth
     return Separation(
         study=study,
         task=task,
@@ -64,37 +64,49 @@ def _significant(p_M: list[float]) -> np.ndarray[tuple[int], np.dtype[np.bool_]]
     return np.asarray(false_discovery_control(p_M) <= LEVEL) if p_M else np.zeros(0, dtype=bool)
 
 
-def _depth_p(one: Arm, other: Arm, max_permutations: int) -> float:
+def _strata(one: Arm, other: Arm) -> tuple[list[Stratum], int, int]:
+    """Both arms at the depths that they share, and their numbers of seeds."""
     depths = sorted(one.keys() & other.keys())
     seeds = arm_seeds(one, other, depths)
     strata = [
         stratum((one[depth], other[depth]), seeds, min(one[depth].budget, other[depth].budget))
         for depth in depths
     ]
-    first, second = map(len, seeds)
+    return strata, len(seeds[0]), len(seeds[1])
+
+
+def _depth_p(one: Arm, other: Arm, max_permutations: int) -> float:
+    strata, first, second = _strata(one, other)
     p_D = depth_test(strata, first=first, second=second, max_permutations=max_permutations)
     return 1.0 if p_D is None else float(p_D.min())
 
 
-def _speed_p(one: Arm, other: Arm) -> float:
+def _speed_p(one: Arm, other: Arm, max_permutations: int) -> float:
     """p-value of the difference of speed; 1 where no depth is solved by every seed of both."""
-    rows = [
-        [arm[depth].scored(min(one[depth].budget, other[depth].budget)) for arm in (one, other)]
+    depths = [
+        depth
         for depth in sorted(one.keys() & other.keys())
-        if one[depth].seeds == one[min(one)].seeds and other[depth].seeds == other[min(other)].seeds
+        if all(
+            _solved_by_all(arm, depth, min(one[depth].budget, other[depth].budget))
+            for arm in (one, other)
+        )
     ]
-    solved = [row for row in rows if all((steps_S > 0).all() for steps_S in row)]
-    if not solved:
+    if not depths:
         return 1.0
-    first, second = (np.mean(np.log(arm), axis=0) for arm in zip(*solved, strict=True))
-    if len(first) + len(second) <= 2:
-        return 1.0
-    result = permutation_test(
-        (first, second), _difference, vectorized=True, rng=np.random.default_rng(0)
+    strata, first, second = _strata(
+        {depth: one[depth] for depth in depths}, {depth: other[depth] for depth in depths}
     )
-    return float(result.pvalue)
+    if first + second <= 2:
+        return 1.0
+    p_1 = exchange_test(
+        lambda arm_KU: speeds_apart(strata, arm_KU),
+        first=first,
+        second=second,
+        max_permutations=max_permutations,
+    )
+    return float(p_1[0])
 
 
-def _difference(first: Floats, second: Floats, axis: int = -1) -> Floats:
-    difference: Floats = np.mean(first, axis=axis) - np.mean(second, axis=axis)
-    return difference
+def _solved_by_all(arm: Arm, depth: int, budget: int) -> bool:
+    """True if all seeds of the arm ran at this depth and solved within the budget."""
+    return arm[depth].seeds == arm[min(arm)].seeds and bool((arm[depth].scored(budget) > 0).all())
