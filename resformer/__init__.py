@@ -122,7 +122,7 @@ def report(study: str, results: "str | Path" = "results") -> dict[str, Any]:
         best_rates                of the `cells` that solve and have several rates, those whose `lr`
                                   is `inside` the rates tried, the `smallest` or the `largest`
         settled                   true if a sweep with `--settle` looked at the study twice, which
-                                  the p-values do not count
+                                  `p_adjusted` counts as if every comparison had had both looks
         limits                    one per column of cells: `depth_limit`, the last depth of the
                                   unbroken run at which at least half of the seeds solve;
                                   `depth_floor`, where that run begins; `low`, the last depth for

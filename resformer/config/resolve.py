@@ -230,14 +230,21 @@ def _resolve(values: Mapping[str, Value], machine: Machine) -> _Point:
 
 def _check_solvable(train: TrainSettings) -> None:
     """Raise UserError for a budget in which no member can solve the task."""
-    every = train.longest_interval if train.eval_every is None else train.eval_every
-    require(
-        every < train.steps,
-        "train.eval_every",
-        every,
-        f"must be under train.steps={train.steps}: a first crossing of the target at the last "
-        "evaluation is not counted as solved",
-    )
+    last = "a first crossing of the target at the last evaluation is not counted as solved"
+    if train.eval_every is None:
+        require(
+            train.eval_interval(1) < train.steps,
+            "train.steps",
+            train.steps,
+            f"must be over {train.eval_interval(1)}, where members are evaluated first: {last}",
+        )
+    else:
+        require(
+            train.eval_every < train.steps,
+            "train.eval_every",
+            train.eval_every,
+            f"must be under train.steps={train.steps}: {last}",
+        )
     require(
         train.warmup_steps <= train.steps,
         "train.warmup_steps",

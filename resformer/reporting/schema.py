@@ -461,7 +461,7 @@ class Report:
     """Counts over all pairs of arms, for tasks with many."""
     layers: tuple[LayerSummary, ...]
     settled: bool = False
-    """True if a sweep looked at it twice, which the p-values of these comparisons do not count."""
+    """True if a sweep looked at a study twice, as if at every comparison of it."""
     excluded: tuple[Excluded, ...]
     missing: tuple[MissingJob, ...]
     damaged: tuple[DamagedJob, ...]

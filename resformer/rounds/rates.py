@@ -1,13 +1,13 @@
 """Learning rates that the results of a study call for, where `member.lr=auto`."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 import pandas as pd
 
 from resformer.model.shape import Member, Shape
 from resformer.reporting.analysis.cells import ALWAYS, by_cell
-from resformer.rounds.finished import DIGEST, chosen, shape_digest
+from resformer.rounds.finished import DIGEST, ShapeMembers, chosen, complete
 from resformer.sweep.rate_grid import beyond
 from resformer.sweep.request import Request
 
@@ -15,9 +15,11 @@ from resformer.sweep.request import Request
 def with_rates(request: Request, members: pd.DataFrame) -> Request:
     """The request with every rate that these results call for; rows as of `with_digests`.
 
-    A shape all of whose requested members have finished gets the next rate where its best one, the
-    one that its report names, lies at the edge and some seed solved at it. Its other members in the
-    study do not count, so that the same request always makes the same study.
+    Once all requested members of a task and depth have finished, all its shapes get the next rate
+    where the best one of any of them, the one that its report names, lies at the edge and some seed
+    solved at it. Arms that are compared so have the same rates, without which their seeds could not
+    be exchanged. Other members of the study do not count, so that the same request always makes the
+    same study.
     """
     while further := dict(_further(request, members)):
         request = replace(
@@ -28,16 +30,24 @@ def with_rates(request: Request, members: pd.DataFrame) -> Request:
 
 
 def _further(request: Request, members: pd.DataFrame) -> Iterator[tuple[Shape, list[Member]]]:
-    """Members at the next rate, by shape."""
-    auto = [(shape, own) for shape, own in request.shapes if shape in request.auto_rates]
-    rows = chosen(members, auto)
-    if rows.empty:
-        return
-    cells = {cell.key.value(DIGEST): cell for cell in by_cell(rows, [*ALWAYS, DIGEST])}
-    for shape, own in auto:
-        cell = cells.get(shape_digest(shape))
-        if cell is None or cell.ran_SR.sum() < len(own) or not cell.solves:
+    """Members at the next rates, by shape."""
+    groups: dict[tuple[object, int], list[ShapeMembers]] = {}
+    for shape, own in request.shapes:
+        if shape in request.auto_rates:
+            groups.setdefault((shape.task, shape.model.depth), []).append((shape, own))
+    for group in groups.values():
+        if not complete(members, group):
             continue
-        rate = beyond(cell.rates, cell.lr)
-        if rate is not None:
-            yield shape, [Member(seed=seed, lr=rate) for seed in cell.seeds]
+        rates = sorted(set(_called_for(members, group)))
+        for shape, own in group:
+            seeds = sorted({member.seed for member in own})
+            new = [Member(seed=seed, lr=rate) for seed in seeds for rate in rates]
+            if new := [member for member in new if member not in own]:
+                yield shape, new
+
+
+def _called_for(members: pd.DataFrame, group: Iterable[ShapeMembers]) -> Iterator[float]:
+    """The next rate of each cell whose best one lies at the edge of those tried."""
+    for cell in by_cell(chosen(members, group), [*ALWAYS, DIGEST]):
+        if cell.solves and (rate := beyond(cell.rates, cell.lr)) is not None:
+            yield rate

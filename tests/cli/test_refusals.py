@@ -66,6 +66,7 @@ BAD_SETTINGS = [
     ("train.steps=0", "train.steps=0"),
     ("train.eval_every=???", "train.eval_every"),
     ("train.eval_every=600", "train.eval_every=600: must be under train.steps=600"),
+    ("train.steps=1", "train.steps=1: must be over 2, where members are evaluated first"),
     ("train.warmup_steps=601", "train.warmup_steps=601: must be at most train.steps=600"),
     ("engine.workers=0", "engine.workers=0"),
     ("engine.stack=0", "engine.stack=0"),

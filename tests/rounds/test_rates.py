@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from support import shapes
 from support.launches import requested
@@ -21,6 +21,7 @@ from resformer.sweep.request import Request
 
 BUDGET = 600
 SHAPE = shapes.changed(shapes.shape(), steps=BUDGET)
+OTHER = shapes.changed(SHAPE, norm="pre")
 DEEP = shapes.changed(SHAPE, depth=5)
 SEEDS = 3
 
@@ -115,6 +116,21 @@ def test_each_shape_has_its_own_rates_and_others_keep_theirs() -> None:
     assert (rates(last), rates(last, DEEP)) == ([*START], [*START, 1e-1])
 
 
+def test_arms_of_a_depth_have_the_same_rates_whichever_calls_for_them() -> None:
+    """Else the seeds of one could not be exchanged for those of the other."""
+    last = rounds(auto(SHAPE, OTHER), {**alike({3e-2: 50}), **alike({1e-3: 40}, OTHER)})[-1]
+    assert rates(last) == rates(last, OTHER) == [3e-4, *START, 1e-1]
+    last = rounds(auto(SHAPE, OTHER), {**alike({3e-2: 50}), **alike({}, OTHER)})[-1]
+    assert rates(last) == rates(last, OTHER) == [*START, 1e-1]
+
+
+def test_arms_of_a_depth_wait_for_each_other() -> None:
+    request = auto(SHAPE, OTHER)
+    rows = results(request, alike({3e-2: 50}, SHAPE, OTHER))
+    assert with_rates(request, rows.iloc[:-1]) == request
+    assert with_rates(request, rows) != request
+
+
 def test_a_shape_with_a_missing_result_waits_and_the_others_go_on() -> None:
     request = auto(SHAPE, DEEP)
     rows = results(request, alike({3e-2: 50}, SHAPE, DEEP))
@@ -131,6 +147,7 @@ def outcomes(draw: st.DrawFn) -> dict[tuple[Shape, int], Steps]:
     return {(shape, seed): draw(solving) for shape in (SHAPE, DEEP) for seed in range(SEEDS)}
 
 
+@settings(deadline=None)
 @given(outcomes(), st.randoms(use_true_random=False))
 def test_rounds_only_add_end_and_depend_on_the_requests_own_results_alone(
     steps: dict[tuple[Shape, int], Steps], chance: random.Random

@@ -13,6 +13,7 @@ from support.studies import WrittenStudy, shape
 from support.sweeps import TINY, TINY_SETTINGS
 
 from resformer.model.shape import Member, Shape
+from resformer.reporting.analysis.summary import summarise
 from resformer.residuals.add import Add
 from resformer.residuals.deepnorm import DeepNorm
 from resformer.residuals.plain import Plain
@@ -20,7 +21,9 @@ from resformer.results.members import read
 from resformer.rounds.finished import complete, with_digests
 from resformer.rounds.rates import with_rates
 from resformer.rounds.settle import second_request, settled
+from resformer.stats.multiplicity import LEVEL
 from resformer.stats.power import FIRST_LOOK, SECOND_LOOK
+from resformer.store.study import Study
 from resformer.sweep.rate_grid import START
 from resformer.sweep.request import Request
 
@@ -46,6 +49,11 @@ def first_request(outcomes: Outcomes) -> Request:
 
 def results(folder: Path, outcomes: Outcomes, *requests: Request) -> pd.DataFrame:
     """Finished members of these requests; at depths that are not named nobody solves."""
+    return with_digests(read([study(folder, outcomes, *requests)]))
+
+
+def study(folder: Path, outcomes: Outcomes, *requests: Request) -> Study:
+    """A study that was asked for with `--settle` and has these results."""
     made = WrittenStudy(folder, "some")
     written: set[tuple[Shape, Member]] = set()
     for request in requests:
@@ -56,7 +64,7 @@ def results(folder: Path, outcomes: Outcomes, *requests: Request) -> pd.DataFram
             ends = by_depth.get(of_request.model.depth, NONE)
             if new:
                 made.job(of_request, new, [ends[member.seed] for member in new])
-    return with_digests(read([made.write()]))
+    return made.write(words=("resformer", "sweep", "--settle"))
 
 
 def added(first: Request, second: Request) -> dict[tuple[type, int], list[int]]:
@@ -142,6 +150,25 @@ def test_verdicts_and_exit_codes(
     verdicts = settled(first, second, members)
     assert [row.verdict for row in verdicts.comparisons] == [verdict]
     assert verdicts.exit_code == exit_code
+    later = summarise(read([study(tmp_path / "later", outcomes, first, second)]))
+    assert later.settled
+    assert [row.verdict for row in later.comparisons] == [verdict]
+
+
+def test_a_report_takes_what_the_sweep_settled_at_its_level(tmp_path: Path) -> None:
+    """8 of 14 seeds against 2 of 14: p is under 0.05, not under the level of the second look."""
+    plain, add = [SOLVES] * 4 + [FAILS] * 3, [SOLVES] + [FAILS] * 6
+    outcomes = {Plain: {1: [SOLVES] * 14, 2: plain * 2}, Add: {1: [SOLVES] * 14, 2: add * 2}}
+    first = requested(
+        [shape(depth, scheme(), "post") for depth in (1, 2) for scheme in (Add, Plain)],
+        seeds=7,
+        rates=[3e-3],
+    )
+    second = second_request(first, results(tmp_path / "first", outcomes, first))
+    (row,) = summarise(read([study(tmp_path / "second", outcomes, first, second)])).comparisons
+    assert row.p is not None
+    assert SECOND_LOOK < row.p <= LEVEL < (row.p_adjusted or 0.0)
+    assert row.verdict == "undecided"
 
 
 def test_undecided_weighs_more_than_worse(tmp_path: Path) -> None:

@@ -3,25 +3,37 @@
 import math
 import statistics
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 
 import numpy as np
 
 from resformer.errors import UserError
 from resformer.reporting import serial
 from resformer.reporting.analysis.cells import CellMembers, axes_of, by_cell
-from resformer.reporting.analysis.comparisons import comparisons
+from resformer.reporting.analysis.comparisons import adjusted_row, comparisons
 from resformer.reporting.analysis.final_loss import loss_comparisons
 from resformer.reporting.analysis.layers import layer_summaries
 from resformer.reporting.analysis.pairs import DEFAULT_PAIRING, Pairing
 from resformer.reporting.analysis.separation import separations
 from resformer.reporting.analysis.stability import by_final_loss
 from resformer.reporting.analysis.units import costs_per_step, in_units
-from resformer.reporting.schema import Cell, Excluded, Limit, Per, Rate, Report, Score, Stability
+from resformer.reporting.schema import (
+    Cell,
+    Comparison,
+    Excluded,
+    Limit,
+    Per,
+    Rate,
+    Report,
+    Score,
+    Stability,
+)
 from resformer.results import cache
 from resformer.results.members import Findings
 from resformer.stats import Floats
 from resformer.stats.depth import depth_run, limit_bounds
+from resformer.stats.multiplicity import LEVEL
+from resformer.stats.power import SECOND_LOOK
 from resformer.stats.steps import (
     kaplan_meier_median,
     median_interval,
@@ -72,6 +84,11 @@ def _report(findings: Findings, pairing: Pairing, per: Per, score: Score) -> Rep
         cell_members, stability = by_final_loss(findings, cell_members)
     cells = [_cell(members) for members in cell_members]
     layers, damaged = layer_summaries(findings, cell_members)
+    settled = {
+        study.name
+        for study in findings.studies
+        if any("--settle" in launch.get("asked", ()) for launch in study.launches())
+    }
     report = Report(
         study=_names(findings),
         settings=settings,
@@ -81,22 +98,34 @@ def _report(findings: Findings, pairing: Pairing, per: Per, score: Score) -> Rep
         rates=tuple(rate for members in cell_members for rate in _rates(members)),
         limits=tuple(_limits(cells)),
         score=score,
-        comparisons=tuple(comparisons(cell_members, pairing) if score == "steps" else ()),
+        comparisons=tuple(
+            _after_two_looks(row, settled) for row in comparisons(cell_members, pairing)
+        )
+        if score == "steps"
+        else (),
         losses=tuple(loss_comparisons(cell_members, pairing) if score == "final_loss" else ()),
         stability=tuple(stability),
         separation=tuple(separations(cell_members) if score == "steps" else ()),
         layers=tuple(layers),
-        settled=any(
-            "--settle" in launch.get("asked", ())
-            for study in findings.studies
-            for launch in study.launches()
-        ),
+        settled=bool(settled),
         excluded=tuple(_excluded(findings.studies)),
         missing=findings.problems.missing,
         damaged=(*findings.problems.damaged, *damaged),
         failed=findings.problems.failed,
     )
     return report if per == "steps" else in_units(report, per, costs_per_step(cell_members, per))
+
+
+def _after_two_looks(row: Comparison, settled: Collection[str]) -> Comparison:
+    """The comparison, of one of these studies at the level of its second look.
+
+    So the first look, at most at `FIRST_LOOK`, adds no more than what is left of `LEVEL`.
+    """
+    if row.p_adjusted is None or {row.scheme.study, row.baseline.study}.isdisjoint(settled):
+        return row
+    assert row.adjusted_by is not None
+    p = min(1.0, row.p_adjusted * LEVEL / SECOND_LOOK)
+    return adjusted_row(row, p, row.adjusted_by)
 
 
 def _names(findings: Findings) -> str:

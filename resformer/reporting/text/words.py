@@ -326,8 +326,8 @@ def notes(report: Report) -> list[str]:
         lines.append(f"left out: {combination} ({row.reason})")
     if report.settled:
         lines.append(
-            "a sweep looked at these twice (--settle): the p-values here take all seeds for one "
-            "look, the same sweep prints those that count both"
+            "a sweep looked at these twice (--settle): p-values count both looks as if every "
+            "comparison had had the second"
         )
     if any(len(cell.lr_by_seed) == 1 and cell.lr_at_edge is not None for cell in report.cells):
         lines.append("a cell with one seed has its learning rate tuned on that seed: optimistic")

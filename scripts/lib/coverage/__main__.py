@@ -25,7 +25,7 @@ FOLDER = REFERENCE / "statistics"
 
 def main() -> None:
     """Simulate, write, print."""
-    repeats = int(sys.argv[1]) if len(sys.argv) > 1 else 2000
+    repeats = int(sys.argv[1]) if len(sys.argv) > 1 else 400
     revision, began = commit(), time.perf_counter()
     tables = {
         "intervals": intervals(repeats),

@@ -5,6 +5,7 @@ decisions.csv  shares of studies, with the Monte-Carlo error of each
 
 import math
 from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from typing import final
@@ -53,19 +54,23 @@ def decisions(repeats: int) -> pd.DataFrame:
     """A row per procedure, scenario and number of seeds, with the shares of comparisons that decide
     for the scheme and for the baseline.
     """
-    rows = []
-    for number, scenario in enumerate(SCENARIOS):
-        for seeds in SEEDS:
-            generator = np.random.default_rng([number, *seeds])
-            sides = [
-                [decide(draw(scenario, seeds, generator), *seeds).side()] for _ in range(repeats)
-            ]
-            rows.append(_row("one comparison", scenario, f"{seeds[0]}:{seeds[1]}", sides))
-        for name, seeds_text, study in procedures():
-            generator = np.random.default_rng([number, *map(ord, name + seeds_text)])
-            sides = [study(scenario, generator) for _ in range(max(1, repeats // 4))]
-            rows.append(_row(name, scenario, seeds_text, sides))
-    return pd.DataFrame(rows)
+    with ProcessPoolExecutor() as pool:
+        parts = pool.map(partial(_of_scenario, repeats=repeats), range(len(SCENARIOS)))
+        return pd.DataFrame([row for rows in parts for row in rows])
+
+
+def _of_scenario(number: int, repeats: int) -> list[dict[str, object]]:
+    """The rows of one scenario."""
+    rows, scenario = [], SCENARIOS[number]
+    for seeds in SEEDS:
+        generator = np.random.default_rng([number, *seeds])
+        sides = [[decide(draw(scenario, seeds, generator), *seeds).side()] for _ in range(repeats)]
+        rows.append(_row("one comparison", scenario, f"{seeds[0]}:{seeds[1]}", sides))
+    for name, seeds_text, study in procedures():
+        generator = np.random.default_rng([number, *map(ord, name + seeds_text)])
+        sides = [study(scenario, generator) for _ in range(max(1, repeats // 4))]
+        rows.append(_row(name, scenario, seeds_text, sides))
+    return rows
 
 
 Study = Callable[[Scenario, np.random.Generator], list[str]]

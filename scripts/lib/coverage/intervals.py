@@ -9,6 +9,7 @@ import pandas as pd
 from scipy.special import expit
 
 from lib.coverage.scenarios import (
+    ALIKE,
     BUDGET,
     DEPTHS,
     SCENARIOS,
@@ -17,7 +18,7 @@ from lib.coverage.scenarios import (
     draw,
     steps_at_best_rate,
 )
-from resformer.stats import Floats
+from resformer.stats import Floats, Integers
 from resformer.stats.depth import depth_run, limit_bounds, wilson
 from resformer.stats.logistic import half_depth
 from resformer.stats.rates import rates_by_other_seeds
@@ -29,6 +30,7 @@ from resformer.stats.steps import (
     restricted_mean_interval,
     spent,
 )
+from resformer.stats.two_sample import Stratum
 
 SEEDS = ((3, 3), (4, 4), (5, 5), (6, 6), (8, 8), (10, 10), (16, 16), (5, 10))
 _NOMINAL = 0.95
@@ -47,6 +49,16 @@ ARMS = (
         scenario
         for scenario in SCENARIOS
         if scenario.name in ("two depths deeper", "one depth deeper, 95 : 5 %", "no difference")
+    ),
+    *(
+        Scenario(
+            name=f"all solve, {name}",
+            scheme=_FASTER,
+            baseline=Arm(shares=(1, 1, 1, 1)),
+            deeper="neither",
+            rates=rates,
+        )
+        for name, rates in (("rates nearly alike", ALIKE), ("rates alike", ((1.0, 1.0),) * 3))
     ),
 )
 HALF_OCTAVES = (1, 2, 3, 4, 6, 8, 12, 16)
@@ -78,7 +90,7 @@ def _truths(scenario: Scenario) -> Iterator[tuple[str, float]]:
     """Values of the distribution at the best rate, the first depth and the last for each arm."""
     baseline = scenario.baseline
     for depth in (0, len(DEPTHS) - 1):
-        steps = steps_at_best_rate(baseline, depth, 200_000, np.random.default_rng(depth))
+        steps = steps_at_best_rate(scenario, baseline, depth, 200_000, np.random.default_rng(depth))
         at = f" at depth {DEPTHS[depth]}"
         yield f"share solved, Wilson{at}", baseline.shares[depth]
         if baseline.shares[depth] > 0.5:
@@ -107,7 +119,7 @@ def _truths(scenario: Scenario) -> Iterator[tuple[str, float]]:
         ),
     )
     mine, other = (
-        steps_at_best_rate(arm, 0, 200_000, np.random.default_rng(9))
+        steps_at_best_rate(scenario, arm, 0, 200_000, np.random.default_rng(9))
         for arm in (scenario.scheme, baseline)
     )
     yield "speed at depth 1, paired t", math.exp(np.log(mine / other).mean())
@@ -117,7 +129,8 @@ def _study(
     scenario: Scenario, seeds: tuple[int, int], generator: np.random.Generator
 ) -> Iterator[tuple[str, Bounds]]:
     """The intervals of one study."""
-    scheme, baseline = arms = _scored(scenario, seeds, generator)
+    strata = draw(scenario, seeds, generator)
+    scheme, baseline = arms = _scored(strata, seeds)
     for depth in (0, len(DEPTHS) - 1):
         steps_S, at = baseline[depth], f" at depth {DEPTHS[depth]}"
         yield f"share solved, Wilson{at}", wilson(_solved(steps_S), len(steps_S))
@@ -142,24 +155,32 @@ def _study(
         )[1:],
     )
     both = min(seeds)
-    if np.isnan([*scheme[0], *baseline[0]]).any():
+    mine_S, other_S = (
+        steps_SR[:, np.bincount(rate_S).argmax()] for steps_SR, rate_S in _arms(strata[0], seeds)
+    )
+    if np.isnan([*mine_S, *other_S, *scheme[0], *baseline[0]]).any():
         yield "speed at depth 1, paired t", (None, None)
     else:
-        yield "speed at depth 1, paired t", paired_ratio(baseline[0][:both], scheme[0][:both])[1:]
+        yield "speed at depth 1, paired t", paired_ratio(other_S[:both], mine_S[:both])[1:]
 
 
-def _scored(
-    scenario: Scenario, seeds: tuple[int, int], generator: np.random.Generator
-) -> tuple[list[Floats], list[Floats]]:
+def _scored(strata: Sequence[Stratum], seeds: tuple[int, int]) -> tuple[list[Floats], list[Floats]]:
     """Steps to solve of scheme and baseline by depth, each seed at the rate of the others."""
     arms: tuple[list[Floats], list[Floats]] = ([], [])
-    for stratum in draw(scenario, seeds, generator):
-        for arm, rows in zip(arms, (slice(None, seeds[0]), slice(seeds[0], None)), strict=True):
-            rate_S = rates_by_other_seeds(
-                stratum.steps_UR[rows], stratum.loss_UR[rows], stratum.ran_UR[rows], BUDGET
-            )
-            arm.append(stratum.steps_UR[rows][np.arange(len(rate_S)), rate_S])
+    for stratum in strata:
+        for arm, (steps_SR, rate_S) in zip(arms, _arms(stratum, seeds), strict=True):
+            arm.append(steps_SR[np.arange(len(rate_S)), rate_S])
     return arms
+
+
+def _arms(stratum: Stratum, seeds: tuple[int, int]) -> Iterator[tuple[Floats, Integers]]:
+    """Steps at every rate, and the rate that the other seeds choose, of scheme and baseline."""
+    for rows in (slice(None, seeds[0]), slice(seeds[0], None)):
+        steps_SR = stratum.steps_UR[rows]
+        yield (
+            steps_SR,
+            rates_by_other_seeds(steps_SR, stratum.loss_UR[rows], stratum.ran_UR[rows], BUDGET),
+        )
 
 
 def _fits(repeats: int) -> Iterator[dict[str, object]]:
@@ -183,7 +204,7 @@ def _fits(repeats: int) -> Iterator[dict[str, object]]:
             generator = np.random.default_rng([1000 + number, *seeds])
             bounds: list[Bounds] = []
             for _ in range(repeats // 2):
-                for steps in _scored(scenario, seeds, generator):
+                for steps in _scored(draw(scenario, seeds, generator), seeds):
                     solved = [_solved(steps_S) for steps_S in steps]
                     counts = [len(steps_S) for steps_S in steps]
                     bounds.append(half_depth(HALF_OCTAVES, solved, counts)[1:])

@@ -1,20 +1,24 @@
 """Scenarios: two arms of which the truth is known, and studies that are drawn from them."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, final
 
 import numpy as np
 from scipy.stats import norm
 
 from resformer.stats import Floats
+from resformer.stats.rates import rates_by_other_seeds
 from resformer.stats.two_sample import Stratum
 
 DEPTHS = (1, 2, 4, 8)
 BUDGET, EVERY = 600, 10
 """Steps, and steps between two evaluations."""
-_RATES = ((0.8, 1.3), (1.0, 1.0), (0.9, 1.15))
-"""Share of the seeds that solve at the best rate, and times its steps, of each of three rates."""
+Rates = tuple[tuple[float, float], ...]
+"""Share of the seeds that solve at the best rate, and times its steps, of each rate."""
+_RATES: Rates = ((0.8, 1.3), (1.0, 1.0), (0.9, 1.15))
+ALIKE: Rates = ((1.0, 1.12), (1.0, 1.0), (1.0, 1.06))
+_RISING: Rates = ((0.1, 3.0), (0.3, 2.0), (0.6, 1.4), (0.8, 1.1), (1.0, 1.0), (0.9, 1.15))
 _SPREAD, _SPREAD_AT_LIMIT = 0.12, 0.35
 """Standard deviation of the logarithm of the steps, where all seeds solve and where some do."""
 
@@ -41,6 +45,11 @@ class Scenario:
     deeper: Truth
     """The arm that solves deeper."""
     shared: float = 0.4
+    rates: Rates = _RATES
+    tried_first: int | None = None
+    """Number of rates that are tried at first; while the best one of an arm is the last of those
+    tried, both arms try the next (`member.lr=auto`). None: all of them.
+    """
 
 
 _ALL = Arm(shares=(1, 1, 1, 1))
@@ -141,6 +150,32 @@ SCENARIOS = (
         deeper="scheme",
         shared=0.8,
     ),
+    # Rates: two that are nearly as good, and a best one beyond those that are tried at first.
+    Scenario(
+        name="no difference, rates nearly alike",
+        scheme=_DECLINE,
+        baseline=_DECLINE,
+        deeper="neither",
+        shared=0.0,
+        rates=ALIKE,
+    ),
+    Scenario(
+        name="no difference, rates extended",
+        scheme=_DECLINE,
+        baseline=_DECLINE,
+        deeper="neither",
+        shared=0.0,
+        rates=_RISING,
+        tried_first=3,
+    ),
+    Scenario(
+        name="one depth deeper, 95 : 5 %, rates extended",
+        scheme=Arm(shares=(1, 1, 1, 0.95)),
+        baseline=Arm(shares=(1, 1, 1, 0.05)),
+        deeper="scheme",
+        rates=_RISING,
+        tried_first=3,
+    ),
 )
 
 
@@ -157,29 +192,50 @@ def draw(
     strata = []
     for depth in range(depths):
         steps = [
-            _steps(arm, depth, common[depth, :, :count], scenario.shared, generator)
+            _steps(arm, depth, common[depth, :, :count], scenario, generator)
             for arm, count in ((scenario.scheme, seeds[0]), (scenario.baseline, seeds[1]))
         ]
         steps_UR = np.concatenate(steps)
+        loss_UR = generator.random(steps_UR.shape)
+        tried = _tried(scenario, steps_UR, loss_UR, seeds[0])
         strata.append(
             Stratum(
-                steps_UR=steps_UR,
-                loss_UR=generator.random(steps_UR.shape),
-                ran_UR=np.ones(steps_UR.shape, dtype=bool),
+                steps_UR=steps_UR[:, :tried],
+                loss_UR=loss_UR[:, :tried],
+                ran_UR=np.ones((len(steps_UR), tried), dtype=bool),
                 budget=BUDGET,
             )
         )
     return strata
 
 
+def _tried(scenario: Scenario, steps_UR: Floats, loss_UR: Floats, first: int) -> int:
+    """Number of rates that both arms try, the first of which has so many seeds."""
+    tried = scenario.tried_first or len(scenario.rates)
+    while tried < len(scenario.rates):
+        last = tried - 1
+        for arm in (slice(None, first), slice(first, None)):
+            steps_SR, loss_SR = steps_UR[arm, :tried], loss_UR[arm, :tried]
+            ran_SR = np.ones(steps_SR.shape, dtype=bool)
+            chosen_S = rates_by_other_seeds(steps_SR, loss_SR, ran_SR, BUDGET)
+            best = np.bincount(chosen_S).argmax()
+            if best == last and not np.isnan(steps_SR[:, best]).all():
+                break
+        else:
+            break
+        tried += 1
+    return tried
+
+
 def _steps(
-    arm: Arm, depth: int, common_2S1: Floats, shared: float, generator: np.random.Generator
+    arm: Arm, depth: int, common_2S1: Floats, scenario: Scenario, generator: np.random.Generator
 ) -> Floats:
     """Steps to solve of an arm at one depth, (S, R), NaN where a seed does not."""
-    own = generator.standard_normal((2, common_2S1.shape[1], len(_RATES)))
+    own = generator.standard_normal((2, common_2S1.shape[1], len(scenario.rates)))
+    shared = scenario.shared
     solving, speed = math.sqrt(shared) * common_2S1 + math.sqrt(1 - shared) * own
     share, median = arm.shares[depth], arm.steps[depth]
-    shares_R, factors_R = np.array(_RATES).T
+    shares_R, factors_R = np.array(scenario.rates).T
     spread = _SPREAD if share in (0, 1) else _SPREAD_AT_LIMIT
     steps_SR = EVERY * np.ceil(median * factors_R * np.exp(spread * speed) / EVERY)
     # At every rate of an arm of which all seeds solve all of them do.
@@ -187,7 +243,10 @@ def _steps(
     return np.where(solved_SR & (steps_SR < BUDGET), steps_SR, np.nan)
 
 
-def steps_at_best_rate(arm: Arm, depth: int, seeds: int, generator: np.random.Generator) -> Floats:
+def steps_at_best_rate(
+    scenario: Scenario, arm: Arm, depth: int, seeds: int, generator: np.random.Generator
+) -> Floats:
     """Steps to solve of many seeds at the best rate, (S,), NaN where a seed does not."""
-    steps_SR = _steps(arm, depth, np.zeros((2, seeds, 1)), 0.0, generator)
-    return steps_SR[:, 1]
+    alone = replace(scenario, shared=0.0)
+    steps_SR = _steps(arm, depth, np.zeros((2, seeds, 1)), alone, generator)
+    return steps_SR[:, scenario.rates.index((1.0, 1.0))]
