@@ -138,7 +138,6 @@ def sweep(
         if dry_run:
             execution.print_grid(launch, out, err, about)
             return
-        execution.print_notes(launch, err)
         if detach:
             more = settle or bool(request.auto_rates)
             execution.detach(launch, _command(), err, about, more=more)

@@ -34,10 +34,10 @@ def run(
     command: list[str],
     interrupts: Interrupts,
     console: Console,
-    about: Sequence[str] = (),
+    about: Sequence[str] | None = None,
 ) -> bool:
-    """Have the engine run the jobs of a launch, of which lines are printed if there are any;
-    returns whether one failed.
+    """Have the engine run the jobs of a launch, whose notes are printed, and these lines if there
+    are any jobs; None prints no notes. Returns whether a job failed.
     """
     workers = _print_start(launch, about, console)
     if not workers:
@@ -137,11 +137,16 @@ def print_exclusions(request: Request, console: Console) -> None:
         _print(console, f"left out: {settings} ({row['reason']})")
 
 
-def _print_start(launch: Launch, about: Sequence[str], console: Console) -> int:
-    """Print what a launch will run; returns the number of workers, 0 if everything is finished."""
+def _print_start(launch: Launch, about: Sequence[str] | None, console: Console) -> int:
+    """Print what a launch will run; returns the number of workers, 0 if everything is finished.
+
+    Nothing is printed of what is refused for the engine.
+    """
     workers = launch.workers()
+    if about is not None:
+        print_notes(launch, console)
     _print(console, _size(launch, workers))
-    for line in about if workers else ():
+    for line in about if about and workers else ():
         _print(console, line)
     return workers
 

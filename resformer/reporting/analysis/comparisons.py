@@ -154,7 +154,7 @@ def _count(steps_S: Floats) -> Count:
     return Count(solved=int((~np.isnan(steps_S)).sum()), seeds=len(steps_S))
 
 
-def _doublings(depths: Sequence[int], counts: Sequence[tuple[Count, Count]]) -> Estimate | None:
+def _doublings(depths: Sequence[int], counts: Sequence[tuple[Count, ...]]) -> Estimate | None:
     """Doublings of depth that the scheme solves more; None of a single depth."""
     if len(depths) == 1:
         return None
