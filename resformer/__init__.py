@@ -119,8 +119,9 @@ def report(study: str, results: "str | Path" = "results") -> dict[str, Any]:
                                   `ms_per_member_step`
         rates                     one per cell and learning rate `lr`: `seeds`, `solved`,
                                   `mean_steps`, `final_loss`
-        best_rates                of the `cells` that solve and have several rates, those whose `lr`
-                                  is `inside` the rates tried, the `smallest` or the `largest`
+        best_rates                of the `cells` that solve (with `--score final_loss`, that do not
+                                  diverge) and have several rates, those whose `lr` is `inside` the
+                                  rates tried, the `smallest` or the `largest`
         settled                   true if a sweep with `--settle` looked at the study twice, which
                                   `p_adjusted` counts as if every comparison had had both looks
         limits                    one per column of cells: `depth_limit`, the last depth of the

@@ -16,6 +16,8 @@ from resformer.reporting.analysis.summary import summarise
 from resformer.reporting.schema import LossComparison, Report
 from resformer.reporting.serial import from_json, to_json
 from resformer.reporting.text.answer import answer
+from resformer.reporting.text.headline import headline
+from resformer.reporting.text.words import best_rates, final_loss
 from resformer.residuals.add import Add
 from resformer.residuals.plain import Plain
 
@@ -151,3 +153,44 @@ def test_every_view_shows_the_same_values(
         assert "median steps to solve" not in flat
     tree = json.loads(resformer(*words, "--format", "json").stdout)
     assert tree["losses"][2]["difference"] == pytest.approx(-0.85)
+    assert "Depth limits" not in shown[-1]
+    assert not any("limit" in line.split()[:1] for line in shown[0].splitlines())
+
+
+@pytest.mark.parametrize(
+    ("plain", "words"),
+    [
+        (HIGH, "With residual connections stacks end lower than without, after 600 steps"),
+        (LOW, "are not shown to end lower or higher than without, after 600 steps"),
+        ({1: [0.1]}, "One seed: no test of final losses"),
+        ({}, "Nothing is compared, as no column has a baseline here"),
+    ],
+)
+def test_the_headline_is_of_final_losses(
+    made: WrittenStudy, plain: dict[int, list[float]], words: str
+) -> None:
+    arm(made, Add(), {1: [0.2]} if plain == {1: [0.1]} else LOW)
+    arm(made, Plain(), plain)
+    by_loss = report(made)
+    assert headline(by_loss).endswith(words)
+    assert answer(by_loss)[0].startswith("How low the final loss: ")
+
+
+def test_a_star_stands_where_the_lowest_loss_is_at_the_edge_of_the_rates(
+    made: WrittenStudy,
+) -> None:
+    """Whether or not a seed solves; a cell that diverges has no best rate."""
+    rates = (1e-3, 3e-3, 1e-2)
+    members = [Member(seed=seed, lr=lr) for lr in rates for seed in range(2)]
+    losses = ([0.5, 0.5, 0.4, 0.4, 0.3, 0.3], [0.5, 0.5, 0.1, 0.1, 0.3, 0.3], ["diverged"] * 6)
+    for depth, of_depth in zip((1, 2, 4), losses, strict=True):
+        made.job(shape(depth, Add(), "post", stop_when_solved=False), members, of_depth)
+    by_loss = report(made)
+    assert [final_loss(cell) for cell in by_loss.cells] == [
+        "0.3 0/2*",
+        "0.1 0/2 ",
+        "diverged – 0/2 ",
+    ]
+    assert best_rates(by_loss) == (
+        "best learning rate inside the grid in 1 of 2 cells, at its edge where a star stands"
+    )

@@ -45,7 +45,7 @@ class Panel:
     cells: dict[tuple[Value, tuple[Value, ...]], Cell]
     """By row and column; combinations that were not run are absent."""
     limits: dict[tuple[Value, ...], Limit]
-    """By column; empty unless the rows are depths."""
+    """By column; empty unless the rows are depths and members are judged by their steps."""
     per: Per
     """Unit of the cells' medians."""
     score: Score
@@ -148,7 +148,8 @@ def _default_rows(report: Report) -> str:
 def panels(report: Report, layout: Layout) -> list[Panel]:
     """Panels of a report, in the order of its cells."""
     cells = _apart(report.cells, layout)
-    limits = _apart(report.limits, layout) if layout.rows == "depth" else {}
+    solving = layout.rows == "depth" and report.score == "steps"
+    limits = _apart(report.limits, layout) if solving else {}
     return [
         _panel(layout, apart, part, limits.get(apart, []), report) for apart, part in cells.items()
     ]

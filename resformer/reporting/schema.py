@@ -149,7 +149,9 @@ class Estimate:
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BestRates:
-    """Numbers of cells that some seed solves, by the place of `lr` among the rates tried."""
+    """Numbers of cells by the place of `lr` among the rates tried: of cells that some seed solves,
+    or, judged by final loss, of those that do not diverge.
+    """
 
     cells: int
     """All of them, but those with a single rate."""
@@ -485,16 +487,22 @@ class Report:
     @cached_property
     def best_rates(self) -> BestRates:
         """Places of the best rates among those tried."""
-        solving = [cell for cell in self.cells if cell.solved and cell.lr_at_edge is not None]
+        by_loss = self.score == "final_loss"
+        rated = [
+            cell
+            for cell in self.cells
+            if cell.lr_at_edge is not None
+            and (cell.final_loss is not None if by_loss else cell.solved)
+        ]
         tried: dict[CellKey, list[float]] = {}
         for rate in self.rates:
             tried.setdefault(rate.key, []).append(rate.lr)
-        largest = sum(cell.lr == max(tried[cell.key]) for cell in solving)
-        inside = sum(not cell.lr_at_edge for cell in solving)
+        largest = sum(cell.lr == max(tried[cell.key]) for cell in rated)
+        inside = sum(not cell.lr_at_edge for cell in rated)
         return BestRates(
-            cells=len(solving),
+            cells=len(rated),
             inside=inside,
-            smallest=len(solving) - inside - largest,
+            smallest=len(rated) - inside - largest,
             largest=largest,
         )
 

@@ -52,7 +52,7 @@ def _low(row: LossComparison, report: Report) -> str:
     mean = f"mean of depths {depths}" if len(row.depths) > 1 else f"depth {depths}"
     size = f"{row.difference.value:+.2g} nats per token ({mean}{bounds})"
     if row.p is None:
-        return f"{scheme} against {baseline} {size}, one seed: no test"
+        return f"{scheme} against {baseline} {size}; one seed: no test"
     test = p_words(row, report)
     if row.verdict == "undecided":
         shown = f"{scheme} stacks are not shown to end lower or higher than {baseline}"

@@ -93,8 +93,9 @@ def final_loss(cell: Cell | None) -> str:
     """Text of a cell whose members are judged by their final loss: its median, and the count."""
     if cell is None:
         return ""
-    loss = "diverged –" if cell.final_loss is None else f"{cell.final_loss:.3g}"
-    return f"{loss} {cell.solved}/{cell.seeds}{'*' if cell.lr_at_edge else ' '}"
+    if cell.final_loss is None:
+        return f"diverged – {cell.solved}/{cell.seeds} "
+    return f"{cell.final_loss:.3g} {cell.solved}/{cell.seeds}{'*' if cell.lr_at_edge else ' '}"
 
 
 def cell(cell: Cell | None, per: Per) -> tuple[str, str]:
@@ -112,12 +113,13 @@ def cell(cell: Cell | None, per: Per) -> tuple[str, str]:
 
 
 def best_rates(report: Report) -> str:
-    """Number of cells whose best learning rate lies inside the grid; "" if no cell solves."""
+    """Number of cells whose best learning rate lies inside the grid; "" if no cell counts."""
     best = report.best_rates
     if not best.cells:
         return ""
     inside = f"all {best.cells}" if best.inside == best.cells else f"{best.inside} of {best.cells}"
-    words = f"best learning rate inside the grid in {inside} cells that solve"
+    which = "cells" if report.score == "final_loss" else "cells that solve"
+    words = f"best learning rate inside the grid in {inside} {which}"
     return words if best.inside == best.cells else f"{words}, at its edge where a star stands"
 
 

@@ -15,7 +15,7 @@ from resformer.errors import UserError, writing
 from resformer.keys import as_typed
 from resformer.reporting.figures import Plot, plots
 from resformer.reporting.layout import Layout, panels
-from resformer.reporting.schema import Cell, Key, Per, Rate, Report, varying
+from resformer.reporting.schema import Cell, Key, Rate, Report, varying
 from resformer.reporting.text import final_loss, words
 from resformer.reporting.text.answer import answer
 from resformer.reporting.text.headline import headline
@@ -167,7 +167,7 @@ def _rates(report: Report) -> _Listing:
     rows = [
         [
             *_values(cell.key, names),
-            *(_rate(rates.get((cell.key, lr)), cell, report.per) for lr in lrs),
+            *(_rate(rates.get((cell.key, lr)), cell, report) for lr in lrs),
         ]
         for cell in report.cells
     ]
@@ -175,11 +175,14 @@ def _rates(report: Report) -> _Listing:
     return _Listing(head=head, leading=len(names), rows=rows)
 
 
-def _rate(rate: Rate | None, cell: Cell, per: Per) -> str:
+def _rate(rate: Rate | None, cell: Cell, report: Report) -> str:
     if rate is None:
         return ""
-    mean = "–" if rate.mean is None else words.amount(rate.mean, per)
-    return f"{mean} {rate.solved}/{rate.seeds}{' ◂' if rate.lr == cell.lr else ''}"
+    if report.score == "final_loss":
+        result = "–" if rate.final_loss is None else f"{rate.final_loss:.3g}"
+    else:
+        result = "–" if rate.mean is None else words.amount(rate.mean, report.per)
+    return f"{result} {rate.solved}/{rate.seeds}{' ◂' if rate.lr == cell.lr else ''}"
 
 
 def _varying(keys: Sequence[Key]) -> list[str]:
