@@ -14,13 +14,15 @@ from resformer.errors import UserError
 from resformer.model.shape import Member, Recording
 from resformer.plan.jobs import Job
 from resformer.reporting.analysis.summary import summarise
-from resformer.reporting.serial import to_json
+from resformer.reporting.serial import from_json, to_json
+from resformer.reporting.text.words import notes
 from resformer.reporting.views.formats import as_json
 from resformer.residuals.add import Add
 from resformer.residuals.layerscale import LayerScale
 from resformer.residuals.plain import Plain
 from resformer.residuals.rezero import ReZero
 from resformer.results.members import read
+from resformer.results.problems import LeftBehind
 from resformer.tasks.sort import Sort
 
 EXCLUDED = [{"settings": {"model.norm": "post"}, "reason": "does not go"}]
@@ -369,6 +371,22 @@ def test_members_left_behind_do_not_shorten_the_budget_of_their_cell(made: Writt
     assert row["mean_steps"] == near((100 + 4 * 700 + 800) / 6)
     assert [rate["lr"] for rate in summary["rates"] if rate["residual"] == "add"] == [3e-3]
     assert cell(summary, residual="plain")["seeds"] == 5
+
+
+def test_members_left_behind_are_counted_in_the_notes(made: WrittenStudy) -> None:
+    """Those that went on are not; nor are any where all did."""
+    first = made.job(ADD, SEEDS, [100] * 5)
+    made.job(ADD, [Member(seed=seed, lr=0.1) for seed in range(3)], [100] * 3)
+    made.job(shape(1, Add(), "post", steps=1200), SEEDS[:4], [700] * 4, continues=first)
+    of_plain = made.job(PLAIN, SEEDS, [1.0] * 5)
+    made.job(shape(1, Plain(), "post", steps=1200), SEEDS, [700] * 5, continues=of_plain)
+    report = made.report()
+    assert report.left_behind == (LeftBehind(study="made", steps=600, longer=1200, members=4),)
+    assert from_json(json.loads(json.dumps(to_json(report)))) == report
+    assert (
+        "left out: 4 members of made that had 600 steps, as others of the same settings went on to "
+        "1,200"
+    ) in notes(report)
 
 
 def test_a_budget_that_was_compared_before_others_went_on_is_compared_still(

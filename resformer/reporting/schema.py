@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Literal, final
 
 from resformer.keys import Value, as_typed
-from resformer.results.problems import DamagedJob, FailedJob, MissingJob
+from resformer.results.problems import DamagedJob, FailedJob, LeftBehind, MissingJob
 from resformer.stats.depth import Run, depth_run
 from resformer.stats.health import Word
 from resformer.stats.multiplicity import LEVEL, Method
@@ -465,6 +465,7 @@ class Report:
     settled: bool = False
     """True if a sweep looked at a study twice, as if at every comparison of it."""
     excluded: tuple[Excluded, ...]
+    left_behind: tuple[LeftBehind, ...] = ()
     missing: tuple[MissingJob, ...]
     damaged: tuple[DamagedJob, ...]
     failed: tuple[FailedJob, ...]

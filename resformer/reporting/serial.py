@@ -27,7 +27,7 @@ from resformer.reporting.schema import (
     Separation,
     Stability,
 )
-from resformer.results.problems import DamagedJob, FailedJob, MissingJob
+from resformer.results.problems import DamagedJob, FailedJob, LeftBehind, MissingJob
 
 Tree = dict[str, Any]
 
@@ -35,12 +35,16 @@ _COMPOSED = ("key", "depth", "ends", "fit", "mean_loss", "lr_sensitivity")
 """Fields of a row that are no entry of it: they are several, or stand among the axes."""
 
 
+_IF_ANY = ("where", "layers", "separation", "settled", "left_behind")
+"""Sections that reports without any such thing lack."""
+
+
 def to_json(report: Report) -> Tree:
     """The JSON of a report. Sections that only some reports have are left out of the others."""
     tree = {name: _value(getattr(report, name), report.per) for name in _names(Report)}
     tree["best_rates"] = row(report.best_rates, report.per)
     absent = [
-        *(name for name in ("where", "layers", "separation", "settled") if not tree[name]),
+        *(name for name in _IF_ANY if not tree[name]),
         *(["differing"] if report.differing is None else []),
         *(["per"] if report.per == "steps" else []),
         *(["score", "losses", "stability"] if report.score == "steps" else []),
@@ -203,6 +207,7 @@ def from_json(tree: Tree) -> Report:
         layers=tuple(map(_layers, tree.get("layers", []))),
         settled=tree.get("settled", False),
         excluded=tuple(Excluded(**line) for line in tree["excluded"]),
+        left_behind=tuple(LeftBehind(**line) for line in tree.get("left_behind", [])),
         missing=tuple(MissingJob(**line) for line in tree["missing"]),
         damaged=tuple(DamagedJob(**line) for line in tree["damaged"]),
         failed=tuple(FailedJob(**line) for line in tree["failed"]),

@@ -3,16 +3,17 @@
 import hashlib
 import json
 import math
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cache, cached_property
 from typing import final
 
 import pandas as pd
 
 from resformer.errors import UserError
 from resformer.keys import NAMES, RECORDING, Json, as_typed, by_value, shape_settings, short
-from resformer.results.problems import Problems
+from resformer.results.problems import LeftBehind, Problems
 from resformer.results.runs import StudyRuns, read_runs
 from resformer.store.plan import superseding
 from resformer.store.study import Study
@@ -41,6 +42,13 @@ class Findings:
     """Values by key that the members were selected by."""
     load: Callable[[], pd.DataFrame]
     """Makes `members`, which a cached report does not need."""
+    load_left_behind: Callable[[], tuple[LeftBehind, ...]]
+    """Makes `left_behind`."""
+
+    @cached_property
+    def left_behind(self) -> tuple[LeftBehind, ...]:
+        """Members of the studies that a larger budget left behind."""
+        return self.load_left_behind()
 
     @cached_property
     def members(self) -> pd.DataFrame:
@@ -137,13 +145,15 @@ def read(studies: Iterable[Study], *, max_hashed: int = 2000, batch_jobs: int = 
     """Read the results of studies; `max_hashed` and `batch_jobs` as in `read_runs`."""
     runs = [read_runs(study, max_hashed=max_hashed, batch_jobs=batch_jobs) for study in studies]
     problems = sum((part.problems for part in runs), Problems())
+    members = cache(lambda: _members(runs))
     states = [[part.study.name, part.study.launches(), part.states] for part in runs]
     return Findings(
         studies=tuple(part.study for part in runs),
         problems=problems,
         digest=_digest([repr(problems), *states]),
         conditions={},
-        load=lambda: _members(runs),
+        load=lambda: members()[0],
+        load_left_behind=lambda: members()[1],
     )
 
 
@@ -151,11 +161,11 @@ def _digest(tree: object) -> str:
     return hashlib.sha256(json.dumps(tree).encode()).hexdigest()
 
 
-def _members(runs: Sequence[StudyRuns]) -> pd.DataFrame:
-    """Members of several studies, each once, with their settings."""
+def _members(runs: Sequence[StudyRuns]) -> tuple[pd.DataFrame, tuple[LeftBehind, ...]]:
+    """Members of several studies, each once, with their settings; and those left behind."""
     tables = [_with_settings(part) for part in runs if len(part.table)]
     if not tables:
-        return pd.DataFrame()
+        return pd.DataFrame(), ()
     members = pd.concat(tables, ignore_index=True)
     settings = [name for name in selectable(members) if name not in ("seed", "lr", *RECORDING)]
     planned = ["study", "planned_shape"]
@@ -166,9 +176,12 @@ def _members(runs: Sequence[StudyRuns]) -> pd.DataFrame:
     return _within_longest_budget(members, ["study", *settings])
 
 
-def _within_longest_budget(members: pd.DataFrame, settings: Sequence[str]) -> pd.DataFrame:
+def _within_longest_budget(
+    members: pd.DataFrame, settings: Sequence[str]
+) -> tuple[pd.DataFrame, tuple[LeftBehind, ...]]:
     """Members without those of a smaller budget than that within which members of the same settings
-    went on: they are the members of a study that had the larger budget from the start.
+    went on: they are the members of a study that had the larger budget from the start. And of those
+    left out, the ones that did not go on.
 
     `linked` is true in the jobs that went on, and in those that they went on from.
     """
@@ -176,9 +189,18 @@ def _within_longest_budget(members: pd.DataFrame, settings: Sequence[str]) -> pd
     cell = members.groupby(same, dropna=False, sort=False).ngroup()
     budgets = pd.DataFrame({"cell": cell, _BUDGET: members[_BUDGET]})
     linked = budgets[members.pop("linked")].drop_duplicates()
-    longest = linked.groupby("cell")[_BUDGET].transform("max")
-    smaller = pd.MultiIndex.from_frame(linked[linked[_BUDGET] < longest])
-    return members[~pd.MultiIndex.from_frame(budgets).isin(smaller)].reset_index(drop=True)
+    linked["longer"] = linked.groupby("cell")[_BUDGET].transform("max")
+    smaller = linked[linked[_BUDGET] < linked["longer"]]
+    out = pd.MultiIndex.from_frame(budgets).isin(pd.MultiIndex.from_frame(smaller[[*budgets]]))
+    each = members[["study", "seed", "lr", _BUDGET]].assign(cell=cell)
+    same = ["cell", "seed", "lr"]
+    went_on = pd.MultiIndex.from_frame(each[same]).isin(pd.MultiIndex.from_frame(each[~out][same]))
+    left = each[out & ~went_on].merge(smaller, on=[*budgets])
+    counts = Counter(zip(left["study"], left[_BUDGET], left["longer"], strict=True))
+    return members[~out].reset_index(drop=True), tuple(
+        LeftBehind(study=study, steps=steps, longer=longer, members=number)
+        for (study, steps, longer), number in sorted(counts.items())
+    )
 
 
 def _with_settings(runs: StudyRuns) -> pd.DataFrame:

@@ -38,6 +38,21 @@ class FailedJob:
 
 
 @final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeftBehind:
+    """Finished members that are left out, as others of the same settings went on to a larger
+    budget and they did not.
+    """
+
+    study: str
+    steps: int
+    """Their budget."""
+    longer: int
+    """The larger one."""
+    members: int
+
+
+@final
 @dataclass(frozen=True, kw_only=True)
 class Problems:
     """Everything that keeps studies from being complete."""

@@ -109,6 +109,7 @@ def _report(findings: Findings, pairing: Pairing, per: Per, score: Score) -> Rep
         layers=tuple(layers),
         settled=bool(settled),
         excluded=tuple(_excluded(findings.studies)),
+        left_behind=findings.left_behind,
         missing=findings.problems.missing,
         damaged=(*findings.problems.damaged, *damaged),
         failed=findings.problems.failed,

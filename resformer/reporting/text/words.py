@@ -323,6 +323,11 @@ def notes(report: Report) -> list[str]:
         )
     lines += [f"  {job.job} ({job.settings}): {job.reason}" for job in report.failed]
     lines += [f"damaged and left out: {job.reason}" for job in report.damaged]
+    lines += [
+        f"left out: {counted(part.members, 'member')} of {part.study} that had {part.steps:,} "
+        f"steps, as others of the same settings went on to {part.longer:,}{whole}"
+        for part in report.left_behind
+    ]
     for row in report.excluded:
         combination = ", ".join(f"{key}={value}" for key, value in row.settings.items())
         lines.append(f"left out: {combination} ({row.reason})")
