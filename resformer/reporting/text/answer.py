@@ -6,6 +6,7 @@ from itertools import groupby
 from resformer.reporting.analysis.cost import cost
 from resformer.reporting.schema import (
     ArmKey,
+    CellKey,
     Comparison,
     Count,
     DepthComparison,
@@ -82,7 +83,7 @@ def _of_task(report: Report, rows: Sequence[Comparison], limits: Sequence[Limit]
             yield f"How deep{label(row, rows)}: {_deep(row, report)}."
         yield from _unsolved([row for row in rows if not row.solved], rows)
         for row in solved:
-            yield f"How fast where both train{label(row, rows)}: {_fast(row, report.per)}."
+            yield f"How fast where both train{label(row, rows)}: {_fast(row, report)}."
     yield from open_words(rows, report)
 
 
@@ -218,45 +219,55 @@ def _against(first: Count, second: Count) -> str:
     return f"{first.solved} of {first.seeds} seeds against {second.solved} of {second.seeds}"
 
 
-def _fast(row: Comparison, per: Per) -> str:
+def _fast(row: Comparison, report: Report) -> str:
     """The comparison of steps, FLOPs or tokens in words, of arms of which one solves something."""
     scheme, baseline = names(row)
+    solved = _solved_by_all(row)
+    if not solved:
+        return f"at no depth do all seeds solve both {scheme} and {baseline}"
     if row.speed is None:
-        shared = _solved_by_all(row)
-        if not shared:
-            return f"at no depth do all seeds solve both {scheme} and {baseline}"
-        at = f"depth{'s' * (len(shared) > 1)} {listed(shared)}"
+        at = f"depth{'s' * (len(solved) > 1)} {listed([str(depth) for depth in solved])}"
+        paired = any(
+            _seeds(row.scheme, depth, report) & _seeds(row.baseline, depth, report)
+            for depth in solved
+        )
+        why = "not all at one learning rate" if paired else "no seed ran in both"
         return (
-            f"all seeds solve {at} both {scheme} and {baseline}, but no seed ran in both, so "
-            "nothing is paired"
+            f"all seeds solve {at} both {scheme} and {baseline}, but {why}, so no steps are paired"
         )
     low, high = row.speed.low, row.speed.high
     interval = ""
     if low is not None and high is not None:
         unsure = ", so not surely different" * (low <= 1 <= high)
         interval = f" (95 % interval {low:.2f} to {high:.2f}{unsure})"
-    size = f"{scheme} they take {row.speed.value:.2f} times the {UNITS[per]}{interval}"
+    size = f"{scheme} they take {row.speed.value:.2f} times the {UNITS[report.per]}{interval}"
     depths = [str(depth) for depth in row.speed_depths]
     if len(row.depths) == 1:
         return size
+    rate = " at one learning rate" if len(depths) < len(solved) else ""
     if len(depths) == 1:
-        return f"{size} at depth {depths[0]}, the only one that all seeds of both solve"
+        return f"{size} at depth {depths[0]}, the only one that all seeds of both solve{rate}"
     each = [f"{depth.speed.value:.2f} at {depth.depth}" for depth in row.depths if depth.speed]
-    return f"{size} at depths {listed(depths)}, which all seeds of both solve ({', '.join(each)})"
+    which = f"which all seeds of both solve{rate}"
+    return f"{size} at depths {listed(depths)}, {which} ({', '.join(each)})"
 
 
-def _solved_by_all(row: Comparison) -> list[str]:
-    """Depths that every seed of both arms solves."""
-    return [
-        str(depth.depth) for depth in row.depths if depth.scheme.share == depth.baseline.share == 1
-    ]
+def _solved_by_all(row: Comparison) -> list[int]:
+    """Depths that every seed of both arms solves, each at the rate that it is scored at."""
+    return [depth.depth for depth in row.depths if depth.scheme.all and depth.baseline.all]
+
+
+def _seeds(arm: ArmKey, depth: int, report: Report) -> set[int]:
+    """Seeds that ran in a cell."""
+    key = CellKey(arm=arm, depth=depth)
+    return next(set(cell.lr_by_seed) for cell in report.cells if cell.key == key)
 
 
 def _counted_fast(rows: Sequence[Comparison], per: Per) -> str:
     rated = [(row.labels[0], row.speed) for row in rows if row.speed is not None]
     faster = [name for name, speed in rated if speed.high is not None and speed.high < 1]
     slower = [name for name, speed in rated if speed.low is not None and speed.low > 1]
-    unpaired = sum(row.speed is None and bool(_solved_by_all(row)) for row in rows)
+    unpaired = sum(bool(_solved_by_all(row)) for row in rows) - len(rated)
     nowhere = len(rows) - len(rated) - unpaired
     unit = "" if per == "steps" else f" in {UNITS[per]}"
     words = [
@@ -264,7 +275,7 @@ def _counted_fast(rows: Sequence[Comparison], per: Per) -> str:
         f"{len(slower)} slower{named(slower)}",
         f"{len(rated) - len(faster) - len(slower)} not surely either",
         f"{nowhere} at no depth that all seeds of both solve" * bool(nowhere),
-        f"{unpaired} without a seed that ran in both" * bool(unpaired),
+        f"{unpaired} that all seeds solve, but without paired steps" * bool(unpaired),
     ]
     return ", ".join(filter(None, words))
 

@@ -18,11 +18,7 @@ def open_words(rows: Sequence[Comparison], report: Report) -> Iterator[str]:
     both solve the deepest tried, more seeds elsewhere.
     """
     undecided = [row for row in rows if row.p is not None and row.verdict == "undecided"]
-    solved = [
-        row
-        for row in undecided
-        if row.depths[-1].scheme.share == row.depths[-1].baseline.share == 1
-    ]
+    solved = [row for row in undecided if row.depths[-1].scheme.all and row.depths[-1].baseline.all]
     if solved:
         where = (
             f"In {len(solved)} of the {len(undecided)} comparisons that show no difference all"
