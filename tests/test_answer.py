@@ -227,8 +227,8 @@ def test_comparisons_in_which_nobody_solves_are_named_once(made: WrittenStudy) -
     for residual in (Plain(), Add(), Gpt2()):
         depths(made, residual, {1: NEVER, 4: NEVER}, "pre")
     assert answer(made.report())[0] == (
-        "How deep: in all 2 comparisons no seed solves any depth within the 600 steps that both "
-        "had: add / plain; gpt2 / plain."
+        "How deep: in all 2 comparisons no seed solves any depth within 600 steps: add / plain; "
+        "gpt2 / plain."
     )
     assert "How fast" not in answer(made.report())[1]
 

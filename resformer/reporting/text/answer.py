@@ -81,17 +81,19 @@ def _of_task(report: Report, rows: Sequence[Comparison], limits: Sequence[Limit]
     else:
         for row in solved:
             yield f"How deep{label(row, rows)}: {_deep(row, report)}."
-        yield from _unsolved([row for row in rows if not row.solved], rows)
+        yield from _unsolved([row for row in rows if not row.solved], rows, report)
         for row in solved:
             yield f"How fast where both train{label(row, rows)}: {_fast(row, report)}."
     yield from open_words(rows, report)
 
 
-def _unsolved(unsolved: Sequence[Comparison], rows: Sequence[Comparison]) -> Iterator[str]:
+def _unsolved(
+    unsolved: Sequence[Comparison], rows: Sequence[Comparison], report: Report
+) -> Iterator[str]:
     """A sentence on the comparisons of these rows in which neither arm solves any depth."""
     if not unsolved:
         return
-    budget = budget_of_both(unsolved)
+    budget = budget_of_both(unsolved, report)
     if len(unsolved) == 1:
         (row,) = unsolved
         scheme, baseline = names(row)

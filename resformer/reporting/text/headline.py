@@ -23,7 +23,7 @@ def headline(report: Report) -> str:
     if report.comparisons:
         rows = report.comparisons
         if not any(row.solved for row in rows):
-            return f"No seed solves any depth within {budget_of_both(rows)}"
+            return f"No seed solves any depth within {budget_of_both(rows, report)}"
         return _headline(rows, "how deep") or _deep(rows)
     _, _, words = answer(report)[0].rstrip(".").partition(": ")
     return capital(words)

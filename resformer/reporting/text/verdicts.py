@@ -40,8 +40,10 @@ def label(row: Compared, rows: Sequence[Compared]) -> str:
     return "".join(f", {word}" for word in words)
 
 
-def budget_of_both(rows: Sequence[Comparison]) -> str:
+def budget_of_both(rows: Sequence[Comparison], report: Report) -> str:
     """The steps within which arms are compared."""
+    if "train.steps" in report.settings:
+        return f"{report.settings['train.steps']:,} steps"
     budgets = {depth.budget for row in rows for depth in row.depths}
     return f"the {min(budgets):,} steps that both had" if len(budgets) == 1 else "the same steps"
 
