@@ -124,6 +124,7 @@ def test_several_tasks_have_an_answer_each(made: WrittenStudy) -> None:
         "copy. How deep: depth 1, the only one tried.",
         "sort. How deep: no depth.",
     ]
+    assert headline(made.report()) == "Nothing is compared, as no column has a baseline here"
 
 
 def test_arms_without_a_baseline_are_named_with_their_depths(made: WrittenStudy) -> None:

@@ -5,7 +5,14 @@ from dataclasses import dataclass
 from typing import final
 
 from resformer.reporting.schema import Estimate, LossComparison, Report, Stability
-from resformer.reporting.text.verdicts import MOST_LISTED, counted, label, names, p_words
+from resformer.reporting.text.verdicts import (
+    MOST_LISTED,
+    NOTHING_COMPARED,
+    counted,
+    label,
+    names,
+    p_words,
+)
 from resformer.reporting.text.words import (
     corrected_for,
     interval,
@@ -35,7 +42,7 @@ def sentences(report: Report) -> Iterator[str]:
     """Sentences that compare final losses; many comparisons are counted."""
     rows = report.losses
     if not rows:
-        yield "How low the final loss: nothing is compared, as no column has a baseline here."
+        yield f"How low the final loss: {NOTHING_COMPARED}."
     elif len(rows) > MOST_LISTED:
         yield f"How low the final loss: {counted(rows)}."
     else:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from resformer.reporting.schema import Comparison, Report
 from resformer.reporting.text.answer import answer, reach_against
 from resformer.reporting.text.verdicts import (
+    NOTHING_COMPARED,
     Row,
     budget_of_both,
     by_verdict,
@@ -16,7 +17,7 @@ from resformer.reporting.text.verdicts import (
 
 def headline(report: Report) -> str:
     """The verdict on how deep, or on how low the final loss ends; where nothing is compared, the
-    first sentence of the answer.
+    depths that are solved, if it is of one task.
     """
     if report.losses:
         return _headline(report.losses, "final losses") or _low(report)
@@ -25,8 +26,9 @@ def headline(report: Report) -> str:
         if not any(row.solved for row in rows):
             return f"No seed solves any depth within {budget_of_both(rows, report)}"
         return _headline(rows, "how deep") or _deep(rows)
-    _, _, words = answer(report)[0].rstrip(".").partition(": ")
-    return capital(words)
+    if {"study", "task"} & {*report.varying}:
+        return capital(NOTHING_COMPARED)
+    return capital(answer(report)[0].partition(": ")[2].rstrip("."))
 
 
 def _headline(rows: Sequence[Row], question: str) -> str:

@@ -9,6 +9,7 @@ from resformer.reporting.text.words import NORMS, correction, listed, p_is, valu
 
 MOST_LISTED = 4
 """Comparisons that have a sentence each; more are counted."""
+NOTHING_COMPARED = "nothing is compared, as no column has a baseline here"
 _VERDICTS = ("better", "worse", "undecided")
 
 Row = TypeVar("Row", Comparison, LossComparison)
