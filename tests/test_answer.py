@@ -7,6 +7,7 @@ from support.studies import SEEDS, STALLED, WrittenStudy, shape
 
 from resformer.model.shape import Member
 from resformer.reporting.analysis.cost import Cost, cost
+from resformer.reporting.analysis.summary import summarise
 from resformer.reporting.text.answer import answer, reach
 from resformer.reporting.text.headline import headline
 from resformer.reporting.text.power import power_words
@@ -18,6 +19,8 @@ from resformer.residuals.gpt2 import Gpt2
 from resformer.residuals.lns import Lns
 from resformer.residuals.plain import Plain
 from resformer.residuals.scaled import Scaled
+from resformer.stats.multiplicity import level
+from resformer.stats.power import SECOND_LOOK
 from resformer.tasks.sort import Sort
 
 FAST, SLOW, NEVER = [100, 120, 110, 90, 130], [300, 320, 310, 290, 330], [STALLED] * 5
@@ -151,13 +154,13 @@ def test_a_run_of_depths_in_words(run: tuple[int | None, int | None], words: str
 
 def test_power_in_words() -> None:
     """The chance of the seeds that would do is theirs, not the one that is asked for."""
-    assert power_words(5, 5, comparisons=1) == (
+    assert power_words(5, 5, level(1)) == (
         "5 seeds find a limit one grid depth apart (95 % of seeds against 5 % solve) with "
         "probability 0.91."
     )
-    words = power_words(5, 5, comparisons=2)
+    words = power_words(5, 5, level(2))
     assert words.endswith("with probability 0.60; 7 in each arm would find it with 0.90.")
-    assert power_words(8, 3, comparisons=1).startswith("8 against 3 seeds find a limit")
+    assert power_words(8, 3, level(1)).startswith("8 against 3 seeds find a limit")
 
 
 def test_unequal_arms_have_the_power_of_both(made: WrittenStudy) -> None:
@@ -165,7 +168,14 @@ def test_unequal_arms_have_the_power_of_both(made: WrittenStudy) -> None:
     for depth in (1, 8):
         made.job(shape(depth, Add(), "pre"), eight, [100] * 8)
     depths(made, Plain(), {1: [100] * 3, 8: [STALLED, 90, STALLED]}, "pre")
-    assert power_words(8, 3, comparisons=1) in answer(made.report())
+    assert power_words(8, 3, level(1)) in answer(made.report())
+
+
+def test_the_power_of_a_settled_study_is_that_of_its_second_look(made: WrittenStudy) -> None:
+    depths(made, Add(), {1: FAST, 8: FAST})
+    depths(made, Plain(), {1: FAST, 8: [*FAST[:3], *NEVER[:2]]})
+    findings = made.findings(["resformer", "sweep", "--settle"])
+    assert power_words(5, 5, SECOND_LOOK) in answer(summarise(findings))
 
 
 def test_one_seed_in_an_arm_has_no_power(made: WrittenStudy) -> None:
@@ -199,7 +209,7 @@ def test_tests_of_all_tasks_are_counted(made: WrittenStudy) -> None:
     assert len(deep) == 4
     assert all(line.endswith("corrected for 4 comparisons.") for line in deep)
     assert {report.tests(row) for row in report.comparisons} == {4}
-    assert f"copy. {power_words(5, 5, comparisons=4)}" in lines
+    assert f"copy. {power_words(5, 5, level(4))}" in lines
 
 
 def test_seeds_that_no_arm_shares_are_not_paired(made: WrittenStudy) -> None:

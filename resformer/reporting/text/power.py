@@ -18,10 +18,11 @@ def open_words(rows: Sequence[Comparison], report: Report) -> Iterator[str]:
     both solve the deepest tried, more seeds elsewhere.
     """
     undecided = [row for row in rows if row.p is not None and row.verdict == "undecided"]
-    solved = [row for row in undecided if row.depths[-1].scheme.all and row.depths[-1].baseline.all]
-    if solved:
+    below = [row for row in undecided if not _solve_the_deepest(row)]
+    if len(below) < len(undecided):
         where = (
-            f"In {len(solved)} of the {len(undecided)} comparisons that show no difference all"
+            f"In {len(undecided) - len(below)} of the {len(undecided)} comparisons that show no "
+            "difference all"
             if len(undecided) > 1
             else "All"
         )
@@ -29,31 +30,37 @@ def open_words(rows: Sequence[Comparison], report: Report) -> Iterator[str]:
             f"{where} seeds of both solve the deepest depth tried: only deeper ones could tell "
             "them apart."
         )
-    planned = {
-        (
-            min(depth.scheme.seeds for depth in row.depths),
-            min(depth.baseline.seeds for depth in row.depths),
-            report.tests(row),
-        )
-        for row in undecided
-        if row not in solved
-    }
+    # p-values of a settled study are those of its second look.
+    share = SECOND_LOOK / LEVEL if report.settled else 1.0
+    designs = {(*_seeds(row), level(report.tests(row)) * share) for row in below}
     # A single seed in an arm shows nothing, however many the other has.
-    able = [(first, second, tests) for first, second, tests in planned if min(first, second) > 1]
+    able = [design for design in designs if min(design[:2]) > 1]
     if able:
-        first, second, tests = min(able, key=lambda row: (_chance(*row), row))
-        yield power_words(first, second, tests)
+        yield power_words(*min(able, key=lambda design: (_chance(*design), design)))
 
 
-def power_words(first: int, second: int, comparisons: int) -> str:
-    """The probability that so many seeds of two arms find a limit one grid depth apart, in one of
-    so many comparisons; if it is small, the number of seeds that would be enough.
+def _solve_the_deepest(row: Comparison) -> bool:
+    """True if all seeds of both arms solve the deepest depth."""
+    return row.depths[-1].scheme.all and row.depths[-1].baseline.all
+
+
+def _seeds(row: Comparison) -> tuple[int, int]:
+    """Seeds of the two arms, at the depth at which they have fewest."""
+    scheme, baseline = zip(
+        *((depth.scheme.seeds, depth.baseline.seeds) for depth in row.depths), strict=True
+    )
+    return min(scheme), min(baseline)
+
+
+def power_words(first: int, second: int, alpha: float) -> str:
+    """The probability that so many seeds of two arms find a limit one grid depth apart at a level;
+    if it is small, the number of seeds that would be enough.
     """
     seeds = f"{first}" if first == second else f"{first} against {second}"
-    chance = _chance(first, second, comparisons)
+    chance = _chance(first, second, alpha)
     return (
         f"{seeds} seeds find a limit one grid depth apart (95 % of seeds against 5 % solve) with "
-        f"probability {chance:.2f}{_enough(chance, comparisons)}."
+        f"probability {chance:.2f}{_enough(chance, alpha)}."
     )
 
 
@@ -63,24 +70,24 @@ def planned_power(comparisons: int, seeds: int, *, looks: int) -> str:
     """
     alpha = level(comparisons)
     if looks == 1:
-        chance, again = _chance(seeds, seeds, comparisons), ""
+        chance, again = _chance(seeds, seeds, alpha), ""
     else:
         levels = (FIRST_LOOK * alpha / LEVEL, SECOND_LOOK * alpha / LEVEL)
         chance = power_of_two_looks(seeds, ONE_GRID_DEPTH, levels)
         again = f", {2 * seeds} where undecided"
     return (
         f"{counted(comparisons, 'comparison')}, {counted(seeds, 'seed')}{again}: a limit apart by "
-        f"one grid depth is found with probability {chance:.2f}{_enough(chance, comparisons)}"
+        f"one grid depth is found with probability {chance:.2f}{_enough(chance, alpha)}"
     )
 
 
-def _chance(first: int, second: int, comparisons: int) -> float:
-    return power(first, second, ONE_GRID_DEPTH, level(comparisons))
+def _chance(first: int, second: int, alpha: float) -> float:
+    return power(first, second, ONE_GRID_DEPTH, alpha)
 
 
-def _enough(chance: float, comparisons: int) -> str:
+def _enough(chance: float, alpha: float) -> str:
     """Seeds of each arm that find it surely, where this chance is small, and their chance."""
     if chance >= _SURE:
         return ""
-    seeds = seeds_for(ONE_GRID_DEPTH, _SURE, level(comparisons))
-    return f"; {seeds} in each arm would find it with {_chance(seeds, seeds, comparisons):.2f}"
+    seeds = seeds_for(ONE_GRID_DEPTH, _SURE, alpha)
+    return f"; {seeds} in each arm would find it with {_chance(seeds, seeds, alpha):.2f}"
