@@ -16,8 +16,12 @@ from resformer.reporting.schema import Excluded, Report
 from resformer.reporting.text import words
 from resformer.reporting.views import terminal
 from resformer.residuals.add import Add
+from resformer.residuals.dense import Dense
+from resformer.residuals.gpt2 import Gpt2
 from resformer.residuals.layerscale import LayerScale
+from resformer.residuals.lns import Lns
 from resformer.residuals.plain import Plain
+from resformer.residuals.scaled import Scaled
 from resformer.results.problems import FailedJob
 
 
@@ -51,6 +55,24 @@ def test_a_whole_report_as_the_terminal_shows_it(made: WrittenStudy) -> None:
     assert "How deep, post-norm: with residual connections stacks train" in text
     assert "Cost: residual connections add no parameters" in text
     assert "left out: model.norm=post (does not go)" in text
+
+
+def test_a_baseline_of_many_comparisons_is_named_once(made: WrittenStudy) -> None:
+    made.job(shape(8, Plain(), "pre"), SEEDS, [STALLED] * 5)
+    for residual in (Add(), Dense(), Gpt2(), Lns(), Scaled(exponent=0.5)):
+        made.job(shape(8, residual, "pre"), SEEDS, [100, 120, 110, 90, 130])
+    report = made.report()
+    assert words.comparison_headings(report)[0] == "against plain"
+    assert [row[0] for row in words.comparisons(report)] == [
+        "add",
+        "dense",
+        "gpt2",
+        "lns",
+        "scaled",
+    ]
+    few = replace(report, comparisons=report.comparisons[:4])
+    assert words.comparison_headings(few)[0] == "compared"
+    assert words.comparisons(few)[0][0] == "add / plain"
 
 
 def test_a_report_fits_80_columns_and_reads_without_colour(made: WrittenStudy) -> None:

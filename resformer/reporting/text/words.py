@@ -30,6 +30,8 @@ _LOSS_LEGEND = (
     "median final held-out loss (nats per token), at the learning rate at which the other seeds "
     "ended lowest, seeds solved of seeds"
 )
+_MOST_NAMED = 4
+"""Comparisons that each name their baseline, even if it is the same."""
 NORMS = {"none": "no norm", "pre": "pre-norm", "post": "post-norm"}
 FIT = (
     "half: depth at which half of the seeds solve, by a logistic fit over the logarithm of depth, "
@@ -81,12 +83,20 @@ def _resolution(report: Report) -> str:
 def comparison_headings(report: Report) -> tuple[str, ...]:
     """Headings of the comparisons."""
     unit = UNITS[report.per]
-    return ("compared", "where", "limits", "doublings", "95 %", "p", unit, "95 %")
+    compared = f"against {baseline}" if (baseline := _baseline_of_all(report)) else "compared"
+    return (compared, "where", "limits", "doublings", "95 %", "p", unit, "95 %")
 
 
 def by_depth_headings(report: Report) -> tuple[str, ...]:
     """Headings of the comparisons at each depth."""
     return ("compared", "where", "depth", "solved", "p", UNITS[report.per], "95 %")
+
+
+def _baseline_of_all(report: Report) -> str:
+    """The baseline of many comparisons, which is then named once; "" if they are few, or differ."""
+    baselines = {row.labels[1] for row in report.comparisons}
+    few = len(report.comparisons) <= _MOST_NAMED
+    return "" if few or len(baselines) > 1 else baselines.pop()
 
 
 def final_loss(cell: Cell | None) -> str:
@@ -159,7 +169,11 @@ def fit(row: Limit, tried: Sequence[int]) -> tuple[str, str]:
 
 def comparisons(report: Report) -> list[tuple[str, ...]]:
     """Comparisons under their headings."""
-    return [_comparison(row, report.varying) for row in report.comparisons]
+    once = bool(_baseline_of_all(report))
+    return [
+        (row.labels[0] if once else " / ".join(row.labels), *_comparison(row, report.varying))
+        for row in report.comparisons
+    ]
 
 
 def comparisons_by_depth(report: Report) -> list[tuple[str, ...]]:
@@ -202,7 +216,6 @@ def correction(rows: Sequence[Compared]) -> str:
 
 def _comparison(row: Comparison, varying: Sequence[str]) -> tuple[str, ...]:
     return (
-        " / ".join(row.labels),
         ", ".join(where(row, varying)),
         " : ".join(_limit(run, row.depths[-1].depth) for run in row.runs),
         *doublings(row),

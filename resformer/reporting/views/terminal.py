@@ -178,7 +178,11 @@ def _comparisons(report: Report) -> list[RenderableType]:
         named = number < 2
         justify: Literal["left", "right"] = "left" if named else "right"
         table.add_column(
-            heading, justify=justify, overflow="fold", no_wrap=not named, min_width=len(heading)
+            heading,
+            justify=justify,
+            overflow="fold",
+            no_wrap=not named,
+            min_width=min(len(heading), 8),
         )
     for row in rows[:_MOST_COLUMNS]:
         table.add_row(*map(_line, row))
