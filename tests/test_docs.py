@@ -145,6 +145,7 @@ def test_parts_of_a_file(root: Path) -> None:
         *REPORT.split("\n")[:4],
         "```",
     ]
+    assert filled(root, 'file report.txt from "  legend"') == ["```", "  legend", "```"]
     (root / "a.yaml").write_text("a: 1\n")
     assert filled(root, "file a.yaml") == ["```yaml", "a: 1", "```"]
 

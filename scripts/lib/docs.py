@@ -8,6 +8,7 @@ an edit by hand is lost, and `--check` finds it:
 
     file PATH                   a file, in a fence
     file PATH until "TEXT"      its lines before the first that begins with TEXT
+    file PATH from "TEXT"       that line and those behind it
     table PATH 1 2 6            these columns of the table in a Markdown file
     help [COMMAND]              `resformer COMMAND --help`
     fields NAME                 the fields that the docstring of a function lists, as a table
@@ -162,16 +163,16 @@ def generate(directive: str, source: Source) -> Lines:
     return DIRECTIVES[verb](source, *words)
 
 
-def file(source: Source, name: str, until: str = "", text: str = "") -> Lines:
+def file(source: Source, name: str, part: str = "", text: str = "") -> Lines:
     """A file, or a part of it, in a fence."""
     lines = source.lines(name)
-    if until:
-        if until != "until" or not text:
-            raise DocsError('file takes PATH, and until "TEXT"')
-        ends = (index for index, line in enumerate(lines) if line.startswith(text))
-        if (end := next(ends, None)) is None:
+    if part:
+        if part not in ("until", "from") or not text:
+            raise DocsError('file takes PATH, and until "TEXT" or from "TEXT"')
+        places = (index for index, line in enumerate(lines) if line.startswith(text))
+        if (place := next(places, None)) is None:
             raise DocsError(f"{name}: no line begins with {text!r}")
-        lines = lines[:end]
+        lines = lines[:place] if part == "until" else lines[place:]
     return fenced(lines, "yaml" if name.endswith(".yaml") else "")
 
 
