@@ -47,11 +47,12 @@ def main() -> None:
     """Run and write; the exit code is that of the command."""
     name = sys.argv[1] if len(sys.argv) == 2 else sys.exit("usage: scripts/reference STUDY")
     target = REFERENCE / name
-    target.mkdir(parents=True, exist_ok=True)
     make = ["resformer", "probe"] if name == "probe" else ["resformer", "sweep", "--study", name]
     show = ["resformer", "report", name, *_QUESTION.get(name, [])]
     revision, began = commit(), time.perf_counter()
     printed = _printed(make)
+    shutil.rmtree(target, ignore_errors=True)
+    target.mkdir(parents=True)
     if name == "probe":
         commands = [make]
         made = probed(target, time.perf_counter() - began)
