@@ -75,7 +75,7 @@ MORE = [
     "\x00",
     *(f"{OWN}{more}" for more in ("nothing:\n  a: 1\n", "train:\n", "train:\n  depth: 1\n")),
 ]
-TINY = ["model.depth=1", "model.width=16", "train.steps=20"]
+TINY = ["model.depth=1", "model.width=16", "train.steps=20", "train.warmup_steps=5"]
 
 
 @pytest.fixture

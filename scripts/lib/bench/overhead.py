@@ -34,7 +34,8 @@ _TINY = [
     "model.depth=1",
     f"member.seed=range(0,{_JOBS})",
     "engine.stack=1",
-    "train.steps=1",
+    "train.steps=2",
+    "train.warmup_steps=0",
     "train.eval_every=1",
 ]
 _FIRST_STEP = """
