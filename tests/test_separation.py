@@ -37,7 +37,7 @@ def test_pairs_are_counted_by_depth_then_by_speed(made: WrittenStudy) -> None:
     assert counts.by_neither == 3
     assert from_json(json.loads(json.dumps(to_json(report)))).separation == report.separation
     assert (
-        "Of the 15 pairs of columns that differ in scheme or norm only 8 are distinguished by how "
+        "Of the 15 pairs of columns that differ only in scheme or norm, 8 are distinguished by how "
         "deep they train, 4 more by their speed, 3 by neither (Benjamini–Hochberg over the pairs)."
     ) in answer(report)
 

@@ -59,7 +59,7 @@ def answer(report: Report) -> list[str]:
 
 def _separated(part: Separation) -> str:
     return (
-        f"Of the {part.pairs} pairs of columns that differ in scheme or norm only "
+        f"Of the {part.pairs} pairs of columns that differ only in scheme or norm, "
         f"{part.by_depth} are distinguished by how deep they train, {part.by_speed} more by their "
         f"speed, {part.by_neither} by neither (Benjamini–Hochberg over the pairs)."
     )

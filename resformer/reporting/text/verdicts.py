@@ -9,6 +9,8 @@ from resformer.reporting.text.words import NORMS, correction, listed, p_is, valu
 
 MOST_LISTED = 4
 """Comparisons that have a sentence each; more are counted."""
+_MOST_NAMED = 12
+"""Names that a count lists."""
 NOTHING_COMPARED = "nothing is compared, as no column has a baseline here"
 _VERDICTS = ("better", "worse", "undecided")
 
@@ -105,4 +107,4 @@ def counted(rows: Sequence[Row]) -> str:
 
 def named(labels: Sequence[str]) -> str:
     """Names in parentheses; "" for none and for many."""
-    return f" ({listed(sorted(labels))})" if 0 < len(labels) <= MOST_LISTED else ""
+    return f" ({listed(sorted(labels))})" if 0 < len(labels) <= _MOST_NAMED else ""
