@@ -5,6 +5,7 @@ hand.
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -187,7 +188,7 @@ def test_tokens_are_one_of_each_sequence() -> None:
 # Claims 3 to 7
 
 
-def swept(rows: Sequence[dict[str, object]], *axes: str) -> Swept:
+def swept(rows: Sequence[dict[str, Any]], *axes: str) -> Swept:
     """A study's members: of each row the settings and `solved`, steps by seed, None where one did
     not solve.
     """
@@ -212,7 +213,7 @@ def swept(rows: Sequence[dict[str, object]], *axes: str) -> Swept:
                 "train.steps": 600,
             }
             for number, row in enumerate(rows)
-            for seed, step in enumerate(row["solved"])  # type: ignore[arg-type]
+            for seed, step in enumerate(row["solved"])
         ]
     )
     always = ("study", "task", "depth", "residual", "norm")

@@ -280,7 +280,7 @@ class Comparison(Compared):
 
     @property
     def speed_depths(self) -> tuple[int, ...]:
-        """Depths at which every seed of both arms solved."""
+        """Depths at which every seed of both arms solved at one learning rate."""
         return tuple(row.depth for row in self.depths if row.speed is not None)
 
     @property

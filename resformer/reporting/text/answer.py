@@ -19,7 +19,6 @@ from resformer.reporting.schema import (
 from resformer.reporting.text import final_loss
 from resformer.reporting.text.power import open_words
 from resformer.reporting.text.verdicts import (
-    MOST_LISTED,
     budget_of_both,
     counted,
     label,
@@ -27,7 +26,7 @@ from resformer.reporting.text.verdicts import (
     names,
     p_words,
 )
-from resformer.reporting.text.words import NORMS, UNITS, listed, value_label
+from resformer.reporting.text.words import MOST_LISTED, NORMS, UNITS, listed, value_label
 from resformer.stats.depth import Run
 
 

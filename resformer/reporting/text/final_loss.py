@@ -6,7 +6,6 @@ from typing import final
 
 from resformer.reporting.schema import Estimate, LossComparison, Report, Stability
 from resformer.reporting.text.verdicts import (
-    MOST_LISTED,
     NOTHING_COMPARED,
     counted,
     label,
@@ -14,6 +13,7 @@ from resformer.reporting.text.verdicts import (
     p_words,
 )
 from resformer.reporting.text.words import (
+    MOST_LISTED,
     corrected_for,
     interval,
     kind_of_model,

@@ -7,8 +7,6 @@ from resformer.reporting.analysis.pairs import BASELINE, RESIDUAL
 from resformer.reporting.schema import Compared, Comparison, LossComparison, Report, varying
 from resformer.reporting.text.words import NORMS, correction, listed, p_is, value_label
 
-MOST_LISTED = 4
-"""Comparisons that have a sentence each; more are counted."""
 _MOST_NAMED = 12
 """Names that a count lists."""
 NOTHING_COMPARED = "nothing is compared, as no column has a baseline here"

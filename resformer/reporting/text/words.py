@@ -30,8 +30,8 @@ _LOSS_LEGEND = (
     "median final held-out loss (nats per token), at the learning rate at which the other seeds "
     "ended lowest, seeds solved of seeds"
 )
-_MOST_NAMED = 4
-"""Comparisons that each name their baseline, even if it is the same."""
+MOST_LISTED = 4
+"""Comparisons that have a sentence each, and each name their baseline; more are counted."""
 NORMS = {"none": "no norm", "pre": "pre-norm", "post": "post-norm"}
 FIT = (
     "half: depth at which half of the seeds solve, by a logistic fit over the logarithm of depth, "
@@ -95,7 +95,7 @@ def by_depth_headings(report: Report) -> tuple[str, ...]:
 def _baseline_of_all(report: Report) -> str:
     """The baseline of many comparisons, which is then named once; "" if they are few, or differ."""
     baselines = {row.labels[1] for row in report.comparisons}
-    few = len(report.comparisons) <= _MOST_NAMED
+    few = len(report.comparisons) <= MOST_LISTED
     return "" if few or len(baselines) > 1 else baselines.pop()
 
 
