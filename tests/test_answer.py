@@ -163,6 +163,14 @@ def test_power_in_words() -> None:
     assert power_words(8, 3, level(1)).startswith("8 against 3 seeds find a limit")
 
 
+def test_power_at_one_depth_speaks_of_shares(made: WrittenStudy) -> None:
+    depths(made, Add(), {8: FAST})
+    depths(made, Plain(), {8: [*FAST[:3], *NEVER[:2]]})
+    words = power_words(5, 5, level(1), one_depth=True)
+    assert words in answer(made.report())
+    assert words.startswith("5 seeds find 95 % of seeds that solve against 5 % with probability")
+
+
 def test_unequal_arms_have_the_power_of_both(made: WrittenStudy) -> None:
     eight = [Member(seed=seed, lr=3e-3) for seed in range(8)]
     for depth in (1, 8):
@@ -178,10 +186,12 @@ def test_the_power_of_a_settled_study_is_that_of_its_second_look(made: WrittenSt
     assert power_words(5, 5, SECOND_LOOK) in answer(summarise(findings))
 
 
-def test_one_seed_in_an_arm_has_no_power(made: WrittenStudy) -> None:
+def test_one_seed_against_several_is_no_test(made: WrittenStudy) -> None:
     depths(made, Add(), {1: FAST, 8: FAST})
     depths(made, Plain(), {1: [100], 8: [STALLED]})
-    assert not any("seeds find" in line for line in answer(made.report()))
+    lines = answer(made.report())
+    assert lines[0].endswith("5 of 5 seeds against 0 of 1 at depth 8; one seed: no test.")
+    assert not any("seeds find" in line for line in lines)
 
 
 def test_only_deeper_depths_tell_arms_apart_that_solve_the_deepest(made: WrittenStudy) -> None:

@@ -27,27 +27,42 @@ from resformer.reporting.figures.axes import balanced
 from resformer.reporting.figures.marks import spread
 from resformer.reporting.figures.style import colours, series_styles
 from resformer.reporting.layout import Layout, layout
-from resformer.reporting.schema import Report
+from resformer.reporting.schema import Report, Score
 from resformer.residuals.add import Add
 from resformer.residuals.plain import Plain
 from resformer.results.members import Findings
 from resformer.tasks.sort import Sort
 
 
-def plotted(findings: Findings, rows: str | None = None, columns: Sequence[str] = ()) -> list[Plot]:
-    summary = summarise(findings)
+def plotted(
+    findings: Findings,
+    rows: str | None = None,
+    columns: Sequence[str] = (),
+    score: Score = "steps",
+) -> list[Plot]:
+    summary = summarise(findings, score=score)
     return list(plots(findings, summary, layout(summary, rows, columns)))
 
 
 def drawn(
-    lives: WrittenStudy, rows: str | None = None, columns: Sequence[str] = ()
+    lives: WrittenStudy,
+    rows: str | None = None,
+    columns: Sequence[str] = (),
+    score: Score = "steps",
 ) -> dict[str, Plot]:
-    return {plot.name: plot for plot in plotted(lives.findings(), rows, columns)}
+    return {plot.name: plot for plot in plotted(lives.findings(), rows, columns, score)}
 
 
 @pytest.fixture
 def lives(tmp_path: Path, shape: Shape) -> WrittenStudy:
     return WrittenStudy(tmp_path / "results", "lived", shape)
+
+
+@pytest.fixture
+def unstopped(tmp_path: Path, shape: Shape) -> WrittenStudy:
+    """A study whose members train to the end of their budget."""
+    train = dataclasses.replace(shape.train, stop_when_solved=False)
+    return WrittenStudy(tmp_path / "results", "unstopped", dataclasses.replace(shape, train=train))
 
 
 def lines(axes: Axes, label: str) -> list[Line2D]:
@@ -181,14 +196,14 @@ def test_rates_are_tiles_and_the_chosen_one_is_framed(lives: WrittenStudy) -> No
     lives.cell({1e-3: [unsolved()] * 3, 1e-2: [solved(20), solved(30), unsolved()]}, depth=1)
     lives.cell({1e-3: [unsolved()] * 3, 1e-2: [solved(20)] * 3}, depth=2)
     (axes,) = drawn(lives)["rates-copy"].figure.axes
-    unsolved_tiles = patches(axes, "none solved")
+    unsolved_tiles = patches(axes, "missing")
     assert all(tile.get_hatch() for tile in unsolved_tiles)
     assert {round(tile.get_y() + tile.get_height() / 2) for tile in unsolved_tiles} == {0}
     assert [text.get_text() for text in axes.get_yticklabels()] == ["0.001", "0.01"]
     assert [text.get_text() for text in axes.texts] == ["0/3", "2/3\n50", "0/3", "3/3\n20"]
     framed = [tile.get_xy() for tile in patches(axes, "scored at")]
     assert framed == [(-0.5, 0.5), (0.5, 0.5)]
-    assert len({to_hex(tile.get_facecolor()) for tile in patches(axes, "solved")}) == 2
+    assert len({to_hex(tile.get_facecolor()) for tile in patches(axes, "known")}) == 2
 
 
 def test_one_rate_makes_no_figure_of_rates_and_one_depth_none_along_depth(
@@ -351,6 +366,42 @@ def test_a_heat_map_is_sorted_by_limit_then_speed_and_hatches_what_is_unsolved(
     assert limits == ["limit", *["≥ 4"] * 4, *["2"] * 4, *["1"] * 4]
 
 
+def test_final_losses_are_drawn_where_members_are_judged_by_them(unstopped: WrittenStudy) -> None:
+    for depth, losses in {1: [0.1, 0.3, 0.2], 2: [0.5, math.nan, 0.7]}.items():
+        unstopped.cell(
+            {
+                lr: [Life([3.0, loss]) for loss in losses if lr == 1e-3 or math.isfinite(loss)]
+                for lr in (1e-3,)
+            },
+            depth=depth,
+        )
+    plots = drawn(unstopped, score="final_loss")
+    assert "steps-copy" not in plots
+    assert "solved-copy" not in plots
+    (axes,) = plots["final_loss-copy"].figure.axes
+    seeds = sorted(y for line in lines(axes, "seed") for _, y in points(line))
+    assert seeds == pytest.approx([0.1, 0.2, 0.3, 0.5, 0.7])
+    (medians,) = lines(axes, "medians")
+    assert [y for _, y in points(medians)] == pytest.approx([0.2, 0.7])
+    assert "final_loss-copy" not in drawn(unstopped)
+
+
+def test_tiles_show_the_result_that_members_are_judged_by(unstopped: WrittenStudy) -> None:
+    unstopped.cell({1e-3: [Life([3.0, 0.25])] * 3, 1e-2: [Life([3.0, 0.5])] * 3}, depth=1)
+    plot = drawn(unstopped, score="final_loss")["rates-copy"]
+    (axes,) = plot.figure.axes
+    assert [text.get_text() for text in axes.texts] == ["0/3\n0.25", "0/3\n0.5"]
+    assert "median final held-out loss" in plot.caption
+    for batch in range(8, 17):
+        loss = 0.1 * (batch % 5 + 1)
+        for depth in (1, 2):
+            unstopped.cell([Life([3.0, loss])] * 3, depth=depth, batch=batch)
+    (axes,) = drawn(unstopped, score="final_loss")["heatmap-copy"].figure.axes
+    names = [text.get_text() for text in axes.get_yticklabels()]
+    assert names[:2] == ["add, post, batch 10", "add, post, batch 15"]
+    assert {"0.1  0/3", "0.5  0/3"} <= {text.get_text() for text in axes.texts}
+
+
 def test_multiples_show_each_arm_over_all_others_where_half_of_them_solve(
     lives: WrittenStudy,
 ) -> None:
@@ -498,11 +549,17 @@ def every_scheme(lives: WrittenStudy) -> None:
 @pytest.mark.fuzz
 @pytest.mark.parametrize("fill", [one, broken, at_once, nobody, many, uneven, every_scheme])
 @pytest.mark.parametrize("rows", ["depth", "norm", "residual"])
+@pytest.mark.parametrize("score", ["steps", "final_loss"])
 def test_odd_studies_can_be_drawn_and_no_text_is_cut_or_covers_another(
-    lives: WrittenStudy, fill: Callable[[WrittenStudy], None], rows: str
+    lives: WrittenStudy,
+    unstopped: WrittenStudy,
+    fill: Callable[[WrittenStudy], None],
+    rows: str,
+    score: Score,
 ) -> None:
-    fill(lives)
-    for plot in drawn(lives, rows).values():
+    study = lives if score == "steps" else unstopped
+    fill(study)
+    for plot in drawn(study, rows, score=score).values():
         assert plot.rendered("png")
         boxes = list(visible(plot))
         for text, box in boxes:

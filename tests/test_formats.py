@@ -3,12 +3,13 @@
 import csv
 import io
 import json
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 from support.studies import SEEDS, STALLED, WrittenStudy, shape
 
-from resformer.reporting.layout import layout
+from resformer.reporting.layout import Layout, layout
 from resformer.reporting.schema import Report
 from resformer.reporting.serial import from_json, to_json
 from resformer.reporting.views.formats import as_csv, as_json, as_latex, as_markdown
@@ -78,6 +79,16 @@ def test_a_report_as_markdown(report: Report) -> None:
     assert "| limit | 1 (1–1) | 1 (1–1) | ≥ 8 (8–…) | ≥ 8 (8–…) |" in text
     assert "| add / plain | post | ≥ 8 : 1 | ≥ +3.0 | 1.1 to 3.4 | 0.016 | 1.00 |  |" in text
     assert "exact p = " in text
+    assert text.startswith("**With residual connections stacks train deeper than without: ")
+
+
+@pytest.mark.parametrize("write", [as_markdown, as_latex])
+def test_notes_stand_behind_the_sentences(
+    report: Report, write: Callable[[Report, Layout], str]
+) -> None:
+    settled = replace(report, settled=True)
+    assert "a sweep looked at these twice" in write(settled, layout(report)).splitlines()[-1]
+    assert "looked at these twice" not in write(report, layout(report))
 
 
 def test_markdown_escapes_what_users_name(report: Report) -> None:
@@ -109,4 +120,4 @@ def test_latex_escapes_what_users_name(report: Report) -> None:
     )
     text = as_latex(report, layout(report))
     assert r"a\_b\textbackslash{}c\%\{\}\$\&\#\textasciitilde{}\textasciicircum{}" in text
-    assert text.splitlines()[0].startswith("% two lines")
+    assert text.splitlines()[1].startswith("% two lines")

@@ -24,10 +24,15 @@ class Planned:
 
     pairs: tuple[Pair, ...]
     seeds: int
+    one_depth: bool
+    """True if no pair shares more than one depth."""
 
     def power(self, *, looks: int) -> list[str]:
         """The chance to find a difference, a line if anything is compared."""
-        return [planned_power(len(self.pairs), self.seeds, looks=looks)] if self.pairs else []
+        if not self.pairs:
+            return []
+        comparisons, one_depth = len(self.pairs), self.one_depth
+        return [planned_power(comparisons, self.seeds, looks=looks, one_depth=one_depth)]
 
 
 def planned(request: Request) -> Planned:
@@ -37,8 +42,11 @@ def planned(request: Request) -> Planned:
     seeds = min(len({member.seed for member in members}) for _, members in request.shapes)
     depths = _depths(request) if len(request.shapes) <= _MOST_SHAPES else {}
     pairs = DEFAULT_PAIRING.pairs([*depths]) if len(depths) <= _MOST_ARMS else []
+    shared = {pair: len(depths[pair[0]] & depths[pair[1]]) for pair in pairs}
     return Planned(
-        pairs=tuple(pair for pair in pairs if depths[pair[0]] & depths[pair[1]]), seeds=seeds
+        pairs=tuple(pair for pair, count in shared.items() if count),
+        seeds=seeds,
+        one_depth=max(shared.values(), default=0) == 1,
     )
 
 

@@ -58,6 +58,14 @@ def test_a_sweep_says_what_its_seeds_can_show(resformer: Resformer, where: str) 
         assert line not in again.stderr, "nothing is left to run"
 
 
+def test_one_depth_is_not_called_a_limit() -> None:
+    words = ["model.depth=2", "model.residual=true,false", "member.seed=range(0,5)"]
+    assert planned(config.request("some", words)).power(looks=1) == [
+        "1 comparison, 5 seeds: 95 % of seeds that solve against 5 % are found with probability "
+        "0.91"
+    ]
+
+
 def test_nothing_is_said_where_nothing_is_compared(resformer: Resformer) -> None:
     result = resformer("sweep", "--dry-run", *GRID)
     assert "probability" not in result.stdout

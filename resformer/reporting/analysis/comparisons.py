@@ -102,10 +102,10 @@ def _comparison(
     seeds = arm_seeds(scheme, baseline, depths)
     first, second = map(len, seeds)
     strata = [stratum((scheme[depth], baseline[depth]), seeds, budgets[depth]) for depth in depths]
-    # One seed against one has one exchange only, and nothing can be tested.
+    # The rate of a single seed is chosen by itself, not by others.
     p_D = (
         depth_test(strata, first=first, second=second, max_permutations=max_permutations)
-        if first + second > 2
+        if min(first, second) > 1
         else None
     )
     arms = (scheme, baseline)

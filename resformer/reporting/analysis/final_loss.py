@@ -45,7 +45,7 @@ def _comparison(
     # One seed against one has one exchange only, and nothing can be tested.
     p_D = (
         loss_test(strata, first=first, second=second, max_permutations=max_permutations)
-        if first + second > 2
+        if min(first, second) > 1
         else None
     )
     losses = [(_by_seed(scheme[depth]), _by_seed(baseline[depth])) for depth in depths]

@@ -16,6 +16,7 @@ from resformer.reporting.analysis.probes import Probed
 from resformer.reporting.figures import (
     curves,
     doublings,
+    final_loss,
     gradient,
     heatmap,
     layers,
@@ -28,15 +29,35 @@ from resformer.reporting.figures.data import panel_data
 from resformer.reporting.figures.marks import Tips
 from resformer.reporting.figures.style import RC
 from resformer.reporting.layout import Layout
-from resformer.reporting.schema import Report
+from resformer.reporting.schema import Report, Score
 from resformer.reporting.text.words import UNITS
 from resformer.results.members import Findings
 from resformer.store import files
 
+_RESULT: Mapping[Score, Mapping[str, str]] = {
+    "steps": {
+        "result": "{unit} to solve",
+        "rate_result": "the mean of the {unit} to solve, within the budget",
+        "less": "quicker",
+        "order": "those with the deepest limit first, of equal ones the quickest",
+        "missing": "fewer than half solved",
+        "none": "none solved",
+    },
+    "final_loss": {
+        "result": "final held-out loss (nats per token)",
+        "rate_result": "the median final held-out loss (nats per token)",
+        "less": "lower",
+        "order": "those that end lowest first",
+        "missing": "half or more diverged",
+        "none": "half or more diverged",
+    },
+}
+"""Words of captions on what members are judged by."""
 Form = Literal["svg", "png"]
 _FORMS: tuple[Form, ...] = ("svg", "png")
 _KINDS = {
     "steps": steps,
+    "final_loss": final_loss,
     "solved": solved,
     "heatmap": heatmap,
     "doublings": doublings,
@@ -81,6 +102,7 @@ def plots(findings: Findings, report: Report, layout: Layout) -> Iterator[Plot]:
     unit = UNITS[report.per]
     for data in panel_data(findings, report, layout):
         words = {"unit": unit, "Unit": f"{unit[0].upper()}{unit[1:]}", "step": data.step}
+        words |= {name: text.format(unit=unit) for name, text in _RESULT[report.score].items()}
         for kind, module in _KINDS.items():
             tips = Tips()
             with _style():

@@ -17,7 +17,7 @@ from resformer.reporting.figures.style import (
     series_styles,
 )
 from resformer.reporting.layout import Layout, Panel, panels
-from resformer.reporting.schema import Cell, Comparison, Per, Rate, Report
+from resformer.reporting.schema import Cell, Comparison, Per, Rate, Report, Score
 from resformer.reporting.text.words import UNITS, amount, value_label
 from resformer.results.members import Findings
 from resformer.stats import Floats
@@ -26,6 +26,8 @@ from resformer.text import printable
 
 Position = tuple[Value, Series]
 """Row and series of a cell."""
+LEAST_LOSS = 1e-6
+"""Nats per token; a logarithmic axis ends there."""
 
 
 @final
@@ -69,8 +71,8 @@ class PanelData:
     """Unit of everything that is counted in steps."""
     comparisons: list[Comparison]
     """Comparisons of its arms; empty if a panel has one depth only."""
-    steps: tuple[float, float]
-    """Least and most that it takes to solve, of cells and of rates of the whole report."""
+    scale: tuple[float, float]
+    """Least and most of the results of cells and of rates of the whole report, above zero."""
     clip: float | None
     """Gradient norm above which members are clipped; None if they differ in it."""
 
@@ -91,6 +93,16 @@ class PanelData:
     def row_label(self, row: Value) -> str:
         """Label of a row, with its axis."""
         return printable(value_label(self.panel.layout.rows, row))
+
+    def result(self, shown: Cell | Rate) -> float | None:
+        """Number of a cell or a rate by which members are judged."""
+        return result(shown, self.panel.score)
+
+    def result_words(self, number: float, *, unit: bool = False) -> str:
+        """Such a number in words."""
+        if self.panel.score == "final_loss":
+            return f"{'loss ' * unit}{number:.2g}"
+        return f"{amount(number, self.per)}{f' {UNITS[self.per]}' * unit}"
 
     @property
     def step(self) -> str:
@@ -114,18 +126,24 @@ class PanelData:
         )
 
 
+def result(shown: Cell | Rate, score: Score) -> float | None:
+    """Steps to solve in the report's unit, or final loss, of a cell or a rate; None for none."""
+    if score == "final_loss":
+        return shown.final_loss
+    return shown.median if isinstance(shown, Cell) else shown.mean
+
+
 def panel_data(findings: Findings, report: Report, layout: Layout) -> list[PanelData]:
     """Data of every panel; UserError if a curve is damaged."""
     styles = series_styles(report, layout)
-    steps = [
-        max(1.0, steps)
-        for steps in (
-            *(cell.median for cell in report.cells),
-            *(rate.mean for rate in report.rates),
-        )
-        if steps is not None
+    least = 1.0 if report.score == "steps" else LEAST_LOSS
+    judged: list[Cell | Rate] = [*report.cells, *report.rates]
+    results = [
+        max(least, number)
+        for shown in judged
+        if (number := result(shown, report.score)) is not None
     ]
-    scale = min(steps, default=1.0), max(steps, default=1.0)
+    scale = min(results, default=1.0), max(results, default=1.0)
     return [_data(findings, report, panel, styles, scale) for panel in panels(report, layout)]
 
 
@@ -134,7 +152,7 @@ def _data(
     report: Report,
     panel: Panel,
     styles: Mapping[Series, SeriesStyle],
-    steps: tuple[float, float],
+    scale: tuple[float, float],
 ) -> PanelData:
     layout = panel.layout
     members = {at: _members(findings.members, cell) for at, cell in panel.cells.items()}
@@ -154,7 +172,7 @@ def _data(
             for row in report.comparisons
             if "depth" not in layout.apart and row.scheme.of(layout.apart) == panel.apart
         ],
-        steps=steps,
+        scale=scale,
         per=report.per,
         clip=clips.pop() if len(clips) == 1 else None,
     )

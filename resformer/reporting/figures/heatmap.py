@@ -1,4 +1,4 @@
-"""Heat map of the steps to solve: a line per series, a tile per row of the report."""
+"""Heat map of what members are judged by: a line per series, a tile per row of the report."""
 
 import math
 
@@ -7,19 +7,18 @@ from matplotlib.figure import Figure
 
 from resformer.keys import as_typed
 from resformer.reporting.figures.axes import axis_title, grid, panel_width
-from resformer.reporting.figures.data import PanelData, Position
+from resformer.reporting.figures.data import LEAST_LOSS, PanelData, Position
 from resformer.reporting.figures.marks import Tips
 from resformer.reporting.figures.style import SMALL, Series, shortened, width_of
-from resformer.reporting.figures.tiles import bare, steps_colour, tile
-from resformer.reporting.layout import Panel
-from resformer.reporting.schema import Cell, Per
-from resformer.reporting.text.words import UNITS, amount
+from resformer.reporting.figures.tiles import bare, colour_of, tile
+from resformer.reporting.schema import Cell
+from resformer.reporting.text.words import UNITS
 from resformer.text import printable
 
 CAPTION = (
-    "{Unit} to solve, a line per column of the table: those with the deepest limit first, of equal "
-    "ones the quickest. In each tile the median, which colours it, darker for quicker, and seeds "
-    "solved of seeds where some did not. Hatched: fewer than half solved."
+    "Median {result}, a line per column of the table: {order}. In each tile the median, which "
+    "colours it, darker for {less}, and seeds solved of seeds where some did not. Hatched: "
+    "{missing}."
 )
 _LINE, _SPACE = 0.22, 0.1
 """Height of a tile, and space between tiles and names, in inches."""
@@ -34,7 +33,7 @@ def draw(data: PanelData, tips: Tips) -> Figure | None:
     panel = data.panel
     if not data.many or len(panel.rows) < 2:
         return None
-    ranked = by_limit_and_steps(panel)
+    ranked = by_limit_and_result(data)
     names = [shortened(data.label(series), _LONGEST, SMALL) for series in ranked]
     limits = [panel.foot_words(series)[0][0] for series in ranked] if panel.limits else []
     left = max(width_of(name, SMALL) for name in names) + 2 * _SPACE
@@ -57,7 +56,11 @@ def draw(data: PanelData, tips: Tips) -> Figure | None:
     axes.set_yticks(range(len(names)), names)
     axes.set_xticks(range(len(rows)), rows, rotation=90 if upright else 0)
     axes.set_xlabel(axis_title(panel.layout.rows))
-    axes.set_title(f"median {UNITS[data.per]} to solve")
+    axes.set_title(
+        "median final held-out loss (nats per token)"
+        if panel.score == "final_loss"
+        else f"median {UNITS[data.per]} to solve"
+    )
     for y, series in enumerate(ranked):
         for x, row in enumerate(panel.rows):
             if (row, series) in panel.cells:
@@ -69,19 +72,20 @@ def draw(data: PanelData, tips: Tips) -> Figure | None:
     return page.figure
 
 
-def by_limit_and_steps(panel: Panel) -> list[Series]:
-    """Series by their depth limit, the deepest first; equal ones by the geometric mean of their
-    medians.
+def by_limit_and_result(data: PanelData) -> list[Series]:
+    """Series by their depth limit, the deepest first; equal ones, and those that have none, by the
+    geometric mean of their results.
     """
+    panel = data.panel
 
     def rank(series: Series) -> tuple[int, float]:
         reached = panel.limits[series].depth_limit if panel.limits else None
-        medians = [
-            math.log(max(1.0, cell.median))
+        results = [
+            math.log(max(LEAST_LOSS, number))
             for cell in panel.column(series)
-            if cell.median is not None
+            if (number := data.result(cell)) is not None
         ]
-        return -(reached or 0), sum(medians) / len(medians) if medians else math.inf
+        return -(reached or 0), sum(results) / len(results) if results else math.inf
 
     return sorted(panel.columns, key=rank)
 
@@ -91,29 +95,24 @@ def _cell(
 ) -> None:
     """Draw a cell's tile, with as much text as its width has room for."""
     cell, (row, series) = data.panel.cells[position], position
-    steps = cell.median
-    texts = _texts(cell, data.per)
-    fitting = (text for text in texts if width_of(text, SMALL) < 0.9 * width)
+    number = data.result(cell)
+    fitting = (text for text in _texts(cell, data) if width_of(text, SMALL) < 0.9 * width)
+    solved = f"{cell.solved} of {cell.seeds} seeds solved"
+    words = solved if number is None else f"{data.result_words(number, unit=True)}, {solved}"
     tile(
         axes,
         *xy,
         next(fitting, ""),
-        colour=None if steps is None else steps_colour(steps, data.steps),
-        label="unsolved" if steps is None else "solved",
-        gid=tips.add(f"{data.label(series)}, {data.row_label(row)}: {_words(cell, data.per)}"),
+        colour=None if number is None else colour_of(number, data.scale),
+        label="missing" if number is None else "known",
+        gid=tips.add(f"{data.label(series)}, {data.row_label(row)}: {words}"),
     )
 
 
-def _texts(cell: Cell, per: Per) -> list[str]:
+def _texts(cell: Cell, data: PanelData) -> list[str]:
     """Texts of a tile, the longest first."""
-    count = f"{cell.solved}/{cell.seeds}"
-    if cell.median is None:
+    count, number = f"{cell.solved}/{cell.seeds}", data.result(cell)
+    if number is None:
         return [count]
-    median = amount(cell.median, per)
-    return [median] if cell.solved == cell.seeds else [f"{median}  {count}", median]
-
-
-def _words(cell: Cell, per: Per) -> str:
-    """Tooltip of a tile."""
-    solved = f"{cell.solved} of {cell.seeds} seeds solved"
-    return solved if cell.median is None else f"{amount(cell.median, per)} {UNITS[per]}, {solved}"
+    text = data.result_words(number)
+    return [text] if cell.solved == cell.seeds else [f"{text}  {count}", text]

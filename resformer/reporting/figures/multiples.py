@@ -10,7 +10,7 @@ from resformer.keys import Value
 from resformer.reporting.figures.axes import balanced, grid, panel_width
 from resformer.reporting.figures.curves import draw_cell, median, scale
 from resformer.reporting.figures.data import PanelData
-from resformer.reporting.figures.heatmap import by_limit_and_steps
+from resformer.reporting.figures.heatmap import by_limit_and_result
 from resformer.reporting.figures.marks import Tips
 from resformer.reporting.figures.style import FAINT, Series, shortened
 from resformer.stats import Floats
@@ -31,7 +31,7 @@ def draw(data: PanelData, tips: Tips) -> Figure | None:
     row = dividing_row(data)
     cells = {
         series: data.curves[row, series]
-        for series in by_limit_and_steps(data.panel)
+        for series in by_limit_and_result(data)
         if (row, series) in data.curves
     }
     members = [curve for curves in cells.values() for curve in curves]

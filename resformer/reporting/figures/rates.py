@@ -11,16 +11,13 @@ from resformer.reporting.figures.axes import axis_title, grid, panel_width
 from resformer.reporting.figures.data import PanelData, Position
 from resformer.reporting.figures.marks import Tips
 from resformer.reporting.figures.style import INK, SMALL, Series, shortened, width_of
-from resformer.reporting.figures.tiles import bare, steps_colour, tile
+from resformer.reporting.figures.tiles import bare, colour_of, tile
 from resformer.reporting.schema import Rate
-from resformer.reporting.text.words import UNITS, amount
 from resformer.text import printable
 
 CAPTION = (
-    "Learning rates. In each tile: the mean of the {unit} to solve, within the budget, which "
-    "colours it, darker for "
-    "quicker; and seeds solved of seeds. Hatched: none solved. Framed: the rate that most seeds "
-    "are scored at."
+    "Learning rates. In each tile: {rate_result}, which colours it, darker for {less}; and seeds "
+    "solved of seeds. Hatched: {none}. Framed: the rate that most seeds are scored at."
 )
 _ACROSS, _RIGHT = 4, 0.12
 _HEIGHT, _NARROWEST = 0.34, 0.32
@@ -70,15 +67,15 @@ def _panel(
     frame: dict[str, Any] = {"fill": False, "edgecolor": INK, "linewidth": 1.1, "clip_on": False}
     for x, row in enumerate(data.panel.rows):
         for rate in data.rates.get((row, series), []):
-            y, steps = lrs.index(rate.lr), rate.mean
-            mean = "" if steps is None else f"\n{amount(steps, data.per)}"
+            y, number = lrs.index(rate.lr), data.result(rate)
+            text = "" if number is None else f"\n{data.result_words(number)}"
             tile(
                 axes,
                 x,
                 y,
-                f"{rate.solved}/{rate.seeds}{mean}" if written else "",
-                colour=None if steps is None else steps_colour(steps, data.steps),
-                label="none solved" if steps is None else "solved",
+                f"{rate.solved}/{rate.seeds}{text}" if written else "",
+                colour=None if number is None else colour_of(number, data.scale),
+                label="missing" if number is None else "known",
                 gid=tips.add(_describe(data, (row, series), rate)),
             )
             if data.panel.cells[row, series].lr == rate.lr:
@@ -88,11 +85,11 @@ def _panel(
 def _describe(data: PanelData, position: Position, rate: Rate) -> str:
     """Tooltip of a tile."""
     row, series = position
-    within = ""
-    if rate.mean is not None:
-        mean = f"{amount(rate.mean, data.per)} {UNITS[data.per]}"
-        within = f", on average after {mean} within the budget"
-    return (
-        f"{data.label(series)}, {data.row_label(row)}, learning rate {rate.lr:g}: "
-        f"{rate.solved} of {rate.seeds} seeds solved{within}"
-    )
+    words, number = f"{rate.solved} of {rate.seeds} seeds solved", data.result(rate)
+    if number is not None:
+        words += (
+            f", median final loss {number:.2g}"
+            if data.panel.score == "final_loss"
+            else f", on average after {data.result_words(number, unit=True)} within the budget"
+        )
+    return f"{data.label(series)}, {data.row_label(row)}, learning rate {rate.lr:g}: {words}"

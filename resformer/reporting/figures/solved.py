@@ -25,11 +25,11 @@ _HEIGHT = 1.9
 
 
 def draw(data: PanelData, tips: Tips) -> Figure | None:
-    """Draw the figure; adds the tooltips of its points. None for a single row, and for more series
-    than lines tell apart.
+    """Draw the figure; adds the tooltips of its points. None for a single row, for more series
+    than lines tell apart, and where members are judged by their final loss.
     """
     panel = data.panel
-    if data.many or len(panel.rows) < 2:
+    if data.many or len(panel.rows) < 2 or panel.score != "steps":
         return None
     page = lanes(data, _HEIGHT, ["share of seeds that solve"])
     (axes,) = page.panels

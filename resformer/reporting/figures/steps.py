@@ -37,10 +37,10 @@ _NUMBER = 0.17
 
 
 def draw(data: PanelData, tips: Tips) -> Figure | None:
-    """Draw the figure; adds the tooltips of its points. None for a single row, and for more series
-    than lines tell apart.
+    """Draw the figure; adds the tooltips of its points. None for a single row, for more series
+    than lines tell apart, and where members are judged by their final loss.
     """
-    if data.many or len(data.panel.rows) < 2:
+    if data.many or len(data.panel.rows) < 2 or data.panel.score != "steps":
         return None
     page = lanes(data, _HEIGHT, [f"{UNITS[data.per]} to solve"])
     unsolved = [

@@ -1,4 +1,4 @@
-"""Tiles of the heat maps: darker for fewer steps, hatched where none are known, with a text."""
+"""Tiles of the heat maps: darker for less, hatched where nothing is known, with a text."""
 
 from typing import Any
 
@@ -38,12 +38,10 @@ def bare(axes: Axes, columns: int, lines: int) -> None:
     axes.tick_params(length=0)
 
 
-def steps_colour(steps: float, scale: tuple[float, float]) -> str:
-    """Colour of a number of steps: logarithmic, darker for fewer, on a scale from the fewest to the
-    most.
-    """
+def colour_of(number: float, scale: tuple[float, float]) -> str:
+    """Colour of steps or of a loss: logarithmic, darker for less, on a scale from least to most."""
     low, high = scale
-    return to_hex(mpl.colormaps["cividis"](LogNorm(low, max(high, 2 * low))(max(low, steps))))
+    return to_hex(mpl.colormaps["cividis"](LogNorm(low, max(high, 2 * low))(max(low, number))))
 
 
 def _ink(background: str | None) -> str:

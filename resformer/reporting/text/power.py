@@ -33,10 +33,9 @@ def open_words(rows: Sequence[Comparison], report: Report) -> Iterator[str]:
     # p-values of a settled study are those of its second look.
     share = SECOND_LOOK / LEVEL if report.settled else 1.0
     designs = {(*_seeds(row), level(report.tests(row)) * share) for row in below}
-    # A single seed in an arm shows nothing, however many the other has.
-    able = [design for design in designs if min(design[:2]) > 1]
-    if able:
-        yield power_words(*min(able, key=lambda design: (_chance(*design), design)))
+    if designs:
+        least = min(designs, key=lambda design: (_chance(*design), design))
+        yield power_words(*least, one_depth=all(len(row.depths) == 1 for row in below))
 
 
 def _solve_the_deepest(row: Comparison) -> bool:
@@ -52,19 +51,22 @@ def _seeds(row: Comparison) -> tuple[int, int]:
     return min(scheme), min(baseline)
 
 
-def power_words(first: int, second: int, alpha: float) -> str:
-    """The probability that so many seeds of two arms find a limit one grid depth apart at a level;
-    if it is small, the number of seeds that would be enough.
+def power_words(first: int, second: int, alpha: float, *, one_depth: bool = False) -> str:
+    """The probability that so many seeds of two arms find a limit one grid depth apart at a level,
+    or at their only depth the same shares; if it is small, the number of seeds that would be
+    enough.
     """
     seeds = f"{first}" if first == second else f"{first} against {second}"
     chance = _chance(first, second, alpha)
-    return (
-        f"{seeds} seeds find a limit one grid depth apart (95 % of seeds against 5 % solve) with "
-        f"probability {chance:.2f}{_enough(chance, alpha)}."
+    apart = (
+        "95 % of seeds that solve against 5 %"
+        if one_depth
+        else "a limit one grid depth apart (95 % of seeds against 5 % solve)"
     )
+    return f"{seeds} seeds find {apart} with probability {chance:.2f}{_enough(chance, alpha)}."
 
 
-def planned_power(comparisons: int, seeds: int, *, looks: int) -> str:
+def planned_power(comparisons: int, seeds: int, *, looks: int, one_depth: bool = False) -> str:
     """The same before a sweep, of which every arm gets so many seeds; with a second look as many
     again where the first does not decide.
     """
@@ -75,9 +77,14 @@ def planned_power(comparisons: int, seeds: int, *, looks: int) -> str:
         levels = (FIRST_LOOK * alpha / LEVEL, SECOND_LOOK * alpha / LEVEL)
         chance = power_of_two_looks(seeds, ONE_GRID_DEPTH, levels)
         again = f", {2 * seeds} where undecided"
+    apart = (
+        "95 % of seeds that solve against 5 % are"
+        if one_depth
+        else "a limit apart by one grid depth is"
+    )
     return (
-        f"{counted(comparisons, 'comparison')}, {counted(seeds, 'seed')}{again}: a limit apart by "
-        f"one grid depth is found with probability {chance:.2f}{_enough(chance, alpha)}"
+        f"{counted(comparisons, 'comparison')}, {counted(seeds, 'seed')}{again}: {apart} found "
+        f"with probability {chance:.2f}{_enough(chance, alpha)}"
     )
 
 

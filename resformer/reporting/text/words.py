@@ -190,8 +190,8 @@ def comparison_legend(report: Report) -> str:
         "more, each depth counted by its share of seeds, ≥ or ≤ where the arm ahead solves the "
         "deepest tried; p: by exchanging whole seeds, of the largest difference of shares solved "
         f"at any depth, {corrected_for(report.comparisons)}; "
-        f"{UNITS[report.per]}: first over second, geometric mean over the depths at which every "
-        "seed of both solves, same seeds paired"
+        f"{UNITS[report.per]}: first over second, each cell at one learning rate, geometric mean "
+        "over the depths at which every seed of both solves, same seeds paired"
     )
 
 

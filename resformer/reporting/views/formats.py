@@ -13,6 +13,7 @@ from resformer.reporting.layout import Layout, Panel, panels
 from resformer.reporting.schema import Report
 from resformer.reporting.text import final_loss, words
 from resformer.reporting.text.answer import answer
+from resformer.reporting.text.headline import headline
 from resformer.reporting.views import layers as layer_tables
 from resformer.results.csv import LINE_END, spreadsheet_safe
 from resformer.text import printable
@@ -64,13 +65,14 @@ def _in_csv(value: Any) -> Any:
 
 
 def as_markdown(report: Report, layout: Layout) -> str:
-    """Tables, comparisons and the verdict in Markdown."""
-    blocks = [f"**{_safe(report.study)}**: {_safe(words.settings(report))}"]
+    """The headline, tables, sentences and notes in Markdown."""
+    blocks = [f"**{_safe(headline(report))}.**"]
+    blocks += [f"**{_safe(report.study)}**: {_safe(words.settings(report))}"]
     blocks += [_safe(line) for line in words.differences(report)]
     for table in _tables(report, layout):
         title = f"**{_safe(table.title)}**" if table.title else ""
         blocks += [title, _markdown(table), _safe(table.legend)]
-    blocks += [_footer(report), *map(_safe, answer(report))]
+    blocks += [_footer(report), *map(_safe, (*answer(report), *words.notes(report)))]
     return "\n\n".join(filter(None, blocks))
 
 
@@ -88,11 +90,13 @@ def _safe(text: str) -> str:
 
 
 def as_latex(report: Report, layout: Layout) -> str:
-    """Tables and comparisons as LaTeX (booktabs)."""
-    blocks = [f"% {printable(report.study)}: {words.settings(report)}"]
+    """Tables as LaTeX (booktabs), with the headline, sentences and notes as comments."""
+    blocks = [f"% {headline(report)}.\n% {printable(report.study)}: {words.settings(report)}"]
     for table in _tables(report, layout):
         blocks += [f"% {printable(table.title)}" if table.title else "", _latex(table)]
-    blocks += [f"% {line}" for line in (_footer(report), *answer(report))]
+    notes = (*words.differences(report), *words.notes(report))
+    below = (_footer(report), *answer(report), *notes)
+    blocks += [f"% {printable(line)}" for line in below]
     return "\n\n".join(filter(None, blocks))
 
 
