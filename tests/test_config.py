@@ -122,6 +122,8 @@ def test_a_task_brings_its_target(task: str, accuracy: float) -> None:
 def test_members_are_evaluated_by_a_list_or_at_an_interval() -> None:
     assert only("model.depth=2").train.eval_every is None
     assert only("train.eval_every=7").train.eval_every == 7
+    unstopped = only("train.eval_every=600", "train.stop_when_solved=false")
+    assert unstopped.train.eval_every == 600
 
 
 # What is resolved

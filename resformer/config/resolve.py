@@ -229,16 +229,18 @@ def _resolve(values: Mapping[str, Value], machine: Machine) -> _Point:
 
 
 def _check_solvable(train: TrainSettings) -> None:
-    """Raise UserError for a budget in which no member can solve the task."""
+    """Raise UserError for a budget in which no member can solve the task, unless all members train
+    to its end.
+    """
     last = "a first crossing of the target at the last evaluation is not counted as solved"
-    if train.eval_every is None:
+    if train.stop_when_solved and train.eval_every is None:
         require(
             train.eval_interval(1) < train.steps,
             "train.steps",
             train.steps,
             f"must be over {train.eval_interval(1)}, where members are evaluated first: {last}",
         )
-    else:
+    if train.stop_when_solved and train.eval_every is not None:
         require(
             train.eval_every < train.steps,
             "train.eval_every",

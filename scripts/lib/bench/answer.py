@@ -15,8 +15,9 @@ from typing import Any
 import pandas as pd
 
 from lib.bench.tables import number, table
-from resformer.config import request
 from resformer.model.shape import Member, Shape
+from resformer.plan import jobs
+from resformer.store.study import Study
 
 _STUDY = "quick"
 _SCRIPT = str(Path(__file__).parent / "script.py")
@@ -28,30 +29,34 @@ def measure() -> pd.DataFrame:
     """A row per process: the study first and last, the script without a step, and one run of every
     cell of the study.
 
-    A run's seed and learning rate are drawn at random among the cell's; `runs` is how many runs it
-    stands for.
+    A run's seed and learning rate are drawn at random among those that the study trained in its
+    cell; `runs` is how many runs it stands for.
     """
     draw = random.Random(_SAMPLE_SEED)
-    cells = [
-        (shape, draw.choice(members), len(members)) for shape, members in request(_STUDY, []).shapes
-    ]
     starts = [
         {"what": "start", "seconds": timed([sys.executable, _SCRIPT, "--steps=0"])[0]}
         for _ in range(_STARTS)
     ]
-    before = _study()
-    runs = [_run(shape, member, count) for shape, member, count in cells]
-    return pd.DataFrame([before, *starts, *runs, _study()])
+    before, trained = _study()
+    runs = [
+        _run(shape, draw.choice(members), len(members))
+        for shape, members in sorted(trained.items(), key=lambda cell: str(cell[0]))
+    ]
+    return pd.DataFrame([before, *starts, *runs, _study()[0]])
 
 
-def _study() -> dict[str, Any]:
-    """The study with empty folders for results and for whatever is cached."""
+def _study() -> tuple[dict[str, Any], dict[Shape, list[Member]]]:
+    """The study with empty folders for results and for whatever is cached; its members by shape."""
     with tempfile.TemporaryDirectory() as scratch:
         results = f"{scratch}/results"
         sweep = ["-m", "resformer", "sweep", "--study", _STUDY, "--results", results]
         words = [sys.executable, *sweep]
         seconds, _ = timed(words, {"XDG_CACHE_HOME": f"{scratch}/cache", "TMPDIR": scratch})
-        return {"what": "resformer", "seconds": seconds}
+        trained: dict[Shape, list[Member]] = {}
+        for planned in Study(Path(results) / _STUDY).planned().values():
+            job = jobs.from_json(planned)
+            trained.setdefault(job.shape, []).extend(job.members)
+        return {"what": "resformer", "seconds": seconds}, trained
 
 
 def _run(shape: Shape, member: Member, count: int) -> dict[str, Any]:

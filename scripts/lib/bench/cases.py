@@ -66,6 +66,7 @@ class Case:
                 f"train.batch={self.batch}",
                 f"train.steps={steps}",
                 f"train.eval_every={steps}",
+                "train.warmup_steps=1",
                 "train.stop_when_solved=false",
                 f"member.seed=range(0,{_MANY})",
                 "device=cpu",

@@ -1,4 +1,6 @@
-"""Costs besides training: starting, planning, compiling, and what a job costs besides its steps."""
+"""Costs besides training: starting, planning, compiling, evaluating, and what a job costs besides
+its steps.
+"""
 
 import contextlib
 import io
@@ -38,6 +40,27 @@ _TINY = [
     "train.warmup_steps=0",
     "train.eval_every=1",
 ]
+_STEPS = 200
+_EVALUATED = {
+    "at the end": f"train.eval_every={_STEPS}",
+    "every 10 steps": "train.eval_every=10",
+    "by default": "train.eval_every=null",
+}
+REQUESTS = {
+    "plan": _GRID,
+    "tiny": _TINY,
+    **{
+        when: [
+            "model.depth=2",
+            f"train.steps={_STEPS}",
+            "train.stop_when_solved=false",
+            "member.seed=range(0,16)",
+            word,
+        ]
+        for when, word in _EVALUATED.items()
+    },
+}
+"""Settings by the name of what is measured."""
 _FIRST_STEP = """
 import sys, time
 began = time.perf_counter()
@@ -58,6 +81,7 @@ def measure(repeats: int) -> pd.DataFrame:
         help_seconds, _ = timed([sys.executable, "-m", "resformer", "--help"])
         seconds_of = {"help": help_seconds, "plan": _plan(), "job": _job()}
         seconds_of |= {f"compile, depth {depth}": _compiling(depth) for depth in _DEPTHS}
+        seconds_of |= {f"evaluated {when}": _evaluated(when) for when in _EVALUATED}
         rows += [
             {"what": what, "repetition": repetition, "seconds": seconds}
             for what, seconds in seconds_of.items()
@@ -69,7 +93,7 @@ def _plan() -> float:
     """Seconds to expand 10,000 members to 2,000 jobs and put the plan on disk."""
     with tempfile.TemporaryDirectory() as scratch:
         began = time.perf_counter()
-        requested = request("plan", _GRID)
+        requested = request("plan", REQUESTS["plan"])
         plan = launch.plan(requested, study.find(Path(scratch), requested.study))
         plan.start([])
         return time.perf_counter() - began
@@ -78,7 +102,7 @@ def _plan() -> float:
 def _job() -> float:
     """Seconds that claiming, recording and committing add to a job, in the worker's own loop."""
     with tempfile.TemporaryDirectory() as scratch:
-        requested = request("tiny", _TINY)
+        requested = request("tiny", REQUESTS["tiny"])
         plan = launch.plan(requested, study.find(Path(scratch), requested.study))
         assignment = plan.start([])
         began = time.perf_counter()
@@ -105,6 +129,14 @@ def _compiling(depth: int) -> float:
     return cold - warm
 
 
+def _evaluated(when: str) -> float:
+    """Seconds of the first steps of a job of 16 at depth 2, where most of quick's members solve."""
+    [(shape, members)] = request(None, REQUESTS[when]).shapes
+    began = time.perf_counter()
+    Training(shape, members).run()
+    return time.perf_counter() - began
+
+
 def render(rows: pd.DataFrame) -> str:
     """Medians, and how compile time grows with depth."""
     seconds = rows.set_index(["what", "repetition"])["seconds"].unstack("what")
@@ -113,6 +145,7 @@ def render(rows: pd.DataFrame) -> str:
         "plan": "expand and freeze 10,000 members in 2,000 jobs",
         "job": "per job, besides its training: start, claim, commit",
         **{f"compile, depth {depth}": f"compile, then train at depth {depth}" for depth in _DEPTHS},
+        **{f"evaluated {when}": f"{_STEPS} steps of 16, evaluated {when}" for when in _EVALUATED},
     }
     lines = [
         [
@@ -128,4 +161,14 @@ def render(rows: pd.DataFrame) -> str:
         f"Compile time at depth {_DEPTHS[1]} is {number(ratios.median())} times that at depth "
         f"{_DEPTHS[0]} ({spread(ratios.min(), ratios.max())}): the kernels know no depth."
     )
-    return table("What is not training, seconds", ["", "median", "range"], lines, [note])
+    dense, coarse, never = (
+        seconds[f"evaluated {when}"] for when in ("by default", "every 10 steps", "at the end")
+    )
+    cost = [
+        f"{number((dense / other).median())} times {what} "
+        f"({spread((dense / other).min(), (dense / other).max())})"
+        for other, what in ((coarse, "those evaluated every 10"), (never, "those without"))
+    ]
+    evaluated = f"{_STEPS} steps with the default evaluations take {', '.join(cost)}."
+    notes = [note, evaluated]
+    return table("What is not training, seconds", ["", "median", "range"], lines, notes)
