@@ -126,6 +126,13 @@ def test_members_are_evaluated_by_a_list_or_at_an_interval() -> None:
     assert unstopped.train.eval_every == 600
 
 
+def test_a_budget_within_the_default_warmup_is_noted_and_a_given_warmup_refused() -> None:
+    (note,) = config.request(None, ["train.steps=20", "train.compile=false"]).notes
+    assert note.startswith("train.steps=20: ends within the warm-up of 50 steps")
+    with pytest.raises(UserError, match=r"train\.warmup_steps=30: must be at most train\.steps=20"):
+        config.request(None, ["train.steps=20", "train.warmup_steps=30"])
+
+
 # What is resolved
 
 

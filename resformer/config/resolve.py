@@ -72,8 +72,8 @@ class _Point:
     engine: Engine
     checkpoint_seconds: float
     keep_checkpoint: bool
-    note: str
-    """A note for the user on how it was resolved; "" if there is none."""
+    notes: tuple[str, ...]
+    """Notes for the user on how it was resolved."""
 
 
 def _resolved(
@@ -106,7 +106,7 @@ def _resolved(
             recordings[point.shape] = recording.union(point.recording)
             auto_rates |= {point.shape} if searching else set()
             ways.add((point.engine, point.checkpoint_seconds, point.keep_checkpoint))
-            notes |= {point.note, _SEARCH if searching else ""} - {""}
+            notes |= {*point.notes, *([_SEARCH] if searching else [])}
     if not shapes:
         more = f" (and {len(excluded) - 1} more combinations make no sense)" if excluded[1:] else ""
         raise UserError(f"{excluded[0]['reason']}{more}")
@@ -211,7 +211,7 @@ def _resolve(values: Mapping[str, Value], machine: Machine) -> _Point:
     )
     probe_every = checked(Recording, "probe_every", "probe.every", tree["probe"]["every"])
     train = build(TrainSettings, "train", train_settings)
-    _check_solvable(train)
+    short = _check_solvable(train, warmup_given="train.warmup_steps" in values)
     return _Point(
         shape=Shape(
             task=task,
@@ -224,13 +224,14 @@ def _resolve(values: Mapping[str, Value], machine: Machine) -> _Point:
         engine=engine,
         checkpoint_seconds=checkpoint_seconds,
         keep_checkpoint=keep_checkpoint,
-        note=note,
+        notes=tuple(filter(None, (note, short))),
     )
 
 
-def _check_solvable(train: TrainSettings) -> None:
+def _check_solvable(train: TrainSettings, *, warmup_given: bool) -> str:
     """Raise UserError for a budget in which no member can solve the task, unless all members train
-    to its end.
+    to its end, and for a warm-up that was given and is longer. Returns a note if the default one
+    is; "" for none.
     """
     last = "a first crossing of the target at the last evaluation is not counted as solved"
     if train.stop_when_solved and train.eval_every is None:
@@ -247,11 +248,17 @@ def _check_solvable(train: TrainSettings) -> None:
             train.eval_every,
             f"must be under train.steps={train.steps}: {last}",
         )
+    if train.warmup_steps <= train.steps:
+        return ""
     require(
-        train.warmup_steps <= train.steps,
+        not warmup_given,
         "train.warmup_steps",
         train.warmup_steps,
         f"must be at most train.steps={train.steps}",
+    )
+    return (
+        f"train.steps={train.steps}: ends within the warm-up of {train.warmup_steps} steps, before "
+        "member.lr is reached; a shorter one: train.warmup_steps=0"
     )
 
 
