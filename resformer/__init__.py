@@ -5,13 +5,11 @@ What a study found, as data: `runs`, `curves` and `report`. What they need is im
 called.
 """
 
-import os
 from typing import TYPE_CHECKING, Any
 
-# MKL reads this when it is first called. Without it the bits of a product depend on where in memory
-# its matrices begin, and so a member's on who is stacked before it. Workers inherit it. Other
-# libraries do not know it.
-os.environ["MKL_CBWR"] = "AUTO,STRICT"
+from resformer.workers import environment
+
+environment.for_results()
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from resformer import __version__
+from resformer.console import streams
 from resformer.errors import Stuck, UserError
 from resformer.text import printable
+from resformer.workers import environment
 from resformer.workers.signals import Interrupts, Stopped
 
 if TYPE_CHECKING:
@@ -410,7 +412,9 @@ def show(overrides: Overrides = None) -> None:
 
 def main() -> None:
     """The entry point."""
-    app()
+    environment.for_command()
+    with streams.guarded():
+        app()
 
 
 @contextmanager

@@ -40,7 +40,7 @@ def _values(key: str, start: str) -> list[str]:
 
 def default_settings() -> dict[str, Any]:
     """Every key that can be set with the default variants, and its default."""
-    tree = yaml.safe_load((config_folder() / "config.yaml").read_text())
+    tree = yaml.safe_load((config_folder() / "config.yaml").read_text(encoding="utf-8"))
     settings: dict[str, Any] = {"model/residual": None, **dict.fromkeys(GROUPS)}
     for default in tree.pop("defaults"):
         for group, name in default.items() if isinstance(default, dict) else ():
@@ -54,6 +54,8 @@ def default_settings() -> dict[str, Any]:
 
 def _group(group: str, name: str) -> dict[str, Any]:
     """The settings in the file of a group, after those of the files in its defaults list."""
-    own: dict[str, Any] = yaml.safe_load((config_folder() / group / f"{name}.yaml").read_text())
+    own: dict[str, Any] = yaml.safe_load(
+        (config_folder() / group / f"{name}.yaml").read_text(encoding="utf-8")
+    )
     bases = [_group(group, base) for base in own.pop("defaults", ()) if base != "_self_"]
     return {key: value for settings in (*bases, own) for key, value in settings.items()}

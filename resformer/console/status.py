@@ -100,7 +100,7 @@ def read_status(study: Study) -> Status:
     }
     return Status(
         study=study,
-        launched=datetime.fromisoformat(launches[-1]["started"]).astimezone(),
+        launched=_local(datetime.fromisoformat(launches[-1]["started"])),
         planned=planned,
         outcomes=_outcomes(finished.values()),
         running=running,
@@ -124,6 +124,14 @@ def _unlisted(study: Study, planned: Json) -> tuple[Json, str]:
         return {"outcomes": outcomes, "seconds": study.results.timing(planned["id"])["seconds"]}, ""
     except Damaged as damage:
         return {}, str(damage)
+
+
+def _local(moment: datetime) -> datetime:
+    """The moment in this machine's time zone; in UTC if C's offset is none that Python takes."""
+    try:
+        return moment.astimezone()
+    except ValueError:
+        return moment
 
 
 def _outcomes(lines: Iterable[Json]) -> Counter[str]:

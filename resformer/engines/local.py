@@ -17,10 +17,10 @@ from typing import Any, Literal, final
 import torch
 
 from resformer.engines.base import Engine, cores
-from resformer.errors import DiskError
+from resformer.errors import Stuck
 from resformer.numerics.process import configure_worker
 from resformer.store.study import Study
-from resformer.workers.assignment import Assignment
+from resformer.workers.assignment import Assignment, own_launch
 from resformer.workers.event_log import FinishedElsewhere
 from resformer.workers.events import Emit, Event
 from resformer.workers.signals import Stop, Stopped
@@ -29,12 +29,12 @@ from resformer.workers.worker import work
 _GRACE_SECONDS = 4.0
 """Time for a worker to checkpoint its training: a stop takes five seconds at most."""
 _POLL_SECONDS = 0.2
-_SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
-"""Signals at which a worker releases its job and exits."""
+_SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
+"""Signals at which a worker releases its job and exits, unless the sweep ignores them."""
 _AT_WORK = ("started", "resumed", "restarted", "halved", "progress")
 """Events of a worker that holds a job."""
 _SIGNALLED, _STUCK = 3, 4
-"""Exit codes of a worker that exited at a signal, and of one that the disk stopped."""
+"""Exit codes of a worker that exited at a signal, and of one that cannot proceed."""
 
 
 @final
@@ -91,7 +91,7 @@ class Local(Engine):
                         settled_at = min(settled_at, time.monotonic())
                         continue
                     if code == _STUCK:
-                        raise DiskError(worker.stuck)
+                        raise Stuck(worker.stuck)
                     if code != _SIGNALLED:
                         worker.reap(assignment, emit)
                         deaths += 1
@@ -104,7 +104,7 @@ class Local(Engine):
             stuck = _shut_down(running, patience)
             elsewhere.drain(emit)
         if stuck:
-            raise DiskError(stuck)
+            raise Stuck(stuck)
 
 
 @final
@@ -118,7 +118,7 @@ class _Worker:
     job: str | None = None
     """The job that it holds."""
     stuck: str = ""
-    """The error of the disk that ended it; "" if there is none."""
+    """The reason why it cannot proceed; "" if there is none."""
 
     def drain(self, emit: Emit) -> bool:
         """Emit the events that wait in the pipe; returns whether the worker still runs.
@@ -185,7 +185,7 @@ def _shut_down(workers: Sequence[_Worker], patience: float) -> str:
     """Let the workers checkpoint their jobs and exit; kill those that take longer than `patience`
     (seconds), or all that are left if this is interrupted too.
 
-    Returns the error of the disk that one of them met; "" if there is none.
+    Returns the reason why one of them cannot proceed; "" if there is none.
     """
     left = list(workers)
     try:
@@ -231,7 +231,8 @@ def _main(
     received: list[int] = []
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     for signum in _SIGNALS:
-        signal.signal(signum, lambda signum, frame: received.append(signum))
+        if signal.getsignal(signum) != signal.SIG_IGN:
+            signal.signal(signum, lambda signum, frame: received.append(signum))
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT, *_SIGNALS})
     select_gpu(number)
     configure_worker(memory_gib)
@@ -242,8 +243,9 @@ def _main(
 
     stop = Stop(lambda: bool(received) or pipe.poll())
     try:
+        own_launch(assignment.study, assignment.launch)
         work(assignment, worker=number, workers=workers, emit=emit, stop=stop)
-    except DiskError as error:
+    except Stuck as error:
         emit(Event("stuck", number, "", detail=str(error)))
         sys.exit(_STUCK)
     if received:

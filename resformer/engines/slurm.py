@@ -16,6 +16,7 @@ from resformer.engines.base import Engine
 from resformer.errors import Stuck, UserError, require, require_between
 from resformer.store.done import Done
 from resformer.store.study import Study
+from resformer.workers import environment
 from resformer.workers.assignment import Assignment
 from resformer.workers.event_log import EventReader
 from resformer.workers.events import Emit, Event
@@ -83,7 +84,8 @@ class Slurm(Engine):
         with tempfile.TemporaryDirectory() as folder:
             script = Path(folder) / "script"
             script.write_text(self.script(Path(folder) / "study", workers))
-            answer = run_command("sbatch", "--test-only", str(script))
+            with environment.outside_of_jobs(self.inherited):
+                answer = run_command("sbatch", "--test-only", str(script))
         if answer.returncode:
             raise UserError(
                 f"engine=slurm: the cluster would not take it: {_one_line(answer.stderr)}"
@@ -98,7 +100,9 @@ class Slurm(Engine):
         """
         study, left = Study(assignment.study), set(assignment.jobs)
         reader, done = EventReader(study, assignment.launch), Done(study.path)
-        pilots = JobArray(self.executor(study.path), pilot_specs(assignment, workers))
+        pilots = JobArray(
+            self.executor(study.path), pilot_specs(assignment, workers), self.inherited
+        )
         active_before = set(range(workers))
 
         def emit_noted(event: Event) -> None:
@@ -136,8 +140,14 @@ class Slurm(Engine):
     def detach(self, assignment: Assignment, workers: int) -> str:
         """Submit the pilots and return the command that would cancel them."""
         specs = pilot_specs(assignment, workers)
-        JobArray(self.executor(assignment.study), specs).submit(range(workers))
+        JobArray(self.executor(assignment.study), specs, self.inherited).submit(range(workers))
         return f"scancel --name={_name(assignment.study)}"
+
+    @property
+    def inherited(self) -> list[str]:
+        """Variables of the environment that say what these settings do not."""
+        unset = {"PARTITION": self.partition, "ACCOUNT": self.account}
+        return [f"SBATCH_{name}" for name, value in unset.items() if value is None]
 
     def script(self, study: Path, workers: int) -> str:
         """The script that would be submitted; UserError where none can be."""
@@ -214,6 +224,8 @@ class JobArray:
     executor: Any
     specs: Sequence[str]
     """The spec of each pilot by its number; a replacement gets the same."""
+    kept: Sequence[str] = ()
+    """Variables of the environment that sbatch may read."""
     tasks: dict[str, int] = field(default_factory=dict)
     """Numbers of all pilots that were submitted, by their ids in the queue."""
     began: set[int] = field(default_factory=set)
@@ -224,7 +236,8 @@ class JobArray:
         from submitit.core.utils import FailedJobError
 
         try:
-            jobs = self.executor.map_array(Pilot(), [self.specs[number] for number in numbers])
+            with environment.outside_of_jobs(self.kept):
+                jobs = self.executor.map_array(Pilot(), [self.specs[number] for number in numbers])
         except (FailedJobError, OSError) as error:
             raise Stuck(
                 f"engine=slurm: the cluster did not take it: {_one_line(str(error))}"

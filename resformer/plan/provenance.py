@@ -144,7 +144,7 @@ def _code(path: Path) -> bytes:
     """The code in a file of Python or C++ without its comments and docstrings."""
     if path.suffix == ".py":
         return repr(_syntax(ast.parse(path.read_bytes()))).encode()
-    return " ".join(re.sub(r"//.*|\s+", " ", path.read_text()).split()).encode()
+    return " ".join(re.sub(r"//.*|\s+", " ", path.read_text(encoding="utf-8")).split()).encode()
 
 
 def _syntax(node: object) -> object:

@@ -1,8 +1,14 @@
-"""The assignment of a worker."""
+"""The assignment of a worker, and the launch that it belongs to."""
 
+import platform
 from dataclasses import dataclass
 from pathlib import Path
 from typing import final
+
+from resformer.errors import Stuck
+from resformer.keys import Json
+from resformer.plan import provenance
+from resformer.store.study import Study
 
 
 @final
@@ -21,3 +27,19 @@ class Assignment:
     """True to keep the last checkpoint of a job whose unsolved members a longer budget could train
     on.
     """
+
+
+def own_launch(path: Path, number: int) -> Json:
+    """The record of a launch of the study in this folder, made with this process's code.
+
+    Raises Stuck where the launch is not there, or was planned with other code or versions.
+    """
+    study = Study(path)
+    launch = next((launch for launch in study.launches() if launch["launch"] == number), None)
+    if launch is None:
+        raise Stuck(f"{study.path}: there is no launch {number} here; is the folder shared?")
+    if difference := provenance.unlike(launch):
+        raise Stuck(
+            f"{platform.node()}: study {study.name} {difference}; every node needs the same"
+        )
+    return launch

@@ -1,17 +1,15 @@
 """A worker on another machine. A string names its launch; all else is in the study's folder."""
 
 import json
-import platform
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal, Self, final
 
 from resformer.errors import Stuck
 from resformer.numerics.process import configure_worker
-from resformer.plan import provenance
 from resformer.store.study import Study
 from resformer.workers import signals
-from resformer.workers.assignment import Assignment
+from resformer.workers.assignment import Assignment, own_launch
 from resformer.workers.event_log import EventWriter
 from resformer.workers.events import Event
 from resformer.workers.signals import Stop
@@ -73,17 +71,10 @@ def run_pilot(spec: str) -> str:
 
 
 def _assignment(study: Study, number: int) -> tuple[Assignment, float | None]:
-    """The assignment of a launch, and the memory in GiB that each worker may take.
-
-    Raises Stuck where the launch cannot be found, or was planned with other code or versions.
+    """The assignment of a launch, and the memory in GiB that each worker may take; Stuck as by
+    `own_launch`.
     """
-    launch = next((launch for launch in study.launches() if launch["launch"] == number), None)
-    if launch is None:
-        raise Stuck(f"{study.path}: there is no launch {number} here; is the folder shared?")
-    if difference := provenance.unlike(launch):
-        raise Stuck(
-            f"{platform.node()}: study {study.name} {difference}; every node needs the same"
-        )
+    launch = own_launch(study.path, number)
     engine = launch["engine"]
     return Assignment(
         study=study.path,

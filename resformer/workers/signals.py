@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import final
 
-_SIGNALS = ("SIGINT", "SIGTERM", "SIGUSR1", "SIGUSR2")
+_SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2")
 _POLL_SECONDS = 0.05
 
 
@@ -33,7 +33,7 @@ class Stopped(KeyboardInterrupt):
 
     def __init__(self, signum: int) -> None:
         super().__init__()
-        self.code = 130 if signum == signal.SIGINT else 143
+        self.code = {signal.SIGINT: 130, signal.SIGHUP: 129}.get(signal.Signals(signum), 143)
         """The exit code."""
 
 

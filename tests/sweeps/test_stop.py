@@ -168,6 +168,7 @@ def test_the_same_command_resumes_a_stopped_sweep(start: Start) -> None:
         (signal.SIGINT, True, 130),
         (signal.SIGTERM, True, 143),
         (signal.SIGTERM, False, 143),
+        (signal.SIGHUP, True, 129),
         (signal.SIGUSR1, True, 143),
         (signal.SIGUSR2, False, 143),
     ],

@@ -137,7 +137,7 @@ def _key(main: Path, dtype: torch.dtype) -> str:
 def processor() -> tuple[str, ...]:
     """Model and instruction sets of the processor: machines of several kinds may share a cache."""
     try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        lines = Path("/proc/cpuinfo").read_text(errors="replace").splitlines()
     except OSError:
         return platform.processor(), platform.machine()
     return tuple(

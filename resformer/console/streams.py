@@ -1,0 +1,126 @@
+"""Standard output and error of a command: readable in any encoding, quiet if a display is gone."""
+
+import codecs
+import io
+import os
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any, TextIO, cast, final
+
+from resformer.errors import Stuck
+
+_ASCII = str.maketrans(
+    {
+        "…": "...",
+        "–": "-",
+        "—": "-",
+        "−": "-",
+        "≥": ">=",
+        "≤": "<=",
+        "×": "x",
+        "·": "*",
+        "±": "+-",
+        "½": "1/2",
+        "²": "^2",
+        "→": "->",
+        "‘": "'",
+        "’": "'",
+        "“": '"',
+        "”": '"',
+        "ß": "ss",
+    }
+)
+_FALLBACK = "resformer.ascii"
+
+
+@contextmanager
+def guarded() -> Iterator[None]:
+    """Write in ASCII what a stream's encoding lacks; go quiet where stderr cannot be written.
+
+    Where stdout cannot be, such as on a full disk, writing raises Stuck and leaving exits with code
+    1; where its reader has left, as under `head`, without a word.
+    """
+    codecs.register_error(_FALLBACK, _in_ascii)
+    out, err = sys.stdout, sys.stderr
+    for stream in (out, err):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors=_FALLBACK)
+    sys.stdout = out and cast(TextIO, _Output(out))
+    sys.stderr = err and cast(TextIO, _Display(err))
+    try:
+        yield
+    finally:
+        try:
+            if out is not None:
+                sys.stdout.flush()
+        except BrokenPipeError:
+            sys.exit(1)
+        except Stuck as stuck:
+            sys.stderr.write(f"resformer: {stuck}\n")
+            sys.exit(1)
+        finally:
+            sys.stdout, sys.stderr = out, err
+
+
+def _in_ascii(error: UnicodeError) -> tuple[str, int]:
+    """Replacement of what cannot be encoded: letters that look alike, else an escape."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    text = error.object[error.start : error.end].translate(_ASCII)
+    return text.encode("ascii", "backslashreplace").decode(), error.end
+
+
+class _Stream:
+    """Text stream of which all but writing is that of another."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        """Write a text."""
+        with self._guarded():
+            self._stream.write(text)
+        return len(text)
+
+    def writelines(self, lines: Iterable[str]) -> None:
+        """Write texts."""
+        for line in lines:
+            self.write(line)
+
+    def flush(self) -> None:
+        """Write what is buffered."""
+        with self._guarded():
+            self._stream.flush()
+
+    @contextmanager
+    def _guarded(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            # What is still buffered goes nowhere, or Python would try again when it ends.
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, self._stream.fileno())
+            os.close(nowhere)
+            self._failed(error)
+
+    def _failed(self, error: OSError) -> None:
+        """Act on an error of writing; all that follows goes nowhere."""
+
+
+@final
+class _Display(_Stream):
+    """Progress and notes, which work does not depend on."""
+
+
+@final
+class _Output(_Stream):
+    """Results."""
+
+    def _failed(self, error: OSError) -> None:
+        if isinstance(error, BrokenPipeError):
+            raise error
+        raise Stuck(f"standard output cannot be written: {error.strerror}") from error

@@ -1,0 +1,101 @@
+"""Environment variables that would change results, or break what a command imports or starts, and
+their values here.
+"""
+
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import final
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Variable:
+    """An environment variable that is set or removed; processes started later inherit it so."""
+
+    name: str
+    reason: str
+    value: str | None = None
+    """The value it gets; None: it is removed."""
+    harmful: Callable[[str], bool] = lambda value: True
+    """Predicate of the present values that are changed."""
+
+
+RESULTS = (
+    Variable(
+        name="MKL_CBWR",
+        value="AUTO,STRICT",
+        reason="MKL reads it when it is first called; without it the bits of a product depend on "
+        "where in memory its matrices begin, and so a member's on those stacked before it",
+    ),
+)
+"""Changed wherever resformer is imported."""
+COMMANDS = (
+    Variable(
+        name="PYTHONSAFEPATH",
+        value="1",
+        reason="without it the working directory is first on the path of workers: a file random.py "
+        "beside a study would run in each of them, or another checkout's code",
+    ),
+    Variable(
+        name="MPLBACKEND",
+        reason="matplotlib cannot be imported where it does not know a notebook's backend; figures "
+        "in files need none",
+    ),
+    Variable(
+        name="COLUMNS",
+        harmful=lambda value: not value.isdecimal() or int(value) == 0,
+        reason="a terminal of no columns shows nothing",
+    ),
+)
+"""Changed by commands only; a notebook that imports resformer keeps its own."""
+_FROM_A_JOB = ("SLURM_", "SLURMD_", "SRUN_", "SALLOC_", "SBATCH_")
+"""Set by Slurm inside a job, or options of sbatch that go before those of its script."""
+_FOR_A_CLUSTER = ("SLURM_CONF", "SLURM_JWT", "SBATCH_CLUSTERS", "SBATCH_QOS", "SBATCH_CONSTRAINT")
+"""Those of them that say where the cluster is, and what no setting says."""
+
+
+def for_results() -> None:
+    """Set what the bits of results depend on."""
+    _change(RESULTS)
+
+
+def for_command() -> None:
+    """Set and remove what a command and its workers depend on.
+
+    Where Python leaves out assertions (-O, PYTHONOPTIMIZE), without which Hydra reads no range, the
+    command is started again with them.
+    """
+    _change(COMMANDS)
+    if sys.flags.optimize:
+        os.environ.pop("PYTHONOPTIMIZE", None)
+        words = [word for word in sys.orig_argv[1:] if word not in ("-O", "-OO")]
+        os.execv(sys.executable, [sys.executable, *words])
+
+
+@contextmanager
+def outside_of_jobs(kept: Sequence[str] = ()) -> Iterator[None]:
+    """Hide what a job of Slurm has inherited, so that a job submitted in it is one of its own.
+
+    `kept` are further variables that stay, such as SBATCH_PARTITION where no setting names one.
+    """
+    hidden = {
+        name: os.environ.pop(name)
+        for name in [*os.environ]
+        if name.startswith(_FROM_A_JOB) and name not in (*_FOR_A_CLUSTER, *kept)
+    }
+    try:
+        yield
+    finally:
+        os.environ.update(hidden)
+
+
+def _change(variables: Sequence[Variable]) -> None:
+    for variable in variables:
+        present = os.environ.get(variable.name)
+        if variable.value is not None:
+            os.environ[variable.name] = variable.value
+        elif present is not None and variable.harmful(present):
+            del os.environ[variable.name]
