@@ -163,6 +163,8 @@ def report(study: str, results: "str | Path" = "results") -> dict[str, Any]:
         excluded                  combinations of `settings` that were left out, and the `reason`
         left_behind               finished `members` of a `study` that had so many `steps`, left out
                                   as others of the same settings went on to `longer`
+        other_code                finished `members` of a `study`, left out as later launches used
+                                  other code in these `roles`
         missing, damaged, failed  jobs without a result, or whose result is not what was written, or
                                   that failed: `study`, `job`, `reason`
 

@@ -74,15 +74,20 @@ def external_settings(package: str, name: str) -> Path:
     return path
 
 
-def source(package: str, name: str) -> Path | None:
-    """The file of a variant's class; None if there is no such variant."""
+def sources(package: str, name: str) -> list[Path]:
+    """The file of a variant's class, and of an external one all files of the package that it is in,
+    from which it may import; none if there is no such variant.
+    """
     external = name in external_names(package)
     module = entry_points(package)[name].module if external else f"{package}.{name}"
     try:
         spec = importlib.util.find_spec(module)
     except ModuleNotFoundError:  # the package that should contain it
-        return None
-    return Path(spec.origin) if spec is not None and spec.origin is not None else None
+        return []
+    if spec is None or spec.origin is None:
+        return []
+    path = Path(spec.origin)
+    return sorted(path.parent.rglob("*.py")) if external and "." in module else [path]
 
 
 def name_of(variant: object) -> str:

@@ -165,14 +165,15 @@ def test_a_plan_that_leads_nowhere_is_damage(study: Study) -> None:
     study.launch({}, [planned_job("job1")])
     (study.path / "plan-1.jsonl").unlink()
     (study.path / "plan-1.jsonl").symlink_to("nowhere")
-    assert study.plan() == ({}, [f"{study.path}/plan-1.jsonl: 0 lines of 1"])
+    plan = study.plan()
+    assert (plan.jobs, plan.damaged) == ({}, [f"{study.path}/plan-1.jsonl: 0 lines of 1"])
     assert existing(study.path.parent) == [study]
 
 
 def test_a_launch_that_plans_nothing_is_no_damage(study: Study) -> None:
     study.launch({}, [planned_job("job1")])
     study.launch({}, [])
-    assert study.plan()[1] == []
+    assert study.plan().damaged == []
 
 
 def test_an_unreadable_done_list_loses_no_result(study: Study) -> None:

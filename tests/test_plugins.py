@@ -163,6 +163,26 @@ def test_a_scheme_and_a_task_of_a_package_train_like_our_own(other: Path, comman
     assert "all finished" in again.stderr
 
 
+def test_what_a_scheme_imports_from_its_package_is_its_code(other: Path, command: Command) -> None:
+    scheme, helper = other / "mine" / "halved.py", other / "mine" / "factor.py"
+    helper.write_text("FACTOR = 1.0\n")
+    code = SCHEME.replace("self.share *", "FACTOR * self.share *")
+    scheme.write_text(f"from mine.factor import FACTOR\n{code}")
+    words = ["--study", "mine", *TINY, "model/residual=halved,add", "model.norm=post"]
+    path = str(other)
+    assert command("sweep", *words, PYTHONPATH=path).returncode == 0
+    helper.write_text("# A comment does not count.\nFACTOR = 1.0\n")
+    assert "all finished" in command("sweep", *words, PYTHONPATH=path).stderr
+    helper.write_text("FACTOR = 0.5\n")
+    again = command("sweep", *words, PYTHONPATH=path)
+    assert again.returncode == 0
+    assert "1 member planned before with other code: trained anew" in again.stderr
+    assert "1 job to run" in again.stderr
+    assert "1 member of mine that other code computed (residual halved changed since)" in (
+        " ".join(again.stdout.split())
+    )
+
+
 @pytest.mark.parametrize(
     "order", [["model:\n  depth: 2\n", "residual:\n  name: halved\n  share: 0.5\n"], None]
 )

@@ -265,10 +265,10 @@ class Store(RuleBasedStateMachine):
     def the_study_opens(self) -> None:
         if self.launched:
             Store.steps_taken += 1
-            jobs, damaged = self.study.plan()
-            assert (list(jobs), damaged) == (JOBS, [])
+            plan = self.study.plan()
+            assert (list(plan.jobs), plan.damaged) == (JOBS, [])
             assert len(self.study.launches()) == self.launched
-            assert list(self.study.orphans(jobs)) == []
+            assert list(self.study.orphans(plan.jobs)) == []
 
     @invariant()
     def a_failure_is_one_that_nobody_will_mend(self) -> None:

@@ -22,6 +22,7 @@ def train_here(
     """Train the one job of a launch in this process; returns whether it failed."""
     print_notes(launch, console)
     if not launch.unfinished:
+        _record_return(launch, command)
         return False
     with interrupts.deferred(), follow_job(console) as emit:
         configure_worker(launch.request.engine.memory_gib)
@@ -41,6 +42,7 @@ def run(
     """
     workers = _print_start(launch, about, console)
     if not workers:
+        _record_return(launch, command)
         return False
     assignment = launch.start(command)
     with interrupts.deferred(), follow(launch.unfinished, range(workers), console) as emit:
@@ -62,6 +64,8 @@ def detach(
         _print(console, f"to end it: {ending}")
         if more:
             _print(console, "this round only: once it has run, the same command goes on")
+    else:
+        _record_return(launch, command)
 
 
 def print_grid(launch: Launch, out: Console, err: Console, about: Sequence[str] = ()) -> None:
@@ -93,6 +97,12 @@ def print_notes(launch: Launch, console: Console) -> None:
     """
     for reason in launch.damaged.values():
         _print(console, f"damaged, runs again: {printable(reason)}", style="red")
+    if launch.outdated:
+        _print(
+            console,
+            f"{counted(launch.outdated, 'member')} planned before with other code: trained anew "
+            "beside the old, which reports leave out",
+        )
     if launch.continued:
         _print(
             console,
@@ -135,6 +145,12 @@ def print_exclusions(request: Request, console: Console) -> None:
     for row in request.excluded:
         settings = ", ".join(f"{key}={value}" for key, value in row["settings"].items())
         _print(console, f"left out: {settings} ({row['reason']})")
+
+
+def _record_return(launch: Launch, command: list[str]) -> None:
+    """Record a launch without jobs where its code was in use before that of the last one."""
+    if launch.returns:
+        launch.start(command)
 
 
 def _print_start(launch: Launch, about: Sequence[str] | None, console: Console) -> int:

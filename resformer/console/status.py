@@ -72,14 +72,15 @@ def read_status(study: Study) -> Status:
 
     UserError if the study has no readable launch.
     """
-    (every_job, damaged), launches = study.plan(), study.launches()
+    plan, launches = study.plan(), study.launches()
+    damaged = [*plan.damaged]
     if not launches:
         raise UserError(
             f"study {study.name}: {'; '.join(study.damaged_launches())}; "
             "delete it or use another folder"
         )
-    longer = superseded(every_job)
-    planned = {job: planned for job, planned in every_job.items() if job not in longer}
+    left_out = superseded(plan.jobs) | plan.outdated(launches)
+    planned = {job: planned for job, planned in plan.jobs.items() if job not in left_out}
     finished = {job: line for job, line in Done(study.path).news().items() if job in planned}
     begun = [job for job in planned.keys() & study.results.begun() if job not in finished]
     failed = study.failures(begun)
@@ -89,7 +90,7 @@ def read_status(study: Study) -> Status:
         if study.results.has(job):
             finished[job], reason = _unlisted(study, planned[job])
             damaged += [reason] if reason else []
-    damaged += [f"{path}: no plan of this study names it" for path in study.orphans(every_job)]
+    damaged += [f"{path}: no plan of this study names it" for path in study.orphans(plan.jobs)]
     unfinished = [job for job in planned if job not in finished and job not in failed]
     lease_seconds = launches[-1].get("engine", {}).get("lease_seconds", math.inf)
     fates = {job: _fate(held[job], lease_seconds) for job in unfinished if job in held}

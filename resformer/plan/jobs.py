@@ -31,14 +31,18 @@ class Job:
     """Id of the finished job with a smaller budget, in the same study, from whose last checkpoint
     it goes on, to the bits that it would have without.
     """
+    code: str = ""
+    """Digest of the code that it is planned with; "" in the plans of earlier versions."""
 
     @property
     def id(self) -> str:
-        """16 hex digits: a hash of the shape and the members, whatever is recorded of them and
-        wherever they go on from.
+        """16 hex digits: a hash of the shape, the members and the code, whatever is recorded of
+        them and wherever they go on from.
         """
         members = canonical([vars(member) for member in self.members])
-        whole = b'{"members":' + members + b',"shape":' + _described(self.shape).canonical + b"}"
+        code = b'"code":' + canonical(self.code) + b"," if self.code else b""
+        shape = _described(self.shape).canonical
+        whole = b"{" + code + b'"members":' + members + b',"shape":' + shape + b"}"
         return hashlib.sha256(whole).hexdigest()[:ID_DIGITS]
 
     def flops(self) -> int:
@@ -54,6 +58,7 @@ class Job:
         return {
             "id": self.id,
             **({} if self.continues is None else {"continues": self.continues}),
+            **({"code": self.code} if self.code else {}),
             "shape": _tree(self.shape, self.recording),
             "members": [vars(member) for member in self.members],
             "parameters": described.parameters,
@@ -101,6 +106,7 @@ def from_json(job: Json) -> Job:
         members=tuple(Member(**member) for member in job["members"]),
         recording=recording_from_json(job["shape"]),
         continues=job.get("continues"),
+        code=job.get("code", ""),
     )
 
 

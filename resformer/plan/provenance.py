@@ -13,27 +13,25 @@ from typing import Any
 import torch
 
 from resformer import __version__, plugins
+from resformer.keys import Json
+from resformer.model.serial import shape_to_json
 from resformer.model.shape import Recording, Shape
 from resformer.numerics.backends.kernels import build
+from resformer.plan import code
 
 _PACKAGE = Path(__file__).parent.parent
 
-_CORE = {
+_ROLES = {
     "numerics": ("numerics/*.py",),
     "backend": ("numerics/backends/base.py", "numerics/backends/eager.py"),
     "model": ("model/*.py",),
     "training": ("training/*.py",),
     "residuals": ("residuals/base.py",),
     "tasks": ("tasks/base.py",),
+    code.KERNELS: ("numerics/backends/compiled.py", "numerics/backends/kernels/*.*"),
+    code.PROBES: ("probes/*.py", "probes/measures/*.py"),
 }
-"""Code that every result depends on, by its role: patterns of files in the package."""
-_KERNELS, _PROBES = "kernels", "probes"
-_ROLES = {
-    **_CORE,
-    _KERNELS: ("numerics/backends/compiled.py", "numerics/backends/kernels/*.*"),
-    _PROBES: ("probes/*.py", "probes/measures/*.py"),
-}
-"""Patterns of the files in each role, those of probes included, on which only layers depend."""
+"""Patterns of the package's files in each role; only layers depend on those of probes."""
 _VARIANTS = {"residual": plugins.PACKAGES["model.residual"], "task": plugins.PACKAGES["task"]}
 """The role of a variant is one of these words and the variant's name: "task copy"."""
 
@@ -50,20 +48,17 @@ def versions(compiled: bool) -> dict[str, str]:
     return {**here, "compiler": build.compiler()} if compiled else here
 
 
-def fingerprint(shapes: Iterable[Shape], recordings: Iterable[Recording]) -> dict[str, str]:
-    """Hash the code that these shapes and recordings depend on, by its role; comments and
-    docstrings do not count.
+def fingerprint(planned: Iterable[Json]) -> dict[str, str]:
+    """Hash the code that planned shapes depend on, by its role; comments and docstrings do not
+    count.
     """
-    roles = {*_CORE}
-    for shape in shapes:
-        roles |= {
-            f"{kind} {plugins.name_of(variant)}"
-            for kind, variant in (("residual", shape.residual), ("task", shape.task))
-        }
-        roles |= {_KERNELS} if shape.train.compile else set()
-    if any(recording.probe_every is not None for recording in recordings):
-        roles.add(_PROBES)
+    roles = {role for shape in planned for role in code.roles(shape)}
     return {role: _hash(role) for role in sorted(roles)}
+
+
+def code_digest(planned: Json) -> str:
+    """Digest of the code that is here of a planned shape; "" if some is not here."""
+    return code.digest(planned, fingerprint([planned]))
 
 
 def unlike(launch: Mapping[str, Any]) -> str:
@@ -72,31 +67,22 @@ def unlike(launch: Mapping[str, Any]) -> str:
         here = versions("compiler" in launch["versions"])
     except build.Unavailable as trouble:
         return f"was made with compiler {launch['versions']['compiler']}, here is none: {trouble}"
-    return mismatch(
-        launch, here, {role: _hash(role) for role in {**_CORE, **launch["fingerprint"]}}
-    )
+    return unlike_versions(launch, here) or other_code(launch["fingerprint"])
 
 
-def mismatch(launch: Mapping[str, Any], here: Mapping[str, str], code: Mapping[str, str]) -> str:
-    """Describe the first mismatch between a launch's record and these versions and hashes; "" if
-    they match.
-
-    Roles that the launch did not use are no mismatch; a launch without those that every result
-    depends on is one.
-    """
+def unlike_versions(launch: Mapping[str, Any], here: Mapping[str, str]) -> str:
+    """Describe the first version in a launch's record that is not the one here; "" for none."""
     for tool in ("torch", "compiler"):
         was, is_now = launch["versions"].get(tool), here.get(tool)
         if was and is_now and was != is_now:
             return f"was made with {tool} {was}, this is {is_now}"
-    recorded = launch["fingerprint"]
-    if missing := _CORE.keys() - recorded.keys():
-        return (
-            "was computed by other code: an earlier resformer, whose launch records "
-            f"{min(recorded, default='nothing')} and not {min(missing)}"
-        )
-    for role, now in code.items():
-        then = recorded.get(role, now)
-        if then != now:
+    return ""
+
+
+def other_code(fingerprint: Mapping[str, str]) -> str:
+    """Describe the first role in a fingerprint whose code is another one here; "" for none."""
+    for role, then in fingerprint.items():
+        if then != (now := _hash(role)):
             return f"was computed by other code: {role} was {then}, is {now or 'not here'}"
     return ""
 
@@ -107,9 +93,9 @@ def environment(shape: Shape, recording: Recording, chunk_size: int) -> dict[str
     """
     here = versions(shape.train.compile)
     del here["python"]
-    code = hashlib.sha256(json.dumps(fingerprint([shape], [recording])).encode()).hexdigest()[:12]
+    hashes = json.dumps(fingerprint([shape_to_json(shape, recording)]))
     where = {
-        "code": code,
+        "code": hashlib.sha256(hashes.encode()).hexdigest()[:12],
         "processor": _processor(),
         "vector instructions": torch.backends.cpu.get_cpu_capability(),
         "threads": str(torch.get_num_threads()),
@@ -136,8 +122,7 @@ def _files(role: str) -> Sequence[Path]:
     if role in _ROLES:
         return [path for pattern in _ROLES[role] for path in sorted(_PACKAGE.glob(pattern))]
     kind, _, name = role.partition(" ")
-    path = plugins.source(_VARIANTS[kind], name) if kind in _VARIANTS else None
-    return [path] if path is not None else []
+    return plugins.sources(_VARIANTS[kind], name) if kind in _VARIANTS else []
 
 
 def _code(path: Path) -> bytes:

@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Literal, final
 
 from resformer.keys import Value, as_typed
-from resformer.results.problems import DamagedJob, FailedJob, LeftBehind, MissingJob
+from resformer.results.problems import DamagedJob, FailedJob, LeftBehind, MissingJob, OtherCode
 from resformer.stats.depth import Run, depth_run
 from resformer.stats.health import Word
 from resformer.stats.multiplicity import LEVEL, Method
@@ -466,6 +466,7 @@ class Report:
     """True if a sweep looked at a study twice, as if at every comparison of it."""
     excluded: tuple[Excluded, ...]
     left_behind: tuple[LeftBehind, ...] = ()
+    other_code: tuple[OtherCode, ...] = ()
     missing: tuple[MissingJob, ...]
     damaged: tuple[DamagedJob, ...]
     failed: tuple[FailedJob, ...]

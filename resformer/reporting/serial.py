@@ -27,7 +27,7 @@ from resformer.reporting.schema import (
     Separation,
     Stability,
 )
-from resformer.results.problems import DamagedJob, FailedJob, LeftBehind, MissingJob
+from resformer.results.problems import DamagedJob, FailedJob, LeftBehind, MissingJob, OtherCode
 
 Tree = dict[str, Any]
 
@@ -35,7 +35,7 @@ _COMPOSED = ("key", "depth", "ends", "fit", "mean_loss", "lr_sensitivity")
 """Fields of a row that are no entry of it: they are several, or stand among the axes."""
 
 
-_IF_ANY = ("where", "layers", "separation", "settled", "left_behind")
+_IF_ANY = ("where", "layers", "separation", "settled", "left_behind", "other_code")
 """Sections that reports without any such thing lack."""
 
 
@@ -208,6 +208,10 @@ def from_json(tree: Tree) -> Report:
         settled=tree.get("settled", False),
         excluded=tuple(Excluded(**line) for line in tree["excluded"]),
         left_behind=tuple(LeftBehind(**line) for line in tree.get("left_behind", [])),
+        other_code=tuple(
+            OtherCode(**{**line, "roles": tuple(line["roles"])})
+            for line in tree.get("other_code", [])
+        ),
         missing=tuple(MissingJob(**line) for line in tree["missing"]),
         damaged=tuple(DamagedJob(**line) for line in tree["damaged"]),
         failed=tuple(FailedJob(**line) for line in tree["failed"]),

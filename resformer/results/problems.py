@@ -53,6 +53,17 @@ class LeftBehind:
 
 
 @final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OtherCode:
+    """Finished members that are left out, as later launches of the study used other code."""
+
+    study: str
+    members: int
+    roles: tuple[str, ...]
+    """Roles of the code that changed, such as "residual rezero"."""
+
+
+@final
 @dataclass(frozen=True, kw_only=True)
 class Problems:
     """Everything that keeps studies from being complete."""
@@ -60,6 +71,7 @@ class Problems:
     missing: tuple[MissingJob, ...] = ()
     damaged: tuple[DamagedJob, ...] = ()
     failed: tuple[FailedJob, ...] = ()
+    other_code: tuple[OtherCode, ...] = ()
 
     def __add__(self, other: "Problems") -> "Problems":
         """Problems of both."""
@@ -67,6 +79,7 @@ class Problems:
             missing=self.missing + other.missing,
             damaged=self.damaged + other.damaged,
             failed=self.failed + other.failed,
+            other_code=self.other_code + other.other_code,
         )
 
     @property

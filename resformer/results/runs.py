@@ -3,15 +3,16 @@
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import final
 
 import numpy as np
 import pyarrow as pa
 
 from resformer.keys import Json, job_label
+from resformer.plan import code
 from resformer.results import cache
-from resformer.results.problems import DamagedJob, FailedJob, MissingJob, Problems
+from resformer.results.problems import DamagedJob, FailedJob, MissingJob, OtherCode, Problems
 from resformer.store.checks import Damaged
 from resformer.store.study import Study
 
@@ -44,8 +45,11 @@ def read_runs(study: Study, *, max_hashed: int, batch_jobs: int) -> StudyRuns:
     when they are read. The runs of `batch_jobs` jobs become one table at a time: in tables of their
     own they take 10 kB of memory each.
     """
-    planned, reasons = study.plan()
-    reasons += [f"{path}: no plan of this study names it" for path in study.orphans(planned)]
+    plan, launches = study.plan(), study.launches()
+    orphans = [f"{path}: no plan of this study names it" for path in study.orphans(plan.jobs)]
+    reasons = [*plan.damaged, *orphans]
+    outdated = plan.outdated(launches)
+    planned = {job: record for job, record in plan.jobs.items() if job not in outdated}
     cached, cached_states = cache.load_runs(study)
     fresh = {
         job: state
@@ -81,8 +85,21 @@ def read_runs(study: Study, *, max_hashed: int, batch_jobs: int) -> StudyRuns:
         table=table,
         planned={job: planned[job] for job in states},
         states=states,
-        problems=_problems(study, unfinished, failures, damaged),
+        problems=replace(
+            _problems(study, unfinished, failures, damaged),
+            other_code=_other_code(study, [plan.jobs[job] for job in outdated], launches),
+        ),
     )
+
+
+def _other_code(
+    study: Study, outdated: Sequence[Json], launches: Sequence[Json]
+) -> tuple[OtherCode, ...]:
+    """Finished members of these jobs, if there are any."""
+    members = sum(len(job["members"]) for job in outdated if study.results.has(job["id"]))
+    if not members:
+        return ()
+    return (OtherCode(study=study.name, members=members, roles=tuple(code.changed(launches))),)
 
 
 def _problems(

@@ -74,9 +74,10 @@ def planned_job(tree: Any) -> None:
 
 
 def planned_head(tree: Mapping[str, Any]) -> None:
-    """Check the id of a planned job, and that of the job it continues if it does."""
+    """Check the id of a planned job, that of the job it continues, and its code, if it has them."""
     _require(_fits(_ID, tree.get("id")), "its id is no name")
     _require(_fits(_ID, tree.get("continues", "none")), "continues is no name of a job")
+    _require(_fits(_ID, tree.get("code", "none")), "code is no name of one")
 
 
 def planned_members(tree: Mapping[str, Any]) -> None:

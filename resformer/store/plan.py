@@ -13,7 +13,7 @@ from resformer.keys import Json
 from resformer.store import checks, files
 
 _SHAPE, _MEMBERS, _FACTS = (b', "shape": {', b'}, "members": [', b'], "parameters": ')
-_HEAD = re.compile(rb'\{"id": "[^"\\]+"(?:, "continues": "[^"\\]+")?')
+_HEAD = re.compile(rb'\{"id": "[^"\\]+"(?:, "(?:continues|code)": "[^"\\]+"){0,2}')
 _ID = re.compile(rb'^\{"id": "([^"\\]+)"[^\n]*$', re.MULTILINE)
 
 

@@ -10,12 +10,38 @@ from typing import final
 
 from resformer.errors import UserError
 from resformer.keys import Json
+from resformer.plan import code
 from resformer.store import checks, claims, files, folder
 from resformer.store.plan import Index, Reader
 from resformer.store.results import Results, job_folder
 
 _PLAN = re.compile(r"plan-([1-9]\d{0,8})\.jsonl")
 _LAUNCH = re.compile(r"([1-9]\d{0,8})\.json")
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """Planned jobs of a study."""
+
+    jobs: dict[str, Json]
+    """Every job by its id, in the order of the plans."""
+    code: dict[str, str]
+    """Digest of the code that each was planned with; "" where that is not known."""
+    damaged: list[str]
+    """Damage to launches and lines of plans, a line each."""
+
+    def outdated(self, launches: Iterable[Json]) -> set[str]:
+        """Ids of the jobs of other code than the last launches that used it."""
+        hashes = code.newest(launches)
+        # Jobs share their shapes in memory.
+        shapes = {id(job["shape"]): job["shape"] for job in self.jobs.values()}
+        last = {number: code.digest(shape, hashes) for number, shape in shapes.items()}
+        return {
+            job_id
+            for job_id, job in self.jobs.items()
+            if self.code[job_id] != last[id(job["shape"])]
+        }
 
 
 @final
@@ -71,22 +97,20 @@ class Study:
 
     def planned(self) -> dict[str, Json]:
         """Every planned job by its id, in the order of the plans."""
-        return self.plan()[0]
+        return self.plan().jobs
 
-    def plan(self) -> tuple[dict[str, Json], list[str]]:
-        """Every planned job by its id; and damage to launches and lines of plans, which are not
-        used.
-        """
+    def plan(self) -> Plan:
+        """All that is planned; lines of plans that are damaged are not used."""
         jobs: dict[str, Json] = {}
+        digests: dict[str, str] = {}
         records = list(self._launches())
         damaged = [damage for record, damage in records if record is None]
-        counts = {
-            record["launch"]: record.get("planned") for record, _ in records if record is not None
-        }
+        launches = {record["launch"]: record for record, _ in records if record is not None}
         reader = Reader()
         for path in files.numbered(self.path, _PLAN):
             lines = _listed(path).splitlines()
-            count = counts.get(int(path.stem.removeprefix("plan-")))
+            launch = launches.get(int(path.stem.removeprefix("plan-")), {})
+            count, hashes = launch.get("planned"), launch.get("fingerprint", {})
             if count not in (None, len(lines)):
                 damaged.append(f"{path}: {len(lines)} lines of {count}")
             for number, (job, reason) in enumerate(reader.jobs(lines), 1):
@@ -94,7 +118,9 @@ class Study:
                     damaged.append(f"{path}: line {number}: {reason}")
                 else:
                     jobs[job["id"]] = job
-        return jobs, damaged
+                    # Plans of earlier versions leave it to their launch.
+                    digests[job["id"]] = job.get("code") or code.digest(job["shape"], hashes)
+        return Plan(jobs=jobs, code=digests, damaged=damaged)
 
     def index(self) -> Index:
         """Every planned job by its id, each read when it is asked for."""

@@ -14,10 +14,10 @@ from resformer.errors import DiskError, UserError
 from resformer.keys import Json, in_message
 from resformer.model.serial import digest, recording_from_json, shape_to_json, without_recording
 from resformer.model.shape import RESULTS_ONLY, Member, Shape
-from resformer.plan import jobs, provenance
+from resformer.plan import code, jobs, provenance
 from resformer.plan.jobs import Job
 from resformer.store.checks import Damaged, Unreadable
-from resformer.store.study import Study
+from resformer.store.study import Plan, Study
 from resformer.sweep.request import Request
 from resformer.workers.assignment import Assignment
 
@@ -43,6 +43,12 @@ class Launch:
     """Requested members whose job was planned before, to keep less than is requested now."""
     damaged: dict[Path, str]
     """Damaged results of requested jobs with the reason: these jobs run again."""
+    outdated: int
+    """Requested members that were planned with other code, and train anew."""
+    returns: bool
+    """True if the last launch of the study used other code, for which reports would leave out the
+    finished members of this one.
+    """
 
     @property
     def members(self) -> int:
@@ -70,7 +76,7 @@ class Launch:
             "keep_checkpoint": self.request.keep_checkpoint,
             "engine": {"name": plugins.name_of(engine), **vars(engine)},
             "versions": provenance.versions(_compiled(self.request)),
-            "fingerprint": _fingerprint(self.request, self.unfinished.values()),
+            "fingerprint": self._fingerprint(),
         }
         number = self.study.launch(record, [self.unfinished[job.id] for job in self.new])
         for result, reason in self.damaged.items():
@@ -85,14 +91,21 @@ class Launch:
             keep_checkpoint=self.request.keep_checkpoint,
         )
 
+    def _fingerprint(self) -> dict[str, str]:
+        """Fingerprint of all requested shapes, and of unfinished jobs as they were planned."""
+        planned = [job["shape"] for job in self.unfinished.values()]
+        return provenance.fingerprint([*_planned_shapes(self.request).values(), *planned])
+
 
 def plan(request: Request, study: Study) -> Launch:
-    """Plan a launch; UserError if the study's results come from other code or versions.
+    """Plan a launch; UserError if the study's results come from other versions.
 
-    The bytes of all requested results are verified: DiskError if one cannot be read.
+    Members that were planned with other code train anew, in jobs beside the old ones. The bytes of
+    all requested results are verified: DiskError if one cannot be read.
     """
-    _check_versions(request, study, [])
-    planned = study.planned()
+    _check_versions(request, study)
+    every = study.plan()
+    planned = _of_this_code(every)
     _check_compile(request, planned.values())
     finished = study.results.finished(planned)
     # A member that two plans hold counts as finished if it is in either.
@@ -102,6 +115,7 @@ def plan(request: Request, study: Study) -> Launch:
         for key in _members(planned[job_id])
     }
     digests = {shape: digest(shape_to_json(shape)) for shape, _ in request.shapes}
+    others = {key for job_id in every.jobs.keys() - planned for key in _members(every.jobs[job_id])}
     known = {
         (shape, member): where[digests[shape], member]
         for shape, members in request.shapes
@@ -121,7 +135,6 @@ def plan(request: Request, study: Study) -> Launch:
     open_ids = dict.fromkeys(job_id for job_id in known.values() if job_id not in finished)
     unfinished = [*(planned[job_id] for job_id in open_ids), *(job.to_json() for job in new)]
     unfinished.sort(key=lambda job: (-job["flops"], job["id"]))
-    _check_versions(request, study, unfinished)
     return Launch(
         request=request,
         study=study,
@@ -135,15 +148,45 @@ def plan(request: Request, study: Study) -> Launch:
             for (shape, _), job_id in known.items()
         ),
         damaged=dict(damaged.values()),
+        returns=any(
+            code.digest(shape, code.newest(study.launches())) != provenance.code_digest(shape)
+            for shape in _planned_shapes(request).values()
+            if planned
+        ),
+        outdated=sum(
+            (digests[shape], member) in others for shape, members in rest for member in members
+        ),
     )
+
+
+def _of_this_code(plan: Plan) -> dict[str, Json]:
+    """The jobs that were planned with the code that is here."""
+    # Jobs share their shapes in memory.
+    shapes = {id(job["shape"]): job["shape"] for job in plan.jobs.values()}
+    here = {number: provenance.code_digest(shape) for number, shape in shapes.items()}
+    return {
+        job_id: job
+        for job_id, job in plan.jobs.items()
+        if plan.code[job_id] == here[id(job["shape"])]
+    }
+
+
+def _planned_shapes(request: Request) -> dict[Shape, Json]:
+    """The request's shapes as they are planned."""
+    return {
+        shape: shape_to_json(shape, request.recordings.get(shape, RESULTS_ONLY))
+        for shape, _ in request.shapes
+    }
 
 
 def _new_jobs(
     request: Request, members: Mapping[tuple[Shape, str | None], Sequence[Member]]
 ) -> list[Job]:
     """Jobs of these members, by shape and the id of the job they go on from; the longest first."""
+    planned = _planned_shapes(request)
+    digests = {shape: provenance.code_digest(planned[shape]) for shape, _ in members}
     new = [
-        dataclasses.replace(job, continues=earlier)
+        dataclasses.replace(job, continues=earlier, code=digests[shape])
         for (shape, earlier), group in members.items()
         for job in jobs.pack(
             [(shape, group)],
@@ -205,16 +248,6 @@ def _damaged(
     return damaged
 
 
-def _fingerprint(request: Request, unfinished: Iterable[Json]) -> dict[str, str]:
-    """Fingerprint of the request's shapes with its recordings, and those that unfinished jobs were
-    planned with.
-    """
-    planned = {recording_from_json(job["shape"]) for job in unfinished}
-    return provenance.fingerprint(
-        (shape for shape, _ in request.shapes), planned.union(request.recordings.values())
-    )
-
-
 def _compiled(request: Request) -> bool:
     return any(shape.train.compile for shape, _ in request.shapes)
 
@@ -243,9 +276,8 @@ def _members(job: Json) -> list[tuple[str, Member]]:
     return [(shape, Member(**member)) for member in job["members"]]
 
 
-def _check_versions(request: Request, study: Study, unfinished: Iterable[Json]) -> None:
-    """Raise UserError if a launch of the study was computed by other code or versions."""
-    now = _fingerprint(request, unfinished)
+def _check_versions(request: Request, study: Study) -> None:
+    """Raise UserError if a launch of the study was computed by other versions."""
     with_what = provenance.versions(_compiled(request))
     other = f"use another --results folder, or delete {study.path}"
     for damage in study.damaged_launches():
@@ -257,5 +289,5 @@ def _check_versions(request: Request, study: Study, unfinished: Iterable[Json]) 
             raise UserError(
                 f"study {study.name}: launch {launch['launch']} does not say what computed; {other}"
             )
-        if difference := provenance.mismatch(launch, with_what, now):
+        if difference := provenance.unlike_versions(launch, with_what):
             raise UserError(f"study {study.name}: {difference}; {other}")

@@ -110,6 +110,7 @@ def _report(findings: Findings, pairing: Pairing, per: Per, score: Score) -> Rep
         settled=bool(settled),
         excluded=tuple(_excluded(findings.studies)),
         left_behind=findings.left_behind,
+        other_code=findings.problems.other_code,
         missing=findings.problems.missing,
         damaged=(*findings.problems.damaged, *damaged),
         failed=findings.problems.failed,

@@ -341,6 +341,11 @@ def notes(report: Report) -> list[str]:
         f"steps, as others of the same settings went on to {part.longer:,}{whole}"
         for part in report.left_behind
     ]
+    lines += [
+        f"left out: {counted(part.members, 'member')} of {part.study} that other code computed "
+        f"({', '.join(part.roles)} changed since){whole}"
+        for part in report.other_code
+    ]
     for row in report.excluded:
         combination = ", ".join(f"{key}={value}" for key, value in row.settings.items())
         lines.append(f"left out: {combination} ({row.reason})")

@@ -120,7 +120,7 @@ def _opens(study: Study, request: Request) -> Iterator[str]:
         if launched and study not in existing(study.path.parent):
             yield "the study was launched and is not listed"
         launch.plan(request, study)
-        damaged = study.plan()[1]
+        damaged = study.plan().damaged
         yield from (f"plan: {reason}" for reason in damaged)
         findings = read([study])
         yield from (

@@ -23,7 +23,7 @@ from resformer.store import checkpoints, claims
 from resformer.store.checkpoints import Checkpoint
 from resformer.store.checks import Damaged
 from resformer.store.claims import Claim
-from resformer.store.study import Study, existing, find
+from resformer.store.study import Plan, Study, existing, find
 from resformer.sweep import launch
 
 T = TypeVar("T")
@@ -75,18 +75,18 @@ def seen(study: Study, *, closely: bool) -> Seen:
     get(lambda: find(results, session.STUDY), study)
     if study not in get(lambda: existing(results), [study]):
         raised.append("the study is not listed")
-    no_plan: tuple[dict[str, Json], list[str]] = ({}, [])
-    planned, reasons = get(study.plan, no_plan)
+    plan = get(study.plan, Plan(jobs={}, code={}, damaged=[]))
+    planned, reasons = plan.jobs, plan.damaged
     nothing: tuple[Problems, list[Json], tuple[str, ...]] = (Problems(), [], ())
     problems, rows, report = get(lambda: _reported(study, closely=closely), nothing)
-    plan = get(lambda: launch.plan(session.request(), study), None)
+    launched = get(lambda: launch.plan(session.request(), study), None)
     finished = [job for job in planned if study.results.has(job)]
     return Seen(
         members={_member(row): json.dumps(row, sort_keys=True) for row in rows},
         problems=problems,
         report=report,
         planned={job: json.dumps(record) for job, record in planned.items()},
-        to_run=frozenset() if plan is None else frozenset(plan.unfinished),
+        to_run=frozenset() if launched is None else frozenset(launched.unfinished),
         checked={job: get(partial(_checked, study, job, planned[job]), "") for job in finished},
         resumed={
             job: get(partial(_resumed, study, job), "") for job in planned if job not in finished
@@ -95,7 +95,7 @@ def seen(study: Study, *, closely: bool) -> Seen:
             *texts,
             *reasons,
             *problems.reasons,
-            *([] if plan is None else plan.damaged.values()),
+            *([] if launched is None else launched.damaged.values()),
         ),
         raised=tuple(raised),
     )
