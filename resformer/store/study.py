@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Container, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -110,7 +110,8 @@ class Study:
         for path in files.numbered(self.path, _PLAN):
             lines = _listed(path).splitlines()
             launch = launches.get(int(path.stem.removeprefix("plan-")), {})
-            count, hashes = launch.get("planned"), launch.get("fingerprint", {})
+            count = launch.get("planned")
+            digest = _digests(launch.get("fingerprint", {}))
             if count not in (None, len(lines)):
                 damaged.append(f"{path}: {len(lines)} lines of {count}")
             for number, (job, reason) in enumerate(reader.jobs(lines), 1):
@@ -118,8 +119,7 @@ class Study:
                     damaged.append(f"{path}: line {number}: {reason}")
                 else:
                     jobs[job["id"]] = job
-                    # Plans of earlier versions leave it to their launch.
-                    digests[job["id"]] = job.get("code") or code.digest(job["shape"], hashes)
+                    digests[job["id"]] = job["code"] if "code" in job else digest(job["shape"])
         return Plan(jobs=jobs, code=digests, damaged=damaged)
 
     def index(self) -> Index:
@@ -174,6 +174,20 @@ class Study:
             if claims.failures(job, launch) > retries.get(launch, 0) and claims.over(job, last):
                 errors[job_id] = claims.error(job, last) or "its worker died or went silent"
         return errors
+
+
+def _digests(fingerprint: Mapping[str, str]) -> Callable[[Json], str]:
+    """Digest of a shape's code by the fingerprint of its launch, to which plans of earlier versions
+    leave it; computed once for the jobs that share their shape in memory.
+    """
+    known: dict[int, str] = {}
+
+    def digest(shape: Json) -> str:
+        if id(shape) not in known:
+            known[id(shape)] = code.digest(shape, fingerprint)
+        return known[id(shape)]
+
+    return digest
 
 
 def find(results: Path, name: str) -> Study:
