@@ -15,7 +15,7 @@ import typer
 from resformer import __version__
 from resformer.console import streams
 from resformer.errors import Stuck, UserError
-from resformer.text import printable
+from resformer.text import counted, printable
 from resformer.workers import environment
 from resformer.workers.signals import Interrupts, Stopped
 
@@ -327,6 +327,11 @@ def gather(
             f"{gathered.path}: {gathered.jobs:,} jobs, {gathered.new:,} of them new",
             file=sys.stderr,
         )
+        if gathered.kept:
+            _note(
+                f"{counted(len(gathered.kept), 'folder')} of jobs could not be emptied, as links "
+                f"or another user's, such as {gathered.kept[0]}"
+            )
         if gathered.checkpoints:
             _note(
                 f"the last checkpoints of {gathered.checkpoints:,} jobs are removed: with more "
@@ -450,12 +455,13 @@ def _consoles() -> "tuple[Console, Console]":
 
 
 def _chosen(results: Path, name: str | None) -> "Study":
-    """The study that was named, or the one launched last, `train` excepted."""
+    """The study that was named, or the one launched last; `train` only if there is no other."""
     from resformer.store.study import existing, open_study
 
     if name is not None:
         return open_study(results, name)
-    last = next((study for study in existing(results) if study.name != "train"), None)
+    studies = existing(results)
+    last = next((study for study in studies if study.name != "train"), next(iter(studies), None))
     if last is None:
         raise UserError(
             f"--results {results}: there is no study to report; resformer sweep makes one"

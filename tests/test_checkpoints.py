@@ -122,7 +122,7 @@ def test_a_committed_job_keeps_no_checkpoint_and_nothing_half_written(job: Path)
     first, second = attempt(job, 1), attempt(job, 2)
     save(first, checkpoint(40))
     save(second, checkpoint(90))
-    (first.folder / ".checkpoint-50.safetensors.0123.tmp").write_bytes(b"half")
+    (first.folder / f".checkpoint-50.safetensors.{'0' * 32}.tmp").write_bytes(b"half")
     assert study.results.commit(second, {"runs": {"seed": [0]}}, {"seconds": 1.0})
     assert os.listdir(first.folder) == []
     assert sorted(os.listdir(second.folder)) == ["runs.parquet", "timing.json"]
@@ -156,3 +156,26 @@ def test_a_checkpoint_that_cannot_be_removed_does_not_matter(
     save(first, checkpoint(50))
     checkpoints.discard(first)
     assert len(os.listdir(first.folder)) == 4
+
+
+def test_only_checkpoints_of_attempts_are_removed(job: Path, tmp_path: Path) -> None:
+    """A folder from somebody else may hold a link to a folder of this user."""
+    mine = tmp_path / "mine"
+    names = ("checkpoint-7.json", "checkpoint-7.safetensors", "checkpoint-7.pt", ".checkpoint-x")
+    first = attempt(job, 1)
+    save(first, checkpoint(7))
+    for folder in (mine, first.folder):
+        folder.mkdir(exist_ok=True)
+        for name in names[2:]:
+            (folder / name).write_text("mine")
+    for name in names[:2]:
+        (mine / name).write_bytes((first.folder / name).read_bytes())
+    second = attempt(job, 2)
+    second.folder.symlink_to(mine)
+    checkpoints.discard(attempt(job, 3))
+    assert sorted(os.listdir(mine)) == sorted(names)
+    assert sorted(os.listdir(first.folder)) == sorted(names[2:])
+    assert not checkpoints.exist(job)
+    assert next(best_first(job), None) is None
+    with pytest.raises(DiskError, match="is in the way, and no folder"):
+        save(second, checkpoint(9))

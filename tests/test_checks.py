@@ -117,6 +117,7 @@ def test_launch_records_pass(record: dict[str, Any]) -> None:
     assert record["excluded"]
     checks.launch_record(record, 1)
     checks.launch_record({key: record[key] for key in ("launch", "started")}, 1)
+    checks.launch_record({"launch": 1, "started": "1970-01-01T00:00:07.5+00:00"}, 1)
 
 
 @pytest.mark.parametrize("keep", [False, True])

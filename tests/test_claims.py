@@ -207,6 +207,44 @@ def test_only_a_process_in_the_same_namespace_is_known_to_be_dead(
     assert (taken.attempt if isinstance(taken, Claim) else taken) == outcome
 
 
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
+@pytest.mark.parametrize("others", [False, True], ids=["this user's", "another user's"])
+def test_a_process_that_proc_does_not_show_is_gone_only_if_it_does_not_exist(
+    job: Path, others: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On shared machines, /proc is mounted so that it hides the processes of other users."""
+    read, kill = claims._read, os.kill
+
+    def signalled(pid: int, number: int) -> None:
+        kill(pid, number)
+        if others:
+            raise PermissionError(1, "Operation not permitted")
+
+    with taker(job) as process:
+        go(process)
+        assert hear(process) == "1"
+        hidden = f"/proc/{process.pid}/stat"
+        monkeypatch.setattr(claims, "_read", lambda path: "" if path == hidden else read(path))
+        monkeypatch.setattr(os, "kill", signalled)
+        assert take(job, 1, 9, HeartbeatObserver(LEASE)) == "held"
+        monkeypatch.setattr(os, "kill", kill)
+        process.kill()
+        process.wait()
+        assert claimed(job).attempt == 2
+
+
+def test_a_process_whose_start_its_holder_could_not_read_may_live(job: Path) -> None:
+    claimed(job)
+    rewrite(job / "claim-1", started="")
+    assert take(job, 1, 9, HeartbeatObserver(LEASE)) == "held"
+
+
+def test_a_number_that_no_process_has_is_gone(job: Path) -> None:
+    claimed(job)
+    rewrite(job / "claim-1", pid=10**30)
+    assert claimed(job).attempt == 2
+
+
 def test_a_silent_claim_is_taken_over_after_the_lease(job: Path, clock: Clock) -> None:
     claimed(job)
     observer = HeartbeatObserver(LEASE)
@@ -345,3 +383,28 @@ def test_a_claim_that_comes_second_does_not_hold_the_job(
 def test_a_deleted_study_is_held_by_nobody(job: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(claims, "attempts", lambda job: 1)
     assert held(job) is None
+
+
+@pytest.mark.parametrize("place", ["attempt-1", "attempt-1/error.txt"])
+def test_the_error_of_an_attempt_is_read_from_no_link(
+    job: Path, tmp_path: Path, place: str
+) -> None:
+    """Else the last line of a private file would stand in a page that is passed on."""
+    claimed(job)
+    (tmp_path / "attempt-1").mkdir()
+    (tmp_path / "attempt-1" / "error.txt").write_text("secret")
+    (job / place).parent.mkdir(exist_ok=True)
+    (job / place).symlink_to(tmp_path / place)
+    assert claims.error(job, 1) == f"{job}/attempt-1/error.txt is a link"
+    assert over(job, 1)
+
+
+def test_of_a_long_error_the_end_is_read(job: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    claimed(job).open()
+    with open(job / "attempt-1" / "error.txt", "wb") as file:
+        file.truncate(1 << 40)  # which takes no room
+        file.seek(0, os.SEEK_END)
+        file.write(b"\nRuntimeError: boom\n")
+    assert claims.error(job, 1) == "RuntimeError: boom"
+    (job / "attempt-1" / "error.txt").write_text("x" * 5000)
+    assert claims.error(job, 1) == f"{'x' * 1000}… (5,000 characters)"

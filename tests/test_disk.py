@@ -5,6 +5,7 @@ was there stays.
 import errno
 import io
 import os
+import stat
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -99,6 +100,33 @@ def test_a_results_folder_that_cannot_be_made_or_marked_is_refused(
         UserError, match=r"--results .*cannot be written \(44 bytes\): Read-only file system"
     ):
         folder.make(tmp_path / "results")
+
+
+@pytest.mark.parametrize(
+    ("call", "code", "lacks"),
+    [
+        ("link", errno.EPERM, r"no hard links, .* \(Operation not permitted\)"),
+        ("link", errno.EOPNOTSUPP, "no hard links"),
+        ("fsync", errno.EINVAL, r"no fsync of folders, .* \(Invalid argument\)"),
+    ],
+)
+def test_what_a_file_system_lacks_is_said_and_nothing_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str, code: int, lacks: str
+) -> None:
+    """FUSE, SMB and the like."""
+    fsync = os.fsync
+
+    def lacking(target: Any, *rest: Any) -> None:
+        if call == "fsync" and not stat.S_ISDIR(os.fstat(target).st_mode):
+            return fsync(target)
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(os, call, lacking)
+    with pytest.raises(
+        UserError, match=f"--results .*: its file system has {lacks}.*; name another folder"
+    ):
+        folder.make(tmp_path / "some" / "results")
+    assert os.listdir(tmp_path) == []
 
 
 def test_claims_work_on_a_system_that_hides_namespaces(

@@ -76,13 +76,13 @@ def left(study: Study) -> set[str]:
 def test_gathered_results_are_read_as_before(study: Study) -> None:
     before = everything(study)
     gathered = gather(study)
-    assert gathered == Gathered(study.path / "gathered-1.parquet", 4, 4, [], 4)
+    assert gathered == Gathered(study.path / "gathered-1.parquet", 4, 4, [], [], 4)
     assert left(study) == {"result.json"}
     assert all(isinstance(study.results.locate(job), PackedFiles) for job in study.planned())
     assert everything(study) == before
     for planned in study.planned().values():
         study.results.whole(planned)
-    assert gather(study) == Gathered(study.path / "gathered-1.parquet", 4, 0, [], 0)
+    assert gather(study) == Gathered(study.path / "gathered-1.parquet", 4, 0, [], [], 0)
 
 
 def test_the_command_gathers_old_and_new_results(study: Study, resformer: Resformer) -> None:
@@ -132,7 +132,7 @@ def test_a_job_that_is_open_again_keeps_its_folder(study: Study) -> None:
     (claim.folder / "checkpoint-4000.json").write_text("{}")
     claim.leave()
     (study.path / "told").mkdir()
-    assert gather(study) == Gathered(study.path / "gathered-1.parquet", 3, 0, [], 0)
+    assert gather(study) == Gathered(study.path / "gathered-1.parquet", 3, 0, [], [], 0)
     assert (claim.folder / "checkpoint-4000.json").exists()
     assert (study.path / "told").exists()  # a sweep that goes on listens there
 
@@ -281,7 +281,7 @@ def test_a_damaged_result_stays_where_it_is_and_may_be_run_again(
     assert table.exists()
     assert gather(study).jobs == 3
     assert resformer("sweep", *SMALL).exit_code == 0
-    assert gather(study) == Gathered(study.path / "gathered-3.parquet", 4, 1, [], 1)
+    assert gather(study) == Gathered(study.path / "gathered-3.parquet", 4, 1, [], [], 1)
     after = everything(study)
     assert all(after[other] == before[other] for other in study.planned() if other != job)
     assert after["curves"] == before["curves"]
@@ -462,3 +462,114 @@ def test_a_study_that_is_deleted_has_no_gathered_files(study: Study) -> None:
     shutil.rmtree(study.path)
     with pytest.raises(Damaged):
         study.results.read(job)
+
+
+def bytes_in(folder: Path) -> dict[str, bytes]:
+    """Every file in a folder, by its path there."""
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+@pytest.fixture
+def copy(study: Study) -> Study:
+    """A study of the same jobs beside it, as another person can make it: ids are of settings."""
+    shutil.copytree(study.path, study.path.with_name("copy"))
+    return Study(study.path.with_name("copy"))
+
+
+@pytest.mark.parametrize("levels", [1, 2], ids=["the job", "its shelf"])
+def test_nothing_is_removed_behind_a_link(
+    study: Study, copy: Study, levels: int, resformer: Resformer
+) -> None:
+    """An archive of a study may hold links to the jobs of another one."""
+    jobs = [copy.job(job) for job in sorted(copy.planned())]
+    place = [jobs[0], *jobs[0].parents][levels - 1]
+    shutil.rmtree(place)
+    place.symlink_to(study.path / place.relative_to(copy.path))
+    before = bytes_in(study.path)
+    result = resformer("gather", "copy")
+    assert result.exit_code == 0, result.stderr
+    assert "4 jobs, 4 of them new" in result.stderr
+    assert f"such as {jobs[0].relative_to(study.path.parent.parent)}" in result.stderr
+    assert bytes_in(study.path) == before
+    assert {
+        path.name for job in jobs[1:] if not files.linked(job, 1) for path in job.iterdir()
+    } == {"result.json"}
+    assert study.results.whole(study.planned()[jobs[0].name])
+
+
+@pytest.mark.parametrize("place", ["", "jobs"])
+def test_a_study_behind_a_link_is_not_gathered(
+    study: Study, copy: Study, place: str, resformer: Resformer
+) -> None:
+    shutil.rmtree(copy.path / place)
+    (copy.path / place).symlink_to(study.path / place)
+    before = bytes_in(study.path)
+    result = resformer("gather", "copy")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr.startswith("resformer: study copy: its folder, or jobs in it, is a link")
+    assert bytes_in(study.path) == before
+
+
+def test_a_link_in_place_of_an_attempt_stays_and_what_it_leads_to(
+    study: Study, tmp_path: Path
+) -> None:
+    job = study.job(min(study.planned()))
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "checkpoint-5.json").write_text("mine")
+    (job / "attempt-7").symlink_to(tmp_path / "mine")
+    assert gather(study).kept == [job]
+    assert bytes_in(tmp_path / "mine") == {"checkpoint-5.json": b"mine"}
+
+
+def test_a_job_in_a_packed_file_that_no_plan_knows_is_no_path(study: Study, tmp_path: Path) -> None:
+    gather(study)
+    packed = file.at(study.path / "gathered-1.parquet")
+    jobs = {
+        job: {name: place.content(name) for name in ("result.json", "job.json", "runs.parquet")}
+        for job, place in packed.jobs.items()
+    }
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "job.json").write_text("mine")
+    away = "../../mine"
+    assert study.job(away).resolve() == tmp_path / "mine"
+    pack(study.path / "gathered-1.parquet", **jobs, **{away: jobs[min(jobs)]})
+    assert gather(study).jobs == 4
+    assert bytes_in(tmp_path / "mine") == {"job.json": b"mine"}
+
+
+def test_folders_that_cannot_be_emptied_are_said(
+    study: Study, resformer: Resformer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    remove = shutil.rmtree
+
+    def refused(path: Path, ignore_errors: bool = False) -> None:
+        if "attempt" in path.name:
+            raise PermissionError(13, "Permission denied")
+        remove(path, ignore_errors=ignore_errors)
+
+    monkeypatch.setattr(shutil, "rmtree", refused)
+    first = study.job(min(study.planned())).relative_to(study.path.parent.parent)
+    assert resformer("gather", "small").stderr.splitlines()[1:] == [
+        "resformer: 4 folders of jobs could not be emptied, as links or another user's, such as "
+        f"{first}"
+    ]
+    assert left(study) == {"result.json", "attempt-1"}
+
+
+def test_a_disk_without_room_for_one_more_file_takes_the_packed_one_for_the_cache(
+    study: Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    library.runs("small", results=study.path.parent)
+    assert study.cache.exists()
+    writer = file.writer
+
+    def watched(path: Path, group_rows: int) -> Any:
+        assert not study.cache.exists()
+        return writer(path, group_rows)
+
+    monkeypatch.setattr(file, "writer", watched)
+    assert gather(study).new == 4

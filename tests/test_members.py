@@ -10,6 +10,7 @@ from support.studies import SEEDS, WrittenStudy, shape
 
 from resformer.errors import UserError
 from resformer.model.shape import Member
+from resformer.numerics.cache_folder import cache_folder
 from resformer.reporting.analysis.summary import summarise
 from resformer.reporting.figures import draw
 from resformer.reporting.layout import layout
@@ -336,3 +337,81 @@ def test_conditions_by_key() -> None:
     assert parse_conditions(["depth=1,8", "norm=pre"]) == {"depth": ["1", "8"], "norm": ["pre"]}
     with pytest.raises(UserError, match="depth is given twice"):
         parse_conditions(["depth=1", "depth=2"])
+
+
+@pytest.fixture
+def own_cache_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cache folder of this test's own."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "caches"))
+
+
+def forged(study: Study, name: str) -> None:
+    """Write this file of the cache as its maker did, on another machine."""
+    path = study.cache / name
+    with pytest.MonkeyPatch.context() as elsewhere:
+        elsewhere.setenv("XDG_CACHE_HOME", str(study.path.parent.parent / "elsewhere"))
+        path.unlink()
+        summarise(read([study]))
+    assert path.exists()
+
+
+@pytest.mark.parametrize("name", ["members.arrow", "report.json"])
+def test_a_cache_that_another_user_has_sealed_is_not_believed(
+    made: WrittenStudy, name: str
+) -> None:
+    """A folder that was unpacked is this user's, whoever made it."""
+    expected = summarise(read([made.study]))
+    ours = (made.study.cache / name).read_bytes()
+    forged(made.study, name)
+    theirs = (made.study.cache / name).read_bytes()
+    assert theirs[32:] == ours[32:]
+    assert theirs[:32] != ours[:32]
+    assert cache._read(made.study, name) == b""
+    assert summarise(read([made.study])) == expected
+
+
+def test_a_cache_of_another_study_is_not_believed(made: WrittenStudy) -> None:
+    summarise(read([made.study]))
+    other = Study(made.study.path.with_name("other"))
+    shutil.copytree(made.study.path, other.path, copy_function=shutil.copy2)
+    assert cache.load_runs(made.study)[1]
+    assert cache.load_runs(other)[1] == {}
+
+
+@pytest.mark.usefixtures("own_cache_folder")
+@pytest.mark.parametrize("harm", ["readable", "short", "a link", "gone"])
+def test_a_key_that_others_can_read_is_replaced(made: WrittenStudy, harm: str) -> None:
+    key = cache_folder() / "reports.key"
+    read([made.study])
+    before = key.read_bytes()
+    match harm:
+        case "readable":
+            key.chmod(0o640)
+        case "short":
+            key.write_bytes(before[:-1])
+        case "a link":
+            key.rename(key.with_name("elsewhere"))
+            key.symlink_to("elsewhere")
+        case "gone":
+            key.unlink()
+    assert cache.load_runs(made.study)[1] == {}
+    assert key.read_bytes() != before
+    assert key.stat().st_mode & 0o777 == 0o600
+    read([made.study])
+    assert cache.load_runs(made.study)[1]
+
+
+@pytest.mark.usefixtures("own_cache_folder")
+def test_without_a_folder_for_the_key_nothing_is_kept(
+    made: WrittenStudy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache_folder().chmod(0o777)
+    assert len(summarise(read([made.study])).cells) == 2
+    assert not made.study.cache.exists()
+
+
+def test_a_study_behind_a_link_is_read_and_nothing_is_written_there(made: WrittenStudy) -> None:
+    other = made.study.path.with_name("other")
+    other.symlink_to(made.study.path)
+    assert len(summarise(read([Study(other)])).cells) == 2
+    assert not made.study.cache.exists()

@@ -330,6 +330,22 @@ def test_status_takes_the_study_launched_last_but_not_train(
     assert named.stdout.startswith("some (results/some): launched ")
 
 
+def test_status_takes_train_where_there_is_nothing_else(
+    resformer: Resformer, study: Study, depths: list[Job]
+) -> None:
+    """As after a sweep that was given this name."""
+    launch(Study(study.path.parent / "train"), depths[:1])
+    assert resformer("status").stdout.startswith("train (results/train): launched ")
+
+
+def test_a_job_whose_folder_was_removed_is_not_finished(study: Study, depths: list[Job]) -> None:
+    launch(study, depths[:2])
+    for job in depths[:2]:
+        finish(study, job, ["solved"] * 3)
+    shutil.rmtree(study.job(depths[0].id))
+    assert counts(read_status(study)) == {"finished": 1, "running": 0, "waiting": 1, "failed": 0}
+
+
 @pytest.mark.parametrize("named", [[], ["nothing"]])
 def test_an_empty_folder_has_no_study(
     resformer: Resformer, tmp_path: Path, named: list[str]

@@ -14,6 +14,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 from threading import Barrier, Thread
@@ -24,11 +25,11 @@ import pytest
 from support.jobs import claim, commit, planned_job, table
 
 from resformer.errors import DiskError, UserError
-from resformer.store import files, folder
+from resformer.store import claims, files, folder
 from resformer.store.checks import Damaged
 from resformer.store.done import Done
 from resformer.store.folder import check_name
-from resformer.store.study import Study, existing, find
+from resformer.store.study import Study, existing, find, open_study
 
 RECORD = {"engine": {"retries": 1}}
 
@@ -134,9 +135,16 @@ def test_no_temporary_file_outlives_an_error(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == ["taken"]
 
 
+def begun(study: Path) -> None:
+    """Make the folders of the jobs a, b, c and d, and of the lists."""
+    for name in "abcd":
+        (study / "jobs" / name / name).mkdir(parents=True)
+    (study / "done").mkdir()
+
+
 @pytest.mark.parametrize("tail", [b'{"job": "c', b'{"job": "c"}', b"\0\0\0"])
 def test_a_torn_tail_of_a_list_is_ignored_until_it_is_whole(tmp_path: Path, tail: bytes) -> None:
-    (tmp_path / "done").mkdir()
+    begun(tmp_path)
     path, done = tmp_path / "done" / "list", Done(tmp_path)
     path.write_bytes(b"".join(files.with_checksum({"job": name}) + b"\n" for name in "ab") + tail)
     assert done.news() == {"a": {"job": "a"}, "b": {"job": "b"}}
@@ -151,21 +159,21 @@ def test_a_torn_tail_of_a_list_is_ignored_until_it_is_whole(tmp_path: Path, tail
 
 
 def test_lines_behind_a_torn_line_are_read(tmp_path: Path) -> None:
-    (tmp_path / "done").mkdir()
+    begun(tmp_path)
     lines = [files.with_checksum({"job": "a"}), b'{"job":', files.with_checksum({"job": "b"}), b""]
     (tmp_path / "done" / "list").write_bytes(b"\n".join(lines))
     assert list(Done(tmp_path).news()) == ["a", "b"]
 
 
 def test_a_line_of_a_list_that_is_not_as_it_was_written_is_left_out(tmp_path: Path) -> None:
-    (tmp_path / "done").mkdir()
+    begun(tmp_path)
     lines = [files.with_checksum({"job": name, "outcomes": {"solved": 3}}) + b"\n" for name in "ab"]
     (tmp_path / "done" / "list").write_bytes(lines[0].replace(b"3", b"7", 1) + lines[1])
     assert list(Done(tmp_path).news()) == ["b"]
 
 
 def test_a_line_of_a_list_that_was_sealed_and_is_no_json_is_left_out(tmp_path: Path) -> None:
-    (tmp_path / "done").mkdir()
+    begun(tmp_path)
     body = b'{"job": a}'
     strange = body[:-1] + b', "sha256": "' + hashlib.sha256(body).hexdigest().encode() + b'"}'
     assert files.verified_body(strange) == body
@@ -471,8 +479,30 @@ def test_results_folders_of_other_programs_are_refused_and_left_alone(tmp_path: 
         with pytest.raises(UserError, match=re.escape(str(results))):
             find(results, "some")
         with pytest.raises(UserError, match=re.escape(str(results))):
-            existing(results)
+            open_study(results, "some")
+    assert existing(foreign) == []
+    with pytest.raises(UserError, match="is a file; name a folder"):
+        existing(foreign / "notes.txt")
     assert content(tmp_path) == {"thesis/notes.txt": b"mine"}
+
+
+def test_readers_need_no_mark_and_writers_say_how_to_make_one(study: Study) -> None:
+    """`cp -r results/* elsewhere/` leaves it behind."""
+    study.launch({}, [])
+    results = study.path.parent
+    (results / folder.MARK).unlink()
+    assert existing(results) == [study] == [open_study(results, study.name)]
+    with pytest.raises(UserError, match=re.escape(f"touch {results / folder.MARK}")):
+        find(results, study.name)
+    (results / folder.MARK).touch()
+    assert find(results, study.name) == study
+
+
+@pytest.mark.parametrize("name", ["lost+found", ".DS_Store", f"..resformer.{'0' * 32}.tmp"])
+def test_a_folder_that_nobody_has_used_yet_is_taken(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).mkdir()
+    assert find(tmp_path, "some") == Study(tmp_path / "some")
+    assert existing(tmp_path) == []
 
 
 def test_the_name_of_a_file_or_foreign_folder_is_refused(study: Study) -> None:
@@ -509,6 +539,79 @@ def test_a_study_that_another_sweep_is_making_at_this_moment_is_one(
     owner = Path if method == "is_dir" else files
     monkeypatch.setattr(owner, method, appears(getattr(owner, method)))
     assert find(tmp_path / "results", "some") == Study(tmp_path / "results" / "some")
+
+
+@pytest.fixture
+def closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Folders with "closed" in their names are another user's, who has closed them."""
+    listdir = os.listdir
+
+    def refused(path: Any) -> list[str]:
+        if "closed" in str(path):
+            raise PermissionError(13, "Permission denied")
+        return listdir(path)
+
+    monkeypatch.setattr(os, "listdir", refused)
+
+
+@pytest.mark.usefixtures("closed")
+def test_a_study_that_may_not_be_read_is_named_where_there_is_no_other(study: Study) -> None:
+    results = study.path.parent
+    Study(results / "closed").launch({}, [])
+    with pytest.raises(DiskError, match="closed/launches: cannot be read: Permission denied"):
+        existing(results)
+    study.launch({}, [])
+    assert existing(results) == [study]
+
+
+def test_a_study_can_be_launched_where_only_its_folder_can_be_written(
+    study: Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study.launch({}, [])
+    monkeypatch.setattr(
+        folder.files, "create", lambda path, data: pytest.fail("the mark is there already")
+    )
+    folder.make(study.path.parent)
+
+
+def test_launches_in_the_future_are_not_the_last(tmp_path: Path) -> None:
+    """A clock was fast; and before it was set, another was in 1970."""
+    results = tmp_path / "results"
+    for name, year in (("a", 2300), ("b", 1970), ("c", None)):
+        study = Study(results / name)
+        record = {} if year is None else {"started": f"{year}-01-01T00:00:09+00:00"}
+        study.launch(record, [])
+        assert [launch["launch"] for launch in study.launches()] == [1]
+    assert [study.name for study in existing(results)] == ["c", "b", "a"]
+
+
+def test_of_very_many_studies_some_are_named(tmp_path: Path) -> None:
+    for number in range(23):
+        Study(tmp_path / "results" / f"s{number}").launch({}, [])
+    with pytest.raises(
+        UserError, match=r"^study x: is not in .*/results; there are s22, .*, s3 and 3 more$"
+    ):
+        open_study(tmp_path / "results", "x")
+
+
+def test_a_job_whose_folder_was_removed_is_open(study: Study) -> None:
+    study.launch({}, [planned_job("job1"), planned_job("job2")])
+    for job in ("job1", "job2"):
+        commit(study, job)
+    shutil.rmtree(study.job("job1"))
+    assert study.results.finished(["job1", "job2"]) == {"job2"}
+    assert set(Done(study.path).news()) == {"job2"}
+
+
+def test_a_host_whose_name_is_a_path_lists_its_jobs_in_the_study(
+    study: Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    me = replace(claims.holder(), host="../../x")
+    monkeypatch.setattr(claims, "holder", lambda: me)
+    study.launch({}, [planned_job("job1")])
+    commit(study, "job1")
+    assert os.listdir(study.path / "done") == [f".._.._x-{me.pid}-{me.started}.jsonl"]
+    assert set(Done(study.path).news()) == {"job1"}
 
 
 def test_existing_studies_come_last_launched_first(tmp_path: Path) -> None:

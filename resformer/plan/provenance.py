@@ -32,6 +32,8 @@ _ROLES = {
     code.PROBES: ("probes/*.py", "probes/measures/*.py"),
 }
 """Patterns of the package's files in each role; only layers depend on those of probes."""
+_WITHOUT_RESULTS = ("numerics/cache_folder.py",)
+"""Files that these patterns match, and no result depends on."""
 _VARIANTS = {"residual": plugins.PACKAGES["model.residual"], "task": plugins.PACKAGES["task"]}
 """The role of a variant is one of these words and the variant's name: "task copy"."""
 
@@ -120,7 +122,9 @@ def _hash(role: str) -> str:
 
 def _files(role: str) -> Sequence[Path]:
     if role in _ROLES:
-        return [path for pattern in _ROLES[role] for path in sorted(_PACKAGE.glob(pattern))]
+        left_out = {_PACKAGE / name for name in _WITHOUT_RESULTS}
+        paths = [path for pattern in _ROLES[role] for path in sorted(_PACKAGE.glob(pattern))]
+        return [path for path in paths if path not in left_out]
     kind, _, name = role.partition(" ")
     return plugins.sources(_VARIANTS[kind], name) if kind in _VARIANTS else []
 

@@ -1,12 +1,15 @@
 """Cache of runs and reports in the study's folder under `.cache`, which may be deleted at any time.
 
-No result depends on it: a damaged file, or one written by other code, is read as empty, and a
-folder that cannot be written is left alone.
+No result depends on it: a damaged file, or one written by other code, another user or for another
+study, is read as empty, and a folder that cannot be written is left alone.
 """
 
 import contextlib
 import hashlib
+import hmac
 import json
+import os
+import stat
 from functools import cache
 from pathlib import Path
 
@@ -14,10 +17,12 @@ import pyarrow as pa
 
 from resformer.errors import DiskError
 from resformer.keys import Json
+from resformer.numerics.cache_folder import CacheUnavailable, cache_folder
 from resformer.store import files
 from resformer.store.study import Study
 
-_DIGEST = 32
+_DIGEST, _KEY = 32, 32
+"""Bytes of a file's digest, and of the key."""
 _STATES = b"states"
 _COMPUTING = ("keys", "store", "stats", "results", "reporting")
 """Modules and packages that read and compute; no file is read that others wrote."""
@@ -61,21 +66,54 @@ def save_report(study: Study, key: str, report: Json) -> None:
 
 def _read(study: Study, name: str) -> bytes:
     try:
-        data = files.content(study.path / ".cache" / name)
-    except (OSError, DiskError):
+        data = files.content(study.cache / name)
+        digest = _digest(study, name, data[_DIGEST:])
+    except (OSError, DiskError, CacheUnavailable):
         return b""
-    return data[_DIGEST:] if data[:_DIGEST] == _digest(data[_DIGEST:]) else b""
+    return data[_DIGEST:] if hmac.compare_digest(data[:_DIGEST], digest) else b""
 
 
 def _write(study: Study, name: str, data: bytes) -> None:
-    folder = study.path / ".cache"
-    with contextlib.suppress(OSError, DiskError):
-        files.make_folder(folder)
-        files.write(folder / name, _digest(data) + data)
+    if files.linked(study.path, parents=0):
+        return  # what lies behind it is another study
+    with contextlib.suppress(OSError, DiskError, CacheUnavailable):
+        digest = _digest(study, name, data)
+        files.make_folder(study.cache)
+        files.write(study.cache / name, digest + data)
 
 
-def _digest(data: bytes) -> bytes:
-    return hashlib.sha256(_code() + data).digest()
+def _digest(study: Study, name: str, data: bytes) -> bytes:
+    """Digest that only this user can make, and only for this file of this study. Raises
+    CacheUnavailable, DiskError.
+    """
+    place = hashlib.sha256(os.fsencode(os.path.realpath(study.path)) + b"/" + name.encode())
+    key = hashlib.sha256(_key() + _code() + place.digest()).digest()
+    return hmac.digest(key, data, "sha256")
+
+
+def _key() -> bytes:
+    """Random bytes that nobody else can read, made at first use. Raises CacheUnavailable,
+    DiskError.
+
+    A folder from elsewhere can hold any report, and its owner says nothing once it is unpacked.
+    """
+    path = cache_folder() / "reports.key"
+    key = _private(path)
+    if key is None:
+        key = os.urandom(_KEY)
+        files.write(path, key, mode=0o600)
+    return key
+
+
+def _private(path: Path) -> bytes | None:
+    """Content of a key that only this user can read; None if there is none."""
+    try:
+        status = path.lstat()
+    except FileNotFoundError:
+        return None
+    alone = stat.S_IMODE(status.st_mode) & 0o077 == 0 and status.st_uid == os.geteuid()
+    key = files.content(path) if alone and stat.S_ISREG(status.st_mode) else b""
+    return key if len(key) == _KEY else None
 
 
 @cache

@@ -18,6 +18,7 @@ from resformer.store.claims import Claim
 
 _FOLDER = re.compile(r"attempt-[1-9]\d{0,8}")
 _NAME = re.compile(r"checkpoint-(0|[1-9]\d{0,8})\.json")
+_FILE = re.compile(r"checkpoint-(0|[1-9]\d{0,8})\.(json|safetensors)")
 
 
 @final
@@ -71,12 +72,14 @@ def _remove(folder: Path, except_for: int | None = None) -> None:
     with contextlib.suppress(DiskError):
         for name in files.names(folder):
             keep = name.startswith(f"checkpoint-{except_for}.")
-            if not keep and name.lstrip(".").startswith("checkpoint-"):
+            if not keep and _FILE.fullmatch(files.final_name(name)):
                 files.remove(folder / name)
 
 
 def _attempts(job: Path) -> list[Path]:
-    return [job / name for name in files.names(job) if _FOLDER.fullmatch(name)]
+    """Folders of attempts; a link is none, since no attempt makes one."""
+    folders = [job / name for name in files.names(job) if _FOLDER.fullmatch(name)]
+    return [folder for folder in folders if not files.linked(folder, parents=0)]
 
 
 def _steps(folder: Path) -> Iterator[int]:

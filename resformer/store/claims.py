@@ -18,12 +18,14 @@ from typing import Any, Literal, NamedTuple, final
 
 from resformer.errors import DiskError
 from resformer.store import files
-from resformer.text import exception_line
+from resformer.text import exception_line, shortened
 
 _DIGITS = 12
 _BEAT_SECONDS = 1.0
 _CLAIM = re.compile(r"claim-([1-9]\d{0,8})")
 _ERROR, _COMMITTED, _LEFT = "error.txt", "committed", "left"
+_TAIL_BYTES, _LONGEST_LINE = 1 << 16, 1000
+"""Bytes at the end of `error.txt` that are read, and most characters of the line that is shown."""
 
 
 class Lost(Exception):
@@ -45,11 +47,20 @@ class Holder:
     """Start time of the process, since pids are reused."""
 
     def gone(self) -> bool:
-        """Tell whether this process has certainly ended."""
+        """Tell whether this process has certainly ended; a zombie has."""
         me = holder()
         if not me.boot or (self.boot, self.namespace) != (me.boot, me.namespace):
             return False
-        return _started(self.pid) != self.started
+        state, started = _process(self.pid)
+        if started:
+            return state == "Z" or self.started not in ("", started)
+        try:
+            os.kill(self.pid, 0)  # with hidepid, /proc shows nobody the processes of others
+        except (ProcessLookupError, OverflowError):
+            return True
+        except PermissionError:
+            pass
+        return False
 
 
 def holder() -> Holder:
@@ -65,7 +76,7 @@ def process_holder(pid: int) -> Holder:
         boot=_read("/proc/sys/kernel/random/boot_id"),
         namespace=_namespace(),
         pid=pid,
-        started=_started(pid),
+        started=_process(pid)[1],
     )
 
 
@@ -83,12 +94,12 @@ def _namespace() -> str:
         return ""
 
 
-def _started(pid: int) -> str:
-    """Field 22 of /proc/<pid>/stat, counted behind the parenthesis that closes the name; empty if
-    there is no such process or it is a zombie, which has ended but was not waited for.
+def _process(pid: int) -> tuple[str, str]:
+    """State and start time of a process, fields 3 and 22 of /proc/<pid>/stat (counted behind the
+    parenthesis that closes the name); empty if there is none, or it is hidden.
     """
     fields = _read(f"/proc/{pid}/stat").rpartition(")")[2].split()
-    return fields[19] if len(fields) > 19 and fields[0] != "Z" else ""
+    return (fields[0], fields[19]) if len(fields) > 19 else ("", "")
 
 
 @final
@@ -289,13 +300,20 @@ def over(job: Path, attempt: int, observer: HeartbeatObserver | None = None) -> 
 
 
 def error(job: Path, attempt: int) -> str | None:
-    """The error that ended an attempt, in one line; None if none did."""
+    """The error that ended an attempt, in one line; None if none did.
+
+    No link is followed: a private file's last line would stand in a report.
+    """
     path = job / f"attempt-{attempt}" / _ERROR
     try:
-        lines = files.content(path).decode(errors="replace").split("\n")
+        start = max(0, files.size(path) - _TAIL_BYTES)
+        if files.linked(path, parents=1):
+            return f"{path} is a link"
+        lines = files.content(path, start).decode(errors="replace").split("\n")
     except FileNotFoundError:
         return None
-    return next((line for line in reversed(lines) if line.strip()), f"{path} is empty")
+    last = next((line for line in reversed(lines) if line.strip()), f"{path} is empty")
+    return shortened(last, _LONGEST_LINE)
 
 
 def _parse(claim: Path) -> _Parsed | None:

@@ -13,7 +13,7 @@ from resformer.store import files
 @final
 class Done:
     """Reader of the lists in a study folder. They are a cache: jobs they leave out may be finished
-    too, and quarantined ones are open.
+    too; quarantined ones are open, and so are those whose folders were gone at the first reading.
     """
 
     def __init__(self, study: Path) -> None:
@@ -23,7 +23,11 @@ class Done:
 
     def news(self) -> dict[str, Json]:
         """Lines of jobs listed since the last call, by job."""
+        first = not self._offsets
         news = {str(line.get("job")): line for line in self._lines()}
+        if first and news:
+            there = begun(self._study)
+            news = {job: line for job, line in news.items() if job in there}
         for name in files.names(self._study / "damaged") if news else []:
             news.pop(name.partition(".")[0], None)
         return news
@@ -39,6 +43,12 @@ class Done:
                 yield from _parsed(
                     [body for line in lines if (body := files.verified_body(line)) is not None]
                 )
+
+
+def begun(study: Path) -> set[str]:
+    """Names of the jobs' folders: every job that was claimed, and perhaps orphans."""
+    shelves = [study / "jobs" / name for name in files.names(study / "jobs")]
+    return {name for shelf in shelves for name in files.names(shelf)}
 
 
 def _parsed(texts: Sequence[bytes]) -> list[Json]:

@@ -3,6 +3,7 @@ can block.
 """
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -17,6 +18,9 @@ from typing import Any
 from resformer.errors import DiskError
 
 _CHECKSUM = b', "sha256": "'
+_UNSUPPORTED = (errno.EPERM, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP)
+"""Errors of a file system that lacks a feature."""
+_TEMPORARY = re.compile(r"\.(.+)\.[0-9a-f]{32}\.tmp")
 
 
 def create(path: Path, data: bytes) -> bool:
@@ -34,7 +38,8 @@ def publish(beside: Path, path: Path) -> bool:
     """Link a durable temporary file to `path`, as `create` does."""
     with _writing(path, "a link"):
         try:
-            os.link(beside, path)
+            with _supporting(path, "hard links, by which results are committed"):
+                os.link(beside, path)
         except FileExistsError:
             ours = path.lstat().st_ino == beside.stat().st_ino
         else:
@@ -43,12 +48,14 @@ def publish(beside: Path, path: Path) -> bool:
     return ours
 
 
-def write(path: Path, data: bytes) -> None:
+def write(path: Path, data: bytes, mode: int = 0o666) -> None:
     """Write or replace `path` atomically: temporary file, fsync, rename, fsync of the folder.
     Raises DiskError.
+
+    `mode` is that of a new file, less the umask.
     """
     with temporary(path) as beside, _writing(path, _bytes(data)):
-        _put(beside, data)
+        _put(beside, data, mode)
         beside.replace(path)
         sync(path.parent)
 
@@ -88,6 +95,13 @@ def remove(path: Path) -> None:
     """Remove a file that nobody needs; errors are ignored."""
     with contextlib.suppress(OSError):
         path.unlink()
+
+
+def linked(path: Path, parents: int) -> bool:
+    """Tell whether the path or one of so many of its parents, the nearest first, is a link: what
+    lies behind it may be somebody else's.
+    """
+    return any(os.path.islink(place) for place in (path, *path.parents[:parents]))  # noqa: PTH114  (which raises nothing, in doubt)
 
 
 def content(path: str | Path, start: int = 0, end: int | None = None) -> bytes:
@@ -157,11 +171,23 @@ def _bytes(data: bytes) -> str:
     return f"{len(data):,} bytes"
 
 
+@contextmanager
+def _supporting(path: Path, feature: str) -> Iterator[None]:
+    """Raise DiskError if the file system does not have the feature."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _UNSUPPORTED:
+            raise
+        raise DiskError(f"{path}: its file system has no {feature} ({error.strerror})") from error
+
+
 def sync(folder: Path) -> None:
-    """Make the names in a folder durable."""
+    """Make the names in a folder durable. Raises DiskError if its file system cannot do that."""
     handle = os.open(folder, os.O_RDONLY)
     try:
-        os.fsync(handle)
+        with _supporting(folder, "fsync of folders, by which files outlive a power cut"):
+            os.fsync(handle)
     finally:
         os.close(handle)
 
@@ -176,8 +202,14 @@ def temporary(path: Path) -> Iterator[Path]:
         remove(beside)
 
 
-def _put(beside: Path, data: bytes) -> None:
-    handle = os.open(beside, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
+def final_name(name: str) -> str:
+    """Name of the file that a temporary file was to become; of any other file, its own."""
+    match = _TEMPORARY.fullmatch(name)
+    return match[1] if match else name
+
+
+def _put(beside: Path, data: bytes, mode: int = 0o666) -> None:
+    handle = os.open(beside, os.O_CREAT | os.O_EXCL | os.O_WRONLY, mode)
     with os.fdopen(handle, "wb") as file:
         file.write(data)
         file.flush()

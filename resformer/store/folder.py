@@ -2,6 +2,7 @@
 the names it takes.
 """
 
+import contextlib
 import re
 from pathlib import Path
 
@@ -13,27 +14,44 @@ MARK = ".resformer"
 PROBES = "probes"
 """The folder in a results folder for probes, which are no studies."""
 _TEXT = b"Results of resformer, one folder per study.\n"
+_OF_THE_DISK = ("lost+found", ".DS_Store")
+"""Names in a folder that nobody has used yet."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
 def make(results: Path) -> None:
     """Make the results folder if it does not exist, and mark it as resformer's. Raises UserError if
-    that fails.
+    that fails, and then what it made is gone.
     """
+    made: list[Path] = []
     try:
+        made += [path for path in (results, *results.parents) if not path.exists()]
         results.mkdir(parents=True, exist_ok=True)
-        files.sync(results.parent)
-        files.create(results / MARK, _TEXT)
-    except OSError as error:
-        raise UserError(
-            f"--results {results}: cannot be made: {error.strerror}; name another folder"
-        ) from error
-    except DiskError as error:
-        raise UserError(f"--results {results}: {error}; name another folder") from error
+        if not files.exists(results / MARK):
+            files.sync(results.parent)
+            files.create(results / MARK, _TEXT)
+    except (OSError, DiskError) as error:
+        for path in made:
+            with contextlib.suppress(OSError):
+                path.rmdir()
+        trouble = f"cannot be made: {error.strerror}" if isinstance(error, OSError) else error
+        raise UserError(f"--results {results}: {trouble}; name another folder") from error
 
 
 def check(results: Path) -> None:
-    """Raise UserError unless the results folder is marked, empty or can be made."""
+    """Raise UserError unless the results folder is marked, empty or can be made: for writers."""
+    check_place(results)
+    names = {name for name in files.names(results) if name not in _OF_THE_DISK}
+    # A kill between its temporary file and the link leaves the mark's temporary file alone.
+    if MARK not in names and any(files.final_name(name) != MARK for name in names):
+        raise UserError(
+            f"--results {results}: holds files of something else (there is no {MARK} in it); "
+            f"use a new or empty one, or if it is a copy of results: touch {results / MARK}"
+        )
+
+
+def check_place(results: Path) -> None:
+    """Raise UserError unless the results folder is a folder or can be made: for readers."""
     try:
         nearest = next((path for path in (results, *results.parents) if path.exists()), results)
         is_folder = nearest.is_dir() or not nearest.exists()
@@ -43,13 +61,11 @@ def check(results: Path) -> None:
         ) from error
     if not is_folder:
         raise UserError(f"--results {results}: {nearest} is a file; name a folder")
-    names = files.names(results)
-    # A kill between its temporary file and the link leaves the mark's temporary file alone.
-    if MARK not in names and any(not name.startswith(f".{MARK}.") for name in names):
-        raise UserError(
-            f"--results {results}: holds files of something else (there is no {MARK} in it); "
-            "use a new or empty one"
-        )
+
+
+def is_name(name: str) -> bool:
+    """Tell whether a name can be that of a study."""
+    return _NAME.fullmatch(name) is not None and name != PROBES
 
 
 def check_name(name: str) -> str:

@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import json
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, final
 
 from resformer.errors import DiskError
 from resformer.keys import Json
-from resformer.store import checkpoints, checks, claims, files, tables
+from resformer.store import checkpoints, checks, claims, done, files, tables
 from resformer.store.checks import Damaged, Unreadable
 from resformer.store.claims import Claim
 from resformer.store.done import Done
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 Value = TypeVar("Value")
 
+_NO_FILE_NAME = re.compile(r"[^0-9A-Za-z._-]")
+"""Characters of a host's name that a file's name does not take: it may have been set to a path."""
 _CHECKS = {"curves": checks.curves, "layers": checks.layers}
 """Checks of tables that need no plan, by the table's name."""
 
@@ -115,8 +118,7 @@ class Results:
 
     def begun(self) -> set[str]:
         """Names of the jobs' folders: every job that was claimed, and perhaps orphans."""
-        shelves = [self.study / "jobs" / name for name in files.names(self.study / "jobs")]
-        return {name for shelf in shelves for name in files.names(shelf)}
+        return done.begun(self.study)
 
     def commit(
         self,
@@ -152,7 +154,8 @@ class Results:
         """Append the job, and its seconds and outcomes for `status`, to this worker's list."""
         me, outcomes = claims.holder(), Counter(table_data.get("runs", {}).get("outcome", ()))
         files.make_folder(self.study / "done")
-        name = f"{me.host}-{me.pid}-{me.started}.jsonl"
+        host = _NO_FILE_NAME.sub("_", me.host)
+        name = f"{host}-{me.pid}-{me.started}.jsonl"
         line = {"job": job_id, "seconds": timing["seconds"], "outcomes": outcomes}
         files.append(self.study / "done" / name, files.with_checksum(line) + b"\n")
 

@@ -4,11 +4,11 @@ import os
 import re
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import final
 
-from resformer.errors import UserError
+from resformer.errors import DiskError, UserError
 from resformer.keys import Json
 from resformer.plan import code
 from resformer.store import checks, claims, files, folder
@@ -17,6 +17,10 @@ from resformer.store.results import Results, job_folder
 
 _PLAN = re.compile(r"plan-([1-9]\d{0,8})\.jsonl")
 _LAUNCH = re.compile(r"([1-9]\d{0,8})\.json")
+_MOST_NAMES = 20
+"""Most studies that an error names."""
+_CLOCKS_DIFFER = timedelta(days=1)
+"""A launch further in the future was timed by a clock that was wrong."""
 
 
 @final
@@ -62,6 +66,11 @@ class Study:
     def events(self) -> Path:
         """The folder of event logs: workers on other machines append to them while they work."""
         return self.path / "told"
+
+    @property
+    def cache(self) -> Path:
+        """The folder of what readers keep; it may be deleted at any time."""
+        return self.path / ".cache"
 
     @property
     def results(self) -> Results:
@@ -191,7 +200,9 @@ def _digests(fingerprint: Mapping[str, str]) -> Callable[[Json], str]:
 
 
 def find(results: Path, name: str) -> Study:
-    """The study of this name, launched or not. Raises UserError if something else has its place."""
+    """The study of this name, launched or not, to write to. Raises UserError if something else has
+    its place.
+    """
     study = Study(results / folder.check_name(name))
     folder.check(results)
     names = files.names(study.path)
@@ -207,29 +218,42 @@ def find(results: Path, name: str) -> Study:
 
 
 def existing(results: Path) -> list[Study]:
-    """The studies in a results folder, the one launched last first."""
-    folder.check(results)
-    studies = [
-        study for path in results.glob("*/launches") if (study := Study(path.parent)).launched()
-    ]
-    started = {
-        study: max((str(launch["started"]) for launch in study.launches()), default="")
-        for study in studies
-    }
-    return sorted(studies, key=lambda study: started[study], reverse=True)
+    """The studies in a results folder, marked or not, the one launched last first. Those that this
+    user may not look into are left out; raises DiskError if there are no others.
+    """
+    folder.check_place(results)
+    studies, closed = [], list[DiskError]()
+    for name in files.names(results):
+        study = Study(results / name)
+        try:
+            if folder.is_name(name) and study.launched():
+                studies.append(study)
+        except DiskError as error:
+            closed.append(error)
+    if closed and not studies:
+        raise closed[0]
+    now = datetime.now(UTC)
+    return sorted(studies, key=lambda study: _last_start(study, now), reverse=True)
+
+
+def _last_start(study: Study, now: datetime) -> datetime:
+    """Start of the last launch; launches in the future count for nothing."""
+    starts = (datetime.fromisoformat(launch["started"]) for launch in study.launches())
+    known = (start for start in starts if start - now < _CLOCKS_DIFFER)
+    return max(known, default=datetime.min.replace(tzinfo=UTC))
 
 
 def open_study(results: Path, name: str) -> Study:
-    """The launched study of this name. Raises UserError, with the names of others, if there is
-    none.
+    """The launched study of this name, to read. Raises UserError, with the names of others, if
+    there is none.
     """
-    study = find(results, name)
+    study = Study(results / folder.check_name(name))
+    folder.check_place(results)
     if not study.launched():
-        names = (
-            ", ".join(study.name for study in existing(results))
-            or "none; resformer sweep makes one"
-        )
-        raise UserError(f"study {name}: is not in {results}; there are {names}")
+        names = [study.name for study in existing(results)]
+        more = f" and {len(names) - _MOST_NAMES:,} more" if len(names) > _MOST_NAMES else ""
+        there_are = ", ".join(names[:_MOST_NAMES]) or "none; resformer sweep makes one"
+        raise UserError(f"study {name}: is not in {results}; there are {there_are}{more}")
     return study
 
 

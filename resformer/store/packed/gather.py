@@ -35,18 +35,25 @@ class Gathered:
     """Jobs that were not packed before."""
     left_out: Sequence[str]
     """Damaged jobs, which stay in their folders, a line each."""
+    kept: Sequence[Path]
+    """Folders of packed jobs that are not emptied: behind a link, or not this user's to change."""
     checkpoints: int
     """Jobs whose last checkpoint was removed, so that a longer budget cannot go on from it."""
 
 
 def gather(study: Study, group_rows: int = file.GROUP_ROWS) -> Gathered:
     """Gather the finished jobs whose files are whole. Raises UserError while somebody works on the
-    study, or if no job is finished.
+    study, if no job is finished, or if the study lies behind a link.
 
     The packed file is whole and durable before anything is removed; a concurrent reader finds each
     result in one place or the other. A new packed file holds what older ones did, which are then
     removed. Checkpoints are not packed: they are larger than all results.
     """
+    if files.linked(study.path / "jobs", parents=1):
+        raise UserError(
+            f"study {study.name}: its folder, or jobs in it, is a link, and what lies behind may "
+            "be another study's; gather that one"
+        )
     results, planned = study.results, study.planned()
     done = results.finished(planned)
     _refuse_while_claims_live(study, planned.keys() & results.begun() - done)
@@ -63,17 +70,18 @@ def gather(study: Study, group_rows: int = file.GROUP_ROWS) -> Gathered:
             files.remove(old)
     if len(finished) == len(planned):  # else a sweep may go on that listens
         shutil.rmtree(study.events, ignore_errors=True)
-    # A job whose result no longer counts is open again: its folder is somebody's work.
-    jobs = {job for job in file.at(path).jobs if results.packed(job)}
-    kept = [job for job in jobs if checkpoints.exist(study.job(job))]
-    for job in jobs:
-        _tidy(study.job(job))
+    # A job whose result no longer counts is open again: its folder is somebody's work. And a name
+    # in the packed file that no plan knows may be a path.
+    jobs = {job for job in file.at(path).jobs if job in planned and results.packed(job)}
+    folders = [study.job(job) for job in sorted(jobs)]
+    had_checkpoints = [folder for folder in folders if checkpoints.exist(folder)]
     return Gathered(
         path=path,
         jobs=len(jobs),
         new=len(jobs - known),
         left_out=left_out,
-        checkpoints=len(kept),
+        kept=[folder for folder in folders if not _emptied(folder)],
+        checkpoints=sum(not checkpoints.exist(folder) for folder in had_checkpoints),
     )
 
 
@@ -98,6 +106,8 @@ def _refuse_while_claims_live(study: Study, unfinished: set[str]) -> None:
 def _pack(study: Study, finished: Iterable[Json], group_rows: int) -> tuple[Path, list[str]]:
     """Write a new packed file; returns its path and the damaged jobs left out, a line each."""
     results, left_out = study.results, []
+    # It is of the unpacked results. A disk without inodes takes the new file in its place.
+    shutil.rmtree(study.cache, ignore_errors=True)
     numbers = (int(path.stem.partition("-")[2]) for path in packed_files(study.path))
     number = max(numbers, default=0) + 1
     with files.temporary(study.path / "gathered.parquet") as temporary:
@@ -121,12 +131,17 @@ def _pack(study: Study, finished: Iterable[Json], group_rows: int) -> tuple[Path
     return path, left_out
 
 
-def _tidy(job: Path) -> None:
-    """Remove all of a job's folder but its results. What cannot be removed stays."""
-    for name in files.names(job):
-        if _REMOVED.fullmatch(name):
-            with contextlib.suppress(OSError):
-                if name.startswith("attempt-"):
-                    shutil.rmtree(job / name)
-                else:
-                    (job / name).unlink()
+def _emptied(job: Path) -> bool:
+    """Remove all of a job's folder but its results; returns whether nothing else stays. Behind a
+    link everything does: it may be another study's.
+    """
+    names = [name for name in files.names(job) if _REMOVED.fullmatch(name)]
+    if names and files.linked(job, parents=1):
+        return False
+    for name in names:
+        with contextlib.suppress(OSError):
+            if name.startswith("attempt-"):
+                shutil.rmtree(job / name)
+            else:
+                (job / name).unlink()
+    return not any(files.exists(job / name) for name in names)

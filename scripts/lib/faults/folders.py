@@ -32,6 +32,7 @@ from resformer.reporting.views import formats, terminal
 from resformer.results import frames
 from resformer.results.members import read
 from resformer.store import files
+from resformer.store.packed.gather import gather
 from resformer.store.study import Study, existing, find
 from resformer.sweep import launch
 from resformer.text import printable
@@ -140,11 +141,16 @@ def _sweep(study: Study) -> None:
         plan.start(["sweep"])
 
 
+def _gather(study: Study) -> None:
+    with _in_a_hurry():
+        gather(study)
+
+
 def _list(study: Study) -> None:
     existing(study.path.parent)
 
 
-_READERS = (_list, _report, _status, _tables, _sweep)
+_READERS = (_list, _report, _status, _tables, _sweep, _gather)
 
 
 @contextmanager
