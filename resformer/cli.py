@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from resformer import __version__
-from resformer.console import streams
+from resformer.console import mistyped, streams
 from resformer.errors import Stuck, UserError
 from resformer.text import printable
 from resformer.workers import environment
@@ -30,6 +30,7 @@ MANY_JOBS = 10_000
 """From so many on their folders are a burden to a file system."""
 
 app = typer.Typer(
+    cls=mistyped.Group,
     help="How deep can a transformer train, how fast, and why does it stop: with and without "
     "residual connections.",
     no_args_is_help=True,
@@ -75,7 +76,7 @@ def _root(
     pass
 
 
-@app.command()
+@app.command(cls=mistyped.Command)
 def train(overrides: Overrides = None, results: Results = Path("results")) -> None:
     """Train one job, with its loss curve live, and print its outcome (study `train`)."""
     with _answering() as interrupts:
@@ -92,7 +93,7 @@ def train(overrides: Overrides = None, results: Results = Path("results")) -> No
             print(line)
 
 
-@app.command()
+@app.command(cls=mistyped.Command)
 def sweep(
     overrides: Overrides = None,
     study: Annotated[
@@ -184,7 +185,7 @@ def _print_report(launch: "Launch", verdicts: "Settled | None", out: "Console") 
         _note(f"{many:,} jobs have a folder each; {gather}")
 
 
-@app.command()
+@app.command(cls=mistyped.Command)
 def report(
     studies: Annotated[
         list[str] | None,
@@ -280,7 +281,7 @@ def report(
             print(path, file=sys.stderr)
 
 
-@app.command()
+@app.command(cls=mistyped.Command)
 def export(
     study: StudyName,
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder that is new or empty.")],
@@ -305,7 +306,7 @@ def export(
             print(path, file=sys.stderr)
 
 
-@app.command()
+@app.command(cls=mistyped.Command)
 def gather(
     study: StudyName,
     results: Results = Path("results"),
@@ -334,7 +335,7 @@ def gather(
             )
 
 
-@app.command()
+@app.command(cls=mistyped.Command)
 def status(
     study: Annotated[
         str | None, typer.Argument(help="Which study; without it the one launched last.")
@@ -351,7 +352,7 @@ def status(
         _consoles()[0].print(picture(read_status(_chosen(results, study))))
 
 
-@app.command()
+@app.command(cls=mistyped.Command)
 def probe(
     overrides: Overrides = None,
     study: Annotated[str, typer.Option(help="A study file: the grid to look at.")] = "probe",
@@ -393,7 +394,7 @@ def probe(
         print(f"{path}, and beside it {len(drawn) // 2} figures as .svg and .png", file=sys.stderr)
 
 
-@app.command()
+@app.command(cls=mistyped.Command)
 def show(overrides: Overrides = None) -> None:
     """Print the settings as they resolve, and the grid with its parameters, memory and FLOPs."""
     with _answering():

@@ -1,6 +1,7 @@
 """Resolution: every combination of a request's settings as a shape, with its members."""
 
 import dataclasses
+import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import final
@@ -108,7 +109,9 @@ def _resolved(
             ways.add((point.engine, point.checkpoint_seconds, point.keep_checkpoint))
             notes |= {*point.notes, *([_SEARCH] if searching else [])}
     if not shapes:
-        more = f" (and {len(excluded) - 1} more combinations make no sense)" if excluded[1:] else ""
+        alike = len({row["reason"] for row in excluded}) == 1
+        others = f" (and {len(excluded) - 1} more combinations make no sense)"
+        more = "" if alike else others
         raise UserError(f"{excluded[0]['reason']}{more}")
     if len(ways) > 1:
         raise UserError(
@@ -152,16 +155,19 @@ def _grids(
     """The overrides of each grid by key, and the study's name if it has one already."""
     if study is not None:
         check_name(study)
-    own = parse(overrides)
+    own = parse(overrides, studies())
     if study is None and all(key == "device" or key.startswith("engine") for key in own):
         study = "quick"
     saved = studies().get(study) if study is not None else None
     if saved is None:
+        if study is not None and study.removesuffix(".yaml") in studies():
+            name = study.removesuffix(".yaml")
+            raise UserError(f"--study {study}: no such study file; did you mean --study {name}?")
         if study is not None and not own:
             names = shortened(", ".join(studies()))
-            raise UserError(
-                f"--study {study}: no such study file; there are {names}; or add KEY=VALUE"
-            )
+            similar = difflib.get_close_matches(study, studies(), n=1)
+            there_are = f"did you mean {similar[0]}?" if similar else f"there are {names}"
+            raise UserError(f"--study {study}: no such study file; {there_are}; or add KEY=VALUE")
         return [own], study
     grids = [parse(grid) for grid in study_file.grids(saved)]
     kept = [{key: value for key, value in grid.items() if key not in own} for grid in grids]

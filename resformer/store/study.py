@@ -1,5 +1,6 @@
 """A study: its folder, which is found in a results folder, its launches and its plan."""
 
+import difflib
 import os
 import re
 from collections.abc import Container, Iterable, Iterator, Sequence
@@ -8,11 +9,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import final
 
+from resformer import plugins
 from resformer.errors import UserError
 from resformer.keys import Json
 from resformer.store import checks, claims, files, folder
 from resformer.store.plan import Index, Reader
 from resformer.store.results import Results, job_folder
+from resformer.text import shortened
 
 _PLAN = re.compile(r"plan-([1-9]\d{0,8})\.jsonl")
 _LAUNCH = re.compile(r"([1-9]\d{0,8})\.json")
@@ -185,11 +188,16 @@ def open_study(results: Path, name: str) -> Study:
     """
     study = find(results, name)
     if not study.launched():
-        names = (
-            ", ".join(study.name for study in existing(results))
-            or "none; resformer sweep makes one"
-        )
-        raise UserError(f"study {name}: is not in {results}; there are {names}")
+        if name in plugins.studies():
+            raise UserError(
+                f"study {name}: has not run in {results}; resformer sweep --study {name} runs it"
+            )
+        names = [study.name for study in existing(results)]
+        similar = difflib.get_close_matches(name, names, n=1)
+        there_are = f"there are {shortened(', '.join(names), 300)}"
+        hint = f"did you mean {similar[0]}?" if similar else there_are
+        none = "there are none; resformer sweep makes one"
+        raise UserError(f"study {name}: is not in {results}; {hint if names else none}")
     return study
 
 
