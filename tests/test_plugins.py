@@ -218,6 +218,31 @@ def test_a_wrong_plugin_is_named_in_a_line(other: Path, here: Run, point: str, r
 
 
 @pytest.mark.parametrize(
+    ("words", "file", "text", "reason"),
+    [
+        ("task=successor", "successor", "name: successor\nlength: 6\n", "lacks symbols, which"),
+        (
+            "task=successor",
+            "successor",
+            "name: successor\nlength: 6\nsymbols: 8\nfoo: 1\nbar: 2\n",
+            "says foo, bar, which Successor does not have",
+        ),
+        ("model/residual=halved", "halved", "name: halved\n", "lacks share, which Halved has"),
+        ("model/residual=halved", "halved", f"{OWN}  foo: 2\n", "says foo, which Halved does not"),
+        ("model/residual=halved", "halved", f"{OWN}  norms: [pre]\n", "says norms, which Halved"),
+    ],
+)
+def test_the_yaml_of_a_plugin_has_the_fields_of_its_class(
+    other: Path, here: Run, words: str, file: str, text: str, reason: str
+) -> None:
+    (other / "mine" / f"{file}.yaml").write_text(text)
+    result = here("train", *TINY, "train.target_accuracy=0.9", words)
+    assert result.exit_code == 2
+    assert result.stderr.startswith(f"resformer: {words}: its {file}.yaml {reason}")
+    assert len(result.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
     "text", ["share: 0.5\n", "name: other\nshare: 0.5\n", "- halved\n", "{name: half", *MORE]
 )
 def test_the_yaml_of_a_scheme_must_be_its_own(other: Path, here: Run, text: str) -> None:

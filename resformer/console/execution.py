@@ -7,6 +7,7 @@ from rich.console import Console
 from resformer.console.curve import follow_job
 from resformer.console.preview import grid
 from resformer.console.progress import follow
+from resformer.keys import left_out
 from resformer.numerics.process import configure_worker
 from resformer.sweep.estimate import seconds_at_most
 from resformer.sweep.launch import Launch
@@ -132,9 +133,8 @@ def print_exclusions(request: Request, console: Console) -> None:
     """Print the notes of a request, and the combinations of settings that make no sense."""
     for note in request.notes:
         _print(console, note)
-    for row in request.excluded:
-        settings = ", ".join(f"{key}={value}" for key, value in row["settings"].items())
-        _print(console, f"left out: {settings} ({row['reason']})")
+    for line in left_out((row["settings"], row["reason"]) for row in request.excluded):
+        _print(console, line)
 
 
 def _print_start(launch: Launch, about: Sequence[str] | None, console: Console) -> int:

@@ -48,6 +48,14 @@ def test_a_dry_run_says_which_combinations_are_left_out(resformer: Resformer) ->
     assert "model.norm=pre" in line
 
 
+def test_what_is_left_out_for_one_reason_is_one_line(resformer: Resformer) -> None:
+    grid = ["model.depth=1,2,4", "model/residual=add,rezero", "model.norm=pre"]
+    result = resformer("show", *grid)
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("left out: model.depth=1,2,4, model.residual=rezero (")
+    assert line.endswith("), 3 combinations")
+
+
 def test_a_dry_run_of_a_finished_study_plans_new_members_only(
     resformer: Resformer, study: Study, tmp_path: Path
 ) -> None:
