@@ -8,13 +8,13 @@ from typing import final
 
 from hydra.core.override_parser.types import Override
 
-from resformer.config import study_file
+from resformer.config import study_file, workable
 from resformer.config.machine import Machine
 from resformer.config.overrides import Axis, axis_of, check_size, combinations, line, parse, shown
 from resformer.config.sections import build, build_variant, checked
 from resformer.config.tree import settings, unknown
 from resformer.engines.base import Engine
-from resformer.errors import Incompatible, UserError, require
+from resformer.errors import Incompatible, UserError
 from resformer.keys import COMPILE, DEVICES, OWN, Json, Value, flatten, in_message
 from resformer.model.serial import digest, shape_to_json
 from resformer.model.settings import ModelSettings
@@ -107,7 +107,8 @@ def _resolved(
             recordings[point.shape] = recording.union(point.recording)
             auto_rates |= {point.shape} if searching else set()
             ways.add((point.engine, point.checkpoint_seconds, point.keep_checkpoint))
-            notes |= {*point.notes, *([_SEARCH] if searching else [])}
+            notes |= {*point.notes, *workable.check_rates(members, point.shape.train)}
+            notes |= {_SEARCH} if searching else set()
     if not shapes:
         alike = len({row["reason"] for row in excluded}) == 1
         others = f" (and {len(excluded) - 1} more combinations make no sense)"
@@ -217,54 +218,19 @@ def _resolve(values: Mapping[str, Value], machine: Machine) -> _Point:
     )
     probe_every = checked(Recording, "probe_every", "probe.every", tree["probe"]["every"])
     train = build(TrainSettings, "train", train_settings)
-    short = _check_solvable(train, warmup_given="train.warmup_steps" in values)
+    notes = workable.check(train, warmup_given="train.warmup_steps" in values)
+    shape = Shape(task=task, model=model, residual=residual, train=train, device=device)
+    if engine.memory_gib is not None:
+        workable.check_memory(shape, engine.memory_gib * 2**30, "engine.memory_gib")
+    if device == "cpu" and not engine.elsewhere:
+        workable.check_memory(shape, machine.memory_bytes, "this machine's memory")
     return _Point(
-        shape=Shape(
-            task=task,
-            model=model,
-            residual=residual,
-            train=train,
-            device=device,
-        ),
+        shape=shape,
         recording=Recording(keep_weights=keep_weights, probe_every=probe_every),
         engine=engine,
         checkpoint_seconds=checkpoint_seconds,
         keep_checkpoint=keep_checkpoint,
-        notes=tuple(filter(None, (note, short))),
-    )
-
-
-def _check_solvable(train: TrainSettings, *, warmup_given: bool) -> str:
-    """Raise UserError for a budget in which no member can solve the task, unless all members train
-    to its end, and for a warm-up that was given and is longer. Returns a note if the default one
-    is; "" for none.
-    """
-    last = "a first crossing of the target at the last evaluation is not counted as solved"
-    if train.stop_when_solved and train.eval_every is None:
-        require(
-            train.eval_interval(1) < train.steps,
-            "train.steps",
-            train.steps,
-            f"must be over {train.eval_interval(1)}, where members are evaluated first: {last}",
-        )
-    if train.stop_when_solved and train.eval_every is not None:
-        require(
-            train.eval_every < train.steps,
-            "train.eval_every",
-            train.eval_every,
-            f"must be under train.steps={train.steps}: {last}",
-        )
-    if train.warmup_steps <= train.steps:
-        return ""
-    require(
-        not warmup_given,
-        "train.warmup_steps",
-        train.warmup_steps,
-        f"must be at most train.steps={train.steps}",
-    )
-    return (
-        f"train.steps={train.steps}: ends within the warm-up of {train.warmup_steps} steps, before "
-        "member.lr is reached; a shorter one: train.warmup_steps=0"
+        notes=(*filter(None, (note,)), *notes),
     )
 
 

@@ -73,7 +73,9 @@ def print_grid(launch: Launch, out: Console, err: Console, about: Sequence[str] 
     out.print(grid([job.to_json() for job in launch.request.jobs()], launch.request.swept))
     if workers:
         try:
-            time = f"at most about {clock(seconds_at_most(launch.unfinished, workers))}"
+            with err.status("timing some steps"):
+                seconds = seconds_at_most(launch.unfinished, workers)
+            time = f"at most about {clock(seconds)}"
         except (MemoryError, RuntimeError) as error:
             _print(err, f"the time could not be measured: {printable(str(error))}")
             time = "in a time that could not be measured"

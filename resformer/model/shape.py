@@ -162,12 +162,7 @@ class Member:
             self.seed,
             "must be a whole number from 0 to 4294967295",
         )
-        require(
-            self.lr == 0 or 1e-30 <= self.lr <= 1e30,  # float32 holds no smaller ones exactly
-            "member.lr",
-            self.lr,
-            "must be 0, or from 1e-30 to 1e30",
-        )
+        require(0 <= self.lr <= 1e30, "member.lr", self.lr, "must be from 0 to 1e30")
 
 
 @final
