@@ -110,8 +110,8 @@ def test_a_member_beyond_the_memory_of_the_machine_is_refused() -> None:
 def test_what_no_machine_can_hold_is_refused_before_anything_runs(
     resformer: Resformer, tmp_path: Path, words: list[str]
 ) -> None:
-    refused = resformer(*words, "model.depth=1024", "model.width=16384")
-    check_refused(refused, "model.depth=1024, model.width=16384: a member's weights, gradient")
+    refused = resformer(*words, "model.depth=1024", "model.width=4096")
+    check_refused(refused, "model.depth=1024, model.width=4096: a member's weights, gradient")
     assert tree(tmp_path) == {}
 
 

@@ -57,7 +57,7 @@ def variant(group: str, value: object) -> str:
     names = plugins.names(PACKAGES[group])
     similar = difflib.get_close_matches(str(value).lower(), names, n=1, cutoff=0.7)
     if similar:
-        return f"did you mean {GROUPS[group]}={similar[0]}?"
+        return f"there is none; did you mean {GROUPS[group]}={similar[0]}?"
     return f"must be one of {', '.join(names)}"
 
 

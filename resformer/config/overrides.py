@@ -92,9 +92,7 @@ def axis_of(override: Override) -> Axis:
         names = plugins.names(PACKAGES[key])
         for value in values:
             if value not in names:
-                raise UserError(
-                    f"{GROUPS[key]}={in_message(value)}: there is none; {hints.variant(key, value)}"
-                )
+                raise UserError(f"{GROUPS[key]}={in_message(value)}: {hints.variant(key, value)}")
     # 1 == True == 1.0: without the type, a value of the wrong one would vanish behind a right one.
     distinct = dict.fromkeys((type(value), value) for value in values)
     return Axis(key, tuple(value for _, value in distinct), override.is_sweep_override())

@@ -133,3 +133,7 @@ def test_the_settings_that_are_shown_can_be_typed(resformer: Resformer) -> None:
     shown = [line for line in lines if line.startswith(("model", "train", "task", "device"))]
     assert not any("None" in line for line in lines)
     config.single(shown)
+
+
+def test_a_number_that_is_written_twice_is_one() -> None:
+    assert len(config.request("new", ["model.depth=1,1.0,1e0"]).shapes) == 1
