@@ -3,6 +3,7 @@ them.
 """
 
 import gc
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +16,7 @@ import typer
 from resformer import __version__
 from resformer.console import mistyped, streams
 from resformer.errors import Stuck, UserError
-from resformer.text import printable
+from resformer.text import counted, printable
 from resformer.workers import environment
 from resformer.workers.signals import Interrupts, Stopped
 
@@ -325,13 +326,13 @@ def gather(
         for line in gathered.left_out:
             print(f"left out: {printable(line)}", file=sys.stderr)
         print(
-            f"{gathered.path}: {gathered.jobs:,} jobs, {gathered.new:,} of them new",
+            f"{gathered.path}: {counted(gathered.jobs, 'job')}, {gathered.new:,} of them new",
             file=sys.stderr,
         )
         if gathered.checkpoints:
             _note(
-                f"the last checkpoints of {gathered.checkpoints:,} jobs are removed: with more "
-                "train.steps these train again from the start"
+                f"the last checkpoints of {counted(gathered.checkpoints, 'job')} are removed: with "
+                "more train.steps these train again from the start"
             )
 
 
@@ -413,6 +414,8 @@ def show(overrides: Overrides = None) -> None:
 
 def main() -> None:
     """The entry point."""
+    if sys.platform == "win32":
+        sys.exit("resformer: runs on Linux and macOS; on Windows in WSL")
     environment.for_command()
     with streams.guarded():
         app()
@@ -447,7 +450,9 @@ def _consoles() -> "tuple[Console, Console]":
     """For data, and for progress and notes."""
     from rich.console import Console
 
-    return Console(highlight=False), Console(stderr=True, highlight=False)
+    # A notebook gives its shell a terminal, and keeps every frame of what moves there.
+    live = False if "JPY_PARENT_PID" in os.environ else None
+    return Console(highlight=False), Console(stderr=True, highlight=False, force_terminal=live)
 
 
 def _chosen(results: Path, name: str | None) -> "Study":
@@ -465,5 +470,5 @@ def _chosen(results: Path, name: str | None) -> "Study":
 
 
 def _command() -> list[str]:
-    """The command as the user typed it."""
-    return [Path(sys.argv[0]).name, *sys.argv[1:]]
+    """The command as the user typed it, by its name whatever called it."""
+    return ["resformer", *sys.argv[1:]]

@@ -8,6 +8,7 @@ from typing import final
 
 from hydra.core.override_parser.types import Override
 
+from resformer import plugins
 from resformer.config import study_file, workable
 from resformer.config.machine import Machine
 from resformer.config.overrides import Axis, axis_of, check_size, combinations, line, parse, shown
@@ -19,7 +20,6 @@ from resformer.keys import COMPILE, DEVICES, OWN, Json, Value, flatten, in_messa
 from resformer.model.serial import digest, shape_to_json
 from resformer.model.settings import ModelSettings
 from resformer.model.shape import RESULTS_ONLY, Member, Recording, Shape, TrainSettings
-from resformer.plugins import studies
 from resformer.residuals.base import Residual
 from resformer.store.folder import check_name
 from resformer.sweep.rate_grid import AUTO, START
@@ -54,6 +54,12 @@ def single(overrides: Sequence[str]) -> Request:
                 f"{shown(override)}: train does not search; give it a rate, or use resformer sweep"
             )
     resolved = _resolved([own], "train", Machine.here())
+    if resolved.engine.elsewhere:
+        name = plugins.name_of(resolved.engine)
+        raise UserError(
+            f"engine={name}: train runs one job in this process; resformer sweep --engine {name} "
+            "has others run it"
+        )
     count = len(resolved.jobs())
     if count > 1:
         members = sum(len(members) for _, members in resolved.shapes)
@@ -156,17 +162,17 @@ def _grids(
     """The overrides of each grid by key, and the study's name if it has one already."""
     if study is not None:
         check_name(study)
-    own = parse(overrides, studies())
+    own = parse(overrides, plugins.studies())
     if study is None and all(key == "device" or key.startswith("engine") for key in own):
         study = "quick"
-    saved = studies().get(study) if study is not None else None
+    saved = plugins.studies().get(study) if study is not None else None
     if saved is None:
-        if study is not None and study.removesuffix(".yaml") in studies():
+        if study is not None and study.removesuffix(".yaml") in plugins.studies():
             name = study.removesuffix(".yaml")
             raise UserError(f"--study {study}: no such study file; did you mean --study {name}?")
         if study is not None and not own:
-            names = shortened(", ".join(studies()))
-            similar = difflib.get_close_matches(study, studies(), n=1)
+            names = shortened(", ".join(plugins.studies()))
+            similar = difflib.get_close_matches(study, plugins.studies(), n=1)
             there_are = f"did you mean {similar[0]}?" if similar else f"there are {names}"
             raise UserError(f"--study {study}: no such study file; {there_are}; or add KEY=VALUE")
         return [own], study

@@ -7,6 +7,7 @@ from rich.console import Console
 from resformer.console.curve import follow_job
 from resformer.console.preview import grid
 from resformer.console.progress import follow
+from resformer.errors import UserError
 from resformer.keys import left_out
 from resformer.numerics.process import configure_worker
 from resformer.sweep.estimate import seconds_at_most
@@ -85,6 +86,8 @@ def print_grid(launch: Launch, out: Console, err: Console, about: Sequence[str] 
             _print(out, line)
         if script := launch.request.engine.script(launch.study.path, workers):
             out.out(f"\n{script}")
+        if reason := launch.request.engine.unavailable(workers):
+            _print(err, f"would not run from here: {reason}")
     else:
         _print(out, _size(launch, workers))
     print_notes(launch, err)
@@ -145,6 +148,8 @@ def _print_start(launch: Launch, about: Sequence[str] | None, console: Console) 
     Nothing is printed of what is refused for the engine.
     """
     workers = launch.workers()
+    if workers and (reason := launch.request.engine.unavailable(workers)):
+        raise UserError(reason)
     if about is not None:
         print_notes(launch, console)
     _print(console, _size(launch, workers))
@@ -170,7 +175,10 @@ def _print_failed(launch: Launch, console: Console) -> bool:
     reasons = launch.study.failures(failed)
     for job in failed:
         reason = reasons.get(job, "its worker went silent, or nobody began it")
-        _print(console, f"failed: {launch.study.job(job)}: {printable(reason)}", style="red")
+        folder = launch.study.job(job)
+        traces = sorted(folder.glob("attempt-*/error.txt"))
+        trace = f" (traceback: {traces[-1].relative_to(folder)})" if traces else ""
+        _print(console, f"failed: {folder}: {printable(reason)}{trace}", style="red")
     return bool(failed)
 
 

@@ -1,8 +1,10 @@
 """What a sweep would do: `sweep --dry-run` and `show`."""
 
+import shutil
 from pathlib import Path
 
-from support.commands import Resformer, sweep_here, tree
+import pytest
+from support.commands import Resformer, check_refused, sweep_here, tree
 from support.sweeps import TINY
 
 from resformer.store.study import Study
@@ -105,3 +107,24 @@ def test_show_prints_settings_as_they_resolve_and_the_grid(
     assert "2 members in 2 jobs;" in result.stdout
     assert tree(tmp_path) == {}
     assert resformer("show", "model.depth=0").exit_code == 2
+
+
+def test_a_dry_run_for_slurm_prints_grid_and_script_without_slurm(
+    resformer: Resformer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    which = shutil.which
+    monkeypatch.setattr(shutil, "which", lambda name: None if name == "srun" else which(name))
+    words = ["--engine", "slurm", "--workers", "4", "engine.memory_gib=2", "--study", "new"]
+    result = resformer("sweep", "--dry-run", *TINY, "member.seed=0,1", "engine.stack=1", *words)
+    assert result.exit_code == 0, result.stderr
+    assert "2 members in 2 jobs" in " ".join(result.stdout.split())
+    script = result.stdout[result.stdout.index("#!/bin/bash") :]
+    assert "#SBATCH --mem=2048M" in script
+    assert "#SBATCH --array=0-1%2" in script
+    assert result.stderr.splitlines()[-1] == (
+        "would not run from here: engine=slurm: there is no srun here; run it where jobs are "
+        "submitted"
+    )
+    refused = resformer("sweep", *TINY, *words)
+    check_refused(refused, "engine=slurm: there is no srun here")
+    assert tree(tmp_path) == {}

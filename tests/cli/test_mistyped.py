@@ -82,6 +82,7 @@ WORDS = [
     (["sweep", "--study", "quick.yaml", "model.depth=1"], "did you mean --study quick?"),
     (["sweep", "--study", "quik"], "did you mean quick?"),
     (["report", "sort"], "has not run in results; resformer sweep --study sort runs it"),
+    (["train", "engine=slurm", "engine.workers=1"], "resformer sweep --engine slurm has others"),
     (["run"], "did you mean resformer sweep (a study) or resformer train (one job)?"),
     (["list"], "resformer status"),
     (["plot"], "resformer report --figures DIR"),

@@ -131,10 +131,17 @@ def _most_frequent(indices: Integers) -> int:
 
 
 def by_cell(members: pd.DataFrame, axes: Sequence[str]) -> list[CellMembers]:
-    """Members by cell, sorted by key: numbers by size, words by alphabet."""
+    """Members by cell, sorted by key: studies as the members have them, numbers by size, words by
+    alphabet.
+    """
     key_of_shape = keys_by_shape(members, axes)
+    rank_of_study = {study: rank for rank, study in enumerate(members["study"].unique())}
     keys = sorted(
-        set(key_of_shape.values()), key=lambda key: [by_value(value) for value in key.of(axes)]
+        set(key_of_shape.values()),
+        key=lambda key: (
+            rank_of_study[key.arm.study],
+            *(by_value(value) for value in key.of(axes)),
+        ),
     )
     ranks = {key: rank for rank, key in enumerate(keys)}
     rank_M = (

@@ -43,6 +43,7 @@ from resformer.stats.steps import (
     spent,
 )
 from resformer.store.study import Study
+from resformer.text import counted
 
 
 def summarise(
@@ -66,7 +67,7 @@ def summarise(
     if findings.members.empty:
         failed = findings.problems.failed
         why = (
-            f"{len(failed)} jobs failed, the first: {failed[0].reason}"
+            f"{counted(len(failed), 'job')} failed, the first: {failed[0].reason}"
             if failed
             else "no job has finished"
         )
