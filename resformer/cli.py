@@ -47,6 +47,24 @@ def _complete(context: typer.Context, incomplete: str) -> list[str]:
     return list(complete(context.params.get("overrides") or [], incomplete))
 
 
+def _complete_study(context: typer.Context, incomplete: str) -> list[str]:
+    from resformer.complete import studies_in
+
+    return studies_in(Path(context.params.get("results") or "results"), incomplete)
+
+
+def _complete_study_file(incomplete: str) -> list[str]:
+    from resformer.complete import study_files
+
+    return study_files(incomplete)
+
+
+def _complete_key(incomplete: str) -> list[str]:
+    from resformer.complete import keys
+
+    return keys(incomplete)
+
+
 Overrides = Annotated[
     list[str] | None,
     typer.Argument(
@@ -55,7 +73,7 @@ Overrides = Annotated[
         autocompletion=_complete,
     ),
 ]
-StudyName = Annotated[str, typer.Argument(help="Which study.")]
+StudyName = Annotated[str, typer.Argument(help="Which study.", autocompletion=_complete_study)]
 Results = Annotated[Path, typer.Option("--results", help="The folder that holds the studies.")]
 
 
@@ -98,7 +116,10 @@ def train(overrides: Overrides = None, results: Results = Path("results")) -> No
 def sweep(
     overrides: Overrides = None,
     study: Annotated[
-        str | None, typer.Option(help="A study file, or the name of a new study.")
+        str | None,
+        typer.Option(
+            help="A study file, or the name of a new study.", autocompletion=_complete_study_file
+        ),
     ] = None,
     engine: Annotated[str | None, typer.Option(help="Who runs the workers: engine=NAME.")] = None,
     workers: Annotated[int | None, typer.Option(help="How many: engine.workers=N.")] = None,
@@ -193,6 +214,7 @@ def report(
         typer.Argument(
             metavar="[STUDY]...",
             help="Which study, or several side by side; else the one launched last.",
+            autocompletion=_complete_study,
         ),
     ] = None,
     form: Annotated[
@@ -201,14 +223,27 @@ def report(
     ] = "table",
     where: Annotated[
         list[str] | None,
-        typer.Option(metavar="KEY=VALUE", help="Only members with this setting; a,b for either."),
+        typer.Option(
+            metavar="KEY=VALUE",
+            help="Only members with this setting; a,b for either.",
+            autocompletion=_complete_key,
+        ),
     ] = None,
     rows: Annotated[
-        str | None, typer.Option(metavar="KEY", help="What runs down the tables, else depth.")
+        str | None,
+        typer.Option(
+            metavar="KEY",
+            help="What runs down the tables, else depth.",
+            autocompletion=_complete_key,
+        ),
     ] = None,
     columns: Annotated[
         list[str] | None,
-        typer.Option(metavar="KEY", help="What runs across; the rest makes tables of its own."),
+        typer.Option(
+            metavar="KEY",
+            help="What runs across; the rest makes tables of its own.",
+            autocompletion=_complete_key,
+        ),
     ] = None,
     against: Annotated[
         str,
@@ -339,7 +374,10 @@ def gather(
 @app.command(cls=mistyped.Command)
 def status(
     study: Annotated[
-        str | None, typer.Argument(help="Which study; without it the one launched last.")
+        str | None,
+        typer.Argument(
+            help="Which study; without it the one launched last.", autocompletion=_complete_study
+        ),
     ] = None,
     results: Results = Path("results"),
 ) -> None:
@@ -356,7 +394,12 @@ def status(
 @app.command(cls=mistyped.Command)
 def probe(
     overrides: Overrides = None,
-    study: Annotated[str, typer.Option(help="A study file: the grid to look at.")] = "probe",
+    study: Annotated[
+        str,
+        typer.Option(
+            help="A study file: the grid to look at.", autocompletion=_complete_study_file
+        ),
+    ] = "probe",
     to: Annotated[
         Path | None,
         typer.Option(
