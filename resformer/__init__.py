@@ -120,6 +120,8 @@ def report(study: str, results: "str | Path" = "results") -> dict[str, Any]:
         best_rates                of the `cells` that solve (with `--score final_loss`, that do not
                                   diverge) and have several rates, those whose `lr` is `inside` the
                                   rates tried, the `smallest` or the `largest`
+        lacking_rates             one per cell that lacks learning `rates` which a cell that it is
+                                  compared with has; comparisons leave these out
         settled                   true if a sweep with `--settle` looked at the study twice, which
                                   `p_adjusted` counts as if every comparison had had both looks
         limits                    one per column of cells: `depth_limit`, the last depth of the
@@ -130,7 +132,8 @@ def report(study: str, results: "str | Path" = "results") -> dict[str, Any]:
                                   with `fit_low` and `fit_high`
         comparisons               one per pair of columns, `scheme` against `baseline`, over all
                                   depths (`depth` null), followed by one per depth, both within the
-                                  smaller of their budgets (`budget`, steps). At a depth
+                                  smaller of their budgets (`budget`, steps) and over the learning
+                                  rates that both have, not at all where they share none. At a depth
                                   `scheme_solved` of `scheme_seeds` and `baseline_solved` of
                                   `baseline_seeds`; `p` by exchanging whole seeds, corrected for
                                   depths, over all depths the smallest; `p_adjusted` for the number

@@ -3,6 +3,7 @@ them.
 """
 
 import gc
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from resformer import __version__
-from resformer.console import streams
+from resformer.console import mistyped, streams
 from resformer.errors import Stuck, UserError
 from resformer.text import counted, printable
 from resformer.workers import environment
@@ -30,6 +31,7 @@ MANY_JOBS = 10_000
 """From so many on their folders are a burden to a file system."""
 
 app = typer.Typer(
+    cls=mistyped.Group,
     help="How deep can a transformer train, how fast, and why does it stop: with and without "
     "residual connections.",
     no_args_is_help=True,
@@ -45,6 +47,24 @@ def _complete(context: typer.Context, incomplete: str) -> list[str]:
     return list(complete(context.params.get("overrides") or [], incomplete))
 
 
+def _complete_study(context: typer.Context, incomplete: str) -> list[str]:
+    from resformer.complete import studies_in
+
+    return studies_in(Path(context.params.get("results") or "results"), incomplete)
+
+
+def _complete_study_file(incomplete: str) -> list[str]:
+    from resformer.complete import study_files
+
+    return study_files(incomplete)
+
+
+def _complete_key(incomplete: str) -> list[str]:
+    from resformer.complete import keys
+
+    return keys(incomplete)
+
+
 Overrides = Annotated[
     list[str] | None,
     typer.Argument(
@@ -53,7 +73,7 @@ Overrides = Annotated[
         autocompletion=_complete,
     ),
 ]
-StudyName = Annotated[str, typer.Argument(help="Which study.")]
+StudyName = Annotated[str, typer.Argument(help="Which study.", autocompletion=_complete_study)]
 Results = Annotated[Path, typer.Option("--results", help="The folder that holds the studies.")]
 
 
@@ -75,7 +95,7 @@ def _root(
     pass
 
 
-@app.command()
+@app.command(cls=mistyped.Command)
 def train(overrides: Overrides = None, results: Results = Path("results")) -> None:
     """Train one job, with its loss curve live, and print its outcome (study `train`)."""
     with _answering() as interrupts:
@@ -92,11 +112,14 @@ def train(overrides: Overrides = None, results: Results = Path("results")) -> No
             print(line)
 
 
-@app.command()
+@app.command(cls=mistyped.Command)
 def sweep(
     overrides: Overrides = None,
     study: Annotated[
-        str | None, typer.Option(help="A study file, or the name of a new study.")
+        str | None,
+        typer.Option(
+            help="A study file, or the name of a new study.", autocompletion=_complete_study_file
+        ),
     ] = None,
     engine: Annotated[str | None, typer.Option(help="Who runs the workers: engine=NAME.")] = None,
     workers: Annotated[int | None, typer.Option(help="How many: engine.workers=N.")] = None,
@@ -184,13 +207,14 @@ def _print_report(launch: "Launch", verdicts: "Settled | None", out: "Console") 
         _note(f"{many:,} jobs have a folder each; {gather}")
 
 
-@app.command()
+@app.command(cls=mistyped.Command)
 def report(
     studies: Annotated[
         list[str] | None,
         typer.Argument(
             metavar="[STUDY]...",
             help="Which study, or several side by side; else the one launched last.",
+            autocompletion=_complete_study,
         ),
     ] = None,
     form: Annotated[
@@ -199,14 +223,27 @@ def report(
     ] = "table",
     where: Annotated[
         list[str] | None,
-        typer.Option(metavar="KEY=VALUE", help="Only members with this setting; a,b for either."),
+        typer.Option(
+            metavar="KEY=VALUE",
+            help="Only members with this setting; a,b for either.",
+            autocompletion=_complete_key,
+        ),
     ] = None,
     rows: Annotated[
-        str | None, typer.Option(metavar="KEY", help="What runs down the tables, else depth.")
+        str | None,
+        typer.Option(
+            metavar="KEY",
+            help="What runs down the tables, else depth.",
+            autocompletion=_complete_key,
+        ),
     ] = None,
     columns: Annotated[
         list[str] | None,
-        typer.Option(metavar="KEY", help="What runs across; the rest makes tables of its own."),
+        typer.Option(
+            metavar="KEY",
+            help="What runs across; the rest makes tables of its own.",
+            autocompletion=_complete_key,
+        ),
     ] = None,
     against: Annotated[
         str,
@@ -280,7 +317,7 @@ def report(
             print(path, file=sys.stderr)
 
 
-@app.command()
+@app.command(cls=mistyped.Command)
 def export(
     study: StudyName,
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder that is new or empty.")],
@@ -305,7 +342,7 @@ def export(
             print(path, file=sys.stderr)
 
 
-@app.command()
+@app.command(cls=mistyped.Command)
 def gather(
     study: StudyName,
     results: Results = Path("results"),
@@ -324,7 +361,7 @@ def gather(
         for line in gathered.left_out:
             print(f"left out: {printable(line)}", file=sys.stderr)
         print(
-            f"{gathered.path}: {gathered.jobs:,} jobs, {gathered.new:,} of them new",
+            f"{gathered.path}: {counted(gathered.jobs, 'job')}, {gathered.new:,} of them new",
             file=sys.stderr,
         )
         if gathered.kept:
@@ -334,15 +371,18 @@ def gather(
             )
         if gathered.checkpoints:
             _note(
-                f"the last checkpoints of {gathered.checkpoints:,} jobs are removed: with more "
-                "train.steps these train again from the start"
+                f"the last checkpoints of {counted(gathered.checkpoints, 'job')} are removed: with "
+                "more train.steps these train again from the start"
             )
 
 
-@app.command()
+@app.command(cls=mistyped.Command)
 def status(
     study: Annotated[
-        str | None, typer.Argument(help="Which study; without it the one launched last.")
+        str | None,
+        typer.Argument(
+            help="Which study; without it the one launched last.", autocompletion=_complete_study
+        ),
     ] = None,
     results: Results = Path("results"),
 ) -> None:
@@ -356,10 +396,15 @@ def status(
         _consoles()[0].print(picture(read_status(_chosen(results, study))))
 
 
-@app.command()
+@app.command(cls=mistyped.Command)
 def probe(
     overrides: Overrides = None,
-    study: Annotated[str, typer.Option(help="A study file: the grid to look at.")] = "probe",
+    study: Annotated[
+        str,
+        typer.Option(
+            help="A study file: the grid to look at.", autocompletion=_complete_study_file
+        ),
+    ] = "probe",
     to: Annotated[
         Path | None,
         typer.Option(
@@ -398,7 +443,7 @@ def probe(
         print(f"{path}, and beside it {len(drawn) // 2} figures as .svg and .png", file=sys.stderr)
 
 
-@app.command()
+@app.command(cls=mistyped.Command)
 def show(overrides: Overrides = None) -> None:
     """Print the settings as they resolve, and the grid with its parameters, memory and FLOPs."""
     with _answering():
@@ -417,6 +462,8 @@ def show(overrides: Overrides = None) -> None:
 
 def main() -> None:
     """The entry point."""
+    if sys.platform == "win32":
+        sys.exit("resformer: runs on Linux and macOS; on Windows in WSL")
     environment.for_command()
     with streams.guarded():
         app()
@@ -451,7 +498,9 @@ def _consoles() -> "tuple[Console, Console]":
     """For data, and for progress and notes."""
     from rich.console import Console
 
-    return Console(highlight=False), Console(stderr=True, highlight=False)
+    # A notebook gives its shell a terminal, and keeps every frame of what moves there.
+    live = False if "JPY_PARENT_PID" in os.environ else None
+    return Console(highlight=False), Console(stderr=True, highlight=False, force_terminal=live)
 
 
 def _chosen(results: Path, name: str | None) -> "Study":
@@ -470,5 +519,5 @@ def _chosen(results: Path, name: str | None) -> "Study":
 
 
 def _command() -> list[str]:
-    """The command as the user typed it."""
-    return [Path(sys.argv[0]).name, *sys.argv[1:]]
+    """The command as the user typed it, by its name whatever called it."""
+    return ["resformer", *sys.argv[1:]]

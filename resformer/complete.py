@@ -1,6 +1,7 @@
 """Shell completion of KEY=VALUE, from the YAML files alone: torch takes seconds to import."""
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -14,9 +15,10 @@ def complete(words: Sequence[str], incomplete: str) -> Iterator[str]:
     """Completions of the last word, given the words before it.
 
     bash takes `=` for a word of its own, so that KEY=VALUE arrives as up to three words and only
-    VALUE is replaced; zsh and fish keep it whole.
+    VALUE is replaced (of KEY=, Typer leaves KEY and nothing); zsh and fish keep it whole. The last
+    word of a key stands for the key, if it is of one only.
     """
-    if incomplete == "=" and words:
+    if incomplete in ("", "=") and words and words[-1] in default_settings():
         yield from _values(words[-1], "")
     elif len(words) > 1 and words[-1] == "=":
         yield from _values(words[-2], incomplete)
@@ -24,7 +26,26 @@ def complete(words: Sequence[str], incomplete: str) -> Iterator[str]:
         key, _, start = incomplete.partition("=")
         yield from (f"{key}={value}" for value in _values(key, start))
     else:
-        yield from (f"{key}=" for key in default_settings() if key.startswith(incomplete))
+        keys = default_settings()
+        begun = [key for key in keys if key.startswith(incomplete)]
+        ends = [key for key in keys if key.rpartition(".")[2] == incomplete]
+        yield from (f"{key}=" for key in begun or (ends if len(ends) == 1 else []))
+
+
+def studies_in(results: Path, incomplete: str) -> list[str]:
+    """Names of the studies in a results folder that begin so."""
+    names = (path.parent.name for path in results.glob("*/launches"))
+    return sorted(name for name in names if name.startswith(incomplete))
+
+
+def study_files(incomplete: str) -> list[str]:
+    """Names of the study files that begin so."""
+    return sorted(name for name in plugins.studies() if name.startswith(incomplete))
+
+
+def keys(incomplete: str) -> list[str]:
+    """Keys that begin so, for options that take one."""
+    return [key for key in default_settings() if key.startswith(incomplete)]
 
 
 def _values(key: str, start: str) -> list[str]:

@@ -1,6 +1,6 @@
 """Keys of settings: the words they take, their short names, their values as text. Without torch."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, TypeGuard
 
 from resformer.text import shortened
@@ -100,6 +100,20 @@ def is_number(value: object) -> TypeGuard[int | float]:
 def by_value(value: Any) -> tuple[bool, float, str]:
     """Sort key of a value: numbers by size, then words."""
     return (False, float(value), "") if is_number(value) else (True, 0.0, str(value))
+
+
+def left_out(rows: Iterable[tuple[Mapping[str, Value], str]]) -> list[str]:
+    """Combinations of settings that are left out, a line per reason: the values that they have."""
+    by_reason: dict[tuple[str, tuple[str, ...]], list[Mapping[str, Value]]] = {}
+    for settings, reason in rows:
+        by_reason.setdefault((reason, tuple(settings)), []).append(settings)
+    lines = []
+    for (reason, keys), group in by_reason.items():
+        values = {key: dict.fromkeys(in_message(row[key]) for row in group) for key in keys}
+        words = ", ".join(f"{key}={','.join(of_key)}" for key, of_key in values.items())
+        count = f", {len(group):,} combinations" if len(group) > 1 else ""
+        lines.append(f"left out: {words} ({reason}){count}")
+    return lines
 
 
 def shape_settings(job: Json) -> dict[str, Any]:

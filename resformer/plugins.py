@@ -40,16 +40,17 @@ class PluginError(Exception):
 
 def names(package: str) -> list[str]:
     """Sorted names of a package's variants: its modules but `base`, and external variants."""
-    return sorted(_own_names(package) | external_names(package))
+    return sorted(own_names(package) | external_names(package))
 
 
 def external_names(package: str) -> set[str]:
     """Names of the variants from other packages, without those that the package itself has."""
-    return set(entry_points(package)) - _own_names(package)
+    return set(entry_points(package)) - own_names(package)
 
 
 @cache
-def _own_names(package: str) -> set[str]:
+def own_names(package: str) -> set[str]:
+    """Names of a package's own variants: its modules but `base`."""
     path = importlib.import_module(package).__path__
     return {module.name for module in pkgutil.iter_modules(path)} - {"base"}
 

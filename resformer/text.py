@@ -1,6 +1,7 @@
 """Text for people: one line, counts, durations, errors."""
 
 import traceback
+from pathlib import Path
 
 
 def printable(text: str) -> str:
@@ -30,6 +31,18 @@ def clock(seconds: float) -> str:
 def exception_line(error: BaseException) -> str:
     """Type and message of an exception in one line."""
     return " ".join("".join(traceback.format_exception_only(error)).split())
+
+
+def failure_line(error: BaseException) -> str:
+    """An exception in one line behind the file and line that raised it, the innermost outside of
+    torch: "mypackage/fading.py:19: ValueError: …".
+    """
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if "torch" not in Path(frame.filename).parts]
+    if not own:
+        return exception_line(error)
+    file = "/".join(Path(own[-1].filename).parts[-2:])
+    return f"{file}:{own[-1].lineno}: {exception_line(error)}"
 
 
 def error_line(error: BaseException) -> str:

@@ -10,7 +10,9 @@ from resformer.model.shape import Member
 from resformer.reporting.analysis.summary import summarise
 from resformer.reporting.schema import Comparison, Count, Estimate
 from resformer.reporting.serial import from_json, to_json
-from resformer.reporting.text.words import correction
+from resformer.reporting.text.answer import answer
+from resformer.reporting.text.headline import headline
+from resformer.reporting.text.words import correction, notes
 from resformer.residuals.add import Add
 from resformer.residuals.deepnorm import DeepNorm
 from resformer.residuals.plain import Plain
@@ -190,3 +192,71 @@ def test_comparisons_read_back_from_json_are_equal(made: WrittenStudy) -> None:
     made.job(shape(2, DeepNorm(), "post"), SEEDS[:1], [100])
     report = made.report()
     assert from_json(to_json(report)).comparisons == report.comparisons
+
+
+def at_rates(made: WrittenStudy, residual: Any, depth: int, rates: dict[float, list[Any]]) -> None:
+    for lr, of_seeds in rates.items():
+        members = [Member(seed=seed, lr=lr) for seed in range(len(of_seeds))]
+        made.job(shape(depth, residual, "post"), members, of_seeds)
+
+
+def test_only_the_learning_rates_that_both_arms_have_are_compared(made: WrittenStudy) -> None:
+    """At the rate of both neither solves; the others say nothing about the scheme."""
+    for depth in (1, 2):
+        at_rates(made, Add(), depth, {1e-3: NEVER, 3e-3: FAST, 1e-2: FAST})
+        at_rates(made, Plain(), depth, {1e-4: FAST, 1e-3: NEVER})
+    report = made.report()
+    (row,) = report.comparisons
+    assert (row.verdict, row.p) == ("undecided", None)
+    assert [(depth.scheme, depth.baseline) for depth in row.depths] == [(NONE, NONE)] * 2
+    assert all(cell.solved == 5 for cell in report.cells)  # of all of their own rates
+    assert [(of.key.arm.residual, of.key.depth, [*of.rates]) for of in report.lacking_rates] == [
+        ("add", 1, [1e-4]),
+        ("plain", 1, [3e-3, 1e-2]),
+        ("add", 2, [1e-4]),
+        ("plain", 2, [3e-3, 1e-2]),
+    ]
+    assert (
+        "learning rates differ: add at depths 1 and 2 lacks 0.0001; plain at depths 1 and 2 lacks "
+        "0.003 and 0.01; compared are only those that both have, and nothing where there are none"
+    ) in notes(report)
+    assert from_json(to_json(report)) == report
+
+
+def test_arms_that_share_no_learning_rate_are_not_compared(made: WrittenStudy) -> None:
+    for depth in (1, 2):
+        at_rates(made, Add(), depth, {1e-2: FAST})
+        at_rates(made, Plain(), depth, {1e-4: NEVER})
+    report = made.report()
+    assert report.comparisons == ()
+    assert any(line.startswith("learning rates differ: add at depths") for line in notes(report))
+    assert "p = " not in "".join([headline(report), *answer(report)])
+
+
+def test_depths_at_which_no_learning_rate_is_shared_are_left_out(made: WrittenStudy) -> None:
+    at_rates(made, Add(), 1, {1e-3: FAST})
+    at_rates(made, Plain(), 1, {1e-3: NEVER})
+    at_rates(made, Add(), 2, {1e-2: FAST})
+    at_rates(made, Plain(), 2, {1e-3: NEVER})
+    report = made.report()
+    (row,) = report.comparisons
+    assert [depth.depth for depth in row.depths] == [1]
+    assert {of.key.depth for of in report.lacking_rates} == {2}
+
+
+def test_seeds_that_ran_at_no_shared_learning_rate_take_no_part(made: WrittenStudy) -> None:
+    at_rates(made, Add(), 1, {1e-3: FAST})
+    at_rates(made, Plain(), 1, {1e-3: NEVER[:3], 1e-2: FAST})
+    row = only(made)
+    (depth,) = row.depths
+    assert (depth.scheme, depth.baseline) == (FIVE, Count(solved=0, seeds=3))
+    assert row.p == pytest.approx(1 / 56)  # the exchanges of eight seeds
+
+
+def test_equal_learning_rates_leave_no_line(made: WrittenStudy) -> None:
+    depths(made, Add(), {1: SLOW})
+    depths(made, Plain(), {1: FAST})
+    report = made.report()
+    assert report.lacking_rates == ()
+    assert "lacking_rates" not in to_json(report)
+    assert not any("learning rates differ" in line for line in notes(report))

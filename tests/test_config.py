@@ -494,7 +494,6 @@ def test_no_setting_takes_nan_or_what_no_float_holds(key: str, value: str) -> No
     "override",
     [
         "model.depth=1,true",
-        "model.depth=1,1.0",
         "train.stop_when_solved=true,1",
         "train.stop_when_solved=1,true",
         "model.residual=true,1",

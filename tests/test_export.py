@@ -219,7 +219,7 @@ def test_an_unknown_study_is_refused_with_those_there_are(
 ) -> None:
     result = resformer("export", "smal", "out", "--to", "csv")
     assert result.exit_code == 2
-    assert result.stderr == "resformer: study smal: is not in results; there are small\n"
+    assert result.stderr == "resformer: study smal: is not in results; did you mean small?\n"
     assert names(tmp_path) == ["results"]
 
 

@@ -118,7 +118,7 @@ def test_only_cli_prints() -> None:
 def test_a_variant_is_one_code_file_one_yaml_and_one_test(
     package: str, group: str, tests: str
 ) -> None:
-    names = set(plugins.names(f"resformer.{package}"))
+    names = plugins.own_names(f"resformer.{package}")
     yamls = {path.stem for path in (ROOT / "configs" / group).glob("*.yaml")}
     assert yamls - {"base"} == names
     tested = {
@@ -129,7 +129,7 @@ def test_a_variant_is_one_code_file_one_yaml_and_one_test(
 
 def test_a_measure_is_one_code_file_and_one_test() -> None:
     tested = {path.stem.removeprefix("test_") for path in (ROOT / "tests/probes").glob("test_*.py")}
-    assert tested - {"base"} == set(plugins.names("resformer.probes.measures"))
+    assert tested - {"base"} == plugins.own_names("resformer.probes.measures")
 
 
 def test_every_command_has_a_row_in_the_readme_of_scripts() -> None:
@@ -144,7 +144,7 @@ def test_no_module_names_a_variant() -> None:
     """Nothing but the report's colours and words for the two schemes of the question knows a scheme
     or task by name.
     """
-    names = {*plugins.names("resformer.residuals"), *plugins.names("resformer.tasks")}
+    names = plugins.own_names("resformer.residuals") | plugins.own_names("resformer.tasks")
     names -= {"plain", "add", "state"}  # the last one is a word of other things, too
     for module, path in MODULES.items():
         if module.startswith(

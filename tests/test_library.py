@@ -83,7 +83,7 @@ def test_the_exported_runs_are_those_of_the_library(
 def test_an_unknown_study_is_refused_with_those_there_are(
     ask: Callable[..., object], swept: Path, tmp_path: Path
 ) -> None:
-    with pytest.raises(UserError, match=r"study smal: is not in .*; there are small"):
+    with pytest.raises(UserError, match=r"study smal: is not in .*; did you mean small\?"):
         ask("smal", swept)
     with pytest.raises(UserError, match="there are none; resformer sweep makes one"):
         ask("small", tmp_path / "nothing")

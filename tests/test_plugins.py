@@ -1,10 +1,12 @@
 """Schemes and tasks of other packages, as entry points: tried without a fork."""
 
 import importlib
+import os
 import re
+import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -127,14 +129,83 @@ def bring(site: Path, *groups: str) -> None:
     (site / "mine-1.0.dist-info" / "entry_points.txt").write_text(text)
 
 
-def test_the_scheme_of_the_readme_trains(other: Path, command: Command) -> None:
-    blocks = re.findall(r"^```python\n(.*?)^```$", README.read_text(), re.MULTILINE | re.DOTALL)
-    (code,) = (block for block in blocks if "class Halved" in block)
-    (other / "mine" / "halved.py").write_text(code)
-    (other / "mine" / "halved.yaml").write_text("name: halved\n")
-    words = ["model/residual=halved", "model.norm=own", "train.compile=false"]
-    trained = command("train", *TINY, *words, PYTHONPATH=str(other))
+def examples() -> dict[str, str]:
+    """Blocks of the README's section on schemes and tasks, by the file that each is."""
+    section = README.read_text().partition("## A scheme or a task of your own")[2]
+    blocks = re.findall(r"^```(?:python|yaml|toml)\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)
+    kinds = ("residuals/fading", "tasks/following")
+    names = [
+        name
+        for kind, yaml in zip(kinds, ("model/residual/fading", "task/following"), strict=True)
+        for name in (f"resformer/{kind}.py", f"configs/{yaml}.yaml", f"tests/test_{kind}.py")
+    ]
+    names = [re.sub(r"test_(\w+)/", r"\1/test_", name) for name in names]
+    return dict(zip([*names, "pyproject.toml"], blocks, strict=True))
+
+
+def passes(tests: Sequence[str], folder: Path, *path: Path) -> None:
+    """Run some tests of the repository in a folder, with these on the path of Python."""
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *tests],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(map(str, path))},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-3000:]
+
+
+def test_the_scheme_and_the_task_of_the_readme_work_as_files(tmp_path: Path) -> None:
+    """With their tests, those of all schemes and tasks, and those of the tree."""
+    root, copy = README.parent, tmp_path / "checkout"
+    ignore = shutil.ignore_patterns("__pycache__", ".*", "reference")
+    for name in ("resformer", "configs", "tests", "scripts"):
+        shutil.copytree(root / name, copy / name, ignore=ignore)
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(root / name, copy)
+    (copy / "results").mkdir()
+    for name, text in examples().items():
+        if name != "pyproject.toml":
+            assert not (copy / name).exists()
+            (copy / name).write_text(text)
+    own = ["tests/residuals/test_fading.py", "tests/tasks/test_following.py"]
+    every = ["tests/test_layout.py", "tests/tasks/test_base.py"]
+    passes([*own, *every], copy, copy)
+    ruff = [sys.executable, "-m", "ruff"]
+    python = [name for name in examples() if name.endswith(".py")]
+    for words in (["check"], ["format", "--check"]):
+        subprocess.run([*ruff, *words, *python], cwd=copy, check=True)
+
+
+def test_the_scheme_and_the_task_of_the_readme_work_as_a_package(
+    other: Path, command: Command
+) -> None:
+    """And the tests of the repository do not take them for its own."""
+    for name, text in examples().items():
+        if name.startswith(("resformer/", "configs/")):
+            (other / "mine" / Path(name).name).write_text(text)
+    points = examples()["pyproject.toml"].replace("mypackage", "mine")
+    scheme, task = re.findall(r'^(\w+) = "([^"]+)"', points, re.MULTILINE)
+    bring(other, "residuals", " = ".join(scheme), "tasks", " = ".join(task))
+    words = ["model/residual=fading", "task=following", "model.norm=own", "train.compile=false"]
+    trained = command("train", *TINY, *words, PYTHONPATH=f"{other}{os.pathsep}{README.parent}")
     assert trained.returncode == 0, trained.stderr
+    root = README.parent
+    passes(["tests", "--collect-only"], root, root, other)
+
+
+def test_the_line_of_a_failing_scheme_names_its_file_and_line(
+    other: Path, command: Command
+) -> None:
+    (other / "mine" / "halved.py").write_text(SCHEME.replace("f_PRD\n", "f_PRD.nothing\n"))
+    words = ["model/residual=halved", "train.compile=false", "--study", "mine"]
+    failed = command("sweep", *TINY, *words, PYTHONPATH=f"{other}{os.pathsep}{README.parent}")
+    assert failed.returncode == 1
+    line = next(line for line in failed.stderr.splitlines() if line.startswith("failed: "))
+    number = 1 + SCHEME.splitlines().index("        return self.share * x_PRD + f_PRD")
+    assert f": mine/halved.py:{number}: AttributeError: 'Tensor' object has no attribute" in line
+    assert line.endswith(" (traceback: attempt-2/error.txt)")
 
 
 def test_a_scheme_and_a_task_of_a_package_train_like_our_own(other: Path, command: Command) -> None:
@@ -234,6 +305,31 @@ def test_a_wrong_plugin_is_named_in_a_line(other: Path, here: Run, point: str, r
     result = here("train", *TINY, f"model/residual={name}")
     assert result.exit_code == 2
     assert reason in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "file", "text", "reason"),
+    [
+        ("task=successor", "successor", "name: successor\nlength: 6\n", "lacks symbols, which"),
+        (
+            "task=successor",
+            "successor",
+            "name: successor\nlength: 6\nsymbols: 8\nfoo: 1\nbar: 2\n",
+            "says foo, bar, which Successor does not have",
+        ),
+        ("model/residual=halved", "halved", "name: halved\n", "lacks share, which Halved has"),
+        ("model/residual=halved", "halved", f"{OWN}  foo: 2\n", "says foo, which Halved does not"),
+        ("model/residual=halved", "halved", f"{OWN}  norms: [pre]\n", "says norms, which Halved"),
+    ],
+)
+def test_the_yaml_of_a_plugin_has_the_fields_of_its_class(
+    other: Path, here: Run, words: str, file: str, text: str, reason: str
+) -> None:
+    (other / "mine" / f"{file}.yaml").write_text(text)
+    result = here("train", *TINY, "train.target_accuracy=0.9", words)
+    assert result.exit_code == 2
+    assert result.stderr.startswith(f"resformer: {words}: its {file}.yaml {reason}")
     assert len(result.stderr.splitlines()) == 1
 
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from support.studies import SEEDS, WrittenStudy, shape
+from support.studies import SEEDS, WrittenStudy, shape, unsolved
 
 from resformer.errors import UserError
 from resformer.reporting.analysis.summary import summarise
@@ -117,3 +117,14 @@ def test_a_key_that_is_no_axis_is_refused(
 ) -> None:
     with pytest.raises(UserError, match=message):
         layout(grid(made), rows, columns)
+
+
+def test_studies_stand_in_the_order_in_which_they_were_named(tmp_path: Path) -> None:
+    written = [WrittenStudy(tmp_path / "results", name) for name in ("second", "first")]
+    for study in written:
+        study.cell([unsolved()] * 2, depth=1)
+        study.write()
+    report = summarise(read([study.study for study in written]))
+    assert [cell.key.arm.study for cell in report.cells] == ["second", "first"]
+    (panel,) = panels(report, layout(report))
+    assert [values[0] for values in panel.columns] == ["second", "first"]

@@ -1,5 +1,6 @@
 """Facts of this machine that the settings `device` and `train.compile` depend on."""
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Self, final
@@ -12,6 +13,8 @@ class Machine:
 
     has_gpu: bool
     """True if torch can use a GPU."""
+    memory_bytes: int
+    """Size of the main memory."""
     missing_kernels: Callable[[], str | None]
     """Return the reason why compiled kernels are not available; None if they are. May compile."""
 
@@ -22,4 +25,8 @@ class Machine:
 
         from resformer.numerics.backends.kernels import build
 
-        return cls(has_gpu=torch.cuda.is_available(), missing_kernels=build.missing)
+        return cls(
+            has_gpu=torch.cuda.is_available(),
+            memory_bytes=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+            missing_kernels=build.missing,
+        )

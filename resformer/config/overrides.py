@@ -2,7 +2,7 @@
 
 import itertools
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import final
 
@@ -11,6 +11,7 @@ from hydra.core.override_parser.types import Override, OverrideType, QuotedStrin
 from hydra.errors import HydraException
 
 from resformer import plugins
+from resformer.config import hints
 from resformer.errors import UserError
 from resformer.keys import Value, in_message
 from resformer.plugins import GROUPS, PACKAGES, canonical
@@ -32,9 +33,9 @@ class Axis:
     swept: bool
 
 
-def parse(overrides: Sequence[str]) -> dict[str, Override]:
+def parse(overrides: Sequence[str], studies: Collection[str] = ()) -> dict[str, Override]:
     """The overrides by canonical key; UserError for what is no plain KEY=VALUE, and for a key given
-    twice.
+    twice. Names of studies are for hints.
     """
     characters = sum(map(len, overrides))
     if characters > _MOST_CHARACTERS:
@@ -45,12 +46,15 @@ def parse(overrides: Sequence[str]) -> dict[str, Override]:
         )
     by_key: dict[str, Override] = {}
     parser = OverridesParser.create()
-    for text in overrides:
+    for number, text in enumerate(overrides):
         try:
             override = parser.parse_override(text)
         except (HydraException, ValueError, RecursionError) as error:
+            before = overrides[number - 1] if number else None
+            hint = hints.word(text, before, overrides[number + 1 :], studies)
             raise UserError(
-                f"{shortened(repr(text))}: cannot be read as KEY=VALUE: {error_line(error)}"
+                f"{shortened(repr(text))}: cannot be read as KEY=VALUE"
+                f"{f'; {hint}' if hint else f': {error_line(error)}'}"
             ) from error
         if override.type is not OverrideType.CHANGE or override.package is not None:
             raise UserError(
@@ -77,21 +81,18 @@ def shown(override: Override) -> str:
 def axis_of(override: Override) -> Axis:
     """The values of an override, with the shorthand of the residual schemes written out."""
     key, text = canonical(override.key_or_group), shown(override)
-    values: tuple[Value, ...] = tuple(_plain(value, text) for value in _elements(override))
+    values: tuple[Value, ...] = tuple(_plain(value, key, text) for value in _elements(override))
+    if 0.0 in values and (number := hints.vanishing(line(override).partition("=")[2])):
+        raise UserError(f"{text}: {number} is too small for a number; 0 or 1e-30 would work")
     if override.key_or_group == "model.residual":
-        for value in values:
-            if not isinstance(value, bool):
-                raise UserError(
-                    f"{text}: must be true or false; another scheme is model/residual=NAME"
-                )
+        if not all(isinstance(value, bool) for value in values):
+            raise UserError(f"{text}: must be true or false; {hints.scheme(values)}")
         values = tuple(_SHORTHAND[bool(value)] for value in values)
     if key in GROUPS:
         names = plugins.names(PACKAGES[key])
         for value in values:
             if value not in names:
-                raise UserError(
-                    f"{GROUPS[key]}={in_message(value)}: must be one of {', '.join(names)}"
-                )
+                raise UserError(f"{GROUPS[key]}={in_message(value)}: {hints.variant(key, value)}")
     # 1 == True == 1.0: without the type, a value of the wrong one would vanish behind a right one.
     distinct = dict.fromkeys((type(value), value) for value in values)
     return Axis(key, tuple(value for _, value in distinct), override.is_sweep_override())
@@ -119,12 +120,14 @@ def _elements(override: Override) -> list[object]:
     return values
 
 
-def _plain(value: object, text: str) -> Value:
+def _plain(value: object, key: str, text: str) -> Value:
     """The value as a plain one, or UserError."""
     if isinstance(value, QuotedString):
         value = value.text
+    if isinstance(value, list):
+        raise UserError(f"{text}: must be one value, not a list; {hints.elements(key, value)}")
     if not isinstance(value, int | float | bool | str | None):
-        raise UserError(f"{text}: must be one value, not a list or a mapping")
+        raise UserError(f"{text}: must be one value, not a mapping")
     if isinstance(value, str) and ("${" in value or "\0" in value):
         raise UserError(f"{text!r}: must be a plain value; nothing is interpolated")
     return value

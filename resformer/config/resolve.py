@@ -1,24 +1,25 @@
 """Resolution: every combination of a request's settings as a shape, with its members."""
 
 import dataclasses
+import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import final
 
 from hydra.core.override_parser.types import Override
 
-from resformer.config import study_file
+from resformer import plugins
+from resformer.config import study_file, workable
 from resformer.config.machine import Machine
 from resformer.config.overrides import Axis, axis_of, check_size, combinations, line, parse, shown
 from resformer.config.sections import build, build_variant, checked
 from resformer.config.tree import settings, unknown
 from resformer.engines.base import Engine
-from resformer.errors import Incompatible, UserError, require
+from resformer.errors import Incompatible, UserError
 from resformer.keys import COMPILE, DEVICES, OWN, Json, Value, flatten, in_message
 from resformer.model.serial import digest, shape_to_json
 from resformer.model.settings import ModelSettings
 from resformer.model.shape import RESULTS_ONLY, Member, Recording, Shape, TrainSettings
-from resformer.plugins import studies
 from resformer.residuals.base import Residual
 from resformer.store.folder import check_name
 from resformer.sweep.rate_grid import AUTO, START
@@ -53,6 +54,12 @@ def single(overrides: Sequence[str]) -> Request:
                 f"{shown(override)}: train does not search; give it a rate, or use resformer sweep"
             )
     resolved = _resolved([own], "train", Machine.here())
+    if resolved.engine.elsewhere:
+        name = plugins.name_of(resolved.engine)
+        raise UserError(
+            f"engine={name}: train runs one job in this process; resformer sweep --engine {name} "
+            "has others run it"
+        )
     count = len(resolved.jobs())
     if count > 1:
         members = sum(len(members) for _, members in resolved.shapes)
@@ -106,9 +113,12 @@ def _resolved(
             recordings[point.shape] = recording.union(point.recording)
             auto_rates |= {point.shape} if searching else set()
             ways.add((point.engine, point.checkpoint_seconds, point.keep_checkpoint))
-            notes |= {*point.notes, *([_SEARCH] if searching else [])}
+            notes |= {*point.notes, *workable.check_rates(members, point.shape.train)}
+            notes |= {_SEARCH} if searching else set()
     if not shapes:
-        more = f" (and {len(excluded) - 1} more combinations make no sense)" if excluded[1:] else ""
+        alike = len({row["reason"] for row in excluded}) == 1
+        others = f" (and {len(excluded) - 1} more combinations make no sense)"
+        more = "" if alike else others
         raise UserError(f"{excluded[0]['reason']}{more}")
     if len(ways) > 1:
         raise UserError(
@@ -152,16 +162,19 @@ def _grids(
     """The overrides of each grid by key, and the study's name if it has one already."""
     if study is not None:
         check_name(study)
-    own = parse(overrides)
+    own = parse(overrides, plugins.studies())
     if study is None and all(key == "device" or key.startswith("engine") for key in own):
         study = "quick"
-    saved = studies().get(study) if study is not None else None
+    saved = plugins.studies().get(study) if study is not None else None
     if saved is None:
+        if study is not None and study.removesuffix(".yaml") in plugins.studies():
+            name = study.removesuffix(".yaml")
+            raise UserError(f"--study {study}: no such study file; did you mean --study {name}?")
         if study is not None and not own:
-            names = shortened(", ".join(studies()))
-            raise UserError(
-                f"--study {study}: no such study file; there are {names}; or add KEY=VALUE"
-            )
+            names = shortened(", ".join(plugins.studies()))
+            similar = difflib.get_close_matches(study, plugins.studies(), n=1)
+            there_are = f"did you mean {similar[0]}?" if similar else f"there are {names}"
+            raise UserError(f"--study {study}: no such study file; {there_are}; or add KEY=VALUE")
         return [own], study
     grids = [parse(grid) for grid in study_file.grids(saved)]
     kept = [{key: value for key, value in grid.items() if key not in own} for grid in grids]
@@ -211,54 +224,19 @@ def _resolve(values: Mapping[str, Value], machine: Machine) -> _Point:
     )
     probe_every = checked(Recording, "probe_every", "probe.every", tree["probe"]["every"])
     train = build(TrainSettings, "train", train_settings)
-    short = _check_solvable(train, warmup_given="train.warmup_steps" in values)
+    notes = workable.check(train, warmup_given="train.warmup_steps" in values)
+    shape = Shape(task=task, model=model, residual=residual, train=train, device=device)
+    if engine.memory_gib is not None:
+        workable.check_memory(shape, engine.memory_gib * 2**30, "engine.memory_gib")
+    if device == "cpu" and not engine.elsewhere:
+        workable.check_memory(shape, machine.memory_bytes, "this machine's memory")
     return _Point(
-        shape=Shape(
-            task=task,
-            model=model,
-            residual=residual,
-            train=train,
-            device=device,
-        ),
+        shape=shape,
         recording=Recording(keep_weights=keep_weights, probe_every=probe_every),
         engine=engine,
         checkpoint_seconds=checkpoint_seconds,
         keep_checkpoint=keep_checkpoint,
-        notes=tuple(filter(None, (note, short))),
-    )
-
-
-def _check_solvable(train: TrainSettings, *, warmup_given: bool) -> str:
-    """Raise UserError for a budget in which no member can solve the task, unless all members train
-    to its end, and for a warm-up that was given and is longer. Returns a note if the default one
-    is; "" for none.
-    """
-    last = "a first crossing of the target at the last evaluation is not counted as solved"
-    if train.stop_when_solved and train.eval_every is None:
-        require(
-            train.eval_interval(1) < train.steps,
-            "train.steps",
-            train.steps,
-            f"must be over {train.eval_interval(1)}, where members are evaluated first: {last}",
-        )
-    if train.stop_when_solved and train.eval_every is not None:
-        require(
-            train.eval_every < train.steps,
-            "train.eval_every",
-            train.eval_every,
-            f"must be under train.steps={train.steps}: {last}",
-        )
-    if train.warmup_steps <= train.steps:
-        return ""
-    require(
-        not warmup_given,
-        "train.warmup_steps",
-        train.warmup_steps,
-        f"must be at most train.steps={train.steps}",
-    )
-    return (
-        f"train.steps={train.steps}: ends within the warm-up of {train.warmup_steps} steps, before "
-        "member.lr is reached; a shorter one: train.warmup_steps=0"
+        notes=(*filter(None, (note,)), *notes),
     )
 
 

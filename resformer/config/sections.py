@@ -1,22 +1,24 @@
 """Settings of a section of the tree as their dataclass, whose types and ranges they must have."""
 
+import dataclasses
 from collections.abc import Mapping
 from functools import cache
 from types import NoneType
 from typing import Any, TypeVar, get_args, get_type_hints
 
 from resformer import plugins
+from resformer.config import hints
 from resformer.errors import UserError
 from resformer.keys import Json, in_message
 
 T = TypeVar("T")
 
 _CONVERTED: Mapping[Any, tuple[type[object], ...]] = {
-    int: (str,),
+    int: (str, float),
     float: (int, str),
     str: (bool, int, float),
 }
-"""Types of values that are converted to a field's type, as 8 to 8.0."""
+"""Types of values that are converted to a field's type, as 8 to 8.0, and 1e3 to 1000."""
 _WORDS = {int: "a whole number", float: "a number", bool: "true or false"}
 
 
@@ -29,6 +31,7 @@ def build_variant(section: str, settings: Json, base: type[T]) -> T:
         kind = plugins.load(plugins.PACKAGES[section], settings["name"], base)
     except plugins.PluginError as reason:
         raise UserError(f"{section}: {reason}") from reason
+    _check_own(kind, section, settings["name"], own)
     return build(kind, section, own)
 
 
@@ -39,21 +42,36 @@ def build(kind: type[T], section: str, settings: Mapping[str, Any]) -> T:
     )
 
 
+def _check_own(kind: type[T], section: str, name: str, settings: Mapping[str, Any]) -> None:
+    """Raise UserError unless a variant's YAML has just the fields of its class."""
+    fields = {field.name: field for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
+    where, cls = f"{plugins.GROUPS[section]}={name}: its {name}.yaml", kind.__name__
+    if extra := ", ".join(key for key in settings if key not in fields):
+        raise UserError(f"{where} says {extra}, which {cls} does not have")
+    no_default = [key for key, field in fields.items() if field.default is dataclasses.MISSING]
+    if lacking := ", ".join(key for key in no_default if key not in settings):
+        raise UserError(f"{where} lacks {lacking}, which {cls} has")
+
+
 def checked(kind: type[Any], field: str, name: str, value: Any) -> Any:
     """The value of a field, called `name` in messages; UserError if its type does not fit."""
     if value == "???":
         raise UserError(f"{name}: has no value; give it one")
     expected = _hints(kind)[field]  # type: ignore[arg-type]  # classes are hashable
     types = get_args(expected) or (expected,)
-    if type(value) in types:
+    nothing = NoneType in types and value in ("None", "none", "NULL")
+    if type(value) in types and not nothing:
         return value
+    fraction = types[0] is int and isinstance(value, float) and not value.is_integer()
     try:
-        if type(value) in _CONVERTED.get(types[0], ()):
+        if type(value) in _CONVERTED.get(types[0], ()) and not fraction:
             return types[0](value)
     except (ValueError, OverflowError):  # no number, or one that no float reaches
         pass
     null = " or null" if NoneType in types else ""
-    raise UserError(f"{name}={in_message(value)}: must be {_WORDS.get(types[0], 'text')}{null}")
+    hint = f"; did you mean {name}=null?" if nothing else hints.span(name, value)
+    must = f"must be {_WORDS.get(types[0], 'text')}{null}"
+    raise UserError(f"{name}={in_message(value)}: {must}{hint}")
 
 
 @cache

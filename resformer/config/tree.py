@@ -2,7 +2,6 @@
 it.
 """
 
-import difflib
 import sys
 from collections.abc import Mapping
 from functools import cache
@@ -15,6 +14,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from resformer import plugins
+from resformer.config import hints
 from resformer.errors import Incompatible, UserError
 from resformer.keys import Json, Value, flatten, in_message
 from resformer.plugins import GROUPS, PACKAGES, config_folder
@@ -48,10 +48,10 @@ def settings(point: Mapping[str, Value]) -> Json:
 
 def unknown(key: str, value: Value) -> UserError:
     """No such key: a mistake, or, under a variant, a setting that only others have."""
-    close = difflib.get_close_matches(key, keys(), n=1)
-    hint = f"did you mean {close[0]}?" if close else f"the sections are {', '.join(composed(()))}"
     kind = Incompatible if any(key.startswith(f"{group}.") for group in GROUPS) else UserError
-    return kind(f"{shortened(key)}={in_message(value)}: there is no such setting; {hint}")
+    return kind(
+        f"{shortened(key)}={in_message(value)}: there is no such setting; {hints.key(key, keys())}"
+    )
 
 
 @cache

@@ -7,6 +7,8 @@ from rich.console import Console
 from resformer.console.curve import follow_job
 from resformer.console.preview import grid
 from resformer.console.progress import follow
+from resformer.errors import UserError
+from resformer.keys import left_out
 from resformer.numerics.process import configure_worker
 from resformer.sweep.estimate import seconds_at_most
 from resformer.sweep.launch import Launch
@@ -76,7 +78,9 @@ def print_grid(launch: Launch, out: Console, err: Console, about: Sequence[str] 
     out.print(grid([job.to_json() for job in launch.request.jobs()], launch.request.swept))
     if workers:
         try:
-            time = f"at most about {clock(seconds_at_most(launch.unfinished, workers))}"
+            with err.status("timing some steps"):
+                seconds = seconds_at_most(launch.unfinished, workers)
+            time = f"at most about {clock(seconds)}"
         except (MemoryError, RuntimeError) as error:
             _print(err, f"the time could not be measured: {printable(str(error))}")
             time = "in a time that could not be measured"
@@ -86,6 +90,8 @@ def print_grid(launch: Launch, out: Console, err: Console, about: Sequence[str] 
             _print(out, line)
         if script := launch.request.engine.script(launch.study.path, workers):
             out.out(f"\n{script}")
+        if reason := launch.request.engine.unavailable(workers):
+            _print(err, f"would not run from here: {reason}")
     else:
         _print(out, _size(launch, workers))
     print_notes(launch, err)
@@ -142,9 +148,8 @@ def print_exclusions(request: Request, console: Console) -> None:
     """Print the notes of a request, and the combinations of settings that make no sense."""
     for note in request.notes:
         _print(console, note)
-    for row in request.excluded:
-        settings = ", ".join(f"{key}={value}" for key, value in row["settings"].items())
-        _print(console, f"left out: {settings} ({row['reason']})")
+    for line in left_out((row["settings"], row["reason"]) for row in request.excluded):
+        _print(console, line)
 
 
 def _record_return(launch: Launch, command: list[str]) -> None:
@@ -159,6 +164,8 @@ def _print_start(launch: Launch, about: Sequence[str] | None, console: Console) 
     Nothing is printed of what is refused for the engine.
     """
     workers = launch.workers()
+    if workers and (reason := launch.request.engine.unavailable(workers)):
+        raise UserError(reason)
     if about is not None:
         print_notes(launch, console)
     _print(console, _size(launch, workers))
@@ -184,7 +191,10 @@ def _print_failed(launch: Launch, console: Console) -> bool:
     reasons = launch.study.failures(failed)
     for job in failed:
         reason = reasons.get(job, "its worker went silent, or nobody began it")
-        _print(console, f"failed: {launch.study.job(job)}: {printable(reason)}", style="red")
+        folder = launch.study.job(job)
+        traces = sorted(folder.glob("attempt-*/error.txt"))
+        trace = f" (traceback: {traces[-1].relative_to(folder)})" if traces else ""
+        _print(console, f"failed: {folder}: {printable(reason)}{trace}", style="red")
     return bool(failed)
 
 

@@ -7,7 +7,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from resformer.keys import Json, flatten, shape_settings, short
+from resformer.keys import Json, flatten, in_message, shape_settings, short
 from resformer.plugins import GROUPS
 from resformer.text import counted
 
@@ -56,7 +56,7 @@ def shared_settings(jobs: Sequence[Json]) -> list[str]:
     first, *others = (flatten(job["shape"]) for job in jobs)
     names = {f"{key}.name": group for key, group in GROUPS.items()}
     return [
-        f"{names.get(key, key)}={str(value).lower() if isinstance(value, bool) else value}"
+        f"{names.get(key, key)}={in_message(value)}"
         for key, value in first.items()
         if all(key in settings and settings[key] == value for settings in others)
     ]

@@ -69,6 +69,10 @@ class Engine(ABC):
         Raises Stuck when work cannot proceed, DiskError when the disk takes no more.
         """
 
+    def unavailable(self, workers: int) -> str:
+        """The reason why so many workers cannot be started from here; "" if they can."""
+        return ""
+
     def script(self, study: Path, workers: int) -> str:
         """The script that would be submitted to a scheduler for this study; "" for engines without
         one.

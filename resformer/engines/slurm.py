@@ -71,26 +71,29 @@ class Slurm(Engine):
             )
 
     def count(self, jobs: Sequence[str], device: str) -> int:
-        """Number of pilots asked for, never more than jobs; UserError if the cluster would reject
-        them.
-        """
+        """Number of pilots asked for, never more than jobs; UserError if it was not said."""
         if self.workers is None:
             raise UserError("engine.workers=null: with engine=slurm, say how many pilots to submit")
         if device == "cuda" and not self.gpus:
             raise UserError(
                 "engine.gpus=0: with device=cuda, say how many GPUs a pilot gets; 1 would work"
             )
-        workers = min(self.workers, len(jobs))
+        return min(self.workers, len(jobs))
+
+    def unavailable(self, workers: int) -> str:
+        """The reason why there is no Slurm here, or why it would reject so many pilots; "" if it
+        takes them.
+        """
+        if shutil.which("srun") is None:
+            return "engine=slurm: there is no srun here; run it where jobs are submitted"
         with tempfile.TemporaryDirectory() as folder:
             script = Path(folder) / "script"
             script.write_text(self.script(Path(folder) / "study", workers))
             with environment.outside_of_jobs(self.inherited):
                 answer = run_command("sbatch", "--test-only", str(script))
         if answer.returncode:
-            raise UserError(
-                f"engine=slurm: the cluster would not take it: {_one_line(answer.stderr)}"
-            )
-        return workers
+            return f"engine=slurm: the cluster would not take it: {_one_line(answer.stderr)}"
+        return ""
 
     def run(self, assignment: Assignment, *, workers: int, emit: Emit, stop: Stop) -> None:
         """Run the jobs with so many pilots; on the way out none is left behind.
@@ -150,7 +153,9 @@ class Slurm(Engine):
         return [f"SBATCH_{name}" for name, value in unset.items() if value is None]
 
     def script(self, study: Path, workers: int) -> str:
-        """The script that would be submitted; UserError where none can be."""
+        """The script that would be submitted, also where there is no Slurm; UserError without
+        submitit.
+        """
         executor = self.executor(study)
         if workers > 1:
             executor.parameters["map_count"] = workers
@@ -165,9 +170,11 @@ class Slurm(Engine):
             raise UserError(
                 "engine=slurm: submitit is not installed; pip install 'resformer[slurm]'"
             ) from missing
-        if shutil.which("srun") is None:
-            raise UserError("engine=slurm: there is no srun here; run it where jobs are submitted")
-        executor = submitit.SlurmExecutor(_logs(study), max_num_timeout=_MOST_REQUEUES)
+
+        # submitit makes none where there is no srun, which its script does not need.
+        anywhere = {"affinity": classmethod(lambda _: 1)}
+        kind = type("SlurmExecutor", (submitit.SlurmExecutor,), anywhere)
+        executor = kind(_logs(study), max_num_timeout=_MOST_REQUEUES)
         options = {
             "partition": self.partition,
             "account": self.account,

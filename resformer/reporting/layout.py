@@ -170,6 +170,7 @@ def _panel(
     report: Report,
 ) -> Panel:
     at = {(cell.key.value(layout.rows), cell.key.of(layout.columns)): cell for cell in cells}
+    studies = [*dict.fromkeys(cell.key.arm.study for cell in report.cells)]
     words = [value_label(axis, cells[0].key.value(axis)) for axis in layout.apart]
     task = [] if "task" in layout.apart else [cells[0].key.arm.task]
     return Panel(
@@ -181,11 +182,12 @@ def _panel(
             for word in [*task, *words]
         ),
         rows=sorted(
-            dict.fromkeys(row for row, _ in at), key=lambda row: _order([layout.rows], [row])
+            dict.fromkeys(row for row, _ in at),
+            key=lambda row: _order([layout.rows], [row], studies),
         ),
         columns=sorted(
             dict.fromkeys(column for _, column in at),
-            key=lambda key: _order(layout.columns, key),
+            key=lambda key: _order(layout.columns, key, studies),
         ),
         cells=at,
         limits={limit.key.of(layout.columns): limit for limit in limits},
@@ -194,10 +196,17 @@ def _panel(
     )
 
 
-def _order(names: Sequence[str], values: Sequence[Value]) -> tuple[Any, ...]:
-    """Sorting key of a column: baselines first, then by value."""
-    ranks = {scheme: rank for rank, scheme in enumerate(BASELINES)}
+def _order(
+    names: Sequence[str], values: Sequence[Value], studies: Sequence[str]
+) -> tuple[Any, ...]:
+    """Sorting key of a row or column: baselines first, studies in their order, then by value."""
+    firsts = {"residual": BASELINES, "study": studies}
     return tuple(
-        (ranks.get(str(value), len(ranks)) if name == "residual" else 0, by_value(value))
+        (_rank(firsts.get(name, ()), value), by_value(value))
         for name, value in zip(names, values, strict=True)
     )
+
+
+def _rank(firsts: Sequence[str], value: Value) -> int:
+    """Position of a value among those that stand first; behind them for any other."""
+    return firsts.index(str(value)) if value in firsts else len(firsts)

@@ -138,6 +138,17 @@ class Rate:
 
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LackingRates:
+    """Learning rates at which no seed of a cell ran, but some of a cell it is compared with: the
+    comparison leaves them out.
+    """
+
+    key: CellKey
+    rates: Sequence[float]
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Estimate:
     """A number with its 95 % interval; a bound that does not exist is None."""
 
@@ -453,6 +464,7 @@ class Report:
     """Result by which learning rates are chosen and arms compared."""
     cells: tuple[Cell, ...]
     rates: tuple[Rate, ...]
+    lacking_rates: tuple[LackingRates, ...] = ()
     limits: tuple[Limit, ...]
     comparisons: tuple[Comparison, ...]
     """Comparisons of depth and speed; none if the score is the final loss."""

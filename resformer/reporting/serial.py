@@ -18,6 +18,7 @@ from resformer.reporting.schema import (
     DepthLoss,
     Estimate,
     Excluded,
+    LackingRates,
     LayerSummary,
     Limit,
     LossComparison,
@@ -35,7 +36,15 @@ _COMPOSED = ("key", "depth", "ends", "fit", "mean_loss", "lr_sensitivity")
 """Fields of a row that are no entry of it: they are several, or stand among the axes."""
 
 
-_IF_ANY = ("where", "layers", "separation", "settled", "left_behind", "other_code")
+_IF_ANY = (
+    "where",
+    "layers",
+    "separation",
+    "settled",
+    "left_behind",
+    "other_code",
+    "lacking_rates",
+)
 """Sections that reports without any such thing lack."""
 
 
@@ -59,7 +68,7 @@ def row(part: Any, per: Per) -> Tree:
     match part:
         case Limit() if part.fit is not None:
             return {**part.key.values(), **own, **_estimate("fit", part.fit)}
-        case Cell() | Rate() | Limit():
+        case Cell() | Rate() | LackingRates() | Limit():
             return {**part.key.values(), **own}
         case Stability():
             loss = _estimate("mean_loss", part.mean_loss)
@@ -198,6 +207,10 @@ def from_json(tree: Tree) -> Report:
         per=per,
         cells=tuple(_cell(line, per) for line in tree["cells"]),
         rates=tuple(Rate(key=_cell_key(line), **_own(Rate, line, per)) for line in tree["rates"]),
+        lacking_rates=tuple(
+            LackingRates(key=_cell_key(line), rates=line["rates"])
+            for line in tree.get("lacking_rates", [])
+        ),
         limits=tuple(map(_limit, tree["limits"])),
         score=tree.get("score", "steps"),
         comparisons=tuple(_comparisons(tree["comparisons"])),

@@ -18,7 +18,7 @@ from typing import Any, Literal, NamedTuple, final
 
 from resformer.errors import DiskError
 from resformer.store import files
-from resformer.text import exception_line, shortened
+from resformer.text import failure_line, shortened
 
 _DIGITS = 12
 _BEAT_SECONDS = 1.0
@@ -151,7 +151,7 @@ class Claim:
     def fail(self, error: BaseException) -> None:
         """End the attempt with an error: its traceback, and a last line that sums it up."""
         self.open()
-        text = f"{''.join(traceback.format_exception(error))}\n{exception_line(error)}\n"
+        text = f"{''.join(traceback.format_exception(error))}\n{failure_line(error)}\n"
         files.write(self.folder / _ERROR, text.encode(errors="backslashreplace"))
 
     def leave(self) -> None:

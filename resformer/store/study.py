@@ -1,5 +1,6 @@
 """A study: its folder, which is found in a results folder, its launches and its plan."""
 
+import difflib
 import os
 import re
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
@@ -8,17 +9,17 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import final
 
+from resformer import plugins
 from resformer.errors import DiskError, UserError
 from resformer.keys import Json
 from resformer.plan import code
 from resformer.store import checks, claims, files, folder
 from resformer.store.plan import Index, Reader
 from resformer.store.results import Results, job_folder
+from resformer.text import shortened
 
 _PLAN = re.compile(r"plan-([1-9]\d{0,8})\.jsonl")
 _LAUNCH = re.compile(r"([1-9]\d{0,8})\.json")
-_MOST_NAMES = 20
-"""Most studies that an error names."""
 _CLOCKS_DIFFER = timedelta(days=1)
 """A launch further in the future was timed by a clock that was wrong."""
 
@@ -250,10 +251,16 @@ def open_study(results: Path, name: str) -> Study:
     study = Study(results / folder.check_name(name))
     folder.check_place(results)
     if not study.launched():
+        if name in plugins.studies():
+            raise UserError(
+                f"study {name}: has not run in {results}; resformer sweep --study {name} runs it"
+            )
         names = [study.name for study in existing(results)]
-        more = f" and {len(names) - _MOST_NAMES:,} more" if len(names) > _MOST_NAMES else ""
-        there_are = ", ".join(names[:_MOST_NAMES]) or "none; resformer sweep makes one"
-        raise UserError(f"study {name}: is not in {results}; there are {there_are}{more}")
+        similar = difflib.get_close_matches(name, names, n=1)
+        there_are = f"there are {shortened(', '.join(names), 300)}"
+        hint = f"did you mean {similar[0]}?" if similar else there_are
+        none = "there are none; resformer sweep makes one"
+        raise UserError(f"study {name}: is not in {results}; {hint if names else none}")
     return study
 
 

@@ -22,7 +22,7 @@ from resformer.store.claims import Claim, HeartbeatObserver, Lost
 from resformer.store.queue import Queue
 from resformer.store.study import Study
 from resformer.store.tables import TableData
-from resformer.text import exception_line
+from resformer.text import exception_line, failure_line
 from resformer.training.continuing import continued
 from resformer.training.loop import Snapshot, Trained, Training
 from resformer.training.progress import Progress
@@ -165,7 +165,7 @@ class _Attempt:
                 self._release()
             self.claim.fail(error)
             reason = self.study.failure(self.planned["id"])
-            self._say("failed" if reason else "retried", reason or exception_line(error))
+            self._say("failed" if reason else "retried", reason or failure_line(error))
             return False
         kind: Kind = "finished" if first else "elsewhere"
         self.emit(Event(kind, self.worker, self.planned["id"], progress=self.latest))

@@ -6,8 +6,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from resformer import config
+from resformer.cli import app
 from resformer.complete import complete, default_settings
 
 
@@ -34,6 +36,11 @@ def test_keys_are_those_that_can_be_set() -> None:
         ),
         (["task", "=", "sort", "model.activation", "="], "g", ["gelu"]),
         (["model.residual", "="], "true,f", ["true,false"]),
+        # of `model.activation=`, Typer leaves this to bash's completion
+        (["model.activation"], "", ["relu", "gelu"]),
+        ([], "norm", ["model.norm="]),
+        ([], "lr", ["member.lr="]),
+        ([], "nothing", []),
     ],
 )
 def test_words_are_completed(words: list[str], incomplete: str, completions: list[str]) -> None:
@@ -58,3 +65,46 @@ def test_bash_gets_the_words_it_asks_for(tmp_path: Path) -> None:
         check=False,
     )
     assert done.stdout.split() == ["true"], done.stderr
+
+
+def completed(words: list[str]) -> list[str]:
+    """Completions of the last word in bash, as Typer's script for it asks for them."""
+    result = CliRunner().invoke(
+        app,
+        [],
+        prog_name="resformer",
+        env={
+            "_RESFORMER_COMPLETE": "complete_bash",
+            "COMP_WORDS": "\n".join(["resformer", *words]),
+            "COMP_CWORD": str(len(words)),
+        },
+    )
+    return result.stdout.split()
+
+
+def test_bash_lists_the_values_of_a_key() -> None:
+    assert completed(["train", "model.activation", "="]) == ["relu", "gelu"]
+
+
+@pytest.mark.parametrize(
+    ("words", "completions"),
+    [
+        (["report", "ma"], ["made"]),
+        (["report", "made", "oth"], ["other"]),
+        (["status", ""], ["made", "other"]),
+        (["export", "o"], ["other"]),
+        (["gather", "m"], ["made"]),
+        (["sweep", "--study", "qu"], ["quick"]),
+        (["probe", "--study", "pro"], ["probe"]),
+        (["report", "--where", "model.dep"], ["model.depth"]),
+        (["report", "--rows", "model.n"], ["model.norm"]),
+    ],
+)
+def test_studies_and_keys_of_options_are_completed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str], completions: list[str]
+) -> None:
+    for name in ("made", "other"):
+        (tmp_path / "results" / name / "launches").mkdir(parents=True)
+    (tmp_path / "results" / "mine.txt").touch()
+    monkeypatch.chdir(tmp_path)
+    assert completed(words) == completions

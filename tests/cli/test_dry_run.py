@@ -1,8 +1,10 @@
 """What a sweep would do: `sweep --dry-run` and `show`."""
 
+import shutil
 from pathlib import Path
 
-from support.commands import Resformer, sweep_here, tree
+import pytest
+from support.commands import Resformer, check_refused, sweep_here, tree
 from support.sweeps import TINY
 
 from resformer.store.study import Study
@@ -46,6 +48,14 @@ def test_a_dry_run_says_which_combinations_are_left_out(resformer: Resformer) ->
     assert line.startswith("left out: ")
     assert "model.residual=rezero" in line
     assert "model.norm=pre" in line
+
+
+def test_what_is_left_out_for_one_reason_is_one_line(resformer: Resformer) -> None:
+    grid = ["model.depth=1,2,4", "model/residual=add,rezero", "model.norm=pre"]
+    result = resformer("show", *grid)
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("left out: model.depth=1,2,4, model.residual=rezero (")
+    assert line.endswith("), 3 combinations")
 
 
 def test_a_dry_run_of_a_finished_study_plans_new_members_only(
@@ -97,3 +107,24 @@ def test_show_prints_settings_as_they_resolve_and_the_grid(
     assert "2 members in 2 jobs;" in result.stdout
     assert tree(tmp_path) == {}
     assert resformer("show", "model.depth=0").exit_code == 2
+
+
+def test_a_dry_run_for_slurm_prints_grid_and_script_without_slurm(
+    resformer: Resformer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    which = shutil.which
+    monkeypatch.setattr(shutil, "which", lambda name: None if name == "srun" else which(name))
+    words = ["--engine", "slurm", "--workers", "4", "engine.memory_gib=2", "--study", "new"]
+    result = resformer("sweep", "--dry-run", *TINY, "member.seed=0,1", "engine.stack=1", *words)
+    assert result.exit_code == 0, result.stderr
+    assert "2 members in 2 jobs" in " ".join(result.stdout.split())
+    script = result.stdout[result.stdout.index("#!/bin/bash") :]
+    assert "#SBATCH --mem=2048M" in script
+    assert "#SBATCH --array=0-1%2" in script
+    assert result.stderr.splitlines()[-1] == (
+        "would not run from here: engine=slurm: there is no srun here; run it where jobs are "
+        "submitted"
+    )
+    refused = resformer("sweep", *TINY, *words)
+    check_refused(refused, "engine=slurm: there is no srun here")
+    assert tree(tmp_path) == {}

@@ -7,6 +7,7 @@ import pytest
 from support.commands import Command
 from support.sweeps import SMALL
 
+from resformer import cli
 from resformer.workers import environment
 
 SHADOWED = ("random", "struct", "copy", "queue", "select", "types", "numpy", "sort", "signal")
@@ -67,3 +68,22 @@ def test_a_job_submitted_from_a_job_is_one_of_its_own(monkeypatch: pytest.Monkey
 def test_every_change_has_its_reason() -> None:
     for variable in (*environment.RESULTS, *environment.COMMANDS):
         assert variable.reason
+
+
+def test_in_a_notebook_progress_is_plain_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.delenv("JPY_PARENT_PID", raising=False)
+    assert cli._consoles()[1].is_terminal
+    monkeypatch.setenv("JPY_PARENT_PID", "1")
+    assert not cli._consoles()[1].is_terminal
+
+
+def test_windows_is_refused_in_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cli.sys, "platform", "win32")
+    with pytest.raises(SystemExit, match="resformer: runs on Linux and macOS; on Windows in WSL"):
+        cli.main()
+
+
+def test_the_command_is_recorded_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cli.sys, "argv", ["/somewhere/resformer/__main__.py", "sweep", "task=sort"])
+    assert cli._command() == ["resformer", "sweep", "task=sort"]

@@ -1,4 +1,4 @@
-"""Every residual scheme with the values of its YAML."""
+"""Every residual scheme of our own with the values of its YAML."""
 
 from typing import Any
 
@@ -21,7 +21,7 @@ def scheme(name: str, **settings: Any) -> Residual[Any]:
 
 def schemes() -> list[Residual[Any]]:
     """All of them."""
-    return [scheme(name) for name in plugins.names("resformer.residuals")]
+    return [scheme(name) for name in sorted(plugins.own_names("resformer.residuals"))]
 
 
 def name_of(residual: Residual[Any]) -> str:

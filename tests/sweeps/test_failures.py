@@ -3,6 +3,7 @@
 import contextlib
 import multiprocessing
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -73,7 +74,8 @@ def test_a_job_that_raises_leaves_its_traceback_and_the_others_finish(
         "failed",
     ]
     assert "on purpose" in events[[event.kind for event in events].index("failed")].detail
-    assert study.failure(bad.id) == "ArithmeticError: on purpose"
+    reason = str(study.failure(bad.id))
+    assert re.fullmatch(r"sweeps/test_failures\.py:\d+: ArithmeticError: on purpose", reason)
     assert len(errors(study)) == 2
     for path in errors(study):
         assert path.read_text().startswith("Traceback")

@@ -17,7 +17,7 @@ from resformer.numerics import rng
 from resformer.plugins import config_folder
 from resformer.tasks.base import IGNORE_INDEX, SequenceToSequence, Task
 
-NAMES = plugins.names("resformer.tasks")
+NAMES = sorted(plugins.own_names("resformer.tasks"))
 TRANSCRIPTIONS = [
     name
     for name in NAMES

@@ -1,10 +1,10 @@
 """Cells of a report: the settings that tell them apart, and the members of each as arrays."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
-from typing import Any, final
+from typing import Any, Self, final
 
 import numpy as np
 import numpy.typing as npt
@@ -67,6 +67,26 @@ class CellMembers:
         """The rate that most seeds are scored at, of equally many the smaller one."""
         return self.rates[_most_frequent(self.chosen)]
 
+    def at_rates(self, rates: Sequence[float]) -> Self:
+        """The members at some of its learning rates, ascending; seeds that ran at none of these are
+        left out.
+        """
+        if [*rates] == self.rates:
+            return self
+        column_R = np.array([self.rates.index(rate) for rate in rates])
+        row_S = np.flatnonzero(self.ran_SR[:, column_R].any(axis=1))
+        place = np.ix_(row_S, column_R)
+        return replace(
+            self,
+            seeds=[self.seeds[row] for row in row_S],
+            rates=[*rates],
+            steps_SR=self.steps_SR[place],
+            loss_SR=self.loss_SR[place],
+            ran_SR=self.ran_SR[place],
+            row_SR=self.row_SR[place],
+            budget_SR=self.budget_SR[place],
+        )
+
     @property
     def solves(self) -> bool:
         """True if a seed solved at `lr`."""
@@ -111,10 +131,17 @@ def _most_frequent(indices: Integers) -> int:
 
 
 def by_cell(members: pd.DataFrame, axes: Sequence[str]) -> list[CellMembers]:
-    """Members by cell, sorted by key: numbers by size, words by alphabet."""
+    """Members by cell, sorted by key: studies as the members have them, numbers by size, words by
+    alphabet.
+    """
     key_of_shape = keys_by_shape(members, axes)
+    rank_of_study = {study: rank for rank, study in enumerate(members["study"].unique())}
     keys = sorted(
-        set(key_of_shape.values()), key=lambda key: [by_value(value) for value in key.of(axes)]
+        set(key_of_shape.values()),
+        key=lambda key: (
+            rank_of_study[key.arm.study],
+            *(by_value(value) for value in key.of(axes)),
+        ),
     )
     ranks = {key: rank for rank, key in enumerate(keys)}
     rank_M = (

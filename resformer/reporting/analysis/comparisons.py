@@ -11,10 +11,12 @@ from resformer.reporting.analysis.cells import CellMembers
 from resformer.reporting.analysis.pairs import Pairing, differing_axes
 from resformer.reporting.schema import (
     ArmKey,
+    CellKey,
     Comparison,
     Count,
     DepthComparison,
     Estimate,
+    LackingRates,
     LossComparison,
 )
 from resformer.stats import Floats
@@ -40,7 +42,8 @@ def max_permutations(comparisons: int) -> int:
 
 
 def comparisons(cells: Sequence[CellMembers], pairing: Pairing) -> list[Comparison]:
-    """A comparison per pair of arms that share a depth, both within the smaller of their budgets.
+    """A comparison per pair of arms that share a depth, both within the smaller of their budgets,
+    and over the learning rates that both have there (see `at_shared_rates`).
 
     p-values are corrected for the comparisons of a study; those between studies for each other.
     """
@@ -52,18 +55,53 @@ def comparisons(cells: Sequence[CellMembers], pairing: Pairing) -> list[Comparis
 def arm_pairs(
     cells: Sequence[CellMembers], pairing: Pairing
 ) -> tuple[list[tuple[Arm, Arm]], tuple[str, ...]]:
-    """Pairs of arms that share a depth, and the axes that name them."""
+    """Pairs of arms that share a depth and learning rates there, and the axes that name them."""
+    arms = _arms(cells)
+    shared = {
+        (scheme, baseline): at_shared_rates(arms[scheme], arms[baseline])
+        for scheme, baseline in pairing.pairs([*arms])
+    }
+    pairs = {keys: pair for keys, pair in shared.items() if all(pair)}
+    differing = {axis for scheme, baseline in pairs for axis in differing_axes(scheme, baseline)}
+    first = next((scheme.values() for scheme, _ in pairs), {})
+    return [*pairs.values()], tuple(axis for axis in first if axis in differing)
+
+
+def at_shared_rates(one: Arm, other: Arm) -> tuple[Arm, Arm]:
+    """Both arms at the depths, and at each of these at the learning rates, that both have.
+
+    The best of more rates is not exchangeable for the best of fewer.
+    """
+    shared: tuple[Arm, Arm] = ({}, {})
+    for depth in sorted(one.keys() & other.keys()):
+        cells = one[depth], other[depth]
+        if rates := sorted(set.intersection(*(set(cell.rates) for cell in cells))):
+            for arm, cell in zip(shared, cells, strict=True):
+                arm[depth] = cell.at_rates(rates)
+    return shared
+
+
+def lacking_rates(cells: Sequence[CellMembers], pairing: Pairing) -> list[LackingRates]:
+    """The learning rates that cells lack, but cells that they are compared with have."""
+    arms = _arms(cells)
+    lacking: dict[CellKey, set[float]] = {}
+    for scheme, baseline in pairing.pairs([*arms]):
+        for depth in arms[scheme].keys() & arms[baseline].keys():
+            pair = arms[scheme][depth], arms[baseline][depth]
+            for cell, compared in (pair, pair[::-1]):
+                lacking.setdefault(cell.key, set()).update({*compared.rates} - {*cell.rates})
+    return [
+        LackingRates(key=cell.key, rates=sorted(lacking[cell.key]))
+        for cell in cells
+        if lacking.get(cell.key)
+    ]
+
+
+def _arms(cells: Sequence[CellMembers]) -> dict[ArmKey, Arm]:
     arms: dict[ArmKey, Arm] = {}
     for cell in cells:
         arms.setdefault(cell.key.arm, {})[cell.key.depth] = cell
-    pairs = [
-        (scheme, baseline)
-        for scheme, baseline in pairing.pairs([*arms])
-        if arms[scheme].keys() & arms[baseline].keys()
-    ]
-    differing = {axis for scheme, baseline in pairs for axis in differing_axes(scheme, baseline)}
-    named_by = tuple(axis for axis in (pairs[0][0].values() if pairs else ()) if axis in differing)
-    return [(arms[scheme], arms[baseline]) for scheme, baseline in pairs], named_by
+    return arms
 
 
 def corrected(rows: list[Row]) -> list[Row]:

@@ -10,6 +10,7 @@ from resformer.reporting.analysis.cells import CellMembers
 from resformer.reporting.analysis.comparisons import (
     Arm,
     arm_seeds,
+    at_shared_rates,
     max_permutations,
     stratum,
 )
@@ -43,11 +44,12 @@ def separations(cells: Sequence[CellMembers]) -> list[Separation]:
 
 
 def _separation(study: str, task: str, arms: dict[ArmKey, Arm]) -> Separation:
-    pairs = [
-        (arms[one], arms[other])
+    alike = (
+        at_shared_rates(arms[one], arms[other])
         for one, other in combinations(arms, 2)
-        if differing_axes(one, other) <= _ALIKE_BUT and arms[one].keys() & arms[other].keys()
-    ]
+        if differing_axes(one, other) <= _ALIKE_BUT
+    )
+    pairs = [pair for pair in alike if all(pair)]
     limit = max_permutations(len(pairs))
     by_depth = _significant([_depth_p(one, other, limit) for one, other in pairs])
     by_speed = _significant([_speed_p(one, other, limit) for one, other in pairs]) & ~by_depth

@@ -44,7 +44,8 @@ def label(row: Compared, rows: Sequence[Compared]) -> str:
 def budget_of_both(rows: Sequence[Comparison], report: Report) -> str:
     """The steps within which arms are compared."""
     if "train.steps" in report.settings:
-        return f"{report.settings['train.steps']:,} steps"
+        budget = report.settings["train.steps"]
+        return f"{budget:,} step{'s' * (budget != 1)}"
     budgets = {depth.budget for row in rows for depth in row.depths}
     return f"the {min(budgets):,} steps that both had" if len(budgets) == 1 else "the same steps"
 

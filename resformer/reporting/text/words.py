@@ -3,8 +3,9 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from resformer.keys import COARSE, FINE, Value, as_typed
+from resformer.keys import COARSE, FINE, Value, as_typed, left_out
 from resformer.reporting.schema import (
+    ArmKey,
     Cell,
     Compared,
     Comparison,
@@ -320,10 +321,29 @@ def differences(report: Report) -> list[str]:
     return lines
 
 
+def _lacking(report: Report) -> list[str]:
+    """A line on the learning rates that some arms lack; none if all compared ones share theirs."""
+    depths: dict[tuple[ArmKey, tuple[float, ...]], list[str]] = {}
+    for row in report.lacking_rates:
+        depths.setdefault((row.key.arm, tuple(row.rates)), []).append(str(row.key.depth))
+    if not depths:
+        return []
+    axes = [axis for axis in report.varying if axis != "depth"]
+    parts = [
+        f"{kind_of_model(axes, arm.of(axes))} at depth{'s' * (len(at) > 1)} {listed(at)} lacks "
+        f"{listed([f'{rate:g}' for rate in rates])}"
+        for (arm, rates), at in depths.items()
+    ]
+    return [
+        f"learning rates differ: {'; '.join(parts)}; compared are only those that both have, and "
+        "nothing where there are none"
+    ]
+
+
 def notes(report: Report) -> list[str]:
     """Caveats that no table shows, a line each."""
     whole = " (of the whole study)" if report.where else ""
-    lines = []
+    lines = _lacking(report)
     if report.missing:
         lines.append(
             f"not finished: {_counts(report.missing)}; `resformer status` says if they run, the "
@@ -346,9 +366,7 @@ def notes(report: Report) -> list[str]:
         f"({', '.join(part.roles)} changed since){whole}"
         for part in report.other_code
     ]
-    for row in report.excluded:
-        combination = ", ".join(f"{key}={value}" for key, value in row.settings.items())
-        lines.append(f"left out: {combination} ({row.reason})")
+    lines += left_out((row.settings, row.reason) for row in report.excluded)
     if report.settled:
         lines.append(
             "a sweep looked at these twice (--settle): p-values count both looks as if every "

@@ -22,8 +22,8 @@ _MOST_COLUMNS = 60
 """Columns, and comparisons, that are shown; more are counted."""
 _MOST_ROWS = 200
 """Rows of a table of texts that are shown; more are counted."""
-_BLUE, _QUIET, _NOTE = "bold #0072B2", "dim", "#D55E00"
-"""Okabe & Ito's blue and vermilion, for all common kinds of colour vision."""
+_SOLVED, _QUIET, _NOTE = "bold", "dim", "#D55E00"
+"""Solved cells stand out on any background; Okabe & Ito's vermilion is for notes."""
 
 
 def terminal(report: Report, layout: Layout, width: int) -> RenderableType:
@@ -145,7 +145,7 @@ def _shown(cell: tuple[str, str], style: str | None = None) -> Text:
             if {"stalled", "diverged"} & {*words_of_it}
             else ""
             if "loss" in words_of_it
-            else _BLUE
+            else _SOLVED
         )
     shown = Text(text if text.endswith("*") else text.rstrip() + " " * bool(text), style=style)
     return shown.append(f"\n{interval} ", style=_QUIET) if interval else shown

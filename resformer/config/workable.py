@@ -1,0 +1,107 @@
+"""Settings that are each in range and cannot work together: refused, or noted, at planning."""
+
+import math
+from collections.abc import Iterable
+
+from resformer.errors import UserError, require
+from resformer.model.shape import Member, Shape, TrainSettings
+from resformer.text import shortened
+
+_LEAST_NORMAL = 2.0**-126
+"""Smallest normal number of float32; training flushes those below it to zero."""
+_LEAST_RATE = 1e-30
+_TENSORS, _BYTES = 4, 4
+"""Tensors of the parameters' size per member (weights, gradient, two moments), bytes each."""
+
+
+def check(train: TrainSettings, *, warmup_given: bool) -> list[str]:
+    """Notes on settings of training that hardly work; UserError for those that cannot."""
+    _check_solvable(train)
+    least = least_eps(train.beta2)
+    digit = 10.0 ** math.floor(math.log10(least))
+    require(
+        train.eps >= least,
+        "train.eps",
+        train.eps,
+        f"must be at least {math.ceil(least / digit) * digit:.0e} with train.beta2={train.beta2}: "
+        "float32 cannot hold the squares of smaller gradients, whose steps would have no bound",
+    )
+    notes = []
+    if train.clip < train.eps:
+        notes.append(
+            f"train.clip={train.clip:g}: is under train.eps={train.eps:g}, so steps are at most "
+            f"{train.clip / train.eps:.2g} times member.lr"
+        )
+    if train.warmup_steps > train.steps:
+        require(
+            not warmup_given,
+            "train.warmup_steps",
+            train.warmup_steps,
+            f"must be at most train.steps={train.steps}",
+        )
+        notes.append(
+            f"train.steps={train.steps}: ends within the warm-up of {train.warmup_steps} steps, "
+            "before member.lr is reached; a shorter one: train.warmup_steps=0"
+        )
+    return notes
+
+
+def check_rates(members: Iterable[Member], train: TrainSettings) -> list[str]:
+    """Notes on learning rates that hardly work; UserError for those that float32 cannot hold."""
+    rates = {member.lr for member in members}
+    for rate in rates:
+        require(
+            rate == 0 or rate >= _LEAST_RATE,
+            "member.lr",
+            rate,
+            f"must be 0, or from {_LEAST_RATE:g} to 1e30",
+        )
+    largest = max(rates)
+    if largest * train.weight_decay <= 2:
+        return []
+    return [
+        f"member.lr={largest:g}: with train.weight_decay={train.weight_decay:g} each step "
+        f"multiplies the weights by {1 - largest * train.weight_decay:.3g} before it moves them"
+    ]
+
+
+def check_memory(shape: Shape, most_bytes: float, limit: str) -> None:
+    """Raise UserError if the weights, gradient and moments of one member take more memory."""
+    needed = _TENSORS * _BYTES * shape.transformer().num_parameters
+    if needed > most_bytes:
+        size = f"model.depth={shape.model.depth}, model.width={shape.model.width}"
+        raise UserError(
+            f"{shortened(size)}: a member's weights, gradient and moments take "
+            f"{needed / 2**30:,.1f} GiB, more than {limit} of {most_bytes / 2**30:,.1f} GiB"
+        )
+
+
+def least_eps(beta2: float) -> float:
+    """Smallest eps with which AdamW (Loshchilov & Hutter 2019, arXiv 1711.05101, algorithm 2) in
+    float32 makes no step that it would not make in exact arithmetic.
+
+    While (1 - β₂) g² is under the smallest normal number, the second moment stays zero, and a step
+    is lr · m̂ / eps with |m̂| ≤ max |g|: so eps has to be the largest such g.
+    """
+    return math.sqrt(_LEAST_NORMAL / (1.0 - beta2))
+
+
+def _check_solvable(train: TrainSettings) -> None:
+    """Raise UserError for a budget in which no member can solve the task, unless all members train
+    to its end.
+    """
+    last = "a first crossing of the target at the last evaluation is not counted as solved"
+    if train.stop_when_solved and train.eval_every is None:
+        require(
+            train.eval_interval(1) < train.steps,
+            "train.steps",
+            train.steps,
+            f"must be over {train.eval_interval(1)}, where members are evaluated first: {last}",
+        )
+    if train.stop_when_solved and train.eval_every is not None:
+        require(
+            train.eval_every < train.steps,
+            "train.eval_every",
+            train.eval_every,
+            f"must be under train.steps={train.steps}: {last}",
+        )

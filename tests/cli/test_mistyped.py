@@ -1,0 +1,140 @@
+"""Requests as people mistype them: each is refused in a line that names what would work."""
+
+from pathlib import Path
+
+import pytest
+from support.commands import Resformer, check_refused, tree
+from support.studies import WrittenStudy, unsolved
+
+from resformer import config
+from resformer.errors import UserError
+from resformer.model.shape import Member
+
+SETTINGS = [
+    # a section too few, or another one
+    ("lr=1e-3", "did you mean member.lr?"),
+    ("norm=pre", "did you mean model.norm?"),
+    ("seed=3", "did you mean member.seed?"),
+    ("seeds=3", "did you mean member.seed?"),
+    ("depth=8", "did you mean model.depth?"),
+    ("train.lr=1e-3", "did you mean member.lr?"),
+    ("model.dpeth=8", "did you mean model.depth?"),
+    ("task.attention=causal", "did you mean model.attention?"),
+    # what is not a setting here
+    ("train.optimizer=sgd", "AdamW is the only optimiser"),
+    ("train.schedule=cosine", "the rate rises over train.warmup_steps"),
+    ("model.dropout=0.1", "nothing drops out"),
+    ("train.nothing=1", "the settings are train.steps, train.batch"),
+    ("nothing=1", "the sections are task, model, engine, train"),
+    ("engine.qos=high", "there is no such setting"),
+    # schemes and tasks
+    ("model.residual=rezero", "did you mean model/residual=rezero?"),
+    ("model.residual=ReZero", "did you mean model/residual=rezero?"),
+    ("model.residual=add,plain", "did you mean model/residual=add,plain?"),
+    ("model.residual=true,rezero", "did you mean model/residual=add,rezero?"),
+    ("model.residual=nothing", "another scheme is model/residual=NAME"),
+    ("model/residual=ReZero", "did you mean model/residual=rezero?"),
+    ("model/residual=deepnrom", "did you mean model/residual=deepnorm?"),
+    ("model/residual=nothing", "must be one of add, admin"),
+    ("task=sorting", "did you mean task=sort?"),
+    # several values
+    ("member.seed=0..4", "did you mean member.seed=0,1,2,3,4?"),
+    ("member.seed=0:5", "did you mean member.seed=0,1,2,3,4?"),
+    ("model.depth=1-8", "did you mean model.depth=1,2,3,4,5,6,7,8?"),
+    ("member.seed=1..80", "did you mean 'member.seed=range(1,81)', with the quotes?"),
+    ("member.seed=4..1", "member.seed=4..1: must be a whole number"),
+    ("model.depth=[1,2,4]", "did you mean model.depth=1,2,4?"),
+    ("member.lr=[0.001,0.003]", "did you mean member.lr=0.001,0.003?"),
+    ("model.norm=['pre',\"post\"]", "did you mean model.norm=pre,post?"),
+    ("model.depth=1 2 4", "did you mean model.depth=1,2,4?"),
+    # numbers
+    ("train.steps=1000.5", "must be a whole number"),
+    ("member.lr=1e-400", "1e-400 is too small for a number; 0 or 1e-30 would work"),
+    ("member.lr=1e-3,-.5e-999", "-.5e-999 is too small for a number"),
+    ("member.lr=1e-40", "must be 0, or from 1e-30 to 1e30"),
+    ("probe.every=None", "did you mean probe.every=null?"),
+    # words
+    ("sort", "did you mean --study sort or task=sort?"),
+    ("quick", "did you mean --study quick?"),
+    ("nothing", "one such is model.depth=8"),
+]
+
+
+@pytest.mark.parametrize(("setting", "hint"), SETTINGS)
+def test_a_mistyped_setting_is_answered_with_what_would_work(
+    resformer: Resformer, tmp_path: Path, setting: str, hint: str
+) -> None:
+    check_refused(resformer("sweep", setting), hint)
+    assert tree(tmp_path) == {}
+
+
+WORDS = [
+    (["train", "model.depth=1", "2", "4"], "did you mean model.depth=1,2,4?"),
+    (["train", "--depth", "8"], "settings are KEY=VALUE: model.depth=8"),
+    (["sweep", "--seeds=5"], "settings are KEY=VALUE: member.seed=5"),
+    (["probe", "--norm"], "settings are KEY=VALUE: model.norm=VALUE"),
+    (["report", "--depth", "8"], "members are chosen with --where model.depth=8"),
+    (["report", "--study", "quick"], "it is a word: resformer report quick"),
+    (["status", "--study=quick"], "it is a word: resformer status quick"),
+    (["train", "--study", "x"], "resformer sweep --study x has one"),
+    (["probe", "quick"], "did you mean --study quick?"),
+    (["sweep", "--study", "quick.yaml"], "did you mean --study quick?"),
+    (["sweep", "--study", "quick.yaml", "model.depth=1"], "did you mean --study quick?"),
+    (["sweep", "--study", "quik"], "did you mean quick?"),
+    (["report", "sort"], "has not run in results; resformer sweep --study sort runs it"),
+    (["train", "engine=slurm", "engine.workers=1"], "resformer sweep --engine slurm has others"),
+    (["run"], "did you mean resformer sweep (a study) or resformer train (one job)?"),
+    (["list"], "resformer status"),
+    (["plot"], "resformer report --figures DIR"),
+    (["version"], "did you mean resformer --version?"),
+    (["help"], "did you mean resformer --help?"),
+    (["sort"], "did you mean resformer sweep --study sort?"),
+    (["model.depth=3", "task=sort"], "did you mean resformer train model.depth=3 task=sort?"),
+]
+
+
+@pytest.mark.parametrize(("words", "hint"), WORDS, ids=[" ".join(words) for words, _ in WORDS])
+def test_a_mistyped_command_is_answered_with_what_would_work(
+    resformer: Resformer, tmp_path: Path, words: list[str], hint: str
+) -> None:
+    check_refused(resformer(*words), hint)
+    assert tree(tmp_path) == {}
+
+
+def test_a_reason_that_all_combinations_share_is_given_alone() -> None:
+    with pytest.raises(UserError) as refused:
+        config.request("depth", ["engine.qos=high"])
+    assert "combinations" not in str(refused.value)
+
+
+def test_a_mistyped_study_among_many_is_answered_with_the_similar_one(
+    resformer: Resformer, made: WrittenStudy
+) -> None:
+    made.cell([unsolved()], depth=1)
+    made.write()
+    check_refused(resformer("report", "maed"), "is not in results; did you mean made?")
+    check_refused(resformer("report", "nothing"), "is not in results; there are made")
+
+
+def test_whole_numbers_may_be_written_with_a_power_of_ten() -> None:
+    (shape, members), *none = config.request(None, ["train.steps=1e3", "member.seed=2e0"]).shapes
+    assert not none
+    assert (shape.train.steps, members) == (1000, [Member(seed=2, lr=3e-3)])
+    assert type(shape.train.steps) is int
+
+
+@pytest.mark.parametrize("zero", ["0", "0.0", "0e5", "00.0"])
+def test_a_rate_of_zero_may_be_written_as_such(zero: str) -> None:
+    ((_, members),) = config.request(None, [f"member.lr={zero}"]).shapes
+    assert members[0].lr == 0
+
+
+def test_the_settings_that_are_shown_can_be_typed(resformer: Resformer) -> None:
+    lines = resformer("show", "probe.every=null").stdout.splitlines()
+    shown = [line for line in lines if line.startswith(("model", "train", "task", "device"))]
+    assert not any("None" in line for line in lines)
+    config.single(shown)
+
+
+def test_a_number_that_is_written_twice_is_one() -> None:
+    assert len(config.request("new", ["model.depth=1,1.0,1e0"]).shapes) == 1
