@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import stat
 import uuid
 from collections.abc import Iterator
@@ -95,6 +96,14 @@ def remove(path: Path) -> None:
     """Remove a file that nobody needs; errors are ignored."""
     with contextlib.suppress(OSError):
         path.unlink()
+
+
+def remove_folder(path: Path) -> None:
+    """Remove a folder that nobody needs, and all in it; errors are ignored. A link stays, and so
+    does a pipe, at which `rmtree` would wait for ever.
+    """
+    if not os.path.islink(path) and os.path.isdir(path):  # noqa: PTH112, PTH114  (which raise nothing)
+        shutil.rmtree(path, ignore_errors=True)
 
 
 def linked(path: Path, parents: int) -> bool:

@@ -2,9 +2,7 @@
 `result.json`.
 """
 
-import contextlib
 import re
-import shutil
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,7 +67,7 @@ def gather(study: Study, group_rows: int = file.GROUP_ROWS) -> Gathered:
         for old in older if not left_out else ():  # they may hold parts of a damaged one
             files.remove(old)
     if len(finished) == len(planned):  # else a sweep may go on that listens
-        shutil.rmtree(study.events, ignore_errors=True)
+        files.remove_folder(study.events)
     # A job whose result no longer counts is open again: its folder is somebody's work. And a name
     # in the packed file that no plan knows may be a path.
     jobs = {job for job in file.at(path).jobs if job in planned and results.packed(job)}
@@ -107,7 +105,7 @@ def _pack(study: Study, finished: Iterable[Json], group_rows: int) -> tuple[Path
     """Write a new packed file; returns its path and the damaged jobs left out, a line each."""
     results, left_out = study.results, []
     # It is of the unpacked results. A disk without inodes takes the new file in its place.
-    shutil.rmtree(study.cache, ignore_errors=True)
+    files.remove_folder(study.cache)
     numbers = (int(path.stem.partition("-")[2]) for path in packed_files(study.path))
     number = max(numbers, default=0) + 1
     with files.temporary(study.path / "gathered.parquet") as temporary:
@@ -139,9 +137,6 @@ def _emptied(job: Path) -> bool:
     if names and files.linked(job, parents=1):
         return False
     for name in names:
-        with contextlib.suppress(OSError):
-            if name.startswith("attempt-"):
-                shutil.rmtree(job / name)
-            else:
-                (job / name).unlink()
+        remove = files.remove_folder if name.startswith("attempt-") else files.remove
+        remove(job / name)
     return not any(files.exists(job / name) for name in names)
