@@ -1,0 +1,131 @@
+"""Parity with the package `x-transformers`, whose norms and projections are given the biases that
+ours have, and whose softmax, float32 by default, is that of the inputs.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from support import foreign
+from support.foreign import Stack, Weights, assert_parity
+from support.schemes import scheme
+from torch import Tensor, nn
+
+x_transformers = pytest.importorskip("x_transformers")
+
+PLACES = ("in", "branch", "out")
+"""Norms of a sub-layer in the order in which the package keeps them, by our names."""
+
+
+def sublayers(module: nn.Module) -> Iterator[tuple[int, nn.Module, nn.Module, str]]:
+    """Number, norms and branch of every sub-layer, and the branch's name in the module."""
+    for i, (norms, branch, _) in enumerate(module.layers, start=1):
+        name = f"layers.{i - 1}.1"
+        wrapped = hasattr(branch, "fn")
+        yield i, norms, branch.fn if wrapped else branch, f"{name}.fn" if wrapped else name
+
+
+def biased(module: nn.Module) -> nn.Module:
+    """The stack with norms and projections that have biases."""
+    for i, norms, branch, _ in sublayers(module):
+        for place, norm in enumerate(norms):
+            if norm is not None:
+                norms[place] = nn.LayerNorm(12)
+        if i % 2:
+            for projection in ("to_q", "to_k", "to_v", "to_out"):
+                setattr(branch, projection, nn.Linear(12, 12))
+    if list(module.final_norm.parameters()):
+        module.final_norm = nn.LayerNorm(12)
+    return module
+
+
+def weights(module: nn.Module, w: Weights) -> Weights:
+    """Ours in the places of the package's."""
+    theirs: Weights = {}
+    for i, norms, _, name in sublayers(module):
+        for place, norm in enumerate(norms):
+            if norm is not None:
+                own = foreign.layer_norm(w, f"sublayer{i}.{PLACES[place]}")
+                theirs |= foreign.within(f"layers.{i - 1}.0.{place}", own)
+        names = (
+            {"to_q": "query", "to_k": "key", "to_v": "value", "to_out": "output"}
+            if i % 2
+            else {"ff.0.0": "ffn_in", "ff.2": "ffn_out"}
+        )
+        for projection, group in names.items():
+            own = foreign.linear(w, f"block{(i + 1) // 2}.{group}")
+            theirs |= foreign.within(f"{name}.{projection}", own)
+    if isinstance(module.final_norm, nn.LayerNorm):
+        theirs |= foreign.within("final_norm", foreign.layer_norm(w, "last"))
+    return theirs
+
+
+def stack_of(attention: str, gains: dict[str, str] | None = None, **options: Any) -> Stack:
+    """Stack with these options of the package; `gains` are its learned gains of a sub-layer, with
+    their names here.
+    """
+    kind = x_transformers.Decoder if attention == "causal" else x_transformers.Encoder
+
+    def stack(w: Weights, x_BTD: Tensor) -> Tensor:
+        module = biased(
+            kind(
+                dim=12,
+                depth=3,
+                heads=3,
+                attn_dim_head=4,
+                ff_mult=2,
+                ff_custom_activation=nn.ReLU(),
+                attn_custom_attn_fn=nn.Softmax(-1),
+                norm_add_unit_offset=False,
+                **options,
+            )
+        )
+        theirs = weights(module, w)
+        for i in range(1, 7):
+            for theirs_name, ours in (gains or {}).items():
+                theirs[f"layers.{i - 1}.{theirs_name}"] = w[f"sublayer{i}.{ours}"]
+        return foreign.call(module, theirs, x_BTD)
+
+    return stack
+
+
+PLACEMENTS = {
+    "post": {"pre_norm": False},
+    "pre": {},
+    "sandwich": {"sandwich_norm": True},
+    "pre_post": {"pre_and_post_norm": True},
+}
+
+
+@pytest.mark.parametrize("attention", ["causal", "bidirectional"])
+@pytest.mark.parametrize("norm", PLACEMENTS)
+def test_norm_placements_of_plain_addition(norm: str, attention: str) -> None:
+    stack = stack_of(attention, **PLACEMENTS[norm])
+    assert_parity(scheme("add"), stack, norm=norm, attention=attention)
+
+
+def test_gains_of_channels_on_branches() -> None:
+    stack = stack_of("causal", {"1.gamma": "layerscale.lambda"}, use_layerscale=True)
+    assert_parity(scheme("layerscale"), stack)
+
+
+def test_gains_of_channels_on_skips() -> None:
+    gains = {"2.residual_scale": "admin.omega"}
+    stack = stack_of("causal", gains, scale_residual=True, pre_norm=False)
+    assert_parity(scheme("admin"), stack)
+
+
+def test_a_constant_on_skips() -> None:
+    """DeepNorm's (2L)^¼ at three blocks."""
+    stack = stack_of("causal", scale_residual_constant=6**0.25, pre_norm=False)
+    assert_parity(scheme("deepnorm"), stack)
+
+
+@pytest.mark.parametrize("norm", ["post", "pre"])
+@pytest.mark.parametrize("attention", ["causal", "bidirectional"])
+def test_values_of_the_first_block_are_mixed_into_those_of_the_others(
+    norm: str, attention: str
+) -> None:
+    options = {"add_value_residual": True, "learned_value_residual_mix": False}
+    stack = stack_of(attention, **options, **PLACEMENTS[norm])
+    assert_parity(scheme("value_residual"), stack, norm=norm, attention=attention)
