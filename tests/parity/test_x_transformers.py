@@ -2,7 +2,8 @@
 ours have, and whose softmax, float32 by default, is that of the inputs.
 """
 
-from collections.abc import Iterator
+import itertools
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -60,30 +61,33 @@ def weights(module: nn.Module, w: Weights) -> Weights:
     return theirs
 
 
-def stack_of(attention: str, gains: dict[str, str] | None = None, **options: Any) -> Stack:
-    """Stack with these options of the package; `gains` are its learned gains of a sub-layer, with
-    their names here.
+def unchanged(module: nn.Module) -> None:
+    """Leave a stack as the package builds it."""
+
+
+def stack_of(
+    attention: str,
+    gains: dict[str, str] | None = None,
+    change: Callable[[nn.Module], None] = unchanged,
+    **options: Any,
+) -> Stack:
+    """Stack with these options of the package, and a change of what they cannot say; `gains` are
+    its learned gains of a sub-layer, with their names here.
     """
     kind = x_transformers.Decoder if attention == "causal" else x_transformers.Encoder
 
     def stack(w: Weights, x_BTD: Tensor) -> Tensor:
-        module = biased(
-            kind(
-                dim=12,
-                depth=3,
-                heads=3,
-                attn_dim_head=4,
-                ff_mult=2,
-                ff_custom_activation=nn.ReLU(),
-                attn_custom_attn_fn=nn.Softmax(-1),
-                norm_add_unit_offset=False,
-                **options,
-            )
+        small = {"dim": 12, "depth": 3, "heads": 3, "attn_dim_head": 4, "ff_mult": 2}
+        module = kind(
+            ff_custom_activation=nn.ReLU(),
+            attn_custom_attn_fn=nn.Softmax(-1),
+            norm_add_unit_offset=False,
+            **{**small, **options},
         )
-        theirs = weights(module, w)
-        for i in range(1, 7):
-            for theirs_name, ours in (gains or {}).items():
-                theirs[f"layers.{i - 1}.{theirs_name}"] = w[f"sublayer{i}.{ours}"]
+        change(module)
+        theirs = weights(biased(module), w)
+        for i, (name, ours) in itertools.product(range(1, 7), (gains or {}).items()):
+            theirs[f"layers.{i - 1}.{name}"] = w[f"sublayer{i}.{ours}"]
         return foreign.call(module, theirs, x_BTD)
 
     return stack
@@ -119,6 +123,25 @@ def test_a_constant_on_skips() -> None:
     """DeepNorm's (2L)^¼ at three blocks."""
     stack = stack_of("causal", scale_residual_constant=6**0.25, pre_norm=False)
     assert_parity(scheme("deepnorm"), stack)
+
+
+def test_a_constant_on_skips_from_the_second_block_on() -> None:
+    """KEEL's 2L, at three blocks; its first attention has no outer norm."""
+
+    def change(module: nn.Module) -> None:
+        module.layers[0][0][2] = None
+        for _, _, residual in module.layers[2:]:
+            residual.scale_residual_constant = 6
+
+    assert_parity(scheme("keel"), stack_of("causal", change=change, pre_and_post_norm=True))
+
+
+def test_norms_behind_the_first_quarter_of_the_blocks_and_before_the_others() -> None:
+    def change(module: nn.Module) -> None:
+        for norms, _, _ in module.layers[:2]:
+            norms[0], norms[2] = None, norms[0]
+
+    assert_parity(scheme("mix_ln"), stack_of("causal", change=change, depth=4), depth=4)
 
 
 @pytest.mark.parametrize("norm", ["post", "pre"])
