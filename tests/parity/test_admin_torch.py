@@ -3,7 +3,7 @@
 import pytest
 import torch
 from support import foreign
-from support.foreign import Weights, assert_parity
+from support.foreign import Compare, Weights
 from support.naive_model import shape_of, start
 from support.schemes import scheme
 from torch import Tensor
@@ -11,7 +11,7 @@ from torch import Tensor
 admin_torch = pytest.importorskip("admin_torch")
 
 
-def test_skips_are_the_authors_module() -> None:
+def test_skips_are_the_authors_module(compare: Compare) -> None:
     def stack(w: Weights, x_BTD: Tensor) -> Tensor:
         for i in range(1, 7):
             skip = admin_torch.as_module(6, as_parameter=True, embed_dim=12)
@@ -20,7 +20,7 @@ def test_skips_are_the_authors_module() -> None:
             x_BTD = foreign.norm(w, f"sublayer{i}.out")(summed)
         return x_BTD
 
-    assert_parity(scheme("admin"), stack)
+    compare(scheme("admin"), stack)
 
 
 @pytest.mark.parametrize("depth", [1, 2, 6, 18, 100])

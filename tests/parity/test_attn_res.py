@@ -5,7 +5,7 @@ place of its own, which computes in float32.
 import pytest
 import torch
 from support import foreign
-from support.foreign import Weights, assert_parity
+from support.foreign import Compare, Weights
 from support.naive_model import shape_of, start
 from support.schemes import scheme
 from torch import Tensor, nn
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 attn_res = pytest.importorskip("attn_res")
 
 
-def test_sublayers_and_the_output_attend_to_all_outputs_before_them() -> None:
+def test_sublayers_and_the_output_attend_to_all_outputs_before_them(compare: Compare) -> None:
     def stack(w: Weights, x_BTD: Tensor) -> Tensor:
         sources = [x_BTD]
 
@@ -28,7 +28,7 @@ def test_sublayers_and_the_output_attend_to_all_outputs_before_them() -> None:
             sources.append(foreign.sublayer(w, i)(foreign.norm(w, f"sublayer{i}.in")(h_BTD)))
         return foreign.norm(w, "last")(read())
 
-    assert_parity(scheme("attn_res"), stack)
+    compare(scheme("attn_res"), stack)
 
 
 def test_queries_start_as_there() -> None:

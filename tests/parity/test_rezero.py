@@ -3,7 +3,7 @@
 import pytest
 import torch
 from support import foreign
-from support.foreign import Weights, assert_parity
+from support.foreign import Compare, Weights
 from support.naive_model import shape_of, start
 from support.schemes import scheme
 from torch import Tensor
@@ -12,7 +12,7 @@ rztx = pytest.importorskip("rezero.transformer.rztx")
 
 
 @pytest.mark.parametrize("activation", ["relu", "gelu"])
-def test_blocks_are_the_authors_encoder_layers(activation: str) -> None:
+def test_blocks_are_the_authors_encoder_layers(activation: str, compare: Compare) -> None:
     def stack(w: Weights, x_BTD: Tensor) -> Tensor:
         x_TBD = x_BTD.transpose(0, 1)
         mask_TT = foreign.causal_mask(len(x_TBD))
@@ -27,7 +27,7 @@ def test_blocks_are_the_authors_encoder_layers(activation: str) -> None:
             x_TBD = foreign.call(layer, own, x_TBD, src_mask=mask_TT)
         return x_TBD.transpose(0, 1)
 
-    assert_parity(scheme("rezero"), stack, activation=activation)
+    compare(scheme("rezero"), stack, activation=activation)
 
 
 def test_blocks_start_as_the_authors_do() -> None:

@@ -3,7 +3,7 @@
 import pytest
 import torch
 from support import foreign
-from support.foreign import Weights, assert_parity
+from support.foreign import Compare, Weights
 from support.schemes import scheme
 from torch import Tensor
 
@@ -11,7 +11,7 @@ transformers = pytest.importorskip("transformers")
 
 
 @pytest.mark.parametrize("activation", ["relu", "gelu"])
-def test_blocks_are_those_of_gpt_2(activation: str) -> None:
+def test_blocks_are_those_of_gpt_2(activation: str, compare: Compare) -> None:
     from transformers.models.gpt2.modeling_gpt2 import GPT2Block
 
     config = transformers.GPT2Config(
@@ -45,11 +45,13 @@ def test_blocks_are_those_of_gpt_2(activation: str) -> None:
             x_BTD = foreign.call(GPT2Block(config, layer_idx=block - 1), own, x_BTD)
         return foreign.norm(w, "last")(x_BTD)
 
-    assert_parity(scheme("gpt2"), stack, activation=activation)
+    compare(scheme("gpt2"), stack, activation=activation)
 
 
 @pytest.mark.parametrize("n", [2, 4])
-def test_streams_are_mixed_as_in_deepseek_v4(n: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_streams_are_mixed_as_in_deepseek_v4(
+    n: int, monkeypatch: pytest.MonkeyPatch, compare: Compare
+) -> None:
     """But for the 1e-6 that it adds to weights, and for float32, in which it computes them."""
     from transformers.models.deepseek_v4 import modeling_deepseek_v4 as theirs
 
@@ -83,4 +85,4 @@ def test_streams_are_mixed_as_in_deepseek_v4(n: int, monkeypatch: pytest.MonkeyP
             H_BTnD = mixed_BTnD + b_BTn.unsqueeze(-1) * f_BTD.unsqueeze(-2)
         return foreign.norm(w, "last")(H_BTnD.sum(2))
 
-    assert_parity(scheme("mhc", streams=n), stack)
+    compare(scheme("mhc", streams=n), stack)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from support import foreign
-from support.foreign import Stack, Weights, assert_parity
+from support.foreign import Compare, Stack, Weights
 from support.schemes import scheme
 from torch import Tensor, nn
 
@@ -103,29 +103,29 @@ PLACEMENTS = {
 
 @pytest.mark.parametrize("attention", ["causal", "bidirectional"])
 @pytest.mark.parametrize("norm", PLACEMENTS)
-def test_norm_placements_of_plain_addition(norm: str, attention: str) -> None:
+def test_norm_placements_of_plain_addition(norm: str, attention: str, compare: Compare) -> None:
     stack = stack_of(attention, **PLACEMENTS[norm])
-    assert_parity(scheme("add"), stack, norm=norm, attention=attention)
+    compare(scheme("add"), stack, norm=norm, attention=attention)
 
 
-def test_gains_of_channels_on_branches() -> None:
+def test_gains_of_channels_on_branches(compare: Compare) -> None:
     stack = stack_of("causal", {"1.gamma": "layerscale.lambda"}, use_layerscale=True)
-    assert_parity(scheme("layerscale"), stack)
+    compare(scheme("layerscale"), stack)
 
 
-def test_gains_of_channels_on_skips() -> None:
+def test_gains_of_channels_on_skips(compare: Compare) -> None:
     gains = {"2.residual_scale": "admin.omega"}
     stack = stack_of("causal", gains, scale_residual=True, pre_norm=False)
-    assert_parity(scheme("admin"), stack)
+    compare(scheme("admin"), stack)
 
 
-def test_a_constant_on_skips() -> None:
+def test_a_constant_on_skips(compare: Compare) -> None:
     """DeepNorm's (2L)^¼ at three blocks."""
     stack = stack_of("causal", scale_residual_constant=6**0.25, pre_norm=False)
-    assert_parity(scheme("deepnorm"), stack)
+    compare(scheme("deepnorm"), stack)
 
 
-def test_a_constant_on_skips_from_the_second_block_on() -> None:
+def test_a_constant_on_skips_from_the_second_block_on(compare: Compare) -> None:
     """KEEL's 2L, at three blocks; its first attention has no outer norm."""
 
     def change(module: nn.Module) -> None:
@@ -133,22 +133,24 @@ def test_a_constant_on_skips_from_the_second_block_on() -> None:
         for _, _, residual in module.layers[2:]:
             residual.scale_residual_constant = 6
 
-    assert_parity(scheme("keel"), stack_of("causal", change=change, pre_and_post_norm=True))
+    compare(scheme("keel"), stack_of("causal", change=change, pre_and_post_norm=True))
 
 
-def test_norms_behind_the_first_quarter_of_the_blocks_and_before_the_others() -> None:
+def test_norms_behind_the_first_quarter_of_the_blocks_and_before_the_others(
+    compare: Compare,
+) -> None:
     def change(module: nn.Module) -> None:
         for norms, _, _ in module.layers[:2]:
             norms[0], norms[2] = None, norms[0]
 
-    assert_parity(scheme("mix_ln"), stack_of("causal", change=change, depth=4), depth=4)
+    compare(scheme("mix_ln"), stack_of("causal", change=change, depth=4), depth=4)
 
 
 @pytest.mark.parametrize("norm", ["post", "pre"])
 @pytest.mark.parametrize("attention", ["causal", "bidirectional"])
 def test_values_of_the_first_block_are_mixed_into_those_of_the_others(
-    norm: str, attention: str
+    norm: str, attention: str, compare: Compare
 ) -> None:
     options = {"add_value_residual": True, "learned_value_residual_mix": False}
     stack = stack_of(attention, **options, **PLACEMENTS[norm])
-    assert_parity(scheme("value_residual"), stack, norm=norm, attention=attention)
+    compare(scheme("value_residual"), stack, norm=norm, attention=attention)

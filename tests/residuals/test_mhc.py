@@ -58,6 +58,7 @@ def test_rows_and_columns_sum_to_one() -> None:
     assert matrices.min() > 0
 
 
+@pytest.mark.fuzz
 @given(
     rows=st.lists(
         st.lists(st.floats(-1000, 1000, width=32), min_size=3, max_size=3), min_size=3, max_size=3
@@ -84,7 +85,7 @@ def test_matrices_of_a_member_do_not_depend_on_the_members_beside_it() -> None:
     """
     generator = torch.Generator().manual_seed(0)
     for n in range(2, 17):
-        for rows in (1, 7, 480):
+        for rows in (1, 7, 65):
             logits_PRnn = (5 * torch.randn(3, rows, n, n, generator=generator)).requires_grad_()
             weights_PRnn = torch.randn(3, rows, n, n, generator=generator)
 

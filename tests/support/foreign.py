@@ -16,10 +16,14 @@ Stack = Callable[[Weights, Tensor], Tensor]
 the final norm, (B, T, D).
 """
 
+Compare = Callable[..., None]
+"""`assert_parity` as the fixture `compare` of `parity/`, which keeps the errors."""
 
-def assert_parity(residual: Residual[Any], stack: Stack, **model: Any) -> None:
+
+def assert_parity(residual: Residual[Any], stack: Stack, **model: Any) -> tuple[float, float]:
     """The scheme's logits and the gradients of all weights are those of the foreign stack, away
-    from the start: with N(0, 0.25²) added to every weight no gain stands at 0 or 1.
+    from the start: with N(0, 0.25²) added to every weight no gain stands at 0 or 1. Returns the
+    largest error of the logits, and of the worst weight's gradient.
     """
     shape = shape_of(residual, **{"hidden": 24, **model})
     transformer = shape.transformer()
@@ -42,13 +46,15 @@ def assert_parity(residual: Residual[Any], stack: Stack, **model: Any) -> None:
     # their norms: the largest error seen is 2e-15. Gradients of some weights are differences of
     # much larger terms, that of a key's bias is nothing but round-off: errors count relative to
     # 1e-4 of the largest gradient at least, and the largest seen is 3e-12.
-    assert _error(ours, logits, floor=0.0) < 1e-13
+    error = _error(ours, logits, floor=0.0)
+    assert error < 1e-13
     floor = 1e-4 * float(expected_1N.abs().max())
     gradients = zip(
         unpack(specs, gradient_1N).items(), unpack(specs, expected_1N).values(), strict=True
     )
     errors = {name: _error(mine, theirs, floor) for (name, mine), theirs in gradients}
     assert {name: error for name, error in errors.items() if error > 1e-10} == {}
+    return error, max(errors.values())
 
 
 def _error(ours: Tensor, theirs: Tensor, floor: float) -> float:
