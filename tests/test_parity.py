@@ -1,8 +1,9 @@
-"""Parity with torch's own layers and optimiser."""
+"""Parity with torch's own layers, optimiser and schedule; with other packages in `parity/`."""
 
 import dataclasses
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from support import shapes
@@ -11,13 +12,14 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from resformer.model.shape import Shape
+from resformer.model.shape import Member, Shape
 from resformer.numerics import rng
 from resformer.numerics.adamw import AdamW
-from resformer.numerics.backends.base import AdamWSettings, Backend
+from resformer.numerics.backends.base import AdamWSettings, AttentionSettings, Backend
 from resformer.numerics.parameters import initial_values, unpack
 from resformer.residuals.base import Residual
 from resformer.tasks.sort import Sort
+from resformer.training.population import Population
 
 # float32: a handful of sums of some tens of terms of size 1, each with a relative error of 6e-8.
 TOLERANCE = {torch.float32: 1e-6, torch.float64: 1e-10}
@@ -169,6 +171,86 @@ def test_causal_is_torchs_mask(shape: Shape) -> None:
     torch.testing.assert_close(
         transformer.forward(flat_PN, inputs)[0], expected, rtol=1e-10, atol=1e-10
     )
+
+
+@pytest.mark.parametrize("tokens", [1, 2, 15, 16, 17, 33, 70])
+@pytest.mark.parametrize("heads", [1, 3, 12])
+@pytest.mark.parametrize("causal", [False, True])
+def test_attention_is_torchs_for_odd_shapes(
+    backend: Backend, tokens: int, heads: int, causal: bool
+) -> None:
+    generator = torch.Generator().manual_seed(tokens)
+    x_PRD, flat_PN = (
+        torch.randn(2, *size, dtype=torch.float64, generator=generator)
+        for size in ((3 * tokens, 12), (4 * 13 * 12,))
+    )
+    weights = [
+        part_PN.view(2, 12, 12) if part_PN.shape[1] == 144 else part_PN
+        for part_PN in flat_PN.split([144, 12] * 4, dim=1)
+    ]
+    settings = AttentionSettings(tokens=tokens, heads=heads, causal=causal)
+    ours = backend.attend(x_PRD, weights, settings)
+    mask = torch.ones(tokens, tokens, dtype=torch.bool).triu(1) if causal else None
+    for member in (0, 1):
+        query, key, value, output = (
+            (matrix[member].T, bias[member])
+            for matrix, bias in zip(weights[::2], weights[1::2], strict=True)
+        )
+        module = nn.MultiheadAttention(12, heads, batch_first=True, dtype=torch.float64)
+        theirs = {
+            "in_proj_weight": torch.cat([query[0], key[0], value[0]]),
+            "in_proj_bias": torch.cat([query[1], key[1], value[1]]),
+            "out_proj.weight": output[0],
+            "out_proj.bias": output[1],
+        }
+        x_BTD = x_PRD[member].unflatten(0, (3, tokens))
+        options = {"attn_mask": mask, "need_weights": False}
+        expected, _ = torch.func.functional_call(module, theirs, (x_BTD,) * 3, options)
+        # Scores of size 40 are rounded by 1e-14, and outputs of size 20 with them.
+        torch.testing.assert_close(ours[member], expected.flatten(0, 1), rtol=1e-11, atol=1e-11)
+
+
+@pytest.mark.parametrize("norm", ["post", "pre"])
+@pytest.mark.parametrize(("clip", "weight_decay"), [(1.0, 0.0), (0.05, 0.1)])
+def test_training_is_that_of_torchs_model_optimiser_and_schedule(
+    shape: Shape, norm: str, clip: float, weight_decay: float
+) -> None:
+    shape = shapes.changed(
+        shape,
+        task=Sort(length=6, symbols=8),
+        norm=norm,
+        attention="bidirectional",
+        steps=60,
+        eval_every=60,
+        warmup_steps=20,
+        clip=clip,
+        weight_decay=weight_decay,
+    )
+    population = Population(shape, [Member(seed=3, lr=1e-2)], dtype=torch.float64)
+    specs = population.model.parameter_specs
+    own = {name: tensor[0] for name, tensor in unpack(specs, population.flat_PN).items()}
+    reference = Reference(shape, own, torch.float64)
+    reference.head.bias.data.zero_()
+    optimiser = torch.optim.AdamW(
+        reference.parameters(), lr=1e-2, betas=(0.9, 0.98), eps=1e-8, weight_decay=weight_decay
+    )
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: min(1, (step + 1) / 20))
+    losses, norms = [], []
+    for step in range(60):
+        population.advance()
+        place = step % population.drawn_steps
+        logits = reference(population.inputs_CPBT[place, 0])
+        targets = population.targets_CPBU[place, 0]
+        loss = nn.functional.cross_entropy(logits.flatten(0, 1), targets.flatten())
+        optimiser.zero_grad()
+        loss.backward()
+        norms.append(nn.utils.clip_grad_norm_(reference.parameters(), clip).item())
+        losses.append(loss.item())
+        optimiser.step()
+        schedule.step()
+    # Sixty steps of round-off of 1e-16, amplified by training by far less than 1e6.
+    expected = np.array([losses, norms])
+    np.testing.assert_allclose(population.recorded(0)[..., 0], expected, rtol=1e-9)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])

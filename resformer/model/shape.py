@@ -29,6 +29,9 @@ class TrainSettings:
     beta2: float
     eps: float
     weight_decay: float
+    """Decoupled weight decay, of every parameter as in `torch.optim.AdamW`: also of biases, gains
+    of norms, and the skips that schemes learn, which training scripts often leave out.
+    """
     clip: float
     """Largest gradient norm of a member."""
     eval_every: int | None
@@ -44,8 +47,10 @@ class TrainSettings:
     compile: bool
     """True to compute with compiled kernels, False with torch's own operations."""
     precision: str
-    """Precision of matrix products: fp32, bf16, or tf32 on a GPU. Parameters, moments and sums are
-    float32 in any case.
+    """Precision of matrix products: fp32, bf16, or tf32 on a GPU. Parameters and moments are
+    float32 in any case. With bf16 the rest is as torch's autocast has it: products are rounded to
+    bf16, and so is what follows them without a float32 partner, such as ReLU, on the CPU softmax as
+    well, and without norms and skips the whole stream.
     """
 
     def __post_init__(self) -> None:

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from resformer import plugins
 from resformer.errors import require, require_between
-from resformer.numerics.parameters import ParameterSpec
+from resformer.numerics.parameters import ParameterSpec, constant
 
 ParameterGroup = Literal["embedding", "query", "key", "value", "output", "ffn_in", "ffn_out"]
 Norm = Callable[[Tensor], Tensor]
@@ -235,19 +235,36 @@ class IdentitySkip(OneStream):
         return x_PRD + f_PRD
 
 
+@dataclass(frozen=True, kw_only=True)
 class SkiplessAttention(OneStream):
-    """Scheme with no skip around attention, whose pattern αI + βA starts as the identity: a
-    parameter `alpha` and a `beta` per block and head.
+    """Scheme with no skip around attention, x' = Attn(N(x)), and a skip with a learned gain b, one
+    per block, around the FFN: x' = x + b·FFN(N(x)). Value and output matrices start at the
+    identity.
     """
+
+    ffn_gain_at_18_blocks: float
+    """Initial b of a network of 18 blocks; that of L blocks is √(18 / L) times as large."""
 
     own_norm: ClassVar[str] = "pre"
     norms: ClassVar[tuple[str, ...]] = ("pre",)
-    shapes_attention: ClassVar[bool] = True
 
-    def attention_pattern(self, a_PBHTT: Tensor, context: SublayerContext) -> Tensor:
-        """Pattern αI + βA."""
-        identity_TT = torch.eye(a_PBHTT.shape[-1], dtype=a_PBHTT.dtype, device=a_PBHTT.device)
-        return by_head(context, "alpha") * identity_TT + by_head(context, "beta") * a_PBHTT
+    def __post_init__(self) -> None:
+        check_magnitude(self, "ffn_gain_at_18_blocks")
+
+    def block_parameters(self, block: int, architecture: Architecture) -> list[ParameterSpec]:
+        """Scalar b."""
+        gain = self.ffn_gain_at_18_blocks * (18 / architecture.depth) ** 0.5
+        return [constant("ffn_gain", 1, value=gain)]
+
+    def starts_as_identity(self, group: ParameterGroup, block: int) -> bool:
+        """Return True for value and output."""
+        return group in ("value", "output")
+
+    def write(self, x_PRD: Tensor, f_PRD: Tensor, context: SublayerContext) -> Tensor:
+        """Replace the stream by attention, or add the scaled FFN to it."""
+        if context.is_attention:
+            return f_PRD
+        return x_PRD + context.block_parameter("ffn_gain").unsqueeze(1) * f_PRD
 
 
 class ManyStreams(Residual[Streams]):
@@ -323,6 +340,14 @@ def check_magnitude(scheme: object, setting: str, most: int = 10) -> None:
 def by_head(context: SublayerContext, name: str) -> Tensor:
     """Parameter of the scheme that a block has per head, to scale its attention patterns."""
     return context.block_parameter(name)[:, None, :, None, None]
+
+
+def mixed_with_identity(a_PBHTT: Tensor, context: SublayerContext) -> Tensor:
+    """Attention pattern αI + βA of a scheme with parameters `alpha` and `beta` per block and
+    head.
+    """
+    identity_TT = torch.eye(a_PBHTT.shape[-1], dtype=a_PBHTT.dtype, device=a_PBHTT.device)
+    return by_head(context, "alpha") * identity_TT + by_head(context, "beta") * a_PBHTT
 
 
 def total(terms: Iterable[Tensor]) -> Tensor:

@@ -15,8 +15,9 @@ class LayerScale(OneStream):
     """x' = x + λ⊙F(x), a learned λ of `width` entries per sub-layer.
 
     Initial value, by the number of blocks (Touvron et al. 2021, arXiv 2103.17239, section 2, and
-    the authors' code, which leaves depths 19 to 23 open): `initial_to_18_blocks` = 0.1,
-    `initial_to_24_blocks` = 1e-5, `initial_beyond` = 1e-6. Norm: pre.
+    the authors' code, which leaves depths 19 to 23 open and starts one model of 36 blocks, XXS36,
+    at 1e-5): `initial_to_18_blocks` = 0.1, `initial_to_24_blocks` = 1e-5, `initial_beyond` = 1e-6.
+    Norm: pre.
     """
 
     initial_to_18_blocks: float

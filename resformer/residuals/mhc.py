@@ -91,10 +91,9 @@ def _dynamic(streams: Streams, context: SublayerContext, part: str) -> Tensor:
 
 def doubly_stochastic(logits: Tensor) -> Tensor:
     """exp(logits) (..., n, n), columns and rows scaled to sums of 1 in turn (Sinkhorn & Knopp
-    1967), 20 times.
+    1967), 20 times; in logarithms, since in float32 exp(89) is infinite and exp(-104) is 0.
     """
-    matrix = logits.exp()
     for _ in range(_ROUNDS):
-        matrix = matrix / matrix.sum(-2, keepdim=True)
-        matrix = matrix / matrix.sum(-1, keepdim=True)
-    return matrix
+        logits = logits - logits.logsumexp(-2, keepdim=True)
+        logits = logits - logits.logsumexp(-1, keepdim=True)
+    return logits.exp()

@@ -1,19 +1,19 @@
 """Shaped attention: no skip around attention, which starts as the identity instead."""
 
 from dataclasses import dataclass
-from typing import final
+from typing import ClassVar, final
 
 import torch
 from torch import Tensor
 
-from resformer.numerics.parameters import ParameterSpec, constant, ones
+from resformer.numerics.parameters import ParameterSpec, ones
 from resformer.residuals.base import (
     Architecture,
     ParameterGroup,
     SkiplessAttention,
     SublayerContext,
     by_head,
-    check_magnitude,
+    mixed_with_identity,
 )
 
 
@@ -26,45 +26,30 @@ class Shaped(SkiplessAttention):
     A is the softmax pattern, C that of zero logits: uniform, over t tokens in the t-th row of a
     causal model (Noci et al. 2023, arXiv 2306.17759; He & Hofmann 2024, arXiv 2311.01906, eq. 6 and
     the authors' code). Learned: α, β, γ per head, b per block, and all matrices (the authors found
-    it better to leave value and output at the identity). Initial values: α = β = γ = 1, query
-    matrices 0, so that A = C; value and output matrices the identity, but for the value matrix of
-    block 1; b = `ffn_gain_at_18_blocks`·√(18 / L), 0.1 at L = 18 in the code and O(L^(-1/2)) in the
+    it better to leave value and output at the identity, but for the value matrix of block 1, and
+    learn gains of attention and of the FFN's skip, which are missing here). Initial values: α = β =
+    γ = 1, query matrices 0, so that A = C; value and output matrices the identity, that of block 1
+    as well; b = `ffn_gain_at_18_blocks`·√(18 / L), 0.1 at L = 18 in the code and O(L^(-1/2)) in the
     paper. Norm: pre.
     """
 
-    ffn_gain_at_18_blocks: float
-
-    def __post_init__(self) -> None:
-        check_magnitude(self, "ffn_gain_at_18_blocks")
+    shapes_attention: ClassVar[bool] = True
 
     def block_parameters(self, block: int, architecture: Architecture) -> list[ParameterSpec]:
         """Scalars α, β and γ per head, and b."""
-        gain = self.ffn_gain_at_18_blocks * (18 / architecture.depth) ** 0.5
         return [
-            ones("alpha", architecture.heads),
-            ones("beta", architecture.heads),
-            ones("gamma", architecture.heads),
-            constant("ffn_gain", 1, value=gain),
+            *(ones(scalar, architecture.heads) for scalar in ("alpha", "beta", "gamma")),
+            *super().block_parameters(block, architecture),
         ]
 
     def gain(self, group: ParameterGroup, architecture: Architecture) -> float:
         """Gain 0 for queries, else 1."""
         return 0.0 if group == "query" else 1.0
 
-    def starts_as_identity(self, group: ParameterGroup, block: int) -> bool:
-        """Return True for output, and for value from block 2 on."""
-        return group == "output" or (group == "value" and block > 1)
-
     def attention_pattern(self, a_PBHTT: Tensor, context: SublayerContext) -> Tensor:
         """Pattern αI + βA - γC."""
-        mixed = super().attention_pattern(a_PBHTT, context)
-        return mixed - by_head(context, "gamma") * _uniform(a_PBHTT, context.architecture.causal)
-
-    def write(self, x_PRD: Tensor, f_PRD: Tensor, context: SublayerContext) -> Tensor:
-        """Replace the stream by attention, or add the scaled FFN to it."""
-        if context.is_attention:
-            return f_PRD
-        return x_PRD + context.block_parameter("ffn_gain").unsqueeze(1) * f_PRD
+        uniform_TT = _uniform(a_PBHTT, context.architecture.causal)
+        return mixed_with_identity(a_PBHTT, context) - by_head(context, "gamma") * uniform_TT
 
 
 def _uniform(a_PBHTT: Tensor, causal: bool) -> Tensor:

@@ -16,8 +16,9 @@ class TFixup(IdentitySkip):
     Initial gain 0.67·L^(-1/4) on value, output and both FFN matrices, 1 on query and key (the
     authors' code: 1/√2 there, as in fairseq). Embeddings, positions as well, have standard
     deviation (9L)^(-1/4): the paper's D^(-1/2)·(9L)^(-1/4) is multiplied by √D in the authors'
-    forward pass. Learned: nothing. Norm: none. The paper needs no warm-up; the training settings
-    here are the same for every scheme.
+    forward pass, where positions are sinusoids and stay as they are; at depth 16 that makes no
+    difference in steps. Learned: nothing. Norm: none. The paper needs no warm-up; the training
+    settings here are the same for every scheme.
     """
 
     own_norm: ClassVar[str] = "none"

@@ -53,8 +53,9 @@ def kaplan_meier_median(
     """Median steps to solve and its 95 % interval, where each seed has a budget of its own.
 
     Product-limit estimate (Kaplan & Meier 1958), its interval inverted from log(-log) bands
-    (Brookmeyer & Crowley 1982). None if the curve, or the band, does not come down to ½; no
-    interval below five seeds.
+    (Brookmeyer & Crowley 1982). Where the curve is ½ over an interval, its first step is the
+    median; others take its middle or its end. None if the curve, or the band, does not come down
+    to ½; no interval below five seeds.
     """
     from scipy.stats import CensoredData, ecdf
 

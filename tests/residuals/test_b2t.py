@@ -1,3 +1,4 @@
+import pytest
 import torch
 from support.naive_model import Naive, assert_formula, inputs, shape_of, start
 from torch import Tensor
@@ -27,7 +28,7 @@ def test_of_a_block_that_reads_zero_it_is_post_norm() -> None:
     """
     outputs = []
     for residual in (B2t(), Add()):
-        shape = shape_of(residual, depth=1, norm="post")
+        shape = shape_of(residual, depth=1, norm="post")  # at depth 1 both start alike
         flat_PN, w = start(shape)
         w["embedding.token"].zero_()
         w["embedding.position"].zero_()
@@ -35,3 +36,13 @@ def test_of_a_block_that_reads_zero_it_is_post_norm() -> None:
         outputs.append(shape.transformer().forward(flat_PN, inputs(shape)))
     assert outputs[0].std() > 0.1
     assert torch.equal(*outputs)
+
+
+@pytest.mark.parametrize(("depth", "gain"), [(4, 0.5), (16, 0.25)])
+def test_initial_matrices_are_scaled_by_depth(depth: int, gain: float) -> None:
+    """As the authors' code was seen to: all six matrices of a layer, and nothing else."""
+    _, ours = start(shape_of(B2t(), depth=depth))
+    _, base = start(shape_of(Add(), depth=depth))
+    for name, tensor in base.items():
+        lighter = name.startswith("block") and name.endswith(".matrix")
+        torch.testing.assert_close(ours[name], tensor * gain if lighter else tensor)

@@ -1,5 +1,7 @@
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from support.naive_model import Naive, assert_formula, outputs
 from torch import Tensor
 
@@ -54,6 +56,51 @@ def test_rows_and_columns_sum_to_one() -> None:
         matrices.sum(-2), torch.ones(50, 4, dtype=torch.float64), rtol=1e-2, atol=1e-2
     )
     assert matrices.min() > 0
+
+
+@pytest.mark.fuzz
+@given(
+    rows=st.lists(
+        st.lists(st.floats(-1000, 1000, width=32), min_size=3, max_size=3), min_size=3, max_size=3
+    ),
+    shift=st.floats(-1000, 1000, width=32),
+)
+def test_logits_of_any_size_make_a_matrix_and_a_common_shift_none(
+    rows: list[list[float]], shift: float
+) -> None:
+    """exp(89) is infinite in float32, and exp(-104) is 0."""
+    logits = torch.tensor(rows, requires_grad=True)
+    matrix = doubly_stochastic(logits)
+    (gradient,) = torch.autograd.grad((matrix * torch.arange(9.0).view(3, 3)).sum(), logits)
+    assert gradient.isfinite().all()
+    torch.testing.assert_close(matrix.sum(-1), torch.ones(3), rtol=0, atol=1e-5)
+    # Each of 40 normalisations rounds logarithms of up to 4,000 by up to 2e-4, and none increases
+    # the range of what came before.
+    torch.testing.assert_close(doubly_stochastic(logits + shift), matrix, rtol=0, atol=2e-2)
+
+
+def test_matrices_of_a_member_do_not_depend_on_the_members_beside_it() -> None:
+    """Bit for bit, with their gradients, for every number of streams and numbers of rows that fill
+    no vector register.
+    """
+    generator = torch.Generator().manual_seed(0)
+    for n in range(2, 17):
+        for rows in (1, 7, 65):
+            logits_PRnn = (5 * torch.randn(3, rows, n, n, generator=generator)).requires_grad_()
+            weights_PRnn = torch.randn(3, rows, n, n, generator=generator)
+
+            def matrices(members: slice, of: Tensor, by: Tensor) -> tuple[Tensor, Tensor]:
+                M_PRnn = doubly_stochastic(of[members])
+                return M_PRnn, torch.autograd.grad((M_PRnn * by[members]).sum(), of)[0][members]
+
+            together = matrices(slice(None), logits_PRnn, weights_PRnn)
+            for member in range(3):
+                one = slice(member, member + 1)
+                alone = matrices(one, logits_PRnn, weights_PRnn)
+                assert all(
+                    torch.equal(part[0], whole[member])
+                    for part, whole in zip(alone, together, strict=True)
+                )
 
 
 @pytest.mark.parametrize(("streams", "dynamic"), [(1, 0.01), (17, 0.01), (4, float("nan"))])

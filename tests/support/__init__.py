@@ -2,4 +2,4 @@
 
 import pytest
 
-pytest.register_assert_rewrite("support.engines", "support.naive_model")
+pytest.register_assert_rewrite("support.engines", "support.foreign", "support.naive_model")

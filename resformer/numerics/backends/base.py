@@ -43,7 +43,11 @@ class Backend(Protocol):
     def attend(
         self, x_PRD: Tensor, weights: Sequence[Tensor], settings: AttentionSettings
     ) -> Tensor:
-        """Multi-head attention; weights: matrix and bias of query, key, value and output."""
+        """Multi-head attention; weights: matrix and bias of query, key, value and output.
+
+        A key's bias adds the same to all scores of a query, so that no output depends on it: its
+        gradient is round-off, which AdamW turns into a walk by steps of the learning rate's size.
+        """
 
     def ffn(self, x_PRD: Tensor, weights: Sequence[Tensor], activation: str) -> Tensor:
         """FFN; weights: matrix and bias of its first and its second linear layer."""
@@ -51,6 +55,9 @@ class Backend(Protocol):
     def norm(self, x_PRD: Tensor, gain_PD: Tensor, bias_PD: Tensor) -> Tensor:
         """Layer norm over D (Ba et al. 2016, arXiv 1607.06450), each member with its own gain and
         bias.
+
+        Badly conditioned for D = 2, as attention is for scores of 1e4: float32 gradients lose up to
+        four digits there, torch's own as well.
         """
 
     def update(
