@@ -15,6 +15,9 @@ class Machine:
     missing_kernels: Callable[[], str | None]
     """Return the reason why compiled kernels are not available; None if they are. May compile."""
 
+    kernels_note: Callable[[], str] = lambda: ""
+    """Return the reason why available kernels are not kept for later commands; "" if they are."""
+
     @classmethod
     def here(cls) -> Self:
         """The machine that this process runs on."""
@@ -22,4 +25,8 @@ class Machine:
 
         from resformer.numerics.backends.kernels import build
 
-        return cls(has_gpu=torch.cuda.is_available(), missing_kernels=build.missing)
+        return cls(
+            has_gpu=torch.cuda.is_available(),
+            missing_kernels=build.missing,
+            kernels_note=build.note,
+        )

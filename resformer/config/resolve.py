@@ -288,7 +288,7 @@ def _compile(train: Json, device: str, machine: Machine) -> tuple[bool, str]:
         if choice is True:
             raise UserError(f"train.compile=true: {reason}; auto or false would work")
         return False, f"train.compile=false: {reason}; training is slower without the kernels"
-    return True, ""
+    return True, machine.kernels_note()
 
 
 def _made_up_name(

@@ -8,7 +8,7 @@ from resformer.console.curve import follow_job
 from resformer.console.preview import grid
 from resformer.console.progress import follow
 from resformer.numerics.process import configure_worker
-from resformer.sweep.estimate import seconds_at_most
+from resformer.sweep.estimate import is_slow, seconds_at_most
 from resformer.sweep.launch import Launch
 from resformer.sweep.request import Request
 from resformer.text import clock, counted, printable
@@ -71,6 +71,8 @@ def print_grid(launch: Launch, out: Console, err: Console, about: Sequence[str] 
     workers = launch.workers()
     out.print(grid([job.to_json() for job in launch.request.jobs()], launch.request.swept))
     if workers:
+        if is_slow(launch.unfinished):
+            _print(err, "timing a few steps, which takes a while with so many parameters")
         try:
             time = f"at most about {clock(seconds_at_most(launch.unfinished, workers))}"
         except (MemoryError, RuntimeError) as error:

@@ -15,11 +15,16 @@ import torch
 from resformer import __version__, plugins
 from resformer.model.shape import Recording, Shape
 from resformer.numerics.backends.kernels import build
+from resformer.numerics.backends.kernels.compiler import Unavailable
+from resformer.numerics.processor import processor_facts
 
 _PACKAGE = Path(__file__).parent.parent
 
 _CORE = {
-    "numerics": ("numerics/*.py",),
+    "numerics": tuple(
+        f"numerics/{name}.py"
+        for name in ("__init__", "adamw", "cuda_graph", "parameters", "process", "rng")
+    ),
     "backend": ("numerics/backends/base.py", "numerics/backends/eager.py"),
     "model": ("model/*.py",),
     "training": ("training/*.py",),
@@ -30,10 +35,19 @@ _CORE = {
 _KERNELS, _PROBES = "kernels", "probes"
 _ROLES = {
     **_CORE,
-    _KERNELS: ("numerics/backends/compiled.py", "numerics/backends/kernels/*.*"),
+    _KERNELS: (
+        "numerics/backends/compiled.py",
+        "numerics/backends/kernels/functions.py",
+        "numerics/backends/kernels/sources.py",
+        "numerics/backends/kernels/*.?pp",
+    ),
     _PROBES: ("probes/*.py", "probes/measures/*.py"),
 }
 """Patterns of the files in each role, those of probes included, on which only layers depend."""
+_RECORDED_AS = {"e27d256df2c2": "d4466592364a"}
+"""The present hashes of code that was only moved, with those that studies have recorded: the bits
+of results are the same.
+"""
 _VARIANTS = {"residual": plugins.PACKAGES["model.residual"], "task": plugins.PACKAGES["task"]}
 """The role of a variant is one of these words and the variant's name: "task copy"."""
 
@@ -46,6 +60,7 @@ def versions(compiled: bool) -> dict[str, str]:
         "torch": torch.__version__,
         "machine": platform.machine(),
         "system": platform.system(),
+        **processor_facts(),
     }
     return {**here, "compiler": build.compiler()} if compiled else here
 
@@ -70,7 +85,7 @@ def unlike(launch: Mapping[str, Any]) -> str:
     """Describe the first mismatch between a launch's record and this machine; "" if they match."""
     try:
         here = versions("compiler" in launch["versions"])
-    except build.Unavailable as trouble:
+    except Unavailable as trouble:
         return f"was made with compiler {launch['versions']['compiler']}, here is none: {trouble}"
     return mismatch(
         launch, here, {role: _hash(role) for role in {**_CORE, **launch["fingerprint"]}}
@@ -110,8 +125,6 @@ def environment(shape: Shape, recording: Recording, chunk_size: int) -> dict[str
     code = hashlib.sha256(json.dumps(fingerprint([shape], [recording])).encode()).hexdigest()[:12]
     where = {
         "code": code,
-        "processor": _processor(),
-        "vector instructions": torch.backends.cpu.get_cpu_capability(),
         "threads": str(torch.get_num_threads()),
     }
     if shape.device == "cuda":
@@ -119,17 +132,24 @@ def environment(shape: Shape, recording: Recording, chunk_size: int) -> dict[str
     return {**here, **where}
 
 
-def _processor() -> str:
-    """Its model, and a hash of all that it can do: machines of one name can differ in that."""
-    model = build.processor()[-1].rpartition(":")[2].strip()
-    return f"{model} ({hashlib.sha256(repr(build.processor()).encode()).hexdigest()[:8]})"
+def other_processor(launch: Mapping[str, Any], here: Mapping[str, str]) -> str:
+    """Describe the processor of a launch if these versions name another one; "" if they do not, or
+    if the launch is of a resformer that recorded none.
+    """
+    facts = [(launch["versions"].get(fact), here.get(fact)) for fact in processor_facts()]
+    if not any(then and then != now for then, now in facts):
+        return ""
+    then, now = (" with ".join(map(str, side)) for side in zip(*facts, strict=True))
+    return f"was computed on {then}, this is {now}: the last bits of results differ"
 
 
 @cache
 def _hash(role: str) -> str:
     """The hash of the code in this role; "" if it is not here."""
-    paths = _files(role)
-    return hashlib.sha256(b"\0".join(map(_code, paths))).hexdigest()[:12] if paths else ""
+    if not (paths := _files(role)):
+        return ""
+    code = hashlib.sha256(b"\0".join(map(_code, paths))).hexdigest()[:12]
+    return _RECORDED_AS.get(code, code)
 
 
 def _files(role: str) -> Sequence[Path]:

@@ -18,6 +18,7 @@ from resformer.plan import jobs, provenance
 from resformer.plan.jobs import Job
 from resformer.store.checks import Damaged, Unreadable
 from resformer.store.study import Study
+from resformer.sweep.memory import memory_note
 from resformer.sweep.request import Request
 from resformer.workers.assignment import Assignment
 
@@ -122,8 +123,9 @@ def plan(request: Request, study: Study) -> Launch:
     unfinished = [*(planned[job_id] for job_id in open_ids), *(job.to_json() for job in new)]
     unfinished.sort(key=lambda job: (-job["flops"], job["id"]))
     _check_versions(request, study, unfinished)
+    notes = _notes(request, study, {job["id"]: job for job in unfinished}) if unfinished else []
     return Launch(
-        request=request,
+        request=dataclasses.replace(request, notes=[*request.notes, *notes]),
         study=study,
         new=new,
         unfinished={job["id"]: job for job in unfinished},
@@ -259,3 +261,11 @@ def _check_versions(request: Request, study: Study, unfinished: Iterable[Json]) 
             )
         if difference := provenance.mismatch(launch, with_what, now):
             raise UserError(f"study {study.name}: {difference}; {other}")
+
+
+def _notes(request: Request, study: Study, unfinished: Mapping[str, Json]) -> list[str]:
+    """Notes on memory, and on earlier results if they were computed with another processor."""
+    here = provenance.versions(_compiled(request))
+    others = {provenance.other_processor(launch, here) for launch in study.launches()}
+    notes = [f"study {study.name}: {difference}" for difference in sorted(others) if difference]
+    return [*notes, *filter(None, [memory_note(request.engine, unfinished, request.device)])]
