@@ -9,6 +9,8 @@ import time
 from pathlib import Path
 
 import pytest
+from support.commands import Command
+from support.sweeps import TINY
 
 from resformer.numerics.backends.kernels import build, compiler, sources
 
@@ -239,3 +241,20 @@ def test_a_library_that_others_could_have_written_is_built_again(cache: Path, ha
     status = made.lstat()
     assert (made.is_symlink(), status.st_uid, status.st_mode & 0o077) == (False, os.geteuid(), 0)
     assert made.read_bytes() == whole
+
+
+@pytest.mark.usefixtures("kernels")
+def test_workers_share_the_kernels_of_their_command(command: Command, tmp_path: Path) -> None:
+    """Where there is no cache, the compiler runs once, and a line says so."""
+    log, taken = tmp_path / "log", tmp_path / "taken"
+    taken.write_text("")
+    real = shutil.which("c++")
+    only = fake(tmp_path / "bin", f'[ "$1" = --version ] || echo built >>{log}; exec {real} "$@"')
+    variables = {"XDG_CACHE_HOME": str(taken), "PATH": f"{only}:{os.environ['PATH']}"}
+    words = [*TINY, "member.seed=0,1", "engine.stack=1", "engine.workers=2"]
+    result = command("sweep", *words, **variables)
+    assert result.returncode == 0, result.stderr
+    notes = [line for line in result.stderr.splitlines() if "for this command only" in line]
+    assert len(notes) == 1
+    assert str(taken) in notes[0]
+    assert log.read_text() == "built\n"

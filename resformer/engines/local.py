@@ -211,6 +211,8 @@ def _context() -> Any:
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["torch", "resformer.training.loop"])
+    if not os.access(os.curdir, os.X_OK):  # as under sudo -u: workers go where this process is
+        os.chdir(os.sep)
     # A signal to the whole process group is not for the server, or no worker could be started or
     # heard of any more; what it forks unblocks them again. The tracker starts first: its start
     # unblocks SIGINT.

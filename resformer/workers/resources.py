@@ -1,12 +1,19 @@
-"""Cores and memory that this process may use: those of the machine, or of its container."""
+"""Cores, memory and open files that this process may use: those of the machine, or of its
+container.
+"""
 
 import contextlib
 import math
 import os
+import resource
 from collections.abc import Iterator
 from pathlib import Path
 
+from resformer.errors import require
+
 _ROOT = Path("/")
+_LEAST_FILES, _MOST_FILES = 16, 1024
+"""Files that two workers and their supervisor need open, and those that are enough for hundreds."""
 
 
 def cores(root: Path = _ROOT) -> int:
@@ -29,6 +36,22 @@ def memory(root: Path = _ROOT) -> int | None:
     with contextlib.suppress(ValueError, OSError):  # of a system that has no such figure
         limits.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
     return min(limits, default=None)
+
+
+def require_open_files() -> None:
+    """Raise the limit of open files as far as it may be raised; UserError if that is too low for
+    any work.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    highest = _MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, _MOST_FILES)
+    if soft != resource.RLIM_INFINITY and soft < highest:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (highest, hard))
+    require(
+        hard == resource.RLIM_INFINITY or hard >= _LEAST_FILES,
+        "ulimit -n",
+        hard,
+        f"a sweep keeps more files open than that; {_MOST_FILES} would do",
+    )
 
 
 def _quota(folder: Path) -> float | None:
