@@ -2,6 +2,7 @@
 them.
 """
 
+import errno
 import gc
 import os
 import sys
@@ -18,6 +19,7 @@ from resformer.console import mistyped, streams
 from resformer.errors import Stuck, UserError
 from resformer.text import counted, printable
 from resformer.workers import environment
+from resformer.workers.resources import require_open_files
 from resformer.workers.signals import Interrupts, Stopped
 
 if TYPE_CHECKING:
@@ -29,6 +31,13 @@ if TYPE_CHECKING:
 
 MANY_JOBS = 10_000
 """From so many on their folders are a burden to a file system."""
+
+_EXHAUSTED = {
+    errno.EMFILE: "ulimit -n, or fewer workers",
+    errno.ENFILE: "the whole system's limit",
+    errno.EAGAIN: "no process or thread can be started; see ulimit -u, or use fewer workers",
+}
+"""Errors of a system that gives no more, by the limit that was reached."""
 
 app = typer.Typer(
     cls=mistyped.Group,
@@ -477,10 +486,16 @@ def _answering() -> Iterator[Interrupts]:
     interrupts = Interrupts()
     try:
         with interrupts.handled():
+            require_open_files()
             yield interrupts
         return
     except UserError as error:
         line, code = str(error), 2
+    except OSError as error:
+        if error.errno not in _EXHAUSTED:
+            raise
+        line = f"{str(error.strerror).lower()}: {_EXHAUSTED[error.errno]}; no result is lost"
+        code = 1
     except Stuck as error:
         line, code = f"{error}; no result is lost: see to it and go on", 1
     except KeyboardInterrupt as interrupt:

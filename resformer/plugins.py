@@ -4,6 +4,7 @@ Other packages add variants as entry points of the group `resformer.tasks` or
 `resformer.residuals`; an entry point has the name of its module.
 """
 
+import contextlib
 import importlib
 import importlib.util
 import inspect
@@ -60,15 +61,21 @@ def entry_points(package: str) -> dict[str, metadata.EntryPoint]:
     """Entry points of other packages in the group of this package, by name."""
     if package not in _OPEN:
         return {}
-    return {point.name: point for point in metadata.entry_points(group=package)}
+    points: dict[str, metadata.EntryPoint] = {}
+    for distribution in metadata.distributions():
+        # One that cannot be read is that of some package, and no reason to do without the others.
+        with contextlib.suppress(Exception):
+            for point in distribution.entry_points.select(group=package):
+                points.setdefault(point.name, point)
+    return points
 
 
 def external_settings(package: str, name: str) -> Path:
     """The YAML beside the module of an external variant; PluginError if there is none."""
     try:
         module = importlib.util.find_spec(entry_points(package)[name].module)
-    except Exception as error:  # foreign code may raise anything
-        raise PluginError(f"{name}: its entry point cannot be loaded: {error}") from error
+    except (Exception, SystemExit) as error:  # foreign code may raise anything
+        raise PluginError(f"{name}: its entry point cannot be loaded: {_reason(error)}") from error
     path = Path(str(module.origin if module else None)).with_suffix(".yaml")
     if not path.is_file():
         raise PluginError(f"{name}: its package brings no {name}.yaml beside its module")
@@ -123,8 +130,8 @@ def _load_external(point: metadata.EntryPoint, base: type[Base]) -> type[Base]:
         raise PluginError(f"{where} must name a module that is called the same")
     try:
         variant = point.load()
-    except Exception as error:  # foreign code may raise anything
-        raise PluginError(f"{where} cannot be loaded: {error}") from error
+    except (Exception, SystemExit) as error:  # foreign code may raise anything
+        raise PluginError(f"{where} cannot be loaded: {_reason(error)}") from error
     if not (
         inspect.isclass(variant)
         and issubclass(variant, base)
@@ -138,6 +145,10 @@ def _load_external(point: metadata.EntryPoint, base: type[Base]) -> type[Base]:
     return variant
 
 
+def _reason(error: BaseException) -> str:
+    return f"it exits with {error.code}" if isinstance(error, SystemExit) else str(error)
+
+
 def config_folder() -> Path:
     """The folder of the YAML: the checkout's own, or the one that the wheel ships."""
     package = Path(__file__).parent
@@ -148,5 +159,8 @@ def config_folder() -> Path:
 def studies() -> dict[str, Path]:
     """Study files by name, those in subfolders last; the working directory's hide the package's."""
     folders = [folder / "study" for folder in (config_folder(), Path("configs"))]
-    paths = {path.stem: path for folder in folders for path in sorted(folder.rglob("*.yaml"))}
+    paths: dict[str, Path] = {}
+    for folder in folders:
+        with contextlib.suppress(PermissionError):  # the working directory of another user
+            paths |= {path.stem: path for path in sorted(folder.rglob("*.yaml"))}
     return dict(sorted(paths.items(), key=lambda study: study[1].parent not in folders))

@@ -1,21 +1,31 @@
 """Kernels on a new machine: built once, found again, and the reason where there can be none."""
 
+import hashlib
+import os
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
+from support.commands import Command
+from support.sweeps import TINY
 
-from resformer.numerics.backends.kernels import build
+from resformer.numerics.backends.kernels import build, compiler, sources
 
 pytestmark = pytest.mark.sweep
 
-REASON = "from resformer.numerics.backends.kernels import build; print(build.missing())"
+REASON = """
+from resformer.numerics.backends.kernels import build
+print(build.missing() or build.note() or None)
+"""
 
 
 def missing(cache: Path, **environment: str) -> str:
-    """The reason of a fresh process, which keeps its kernels in that folder, why there are none."""
+    """The reason of a fresh process, which keeps its kernels in that folder, why there are none, or
+    why they are not kept.
+    """
     run = subprocess.run(
         [sys.executable, "-c", REASON],
         env={"XDG_CACHE_HOME": str(cache), "PATH": "/usr/bin:/bin", **environment},
@@ -76,9 +86,9 @@ def test_a_damaged_library_is_built_again(cache: Path, harm: str) -> None:
     if harm == "a folder":
         made.unlink()
         made.mkdir()
-        assert str(made) in missing(cache)
-        return
-    made.write_bytes(whole[:-1] if harm == "cut" else bytes([whole[0], whole[1] ^ 4, *whole[2:]]))
+    else:
+        flipped = bytes([whole[0], whole[1] ^ 4, *whole[2:]])
+        made.write_bytes(whole[:-1] if harm == "cut" else flipped)
     assert missing(cache) == "None"
     assert [path.read_bytes() for path in (cache / "resformer").iterdir()] == [whole]
 
@@ -106,10 +116,145 @@ def test_a_compiler_that_cannot_be_run_is_named(tmp_path: Path) -> None:
     assert missing(tmp_path, PATH=str(tmp_path / "bin")) == "c++ cannot be run: Exec format error"
 
 
+def test_the_next_compiler_is_taken_where_one_is_broken(tmp_path: Path) -> None:
+    cache, broken = tmp_path / "cache", fake(tmp_path / "bin", "echo no >&2; exit 1")
+    (broken / "g++").symlink_to("/usr/bin/g++")
+    assert missing(cache, PATH=f"{broken}:/usr/bin:/bin") == "None"
+
+
+def test_the_compiler_of_cxx_is_the_only_one(tmp_path: Path) -> None:
+    cache, broken = tmp_path / "cache", fake(tmp_path / "bin", "echo no >&2; exit 1")
+    reason = missing(cache, CXX=f"{broken / 'c++'} -pipe")
+    assert reason == f"{broken / 'c++'} -pipe failed: no"
+    assert missing(cache, CXX="nowhere") == "CXX=nowhere: there is no such compiler"
+    assert "No closing quotation" in missing(cache, CXX="'")
+
+
+VERSION = "[ $1 = --version ] && echo 1.0 && exit; "
+OUTPUT = "for made; do :; done; "
+"""The compiler's last word is the file that it makes."""
+
+
+@pytest.mark.parametrize(
+    ("script", "reason"),
+    [
+        (VERSION + "printf '\\377\\376' >&2; exit 1", "c++ failed: \N{REPLACEMENT CHARACTER}"),
+        (VERSION + "kill -SEGV $$", "c++ was ended by SIGSEGV"),
+        (VERSION + "exit 7", "c++ failed with exit code 7"),
+        (VERSION + "exit 0", "c++ makes nothing of the kernels, and does not say why"),
+        (VERSION + OUTPUT + ": >$made", "cannot be loaded: file too short"),
+        (VERSION + OUTPUT + "echo garbage >$made", "cannot be loaded: "),
+        (
+            VERSION
+            + OUTPUT
+            + 'PATH=/usr/bin:/bin; export PATH; echo "" | c++ -shared -xc++ - -o $made',
+            "undefined symbol",
+        ),
+    ],
+)
+def test_what_a_broken_compiler_makes_is_not_kept(tmp_path: Path, script: str, reason: str) -> None:
+    cache = tmp_path / "cache"
+    only = fake(tmp_path / "bin", script)
+    assert reason in missing(cache, PATH=str(only))
+    assert list((cache / "resformer").iterdir()) == []
+
+
+IDLE = "".join(f'extern "C" void {name}() {{}}\n' for name in sources.SIGNATURES)
+"""Kernels that do nothing."""
+
+
+@pytest.fixture
+def idle(tmp_path: Path) -> Path:
+    """A library of kernels that do nothing."""
+    code, made = tmp_path / "idle.cpp", tmp_path / "idle.so"
+    code.write_text(IDLE)
+    compiler.compilers()[0].run("-shared", "-fPIC", str(code), "-o", str(made))
+    return made
+
+
+def test_kernels_that_compute_wrongly_are_built_again(cache: Path, idle: Path) -> None:
+    """A library of the right name and hash."""
+    (made,) = (cache / "resformer").iterdir()
+    whole = made.read_bytes()
+    wrong = hashlib.sha256(idle.read_bytes()).hexdigest()[:16]
+    made.unlink()
+    idle.rename(made.with_name(f"{made.stem.rpartition('-')[0]}-{wrong}.so"))
+    assert missing(cache) == "None"
+    assert made.read_bytes() == whole
+    assert list((cache / "resformer").iterdir()) == [made]
+
+
+def test_a_compiler_whose_kernels_compute_wrongly_is_not_used(tmp_path: Path, idle: Path) -> None:
+    only = fake(tmp_path / "bin", VERSION + OUTPUT + f"/bin/cat {idle} >$made")
+    reason = missing(tmp_path / "cache", PATH=str(only))
+    assert reason == "what c++ makes of the kernels computes attention wrongly"
+    assert list((tmp_path / "cache" / "resformer").iterdir()) == []
+
+
+def test_a_compiler_that_hangs_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    hanging = fake(tmp_path / "bin", "/bin/sleep 60 & wait") / "c++"
+    monkeypatch.setattr(compiler, "_MOST_SECONDS", 0.3)
+    began = time.monotonic()
+    with pytest.raises(compiler.Unavailable, match=r"c\+\+ did not end within 0.3 s"):
+        compiler.Compiler((str(hanging),)).run("--version")
+    assert time.monotonic() - began < 10
+
+
 @pytest.mark.usefixtures("kernels")
-def test_a_cache_that_cannot_be_written_is_named(tmp_path: Path) -> None:
-    taken = tmp_path / "taken"
-    taken.write_text("")
-    reason = missing(taken)
-    assert reason.startswith("the kernels cannot be kept in a cache folder: ")
+@pytest.mark.parametrize("harm", ["a file", "others may write", "another user's"])
+def test_kernels_that_cannot_be_kept_are_built_for_this_command(
+    tmp_path: Path, harm: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a folder of this command, which is gone when it ends."""
+    taken, scratch = tmp_path / "taken", tmp_path / "scratch"
+    scratch.mkdir()
+    if harm == "a file":
+        taken.write_text("")
+    else:
+        (taken / "resformer").mkdir(parents=True)
+        (taken / "resformer").chmod(0o777)
+        if harm == "another user's":
+            if os.geteuid() != 0:
+                pytest.skip("only root gives folders away")
+            (taken / "resformer").chmod(0o700)
+            os.chown(taken / "resformer", 65534, 65534)
+    reason = missing(taken, TMPDIR=str(scratch))
+    assert reason.startswith("the kernels are built for this command only: ")
     assert str(taken) in reason
+    assert list(scratch.iterdir()) == []
+
+
+@pytest.mark.parametrize("harm", ["others may write", "another user's", "a link"])
+def test_a_library_that_others_could_have_written_is_built_again(cache: Path, harm: str) -> None:
+    (made,) = (cache / "resformer").iterdir()
+    whole = made.read_bytes()
+    if harm == "others may write":
+        made.chmod(0o777)
+    elif harm == "a link":
+        made.rename(cache / "elsewhere")
+        made.symlink_to(cache / "elsewhere")
+    elif os.geteuid() == 0:
+        os.chown(made, 65534, 65534)
+    else:
+        pytest.skip("only root gives files away")
+    assert missing(cache) == "None"
+    status = made.lstat()
+    assert (made.is_symlink(), status.st_uid, status.st_mode & 0o077) == (False, os.geteuid(), 0)
+    assert made.read_bytes() == whole
+
+
+@pytest.mark.usefixtures("kernels")
+def test_workers_share_the_kernels_of_their_command(command: Command, tmp_path: Path) -> None:
+    """Where there is no cache, the compiler runs once, and a line says so."""
+    log, taken = tmp_path / "log", tmp_path / "taken"
+    taken.write_text("")
+    real = shutil.which("c++")
+    only = fake(tmp_path / "bin", f'[ "$1" = --version ] || echo built >>{log}; exec {real} "$@"')
+    variables = {"XDG_CACHE_HOME": str(taken), "PATH": f"{only}:{os.environ['PATH']}"}
+    words = [*TINY, "member.seed=0,1", "engine.stack=1", "engine.workers=2"]
+    result = command("sweep", *words, **variables)
+    assert result.returncode == 0, result.stderr
+    notes = [line for line in result.stderr.splitlines() if "for this command only" in line]
+    assert len(notes) == 1
+    assert str(taken) in notes[0]
+    assert log.read_text() == "built\n"

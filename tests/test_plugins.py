@@ -267,6 +267,18 @@ def test_the_yaml_of_a_scheme_may_say_more_in_any_order(
     assert "model.depth=2" in shown
 
 
+@pytest.mark.parametrize("text", ["no section\n", "[resformer.tasks\n", "[resformer.tasks]\nx\n"])
+def test_other_packages_whose_entry_points_cannot_be_read_do_no_harm(
+    other: Path, here: Run, text: str
+) -> None:
+    info = other / "another-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: another\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(text)
+    result = here("show", "task=successor")
+    assert result.exit_code == 0, result.stderr
+
+
 def test_without_the_package_its_scheme_and_task_are_unknown(resformer: Run) -> None:
     result = resformer("train", "model/residual=halved")
     assert result.exit_code == 2
@@ -351,6 +363,7 @@ def test_the_yaml_of_a_scheme_must_be_its_own(other: Path, here: Run, text: str)
         (SCHEME.replace("@dataclass(frozen=True)\n", ""), "is no dataclass"),
         ("def", "cannot be loaded"),
         ("raise ValueError('on purpose')", "cannot be loaded: on purpose"),
+        ("raise SystemExit(0)", "cannot be loaded: it exits with 0"),
     ],
 )
 def test_the_code_of_a_scheme_must_be_a_scheme(

@@ -1,6 +1,5 @@
 """Facts of this machine that the settings `device` and `train.compile` depend on."""
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Self, final
@@ -13,10 +12,11 @@ class Machine:
 
     has_gpu: bool
     """True if torch can use a GPU."""
-    memory_bytes: int
-    """Size of the main memory."""
     missing_kernels: Callable[[], str | None]
     """Return the reason why compiled kernels are not available; None if they are. May compile."""
+
+    kernels_note: Callable[[], str] = lambda: ""
+    """Return the reason why available kernels are not kept for later commands; "" if they are."""
 
     @classmethod
     def here(cls) -> Self:
@@ -27,6 +27,6 @@ class Machine:
 
         return cls(
             has_gpu=torch.cuda.is_available(),
-            memory_bytes=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
             missing_kernels=build.missing,
+            kernels_note=build.note,
         )

@@ -226,10 +226,6 @@ def _resolve(values: Mapping[str, Value], machine: Machine) -> _Point:
     train = build(TrainSettings, "train", train_settings)
     notes = workable.check(train, warmup_given="train.warmup_steps" in values)
     shape = Shape(task=task, model=model, residual=residual, train=train, device=device)
-    if engine.memory_gib is not None:
-        workable.check_memory(shape, engine.memory_gib * 2**30, "engine.memory_gib")
-    if device == "cpu" and not engine.elsewhere:
-        workable.check_memory(shape, machine.memory_bytes, "this machine's memory")
     return _Point(
         shape=shape,
         recording=Recording(keep_weights=keep_weights, probe_every=probe_every),
@@ -266,7 +262,7 @@ def _compile(train: Json, device: str, machine: Machine) -> tuple[bool, str]:
         if choice is True:
             raise UserError(f"train.compile=true: {reason}; auto or false would work")
         return False, f"train.compile=false: {reason}; training is slower without the kernels"
-    return True, ""
+    return True, machine.kernels_note()
 
 
 def _made_up_name(

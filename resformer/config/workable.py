@@ -3,15 +3,12 @@
 import math
 from collections.abc import Iterable
 
-from resformer.errors import UserError, require
-from resformer.model.shape import Member, Shape, TrainSettings
-from resformer.text import shortened
+from resformer.errors import require
+from resformer.model.shape import Member, TrainSettings
 
 _LEAST_NORMAL = 2.0**-126
 """Smallest normal number of float32; training flushes those below it to zero."""
 _LEAST_RATE = 1e-30
-_TENSORS, _BYTES = 4, 4
-"""Tensors of the parameters' size per member (weights, gradient, two moments), bytes each."""
 
 
 def check(train: TrainSettings, *, warmup_given: bool) -> list[str]:
@@ -63,17 +60,6 @@ def check_rates(members: Iterable[Member], train: TrainSettings) -> list[str]:
         f"member.lr={largest:g}: with train.weight_decay={train.weight_decay:g} each step "
         f"multiplies the weights by {1 - largest * train.weight_decay:.3g} before it moves them"
     ]
-
-
-def check_memory(shape: Shape, most_bytes: float, limit: str) -> None:
-    """Raise UserError if the weights, gradient and moments of one member take more memory."""
-    needed = _TENSORS * _BYTES * shape.transformer().num_parameters
-    if needed > most_bytes:
-        size = f"model.depth={shape.model.depth}, model.width={shape.model.width}"
-        raise UserError(
-            f"{shortened(size)}: a member's weights, gradient and moments take "
-            f"{needed / 2**30:,.1f} GiB, more than {limit} of {most_bytes / 2**30:,.1f} GiB"
-        )
 
 
 def least_eps(beta2: float) -> float:

@@ -10,7 +10,7 @@ from resformer.console.progress import follow
 from resformer.errors import UserError
 from resformer.keys import left_out
 from resformer.numerics.process import configure_worker
-from resformer.sweep.estimate import seconds_at_most
+from resformer.sweep.estimate import is_slow, seconds_at_most
 from resformer.sweep.launch import Launch
 from resformer.sweep.request import Request
 from resformer.text import clock, counted, printable
@@ -77,6 +77,8 @@ def print_grid(launch: Launch, out: Console, err: Console, about: Sequence[str] 
     workers = launch.workers()
     out.print(grid([job.to_json() for job in launch.request.jobs()], launch.request.swept))
     if workers:
+        if is_slow(launch.unfinished):
+            _print(err, "timing a few steps, which takes a while with so many parameters")
         try:
             with err.status("timing some steps"):
                 seconds = seconds_at_most(launch.unfinished, workers)

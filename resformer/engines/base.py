@@ -1,6 +1,5 @@
 """An engine: settings of how workers are started and supervised."""
 
-import os
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,11 +11,6 @@ from resformer.errors import UserError, require
 from resformer.workers.assignment import Assignment
 from resformer.workers.events import Emit
 from resformer.workers.signals import Stop
-
-
-def cores() -> int:
-    """Number of CPU cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,13 +16,14 @@ from typing import Any, Literal, final
 
 import torch
 
-from resformer.engines.base import Engine, cores
+from resformer.engines.base import Engine
 from resformer.errors import Stuck
 from resformer.numerics.process import configure_worker
 from resformer.store.study import Study
 from resformer.workers.assignment import Assignment, own_launch
 from resformer.workers.event_log import FinishedElsewhere
 from resformer.workers.events import Emit, Event
+from resformer.workers.resources import cores
 from resformer.workers.signals import Stop, Stopped
 from resformer.workers.worker import work
 
@@ -210,11 +211,15 @@ def _context() -> Any:
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["torch", "resformer.training.loop"])
+    if not os.access(os.curdir, os.X_OK):  # as under sudo -u: workers go where this process is
+        os.chdir(os.sep)
     # A signal to the whole process group is not for the server, or no worker could be started or
     # heard of any more; what it forks unblocks them again. The tracker starts first: its start
     # unblocks SIGINT.
     resource_tracker.ensure_running()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, *_SIGNALS})
+    # By which the server hears that a worker has ended; whoever started this may have blocked it.
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
     try:
         forkserver.ensure_running()
     finally:

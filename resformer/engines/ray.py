@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, final
 
-from resformer.engines.base import Engine, cores
+from resformer.engines.base import Engine
 from resformer.errors import Stuck, UserError, require, require_between
 from resformer.store.study import Study
 from resformer.text import shortened
@@ -21,6 +21,7 @@ from resformer.workers.assignment import Assignment
 from resformer.workers.event_log import EventReader, EventWriter
 from resformer.workers.events import Emit, Event
 from resformer.workers.pilot import PilotExit, pilot_specs, run_pilot
+from resformer.workers.resources import cores
 from resformer.workers.signals import Stop
 
 _POLL_SECONDS, _GRACE_SECONDS, _ANSWERS_SECONDS = 0.3, 10.0, 10.0

@@ -17,23 +17,31 @@ from resformer.keys import Json
 from resformer.model.serial import shape_to_json
 from resformer.model.shape import Recording, Shape
 from resformer.numerics.backends.kernels import build
+from resformer.numerics.backends.kernels.compiler import Unavailable
+from resformer.numerics.processor import processor_facts
 from resformer.plan import code
 
 _PACKAGE = Path(__file__).parent.parent
 
 _ROLES = {
-    "numerics": ("numerics/*.py",),
+    "numerics": tuple(
+        f"numerics/{name}.py"
+        for name in ("__init__", "adamw", "cuda_graph", "parameters", "process", "rng")
+    ),
     "backend": ("numerics/backends/base.py", "numerics/backends/eager.py"),
     "model": ("model/*.py",),
     "training": ("training/*.py",),
     "residuals": ("residuals/base.py",),
     "tasks": ("tasks/base.py",),
-    code.KERNELS: ("numerics/backends/compiled.py", "numerics/backends/kernels/*.*"),
+    code.KERNELS: (
+        "numerics/backends/compiled.py",
+        "numerics/backends/kernels/functions.py",
+        "numerics/backends/kernels/sources.py",
+        "numerics/backends/kernels/*.?pp",
+    ),
     code.PROBES: ("probes/*.py", "probes/measures/*.py"),
 }
 """Patterns of the package's files in each role; only layers depend on those of probes."""
-_WITHOUT_RESULTS = ("numerics/cache_folder.py",)
-"""Files that these patterns match, and no result depends on."""
 _VARIANTS = {"residual": plugins.PACKAGES["model.residual"], "task": plugins.PACKAGES["task"]}
 """The role of a variant is one of these words and the variant's name: "task copy"."""
 
@@ -46,6 +54,7 @@ def versions(compiled: bool) -> dict[str, str]:
         "torch": torch.__version__,
         "machine": platform.machine(),
         "system": platform.system(),
+        **processor_facts(),
     }
     return {**here, "compiler": build.compiler()} if compiled else here
 
@@ -67,7 +76,7 @@ def unlike(launch: Mapping[str, Any]) -> str:
     """Describe the first mismatch between a launch's record and this machine; "" if they match."""
     try:
         here = versions("compiler" in launch["versions"])
-    except build.Unavailable as trouble:
+    except Unavailable as trouble:
         return f"was made with compiler {launch['versions']['compiler']}, here is none: {trouble}"
     return unlike_versions(launch, here) or other_code(launch["fingerprint"])
 
@@ -98,8 +107,6 @@ def environment(shape: Shape, recording: Recording, chunk_size: int) -> dict[str
     hashes = json.dumps(fingerprint([shape_to_json(shape, recording)]))
     where = {
         "code": hashlib.sha256(hashes.encode()).hexdigest()[:12],
-        "processor": _processor(),
-        "vector instructions": torch.backends.cpu.get_cpu_capability(),
         "threads": str(torch.get_num_threads()),
     }
     if shape.device == "cuda":
@@ -107,10 +114,15 @@ def environment(shape: Shape, recording: Recording, chunk_size: int) -> dict[str
     return {**here, **where}
 
 
-def _processor() -> str:
-    """Its model, and a hash of all that it can do: machines of one name can differ in that."""
-    model = build.processor()[-1].rpartition(":")[2].strip()
-    return f"{model} ({hashlib.sha256(repr(build.processor()).encode()).hexdigest()[:8]})"
+def other_processor(launch: Mapping[str, Any], here: Mapping[str, str]) -> str:
+    """Describe the processor of a launch if these versions name another one; "" if they do not, or
+    if the launch is of a resformer that recorded none.
+    """
+    facts = [(launch["versions"].get(fact), here.get(fact)) for fact in processor_facts()]
+    if not any(then and then != now for then, now in facts):
+        return ""
+    then, now = (" with ".join(map(str, side)) for side in zip(*facts, strict=True))
+    return f"was computed on {then}, this is {now}: the last bits of results differ"
 
 
 @cache
@@ -122,9 +134,7 @@ def _hash(role: str) -> str:
 
 def _files(role: str) -> Sequence[Path]:
     if role in _ROLES:
-        left_out = {_PACKAGE / name for name in _WITHOUT_RESULTS}
-        paths = [path for pattern in _ROLES[role] for path in sorted(_PACKAGE.glob(pattern))]
-        return [path for path in paths if path not in left_out]
+        return [path for pattern in _ROLES[role] for path in sorted(_PACKAGE.glob(pattern))]
     kind, _, name = role.partition(" ")
     return plugins.sources(_VARIANTS[kind], name) if kind in _VARIANTS else []
 

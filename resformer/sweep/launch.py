@@ -18,6 +18,7 @@ from resformer.plan import code, jobs, provenance
 from resformer.plan.jobs import Job
 from resformer.store.checks import Damaged, Unreadable
 from resformer.store.study import Plan, Study
+from resformer.sweep.memory import memory_note
 from resformer.sweep.request import Request
 from resformer.workers.assignment import Assignment
 
@@ -135,8 +136,9 @@ def plan(request: Request, study: Study) -> Launch:
     open_ids = dict.fromkeys(job_id for job_id in known.values() if job_id not in finished)
     unfinished = [*(planned[job_id] for job_id in open_ids), *(job.to_json() for job in new)]
     unfinished.sort(key=lambda job: (-job["flops"], job["id"]))
+    notes = _notes(request, study, {job["id"]: job for job in unfinished}) if unfinished else []
     return Launch(
-        request=request,
+        request=dataclasses.replace(request, notes=[*request.notes, *notes]),
         study=study,
         new=new,
         unfinished={job["id"]: job for job in unfinished},
@@ -291,3 +293,11 @@ def _check_versions(request: Request, study: Study) -> None:
             )
         if difference := provenance.unlike_versions(launch, with_what):
             raise UserError(f"study {study.name}: {difference}; {other}")
+
+
+def _notes(request: Request, study: Study, unfinished: Mapping[str, Json]) -> list[str]:
+    """Notes on memory, and on earlier results if they were computed with another processor."""
+    here = provenance.versions(_compiled(request))
+    others = {provenance.other_processor(launch, here) for launch in study.launches()}
+    notes = [f"study {study.name}: {difference}" for difference in sorted(others) if difference]
+    return [*notes, *filter(None, [memory_note(request.engine, unfinished, request.device)])]

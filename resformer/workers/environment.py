@@ -32,6 +32,7 @@ RESULTS = (
     ),
 )
 """Changed wherever resformer is imported."""
+_LONGEST_TMPDIR = 107 - len("/pymp-12345678/listener-12345678")
 COMMANDS = (
     Variable(
         name="PYTHONSAFEPATH",
@@ -48,6 +49,11 @@ COMMANDS = (
         name="COLUMNS",
         harmful=lambda value: not value.isdecimal() or int(value) == 0,
         reason="a terminal of no columns shows nothing",
+    ),
+    Variable(
+        name="TMPDIR",
+        harmful=lambda value: len(os.fsencode(value)) > _LONGEST_TMPDIR,
+        reason="the fork server's socket lies there, whose path the system limits to 107 bytes",
     ),
 )
 """Changed by commands only; a notebook that imports resformer keeps its own."""

@@ -1,6 +1,7 @@
 """Requests to stop work, and the signals that make them."""
 
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -39,13 +40,15 @@ class Stopped(KeyboardInterrupt):
 
 @final
 class Interrupts:
-    """Signal handling of a command: raise `Stopped` immediately, except that the first signal
-    inside `deferred` only requests a stop.
+    """Signal handling of a command: raise `Stopped` immediately, or once no import is under way,
+    except that the first signal inside `deferred` only requests a stop.
     """
 
     def __init__(self) -> None:
         self._signal: int | None = None
         self._deferred = False
+        self._again = threading.Timer(_POLL_SECONDS, signal.raise_signal)
+        """Delivers a signal again that came while an import was under way."""
         self.stop = Stop(lambda: self._signal is not None)
 
     @contextmanager
@@ -56,7 +59,10 @@ class Interrupts:
         available = [getattr(signal, name) for name in _SIGNALS if hasattr(signal, name)]
         signums = [each for each in available if signal.getsignal(each) != signal.SIG_IGN]
         with _handlers(signums, self._handle):
-            yield
+            try:
+                yield
+            finally:
+                self._again.cancel()
 
     @contextmanager
     def deferred(self) -> Iterator[None]:
@@ -70,9 +76,25 @@ class Interrupts:
             raise Stopped(self._signal)
 
     def _handle(self, signum: int, frame: FrameType | None) -> None:
-        if not self._deferred or self._signal is not None:
+        if self._deferred and self._signal is None:
+            self._signal = signum
+        elif _is_importing(frame):
+            # An import swallows exceptions, or leaves a module half made.
+            self._again.cancel()
+            self._again = threading.Timer(_POLL_SECONDS, signal.raise_signal, [signum])
+            self._again.daemon = True
+            self._again.start()
+        else:
             raise Stopped(signum)
-        self._signal = signum
+
+
+def _is_importing(frame: FrameType | None) -> bool:
+    """True if an import is under way where a signal came."""
+    while frame is not None:
+        if frame.f_code.co_filename.startswith("<frozen importlib"):
+            return True
+        frame = frame.f_back
+    return False
 
 
 @contextmanager

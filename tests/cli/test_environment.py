@@ -1,10 +1,13 @@
 """Variables of the environment, and files of the working directory, that break other programs."""
 
 import os
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
-from support.commands import Command
+from support.commands import Command, check_refused
 from support.sweeps import SMALL
 
 from resformer import cli
@@ -51,6 +54,64 @@ def test_a_broken_plugin_of_hydra_has_no_effect(command: Command, tmp_path: Path
 
 def test_a_time_zone_that_python_does_not_take(command: Command, results: Path) -> None:
     result = command("status", "small", TZ="XXX-99")
+    assert result.returncode == 0, result.stderr
+
+
+@pytest.mark.sweep
+def test_a_path_of_temporary_files_that_is_too_long_for_a_socket(
+    command: Command, tmp_path: Path
+) -> None:
+    scratch = tmp_path / ("long" * 25)
+    scratch.mkdir()
+    result = command("sweep", *SMALL, TMPDIR=str(scratch))
+    assert result.returncode == 0, result.stderr
+
+
+@pytest.mark.sweep
+@pytest.mark.parametrize(
+    "started",
+    [
+        "signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGCHLD])",
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (16, 1024))",
+    ],
+)
+def test_a_sweep_ends_whatever_its_parent_leaves_it(tmp_path: Path, started: str) -> None:
+    words = [sys.executable, "-m", "resformer", "sweep", *SMALL]
+    code = f"import os, resource, signal\n{started}\nos.execv({words[0]!r}, {words!r})"
+    result = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=False, timeout=120)
+    assert result.returncode == 0
+
+
+def test_too_few_open_files_are_refused_in_a_line(tmp_path: Path) -> None:
+    words = [sys.executable, "-m", "resformer", "sweep", *SMALL]
+    code = (
+        "import os, resource\nresource.setrlimit(resource.RLIMIT_NOFILE, (12, 12))\n"
+        f"os.execv({words[0]!r}, {words!r})"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, check=False, capture_output=True, text=True
+    )
+    check_refused(result, "ulimit -n=12: ")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.sweep
+@pytest.mark.skipif(shutil.which("setpriv") is None, reason="there is no setpriv")
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives folders away")
+def test_a_working_directory_that_cannot_be_read(tmp_path: Path) -> None:
+    """As under sudo -u from a folder of mode 0700."""
+    closed, results = tmp_path / "closed", tmp_path / "results"
+    closed.mkdir(mode=0o700)
+    os.chown(closed, 65534, 65534)
+    without = "-dac_override,-dac_read_search"
+    drop = ["setpriv", "--bounding-set", without, "--inh-caps", without]
+    result = subprocess.run(
+        [*drop, sys.executable, "-P", "-m", "resformer", "sweep", *SMALL, "--results", results],
+        cwd=closed,
+        check=False,
+        capture_output=True,
+        text=True,
+    )
     assert result.returncode == 0, result.stderr
 
 

@@ -92,6 +92,36 @@ def test_results_of_other_versions_are_not_mixed(
     assert sorted(study.path.rglob("*")) == before
 
 
+@pytest.mark.parametrize("fact", ["processor", "vector instructions"])
+def test_results_of_another_processor_are_noted(study: Study, shape: Shape, fact: str) -> None:
+    """The last bits of sums differ; what is concluded from them hardly does."""
+    first = planned(study, [shape])
+    assert first.request.notes == []
+    first.start(["sweep"])
+    path = study.path / "launches" / "1.json"
+    record = record_of(path)
+    now, record["versions"][fact] = record["versions"][fact], "another"
+    path.write_bytes(files.with_checksum(record))
+    (note,) = planned(study, [shape]).request.notes
+    assert "was computed on " in note
+    assert note.index("another") < note.index(now)
+
+    del record["versions"][fact]  # as launches were once recorded
+    path.write_bytes(files.with_checksum(record))
+    assert planned(study, [shape]).request.notes == []
+
+
+def test_every_module_of_the_science_is_in_a_role_or_no_result_depends_on_it() -> None:
+    counted = {path for role in provenance._ROLES for path in provenance._files(role)}
+    science = {
+        path
+        for package in ("numerics", "model", "training", "probes")
+        for path in (TESTS.parent / "resformer" / package).rglob("*.py")
+    }
+    without = {path.name for path in science - counted} - {"__init__.py"}
+    assert without == {"build.py", "cache_folder.py", "compiler.py", "processor.py", "selftest.py"}
+
+
 LATER = """
 import ast, json
 

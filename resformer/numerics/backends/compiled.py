@@ -1,40 +1,32 @@
 """Backend in compiled kernels, for the CPU only: a sub-layer of all members in one call."""
 
 from collections.abc import Sequence
-from typing import Any, final
 
-import torch
 from torch import Tensor
-from torch.autograd import Function
-from torch.autograd.function import once_differentiable
 
 from resformer.numerics.backends import eager
 from resformer.numerics.backends.base import AdamWSettings, AttentionSettings
+from resformer.numerics.backends.kernels import functions
 from resformer.numerics.backends.kernels.build import library
-
-_NORM_EPSILON = 1e-5
 
 
 def attend(x_PRD: Tensor, weights: Sequence[Tensor], settings: AttentionSettings) -> Tensor:
     """Multi-head attention; the backward pass recomputes projections and softmax."""
-    y_PRD: Tensor = _Attend.apply(x_PRD.contiguous(), settings, *weights)  # type: ignore[no-untyped-call]
-    return y_PRD
+    return functions.attend(library(x_PRD.dtype), x_PRD, weights, settings)
 
 
 def ffn(x_PRD: Tensor, weights: Sequence[Tensor], activation: str) -> Tensor:
     """FFN; the kernel knows ReLU only, other activations take torch's operations."""
     if activation != "relu":
         return eager.ffn(x_PRD, weights, activation)
-    y_PRD: Tensor = _Ffn.apply(x_PRD.contiguous(), *weights)  # type: ignore[no-untyped-call]
-    return y_PRD
+    return functions.ffn(library(x_PRD.dtype), x_PRD, weights)
 
 
 def norm(x_PRD: Tensor, gain_PD: Tensor, bias_PD: Tensor) -> Tensor:
     """Layer norm over D; of several streams, stacked in front, in torch's operations."""
     if x_PRD.dim() > 3:
         return eager.norm(x_PRD, gain_PD, bias_PD)
-    y_PRD: Tensor = _Norm.apply(x_PRD.contiguous(), gain_PD, bias_PD)  # type: ignore[no-untyped-call]
-    return y_PRD
+    return functions.norm(library(x_PRD.dtype), x_PRD, gain_PD, bias_PD)
 
 
 def update(
@@ -47,102 +39,13 @@ def update(
     number: Tensor,
 ) -> Tensor:
     """Clip and apply AdamW, in one pass over each member."""
-    norm_P, step = torch.empty_like(lr_P), int(number)
-    tensors = (flat_PN, grad_PN.contiguous(), exp_avg_PN, exp_avg_sq_PN, lr_P, norm_P)
-    assert all(tensor.is_contiguous() for tensor in tensors)
-    library(flat_PN.dtype).update(
-        *flat_PN.shape,
-        *_pointers(tensors),
-        settings.clip,
-        settings.beta1,
-        settings.beta2,
-        settings.eps,
-        settings.weight_decay,
-        1.0 - settings.beta1**step,
-        (1.0 - settings.beta2**step) ** 0.5,
+    return functions.update(
+        library(flat_PN.dtype),
+        flat_PN,
+        grad_PN,
+        exp_avg_PN,
+        exp_avg_sq_PN,
+        lr_P,
+        settings,
+        number,
     )
-    return norm_P
-
-
-def _step(weights: Sequence[Tensor]) -> int:
-    """Distance from a member's weights to the next member's: all are views of one `flat_PN`."""
-    step = weights[0].stride(0)
-    assert len(weights[0]) == 1 or all(weight.stride(0) == step for weight in weights)
-    return step
-
-
-def _pointers(tensors: Sequence[Tensor]) -> list[int]:
-    return [tensor.data_ptr() for tensor in tensors]
-
-
-def _like(weights: Sequence[Tensor]) -> list[Tensor]:
-    """Uninitialised gradient of each weight."""
-    return [weight.new_empty(weight.shape) for weight in weights]
-
-
-@final
-class _Attend(Function):
-    @staticmethod
-    def forward(ctx: Any, x_PRD: Tensor, settings: AttentionSettings, *weights: Tensor) -> Tensor:
-        members, rows, width = x_PRD.shape
-        tokens, heads, causal = settings.tokens, settings.heads, int(settings.causal)
-        ctx.shape = (members, rows // tokens, tokens, width, heads, causal, _step(weights))
-        mixed_PRD, f_PRD = (torch.empty_like(x_PRD) for _ in range(2))
-        peaks = x_PRD.new_empty(members, rows, 2 * heads)
-        library(x_PRD.dtype).attend_forward(
-            *ctx.shape, *_pointers((x_PRD, *weights, mixed_PRD, peaks, f_PRD))
-        )
-        ctx.save_for_backward(x_PRD, mixed_PRD, peaks, *weights)
-        return f_PRD
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, g_PRD: Tensor) -> Any:
-        x_PRD, mixed_PRD, peaks, *weights = ctx.saved_tensors
-        g_x, g_weights = torch.empty_like(x_PRD), _like(weights)
-        tensors = (g_PRD.contiguous(), x_PRD, mixed_PRD, peaks, *weights[:7], g_x, *g_weights)
-        library(x_PRD.dtype).attend_backward(*ctx.shape, *_pointers(tensors))
-        return g_x, None, *g_weights
-
-
-@final
-class _Ffn(Function):
-    @staticmethod
-    def forward(ctx: Any, x_PRD: Tensor, *weights: Tensor) -> Tensor:
-        members, rows, width = x_PRD.shape
-        f_PRD = torch.empty_like(x_PRD)
-        ctx.shape = (members, rows, width, weights[0].shape[2], _step(weights))
-        library(x_PRD.dtype).ffn_forward(*ctx.shape, *_pointers((x_PRD, *weights, f_PRD)))
-        ctx.save_for_backward(x_PRD, *weights)
-        return f_PRD
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, g_PRD: Tensor) -> Any:
-        x_PRD, *weights = ctx.saved_tensors
-        g_x, g_weights = torch.empty_like(x_PRD), _like(weights)
-        tensors = (g_PRD.contiguous(), x_PRD, *weights[:3], g_x, *g_weights)
-        library(x_PRD.dtype).ffn_backward(*ctx.shape, *_pointers(tensors))
-        return g_x, *g_weights
-
-
-@final
-class _Norm(Function):
-    @staticmethod
-    def forward(ctx: Any, x_PRD: Tensor, gain_PD: Tensor, bias_PD: Tensor) -> Tensor:
-        mean, scale = (x_PRD.new_empty(x_PRD.shape[:2]) for _ in range(2))
-        y_PRD = torch.empty_like(x_PRD)
-        ctx.shape = (*x_PRD.shape, _step((gain_PD, bias_PD)))
-        before, after = _pointers((x_PRD, gain_PD, bias_PD)), _pointers((mean, scale, y_PRD))
-        library(x_PRD.dtype).norm_forward(*ctx.shape, *before, _NORM_EPSILON, *after)
-        ctx.save_for_backward(x_PRD, gain_PD, mean, scale)
-        return y_PRD
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, g_PRD: Tensor) -> Any:
-        x_PRD, gain_PD, mean, scale = ctx.saved_tensors
-        g_x, g_gain, g_bias = torch.empty_like(x_PRD), *_like((gain_PD, gain_PD))
-        tensors = (g_PRD.contiguous(), x_PRD, gain_PD, mean, scale, g_x, g_gain, g_bias)
-        library(x_PRD.dtype).norm_backward(*ctx.shape, *_pointers(tensors))
-        return g_x, g_gain, g_bias

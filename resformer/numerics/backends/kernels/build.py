@@ -2,61 +2,39 @@
 folder.
 """
 
+import atexit
 import ctypes
 import hashlib
 import os
-import platform
 import shutil
-import subprocess
+import stat
 import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import final
 
 import torch
 
-_MAIN = Path(__file__).parent / "kernels.cpp"
-_REAL = {torch.float32: "float", torch.float64: "double"}
-_FLAGS = (
-    "-std=c++17",
-    "-O3",
-    "-march=native",
-    "-ffp-contract=fast",
-    "-fno-math-errno",
-    "-fPIC",
-    "-shared",
-)
+from resformer.numerics.backends.kernels import selftest
+from resformer.numerics.backends.kernels.compiler import Compiler, Unavailable, compilers
+from resformer.numerics.backends.kernels.sources import FLAGS, FOLDER, MAIN, REAL, bind, cpp_files
+from resformer.numerics.cache_folder import CacheUnavailable, cache_folder
+from resformer.numerics.processor import processor
 
-_L, _P, _R = ctypes.c_long, ctypes.c_void_p, ctypes.c_double
-_ARGUMENTS = {
-    "attend_forward": (*[_L] * 7, *[_P] * 12),
-    "attend_backward": (*[_L] * 7, *[_P] * 20),
-    "ffn_forward": (*[_L] * 5, *[_P] * 6),
-    "ffn_backward": (*[_L] * 5, *[_P] * 10),
-    "norm_forward": (*[_L] * 4, *[_P] * 3, _R, *[_P] * 3),
-    "norm_backward": (*[_L] * 4, *[_P] * 8),
-    "update": (*[_L] * 2, *[_P] * 6, *[_R] * 7),
-}
-
-
-class Unavailable(Exception):
-    """Reason why no kernels can be built here."""
-
-
-def cpp_files() -> list[Path]:
-    """C++ files that results depend on."""
-    return sorted(
-        path for path in Path(__file__).parent.iterdir() if path.suffix in (".cpp", ".hpp")
-    )
+_PRIVATE = "RESFORMER_KERNELS"
+"""Environment variable that names the folder of a command that cannot use the cache; its workers
+inherit it.
+"""
 
 
 @cache
 def library(dtype: torch.dtype) -> ctypes.CDLL:
-    """Kernels for this dtype, built if they are not in the cache; raises Unavailable."""
-    kernels = load(_MAIN, dtype)
-    for name, arguments in _ARGUMENTS.items():
-        kernel = getattr(kernels, name)
-        kernel.argtypes, kernel.restype = arguments, None
-    return kernels
+    """Kernels for this dtype that compute what torch computes, built if they are not in the cache;
+    raises Unavailable.
+    """
+    return _chosen(dtype)[1]
 
 
 @cache
@@ -71,81 +49,157 @@ def missing() -> str | None:
 
 @cache
 def compiler() -> str:
-    """Name and version of the compiler, as it prints them; raises Unavailable."""
-    return _run("--version").partition("\n")[0]
+    """Name and version of the compiler of the kernels, as it prints them; raises Unavailable."""
+    return _chosen(torch.float32)[0].version
+
+
+def note() -> str:
+    """Reason why kernels that were built are not kept; "" if there is none."""
+    return "; ".join(_notes)
 
 
 def load(main: Path, dtype: torch.dtype) -> ctypes.CDLL:
     """Shared library of a source that may include the kernels' headers, built if it is not in the
     cache; raises Unavailable.
     """
-    try:
-        name = f"{main.stem}-{_key(main, dtype)}"
-        kept = (path for path in _folder().glob(f"{name}-*.so") if path == _named(name, path))
-        return ctypes.CDLL(str(next(kept, None) or _build(main, dtype, name)))
-    except (OSError, RuntimeError) as error:  # RuntimeError: there is no home folder
-        raise Unavailable(f"the kernels cannot be kept in a cache folder: {error}") from error
+    return ctypes.CDLL(str(_library_file(compilers()[0], main, dtype).path))
 
 
-def _named(name: str, library: Path) -> Path:
-    """Path of a library in the cache; its name holds its hash, since a flipped bit in it would be
-    one in every number.
-    """
-    return _folder() / f"{name}-{hashlib.sha256(library.read_bytes()).hexdigest()[:16]}.so"
-
-
-def _build(main: Path, dtype: torch.dtype, name: str) -> Path:
-    """Build a library beside its place, sync and move it: other processes see it whole or not at
-    all.
-    """
-    _folder().mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=_folder()) as scratch:
-        made = Path(scratch) / f"{name}.so"
-        _run(*_FLAGS, f"-I{_MAIN.parent}", f"-DREAL={_REAL[dtype]}", str(main), "-o", str(made))
-        with open(made, "rb") as file:
-            os.fsync(file.fileno())
-        return made.replace(_named(name, made))
-
-
-def _run(*words: str) -> str:
-    """Run the compiler, and return its output."""
-    for name in ("c++", "g++", "clang++"):
-        if shutil.which(name):
-            break
-    else:
-        raise Unavailable("there is no C++ compiler (c++, g++ or clang++) here")
-    try:
-        return subprocess.run([name, *words], capture_output=True, text=True, check=True).stdout
-    except OSError as error:
-        raise Unavailable(f"{name} cannot be run: {error.strerror}") from error
-    except subprocess.CalledProcessError as error:
-        raise Unavailable(f"{name} failed: {' '.join(error.stderr.split())[:200]}") from error
-
-
-def _folder() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "resformer"
-
-
-def _key(main: Path, dtype: torch.dtype) -> str:
-    """Hash of everything that the machine code depends on: sources, flags, compiler, processor."""
-    parts = [path.read_bytes() for path in (main, *cpp_files())]
-    parts.append(repr((_FLAGS, str(dtype), compiler(), processor())).encode())
-    return hashlib.sha256(b"\0".join(parts)).hexdigest()[:16]
+_notes: list[str] = []
 
 
 @cache
-def processor() -> tuple[str, ...]:
-    """Model and instruction sets of the processor: machines of several kinds may share a cache."""
+def _chosen(dtype: torch.dtype) -> tuple[Compiler, ctypes.CDLL]:
+    """The first compiler that makes kernels that work, and the kernels."""
+    reasons = []
+    for candidate in compilers():
+        try:
+            return candidate, _working(candidate, dtype)
+        except Unavailable as reason:
+            reasons.append(str(reason))
+    raise Unavailable("; ".join(reasons))
+
+
+def _working(made_by: Compiler, dtype: torch.dtype) -> ctypes.CDLL:
+    """Kernels that pass the self-test. Those of the cache that do not are removed, and built
+    anew.
+    """
+    while True:
+        library_file = _library_file(made_by, MAIN, dtype)
+        try:
+            kernels = bind(ctypes.CDLL(str(library_file.path)))
+            deviating = selftest.deviation(kernels, dtype)
+            if not deviating:
+                return kernels
+            trouble = f"computes {deviating} wrongly"
+        except (OSError, AttributeError) as error:
+            trouble = f"cannot be loaded: {str(error).removeprefix(f'{library_file.path}: ')}"
+        try:
+            _remove(library_file.path)
+        except OSError as error:
+            raise Unavailable(
+                f"{library_file.path} {trouble}, and cannot be removed: {error.strerror}"
+            ) from error
+        if library_file.is_new:
+            raise Unavailable(f"what {made_by} makes of the kernels {trouble}")
+
+
+@final
+@dataclass(frozen=True)
+class _LibraryFile:
+    """A library on disk."""
+
+    path: Path
+    is_new: bool
+    """True if this process has built it."""
+
+
+def _library_file(made_by: Compiler, main: Path, dtype: torch.dtype) -> _LibraryFile:
+    """The library of a source by this compiler: that of the cache, or of this command, or one that
+    is built now.
+    """
+    name = f"{main.stem}-{_key(made_by, main, dtype)}"
     try:
-        lines = Path("/proc/cpuinfo").read_text(errors="replace").splitlines()
+        folder = _folder()
+        for path in sorted(folder.glob(f"{name}-*.so")):
+            if _trusted(path, name):
+                return _LibraryFile(path, is_new=False)
+            _remove(path)
+        return _LibraryFile(_build(made_by, main, dtype, folder, name), is_new=True)
+    except OSError as error:
+        raise Unavailable(f"the kernels cannot be written: {error}") from error
+
+
+def _folder() -> Path:
+    """The cache folder; where only this user cannot have written it, one for this command and its
+    workers.
+    """
+    if (private := os.environ.get(_PRIVATE)) and _mine(Path(private), stat.S_ISDIR):
+        return Path(private)
+    try:
+        folder = cache_folder()
+        with tempfile.TemporaryFile(dir=folder):
+            return folder
+    except CacheUnavailable as trouble:
+        reason = str(trouble)
+    except OSError as error:
+        reason = f"{folder}: cannot be written: {error.strerror}"
+    made = tempfile.mkdtemp(prefix="resformer-")  # mode 0700
+    atexit.register(shutil.rmtree, made, ignore_errors=True)
+    os.environ[_PRIVATE] = made
+    _notes.append(f"the kernels are built for this command only: {reason}")
+    return Path(made)
+
+
+def _trusted(path: Path, name: str) -> bool:
+    """True of a library that is whole, and that nobody else can have written."""
+    return _mine(path, stat.S_ISREG) and path == path.parent / _file_name(name, path)
+
+
+def _mine(path: Path, is_kind: Callable[[int], bool]) -> bool:
+    """True of a file or folder, no link, of this user or root that others cannot write to."""
+    try:
+        status = path.lstat()
     except OSError:
-        return platform.processor(), platform.machine()
-    return tuple(
-        sorted(
-            {
-                line
-                for line in lines
-                if line.startswith(("model name", "flags", "Features", "CPU part"))
-            }
-        )
+        return False
+    return (
+        is_kind(status.st_mode)
+        and status.st_uid in (os.geteuid(), 0)
+        and not status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
     )
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _file_name(name: str, library: Path) -> str:
+    """Name of a library in the cache; it holds its hash, since a flipped bit in it would be one in
+    every number.
+    """
+    return f"{name}-{hashlib.sha256(library.read_bytes()).hexdigest()[:16]}.so"
+
+
+def _build(made_by: Compiler, main: Path, dtype: torch.dtype, folder: Path, name: str) -> Path:
+    """Build a library beside its place, sync and move it: other processes see it whole or not at
+    all.
+    """
+    with tempfile.TemporaryDirectory(dir=folder) as scratch:
+        made = Path(scratch) / f"{name}.so"
+        made_by.run(*FLAGS, f"-I{FOLDER}", f"-DREAL={REAL[dtype]}", str(main), "-o", str(made))
+        if not made.is_file():
+            raise Unavailable(f"{made_by} makes nothing of the kernels, and does not say why")
+        made.chmod(0o700)
+        with made.open("rb") as file:
+            os.fsync(file.fileno())
+        return made.replace(folder / _file_name(name, made))
+
+
+def _key(made_by: Compiler, main: Path, dtype: torch.dtype) -> str:
+    """Hash of everything that the machine code depends on: sources, flags, compiler, processor."""
+    parts = [path.read_bytes() for path in (main, *cpp_files())]
+    parts.append(repr((FLAGS, str(dtype), made_by.version, processor())).encode())
+    return hashlib.sha256(b"\0".join(parts)).hexdigest()[:16]
