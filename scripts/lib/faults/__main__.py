@@ -27,6 +27,7 @@ from lib.faults import (
     disks,
     folders,
     kills,
+    machines,
     numbers,
     requests,
     resume,
@@ -55,6 +56,7 @@ _CAMPAIGNS = {
         numbers.NUMBERS,
         requests.REQUESTS,
         folders.FOLDERS,
+        machines.MACHINES,
         *clusters.CAMPAIGNS,
     )
 }
