@@ -68,7 +68,7 @@ def within(seconds: float) -> Iterator[None]:
         *(("quick", 384, 16), ("sort", 384, 16), ("depth", 1440, 72), ("schemes", 1535, 94)),
         *(("tasks", 288, 12), ("seeds", 1440, 16)),
         *(("claim-3-plain", 400, 10), ("claim-3-warmup", 400, 8), ("claim-4", 540, 6)),
-        *(("claim-5", 560, 8), ("claim-6", 480, 12), ("claim-7", 720, 18)),
+        *(("claim-5", 560, 8), ("claim-6", 700, 12), ("claim-7", 720, 18)),
     ],
 )
 def test_studies_have_the_members_they_promise(study: str, count: int, shapes: int) -> None:
