@@ -177,3 +177,20 @@ def test_results_with_and_without_kernels_are_not_mixed_unless_asked_for(
         planned(study, [shape])
     again = planned(study, [shape], overrides=["train.compile=false"], engine=local(stack=2))
     assert len(again.new) == 2
+
+
+@pytest.mark.parametrize("key", ["train", "probe"])
+def test_a_plan_that_names_no_recording_keeps_results_only(
+    study: Study, shape: Shape, key: str
+) -> None:
+    planned(study, [shape]).start(["sweep"])
+    path = study.path / "plan-1.jsonl"
+    lines = []
+    for line in path.read_bytes().splitlines():
+        job = files.verify_checksum(line)
+        assert job is not None
+        del job["shape"][key]["keep_weights" if key == "train" else "every"]
+        lines.append(files.with_checksum(job) + b"\n")
+    path.write_bytes(b"".join(lines))
+    again = planned(study, [shape])
+    assert (len(again.unfinished), again.new, again.unrecorded) == (4, [], 0)
