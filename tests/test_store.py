@@ -586,12 +586,11 @@ def test_launches_in_the_future_are_not_the_last(tmp_path: Path) -> None:
 
 
 def test_of_very_many_studies_some_are_named(tmp_path: Path) -> None:
-    for number in range(23):
+    for number in range(100):
         Study(tmp_path / "results" / f"s{number}").launch({}, [])
-    with pytest.raises(
-        UserError, match=r"^study x: is not in .*/results; there are s22, .*, s3 and 3 more$"
-    ):
+    with pytest.raises(UserError, match=r"^study x: is not in .*/results; there are s99, s98") as e:
         open_study(tmp_path / "results", "x")
+    assert len(str(e.value)) < 500
 
 
 def test_a_job_whose_folder_was_removed_is_open(study: Study) -> None:

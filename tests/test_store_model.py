@@ -286,7 +286,9 @@ def test_no_result_is_lost_whatever_workers_do(monkeypatch: pytest.MonkeyPatch) 
 
     monkeypatch.setattr(claims, "holder", holder)
     monkeypatch.setattr(
-        claims, "_started", lambda pid: str(pid) if pid in Store.world.running else ""
+        claims,
+        "_process",
+        lambda pid: ("R" if pid in Store.world.running else "Z", str(pid)),
     )
     monkeypatch.setattr(claims.time, "monotonic", lambda: Store.world.now)
     monkeypatch.setattr(os, "fsync", lambda handle: None)

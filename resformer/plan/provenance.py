@@ -74,17 +74,18 @@ def code_digest(planned: Json) -> str:
 
 def unlike(launch: Mapping[str, Any]) -> str:
     """Describe the first mismatch between a launch's record and this machine; "" if they match."""
+    recorded = launch.get("versions", {})
     try:
-        here = versions("compiler" in launch["versions"])
+        here = versions("compiler" in recorded)
     except Unavailable as trouble:
-        return f"was made with compiler {launch['versions']['compiler']}, here is none: {trouble}"
-    return unlike_versions(launch, here) or other_code(launch["fingerprint"])
+        return f"was made with compiler {recorded['compiler']}, here is none: {trouble}"
+    return unlike_versions(launch, here) or other_code(launch.get("fingerprint", {}))
 
 
 def unlike_versions(launch: Mapping[str, Any], here: Mapping[str, str]) -> str:
     """Describe the first version in a launch's record that is not the one here; "" for none."""
     for tool in ("torch", "compiler"):
-        was, is_now = launch["versions"].get(tool), here.get(tool)
+        was, is_now = launch.get("versions", {}).get(tool), here.get(tool)
         if was and is_now and was != is_now:
             return f"was made with {tool} {was}, this is {is_now}"
     return ""

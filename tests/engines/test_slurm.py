@@ -35,7 +35,7 @@ def test_impossible_requests_of_slurm_are_refused_before_anything_is_written(
     engine: list[str], start: Start, tmp_path: Path
 ) -> None:
     refused = {
-        "engine.partition=none": "the cluster would not take it: ",
+        "engine.partition=nowhere": "the cluster would not take it: ",
         "engine.gpus=1": "the cluster would not take it: ",
         "engine.workers=null": "engine.workers=null: with engine=slurm, say how many pilots to "
         "submit",

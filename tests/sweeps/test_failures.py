@@ -30,6 +30,7 @@ from resformer.plan.jobs import Job
 from resformer.store import folder
 from resformer.store.claims import attempts
 from resformer.store.study import Study
+from resformer.sweep import launch
 from resformer.training.loop import Training
 from resformer.workers.assignment import Assignment
 from resformer.workers.events import Event
@@ -121,9 +122,9 @@ def test_a_planned_job_that_cannot_be_read_fails_alone(study: Study, shape: Shap
     assert "no such task" in str(study.failure(bad["id"]))
 
 
-def job_ids(words: Sequence[str]) -> list[str]:
+def job_ids(study: Study, words: Sequence[str]) -> list[str]:
     settings = words[: words.index("--study")]
-    return [job.id for job in config.request("some", settings).jobs()]
+    return [job.id for job in launch.plan(config.request("some", settings), study).new]
 
 
 def make_study_folder(study: Study) -> None:
@@ -141,7 +142,7 @@ def test_a_failed_job_is_listed_and_makes_the_exit_code_1(
     study: Study, resformer: Resformer
 ) -> None:
     words = ["member.seed=range(0,3)", *SWEEP]
-    bad, *good = job_ids(words)
+    bad, *good = job_ids(study, words)
     obstruct(study, bad)
 
     result = resformer("sweep", *words)
@@ -163,7 +164,7 @@ def test_a_failed_job_is_listed_and_makes_the_exit_code_1(
 
 
 def test_a_sweep_in_which_no_job_finishes_has_failed(study: Study, resformer: Resformer) -> None:
-    (only,) = job_ids(SWEEP)
+    (only,) = job_ids(study, SWEEP)
     obstruct(study, only)
     result = resformer("sweep", *SWEEP)
     assert only in result.stderr
@@ -175,7 +176,7 @@ def test_a_job_whose_worker_died_before_its_first_event_has_failed(
 ) -> None:
     """The claim alone counts as an attempt, and a failed job is listed whoever noticed."""
     words = ["member.seed=range(0,2)", *SWEEP]
-    lost, other = job_ids(words)
+    lost, other = job_ids(study, words)
     make_study_folder(study)
     subprocess.run([sys.executable, "-c", TAKE, str(study.job(lost))], check=True)
 
