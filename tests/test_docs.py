@@ -226,7 +226,7 @@ def test_every_relative_link_leads_somewhere(page: Path) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_every_path_that_is_named_exists(page: Path) -> None:
-    """NAME, STUDY, and `fading` and `following` of the README's examples stand for files to come."""
+    """NAME, STUDY, and the README's `fading` and `following` stand for files to come."""
     named = r"`((?:resformer|configs|scripts|tests|results/reference)/[\w./-]+)`"
     for path in re.findall(named, prose(page)):
         if not re.search(r"NAME|STUDY|fading|following", path):

@@ -221,10 +221,7 @@ def from_json(tree: Tree) -> Report:
         settled=tree.get("settled", False),
         excluded=tuple(Excluded(**line) for line in tree["excluded"]),
         left_behind=tuple(LeftBehind(**line) for line in tree.get("left_behind", [])),
-        other_code=tuple(
-            OtherCode(**{**line, "roles": tuple(line["roles"])})
-            for line in tree.get("other_code", [])
-        ),
+        other_code=tuple(OtherCode(**line) for line in tree.get("other_code", [])),
         missing=tuple(MissingJob(**line) for line in tree["missing"]),
         damaged=tuple(DamagedJob(**line) for line in tree["damaged"]),
         failed=tuple(FailedJob(**line) for line in tree["failed"]),

@@ -59,7 +59,7 @@ class OtherCode:
 
     study: str
     members: int
-    roles: tuple[str, ...]
+    roles: list[str]
     """Roles of the code that changed, such as "residual rezero"."""
 
 

@@ -99,7 +99,7 @@ def _other_code(
     members = sum(len(job["members"]) for job in outdated if study.results.has(job["id"]))
     if not members:
         return ()
-    return (OtherCode(study=study.name, members=members, roles=tuple(code.changed(launches))),)
+    return (OtherCode(study=study.name, members=members, roles=code.changed(launches)),)
 
 
 def _problems(

@@ -9,6 +9,8 @@ from support.launches import planned, work_alone
 from resformer.console.status import read_status
 from resformer.model.shape import Shape
 from resformer.plan import provenance
+from resformer.reporting.analysis.summary import summarise
+from resformer.reporting.serial import to_json
 from resformer.residuals.add import Add
 from resformer.residuals.plain import Plain
 from resformer.results.members import read
@@ -60,9 +62,13 @@ def test_jobs_of_edited_code_train_anew_and_the_old_ones_stay(
     train(second)
     assert trained_jobs(study) == of_plain | {job.id for job in second.new}
     assert read([study]).problems.other_code == (
-        OtherCode(study="some", members=len(of_add), roles=("residual add",)),
+        OtherCode(study="some", members=len(of_add), roles=["residual add"]),
     )
     assert all(study.results.has(job) for job in of_add)
+    shown = to_json(summarise(read([study])))
+    assert shown["other_code"] == [
+        {"study": "some", "members": len(of_add), "roles": ["residual add"]}
+    ]
     assert set(read_status(study).planned) == trained_jobs(study)
     assert planned(study, arms, seeds=1).unfinished == {}
 
@@ -93,7 +99,7 @@ def test_an_edit_of_what_is_not_requested_leaves_old_cells_out(
     train(second)
     assert trained_jobs(study) == {job.id for job in second.new}
     (left_out,) = read([study]).problems.other_code
-    assert (left_out.members, left_out.roles) == (4, ("model",))
+    assert (left_out.members, left_out.roles) == (4, ["model"])
 
 
 def test_unfinished_jobs_of_other_code_are_not_missing(
