@@ -46,8 +46,10 @@ def guarded() -> Iterator[None]:
     for stream in (out, err):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors=_FALLBACK)
+    nowhere = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115  closed at the end
     sys.stdout = out and cast(TextIO, _Output(out))
-    sys.stderr = err and cast(TextIO, _Display(err))
+    # Text that is printed to a stream that is None goes to stdout.
+    sys.stderr = cast(TextIO, _Display(err)) if err is not None else nowhere
     try:
         yield
     finally:
@@ -61,6 +63,7 @@ def guarded() -> Iterator[None]:
             sys.exit(1)
         finally:
             sys.stdout, sys.stderr = out, err
+            nowhere.close()
 
 
 def _in_ascii(error: UnicodeError) -> tuple[str, int]:

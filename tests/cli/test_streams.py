@@ -96,3 +96,11 @@ def test_a_terminal_of_no_columns_shows_the_report(shell: Shell) -> None:
     assert (
         shell("resformer report made", COLUMNS="0").stdout == shell("resformer report made").stdout
     )
+
+
+def test_what_a_closed_stderr_loses_does_not_go_to_stdout(shell: Shell) -> None:
+    """Of `print`, whose file None is stdout."""
+    words = "report made --html page.html"
+    closed, whole = shell(f"resformer {words} 2>&-"), shell(f"resformer {words}")
+    assert whole.stderr.splitlines() == ["page.html"]
+    assert closed.stdout == whole.stdout

@@ -61,8 +61,8 @@ def _streams() -> Iterator[Machine]:
     for name in ("ascii", "latin-1", "cp437", "utf-8", "utf-16"):
         yield Machine(kind="encoding", line=f"PYTHONIOENCODING={name} @", says="")
     plain = "LC_ALL=C PYTHONUTF8=0 PYTHONCOERCECLOCALE=0"
-    for words in (_REPORT, _STATUS):
-        yield Machine(kind="encoding", line=f"{plain} @", words=words, says="residual")
+    for words, says in ((_REPORT, "How deep"), (_STATUS, "finished")):
+        yield Machine(kind="encoding", line=f"{plain} @", words=words, says=says)
 
 
 def _terminals() -> Iterator[Machine]:
@@ -121,9 +121,10 @@ def _folders() -> Iterator[Machine]:
         yield Machine(
             kind="folder", line=f"mkdir -- {place}; mv -- results {place}/; cd -- {place}; @"
         )
-    for words in (_REPORT, _STATUS):
+    for words, says in ((_REPORT, None), (_STATUS, "finished")):
         gone = "home=$PWD; mkdir gone; cd gone; rmdir $home/gone"
-        yield Machine(kind="folder", line=f"{gone}; @ --results $home/results", words=words)
+        line = f"{gone}; @ --results $home/results"
+        yield Machine(kind="folder", line=line, words=words, says=says)
     for results in ("/dev/null", "/proc", "nowhere", "''", "/"):
         line = f"@ --results {results}"
         yield Machine(kind="folder", line=line, code=2, says="resformer: ")
