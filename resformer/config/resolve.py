@@ -211,7 +211,8 @@ def _resolve(values: Mapping[str, Value], machine: Machine) -> _Point:
     )
     probe_every = checked(Recording, "probe_every", "probe.every", tree["probe"]["every"])
     train = build(TrainSettings, "train", train_settings)
-    short = _check_solvable(train, warmup_given="train.warmup_steps" in values)
+    _check_solvable(train)
+    short = _warmup_note(train, given="train.warmup_steps" in values)
     return _Point(
         shape=Shape(
             task=task,
@@ -228,10 +229,9 @@ def _resolve(values: Mapping[str, Value], machine: Machine) -> _Point:
     )
 
 
-def _check_solvable(train: TrainSettings, *, warmup_given: bool) -> str:
+def _check_solvable(train: TrainSettings) -> None:
     """Raise UserError for a budget in which no member can solve the task, unless all members train
-    to its end, and for a warm-up that was given and is longer. Returns a note if the default one
-    is; "" for none.
+    to its end.
     """
     last = "a first crossing of the target at the last evaluation is not counted as solved"
     if train.stop_when_solved and train.eval_every is None:
@@ -248,10 +248,16 @@ def _check_solvable(train: TrainSettings, *, warmup_given: bool) -> str:
             train.eval_every,
             f"must be under train.steps={train.steps}: {last}",
         )
+
+
+def _warmup_note(train: TrainSettings, *, given: bool) -> str:
+    """Note on a budget that ends within the default warm-up; "" for none. UserError if the warm-up
+    was given.
+    """
     if train.warmup_steps <= train.steps:
         return ""
     require(
-        not warmup_given,
+        not given,
         "train.warmup_steps",
         train.warmup_steps,
         f"must be at most train.steps={train.steps}",
