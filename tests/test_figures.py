@@ -368,13 +368,7 @@ def test_a_heat_map_is_sorted_by_limit_then_speed_and_hatches_what_is_unsolved(
 
 def test_final_losses_are_drawn_where_members_are_judged_by_them(unstopped: WrittenStudy) -> None:
     for depth, losses in {1: [0.1, 0.3, 0.2], 2: [0.5, math.nan, 0.7]}.items():
-        unstopped.cell(
-            {
-                lr: [Life([3.0, loss]) for loss in losses if lr == 1e-3 or math.isfinite(loss)]
-                for lr in (1e-3,)
-            },
-            depth=depth,
-        )
+        unstopped.cell([Life([3.0, loss]) for loss in losses], depth=depth)
     plots = drawn(unstopped, score="final_loss")
     assert "steps-copy" not in plots
     assert "solved-copy" not in plots

@@ -107,9 +107,11 @@ def test_tests_hold_their_level_and_never_decide_for_the_wrong_side() -> None:
 
 
 def test_intervals_cover_but_for_those_that_the_page_names() -> None:
-    """4 standard errors are left to chance, and 93.75 % is what medians of five seeds claim."""
+    """4 standard errors are left to chance; an order statistic of five seeds claims 93.75 %."""
     intervals = pd.read_csv(REFERENCE / "statistics" / "intervals.csv")
-    short = intervals["covered"] < 0.9375 - 4 * intervals["error"]
+    of_order = intervals["quantity"].str.startswith("median, order")
+    claimed = np.where(of_order, 0.9375, 0.95)
+    short = intervals["covered"] < claimed - 4 * intervals["error"]
     named = ("share solved", "restricted mean", "median, Kaplan-Meier")
     assert all(quantity.startswith(named) for quantity in intervals.loc[short, "quantity"])
     readme = " ".join((ROOT / "README.md").read_text().split())

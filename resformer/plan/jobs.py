@@ -14,6 +14,7 @@ from resformer.model.serial import (
     recording_from_json,
     shape_from_json,
     shape_to_json,
+    without_recording,
 )
 from resformer.model.shape import RESULTS_ONLY, Member, Recording, Shape
 from resformer.plan.batching import members_per_job
@@ -102,12 +103,18 @@ def _tree(shape: Shape, recording: Recording) -> Json:
 def from_json(job: Json) -> Job:
     """The job that `to_json` was called on."""
     return Job(
-        shape=shape_from_json(job["shape"]),
+        shape=shape_from_json(without_recording(job["shape"])),
         members=tuple(Member(**member) for member in job["members"]),
-        recording=recording_from_json(job["shape"]),
+        recording=recording(job["shape"]),
         continues=job.get("continues"),
         code=job.get("code", ""),
     )
+
+
+def recording(shape: Json) -> Recording:
+    """The recording of a planned shape; results only if it names none, as a stranger's may."""
+    named = "keep_weights" in shape["train"] and "every" in shape.get("probe", {})
+    return recording_from_json(shape) if named else RESULTS_ONLY
 
 
 def pack(

@@ -12,8 +12,8 @@ from typing import final
 from resformer import plugins
 from resformer.errors import DiskError, UserError
 from resformer.keys import Json, in_message
-from resformer.model.serial import digest, recording_from_json, shape_to_json, without_recording
-from resformer.model.shape import RESULTS_ONLY, Member, Recording, Shape
+from resformer.model.serial import digest, shape_to_json, without_recording
+from resformer.model.shape import RESULTS_ONLY, Member, Shape
 from resformer.plan import code, jobs, provenance
 from resformer.plan.jobs import Job
 from resformer.store.checks import Damaged, Unreadable
@@ -132,7 +132,7 @@ def plan(request: Request, study: Study) -> Launch:
         for shape, members in request.shapes
     ]
     new = _new_jobs(request, _by_earlier_job(request, rest, planned, finished))
-    recorded = {job_id: _recording(planned[job_id]["shape"]) for job_id in known.values()}
+    recorded = {job_id: jobs.recording(planned[job_id]["shape"]) for job_id in known.values()}
     open_ids = dict.fromkeys(job_id for job_id in known.values() if job_id not in finished)
     unfinished = [*(planned[job_id] for job_id in open_ids), *(job.to_json() for job in new)]
     unfinished.sort(key=lambda job: (-job["flops"], job["id"]))
@@ -248,12 +248,6 @@ def _damaged(
         except Damaged as damage:
             damaged[job_id] = (result, str(damage))
     return damaged
-
-
-def _recording(shape: Json) -> Recording:
-    """The recording of a planned shape; results only if it names none."""
-    named = "keep_weights" in shape["train"] and "every" in shape.get("probe", {})
-    return recording_from_json(shape) if named else RESULTS_ONLY
 
 
 def _compiled(request: Request) -> bool:

@@ -13,8 +13,8 @@ from support.launches import local, planned, record_of, run
 
 from resformer.errors import UserError
 from resformer.model.serial import shape_to_json
-from resformer.model.shape import Recording, Shape
-from resformer.plan import provenance
+from resformer.model.shape import RESULTS_ONLY, Recording, Shape
+from resformer.plan import jobs, provenance
 from resformer.store import files
 from resformer.store.claims import attempts
 from resformer.store.study import Study
@@ -194,3 +194,5 @@ def test_a_plan_that_names_no_recording_keeps_results_only(
     path.write_bytes(b"".join(lines))
     again = planned(study, [shape])
     assert (len(again.unfinished), again.new, again.unrecorded) == (4, [], 0)
+    for job in again.unfinished.values():
+        assert jobs.from_json(job).recording == RESULTS_ONLY

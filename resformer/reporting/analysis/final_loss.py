@@ -42,7 +42,7 @@ def _comparison(
     strata = [
         stratum((scheme[depth], baseline[depth]), seeds, scheme[depth].budget) for depth in depths
     ]
-    # One seed against one has one exchange only, and nothing can be tested.
+    # The rate of a single seed is chosen by itself, not by others.
     p_D = (
         loss_test(strata, first=first, second=second, max_permutations=max_permutations)
         if min(first, second) > 1

@@ -36,23 +36,21 @@ from resformer.store import files
 
 _RESULT: Mapping[Score, Mapping[str, str]] = {
     "steps": {
-        "result": "{unit} to solve",
-        "rate_result": "the mean of the {unit} to solve, within the budget",
+        "of_rate": "the mean of the {result}, within the budget",
         "less": "quicker",
         "order": "those with the deepest limit first, of equal ones the quickest",
-        "missing": "fewer than half solved",
-        "none": "none solved",
+        "hatched": "fewer than half solved",
+        "hatched_rate": " Hatched: none solved.",
     },
     "final_loss": {
-        "result": "final held-out loss (nats per token)",
-        "rate_result": "the median final held-out loss (nats per token)",
+        "of_rate": "the median {result}, at most that at initialisation",
         "less": "lower",
         "order": "those that end lowest first",
-        "missing": "half or more diverged",
-        "none": "half or more diverged",
+        "hatched": "half or more diverged",
+        "hatched_rate": "",
     },
 }
-"""Words of captions on what members are judged by."""
+"""Words of captions on the result that members are judged by."""
 Form = Literal["svg", "png"]
 _FORMS: tuple[Form, ...] = ("svg", "png")
 _KINDS = {
@@ -102,7 +100,9 @@ def plots(findings: Findings, report: Report, layout: Layout) -> Iterator[Plot]:
     unit = UNITS[report.per]
     for data in panel_data(findings, report, layout):
         words = {"unit": unit, "Unit": f"{unit[0].upper()}{unit[1:]}", "step": data.step}
-        words |= {name: text.format(unit=unit) for name, text in _RESULT[report.score].items()}
+        result = {"result": data.result_name}
+        words |= result
+        words |= {name: text.format(**result) for name, text in _RESULT[report.score].items()}
         for kind, module in _KINDS.items():
             tips = Tips()
             with _style():

@@ -26,8 +26,8 @@ from resformer.text import printable
 
 Position = tuple[Value, Series]
 """Row and series of a cell."""
-LEAST_LOSS = 1e-6
-"""Nats per token; a logarithmic axis ends there."""
+_LEAST: Mapping[Score, float] = {"steps": 1.0, "final_loss": 1e-6}
+"""Results (in the report's unit, or nats per token) at which logarithmic scales end."""
 
 
 @final
@@ -98,6 +98,17 @@ class PanelData:
         """Number of a cell or a rate by which members are judged."""
         return result(shown, self.panel.score)
 
+    @property
+    def result_name(self) -> str:
+        """Name of that number, with its unit."""
+        if self.panel.score == "final_loss":
+            return "final held-out loss (nats per token)"
+        return f"{UNITS[self.per]} to solve"
+
+    def above_least(self, number: float) -> float:
+        """Such a number, or the least that a logarithmic scale shows."""
+        return max(_LEAST[self.panel.score], number)
+
     def result_words(self, number: float, *, unit: bool = False) -> str:
         """Such a number in words."""
         if self.panel.score == "final_loss":
@@ -136,10 +147,9 @@ def result(shown: Cell | Rate, score: Score) -> float | None:
 def panel_data(findings: Findings, report: Report, layout: Layout) -> list[PanelData]:
     """Data of every panel; UserError if a curve is damaged."""
     styles = series_styles(report, layout)
-    least = 1.0 if report.score == "steps" else LEAST_LOSS
     judged: list[Cell | Rate] = [*report.cells, *report.rates]
     results = [
-        max(least, number)
+        max(_LEAST[report.score], number)
         for shown in judged
         if (number := result(shown, report.score)) is not None
     ]

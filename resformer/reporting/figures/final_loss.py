@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from resformer.reporting.figures.axes import lanes, log_y
-from resformer.reporting.figures.data import LEAST_LOSS, PanelData
+from resformer.reporting.figures.data import PanelData
 from resformer.reporting.figures.marks import (
     LineLabel,
     Tips,
@@ -36,7 +36,7 @@ def draw(data: PanelData, tips: Tips) -> Figure | None:
     (axes,) = page.panels
     blind_loss = max(member.blind_loss for member in data.members)
     last = [member.losses[-1] for member in data.members]
-    ends = [blind_loss, *(max(LEAST_LOSS, loss) for loss in last if np.isfinite(loss))]
+    ends = [blind_loss, *(data.above_least(loss) for loss in last if np.isfinite(loss))]
     log_y(axes, min(ends) / _MARGIN, max(ends) * _MARGIN)
     reference(axes, blind_loss, "blind loss")
     labels = []
@@ -49,7 +49,7 @@ def draw(data: PanelData, tips: Tips) -> Figure | None:
             points(
                 axes,
                 page.x(row, series),
-                [max(LEAST_LOSS, curve.losses[-1]) for curve in finite],
+                [data.above_least(curve.losses[-1]) for curve in finite],
                 [
                     f"{data.label(series)}, {data.row_label(row)}, seed {curve.seed}: loss "
                     f"{curve.losses[-1]:.2g}, learning rate {curve.lr:g}"
@@ -61,7 +61,7 @@ def draw(data: PanelData, tips: Tips) -> Figure | None:
             )
             median = panel.cells[row, series].final_loss
             if median is not None:
-                medians[row] = (page.x(row, series), max(LEAST_LOSS, median))
+                medians[row] = (page.x(row, series), data.above_least(median))
         options: dict[str, Any] = {"linestyle": style.dashes, "linewidth": 1.2, "markersize": 5}
         line(axes, medians.values(), "medians", color=style.colour, marker=style.marker, **options)
         labels.append(LineLabel(data.label(series), style, medians.get(panel.rows[-1])))

@@ -1,4 +1,4 @@
-"""Heat map of what members are judged by: a line per series, a tile per row of the report."""
+"""Heat map of the steps to solve, or of final losses: a line per series, a tile per row."""
 
 import math
 
@@ -7,18 +7,17 @@ from matplotlib.figure import Figure
 
 from resformer.keys import as_typed
 from resformer.reporting.figures.axes import axis_title, grid, panel_width
-from resformer.reporting.figures.data import LEAST_LOSS, PanelData, Position
+from resformer.reporting.figures.data import PanelData, Position
 from resformer.reporting.figures.marks import Tips
 from resformer.reporting.figures.style import SMALL, Series, shortened, width_of
 from resformer.reporting.figures.tiles import bare, colour_of, tile
 from resformer.reporting.schema import Cell
-from resformer.reporting.text.words import UNITS
 from resformer.text import printable
 
 CAPTION = (
     "Median {result}, a line per column of the table: {order}. In each tile the median, which "
     "colours it, darker for {less}, and seeds solved of seeds where some did not. Hatched: "
-    "{missing}."
+    "{hatched}."
 )
 _LINE, _SPACE = 0.22, 0.1
 """Height of a tile, and space between tiles and names, in inches."""
@@ -56,11 +55,7 @@ def draw(data: PanelData, tips: Tips) -> Figure | None:
     axes.set_yticks(range(len(names)), names)
     axes.set_xticks(range(len(rows)), rows, rotation=90 if upright else 0)
     axes.set_xlabel(axis_title(panel.layout.rows))
-    axes.set_title(
-        "median final held-out loss (nats per token)"
-        if panel.score == "final_loss"
-        else f"median {UNITS[data.per]} to solve"
-    )
+    axes.set_title(f"median {data.result_name}")
     for y, series in enumerate(ranked):
         for x, row in enumerate(panel.rows):
             if (row, series) in panel.cells:
@@ -81,7 +76,7 @@ def by_limit_and_result(data: PanelData) -> list[Series]:
     def rank(series: Series) -> tuple[int, float]:
         reached = panel.limits[series].depth_limit if panel.limits else None
         results = [
-            math.log(max(LEAST_LOSS, number))
+            math.log(data.above_least(number))
             for cell in panel.column(series)
             if (number := data.result(cell)) is not None
         ]

@@ -16,8 +16,8 @@ from resformer.reporting.schema import Rate
 from resformer.text import printable
 
 CAPTION = (
-    "Learning rates. In each tile: {rate_result}, which colours it, darker for {less}; and seeds "
-    "solved of seeds. Hatched: {none}. Framed: the rate that most seeds are scored at."
+    "Learning rates. In each tile: {of_rate}, which colours it, darker for {less}; and seeds "
+    "solved of seeds.{hatched_rate} Framed: the rate that most seeds are scored at."
 )
 _ACROSS, _RIGHT = 4, 0.12
 _HEIGHT, _NARROWEST = 0.34, 0.32

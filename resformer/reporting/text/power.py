@@ -9,6 +9,8 @@ from resformer.text import counted
 
 ONE_GRID_DEPTH = (0.95, 0.05)
 """Shares of seeds that solve, of two arms whose limits are one depth of the grid apart."""
+_SHARES = "95 % of seeds that solve against 5 %"
+"""The same in words."""
 _SURE = 0.9
 """Probability with which enough seeds find a difference."""
 
@@ -59,9 +61,7 @@ def power_words(first: int, second: int, alpha: float, *, one_depth: bool = Fals
     seeds = f"{first}" if first == second else f"{first} against {second}"
     chance = _chance(first, second, alpha)
     apart = (
-        "95 % of seeds that solve against 5 %"
-        if one_depth
-        else "a limit one grid depth apart (95 % of seeds against 5 % solve)"
+        _SHARES if one_depth else "a limit one grid depth apart (95 % of seeds against 5 % solve)"
     )
     return f"{seeds} seeds find {apart} with probability {chance:.2f}{_enough(chance, alpha)}."
 
@@ -77,11 +77,7 @@ def planned_power(comparisons: int, seeds: int, *, looks: int, one_depth: bool =
         levels = (FIRST_LOOK * alpha / LEVEL, SECOND_LOOK * alpha / LEVEL)
         chance = power_of_two_looks(seeds, ONE_GRID_DEPTH, levels)
         again = f", {2 * seeds} where undecided"
-    apart = (
-        "95 % of seeds that solve against 5 % are"
-        if one_depth
-        else "a limit apart by one grid depth is"
-    )
+    apart = f"{_SHARES} are" if one_depth else "a limit apart by one grid depth is"
     return (
         f"{counted(comparisons, 'comparison')}, {counted(seeds, 'seed')}{again}: {apart} found "
         f"with probability {chance:.2f}{_enough(chance, alpha)}"
