@@ -4,7 +4,6 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import false_discovery_control
 
 from resformer.stats import Floats
 
@@ -40,6 +39,8 @@ def adjust(p_M: npt.ArrayLike, by: Method | None = None) -> Floats:
         return p
     if (by or method(len(p))) == "holm":
         return holm(p)
+    from scipy.stats import false_discovery_control  # slow to import, and seldom needed
+
     adjusted: Floats = false_discovery_control(p, method="bh")
     return adjusted
 

@@ -3,7 +3,6 @@
 import itertools
 
 import numpy as np
-from scipy.stats import binom, hypergeom
 
 from resformer.stats import Floats
 from resformer.stats.multiplicity import LEVEL
@@ -19,6 +18,8 @@ def fisher_p(first: int, second: int) -> Floats:
 
     The share of exchanges of whole seeds that are at least as far apart in the shares solved.
     """
+    from scipy.stats import hypergeom  # slow to import: a report of one arm needs no power
+
     p = np.empty((first + 1, second + 1))
     for total in range(first + second + 1):
         solved = np.arange(max(0, total - second), min(first, total) + 1)
@@ -32,10 +33,7 @@ def power(first: int, second: int, shares: tuple[float, float], level: float = L
     """Probability that the exact test at one depth is significant at `level`, where these shares of
     two arms solve.
     """
-    chance_NM = np.outer(
-        binom.pmf(np.arange(first + 1), first, shares[0]),
-        binom.pmf(np.arange(second + 1), second, shares[1]),
-    )
+    chance_NM = np.outer(_binomial(first, shares[0]), _binomial(second, shares[1]))
     return float(chance_NM[fisher_p(first, second) <= level + _ROUNDING].sum())
 
 
@@ -49,7 +47,7 @@ def power_of_two_looks(
     at_first = fisher_p(seeds, seeds) <= first_level
     at_second = fisher_p(2 * seeds, 2 * seeds) <= second_level
     # Seeds solved of the first half (A, B) and of the second half (C, D) in each of the two arms.
-    of_arm_A, of_arm_B = (binom.pmf(np.arange(seeds + 1), seeds, share) for share in shares)
+    of_arm_A, of_arm_B = (_binomial(seeds, share) for share in shares)
     chance_AB = np.outer(of_arm_A, of_arm_B)
     total = float(chance_AB[at_first].sum())
     for first, second in np.argwhere(~at_first):
@@ -69,3 +67,11 @@ def seeds_for(shares: tuple[float, float], chance: float, level: float = LEVEL) 
         for seeds in itertools.count(2)
         if all(power(more, more, shares, level) >= chance for more in (seeds, seeds + 1))
     )
+
+
+def _binomial(seeds: int, share: float) -> Floats:
+    """Probabilities of the numbers of seeds that solve, (seeds + 1,)."""
+    from scipy.stats import binom
+
+    pmf: Floats = binom.pmf(np.arange(seeds + 1), seeds, share)
+    return pmf

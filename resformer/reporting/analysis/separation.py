@@ -3,9 +3,6 @@
 from collections.abc import Sequence
 from itertools import combinations
 
-import numpy as np
-from scipy.stats import false_discovery_control
-
 from resformer.reporting.analysis.cells import CellMembers
 from resformer.reporting.analysis.comparisons import (
     Arm,
@@ -16,7 +13,8 @@ from resformer.reporting.analysis.comparisons import (
 )
 from resformer.reporting.analysis.pairs import differing_axes
 from resformer.reporting.schema import ArmKey, Separation
-from resformer.stats.multiplicity import LEVEL
+from resformer.stats import Bools
+from resformer.stats.multiplicity import LEVEL, adjust
 from resformer.stats.two_sample import Stratum, depth_test, exchange_test, speeds_apart
 
 FEWEST_ARMS = 6
@@ -62,8 +60,8 @@ def _separation(study: str, task: str, arms: dict[ArmKey, Arm]) -> Separation:
     )
 
 
-def _significant(p_M: list[float]) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
-    return np.asarray(false_discovery_control(p_M) <= LEVEL) if p_M else np.zeros(0, dtype=bool)
+def _significant(p_M: list[float]) -> Bools:
+    return adjust(p_M, "benjamini-hochberg") <= LEVEL
 
 
 def _strata(one: Arm, other: Arm) -> tuple[list[Stratum], int, int]:
