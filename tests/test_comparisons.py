@@ -218,7 +218,8 @@ def test_only_the_learning_rates_that_both_arms_have_are_compared(made: WrittenS
     ]
     assert (
         "learning rates differ: add at depths 1 and 2 lacks 0.0001; plain at depths 1 and 2 lacks "
-        "0.003 and 0.01; compared are only those that both have, and nothing where there are none"
+        "0.003 and 0.01; compared are only those at which every seed of both ran, and nothing "
+        "where there are none"
     ) in notes(report)
     assert from_json(to_json(report)) == report
 
@@ -244,13 +245,33 @@ def test_depths_at_which_no_learning_rate_is_shared_are_left_out(made: WrittenSt
     assert {of.key.depth for of in report.lacking_rates} == {2}
 
 
-def test_seeds_that_ran_at_no_shared_learning_rate_take_no_part(made: WrittenStudy) -> None:
-    at_rates(made, Add(), 1, {1e-3: FAST})
-    at_rates(made, Plain(), 1, {1e-3: NEVER[:3], 1e-2: FAST})
-    row = only(made)
+def test_learning_rates_that_some_seeds_lack_are_not_compared(made: WrittenStudy) -> None:
+    at_rates(made, Add(), 1, {1e-3: FAST, 1e-2: NEVER[:2]})
+    at_rates(made, Plain(), 1, {1e-3: NEVER, 1e-2: FAST[:3]})
+    report = made.report()
+    (row,) = report.comparisons
     (depth,) = row.depths
-    assert (depth.scheme, depth.baseline) == (FIVE, Count(solved=0, seeds=3))
-    assert row.p == pytest.approx(1 / 56)  # the exchanges of eight seeds
+    assert (depth.scheme, depth.baseline) == (FIVE, NONE)
+    assert row.p == 2 / 252
+    (line,) = (line for line in notes(report) if line.startswith("learning rates differ"))
+    assert "add at depth 1 lacks 0.01 but for 2 seeds; plain at depth 1 lacks 0.01 but" in line
+
+
+def test_seeds_that_ran_at_other_rates_than_each_other_are_not_compared(made: WrittenStudy) -> None:
+    """One cell in two halves, each at a rate of its own."""
+    halves = [Member(seed=seed, lr=1e-3 if seed < 2 else 1e-2) for seed in range(5)]
+    made.job(shape(1, Add(), "post"), halves, FAST)
+    at_rates(made, Plain(), 1, {1e-3: NEVER, 1e-2: NEVER})
+    report = made.report()
+    assert report.comparisons == ()
+    assert any(
+        "add at depth 1 lacks 0.001 but for 2 seeds and 0.01 but" in n for n in notes(report)
+    )
+
+
+def test_a_single_arm_says_which_seeds_lack_learning_rates(made: WrittenStudy) -> None:
+    at_rates(made, Add(), 1, {1e-3: FAST, 1e-2: FAST[:2]})
+    assert any("lacks 0.01 but for 2 seeds" in line for line in notes(made.report()))
 
 
 def test_equal_learning_rates_leave_no_line(made: WrittenStudy) -> None:

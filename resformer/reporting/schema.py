@@ -139,12 +139,14 @@ class Rate:
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LackingRates:
-    """Learning rates at which no seed of a cell ran, but some of a cell it is compared with: the
-    comparison leaves them out.
+    """Learning rates at which not every seed of a cell ran, but some, or some of a cell that it is
+    compared with: comparisons leave them out.
     """
 
     key: CellKey
     rates: Sequence[float]
+    seeds: Sequence[int]
+    """Number of its seeds that ran at each."""
 
 
 @final

@@ -208,7 +208,7 @@ def from_json(tree: Tree) -> Report:
         cells=tuple(_cell(line, per) for line in tree["cells"]),
         rates=tuple(Rate(key=_cell_key(line), **_own(Rate, line, per)) for line in tree["rates"]),
         lacking_rates=tuple(
-            LackingRates(key=_cell_key(line), rates=line["rates"])
+            LackingRates(key=_cell_key(line), rates=line["rates"], seeds=line["seeds"])
             for line in tree.get("lacking_rates", [])
         ),
         limits=tuple(map(_limit, tree["limits"])),

@@ -67,24 +67,29 @@ class CellMembers:
         """The rate that most seeds are scored at, of equally many the smaller one."""
         return self.rates[_most_frequent(self.chosen)]
 
+    @cached_property
+    def seeds_by_rate(self) -> dict[float, int]:
+        """Number of seeds that ran at each learning rate."""
+        return dict(zip(self.rates, self.ran_SR.sum(axis=0).tolist(), strict=True))
+
+    @property
+    def full_rates(self) -> set[float]:
+        """Learning rates at which every seed ran."""
+        return {lr for lr, seeds in self.seeds_by_rate.items() if seeds == len(self.seeds)}
+
     def at_rates(self, rates: Sequence[float]) -> Self:
-        """The members at some of its learning rates, ascending; seeds that ran at none of these are
-        left out.
-        """
+        """The members at some of its learning rates, ascending, at each of which every seed ran."""
         if [*rates] == self.rates:
             return self
-        column_R = np.array([self.rates.index(rate) for rate in rates])
-        row_S = np.flatnonzero(self.ran_SR[:, column_R].any(axis=1))
-        place = np.ix_(row_S, column_R)
+        column_R = [self.rates.index(rate) for rate in rates]
         return replace(
             self,
-            seeds=[self.seeds[row] for row in row_S],
             rates=[*rates],
-            steps_SR=self.steps_SR[place],
-            loss_SR=self.loss_SR[place],
-            ran_SR=self.ran_SR[place],
-            row_SR=self.row_SR[place],
-            budget_SR=self.budget_SR[place],
+            steps_SR=self.steps_SR[:, column_R],
+            loss_SR=self.loss_SR[:, column_R],
+            ran_SR=self.ran_SR[:, column_R],
+            row_SR=self.row_SR[:, column_R],
+            budget_SR=self.budget_SR[:, column_R],
         )
 
     @property

@@ -11,7 +11,6 @@ from resformer.reporting.analysis.cells import CellMembers
 from resformer.reporting.analysis.pairs import Pairing, differing_axes
 from resformer.reporting.schema import (
     ArmKey,
-    CellKey,
     Comparison,
     Count,
     DepthComparison,
@@ -68,32 +67,37 @@ def arm_pairs(
 
 
 def at_shared_rates(one: Arm, other: Arm) -> tuple[Arm, Arm]:
-    """Both arms at the depths, and at each of these at the learning rates, that both have.
+    """Both arms at the depths that both have, and at each of these at the learning rates at which
+    every seed of both ran.
 
     The best of more rates is not exchangeable for the best of fewer.
     """
     shared: tuple[Arm, Arm] = ({}, {})
     for depth in sorted(one.keys() & other.keys()):
         cells = one[depth], other[depth]
-        if rates := sorted(set.intersection(*(set(cell.rates) for cell in cells))):
+        if rates := sorted(cells[0].full_rates & cells[1].full_rates):
             for arm, cell in zip(shared, cells, strict=True):
                 arm[depth] = cell.at_rates(rates)
     return shared
 
 
 def lacking_rates(cells: Sequence[CellMembers], pairing: Pairing) -> list[LackingRates]:
-    """The learning rates that cells lack, but cells that they are compared with have."""
+    """The learning rates at which not every seed of a cell ran, but some, or some of a cell that it
+    is compared with.
+    """
     arms = _arms(cells)
-    lacking: dict[CellKey, set[float]] = {}
+    tried = {cell.key: {*cell.rates} for cell in cells}
     for scheme, baseline in pairing.pairs([*arms]):
         for depth in arms[scheme].keys() & arms[baseline].keys():
             pair = arms[scheme][depth], arms[baseline][depth]
             for cell, compared in (pair, pair[::-1]):
-                lacking.setdefault(cell.key, set()).update({*compared.rates} - {*cell.rates})
+                tried[cell.key].update(compared.rates)
     return [
-        LackingRates(key=cell.key, rates=sorted(lacking[cell.key]))
+        LackingRates(
+            key=cell.key, rates=rates, seeds=[cell.seeds_by_rate.get(rate, 0) for rate in rates]
+        )
         for cell in cells
-        if lacking.get(cell.key)
+        if (rates := sorted(tried[cell.key] - cell.full_rates))
     ]
 
 

@@ -322,21 +322,25 @@ def differences(report: Report) -> list[str]:
 
 
 def _lacking(report: Report) -> list[str]:
-    """A line on the learning rates that some arms lack; none if all compared ones share theirs."""
-    depths: dict[tuple[ArmKey, tuple[float, ...]], list[str]] = {}
+    """A line on the learning rates that some arms or seeds lack; none if all have the same."""
+    depths: dict[tuple[ArmKey, str], list[str]] = {}
     for row in report.lacking_rates:
-        depths.setdefault((row.key.arm, tuple(row.rates)), []).append(str(row.key.depth))
+        rates = [
+            f"{rate:g}" + (f" but for {counted(seeds, 'seed')}" if seeds else "")
+            for rate, seeds in zip(row.rates, row.seeds, strict=True)
+        ]
+        depths.setdefault((row.key.arm, listed(rates)), []).append(str(row.key.depth))
     if not depths:
         return []
     axes = [axis for axis in report.varying if axis != "depth"]
     parts = [
         f"{kind_of_model(axes, arm.of(axes))} at depth{'s' * (len(at) > 1)} {listed(at)} lacks "
-        f"{listed([f'{rate:g}' for rate in rates])}"
+        f"{rates}"
         for (arm, rates), at in depths.items()
     ]
     return [
-        f"learning rates differ: {'; '.join(parts)}; compared are only those that both have, and "
-        "nothing where there are none"
+        f"learning rates differ: {'; '.join(parts)}; compared are only those at which every seed "
+        "of both ran, and nothing where there are none"
     ]
 
 

@@ -32,7 +32,7 @@ class Machine:
 
     kind: str
     line: str
-    words: str = _REPORT
+    words: str = _STATUS
     """Words of the command."""
     code: int = 0
     says: str | None = None
@@ -55,11 +55,11 @@ def _streams() -> Iterator[Machine]:
         yield Machine(kind="stream", line="@ <&-", words=words)
         yield Machine(kind="stream", line="@ >&- 2>&-", words=words, says="")
         yield Machine(kind="stream", line="@ | head -n 1", words=words, says="")
-    yield Machine(kind="stream", line="@ >/dev/full 2>/dev/full", code=1, says="")
+    yield Machine(kind="stream", line="@ >/dev/full 2>/dev/full", words=_REPORT, code=1, says="")
     yield Machine(kind="stream", line="@ | head -n 1", words="--help", says="Usage")
     yield Machine(kind="stream", line="@ 2>&-", words=f"{_REPORT} --figures drawn")
     for name in ("ascii", "latin-1", "cp437", "utf-8", "utf-16"):
-        yield Machine(kind="encoding", line=f"PYTHONIOENCODING={name} @", says="")
+        yield Machine(kind="encoding", line=f"PYTHONIOENCODING={name} @", words=_REPORT, says="")
     plain = "LC_ALL=C PYTHONUTF8=0 PYTHONCOERCECLOCALE=0"
     for words, says in ((_REPORT, "How deep"), (_STATUS, "finished")):
         yield Machine(kind="encoding", line=f"{plain} @", words=words, says=says)
@@ -67,7 +67,7 @@ def _streams() -> Iterator[Machine]:
 
 def _terminals() -> Iterator[Machine]:
     for columns in ("1", "5", "20", "1000000"):
-        yield Machine(kind="terminal", line=f"COLUMNS={columns} @", says="")
+        yield Machine(kind="terminal", line=f"COLUMNS={columns} @", words=_REPORT, says="")
     for setting in (
         *("COLUMNS=0", "COLUMNS=-5", "COLUMNS=abc", "COLUMNS=", "LINES=0"),
         *("TERM=dumb", "TERM=nonsense", "TERM=", "NO_COLOR=1"),
@@ -86,8 +86,8 @@ def _variables() -> Iterator[Machine]:
         *("MPLBACKEND=nonsense", "MPLCONFIGDIR=/dev/null", "CUDA_VISIBLE_DEVICES=abc"),
         *("SLURM_JOB_ID=7", "SBATCH_TIMELIMIT=1", "MKL_CBWR=COMPATIBLE", "CXX=/nonexistent"),
     ):
-        yield Machine(kind="variable", line=f"{setting} @")
-    yield Machine(kind="variable", line="TZ=XXX-99 @", words=_STATUS, says="finished")
+        yield Machine(kind="variable", line=f"{setting} @", words=_REPORT)
+    yield Machine(kind="variable", line="TZ=XXX-99 @", says="finished")
     for setting in ("MPLBACKEND=nonsense", "MPLCONFIGDIR=/dev/null", "HOME=/nonexistent"):
         yield Machine(kind="variable", line=f"{setting} @", words=f"{_REPORT} --figures drawn")
     for level in ("1", "2"):
@@ -115,7 +115,7 @@ def _folders() -> Iterator[Machine]:
         f"chmod -R a-w {_STUDY}",
         "mv results elsewhere; ln -s elsewhere results",
     ):
-        yield Machine(kind="folder", line=f"{harm}; @")
+        yield Machine(kind="folder", line=f"{harm}; @", words=_REPORT)
     for name in ("a b", "$'new\\nline'", "ünï", "[x]%s*", "-x"):
         place = name if name.startswith("$") else f"'{name}'"
         yield Machine(
