@@ -111,10 +111,11 @@ def train(overrides: Overrides = None, results: Results = Path("results")) -> No
         from resformer import config
         from resformer.console.execution import train_here
         from resformer.console.outcome import outcomes
+        from resformer.store.folder import TRAINED
         from resformer.store.study import find
         from resformer.sweep.launch import plan
 
-        launch = plan(config.single(overrides or []), find(results, "train"))
+        launch = plan(config.single(overrides or []), find(results, TRAINED))
         if train_here(launch, _command(), interrupts, _consoles()[1]):
             raise typer.Exit(1)
         for line in outcomes(launch):
@@ -520,12 +521,13 @@ def _consoles() -> "tuple[Console, Console]":
 
 def _chosen(results: Path, name: str | None) -> "Study":
     """The study that was named, or the one launched last; `train` only if there is no other."""
+    from resformer.store.folder import TRAINED
     from resformer.store.study import existing, open_study
 
     if name is not None:
         return open_study(results, name)
     studies = existing(results)
-    last = next((study for study in studies if study.name != "train"), next(iter(studies), None))
+    last = next((study for study in studies if study.name != TRAINED), next(iter(studies), None))
     if last is None:
         raise UserError(
             f"--results {results}: there is no study to report; resformer sweep makes one"

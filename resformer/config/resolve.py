@@ -21,7 +21,7 @@ from resformer.model.serial import digest, shape_to_json
 from resformer.model.settings import ModelSettings
 from resformer.model.shape import RESULTS_ONLY, Member, Recording, Shape, TrainSettings
 from resformer.residuals.base import Residual
-from resformer.store.folder import check_name
+from resformer.store.folder import TRAINED, check_name
 from resformer.sweep.rate_grid import AUTO, START
 from resformer.sweep.request import Request
 from resformer.tasks.base import Task
@@ -53,7 +53,7 @@ def single(overrides: Sequence[str]) -> Request:
             raise UserError(
                 f"{shown(override)}: train does not search; give it a rate, or use resformer sweep"
             )
-    resolved = _resolved([own], "train", Machine.here())
+    resolved = _resolved([own], TRAINED, Machine.here())
     if resolved.engine.elsewhere:
         name = plugins.name_of(resolved.engine)
         raise UserError(
@@ -162,6 +162,8 @@ def _grids(
     """The overrides of each grid by key, and the study's name if it has one already."""
     if study is not None:
         check_name(study)
+    if study == TRAINED:
+        raise UserError(f"--study {study}: holds what resformer train trains; use another name")
     own = parse(overrides, plugins.studies())
     if study is None and all(key == "device" or key.startswith("engine") for key in own):
         study = "quick"

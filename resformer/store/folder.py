@@ -13,6 +13,8 @@ from resformer.text import shortened
 MARK = ".resformer"
 PROBES = "probes"
 """The folder in a results folder for probes, which are no studies."""
+TRAINED = "train"
+"""The study of all that `resformer train` has trained."""
 _TEXT = b"Results of resformer, one folder per study.\n"
 _OF_THE_DISK = ("lost+found", ".DS_Store")
 """Names in a folder that nobody has used yet."""

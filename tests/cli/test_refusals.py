@@ -168,6 +168,7 @@ BAD_REQUESTS = [
         "model.residual.initial=nan",
     ),
     (["sweep", "--study", "nowhere"], "nowhere"),
+    (["sweep", "--study", "train", "model.depth=1"], "resformer train"),
     *(
         (["sweep", "--study", name, "model.depth=1"], "study")
         for name in ("../x", "/etc/x", "a/b", "..", ".", "", "~")
