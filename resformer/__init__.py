@@ -120,9 +120,9 @@ def report(study: str, results: "str | Path" = "results") -> dict[str, Any]:
         best_rates                of the `cells` that solve (with `--score final_loss`, that do not
                                   diverge) and have several rates, those whose `lr` is `inside` the
                                   rates tried, the `smallest` or the `largest`
-        lacking_rates             one per cell that lacks learning `rates` which some of its
-                                  `seeds`, or a cell that it is compared with, have; comparisons
-                                  leave these out
+        incomplete_rates          one per cell with learning `rates` at which not all of its `seeds`
+                                  ran, but some, or some of a cell that it is compared with: `ran`,
+                                  how many did at each; comparisons use seeds that ran at the same
         settled                   true if a sweep with `--settle` looked at the study twice, which
                                   `p_adjusted` counts as if every comparison had had both looks
         limits                    one per column of cells: `depth_limit`, the last depth of the

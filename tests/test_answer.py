@@ -233,17 +233,6 @@ def test_seeds_that_no_arm_shares_are_not_paired(made: WrittenStudy) -> None:
     )
 
 
-def test_steps_that_no_single_rate_solves_are_not_paired(made: WrittenStudy) -> None:
-    """Some seeds ran at one rate, the others at another."""
-    members = [Member(seed=seed, lr=1e-3 if seed < 3 else 3e-3) for seed in range(5)]
-    for residual in (Add(), Plain()):
-        made.job(shape(1, residual, "post"), members, FAST)
-    assert answer(made.report())[1] == (
-        "How fast where both train: all seeds solve depth 1 both with residual connections and "
-        "without, but not all at one learning rate, so no steps are paired."
-    )
-
-
 def test_comparisons_in_which_nobody_solves_are_named_once(made: WrittenStudy) -> None:
     for residual in (Plain(), Add(), Gpt2()):
         depths(made, residual, {1: NEVER, 4: NEVER}, "pre")

@@ -210,16 +210,16 @@ def test_only_the_learning_rates_that_both_arms_have_are_compared(made: WrittenS
     assert (row.verdict, row.p) == ("undecided", None)
     assert [(depth.scheme, depth.baseline) for depth in row.depths] == [(NONE, NONE)] * 2
     assert all(cell.solved == 5 for cell in report.cells)  # of all of their own rates
-    assert [(of.key.arm.residual, of.key.depth, [*of.rates]) for of in report.lacking_rates] == [
+    assert [(of.key.arm.residual, of.key.depth, [*of.rates]) for of in report.incomplete_rates] == [
         ("add", 1, [1e-4]),
         ("plain", 1, [3e-3, 1e-2]),
         ("add", 2, [1e-4]),
         ("plain", 2, [3e-3, 1e-2]),
     ]
     assert (
-        "learning rates differ: add at depths 1 and 2 lacks 0.0001; plain at depths 1 and 2 lacks "
-        "0.003 and 0.01; compared are only those at which every seed of both ran, and nothing "
-        "where there are none"
+        "learning rates differ: add at depths 1 and 2: 0.0001 ran for 0 of 5 seeds; plain at "
+        "depths 1 and 2: 0.003 ran for 0 of 5 seeds and 0.01 ran for 0 of 5 seeds; comparisons use "
+        "seeds that ran at the same ones in both columns"
     ) in notes(report)
     assert from_json(to_json(report)) == report
 
@@ -242,10 +242,10 @@ def test_depths_at_which_no_learning_rate_is_shared_are_left_out(made: WrittenSt
     report = made.report()
     (row,) = report.comparisons
     assert [depth.depth for depth in row.depths] == [1]
-    assert {of.key.depth for of in report.lacking_rates} == {2}
+    assert {of.key.depth for of in report.incomplete_rates} == {2}
 
 
-def test_learning_rates_that_some_seeds_lack_are_not_compared(made: WrittenStudy) -> None:
+def test_a_rate_of_a_few_seeds_is_left_out_of_the_comparison(made: WrittenStudy) -> None:
     at_rates(made, Add(), 1, {1e-3: FAST, 1e-2: NEVER[:2]})
     at_rates(made, Plain(), 1, {1e-3: NEVER, 1e-2: FAST[:3]})
     report = made.report()
@@ -254,30 +254,44 @@ def test_learning_rates_that_some_seeds_lack_are_not_compared(made: WrittenStudy
     assert (depth.scheme, depth.baseline) == (FIVE, NONE)
     assert row.p == 2 / 252
     (line,) = (line for line in notes(report) if line.startswith("learning rates differ"))
-    assert "add at depth 1 lacks 0.01 but for 2 seeds; plain at depth 1 lacks 0.01 but" in line
-
-
-def test_seeds_that_ran_at_other_rates_than_each_other_are_not_compared(made: WrittenStudy) -> None:
-    """One cell in two halves, each at a rate of its own."""
-    halves = [Member(seed=seed, lr=1e-3 if seed < 2 else 1e-2) for seed in range(5)]
-    made.job(shape(1, Add(), "post"), halves, FAST)
-    at_rates(made, Plain(), 1, {1e-3: NEVER, 1e-2: NEVER})
-    report = made.report()
-    assert report.comparisons == ()
-    assert any(
-        "add at depth 1 lacks 0.001 but for 2 seeds and 0.01 but" in n for n in notes(report)
+    assert (
+        "add at depth 1: 0.01 ran for 2 of 5 seeds; plain at depth 1: 0.01 ran for 3 of 5" in line
     )
+    assert from_json(to_json(report)) == report
 
 
-def test_a_single_arm_says_which_seeds_lack_learning_rates(made: WrittenStudy) -> None:
+def test_a_straggling_seed_takes_no_part(made: WrittenStudy) -> None:
+    """It ran at one rate of three: leaving it out compares most members."""
+    at_rates(made, Add(), 1, {1e-3: [*NEVER, 50], 3e-3: FAST, 1e-2: FAST})
+    at_rates(made, Plain(), 1, {1e-3: NEVER, 3e-3: NEVER, 1e-2: NEVER})
+    (depth,) = only(made).depths
+    assert (depth.scheme, depth.baseline) == (FIVE, NONE)
+
+
+def test_arms_without_a_block_of_both_are_not_compared(made: WrittenStudy) -> None:
+    at_rates(made, Add(), 1, {1e-3: FAST})
+    at_rates(made, Plain(), 1, {1e-2: NEVER})
+    assert made.report().comparisons == ()
+
+
+def test_seeds_that_ran_at_other_rates_than_each_other(made: WrittenStudy) -> None:
+    """One cell in two parts, each at a rate of its own: the larger one is compared."""
+    parts = [Member(seed=seed, lr=1e-3 if seed < 2 else 1e-2) for seed in range(5)]
+    made.job(shape(1, Add(), "post"), parts, FAST)
+    at_rates(made, Plain(), 1, {1e-3: NEVER, 1e-2: NEVER})
+    (depth,) = only(made).depths
+    assert (depth.scheme, depth.baseline) == (Count(solved=3, seeds=3), NONE)
+
+
+def test_a_single_arm_says_which_rates_not_all_seeds_ran_at(made: WrittenStudy) -> None:
     at_rates(made, Add(), 1, {1e-3: FAST, 1e-2: FAST[:2]})
-    assert any("lacks 0.01 but for 2 seeds" in line for line in notes(made.report()))
+    assert any("0.01 ran for 2 of 5 seeds" in line for line in notes(made.report()))
 
 
 def test_equal_learning_rates_leave_no_line(made: WrittenStudy) -> None:
     depths(made, Add(), {1: SLOW})
     depths(made, Plain(), {1: FAST})
     report = made.report()
-    assert report.lacking_rates == ()
-    assert "lacking_rates" not in to_json(report)
+    assert report.incomplete_rates == ()
+    assert "incomplete_rates" not in to_json(report)
     assert not any("learning rates differ" in line for line in notes(report))

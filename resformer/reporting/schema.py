@@ -138,15 +138,17 @@ class Rate:
 
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LackingRates:
+class IncompleteRates:
     """Learning rates at which not every seed of a cell ran, but some, or some of a cell that it is
-    compared with: comparisons leave them out.
+    compared with: not all of its members are compared.
     """
 
     key: CellKey
     rates: Sequence[float]
-    seeds: Sequence[int]
-    """Number of its seeds that ran at each."""
+    ran: Sequence[int]
+    """Number of seeds that ran at each."""
+    seeds: int
+    """Number of seeds of the cell."""
 
 
 @final
@@ -293,7 +295,7 @@ class Comparison(Compared):
 
     @property
     def speed_depths(self) -> tuple[int, ...]:
-        """Depths at which every seed of both arms solved at one learning rate."""
+        """Depths at which every seed of both arms solved."""
         return tuple(row.depth for row in self.depths if row.speed is not None)
 
     @property
@@ -466,7 +468,7 @@ class Report:
     """Result by which learning rates are chosen and arms compared."""
     cells: tuple[Cell, ...]
     rates: tuple[Rate, ...]
-    lacking_rates: tuple[LackingRates, ...] = ()
+    incomplete_rates: tuple[IncompleteRates, ...] = ()
     limits: tuple[Limit, ...]
     comparisons: tuple[Comparison, ...]
     """Comparisons of depth and speed; none if the score is the final loss."""

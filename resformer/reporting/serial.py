@@ -18,7 +18,7 @@ from resformer.reporting.schema import (
     DepthLoss,
     Estimate,
     Excluded,
-    LackingRates,
+    IncompleteRates,
     LayerSummary,
     Limit,
     LossComparison,
@@ -43,7 +43,7 @@ _IF_ANY = (
     "settled",
     "left_behind",
     "other_code",
-    "lacking_rates",
+    "incomplete_rates",
 )
 """Sections that reports without any such thing lack."""
 
@@ -68,7 +68,7 @@ def row(part: Any, per: Per) -> Tree:
     match part:
         case Limit() if part.fit is not None:
             return {**part.key.values(), **own, **_estimate("fit", part.fit)}
-        case Cell() | Rate() | LackingRates() | Limit():
+        case Cell() | Rate() | IncompleteRates() | Limit():
             return {**part.key.values(), **own}
         case Stability():
             loss = _estimate("mean_loss", part.mean_loss)
@@ -207,9 +207,9 @@ def from_json(tree: Tree) -> Report:
         per=per,
         cells=tuple(_cell(line, per) for line in tree["cells"]),
         rates=tuple(Rate(key=_cell_key(line), **_own(Rate, line, per)) for line in tree["rates"]),
-        lacking_rates=tuple(
-            LackingRates(key=_cell_key(line), rates=line["rates"], seeds=line["seeds"])
-            for line in tree.get("lacking_rates", [])
+        incomplete_rates=tuple(
+            IncompleteRates(key=_cell_key(line), **_own(IncompleteRates, line, per))
+            for line in tree.get("incomplete_rates", [])
         ),
         limits=tuple(map(_limit, tree["limits"])),
         score=tree.get("score", "steps"),

@@ -67,29 +67,24 @@ class CellMembers:
         """The rate that most seeds are scored at, of equally many the smaller one."""
         return self.rates[_most_frequent(self.chosen)]
 
-    @cached_property
-    def seeds_by_rate(self) -> dict[float, int]:
-        """Number of seeds that ran at each learning rate."""
-        return dict(zip(self.rates, self.ran_SR.sum(axis=0).tolist(), strict=True))
+    def seeds_at(self, lr: float) -> int:
+        """Number of seeds that ran at this learning rate."""
+        return int(self.ran_SR[:, self.rates.index(lr)].sum()) if lr in self.rates else 0
 
-    @property
-    def full_rates(self) -> set[float]:
-        """Learning rates at which every seed ran."""
-        return {lr for lr, seeds in self.seeds_by_rate.items() if seeds == len(self.seeds)}
-
-    def at_rates(self, rates: Sequence[float]) -> Self:
-        """The members at some of its learning rates, ascending, at each of which every seed ran."""
-        if [*rates] == self.rates:
+    def part(self, row_S: Integers, column_R: Integers) -> Self:
+        """The members of some of its seeds at some of its learning rates, by ascending index."""
+        if (len(row_S), len(column_R)) == self.ran_SR.shape:
             return self
-        column_R = [self.rates.index(rate) for rate in rates]
+        place = np.ix_(row_S, column_R)
         return replace(
             self,
-            rates=[*rates],
-            steps_SR=self.steps_SR[:, column_R],
-            loss_SR=self.loss_SR[:, column_R],
-            ran_SR=self.ran_SR[:, column_R],
-            row_SR=self.row_SR[:, column_R],
-            budget_SR=self.budget_SR[:, column_R],
+            seeds=[self.seeds[row] for row in row_S],
+            rates=[self.rates[column] for column in column_R],
+            steps_SR=self.steps_SR[place],
+            loss_SR=self.loss_SR[place],
+            ran_SR=self.ran_SR[place],
+            row_SR=self.row_SR[place],
+            budget_SR=self.budget_SR[place],
         )
 
     @property

@@ -15,7 +15,7 @@ from resformer.reporting.schema import (
     Count,
     DepthComparison,
     Estimate,
-    LackingRates,
+    IncompleteRates,
     LossComparison,
 )
 from resformer.stats import Floats
@@ -42,7 +42,7 @@ def max_permutations(comparisons: int) -> int:
 
 def comparisons(cells: Sequence[CellMembers], pairing: Pairing) -> list[Comparison]:
     """A comparison per pair of arms that share a depth, both within the smaller of their budgets,
-    and over the learning rates that both have there (see `at_shared_rates`).
+    and over seeds that ran at the same learning rates (see `comparable`).
 
     p-values are corrected for the comparisons of a study; those between studies for each other.
     """
@@ -54,10 +54,10 @@ def comparisons(cells: Sequence[CellMembers], pairing: Pairing) -> list[Comparis
 def arm_pairs(
     cells: Sequence[CellMembers], pairing: Pairing
 ) -> tuple[list[tuple[Arm, Arm]], tuple[str, ...]]:
-    """Pairs of arms that share a depth and learning rates there, and the axes that name them."""
+    """Pairs of arms with members to compare, and the axes that name them."""
     arms = _arms(cells)
     shared = {
-        (scheme, baseline): at_shared_rates(arms[scheme], arms[baseline])
+        (scheme, baseline): comparable(arms[scheme], arms[baseline])
         for scheme, baseline in pairing.pairs([*arms])
     }
     pairs = {keys: pair for keys, pair in shared.items() if all(pair)}
@@ -66,22 +66,47 @@ def arm_pairs(
     return [*pairs.values()], tuple(axis for axis in first if axis in differing)
 
 
-def at_shared_rates(one: Arm, other: Arm) -> tuple[Arm, Arm]:
-    """Both arms at the depths that both have, and at each of these at the learning rates at which
-    every seed of both ran.
+def comparable(one: Arm, other: Arm) -> tuple[Arm, Arm]:
+    """The members of both arms that are compared: at each depth that both have, seeds that ran at
+    the same learning rates.
 
-    The best of more rates is not exchangeable for the best of fewer.
+    The best of more rates is not exchangeable for the best of fewer. Depths at which no seeds of
+    both ran at the same rates are left out.
     """
-    shared: tuple[Arm, Arm] = ({}, {})
+    compared: tuple[Arm, Arm] = ({}, {})
     for depth in sorted(one.keys() & other.keys()):
-        cells = one[depth], other[depth]
-        if rates := sorted(cells[0].full_rates & cells[1].full_rates):
-            for arm, cell in zip(shared, cells, strict=True):
-                arm[depth] = cell.at_rates(rates)
-    return shared
+        for arm, cell in zip(compared, _block(one[depth], other[depth]), strict=False):
+            arm[depth] = cell
+    return compared
 
 
-def lacking_rates(cells: Sequence[CellMembers], pairing: Pairing) -> list[LackingRates]:
+def _block(one: CellMembers, other: CellMembers) -> tuple[CellMembers, ...]:
+    """Both cells cut to the rates at which at least k seeds ran, and the seeds that ran at all of
+    these, for the k that leaves most members, then most seeds; none if an arm has no such seed.
+
+    Results have no say in it.
+    """
+    rates = sorted({*one.rates} & {*other.rates})
+    columns = [np.array([cell.rates.index(lr) for lr in rates], int) for cell in (one, other)]
+    ran_UR = np.concatenate([one.ran_SR[:, columns[0]], other.ran_SR[:, columns[1]]])
+    seeds_R = ran_UR.sum(axis=0)
+    blocks = []
+    for fewest in np.unique(seeds_R):
+        column_R = np.flatnonzero(seeds_R >= fewest)
+        rows = np.split(ran_UR[:, column_R].all(axis=1), [len(one.seeds)])
+        if all(row_S.any() for row_S in rows):
+            seeds = int(sum(map(np.sum, rows)))
+            blocks.append((seeds * len(column_R), seeds, column_R, rows))
+    if not blocks:
+        return ()
+    _, _, column_R, rows = max(blocks, key=lambda block: block[:2])
+    return tuple(
+        cell.part(np.flatnonzero(row_S), of_cell[column_R])
+        for cell, row_S, of_cell in zip((one, other), rows, columns, strict=True)
+    )
+
+
+def incomplete_rates(cells: Sequence[CellMembers], pairing: Pairing) -> list[IncompleteRates]:
     """The learning rates at which not every seed of a cell ran, but some, or some of a cell that it
     is compared with.
     """
@@ -93,11 +118,14 @@ def lacking_rates(cells: Sequence[CellMembers], pairing: Pairing) -> list[Lackin
             for cell, compared in (pair, pair[::-1]):
                 tried[cell.key].update(compared.rates)
     return [
-        LackingRates(
-            key=cell.key, rates=rates, seeds=[cell.seeds_by_rate.get(rate, 0) for rate in rates]
+        IncompleteRates(
+            key=cell.key,
+            rates=rates,
+            ran=[cell.seeds_at(rate) for rate in rates],
+            seeds=len(cell.seeds),
         )
         for cell in cells
-        if (rates := sorted(tried[cell.key] - cell.full_rates))
+        if (rates := [lr for lr in sorted(tried[cell.key]) if cell.seeds_at(lr) < len(cell.seeds)])
     ]
 
 

@@ -7,7 +7,7 @@ from resformer.reporting.analysis.cells import CellMembers
 from resformer.reporting.analysis.comparisons import (
     Arm,
     arm_seeds,
-    at_shared_rates,
+    comparable,
     max_permutations,
     stratum,
 )
@@ -43,7 +43,7 @@ def separations(cells: Sequence[CellMembers]) -> list[Separation]:
 
 def _separation(study: str, task: str, arms: dict[ArmKey, Arm]) -> Separation:
     alike = (
-        at_shared_rates(arms[one], arms[other])
+        comparable(arms[one], arms[other])
         for one, other in combinations(arms, 2)
         if differing_axes(one, other) <= _ALIKE_BUT
     )

@@ -10,7 +10,7 @@ import numpy as np
 from resformer.errors import UserError
 from resformer.reporting import serial
 from resformer.reporting.analysis.cells import CellMembers, axes_of, by_cell
-from resformer.reporting.analysis.comparisons import adjusted_row, comparisons, lacking_rates
+from resformer.reporting.analysis.comparisons import adjusted_row, comparisons, incomplete_rates
 from resformer.reporting.analysis.final_loss import loss_comparisons
 from resformer.reporting.analysis.layers import layer_summaries
 from resformer.reporting.analysis.pairs import DEFAULT_PAIRING, Pairing
@@ -97,7 +97,7 @@ def _report(findings: Findings, pairing: Pairing, per: Per, score: Score) -> Rep
         where=findings.conditions,
         cells=tuple(cells),
         rates=tuple(rate for members in cell_members for rate in _rates(members)),
-        lacking_rates=tuple(lacking_rates(cell_members, pairing)),
+        incomplete_rates=tuple(incomplete_rates(cell_members, pairing)),
         limits=tuple(_limits(cells)),
         score=score,
         comparisons=tuple(

@@ -6,7 +6,6 @@ from itertools import groupby
 from resformer.reporting.analysis.cost import cost
 from resformer.reporting.schema import (
     ArmKey,
-    CellKey,
     Comparison,
     Count,
     DepthComparison,
@@ -228,13 +227,9 @@ def _fast(row: Comparison, report: Report) -> str:
         return f"at no depth do all seeds solve both {scheme} and {baseline}"
     if row.speed is None:
         at = f"depth{'s' * (len(solved) > 1)} {listed([str(depth) for depth in solved])}"
-        paired = any(
-            _seeds(row.scheme, depth, report) & _seeds(row.baseline, depth, report)
-            for depth in solved
-        )
-        why = "not all at one learning rate" if paired else "no seed ran in both"
         return (
-            f"all seeds solve {at} both {scheme} and {baseline}, but {why}, so no steps are paired"
+            f"all seeds solve {at} both {scheme} and {baseline}, but no seed ran in both, so no "
+            "steps are paired"
         )
     low, high = row.speed.low, row.speed.high
     interval = ""
@@ -245,23 +240,16 @@ def _fast(row: Comparison, report: Report) -> str:
     depths = [str(depth) for depth in row.speed_depths]
     if len(row.depths) == 1:
         return size
-    rate = " at one learning rate" if len(depths) < len(solved) else ""
     if len(depths) == 1:
-        return f"{size} at depth {depths[0]}, the only one that all seeds of both solve{rate}"
+        return f"{size} at depth {depths[0]}, the only one that all seeds of both solve"
     each = [f"{depth.speed.value:.2f} at {depth.depth}" for depth in row.depths if depth.speed]
-    which = f"which all seeds of both solve{rate}"
+    which = "which all seeds of both solve"
     return f"{size} at depths {listed(depths)}, {which} ({', '.join(each)})"
 
 
 def _solved_by_all(row: Comparison) -> list[int]:
     """Depths that every seed of both arms solves, each at the rate that it is scored at."""
     return [depth.depth for depth in row.depths if depth.scheme.all and depth.baseline.all]
-
-
-def _seeds(arm: ArmKey, depth: int, report: Report) -> set[int]:
-    """Seeds that ran in a cell."""
-    key = CellKey(arm=arm, depth=depth)
-    return next(set(cell.lr_by_seed) for cell in report.cells if cell.key == key)
 
 
 def _counted_fast(rows: Sequence[Comparison], per: Per) -> str:

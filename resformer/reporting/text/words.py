@@ -321,33 +321,32 @@ def differences(report: Report) -> list[str]:
     return lines
 
 
-def _lacking(report: Report) -> list[str]:
-    """A line on the learning rates that some arms or seeds lack; none if all have the same."""
+def _incomplete(report: Report) -> list[str]:
+    """A line on learning rates at which not all seeds ran; none if all have the same."""
     depths: dict[tuple[ArmKey, str], list[str]] = {}
-    for row in report.lacking_rates:
+    for row in report.incomplete_rates:
         rates = [
-            f"{rate:g}" + (f" but for {counted(seeds, 'seed')}" if seeds else "")
-            for rate, seeds in zip(row.rates, row.seeds, strict=True)
+            f"{rate:g} ran for {ran} of {counted(row.seeds, 'seed')}"
+            for rate, ran in zip(row.rates, row.ran, strict=True)
         ]
         depths.setdefault((row.key.arm, listed(rates)), []).append(str(row.key.depth))
     if not depths:
         return []
     axes = [axis for axis in report.varying if axis != "depth"]
     parts = [
-        f"{kind_of_model(axes, arm.of(axes))} at depth{'s' * (len(at) > 1)} {listed(at)} lacks "
-        f"{rates}"
+        f"{kind_of_model(axes, arm.of(axes))} at depth{'s' * (len(at) > 1)} {listed(at)}: {rates}"
         for (arm, rates), at in depths.items()
     ]
     return [
-        f"learning rates differ: {'; '.join(parts)}; compared are only those at which every seed "
-        "of both ran, and nothing where there are none"
+        f"learning rates differ: {'; '.join(parts)}; comparisons use seeds that ran at the same "
+        "ones in both columns"
     ]
 
 
 def notes(report: Report) -> list[str]:
     """Caveats that no table shows, a line each."""
     whole = " (of the whole study)" if report.where else ""
-    lines = _lacking(report)
+    lines = _incomplete(report)
     if report.missing:
         lines.append(
             f"not finished: {_counts(report.missing)}; `resformer status` says if they run, the "
