@@ -192,6 +192,17 @@ def test_a_page_says_the_verdict_first_and_how_to_make_it_again(
     assert shown.locator("dt").all_inner_texts()[-2:] == ["resformer", "torch"]
 
 
+def test_a_command_that_was_typed_twice_is_shown_once(lives: WrittenStudy) -> None:
+    study = lives.write(words=["resformer", "sweep", "--study", "lived"])
+    (first,) = study.launches()
+    for name in ("lived", "Lived"):
+        asked = ["resformer", "sweep", "--study", name]
+        study.launch({"asked": asked, "versions": first["versions"]}, [])
+    text = made(read([study]))
+    assert text.count("<pre><code>resformer sweep --study lived</code></pre>") == 1
+    assert text.count("<pre><code>resformer sweep --study Lived</code></pre>") == 1
+
+
 def test_the_tables_of_a_page_hold_what_the_terminal_shows(
     lives: WrittenStudy, show: Callable[..., Page]
 ) -> None:

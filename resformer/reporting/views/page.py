@@ -52,6 +52,7 @@ def page(findings: Findings, report: Report, layout: Layout, command: Sequence[s
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["quoted"] = _quoted
     return environment.from_string(_source("page.html")).render(
         style=Markup(style),
         style_hash=base64.b64encode(hashlib.sha256(style.encode()).digest()).decode(),
@@ -86,7 +87,6 @@ def page(findings: Findings, report: Report, layout: Layout, command: Sequence[s
         figures=_figures(findings, report, layout),
         rates=_rates(report),
         launches=[(study.name, study.launches()) for study in findings.studies],
-        quoted=_quoted,
         command=command,
         notes=words.notes(report),
         incomplete=bool(report.missing or report.failed or report.damaged),
