@@ -24,8 +24,9 @@ class ValueSkipInit(SkiplessAttention):
     give it: He et al. have a shaped activation in the place of the FFN's skip. Learned: α and β per
     head, b per block. Initial values: α = 1, β = 0; b = `ffn_gain_at_18_blocks`·√(18 / L), 0.1 at
     L = 18 in the authors' code, their Value-SkipInit included, and O(L^(-1/2)) in the paper; value
-    and output matrices start at the identity, where the paper draws random orthogonal ones: copy at
-    depth 16 is solved with either if b is small, and with neither if b = 1. Norm: pre.
+    and output matrices start at the identity, where the paper draws random orthogonal ones: at a
+    learning rate of 1e-3 copy at depth 16 is solved with either if b is small, and with neither if
+    b = 1. Norm: pre.
     """
 
     shapes_attention: ClassVar[bool] = True
