@@ -471,7 +471,7 @@ def show(overrides: Overrides = None) -> None:
 
 
 def main() -> None:
-    """The entry point."""
+    """Run the command of these words."""
     if sys.platform == "win32":
         sys.exit("resformer: runs on Linux and macOS; on Windows in WSL")
     environment.for_command()
@@ -482,7 +482,7 @@ def main() -> None:
 @contextmanager
 def _answering() -> Iterator[Interrupts]:
     """Turn errors into a line and an exit code: 2 for a wrong request, 1 where work cannot proceed,
-    130 or 143 at a signal.
+    129, 130 or 143 at a signal.
     """
     interrupts = Interrupts()
     try:
@@ -499,9 +499,8 @@ def _answering() -> Iterator[Interrupts]:
         code = 1
     except Stuck as error:
         line, code = f"{error}; no result is lost: see to it and go on", 1
-    except KeyboardInterrupt as interrupt:
-        line = "stopped; the same command goes on where this one left off"
-        code = interrupt.code if isinstance(interrupt, Stopped) else 130
+    except Stopped as stopped:
+        line, code = "stopped; the same command goes on where this one left off", stopped.code
     _note(line)
     raise typer.Exit(code)
 

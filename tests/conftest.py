@@ -22,6 +22,7 @@ from resformer.numerics.backends import compiled, eager
 from resformer.numerics.backends.base import Backend
 from resformer.numerics.backends.kernels import build
 from resformer.store.study import Study
+from resformer.workers import signals
 
 collect_ignore = [] if torch.cuda.is_available() else ["test_on_a_gpu.py"]
 
@@ -31,6 +32,15 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
     if os.environ.get("CI") and reporter is not None and reporter.stats.get("skipped"):
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _signals() -> None:
+    """What tests start ignores no signal, though this process does, as under nohup (SIGHUP) or in
+    the background of a shell (SIGINT): a handler, unlike an ignored signal, is not inherited.
+    """
+    for signum in {*signals.SIGNALS} - {*signals.heeded()}:
+        signal.signal(signum, lambda signum, frame: None)
 
 
 @pytest.fixture(autouse=True)
@@ -107,16 +117,6 @@ def resformer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., 
     """
     monkeypatch.chdir(tmp_path)
     return lambda *words: CliRunner().invoke(app, list(words))
-
-
-@pytest.fixture
-def sigint() -> Iterator[None]:
-    """Ctrl-C reaches child processes: a shell ignores it in what it runs in the background, and
-    children inherit that.
-    """
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture

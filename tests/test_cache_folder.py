@@ -27,7 +27,8 @@ def open_mask() -> Iterator[None]:
 @pytest.mark.usefixtures("open_mask")
 def test_it_is_made_for_this_user_alone(kept: Path) -> None:
     assert cache_folder() == kept / "resformer"
-    assert [(path.stat().st_mode & 0o777) for path in (kept, kept / "resformer")] == [0o700] * 2
+    made = (kept.parent, kept, kept / "resformer")
+    assert [path.stat().st_mode & 0o777 for path in made] == [0o700] * 3
     assert cache_folder() == kept / "resformer"
 
 
@@ -92,7 +93,45 @@ def test_a_link_is_refused(target: str, kept: Path) -> None:
 def test_folders_above_may_be_links(kept: Path, tmp_path: Path) -> None:
     (tmp_path / "large").mkdir()
     (tmp_path / "a").symlink_to(tmp_path / "large")
+    assert cache_folder() == tmp_path / "large/caches/resformer"
+
+
+@pytest.mark.parametrize("mode", [0o777, 0o770, 0o702])
+def test_one_that_others_could_exchange_is_refused(mode: int, kept: Path, tmp_path: Path) -> None:
+    """Between the look at its mode and the use of what is in it."""
+    cache_folder()
+    kept.chmod(mode)
+    with pytest.raises(CacheUnavailable, match=f"{kept}: others may write to it; set XDG_CACHE_"):
+        cache_folder()
+    kept.chmod(0o700)
+    kept.parent.chmod(mode)
+    with pytest.raises(CacheUnavailable, match=f"{kept.parent}: others may write to it; set XDG_"):
+        cache_folder()
+
+
+def test_one_behind_a_link_that_others_could_exchange_is_refused(
+    kept: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "open" / "large").mkdir(parents=True)
+    (tmp_path / "a").symlink_to(tmp_path / "open" / "large")
+    (tmp_path / "open").chmod(0o777)
+    with pytest.raises(CacheUnavailable, match=f"{tmp_path}/open: others may write to it"):
+        cache_folder()
+
+
+def test_one_in_a_sticky_folder_is_taken(kept: Path) -> None:
+    """In which others can make files, but exchange none."""
+    cache_folder()
+    kept.parent.chmod(0o1777)
     assert cache_folder() == kept / "resformer"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives folders away")
+def test_one_in_another_users_folder_is_refused(kept: Path) -> None:
+    cache_folder()
+    os.chown(kept, 65534, 65534)
+    with pytest.raises(CacheUnavailable, match=f"{kept}: is another user's"):
+        cache_folder()
 
 
 def test_one_that_cannot_be_made_is_a_line(kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:

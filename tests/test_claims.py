@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from resformer.errors import DiskError
 from resformer.store import claims, files
 from resformer.store.claims import (
     Claim,
@@ -397,6 +398,19 @@ def test_the_error_of_an_attempt_is_read_from_no_link(
     (job / place).symlink_to(tmp_path / place)
     assert claims.error(job, 1) == f"{job}/attempt-1/error.txt is a link"
     assert over(job, 1)
+
+
+def test_a_link_that_takes_an_errors_place_now_is_not_followed(
+    job: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the look at what it is and its opening."""
+    claimed(job)
+    (tmp_path / "private").write_text("secret")
+    (job / "attempt-1").mkdir()
+    (job / "attempt-1" / "error.txt").symlink_to(tmp_path / "private")
+    monkeypatch.setattr(files, "linked", lambda path, parents: False)
+    with pytest.raises(DiskError, match=r"error\.txt: cannot be read: "):
+        claims.error(job, 1)
 
 
 def test_of_a_long_error_the_end_is_read(job: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 from support.commands import Command
 from support.sweeps import TINY
 
@@ -22,12 +23,17 @@ print(build.missing() or build.note() or None)
 """
 
 
-def missing(cache: Path, **environment: str) -> str:
+VERSION = "[ $1 = --version ] && echo 1.0 && exit; "
+OUTPUT = "for made; do :; done; "
+"""The compiler's last word is the file that it makes."""
+
+
+def missing(cache: Path, *words: str, **environment: str) -> str:
     """The reason of a fresh process, which keeps its kernels in that folder, why there are none, or
-    why they are not kept.
+    why they are not kept; `words` stand before its command.
     """
     run = subprocess.run(
-        [sys.executable, "-c", REASON],
+        [*words, sys.executable, "-c", REASON],
         env={"XDG_CACHE_HOME": str(cache), "PATH": "/usr/bin:/bin", **environment},
         capture_output=True,
         text=True,
@@ -79,6 +85,44 @@ def test_another_compiler_builds_its_own(cache: Path, tmp_path: Path) -> None:
     assert len(list((cache / "resformer").iterdir())) == 2
 
 
+def test_the_words_of_a_compiler_count(cache: Path) -> None:
+    """They change bits; launches record them."""
+    name = shutil.which("c++")
+    plain = compiler.Compiler(("c++",)).version
+    assert missing(cache, CXX=f"{name} -pipe") == "None"
+    assert len(list((cache / "resformer").iterdir())) == 2
+    words = compiler.Compiler(("c++", "-DNAME=a b", "-O1")).version
+    assert words == f"{plain} '-DNAME=a b' -O1"
+
+
+def without_privileges(folder: Path) -> list[str]:
+    """Words before a command for which a folder that may not be written is closed, also as root."""
+    folder.chmod(0o500)
+    if os.geteuid() != 0:
+        return []
+    setpriv = shutil.which("setpriv")
+    if setpriv is None:
+        pytest.skip("there is no setpriv")
+    return [setpriv, "--bounding-set=-dac_override", "--inh-caps=-dac_override"]
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_a_cache_that_cannot_be_written_is_read(cache: Path, tmp_path: Path, known: bool) -> None:
+    """As an administrator's, or in a home that is mounted to be read."""
+    words, path = without_privileges(cache / "resformer"), "/usr/bin:/bin"
+    if known:
+        only_named = f"[ \"$1\" = --version ] && echo '{build.compiler()}' || exit 1"
+        path = str(fake(tmp_path / "bin", only_named))
+    else:
+        other = fake(tmp_path / "bin", VERSION + 'exec /usr/bin/c++ "$@"')
+        path = f"{other}:{path}"
+    reason = missing(cache, *words, PATH=path)
+    if known:
+        assert reason == "None"
+    else:
+        assert reason.endswith(f"only: {cache / 'resformer'}: cannot be written: Permission denied")
+
+
 @pytest.mark.parametrize("harm", ["cut", "flipped", "a folder"])
 def test_a_damaged_library_is_built_again(cache: Path, harm: str) -> None:
     (made,) = (cache / "resformer").iterdir()
@@ -128,11 +172,6 @@ def test_the_compiler_of_cxx_is_the_only_one(tmp_path: Path) -> None:
     assert reason == f"{broken / 'c++'} -pipe failed: no"
     assert missing(cache, CXX="nowhere") == "CXX=nowhere: there is no such compiler"
     assert "No closing quotation" in missing(cache, CXX="'")
-
-
-VERSION = "[ $1 = --version ] && echo 1.0 && exit; "
-OUTPUT = "for made; do :; done; "
-"""The compiler's last word is the file that it makes."""
 
 
 @pytest.mark.parametrize(
@@ -198,6 +237,42 @@ def test_a_compiler_that_hangs_is_given_up(tmp_path: Path, monkeypatch: pytest.M
     with pytest.raises(compiler.Unavailable, match=r"c\+\+ did not end within 0.3 s"):
         compiler.Compiler((str(hanging),)).run("--version")
     assert time.monotonic() - began < 10
+
+
+@pytest.mark.parametrize(
+    ("code", "end"),
+    [
+        ("__attribute__((constructor)) void start() { raise(SIGILL); }", "SIGILL"),
+        ('extern "C" void attend_forward() { raise(SIGSEGV); }', "SIGSEGV"),
+    ],
+)
+def test_a_library_that_would_end_the_command_is_not_used(
+    tmp_path: Path, code: str, end: str
+) -> None:
+    """Such as one that is made for another processor."""
+    source = tmp_path / "bad.cpp"
+    others = [line for line in IDLE.splitlines() if line.split("()")[0] not in code]
+    source.write_text("\n".join(["#include <signal.h>", code, *others]))
+    bad = VERSION + OUTPUT + f"PATH=/usr/bin:/bin; exec c++ -shared -fPIC {source} -o $made"
+    only = fake(tmp_path / "bin", f"export PATH=/usr/bin:/bin; {bad}")
+    reason = missing(tmp_path / "cache", PATH=str(only))
+    assert reason == f"what c++ makes of the kernels ends its self-test by {end}"
+    assert list((tmp_path / "cache" / "resformer").iterdir()) == []
+
+
+@pytest.mark.usefixtures("built")
+def test_other_sources_are_built_by_the_compiler_of_the_kernels(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = fake(tmp_path / "bin", "echo no >&2; exit 1")
+    (broken / "g++").symlink_to("/usr/bin/g++")
+    monkeypatch.setenv("PATH", f"{broken}:/usr/bin:/bin")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    source = tmp_path / "one.cpp"
+    source.write_text('extern "C" long one() { return 1; }')
+    chosen = build._chosen.__wrapped__(torch.float32)
+    monkeypatch.setattr(build, "_chosen", lambda dtype: chosen)
+    assert build.load(source, torch.float32).one() == 1
 
 
 @pytest.mark.usefixtures("kernels")

@@ -1,6 +1,7 @@
 """Standard output and error of a command: readable in any encoding, quiet if a display is gone."""
 
 import codecs
+import contextlib
 import io
 import os
 import sys
@@ -38,8 +39,9 @@ _FALLBACK = "resformer.ascii"
 def guarded() -> Iterator[None]:
     """Write in ASCII what a stream's encoding lacks; go quiet where stderr cannot be written.
 
-    Where stdout cannot be, such as on a full disk, writing raises Stuck and leaving exits with code
-    1; where its reader has left, as under `head`, without a word.
+    Where stdout cannot be, such as on a full disk, writing raises Stuck, and what would have ended
+    well exits with code 1 and that line; where its reader has left, as under `head`, without a
+    word. Other exit codes and errors stay.
     """
     codecs.register_error(_FALLBACK, _in_ascii)
     out, err = sys.stdout, sys.stderr
@@ -47,23 +49,29 @@ def guarded() -> Iterator[None]:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors=_FALLBACK)
     nowhere = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115  closed at the end
-    sys.stdout = out and cast(TextIO, _Output(out))
+    output = _Output(out if out is not None else nowhere)
+    sys.stdout = cast(TextIO, output)
     # Text that is printed to a stream that is None goes to stdout.
-    sys.stderr = cast(TextIO, _Display(err)) if err is not None else nowhere
+    sys.stderr = cast(TextIO, _Display(err if err is not None else nowhere))
     try:
-        yield
-    finally:
         try:
-            if out is not None:
-                sys.stdout.flush()
-        except BrokenPipeError:
+            yield
+        except SystemExit as leaving:
+            if leaving.code:
+                raise
+        except (BrokenPipeError, Stuck):
+            if output.error is None:
+                raise
+        output.end()
+        if isinstance(output.error, BrokenPipeError):
             sys.exit(1)
-        except Stuck as stuck:
-            sys.stderr.write(f"resformer: {stuck}\n")
+        if output.error is not None:
+            sys.stderr.write(f"resformer: {_unwritten(output.error)}\n")
             sys.exit(1)
-        finally:
-            sys.stdout, sys.stderr = out, err
-            nowhere.close()
+    finally:
+        output.end()
+        sys.stdout, sys.stderr = out, err
+        nowhere.close()
 
 
 def _in_ascii(error: UnicodeError) -> tuple[str, int]:
@@ -123,7 +131,22 @@ class _Display(_Stream):
 class _Output(_Stream):
     """Results."""
 
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__(stream)
+        self.error: OSError | None = None
+        """The first error of writing, which a library that only tries a stream may have caught."""
+
+    def end(self) -> None:
+        """Write what is buffered, if that is possible."""
+        with contextlib.suppress(BrokenPipeError, Stuck):
+            self.flush()
+
     def _failed(self, error: OSError) -> None:
+        self.error = self.error or error
         if isinstance(error, BrokenPipeError):
             raise error
-        raise Stuck(f"standard output cannot be written: {error.strerror}") from error
+        raise Stuck(_unwritten(error)) from error
+
+
+def _unwritten(error: OSError) -> str:
+    return f"standard output cannot be written: {error.strerror}"

@@ -24,14 +24,12 @@ from resformer.workers.assignment import Assignment, own_launch
 from resformer.workers.event_log import FinishedElsewhere
 from resformer.workers.events import Emit, Event
 from resformer.workers.resources import cores
-from resformer.workers.signals import Stop, Stopped
+from resformer.workers.signals import SIGNALS, Stop, Stopped, heeded
 from resformer.workers.worker import work
 
 _GRACE_SECONDS = 4.0
 """Time for a worker to checkpoint its training: a stop takes five seconds at most."""
 _POLL_SECONDS = 0.2
-_SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
-"""Signals at which a worker releases its job and exits, unless the sweep ignores them."""
 _AT_WORK = ("started", "resumed", "restarted", "halved", "progress")
 """Events of a worker that holds a job."""
 _SIGNALLED, _STUCK = 3, 4
@@ -217,7 +215,7 @@ def _context() -> Any:
     # heard of any more; what it forks unblocks them again. The tracker starts first: its start
     # unblocks SIGINT.
     resource_tracker.ensure_running()
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, *_SIGNALS})
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     # By which the server hears that a worker has ended; whoever started this may have blocked it.
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
     try:
@@ -235,10 +233,9 @@ def _main(
     """
     received: list[int] = []
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    for signum in _SIGNALS:
-        if signal.getsignal(signum) != signal.SIG_IGN:
-            signal.signal(signum, lambda signum, frame: received.append(signum))
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT, *_SIGNALS})
+    for signum in heeded():
+        signal.signal(signum, lambda signum, frame: received.append(signum))
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
     select_gpu(number)
     configure_worker(memory_gib)
 

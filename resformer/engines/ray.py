@@ -1,6 +1,8 @@
 """Workers as tasks of a Ray cluster."""
 
+import contextlib
 import json
+import os
 import re
 import shlex
 import signal
@@ -127,7 +129,7 @@ class Ray(Engine):
         ray.shutdown()
         actor = f"ray.get_actor({name!r}, {_NAMESPACE!r})"
         ending = f"import ray; ray.init({self.address!r}); ray.kill({actor})"
-        return shlex.join([sys.executable, "-c", ending])
+        return shlex.join([sys.executable, "-P", "-c", ending])
 
     def _joined(self) -> Any:
         """The module of Ray, connected to the cluster."""
@@ -145,13 +147,15 @@ class Ray(Engine):
                     # Ray itself would wait for minutes.
                     socket.create_connection((match[1], int(match[2])), _ANSWERS_SECONDS).close()
                 terminate = signal.getsignal(signal.SIGTERM)
-                ray.init(
-                    self.address,
-                    namespace=_NAMESPACE,
-                    log_to_driver=False,
-                    logging_level="ERROR",
-                    **own,
-                )
+                # Workers search this process' working directory first for what they import.
+                with contextlib.chdir(os.sep):
+                    ray.init(
+                        self.address,
+                        namespace=_NAMESPACE,
+                        log_to_driver=False,
+                        logging_level="ERROR",
+                        **own,
+                    )
                 # Ray installs a handler of its own, which ends the process at once.
                 signal.signal(signal.SIGTERM, terminate)
             except (OSError, RuntimeError, ValueError) as error:

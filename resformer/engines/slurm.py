@@ -178,7 +178,8 @@ class Slurm(Engine):
         options = {
             "partition": self.partition,
             "account": self.account,
-            "setup": None if self.setup is None else [self.setup],
+            # A command has it too, but sbatch or the site may not pass it on.
+            "setup": ["export PYTHONSAFEPATH=1", *([self.setup] if self.setup else [])],
             "gpus_per_node": self.gpus or None,
             "mem": None if self.memory_gib is None else f"{math.ceil(1024 * self.memory_gib)}M",
             "array_parallelism": self.workers,

@@ -7,6 +7,8 @@ import stat
 from pathlib import Path
 from typing import final
 
+from resformer.numerics.trusted import distrust, distrust_above
+
 
 @final
 class CacheUnavailable(Exception):
@@ -14,33 +16,31 @@ class CacheUnavailable(Exception):
 
 
 def cache_folder() -> Path:
-    """`resformer` in `XDG_CACHE_HOME`, or in `~/.cache`; made, for this user alone, if missing.
+    """`resformer` in `XDG_CACHE_HOME`, or in `~/.cache`, without links; made, as are those above
+    it, for this user alone if missing.
 
     A relative `XDG_CACHE_HOME` is ignored, as its specification (XDG Base Directory 0.8) demands: a
     folder from elsewhere could bring its own. Raises CacheUnavailable if the folder cannot be made,
-    is a link or no folder, is another user's, or is one that others may write to.
+    is a link or no folder, is another user's, or if others may write to it or exchange it.
     """
     try:
         kept = Path(os.environ.get("XDG_CACHE_HOME", ""))
-        folder = (kept if kept.is_absolute() else Path.home() / ".cache") / "resformer"
-        if not folder.is_absolute():
-            raise CacheUnavailable(f"{folder}: is no absolute path; set HOME to one")
-        folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        above = kept if kept.is_absolute() else Path.home() / ".cache"
+        if not above.is_absolute():
+            raise CacheUnavailable(f"{above}: is no absolute path; set HOME to one")
+        for place in (*reversed(above.parents), above):
+            place.mkdir(mode=0o700, exist_ok=True)
+        folder = above.resolve() / "resformer"
         if not folder.is_symlink():
             folder.mkdir(mode=0o700, exist_ok=True)
-        status = folder.lstat()
+        if reason := distrust(folder, stat.S_ISDIR):
+            raise CacheUnavailable(
+                f"{folder}: {reason}; delete it, or set XDG_CACHE_HOME to a folder of yours"
+            )
+        if reason := distrust_above(folder):
+            raise CacheUnavailable(f"{reason}; set XDG_CACHE_HOME to a folder below another one")
     except OSError as error:
         raise CacheUnavailable(f"{error.filename}: cannot be made: {error.strerror}") from error
     except RuntimeError as error:
         raise CacheUnavailable(f"there is no home folder: {error}") from error
-    if not stat.S_ISDIR(status.st_mode):
-        raise CacheUnavailable(f"{folder}: is a link, and what lies behind may be another user's")
-    if status.st_uid not in (os.geteuid(), 0):
-        raise CacheUnavailable(
-            f"{folder}: is another user's; set XDG_CACHE_HOME to a folder of yours"
-        )
-    if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-        raise CacheUnavailable(
-            f"{folder}: others may write to it; delete it, or empty it and make it mode 700"
-        )
     return folder

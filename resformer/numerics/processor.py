@@ -7,6 +7,9 @@ from pathlib import Path
 
 import torch
 
+_MODELS = ("model name", "CPU part")
+"""What names a model in /proc/cpuinfo: on x86, and on ARM, which has a number only."""
+
 
 @cache
 def processor() -> tuple[str, ...]:
@@ -27,10 +30,13 @@ def processor() -> tuple[str, ...]:
 
 
 def processor_facts() -> dict[str, str]:
-    """Its model with a hash of all that it can do, since machines of one name can differ in that;
-    and the instruction sets that torch computes with, which `ATEN_CPU_CAPABILITY` can limit.
+    """Processor model, hash of its instruction sets, and the sets torch uses.
+
+    Machines of one model can differ in the former, and `ATEN_CPU_CAPABILITY` can limit the latter.
     """
-    model = (processor() or ("",))[-1].rpartition(":")[2].strip()
+    lines = processor() or ("",)
+    line = next((line for name in _MODELS for line in lines if line.startswith(name)), lines[-1])
+    model = line.rpartition(":")[2].strip()
     can_do = hashlib.sha256(repr(processor()).encode()).hexdigest()[:8]
     return {
         "processor": f"{model} ({can_do})",

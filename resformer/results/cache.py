@@ -18,6 +18,7 @@ import pyarrow as pa
 from resformer.errors import DiskError
 from resformer.keys import Json
 from resformer.numerics.cache_folder import CacheUnavailable, cache_folder
+from resformer.numerics.trusted import distrust
 from resformer.store import files
 from resformer.store.study import Study
 
@@ -106,13 +107,15 @@ def _key() -> bytes:
 
 
 def _private(path: Path) -> bytes | None:
-    """Content of a key that only this user can read; None if there is none."""
+    """Content of a key that only this user, or root, can have written and can read; None if there
+    is none.
+    """
     try:
-        status = path.lstat()
+        if distrust(path, stat.S_ISREG) or path.lstat().st_mode & 0o077:
+            return None
+        key = files.content(path, follow=False)
     except FileNotFoundError:
         return None
-    alone = stat.S_IMODE(status.st_mode) & 0o077 == 0 and status.st_uid == os.geteuid()
-    key = files.content(path) if alone and stat.S_ISREG(status.st_mode) else b""
     return key if len(key) == _KEY else None
 
 

@@ -309,9 +309,10 @@ def error(job: Path, attempt: int) -> str | None:
         start = max(0, files.size(path) - _TAIL_BYTES)
         if files.linked(path, parents=1):
             return f"{path} is a link"
-        lines = files.content(path, start).decode(errors="replace").split("\n")
+        text = files.content(path, start, follow=False)
     except FileNotFoundError:
         return None
+    lines = text.decode(errors="replace").split("\n")
     last = next((line for line in reversed(lines) if line.strip()), f"{path} is empty")
     return shortened(last, _LONGEST_LINE)
 

@@ -113,12 +113,15 @@ def linked(path: Path, parents: int) -> bool:
     return any(os.path.islink(place) for place in (path, *path.parents[:parents]))  # noqa: PTH114  (which raises nothing, in doubt)
 
 
-def content(path: str | Path, start: int = 0, end: int | None = None) -> bytes:
+def content(
+    path: str | Path, start: int = 0, end: int | None = None, *, follow: bool = True
+) -> bytes:
     """The bytes of a regular file from `start` to `end`. Raises FileNotFoundError, or DiskError if
-    it cannot be read or is a pipe, which would never end.
+    it cannot be read, is a pipe, which would never end, or, unless links are to `follow`, is one.
     """
     try:
-        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        links = 0 if follow else os.O_NOFOLLOW
+        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | links)
         with open(handle, "rb", buffering=0) as file:
             if stat.S_ISREG(os.fstat(handle).st_mode):
                 file.seek(start)

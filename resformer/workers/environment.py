@@ -3,10 +3,12 @@ their values here.
 """
 
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import final
 
 
@@ -50,17 +52,28 @@ COMMANDS = (
         harmful=lambda value: not value.isdecimal() or int(value) == 0,
         reason="a terminal of no columns shows nothing",
     ),
-    Variable(
-        name="TMPDIR",
-        harmful=lambda value: len(os.fsencode(value)) > _LONGEST_TMPDIR,
-        reason="the fork server's socket lies there, whose path the system limits to 107 bytes",
+    *(
+        Variable(
+            name=name,
+            harmful=lambda value: len(os.fsencode(Path(value).absolute())) > _LONGEST_TMPDIR,
+            reason="the fork server's socket lies in the first of them, and the system limits its "
+            "path to 107 bytes",
+        )
+        for name in ("TMPDIR", "TEMP", "TMP")
     ),
 )
 """Changed by commands only; a notebook that imports resformer keeps its own."""
+_RESTARTED = "RESFORMER_RESTARTED"
+"""Environment variable with the number of a process that was started again with assertions."""
+_LONG_OPTION = "-check-hash-based-pycs"
+_OPTION = re.compile(rf"-(?=.)(?P<flags>[^-cmWX]*)(?P<last>([cmWX].*|{_LONG_OPTION})?)", re.DOTALL)
+"""A word with options of Python: single letters; the last may take a value, from its word or the
+next, which for -c and -m is the program.
+"""
 _FROM_A_JOB = ("SLURM_", "SLURMD_", "SRUN_", "SALLOC_", "SBATCH_")
 """Set by Slurm inside a job, or options of sbatch that go before those of its script."""
 _FOR_A_CLUSTER = ("SLURM_CONF", "SLURM_JWT", "SBATCH_CLUSTERS", "SBATCH_QOS", "SBATCH_CONSTRAINT")
-"""Those of them that say where the cluster is, and what no setting says."""
+"""Kept: they choose the cluster, or set what no setting of the engine sets."""
 
 
 def for_results() -> None:
@@ -72,13 +85,29 @@ def for_command() -> None:
     """Set and remove what a command and its workers depend on.
 
     Where Python leaves out assertions (-O, PYTHONOPTIMIZE), without which Hydra reads no range, the
-    command is started again with them.
+    command is started again with them, once.
     """
     _change(COMMANDS)
-    if sys.flags.optimize:
+    this = str(os.getpid())
+    if sys.flags.optimize and os.environ.get(_RESTARTED) != this:
         os.environ.pop("PYTHONOPTIMIZE", None)
-        words = [word for word in sys.orig_argv[1:] if word not in ("-O", "-OO")]
-        os.execv(sys.executable, [sys.executable, *words])
+        os.environ[_RESTARTED] = this
+        os.execv(sys.executable, [sys.executable, *with_assertions(sys.orig_argv[1:])])
+
+
+def with_assertions(words: Sequence[str]) -> list[str]:
+    """Words of an interpreter without its options -O; behind its options, a program's own stay."""
+    left, kept = [*words], list[str]()
+    while left and (option := _OPTION.fullmatch(left[0])):
+        flags, last = option["flags"].replace("O", ""), option["last"]
+        kept += [f"-{flags}{last}"] if flags or last else []
+        del left[0]
+        if last[:1] in ("c", "m"):
+            break
+        if last in ("W", "X", _LONG_OPTION):
+            kept += left[:1]
+            del left[:1]
+    return [*kept, *left]
 
 
 @contextmanager

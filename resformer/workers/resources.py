@@ -13,7 +13,7 @@ from resformer.errors import require
 
 _ROOT = Path("/")
 _LEAST_FILES, _MOST_FILES = 16, 1024
-"""Files that two workers and their supervisor need open, and those that are enough for hundreds."""
+"""Fewest open files that a sweep of two workers needs, and those that are enough for hundreds."""
 
 
 def cores(root: Path = _ROOT) -> int:

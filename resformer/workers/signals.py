@@ -3,14 +3,23 @@
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
 from typing import final
 
-_SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2")
+_NAMES = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2")
+SIGNALS = tuple(getattr(signal, name) for name in _NAMES if hasattr(signal, name))
+"""Signals that ask a process to stop."""
 _POLL_SECONDS = 0.05
+
+
+def heeded() -> list[signal.Signals]:
+    """Those of `SIGNALS` that this process does not ignore; under nohup it ignores SIGHUP, and what
+    it starts inherits that.
+    """
+    return [signum for signum in SIGNALS if signal.getsignal(signum) != signal.SIG_IGN]
 
 
 @final
@@ -29,8 +38,8 @@ class Stop:
 
 
 @final
-class Stopped(KeyboardInterrupt):
-    """A signal stopped this process."""
+class Stopped(BaseException):
+    """A signal stopped this process. No KeyboardInterrupt, for which Typer exits without a word."""
 
     def __init__(self, signum: int) -> None:
         super().__init__()
@@ -40,29 +49,29 @@ class Stopped(KeyboardInterrupt):
 
 @final
 class Interrupts:
-    """Signal handling of a command: raise `Stopped` immediately, or once no import is under way,
-    except that the first signal inside `deferred` only requests a stop.
+    """Signal handling of a command: raise `Stopped` immediately, except that the first signal
+    inside `deferred` only requests a stop, and the first during an import waits for its end.
     """
 
     def __init__(self) -> None:
         self._signal: int | None = None
         self._deferred = False
-        self._again = threading.Timer(_POLL_SECONDS, signal.raise_signal)
-        """Delivers a signal again that came while an import was under way."""
+        self._waiting = False
+        """True once a signal came while an import was under way."""
+        self._again: threading.Timer | None = None
+        """Delivers that signal again."""
+        self._delivered = False
+        """True if the next signal is that one."""
         self.stop = Stop(lambda: self._signal is not None)
 
     @contextmanager
     def handled(self) -> Iterator[None]:
-        """Handle signals until the context ends; one that was ignored before, as by nohup, stays
-        ignored.
-        """
-        available = [getattr(signal, name) for name in _SIGNALS if hasattr(signal, name)]
-        signums = [each for each in available if signal.getsignal(each) != signal.SIG_IGN]
-        with _handlers(signums, self._handle):
+        """Handle signals until the context ends; one that was ignored before stays ignored."""
+        with _handlers(heeded(), self._handle):
             try:
                 yield
             finally:
-                self._again.cancel()
+                self._cancel()
 
     @contextmanager
     def deferred(self) -> Iterator[None]:
@@ -76,16 +85,27 @@ class Interrupts:
             raise Stopped(self._signal)
 
     def _handle(self, signum: int, frame: FrameType | None) -> None:
+        again, self._delivered = self._delivered, False
         if self._deferred and self._signal is None:
             self._signal = signum
-        elif _is_importing(frame):
-            # An import swallows exceptions, or leaves a module half made.
-            self._again.cancel()
-            self._again = threading.Timer(_POLL_SECONDS, signal.raise_signal, [signum])
+        elif _is_importing(frame) and (again or not self._waiting):
+            # An import swallows exceptions, or leaves a module half made; a plugin's may never end.
+            self._waiting = True
+            self._cancel()
+            self._again = threading.Timer(_POLL_SECONDS, self._deliver, [signum])
             self._again.daemon = True
             self._again.start()
         else:
+            self._cancel()
             raise Stopped(signum)
+
+    def _deliver(self, signum: int) -> None:
+        self._delivered = True
+        signal.raise_signal(signum)
+
+    def _cancel(self) -> None:
+        if self._again is not None:
+            self._again.cancel()
 
 
 def _is_importing(frame: FrameType | None) -> bool:
@@ -99,18 +119,21 @@ def _is_importing(frame: FrameType | None) -> bool:
 
 @contextmanager
 def recorded() -> Iterator[list[str]]:
-    """Names of the signals that came, in their order; until the context ends they do nothing
-    else.
+    """Names of the signals that came, in their order; until the context ends they do nothing else.
+
+    One that is ignored stays ignored, but for SIGINT: clusters cancel by it, and what a shell
+    starts in the background, as it may have started a cluster, ignores it.
     """
     names: list[str] = []
-    signums = [getattr(signal, name) for name in _SIGNALS]
-    with _handlers(signums, lambda signum, frame: names.append(signal.Signals(signum).name)):
+    with _handlers(
+        {*heeded(), signal.SIGINT}, lambda signum, frame: names.append(signal.Signals(signum).name)
+    ):
         yield names
 
 
 @contextmanager
 def _handlers(
-    signums: Sequence[int], handler: Callable[[int, FrameType | None], None]
+    signums: Iterable[int], handler: Callable[[int, FrameType | None], None]
 ) -> Iterator[None]:
     before = {signum: signal.signal(signum, handler) for signum in signums}
     try:

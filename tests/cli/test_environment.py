@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from support.commands import Command, check_refused
@@ -17,15 +18,28 @@ SHADOWED = ("random", "struct", "copy", "queue", "select", "types", "numpy", "so
 
 
 @pytest.mark.sweep
-def test_nothing_of_the_working_directory_is_imported(command: Command, tmp_path: Path) -> None:
+def test_nothing_of_the_working_directory_is_imported(tmp_path: Path) -> None:
+    """By the command as pip installs it, whose own path begins with its folder."""
+    script, folder = tmp_path / "bin" / "resformer", tmp_path / "here"
+    for made in (script.parent, folder):
+        made.mkdir()
+    script.write_text("from resformer.cli import main\nmain()\n")
     for name in (*SHADOWED, "torch", "resformer"):
-        (tmp_path / f"{name}.py").write_text('raise SystemExit("shadow")\n')
-    result = command("sweep", *SMALL, PYTHONSAFEPATH="1")
+        (folder / f"{name}.py").write_text('raise SystemExit("shadow")\n')
+    unset = {name: value for name, value in os.environ.items() if name != "PYTHONSAFEPATH"}
+    result = subprocess.run(
+        [sys.executable, script, "sweep", *SMALL],
+        cwd=folder,
+        env=unset,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert result.returncode == 0, result.stderr
 
 
 def test_workers_do_not_look_into_the_working_directory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("PYTHONSAFEPATH", raising=False)
+    monkeypatch.setenv("PYTHONSAFEPATH", "")
     monkeypatch.setattr(environment.sys, "orig_argv", ["python"])
     environment.for_command()
     assert os.environ["PYTHONSAFEPATH"] == "1"
@@ -41,6 +55,58 @@ def test_ranges_are_read_without_assertions(command: Command, level: str) -> Non
     result = command("show", "member.seed=range(0,3)", PYTHONOPTIMIZE=level)
     assert result.returncode == 0, result.stderr
     assert result.stderr == ""
+
+
+@pytest.mark.parametrize(
+    "words", [["-OOO", "-m"], ["-sO", "-m"], ["-Om"], ["-O", "-X", "dev", "-m"]]
+)
+def test_ranges_are_read_whatever_asks_for_no_assertions(words: list[str], tmp_path: Path) -> None:
+    result = subprocess.run(
+        [sys.executable, *words, "resformer", "show", "member.seed=range(0,3)"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert result.returncode == 0, result.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "kept"),
+    [
+        ("-O -m resformer -O", "-m resformer -O"),
+        ("-OOO -mresformer train -OO", "-mresformer train -OO"),
+        ("-sOP bin/resformer -O", "-sP bin/resformer -O"),
+        ("-OOm resformer", "-m resformer"),
+        ("-W once -O -X utf8=1 -Wd -m resformer", "-W once -X utf8=1 -Wd -m resformer"),
+        ("-OWonce -X -O resformer -O", "-Wonce -X -O resformer -O"),
+        ("--check-hash-based-pycs always -O x", "--check-hash-based-pycs always x"),
+        ("-Oc -O -O", "-c -O -O"),
+        ("- -O", "- -O"),
+        ("-O", ""),
+    ],
+)
+def test_of_an_interpreters_words_only_its_own_options_o_go(words: str, kept: str) -> None:
+    assert environment.with_assertions(words.split()) == kept.split()
+
+
+def test_a_command_is_not_started_again_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a program that stands for Python sets it again."""
+    started: list[list[str]] = []
+    for name in ("RESFORMER_RESTARTED", "PYTHONOPTIMIZE", "PYTHONSAFEPATH"):
+        monkeypatch.setenv(name, "1")
+    monkeypatch.setattr(environment.os, "execv", lambda path, words: started.append(words))
+    monkeypatch.setattr(
+        environment,
+        "sys",
+        SimpleNamespace(
+            flags=SimpleNamespace(optimize=1), orig_argv=["python", "-O", "x"], executable="python"
+        ),
+    )
+    for _ in range(2):
+        environment.for_command()
+    assert started == [["python", "x"]]
 
 
 def test_a_broken_plugin_of_hydra_has_no_effect(command: Command, tmp_path: Path) -> None:
@@ -63,7 +129,7 @@ def test_a_path_of_temporary_files_that_is_too_long_for_a_socket(
 ) -> None:
     scratch = tmp_path / ("long" * 25)
     scratch.mkdir()
-    result = command("sweep", *SMALL, TMPDIR=str(scratch))
+    result = command("sweep", *SMALL, **dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(scratch)))
     assert result.returncode == 0, result.stderr
 
 
@@ -124,11 +190,6 @@ def test_a_job_submitted_from_a_job_is_one_of_its_own(monkeypatch: pytest.Monkey
         seen = {name: os.environ.get(name) for name in (*inherited, *kept)}
     assert seen == {**dict.fromkeys(inherited), **kept}
     assert {name: os.environ[name] for name in inherited} == inherited
-
-
-def test_every_change_has_its_reason() -> None:
-    for variable in (*environment.RESULTS, *environment.COMMANDS):
-        assert variable.reason
 
 
 def test_in_a_notebook_progress_is_plain_lines(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -59,12 +59,54 @@ def test_what_an_encoding_lacks_is_written_in_ascii(
     assert "With residual connections stacks train deeper" in result.stdout
 
 
-@pytest.mark.parametrize("words", ["report made", "report made --format json", "status made"])
-def test_a_full_disk_behind_stdout_is_one_line(shell: Shell, words: str) -> None:
-    result = shell(f"resformer {words} >/dev/full")
+@pytest.mark.parametrize(
+    "words",
+    ["report made", "report made --format json", "status made", "--version", "--help", "show -h"],
+)
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_full_disk_behind_stdout_is_one_line(shell: Shell, words: str, unbuffered: str) -> None:
+    result = shell(f"resformer {words} >/dev/full", PYTHONUNBUFFERED=unbuffered)
     assert result.returncode == 1
     (line,) = result.stderr.splitlines()
     assert line.startswith("resformer: standard output cannot be written: No space left on device")
+
+
+FULL = """
+import sys
+from resformer.console import streams
+with streams.guarded():
+    print("text")
+    raise {}
+"""
+
+
+@pytest.mark.parametrize(
+    ("raised", "code", "last"),
+    [
+        ("SystemExit(2)", 2, []),
+        ("SystemExit(130)", 130, []),
+        ("ValueError('a bug')", 1, ["ValueError: a bug"]),
+        (
+            "SystemExit(0)",
+            1,
+            ["resformer: standard output cannot be written: No space left on device"],
+        ),
+    ],
+)
+def test_a_full_disk_behind_stdout_hides_no_other_error(
+    raised: str, code: int, last: list[str]
+) -> None:
+    with open("/dev/full", "wb") as full:
+        result = subprocess.run(
+            [sys.executable, "-c", FULL.format(raised)],
+            env={**os.environ, "PYTHONUNBUFFERED": ""},
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert result.returncode == code
+    assert result.stderr.splitlines()[-1:] == last
 
 
 @pytest.mark.parametrize(

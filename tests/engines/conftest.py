@@ -24,7 +24,7 @@ def engine(request: pytest.FixtureRequest) -> Iterator[list[str]]:
 
 
 @pytest.fixture
-def start(tmp_path: Path, sigint: None) -> Iterator[Start]:
+def start(tmp_path: Path) -> Iterator[Start]:
     """`resformer sweep WORDS...` in an empty working directory; nothing of it is left behind."""
     running = []
 

@@ -64,9 +64,10 @@ def test_a_dry_run_prints_the_batch_script(engine: list[str], start: Start, tmp_
         "#SBATCH --time=30",
         "#SBATCH --array=0-1%2",
         "#SBATCH --signal=USR2@90",
-        "module load python",
     ):
         assert line in output.splitlines()
+    setup = output.splitlines().index("# setup")
+    assert output.splitlines()[setup + 1 :][:2] == ["export PYTHONSAFEPATH=1", "module load python"]
     assert not list(tmp_path.iterdir())
 
 

@@ -42,7 +42,7 @@ Start = Callable[..., subprocess.Popen[str]]
 
 def started(folder: Path, *words: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-m", "resformer", "sweep", *words],
+        [sys.executable, "-P", "-m", "resformer", "sweep", *words],
         cwd=folder,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,

@@ -127,7 +127,7 @@ LONG = [*SWEEP, "train.steps=100000", "member.seed=range(0,6)", "train.stop_when
 
 
 @pytest.fixture
-def start(tmp_path: Path, sigint: None) -> Iterator[Start]:
+def start(tmp_path: Path) -> Iterator[Start]:
     started: list[Sweep] = []
 
     def start(*words: str) -> Sweep:

@@ -3,14 +3,14 @@ folder.
 """
 
 import atexit
+import contextlib
 import ctypes
 import hashlib
 import os
 import shutil
 import stat
 import tempfile
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import final
@@ -22,6 +22,7 @@ from resformer.numerics.backends.kernels.compiler import Compiler, Unavailable, 
 from resformer.numerics.backends.kernels.sources import FLAGS, FOLDER, MAIN, REAL, bind, cpp_files
 from resformer.numerics.cache_folder import CacheUnavailable, cache_folder
 from resformer.numerics.processor import processor
+from resformer.numerics.trusted import distrust
 
 _PRIVATE = "RESFORMER_KERNELS"
 """Environment variable that names the folder of a command that cannot use the cache; its workers
@@ -49,7 +50,9 @@ def missing() -> str | None:
 
 @cache
 def compiler() -> str:
-    """Name and version of the compiler of the kernels, as it prints them; raises Unavailable."""
+    """Name and version of the compiler of the kernels, as it prints them, and the further words of
+    its command; raises Unavailable.
+    """
     return _chosen(torch.float32)[0].version
 
 
@@ -59,10 +62,12 @@ def note() -> str:
 
 
 def load(main: Path, dtype: torch.dtype) -> ctypes.CDLL:
-    """Shared library of a source that may include the kernels' headers, built if it is not in the
-    cache; raises Unavailable.
+    """Shared library of a source that may include the kernels' headers, by the compiler of the
+    kernels, built if it is not in the cache; raises Unavailable.
     """
-    return ctypes.CDLL(str(_library_file(compilers()[0], main, dtype).path))
+    made_by = _chosen(dtype)[0]
+    name = _name(made_by, main, dtype)
+    return ctypes.CDLL(str(next(_kept(name), None) or _build(made_by, main, dtype, name)))
 
 
 _notes: list[str] = []
@@ -81,61 +86,71 @@ def _chosen(dtype: torch.dtype) -> tuple[Compiler, ctypes.CDLL]:
 
 
 def _working(made_by: Compiler, dtype: torch.dtype) -> ctypes.CDLL:
-    """Kernels that pass the self-test. Those of the cache that do not are removed, and built
-    anew.
-    """
-    while True:
-        library_file = _library_file(made_by, MAIN, dtype)
+    """Kernels that pass the self-test: those that are kept, else new ones."""
+    name = _name(made_by, MAIN, dtype)
+    for path in _kept(name):
         try:
-            kernels = bind(ctypes.CDLL(str(library_file.path)))
-            deviating = selftest.deviation(kernels, dtype)
-            if not deviating:
-                return kernels
-            trouble = f"computes {deviating} wrongly"
-        except (OSError, AttributeError) as error:
-            trouble = f"cannot be loaded: {str(error).removeprefix(f'{library_file.path}: ')}"
-        try:
-            _remove(library_file.path)
-        except OSError as error:
-            raise Unavailable(
-                f"{library_file.path} {trouble}, and cannot be removed: {error.strerror}"
-            ) from error
-        if library_file.is_new:
-            raise Unavailable(f"what {made_by} makes of the kernels {trouble}")
+            return _tested(path, dtype)
+        except _Unusable:
+            _remove(path)
+    path = _build(made_by, MAIN, dtype, name)
+    try:
+        return _tested(path, dtype)
+    except _Unusable as trouble:
+        _remove(path)
+        raise Unavailable(f"what {made_by} makes of the kernels {trouble}") from trouble
 
 
 @final
-@dataclass(frozen=True)
-class _LibraryFile:
-    """A library on disk."""
-
-    path: Path
-    is_new: bool
-    """True if this process has built it."""
+class _Unusable(Exception):
+    """What is wrong with a library, in words behind its name."""
 
 
-def _library_file(made_by: Compiler, main: Path, dtype: torch.dtype) -> _LibraryFile:
-    """The library of a source by this compiler: that of the cache, or of this command, or one that
-    is built now.
-    """
-    name = f"{main.stem}-{_key(made_by, main, dtype)}"
+def _tested(path: Path, dtype: torch.dtype) -> ctypes.CDLL:
+    """A library of kernels that passes the self-test; raises _Unusable."""
     try:
-        folder = _folder()
+        kernels = bind(ctypes.CDLL(str(path)))
+    except (OSError, AttributeError) as error:
+        raise _Unusable(f"cannot be loaded: {str(error).removeprefix(f'{path}: ')}") from error
+    if deviating := selftest.deviation(kernels, dtype):
+        raise _Unusable(f"computes {deviating} wrongly")
+    return kernels
+
+
+def _kept(name: str) -> Iterator[Path]:
+    """Libraries of this name that are whole and that nobody else can have written, in the folder of
+    this command and in the cache, which need not be writable. Others are removed.
+    """
+    for folder in _folders():
         for path in sorted(folder.glob(f"{name}-*.so")):
             if _trusted(path, name):
-                return _LibraryFile(path, is_new=False)
-            _remove(path)
-        return _LibraryFile(_build(made_by, main, dtype, folder, name), is_new=True)
-    except OSError as error:
-        raise Unavailable(f"the kernels cannot be written: {error}") from error
+                yield path
+            else:
+                _remove(path)
 
 
-def _folder() -> Path:
-    """The cache folder; where only this user cannot have written it, one for this command and its
-    workers.
+def _folders() -> Iterator[Path]:
+    if private := _private():
+        yield private
+    with contextlib.suppress(CacheUnavailable):
+        yield cache_folder()
+
+
+def _private() -> Path | None:
+    """The folder of this command and its workers, where it cannot write to the cache."""
+    folder = Path(os.environ.get(_PRIVATE, ""))
+    with contextlib.suppress(OSError):
+        if folder.is_absolute() and not distrust(folder, stat.S_ISDIR):
+            return folder
+    return None
+
+
+def _writable() -> Path:
+    """The folder for new libraries: the cache; where only this user cannot have written it, or
+    cannot write, one for this command and its workers.
     """
-    if (private := os.environ.get(_PRIVATE)) and _mine(Path(private), stat.S_ISDIR):
-        return Path(private)
+    if private := _private():
+        return private
     try:
         folder = cache_folder()
         with tempfile.TemporaryFile(dir=folder):
@@ -153,27 +168,19 @@ def _folder() -> Path:
 
 def _trusted(path: Path, name: str) -> bool:
     """True of a library that is whole, and that nobody else can have written."""
-    return _mine(path, stat.S_ISREG) and path == path.parent / _file_name(name, path)
-
-
-def _mine(path: Path, is_kind: Callable[[int], bool]) -> bool:
-    """True of a file or folder, no link, of this user or root that others cannot write to."""
     try:
-        status = path.lstat()
+        return not distrust(path, stat.S_ISREG) and path == path.parent / _file_name(name, path)
     except OSError:
         return False
-    return (
-        is_kind(status.st_mode)
-        and status.st_uid in (os.geteuid(), 0)
-        and not status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
-    )
 
 
 def _remove(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
+    """Remove a library that is of no use, or whatever has its name, if that may be removed."""
+    with contextlib.suppress(OSError):
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
 
 
 def _file_name(name: str, library: Path) -> str:
@@ -183,23 +190,33 @@ def _file_name(name: str, library: Path) -> str:
     return f"{name}-{hashlib.sha256(library.read_bytes()).hexdigest()[:16]}.so"
 
 
-def _build(made_by: Compiler, main: Path, dtype: torch.dtype, folder: Path, name: str) -> Path:
+def _build(made_by: Compiler, main: Path, dtype: torch.dtype, name: str) -> Path:
     """Build a library beside its place, sync and move it: other processes see it whole or not at
-    all.
+    all. Raises Unavailable, also if it ends a process that loads it.
     """
-    with tempfile.TemporaryDirectory(dir=folder) as scratch:
-        made = Path(scratch) / f"{name}.so"
-        made_by.run(*FLAGS, f"-I{FOLDER}", f"-DREAL={REAL[dtype]}", str(main), "-o", str(made))
-        if not made.is_file():
-            raise Unavailable(f"{made_by} makes nothing of the kernels, and does not say why")
-        made.chmod(0o700)
-        with made.open("rb") as file:
-            os.fsync(file.fileno())
-        return made.replace(folder / _file_name(name, made))
+    try:
+        folder = _writable()
+        with tempfile.TemporaryDirectory(dir=folder) as scratch:
+            made = Path(scratch) / f"{name}.so"
+            made_by.run(*FLAGS, f"-I{FOLDER}", f"-DREAL={REAL[dtype]}", str(main), "-o", str(made))
+            if not made.is_file():
+                raise Unavailable(f"{made_by} makes nothing of the kernels, and does not say why")
+            if crash := selftest.crash(made, dtype):
+                raise Unavailable(f"what {made_by} makes of the kernels {crash}")
+            made.chmod(0o700)
+            with made.open("rb") as file:
+                os.fsync(file.fileno())
+            return made.replace(folder / _file_name(name, made))
+    except OSError as error:
+        raise Unavailable(f"the kernels cannot be written: {error}") from error
 
 
-def _key(made_by: Compiler, main: Path, dtype: torch.dtype) -> str:
-    """Hash of everything that the machine code depends on: sources, flags, compiler, processor."""
+def _name(made_by: Compiler, main: Path, dtype: torch.dtype) -> str:
+    """Name of a library with the hash of everything that its machine code depends on: sources,
+    flags, compiler, processor.
+    """
     parts = [path.read_bytes() for path in (main, *cpp_files())]
-    parts.append(repr((FLAGS, str(dtype), made_by.version, processor())).encode())
-    return hashlib.sha256(b"\0".join(parts)).hexdigest()[:16]
+    other = (FLAGS, str(dtype), made_by.command, made_by.version, processor())
+    parts.append(repr(other).encode())
+    digest = hashlib.sha256(b"\0".join(parts)).hexdigest()[:16]
+    return f"{main.stem}-{digest}"

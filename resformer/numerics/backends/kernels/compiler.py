@@ -31,8 +31,10 @@ class Compiler:
 
     @property
     def version(self) -> str:
-        """Its name and version, as it prints them; raises Unavailable."""
-        return _version(self)
+        """Its name and version, as it prints them, and the words that go with its command, such as
+        those of CXX="g++ -O1"; raises Unavailable.
+        """
+        return " ".join([_version(self), *map(shlex.quote, self.command[1:])])
 
     def run(self, *words: str) -> str:
         """Run it, and return its output. Raises Unavailable if it fails, or takes over a minute."""

@@ -1,7 +1,11 @@
 """Self-test of a library of kernels: each against torch's operations, on small tensors."""
 
 import ctypes
+import signal
+import subprocess
+import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -25,7 +29,40 @@ _SHAPES = (
 )
 """Weights of a member: attention, FFN, norm."""
 
+_PROCESS = """
+import sys
+sys.path = {path!r}
+import ctypes, torch
+from resformer.numerics.backends.kernels import selftest, sources
+selftest.deviation(sources.bind(ctypes.CDLL({library!r})), {dtype})
+"""
+"""A program that loads and tests a library."""
+_MOST_SECONDS = 60.0
+"""Time for it; nearly all goes into the import of torch."""
+
 _Operation = Callable[[Tensor, Sequence[Tensor]], Tensor]
+
+
+def crash(library: Path, dtype: torch.dtype) -> str:
+    """How a new library ends a process that loads and tests it, such as by SIGILL where it is made
+    for another processor; "" if it does not.
+
+    The process is started anew: a fork of one in which torch has started threads can hang.
+    """
+    code = _PROCESS.format(path=sys.path, library=str(library), dtype=dtype)
+    try:
+        exit_code = subprocess.run(
+            [sys.executable, "-P", "-c", code],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            timeout=_MOST_SECONDS,
+            start_new_session=True,
+            check=False,
+        ).returncode
+    except subprocess.TimeoutExpired:
+        return f"does not end its self-test within {_MOST_SECONDS:g} s"
+    return f"ends its self-test by {signal.Signals(-exit_code).name}" if exit_code < 0 else ""
 
 
 def deviation(kernels: ctypes.CDLL, dtype: torch.dtype) -> str:
