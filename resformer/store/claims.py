@@ -3,9 +3,10 @@
 A claim is two lines: its holder (JSON with a checksum), and a heartbeat counter, the steps that the
 holder's training loop has begun, or how the attempt ended. It is over when it committed, released
 the job, or failed with an error; when its process is gone; or when its counter stood still for a
-lease.
+lease while somebody looked.
 """
 
+import math
 import os
 import platform
 import re
@@ -199,14 +200,26 @@ class HeartbeatObserver:
     lease_seconds: float
     seen: dict[Path, tuple[str, float]] = field(default_factory=dict)
     """Counter, and the time at which it was first read, by claim."""
+    last_look: float = -math.inf
+    """Time of the last look at any claim."""
+
+    @property
+    def longest_pause(self) -> float:
+        """Most seconds between two looks of one observation. Who did not look for longer may have
+        been stopped, by Ctrl-Z say, and the holders with it.
+        """
+        return self.lease_seconds / 4
 
     def silent(self, claim: Path, counter: str) -> bool:
         """Tell whether the counter has stood still for a whole lease of observation."""
-        known, since = self.seen.get(claim, (None, 0.0))
+        now = time.monotonic()
+        if now - self.last_look > self.longest_pause:
+            self.seen.clear()
+        self.last_look = now
+        known, since = self.seen.get(claim, (None, now))
         if counter != known:
-            self.seen[claim] = (counter, time.monotonic())
-            return False
-        return time.monotonic() - since > self.lease_seconds
+            self.seen[claim] = (counter, now)
+        return counter == known and now - since > self.lease_seconds
 
 
 def take(

@@ -59,6 +59,7 @@ def work(assignment: Assignment, *, worker: int, workers: int, emit: Emit, stop:
     """
     study = Study(assignment.study)
     planned, observer = study.index(), HeartbeatObserver(assignment.lease_seconds)
+    longest_poll = min(_LONGEST_POLL_SECONDS, observer.longest_pause / 2)
     if unplanned := [job_id for job_id in assignment.jobs if job_id not in planned]:
         raise DiskError(
             f"{study.path}: job {unplanned[0]} can no longer be read from the plan; "
@@ -79,7 +80,7 @@ def work(assignment: Assignment, *, worker: int, workers: int, emit: Emit, stop:
         if claim is None:
             if queue.left and not seconds:
                 emit(Event("waiting", worker, next(iter(queue.left))))
-            seconds = min(_POLL_SECONDS * len(queue.left), _LONGEST_POLL_SECONDS)
+            seconds = min(_POLL_SECONDS * len(queue.left), longest_poll)
             continue
         seconds = 0.0
         if isinstance(claim, str):
