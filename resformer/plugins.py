@@ -103,6 +103,11 @@ def name_of(variant: object) -> str:
     return type(variant).__module__.rpartition(".")[2]
 
 
+def file_of(variant: object) -> str:
+    """Path of the file in which a variant's class is defined."""
+    return inspect.getfile(type(variant))
+
+
 def load(package: str, name: str, base: type[Base]) -> type[Base]:
     """The class of a variant, a subclass of `base`.
 

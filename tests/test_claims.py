@@ -140,6 +140,15 @@ def test_attempts_of_a_launch_run_out(job: Path) -> None:
     assert attempts(job) == 3
 
 
+def test_the_last_traceback_is_of_the_last_attempt_that_has_one(job: Path) -> None:
+    assert claims.last_trace(job) is None
+    first = claimed(job)
+    assert claims.last_trace(job) is None
+    error(first)
+    claimed(job).leave()
+    assert claims.last_trace(job) == first.folder / "error.txt"
+
+
 def test_a_new_launch_has_fresh_attempts(job: Path) -> None:
     for launch in (1, 2, 5):
         error(claimed(job, launch, retries=1))
@@ -154,6 +163,7 @@ def test_more_than_nine_attempts_are_counted_as_numbers(job: Path) -> None:
         claim = claimed(job, retries=99)
         assert claim.attempt == number
         error(claim)
+        assert claims.last_trace(job) == claim.folder / "error.txt"
 
 
 def test_a_claim_says_who_holds_it(job: Path) -> None:
