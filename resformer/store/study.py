@@ -116,7 +116,8 @@ class Study:
         for path in files.numbered(self.path, _PLAN):
             lines = _listed(path).splitlines()
             launch = launches.get(int(path.stem.removeprefix("plan-")), {})
-            count, fingerprint = launch.get("planned"), launch.get("fingerprint", {})
+            count = launch.get("planned")
+            fingerprint: Json = launch.get("fingerprint", {})
             if count not in (None, len(lines)):
                 every.damaged.append(f"{path}: {len(lines)} lines of {count}")
             jobs: dict[str, Json] = {}
