@@ -164,11 +164,13 @@ def report(study: str, results: "str | Path" = "results") -> dict[str, Any]:
                                   `relative_residual`, `effective_rank`, `branch_share`;
                                   `attention_entropy` of the last block; gradient norms
                                   `query_first`, `ffn_first`, `ffn_last`
+        mixed_probes              studies whose launches used several versions of the probes, so
+                                  that their `layers` may differ for that
         excluded                  combinations of `settings` that were left out, and the `reason`
         left_behind               finished `members` of a `study` that had so many `steps`, left out
                                   as others of the same settings went on to `longer`
         other_code                finished `members` of a `study`, left out as later launches used
-                                  other code in these `roles`
+                                  other code in these `roles`; none where theirs is unknown
         missing, damaged, failed  jobs without a result, or whose result is not what was written, or
                                   that failed: `study`, `job`, `reason`
 

@@ -9,6 +9,8 @@ import importlib
 import importlib.util
 import inspect
 import pkgutil
+import sys
+from collections.abc import Iterator
 from functools import cache
 from importlib import metadata
 from pathlib import Path
@@ -83,24 +85,40 @@ def external_settings(package: str, name: str) -> Path:
 
 
 def sources(package: str, name: str) -> list[Path]:
-    """The file of a variant's class, and of an external one all files of the package that it is in,
-    from which it may import; none if there is no such variant.
+    """The file of a variant's class, and of an external one all files of the top-level package that
+    it is in, from which it may import, but hidden ones; none if there is no such variant or it
+    cannot be loaded. What a module imports that is in no package is not seen.
     """
     external = name in external_names(package)
     module = entry_points(package)[name].module if external else f"{package}.{name}"
     try:
         spec = importlib.util.find_spec(module)
-    except ModuleNotFoundError:  # the package that should contain it
+        top = importlib.util.find_spec(module.partition(".")[0])
+    except (Exception, SystemExit):  # no such package, or foreign code, which may raise anything
         return []
-    if spec is None or spec.origin is None:
+    if spec is None or top is None or spec.origin is None:
         return []
-    path = Path(spec.origin)
-    return sorted(path.parent.rglob("*.py")) if external and "." in module else [path]
+    folders = top.submodule_search_locations if external else None
+    if folders is None:
+        return [Path(spec.origin)]
+    return sorted(path for folder in folders for path in _modules(Path(folder)))
+
+
+def _modules(folder: Path) -> Iterator[Path]:
+    """The Python files of a folder and those below, without hidden ones."""
+    for path in folder.rglob("*.py"):
+        if not any(part.startswith(".") for part in path.relative_to(folder).parts):
+            yield path
 
 
 def name_of(variant: object) -> str:
     """Name of a variant, as the command line and a plan have it: that of its class's module."""
     return type(variant).__module__.rpartition(".")[2]
+
+
+def file_of(variant: object) -> str:
+    """Path of the file in which a variant's class is defined; "" if it is in none."""
+    return getattr(sys.modules.get(type(variant).__module__), "__file__", None) or ""
 
 
 def load(package: str, name: str, base: type[Base]) -> type[Base]:

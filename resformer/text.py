@@ -1,6 +1,8 @@
 """Text for people: one line, counts, durations, errors."""
 
+import sys
 import traceback
+from collections.abc import Container
 from pathlib import Path
 
 
@@ -33,16 +35,24 @@ def exception_line(error: BaseException) -> str:
     return " ".join("".join(traceback.format_exception_only(error)).split())
 
 
-def failure_line(error: BaseException) -> str:
-    """An exception in one line behind the file and line that raised it, the innermost outside of
-    torch: "mypackage/fading.py:19: ValueError: …".
+def failure_line(error: BaseException, own_files: Container[str] = ()) -> str:
+    """An exception in one line behind the file and line to look at: "mypackage/fading.py:19:
+    ValueError: …". It is the innermost in one of `own_files`, those of the scheme and the task; if
+    there is none, the innermost outside of torch.
     """
     frames = traceback.extract_tb(error.__traceback__)
-    own = [frame for frame in frames if "torch" not in Path(frame.filename).parts]
+    outside = [frame for frame in frames if not _of_torch(frame.filename)]
+    own = [frame for frame in outside if frame.filename in own_files] or outside
     if not own:
         return exception_line(error)
     file = "/".join(Path(own[-1].filename).parts[-2:])
     return f"{file}:{own[-1].lineno}: {exception_line(error)}"
+
+
+def _of_torch(file: str) -> bool:
+    """True of a file of torch, which is not imported for that."""
+    init = getattr(sys.modules.get("torch"), "__file__", None)
+    return init is not None and Path(file).is_relative_to(Path(init).parent)
 
 
 def error_line(error: BaseException) -> str:

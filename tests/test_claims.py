@@ -69,6 +69,15 @@ def claimed(
     return taken
 
 
+def watch(job: Path, observer: HeartbeatObserver, clock: Clock, leases: float) -> None:
+    """Look at a held job five times per lease, for so many leases."""
+    end = clock.now + leases * LEASE
+    assert take(job, 1, 9, observer) == "held"
+    while clock.now < end:
+        clock.now = min(end, clock.now + 0.2 * LEASE)
+        assert take(job, 1, 9, observer) == "held"
+
+
 def error(claim: Claim) -> None:
     claim.folder.mkdir()
     (claim.folder / "error.txt").write_text("RuntimeError: on purpose")
@@ -132,6 +141,15 @@ def test_attempts_of_a_launch_run_out(job: Path) -> None:
     assert attempts(job) == 3
 
 
+def test_the_last_traceback_is_of_the_last_attempt_that_has_one(job: Path) -> None:
+    assert claims.last_trace(job) is None
+    first = claimed(job)
+    assert claims.last_trace(job) is None
+    error(first)
+    claimed(job).leave()
+    assert claims.last_trace(job) == first.folder / "error.txt"
+
+
 def test_a_new_launch_has_fresh_attempts(job: Path) -> None:
     for launch in (1, 2, 5):
         error(claimed(job, launch, retries=1))
@@ -146,6 +164,7 @@ def test_more_than_nine_attempts_are_counted_as_numbers(job: Path) -> None:
         claim = claimed(job, retries=99)
         assert claim.attempt == number
         error(claim)
+        assert claims.last_trace(job) == claim.folder / "error.txt"
 
 
 def test_a_claim_says_who_holds_it(job: Path) -> None:
@@ -249,16 +268,39 @@ def test_a_number_that_no_process_has_is_gone(job: Path) -> None:
 def test_a_silent_claim_is_taken_over_after_the_lease(job: Path, clock: Clock) -> None:
     claimed(job)
     observer = HeartbeatObserver(LEASE)
-    clock.now += (
-        1000 * LEASE
-    )  # how old a claim is says nothing: the lease runs while somebody looks
-    assert take(job, 1, 9, observer) == "held"
-    clock.now += 0.9 * LEASE
-    assert take(job, 1, 9, observer) == "held"
-    assert (
-        take(job, 1, 9, HeartbeatObserver(LEASE)) == "held"
-    )  # who has just come has seen nothing yet
+    clock.now += 1000 * LEASE  # the age of a claim says nothing: the lease runs while one looks
+    watch(job, observer, clock, 0.9)
+    assert take(job, 1, 9, HeartbeatObserver(LEASE)) == "held"  # who has seen nothing yet
     clock.now += 0.2 * LEASE
+    assert claimed(job, observer=observer).attempt == 2
+
+
+@pytest.mark.parametrize("leases", [0.3, 1.1, 100.0])
+def test_who_was_stopped_begins_a_lease_of_observation_anew(
+    job: Path, clock: Clock, leases: float
+) -> None:
+    """Ctrl-Z stops the holder and whoever waits for it alike, and `fg` wakes both."""
+    claim, observer = claimed(job), HeartbeatObserver(LEASE)
+    watch(job, observer, clock, 0.9)
+    clock.now += leases * LEASE
+    watch(job, observer, clock, 0.9)
+    claim.beat()
+    watch(job, observer, clock, 0.9)
+    clock.now += 0.2 * LEASE
+    assert claimed(job, observer=observer).attempt == 2
+
+
+def test_who_looks_at_many_claims_was_not_stopped_between_two_looks_at_one(
+    job: Path, clock: Clock
+) -> None:
+    others = [job.with_name(f"abc{number}") for number in range(10)]
+    observer = HeartbeatObserver(LEASE)
+    for each in (job, *others):
+        claimed(each)
+    for _ in range(2):
+        for each in (job, *others):
+            assert take(each, 1, 9, observer) == "held"
+            clock.now += 0.09 * LEASE
     assert claimed(job, observer=observer).attempt == 2
 
 
@@ -266,32 +308,29 @@ def test_a_claim_without_a_counter_is_held_for_a_lease_too(job: Path, clock: Clo
     claimed(job)
     (job / "claim-1").write_bytes((job / "claim-1").read_bytes().split(b"\n")[0])
     observer = HeartbeatObserver(LEASE)
-    assert take(job, 1, 9, observer) == "held"
-    clock.now += 1.1 * LEASE
+    watch(job, observer, clock, 1.0)
+    clock.now += 0.1 * LEASE
     assert claimed(job, observer=observer).attempt == 2
 
 
 def test_a_beating_claim_is_held_for_ever(job: Path, clock: Clock) -> None:
     claim, observer = claimed(job), HeartbeatObserver(LEASE)
     for _ in range(20):
-        clock.now += 0.7 * LEASE
-        assert take(job, 1, 9, observer) == "held"
-        clock.now += 0.2 * LEASE
+        watch(job, observer, clock, 0.9)
         claim.beat()
-    clock.now += 0.7 * LEASE
-    assert take(job, 1, 9, observer) == "held"
-    clock.now += 1.1 * LEASE
+    watch(job, observer, clock, 1.0)
+    clock.now += 0.1 * LEASE
     assert claimed(job, observer=observer).attempt == 2
 
 
 def test_each_successor_has_a_lease_of_its_own(job: Path, clock: Clock) -> None:
     claimed(job)
     observer = HeartbeatObserver(LEASE)
-    take(job, 1, 9, observer)
-    clock.now += 1.1 * LEASE
+    watch(job, observer, clock, 1.0)
+    clock.now += 0.1 * LEASE
     assert claimed(job, observer=observer).attempt == 2
-    assert take(job, 1, 9, observer) == "held"
-    clock.now += 1.1 * LEASE
+    watch(job, observer, clock, 1.0)
+    clock.now += 0.1 * LEASE
     assert claimed(job, observer=observer).attempt == 3
 
 
@@ -344,9 +383,7 @@ def test_an_unreadable_claim_is_held_for_a_lease(job: Path, clock: Clock, text: 
     assert who is not None
     assert (who.attempt, who.holder, who.beats) == (1, None, 0)
     observer = HeartbeatObserver(LEASE)
-    assert take(job, 1, 9, observer) == "held"
-    clock.now += 0.9 * LEASE
-    assert take(job, 1, 9, observer) == "held"
+    watch(job, observer, clock, 0.9)
     clock.now += 0.2 * LEASE
     assert claimed(job, observer=observer).attempt == 2
 

@@ -99,6 +99,9 @@ def test_a_sweep_of_an_earlier_study_trains_beside_it(resformer: Resformer, stud
     assert {path: path.read_bytes() for path in before} == before
     shown = json.loads(resformer("report", "earlier", "--format", "json").stdout)
     (left_out,) = shown["other_code"]
-    assert (left_out["study"], left_out["members"]) == ("earlier", 4)
+    assert left_out == {"study": "earlier", "members": 4, "roles": []}
+    assert (
+        "4 members of earlier that unknown code computed" in resformer("report", "earlier").stdout
+    )
     assert sum(cell["seeds"] for cell in shown["cells"]) == 4
     assert "finished     2        4" in resformer("status", "earlier").stdout

@@ -56,6 +56,9 @@ CHANGES: list[tuple[str, Any]] = [
     ("continues", 'a"'),
     ("continues", None),
     ("continues", 7),
+    ("code", 7),
+    ("code", "../x"),
+    ("code", "edited"),
 ]
 
 

@@ -14,6 +14,7 @@ from typer.testing import Result
 
 from resformer import plugins
 from resformer.config import tree
+from resformer.plan import provenance
 
 pytestmark = pytest.mark.sweep
 
@@ -123,6 +124,11 @@ def here(
     forget()
 
 
+def beside(site: Path) -> str:
+    """The path of Python with that package and the code under test."""
+    return f"{site}{os.pathsep}{README.parent}"
+
+
 def bring(site: Path, *groups: str) -> None:
     pairs = zip(groups[::2], groups[1::2], strict=True)
     text = "\n".join(f"[resformer.{group}]\n{point}\n" for group, point in pairs)
@@ -189,7 +195,7 @@ def test_the_scheme_and_the_task_of_the_readme_work_as_a_package(
     scheme, task = re.findall(r'^(\w+) = "([^"]+)"', points, re.MULTILINE)
     bring(other, "residuals", " = ".join(scheme), "tasks", " = ".join(task))
     words = ["model/residual=fading", "task=following", "model.norm=own", "train.compile=false"]
-    trained = command("train", *TINY, *words, PYTHONPATH=f"{other}{os.pathsep}{README.parent}")
+    trained = command("train", *TINY, *words, PYTHONPATH=beside(other))
     assert trained.returncode == 0, trained.stderr
     root = README.parent
     passes(["tests", "--collect-only"], root, root, other)
@@ -200,7 +206,7 @@ def test_the_line_of_a_failing_scheme_names_its_file_and_line(
 ) -> None:
     (other / "mine" / "halved.py").write_text(SCHEME.replace("f_PRD\n", "f_PRD.nothing\n"))
     words = ["model/residual=halved", "train.compile=false", "--study", "mine"]
-    failed = command("sweep", *TINY, *words, PYTHONPATH=f"{other}{os.pathsep}{README.parent}")
+    failed = command("sweep", *TINY, *words, PYTHONPATH=beside(other))
     assert failed.returncode == 1
     line = next(line for line in failed.stderr.splitlines() if line.startswith("failed: "))
     number = 1 + SCHEME.splitlines().index("        return self.share * x_PRD + f_PRD")
@@ -215,13 +221,13 @@ def test_a_scheme_and_a_task_of_a_package_train_like_our_own(other: Path, comman
         "model.norm=own",
         "model.residual.share=0.25",
     ]
-    refused = command("sweep", "--study", "mine", *TINY, *words, PYTHONPATH=str(other))
+    refused = command("sweep", "--study", "mine", *TINY, *words, PYTHONPATH=beside(other))
     assert refused.returncode == 0, refused.stderr
     assert "left out" in refused.stderr  # add has no share
-    result = command("report", "mine", "--format", "csv", PYTHONPATH=str(other))
+    result = command("report", "mine", "--format", "csv", PYTHONPATH=beside(other))
     assert "successor" in result.stdout
     assert "halved" in result.stdout
-    shown = command("show", "task=successor", "model/residual=halved", PYTHONPATH=str(other))
+    shown = command("show", "task=successor", "model/residual=halved", PYTHONPATH=beside(other))
     settings = shown.stdout.splitlines()
     for line in (
         "task=successor",
@@ -230,7 +236,7 @@ def test_a_scheme_and_a_task_of_a_package_train_like_our_own(other: Path, comman
         "train.target_accuracy=0.9",
     ):
         assert line in settings
-    again = command("sweep", "--study", "mine", *TINY, *words, PYTHONPATH=str(other))
+    again = command("sweep", "--study", "mine", *TINY, *words, PYTHONPATH=beside(other))
     assert "all finished" in again.stderr
 
 
@@ -240,7 +246,7 @@ def test_what_a_scheme_imports_from_its_package_is_its_code(other: Path, command
     code = SCHEME.replace("self.share *", "FACTOR * self.share *")
     scheme.write_text(f"from mine.factor import FACTOR\n{code}")
     words = ["--study", "mine", *TINY, "model/residual=halved,add", "model.norm=post"]
-    path = str(other)
+    path = beside(other)
     assert command("sweep", *words, PYTHONPATH=path).returncode == 0
     helper.write_text("# A comment does not count.\nFACTOR = 1.0\n")
     assert "all finished" in command("sweep", *words, PYTHONPATH=path).stderr
@@ -252,6 +258,81 @@ def test_what_a_scheme_imports_from_its_package_is_its_code(other: Path, command
     assert "1 member of mine that other code computed (residual halved changed since)" in (
         " ".join(again.stdout.split())
     )
+
+
+@pytest.fixture
+def nested(other: Path, here: Run) -> Path:
+    """The scheme one level down, with a helper beside the package's folder of schemes."""
+    schemes = other / "mine" / "schemes"
+    schemes.mkdir()
+    (schemes / "__init__.py").touch()
+    (other / "mine" / "factor.py").write_text("FACTOR = 1.0\n")
+    for name in ("halved.py", "halved.yaml"):
+        (other / "mine" / name).rename(schemes / name)
+    bring(other, "residuals", "halved = mine.schemes.halved:Halved")
+    return other
+
+
+def files_of_the_scheme(site: Path) -> list[str]:
+    paths = plugins.sources("resformer.residuals", "halved")
+    return [str(path.relative_to(site)) for path in paths]
+
+
+def test_the_code_of_a_scheme_is_that_of_its_whole_package(nested: Path) -> None:
+    every = ["__init__", "factor", "schemes/__init__", "schemes/halved", "successor"]
+    assert files_of_the_scheme(nested) == [f"mine/{name}.py" for name in every]
+
+
+@pytest.mark.parametrize("name", [".ipynb_checkpoints/factor.py", "schemes/.#halved.py"])
+def test_hidden_files_are_no_code(nested: Path, name: str) -> None:
+    """Such as a notebook's, and the links to nowhere by which editors lock files."""
+    before = files_of_the_scheme(nested)
+    (nested / "mine" / name).parent.mkdir(exist_ok=True)
+    (nested / "mine" / name).symlink_to("nobody@nowhere.1234")
+    assert files_of_the_scheme(nested) == before
+
+
+def test_the_package_of_a_scheme_need_not_say_that_it_is_one(nested: Path) -> None:
+    """Folders without `__init__.py` are packages as well."""
+    for path in nested.rglob("__init__.py"):
+        path.unlink()
+    every = ["factor", "schemes/halved", "successor"]
+    assert files_of_the_scheme(nested) == [f"mine/{name}.py" for name in every]
+
+
+def test_of_a_module_in_no_package_only_its_file_is_code(other: Path, here: Run) -> None:
+    for name in ("halved.py", "halved.yaml"):
+        (other / "mine" / name).rename(other / name)
+    (other / "factor.py").write_text("FACTOR = 1.0\n")
+    bring(other, "residuals", "halved = halved:Halved")
+    assert files_of_the_scheme(other) == ["halved.py"]
+
+
+def test_a_scheme_whose_package_cannot_be_imported_has_no_code(nested: Path) -> None:
+    for text in ("raise ValueError('on purpose')", "raise SystemExit(0)"):
+        (nested / "mine" / "__init__.py").write_text(text)
+        assert files_of_the_scheme(nested) == []
+
+
+@pytest.mark.parametrize("text", ["def write(self, x", "\0", "x = '\ud800'"])
+def test_a_helper_that_is_half_typed_has_a_hash(
+    nested: Path, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    def hashed() -> str:
+        provenance._hash.cache_clear()
+        return provenance.fingerprint([shape])["residual halved"]
+
+    shape = {
+        "model": {"residual": {"name": "halved"}},
+        "task": {"name": "copy"},
+        "train": {"compile": False},
+    }
+    helper, before = nested / "mine" / "factor.py", hashed()
+    helper.write_bytes(text.encode(errors="surrogatepass"))
+    broken = hashed()
+    assert broken not in ("", before)
+    helper.write_text("FACTOR = 1.0  # with a comment\n")
+    assert hashed() == before
 
 
 @pytest.mark.parametrize(

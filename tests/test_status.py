@@ -338,11 +338,15 @@ def test_status_takes_train_where_there_is_nothing_else(
     assert resformer("status").stdout.startswith("train (results/train): launched ")
 
 
-def test_a_job_whose_folder_was_removed_is_not_finished(study: Study, depths: list[Job]) -> None:
+@pytest.mark.parametrize("gone", ["", "result.json"], ids=["folder", "result"])
+def test_a_job_whose_result_was_removed_is_not_finished(
+    study: Study, depths: list[Job], gone: str
+) -> None:
     launch(study, depths[:2])
     for job in depths[:2]:
         finish(study, job, ["solved"] * 3)
-    shutil.rmtree(study.job(depths[0].id))
+    path = study.job(depths[0].id) / gone
+    (shutil.rmtree if path.is_dir() else Path.unlink)(path)
     assert counts(read_status(study)) == {"finished": 1, "running": 0, "waiting": 1, "failed": 0}
 
 

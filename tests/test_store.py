@@ -135,16 +135,17 @@ def test_no_temporary_file_outlives_an_error(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == ["taken"]
 
 
-def begun(study: Path) -> None:
-    """Make the folders of the jobs a, b, c and d, and of the lists."""
+def finished(study: Path) -> None:
+    """Make the results of the jobs a, b, c and d, and the folder of the lists."""
     for name in "abcd":
         (study / "jobs" / name / name).mkdir(parents=True)
+        (study / "jobs" / name / name / "result.json").touch()
     (study / "done").mkdir()
 
 
 @pytest.mark.parametrize("tail", [b'{"job": "c', b'{"job": "c"}', b"\0\0\0"])
 def test_a_torn_tail_of_a_list_is_ignored_until_it_is_whole(tmp_path: Path, tail: bytes) -> None:
-    begun(tmp_path)
+    finished(tmp_path)
     path, done = tmp_path / "done" / "list", Done(tmp_path)
     path.write_bytes(b"".join(files.with_checksum({"job": name}) + b"\n" for name in "ab") + tail)
     assert done.news() == {"a": {"job": "a"}, "b": {"job": "b"}}
@@ -159,21 +160,21 @@ def test_a_torn_tail_of_a_list_is_ignored_until_it_is_whole(tmp_path: Path, tail
 
 
 def test_lines_behind_a_torn_line_are_read(tmp_path: Path) -> None:
-    begun(tmp_path)
+    finished(tmp_path)
     lines = [files.with_checksum({"job": "a"}), b'{"job":', files.with_checksum({"job": "b"}), b""]
     (tmp_path / "done" / "list").write_bytes(b"\n".join(lines))
     assert list(Done(tmp_path).news()) == ["a", "b"]
 
 
 def test_a_line_of_a_list_that_is_not_as_it_was_written_is_left_out(tmp_path: Path) -> None:
-    begun(tmp_path)
+    finished(tmp_path)
     lines = [files.with_checksum({"job": name, "outcomes": {"solved": 3}}) + b"\n" for name in "ab"]
     (tmp_path / "done" / "list").write_bytes(lines[0].replace(b"3", b"7", 1) + lines[1])
     assert list(Done(tmp_path).news()) == ["b"]
 
 
 def test_a_line_of_a_list_that_was_sealed_and_is_no_json_is_left_out(tmp_path: Path) -> None:
-    begun(tmp_path)
+    finished(tmp_path)
     body = b'{"job": a}'
     strange = body[:-1] + b', "sha256": "' + hashlib.sha256(body).hexdigest().encode() + b'"}'
     assert files.verified_body(strange) == body
@@ -593,11 +594,13 @@ def test_of_very_many_studies_some_are_named(tmp_path: Path) -> None:
     assert len(str(e.value)) < 500
 
 
-def test_a_job_whose_folder_was_removed_is_open(study: Study) -> None:
+@pytest.mark.parametrize("gone", ["", "result.json"], ids=["folder", "result"])
+def test_a_job_whose_result_was_removed_is_open(study: Study, gone: str) -> None:
     study.launch({}, [planned_job("job1"), planned_job("job2")])
     for job in ("job1", "job2"):
         commit(study, job)
-    shutil.rmtree(study.job("job1"))
+    path = study.job("job1") / gone
+    (shutil.rmtree if path.is_dir() else os.remove)(path)
     assert study.results.finished(["job1", "job2"]) == {"job2"}
     assert set(Done(study.path).news()) == {"job2"}
 
@@ -609,7 +612,8 @@ def test_a_host_whose_name_is_a_path_lists_its_jobs_in_the_study(
     monkeypatch.setattr(claims, "holder", lambda: me)
     study.launch({}, [planned_job("job1")])
     commit(study, "job1")
-    assert os.listdir(study.path / "done") == [f".._.._x-{me.pid}-{me.started}.jsonl"]
+    assert os.listdir(study.path / "done") == [f"{me.file_name}.jsonl"]
+    assert me.file_name == f".._.._x-{me.pid}-{me.started}"
     assert set(Done(study.path).news()) == {"job1"}
 
 

@@ -10,6 +10,7 @@ from resformer.console.progress import follow
 from resformer.errors import UserError
 from resformer.keys import left_out
 from resformer.numerics.process import configure_worker
+from resformer.store import claims
 from resformer.sweep.estimate import is_slow, seconds_at_most
 from resformer.sweep.launch import Launch
 from resformer.sweep.request import Request
@@ -105,10 +106,10 @@ def print_notes(launch: Launch, console: Console) -> None:
     """
     for reason in launch.damaged.values():
         _print(console, f"damaged, runs again: {printable(reason)}", style="red")
-    if launch.outdated:
+    if launch.retrained:
         _print(
             console,
-            f"{counted(launch.outdated, 'member')} planned before with other code: trained anew "
+            f"{counted(launch.retrained, 'member')} planned before with other code: trained anew "
             "beside the old, which reports leave out",
         )
     if launch.continued:
@@ -194,9 +195,9 @@ def _print_failed(launch: Launch, console: Console) -> bool:
     for job in failed:
         reason = reasons.get(job, "its worker went silent, or nobody began it")
         folder = launch.study.job(job)
-        traces = sorted(folder.glob("attempt-*/error.txt"))
-        trace = f" (traceback: {traces[-1].relative_to(folder)})" if traces else ""
-        _print(console, f"failed: {folder}: {printable(reason)}{trace}", style="red")
+        trace = claims.last_trace(folder)
+        where = f" (traceback: {trace.relative_to(folder)})" if trace else ""
+        _print(console, f"failed: {folder}: {printable(reason)}{where}", style="red")
     return bool(failed)
 
 

@@ -14,6 +14,8 @@ from rich.text import Text
 
 from resformer.errors import UserError
 from resformer.keys import Json, job_label
+from resformer.results.other_code import other_code
+from resformer.results.problems import OtherCode
 from resformer.store import claims
 from resformer.store.checks import Damaged
 from resformer.store.claims import Held
@@ -47,6 +49,8 @@ class Status:
     """The reason by job."""
     damaged: Sequence[str]
     """Descriptions of data that are not as they were written, a line each."""
+    other_code: Sequence[OtherCode]
+    """Finished members that no field counts, as later launches used other code."""
     stuck: str
     """Reason why a worker of the last launch could not go on; "" if one runs or none is known."""
     seconds_left: float | None
@@ -79,7 +83,8 @@ def read_status(study: Study) -> Status:
             f"study {study.name}: {'; '.join(study.damaged_launches())}; "
             "delete it or use another folder"
         )
-    left_out = superseded(plan.jobs) | plan.outdated(launches)
+    outdated = plan.outdated(launches)
+    left_out = superseded(plan.jobs) | outdated
     planned = {job: planned for job, planned in plan.jobs.items() if job not in left_out}
     finished = {job: line for job, line in Done(study.path).news().items() if job in planned}
     begun = [job for job in planned.keys() & study.results.begun() if job not in finished]
@@ -109,6 +114,7 @@ def read_status(study: Study) -> Status:
         lost={job: (held[job], fate) for job, fate in fates.items() if fate},
         failed={job: reason for job, reason in failed.items() if job not in finished},
         damaged=damaged,
+        other_code=other_code(study, plan, outdated, launches),
         stuck=why_stuck(study, launches[-1]["launch"]) if unfinished and not running else "",
         seconds_left=_seconds_left(
             ((_seconds(line), planned[job]["flops"]) for job, line in finished.items()),
@@ -198,7 +204,7 @@ def picture(status: Status) -> RenderableType:
 
 
 def _troubles(status: Status) -> Iterator[str]:
-    """Lines on failed and lost jobs, each with its folder, and on damage."""
+    """Lines on failed and lost jobs, each with its folder, on damage and on what is left out."""
     for job, reason in status.failed.items():
         yield f"failed: {job_label(status.planned[job])}: {reason}"
         yield f"  {status.study.job(job)}"
@@ -208,6 +214,7 @@ def _troubles(status: Status) -> Iterator[str]:
         yield f"lost: {label}: {fate}; {what_next}"
         yield f"  {status.study.job(job)}"
     yield from (f"damaged: {reason}" for reason in status.damaged)
+    yield from (f"left out: {part.line}" for part in status.other_code)
 
 
 def _states(status: Status) -> Table:

@@ -18,18 +18,25 @@ def roles(shape: Json) -> list[str]:
     """
     named = [f"residual {shape['model']['residual']['name']}", f"task {shape['task']['name']}"]
     compiled = [KERNELS] if shape["train"]["compile"] else []
+    return [*CORE, *named, *compiled]
+
+
+def roles_with_probes(shape: Json) -> list[str]:
+    """Roles of the code that the results of a planned shape and what is recorded of them depend
+    on.
+    """
     probed = [PROBES] if shape.get("probe", {}).get("every") is not None else []
-    return [*CORE, *named, *compiled, *probed]
+    return [*roles(shape), *probed]
 
 
 def digest(shape: Json, fingerprint: Mapping[str, str]) -> str:
-    """Digest of the code of a planned shape, from the hashes of code by role; "" if one is not
-    known.
+    """Digest of the code that the results of a planned shape depend on, from the hashes of code by
+    role; "" if one is not known.
     """
-    code = {role: fingerprint.get(role, "") for role in roles(shape)}
-    if not all(code.values()):
+    hashes = {role: fingerprint.get(role, "") for role in roles(shape)}
+    if not all(hashes.values()):
         return ""
-    return hashlib.sha256(json.dumps(code, sort_keys=True).encode()).hexdigest()[:_DIGITS]
+    return hashlib.sha256(json.dumps(hashes, sort_keys=True).encode()).hexdigest()[:_DIGITS]
 
 
 def newest(launches: Iterable[Json]) -> dict[str, str]:
@@ -40,10 +47,7 @@ def newest(launches: Iterable[Json]) -> dict[str, str]:
     return hashes
 
 
-def changed(launches: Iterable[Json]) -> list[str]:
-    """Roles of which the launches of a study used several versions."""
-    versions: dict[str, set[str]] = {}
-    for launch in launches:
-        for role, value in launch.get("fingerprint", {}).items():
-            versions.setdefault(role, set()).add(value)
-    return sorted(role for role, values in versions.items() if len(values) > 1)
+def changed(shape: Json, then: Mapping[str, str], now: Mapping[str, str]) -> set[str]:
+    """Roles of a planned shape that two fingerprints know by different hashes."""
+    known = [role for role in roles(shape) if then.get(role) and now.get(role)]
+    return {role for role in known if then[role] != now[role]}

@@ -63,7 +63,7 @@ def fingerprint(planned: Iterable[Json]) -> dict[str, str]:
     """Hash the code that planned shapes depend on, by its role; comments and docstrings do not
     count.
     """
-    roles = {role for shape in planned for role in code.roles(shape)}
+    roles = {role for shape in planned for role in code.roles_with_probes(shape)}
     return {role: _hash(role) for role in sorted(roles)}
 
 
@@ -141,9 +141,15 @@ def _files(role: str) -> Sequence[Path]:
 
 
 def _code(path: Path) -> bytes:
-    """The code in a file of Python or C++ without its comments and docstrings."""
+    """The code in a file of Python or C++ without its comments and docstrings; all of a file that
+    is no Python, as others may be half-typed.
+    """
     if path.suffix == ".py":
-        return repr(_syntax(ast.parse(path.read_bytes()))).encode()
+        text = path.read_bytes()
+        try:
+            return repr(_syntax(ast.parse(text))).encode()
+        except (SyntaxError, ValueError):
+            return text
     return " ".join(re.sub(r"//.*|\s+", " ", path.read_text(encoding="utf-8")).split()).encode()
 
 

@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal, final
 
@@ -478,6 +478,8 @@ class Report:
     separation: tuple[Separation, ...] = ()
     """Counts over all pairs of arms, for tasks with many."""
     layers: tuple[LayerSummary, ...]
+    mixed_probes: list[str] = field(default_factory=list)
+    """Studies whose layers may have been measured by several versions of the probes."""
     settled: bool = False
     """True if a sweep looked at a study twice, as if at every comparison of it."""
     excluded: tuple[Excluded, ...]

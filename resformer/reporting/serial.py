@@ -39,6 +39,7 @@ _COMPOSED = ("key", "depth", "ends", "fit", "mean_loss", "lr_sensitivity")
 _IF_ANY = (
     "where",
     "layers",
+    "mixed_probes",
     "separation",
     "settled",
     "left_behind",
@@ -218,6 +219,7 @@ def from_json(tree: Tree) -> Report:
         stability=tuple(map(_stability, tree.get("stability", []))),
         separation=tuple(Separation(**line) for line in tree.get("separation", [])),
         layers=tuple(map(_layers, tree.get("layers", []))),
+        mixed_probes=tree.get("mixed_probes", []),
         settled=tree.get("settled", False),
         excluded=tuple(Excluded(**line) for line in tree["excluded"]),
         left_behind=tuple(LeftBehind(**line) for line in tree.get("left_behind", [])),

@@ -54,9 +54,9 @@ def no_results(findings: Findings, reasons: Sequence[str]) -> UserError:
 
 
 def left_out(findings: Findings) -> list[str]:
-    """Results of the plan that the tables lack, a line each."""
+    """Results of the study that the tables lack, a line each."""
     problems = findings.problems
-    lines = problems.reasons
+    lines = [*problems.reasons, *(part.line for part in problems.other_code)]
     if failed := problems.failed:
         lines.append(f"jobs that failed: {len(failed)}, the first: {failed[0].reason}")
     if missing := problems.missing:

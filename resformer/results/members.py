@@ -15,7 +15,7 @@ from resformer.errors import UserError
 from resformer.keys import NAMES, RECORDING, Json, as_typed, by_value, shape_settings, short
 from resformer.results.problems import LeftBehind, Problems
 from resformer.results.runs import StudyRuns, read_runs
-from resformer.store.plan import superseding
+from resformer.store.plan import by_shape, superseding
 from resformer.store.study import Study
 
 _FACTS = ("parameters", "flops_per_step", "tokens_per_step", "blind_loss")
@@ -206,15 +206,14 @@ def _within_longest_budget(
 def _with_settings(runs: StudyRuns) -> pd.DataFrame:
     """Members of one study with the settings of their jobs, the shape of each as a number."""
     rows: dict[str, Json] = {}
-    # Jobs share their shapes in memory: most are known by identity.
-    number_by_id: dict[int, int] = {}
-    for job in runs.planned.values():
-        if id(job["shape"]) not in number_by_id:
-            facts = {name: job.get(name, math.nan) for name in _FACTS}
-            row = {**shape_settings(job), **facts, "planned_shape": len(rows)}
-            row = rows.setdefault(json.dumps(job["shape"], sort_keys=True), row)
-            number_by_id[id(job["shape"])] = row["planned_shape"]
-    numbers = {name: number_by_id[id(job["shape"])] for name, job in runs.planned.items()}
+
+    def number(job: Json) -> int:
+        facts = {name: job.get(name, math.nan) for name in _FACTS}
+        row = {**shape_settings(job), **facts, "planned_shape": len(rows)}
+        known: int = rows.setdefault(json.dumps(job["shape"], sort_keys=True), row)["planned_shape"]
+        return known
+
+    numbers = by_shape(runs.planned, number)
     members: pd.DataFrame = runs.table.to_pandas()
     settings = pd.DataFrame([*rows.values()]).take(members["job"].map(numbers).to_numpy())
     table = pd.concat([members, settings.reset_index(drop=True)], axis=1)

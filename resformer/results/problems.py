@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import final
 
+from resformer.text import counted
+
 
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +62,17 @@ class OtherCode:
     study: str
     members: int
     roles: list[str]
-    """Roles of the code that changed, such as "residual rezero"."""
+    """Roles of their code that changed since, such as "residual rezero"; none where it is not known
+    what computed them.
+    """
+
+    @property
+    def line(self) -> str:
+        """The members and the reason in one line."""
+        members = f"{counted(self.members, 'member')} of {self.study}"
+        if not self.roles:
+            return f"{members} that unknown code computed"
+        return f"{members} that other code computed ({', '.join(self.roles)} changed since)"
 
 
 @final

@@ -10,9 +10,9 @@ import numpy as np
 import pyarrow as pa
 
 from resformer.keys import Json, job_label
-from resformer.plan import code
 from resformer.results import cache
-from resformer.results.problems import DamagedJob, FailedJob, MissingJob, OtherCode, Problems
+from resformer.results.other_code import other_code
+from resformer.results.problems import DamagedJob, FailedJob, MissingJob, Problems
 from resformer.store.checks import Damaged
 from resformer.store.study import Study
 
@@ -87,19 +87,9 @@ def read_runs(study: Study, *, max_hashed: int, batch_jobs: int) -> StudyRuns:
         states=states,
         problems=replace(
             _problems(study, unfinished, failures, damaged),
-            other_code=_other_code(study, [plan.jobs[job] for job in outdated], launches),
+            other_code=other_code(study, plan, outdated, launches),
         ),
     )
-
-
-def _other_code(
-    study: Study, outdated: Sequence[Json], launches: Sequence[Json]
-) -> tuple[OtherCode, ...]:
-    """Finished members of these jobs, if there are any."""
-    members = sum(len(job["members"]) for job in outdated if study.results.has(job["id"]))
-    if not members:
-        return ()
-    return (OtherCode(study=study.name, members=members, roles=code.changed(launches)),)
 
 
 def _problems(

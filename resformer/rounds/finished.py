@@ -4,10 +4,12 @@ from collections.abc import Iterable
 
 import pandas as pd
 
-from resformer.keys import Json
 from resformer.model.serial import digest, shape_to_json, without_recording
 from resformer.model.shape import Member, Shape
 from resformer.results.members import Findings
+from resformer.store.plan import by_shape
+from resformer.sweep.launch import of_this_code
+from resformer.sweep.request import Request
 
 DIGEST = "digest"
 """Column with the digest of the member's shape."""
@@ -15,21 +17,20 @@ DIGEST = "digest"
 ShapeMembers = tuple[Shape, list[Member]]
 
 
-def with_digests(findings: Findings) -> pd.DataFrame:
-    """Members of one study with the digest of their shape; empty if none has finished."""
+def with_digests(findings: Findings, request: Request) -> pd.DataFrame:
+    """Members of one study with the digest of their shape; empty if none has finished.
+
+    Those of other code than is here are left out: until the next launch is recorded, a report of
+    the study shows them.
+    """
     members = findings.members
     if members.empty:
         return members
-    planned = findings.studies[0].planned()
-    # Jobs of one shape share its tree.
-    digests: dict[int, str] = {}
-    of_job: dict[str, str] = {}
-    for job_id, job in planned.items():
-        tree: Json = job["shape"]
-        if id(tree) not in digests:
-            digests[id(tree)] = digest(without_recording(tree))
-        of_job[job_id] = digests[id(tree)]
-    return members.assign(**{DIGEST: members["job"].map(of_job)})
+    shapes = [shape_to_json(shape) for shape, _ in request.shapes]
+    planned = of_this_code(findings.studies[0].plan(), shapes)
+    digests = by_shape(planned, lambda job: digest(without_recording(job["shape"])))
+    members = members[members["job"].isin(digests)]
+    return members.assign(**{DIGEST: members["job"].map(digests)})
 
 
 def chosen(members: pd.DataFrame, shapes: Iterable[ShapeMembers]) -> pd.DataFrame:

@@ -29,7 +29,7 @@ def launches(request: Request, study: Study, *, settle: bool) -> Iterator[Launch
 
 def outcome(request: Request, study: Study) -> Settled:
     """The comparisons of a study after both looks; UserError if results are missing."""
-    members = with_digests(read([study]))
+    members = with_digests(read([study]), request)
     first, second = _requests(request, members)
     if not complete(members, second.shapes):
         raise UserError(f"--settle: study {study.name}: results are missing, so nothing is settled")
@@ -40,7 +40,7 @@ def _grown(request: Request, study: Study, settle: bool) -> Request:
     """The request with the members that the results of the study call for."""
     if not (request.auto_rates or settle) or not study.launched():
         return request
-    members = with_digests(read([study]))
+    members = with_digests(read([study]), request)
     return _requests(request, members)[1] if settle else with_rates(request, members)
 
 

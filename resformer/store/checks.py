@@ -27,7 +27,7 @@ Members = Sequence[Mapping[str, Any]]
 _ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z_-]{0,63}")
 _KEY = re.compile(r"[A-Za-z_][0-9A-Za-z_]{0,63}")
 _FILE = re.compile(r"[0-9A-Za-z][0-9A-Za-z._-]{0,99}")
-_HASH = re.compile(r"[0-9a-f]{64}")
+_HASH, _DIGEST = re.compile(r"[0-9a-f]{64}"), re.compile(r"[0-9a-f]{8,64}")
 
 _LONGEST_WORD, _LONGEST_TEXT = 200, 40_000
 """Most characters of a setting; and of anything a user typed."""
@@ -77,7 +77,7 @@ def planned_head(tree: Mapping[str, Any]) -> None:
     """Check the id of a planned job, that of the job it continues, and its code, if it has them."""
     _require(_fits(_ID, tree.get("id")), "its id is no name")
     _require(_fits(_ID, tree.get("continues", "none")), "continues is no name of a job")
-    _require(_fits(_ID, tree.get("code", "none")), "code is no name of one")
+    _require("code" not in tree or _fits(_DIGEST, tree["code"]), "code must be a digest")
 
 
 def planned_members(tree: Mapping[str, Any]) -> None:

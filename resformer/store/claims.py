@@ -3,14 +3,16 @@
 A claim is two lines: its holder (JSON with a checksum), and a heartbeat counter, the steps that the
 holder's training loop has begun, or how the attempt ended. It is over when it committed, released
 the job, or failed with an error; when its process is gone; or when its counter stood still for a
-lease.
+lease while somebody looked.
 """
 
+import math
 import os
 import platform
 import re
 import time
 import traceback
+from collections.abc import Container
 from dataclasses import asdict, dataclass, field
 from functools import cache
 from pathlib import Path
@@ -23,6 +25,8 @@ from resformer.text import failure_line, shortened
 _DIGITS = 12
 _BEAT_SECONDS = 1.0
 _CLAIM = re.compile(r"claim-([1-9]\d{0,8})")
+_NO_FILE_NAME = re.compile(r"[^0-9A-Za-z._-]")
+"""Characters that a file's name does not take."""
 _ERROR, _COMMITTED, _LEFT = "error.txt", "committed", "left"
 _TAIL_BYTES, _LONGEST_LINE = 1 << 16, 1000
 """Bytes at the end of `error.txt` that are read, and most characters of the line that is shown."""
@@ -45,6 +49,11 @@ class Holder:
     pid: int
     started: str
     """Start time of the process, since pids are reused."""
+
+    @property
+    def file_name(self) -> str:
+        """Name for files that only this process writes; a host may have been named like a path."""
+        return _NO_FILE_NAME.sub("_", f"{self.host}-{self.pid}-{self.started}")
 
     def gone(self) -> bool:
         """Tell whether this process has certainly ended; a zombie has."""
@@ -148,10 +157,12 @@ class Claim:
         self.open()
         files.write(self.job / "job.json", files.with_checksum(planned) + b"\n")
 
-    def fail(self, error: BaseException) -> None:
-        """End the attempt with an error: its traceback, and a last line that sums it up."""
+    def fail(self, error: BaseException, own_files: Container[str] = ()) -> None:
+        """End the attempt with an error: its traceback, and a last line that sums it up, as of
+        `failure_line`.
+        """
         self.open()
-        text = f"{''.join(traceback.format_exception(error))}\n{failure_line(error)}\n"
+        text = f"{''.join(traceback.format_exception(error))}\n{failure_line(error, own_files)}\n"
         files.write(self.folder / _ERROR, text.encode(errors="backslashreplace"))
 
     def leave(self) -> None:
@@ -199,14 +210,26 @@ class HeartbeatObserver:
     lease_seconds: float
     seen: dict[Path, tuple[str, float]] = field(default_factory=dict)
     """Counter, and the time at which it was first read, by claim."""
+    last_look: float = -math.inf
+    """Time of the last look at any claim."""
+
+    @property
+    def longest_pause(self) -> float:
+        """Most seconds between two looks of one observation. Who did not look for longer may have
+        been stopped, by Ctrl-Z say, and the holders with it.
+        """
+        return self.lease_seconds / 4
 
     def silent(self, claim: Path, counter: str) -> bool:
         """Tell whether the counter has stood still for a whole lease of observation."""
-        known, since = self.seen.get(claim, (None, 0.0))
+        now = time.monotonic()
+        if now - self.last_look > self.longest_pause:
+            self.seen.clear()
+        self.last_look = now
+        known, since = self.seen.get(claim, (None, now))
         if counter != known:
-            self.seen[claim] = (counter, time.monotonic())
-            return False
-        return time.monotonic() - since > self.lease_seconds
+            self.seen[claim] = (counter, now)
+        return counter == known and now - since > self.lease_seconds
 
 
 def take(
@@ -315,6 +338,13 @@ def error(job: Path, attempt: int) -> str | None:
     lines = text.decode(errors="replace").split("\n")
     last = next((line for line in reversed(lines) if line.strip()), f"{path} is empty")
     return shortened(last, _LONGEST_LINE)
+
+
+def last_trace(job: Path) -> Path | None:
+    """Traceback of the last attempt that ended with an error; None if none did."""
+    attempts = sorted(_claims(job), reverse=True)
+    paths = (job / f"attempt-{attempt}" / _ERROR for attempt in attempts)
+    return next((path for path in paths if files.exists(path)), None)
 
 
 def _parse(claim: Path) -> _Parsed | None:

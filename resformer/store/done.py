@@ -8,12 +8,14 @@ from typing import final
 from resformer.errors import DiskError
 from resformer.keys import Json
 from resformer.store import files
+from resformer.store.job_folders import begun, job_folder
+from resformer.store.packed.result_files import result_name
 
 
 @final
 class Done:
     """Reader of the lists in a study folder. They are a cache: jobs they leave out may be finished
-    too; quarantined ones are open, and so are those whose folders were gone at the first reading.
+    too; quarantined ones are open, and so are those whose results were gone at the first reading.
     """
 
     def __init__(self, study: Path) -> None:
@@ -27,10 +29,14 @@ class Done:
         news = {str(line.get("job")): line for line in self._lines()}
         if first and news:
             there = begun(self._study)
-            news = {job: line for job, line in news.items() if job in there}
+            news = {job: line for job, line in news.items() if job in there and self._has(job)}
         for name in files.names(self._study / "damaged") if news else []:
             news.pop(name.partition(".")[0], None)
         return news
+
+    def _has(self, job: str) -> bool:
+        """Tell whether a job that was begun has a first result; gathered ones have, too."""
+        return files.exists(f"{job_folder(self._study, job)}/{result_name(1)}")
 
     def _lines(self) -> Iterator[Json]:
         """New lines whose checksum fits."""
@@ -43,12 +49,6 @@ class Done:
                 yield from _parsed(
                     [body for line in lines if (body := files.verified_body(line)) is not None]
                 )
-
-
-def begun(study: Path) -> set[str]:
-    """Names of the jobs' folders: every job that was claimed, and perhaps orphans."""
-    shelves = [study / "jobs" / name for name in files.names(study / "jobs")]
-    return {name for shelf in shelves for name in files.names(shelf)}
 
 
 def _parsed(texts: Sequence[bytes]) -> list[Json]:

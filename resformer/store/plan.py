@@ -6,11 +6,13 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import final
+from typing import TypeVar, final
 
 from resformer.errors import DiskError
 from resformer.keys import Json
 from resformer.store import checks, files
+
+Value = TypeVar("Value")
 
 _SHAPE, _MEMBERS, _FACTS = (b', "shape": {', b'}, "members": [', b'], "parameters": ')
 _HEAD = re.compile(rb'\{"id": "[^"\\]+"(?:, "(?:continues|code)": "[^"\\]+"){0,2}')
@@ -71,6 +73,20 @@ def _parts(body: bytes) -> tuple[bytes, bytes, bytes] | None:
         return None
     of_members = b"{" + body[members + len(b"}, ") : facts + 1] + b"}"
     return body[:shape] + b"}", of_members, b"{" + body[shape + 2 : members + 1] + body[facts + 1 :]
+
+
+def by_shape(jobs: Mapping[str, Json], value: Callable[[Json], Value]) -> dict[str, Value]:
+    """A value by each job's id that depends on its shape and size only: computed once for the jobs
+    that share these in memory, as `Reader` gives them.
+    """
+    known: dict[int, Value] = {}
+    values = {}
+    for job_id, job in jobs.items():
+        shared = id(job["shape"])
+        if shared not in known:
+            known[shared] = value(job)
+        values[job_id] = known[shared]
+    return values
 
 
 def superseding(planned: Mapping[str, Json]) -> list[Json]:

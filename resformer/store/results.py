@@ -3,7 +3,6 @@
 import contextlib
 import hashlib
 import json
-import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -13,10 +12,10 @@ from typing import TYPE_CHECKING, Any, TypeVar, final
 
 from resformer.errors import DiskError
 from resformer.keys import Json
-from resformer.store import checkpoints, checks, claims, done, files, tables
+from resformer.store import checkpoints, checks, claims, files, job_folders, tables
 from resformer.store.checks import Damaged, Unreadable
 from resformer.store.claims import Claim
-from resformer.store.done import Done
+from resformer.store.job_folders import job_folder
 from resformer.store.packed import result_files
 from resformer.store.packed.result_files import PackedFiles, ResultFiles
 from resformer.store.tables import TableData
@@ -28,8 +27,6 @@ if TYPE_CHECKING:
 
 Value = TypeVar("Value")
 
-_NO_FILE_NAME = re.compile(r"[^0-9A-Za-z._-]")
-"""Characters of a host's name that a file's name does not take: it may have been set to a path."""
 _CHECKS = {"curves": checks.curves, "layers": checks.layers}
 """Checks of tables that need no plan, by the table's name."""
 
@@ -106,19 +103,13 @@ class Results:
         return files.exists(self.path(job_id))
 
     def finished(self, job_ids: Iterable[str]) -> set[str]:
-        """Ids of the finished jobs among these. A job's folder is read only if no list of done jobs
-        names the job.
-        """
-        listed, begun = Done(self.study).news(), self.begun()
-        return {
-            job_id
-            for job_id in job_ids
-            if job_id in listed or (job_id in begun and self.has(job_id))
-        }
+        """Ids of the finished jobs among these. Only folders of jobs that were begun are read."""
+        begun = self.begun()
+        return {job_id for job_id in job_ids if job_id in begun and self.has(job_id)}
 
     def begun(self) -> set[str]:
         """Names of the jobs' folders: every job that was claimed, and perhaps orphans."""
-        return done.begun(self.study)
+        return job_folders.begun(self.study)
 
     def commit(
         self,
@@ -152,12 +143,11 @@ class Results:
 
     def _list_as_done(self, job_id: str, table_data: Mapping[str, TableData], timing: Json) -> None:
         """Append the job, and its seconds and outcomes for `status`, to this worker's list."""
-        me, outcomes = claims.holder(), Counter(table_data.get("runs", {}).get("outcome", ()))
-        files.make_folder(self.study / "done")
-        host = _NO_FILE_NAME.sub("_", me.host)
-        name = f"{host}-{me.pid}-{me.started}.jsonl"
+        outcomes = Counter(table_data.get("runs", {}).get("outcome", ()))
+        path = self.study / "done" / f"{claims.holder().file_name}.jsonl"
+        files.make_folder(path.parent)
         line = {"job": job_id, "seconds": timing["seconds"], "outcomes": outcomes}
-        files.append(self.study / "done" / name, files.with_checksum(line) + b"\n")
+        files.append(path, files.with_checksum(line) + b"\n")
 
     def quarantine(self, result: Path, reason: str) -> None:
         """Quarantine a damaged result so that its job runs again. No file of it is overwritten."""
@@ -215,11 +205,6 @@ class Results:
     def packed(self, job_id: str) -> bool:
         """Tell whether the files of a finished job are packed. Raises DiskError."""
         return isinstance(self.locate(job_id), PackedFiles)
-
-
-def job_folder(study: Path, job_id: str) -> str:
-    """Folder of a job. A Path for each of 100,000 jobs takes as long as to read them."""
-    return f"{study}/jobs/{job_id[:2]}/{job_id}"
 
 
 def file_facts(data: bytes) -> Json:

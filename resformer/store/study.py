@@ -3,7 +3,7 @@
 import difflib
 import os
 import re
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,8 +14,9 @@ from resformer.errors import DiskError, UserError
 from resformer.keys import Json
 from resformer.plan import code
 from resformer.store import checks, claims, files, folder
-from resformer.store.plan import Index, Reader
-from resformer.store.results import Results, job_folder
+from resformer.store.job_folders import job_folder
+from resformer.store.plan import Index, Reader, by_shape
+from resformer.store.results import Results
 from resformer.text import shortened
 
 _PLAN = re.compile(r"plan-([1-9]\d{0,8})\.jsonl")
@@ -26,27 +27,23 @@ _CLOCKS_DIFFER = timedelta(days=1)
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class Plan:
+class PlannedJobs:
     """Planned jobs of a study."""
 
     jobs: dict[str, Json]
     """Every job by its id, in the order of the plans."""
     code: dict[str, str]
     """Digest of the code that each was planned with; "" where that is not known."""
+    fingerprints: dict[str, Mapping[str, str]]
+    """Hashes of the code by role that each was planned with; empty where they are not known."""
     damaged: list[str]
     """Damage to launches and lines of plans, a line each."""
 
     def outdated(self, launches: Iterable[Json]) -> set[str]:
         """Ids of the jobs of other code than the last launches that used it."""
         hashes = code.newest(launches)
-        # Jobs share their shapes in memory.
-        shapes = {id(job["shape"]): job["shape"] for job in self.jobs.values()}
-        last = {number: code.digest(shape, hashes) for number, shape in shapes.items()}
-        return {
-            job_id
-            for job_id, job in self.jobs.items()
-            if self.code[job_id] != last[id(job["shape"])]
-        }
+        last = by_shape(self.jobs, lambda job: code.digest(job["shape"], hashes))
+        return {job_id for job_id, digest in self.code.items() if digest != last[job_id]}
 
 
 @final
@@ -109,28 +106,30 @@ class Study:
         """Every planned job by its id, in the order of the plans."""
         return self.plan().jobs
 
-    def plan(self) -> Plan:
+    def plan(self) -> PlannedJobs:
         """All that is planned; lines of plans that are damaged are not used."""
-        jobs: dict[str, Json] = {}
-        digests: dict[str, str] = {}
+        every = PlannedJobs(jobs={}, code={}, fingerprints={}, damaged=[])
         records = list(self._launches())
-        damaged = [damage for record, damage in records if record is None]
+        every.damaged.extend(damage for record, damage in records if record is None)
         launches = {record["launch"]: record for record, _ in records if record is not None}
         reader = Reader()
         for path in files.numbered(self.path, _PLAN):
             lines = _listed(path).splitlines()
             launch = launches.get(int(path.stem.removeprefix("plan-")), {})
             count = launch.get("planned")
-            digest = _digests(launch.get("fingerprint", {}))
+            fingerprint: Json = launch.get("fingerprint", {})
             if count not in (None, len(lines)):
-                damaged.append(f"{path}: {len(lines)} lines of {count}")
+                every.damaged.append(f"{path}: {len(lines)} lines of {count}")
+            jobs: dict[str, Json] = {}
             for number, (job, reason) in enumerate(reader.jobs(lines), 1):
                 if job is None:
-                    damaged.append(f"{path}: line {number}: {reason}")
+                    every.damaged.append(f"{path}: line {number}: {reason}")
                 else:
                     jobs[job["id"]] = job
-                    digests[job["id"]] = job["code"] if "code" in job else digest(job["shape"])
-        return Plan(jobs=jobs, code=digests, damaged=damaged)
+            every.jobs.update(jobs)
+            every.code.update(_digests(jobs, fingerprint))
+            every.fingerprints.update(dict.fromkeys(jobs, fingerprint))
+        return every
 
     def index(self) -> Index:
         """Every planned job by its id, each read when it is asked for."""
@@ -186,18 +185,12 @@ class Study:
         return errors
 
 
-def _digests(fingerprint: Mapping[str, str]) -> Callable[[Json], str]:
-    """Digest of a shape's code by the fingerprint of its launch, to which plans of earlier versions
-    leave it; computed once for the jobs that share their shape in memory.
+def _digests(jobs: Mapping[str, Json], fingerprint: Mapping[str, str]) -> dict[str, str]:
+    """Digest of each job's code, which plans of earlier versions leave to the fingerprint of their
+    launch.
     """
-    known: dict[int, str] = {}
-
-    def digest(shape: Json) -> str:
-        if id(shape) not in known:
-            known[id(shape)] = code.digest(shape, fingerprint)
-        return known[id(shape)]
-
-    return digest
+    launched = by_shape(jobs, lambda job: code.digest(job["shape"], fingerprint))
+    return {job_id: job.get("code", launched[job_id]) for job_id, job in jobs.items()}
 
 
 def find(results: Path, name: str) -> Study:

@@ -17,7 +17,8 @@ from resformer.model.shape import RESULTS_ONLY, Member, Shape
 from resformer.plan import code, jobs, provenance
 from resformer.plan.jobs import Job
 from resformer.store.checks import Damaged, Unreadable
-from resformer.store.study import Plan, Study
+from resformer.store.plan import by_shape
+from resformer.store.study import PlannedJobs, Study
 from resformer.sweep.memory import memory_note
 from resformer.sweep.request import Request
 from resformer.workers.assignment import Assignment
@@ -44,12 +45,14 @@ class Launch:
     """Requested members whose job was planned before, to keep less than is requested now."""
     damaged: dict[Path, str]
     """Damaged results of requested jobs with the reason: these jobs run again."""
-    outdated: int
+    retrained: int
     """Requested members that were planned with other code, and train anew."""
     returns: bool
-    """True if the last launch of the study used other code, for which reports would leave out the
-    finished members of this one.
+    """True if all requested members have finished, and reports would leave some out, as later
+    launches of the study used other code.
     """
+    shapes: Mapping[Shape, Json]
+    """The requested shapes as they are planned."""
 
     @property
     def members(self) -> int:
@@ -95,7 +98,7 @@ class Launch:
     def _fingerprint(self) -> dict[str, str]:
         """Fingerprint of all requested shapes, and of unfinished jobs as they were planned."""
         planned = [job["shape"] for job in self.unfinished.values()]
-        return provenance.fingerprint([*_planned_shapes(self.request).values(), *planned])
+        return provenance.fingerprint([*self.shapes.values(), *planned])
 
 
 def plan(request: Request, study: Study) -> Launch:
@@ -105,18 +108,17 @@ def plan(request: Request, study: Study) -> Launch:
     all requested results are verified: DiskError if one cannot be read.
     """
     _check_versions(request, study)
-    every = study.plan()
-    planned = _of_this_code(every)
-    _check_compile(request, planned.values())
+    every, shapes = study.plan(), _planned_shapes(request)
+    _check_compile(request, every.jobs.values())
+    planned = of_this_code(every, shapes.values())
     finished = study.results.finished(planned)
+    keys = _keys(every.jobs)
     # A member that two plans hold counts as finished if it is in either.
     where = {
-        key: job_id
-        for job_id in sorted(planned, key=finished.__contains__)
-        for key in _members(planned[job_id])
+        key: job_id for job_id in sorted(planned, key=finished.__contains__) for key in keys[job_id]
     }
     digests = {shape: digest(shape_to_json(shape)) for shape, _ in request.shapes}
-    others = {key for job_id in every.jobs.keys() - planned for key in _members(every.jobs[job_id])}
+    others = {key for job_id in every.jobs.keys() - planned for key in keys[job_id]}
     known = {
         (shape, member): where[digests[shape], member]
         for shape, members in request.shapes
@@ -131,12 +133,13 @@ def plan(request: Request, study: Study) -> Launch:
         (shape, [member for member in members if (shape, member) not in known])
         for shape, members in request.shapes
     ]
-    new = _new_jobs(request, _by_earlier_job(request, rest, planned, finished))
+    new = _new_jobs(request, shapes, _by_earlier_job(request, rest, planned, finished))
     recorded = {job_id: jobs.recording(planned[job_id]["shape"]) for job_id in known.values()}
     open_ids = dict.fromkeys(job_id for job_id in known.values() if job_id not in finished)
     unfinished = [*(planned[job_id] for job_id in open_ids), *(job.to_json() for job in new)]
     unfinished.sort(key=lambda job: (-job["flops"], job["id"]))
     notes = _notes(request, study, {job["id"]: job for job in unfinished}) if unfinished else []
+    hashes = code.newest(study.launches())
     return Launch(
         request=dataclasses.replace(request, notes=[*request.notes, *notes]),
         study=study,
@@ -150,27 +153,29 @@ def plan(request: Request, study: Study) -> Launch:
             for (shape, _), job_id in known.items()
         ),
         damaged=dict(damaged.values()),
-        returns=any(
-            code.digest(shape, code.newest(study.launches())) != provenance.code_digest(shape)
-            for shape in _planned_shapes(request).values()
-            if planned
-        ),
-        outdated=sum(
+        retrained=sum(
             (digests[shape], member) in others for shape, members in rest for member in members
         ),
+        returns=not unfinished
+        and any(
+            code.digest(shape, hashes) != provenance.code_digest(shape) for shape in shapes.values()
+        ),
+        shapes=shapes,
     )
 
 
-def _of_this_code(plan: Plan) -> dict[str, Json]:
-    """The jobs that were planned with the code that is here."""
-    # Jobs share their shapes in memory.
-    shapes = {id(job["shape"]): job["shape"] for job in plan.jobs.values()}
-    here = {number: provenance.code_digest(shape) for number, shape in shapes.items()}
-    return {
+def of_this_code(every: PlannedJobs, shapes: Iterable[Json]) -> dict[str, Json]:
+    """The jobs that were planned with the code that is here, of those that depend on no other code
+    than these planned shapes: no other is looked at, and may be broken.
+    """
+    requested = {role for shape in shapes for role in code.roles(shape)}
+    candidates = {
         job_id: job
-        for job_id, job in plan.jobs.items()
-        if plan.code[job_id] == here[id(job["shape"])]
+        for job_id, job in every.jobs.items()
+        if requested.issuperset(code.roles(job["shape"]))
     }
+    here = by_shape(candidates, lambda job: provenance.code_digest(job["shape"]))
+    return {job_id: job for job_id, job in candidates.items() if every.code[job_id] == here[job_id]}
 
 
 def _planned_shapes(request: Request) -> dict[Shape, Json]:
@@ -182,11 +187,12 @@ def _planned_shapes(request: Request) -> dict[Shape, Json]:
 
 
 def _new_jobs(
-    request: Request, members: Mapping[tuple[Shape, str | None], Sequence[Member]]
+    request: Request,
+    shapes: Mapping[Shape, Json],
+    members: Mapping[tuple[Shape, str | None], Sequence[Member]],
 ) -> list[Job]:
     """Jobs of these members, by shape and the id of the job they go on from; the longest first."""
-    planned = _planned_shapes(request)
-    digests = {shape: provenance.code_digest(planned[shape]) for shape, _ in members}
+    digests = {shape: provenance.code_digest(shapes[shape]) for shape, _ in members}
     new = [
         dataclasses.replace(job, continues=earlier, code=digests[shape])
         for (shape, earlier), group in members.items()
@@ -214,8 +220,10 @@ def _by_earlier_job(
     groups: dict[tuple[Shape, str | None], list[Member]] = defaultdict(list)
     both = {_budget(shape_to_json(shape)) for shape, _ in request.shapes}
     trained: dict[tuple[str, Member], list[tuple[int, str]]] = defaultdict(list)
-    for job_id, job in planned.items() if any(members for _, members in rest) else ():
-        settings, steps = _budget(without_recording(job["shape"]))
+    earlier_jobs = planned if any(members for _, members in rest) else {}
+    budgets = by_shape(earlier_jobs, lambda job: _budget(without_recording(job["shape"])))
+    for job_id, job in earlier_jobs.items():
+        settings, steps = budgets[job_id]
         if job_id in finished and (settings, steps) not in both:
             for member in job["members"]:
                 trained[settings, Member(**member)].append((steps, job_id))
@@ -272,10 +280,13 @@ def _check_compile(request: Request, planned: Iterable[Json]) -> None:
         )
 
 
-def _members(job: Json) -> list[tuple[str, Member]]:
-    """The members of a planned job, each with the digest of its shape."""
-    shape = digest(without_recording(job["shape"]))
-    return [(shape, Member(**member)) for member in job["members"]]
+def _keys(planned: Mapping[str, Json]) -> dict[str, list[tuple[str, Member]]]:
+    """The members of each planned job, each with the digest of its shape."""
+    shapes = by_shape(planned, lambda job: digest(without_recording(job["shape"])))
+    return {
+        job_id: [(shapes[job_id], Member(**member)) for member in job["members"]]
+        for job_id, job in planned.items()
+    }
 
 
 def _check_versions(request: Request, study: Study) -> None:

@@ -40,6 +40,7 @@ def own_launch(path: Path, number: int) -> Json:
         raise Stuck(f"{study.path}: there is no launch {number} here; is the folder shared?")
     if difference := provenance.unlike(launch):
         raise Stuck(
-            f"{platform.node()}: study {study.name} {difference}; every node needs the same"
+            f"{platform.node()}: study {study.name} {difference}; code or compiler changed since "
+            "the launch, or differ here: run the command again, with the same on every node"
         )
     return launch

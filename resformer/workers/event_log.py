@@ -25,19 +25,21 @@ _PROGRESS_SECONDS = 2.0
 
 @final
 class EventWriter:
-    """The log of this process while it works for a launch. Events that the disk refuses are
-    lost.
+    """The log of this process while it works for a launch. Events that the disk refuses are lost,
+    and all of them where the folder of logs cannot be made or is a link.
     """
 
     def __init__(self, study: Study, launch: int) -> None:
-        me = claims.holder()
-        self._path = study.events / f"{launch}-{me.host}-{me.pid}-{me.started}.jsonl"
+        self._path: Path | None = None
         self._progress_at = 0.0
         with contextlib.suppress(OSError, DiskError):
-            files.make_folder(self._path.parent)
+            files.make_folder(study.events)
+            self._path = study.events / f"{launch}-{claims.holder().file_name}.jsonl"
 
     def write(self, event: Event) -> None:
         """Append an event; progress that comes too early is skipped."""
+        if self._path is None:
+            return
         if event.kind == "progress":
             if time.monotonic() - self._progress_at < _PROGRESS_SECONDS:
                 return

@@ -10,6 +10,7 @@ from typing import NoReturn, final
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
+from resformer import plugins
 from resformer.errors import DiskError
 from resformer.keys import Json
 from resformer.numerics import process
@@ -59,6 +60,7 @@ def work(assignment: Assignment, *, worker: int, workers: int, emit: Emit, stop:
     """
     study = Study(assignment.study)
     planned, observer = study.index(), HeartbeatObserver(assignment.lease_seconds)
+    longest_poll = min(_LONGEST_POLL_SECONDS, observer.longest_pause / 2)
     if unplanned := [job_id for job_id in assignment.jobs if job_id not in planned]:
         raise DiskError(
             f"{study.path}: job {unplanned[0]} can no longer be read from the plan; "
@@ -79,7 +81,7 @@ def work(assignment: Assignment, *, worker: int, workers: int, emit: Emit, stop:
         if claim is None:
             if queue.left and not seconds:
                 emit(Event("waiting", worker, next(iter(queue.left))))
-            seconds = min(_POLL_SECONDS * len(queue.left), _LONGEST_POLL_SECONDS)
+            seconds = min(_POLL_SECONDS * len(queue.left), longest_poll)
             continue
         seconds = 0.0
         if isinstance(claim, str):
@@ -136,11 +138,13 @@ class _Attempt:
         not the worker.
         """
         self._say("started")
+        own_files: list[str] = []
         try:
             self.claim.begin(self.planned)
             job = jobs.from_json(self.planned)
             if job.id != self.planned["id"]:
                 raise ValueError(f"the job that was planned is {job.id}")
+            own_files = [plugins.file_of(part) for part in (job.shape.residual, job.shape.task)]
             trained = self._settled_before(job) or self._trained(job)
             tables: dict[str, TableData] = {"runs": trained.runs, "curves": trained.curves}
             tables |= {"layers": trained.layers} if trained.layers else {}
@@ -163,9 +167,9 @@ class _Attempt:
         except Exception as error:
             if self.stop.requested():  # what stops a worker may first have stopped its compiler
                 self._release()
-            self.claim.fail(error)
+            self.claim.fail(error, own_files)
             reason = self.study.failure(self.planned["id"])
-            self._say("failed" if reason else "retried", reason or failure_line(error))
+            self._say("failed" if reason else "retried", reason or failure_line(error, own_files))
             return False
         kind: Kind = "finished" if first else "elsewhere"
         self.emit(Event(kind, self.worker, self.planned["id"], progress=self.latest))

@@ -12,7 +12,9 @@ from support.launches import requested
 from support.studies import WrittenStudy, shape
 from support.sweeps import TINY, TINY_SETTINGS
 
+from resformer.model.serial import shape_to_json
 from resformer.model.shape import Member, Shape
+from resformer.plan import provenance
 from resformer.reporting.analysis.summary import summarise
 from resformer.residuals.add import Add
 from resformer.residuals.deepnorm import DeepNorm
@@ -49,7 +51,7 @@ def first_request(outcomes: Outcomes) -> Request:
 
 def results(folder: Path, outcomes: Outcomes, *requests: Request) -> pd.DataFrame:
     """Finished members of these requests; at depths that are not named nobody solves."""
-    return with_digests(read([study(folder, outcomes, *requests)]))
+    return with_digests(read([study(folder, outcomes, *requests)]), requests[-1])
 
 
 def study(folder: Path, outcomes: Outcomes, *requests: Request) -> Study:
@@ -64,7 +66,8 @@ def study(folder: Path, outcomes: Outcomes, *requests: Request) -> Study:
             ends = by_depth.get(of_request.model.depth, NONE)
             if new:
                 made.job(of_request, new, [ends[member.seed] for member in new])
-    return made.write(words=("resformer", "sweep", "--settle"))
+    fingerprint = provenance.fingerprint([shape_to_json(job.shape) for job, _ in made.jobs])
+    return made.write(words=("resformer", "sweep", "--settle"), fingerprint=fingerprint)
 
 
 def added(first: Request, second: Request) -> dict[tuple[type, int], list[int]]:

@@ -156,6 +156,7 @@ class WrittenStudy:
         finished: int | None = None,
         words: Sequence[str] = ("resformer", "sweep"),
         versions: Mapping[str, str] = _VERSIONS,
+        fingerprint: Mapping[str, str] | None = None,
     ) -> Study:
         """Plan all jobs and commit the results of the first `finished`, or of all."""
         record = {
@@ -163,6 +164,7 @@ class WrittenStudy:
             "engine": {"retries": 0},
             "asked": list(words),
             "versions": dict(versions),
+            "fingerprint": dict(fingerprint or {}),
         }
         launch = self.study.launch(record, [job.to_json() for job, _ in self.jobs])
         for job, lives in self.jobs[:finished]:

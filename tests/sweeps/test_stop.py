@@ -230,3 +230,28 @@ def test_no_worker_outlives_a_killed_supervisor(start: Start) -> None:
     assert errors(sweep.study) == []
     assert "Traceback" not in sweep.stderr()
     assert "same command" not in sweep.stderr()
+
+
+def test_a_sweep_that_is_stopped_for_longer_than_a_lease_goes_on_where_it_was(start: Start) -> None:
+    """As by Ctrl-Z and `fg`: whoever waits for a job was stopped with its holder, and looks anew.
+
+    SIGSTOP, as nobody's shell reads the terminal's SIGTSTP for a session of its own.
+    """
+    lease = 5.0
+    sweep = start(*SWEEP, "train.steps=10,100000", f"engine.lease_seconds={lease}", "member.seed=0")
+    wait_until(lambda: len(sweep.finished()) == 1, 60)  # so that one worker waits for the other
+    (long,) = sweep.study.planned().keys() - sweep.finished()
+
+    def beats() -> int:
+        held = claims.held(sweep.study.job(long))
+        return held.beats if held else 0
+
+    wait_until(lambda: beats() > 0, 60)
+    time.sleep(1.0)  # it has looked
+    sweep.signal(signal.SIGSTOP, to_all=True)
+    time.sleep(1.4 * lease)
+    before = beats()
+    sweep.signal(signal.SIGCONT, to_all=True)
+    wait_until(lambda: beats() > before, 60)
+    time.sleep(1.0)  # it has looked again
+    assert claims.attempts(sweep.study.job(long)) == 1

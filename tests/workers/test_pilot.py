@@ -15,7 +15,7 @@ from support import shapes
 from support.launches import planned, record_of
 
 from resformer.model.shape import Shape
-from resformer.store import files
+from resformer.store import claims, files
 from resformer.store.study import Study
 from resformer.training.progress import Progress
 from resformer.workers.assignment import Assignment
@@ -101,7 +101,10 @@ def test_a_node_with_other_code_or_versions_says_so_and_computes_nothing(
     how = "made with" if section == "versions" else "computed by other code:"
     was = f"{name} 0.0.older, this" if section == "versions" else f"{name} was 0.0.older,"
     reason = f"was {how} {was} is {now}"
-    message = f"{platform.node()}: study some {reason}; every node needs the same"
+    message = (
+        f"{platform.node()}: study some {reason}; code or compiler changed since the launch, or "
+        "differ here: run the command again, with the same on every node"
+    )
     assert run(assignment) == PilotExit("stuck", message)
     reader = EventReader(study, assignment.launch)
     reader.poll(lambda event: None)
@@ -183,3 +186,22 @@ def test_events_that_the_disk_refuses_are_lost(study: Study) -> None:
     (study.path / "told").write_text("in the way")
     EventWriter(study, 1).write(Event("started", 0, "a"))
     assert events_of(study, 1) == []
+
+
+def test_events_go_through_no_link(study: Study, tmp_path: Path) -> None:
+    """A study from elsewhere may have its folder of logs in another's home."""
+    study.path.mkdir(parents=True)
+    (tmp_path / "private").mkdir()
+    (study.path / "told").symlink_to(tmp_path / "private")
+    EventWriter(study, 1).write(Event("started", 0, "a"))
+    assert list((tmp_path / "private").iterdir()) == []
+
+
+def test_a_host_whose_name_is_a_path_logs_in_the_study(
+    study: Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    me = replace(claims.holder(), host="../../x")
+    monkeypatch.setattr(claims, "holder", lambda: me)
+    study.path.mkdir(parents=True)
+    EventWriter(study, 1).write(Event("started", 0, "a"))
+    assert [path.name for path in study.events.iterdir()] == [f"1-{me.file_name}.jsonl"]

@@ -5,12 +5,14 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from resformer.plan.code import PROBES
 from resformer.reporting.analysis.cells import CellMembers
 from resformer.reporting.analysis.probes import ends, medians, model_health
 from resformer.reporting.schema import LayerSummary
 from resformer.results.members import Findings
 from resformer.results.problems import DamagedJob
 from resformer.store.checks import Damaged
+from resformer.store.study import Study
 
 _MEASURES = slice(4, None)
 """Columns of `layers.parquet` behind seed, learning rate, step and layer."""
@@ -44,6 +46,20 @@ def layer_summaries(
             job = str(members["job"].iloc[0])
             damaged.append(DamagedJob(study=cell.key.arm.study, job=job, reason=str(damage)))
     return summaries, damaged
+
+
+def mixed_probes(studies: Sequence[Study], layers: Sequence[LayerSummary]) -> list[str]:
+    """Names of the studies whose launches used several versions of the probes, with any of which
+    these layers may have been measured: no job depends on them.
+    """
+    probed = {summary.key.arm.study for summary in layers}
+    names = []
+    for study in studies:
+        fingerprints = [launch.get("fingerprint", {}) for launch in study.launches()]
+        versions = {hashes[PROBES] for hashes in fingerprints if PROBES in hashes}
+        if study.name in probed and len(versions) > 1:
+            names.append(study.name)
+    return names
 
 
 def _summary(findings: Findings, cell: CellMembers, members: pd.DataFrame) -> LayerSummary:

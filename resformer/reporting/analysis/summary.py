@@ -12,7 +12,7 @@ from resformer.reporting import serial
 from resformer.reporting.analysis.cells import CellMembers, axes_of, by_cell
 from resformer.reporting.analysis.comparisons import adjusted_row, comparisons, incomplete_rates
 from resformer.reporting.analysis.final_loss import loss_comparisons
-from resformer.reporting.analysis.layers import layer_summaries
+from resformer.reporting.analysis.layers import layer_summaries, mixed_probes
 from resformer.reporting.analysis.pairs import DEFAULT_PAIRING, Pairing
 from resformer.reporting.analysis.separation import separations
 from resformer.reporting.analysis.stability import by_final_loss
@@ -109,6 +109,7 @@ def _report(findings: Findings, pairing: Pairing, per: Per, score: Score) -> Rep
         stability=tuple(stability),
         separation=tuple(separations(cell_members) if score == "steps" else ()),
         layers=tuple(layers),
+        mixed_probes=mixed_probes(findings.studies, layers),
         settled=bool(settled),
         excluded=tuple(_excluded(findings.studies)),
         left_behind=findings.left_behind,

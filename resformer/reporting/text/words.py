@@ -364,10 +364,11 @@ def notes(report: Report) -> list[str]:
         f"steps, as others of the same settings went on to {part.longer:,}{whole}"
         for part in report.left_behind
     ]
+    lines += [f"left out: {part.line}{whole}" for part in report.other_code]
     lines += [
-        f"left out: {counted(part.members, 'member')} of {part.study} that other code computed "
-        f"({', '.join(part.roles)} changed since){whole}"
-        for part in report.other_code
+        f"inside {study}: probed by several versions of the probes' code, as launches had them; "
+        "where cells differ, that may be why"
+        for study in report.mixed_probes
     ]
     lines += left_out((row.settings, row.reason) for row in report.excluded)
     if report.settled:

@@ -23,7 +23,7 @@ from resformer.store import checkpoints, claims
 from resformer.store.checkpoints import Checkpoint
 from resformer.store.checks import Damaged
 from resformer.store.claims import Claim
-from resformer.store.study import Plan, Study, existing, find
+from resformer.store.study import PlannedJobs, Study, existing, find
 from resformer.sweep import launch
 
 T = TypeVar("T")
@@ -75,7 +75,7 @@ def seen(study: Study, *, closely: bool) -> Seen:
     get(lambda: find(results, session.STUDY), study)
     if study not in get(lambda: existing(results), [study]):
         raised.append("the study is not listed")
-    plan = get(study.plan, Plan(jobs={}, code={}, damaged=[]))
+    plan = get(study.plan, PlannedJobs(jobs={}, code={}, fingerprints={}, damaged=[]))
     planned, reasons = plan.jobs, plan.damaged
     nothing: tuple[Problems, list[Json], tuple[str, ...]] = (Problems(), [], ())
     problems, rows, report = get(lambda: _reported(study, closely=closely), nothing)
