@@ -4,14 +4,15 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from statsmodels.duration.survfunc import SurvfuncRight
-from statsmodels.stats.multitest import multipletests
-from statsmodels.stats.proportion import confint_proportions_2indep, proportion_confint
 
 from resformer.stats.depth import wilson
 from resformer.stats.multiplicity import adjust
 from resformer.stats.reach import Solved, doublings_apart
 from resformer.stats.steps import kaplan_meier_median
+
+survfunc = pytest.importorskip("statsmodels.duration.survfunc")
+multitest = pytest.importorskip("statsmodels.stats.multitest")
+proportion = pytest.importorskip("statsmodels.stats.proportion")
 
 ROUNDING = 1e-12
 """Both are float64, of some ten operations each."""
@@ -20,14 +21,14 @@ ROUNDING = 1e-12
 @pytest.mark.parametrize("seeds", range(1, 60))
 def test_wilson_intervals(seeds: int) -> None:
     for solved in range(seeds + 1):
-        expected = proportion_confint(solved, seeds, method="wilson")
+        expected = proportion.proportion_confint(solved, seeds, method="wilson")
         assert wilson(solved, seeds) == pytest.approx(expected, abs=ROUNDING)
 
 
 @given(st.lists(st.sampled_from([0.0, 1e-9, 0.001, 0.01, 0.02, 0.04, 0.3, 1.0]), min_size=1))
 def test_corrections_with_ties(p: list[float]) -> None:
     for ours, theirs in (("holm", "holm"), ("benjamini-hochberg", "fdr_bh")):
-        expected = multipletests(p, method=theirs)[1]
+        expected = multitest.multipletests(p, method=theirs)[1]
         assert adjust(p, ours) == pytest.approx(expected, abs=ROUNDING)  # type: ignore[arg-type]
 
 
@@ -42,7 +43,7 @@ def test_the_interval_of_one_depth_is_newcombes(
         Solved(solved=[solved[0]], seeds=[first]),
         Solved(solved=[solved[1]], seeds=[second]),
     )
-    expected = confint_proportions_2indep(
+    expected = proportion.confint_proportions_2indep(
         solved[0], first, solved[1], second, method="newcomb", compare="diff"
     )
     assert interval == pytest.approx(list(expected), abs=ROUNDING)
@@ -62,7 +63,7 @@ def test_kaplan_meier_where_seeds_have_budgets_of_their_own(number: int) -> None
     if not solves_S.any():
         assert (median, interval) == (None, [None, None])
         return
-    curve = SurvfuncRight(np.where(solves_S, steps_S, budget_S), solves_S.astype(int))
+    curve = survfunc.SurvfuncRight(np.where(solves_S, steps_S, budget_S), solves_S.astype(int))
     with np.errstate(divide="ignore", invalid="ignore"):  # bands where the curve is 1 or 0
         expected = [_finite(bound) for bound in curve.quantile_ci(0.5, method="cloglog")]
     assert interval == expected
