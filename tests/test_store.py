@@ -605,6 +605,13 @@ def test_a_job_whose_result_was_removed_is_open(study: Study, gone: str) -> None
     assert set(Done(study.path).news()) == {"job2"}
 
 
+def test_a_listed_job_that_cannot_be_looked_at_is_believed(study: Study) -> None:
+    commit(study, "job1")
+    shutil.rmtree(study.job("job1"))
+    study.job("job1").symlink_to("job1")
+    assert set(Done(study.path).news()) == {"job1"}
+
+
 def test_a_host_whose_name_is_a_path_lists_its_jobs_in_the_study(
     study: Study, monkeypatch: pytest.MonkeyPatch
 ) -> None:

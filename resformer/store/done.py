@@ -35,8 +35,13 @@ class Done:
         return news
 
     def _has(self, job: str) -> bool:
-        """Tell whether a job that was begun has a first result; gathered ones have, too."""
-        return files.exists(f"{job_folder(self._study, job)}/{result_name(1)}")
+        """Tell whether a job that was begun has a first result, as gathered ones have, too; true
+        where that cannot be told, as the list says so.
+        """
+        try:
+            return files.exists(f"{job_folder(self._study, job)}/{result_name(1)}")
+        except DiskError:
+            return True
 
     def _lines(self) -> Iterator[Json]:
         """New lines whose checksum fits."""

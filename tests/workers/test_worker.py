@@ -110,6 +110,15 @@ def test_a_damaged_job_is_named_and_runs_again(
     study.results.whole(job.to_json())
 
 
+def test_a_job_whose_result_is_gone_runs_again_though_a_list_names_it(
+    study: Study, job: Job, undisturbed: dict[str, bytes]
+) -> None:
+    Worker(study, job).run()
+    study.results.path(job.id).unlink()
+    assert Worker(study, job).run() == ["started", "finished"]
+    assert results(study, job.id) == undisturbed
+
+
 def test_a_sweep_names_a_damaged_file_and_runs_its_job_again(
     resformer: Callable[..., Result], study: Study, tmp_path: Path
 ) -> None:
