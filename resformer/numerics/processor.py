@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 _MODELS = ("model name", "CPU part")
-"""What names a model in /proc/cpuinfo: on x86, and on ARM, which has a number only."""
+"""Keys of a model in /proc/cpuinfo: on x86, and on ARM, which has a number only."""
 
 
 @cache

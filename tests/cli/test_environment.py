@@ -23,7 +23,9 @@ def test_nothing_of_the_working_directory_is_imported(tmp_path: Path) -> None:
     script, folder = tmp_path / "bin" / "resformer", tmp_path / "here"
     for made in (script.parent, folder):
         made.mkdir()
-    script.write_text("from resformer.cli import main\nmain()\n")
+    script.write_text(
+        "from resformer.__main__ import main\nif __name__ == '__main__':\n    main()\n"
+    )
     for name in (*SHADOWED, "torch", "resformer"):
         (folder / f"{name}.py").write_text('raise SystemExit("shadow")\n')
     unset = {name: value for name, value in os.environ.items() if name != "PYTHONSAFEPATH"}

@@ -103,7 +103,7 @@ def _working(made_by: Compiler, dtype: torch.dtype) -> ctypes.CDLL:
 
 @final
 class _Unusable(Exception):
-    """What is wrong with a library, in words behind its name."""
+    """Trouble with a library, in words behind its name."""
 
 
 def _tested(path: Path, dtype: torch.dtype) -> ctypes.CDLL:

@@ -44,8 +44,8 @@ _Operation = Callable[[Tensor, Sequence[Tensor]], Tensor]
 
 
 def crash(library: Path, dtype: torch.dtype) -> str:
-    """How a new library ends a process that loads and tests it, such as by SIGILL where it is made
-    for another processor; "" if it does not.
+    """Describe how a new library ends a process that loads and tests it, as by SIGILL where it is
+    made for another processor; "" if it does not.
 
     The process is started anew: a fork of one in which torch has started threads can hang.
     """
