@@ -165,11 +165,11 @@ def sweep(
         request = config.request(study, words)
         compared = planned(request)
         if settle and not compared.pairs:
-            raise UserError("--settle: compares nothing here; model.residual=true,false would")
+            raise UserError(f"--settle: {compared.why_none}")
         rounds = launches(request, find(results, request.study), settle=settle)
         launch = next(rounds)
         out, err = _consoles()
-        about = compared.power(looks=2 if settle else 1) if launch.unfinished else []
+        about = compared.notes(looks=2 if settle else 1) if launch.unfinished else []
         if dry_run:
             execution.print_grid(launch, out, err, about)
             return
