@@ -5,8 +5,6 @@ from itertools import groupby
 
 from resformer.reporting.analysis.cost import cost
 from resformer.reporting.schema import (
-    ArmKey,
-    CellKey,
     Comparison,
     Count,
     DepthComparison,
@@ -14,10 +12,10 @@ from resformer.reporting.schema import (
     Per,
     Report,
     Separation,
-    varying,
 )
 from resformer.reporting.text import final_loss
 from resformer.reporting.text.power import open_words
+from resformer.reporting.text.uncompared import arm_words, at_rates, rates_differ, why_nothing
 from resformer.reporting.text.verdicts import (
     budget_of_both,
     counted,
@@ -26,7 +24,7 @@ from resformer.reporting.text.verdicts import (
     names,
     p_words,
 )
-from resformer.reporting.text.words import MOST_LISTED, NORMS, UNITS, listed, value_label
+from resformer.reporting.text.words import MOST_LISTED, UNITS, listed
 from resformer.stats.depth import Run
 
 
@@ -108,24 +106,22 @@ def _unsolved(
 
 
 def _reaches(report: Report, limits: Sequence[Limit]) -> str:
-    """Depth limits of arms that nothing is compared with, the deepest first."""
+    """Depth limits of arms that nothing is compared with, the deepest first; with their learning
+    rates if these are the reason.
+    """
     keys = [limit.key for limit in limits]
+    other_rates = rates_differ(report, keys)
     arms: dict[str, list[str]] = {}
     for limit in sorted(limits, key=lambda limit: -(limit.depth_limit or 0)):
         words = reach(limit.depth_floor, limit.depth_limit, report.depths[limit.key])
-        arms.setdefault(words, []).append(_arm(limit.key, keys))
+        name = arm_words(limit.key, keys)
+        if other_rates:
+            name = f"{name} {at_rates(report, limit.key)}"
+        arms.setdefault(words, []).append(name)
     if len(limits) == 1:
         return next(iter(arms))
-    return "; ".join(f"{words} with {listed(names)}" for words, names in arms.items())
-
-
-def _arm(key: ArmKey, keys: Sequence[ArmKey]) -> str:
-    """The values by which an arm differs from the others of these."""
-    words = [
-        NORMS.get(key.norm, key.norm) if axis == "norm" else value_label(axis, key.value(axis))
-        for axis in varying(keys)
-    ]
-    return " ".join(words)
+    reaches = "; ".join(f"{words} with {listed(names)}" for words, names in arms.items())
+    return f"{why_nothing(report, keys)}: {reaches}" if other_rates else reaches
 
 
 def reach(floor: int | None, limit: int | None, tried: Sequence[int]) -> str:
@@ -228,13 +224,9 @@ def _fast(row: Comparison, report: Report) -> str:
         return f"at no depth do all seeds solve both {scheme} and {baseline}"
     if row.speed is None:
         at = f"depth{'s' * (len(solved) > 1)} {listed([str(depth) for depth in solved])}"
-        paired = any(
-            _seeds(row.scheme, depth, report) & _seeds(row.baseline, depth, report)
-            for depth in solved
-        )
-        why = "not all at one learning rate" if paired else "no seed ran in both"
         return (
-            f"all seeds solve {at} both {scheme} and {baseline}, but {why}, so no steps are paired"
+            f"all seeds solve {at} both {scheme} and {baseline}, but no seed ran in both, so no "
+            "steps are paired"
         )
     low, high = row.speed.low, row.speed.high
     interval = ""
@@ -245,23 +237,17 @@ def _fast(row: Comparison, report: Report) -> str:
     depths = [str(depth) for depth in row.speed_depths]
     if len(row.depths) == 1:
         return size
-    rate = " at one learning rate" if len(depths) < len(solved) else ""
+    paired = " with seeds in common" if len(depths) < len(solved) else ""
     if len(depths) == 1:
-        return f"{size} at depth {depths[0]}, the only one that all seeds of both solve{rate}"
+        return f"{size} at depth {depths[0]}, the only one that all seeds of both solve{paired}"
     each = [f"{depth.speed.value:.2f} at {depth.depth}" for depth in row.depths if depth.speed]
-    which = f"which all seeds of both solve{rate}"
+    which = f"which all seeds of both solve{paired}"
     return f"{size} at depths {listed(depths)}, {which} ({', '.join(each)})"
 
 
 def _solved_by_all(row: Comparison) -> list[int]:
     """Depths that every seed of both arms solves, each at the rate that it is scored at."""
     return [depth.depth for depth in row.depths if depth.scheme.all and depth.baseline.all]
-
-
-def _seeds(arm: ArmKey, depth: int, report: Report) -> set[int]:
-    """Seeds that ran in a cell."""
-    key = CellKey(arm=arm, depth=depth)
-    return next(set(cell.lr_by_seed) for cell in report.cells if cell.key == key)
 
 
 def _counted_fast(rows: Sequence[Comparison], per: Per) -> str:
