@@ -435,8 +435,10 @@ def probe(
         from resformer.reporting.figures import draw_layers
         from resformer.reporting.views import probes
         from resformer.store import folder as results_folder
+        from resformer.sweep.memory import check_probes
 
         request = config.request(study, overrides or [])
+        check_probes([shape for shape, _ in request.shapes])
         folder = to if to is not None else results_folder.probes(results, study)
         out, err = _consoles()
         print_exclusions(request, err)
