@@ -2,10 +2,8 @@
 it.
 """
 
-import sys
 from collections.abc import Mapping, Sequence
 from functools import cache
-from types import ModuleType
 from typing import Any
 
 import yaml
@@ -19,12 +17,6 @@ from resformer.errors import Incompatible, UserError
 from resformer.keys import Json, Value, flatten, in_message
 from resformer.plugins import GROUPS, PACKAGES, config_folder
 from resformer.text import error_line, shortened
-
-# Hydra imports every module of this package on the path; none is needed, and one that is broken
-# would break every command.
-_NO_PLUGINS = ModuleType("hydra_plugins")
-_NO_PLUGINS.__path__ = []
-sys.modules.setdefault(_NO_PLUGINS.__name__, _NO_PLUGINS)
 
 
 def keys() -> list[str]:

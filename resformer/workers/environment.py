@@ -1,5 +1,5 @@
-"""Environment variables that would change results, or break what a command imports or starts, and
-their values here.
+"""Environment variables and packages that would change results, or break what a command imports or
+starts, and their values here.
 """
 
 import os
@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from types import ModuleType
 from typing import final
 
 
@@ -57,6 +58,11 @@ COMMANDS = (
     ),
 )
 """Changed by commands only; a notebook that imports resformer keeps its own."""
+NO_MODULES = {
+    "hydra_plugins": "Hydra imports every module of this package on the path; none is needed, and "
+    "one that is broken would break every command",
+}
+"""Packages that commands find empty, whatever is installed, with the reason."""
 _FROM_A_JOB = ("SLURM_", "SLURMD_", "SRUN_", "SALLOC_", "SBATCH_")
 """Set by Slurm inside a job, or options of sbatch that go before those of its script."""
 _FOR_A_CLUSTER = ("SLURM_CONF", "SLURM_JWT", "SBATCH_CLUSTERS", "SBATCH_QOS", "SBATCH_CONSTRAINT")
@@ -69,12 +75,16 @@ def for_results() -> None:
 
 
 def for_command() -> None:
-    """Set and remove what a command and its workers depend on.
+    """Set and remove what a command and its workers depend on, and hide packages that break it.
 
     Where Python leaves out assertions (-O, PYTHONOPTIMIZE), without which Hydra reads no range, the
     command is started again with them.
     """
     _change(COMMANDS)
+    for name in NO_MODULES:
+        empty = ModuleType(name)
+        empty.__path__ = []
+        sys.modules[name] = empty
     if sys.flags.optimize:
         os.environ.pop("PYTHONOPTIMIZE", None)
         words = [word for word in sys.orig_argv[1:] if word not in ("-O", "-OO")]

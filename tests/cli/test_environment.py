@@ -52,6 +52,15 @@ def test_a_broken_plugin_of_hydra_has_no_effect(command: Command, tmp_path: Path
     assert result.returncode == 0, result.stderr
 
 
+def test_the_library_leaves_the_plugins_of_hydra_alone(tmp_path: Path) -> None:
+    plugin = tmp_path / "hydra_plugins" / "mine.py"
+    plugin.parent.mkdir()
+    plugin.write_text("HERE = True\n")
+    code = "import resformer.config; from hydra_plugins.mine import HERE; assert HERE"
+    path = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
+    subprocess.run([sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": path}, check=True)
+
+
 def test_a_time_zone_that_python_does_not_take(command: Command, results: Path) -> None:
     result = command("status", "small", TZ="XXX-99")
     assert result.returncode == 0, result.stderr
