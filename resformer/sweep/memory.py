@@ -46,7 +46,9 @@ def check_probes(shapes: Sequence[Shape]) -> None:
     the 2·L sub-layers: (2·N + (2·L + 1)·R·D) · 8 bytes, of depth L, width D and R tokens.
     """
     available = resources.memory()
-    for shape in shapes if available is not None else ():
+    if available is None:
+        return
+    for shape in shapes:
         transformer, model = shape.transformer(), shape.model
         tokens = min(shape.train.batch, shape.train.eval_sequences) * transformer.tokens
         streams = (2 * model.depth + 1) * tokens * model.width
