@@ -49,6 +49,7 @@ _ELSEWHERE = {
     "engine.workers": "jobs processes parallel",
     "engine.memory_gib": "ram mem",
     "engine.partition": "queue",
+    "engine.extra": "qos constraint sbatch nodelist exclude wckey",
 }
 """Names that settings have elsewhere, by key."""
 _FEWEST_LETTERS = 3

@@ -31,7 +31,7 @@ SETTINGS = [
     ("model.dropout=0.1", "nothing drops out"),
     ("train.nothing=1", "the settings are train.steps, train.batch"),
     ("nothing=1", "the sections are task, model, engine, train"),
-    ("engine.qos=high", "there is no such setting"),
+    ("engine.qos=high", "there is no such setting; did you mean engine.extra?"),
     # schemes and tasks
     ("model.residual=rezero", "did you mean model/residual=rezero?"),
     ("model.residual=ReZero", "did you mean model/residual=rezero?"),
