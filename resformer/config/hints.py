@@ -13,6 +13,7 @@ from resformer.text import shortened
 
 _RANGE = re.compile(r"(?P<first>\d{1,9})(?P<sign>\.\.|-|:)(?P<last>\d{1,9})")
 _NUMBER = re.compile(r"[+-]?[\d.]+(?:[eE][+-]?\d+)?")
+_SETTING = re.compile(r"(?P<key>[\w./]+) *(?:==|:=|[=:]) *(?P<value>[\w.+,-]*[\w.]),*")
 _TINY = re.compile(r"[+-]?(?P<digits>\d[\d_]*\.?[\d_]*|\.\d[\d_]*)(?:[eE][+-]?\d+)?")
 _WRITTEN_OUT = 12
 """Most values that a hint writes out."""
@@ -82,11 +83,17 @@ def scheme(values: Sequence[object]) -> str:
 
 def word(text: str, before: str | None, after: Sequence[str], studies: Collection[str]) -> str:
     """The hint for a word that is no KEY=VALUE, from the words around it; "" for none."""
+    numbers = list(takewhile(_NUMBER.fullmatch, after))
+    apart = after[:1] == ["="]
+    if setting := _SETTING.fullmatch("".join([text, *after[:2]]) if apart else text):
+        further = numbers if text.endswith(",") else []
+        repaired = ",".join([f"{setting['key']}={setting['value']}", *further])
+        return f"did you mean {shortened(repaired)}?"
     if "=" in text:
         return ""
     if before is not None and _NUMBER.fullmatch(text):
-        more = takewhile(_NUMBER.fullmatch, after)
-        return f"did you mean {shortened(','.join([before, text, *more]))}?"
+        first = f"{before}{text}" if before.endswith("=") else f"{before},{text}"
+        return f"did you mean {shortened(','.join([first, *numbers]))}?"
     places = [f"--study {text}"] if text in studies else []
     for group, package in PACKAGES.items():
         if text in plugins.names(package):

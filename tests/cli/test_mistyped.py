@@ -62,6 +62,12 @@ SETTINGS = [
     ("sort", "did you mean --study sort or task=sort?"),
     ("quick", "did you mean --study quick?"),
     ("nothing", "one such is model.depth=8"),
+    # other signs
+    ("model.depth==4", "did you mean model.depth=4?"),
+    ("model.depth: 4", "did you mean model.depth=4?"),
+    ("model/residual:=add", "did you mean model/residual=add?"),
+    ("member.seed=0,5,", "did you mean member.seed=0,5?"),
+    ("member.seed=range(0,5", "cannot be read as KEY=VALUE: "),
 ]
 
 
@@ -135,6 +141,9 @@ def test_a_key_without_its_section_or_cut_short_is_completed(key: str) -> None:
 
 WORDS = [
     (["train", "model.depth=1", "2", "4"], "did you mean model.depth=1,2,4?"),
+    (["train", "model.depth=", "4"], "did you mean model.depth=4?"),
+    (["train", "model.depth", "=", "4"], "did you mean model.depth=4?"),
+    (["sweep", "member.lr=1e-3,", "1e-2", "task=sort"], "did you mean member.lr=1e-3,1e-2?"),
     (["train", "--depth", "8"], "settings are KEY=VALUE: model.depth=8"),
     (["sweep", "--seeds=5"], "settings are KEY=VALUE: 'member.seed=range(0,5)'"),
     (["sweep", "--num-seeds", "5"], "settings are KEY=VALUE: 'member.seed=range(0,5)'"),
