@@ -7,8 +7,8 @@ from typing import final
 
 from resformer.plugins import GROUPS
 
-_FIXED = (
-    ("AdamW is the only optimiser", "optimizer optimiser opt sgd adam adamw muon nesterov"),
+_NAMES_BY_REASON = (
+    ("AdamW is the only optimiser", "optimizer optimiser sgd adam adamw muon nesterov"),
     ("AdamW is the only optimiser; train.beta1 is its first moment's", "momentum"),
     (
         "the rate rises over train.warmup_steps and then stays",
@@ -17,10 +17,11 @@ _FIXED = (
     ("nothing drops out: every sequence is fresh", "dropout p_drop droppath"),
     ("every sequence is fresh; the budget is train.steps", "epochs dataset train_size"),
     ("layer norm is the only norm; model.norm says where it stands", "rmsnorm rms_norm"),
+    ("engine.extra is for it, with engine=slurm", "qos constraint nodelist exclude sbatch wckey"),
     ("weights of token embedding and head are apart", "tied tie_embeddings"),
 )
 """Reasons why there is no setting, each with the names that such a setting has elsewhere."""
-_ELSEWHERE = {
+_NAMES_BY_KEY = {
     "member.lr": "learning_rate rate",
     "member.seed": "seeds random_state manual_seed",
     "model.depth": "layers blocks num_hidden_layers",
@@ -49,7 +50,6 @@ _ELSEWHERE = {
     "engine.workers": "jobs processes parallel",
     "engine.memory_gib": "ram mem",
     "engine.partition": "queue",
-    "engine.extra": "qos constraint sbatch nodelist exclude wckey",
 }
 """Names that settings have elsewhere, by key."""
 _FEWEST_LETTERS = 3
@@ -67,8 +67,8 @@ class Meant:
 
 def meant(name: str, known: Sequence[str]) -> Meant:
     """Settings that a name may mean, of these keys and those that have other names."""
-    reasons = {word: reason for reason, words in _FIXED for word in words.split()}
-    elsewhere = {word: key for key, words in _ELSEWHERE.items() for word in words.split()}
+    reasons = {word: reason for reason, words in _NAMES_BY_REASON for word in words.split()}
+    elsewhere = {word: key for key, words in _NAMES_BY_KEY.items() for word in words.split()}
     here: dict[str, str] = {}
     for key in known:
         here.setdefault(key.rpartition(".")[2], GROUPS.get(key, key))

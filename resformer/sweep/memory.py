@@ -96,7 +96,7 @@ def _bytes(job: Json, members: int | None = None) -> int:
     model, train = job["shape"]["model"], job["shape"]["train"]
     count = len(job["members"]) if members is None else members
     weights, tokens = _FLOAT * count * job["parameters"], job.get("tokens_per_step", 0)
-    number = _HALF if train["precision"] == "bf16" else _FLOAT
+    number = _HALF if train.get("precision") == "bf16" else _FLOAT
     activations = number * 3 * model["depth"] * tokens * model["width"]
     return int(max(4 * weights, 3 * weights + _TOKEN * count * tokens + activations))
 

@@ -31,7 +31,7 @@ SETTINGS = [
     ("model.dropout=0.1", "nothing drops out"),
     ("train.nothing=1", "the settings are train.steps, train.batch"),
     ("nothing=1", "the sections are task, model, engine, train"),
-    ("engine.qos=high", "there is no such setting; did you mean engine.extra?"),
+    ("engine.qos=high", "there is no such setting; engine.extra is for it, with engine=slurm"),
     # schemes and tasks
     ("model.residual=rezero", "did you mean model/residual=rezero?"),
     ("model.residual=ReZero", "did you mean model/residual=rezero?"),
@@ -150,6 +150,7 @@ WORDS = [
     (["sweep", "--seed", "5"], "settings are KEY=VALUE: member.seed=5"),
     (["train", "--learning-rate", "1e-3"], "settings are KEY=VALUE: member.lr=1e-3"),
     (["train", "--optimizer", "sgd"], "there is no such option; AdamW is the only optimiser"),
+    (["sweep", "--qos", "high"], "there is no such option; engine.extra is for it"),
     (["report", "--seeds", "5"], "members are chosen with --where member.seed=5"),
     (["probe", "--norm"], "settings are KEY=VALUE: model.norm=VALUE"),
     (["report", "--depth", "8"], "members are chosen with --where model.depth=8"),
