@@ -1,8 +1,8 @@
 """A lab bench for residual connections: how deep a transformer can train, how fast, and why it
 stops.
 
-What a study found, as data: `runs`, `curves` and `report`. What they need is imported when they are
-called.
+What studies found, as data: `studies`, `runs`, `curves`, `layers` and `report`. What they need is
+imported when they are called.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -20,7 +20,16 @@ if TYPE_CHECKING:
     from resformer.results.members import Findings
 
 __version__ = "0.1.0"
-__all__ = ["curves", "report", "runs"]
+__all__ = ["curves", "layers", "report", "runs", "studies"]
+
+
+def studies(results: "str | Path" = "results") -> list[str]:
+    """Names of the studies in a results folder, the one launched last first."""
+    from pathlib import Path
+
+    from resformer.store.study import existing
+
+    return [study.name for study in existing(Path(results))]
 
 
 def runs(study: str, results: "str | Path" = "results") -> "pd.DataFrame":
@@ -95,6 +104,46 @@ def curves(study: str, results: "str | Path" = "results") -> "pd.DataFrame":
         raise frames.no_results(findings, damaged)
     _warn([*findings.problems.reasons, *damaged])
     return pd.concat(whole, ignore_index=True)
+
+
+def layers(study: str, results: "str | Path" = "results") -> "pd.DataFrame":
+    """A row per member of a study that was probed while it trained (`probe.every`), step and layer.
+
+        study, job, seed, lr      the member, as in `runs`
+        step, layer               steps taken; 0 is the embedding, then the stream behind each
+                                  sub-layer
+        rms, similarity, relative_residual, effective_rank
+                                  of the stream: size, mean cosine of two tokens, distance to rank
+                                  one (0: all tokens are equal), effective rank
+        branch_share              share of the sub-layer's output in the stream behind it
+        attention_entropy         nats, mean over heads and positions; missing for an FFN
+        gradient_*                Euclidean norms of the gradients of a sub-layer's matrices;
+                                  missing where a layer does not have them
+
+    Results that are damaged are left out with a warning. Raises UserError if there is no such study
+    or no probed member.
+    """
+    import pandas as pd
+
+    from resformer.errors import UserError
+    from resformer.store.checks import Damaged
+
+    findings = _findings(study, results)
+    members = findings.members
+    probed = members[members["probe.every"].notna()] if "probe.every" in members else members[:0]
+    parts, damaged = list[pd.DataFrame](), list[str]()
+    for _, of_job in probed.groupby("job", sort=False) if len(probed) else ():
+        try:
+            parts.append(findings.read_layers(of_job))
+        except Damaged as damage:
+            damaged.append(str(damage))
+    if not parts:
+        reasons = "; ".join([*findings.problems.reasons, *damaged, "probe.every=50 probes members"])
+        raise UserError(f"study {study}: no member was probed; {reasons}")
+    _warn([*findings.problems.reasons, *damaged])
+    table = pd.concat(parts, ignore_index=True)
+    first = ["study", "job", "seed", "lr", "step", "layer"]
+    return table[[*first, *(name for name in table.columns if name not in first)]]
 
 
 def report(study: str, results: "str | Path" = "results") -> dict[str, Any]:

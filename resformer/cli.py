@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
 
 import typer
 
@@ -25,6 +25,9 @@ from resformer.workers.signals import Interrupts, Stopped
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from resformer.reporting.layout import Layout
+    from resformer.reporting.schema import Report
+    from resformer.results.members import Findings
     from resformer.rounds.settle import Settled
     from resformer.store.study import Study
     from resformer.sweep.launch import Launch
@@ -84,6 +87,20 @@ Overrides = Annotated[
 ]
 StudyName = Annotated[str, typer.Argument(help="Which study.", autocompletion=_complete_study)]
 Results = Annotated[Path, typer.Option("--results", help="The folder that holds the studies.")]
+Where = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="KEY=VALUE",
+        help="Only members with this setting; a,b for either.",
+        autocompletion=_complete_key,
+    ),
+]
+Html = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="Also write the report as a page of its own.")
+]
+Figures = Annotated[
+    Path | None, typer.Option(metavar="DIR", help="Also draw the report's figures there.")
+]
 
 
 def _print_version(value: bool) -> None:
@@ -97,7 +114,11 @@ def _root(
     version: Annotated[
         bool,
         typer.Option(
-            "--version", help="Print the version and leave.", is_eager=True, callback=_print_version
+            "--version",
+            "-v",
+            help="Print the version and leave.",
+            is_eager=True,
+            callback=_print_version,
         ),
     ] = False,
 ) -> None:
@@ -147,6 +168,8 @@ def sweep(
             "all better, 3: some worse, 4: some undecided.",
         ),
     ] = False,
+    html: Html = None,
+    figures: Figures = None,
     results: Results = Path("results"),
 ) -> None:
     """Run a study, all of it or what is missing of it, and print its report. Alone: the quick
@@ -165,11 +188,11 @@ def sweep(
         request = config.request(study, words)
         compared = planned(request)
         if settle and not compared.pairs:
-            raise UserError("--settle: compares nothing here; model.residual=true,false would")
+            raise UserError(f"--settle: {compared.why_none}")
         rounds = launches(request, find(results, request.study), settle=settle)
         launch = next(rounds)
         out, err = _consoles()
-        about = compared.power(looks=2 if settle else 1) if launch.unfinished else []
+        about = compared.notes(looks=2 if settle else 1) if launch.unfinished else []
         if dry_run:
             execution.print_grid(launch, out, err, about)
             return
@@ -183,7 +206,7 @@ def sweep(
             failed = execution.run(launch, _command(), interrupts, err)
         verdicts = outcome(request, launch.study) if settle and not failed else None
         try:
-            _print_report(launch, verdicts, out)
+            _print_report(launch, verdicts, out, html, figures)
         except UserError as nothing:
             _note(str(nothing))
             failed = True
@@ -194,9 +217,15 @@ def sweep(
             raise typer.Exit(verdicts.exit_code)
 
 
-def _print_report(launch: "Launch", verdicts: "Settled | None", out: "Console") -> None:
-    """Print the report of a study that has run, and what to do next; UserError if there is no
-    result.
+def _print_report(
+    launch: "Launch",
+    verdicts: "Settled | None",
+    out: "Console",
+    html: Path | None,
+    figures: Path | None,
+) -> None:
+    """Print the report of a study that has run, write its page and figures, and print what to do
+    next; UserError if there is no result.
     """
     from resformer.reporting.analysis.summary import summarise
     from resformer.reporting.layout import layout
@@ -205,16 +234,41 @@ def _print_report(launch: "Launch", verdicts: "Settled | None", out: "Console") 
     from resformer.rounds.advice import further_rates
 
     study = launch.study
-    summary = summarise(read([study]))
+    findings = read([study])
+    summary = summarise(findings)
     if verdicts is not None:
         summary = replace(summary, comparisons=verdicts.comparisons, settled=False)
-    terminal.render(summary, layout(summary), out)
+    axes = layout(summary)
+    terminal.render(summary, axes, out)
+    for path in _written(findings, summary, axes, html, figures):
+        print(path, file=sys.stderr)
     if not launch.request.auto_rates and (line := further_rates(summary, _command()[1:])):
         _note(line)
     many = sum(not study.results.packed(job) for job in launch.jobs)
     if many >= MANY_JOBS:
         gather = f"resformer gather {study.name} makes it one file"
         _note(f"{many:,} jobs have a folder each; {gather}")
+
+
+def _written(
+    findings: "Findings",
+    summary: "Report",
+    axes: "Layout",
+    html: Path | None,
+    figures: Path | None,
+) -> list[Path]:
+    """Write a report's page and figures where they are wanted; returns the files."""
+    written: list[Path] = []
+    if html is not None:
+        from resformer.reporting.views.page import write
+
+        write(html, findings, summary, axes, _command())
+        written.append(html)
+    if figures is not None:
+        from resformer.reporting.figures import draw
+
+        written += draw(findings, summary, axes, figures)
+    return written
 
 
 @app.command(cls=mistyped.Command)
@@ -231,14 +285,7 @@ def report(
         Literal["table", "markdown", "csv", "json", "latex"],
         typer.Option("--format", help="How it is printed."),
     ] = "table",
-    where: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="KEY=VALUE",
-            help="Only members with this setting; a,b for either.",
-            autocompletion=_complete_key,
-        ),
-    ] = None,
+    where: Where = None,
     rows: Annotated[
         str | None,
         typer.Option(
@@ -276,12 +323,8 @@ def report(
         Literal["steps", "final_loss"],
         typer.Option("--score", help="What rates are chosen and columns compared by."),
     ] = "steps",
-    html: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Also write it as a page of its own.")
-    ] = None,
-    figures: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Also draw the figures there.")
-    ] = None,
+    html: Html = None,
+    figures: Figures = None,
     results: Results = Path("results"),
 ) -> None:
     """Print what a study found."""
@@ -302,16 +345,7 @@ def report(
         if fit:
             summary = with_fits(summary)
         axes = layout(summary, rows, [name for names in columns or [] for name in names.split(",")])
-        written: list[Path] = []
-        if html is not None:
-            from resformer.reporting.views.page import write
-
-            write(html, findings, summary, axes, _command())
-            written.append(html)
-        if figures is not None:
-            from resformer.reporting.figures import draw
-
-            written += draw(findings, summary, axes, figures)
+        written = _written(findings, summary, axes, html, figures)
         match form:
             case "table":
                 terminal.render(summary, axes, _consoles()[0])
@@ -335,6 +369,7 @@ def export(
         Literal["parquet", "csv", "tensorboard"],
         typer.Option("--to", help="What is written there."),
     ],
+    where: Where = None,
     results: Results = Path("results"),
 ) -> None:
     """Write a study's results as tables, a row per member and a row per step, or as runs of
@@ -342,10 +377,11 @@ def export(
     """
     with _answering():
         from resformer.results import export
-        from resformer.results.members import read
+        from resformer.results.members import parse_conditions, read
         from resformer.store.study import open_study
 
-        exported = export.export(read([open_study(results, study)]), folder, form)
+        findings = read([open_study(results, study)]).where(parse_conditions(where or []))
+        exported = export.export(findings, folder, form)
         for line in exported.left_out:
             print(f"left out: {printable(line)}", file=sys.stderr)
         for path in exported.paths:
@@ -418,7 +454,9 @@ def probe(
     to: Annotated[
         Path | None,
         typer.Option(
-            "--to", metavar="DIR", help="Where numbers and figures go, else RESULTS/probes/STUDY."
+            "--to",
+            metavar="DIR",
+            help="Where numbers and figures go, else a folder per grid in RESULTS/probes.",
         ),
     ] = None,
     results: Results = Path("results"),
@@ -429,15 +467,19 @@ def probe(
     with _answering():
         from resformer import config
         from resformer.console.execution import print_exclusions
+        from resformer.model.serial import digest
         from resformer.probes.measure import descriptions
         from resformer.probes.table import table
         from resformer.reporting.analysis.probes import probed
         from resformer.reporting.figures import draw_layers
         from resformer.reporting.views import probes
         from resformer.store import folder as results_folder
+        from resformer.sweep.memory import check_probes
 
         request = config.request(study, overrides or [])
-        folder = to if to is not None else results_folder.probes(results, study)
+        check_probes([shape for shape, _ in request.shapes])
+        name = f"{study}-{digest(request.overrides, 6)}" if overrides else study
+        folder = to if to is not None else results_folder.probes(results, name)
         out, err = _consoles()
         print_exclusions(request, err)
         with err.status("looking into stacks") as status:
@@ -473,8 +515,10 @@ def show(overrides: Overrides = None) -> None:
 def main() -> None:
     """Run the command of these words."""
     if sys.platform == "win32":
-        sys.exit("resformer: runs on Linux and macOS; on Windows in WSL")
+        _refuse("runs on Linux and macOS; on Windows in WSL")
     environment.for_command()
+    if sys.flags.optimize:
+        _refuse("python -O: leaves out assertions that Hydra needs; run without -O")
     with streams.guarded():
         app()
 
@@ -503,6 +547,11 @@ def _answering() -> Iterator[Interrupts]:
         line, code = "stopped; the same command goes on where this one left off", stopped.code
     _note(line)
     raise typer.Exit(code)
+
+
+def _refuse(line: str) -> NoReturn:
+    _note(line)
+    sys.exit(2)
 
 
 def _note(line: str) -> None:

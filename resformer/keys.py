@@ -102,7 +102,7 @@ def by_value(value: Any) -> tuple[bool, float, str]:
     return (False, float(value), "") if is_number(value) else (True, 0.0, str(value))
 
 
-def left_out(rows: Iterable[tuple[Mapping[str, Value], str]]) -> list[str]:
+def exclusion_lines(rows: Iterable[tuple[Mapping[str, Value], str]]) -> list[str]:
     """Combinations of settings that are left out, a line per reason: the values that they have."""
     by_reason: dict[tuple[str, tuple[str, ...]], list[Mapping[str, Value]]] = {}
     for settings, reason in rows:

@@ -19,11 +19,16 @@ from resformer.residuals.gpt2 import Gpt2
 from resformer.residuals.lns import Lns
 from resformer.residuals.plain import Plain
 from resformer.residuals.scaled import Scaled
+from resformer.results.members import read
 from resformer.stats.multiplicity import level
 from resformer.stats.power import SECOND_LOOK
 from resformer.tasks.sort import Sort
 
 FAST, SLOW, NEVER = [100, 120, 110, 90, 130], [300, 320, 310, 290, 330], [STALLED] * 5
+
+
+def at_rate(lr: float) -> list[Member]:
+    return [Member(seed=seed, lr=lr) for seed in range(5)]
 
 
 def depths(
@@ -233,6 +238,19 @@ def test_seeds_that_no_arm_shares_are_not_paired(made: WrittenStudy) -> None:
     )
 
 
+def test_depths_without_a_seed_in_common_are_not_among_those_of_the_speed(
+    made: WrittenStudy,
+) -> None:
+    depths(made, Add(), {1: FAST, 4: FAST})
+    depths(made, Plain(), {1: FAST})
+    others = [Member(seed=seed, lr=3e-3) for seed in range(10, 15)]
+    made.job(shape(4, Plain(), "post"), others, FAST)
+    assert answer(made.report())[-3].endswith(
+        "1.00 times the steps at depth 1, the only one that all seeds of both solve with seeds in "
+        "common."
+    )
+
+
 def test_comparisons_in_which_nobody_solves_are_named_once(made: WrittenStudy) -> None:
     for residual in (Plain(), Add(), Gpt2()):
         depths(made, residual, {1: NEVER, 4: NEVER}, "pre")
@@ -288,3 +306,53 @@ def test_the_cost_of_residual_connections(made: WrittenStudy) -> None:
     assert cost(made.report()) is None
     depths(made, Plain(), {1: FAST})
     assert cost(made.report()) == Cost(parameters=0, flops_per_step=0)
+
+
+def test_arms_without_a_learning_rate_in_common_say_so_with_their_rates(
+    made: WrittenStudy,
+) -> None:
+    for depth in (1, 2):
+        for rate in (3e-3, 1e-2):
+            made.job(shape(depth, Add(), "post"), at_rate(rate), FAST)
+        made.job(shape(depth, Plain(), "post"), at_rate(1e-4), NEVER)
+    report = made.report()
+    reason = (
+        "othing is compared, as no learning rate ran in both: to depth 2 or more "
+        "with add at learning rates 0.003 and 0.01; no depth with plain at learning rate 0.0001"
+    )
+    assert headline(report) == f"N{reason}"
+    assert answer(report)[0] == f"How deep: n{reason}."
+
+
+def test_arms_whose_seeds_ran_at_rates_of_their_own_say_so(made: WrittenStudy) -> None:
+    made.job(shape(1, Add(), "post"), at_rate(1e-3)[:2], FAST[:2])
+    made.job(shape(1, Add(), "post"), at_rate(1e-2)[2:], FAST[2:])
+    for rate in (1e-3, 1e-2):
+        made.job(shape(1, Plain(), "post"), at_rate(rate), NEVER)
+    assert "no learning rate ran in both" in headline(made.report())
+
+
+def test_arms_of_several_tasks_without_a_rate_in_common_say_so(made: WrittenStudy) -> None:
+    for task in (Sort(length=8, symbols=16), shape(1, Add(), "post").task):
+        made.job(shape(1, Add(), "post", task=task), at_rate(1e-2), FAST)
+        made.job(shape(1, Plain(), "post", task=task), at_rate(1e-4), NEVER)
+    report = made.report()
+    assert headline(report) == ("Nothing is compared, as no learning rate ran in both")
+    assert "with add at learning rate 0.01; no depth with plain at" in answer(report)[0]
+
+
+def test_final_losses_without_a_rate_in_common_say_so(made: WrittenStudy) -> None:
+    budget = {"stop_when_solved": False}
+    made.job(shape(1, Add(), "post", **budget), at_rate(1e-2), [0.5] * 5)
+    made.job(shape(1, Plain(), "post", **budget), at_rate(1e-4), [0.6] * 5)
+    report = summarise(read([made.write()]), score="final_loss")
+    assert answer(report)[0] == (
+        "How low the final loss: nothing is compared, as no learning rate ran with all seeds of "
+        "both: add at learning rate 0.01; plain at learning rate 0.0001."
+    )
+
+
+def test_one_arm_whose_seeds_lack_rates_has_no_baseline_for_all_that(made: WrittenStudy) -> None:
+    made.job(shape(1, Add(), "post"), at_rate(1e-3)[:2], FAST[:2])
+    made.job(shape(1, Add(), "post"), at_rate(1e-2)[2:], FAST[2:])
+    assert headline(made.report()) == "Depth 1, the only one tried"

@@ -36,6 +36,20 @@ def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
+def test_members_of_an_export_are_chosen_like_those_of_a_report(
+    results: Path, tmp_path: Path, resformer: Callable[..., Result]
+) -> None:
+    words = ["export", "small", "out", "--to", "csv", "--where", "depth=2", "--where", "lr=1e-3"]
+    result = resformer(*words)
+    assert result.exit_code == 0, result.stderr
+    runs = pd.read_csv(tmp_path / "out" / "runs.csv")
+    assert set(zip(runs["depth"], runs["lr"], strict=True)) == {(2, 1e-3)}
+    assert len(pd.read_csv(tmp_path / "out" / "curves.csv")) == len(runs) * 21
+    refused = resformer("export", "small", "none", "--to", "csv", "--where", "depth=3")
+    assert refused.exit_code == 2
+    assert not (tmp_path / "none").exists()
+
+
 @pytest.mark.parametrize("form", ["parquet", "csv"])
 def test_tables_hold_every_member_and_step(
     form: str, results: Path, tmp_path: Path, resformer: Callable[..., Result]

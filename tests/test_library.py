@@ -10,10 +10,12 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from support.studies import WrittenStudy, unsolved
 from typer.testing import Result
 
 import resformer as library
 from resformer.errors import UserError
+from resformer.probes.measure import descriptions
 from resformer.store.study import Study
 
 pytestmark = pytest.mark.sweep
@@ -63,6 +65,27 @@ def test_report_is_what_the_command_prints(
     assert cells == list(itertools.product((1, 2), (8, 16)))
 
 
+def test_layers_has_a_row_per_member_step_and_layer(swept: Path) -> None:
+    runs, layers = library.runs("small", swept), library.layers("small", swept)
+    assert len(layers) == sum(3 * (2 * depth + 1) for depth in runs["depth"])  # steps 0, 10, 20
+    assert {*descriptions()} == {*layers.columns[6:]}
+    merged = layers.merge(runs, on=["study", "job", "seed", "lr"])
+    assert len(merged) == len(layers)
+    assert (merged["layer"] <= 2 * merged["depth"]).all()
+
+
+def test_layers_of_a_study_without_probes_are_refused(made: WrittenStudy) -> None:
+    made.cell([unsolved()], depth=1)
+    made.write()
+    with pytest.raises(UserError, match=r"no member was probed; probe\.every=50 probes members"):
+        library.layers("made", made.study.path.parent)
+
+
+def test_studies_are_named_the_last_one_first(swept: Path, tmp_path: Path) -> None:
+    assert library.studies(swept) == ["small"]
+    assert library.studies(tmp_path / "none") == []
+
+
 @pytest.mark.parametrize("form", ["parquet", "csv"])
 def test_the_exported_runs_are_those_of_the_library(
     form: str, swept: Path, tmp_path: Path, resformer: Callable[..., Result]
@@ -79,7 +102,7 @@ def test_the_exported_runs_are_those_of_the_library(
         pd.testing.assert_frame_equal(exported, table, check_exact=True)
 
 
-@pytest.mark.parametrize("ask", [library.runs, library.curves, library.report])
+@pytest.mark.parametrize("ask", [library.runs, library.curves, library.layers, library.report])
 def test_an_unknown_study_is_refused_with_those_there_are(
     ask: Callable[..., object], swept: Path, tmp_path: Path
 ) -> None:
@@ -90,7 +113,12 @@ def test_an_unknown_study_is_refused_with_those_there_are(
 
 
 @pytest.mark.parametrize(
-    ("ask", "file"), [(library.runs, "runs.parquet"), (library.curves, "curves.parquet")]
+    ("ask", "file"),
+    [
+        (library.runs, "runs.parquet"),
+        (library.curves, "curves.parquet"),
+        (library.layers, "layers.parquet"),
+    ],
 )
 def test_damaged_results_are_left_out_with_a_warning(
     ask: Callable[..., pd.DataFrame], file: str, results: Path

@@ -30,7 +30,7 @@ def test_a_probe_prints_verdicts_and_writes_numbers_and_figures(resformer: Run) 
         result.stdout.split()
     )
     assert all(len(line) <= 80 for line in result.stdout.splitlines())
-    folder = Path("results/probes/probe")
+    (folder,) = Path("results/probes").iterdir()
     figures = f"{len(descriptions())} figures as .svg and .png"
     assert f"{folder}/layers.csv, and beside it {figures}" in result.stderr
     names = {path.name for path in folder.iterdir()}
@@ -60,7 +60,8 @@ def test_a_stack_that_overflows_has_exploded(resformer: Run) -> None:
     result = resformer("probe", *words, *small)
     assert result.exit_code == 0, result.stderr
     assert "skipinit none: exploding from depth 300" in result.stdout
-    assert len(pd.read_csv("results/probes/probe/layers.csv")) == 3 + 601
+    (table,) = Path("results/probes").glob("probe-*/layers.csv")
+    assert len(pd.read_csv(table)) == 3 + 601
 
 
 def test_branches_that_are_switched_off_are_healthy(resformer: Run) -> None:
@@ -75,6 +76,13 @@ def test_seeds_that_broke_are_not_hidden() -> None:
     middle = medians(rows, ["a"])["a"]
     assert middle[0] == 2.0
     assert np.isnan(middle[1])
+
+
+def test_probes_of_other_grids_lie_beside_each_other(resformer: Run) -> None:
+    small = ["model.depth=1", "model.width=8", "model.heads=2", "member.seed=0"]
+    for scheme in ("add", "plain", "add"):
+        assert resformer("probe", f"model/residual={scheme}", *small).exit_code == 0
+    assert len(list(Path("results/probes").glob("probe-*/layers.csv"))) == 2
 
 
 def test_the_folder_of_probes_is_no_study(resformer: Run) -> None:

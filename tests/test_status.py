@@ -17,6 +17,7 @@ from support import shapes
 from support.sweeps import TINY_SETTINGS
 from typer.testing import Result
 
+from resformer.console import status
 from resformer.console.status import Status, picture, read_status
 from resformer.model.shape import Member, Shape
 from resformer.plan.jobs import Job
@@ -167,13 +168,26 @@ def test_no_job_is_shared_among_workers(study: Study, depths: list[Job]) -> None
     )
 
 
-def test_the_time_left_is_not_known_before_a_job_has_finished(
-    study: Study, depths: list[Job]
+def test_before_a_job_has_finished_the_steps_since_the_launch_tell_the_time_left(
+    study: Study, depths: list[Job], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    launch(study, depths[2:])
+    begin(study, depths[3], steps=5)
+    begin(study, depths[2], steps=10)
+    monkeypatch.setattr(status, "_seconds_since", lambda moment: 60.0)
+    done = depths[3].flops() * 5 / 20 + depths[2].flops() * 10 / 20
+    left = [depths[3].flops() * 15 / 20, depths[2].flops() * 10 / 20]
+    per_worker = done / (2 * 60.0)
+    expected = max(*left, sum(left) / 2) / per_worker
+    assert read_status(study).seconds_left == pytest.approx(expected)
+    assert "left with 2 workers at work" in shown(study)
+
+
+def test_the_time_left_is_not_known_before_the_first_step(study: Study, depths: list[Job]) -> None:
     launch(study, depths)
-    begin(study, depths[3], steps=1)
+    begin(study, depths[3], steps=0)
     assert read_status(study).seconds_left is None
-    assert "time left: known once a job has finished" in shown(study)
+    assert "time left: known once a worker has taken some steps" in shown(study)
 
 
 def test_a_job_whose_worker_is_gone_is_named(study: Study, depths: list[Job]) -> None:

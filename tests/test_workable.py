@@ -94,7 +94,7 @@ def test_what_no_machine_can_hold_is_refused_before_anything_runs(
     resformer: Resformer, tmp_path: Path, words: list[str]
 ) -> None:
     refused = resformer(*words, "model.depth=1024", "model.width=4096")
-    check_refused(refused, "model.depth=1024, model.width=4096: weights, gradient and moments")
+    check_refused(refused, "model.depth=1024, model.width=4096, train.batch=32: 1 member")
     assert tree(tmp_path) == {}
 
 

@@ -6,40 +6,29 @@ from collections.abc import Collection, Iterator, Sequence
 from itertools import takewhile
 
 from resformer import plugins
+from resformer.config.other_names import meant
 from resformer.keys import in_message
 from resformer.plugins import GROUPS, PACKAGES
 from resformer.text import shortened
 
-_FIXED = {
-    "optimizer": "AdamW is the only optimiser",
-    "optimiser": "AdamW is the only optimiser",
-    "momentum": "AdamW is the only optimiser; train.beta1 is its first moment's",
-    "schedule": "the rate rises over train.warmup_steps and then stays",
-    "scheduler": "the rate rises over train.warmup_steps and then stays",
-    "dropout": "nothing drops out: every sequence is fresh",
-    "epochs": "every sequence is fresh; the budget is train.steps",
-    "qos": "engine.setup, engine.partition and engine.account are what Slurm is given",
-}
-"""Settings of other programs that are fixed here or have another name, by their last word."""
-_ALIASES = {"seeds": "member.seed", "layers": "model.depth", "dim": "model.width"}
 _RANGE = re.compile(r"(?P<first>\d{1,9})(?P<sign>\.\.|-|:)(?P<last>\d{1,9})")
 _NUMBER = re.compile(r"[+-]?[\d.]+(?:[eE][+-]?\d+)?")
+_SETTING = re.compile(r"(?P<key>[\w./]+) *(?:==|:=|[=:]) *(?P<value>[\w.+,-]*[\w.]),*")
 _TINY = re.compile(r"[+-]?(?P<digits>\d[\d_]*\.?[\d_]*|\.\d[\d_]*)(?:[eE][+-]?\d+)?")
 _WRITTEN_OUT = 12
 """Most values that a hint writes out."""
 
 
-def key(text: str, known: Sequence[str]) -> str:
-    """The hint for a key that is not there: a known one of the same last word or with a similar
-    one, a similar key, the reason why there is none, or the keys of its section.
+def key(text: str, values: Sequence[object], known: Sequence[str]) -> str:
+    """The hint for a key that is not there: those that it may mean, the reason why there is none,
+    or the keys of its section. `values` are those it was given.
     """
     *path, last = re.split(r"[./]", text)
-    if last in _FIXED:
-        return _FIXED[last]
-    by_word = by_last_word(known)
-    similar = difflib.get_close_matches(last, by_word, n=1, cutoff=0.7)
-    if similar and by_word[similar[0]] != text:
-        return f"did you mean {by_word[similar[0]]}?"
+    meaning = meant(last, known)
+    if meaning.reason:
+        return meaning.reason
+    if keys := [key for key in meaning.keys if key != text]:
+        return f"did you mean {_counted_out(last, keys, values) or ' or '.join(keys)}?"
     section = [name for name in known if path and name.startswith(f"{path[0]}.")]
     if section:
         return f"the settings are {', '.join(section)}"
@@ -47,9 +36,28 @@ def key(text: str, known: Sequence[str]) -> str:
     return f"the sections are {', '.join(sections)}"
 
 
-def by_last_word(known: Sequence[str]) -> dict[str, str]:
-    """Keys by their last word, the first of several, and by the names that other programs use."""
-    return {**_ALIASES, **{name.rpartition(".")[2]: name for name in reversed(known)}}
+def option(name: str, value: str, known: Sequence[str], *, ranges: bool) -> tuple[list[str], str]:
+    """Settings with this value, as typed, that an option may mean; and the reason if there is
+    none. `ranges` is true where a value may be a range.
+    """
+    word = name.rpartition(".")[2].replace("-", "_")
+    meaning = meant(word, known)
+    given = [int(value)] if ranges and value.isdecimal() else []
+    ranged = _counted_out(word, meaning.keys, given)
+    settings = [f"{key}={shortened(value or 'VALUE')}" for key in meaning.keys]
+    return [ranged] if ranged else settings, meaning.reason
+
+
+def _counted_out(name: str, keys: Sequence[str], values: Sequence[object]) -> str:
+    """The setting for as many seeds as the one value says, quoted for the shell; "" for another
+    name, and for other values.
+    """
+    if keys != ["member.seed"] or "seeds" not in name or len(values) != 1:
+        return ""
+    (count,) = values
+    if isinstance(count, bool) or not isinstance(count, int) or count < 1:
+        return ""
+    return f"'member.seed=range(0,{count})'"
 
 
 def variant(group: str, value: object) -> str:
@@ -75,11 +83,17 @@ def scheme(values: Sequence[object]) -> str:
 
 def word(text: str, before: str | None, after: Sequence[str], studies: Collection[str]) -> str:
     """The hint for a word that is no KEY=VALUE, from the words around it; "" for none."""
+    numbers = list(takewhile(_NUMBER.fullmatch, after))
+    apart = after[:1] == ["="]
+    if setting := _SETTING.fullmatch("".join([text, *after[:2]]) if apart else text):
+        further = numbers if text.endswith(",") else []
+        repaired = ",".join([f"{setting['key']}={setting['value']}", *further])
+        return f"did you mean {shortened(repaired)}?"
     if "=" in text:
         return ""
     if before is not None and _NUMBER.fullmatch(text):
-        more = takewhile(_NUMBER.fullmatch, after)
-        return f"did you mean {shortened(','.join([before, text, *more]))}?"
+        first = f"{before}{text}" if before.endswith("=") else f"{before},{text}"
+        return f"did you mean {shortened(','.join([first, *numbers]))}?"
     places = [f"--study {text}"] if text in studies else []
     for group, package in PACKAGES.items():
         if text in plugins.names(package):

@@ -2,6 +2,7 @@
 
 import dataclasses
 import difflib
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import final
@@ -13,7 +14,7 @@ from resformer.config import study_file, workable
 from resformer.config.machine import Machine
 from resformer.config.overrides import Axis, axis_of, check_size, combinations, line, parse, shown
 from resformer.config.sections import build, build_variant, checked
-from resformer.config.tree import settings, unknown
+from resformer.config.tree import check_key, settings
 from resformer.engines.base import Engine
 from resformer.errors import Incompatible, UserError
 from resformer.keys import COMPILE, DEVICES, OWN, Json, Value, flatten, in_message
@@ -95,6 +96,8 @@ def _resolved(
     swept: dict[str, None] = {}
     given_by_grid = [[axis_of(override) for override in grid.values()] for grid in grids]
     axes_by_grid = [[_with_rates(axis) for axis in axes] for axes in given_by_grid]
+    for axis in itertools.chain.from_iterable(given_by_grid):
+        check_key(axis.key, axis.values)
     check_size(axes_by_grid)
     for given, axes in zip(given_by_grid, axes_by_grid, strict=True):
         searching = any(map(_is_auto, given))
@@ -186,9 +189,6 @@ def _grids(
 def _members(axes: Sequence[Axis]) -> Iterator[Json]:
     defaults = {f"member.{key}": value for key, value in settings({})["member"].items()}
     chosen = [axis for axis in axes if axis.key.startswith("member.")]
-    for axis in chosen:
-        if axis.key not in defaults:
-            raise unknown(axis.key, axis.values[0])
     for point in combinations(chosen):
         yield {key.removeprefix("member."): value for key, value in {**defaults, **point}.items()}
 

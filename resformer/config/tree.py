@@ -2,10 +2,8 @@
 it.
 """
 
-import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
-from types import ModuleType
 from typing import Any
 
 import yaml
@@ -20,12 +18,6 @@ from resformer.keys import Json, Value, flatten, in_message
 from resformer.plugins import GROUPS, PACKAGES, config_folder
 from resformer.text import error_line, shortened
 
-# Hydra imports every module of this package on the path; none is needed, and one that is broken
-# would break every command.
-_NO_PLUGINS = ModuleType("hydra_plugins")
-_NO_PLUGINS.__path__ = []
-sys.modules.setdefault(_NO_PLUGINS.__name__, _NO_PLUGINS)
-
 
 def keys() -> list[str]:
     """Every key that can be set with the default variants."""
@@ -35,7 +27,7 @@ def keys() -> list[str]:
 def settings(point: Mapping[str, Value]) -> Json:
     """All settings by section, these values in the places of the defaults.
 
-    UserError for a key that is not there; Incompatible for one that only other variants have.
+    Keys are as `check_key` lets through: Incompatible for one that only other variants have.
     """
     tree = _copied(
         composed(tuple((key, str(value)) for key, value in point.items() if key in GROUPS))
@@ -46,12 +38,20 @@ def settings(point: Mapping[str, Value]) -> Json:
     return tree
 
 
-def unknown(key: str, value: Value) -> UserError:
-    """No such key: a mistake, or, under a variant, a setting that only others have."""
-    kind = Incompatible if any(key.startswith(f"{group}.") for group in GROUPS) else UserError
-    return kind(
-        f"{shortened(key)}={in_message(value)}: there is no such setting; {hints.key(key, keys())}"
-    )
+def check_key(key: str, values: Sequence[Value]) -> None:
+    """Raise UserError if there is no such setting, whatever the variants; `values` are those that
+    it was given.
+    """
+    known = keys()
+    of_variant = any(key.startswith(f"{group}.") for group in GROUPS)
+    is_section = any(name.startswith(f"{key}.") for name in known)
+    if key not in known and not of_variant and not is_section:
+        raise UserError(_unknown(key, values))
+
+
+def _unknown(key: str, values: Sequence[Value]) -> str:
+    text = shortened(",".join(map(in_message, values)))
+    return f"{shortened(key)}={text}: there is no such setting; {hints.key(key, values, keys())}"
 
 
 @cache
@@ -123,7 +123,7 @@ def _set(tree: Json, key: str, value: Value) -> None:
     for part in path:
         node = node.get(part) if isinstance(node, dict) else None
     if not isinstance(node, dict) or last not in node:
-        raise unknown(key, value)
+        raise Incompatible(_unknown(key, [value]))
     if isinstance(node[last], dict):
         raise UserError(
             f"{key}={in_message(value)}: is a group of settings; set one of "

@@ -8,13 +8,14 @@ from resformer.console.curve import follow_job
 from resformer.console.preview import grid
 from resformer.console.progress import follow
 from resformer.errors import UserError
-from resformer.keys import left_out
+from resformer.keys import exclusion_lines
 from resformer.numerics.process import configure_worker
 from resformer.store import claims
 from resformer.sweep.estimate import is_slow, seconds_at_most
 from resformer.sweep.launch import Launch
 from resformer.sweep.request import Request
 from resformer.text import clock, counted, printable
+from resformer.workers.assignment import Assignment
 from resformer.workers.signals import Interrupts
 from resformer.workers.worker import work
 
@@ -24,12 +25,12 @@ def train_here(
 ) -> bool:
     """Train the one job of a launch in this process; returns whether it failed."""
     print_notes(launch, console)
-    if not launch.unfinished:
-        _record_return(launch, command)
+    assignment = _started(launch, command)
+    if assignment is None:
         return False
     with interrupts.deferred(), follow_job(console) as emit:
         configure_worker(launch.request.engine.memory_gib)
-        work(launch.start(command), worker=0, workers=1, emit=emit, stop=interrupts.stop)
+        work(assignment, worker=0, workers=1, emit=emit, stop=interrupts.stop)
     return _print_failed(launch, console)
 
 
@@ -44,10 +45,9 @@ def run(
     are any jobs; None prints no notes. Returns whether a job failed.
     """
     workers = _print_start(launch, about, console)
-    if not workers:
-        _record_return(launch, command)
+    assignment = _started(launch, command)
+    if assignment is None:
         return False
-    assignment = launch.start(command)
     with interrupts.deferred(), follow(launch.unfinished, range(workers), console) as emit:
         launch.request.engine.run(assignment, workers=workers, emit=emit, stop=interrupts.stop)
     return _print_failed(launch, console)
@@ -61,14 +61,15 @@ def detach(
     """
     engine = launch.request.engine
     where = engine.detached_where(launch.study.path)
-    if workers := _print_start(launch, about, console):
-        ending = engine.detach(launch.start(command), workers)
-        _print(console, f"left to {where}; resformer status {launch.study.name}")
-        _print(console, f"to end it: {ending}")
-        if more:
-            _print(console, "this round only: once it has run, the same command goes on")
-    else:
-        _record_return(launch, command)
+    workers = _print_start(launch, about, console)
+    assignment = _started(launch, command)
+    if assignment is None:
+        return
+    ending = engine.detach(assignment, workers)
+    _print(console, f"left to {where}; resformer status {launch.study.name}")
+    _print(console, f"to end it: {ending}")
+    if more:
+        _print(console, "this round only: once it has run, the same command goes on")
 
 
 def print_grid(launch: Launch, out: Console, err: Console, about: Sequence[str] = ()) -> None:
@@ -151,14 +152,18 @@ def print_exclusions(request: Request, console: Console) -> None:
     """Print the notes of a request, and the combinations of settings that make no sense."""
     for note in request.notes:
         _print(console, note)
-    for line in left_out((row["settings"], row["reason"]) for row in request.excluded):
+    for line in exclusion_lines((row["settings"], row["reason"]) for row in request.excluded):
         _print(console, line)
 
 
-def _record_return(launch: Launch, command: list[str]) -> None:
-    """Record a launch without jobs where its code was in use before that of the last one."""
-    if launch.returns:
-        launch.start(command)
+def _started(launch: Launch, command: list[str]) -> Assignment | None:
+    """Record a launch that has jobs to run, or whose code was in use before that of the last one;
+    None if there are no jobs.
+    """
+    if not launch.unfinished and not launch.returns:
+        return None
+    assignment = launch.start(command)
+    return assignment if launch.unfinished else None
 
 
 def _print_start(launch: Launch, about: Sequence[str] | None, console: Console) -> int:

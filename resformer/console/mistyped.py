@@ -1,5 +1,6 @@
 """Commands and options that there are not: one line with those that would work."""
 
+import difflib
 from typing import Any, NoReturn, final
 
 import typer
@@ -48,7 +49,10 @@ class Command(TyperCommand):
             if word == "--":
                 break
             option, sign, value = word.partition("=")
-            if word.startswith("--") and option not in known and not ctx.resilient_parsing:
+            if ctx.resilient_parsing or not word.startswith("--") or option in known:
+                continue
+            options = [name for name in known if name.startswith("--")]
+            if not difflib.get_close_matches(option, options, n=1, cutoff=0.8):  # Typer names it
                 value = value if sign else next(iter(args[number + 1 :]), "")
                 if hint := self._option(option.removeprefix("--"), value):
                     _refuse(f"{shortened(option)}: there is no such option; {hint}")
@@ -65,15 +69,14 @@ class Command(TyperCommand):
             return ""
         from resformer.config import hints, keys
 
-        key = hints.by_last_word(keys()).get(name.rpartition(".")[2])
-        if key is None:
-            return ""
-        setting = f"{key}={shortened(value or 'VALUE')}"
-        return (
-            f"settings are KEY=VALUE: {setting}"
-            if "overrides" in params
-            else (f"members are chosen with --where {setting}")
-        )
+        takes_settings = "overrides" in params
+        settings, reason = hints.option(name, value, keys(), ranges=takes_settings)
+        words = " or ".join(settings)
+        if reason or not words:
+            return reason
+        if takes_settings:
+            return f"settings are KEY=VALUE: {words}"
+        return f"members are chosen with --where {words}"
 
 
 def _command(words: list[str]) -> str:

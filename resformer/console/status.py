@@ -4,7 +4,7 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import final
 
 from rich import box
@@ -104,9 +104,10 @@ def read_status(study: Study) -> Status:
         job: planned[job]["flops"] * (1 - _share_done(planned[job], running.get(job)))
         for job in unfinished
     }
+    launched = datetime.fromisoformat(launches[-1]["started"])
     return Status(
         study=study,
-        launched=_local(datetime.fromisoformat(launches[-1]["started"])),
+        launched=_local(launched),
         planned=planned,
         outcomes=_outcomes(finished.values()),
         running=running,
@@ -117,7 +118,11 @@ def read_status(study: Study) -> Status:
         other_code=other_code(study, plan, outdated, launches),
         stuck=why_stuck(study, launches[-1]["launch"]) if unfinished and not running else "",
         seconds_left=_seconds_left(
-            ((_seconds(line), planned[job]["flops"]) for job, line in finished.items()),
+            [(_seconds(line), planned[job]["flops"]) for job, line in finished.items()],
+            (
+                len(running) * _seconds_since(launched),
+                sum(planned[job]["flops"] - left[job] for job in running),
+            ),
             left,
             len(running),
         ),
@@ -170,17 +175,26 @@ def _share_done(job: Json, held: Held | None) -> float:
     return min(1.0, held.beats / steps) if held else 0.0
 
 
+def _seconds_since(moment: datetime) -> float:
+    """Seconds since a moment; 0 for one in the future, by another machine's clock."""
+    return max(0.0, (datetime.now(UTC) - moment).total_seconds())
+
+
 def _seconds_left(
-    finished: Iterable[tuple[float, float]], left: Mapping[str, float], workers: int
+    finished: Iterable[tuple[float, float]],
+    begun: tuple[float, float],
+    left: Mapping[str, float],
+    workers: int,
 ) -> float | None:
-    """Seconds left, from the seconds and FLOPs of finished jobs; `left` is FLOPs by job.
+    """Seconds left, from the seconds and FLOPs of finished jobs, or before there are any of those
+    that run since the launch; `left` is FLOPs by job.
 
     The FLOPs are those of whole budgets: what members saved that left early, the others are
     expected to save too.
     """
     if not left or not workers:
         return None
-    timed = [(seconds, flops) for seconds, flops in finished if seconds]
+    timed = [(seconds, flops) for seconds, flops in finished if seconds] or [begun]
     flops = sum(flops for _, flops in timed)
     if not flops:
         return None
@@ -250,7 +264,7 @@ def _end(status: Status) -> list[str]:
         why = f": {status.stuck}" if status.stuck else ""
         return [f"not running{why}; {_GO_ON}"] if status.waiting else []
     if status.seconds_left is None:
-        return ["time left: known once a job has finished"]
+        return ["time left: known once a worker has taken some steps"]
     workers = counted(len(status.running), "worker")
     return [f"about {clock(status.seconds_left)} left with {workers} at work"]
 

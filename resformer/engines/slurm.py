@@ -2,6 +2,8 @@
 
 import contextlib
 import math
+import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -29,6 +31,7 @@ _WARNED_SECONDS = 90
 _STAYS_SECONDS = 600.0
 """Longer than Slurm waits before it kills a job."""
 _MOST_REQUEUES = 10_000
+_OPTION = re.compile(r"--(?P<name>[a-z][a-z-]*)(=(?P<value>.+))?")
 
 
 @final
@@ -51,6 +54,8 @@ class Slurm(Engine):
     account: str | None
     setup: str | None
     """A line of shell that runs before a pilot."""
+    extra: str | None
+    """Further options of sbatch, --KEY=VALUE or --FLAG."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -61,7 +66,7 @@ class Slurm(Engine):
             self.gpus,
             "must be 0 or 1: a worker computes on one",
         )
-        for name in ("partition", "account", "setup"):
+        for name in ("partition", "account", "setup", "extra"):
             value = getattr(self, name)
             require(
                 value is None or (value and value.isprintable()),
@@ -69,6 +74,7 @@ class Slurm(Engine):
                 value,
                 "must be one line, or null",
             )
+        _options(self.extra)
 
     def count(self, jobs: Sequence[str], device: str) -> int:
         """Number of pilots asked for, never more than jobs; UserError if it was not said."""
@@ -183,6 +189,7 @@ class Slurm(Engine):
             "gpus_per_node": self.gpus or None,
             "mem": None if self.memory_gib is None else f"{math.ceil(1024 * self.memory_gib)}M",
             "array_parallelism": self.workers,
+            "additional_parameters": _options(self.extra) or None,
         }
         executor.update_parameters(
             job_name=_name(study),
@@ -304,6 +311,26 @@ class JobArray:
 def run_command(*words: str) -> subprocess.CompletedProcess[str]:
     """Run a command of Slurm and return its answer."""
     return subprocess.run(words, capture_output=True, text=True, check=False)
+
+
+def _options(extra: str | None) -> dict[str, str | bool]:
+    """Options of sbatch by name, as submitit takes them; UserError for anything else."""
+    try:
+        words = shlex.split(extra or "")
+    except ValueError:  # a quotation mark without another
+        words = [""]
+    options: dict[str, str | bool] = {}
+    for word in words:
+        match = _OPTION.fullmatch(word)
+        require(
+            match is not None,
+            "engine.extra",
+            extra,
+            "must be options of sbatch, as in engine.extra='\"--qos=high --exclusive\"'",
+        )
+        assert match is not None
+        options[match["name"]] = True if match["value"] is None else match["value"]
+    return options
 
 
 def _one_line(text: str) -> str:

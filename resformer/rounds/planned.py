@@ -1,5 +1,7 @@
 """Comparisons that a report of a request will make, known before anything is trained."""
 
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import final
 
@@ -7,11 +9,13 @@ import pandas as pd
 
 from resformer.keys import shape_settings
 from resformer.model.serial import shape_to_json
+from resformer.model.shape import Member
 from resformer.reporting.analysis.cells import axes_of, keys_by_shape
 from resformer.reporting.analysis.pairs import DEFAULT_PAIRING, Pair
-from resformer.reporting.schema import ArmKey
+from resformer.reporting.schema import ArmKey, CellKey
 from resformer.reporting.text.power import planned_power
 from resformer.sweep.request import Request
+from resformer.text import counted
 
 _MOST_SHAPES, _MOST_ARMS = 2000, 200
 """To tell apart and to pair more would take seconds."""
@@ -23,35 +27,73 @@ class Planned:
     """Pairs of arms of a request, and the seeds of the shape that has the fewest."""
 
     pairs: tuple[Pair, ...]
+    without_shared_rates: tuple[Pair, ...]
+    """Pairs that share depths, but at none of them a learning rate: they cannot be compared."""
+    rates: tuple[float, ...]
+    """Learning rates of the request, ascending."""
     seeds: int
     one_depth: bool
     """True if no pair shares more than one depth."""
 
-    def power(self, *, looks: int) -> list[str]:
-        """The chance to find a difference, a line if anything is compared."""
-        if not self.pairs:
-            return []
-        comparisons, one_depth = len(self.pairs), self.one_depth
-        return [planned_power(comparisons, self.seeds, looks=looks, one_depth=one_depth)]
+    @property
+    def why_none(self) -> str:
+        """The reason why there are no pairs, with what would make some."""
+        if self.without_shared_rates:
+            rates = ",".join(f"{rate:g}" for rate in self.rates)
+            return (
+                "the arms to be compared share no learning rate; give both the same, as "
+                f"member.lr={rates}"
+            )
+        return "compares nothing here; model.residual=true,false would"
+
+    def notes(self, *, looks: int) -> list[str]:
+        """The chance to find a difference, a line if anything is compared, and one on pairs that
+        cannot be.
+        """
+        lines = []
+        if self.pairs:
+            comparisons, one_depth = len(self.pairs), self.one_depth
+            lines.append(planned_power(comparisons, self.seeds, looks=looks, one_depth=one_depth))
+        if apart := len(self.without_shared_rates):
+            arms = "its arms" if apart == 1 else "their arms"
+            lines.append(
+                f"{counted(apart, 'comparison')} cannot be made: {arms} share no learning rate"
+            )
+        return lines
 
 
 def planned(request: Request) -> Planned:
-    """The comparisons of the arms of a request that share a depth; none where there are too many
-    arms to pair at once.
+    """The comparisons of the arms of a request that share a depth and, there, a learning rate at
+    which every seed of both runs; none where there are too many arms to pair at once.
     """
     seeds = min(len({member.seed for member in members}) for _, members in request.shapes)
-    depths = _depths(request) if len(request.shapes) <= _MOST_SHAPES else {}
-    pairs = DEFAULT_PAIRING.pairs([*depths]) if len(depths) <= _MOST_ARMS else []
-    shared = {pair: len(depths[pair[0]] & depths[pair[1]]) for pair in pairs}
+    rates = _full_rates(request) if len(request.shapes) <= _MOST_SHAPES else {}
+    pairs = DEFAULT_PAIRING.pairs([*rates]) if len(rates) <= _MOST_ARMS else []
+    at_depths = {pair: [*_shared_rates(rates[pair[0]], rates[pair[1]])] for pair in pairs}
+    shared = {pair: sum(map(bool, at_depth)) for pair, at_depth in at_depths.items()}
     return Planned(
         pairs=tuple(pair for pair, count in shared.items() if count),
+        without_shared_rates=tuple(
+            pair for pair, count in shared.items() if at_depths[pair] and not count
+        ),
+        rates=tuple(sorted({member.lr for _, members in request.shapes for member in members})),
         seeds=seeds,
         one_depth=max(shared.values(), default=0) == 1,
     )
 
 
-def _depths(request: Request) -> dict[ArmKey, set[int]]:
-    """Depths by arm, as the report of these shapes tells arms apart."""
+def _shared_rates(
+    one: Mapping[int, set[float]], other: Mapping[int, set[float]]
+) -> Iterator[set[float]]:
+    """The learning rates of both at each depth of both."""
+    for depth in one.keys() & other.keys():
+        yield one[depth] & other[depth]
+
+
+def _full_rates(request: Request) -> dict[ArmKey, dict[int, set[float]]]:
+    """Learning rates at which every seed of a cell runs, by arm and depth, as the report of these
+    shapes tells arms apart.
+    """
     rows = [
         {
             "study": request.study,
@@ -62,7 +104,13 @@ def _depths(request: Request) -> dict[ArmKey, set[int]]:
         for number, (shape, members) in enumerate(request.shapes)
     ]
     table = pd.DataFrame(rows)
-    depths: dict[ArmKey, set[int]] = {}
-    for key in keys_by_shape(table, axes_of(table)[0]).values():
-        depths.setdefault(key.arm, set()).add(key.depth)
-    return depths
+    cells: dict[CellKey, set[Member]] = {}
+    for shape, key in keys_by_shape(table, axes_of(table)[0]).items():
+        cells.setdefault(key, set()).update(request.shapes[shape][1])
+    rates: dict[ArmKey, dict[int, set[float]]] = {}
+    for key, members in cells.items():
+        seeds = {member.seed for member in members}
+        at_rate = Counter(member.lr for member in members)
+        full = {rate for rate, count in at_rate.items() if count == len(seeds)}
+        rates.setdefault(key.arm, {})[key.depth] = full
+    return rates

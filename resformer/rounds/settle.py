@@ -14,6 +14,7 @@ from resformer.reporting.analysis.comparisons import adjusted_row, comparisons
 from resformer.reporting.analysis.pairs import DEFAULT_PAIRING
 from resformer.reporting.schema import ArmKey, Comparison
 from resformer.rounds.finished import DIGEST, ShapeMembers, chosen, shape_digest
+from resformer.rounds.planned import planned
 from resformer.stats import looks
 from resformer.stats.depth import depth_run
 from resformer.stats.multiplicity import method
@@ -50,12 +51,15 @@ class Settled:
     """Comparisons of a study after both looks, with p-values that count the looks, too."""
 
     comparisons: tuple[Comparison, ...]
+    not_compared: int
+    """Number of comparisons that could not be made, as their arms share no learning rate."""
     looked_twice: int
     """Number of comparisons that had a second look."""
 
     def count(self, verdict: Literal["better", "worse", "undecided"]) -> int:
-        """Number of comparisons with this verdict."""
-        return sum(row.verdict == verdict for row in self.comparisons)
+        """Number of comparisons with this verdict; one that could not be made is undecided."""
+        made = sum(row.verdict == verdict for row in self.comparisons)
+        return made + self.not_compared * (verdict == "undecided")
 
     @property
     def exit_code(self) -> int:
@@ -71,9 +75,15 @@ class Settled:
             f"{self.count(verdict)} {verdict}" for verdict in ("better", "worse", "undecided")
         )
         twice = f"{self.looked_twice} after a second look" if self.looked_twice else "at first look"
+        apart = (
+            f" ({self.not_compared} of them without a learning rate that ran in both)"
+            if self.not_compared
+            else ""
+        )
+        comparisons = counted(len(self.comparisons) + self.not_compared, "comparison")
         return (
-            f"settled: of {counted(len(self.comparisons), 'comparison')} {verdicts}, {twice}; the "
-            "p-values above count both looks"
+            f"settled: of {comparisons} {verdicts}{apart}, {twice}; the p-values above count both "
+            "looks"
         )
 
 
@@ -152,8 +162,15 @@ def settled(first: Request, second: Request, members: pd.DataFrame) -> Settled:
     )
     return Settled(
         comparisons=tuple(row if row.p is None else next(rows) for row in seen.comparisons),
+        not_compared=_not_compared(first, seen),
         looked_twice=int(np.sum(open_M)),
     )
+
+
+def _not_compared(request: Request, seen: Look) -> int:
+    """Number of comparisons of a request that a look at its results does not have."""
+    expected = planned(request)
+    return len(expected.pairs) + len(expected.without_shared_rates) - len(seen.comparisons)
 
 
 def _as_many_again(members: Sequence[Member]) -> list[Member]:

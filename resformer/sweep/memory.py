@@ -1,14 +1,18 @@
-"""Memory of jobs against that of the machine: what cannot fit is refused before it is begun."""
+"""Memory of jobs and probes against that of the machine: what cannot fit is refused before it is
+begun.
+"""
 
 from collections.abc import Mapping, Sequence
 
 from resformer.engines.base import Engine
 from resformer.errors import UserError
 from resformer.keys import Json
+from resformer.model.shape import Shape
+from resformer.text import counted
 from resformer.workers import resources
 
-_BYTES_PER_PARAMETER = 16
-"""Weight, gradient and two moments in float32; activations come on top."""
+_FLOAT, _DOUBLE, _HALF, _TOKEN = 4, 8, 2, 8
+"""Bytes of a float32, a float64, a bfloat16 and a token."""
 
 
 def memory_note(engine: Engine, unfinished: Mapping[str, Json], device: str) -> str:
@@ -27,31 +31,74 @@ def memory_note(engine: Engine, unfinished: Mapping[str, Json], device: str) -> 
     if _sum(jobs[:workers]) <= available:
         return ""
     fitting = next(count for count in range(workers, 0, -1) if _sum(jobs[:count]) <= available)
+    size = _gb(_sum(jobs[:workers]))
     return (
-        f"engine.workers={workers}: weights, gradients and moments of {workers} jobs at once take "
-        f"{_gb(_sum(jobs[:workers]))}, this machine has {_gb(available)}; engine.workers={fitting} "
-        "would fit"
+        f"engine.workers={workers}: {workers} jobs at once take at least {size}, this machine has "
+        f"{_gb(available)}; engine.workers={fitting} would fit"
     )
+
+
+def check_probes(shapes: Sequence[Shape]) -> None:
+    """Raise UserError for a shape of which a single member cannot be probed in this machine's
+    memory.
+
+    A probe in float64 ends with the N weights and their gradient, and the streams before and behind
+    the 2·L sub-layers: (2·N + (2·L + 1)·R·D) · 8 bytes, of depth L, width D and R tokens.
+    """
+    available = resources.memory()
+    if available is None:
+        return
+    for shape in shapes:
+        transformer, model = shape.transformer(), shape.model
+        tokens = min(shape.train.batch, shape.train.eval_sequences) * transformer.tokens
+        streams = (2 * model.depth + 1) * tokens * model.width
+        size = _DOUBLE * (2 * transformer.num_parameters + streams)
+        if size > available:
+            smaller = "model" if _DOUBLE * 2 * transformer.num_parameters > available else "batch"
+            raise UserError(
+                f"{_size_of(model.depth, model.width, shape.train.batch)}: a probe of 1 member "
+                f"takes at least {_gb(size)}, this machine has {_gb(available)}; "
+                f"a smaller {smaller} would fit"
+            )
 
 
 def _too_large(job: Json, available: int, own: int) -> str:
     """Message for a job that does not fit into the machine, or into a worker's part of it."""
-    model, members = job["shape"]["model"], len(job["members"])
+    shape, members = job["shape"], len(job["members"])
+    least = min(own, available)
     limit = f"this machine has {_gb(available)}"
     if own < available:
         limit = f"engine.memory_gib leaves a worker {_gb(own)}"
-    fitting = min(own, available) // (_bytes(job) // members)
+    stack = next((count for count in range(members, 0, -1) if _bytes(job, count) <= least), 0)
+    smaller = "model" if 4 * _FLOAT * job["parameters"] > least else "batch"
     return (
-        f"model.depth={model['depth']}, model.width={model['width']}: weights, gradient and "
-        f"moments of {'1 member' if members == 1 else f'{members} members'} take "
-        f"{_gb(_bytes(job))}, {limit}; "
-        f"{f'engine.stack={fitting}' if fitting else 'a smaller model'} would fit"
+        f"{_size_of(shape['model']['depth'], shape['model']['width'], shape['train']['batch'])}: "
+        f"{counted(members, 'member')} in a job take at least {_gb(_bytes(job))}, {limit}; "
+        f"{f'engine.stack={stack}' if stack else f'a smaller {smaller}'} would fit"
     )
 
 
-def _bytes(job: Json) -> int:
-    """Bytes that a job takes at least."""
-    return int(_BYTES_PER_PARAMETER * job["parameters"] * len(job["members"]))
+def _size_of(depth: int, width: int, batch: int) -> str:
+    """The settings that memory depends on."""
+    return f"model.depth={depth}, model.width={width}, train.batch={batch}"
+
+
+def _bytes(job: Json, members: int | None = None) -> int:
+    """Bytes that a job takes at least, or would with so many members, trained one at a time if need
+    be.
+
+    After the backward pass of P members there are weights, gradient and two moments in float32:
+    16·P·N bytes. Before it, instead of the gradient, the drawn tokens of P members, and of one
+    member the inputs that the products of each block are differentiated by (of attention and FFN,
+    and the mixed values before the output matrix) in float32, or bfloat16: 12·P·N + 8·P·R +
+    4·3·L·R·D bytes, of depth L, width D and R = batch · sequence length tokens.
+    """
+    model, train = job["shape"]["model"], job["shape"]["train"]
+    count = len(job["members"]) if members is None else members
+    weights, tokens = _FLOAT * count * job["parameters"], job.get("tokens_per_step", 0)
+    number = _HALF if train.get("precision") == "bf16" else _FLOAT
+    activations = number * 3 * model["depth"] * tokens * model["width"]
+    return int(max(4 * weights, 3 * weights + _TOKEN * count * tokens + activations))
 
 
 def _sum(jobs: Sequence[Json]) -> int:

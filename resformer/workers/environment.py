@@ -1,14 +1,14 @@
-"""Environment variables that would change results, or break what a command imports or starts, and
-their values here.
+"""Environment variables and packages that would change results, or break what a command imports or
+starts, and their values here.
 """
 
 import os
-import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import final
 
 
@@ -63,13 +63,11 @@ COMMANDS = (
     ),
 )
 """Changed by commands only; a notebook that imports resformer keeps its own."""
-_RESTARTED = "RESFORMER_RESTARTED"
-"""Environment variable with the number of a process that was started again with assertions."""
-_LONG_OPTION = "-check-hash-based-pycs"
-_OPTION = re.compile(rf"-(?=.)(?P<flags>[^-cmWX]*)(?P<last>([cmWX].*|{_LONG_OPTION})?)", re.DOTALL)
-"""A word with options of Python: single letters; the last may take a value, from its word or the
-next, which for -c and -m is the program.
-"""
+NO_MODULES = {
+    "hydra_plugins": "Hydra imports every module of this package on the path; none is needed, and "
+    "one that is broken would break every command",
+}
+"""Packages that commands find empty, whatever is installed, with the reason."""
 _FROM_A_JOB = ("SLURM_", "SLURMD_", "SRUN_", "SALLOC_", "SBATCH_")
 """Set by Slurm inside a job, or options of sbatch that go before those of its script."""
 _FOR_A_CLUSTER = ("SLURM_CONF", "SLURM_JWT", "SBATCH_CLUSTERS", "SBATCH_QOS", "SBATCH_CONSTRAINT")
@@ -82,32 +80,18 @@ def for_results() -> None:
 
 
 def for_command() -> None:
-    """Set and remove what a command and its workers depend on.
+    """Set and remove what a command and its workers depend on, and hide packages that break it.
 
-    Where Python leaves out assertions (-O, PYTHONOPTIMIZE), without which Hydra reads no range, the
-    command is started again with them, once.
+    Where PYTHONOPTIMIZE leaves out assertions, without which Hydra reads no range, the command is
+    started again without it.
     """
     _change(COMMANDS)
-    this = str(os.getpid())
-    if sys.flags.optimize and os.environ.get(_RESTARTED) != this:
-        os.environ.pop("PYTHONOPTIMIZE", None)
-        os.environ[_RESTARTED] = this
-        os.execv(sys.executable, [sys.executable, *with_assertions(sys.orig_argv[1:])])
-
-
-def with_assertions(words: Sequence[str]) -> list[str]:
-    """Words of an interpreter without its options -O; behind its options, a program's own stay."""
-    left, kept = [*words], list[str]()
-    while left and (option := _OPTION.fullmatch(left[0])):
-        flags, last = option["flags"].replace("O", ""), option["last"]
-        kept += [f"-{flags}{last}"] if flags or last else []
-        del left[0]
-        if last[:1] in ("c", "m"):
-            break
-        if last in ("W", "X", _LONG_OPTION):
-            kept += left[:1]
-            del left[:1]
-    return [*kept, *left]
+    for name in NO_MODULES:
+        empty = ModuleType(name)
+        empty.__path__ = []
+        sys.modules[name] = empty
+    if sys.flags.optimize and os.environ.pop("PYTHONOPTIMIZE", ""):
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
 
 
 @contextmanager

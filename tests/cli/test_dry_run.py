@@ -115,11 +115,14 @@ def test_a_dry_run_for_slurm_prints_grid_and_script_without_slurm(
     which = shutil.which
     monkeypatch.setattr(shutil, "which", lambda name: None if name == "srun" else which(name))
     words = ["--engine", "slurm", "--workers", "4", "engine.memory_gib=2", "--study", "new"]
+    words.append("engine.extra='--qos=high --exclusive --comment=\"two words\"'")
     result = resformer("sweep", "--dry-run", *TINY, "member.seed=0,1", "engine.stack=1", *words)
     assert result.exit_code == 0, result.stderr
     assert "2 members in 2 jobs" in " ".join(result.stdout.split())
     script = result.stdout[result.stdout.index("#!/bin/bash") :]
     assert "#SBATCH --mem=2048M" in script
+    for option in ("--qos=high", "--exclusive", "--comment='two words'"):
+        assert f"#SBATCH {option}" in script.splitlines()
     assert "#SBATCH --array=0-1%2" in script
     assert result.stderr.splitlines()[-1] == (
         "would not run from here: engine=slurm: there is no srun here; run it where jobs are "

@@ -23,8 +23,9 @@ def test_help_shows_usage_and_options(resformer: Resformer, words: list[str], fl
         assert expected in result.stdout
 
 
-def test_version_is_printed(resformer: Resformer) -> None:
-    result = resformer("--version")
+@pytest.mark.parametrize("flag", ["-v", "--version"])
+def test_version_is_printed(resformer: Resformer, flag: str) -> None:
+    result = resformer(flag)
     assert (result.exit_code, result.stdout, result.stderr) == (0, f"{__version__}\n", "")
 
 

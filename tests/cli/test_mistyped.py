@@ -7,15 +7,20 @@ from support.commands import Resformer, check_refused, tree
 from support.studies import WrittenStudy, unsolved
 
 from resformer import config
+from resformer.config.other_names import meant
 from resformer.errors import UserError
 from resformer.model.shape import Member
+from resformer.plugins import GROUPS
 
 SETTINGS = [
     # a section too few, or another one
     ("lr=1e-3", "did you mean member.lr?"),
     ("norm=pre", "did you mean model.norm?"),
     ("seed=3", "did you mean member.seed?"),
-    ("seeds=3", "did you mean member.seed?"),
+    ("seeds=3", "did you mean 'member.seed=range(0,3)'?"),
+    ("member.num_seeds=3", "did you mean 'member.seed=range(0,3)'?"),
+    ("seeds=1,2", "seeds=1,2: there is no such setting; did you mean member.seed?"),
+    ("seeds=many", "did you mean member.seed?"),
     ("depth=8", "did you mean model.depth?"),
     ("train.lr=1e-3", "did you mean member.lr?"),
     ("model.dpeth=8", "did you mean model.depth?"),
@@ -26,7 +31,7 @@ SETTINGS = [
     ("model.dropout=0.1", "nothing drops out"),
     ("train.nothing=1", "the settings are train.steps, train.batch"),
     ("nothing=1", "the sections are task, model, engine, train"),
-    ("engine.qos=high", "there is no such setting"),
+    ("engine.qos=high", "there is no such setting; engine.extra is for it, with engine=slurm"),
     # schemes and tasks
     ("model.residual=rezero", "did you mean model/residual=rezero?"),
     ("model.residual=ReZero", "did you mean model/residual=rezero?"),
@@ -57,6 +62,12 @@ SETTINGS = [
     ("sort", "did you mean --study sort or task=sort?"),
     ("quick", "did you mean --study quick?"),
     ("nothing", "one such is model.depth=8"),
+    # other signs
+    ("model.depth==4", "did you mean model.depth=4?"),
+    ("model.depth: 4", "did you mean model.depth=4?"),
+    ("model/residual:=add", "did you mean model/residual=add?"),
+    ("member.seed=0,5,", "did you mean member.seed=0,5?"),
+    ("member.seed=range(0,5", "cannot be read as KEY=VALUE: "),
 ]
 
 
@@ -68,10 +79,79 @@ def test_a_mistyped_setting_is_answered_with_what_would_work(
     assert tree(tmp_path) == {}
 
 
+ELSEWHERE = {
+    "member.lr": "learning_rate train.learning_rate learningrate lrs",
+    "model.depth": "layers n_layers num_layers model.n_layer numlayers blocks depths",
+    "model.width": "d_model dim n_embd hidden_size",
+    "model.heads": "n_heads num_heads head model.nhead",
+    "model.hidden": "hidden d_ff ffn_dim",
+    "model.norm": "norm_type prenorm layernorm",
+    "model/residual": "scheme residual_scheme",
+    "train.batch": "batch_size train.batch_size batchsize",
+    "train.warmup_steps": "warmup train.warmup train.warmups",
+    "train.weight_decay": "wd weightdecay",
+    "train.clip": "grad_clip max_grad_norm clip_norm",
+    "train.steps": "iterations max_steps train.num_steps",
+    "train.eval_every": "eval_interval",
+    "train.beta1 or train.beta2": "beta",
+    "model.hidden or model.width": "model.hidden_dim",
+    "task.length": "seq_len sequence_length model.block_size",
+    "task.symbols": "vocab vocab_size",
+    "device": "gpu cuda device_type",
+    "engine.workers": "num_workers n_jobs",
+}
+"""Names that other programs give to settings, by what they mean here."""
+
+
+@pytest.mark.parametrize(
+    ("name", "key"), [(name, key) for key, names in ELSEWHERE.items() for name in names.split()]
+)
+def test_names_that_settings_have_elsewhere_are_understood(name: str, key: str) -> None:
+    with pytest.raises(UserError) as refused:
+        config.request(None, [f"{name}=1"])
+    assert str(refused.value).endswith(f"there is no such setting; did you mean {key}?")
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("optim", "AdamW is the only optimiser"),
+        ("train.optimizer_name", "AdamW is the only optimiser"),
+        ("epoch", "every sequence is fresh"),
+        ("n_epochs", "every sequence is fresh"),
+        ("lr_schedule", "the rate rises"),
+        ("dropout_rate", "nothing drops out"),
+    ],
+)
+def test_settings_that_are_fixed_here_are_explained(name: str, reason: str) -> None:
+    with pytest.raises(UserError) as refused:
+        config.request(None, [f"{name}=1"])
+    assert reason in str(refused.value)
+
+
+@pytest.mark.parametrize("key", config.keys())
+def test_a_key_without_its_section_or_cut_short_is_completed(key: str) -> None:
+    """But for a whole key, as `device`, and where another one has the word, too."""
+    key, last = GROUPS.get(key, key), key.rpartition(".")[2]
+    for name in {last, last[:-1]}:
+        meaning = meant(name, config.keys())
+        assert key in meaning.keys or name != last, (name, meaning)
+        assert key in meaning.keys or len(last) < 5, (name, meaning)
+
+
 WORDS = [
     (["train", "model.depth=1", "2", "4"], "did you mean model.depth=1,2,4?"),
+    (["train", "model.depth=", "4"], "did you mean model.depth=4?"),
+    (["train", "model.depth", "=", "4"], "did you mean model.depth=4?"),
+    (["sweep", "member.lr=1e-3,", "1e-2", "task=sort"], "did you mean member.lr=1e-3,1e-2?"),
     (["train", "--depth", "8"], "settings are KEY=VALUE: model.depth=8"),
-    (["sweep", "--seeds=5"], "settings are KEY=VALUE: member.seed=5"),
+    (["sweep", "--seeds=5"], "settings are KEY=VALUE: 'member.seed=range(0,5)'"),
+    (["sweep", "--num-seeds", "5"], "settings are KEY=VALUE: 'member.seed=range(0,5)'"),
+    (["sweep", "--seed", "5"], "settings are KEY=VALUE: member.seed=5"),
+    (["train", "--learning-rate", "1e-3"], "settings are KEY=VALUE: member.lr=1e-3"),
+    (["train", "--optimizer", "sgd"], "there is no such option; AdamW is the only optimiser"),
+    (["sweep", "--qos", "high"], "there is no such option; engine.extra is for it"),
+    (["report", "--seeds", "5"], "members are chosen with --where member.seed=5"),
     (["probe", "--norm"], "settings are KEY=VALUE: model.norm=VALUE"),
     (["report", "--depth", "8"], "members are chosen with --where model.depth=8"),
     (["report", "--study", "quick"], "it is a word: resformer report quick"),
@@ -99,6 +179,17 @@ def test_a_mistyped_command_is_answered_with_what_would_work(
 ) -> None:
     check_refused(resformer(*words), hint)
     assert tree(tmp_path) == {}
+
+
+@pytest.mark.parametrize(
+    ("words", "option"), [("sweep --worker 2", "--workers"), ("train --result x", "--results")]
+)
+def test_a_mistyped_option_is_answered_with_the_option(
+    resformer: Resformer, words: str, option: str
+) -> None:
+    result = resformer(*words.split())
+    assert result.exit_code == 2
+    assert option in result.stderr.splitlines()[-1]
 
 
 def test_a_reason_that_all_combinations_share_is_given_alone() -> None:

@@ -144,6 +144,11 @@ BAD_REQUESTS = [
     ),
     (["sweep", "--engine", "ray", "engine.cpus=0"], "engine.cpus=0"),
     (["sweep", "--engine", "slurm"], "engine.workers=null: with engine=slurm, say how many pilots"),
+    (
+        ["sweep", "--engine", "slurm", "engine.extra=qos"],
+        "engine.extra=qos: must be options of sbatch",
+    ),
+    (["sweep", "--engine", "slurm", "engine.extra='--qos=\"a'"], "must be options of sbatch"),
     (["sweep", "--engine", "slurm", "engine.minutes=1"], "engine.minutes=1: must be from 2"),
     (
         ["sweep", "--engine", "slurm", "engine.account=''"],

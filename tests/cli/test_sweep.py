@@ -55,6 +55,19 @@ def test_a_sweep_prints_its_report(swept: tuple[subprocess.CompletedProcess[str]
 
 @pytest.mark.sweep
 @pytest.mark.usefixtures("finished")
+def test_a_sweep_writes_the_page_and_the_figures_of_its_report(
+    resformer: Resformer, tmp_path: Path
+) -> None:
+    words = [*TINY, "member.seed=range(0,2)", "--html", "page.html", "--figures", "drawn"]
+    result = resformer("sweep", *words)
+    assert result.exit_code == 0, result.stderr
+    assert "page.html" in result.stderr.splitlines()
+    assert "<html" in (tmp_path / "page.html").read_text()
+    assert list((tmp_path / "drawn").glob("*.svg"))
+
+
+@pytest.mark.sweep
+@pytest.mark.usefixtures("finished")
 def test_the_same_sweep_again_trains_nothing(
     resformer: Resformer,
     tmp_path: Path,

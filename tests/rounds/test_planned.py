@@ -5,11 +5,15 @@ from pathlib import Path
 
 import pytest
 from support.commands import Resformer
-from support.studies import WrittenStudy
+from support.launches import requested
+from support.studies import WrittenStudy, shape
 from support.sweeps import TINY_SETTINGS
 
 from resformer import config
+from resformer.model.shape import Member
 from resformer.reporting.analysis.summary import summarise
+from resformer.residuals.add import Add
+from resformer.residuals.plain import Plain
 from resformer.results.members import read
 from resformer.rounds.planned import planned
 
@@ -60,7 +64,7 @@ def test_a_sweep_says_what_its_seeds_can_show(resformer: Resformer, where: str) 
 
 def test_one_depth_is_not_called_a_limit() -> None:
     words = ["model.depth=2", "model.residual=true,false", "member.seed=range(0,5)"]
-    assert planned(config.request("some", words)).power(looks=1) == [
+    assert planned(config.request("some", words)).notes(looks=1) == [
         "1 comparison, 5 seeds: 95 % of seeds that solve against 5 % are found with probability "
         "0.91"
     ]
@@ -80,3 +84,45 @@ def test_arms_that_share_no_depth_are_no_comparison() -> None:
     ]
     both = replace(grids[0], shapes=grids[0].shapes + grids[1].shapes)
     assert planned(both).pairs == ()
+
+
+@pytest.mark.parametrize(
+    "plain",
+    [
+        [Member(seed=seed, lr=1e-4) for seed in (0, 1)],
+        [Member(seed=seed, lr=rate) for seed, rate in ((0, 1e-2), (1, 1e-3))],  # half of the seeds
+    ],
+)
+def test_arms_that_share_no_learning_rate_are_no_comparison(
+    tmp_path: Path, plain: list[Member]
+) -> None:
+    add = [Member(seed=seed, lr=rate) for seed in (0, 1) for rate in (1e-3, 1e-2)]
+    request = replace(
+        requested([]), shapes=[(shape(1, Add(), "post"), add), (shape(1, Plain(), "post"), plain)]
+    )
+    made = WrittenStudy(tmp_path, "some")
+    for of_request, members in request.shapes:
+        made.job(of_request, members, [1.0] * len(members))
+    assert summarise(read([made.write()])).comparisons == ()
+    compared = planned(request)
+    assert compared.pairs == ()
+    assert [(one.residual, other.residual) for one, other in compared.without_shared_rates] == [
+        ("add", "plain")
+    ]
+
+
+def test_a_depth_with_other_learning_rates_does_not_count() -> None:
+    grids = [["model.depth=1,2", "model.residual=true"], ["model.depth=1", "model.residual=false"]]
+    rates = ["member.lr=1e-3", "member.seed=0,1"]
+    requests = [config.request("some", [*grid, *rates]) for grid in grids]
+    requests.append(
+        config.request(
+            "some", ["model.depth=2", "model.residual=false", "member.lr=1e-2", "member.seed=0,1"]
+        )
+    )
+    together = replace(
+        requests[0], shapes=[shape for request in requests for shape in request.shapes]
+    )
+    compared = planned(together)
+    assert (len(compared.pairs), compared.one_depth) == (1, True)
+    assert compared.without_shared_rates == ()

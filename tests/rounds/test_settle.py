@@ -1,5 +1,6 @@
 """Two looks at a study: `sweep --settle`."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -188,6 +189,33 @@ def test_undecided_weighs_more_than_worse(tmp_path: Path) -> None:
     assert verdicts.exit_code == 4
 
 
+def test_a_pair_that_shares_no_learning_rate_is_undecided(tmp_path: Path) -> None:
+    outcomes = {
+        Plain: {1: ALL, 2: NONE},
+        Add: {1: ALL, 2: ALL},
+        DeepNorm: {1: ALL, 2: ALL},
+    }
+    base = first_request(outcomes)
+    first = replace(
+        base,
+        shapes=[
+            (
+                of_first,
+                [replace(member, lr=1e-2) for member in members]
+                if isinstance(of_first.residual, DeepNorm)
+                else members,
+            )
+            for of_first, members in base.shapes
+        ],
+    )
+    members = results(tmp_path, outcomes, first)
+    verdicts = settled(first, second_request(first, members), members)
+    assert [row.verdict for row in verdicts.comparisons] == ["better"]
+    assert verdicts.exit_code == 4
+    assert "of 2 comparisons 1 better, 0 worse, 1 undecided" in verdicts.words
+    assert "1 of them without a learning rate that ran in both" in verdicts.words
+
+
 def test_where_nobody_solves_more_seeds_are_no_use(tmp_path: Path) -> None:
     outcomes = {Plain: {1: NONE, 2: NONE}, Add: {1: NONE, 2: NONE}}
     first = first_request(outcomes)
@@ -251,3 +279,18 @@ def test_a_sweep_that_settles_nothing_says_so_by_its_exit_code(
 def test_settling_needs_a_comparison(resformer: Resformer, tmp_path: Path) -> None:
     check_refused(resformer("sweep", *TINY, "member.seed=0,1,2", "--settle"), "--settle")
     assert tree(tmp_path) == {}
+
+
+def test_settling_needs_a_learning_rate_that_both_have(
+    resformer: Resformer, tmp_path: Path
+) -> None:
+    study_file = tmp_path / "configs" / "study" / "apart.yaml"
+    study_file.parent.mkdir(parents=True)
+    common = [*TINY, "member.seed=0,1,2"]
+    arms = [["model.residual=true", "member.lr=1e-2"], ["model.residual=false", "member.lr=1e-4"]]
+    study_file.write_text(json.dumps([[*common, *arm] for arm in arms]))
+    refused = resformer("sweep", "--study", "apart", "--settle")
+    check_refused(refused, "share no learning rate; give both the same, as member.lr=0.0001,0.01")
+    dry = resformer("sweep", "--study", "apart", "--dry-run")
+    assert dry.exit_code == 0
+    assert "1 comparison cannot be made: its arms share no learning rate" in dry.stdout

@@ -1,5 +1,8 @@
 """Memory of the machine at planning: what cannot fit is refused, and nothing is written."""
 
+import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -22,8 +25,8 @@ def test_a_member_that_is_larger_than_the_machine_is_refused(
     """Its 12.9 billion weights, each with gradient and moments of 4 bytes."""
     monkeypatch.setattr(resources, "memory", lambda: 24 * 10**9)
     result = resformer(*command, *LARGE)
-    check_refused(result, "1 member take 206.2 GB, this machine has 24.0 GB; a smaller model")
-    assert "model.depth=64, model.width=4096: " in result.stderr
+    check_refused(result, "take at least 206.2 GB, this machine has 24.0 GB; a smaller model")
+    assert "model.depth=64, model.width=4096, train.batch=32: 1 member in a job " in result.stderr
     assert tree(tmp_path) == {}
 
 
@@ -36,8 +39,10 @@ def test_the_grid_of_a_model_that_is_too_large_is_shown(resformer: Resformer) ->
 def test_a_job_of_too_many_members_is_refused(
     resformer: Resformer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A tiny member has 1,169 parameters, 18,704 bytes."""
-    monkeypatch.setattr(resources, "memory", lambda: 50_000)
+    """A tiny member has 1,169 parameters and reads 320 tokens a step, of which one member at a time
+    keeps 30,720 bytes of activations: two take 63,896 bytes, three 80,484.
+    """
+    monkeypatch.setattr(resources, "memory", lambda: 65_000)
     result = resformer("sweep", "--dry-run", *TINY, MEMBERS, "engine.stack=4")
     check_refused(result, "engine.stack=2 would fit")
 
@@ -45,7 +50,7 @@ def test_a_job_of_too_many_members_is_refused(
 def test_more_workers_than_fit_are_noted(
     resformer: Resformer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(resources, "memory", lambda: 50_000)
+    monkeypatch.setattr(resources, "memory", lambda: 100_000)
     words = [*TINY, MEMBERS, "engine.stack=1", "engine.workers=4"]
     result = resformer("sweep", "--dry-run", *words)
     assert result.exit_code == 0
@@ -57,3 +62,56 @@ def test_more_workers_than_fit_are_noted(
 def test_the_memory_of_a_worker_is_a_limit_too(resformer: Resformer) -> None:
     result = resformer("sweep", "--dry-run", *LARGE[1:], "model.depth=4", "engine.memory_gib=0.5")
     check_refused(result, "engine.memory_gib leaves a worker 0.5 GB; a smaller model would fit")
+
+
+def test_a_batch_whose_activations_are_larger_than_the_machine_is_refused(
+    resformer: Resformer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of 2²⁰ tokens 3 · 4 inputs of 32 float32 each, and the tokens."""
+    monkeypatch.setattr(resources, "memory", lambda: 1500 * 10**6)
+    for command in (["train"], ["sweep"]):
+        result = resformer(*command, "train.batch=65536")
+        check_refused(result, "train.batch=65536: 1 member in a job take at least 1.6 GB")
+        assert result.stderr.endswith("a smaller batch would fit\n")
+    assert tree(tmp_path) == {}
+
+
+def test_a_probe_that_is_larger_than_the_machine_is_refused(
+    resformer: Resformer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resources, "memory", lambda: 24 * 10**9)
+    refused = resformer("probe", *LARGE)
+    check_refused(refused, "a probe of 1 member takes at least 20")
+    assert refused.stderr.endswith("this machine has 24.0 GB; a smaller model would fit\n")
+    monkeypatch.setattr(resources, "memory", lambda: 10**9)
+    wide = ["train.batch=65536", "train.eval_sequences=65536"]
+    assert "a smaller batch would fit" in resformer("probe", "--study", "wide", *wide).stderr
+    assert tree(tmp_path) == {}
+
+
+@pytest.mark.parametrize("compiled", [True, False])
+@pytest.mark.sweep
+def test_no_training_takes_less_than_the_bound(compiled: bool) -> None:
+    """Of a step: its peak of memory above that of an idle process."""
+    code = """
+import json, resource, sys
+from resformer import config
+from resformer.sweep.memory import _bytes
+from resformer.training.loop import Training
+
+(shape, members), = config.single(sys.argv[1:]).shapes
+(job,) = config.single(sys.argv[1:]).jobs()
+training = Training(shape, members, chunk_size=1)
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+training.population.advance()
+peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+print(json.dumps([peak * 1024, _bytes(job.to_json())]))
+"""
+    words = ["train.batch=4000", "task.length=32", "model.depth=8", "train.steps=40"]
+    words += ["train.warmup_steps=5", f"train.compile={str(compiled).lower()}"]
+    done = subprocess.run(
+        [sys.executable, "-c", code, *words], capture_output=True, text=True, check=False
+    )
+    peak, bound = json.loads(done.stdout)
+    assert bound > 350e6, "large against what a process takes anyway"
+    assert peak > bound

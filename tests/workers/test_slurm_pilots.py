@@ -33,6 +33,7 @@ ENGINE = Slurm(
     gpus=0,
     account=None,
     setup=None,
+    extra=None,
 )
 RUN = "import sys; from resformer.workers.pilot import run_pilot; run_pilot(sys.argv[1])"
 FULL = "import resource, signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); "

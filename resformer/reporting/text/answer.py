@@ -5,7 +5,6 @@ from itertools import groupby
 
 from resformer.reporting.analysis.cost import cost
 from resformer.reporting.schema import (
-    ArmKey,
     Comparison,
     Count,
     DepthComparison,
@@ -13,10 +12,10 @@ from resformer.reporting.schema import (
     Per,
     Report,
     Separation,
-    varying,
 )
 from resformer.reporting.text import final_loss
 from resformer.reporting.text.power import open_words
+from resformer.reporting.text.uncompared import arm_words, at_rates, rates_differ, why_nothing
 from resformer.reporting.text.verdicts import (
     budget_of_both,
     counted,
@@ -25,7 +24,7 @@ from resformer.reporting.text.verdicts import (
     names,
     p_words,
 )
-from resformer.reporting.text.words import MOST_LISTED, NORMS, UNITS, listed, value_label
+from resformer.reporting.text.words import MOST_LISTED, UNITS, listed
 from resformer.stats.depth import Run
 
 
@@ -107,24 +106,22 @@ def _unsolved(
 
 
 def _reaches(report: Report, limits: Sequence[Limit]) -> str:
-    """Depth limits of arms that nothing is compared with, the deepest first."""
+    """Depth limits of arms that nothing is compared with, the deepest first; with their learning
+    rates if these are the reason.
+    """
     keys = [limit.key for limit in limits]
+    other_rates = rates_differ(report, keys)
     arms: dict[str, list[str]] = {}
     for limit in sorted(limits, key=lambda limit: -(limit.depth_limit or 0)):
         words = reach(limit.depth_floor, limit.depth_limit, report.depths[limit.key])
-        arms.setdefault(words, []).append(_arm(limit.key, keys))
+        name = arm_words(limit.key, keys)
+        if other_rates:
+            name = f"{name} {at_rates(report, limit.key)}"
+        arms.setdefault(words, []).append(name)
     if len(limits) == 1:
         return next(iter(arms))
-    return "; ".join(f"{words} with {listed(names)}" for words, names in arms.items())
-
-
-def _arm(key: ArmKey, keys: Sequence[ArmKey]) -> str:
-    """The values by which an arm differs from the others of these."""
-    words = [
-        NORMS.get(key.norm, key.norm) if axis == "norm" else value_label(axis, key.value(axis))
-        for axis in varying(keys)
-    ]
-    return " ".join(words)
+    reaches = "; ".join(f"{words} with {listed(names)}" for words, names in arms.items())
+    return f"{why_nothing(report, keys)}: {reaches}" if other_rates else reaches
 
 
 def reach(floor: int | None, limit: int | None, tried: Sequence[int]) -> str:
@@ -240,10 +237,11 @@ def _fast(row: Comparison, report: Report) -> str:
     depths = [str(depth) for depth in row.speed_depths]
     if len(row.depths) == 1:
         return size
+    paired = " with seeds in common" if len(depths) < len(solved) else ""
     if len(depths) == 1:
-        return f"{size} at depth {depths[0]}, the only one that all seeds of both solve"
+        return f"{size} at depth {depths[0]}, the only one that all seeds of both solve{paired}"
     each = [f"{depth.speed.value:.2f} at {depth.depth}" for depth in row.depths if depth.speed]
-    which = "which all seeds of both solve"
+    which = f"which all seeds of both solve{paired}"
     return f"{size} at depths {listed(depths)}, {which} ({', '.join(each)})"
 
 

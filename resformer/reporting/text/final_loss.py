@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import final
 
 from resformer.reporting.schema import Estimate, LossComparison, Report, Stability
+from resformer.reporting.text.uncompared import arm_words, at_rates, rates_differ, why_nothing
 from resformer.reporting.text.verdicts import (
-    NOTHING_COMPARED,
     counted,
     label,
     names,
@@ -42,12 +42,23 @@ def sentences(report: Report) -> Iterator[str]:
     """Sentences that compare final losses; many comparisons are counted."""
     rows = report.losses
     if not rows:
-        yield f"How low the final loss: {NOTHING_COMPARED}."
+        yield f"How low the final loss: {_uncompared(report)}."
     elif len(rows) > MOST_LISTED:
         yield f"How low the final loss: {counted(rows)}."
     else:
         for row in rows:
             yield f"How low the final loss{label(row, rows)}: {_low(row, report)}."
+
+
+def _uncompared(report: Report) -> str:
+    """The reason why nothing is compared, with the learning rates if these are the reason."""
+    arms = [*report.depths]
+    reason = why_nothing(report, arms)
+    if not rates_differ(report, arms):
+        return reason
+    return (
+        f"{reason}: {'; '.join(f'{arm_words(arm, arms)} {at_rates(report, arm)}' for arm in arms)}"
+    )
 
 
 def _low(row: LossComparison, report: Report) -> str:

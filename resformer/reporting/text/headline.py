@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from resformer.reporting.schema import Comparison, Report
 from resformer.reporting.text.answer import answer, reach_against
+from resformer.reporting.text.uncompared import why_nothing
 from resformer.reporting.text.verdicts import (
-    NOTHING_COMPARED,
     Row,
     budget_of_both,
     by_verdict,
@@ -17,7 +17,7 @@ from resformer.reporting.text.verdicts import (
 
 def headline(report: Report) -> str:
     """The verdict on how deep, or on how low the final loss ends; where nothing is compared, the
-    depths that are solved, if it is of one task.
+    depths that are solved, if it is of one task, or the reason.
     """
     if report.losses:
         return _headline(report.losses, "final losses") or _low(report)
@@ -27,7 +27,7 @@ def headline(report: Report) -> str:
             return f"No seed solves any depth within {budget_of_both(rows, report)}"
         return _headline(rows, "how deep") or _deep(rows)
     if {"study", "task"} & {*report.varying}:
-        return capital(NOTHING_COMPARED)
+        return capital(why_nothing(report, [*report.depths]))
     return capital(answer(report)[0].partition(": ")[2].rstrip("."))
 
 

@@ -9,7 +9,6 @@ from resformer.reporting.text.words import NORMS, correction, listed, p_is, valu
 
 _MOST_NAMED = 12
 """Names that a count lists."""
-NOTHING_COMPARED = "nothing is compared, as no column has a baseline here"
 _VERDICTS = ("better", "worse", "undecided")
 
 Row = TypeVar("Row", Comparison, LossComparison)

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from resformer.keys import COARSE, FINE, Value, as_typed, left_out
+from resformer.keys import COARSE, FINE, Value, as_typed, exclusion_lines
 from resformer.reporting.schema import (
     ArmKey,
     Cell,
@@ -370,7 +370,7 @@ def notes(report: Report) -> list[str]:
         "where cells differ, that may be why"
         for study in report.mixed_probes
     ]
-    lines += left_out((row.settings, row.reason) for row in report.excluded)
+    lines += exclusion_lines((row.settings, row.reason) for row in report.excluded)
     if report.settled:
         lines.append(
             "a sweep looked at these twice (--settle): p-values count both looks as if every "

@@ -1,0 +1,109 @@
+"""Names that settings have elsewhere, and the settings that a mistyped name may mean."""
+
+import difflib
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import final
+
+from resformer.plugins import GROUPS
+
+_NAMES_BY_REASON = (
+    ("AdamW is the only optimiser", "optimizer optimiser sgd adam adamw muon nesterov"),
+    ("AdamW is the only optimiser; train.beta1 is its first moment's", "momentum"),
+    (
+        "the rate rises over train.warmup_steps and then stays",
+        "schedule scheduler decay lr_decay min_lr gamma annealing cosine",
+    ),
+    ("nothing drops out: every sequence is fresh", "dropout p_drop droppath"),
+    ("every sequence is fresh; the budget is train.steps", "epochs dataset train_size"),
+    ("layer norm is the only norm; model.norm says where it stands", "rmsnorm rms_norm"),
+    ("engine.extra is for it, with engine=slurm", "qos constraint nodelist exclude sbatch wckey"),
+    ("weights of token embedding and head are apart", "tied tie_embeddings"),
+)
+"""Reasons why there is no setting, each with the names that such a setting has elsewhere."""
+_NAMES_BY_KEY = {
+    "member.lr": "learning_rate rate",
+    "member.seed": "seeds random_state manual_seed",
+    "model.depth": "layers blocks num_hidden_layers",
+    "model.width": "dim d_model n_embd embed_dim embedding hidden_size channels",
+    "model.heads": "n_head num_attention_heads",
+    "model.hidden": "ffn d_ff ffn_dim mlp intermediate_size feedforward",
+    "model.activation": "relu gelu nonlinearity",
+    "model.attention": "causal mask bidirectional",
+    "model.norm": "layer_norm prenorm postnorm normalization normalisation",
+    "model/residual": "scheme",
+    "model.skip": "skips connection",
+    "train.steps": "iterations iters max_iters budget",
+    "train.batch": "bs batch_size",
+    "train.warmup_steps": "warmup warm_up",
+    "train.weight_decay": "wd l2 lambda regularization",
+    "train.clip": "grad_norm gradient_norm clip_norm",
+    "train.eps": "epsilon",
+    "train.eval_every": "eval_steps eval_interval eval_freq evaluate_every",
+    "train.eval_sequences": "test_size val_size eval_size",
+    "train.stop_when_solved": "early_stopping",
+    "train.precision": "dtype amp fp16 bf16 half float16",
+    "task": "data problem",
+    "task.length": "seq_len sequence_length max_len context block_size tokens",
+    "task.symbols": "vocab vocabulary alphabet",
+    "device": "gpu cuda cpu accelerator",
+    "engine.workers": "jobs processes parallel",
+    "engine.memory_gib": "ram mem",
+    "engine.partition": "queue",
+}
+"""Names that settings have elsewhere, by key."""
+_FEWEST_LETTERS = 3
+"""Fewest letters of a name that stands for a longer one."""
+
+
+@final
+@dataclass(frozen=True)
+class Meant:
+    """Settings that a name may mean: keys, or the reason why there is none."""
+
+    keys: list[str]
+    reason: str = ""
+
+
+def meant(name: str, known: Sequence[str]) -> Meant:
+    """Settings that a name may mean, of these keys and those that have other names."""
+    reasons = {word: reason for reason, words in _NAMES_BY_REASON for word in words.split()}
+    elsewhere = {word: key for key, words in _NAMES_BY_KEY.items() for word in words.split()}
+    here: dict[str, str] = {}
+    for key in known:
+        here.setdefault(key.rpartition(".")[2], GROUPS.get(key, key))
+    keys = {**here, **elsewhere, **here}
+    closest = _closest(name.lower(), {**reasons, **keys})
+    if reason := next((reasons[word] for word in closest if word in reasons), ""):
+        return Meant([], reason)
+    return Meant(list(dict.fromkeys(keys[word] for word in closest)))
+
+
+def _closest(name: str, words: Collection[str]) -> list[str]:
+    """The name among these; else those with all of its parts between underscores, or all of whose
+    parts it has; else those that it begins or that begin it; else those that hold it or that it
+    holds; else a similar one.
+    """
+    joined = [word for word in words if word.replace("_", "") == name.replace("_", "")]
+    if joined:
+        return [name] if name in words else joined
+    parts = {*name.split("_")}
+    shared = {
+        word: len(parts & own)
+        for word in words
+        if parts <= (own := {*word.split("_")}) or own <= parts
+    }
+    if shared:
+        return _longest(shared)
+    letters = {word: min(len(word), len(name)) for word in words}
+    long = [word for word in words if letters[word] >= _FEWEST_LETTERS]
+    begun = [word for word in long if word.startswith(name) or name.startswith(word)]
+    held = [word for word in long if word in name or name in word]
+    if close := begun or held:
+        return _longest({word: letters[word] for word in close})
+    return difflib.get_close_matches(name, words, n=1, cutoff=0.7)
+
+
+def _longest(lengths: Mapping[str, int]) -> list[str]:
+    """Words of the greatest length."""
+    return [word for word, length in lengths.items() if length == max(lengths.values())]

@@ -1,0 +1,39 @@
+"""Reports without a comparison in words: the reason, and the arms with their learning rates."""
+
+from collections.abc import Collection, Sequence
+
+from resformer.reporting.analysis.pairs import DEFAULT_PAIRING
+from resformer.reporting.schema import ArmKey, Report, varying
+from resformer.reporting.text.words import NORMS, listed, value_label
+
+_NO_BASELINE = "nothing is compared, as no column has a baseline here"
+_NO_SHARED_RATE = "nothing is compared, as no learning rate ran in both"
+
+
+def why_nothing(report: Report, arms: Collection[ArmKey]) -> str:
+    """The reason why none of these arms is compared."""
+    return _NO_SHARED_RATE if rates_differ(report, arms) else _NO_BASELINE
+
+
+def rates_differ(report: Report, arms: Collection[ArmKey]) -> bool:
+    """True if some of these arms, none of which is compared, would be, had they a learning rate in
+    common.
+    """
+    incomplete = [row for row in report.incomplete_rates if row.key.arm in arms]
+    unlike_another = any(0 in row.ran for row in incomplete)
+    return unlike_another or bool(incomplete and DEFAULT_PAIRING.pairs([*arms]))
+
+
+def arm_words(key: ArmKey, keys: Sequence[ArmKey]) -> str:
+    """The values by which an arm differs from the others of these."""
+    words = [
+        NORMS.get(key.norm, key.norm) if axis == "norm" else value_label(axis, key.value(axis))
+        for axis in varying(keys)
+    ]
+    return " ".join(words)
+
+
+def at_rates(report: Report, arm: ArmKey) -> str:
+    """The learning rates at which an arm ran."""
+    rates = sorted({rate.lr for rate in report.rates if rate.key.arm == arm})
+    return f"at learning rate{'s' * (len(rates) > 1)} {listed([f'{rate:g}' for rate in rates])}"
