@@ -23,9 +23,9 @@ def memory_note(engine: Engine, unfinished: Mapping[str, Json], device: str) -> 
     jobs = [job for job in unfinished.values() if job["shape"]["device"] == "cpu"]
     if available is None or engine.elsewhere or not jobs:
         return ""
-    jobs.sort(key=_bytes, reverse=True)
+    jobs.sort(key=least_bytes, reverse=True)
     own = available if engine.memory_gib is None else int(engine.memory_gib * 2**30)
-    if _bytes(jobs[0]) > min(own, available):
+    if least_bytes(jobs[0]) > min(own, available):
         raise UserError(_too_large(jobs[0], available, own))
     workers = engine.count(list(unfinished), device)
     if _sum(jobs[:workers]) <= available:
@@ -69,11 +69,11 @@ def _too_large(job: Json, available: int, own: int) -> str:
     limit = f"this machine has {_gb(available)}"
     if own < available:
         limit = f"engine.memory_gib leaves a worker {_gb(own)}"
-    stack = next((count for count in range(members, 0, -1) if _bytes(job, count) <= least), 0)
+    stack = next((count for count in range(members, 0, -1) if least_bytes(job, count) <= least), 0)
     smaller = "model" if 4 * _FLOAT * job["parameters"] > least else "batch"
     return (
         f"{_size_of(shape['model']['depth'], shape['model']['width'], shape['train']['batch'])}: "
-        f"{counted(members, 'member')} in a job take at least {_gb(_bytes(job))}, {limit}; "
+        f"{counted(members, 'member')} in a job take at least {_gb(least_bytes(job))}, {limit}; "
         f"{f'engine.stack={stack}' if stack else f'a smaller {smaller}'} would fit"
     )
 
@@ -83,7 +83,7 @@ def _size_of(depth: int, width: int, batch: int) -> str:
     return f"model.depth={depth}, model.width={width}, train.batch={batch}"
 
 
-def _bytes(job: Json, members: int | None = None) -> int:
+def least_bytes(job: Json, members: int | None = None) -> int:
     """Bytes that a job takes at least, or would with so many members, trained one at a time if need
     be.
 
@@ -102,7 +102,7 @@ def _bytes(job: Json, members: int | None = None) -> int:
 
 
 def _sum(jobs: Sequence[Json]) -> int:
-    return sum(map(_bytes, jobs))
+    return sum(map(least_bytes, jobs))
 
 
 def _gb(size: int) -> str:

@@ -96,7 +96,7 @@ def test_no_training_takes_less_than_the_bound(compiled: bool) -> None:
     code = """
 import json, resource, sys
 from resformer import config
-from resformer.sweep.memory import _bytes
+from resformer.sweep.memory import least_bytes
 from resformer.training.loop import Training
 
 (shape, members), = config.single(sys.argv[1:]).shapes
@@ -105,7 +105,7 @@ training = Training(shape, members, chunk_size=1)
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 training.population.advance()
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-print(json.dumps([peak * 1024, _bytes(job.to_json())]))
+print(json.dumps([peak * 1024, least_bytes(job.to_json())]))
 """
     words = ["train.batch=4000", "task.length=32", "model.depth=8", "train.steps=40"]
     words += ["train.warmup_steps=5", f"train.compile={str(compiled).lower()}"]
