@@ -2,7 +2,6 @@
 
 from collections.abc import Collection, Sequence
 
-from resformer.reporting.analysis.pairs import DEFAULT_PAIRING
 from resformer.reporting.schema import ArmKey, Report, varying
 from resformer.reporting.text.words import NORMS, listed, value_label
 
@@ -19,9 +18,7 @@ def rates_differ(report: Report, arms: Collection[ArmKey]) -> bool:
     """True if some of these arms, none of which is compared, would be, had they a learning rate in
     common.
     """
-    incomplete = [row for row in report.incomplete_rates if row.key.arm in arms]
-    unlike_another = any(0 in row.ran for row in incomplete)
-    return unlike_another or bool(incomplete and DEFAULT_PAIRING.pairs([*arms]))
+    return any(0 in row.ran for row in report.incomplete_rates if row.key.arm in arms)
 
 
 def arm_words(key: ArmKey, keys: Sequence[ArmKey]) -> str:
