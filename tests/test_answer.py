@@ -191,6 +191,13 @@ def test_the_power_of_a_settled_study_is_that_of_its_second_look(made: WrittenSt
     assert power_words(5, 5, SECOND_LOOK) in answer(summarise(findings))
 
 
+def test_a_study_that_is_not_finished_says_so_first(made: WrittenStudy) -> None:
+    depths(made, Add(), {1: FAST, 4: FAST})
+    depths(made, Plain(), {1: FAST, 4: NEVER})
+    assert headline(made.report(finished=3)).startswith("Not finished: ")
+    assert not headline(made.report()).startswith("Not finished")
+
+
 def test_one_seed_against_several_is_no_test(made: WrittenStudy) -> None:
     depths(made, Add(), {1: FAST, 8: FAST})
     depths(made, Plain(), {1: [100], 8: [STALLED]})
