@@ -178,7 +178,7 @@ def _print_start(launch: Launch, about: Sequence[str] | None, console: Console) 
 
 def _size(launch: Launch, workers: int) -> str:
     """The size of a launch that so many workers run, 0 if everything is finished."""
-    members = f"{launch.study.path}: {counted(launch.members, 'member')}"
+    members = f"{printable(str(launch.study.path))}: {counted(launch.members, 'member')}"
     if not workers:
         return f"{members}, all finished"
     done = f" ({launch.finished} finished before)" if launch.finished else ""
@@ -196,7 +196,7 @@ def _print_failed(launch: Launch, console: Console) -> bool:
         folder = launch.study.job(job)
         traces = sorted(folder.glob("attempt-*/error.txt"))
         trace = f" (traceback: {traces[-1].relative_to(folder)})" if traces else ""
-        _print(console, f"failed: {folder}: {printable(reason)}{trace}", style="red")
+        _print(console, f"failed: {printable(f'{folder}: {reason}')}{trace}", style="red")
     return bool(failed)
 
 

@@ -51,19 +51,19 @@ def guarded() -> Iterator[None]:
     # Text that is printed to a stream that is None goes to stdout.
     sys.stderr = cast(TextIO, _Display(err)) if err is not None else nowhere
     try:
-        yield
-    finally:
         try:
+            yield
+        finally:
             if out is not None:
                 sys.stdout.flush()
-        except BrokenPipeError:
-            sys.exit(1)
-        except Stuck as stuck:
-            sys.stderr.write(f"resformer: {stuck}\n")
-            sys.exit(1)
-        finally:
-            sys.stdout, sys.stderr = out, err
-            nowhere.close()
+    except BrokenPipeError:
+        sys.exit(1)
+    except Stuck as stuck:  # also of help, which no command answers
+        sys.stderr.write(f"resformer: {stuck}\n")
+        sys.exit(1)
+    finally:
+        sys.stdout, sys.stderr = out, err
+        nowhere.close()
 
 
 def _in_ascii(error: UnicodeError) -> tuple[str, int]:
@@ -85,8 +85,9 @@ class _Stream:
 
     def write(self, text: str) -> int:
         """Write a text."""
-        with self._guarded():
-            self._stream.write(text)
+        if text != "":  # Click tries streams with none, and hides it if a full disk refuses that
+            with self._guarded():
+                self._stream.write(text)
         return len(text)
 
     def writelines(self, lines: Iterable[str]) -> None:

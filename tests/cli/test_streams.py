@@ -59,9 +59,12 @@ def test_what_an_encoding_lacks_is_written_in_ascii(
     assert "With residual connections stacks train deeper" in result.stdout
 
 
-@pytest.mark.parametrize("words", ["report made", "report made --format json", "status made"])
-def test_a_full_disk_behind_stdout_is_one_line(shell: Shell, words: str) -> None:
-    result = shell(f"resformer {words} >/dev/full")
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize(
+    "words", ["report made", "report made --format json", "status made", "--help", "--version"]
+)
+def test_a_full_disk_behind_stdout_is_one_line(shell: Shell, words: str, unbuffered: str) -> None:
+    result = shell(f"resformer {words} >/dev/full", PYTHONUNBUFFERED=unbuffered)
     assert result.returncode == 1
     (line,) = result.stderr.splitlines()
     assert line.startswith("resformer: standard output cannot be written: No space left on device")
@@ -96,6 +99,11 @@ def test_a_terminal_of_no_columns_shows_the_report(shell: Shell) -> None:
     assert (
         shell("resformer report made", COLUMNS="0").stdout == shell("resformer report made").stdout
     )
+
+
+def test_a_path_that_is_named_obeys_no_control_character(shell: Shell) -> None:
+    result = shell("resformer report made --html $'\\e[31m.html'")
+    assert result.stderr == "\\x1b[31m.html\n"
 
 
 def test_what_a_closed_stderr_loses_does_not_go_to_stdout(shell: Shell) -> None:
