@@ -358,7 +358,7 @@ def report(
             case "latex":
                 print(formats.as_latex(summary, axes))
         for path in written:
-            print(path, file=sys.stderr)
+            print(printable(str(path)), file=sys.stderr)
 
 
 @app.command(cls=mistyped.Command)
@@ -385,7 +385,7 @@ def export(
         for line in exported.left_out:
             print(f"left out: {printable(line)}", file=sys.stderr)
         for path in exported.paths:
-            print(path, file=sys.stderr)
+            print(printable(str(path)), file=sys.stderr)
 
 
 @app.command(cls=mistyped.Command)
@@ -407,7 +407,9 @@ def gather(
         for line in gathered.left_out:
             print(f"left out: {printable(line)}", file=sys.stderr)
         print(
-            f"{gathered.path}: {counted(gathered.jobs, 'job')}, {gathered.new:,} of them new",
+            printable(
+                f"{gathered.path}: {counted(gathered.jobs, 'job')}, {gathered.new:,} of them new"
+            ),
             file=sys.stderr,
         )
         if gathered.kept:
@@ -492,7 +494,8 @@ def probe(
         path = probes.write(numbers, folder)
         out.print(probes.picture(models))
         drawn = draw_layers(models, descriptions(), folder)
-        print(f"{path}, and beside it {len(drawn) // 2} figures as .svg and .png", file=sys.stderr)
+        line = f"{path}, and beside it {len(drawn) // 2} figures as .svg and .png"
+        print(printable(line), file=sys.stderr)
 
 
 @app.command(cls=mistyped.Command)

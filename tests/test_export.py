@@ -90,6 +90,15 @@ def test_parquet_has_page_checksums(findings: Findings, tmp_path: Path) -> None:
         pq.read_table(path, page_checksum_verification=True)
 
 
+@pytest.mark.parametrize("form", ["parquet", "csv"])
+def test_a_folder_whose_name_is_no_text_is_written(
+    findings: Findings, tmp_path: Path, form: export.Form
+) -> None:
+    folder = tmp_path / os.fsdecode(b"\xff")
+    export.export(findings, folder, form)
+    assert names(folder) == [f"curves.{form}", f"runs.{form}"]
+
+
 def test_no_cell_of_a_csv_is_a_formula(findings: Findings, tmp_path: Path) -> None:
     texts = ["=1+1", "+1", "-1", "@now", "\ttab", "\rreturn", "plain", "a=b"]
     findings.members.loc[: len(texts) - 1, "model.activation"] = texts

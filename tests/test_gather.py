@@ -86,6 +86,13 @@ def test_gathered_results_are_read_as_before(study: Study) -> None:
     assert gather(study) == Gathered(study.path / "gathered-1.parquet", 4, 0, [], [], 0)
 
 
+def test_results_in_a_folder_whose_name_is_no_text_are_gathered(tmp_path: Path) -> None:
+    path = tmp_path / os.fsdecode(b"\xff") / "gathered-1.parquet"
+    path.parent.mkdir()
+    pack(path, job1={"runs.parquet": b"1"})
+    assert file.at(path).jobs["job1"].content("runs.parquet") == b"1"
+
+
 def test_the_command_gathers_old_and_new_results(study: Study, resformer: Resformer) -> None:
     result = resformer("gather", "small")
     assert (result.exit_code, result.stdout) == (0, "")

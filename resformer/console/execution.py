@@ -184,7 +184,7 @@ def _print_start(launch: Launch, about: Sequence[str] | None, console: Console) 
 
 def _size(launch: Launch, workers: int) -> str:
     """The size of a launch that so many workers run, 0 if everything is finished."""
-    members = f"{launch.study.path}: {counted(launch.members, 'member')}"
+    members = f"{printable(str(launch.study.path))}: {counted(launch.members, 'member')}"
     if not workers:
         return f"{members}, all finished"
     done = f" ({launch.finished} finished before)" if launch.finished else ""
@@ -202,7 +202,7 @@ def _print_failed(launch: Launch, console: Console) -> bool:
         folder = launch.study.job(job)
         trace = claims.last_trace(folder)
         where = f" (traceback: {trace.relative_to(folder)})" if trace else ""
-        _print(console, f"failed: {folder}: {printable(reason)}{where}", style="red")
+        _print(console, f"failed: {printable(f'{folder}: {reason}')}{where}", style="red")
     return bool(failed)
 
 

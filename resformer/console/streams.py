@@ -93,8 +93,9 @@ class _Stream:
 
     def write(self, text: str) -> int:
         """Write a text."""
-        with self._guarded():
-            self._stream.write(text)
+        if text != "":  # Click tries streams with none, and hides it if a full disk refuses that
+            with self._guarded():
+                self._stream.write(text)
         return len(text)
 
     def writelines(self, lines: Iterable[str]) -> None:

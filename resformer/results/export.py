@@ -1,5 +1,6 @@
 """Export of a study's runs and curves: Parquet, CSV, or event files of TensorBoard."""
 
+import os
 import shutil
 import uuid
 from collections.abc import Callable, Iterator
@@ -109,10 +110,12 @@ def _curves_writer(
     """Writer of curves, called once per job."""
     match form:
         case "parquet":
-            path = folder / "curves.parquet"
-            with pq.ParquetWriter(
-                path, _CURVES, compression="zstd", write_page_checksum=True
-            ) as writer:
+            with (
+                _opened(folder / "curves.parquet") as file,
+                pq.ParquetWriter(
+                    file, _CURVES, compression="zstd", write_page_checksum=True
+                ) as writer,
+            ):
                 yield lambda curves: writer.write_table(
                     pa.Table.from_pandas(curves, _CURVES, preserve_index=False)
                 )
@@ -132,7 +135,13 @@ def _write_runs(runs: pd.DataFrame, path: Path) -> None:
         _without_formulas(runs).to_csv(path, index=False, lineterminator=LINE_END)
     else:
         table = pa.Table.from_pandas(runs, preserve_index=False)
-        pq.write_table(table, path, compression="zstd", write_page_checksum=True)
+        with _opened(path) as file:
+            pq.write_table(table, file, compression="zstd", write_page_checksum=True)
+
+
+def _opened(path: Path) -> pa.OSFile:
+    """A new file for Arrow, which itself takes no path that is no UTF-8."""
+    return pa.OSFile(os.fsencode(path), "wb")
 
 
 def _without_formulas(table: pd.DataFrame) -> pd.DataFrame:

@@ -3,6 +3,7 @@ starts, and their values here.
 """
 
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -34,6 +35,8 @@ RESULTS = (
     ),
 )
 """Changed wherever resformer is imported."""
+_CORES = re.compile(r"{0}([\s,]+{0})*".format(r"\d+(-\d+(:\d+)?)?"), re.ASCII)
+"""A list of cores, such as `0,2-7:2`."""
 _LONGEST_TMPDIR = 107 - len("/pymp-12345678/listener-12345678")
 COMMANDS = (
     Variable(
@@ -51,6 +54,22 @@ COMMANDS = (
         name="COLUMNS",
         harmful=lambda value: not value.isdecimal() or int(value) == 0,
         reason="a terminal of no columns shows nothing",
+    ),
+    Variable(
+        name="LINES",
+        harmful=lambda value: not value.isdecimal(),
+        reason="nothing can be printed where rich takes a digit, such as a superscript, for a "
+        "number",
+    ),
+    Variable(
+        name="TORCH_LOGS",
+        reason="torch cannot be imported where it does not know a log of that name; nothing here "
+        "writes any",
+    ),
+    Variable(
+        name="GOMP_CPU_AFFINITY",
+        harmful=lambda value: _CORES.fullmatch(value) is None,
+        reason="the import of torch never ends where libgomp finds no list of cores in it",
     ),
     *(
         Variable(

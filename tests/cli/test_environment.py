@@ -91,6 +91,24 @@ def test_the_library_leaves_the_plugins_of_hydra_alone(tmp_path: Path) -> None:
     subprocess.run([sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": path}, check=True)
 
 
+def test_a_number_of_lines_that_rich_does_not_take(command: Command, results: Path) -> None:
+    result = command("status", "small", LINES="\N{SUPERSCRIPT TWO}")
+    assert result.returncode == 0, result.stderr
+
+
+@pytest.mark.parametrize("value", ["abc", ":", "0:", "1:2:3", ""])
+def test_no_list_of_cores_keeps_torch_from_being_imported(
+    monkeypatch: pytest.MonkeyPatch, value: str
+) -> None:
+    monkeypatch.setattr(environment.sys, "orig_argv", ["python"])
+    for given, kept in ((value, None), ("0 2-7:2,1-3", "0 2-7:2,1-3")):
+        monkeypatch.setenv("GOMP_CPU_AFFINITY", given)
+        monkeypatch.setenv("TORCH_LOGS", "nonsense")
+        environment.for_command()
+        assert os.environ.get("GOMP_CPU_AFFINITY") == kept
+        assert "TORCH_LOGS" not in os.environ
+
+
 def test_a_time_zone_that_python_does_not_take(command: Command, results: Path) -> None:
     result = command("status", "small", TZ="XXX-99")
     assert result.returncode == 0, result.stderr

@@ -140,6 +140,11 @@ def test_a_terminal_of_no_columns_shows_the_report(shell: Shell) -> None:
     )
 
 
+def test_a_path_that_is_named_obeys_no_control_character(shell: Shell) -> None:
+    result = shell("resformer report made --html $'\\e[31m.html'")
+    assert result.stderr == "\\x1b[31m.html\n"
+
+
 def test_what_a_closed_stderr_loses_does_not_go_to_stdout(shell: Shell) -> None:
     """Of `print`, whose file None is stdout."""
     words = "report made --html page.html"

@@ -80,7 +80,8 @@ class PackedFile:
         self.column = lru_cache(_CACHED_COLUMNS)(self._column)
         self._lock = Lock()  # two threads in one of Arrow's readers wait for each other for ever
         with _reading(path):
-            self._file = pq.ParquetFile(path, page_checksum_verification=True)
+            opened = pa.OSFile(os.fsencode(path))  # Arrow itself takes no path that is no UTF-8
+            self._file = pq.ParquetFile(opened, page_checksum_verification=True)
             for group in range(self._file.metadata.num_row_groups):
                 jobs, numbers = (self._column(group, name).to_pylist() for name in (_JOB, _NUMBER))
                 for row, (job, number) in enumerate(zip(jobs, numbers, strict=True)):
@@ -173,9 +174,12 @@ def writer(path: Path, group_rows: int = GROUP_ROWS) -> Iterator[Writer]:
         [(_JOB, pa.string()), (_NUMBER, pa.int32()), *((name, pa.binary()) for name in FILES)]
     )
     try:
-        with pq.ParquetWriter(
-            path, schema, compression="zstd", write_page_checksum=True
-        ) as parquet:
+        with (
+            pa.OSFile(os.fsencode(path), "wb") as opened,
+            pq.ParquetWriter(
+                opened, schema, compression="zstd", write_page_checksum=True
+            ) as parquet,
+        ):
             rows = Writer(parquet, group_rows)
             yield rows
             rows.flush()

@@ -66,10 +66,12 @@ _PREFACE = (
     "acknowledged is there with the same hash; no partial result is visible; each job has at most "
     "one result; running the same command finishes the study, and the table of results is "
     "identical to that of an undisturbed run.",
-    "Of kills and preemptions on clusters, and of machines, this is checked when the study has "
+    "Of kills and preemptions on clusters, and of hosts, this is checked when the study has "
     "ended in which up to five of them fell: its last command left with exit code 0, no job "
     "failed, every result is what was committed, the report has nothing to complain of, and the "
     "table is that of an undisturbed run.",
+    "Of strange machines each has a right outcome, an exit code and what is printed, which stands "
+    "beside it; none prints a traceback, and what trains has the bits of an ordinary machine's.",
 )
 _SECTION = re.compile(r"^## (\S+)\n\n```\n(.*?)\n```$", re.MULTILINE | re.DOTALL)
 

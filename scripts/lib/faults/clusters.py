@@ -210,5 +210,5 @@ CAMPAIGNS = (
     _of("slurm-pilots", "kill -9 of a pilot on Slurm", _SLURM, _worker),
     _of("slurm-sweeps", "kill -9 of a sweep on Slurm", _SLURM, _driver),
     _of("preemptions", "preemption by Slurm", _SLURM, _preemption, _PREEMPTIONS),
-    _of("hosts", "kill -9 of a machine, over a network", _over_a_network, _driver),
+    _of("hosts", "kill -9 of a host, over a network", _over_a_network, _driver),
 )

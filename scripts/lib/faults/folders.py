@@ -9,7 +9,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from lib.faults.requests import fuzzed
 from lib.faults.shown import shown
 from lib.faults.trees import mutated
 from resformer.console.status import picture, read_status
-from resformer.errors import DiskError, UserError
+from resformer.errors import DiskError, Stuck, UserError
 from resformer.reporting.analysis.summary import summarise
 from resformer.reporting.layout import layout
 from resformer.reporting.views import formats, terminal
@@ -36,23 +36,33 @@ from resformer.store.packed.gather import gather
 from resformer.store.study import Study, existing, find
 from resformer.sweep import launch
 from resformer.text import printable
+from resformer.workers.signals import Stop
+from resformer.workers.worker import work
 
 Put = Callable[[Path, Path], object]
 """Puts something at a path; the second one is a folder that nobody may touch."""
 FUZZED = 5_000
-_SECONDS = 1.0
+_SECONDS, _PATIENCE_SECONDS = 1.0, 20.0
 
+Reader = Callable[[Study], object]
 Harm = Callable[[Path, Path], None]
-"""Harms a study folder, beside which lies a folder that nobody may touch."""
+"""Harms a study folder, beside which lies a folder that nobody may touch: another user's copy of
+the same study, and a file.
+"""
 
 
 def _folders(points: int | None, scratch: Path) -> Outcome:
-    """Try every fixed harm, then so many records with something else in them and fitting hashes
-    (None: FUZZED).
+    """Try every link into another study, every other fixed harm, then so many records with
+    something else in them and fitting hashes (None: FUZZED).
     """
     good = made(scratch / "good")
-    harms = sampled(list(fixed()), points)
+    links, harms = list(linked()), sampled(list(fixed()), points)
     failures = [
+        f"{name}: {reason}"
+        for name, harm in links
+        for reason in answered(good, scratch, harm, (*_READERS, _work, _gather))
+    ]
+    failures += [
         f"{name}: {reason}" for name, harm in harms for reason in answered(good, scratch, harm)
     ]
     count = FUZZED if points is None else points
@@ -61,7 +71,7 @@ def _folders(points: int | None, scratch: Path) -> Outcome:
         failures.extend(answered(good, scratch, lambda study, _: rewritten(study, data)))
 
     fuzzed(count, fuzz, st.data())
-    return Outcome(points=len(harms) + count, failures=failures)
+    return Outcome(points=len(links) + len(harms) + count, failures=failures)
 
 
 FOLDERS = Campaign(
@@ -81,23 +91,27 @@ def made(results: Path) -> Path:
     return study
 
 
-def answered(good: Path, scratch: Path, harm: Harm) -> list[str]:
-    """List what is wrong with how readers take a copy of the study after this harm."""
+def answered(
+    good: Path, scratch: Path, harm: Harm, readers: Sequence[Reader] | None = None
+) -> list[str]:
+    """List what is wrong with how readers (None: those that train nothing) take a copy of the study
+    after this harm.
+    """
     results, outside = scratch / "hostile", scratch / "outside"
     shutil.rmtree(results, ignore_errors=True)
     shutil.rmtree(outside, ignore_errors=True)
     shutil.copytree(good.parent, results)
-    outside.mkdir()
+    shutil.copytree(good.parent, outside)
     (outside / "mine").write_text("mine")
     study = Study(results / good.name)
     harm(study.path, outside)
     before = _contents(outside)
-    answers = [_answer(reader, study) for reader in _READERS]
+    answers = [_answer(reader, study) for reader in readers or _READERS]
     reasons = [reason for reason in answers if reason]
     return [*reasons, *([] if _contents(outside) == before else ["something was written outside"])]
 
 
-def _answer(reader: Callable[[Study], object], study: Study, *, again: bool = True) -> str | None:
+def _answer(reader: Reader, study: Study, *, again: bool = True) -> str | None:
     """Say what is wrong with the answer of a reader; it is slow if it is so twice, and not because
     memory was tidied.
     """
@@ -105,7 +119,7 @@ def _answer(reader: Callable[[Study], object], study: Study, *, again: bool = Tr
     began = time.process_time()
     try:
         reader(study)
-    except (UserError, DiskError) as error:
+    except (UserError, DiskError, Stuck) as error:
         line = printable(str(error))
         if not line or not line.isprintable():
             return f"{name}: {line[:200]!r} is not one line"
@@ -139,6 +153,19 @@ def _sweep(study: Study) -> None:
     plan = launch.plan(session.request(), find(study.path.parent, study.name))
     with _in_a_hurry():
         plan.start(["sweep"])
+
+
+def _work(study: Study) -> None:
+    plan = launch.plan(session.request(), find(study.path.parent, study.name))
+    deadline = time.monotonic() + _PATIENCE_SECONDS
+    with _in_a_hurry():
+        work(
+            plan.start(["sweep"]),
+            worker=0,
+            workers=1,
+            emit=lambda event: None,
+            stop=Stop(lambda: time.monotonic() > deadline),
+        )
 
 
 def _gather(study: Study) -> None:
@@ -226,6 +253,12 @@ def _contents(folder: Path) -> dict[str, bytes]:
 # --- the fixed ones
 
 
+def linked() -> Iterator[tuple[str, Harm]]:
+    """Yield by name every harm that is a link into another user's copy of the study."""
+    for place in _LINKED.split():
+        yield f"{place}: a link to another study's", _linking(place)
+
+
 def fixed() -> Iterator[tuple[str, Harm]]:
     """Yield all fixed harms by name."""
     for place in _PLACES.split():
@@ -247,22 +280,44 @@ def _job(study: Path) -> Path:
     return sorted(path.parent for path in study.glob("jobs/*/*/result.json"))[0]
 
 
+def _open_job(study: Path) -> Path:
+    claimed = (path.parent for path in study.glob("jobs/*/*/claim-1"))
+    return next(job for job in sorted(claimed) if not (job / "result.json").exists())
+
+
 def _place(study: Path, place: str) -> Path:
-    job = _job(study)
-    return study / place.replace("SHELF", str(job.parent)).replace("JOB", str(job))
+    name, _, rest = place.partition("/")
+    job = _open_job(study) if name.startswith("OPEN_") else _job(study)
+    named = {"SHELF": job.parent, "JOB": job}.get(name.removeprefix("OPEN_"), study / name)
+    return named / rest
 
 
 def _instead(place: str, put: Put) -> Harm:
     def harm(study: Path, outside: Path) -> None:
         path = _place(study, place)
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
-        else:
-            path.unlink(missing_ok=True)
+        _remove(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         put(path, outside)
 
     return harm
+
+
+def _linking(place: str) -> Harm:
+    """Link to the same place of another user's study."""
+
+    def harm(study: Path, outside: Path) -> None:
+        path = _place(study, place)
+        _remove(path)
+        path.symlink_to(outside / path.relative_to(study.parent))
+
+    return harm
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _holding(place: str, content: bytes) -> Harm:
@@ -288,6 +343,12 @@ _PLACES = (
     "done done/x.jsonl damaged .cache .cache/members.arrow"
 )
 """Paths in a study; JOB is the folder of a finished job, SHELF the one that it is in."""
+_LINKED = (
+    ". launches jobs SHELF JOB JOB/attempt-1 OPEN_SHELF OPEN_JOB OPEN_JOB/attempt-1 done .cache"
+)
+"""Paths of which another study has its own; OPEN_JOB is the folder of a job that has begun and has
+no result.
+"""
 _STRANGE_NAMES_IN_A_JOB = (
     "claim-999999999 claim-0 claim-00001 claim-1e9 claim--1 claim-٣ result-2.json"
 )
