@@ -20,7 +20,7 @@ def distrust(path: Path, is_kind: Callable[[int], bool]) -> str:
         return "is of another kind"
     if status.st_uid not in (os.geteuid(), 0):
         return "is another user's"
-    return "others may write to it" if status.st_mode & _WRITABLE else ""
+    return "others may write to it (chmod go-w ends that)" if status.st_mode & _WRITABLE else ""
 
 
 def distrust_above(path: Path) -> str:
@@ -36,5 +36,5 @@ def distrust_above(path: Path) -> str:
         if status.st_uid not in trusted:
             return f"{folder}: is another user's"
         if status.st_mode & _WRITABLE and not status.st_mode & stat.S_ISVTX:
-            return f"{folder}: others may write to it"
+            return f"{folder}: others may write to it (chmod go-w ends that)"
     return ""
