@@ -52,6 +52,17 @@ def test_a_broken_plugin_of_hydra_has_no_effect(command: Command, tmp_path: Path
     assert result.returncode == 0, result.stderr
 
 
+def test_entry_points_that_cannot_be_read_have_no_effect(command: Command, tmp_path: Path) -> None:
+    """Of whatever package: torch looks for backends of devices among all of them."""
+    bad = tmp_path / "path" / "bad-1.0.dist-info"
+    bad.mkdir(parents=True)
+    (bad / "METADATA").write_text("Name: bad\nVersion: 1.0\n")
+    (bad / "entry_points.txt").write_text("[resformer.tasks]\nnonsense\n")
+    path = os.pathsep.join([str(bad.parent), os.environ.get("PYTHONPATH", "")])
+    result = command("show", PYTHONPATH=path)
+    assert result.returncode == 0, result.stderr
+
+
 def test_a_number_of_lines_that_rich_does_not_take(command: Command, results: Path) -> None:
     result = command("status", "small", LINES="\N{SUPERSCRIPT TWO}")
     assert result.returncode == 0, result.stderr
