@@ -86,7 +86,21 @@ Overrides = Annotated[
     ),
 ]
 StudyName = Annotated[str, typer.Argument(help="Which study.", autocompletion=_complete_study)]
-Results = Annotated[Path, typer.Option("--results", help="The folder that holds the studies.")]
+
+
+def _expanded(path: Path) -> Path:
+    """A path with the home folder for ~, which shells leave in --results=~/studies."""
+    return Path(os.path.expanduser(path))  # noqa: PTH111  leaves ~ as it is where there is no home
+
+
+Results = Annotated[
+    Path,
+    typer.Option(
+        "--results",
+        help="The folder that holds the studies.",
+        callback=_expanded,
+    ),
+]
 Where = Annotated[
     list[str] | None,
     typer.Option(
@@ -140,7 +154,7 @@ def train(overrides: Overrides = None, results: Results = Path("results")) -> No
         if train_here(launch, _command(), interrupts, _consoles()[1]):
             raise typer.Exit(1)
         for line in outcomes(launch):
-            print(line)
+            print(printable(line))
 
 
 @app.command(cls=mistyped.Command)

@@ -67,6 +67,12 @@ COMMANDS = (
         "writes any",
     ),
     Variable(
+        name="TORCH_DEVICE_BACKEND_AUTOLOAD",
+        value="0",
+        reason="torch cannot be imported where any installed package's entry points cannot be "
+        "read, among which it looks for backends of devices that are none here",
+    ),
+    Variable(
         name="GOMP_CPU_AFFINITY",
         harmful=lambda value: _CORES.fullmatch(value) is None,
         reason="the import of torch never ends where libgomp finds no list of cores in it",

@@ -91,6 +91,17 @@ def test_the_library_leaves_the_plugins_of_hydra_alone(tmp_path: Path) -> None:
     subprocess.run([sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": path}, check=True)
 
 
+def test_entry_points_that_cannot_be_read_have_no_effect(command: Command, tmp_path: Path) -> None:
+    """Of whatever package: torch looks for backends of devices among all of them."""
+    bad = tmp_path / "path" / "bad-1.0.dist-info"
+    bad.mkdir(parents=True)
+    (bad / "METADATA").write_text("Name: bad\nVersion: 1.0\n")
+    (bad / "entry_points.txt").write_text("[resformer.tasks]\nnonsense\n")
+    path = os.pathsep.join([str(bad.parent), os.environ.get("PYTHONPATH", "")])
+    result = command("show", PYTHONPATH=path)
+    assert result.returncode == 0, result.stderr
+
+
 def test_a_number_of_lines_that_rich_does_not_take(command: Command, results: Path) -> None:
     result = command("status", "small", LINES="\N{SUPERSCRIPT TWO}")
     assert result.returncode == 0, result.stderr
@@ -107,6 +118,13 @@ def test_no_list_of_cores_keeps_torch_from_being_imported(
         environment.for_command()
         assert os.environ.get("GOMP_CPU_AFFINITY") == kept
         assert "TORCH_LOGS" not in os.environ
+
+
+def test_home_is_expanded_in_the_folder_of_results(command: Command, results: Path) -> None:
+    result = command("status", "small", "--results=~/results", HOME=str(results.parent))
+    assert result.returncode == 0, result.stderr
+    result = command("status", "--results=~nobody-here/results")
+    assert "~nobody-here/results: there is no study" in result.stderr
 
 
 def test_a_time_zone_that_python_does_not_take(command: Command, results: Path) -> None:

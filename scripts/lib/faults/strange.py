@@ -129,7 +129,8 @@ def _training() -> Iterator[Machine]:
         kind="variable",
         name="broken entry points of another package, and a broken plugin of Hydra: @",
         line=f"mkdir -p {bad} p/hydra_plugins/bad; echo 'raise Exit' >p/hydra_plugins/bad/a.py; "
-        f"printf 'Name: bad\\nVersion: 1.0\\n' >{bad}/METADATA; echo '=[' >{bad}/entry_points.txt; "
+        f"printf 'Name: bad\\nVersion: 1.0\\n' >{bad}/METADATA; "
+        f"printf '[resformer.tasks]\\nnonsense\\n' >{bad}/entry_points.txt; "
         "PYTHONPATH=p:$PYTHONPATH @",
         words=TRAIN,
     )
@@ -143,10 +144,10 @@ def _training() -> Iterator[Machine]:
     )
     yield Machine(
         kind="host",
-        name="host name ../../../x: @; ls",
-        line="unshare -u sh -c 'hostname ../../../x; @'; ls",
+        name="host name ../../../x: @; echo $(ls) end",
+        line="unshare -u sh -c 'echo ../../../x >/proc/sys/kernel/hostname; @'; echo $(ls) end",
         words=TRAIN,
-        says="fresh\nresults\n",
+        says="\nfresh results end\n",
     )
     yield Machine(
         kind="host",
@@ -317,13 +318,15 @@ def _rights() -> Iterator[Machine]:
         words=_REPORT,
         says="runs.parquet: cannot be read: \nPermission denied",
     )
-    hidden = "mount -t proc -o hidepid=2 proc /proc"
+    # Root's group would see all processes.
+    other = f"setpriv --regid 65534 --clear-groups {_without('sys_ptrace', 'kill')}"
+    hidden = f"mount -t proc -o hidepid=2 proc /proc; exec {other}"
     yield Machine(
         kind="rights",
         name="another user's process holds a job, and /proc hides it: @",
         line="setpriv --reuid 65534 sleep 100 >/dev/null 2>&1 & holder=$!; sleep 0.1; "
         f"PYTHONPATH=$PYTHONPATH:$SCRIPTS $PYTHON -P -m lib.faults.held {_FOLDER} $holder; "
-        f"unshare -m sh -c '{hidden}; exec {_without('sys_ptrace', 'kill')}@'; kill $holder",
+        f"unshare -m sh -c '{hidden}@'; kill $holder",
         says="running      1        1",
     )
 
