@@ -182,8 +182,9 @@ def report(study: str, results: "str | Path" = "results") -> dict[str, Any]:
                                   with `fit_low` and `fit_high`
         comparisons               one per pair of columns, `scheme` against `baseline`, over all
                                   depths (`depth` null), followed by one per depth, both within the
-                                  smaller of their budgets (`budget`, steps) and over the learning
-                                  rates that both have, not at all where they share none. At a depth
+                                  smaller of their budgets (`budget`, steps) and over seeds
+                                  that ran at the same learning rates, where these differ a part of
+                                  the cells' seeds and rates. At a depth
                                   `scheme_solved` of `scheme_seeds` and `baseline_solved` of
                                   `baseline_seeds`; `p` by exchanging whole seeds, corrected for
                                   depths, over all depths the smallest; `p_adjusted` for the number

@@ -200,6 +200,9 @@ def sweep(
         words += [f"engine={engine}"] if engine is not None else []
         words += [f"engine.workers={workers}"] if workers is not None else []
         request = config.request(study, words)
+        if (html or figures) and (dry_run or detach):
+            how = "--dry-run" if dry_run else "--detach"
+            raise UserError(f"--html, --figures: {how} makes no report; resformer report does")
         compared = planned(request)
         if settle and not compared.pairs:
             raise UserError(f"--settle: {compared.why_none}")
@@ -254,8 +257,7 @@ def _print_report(
         summary = replace(summary, comparisons=verdicts.comparisons, settled=False)
     axes = layout(summary)
     terminal.render(summary, axes, out)
-    for path in _written(findings, summary, axes, html, figures):
-        print(path, file=sys.stderr)
+    _write(findings, summary, axes, html, figures)
     if not launch.request.auto_rates and (line := further_rates(summary, _command()[1:])):
         _note(line)
     many = sum(not study.results.packed(job) for job in launch.jobs)
@@ -264,14 +266,14 @@ def _print_report(
         _note(f"{many:,} jobs have a folder each; {gather}")
 
 
-def _written(
+def _write(
     findings: "Findings",
     summary: "Report",
     axes: "Layout",
     html: Path | None,
     figures: Path | None,
-) -> list[Path]:
-    """Write a report's page and figures where they are wanted; returns the files."""
+) -> None:
+    """Write a report's page and figures where they are wanted, and print their paths."""
     written: list[Path] = []
     if html is not None:
         from resformer.reporting.views.page import write
@@ -282,7 +284,8 @@ def _written(
         from resformer.reporting.figures import draw
 
         written += draw(findings, summary, axes, figures)
-    return written
+    for path in written:
+        print(printable(str(path)), file=sys.stderr)
 
 
 @app.command(cls=mistyped.Command)
@@ -359,7 +362,7 @@ def report(
         if fit:
             summary = with_fits(summary)
         axes = layout(summary, rows, [name for names in columns or [] for name in names.split(",")])
-        written = _written(findings, summary, axes, html, figures)
+        _write(findings, summary, axes, html, figures)
         match form:
             case "table":
                 terminal.render(summary, axes, _consoles()[0])
@@ -371,8 +374,6 @@ def report(
                 print(formats.as_markdown(summary, axes))
             case "latex":
                 print(formats.as_latex(summary, axes))
-        for path in written:
-            print(printable(str(path)), file=sys.stderr)
 
 
 @app.command(cls=mistyped.Command)

@@ -194,8 +194,8 @@ def test_the_power_of_a_settled_study_is_that_of_its_second_look(made: WrittenSt
 def test_a_study_that_is_not_finished_says_so_first(made: WrittenStudy) -> None:
     depths(made, Add(), {1: FAST, 4: FAST})
     depths(made, Plain(), {1: FAST, 4: NEVER})
-    assert headline(made.report(finished=3)).startswith("Not finished: ")
-    assert not headline(made.report()).startswith("Not finished")
+    assert headline(made.report(finished=3)).startswith("Incomplete: ")
+    assert not headline(made.report()).startswith("Incomplete")
 
 
 def test_one_seed_against_several_is_no_test(made: WrittenStudy) -> None:
@@ -243,6 +243,17 @@ def test_seeds_that_no_arm_shares_are_not_paired(made: WrittenStudy) -> None:
         "How fast where both train: all seeds solve depth 1 both with residual connections and "
         "without, but no seed ran in both, so no steps are paired."
     )
+
+
+def test_seeds_that_no_depth_shares_with_another_are_paired_by_depth(made: WrittenStudy) -> None:
+    for depth, seeds in ((1, range(5)), (4, range(5, 10))):
+        for residual, steps in ((Add(), FAST), (Plain(), SLOW)):
+            members = [Member(seed=seed, lr=1e-3) for seed in seeds]
+            made.job(shape(depth, residual, "post"), members, steps)
+    assert (
+        "without, but no seed ran in both at all of them (paired by depth: 0.35 at 1, 0.35 at 4), "
+        "so no steps are paired."
+    ) in answer(made.report())[1]
 
 
 def test_depths_without_a_seed_in_common_are_not_among_those_of_the_speed(

@@ -268,19 +268,14 @@ def test_a_straggling_seed_takes_no_part(made: WrittenStudy) -> None:
     assert (depth.scheme, depth.baseline) == (FIVE, NONE)
 
 
-def test_arms_without_a_block_of_both_are_not_compared(made: WrittenStudy) -> None:
-    at_rates(made, Add(), 1, {1e-3: FAST})
-    at_rates(made, Plain(), 1, {1e-2: NEVER})
-    assert made.report().comparisons == ()
-
-
-def test_seeds_that_ran_at_other_rates_than_each_other(made: WrittenStudy) -> None:
+@pytest.mark.parametrize("scheme", [Add(), Plain()])
+def test_seeds_that_ran_at_other_rates_than_each_other(made: WrittenStudy, scheme: Any) -> None:
     """One cell in two parts, each at a rate of its own: the larger one is compared."""
     parts = [Member(seed=seed, lr=1e-3 if seed < 2 else 1e-2) for seed in range(5)]
-    made.job(shape(1, Add(), "post"), parts, FAST)
-    at_rates(made, Plain(), 1, {1e-3: NEVER, 1e-2: NEVER})
+    made.job(shape(1, scheme, "post"), parts, FAST)
+    at_rates(made, Plain() if scheme == Add() else Add(), 1, {1e-3: NEVER, 1e-2: NEVER})
     (depth,) = only(made).depths
-    assert (depth.scheme, depth.baseline) == (Count(solved=3, seeds=3), NONE)
+    assert {depth.scheme, depth.baseline} == {Count(solved=3, seeds=3), NONE}
 
 
 def test_a_single_arm_says_which_rates_not_all_seeds_ran_at(made: WrittenStudy) -> None:

@@ -34,6 +34,10 @@ _MOST_REQUEUES = 10_000
 _OPTION = re.compile(r"--(?P<name>[a-z][a-z-]*)(=(?P<value>.+))?")
 
 
+_INHERITED = ("partition", "account", "clusters", "qos", "constraint")
+"""Options of sbatch that choose where pilots run, whose variables users set once for all."""
+
+
 @final
 @dataclass(frozen=True, kw_only=True)
 class Slurm(Engine):
@@ -154,9 +158,11 @@ class Slurm(Engine):
 
     @property
     def inherited(self) -> list[str]:
-        """Variables of the environment that say what these settings do not."""
-        unset = {"PARTITION": self.partition, "ACCOUNT": self.account}
-        return [f"SBATCH_{name}" for name, value in unset.items() if value is None]
+        """Variables of the environment that say what these settings do not; sbatch heeds them
+        before its script.
+        """
+        given = {"partition": self.partition, "account": self.account, **_options(self.extra)}
+        return [f"SBATCH_{name.upper()}" for name in _INHERITED if given.get(name) is None]
 
     def script(self, study: Path, workers: int) -> str:
         """The script that would be submitted, also where there is no Slurm; UserError without

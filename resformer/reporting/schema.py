@@ -490,6 +490,11 @@ class Report:
     failed: tuple[FailedJob, ...]
 
     @property
+    def incomplete(self) -> bool:
+        """True if results are missing: numbers are of those that happen to be there."""
+        return bool(self.missing or self.failed or self.damaged)
+
+    @property
     def fitted(self) -> bool:
         """True if some arm has a logistic fit."""
         return any(limit.fit is not None for limit in self.limits)

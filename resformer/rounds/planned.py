@@ -1,6 +1,5 @@
 """Comparisons that a report of a request will make, known before anything is trained."""
 
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import final
@@ -9,10 +8,9 @@ import pandas as pd
 
 from resformer.keys import shape_settings
 from resformer.model.serial import shape_to_json
-from resformer.model.shape import Member
 from resformer.reporting.analysis.cells import axes_of, keys_by_shape
 from resformer.reporting.analysis.pairs import DEFAULT_PAIRING, Pair
-from resformer.reporting.schema import ArmKey, CellKey
+from resformer.reporting.schema import ArmKey
 from resformer.reporting.text.power import planned_power
 from resformer.sweep.request import Request
 from resformer.text import counted
@@ -63,11 +61,11 @@ class Planned:
 
 
 def planned(request: Request) -> Planned:
-    """The comparisons of the arms of a request that share a depth and, there, a learning rate at
-    which every seed of both runs; none where there are too many arms to pair at once.
+    """The comparisons of the arms of a request that share a depth and a learning rate there; none
+    where there are too many arms to pair at once.
     """
     seeds = min(len({member.seed for member in members}) for _, members in request.shapes)
-    rates = _full_rates(request) if len(request.shapes) <= _MOST_SHAPES else {}
+    rates = _rates(request) if len(request.shapes) <= _MOST_SHAPES else {}
     pairs = DEFAULT_PAIRING.pairs([*rates]) if len(rates) <= _MOST_ARMS else []
     at_depths = {pair: [*_shared_rates(rates[pair[0]], rates[pair[1]])] for pair in pairs}
     shared = {pair: sum(map(bool, at_depth)) for pair, at_depth in at_depths.items()}
@@ -90,10 +88,8 @@ def _shared_rates(
         yield one[depth] & other[depth]
 
 
-def _full_rates(request: Request) -> dict[ArmKey, dict[int, set[float]]]:
-    """Learning rates at which every seed of a cell runs, by arm and depth, as the report of these
-    shapes tells arms apart.
-    """
+def _rates(request: Request) -> dict[ArmKey, dict[int, set[float]]]:
+    """Learning rates by arm and depth, as the report of these shapes tells arms apart."""
     rows = [
         {
             "study": request.study,
@@ -104,13 +100,8 @@ def _full_rates(request: Request) -> dict[ArmKey, dict[int, set[float]]]:
         for number, (shape, members) in enumerate(request.shapes)
     ]
     table = pd.DataFrame(rows)
-    cells: dict[CellKey, set[Member]] = {}
-    for shape, key in keys_by_shape(table, axes_of(table)[0]).items():
-        cells.setdefault(key, set()).update(request.shapes[shape][1])
     rates: dict[ArmKey, dict[int, set[float]]] = {}
-    for key, members in cells.items():
-        seeds = {member.seed for member in members}
-        at_rate = Counter(member.lr for member in members)
-        full = {rate for rate, count in at_rate.items() if count == len(seeds)}
-        rates.setdefault(key.arm, {})[key.depth] = full
+    for shape, key in keys_by_shape(table, axes_of(table)[0]).items():
+        of_cell = rates.setdefault(key.arm, {}).setdefault(key.depth, set())
+        of_cell.update(member.lr for member in request.shapes[shape][1])
     return rates

@@ -38,6 +38,15 @@ RESULTS = (
 _CORES = re.compile(r"{0}([\s,]+{0})*".format(r"\d+(-\d+(:\d+)?)?"), re.ASCII)
 """A list of cores, such as `0,2-7:2`."""
 _LONGEST_TMPDIR = 107 - len("/pymp-12345678/listener-12345678")
+
+
+def _too_long(folder: str) -> bool:
+    try:
+        return len(os.fsencode(Path(folder).absolute())) > _LONGEST_TMPDIR
+    except FileNotFoundError:  # the working directory is deleted
+        return False
+
+
 COMMANDS = (
     Variable(
         name="PYTHONSAFEPATH",
@@ -80,7 +89,7 @@ COMMANDS = (
     *(
         Variable(
             name=name,
-            harmful=lambda value: len(os.fsencode(Path(value).absolute())) > _LONGEST_TMPDIR,
+            harmful=_too_long,
             reason="the fork server's socket lies in the first of them, and the system limits its "
             "path to 107 bytes",
         )
@@ -95,8 +104,8 @@ NO_MODULES = {
 """Packages that commands find empty, whatever is installed, with the reason."""
 _FROM_A_JOB = ("SLURM_", "SLURMD_", "SRUN_", "SALLOC_", "SBATCH_")
 """Set by Slurm inside a job, or options of sbatch that go before those of its script."""
-_FOR_A_CLUSTER = ("SLURM_CONF", "SLURM_JWT", "SBATCH_CLUSTERS", "SBATCH_QOS", "SBATCH_CONSTRAINT")
-"""Kept: they choose the cluster, or set what no setting of the engine sets."""
+_FOR_A_CLUSTER = ("SLURM_CONF", "SLURM_JWT")
+"""Kept: they say where the cluster is."""
 
 
 def for_results() -> None:

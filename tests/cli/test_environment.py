@@ -195,7 +195,7 @@ def test_a_job_submitted_from_a_job_is_one_of_its_own(monkeypatch: pytest.Monkey
     kept = {"SLURM_CONF": "/etc/slurm.conf", "SBATCH_QOS": "high", "SBATCH_PARTITION": "gpu"}
     for name, value in {**inherited, **kept}.items():
         monkeypatch.setenv(name, value)
-    with environment.outside_of_jobs(["SBATCH_PARTITION"]):
+    with environment.outside_of_jobs(["SBATCH_PARTITION", "SBATCH_QOS"]):
         seen = {name: os.environ.get(name) for name in (*inherited, *kept)}
     assert seen == {**dict.fromkeys(inherited), **kept}
     assert {name: os.environ[name] for name in inherited} == inherited

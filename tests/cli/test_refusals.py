@@ -174,6 +174,7 @@ BAD_REQUESTS = [
     ),
     (["sweep", "--study", "nowhere"], "nowhere"),
     (["sweep", "--study", "train", "model.depth=1"], "resformer train"),
+    (["sweep", "model.depth=1", "--dry-run", "--html", "page.html"], "--html"),
     *(
         (["sweep", "--study", name, "model.depth=1"], "study")
         for name in ("../x", "/etc/x", "a/b", "..", ".", "", "~")

@@ -71,15 +71,23 @@ class CellMembers:
         """Number of seeds that ran at this learning rate."""
         return int(self.ran_SR[:, self.rates.index(lr)].sum()) if lr in self.rates else 0
 
-    def part(self, row_S: Integers, column_R: Integers) -> Self:
-        """The members of some of its seeds at some of its learning rates, by ascending index."""
-        if (len(row_S), len(column_R)) == self.ran_SR.shape:
+    @cached_property
+    def rates_by_seed(self) -> dict[int, set[float]]:
+        """Learning rates at which each seed ran."""
+        return {
+            seed: {lr for lr, ran in zip(self.rates, ran_R, strict=True) if ran}
+            for seed, ran_R in zip(self.seeds, self.ran_SR, strict=True)
+        }
+
+    def part(self, seeds: Sequence[int], rates: Sequence[float]) -> Self:
+        """The members of some of its seeds at some of its learning rates; both ascend."""
+        if (len(seeds), len(rates)) == self.ran_SR.shape:
             return self
-        place = np.ix_(row_S, column_R)
+        place = np.ix_(np.isin(self.seeds, seeds), np.isin(self.rates, rates))
         return replace(
             self,
-            seeds=[self.seeds[row] for row in row_S],
-            rates=[self.rates[column] for column in column_R],
+            seeds=[*seeds],
+            rates=[*rates],
             steps_SR=self.steps_SR[place],
             loss_SR=self.loss_SR[place],
             ran_SR=self.ran_SR[place],

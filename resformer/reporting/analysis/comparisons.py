@@ -19,6 +19,7 @@ from resformer.reporting.schema import (
     LossComparison,
 )
 from resformer.stats import Floats
+from resformer.stats.blocks import shared_block
 from resformer.stats.multiplicity import Method, adjust, method
 from resformer.stats.reach import Solved, doublings_apart
 from resformer.stats.speed import paired_ratio
@@ -67,43 +68,17 @@ def arm_pairs(
 
 
 def comparable(one: Arm, other: Arm) -> tuple[Arm, Arm]:
-    """The members of both arms that are compared: at each depth that both have, seeds that ran at
-    the same learning rates.
-
-    The best of more rates is not exchangeable for the best of fewer. Depths at which no seeds of
-    both ran at the same rates are left out.
+    """The members of both arms that are compared: at each depth a block of seeds that ran at the
+    same learning rates (see `shared_block`). Depths at which no rate ran in both are left out.
     """
     compared: tuple[Arm, Arm] = ({}, {})
     for depth in sorted(one.keys() & other.keys()):
-        for arm, cell in zip(compared, _block(one[depth], other[depth]), strict=False):
-            arm[depth] = cell
+        cells = one[depth], other[depth]
+        block = shared_block(cells[0].rates_by_seed, cells[1].rates_by_seed)
+        if block is not None:
+            for arm, cell, seeds in zip(compared, cells, (block.first, block.second), strict=True):
+                arm[depth] = cell.part(seeds, block.rates)
     return compared
-
-
-def _block(one: CellMembers, other: CellMembers) -> tuple[CellMembers, ...]:
-    """Both cells cut to the rates at which at least k seeds ran, and the seeds that ran at all of
-    these, for the k that leaves most members, then most seeds; none if an arm has no such seed.
-
-    Results have no say in it.
-    """
-    rates = sorted({*one.rates} & {*other.rates})
-    columns = [np.array([cell.rates.index(lr) for lr in rates], int) for cell in (one, other)]
-    ran_UR = np.concatenate([one.ran_SR[:, columns[0]], other.ran_SR[:, columns[1]]])
-    seeds_R = ran_UR.sum(axis=0)
-    blocks = []
-    for fewest in np.unique(seeds_R):
-        column_R = np.flatnonzero(seeds_R >= fewest)
-        rows = np.split(ran_UR[:, column_R].all(axis=1), [len(one.seeds)])
-        if all(row_S.any() for row_S in rows):
-            seeds = int(sum(map(np.sum, rows)))
-            blocks.append((seeds * len(column_R), seeds, column_R, rows))
-    if not blocks:
-        return ()
-    _, _, column_R, rows = max(blocks, key=lambda block: block[:2])
-    return tuple(
-        cell.part(np.flatnonzero(row_S), of_cell[column_R])
-        for cell, row_S, of_cell in zip((one, other), rows, columns, strict=True)
-    )
 
 
 def incomplete_rates(cells: Sequence[CellMembers], pairing: Pairing) -> list[IncompleteRates]:

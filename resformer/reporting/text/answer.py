@@ -224,9 +224,11 @@ def _fast(row: Comparison, report: Report) -> str:
         return f"at no depth do all seeds solve both {scheme} and {baseline}"
     if row.speed is None:
         at = f"depth{'s' * (len(solved) > 1)} {listed([str(depth) for depth in solved])}"
+        each = [f"{depth.speed.value:.2f} at {depth.depth}" for depth in row.depths if depth.speed]
+        all_of_them = f" at all of them (paired by depth: {', '.join(each)})" if each else ""
         return (
-            f"all seeds solve {at} both {scheme} and {baseline}, but no seed ran in both, so no "
-            "steps are paired"
+            f"all seeds solve {at} both {scheme} and {baseline}, but no seed ran in both"
+            f"{all_of_them}, so no steps are paired"
         )
     low, high = row.speed.low, row.speed.high
     interval = ""

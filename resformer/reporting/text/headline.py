@@ -17,10 +17,10 @@ from resformer.reporting.text.verdicts import (
 
 def headline(report: Report) -> str:
     """The verdict on how deep, or on how low the final loss ends; where nothing is compared, the
-    depths that are solved, if it is of one task, or the reason. Of a study whose jobs have not all
-    finished it says so first: a p-value counts what happens to be there.
+    depths that are solved, if it is of one task, or the reason. First it says if results are
+    missing.
     """
-    return f"Not finished: {_verdict(report)}" if report.missing else _verdict(report)
+    return f"Incomplete: {_verdict(report)}" if report.incomplete else _verdict(report)
 
 
 def _verdict(report: Report) -> str:

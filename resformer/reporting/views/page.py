@@ -89,7 +89,6 @@ def page(findings: Findings, report: Report, layout: Layout, command: Sequence[s
         launches=[(study.name, study.launches()) for study in findings.studies],
         command=command,
         notes=words.notes(report),
-        incomplete=bool(report.missing or report.failed or report.damaged),
     )
 
 

@@ -66,7 +66,7 @@ def _tried(most: int | None, scratch: Path) -> Outcome:
     texts, tables = {SWEEP: done.stdout}, {SWEEP: _table(good)}
     (good / "fresh").rename(good / "results")
     same = {machine.words for machine in chosen if machine.says is None}
-    for number, words in enumerate(sorted(same | {TRAIN} - {SWEEP})):
+    for number, words in enumerate(sorted((same | {TRAIN}) - {SWEEP})):
         place = _copy(good, scratch / f"ordinary-{number}")
         texts[words] = _typed(f"$COMMAND {words}", place).stdout
         tables[words] = _table(place)

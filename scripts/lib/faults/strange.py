@@ -258,7 +258,8 @@ def _variables() -> Iterator[Machine]:
     broken = "echo 'backend: nonsense' >matplotlibrc; MPLBACKEND=nonsense MPLCONFIGDIR=/dev/null"
     yield Machine(kind="variable", line=f"{broken} @", words=_FIGURES, says="\ndrawn/")
     line = 'COMMAND="${COMMAND/ -P/ -P -OO}"; @'
-    yield Machine(kind="variable", line=line, name="python -OO: @")
+    refusal = "resformer: python -O: leaves out assertions"
+    yield Machine(kind="variable", line=line, name="python -OO: @", code=2, says=refusal)
 
 
 def _folders() -> Iterator[Machine]:
