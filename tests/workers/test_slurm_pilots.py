@@ -4,7 +4,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from subprocess import CompletedProcess
 
 import pytest
@@ -39,6 +39,11 @@ RUN = "import sys; from resformer.workers.pilot import run_pilot; run_pilot(sys.
 FULL = "import resource, signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); "
 FULL += "resource.setrlimit(resource.RLIMIT_FSIZE, (2500, 2500)); "
 """No disk takes more than small files."""
+
+
+def test_variables_of_sbatch_stand_back_behind_settings() -> None:
+    engine = replace(ENGINE, partition="gpu", extra="--qos=high --exclusive")
+    assert engine.inherited == ["SBATCH_ACCOUNT", "SBATCH_CLUSTERS", "SBATCH_CONSTRAINT"]
 
 
 @dataclass
