@@ -238,7 +238,8 @@ def test_a_sweep_that_is_stopped_for_longer_than_a_lease_goes_on_where_it_was(st
     SIGSTOP, as nobody's shell reads the terminal's SIGTSTP for a session of its own.
     """
     lease = 5.0
-    sweep = start(*SWEEP, "train.steps=10,100000", f"engine.lease_seconds={lease}", "member.seed=0")
+    lasting = ["train.steps=10,100000", "train.stop_when_solved=false"]
+    sweep = start(*SWEEP, *lasting, f"engine.lease_seconds={lease}", "member.seed=0")
     wait_until(lambda: len(sweep.finished()) == 1, 60)  # so that one worker waits for the other
     (long,) = sweep.study.planned().keys() - sweep.finished()
 
