@@ -49,9 +49,11 @@ def in_parts(
     return training.run()
 
 
-@pytest.mark.parametrize("compiled", [False, True], ids=["eager", "compiled"])
-@pytest.mark.parametrize("stop", [True, False], ids=["solved ones leave", "solved ones stay"])
-@pytest.mark.parametrize("eval_every", [10, None], ids=["one interval", "dense at first"])
+@pytest.mark.parametrize(
+    ("compiled", "stop", "eval_every"),
+    [(False, True, 10), (True, False, 10), (True, True, None), (False, False, None)],
+    ids=lambda value: {True: "yes", False: "no", None: "dense at first"}.get(value, str(value)),
+)
 def test_a_longer_budget_gives_the_bits_that_it_gives_at_once(
     shape: Shape,
     compiled: bool,
