@@ -28,7 +28,7 @@ def test_wilson_intervals(seeds: int) -> None:
 @pytest.mark.parametrize(("ours", "theirs"), [("holm", "holm"), ("benjamini-hochberg", "fdr_bh")])
 def test_corrections_with_ties(ours: Method, theirs: str) -> None:
     rng = np.random.default_rng(0)
-    for tests in range(1, 60):
+    for tests in (1, 2, 3, 7, 20, 59):
         p = rng.choice([0.0, 1e-9, 0.001, 0.01, 0.02, 0.04, 0.3, 1.0], tests)
         expected = multitest.multipletests(p, method=theirs)[1]
         assert adjust(p, ours) == pytest.approx(expected, abs=ROUNDING)
