@@ -177,7 +177,7 @@ def load(package: str, name: str, base: type[Base]) -> type[Base]:
     else:
         kind = package.rpartition(".")[2]
         raise LookupError(f"{name!r} is none of the {kind} there are: {', '.join(names(package))}")
-    _check_whole(package, name, variant)
+    _check_whole(package, name, variant)  # type: ignore[arg-type]  # classes are hashable
     return variant
 
 
@@ -216,6 +216,7 @@ def _load_external(package: str, point: metadata.EntryPoint, base: type[Base]) -
     return variant
 
 
+@cache
 def _check_whole(package: str, name: str, variant: type[object]) -> None:
     """Raise UserError unless a class has all that its bases leave open, and its settings as
     fields.

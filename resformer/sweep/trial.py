@@ -26,7 +26,6 @@ from resformer.tasks.base import IGNORE_INDEX, SequenceToSequence, Task
 _MEMBERS, _SEQUENCES, _TOKENS, _SYMBOLS = 2, 3, 5, 7
 _WIDTH = 8
 
-
 _tried: set[type[Residual[Any]]] = set()
 """Schemes that passed: a sweep may have each with thousands of settings, which take 3 ms each."""
 
@@ -34,7 +33,8 @@ _tried: set[type[Residual[Any]]] = set()
 def try_scheme(residual: Residual[Any]) -> None:
     """Run a tiny model with a scheme forward; UserError names the method that fails."""
     if type(residual) not in _tried:
-        _run_forward(residual)
+        with _trying(residual):
+            _run_forward(residual)
         _tried.add(type(residual))
 
 
@@ -67,10 +67,9 @@ def _run_forward(residual: Residual[Any]) -> None:
     seed_P = torch.arange(_MEMBERS)
     symbols = rng.integers(rng.key(seed_P, "trial"), _SEQUENCES * _TOKENS, _SYMBOLS)
     draws_PS = (rng.uniform(rng.key(seed_P, "scheme"), model.architecture.sublayers) + 1) / 2
-    with _trying(residual):
-        flat_PN = initial_values(model.parameter_specs, seed_P, torch.float32)
-        inputs_PBT = symbols.view(_MEMBERS, _SEQUENCES, _TOKENS)
-        model.forward(flat_PN, inputs_PBT, draws_PS if residual.random else None)
+    flat_PN = initial_values(model.parameter_specs, seed_P, torch.float32)
+    inputs_PBT = symbols.view(_MEMBERS, _SEQUENCES, _TOKENS)
+    model.forward(flat_PN, inputs_PBT, draws_PS if residual.random else None)
 
 
 def _watched(residual: Residual[Any], method: str) -> Callable[..., Any]:
@@ -110,21 +109,26 @@ def _require_like(residual: Residual[Any], method: str, result: Any, x_PRD: Tens
 @functools.cache
 def try_task(task: Task) -> None:
     """Draw a few sequences of a task; UserError names what cannot be a source or target."""
-    _require_names(task, "attention", [task.attention], ATTENTIONS)
     with _trying(task):
-        key_P = rng.key(torch.arange(_MEMBERS), "trial")
-        source_PBU, target_PBU = task.draw(key_P, _SEQUENCES)
-        blind_loss = task.blind_loss()
-        version = getattr(source_PBU, "_version", None)
-        if isinstance(task, SequenceToSequence):
-            task.target(source_PBU)
+        _draw(task)
+
+
+def _draw(task: Task) -> None:
+    _require_names(task, "attention", [task.attention], ATTENTIONS)
+    for size in ("sequence_length", "num_symbols", "num_inputs"):
+        if not isinstance(number := getattr(task, size), int):
+            raise _wrong(task, f"{size} is {number}, must be a whole number")
+    source_PBU, target_PBU = task.draw(rng.key(torch.arange(_MEMBERS), "trial"), _SEQUENCES)
     if isinstance(task, SequenceToSequence):
+        version = source_PBU._version
+        task.target(source_PBU)
         if source_PBU._version != version:
             raise _wrong(task, "target changed its source in place; return a new tensor")
         _require_symbols(task, "target returned", target_PBU, IGNORE_INDEX)
     else:
         _require_symbols(task, "draw returned a source of", source_PBU, 0)
         _require_symbols(task, "draw returned a target of", target_PBU, IGNORE_INDEX)
+    blind_loss: object = task.blind_loss()
     if not isinstance(blind_loss, float | int) or not math.isfinite(blind_loss):
         raise _wrong(task, f"blind_loss returned {blind_loss}, must be a number")
 

@@ -240,6 +240,10 @@ MISTAKES = {
         "target changed its source in place; return a new tensor",
     ),
     "target: raises": (change(TASK, "source + 1", "source + x"), "{}:16: NameError: name 'x' is"),
+    "symbols: None": (
+        change(TASK, "    def blind", "    num_symbols = None\n\n    def blind"),
+        "num_symbols is None, must be a whole number",
+    ),
     "loss: None": (
         change(TASK, "return math", "math"),
         "blind_loss returned None, must be a number",
@@ -287,3 +291,12 @@ def test_without_mistakes_they_can_be_used(added: Callable[[], Path], resformer:
     shown = resformer("show", OF_SCHEME, OF_TASK)
     assert shown.exit_code == 0, shown.stderr
     assert {OF_SCHEME, OF_TASK, "model.residual.share=0.5"} <= {*shown.stdout.splitlines()}
+
+
+@pytest.mark.parametrize("key", ["model.residual", "task"])
+def test_our_own_have_no_mistakes(resformer: Resformer, key: str) -> None:
+    names = plugins.names(plugins.PACKAGES[key])
+    words = [f"{plugins.GROUPS[key]}={','.join(names)}", "model.heads=2", "train.compile=false"]
+    shown = resformer("show", *words, "train.eval_sequences=8")
+    assert shown.exit_code == 0, shown.stderr
+    assert shown.stderr == ""
