@@ -2,9 +2,12 @@
 
 Other packages add variants as entry points of the group `resformer.tasks` or
 `resformer.residuals`; an entry point has the name of its module.
+
+Whatever is wrong with a variant's files is a UserError that names the variant and the file.
 """
 
 import contextlib
+import dataclasses
 import importlib
 import importlib.util
 import inspect
@@ -15,6 +18,9 @@ from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import TypeVar
+
+from resformer.errors import UserError
+from resformer.text import exception_line, failure_line, short_path
 
 Base = TypeVar("Base")
 
@@ -37,8 +43,30 @@ def canonical(key: str) -> str:
     return next((name for name, group in GROUPS.items() if key == group), key)
 
 
-class PluginError(Exception):
-    """A variant of another package cannot be used: its name and the reason."""
+def choice(package: str, name: str) -> str:
+    """The setting that chooses a variant, such as `model/residual=add`."""
+    groups = (GROUPS[key] for key, variants in PACKAGES.items() if variants == package)
+    return f"{next(groups, package)}={name}"
+
+
+@contextlib.contextmanager
+def blaming(package: str, name: str) -> Iterator[None]:
+    """Turn whatever the code of a variant raises into a UserError that names the variant, the file
+    and the line.
+    """
+    try:
+        yield
+    except UserError:
+        raise
+    except (Exception, SystemExit) as error:  # foreign code may raise anything
+        inner = error.__traceback__.tb_next if error.__traceback__ else None  # the caller's frame
+        error.with_traceback(inner.tb_next if inner else None)
+        line = failure_line(error, {str(path) for path in sources(package, name)})
+        if line == exception_line(error):
+            point = entry_points(package).get(name)
+            module = f"{package.rpartition('.')[2]}/{name}.py"
+            line = f"{f'its entry point {point.value}' if point else module}: {line}"
+        raise UserError(f"{choice(package, name)}: {line}") from error
 
 
 def names(package: str) -> list[str]:
@@ -72,16 +100,31 @@ def entry_points(package: str) -> dict[str, metadata.EntryPoint]:
     return points
 
 
-def external_settings(package: str, name: str) -> Path:
-    """The YAML beside the module of an external variant; PluginError if there is none."""
-    try:
-        module = importlib.util.find_spec(entry_points(package)[name].module)
-    except (Exception, SystemExit) as error:  # foreign code may raise anything
-        raise PluginError(f"{name}: its entry point cannot be loaded: {_reason(error)}") from error
-    path = Path(str(module.origin if module else None)).with_suffix(".yaml")
+def settings_file(package: str, name: str) -> Path:
+    """The YAML of a variant: in the configs, or beside the module of an external one; UserError if
+    there is none.
+    """
+    if name not in external_names(package):
+        path = _own_settings(package, name)
+        beside = path.relative_to(config_folder())
+        lacks = f"there is {package.rpartition('.')[2]}/{name}.py but no configs/{beside}"
+    else:
+        with blaming(package, name):
+            spec = importlib.util.find_spec(entry_points(package)[name].module)
+        path = Path(str(spec.origin if spec else None)).with_suffix(".yaml")
+        lacks = f"its package brings no {name}.yaml beside its module"
     if not path.is_file():
-        raise PluginError(f"{name}: its package brings no {name}.yaml beside its module")
+        raise UserError(f"{choice(package, name)}: {lacks}")
     return path
+
+
+def has_settings(package: str, name: str) -> bool:
+    """True if there is a YAML for a variant of this name, though perhaps no module."""
+    return name.isidentifier() and name != "base" and _own_settings(package, name).is_file()
+
+
+def _own_settings(package: str, name: str) -> Path:
+    return config_folder() / choice(package, name).partition("=")[0] / f"{name}.yaml"
 
 
 def sources(package: str, name: str) -> list[Path]:
@@ -124,47 +167,72 @@ def file_of(variant: object) -> str:
 def load(package: str, name: str, base: type[Base]) -> type[Base]:
     """The class of a variant, a subclass of `base`.
 
-    Raises LookupError, which lists the names, if there is no such variant, and PluginError if an
-    external one cannot be used.
+    Raises LookupError, which lists the names, if there is no such variant, and UserError if its
+    module cannot be loaded or has no class that is whole.
     """
     if name in external_names(package):
-        return _load_external(entry_points(package)[name], base)
-    if name not in names(package):
+        variant = _load_external(package, entry_points(package)[name], base)
+    elif name in own_names(package):
+        variant = _load_own(package, name, base)
+    else:
         kind = package.rpartition(".")[2]
         raise LookupError(f"{name!r} is none of the {kind} there are: {', '.join(names(package))}")
-    module = importlib.import_module(f"{package}.{name}")
-    (variant,) = [
+    _check_whole(package, name, variant)  # type: ignore[arg-type]  # classes are hashable
+    return variant
+
+
+def _load_own(package: str, name: str, base: type[Base]) -> type[Base]:
+    """The one class of a module that is derived from `base`."""
+    with blaming(package, name):
+        module = importlib.import_module(f"{package}.{name}")
+    variants = [
         member
         for _, member in inspect.getmembers(module, inspect.isclass)
         if issubclass(member, base) and member.__module__ == module.__name__
     ]
-    return variant
+    if len(variants) != 1:
+        has = " and ".join(variant.__name__ for variant in variants)
+        raise UserError(
+            f"{choice(package, name)}: {short_path(str(module.__file__))} has "
+            f"{f'{has}; it must have one' if has else 'no'} class derived from {base.__name__}"
+        )
+    return variants[0]
 
 
-def _load_external(point: metadata.EntryPoint, base: type[Base]) -> type[Base]:
-    """The class of an entry point, checked; plans know a variant by the name of its module."""
-    where = f"{point.name}: its entry point {point.value}"
+def _load_external(package: str, point: metadata.EntryPoint, base: type[Base]) -> type[Base]:
+    """The class of an entry point; plans know a variant by the name of its module."""
+    where = f"{choice(package, point.name)}: its entry point {point.value}"
     if point.module.rpartition(".")[2] != point.name:
-        raise PluginError(f"{where} must name a module that is called the same")
-    try:
-        variant = point.load()
-    except (Exception, SystemExit) as error:  # foreign code may raise anything
-        raise PluginError(f"{where} cannot be loaded: {_reason(error)}") from error
+        raise UserError(f"{where} must name a module that is called the same")
+    with blaming(package, point.name):
+        module = importlib.import_module(point.module)
+    variant = getattr(module, point.attr, None)
     if not (
         inspect.isclass(variant)
         and issubclass(variant, base)
         and variant.__module__ == point.module
     ):
-        raise PluginError(f"{where} must be a {base.__name__} defined there")
-    if missing := ", ".join(sorted(getattr(variant, "__abstractmethods__", ()))):
-        raise PluginError(f"{where} does not define {missing}")
-    if not hasattr(variant, "__dataclass_fields__"):
-        raise PluginError(f"{where} is no dataclass")
+        raise UserError(f"{where} must be a {base.__name__} defined there")
     return variant
 
 
-def _reason(error: BaseException) -> str:
-    return f"it exits with {error.code}" if isinstance(error, SystemExit) else str(error)
+@cache
+def _check_whole(package: str, name: str, variant: type[object]) -> None:
+    """Raise UserError unless a class has all that its bases leave open, and its settings as
+    fields.
+    """
+    where = f"{choice(package, name)}: {variant.__name__} in {short_path(inspect.getfile(variant))}"
+    parameters = vars(variant).get("__dataclass_params__")
+    if package in PACKAGES.values() and not (parameters and parameters.frozen):
+        kind = "no frozen dataclass" if parameters else "no dataclass"
+        raise UserError(f"{where} is {kind}; put @dataclass(frozen=True) above it")
+    own = dataclasses.fields(variant) if parameters else ()  # type: ignore[arg-type]
+    fields = {field.name for field in own}
+    declared = {key for kind in variant.__mro__ for key in inspect.get_annotations(kind)}
+    lacking = {key for key in declared - fields if not hasattr(variant, key)}
+    lacking |= getattr(variant, "__abstractmethods__", frozenset())
+    if lacking:
+        raise UserError(f"{where} lacks {', '.join(sorted(lacking))}")
 
 
 def config_folder() -> Path:

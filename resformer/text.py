@@ -1,5 +1,6 @@
 """Text for people: one line, counts, durations, errors."""
 
+import importlib
 import sys
 import traceback
 from collections.abc import Container
@@ -38,19 +39,29 @@ def exception_line(error: BaseException) -> str:
 def failure_line(error: BaseException, own_files: Container[str] = ()) -> str:
     """An exception in one line behind the file and line to look at: "mypackage/fading.py:19:
     ValueError: …". It is the innermost in one of `own_files`, those of the scheme and the task; if
-    there is none, the innermost outside of torch.
+    there is none, the innermost outside of torch and of what imports modules. A syntax error has a
+    line of its own.
     """
+    if isinstance(error, SyntaxError) and error.filename:
+        where = f"{short_path(error.filename)}:{error.lineno}"
+        return f"{where}: {type(error).__name__}: {printable(error.msg)}"
     frames = traceback.extract_tb(error.__traceback__)
-    outside = [frame for frame in frames if not _of_torch(frame.filename)]
+    outside = [frame for frame in frames if not _of_library(frame.filename)]
     own = [frame for frame in outside if frame.filename in own_files] or outside
     if not own:
         return exception_line(error)
-    file = "/".join(Path(own[-1].filename).parts[-2:])
-    return f"{file}:{own[-1].lineno}: {exception_line(error)}"
+    return f"{short_path(own[-1].filename)}:{own[-1].lineno}: {exception_line(error)}"
 
 
-def _of_torch(file: str) -> bool:
-    """True of a file of torch, which is not imported for that."""
+def short_path(file: str) -> str:
+    """A file with its folder, as messages name it: "mypackage/fading.py"."""
+    return "/".join(Path(file).parts[-2:])
+
+
+def _of_library(file: str) -> bool:
+    """True of what imports modules, and of a file of torch, which is not imported for that."""
+    if file.startswith("<frozen ") or file == importlib.__file__:
+        return True
     init = getattr(sys.modules.get("torch"), "__file__", None)
     return init is not None and Path(file).is_relative_to(Path(init).parent)
 

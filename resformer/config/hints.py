@@ -61,7 +61,12 @@ def _counted_out(name: str, keys: Sequence[str], values: Sequence[object]) -> st
 
 
 def variant(group: str, value: object) -> str:
-    """The hint for a variant that is not there: the one of a similar name, or all names."""
+    """The hint for a variant that is not there: its module if it has a YAML, else the one of a
+    similar name, or all names.
+    """
+    if plugins.has_settings(PACKAGES[group], str(value)):
+        kind = PACKAGES[group].rpartition(".")[2]
+        return f"there is configs/{GROUPS[group]}/{value}.yaml but no {kind}/{value}.py"
     names = plugins.names(PACKAGES[group])
     similar = difflib.get_close_matches(str(value).lower(), names, n=1, cutoff=0.7)
     if similar:

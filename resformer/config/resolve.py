@@ -25,6 +25,7 @@ from resformer.residuals.base import Residual
 from resformer.store.folder import TRAINED, check_name
 from resformer.sweep.rate_grid import AUTO, START
 from resformer.sweep.request import Request
+from resformer.sweep.trial import try_scheme, try_task
 from resformer.tasks.base import Task
 from resformer.text import shortened
 
@@ -199,6 +200,8 @@ def _resolve(values: Mapping[str, Value], machine: Machine) -> _Point:
     model_settings, train_settings = dict(tree["model"]), dict(tree["train"])
     task = build_variant("task", tree["task"], Task)
     residual = build_variant("model.residual", model_settings.pop("residual"), Residual)
+    try_task(task)
+    try_scheme(residual)
     engine = build_variant("engine", tree["engine"], Engine)
     model = build(ModelSettings, "model", model_settings)
     model = dataclasses.replace(

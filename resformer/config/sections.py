@@ -27,12 +27,11 @@ def build_variant(section: str, settings: Json, base: type[T]) -> T:
     setting has the wrong type or range.
     """
     own = {key: value for key, value in settings.items() if key != "name"}
-    try:
-        kind = plugins.load(plugins.PACKAGES[section], settings["name"], base)
-    except plugins.PluginError as reason:
-        raise UserError(f"{section}: {reason}") from reason
-    _check_own(kind, section, settings["name"], own)
-    return build(kind, section, own)
+    package, name = plugins.PACKAGES[section], settings["name"]
+    kind = plugins.load(package, name, base)
+    _check_own(kind, section, name, own)
+    with plugins.blaming(package, name):
+        return build(kind, section, own)
 
 
 def build(kind: type[T], section: str, settings: Mapping[str, Any]) -> T:

@@ -2,12 +2,14 @@
 it.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
 import yaml
 from hydra import compose, initialize_config_dir
+from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -16,7 +18,10 @@ from resformer.config import hints
 from resformer.errors import Incompatible, UserError
 from resformer.keys import Json, Value, flatten, in_message
 from resformer.plugins import GROUPS, PACKAGES, config_folder
-from resformer.text import error_line, shortened
+from resformer.text import error_line, short_path, shortened
+
+_GLOBAL = re.compile(r"^# *@package +_global_ *$", re.MULTILINE)
+"""Line of a YAML whose keys are sections, as Hydra has it."""
 
 
 def keys() -> list[str]:
@@ -59,51 +64,87 @@ def composed(groups: tuple[tuple[str, str], ...]) -> Json:
     """The tree of these variants, as plain values. Composing takes 50 ms, so it is done once per
     choice.
     """
+    variants = {key: _read(key, name) for key, name in groups if key != "engine"}
     brought = [(key, name) for key, name in groups if name in plugins.external_names(PACKAGES[key])]
     own = [f"{GROUPS[key]}={name}" for key, name in groups if (key, name) not in brought]
-    with initialize_config_dir(version_base="1.3", config_dir=str(config_folder().resolve())):
-        tree = OmegaConf.to_container(compose("config", overrides=own), resolve=False)
+    try:
+        with initialize_config_dir(version_base="1.3", config_dir=str(config_folder().resolve())):
+            tree = OmegaConf.to_container(compose("config", overrides=own), resolve=False)
+    except (HydraException, OmegaConfBaseException) as error:
+        raise UserError(f"{' '.join(own)}: {error_line(error)}") from error
     assert isinstance(tree, dict)
     sections = {str(key): value for key, value in tree.items()}
-    for key, name in brought:
-        _put(sections, key, name)
+    for key, _ in brought:
+        _put(sections, key, *variants[key])
     return sections
 
 
-def _put(tree: Json, key: str, name: str) -> None:
-    """Put the settings of a variant from another package in their place, and what it says of other
-    sections.
+def _read(key: str, name: str) -> tuple[Json, Json]:
+    """A variant's own settings, and those of other sections, as its YAML says them; UserError if it
+    is no YAML or not that of the variant.
     """
-    where, (*path, last) = f"{GROUPS[key]}={name}", key.split(".")
+    external = name in plugins.external_names(PACKAGES[key])
+    path, where = plugins.settings_file(PACKAGES[key], name), f"{GROUPS[key]}={name}"
     try:
-        loaded = OmegaConf.to_container(
-            OmegaConf.load(plugins.external_settings(PACKAGES[key], name)), resolve=False
-        )
-    except (
-        plugins.PluginError,
-        OmegaConfBaseException,
-        yaml.YAMLError,
-        UnicodeDecodeError,
-        OSError,
-    ) as error:
-        raise UserError(f"{where}: {error_line(error)}") from error
-    # As in our own files: a variant's settings alone, or sections, of which one is the variant's.
-    sections: Any = loaded if isinstance(loaded, dict) and last in loaded else {last: loaded}
-    own = sections.pop(last)
-    if not isinstance(own, dict) or own.get("name") != name:
-        raise UserError(f"{where}: its {name}.yaml must say name: {name}")
+        text = path.read_text(encoding="utf-8")
+        loaded: Any = OmegaConf.to_container(OmegaConf.create(text), resolve=False)
+    except (OmegaConfBaseException, yaml.YAMLError, UnicodeDecodeError, OSError) as error:
+        file = short_path(str(path)) if external else path.relative_to(config_folder().parent)
+        raise UserError(f"{where}: {file}: {_yaml_line(error)}") from error
+    says, (*above, last) = f"{where}: its {name}.yaml", key.split(".")
+    if not isinstance(loaded, dict):
+        raise UserError(f"{says} must have a setting per line, KEY: VALUE")
+    # A variant's settings alone, or sections, of which one is the variant's.
+    in_sections = last in loaded if external else _GLOBAL.search(text) is not None
+    if last in loaded and not in_sections:
+        raise UserError(f"{says} lacks the line # @package _global_ at its top")
+    node: Any = loaded
+    for part in above if in_sections and not external else []:
+        node = node.get(part) if isinstance(node, dict) else None
+    own = node.pop(last, None) if in_sections and isinstance(node, dict) else node
+    called = own.get("name") if isinstance(own, dict) else None
+    if called != name:
+        under = f" under {last}:" if in_sections else ""
+        must = f"must say name: {name}{under}"
+        wrong = f"says name: {in_message(str(called))}; it must be name: {name}"
+        raise UserError(f"{says} {must if called is None else wrong}")
+    sections = loaded if in_sections else {}
+    _check_sections(key, name, sections)
+    return own, sections
+
+
+def _yaml_line(error: Exception) -> str:
+    """The line of a YAML that is wrong, and why, in a line."""
+    if not isinstance(error, yaml.MarkedYAMLError):
+        return error_line(error)
+    # That a key lacks its colon is noticed on a line further down.
+    of_key = error.context == "while scanning a simple key"
+    mark = error.context_mark if of_key else error.problem_mark
+    return f"line {mark.line + 1}: {error.problem}" if mark else error_line(error)
+
+
+def _check_sections(key: str, name: str, sections: Json) -> None:
+    """Raise UserError if a variant's YAML says what are no settings of other sections."""
     for section, values in sections.items():
-        known = tree.get(section)
+        known = composed(()).get(section)
         if (
             not isinstance(known, dict)
             or not isinstance(values, dict)
             or not set(values) <= set(known)
         ):
             raise UserError(
-                f"{where}: its {name}.yaml says {section}: {in_message(str(values))}, which are "
-                "no settings"
+                f"{GROUPS[key]}={name}: its {name}.yaml says {section}: "
+                f"{in_message(str(values))}, which are no settings"
             )
-        known.update(values)
+
+
+def _put(tree: Json, key: str, own: Json, sections: Json) -> None:
+    """Put the settings of a variant from another package in their place, and what it says of other
+    sections.
+    """
+    for section, values in sections.items():
+        tree[section].update(values)
+    *path, last = key.split(".")
     node = tree
     for part in path:
         node = node[part]

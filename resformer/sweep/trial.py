@@ -1,0 +1,184 @@
+"""Trial of a scheme and a task at planning, in milliseconds: their constants are names that there
+are, and their methods return what a model can go on with.
+"""
+
+import copy
+import functools
+import math
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from resformer import plugins
+from resformer.errors import UserError
+from resformer.keys import ATTENTIONS, NORMS, OWN
+from resformer.model.settings import ModelSettings
+from resformer.model.transformer import Transformer
+from resformer.numerics import rng
+from resformer.numerics.parameters import initial_values
+from resformer.plugins import PACKAGES
+from resformer.residuals.base import Residual
+from resformer.tasks.base import IGNORE_INDEX, SequenceToSequence, Task
+
+_MEMBERS, _SEQUENCES, _TOKENS, _SYMBOLS = 2, 3, 5, 7
+_WIDTH = 8
+
+_tried: set[type[Residual[Any]]] = set()
+"""Schemes that passed: a sweep may have each with thousands of settings, which take 3 ms each."""
+
+
+def try_scheme(residual: Residual[Any]) -> None:
+    """Run a tiny model with a scheme forward; UserError names the method that fails."""
+    if type(residual) not in _tried:
+        with _trying(residual):
+            _run_forward(residual)
+        _tried.add(type(residual))
+
+
+def _run_forward(residual: Residual[Any]) -> None:
+    placements = (OWN, *NORMS)
+    if isinstance(residual.norms, str):
+        raise _wrong(residual, f"norms is a text, must be a tuple: ({residual.norms!r},)")
+    _require_names(residual, "norms", residual.norms, placements)
+    _require_names(residual, "own_norm", [residual.own_norm], residual.norms)
+    watched = copy.copy(residual)
+    vars(watched).update({name: _watched(residual, name) for name in ("read", "write")})
+    settings = ModelSettings(
+        depth=2,
+        width=_WIDTH,
+        heads=2,
+        hidden=_WIDTH,
+        activation="relu",
+        attention="causal",
+        norm=residual.own_norm,
+        skip="both",
+    )
+    model = Transformer(
+        settings=settings,
+        residual=watched,
+        vocabulary=_SYMBOLS,
+        tokens=_TOKENS,
+        num_targets=_TOKENS,
+        compile=False,
+    )
+    seed_P = torch.arange(_MEMBERS)
+    symbols = rng.integers(rng.key(seed_P, "trial"), _SEQUENCES * _TOKENS, _SYMBOLS)
+    draws_PS = (rng.uniform(rng.key(seed_P, "scheme"), model.architecture.sublayers) + 1) / 2
+    flat_PN = initial_values(model.parameter_specs, seed_P, torch.float32)
+    inputs_PBT = symbols.view(_MEMBERS, _SEQUENCES, _TOKENS)
+    model.forward(flat_PN, inputs_PBT, draws_PS if residual.random else None)
+
+
+def _watched(residual: Residual[Any], method: str) -> Callable[..., Any]:
+    """The method of a scheme that reads or writes its streams, with its result checked."""
+
+    def call(streams: Any, *rest: Any) -> Any:
+        many = isinstance(streams, tuple)
+        given = [*(streams if many else [streams]), *rest[:-1]]  # and f_PRD, without the context
+        versions = [x_PRD._version for x_PRD in given]
+        result = getattr(residual, method)(streams, *rest)
+        for x_PRD, version in zip(given, versions, strict=True):
+            if x_PRD._version != version:
+                what = "f" if x_PRD is given[-1] and rest[:-1] else "x"
+                raise _wrong(residual, f"{method} changed {what} in place; return a new tensor")
+        if many and method == "write" and not (isinstance(result, tuple) and result):
+            returned = f"{method} returned {_kind(result)}"
+            raise _wrong(residual, f"{returned}, must be a tuple of streams")
+        for x_PRD in result if many and method == "write" else [result]:
+            _require_like(residual, method, x_PRD, given[0])
+        return result
+
+    return call
+
+
+def _require_like(residual: Residual[Any], method: str, result: Any, x_PRD: Tensor) -> None:
+    """Raise UserError unless a method returned a tensor like the stream that it was given."""
+    if not isinstance(result, Tensor):
+        raise _wrong(residual, f"{method} returned {_kind(result)}, must be a tensor like its x")
+    if result.shape != x_PRD.shape:
+        must = f"must be that of its x, {list(x_PRD.shape)}"
+        raise _wrong(residual, f"{method} returned shape {list(result.shape)}, {must}")
+    if result.dtype != x_PRD.dtype:
+        must = f"must be that of its x, {_kind(x_PRD)}"
+        raise _wrong(residual, f"{method} returned {_kind(result)}, {must}")
+
+
+@functools.cache
+def try_task(task: Task) -> None:
+    """Draw a few sequences of a task; UserError names what cannot be a source or target."""
+    with _trying(task):
+        _draw(task)
+
+
+def _draw(task: Task) -> None:
+    _require_names(task, "attention", [task.attention], ATTENTIONS)
+    for size in ("sequence_length", "num_symbols", "num_inputs"):
+        if not isinstance(number := getattr(task, size), int):
+            raise _wrong(task, f"{size} is {number}, must be a whole number")
+    source_PBU, target_PBU = task.draw(rng.key(torch.arange(_MEMBERS), "trial"), _SEQUENCES)
+    if isinstance(task, SequenceToSequence):
+        version = source_PBU._version
+        task.target(source_PBU)
+        if source_PBU._version != version:
+            raise _wrong(task, "target changed its source in place; return a new tensor")
+        _require_symbols(task, "target returned", target_PBU, IGNORE_INDEX)
+    else:
+        _require_symbols(task, "draw returned a source of", source_PBU, 0)
+        _require_symbols(task, "draw returned a target of", target_PBU, IGNORE_INDEX)
+    blind_loss: object = task.blind_loss()
+    if not isinstance(blind_loss, float | int) or not math.isfinite(blind_loss):
+        raise _wrong(task, f"blind_loss returned {blind_loss}, must be a number")
+
+
+def _require_symbols(task: Task, returned: str, drawn: Any, least: int) -> None:
+    """Raise UserError unless these are the symbols of a few sequences, (P, B, U) int64."""
+    if not isinstance(drawn, Tensor) or drawn.dtype != torch.int64:
+        raise _wrong(task, f"{returned} {_kind(drawn)}, must be int64")
+    shape = [_MEMBERS, _SEQUENCES, task.sequence_length]
+    if list(drawn.shape) != shape:
+        raise _wrong(task, f"{returned} shape {list(drawn.shape)}, must be {shape}")
+    for symbol in (int(drawn.min()), int(drawn.max())):
+        if not least <= symbol < task.num_symbols:
+            there_are = f"there are 0 to {task.num_symbols - 1}"
+            raise _wrong(task, f"{returned} symbol {symbol}, {there_are}")
+
+
+def _require_names(
+    variant: Residual[Any] | Task, constant: str, names: Collection[str], known: Collection[str]
+) -> None:
+    """Raise UserError unless a constant of a class names what there is."""
+    if unknown := [str(name) for name in names if name not in known]:
+        must = f"must be of {', '.join(known)}"
+        raise _wrong(variant, f"{constant} says {', '.join(unknown)}, {must}")
+
+
+def _kind(value: Any) -> str:
+    """None, the dtype of a tensor, or the type of anything else."""
+    if isinstance(value, Tensor):
+        return str(value.dtype).removeprefix("torch.")
+    return "None" if value is None else type(value).__name__
+
+
+def _package(variant: Residual[Any] | Task) -> str:
+    return PACKAGES["task" if isinstance(variant, Task) else "model.residual"]
+
+
+@contextmanager
+def _trying(variant: Residual[Any] | Task) -> Iterator[None]:
+    """One thread, as threads for such small tensors only wait for each other; and errors are those
+    of the variant.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with plugins.blaming(_package(variant), plugins.name_of(variant)), torch.no_grad():
+            yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _wrong(variant: Residual[Any] | Task, what: str) -> UserError:
+    return UserError(f"{plugins.choice(_package(variant), plugins.name_of(variant))}: {what}")

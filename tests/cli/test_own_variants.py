@@ -1,0 +1,302 @@
+"""A scheme and a task that a newcomer adds as files: what is wrong with them is named in a line."""
+
+import importlib
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from support.commands import Resformer, check_refused, tree
+
+import resformer.residuals as resformer_residuals
+import resformer.tasks as resformer_tasks
+from resformer import plugins
+from resformer.config import tree as settings_tree
+
+SCHEME, TASK = "residuals/fading.py", "tasks/following.py"
+SCHEME_YAML, TASK_YAML = "configs/model/residual/fading.yaml", "configs/task/following.yaml"
+FILES = {
+    SCHEME: """
+from dataclasses import dataclass
+from typing import ClassVar
+
+from torch import Tensor
+
+from resformer.residuals.base import OneStream, SublayerContext
+
+
+@dataclass(frozen=True)
+class Fading(OneStream):
+    share: float
+
+    own_norm: ClassVar[str] = "post"
+    norms: ClassVar[tuple[str, ...]] = ("post", "pre")
+
+    def write(self, x_PRD: Tensor, f_PRD: Tensor, context: SublayerContext) -> Tensor:
+        return self.share * x_PRD + f_PRD
+""",
+    SCHEME_YAML: "# half of the stream\nname: fading\nshare: 0.5\n",
+    TASK: """
+import math
+from dataclasses import dataclass
+from typing import ClassVar
+
+from torch import Tensor
+
+from resformer.tasks.base import SequenceToSequence
+
+
+@dataclass(frozen=True)
+class Following(SequenceToSequence):
+    attention: ClassVar[str] = "causal"
+
+    def target(self, source: Tensor) -> Tensor:
+        return (source + 1) % self.symbols
+
+    def blind_loss(self) -> float:
+        return math.log(self.symbols)
+""",
+    TASK_YAML: """# @package _global_
+# say the symbol that follows each one
+task:
+  name: following
+  length: 8
+  symbols: 16
+train:
+  target_accuracy: 0.99
+""",
+}
+OF_SCHEME, OF_TASK = "model/residual=fading", "task=following"
+
+
+@pytest.fixture
+def added(
+    tmp_path: Path, resformer: Resformer, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[[], Path]]:
+    """Adds the files to the package and to a copy of its configs, and returns their folder."""
+    folder = tmp_path / "checkout"
+    packages = {"residuals": resformer_residuals, "tasks": resformer_tasks}
+
+    def forget() -> None:
+        plugins.own_names.cache_clear()
+        settings_tree.composed.cache_clear()
+        for name in ("resformer.residuals.fading", "resformer.tasks.following"):
+            sys.modules.pop(name, None)
+        importlib.invalidate_caches()
+
+    def add() -> Path:
+        shutil.copytree(plugins.config_folder(), folder / "configs")
+        for name, package in packages.items():
+            (folder / name).mkdir()
+            monkeypatch.setattr(package, "__path__", [*package.__path__, str(folder / name)])
+        for module in (plugins, settings_tree):
+            monkeypatch.setattr(module, "config_folder", lambda: folder / "configs")
+        for name, text in FILES.items():
+            (folder / name).write_text(text)
+        monkeypatch.setattr(sys, "dont_write_bytecode", True)
+        forget()
+        return folder
+
+    yield add
+    monkeypatch.undo()
+    forget()
+
+
+def change(file: str, *replacements: str) -> tuple[str, str]:
+    """The file, and its text with some parts replaced."""
+    text = FILES[file]
+    for old, new in zip(replacements[::2], replacements[1::2], strict=True):
+        assert old in text
+        text = text.replace(old, new)
+    return file, text
+
+
+MISTAKES = {
+    # the module
+    "syntax": (change(SCHEME, "* x_PRD + f", "* x_PRD) + f"), "{}:18: SyntaxError: unmatched ')'"),
+    "indentation": (
+        change(TASK, "    attention", "  attention"),
+        "{}:15: IndentationError: unexpected indent",
+    ),
+    "import": (
+        change(SCHEME, "import Tensor\n", "import Tensr\n"),
+        "{}:5: ImportError: cannot import name 'Tensr'",
+    ),
+    "no module": (change(TASK, "import math", "import maths"), "{}:2: ModuleNotFoundError: "),
+    "raises": (change(TASK, "import math\n", "import math\n1 / 0\n"), "{}:3: ZeroDivisionError: "),
+    "exits": (change(TASK, "import math\n", "raise SystemExit(3)\n"), "{}:2: SystemExit: 3"),
+    "null byte": ((SCHEME, "\0"), "{}: SyntaxError: "),
+    # the class
+    "no norm": (change(SCHEME, '    own_norm: ClassVar[str] = "post"\n', ""), "{} lacks own_norm"),
+    "misspelt": (change(SCHEME, "def write", "def wrote"), "Fading in {} lacks write"),
+    "no loss": (change(TASK, "def blind_loss", "def loss"), "Following in {} lacks blind_loss"),
+    "no attention": (
+        change(TASK, '    attention: ClassVar[str] = "causal"\n', ""),
+        "Following in {} lacks attention",
+    ),
+    "no dataclass": (
+        change(SCHEME, "@dataclass(frozen=True)\n", ""),
+        "Fading in {} is no dataclass; put @dataclass(frozen=True) above it",
+    ),
+    "no dataclass of its own": (
+        change(TASK, "@dataclass(frozen=True)\n", ""),
+        "Following in {} is no dataclass; put @dataclass(frozen=True) above it",
+    ),
+    "not frozen": (change(SCHEME, "(frozen=True)", ""), "Fading in {} is no frozen dataclass"),
+    "no base": (change(SCHEME, "(OneStream)", ""), "{} has no class derived from Residual"),
+    "two": (
+        (TASK, f"{FILES[TASK]}\nclass More(Following): ...\n"),
+        "{} has Following and More; it must have one class derived from Task",
+    ),
+    # the YAML
+    "another name": (
+        change(SCHEME_YAML, "fading", "fadin"),
+        "its fading.yaml says name: fadin; it must be name: fading",
+    ),
+    "no colon": (change(SCHEME_YAML, "share:", "share"), f"{SCHEME_YAML}: line 3: could not find"),
+    "no colon in between": (change(TASK_YAML, "length:", "length"), f"{TASK_YAML}: line 5: "),
+    "no mapping": ((SCHEME_YAML, "- fading\n"), "its fading.yaml must have a setting per line"),
+    "no text": ((SCHEME_YAML, "\x00"), f"{SCHEME_YAML}: "),
+    "interpolated": (change(SCHEME_YAML, "0.5", "${x"), f"{SCHEME_YAML}: "),
+    "no name": (change(SCHEME_YAML, "name: fading\n", ""), "its fading.yaml must say name: fading"),
+    "empty": ((SCHEME_YAML, ""), "its fading.yaml must say name: fading"),
+    "empty task": ((TASK_YAML, "# @package _global_\n"), "must say name: following under task:"),
+    "not global": (
+        change(TASK_YAML, "# @package _global_\n", ""),
+        "its following.yaml lacks the line # @package _global_ at its top",
+    ),
+    "no setting": (
+        change(TASK_YAML, "target_accuracy", "target"),
+        "its following.yaml says train: ",
+    ),
+    "too few": (
+        change(SCHEME_YAML, "share: 0.5\n", ""),
+        "its fading.yaml lacks share, which Fading",
+    ),
+    "defaults": (change(SCHEME_YAML, "name", "defaults: [nothing]\nname"), "nothing"),
+    # constants
+    "unknown norm": (
+        change(SCHEME, '("post", "pre")', '("post", "prae")'),
+        "norms says prae, must be of own, none, pre, post",
+    ),
+    "norms are a text": (
+        change(SCHEME, '("post", "pre")', '("post")'),
+        "norms is a text, must be a tuple: ('post',)",
+    ),
+    "own norm": (
+        change(SCHEME, '= "post"', '= "sandwich"'),
+        "own_norm says sandwich, must be of post, pre",
+    ),
+    "attention": (
+        change(TASK, '"causal"', '"casual"'),
+        "attention says casual, must be of bidirectional, causal",
+    ),
+    # what methods return
+    "write: shape": (
+        change(SCHEME, "+ f_PRD", "+ f_PRD.sum(-1)"),
+        "{}:18: RuntimeError: The size of tensor",
+    ),
+    "write: fewer axes": (
+        change(SCHEME, "+ f_PRD\n", "+ f_PRD)[0]\n", "return self", "return (self"),
+        "write returned shape [15, 8], must be that of its x, [2, 15, 8]",
+    ),
+    "write: None": (change(SCHEME, "return self", "self"), "write returned None, must be a tensor"),
+    "write: dtype": (
+        change(SCHEME, "+ f_PRD\n", "+ f_PRD.double()\n"),
+        "write returned float64, must be that of its x, float32",
+    ),
+    "write: in place": (
+        change(SCHEME, "self.share * x_PRD +", "x_PRD.mul_(self.share) +"),
+        "write changed x in place; return a new tensor",
+    ),
+    "write: branch in place": (
+        change(SCHEME, "self.share * x_PRD + f_PRD\n", "f_PRD.add_(x_PRD)\n"),
+        "write changed f in place; return a new tensor",
+    ),
+    "write: one of many": (
+        change(SCHEME, "OneStream", "ManyStreams", "x_PRD + f_PRD\n", "x_PRD[0] + f_PRD\n"),
+        "write returned float32, must be a tuple of streams",
+    ),
+    "write: raises": (
+        change(SCHEME, "+ f_PRD\n", "+ f_PRD.nothing\n"),
+        "{}:18: AttributeError: 'Tensor' object has no attribute",
+    ),
+    "target: shape": (
+        change(TASK, "% self.symbols\n", "% self.symbols)[..., 1:]\n", "return (", "return (("),
+        "target returned shape [2, 3, 7], must be [2, 3, 8]",
+    ),
+    "target: dtype": (
+        change(TASK, "% self.symbols\n", "% float(self.symbols)\n"),
+        "target returned float32, must be int64",
+    ),
+    "target: range": (
+        change(TASK, " % self.symbols\n", "\n"),
+        "target returned symbol 16, there are 0 to 15",
+    ),
+    "target: None": (change(TASK, "return (", "("), "target returned None, must be int64"),
+    "target: in place": (
+        change(TASK, "(source + 1) %", "source.add_(1) %"),
+        "target changed its source in place; return a new tensor",
+    ),
+    "target: raises": (change(TASK, "source + 1", "source + x"), "{}:16: NameError: name 'x' is"),
+    "symbols: None": (
+        change(TASK, "    def blind", "    num_symbols = None\n\n    def blind"),
+        "num_symbols is None, must be a whole number",
+    ),
+    "loss: None": (
+        change(TASK, "return math", "math"),
+        "blind_loss returned None, must be a number",
+    ),
+}
+
+
+@pytest.mark.parametrize(("changed", "reason"), MISTAKES.values(), ids=MISTAKES)
+def test_a_mistake_is_said_in_one_line(
+    added: Callable[[], Path], resformer: Resformer, changed: tuple[str, str], reason: str
+) -> None:
+    folder, (file, text) = added(), changed
+    (folder / file).write_text(text)
+    before = tree(folder.parent)
+    mine, other = (OF_TASK, OF_SCHEME) if "following" in file else (OF_SCHEME, OF_TASK)
+    refused = resformer("sweep", mine, "train.steps=20", "train.warmup_steps=5")
+    check_refused(refused, reason.format(file))
+    assert refused.stderr.startswith(f"resformer: {mine}: ")
+    assert tree(folder.parent) == before
+    undisturbed = resformer("show", other)
+    assert undisturbed.exit_code == 0, undisturbed.stderr
+
+
+@pytest.mark.parametrize(
+    ("file", "setting", "reason"),
+    [
+        (SCHEME, OF_SCHEME, f"there is {SCHEME_YAML} but no {SCHEME}"),
+        (SCHEME_YAML, OF_SCHEME, f"there is {SCHEME} but no {SCHEME_YAML}"),
+        (TASK, OF_TASK, f"there is {TASK_YAML} but no {TASK}"),
+        (TASK_YAML, OF_TASK, f"there is {TASK} but no {TASK_YAML}"),
+    ],
+)
+def test_a_file_that_is_missing_is_named(
+    added: Callable[[], Path], resformer: Resformer, file: str, setting: str, reason: str
+) -> None:
+    folder = added()
+    (folder / file).unlink()
+    before = tree(folder.parent)
+    check_refused(resformer("sweep", setting), f"{setting}: {reason}")
+    assert tree(folder.parent) == before
+
+
+def test_without_mistakes_they_can_be_used(added: Callable[[], Path], resformer: Resformer) -> None:
+    added()
+    shown = resformer("show", OF_SCHEME, OF_TASK)
+    assert shown.exit_code == 0, shown.stderr
+    assert {OF_SCHEME, OF_TASK, "model.residual.share=0.5"} <= {*shown.stdout.splitlines()}
+
+
+@pytest.mark.parametrize("key", ["model.residual", "task"])
+def test_our_own_have_no_mistakes(resformer: Resformer, key: str) -> None:
+    names = plugins.names(plugins.PACKAGES[key])
+    words = [f"{plugins.GROUPS[key]}={','.join(names)}", "model.heads=2", "train.compile=false"]
+    shown = resformer("show", *words, "train.eval_sequences=8")
+    assert shown.exit_code == 0, shown.stderr
+    assert shown.stderr == ""
