@@ -46,7 +46,6 @@ app = typer.Typer(
     cls=mistyped.Group,
     help="How deep can a transformer train, how fast, and why does it stop: with and without "
     "residual connections.",
-    no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -85,7 +84,9 @@ Overrides = Annotated[
         autocompletion=_complete,
     ),
 ]
-StudyName = Annotated[str, typer.Argument(help="Which study.", autocompletion=_complete_study)]
+StudyName = Annotated[
+    str, typer.Argument(metavar="STUDY", help="Which study.", autocompletion=_complete_study)
+]
 
 
 def _expanded(path: Path) -> Path:
@@ -293,7 +294,7 @@ def report(
     studies: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[STUDY]...",
+            metavar="STUDY",
             help="Which study, or several side by side; else the one launched last.",
             autocompletion=_complete_study,
         ),
@@ -444,7 +445,9 @@ def status(
     study: Annotated[
         str | None,
         typer.Argument(
-            help="Which study; without it the one launched last.", autocompletion=_complete_study
+            metavar="STUDY",
+            help="Which study; without it the one launched last.",
+            autocompletion=_complete_study,
         ),
     ] = None,
     results: Results = Path("results"),
