@@ -25,6 +25,12 @@ SETTINGS = [
     ("train.lr=1e-3", "did you mean member.lr?"),
     ("model.dpeth=8", "did you mean model.depth?"),
     ("task.attention=causal", "did you mean model.attention?"),
+    # the typed section, of which nothing is alike
+    ("train.alpha=2", "there is no such setting; the settings are train.steps, train.batch"),
+    ("model.residual.alpha=2", "model.residual.alpha=2: the scheme add has no settings"),
+    ("model.residual.decay=2", "model.residual.decay=2: the scheme add has no settings"),
+    ("residual.alpha=2", "there is no such setting; did you mean model.residual.alpha?"),
+    ("task.nothing=1", "task.nothing=1: the task copy has length, symbols"),
     # what is not a setting here
     ("train.optimizer=sgd", "AdamW is the only optimiser"),
     ("train.schedule=cosine", "the rate rises over train.warmup_steps"),
@@ -67,7 +73,18 @@ SETTINGS = [
     ("model.depth: 4", "did you mean model.depth=4?"),
     ("model/residual:=add", "did you mean model/residual=add?"),
     ("member.seed=0,5,", "did you mean member.seed=0,5?"),
-    ("member.seed=range(0,5", "cannot be read as KEY=VALUE: "),
+    # lists and brackets
+    ("model.depth=1,,2", "did you mean model.depth=1,2?"),
+    ("model.depth={1,2}", "several values are model.depth=1,2"),
+    ("model.depth=(1, 2)", "several values are model.depth=1,2"),
+    ("member.seed=range(0,5", "range(0,5 is not closed; did you mean 'member.seed=range(0,5)'?"),
+    ("member.seed=[1,2", "the bracket of [1,2 is not closed; several values are member.seed=1,2"),
+    ("member.seed=range(0,5))", ") closes a bracket that is not open"),
+    ("model.depth=1 model.norm=pre,post", "several settings in one word: leave out the quotes"),
+    ("model.norm=a;b", "values are numbers, words, or several, as in model.depth=1,2"),
+    # options
+    ("study=quick", "did you mean --study quick?"),
+    ("results=r2", "did you mean --results r2?"),
 ]
 
 
@@ -141,6 +158,20 @@ def test_a_key_without_its_section_or_cut_short_is_completed(key: str) -> None:
 
 WORDS = [
     (["train", "model.depth=1", "2", "4"], "did you mean model.depth=1,2,4?"),
+    (["sweep", "member.seed=0,", "1,", "2"], "did you mean member.seed=0,1,2?"),
+    (["sweep", "model.norm=pre,", "post"], "did you mean model.norm=pre,post?"),
+    (
+        ["sweep", "model.depth=1", "model.depth=2"],
+        "give it once; several values are model.depth=1,2",
+    ),
+    (
+        ["sweep", "model/residual=layerscale", "model.residual.alpha=2"],
+        "the scheme layerscale has initial_to_18_blocks, initial_to_24_blocks, initial_beyond",
+    ),
+    (
+        ["sweep", "model/residual=layerscale", "model.residual.initial_beyon=2"],
+        "did you mean model.residual.initial_beyond?",
+    ),
     (["train", "model.depth=", "4"], "did you mean model.depth=4?"),
     (["train", "model.depth", "=", "4"], "did you mean model.depth=4?"),
     (["sweep", "member.lr=1e-3,", "1e-2", "task=sort"], "did you mean member.lr=1e-3,1e-2?"),
@@ -242,6 +273,19 @@ def test_whole_numbers_may_be_written_with_a_power_of_ten() -> None:
 def test_a_rate_of_zero_may_be_written_as_such(zero: str) -> None:
     ((_, members),) = config.request(None, [f"member.lr={zero}"]).shapes
     assert members[0].lr == 0
+
+
+def test_a_rate_of_zero_is_noted() -> None:
+    """As of `member.lr=0,01`, whose comma makes two rates."""
+    for rates in ("0", "0,01"):
+        (note,) = config.request(None, [f"member.lr={rates}"]).notes
+        assert note.startswith("member.lr=0: nothing is learnt at a rate of 0")
+
+
+def test_the_grammar_of_overrides_is_never_shown(resformer: Resformer) -> None:
+    for value in ("{1,2", "(", ")", "a=b", "a;b", '"', "'", "{a:", "range(", "1,,,2,", "\\("):
+        line = resformer("sweep", f"model.depth={value}").stderr
+        assert not any(word in line for word in ("viable", "extraneous", "mismatched", "token"))
 
 
 def test_the_settings_that_are_shown_can_be_typed(resformer: Resformer) -> None:
