@@ -84,8 +84,9 @@ def test_where_rows_and_columns_select_cells_and_axes(resformer: Resformer) -> N
         (["--where", "norm"], "--where norm: must be KEY=VALUE"),
         (
             ["--where", "model.nrom=pre"],
-            "--where model.nrom: is no setting; there are task, depth, residual, norm",
+            "--where model.nrom: is no setting; did you mean norm?",
         ),
+        (["--where", "model.norm = none"], "--where model.norm=none: there are post, pre"),
         (["--where", "model.norm=none"], "--where model.norm=none: there are post, pre"),
         (["--where", "depth=1", "--where", "depth=8"], "--where depth=8: depth is given twice"),
         (
