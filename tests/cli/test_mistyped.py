@@ -191,7 +191,9 @@ WORDS = [
     (["probe", "quick"], "did you mean --study quick?"),
     (["sweep", "--study", "quick.yaml"], "did you mean --study quick?"),
     (["sweep", "--study", "quick.yaml", "model.depth=1"], "did you mean --study quick?"),
-    (["sweep", "--study", "quik"], "did you mean quick?"),
+    (["sweep", "--study", "quik"], "did you mean quick? Or add KEY=VALUE"),
+    (["sweep", "--study", "configs/study/quick.yaml"], "did you mean --study quick?"),
+    (["report", "--html", "mine/"], "--html mine/: ends in a slash; name a file"),
     (["report", "sort"], "has not run in results; resformer sweep --study sort runs it"),
     (["train", "engine=slurm", "engine.workers=1"], "resformer sweep --engine slurm has others"),
     (["run"], "did you mean resformer sweep (a study) or resformer train (one job)?"),
@@ -245,6 +247,16 @@ def test_usage_lines_name_words_as_the_readme_does(resformer: Resformer) -> None
     }.items():
         first = resformer(command, "--help").stdout.splitlines()[0]
         assert first.endswith(f" {command} {usage}")
+
+
+@pytest.mark.parametrize("setting", ["model.dpeth=1", "model.depth={1,2}", "task=sorting"])
+def test_an_error_in_a_study_file_names_the_file(
+    resformer: Resformer, tmp_path: Path, setting: str
+) -> None:
+    file = tmp_path / "configs" / "study" / "mine.yaml"
+    file.parent.mkdir(parents=True)
+    file.write_text(f"- '{setting}'\n")
+    check_refused(resformer("sweep", "--study", "mine"), "study/mine.yaml: ")
 
 
 def test_a_reason_that_all_combinations_share_is_given_alone() -> None:

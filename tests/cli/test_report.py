@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import signal
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,9 @@ from typer.testing import Result
 
 from resformer.residuals.add import Add
 from resformer.residuals.plain import Plain
+from resformer.results import members
 from resformer.store.study import Study
+from resformer.workers.signals import Stopped
 
 FAST = [100, 120, 110, 90, 130]
 
@@ -259,3 +262,15 @@ def test_report_prints_latex(resformer: Resformer) -> None:
     rows = [line for line in source if line.endswith(r"\\")]
     assert [row.count("&") for row in rows] == [1, 1, 1]
     assert rows[0] == r"depth & add post \\"
+
+
+@pytest.mark.usefixtures("studies")
+def test_a_report_that_is_interrupted_leaves_nothing_to_go_on_with(
+    resformer: Resformer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(studies: list[Study]) -> None:
+        raise Stopped(signal.SIGINT)
+
+    monkeypatch.setattr(members, "read", interrupted)
+    result = resformer("report", "first")
+    assert (result.exit_code, result.stdout, result.stderr) == (130, "", "resformer: stopped\n")
