@@ -46,7 +46,6 @@ app = typer.Typer(
     cls=mistyped.Group,
     help="How deep can a transformer train, how fast, and why does it stop: with and without "
     "residual connections.",
-    no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -85,7 +84,9 @@ Overrides = Annotated[
         autocompletion=_complete,
     ),
 ]
-StudyName = Annotated[str, typer.Argument(help="Which study.", autocompletion=_complete_study)]
+StudyName = Annotated[
+    str, typer.Argument(metavar="STUDY", help="Which study.", autocompletion=_complete_study)
+]
 
 
 def _expanded(path: Path) -> Path:
@@ -109,8 +110,18 @@ Where = Annotated[
         autocompletion=_complete_key,
     ),
 ]
+
+
+def _file(text: str) -> Path:
+    """The path of a file to write, which as a path would lose the slash of a folder."""
+    if text.endswith("/"):
+        raise typer.BadParameter("ends in a slash; name a file")
+    return Path(text)
+
+
 Html = Annotated[
-    Path | None, typer.Option(metavar="FILE", help="Also write the report as a page of its own.")
+    Path | None,
+    typer.Option(metavar="FILE", help="Also write the report as a page of its own.", parser=_file),
 ]
 Figures = Annotated[
     Path | None, typer.Option(metavar="DIR", help="Also draw the report's figures there.")
@@ -142,7 +153,7 @@ def _root(
 @app.command(cls=mistyped.Command)
 def train(overrides: Overrides = None, results: Results = Path("results")) -> None:
     """Train one job, with its loss curve live, and print its outcome (study `train`)."""
-    with _answering() as interrupts:
+    with _answering(resumes=True) as interrupts:
         from resformer import config
         from resformer.console.execution import train_here
         from resformer.console.outcome import outcomes
@@ -189,7 +200,7 @@ def sweep(
     """Run a study, all of it or what is missing of it, and print its report. Alone: the quick
     study.
     """
-    with _answering() as interrupts:
+    with _answering(resumes=not dry_run) as interrupts:
         from resformer import config
         from resformer.console import execution
         from resformer.rounds.loop import launches, outcome
@@ -293,7 +304,7 @@ def report(
     studies: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[STUDY]...",
+            metavar="STUDY",
             help="Which study, or several side by side; else the one launched last.",
             autocompletion=_complete_study,
         ),
@@ -411,7 +422,7 @@ def gather(
     """Put the results of a study's finished jobs into one file, where each has a folder of files so
     far.
     """
-    with _answering():
+    with _answering(resumes=True):
         from resformer.results.members import read
         from resformer.store.packed.gather import gather
         from resformer.store.study import open_study
@@ -444,7 +455,9 @@ def status(
     study: Annotated[
         str | None,
         typer.Argument(
-            help="Which study; without it the one launched last.", autocompletion=_complete_study
+            metavar="STUDY",
+            help="Which study; without it the one launched last.",
+            autocompletion=_complete_study,
         ),
     ] = None,
     results: Results = Path("results"),
@@ -518,7 +531,7 @@ def show(overrides: Overrides = None) -> None:
     """Print the settings as they resolve, and the grid with its parameters, memory and FLOPs."""
     with _answering():
         from resformer import config
-        from resformer.console.execution import print_exclusions
+        from resformer.console.execution import print_remarks
         from resformer.console.preview import grid, shared_settings
 
         request = config.request(None, overrides or [])
@@ -527,7 +540,7 @@ def show(overrides: Overrides = None) -> None:
         for line in shared_settings(jobs):
             print(line)
         out.print(grid(jobs, request.swept))
-        print_exclusions(request, err)
+        print_remarks(request, err)
 
 
 def main() -> None:
@@ -542,9 +555,9 @@ def main() -> None:
 
 
 @contextmanager
-def _answering() -> Iterator[Interrupts]:
+def _answering(*, resumes: bool = False) -> Iterator[Interrupts]:
     """Turn errors into a line and an exit code: 2 for a wrong request, 1 where work cannot proceed,
-    129, 130 or 143 at a signal.
+    129, 130 or 143 at a signal. `resumes` is true if the command keeps what it has done so far.
     """
     interrupts = Interrupts()
     try:
@@ -562,7 +575,8 @@ def _answering() -> Iterator[Interrupts]:
     except Stuck as error:
         line, code = f"{error}; no result is lost: see to it and go on", 1
     except Stopped as stopped:
-        line, code = "stopped; the same command goes on where this one left off", stopped.code
+        how = "; the same command goes on where this one left off" if resumes else ""
+        line, code = f"stopped{how}", stopped.code
     _note(line)
     raise typer.Exit(code)
 

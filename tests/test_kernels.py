@@ -268,6 +268,26 @@ def test_a_library_that_would_end_the_command_is_not_used(
     assert list((tmp_path / "cache" / "resformer").iterdir()) == []
 
 
+def test_a_process_that_cannot_be_started_is_no_file_that_cannot_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For two compilers the one reason is given once."""
+
+    def crash(library: Path, dtype: torch.dtype) -> str:
+        raise PermissionError(13, "Permission denied", sys.executable)
+
+    script = VERSION + OUTPUT + "/bin/echo >$made"
+    only = fake(tmp_path / "bin", script)
+    shutil.copy(only / "c++", only / "g++")
+    monkeypatch.setenv("PATH", str(only))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(build.selftest, "crash", crash)
+    with pytest.raises(compiler.Unavailable) as refused:
+        build._chosen.__wrapped__(torch.float32)
+    reason = f"{sys.executable} cannot be run: Permission denied"
+    assert str(refused.value) == f"the kernels cannot be tried: {reason}"
+
+
 @pytest.mark.usefixtures("built")
 def test_other_sources_are_built_by_the_compiler_of_the_kernels(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch

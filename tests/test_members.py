@@ -301,9 +301,10 @@ def test_a_choice_has_a_report_of_its_own(made: WrittenStudy) -> None:
 @pytest.mark.parametrize(
     ("conditions", "message"),
     [
+        ({"model.deep": ["8"]}, r"--where model\.deep: is no setting; did you mean depth\?"),
         (
-            {"model.deep": ["8"]},
-            r"--where model\.deep: is no setting; there are task, depth, residual, norm, seed, lr",
+            {"model.nothing": ["8"]},
+            r"--where model\.nothing: is no setting; there are task, depth, residual, norm, .*…",
         ),
         ({"depth": ["3"]}, r"--where depth=3: there are 1, 8"),
         (
@@ -335,6 +336,7 @@ def test_a_condition_is_key_and_value(text: str) -> None:
 
 def test_conditions_by_key() -> None:
     assert parse_conditions(["depth=1,8", "norm=pre"]) == {"depth": ["1", "8"], "norm": ["pre"]}
+    assert parse_conditions(["model.norm = pre , post"]) == {"model.norm": ["pre", "post"]}
     with pytest.raises(UserError, match="depth is given twice"):
         parse_conditions(["depth=1", "depth=2"])
 

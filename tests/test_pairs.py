@@ -78,7 +78,11 @@ def test_what_is_not_there_is_refused_with_what_is() -> None:
         ({"against": "rezero"}, "--against rezero: nothing here is rezero; there are add, plain"),
         ({"compare": "model.width"}, "--compare model.width: sets no columns apart"),
         ({"compare": "norm"}, "--compare norm: no two columns differ in it alone"),
-        ({"against": "pre"}, "--against pre: there is nothing to compare with it"),
+        (
+            {"against": "pre"},
+            "--against pre: nothing to compare, all columns are pre; they differ in residual only: "
+            "add, plain",
+        ),
     ):
         with pytest.raises(UserError, match=message):
             pairs(arms, **words)

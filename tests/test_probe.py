@@ -99,6 +99,13 @@ def test_a_probe_is_no_study_and_a_study_no_probe(resformer: Run) -> None:
     assert "there is no study to report" in result.stderr
 
 
+def test_notes_on_training_are_none_on_probes(resformer: Run) -> None:
+    words = ["model.depth=1", "member.seed=0", "member.lr=0", "train.steps=3", "train.batch=4"]
+    result = resformer("probe", *words)
+    assert result.exit_code == 0, result.stderr
+    assert not any(word in result.stderr for word in ("warm-up", "learnt"))
+
+
 def test_other_axes_are_named(resformer: Run) -> None:
     result = resformer(
         "probe", "model.depth=1", "model.width=16,32", "member.seed=0", "--to", "here"

@@ -2,11 +2,11 @@
 
 import difflib
 import re
-from collections.abc import Collection, Iterator, Sequence
-from itertools import takewhile
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from itertools import pairwise, takewhile
 
 from resformer import plugins
-from resformer.config.other_names import meant
+from resformer.config.other_names import Meant, meant
 from resformer.keys import in_message
 from resformer.plugins import GROUPS, PACKAGES
 from resformer.text import shortened
@@ -14,7 +14,12 @@ from resformer.text import shortened
 _RANGE = re.compile(r"(?P<first>\d{1,9})(?P<sign>\.\.|-|:)(?P<last>\d{1,9})")
 _NUMBER = re.compile(r"[+-]?[\d.]+(?:[eE][+-]?\d+)?")
 _SETTING = re.compile(r"(?P<key>[\w./]+) *(?:==|:=|[=:]) *(?P<value>[\w.+,-]*[\w.]),*")
+_ENCLOSED = re.compile(r"(?P<key>[\w./]+)=[{(\[](?P<values>[\w.+-]+(?: *, *[\w.+-]+)*),?[)}\]]")
+_SETTINGS = re.compile(r"\s*[\w./]+=\S+(?:\s+[\w./]+=\S+)+\s*")
 _TINY = re.compile(r"[+-]?(?P<digits>\d[\d_]*\.?[\d_]*|\.\d[\d_]*)(?:[eE][+-]?\d+)?")
+_OPTIONS = ("study", "results", "html", "figures")
+"""Options that are mistaken for settings."""
+_SCHEME = "model.residual"
 _WRITTEN_OUT = 12
 """Most values that a hint writes out."""
 
@@ -23,15 +28,20 @@ def key(text: str, values: Sequence[object], known: Sequence[str]) -> str:
     """The hint for a key that is not there: those that it may mean, the reason why there is none,
     or the keys of its section. `values` are those it was given.
     """
+    if text in _OPTIONS:
+        return f"did you mean --{text} {shortened(','.join(map(in_message, _plain(values))))}?"
     *path, last = re.split(r"[./]", text)
-    meaning = meant(last, known)
+    if path and (group := next((g for g in GROUPS if g.endswith(f".{path[-1]}")), "")):
+        return f"did you mean {group}.{last}?"
+    section = path[0] if path and any(name.startswith(f"{path[0]}.") for name in known) else ""
+    meaning = meant(last, known, section)
     if meaning.reason:
         return meaning.reason
     if keys := [key for key in meaning.keys if key != text]:
         return f"did you mean {_counted_out(last, keys, values) or ' or '.join(keys)}?"
-    section = [name for name in known if path and name.startswith(f"{path[0]}.")]
     if section:
-        return f"the settings are {', '.join(section)}"
+        own = [name for name in known if name.startswith(f"{section}.")]
+        return f"the settings are {', '.join(own)}"
     sections = dict.fromkeys(name.partition(".")[0] for name in known)
     return f"the sections are {', '.join(sections)}"
 
@@ -60,6 +70,21 @@ def _counted_out(name: str, keys: Sequence[str], values: Sequence[object]) -> st
     return f"'member.seed=range(0,{count})'"
 
 
+def of_variant(key: str, group: str, name: str, own: Sequence[str], known: Sequence[str]) -> str:
+    """The reason why this variant of a group has no such key, with its own that is similar; what
+    the name means in other sections, unless it is a scheme's; or all of its own.
+    """
+    last = key.removeprefix(f"{group}.")
+    if similar := difflib.get_close_matches(last, own, n=1, cutoff=0.7):
+        return f"there is no such setting; did you mean {group}.{similar[0]}?"
+    elsewhere = Meant([]) if group == _SCHEME else meant(last, known, group)
+    if elsewhere.reason or elsewhere.keys:
+        hint = elsewhere.reason or f"did you mean {' or '.join(elsewhere.keys)}?"
+        return f"there is no such setting; {hint}"
+    noun = "scheme" if group == _SCHEME else group
+    return f"the {noun} {name} has {', '.join(own) or 'no settings'}"
+
+
 def variant(group: str, value: object) -> str:
     """The hint for a variant that is not there: its module if it has a YAML, else the one of a
     similar name, or all names.
@@ -76,7 +101,7 @@ def variant(group: str, value: object) -> str:
 
 def scheme(values: Sequence[object]) -> str:
     """The hint for schemes that were given to the shorthand `model.residual=true|false`."""
-    names = plugins.names(PACKAGES["model.residual"])
+    names = plugins.names(PACKAGES[_SCHEME])
     shorthand = {True: "add", False: "plain"}
     written_out = [
         shorthand[value] if isinstance(value, bool) else str(value).lower() for value in values
@@ -87,15 +112,17 @@ def scheme(values: Sequence[object]) -> str:
 
 
 def word(text: str, before: str | None, after: Sequence[str], studies: Collection[str]) -> str:
-    """The hint for a word that is no KEY=VALUE, from the words around it; "" for none."""
+    """The hint for a word that is no KEY=VALUE, from the words around it."""
     numbers = list(takewhile(_NUMBER.fullmatch, after))
     apart = after[:1] == ["="]
     if setting := _SETTING.fullmatch("".join([text, *after[:2]]) if apart else text):
-        further = numbers if text.endswith(",") else []
-        repaired = ",".join([f"{setting['key']}={setting['value']}", *further])
-        return f"did you mean {shortened(repaired)}?"
+        further = [] if apart else _continued(text, after)
+        values = [value for value in setting["value"].split(",") if value]
+        return f"did you mean {shortened(listed(setting['key'], [*values, *further]))}?"
+    if _SETTINGS.fullmatch(text):
+        return "several settings in one word: leave out the quotes"
     if "=" in text:
-        return ""
+        return _value(text)
     if before is not None and _NUMBER.fullmatch(text):
         first = f"{before}{text}" if before.endswith("=") else f"{before},{text}"
         return f"did you mean {shortened(','.join([first, *numbers]))}?"
@@ -104,6 +131,46 @@ def word(text: str, before: str | None, after: Sequence[str], studies: Collectio
         if text in plugins.names(package):
             places.append(f"{GROUPS[group]}={text}")
     return f"did you mean {' or '.join(places)}?" if places else "one such is model.depth=8"
+
+
+def _continued(text: str, after: Sequence[str]) -> list[str]:
+    """Words that go on with a list, as `0, 1, 2` of the shell: those behind a comma."""
+    words: list[str] = []
+    for before, following in pairwise([text, *after]):
+        if not before.endswith(",") or "=" in following:
+            break
+        words += filter(None, following.split(","))
+        if _NUMBER.fullmatch(following):  # more may follow without a comma
+            words += takewhile(_NUMBER.fullmatch, after[len(words) :])
+            break
+    return words
+
+
+def _value(text: str) -> str:
+    """The hint for a value that the grammar of overrides does not have."""
+    if enclosed := _ENCLOSED.fullmatch(text):
+        values = [value.strip() for value in enclosed["values"].split(",")]
+        return f"several values are {shortened(listed(enclosed['key'], values))}"
+    for opened, closed in ("()", "[]", "{}"):
+        if text.count(opened) > text.count(closed):
+            value = shortened(text.partition("=")[2])
+            return f"the bracket of {value} is not closed{_closing(text, closed)}"
+        if text.count(opened) < text.count(closed):
+            return f"{closed} closes a bracket that is not open"
+    return "values are numbers, words, or several, as in model.depth=1,2"
+
+
+def _closing(text: str, closed: str) -> str:
+    """The hint for a bracket that is not closed; "" for several."""
+    if _ENCLOSED.fullmatch(text + closed):
+        return f"; {_value(text + closed)}"
+    is_call = closed == ")" and text.count("(") == 1
+    return f"; did you mean '{shortened(text)})'?" if is_call else ""
+
+
+def listed(key: str, values: Iterable[str]) -> str:
+    """The setting with several values, each once."""
+    return f"{key}={','.join(dict.fromkeys(values))}"
 
 
 def elements(key: str, values: Sequence[object]) -> str:

@@ -65,28 +65,36 @@ class Meant:
     reason: str = ""
 
 
-def meant(name: str, known: Sequence[str]) -> Meant:
-    """Settings that a name may mean, of these keys and those that have other names."""
+def meant(name: str, known: Sequence[str], section: str = "") -> Meant:
+    """Settings that a name may mean, of these keys and those that have other names. One that was
+    typed behind a section means no other section's, unless that has it by this very name.
+    """
     reasons = {word: reason for reason, words in _NAMES_BY_REASON for word in words.split()}
     elsewhere = {word: key for key, words in _NAMES_BY_KEY.items() for word in words.split()}
     here: dict[str, str] = {}
     for key in known:
         here.setdefault(key.rpartition(".")[2], GROUPS.get(key, key))
     keys = {**here, **elsewhere, **here}
-    closest = _closest(name.lower(), {**reasons, **keys})
+    inside = {word: key for word, key in keys.items() if key.startswith(section)}
+    name = name.lower()
+    closest = _same(name, {**reasons, **keys}) or _similar(name, {**reasons, **inside})
     if reason := next((reasons[word] for word in closest if word in reasons), ""):
         return Meant([], reason)
     return Meant(list(dict.fromkeys(keys[word] for word in closest)))
 
 
-def _closest(name: str, words: Collection[str]) -> list[str]:
-    """The name among these; else those with all of its parts between underscores, or all of whose
-    parts it has; else those that it begins or that begin it; else those that hold it or that it
-    holds; else a similar one.
+def _same(name: str, words: Collection[str]) -> list[str]:
+    """The name among these, whatever its underscores."""
+    if name in words:
+        return [name]
+    return [word for word in words if word.replace("_", "") == name.replace("_", "")]
+
+
+def _similar(name: str, words: Collection[str]) -> list[str]:
+    """Words with all of the name's parts between underscores, or all of whose parts it has; else
+    those that it begins or that begin it; else those that hold it or that it holds; else a similar
+    one.
     """
-    joined = [word for word in words if word.replace("_", "") == name.replace("_", "")]
-    if joined:
-        return [name] if name in words else joined
     parts = {*name.split("_")}
     shared = {
         word: len(parts & own)

@@ -15,7 +15,7 @@ from resformer.config import hints
 from resformer.errors import UserError
 from resformer.keys import Value, in_message
 from resformer.plugins import GROUPS, PACKAGES, canonical
-from resformer.text import error_line, shortened
+from resformer.text import shortened
 
 _SHORTHAND = {True: "add", False: "plain"}
 _MOST_POINTS, _MOST_MEMBERS = 100_000, 1_000_000
@@ -53,8 +53,7 @@ def parse(overrides: Sequence[str], studies: Collection[str] = ()) -> dict[str, 
             before = overrides[number - 1] if number else None
             hint = hints.word(text, before, overrides[number + 1 :], studies)
             raise UserError(
-                f"{shortened(repr(text))}: cannot be read as KEY=VALUE"
-                f"{f'; {hint}' if hint else f': {error_line(error)}'}"
+                f"{shortened(repr(text))}: cannot be read as KEY=VALUE; {hint}"
             ) from error
         if override.type is not OverrideType.CHANGE or override.package is not None:
             raise UserError(
@@ -63,9 +62,17 @@ def parse(overrides: Sequence[str], studies: Collection[str] = ()) -> dict[str, 
         key = canonical(override.key_or_group)
         if key in by_key:
             twice = f"{shortened(key)} is given twice, also as {shown(by_key[key])}"
-            raise UserError(f"{shortened(text)}: {twice}; give it once")
+            raise UserError(f"{shortened(text)}: {twice}; {_once(text, line(by_key[key]))}")
         by_key[key] = override
     return by_key
+
+
+def _once(text: str, before: str) -> str:
+    """The hint for a key that is given twice, as by a shell that writes {1,2} out."""
+    (key, _, value), (same, _, first) = text.partition("="), before.partition("=")
+    if key != same or value == first:
+        return "give it once"
+    return f"give it once; several values are {shortened(hints.listed(key, [first, value]))}"
 
 
 def line(override: Override) -> str:

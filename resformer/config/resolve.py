@@ -5,6 +5,7 @@ import difflib
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import final
 
 from hydra.core.override_parser.types import Override
@@ -164,6 +165,8 @@ def _grids(
     study: str | None, overrides: Sequence[str]
 ) -> tuple[list[dict[str, Override]], str | None]:
     """The overrides of each grid by key, and the study's name if it has one already."""
+    if study is not None and "/" in study and (name := Path(study).stem) in plugins.studies():
+        raise UserError(f"--study {study}: is a path, not a name; did you mean --study {name}?")
     if study is not None:
         check_name(study)
     if study == TRAINED:
@@ -179,12 +182,25 @@ def _grids(
         if study is not None and not own:
             names = shortened(", ".join(plugins.studies()))
             similar = difflib.get_close_matches(study, plugins.studies(), n=1)
-            there_are = f"did you mean {similar[0]}?" if similar else f"there are {names}"
-            raise UserError(f"--study {study}: no such study file; {there_are}; or add KEY=VALUE")
+            hint = f"did you mean {similar[0]}? Or" if similar else f"there are {names}; or"
+            raise UserError(f"--study {study}: no such study file; {hint} add KEY=VALUE")
         return [own], study
-    grids = [parse(grid) for grid in study_file.grids(saved)]
+    grids = [_parsed(grid, saved) for grid in study_file.grids(saved)]
     kept = [{key: value for key, value in grid.items() if key not in own} for grid in grids]
     return [{**grid, **own} for grid in kept], study
+
+
+def _parsed(grid: Sequence[str], file: Path) -> dict[str, Override]:
+    """The overrides of a study file's grid by key; UserError, with the file, for a key or a form
+    that there is not.
+    """
+    try:
+        overrides = parse(grid)
+        for axis in map(axis_of, overrides.values()):
+            check_key(axis.key, axis.values)
+    except UserError as error:
+        raise UserError(f"{file}: {error}") from error
+    return overrides
 
 
 def _members(axes: Sequence[Axis]) -> Iterator[Json]:

@@ -59,6 +59,19 @@ def _unknown(key: str, values: Sequence[Value]) -> str:
     return f"{shortened(key)}={text}: there is no such setting; {hints.key(key, values, keys())}"
 
 
+def _unknown_of_variant(key: str, value: Value, tree: Json) -> str:
+    """A key that the variant of its group in this tree does not have."""
+    group = next((group for group in GROUPS if key.startswith(f"{group}.")), "")
+    if not group:
+        return _unknown(key, [value])
+    own: Any = tree
+    for part in group.split("."):
+        own = own[part]
+    names = [name for name in own if name != "name"]
+    hint = hints.of_variant(key, group, own["name"], names, keys())
+    return f"{shortened(key)}={shortened(in_message(value))}: {hint}"
+
+
 @cache
 def composed(groups: tuple[tuple[str, str], ...]) -> Json:
     """The tree of these variants, as plain values. Composing takes 50 ms, so it is done once per
@@ -164,7 +177,7 @@ def _set(tree: Json, key: str, value: Value) -> None:
     for part in path:
         node = node.get(part) if isinstance(node, dict) else None
     if not isinstance(node, dict) or last not in node:
-        raise Incompatible(_unknown(key, [value]))
+        raise Incompatible(_unknown_of_variant(key, value, tree))
     if isinstance(node[last], dict):
         raise UserError(
             f"{key}={in_message(value)}: is a group of settings; set one of "

@@ -53,12 +53,15 @@ def check_rates(members: Iterable[Member], train: TrainSettings) -> list[str]:
             rate,
             f"must be 0, or from {_LEAST_RATE:g} to 1e30",
         )
+    nothing = ["member.lr=0: nothing is learnt at a rate of 0; decimals have a point, as 0.01"]
+    notes = nothing if 0 in rates else []
     largest = max(rates)
     if largest * train.weight_decay <= 2:
-        return []
+        return notes
     return [
+        *notes,
         f"member.lr={largest:g}: with train.weight_decay={train.weight_decay:g} each step "
-        f"multiplies the weights by {1 - largest * train.weight_decay:.3g} before it moves them"
+        f"multiplies the weights by {1 - largest * train.weight_decay:.3g} before it moves them",
     ]
 
 

@@ -126,7 +126,7 @@ def print_notes(launch: Launch, console: Console) -> None:
             "probes (train.keep_weights, probe.every), for which none trains again: another "
             "--study would",
         )
-    print_exclusions(launch.request, console)
+    print_remarks(launch.request, console)
 
 
 def print_round(number: int, launch: Launch, console: Console) -> None:
@@ -148,10 +148,15 @@ def print_round(number: int, launch: Launch, console: Console) -> None:
     )
 
 
-def print_exclusions(request: Request, console: Console) -> None:
-    """Print the notes of a request, and the combinations of settings that make no sense."""
+def print_remarks(request: Request, console: Console) -> None:
+    """Print the notes of a request, which are on training, and its exclusions."""
     for note in request.notes:
         _print(console, note)
+    print_exclusions(request, console)
+
+
+def print_exclusions(request: Request, console: Console) -> None:
+    """Print the combinations of settings that make no sense."""
     for line in exclusion_lines((row["settings"], row["reason"]) for row in request.excluded):
         _print(console, line)
 

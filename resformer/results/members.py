@@ -1,5 +1,6 @@
 """Members of studies: a row per finished member, with its settings, outcome and time."""
 
+import difflib
 import hashlib
 import json
 import math
@@ -17,6 +18,7 @@ from resformer.results.problems import LeftBehind, Problems
 from resformer.results.runs import StudyRuns, read_runs
 from resformer.store.plan import by_shape, superseding
 from resformer.store.study import Study
+from resformer.text import shortened
 
 _FACTS = ("parameters", "flops_per_step", "tokens_per_step", "blind_loss")
 _BUDGET = "train.steps"
@@ -89,7 +91,7 @@ class Findings:
             column = short(key)
             if column not in selectable(members):
                 raise UserError(
-                    f"--where {key}: is no setting; there are {', '.join(selectable(members))}"
+                    f"--where {shortened(key)}: is no setting; {_selectable(column, members)}"
                 )
             values = sorted(self.members[column].drop_duplicates(), key=by_value)
             for text in texts:
@@ -123,15 +125,18 @@ def _matches(value: object, text: str) -> bool:
 
 
 def parse_conditions(texts: Iterable[str]) -> dict[str, list[str]]:
-    """Values by key of conditions KEY=VALUE or KEY=VALUE,VALUE; UserError for anything else."""
+    """Values by key of conditions KEY=VALUE or KEY=VALUE,VALUE, without the blanks around them;
+    UserError for anything else.
+    """
     conditions: dict[str, list[str]] = {}
     for text in texts:
-        key, equals, values = text.partition("=")
-        if not equals or not key or not values:
+        key, _, listed = text.partition("=")
+        key, values = key.strip(), [value.strip() for value in listed.split(",")]
+        if not key or not listed.strip():
             raise UserError(f"--where {text}: must be KEY=VALUE, as in model.norm=pre")
         if key in conditions:
             raise UserError(f"--where {text}: {key} is given twice; KEY=VALUE,VALUE takes either")
-        conditions[key] = values.split(",")
+        conditions[key] = values
     return conditions
 
 
@@ -139,6 +144,14 @@ def selectable(members: pd.DataFrame) -> list[str]:
     """Columns that members can be selected by: the settings, seed and learning rate."""
     dotted = [name for name in members.columns if "." in name]
     return [*NAMES.values(), "seed", "lr", *dotted, "device"]
+
+
+def _selectable(column: str, members: pd.DataFrame) -> str:
+    """The hint for a setting that is none: the one of a similar name, or the first of all."""
+    names = {name.rpartition(".")[2]: name for name in reversed(selectable(members))}
+    if similar := difflib.get_close_matches(column.rpartition(".")[2], names, n=1):
+        return f"did you mean {names[similar[0]]}?"
+    return f"there are {shortened(', '.join(selectable(members)))}"
 
 
 def read(studies: Iterable[Study], *, max_hashed: int = 2000, batch_jobs: int = 500) -> Findings:

@@ -25,6 +25,12 @@ SETTINGS = [
     ("train.lr=1e-3", "did you mean member.lr?"),
     ("model.dpeth=8", "did you mean model.depth?"),
     ("task.attention=causal", "did you mean model.attention?"),
+    # the typed section, of which nothing is alike
+    ("train.alpha=2", "there is no such setting; the settings are train.steps, train.batch"),
+    ("model.residual.alpha=2", "model.residual.alpha=2: the scheme add has no settings"),
+    ("model.residual.decay=2", "model.residual.decay=2: the scheme add has no settings"),
+    ("residual.alpha=2", "there is no such setting; did you mean model.residual.alpha?"),
+    ("task.nothing=1", "task.nothing=1: the task copy has length, symbols"),
     # what is not a setting here
     ("train.optimizer=sgd", "AdamW is the only optimiser"),
     ("train.schedule=cosine", "the rate rises over train.warmup_steps"),
@@ -67,7 +73,18 @@ SETTINGS = [
     ("model.depth: 4", "did you mean model.depth=4?"),
     ("model/residual:=add", "did you mean model/residual=add?"),
     ("member.seed=0,5,", "did you mean member.seed=0,5?"),
-    ("member.seed=range(0,5", "cannot be read as KEY=VALUE: "),
+    # lists and brackets
+    ("model.depth=1,,2", "did you mean model.depth=1,2?"),
+    ("model.depth={1,2}", "several values are model.depth=1,2"),
+    ("model.depth=(1, 2)", "several values are model.depth=1,2"),
+    ("member.seed=range(0,5", "range(0,5 is not closed; did you mean 'member.seed=range(0,5)'?"),
+    ("member.seed=[1,2", "the bracket of [1,2 is not closed; several values are member.seed=1,2"),
+    ("member.seed=range(0,5))", ") closes a bracket that is not open"),
+    ("model.depth=1 model.norm=pre,post", "several settings in one word: leave out the quotes"),
+    ("model.norm=a;b", "values are numbers, words, or several, as in model.depth=1,2"),
+    # options
+    ("study=quick", "did you mean --study quick?"),
+    ("results=r2", "did you mean --results r2?"),
 ]
 
 
@@ -141,6 +158,20 @@ def test_a_key_without_its_section_or_cut_short_is_completed(key: str) -> None:
 
 WORDS = [
     (["train", "model.depth=1", "2", "4"], "did you mean model.depth=1,2,4?"),
+    (["sweep", "member.seed=0,", "1,", "2"], "did you mean member.seed=0,1,2?"),
+    (["sweep", "model.norm=pre,", "post"], "did you mean model.norm=pre,post?"),
+    (
+        ["sweep", "model.depth=1", "model.depth=2"],
+        "give it once; several values are model.depth=1,2",
+    ),
+    (
+        ["sweep", "model/residual=layerscale", "model.residual.alpha=2"],
+        "the scheme layerscale has initial_to_18_blocks, initial_to_24_blocks, initial_beyond",
+    ),
+    (
+        ["sweep", "model/residual=layerscale", "model.residual.initial_beyon=2"],
+        "did you mean model.residual.initial_beyond?",
+    ),
     (["train", "model.depth=", "4"], "did you mean model.depth=4?"),
     (["train", "model.depth", "=", "4"], "did you mean model.depth=4?"),
     (["sweep", "member.lr=1e-3,", "1e-2", "task=sort"], "did you mean member.lr=1e-3,1e-2?"),
@@ -160,7 +191,9 @@ WORDS = [
     (["probe", "quick"], "did you mean --study quick?"),
     (["sweep", "--study", "quick.yaml"], "did you mean --study quick?"),
     (["sweep", "--study", "quick.yaml", "model.depth=1"], "did you mean --study quick?"),
-    (["sweep", "--study", "quik"], "did you mean quick?"),
+    (["sweep", "--study", "quik"], "did you mean quick? Or add KEY=VALUE"),
+    (["sweep", "--study", "configs/study/quick.yaml"], "did you mean --study quick?"),
+    (["report", "--html", "mine/"], "--html mine/: ends in a slash; name a file"),
     (["report", "sort"], "has not run in results; resformer sweep --study sort runs it"),
     (["train", "engine=slurm", "engine.workers=1"], "resformer sweep --engine slurm has others"),
     (["run"], "did you mean resformer sweep (a study) or resformer train (one job)?"),
@@ -170,6 +203,31 @@ WORDS = [
     (["help"], "did you mean resformer --help?"),
     (["sort"], "did you mean resformer sweep --study sort?"),
     (["model.depth=3", "task=sort"], "did you mean resformer train model.depth=3 task=sort?"),
+    (["tran"], "did you mean resformer train?"),
+    (["eval"], "the commands are train, sweep, report"),
+    (["fit", "quick"], "the commands are train, sweep, report"),
+    # options
+    (["sweep", "--worker", "2"], "did you mean --workers?"),
+    (["train", "--result", "x"], "did you mean --results?"),
+    (["sweep", "--dryrun"], "--dryrun: there is no such option; did you mean --dry-run?"),
+    (["sweep", "-m", "model.depth=1,2"], "swept over: resformer sweep model.depth=1,2"),
+    (["train", "--multirun"], "swept over: resformer sweep model.depth=1,2"),
+    (["-m", "model.depth=3"], "swept over: resformer sweep model.depth=3"),
+    (["--study", "quick", "sweep"], "goes behind the command: resformer sweep --study quick"),
+    (["--dry-run"], "--dry-run: there is no such option; resformer sweep --dry-run has one"),
+    (["--seed", "5", "sweep"], "settings are KEY=VALUE: member.seed=5"),
+    (["--nothing"], "the options are --version"),
+    (["gather", "-x"], "-x: there is no such option; the options are --results, --help"),
+    (["report", "--format", "xml"], "--format xml: must be one of table, markdown, csv, json"),
+    (["sweep", "--workers=many"], "--workers many: must be a whole number"),
+    (["sweep", "--workers"], "--workers: requires an argument"),
+    (["sweep", "--dry-run=yes"], "--dry-run: does not take a value"),
+    # words that lack, and one too many
+    (["export"], "export: STUDY is missing; it is resformer export STUDY DIR --to parquet|csv|"),
+    (["export", "mine"], "export: DIR is missing; it is resformer export STUDY DIR --to parquet"),
+    (["export", "mine", "dir"], "export: --to is missing; it is resformer export STUDY DIR --to"),
+    (["gather"], "gather: STUDY is missing; it is resformer gather STUDY"),
+    (["status", "mine", "extra"], "extra: is more than it takes; it is resformer status [STUDY]"),
 ]
 
 
@@ -181,15 +239,24 @@ def test_a_mistyped_command_is_answered_with_what_would_work(
     assert tree(tmp_path) == {}
 
 
-@pytest.mark.parametrize(
-    ("words", "option"), [("sweep --worker 2", "--workers"), ("train --result x", "--results")]
-)
-def test_a_mistyped_option_is_answered_with_the_option(
-    resformer: Resformer, words: str, option: str
+def test_usage_lines_name_words_as_the_readme_does(resformer: Resformer) -> None:
+    for command, usage in {
+        "export": "[OPTIONS] STUDY DIR",
+        "status": "[OPTIONS] [STUDY]",
+        "report": "[OPTIONS] [STUDY]...",
+    }.items():
+        first = resformer(command, "--help").stdout.splitlines()[0]
+        assert first.endswith(f" {command} {usage}")
+
+
+@pytest.mark.parametrize("setting", ["model.dpeth=1", "model.depth={1,2}", "task=sorting"])
+def test_an_error_in_a_study_file_names_the_file(
+    resformer: Resformer, tmp_path: Path, setting: str
 ) -> None:
-    result = resformer(*words.split())
-    assert result.exit_code == 2
-    assert option in result.stderr.splitlines()[-1]
+    file = tmp_path / "configs" / "study" / "mine.yaml"
+    file.parent.mkdir(parents=True)
+    file.write_text(f"- '{setting}'\n")
+    check_refused(resformer("sweep", "--study", "mine"), "study/mine.yaml: ")
 
 
 def test_a_reason_that_all_combinations_share_is_given_alone() -> None:
@@ -218,6 +285,19 @@ def test_whole_numbers_may_be_written_with_a_power_of_ten() -> None:
 def test_a_rate_of_zero_may_be_written_as_such(zero: str) -> None:
     ((_, members),) = config.request(None, [f"member.lr={zero}"]).shapes
     assert members[0].lr == 0
+
+
+def test_a_rate_of_zero_is_noted() -> None:
+    """As of `member.lr=0,01`, whose comma makes two rates."""
+    for rates in ("0", "0,01"):
+        (note,) = config.request(None, [f"member.lr={rates}", "train.compile=false"]).notes
+        assert note.startswith("member.lr=0: nothing is learnt at a rate of 0")
+
+
+def test_the_grammar_of_overrides_is_never_shown(resformer: Resformer) -> None:
+    for value in ("{1,2", "(", ")", "a=b", "a;b", '"', "'", "{a:", "range(", "1,,,2,", "\\("):
+        line = resformer("sweep", f"model.depth={value}").stderr
+        assert not any(word in line for word in ("viable", "extraneous", "mismatched", "token"))
 
 
 def test_the_settings_that_are_shown_can_be_typed(resformer: Resformer) -> None:

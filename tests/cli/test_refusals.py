@@ -214,22 +214,10 @@ def test_without_a_compiler_it_trains_all_the_same_and_says_so(
     assert json.loads(plan.read_text())["shape"]["train"]["compile"] is False
 
 
-@pytest.mark.parametrize(
-    "words",
-    [
-        ["sweep", "--depht=3"],
-        ["sweep", "--workers", "two"],
-        ["sweep", "--study"],
-        ["train", "--study", "x"],
-        ["report", "--format", "xml"],
-        ["report", "--rows"],
-        ["swep"],
-        [],
-    ],
-)
-def test_a_bad_flag_exits_with_2(resformer: Resformer, tmp_path: Path, words: list[str]) -> None:
-    assert resformer(*words).exit_code == 2
-    assert tree(tmp_path) == {}
+def test_no_word_at_all_is_answered_with_the_help(resformer: Resformer) -> None:
+    answer = resformer()
+    assert (answer.exit_code, answer.stdout) == (2, "")
+    assert answer.stderr.startswith("Usage: ")
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import signal
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,9 @@ from typer.testing import Result
 
 from resformer.residuals.add import Add
 from resformer.residuals.plain import Plain
+from resformer.results import members
 from resformer.store.study import Study
+from resformer.workers.signals import Stopped
 
 FAST = [100, 120, 110, 90, 130]
 
@@ -84,8 +87,9 @@ def test_where_rows_and_columns_select_cells_and_axes(resformer: Resformer) -> N
         (["--where", "norm"], "--where norm: must be KEY=VALUE"),
         (
             ["--where", "model.nrom=pre"],
-            "--where model.nrom: is no setting; there are task, depth, residual, norm",
+            "--where model.nrom: is no setting; did you mean norm?",
         ),
+        (["--where", "model.norm = none"], "--where model.norm=none: there are post, pre"),
         (["--where", "model.norm=none"], "--where model.norm=none: there are post, pre"),
         (["--where", "depth=1", "--where", "depth=8"], "--where depth=8: depth is given twice"),
         (
@@ -258,3 +262,15 @@ def test_report_prints_latex(resformer: Resformer) -> None:
     rows = [line for line in source if line.endswith(r"\\")]
     assert [row.count("&") for row in rows] == [1, 1, 1]
     assert rows[0] == r"depth & add post \\"
+
+
+@pytest.mark.usefixtures("studies")
+def test_a_report_that_is_interrupted_leaves_nothing_to_go_on_with(
+    resformer: Resformer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(studies: list[Study]) -> None:
+        raise Stopped(signal.SIGINT)
+
+    monkeypatch.setattr(members, "read", interrupted)
+    result = resformer("report", "first")
+    assert (result.exit_code, result.stdout, result.stderr) == (130, "", "resformer: stopped\n")

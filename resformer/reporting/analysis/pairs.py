@@ -87,12 +87,13 @@ def _against(words: str, arms: Sequence[ArmKey]) -> list[Pair]:
             if as_typed(value) == text and key in ("", axis, axis.rpartition(".")[2])
         ]
         if not matches:
-            raise UserError(
-                f"--against {words}: nothing here is {word}; there are "
-                f"{', '.join(dict.fromkeys(_label(arm, arms) for arm in arms))}"
-            )
+            raise UserError(f"--against {words}: nothing here is {word}; there are {_labels(arms)}")
         named |= matches[:1]
     baselines = [arm for arm in arms if named.items() <= arm.values().items()]
+    if len(baselines) == len(arms):
+        axes = sorted({axis for arm in arms for axis in differing_axes(arm, arms[0])})
+        others = f"; they differ in {' and '.join(axes)} only: {_labels(arms)}" if axes else ""
+        raise UserError(f"--against {words}: nothing to compare, all columns are {words}{others}")
     pairs = [
         (arm, baseline)
         for arm in arms
@@ -103,8 +104,7 @@ def _against(words: str, arms: Sequence[ArmKey]) -> list[Pair]:
     ]
     if not pairs:
         raise UserError(
-            f"--against {words}: there is nothing to compare with it; there are "
-            f"{', '.join(dict.fromkeys(_label(arm, arms) for arm in arms))}"
+            f"--against {words}: there is nothing to compare with it; there are {_labels(arms)}"
         )
     return pairs
 
@@ -143,6 +143,11 @@ def differing_axes(arm: ArmKey, other: ArmKey) -> set[str]:
             for values in (mine, others)
         )
     return {axis for axis in mine if mine[axis] != others[axis]}
+
+
+def _labels(arms: Sequence[ArmKey]) -> str:
+    """The arms by what they differ in, each once."""
+    return ", ".join(dict.fromkeys(_label(arm, arms) for arm in arms))
 
 
 def _label(arm: ArmKey, arms: Sequence[ArmKey]) -> str:

@@ -9,6 +9,7 @@ import hashlib
 import os
 import shutil
 import stat
+import sys
 import tempfile
 from collections.abc import Iterator
 from functools import cache
@@ -82,7 +83,7 @@ def _chosen(dtype: torch.dtype) -> tuple[Compiler, ctypes.CDLL]:
             return candidate, _working(candidate, dtype)
         except Unavailable as reason:
             reasons.append(str(reason))
-    raise Unavailable("; ".join(reasons))
+    raise Unavailable("; ".join(dict.fromkeys(reasons)))
 
 
 def _working(made_by: Compiler, dtype: torch.dtype) -> ctypes.CDLL:
@@ -201,7 +202,7 @@ def _build(made_by: Compiler, main: Path, dtype: torch.dtype, name: str) -> Path
             made_by.run(*FLAGS, f"-I{FOLDER}", f"-DREAL={REAL[dtype]}", str(main), "-o", str(made))
             if not made.is_file():
                 raise Unavailable(f"{made_by} makes nothing of the kernels, and does not say why")
-            if crash := selftest.crash(made, dtype):
+            if crash := _crash(made, dtype):
                 raise Unavailable(f"what {made_by} makes of the kernels {crash}")
             made.chmod(0o700)
             with made.open("rb") as file:
@@ -209,6 +210,17 @@ def _build(made_by: Compiler, main: Path, dtype: torch.dtype, name: str) -> Path
             return made.replace(folder / _file_name(name, made))
     except OSError as error:
         raise Unavailable(f"the kernels cannot be written: {error}") from error
+
+
+def _crash(library: Path, dtype: torch.dtype) -> str:
+    """The crash of a process that loads a new library, in words behind its name; "" for none.
+    Raises Unavailable if no process can be started.
+    """
+    try:
+        return selftest.crash(library, dtype)
+    except OSError as error:
+        reason = f"{sys.executable} cannot be run: {error.strerror}"
+        raise Unavailable(f"the kernels cannot be tried: {reason}") from error
 
 
 def _name(made_by: Compiler, main: Path, dtype: torch.dtype) -> str:
