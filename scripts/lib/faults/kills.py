@@ -95,7 +95,7 @@ def _undisturbed(folder: Path) -> Standard:
     with sweep.running():
         sweep.ends()
     study, request = sweep.command.study, config.request(session.STUDY, list(_WORDS))
-    jobs = [job.id for job in request.jobs()]
+    jobs = [*study.planned()]
     if sweep.broken or study.results.finished(jobs) != set(jobs):
         raise RuntimeError(f"an undisturbed sweep: {sweep.broken}: {sweep.command.line()}")
     standard = Standard(

@@ -20,7 +20,10 @@ SWEEP = f"sweep --study {STUDY} {_EAGER} member.seed=range\\(0,2\\) engine.stack
 """Two jobs, in a results folder of their own."""
 TRAIN = f"train {_EAGER} member.seed=range\\(0,1\\)"
 _COMPILED = f"train {_SETTINGS} train.steps=6"
-_LONG = f"sweep --study long {_SETTINGS} train.compile=false train.steps=10000000 --results fresh"
+_LONG = (
+    f"sweep --study long {_SETTINGS} train.compile=false train.steps=10000000 "
+    "train.stop_when_solved=false --results fresh"
+)
 _STATUS, _REPORT, _GATHER = f"status {STUDY}", f"report {STUDY}", f"gather {STUDY}"
 _JSON, _FIGURES = f"{_REPORT} --format json", f"{_REPORT} --figures drawn"
 _FINISHED = "finished     2        2"
@@ -285,10 +288,10 @@ def _folders() -> Iterator[Machine]:
         ("/dev/null", "/dev/null: /dev/null is a file; name a folder"),
         ("/proc", "study tiny: is not in /proc; there are none"),
         ("''", "study tiny: is not in .; there are none"),
-        ("'~/res'", "study tiny: is not in ~/res; there are none"),
+        ("'~/res'", "study tiny: is not in /home/res; there are none"),
         ("$(printf x%.0s {1..4000})", "File name too long; name another folder"),
     ):
-        line = f"@ --results {results}"
+        line = f"HOME=/home @ --results {results}"
         yield Machine(kind="folder", line=line, code=2, says=says)
     line, loops = "ln -s loop loop; @ --results loop/x", "Too many levels of symbolic links"
     yield Machine(kind="folder", line=line, code=1, says=f"launches: cannot be read: {loops}")
