@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -40,6 +41,22 @@ def missing(cache: Path, *words: str, **environment: str) -> str:
         check=True,
     )
     return run.stdout.strip()
+
+
+@pytest.fixture
+def refused(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., str]]:
+    """The reason why no compiler makes kernels that are used, in this process: faster."""
+
+    def reason(cache: Path, **environment: str) -> str:
+        for name, value in {"XDG_CACHE_HOME": str(cache), **environment}.items():
+            monkeypatch.setenv(name, value)
+        compiler._version.cache_clear()
+        with pytest.raises(compiler.Unavailable) as raised:
+            build._chosen.__wrapped__(torch.float32)
+        return str(raised.value)
+
+    yield reason
+    compiler._version.cache_clear()
 
 
 def fake(folder: Path, script: str) -> Path:
@@ -145,9 +162,11 @@ def test_a_damaged_library_is_built_again(cache: Path, path: str, harm: str) -> 
     assert [file.read_bytes() for file in (cache / "resformer").iterdir()] == [whole]
 
 
-def test_a_machine_without_a_compiler_is_told_so(tmp_path: Path) -> None:
+def test_a_machine_without_a_compiler_is_told_so(
+    tmp_path: Path, refused: Callable[..., str]
+) -> None:
     assert (
-        missing(tmp_path, PATH=str(tmp_path))
+        refused(tmp_path, PATH=str(tmp_path))
         == "there is no C++ compiler (c++, g++ or clang++) here"
     )
     assert list(tmp_path.iterdir()) == []
@@ -157,15 +176,19 @@ def test_a_machine_without_a_compiler_is_told_so(tmp_path: Path) -> None:
     "script",
     ["echo 'no such language' >&2; exit 1", "[ $1 = --version ] && exit; echo no >&2; exit 1"],
 )
-def test_a_compiler_that_fails_is_named_with_what_it_said(tmp_path: Path, script: str) -> None:
-    reason = missing(tmp_path / "cache", PATH=str(fake(tmp_path / "bin", script)))
+def test_a_compiler_that_fails_is_named_with_what_it_said(
+    tmp_path: Path, refused: Callable[..., str], script: str
+) -> None:
+    reason = refused(tmp_path / "cache", PATH=str(fake(tmp_path / "bin", script)))
     assert reason in ("c++ failed: no", "c++ failed: no such language")
     assert not list(tmp_path.glob("cache/resformer/*"))
 
 
-def test_a_compiler_that_cannot_be_run_is_named(tmp_path: Path) -> None:
+def test_a_compiler_that_cannot_be_run_is_named(
+    tmp_path: Path, refused: Callable[..., str]
+) -> None:
     (fake(tmp_path / "bin", "") / "c++").write_bytes(b"\x7fELF, but no more of it")
-    assert missing(tmp_path, PATH=str(tmp_path / "bin")) == "c++ cannot be run: Exec format error"
+    assert refused(tmp_path, PATH=str(tmp_path / "bin")) == "c++ cannot be run: Exec format error"
 
 
 def test_the_next_compiler_is_taken_where_one_is_broken(tmp_path: Path) -> None:
@@ -174,12 +197,12 @@ def test_the_next_compiler_is_taken_where_one_is_broken(tmp_path: Path) -> None:
     assert missing(cache, PATH=f"{broken}:/usr/bin:/bin") == "None"
 
 
-def test_the_compiler_of_cxx_is_the_only_one(tmp_path: Path) -> None:
+def test_the_compiler_of_cxx_is_the_only_one(tmp_path: Path, refused: Callable[..., str]) -> None:
     cache, broken = tmp_path / "cache", fake(tmp_path / "bin", "echo no >&2; exit 1")
-    reason = missing(cache, CXX=f"{broken / 'c++'} -pipe")
+    reason = refused(cache, CXX=f"{broken / 'c++'} -pipe")
     assert reason == f"{broken / 'c++'} -pipe failed: no"
-    assert missing(cache, CXX="nowhere") == "CXX=nowhere: there is no such compiler"
-    assert "No closing quotation" in missing(cache, CXX="'")
+    assert refused(cache, CXX="nowhere") == "CXX=nowhere: there is no such compiler"
+    assert "No closing quotation" in refused(cache, CXX="'")
 
 
 @pytest.mark.parametrize(
@@ -199,10 +222,12 @@ def test_the_compiler_of_cxx_is_the_only_one(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_what_a_broken_compiler_makes_is_not_kept(tmp_path: Path, script: str, reason: str) -> None:
+def test_what_a_broken_compiler_makes_is_not_kept(
+    tmp_path: Path, refused: Callable[..., str], script: str, reason: str
+) -> None:
     cache = tmp_path / "cache"
     only = fake(tmp_path / "bin", script)
-    assert reason in missing(cache, PATH=str(only))
+    assert reason in refused(cache, PATH=str(only))
     assert list((cache / "resformer").iterdir()) == []
 
 
@@ -231,9 +256,11 @@ def test_kernels_that_compute_wrongly_are_built_again(cache: Path, path: str, id
     assert list((cache / "resformer").iterdir()) == [made]
 
 
-def test_a_compiler_whose_kernels_compute_wrongly_is_not_used(tmp_path: Path, idle: Path) -> None:
+def test_a_compiler_whose_kernels_compute_wrongly_is_not_used(
+    tmp_path: Path, refused: Callable[..., str], idle: Path
+) -> None:
     only = fake(tmp_path / "bin", VERSION + OUTPUT + f"/bin/cat {idle} >$made")
-    reason = missing(tmp_path / "cache", PATH=str(only))
+    reason = refused(tmp_path / "cache", PATH=str(only))
     assert reason == "what c++ makes of the kernels computes attention wrongly"
     assert list((tmp_path / "cache" / "resformer").iterdir()) == []
 
@@ -255,7 +282,7 @@ def test_a_compiler_that_hangs_is_given_up(tmp_path: Path, monkeypatch: pytest.M
     ],
 )
 def test_a_library_that_would_end_the_command_is_not_used(
-    tmp_path: Path, code: str, end: str
+    tmp_path: Path, refused: Callable[..., str], code: str, end: str
 ) -> None:
     """Such as one that is made for another processor."""
     source = tmp_path / "bad.cpp"
@@ -263,7 +290,7 @@ def test_a_library_that_would_end_the_command_is_not_used(
     source.write_text("\n".join(["#include <signal.h>", code, *others]))
     bad = VERSION + OUTPUT + f"PATH=/usr/bin:/bin; exec c++ -shared -fPIC {source} -o $made"
     only = fake(tmp_path / "bin", f"export PATH=/usr/bin:/bin; {bad}")
-    reason = missing(tmp_path / "cache", PATH=str(only))
+    reason = refused(tmp_path / "cache", PATH=str(only))
     assert reason == f"what c++ makes of the kernels ends its self-test by {end}"
     assert list((tmp_path / "cache" / "resformer").iterdir()) == []
 
