@@ -39,11 +39,11 @@ def written(tree: object) -> Any:
     return json.loads(json.dumps(tree))
 
 
-def planned() -> list[dict[str, Any]]:
-    """Jobs of every task and scheme, as they stand in a plan."""
+def planned(*schemes: str) -> list[dict[str, Any]]:
+    """Jobs of some tasks and these schemes, as they stand in a plan."""
     return [
         written(job.to_json())
-        for scheme in ("add", "plain", "rezero", "deepnorm", "layerscale")
+        for scheme in schemes
         for job in config.request(
             "some", ["task=copy,reverse,sort", f"model/residual={scheme}", "member.seed=0,1"]
         ).jobs()
@@ -65,7 +65,7 @@ def trained(shape: Shape) -> Trained:
     return Training(shape, MEMBERS).run()
 
 
-JOB = planned()[0]
+JOB = planned("add")[0]
 RESULT = {"job": "x", "attempt": 2, "files": {"runs.parquet": {"bytes": 3, "sha256": "0a" * 32}}}
 STRETCH = {"members": 3, "steps": 10, "seconds": 0.5}
 TIMING = {"seconds": 1.5, "stretches": [STRETCH, STRETCH]}
@@ -87,7 +87,7 @@ RUNS: dict[str, list[Any]] = {
 
 
 def test_every_job_that_can_be_planned_passes() -> None:
-    lines = planned()
+    lines = planned("add", "plain", "rezero", "deepnorm", "layerscale")
     assert len(lines) == 15
     for job in lines:
         checks.planned_job(job)

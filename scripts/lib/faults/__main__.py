@@ -8,14 +8,12 @@ scripts/faults --keep [NAME...]         these, or all, in full, about an hour; w
 """
 
 import argparse
-import os
 import re
 import sys
 import textwrap
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from pathlib import Path
 
 import torch
 
@@ -38,8 +36,6 @@ from lib.faults.campaign import Campaign, workshop
 from resformer.plan.provenance import versions
 
 _TARGET = ROOT / "results" / "reference" / "faults.md"
-_MEMORY = Path("/dev/shm")
-"""A file system in memory, where there is one: a kill does not tell it from a disk."""
 
 _CAMPAIGNS = {
     campaign.name: campaign
@@ -86,7 +82,7 @@ def main() -> int:
             # Training flushes denormal numbers, which the fuzzing of a later campaign refuses.
             torch.set_flush_denormal(False)
             began = time.perf_counter()
-            with workshop(_MEMORY if os.access(_MEMORY, os.W_OK) else None) as scratch:
+            with workshop() as scratch:
                 try:
                     outcome = campaign.run(most, scratch)
                 except loopback.Missing as missing:

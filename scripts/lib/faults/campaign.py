@@ -1,6 +1,7 @@
 """A campaign: one kind of fault, the trials that put it in, and how many of its points passed."""
 
 import multiprocessing
+import os
 import signal
 import tempfile
 from collections import Counter
@@ -18,6 +19,8 @@ Judge = Callable[[T, Path], "Verdict"]
 """Tries a trial in an empty folder."""
 
 _LANES = 2
+_MEMORY = Path("/dev/shm")
+"""A file system in memory, where there is one: a kill does not tell it from a disk."""
 
 
 @final
@@ -118,12 +121,16 @@ def tried(
 
 
 @contextmanager
-def workshop(parent: Path | None) -> Iterator[Path]:
-    """Make an empty folder that is gone afterwards, also if this process is told to end."""
+def workshop() -> Iterator[Path]:
+    """Make an empty folder, in memory where it can be; it is gone afterwards, also if this process
+    is told to end.
+    """
     before = signal.signal(signal.SIGTERM, _interrupted)
     try:
         with tempfile.TemporaryDirectory(
-            dir=parent, prefix="campaign-", ignore_cleanup_errors=True
+            dir=_MEMORY if os.access(_MEMORY, os.W_OK) else None,
+            prefix="campaign-",
+            ignore_cleanup_errors=True,
         ) as path:
             yield Path(path).resolve()
     finally:

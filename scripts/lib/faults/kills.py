@@ -11,14 +11,14 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Literal, final
 
 import psutil
 
 from lib.faults import forked, session
-from lib.faults.campaign import Campaign, Outcome, Verdict, tried
+from lib.faults.campaign import Campaign, Outcome, Verdict, tried, workshop
 from lib.faults.command import GRID, LONGEST_SECONDS, LOOK_SECONDS, Command
 from lib.faults.invariant import (
     Expected,
@@ -81,17 +81,22 @@ def _campaign(
 ) -> Outcome:
     session.ready()
     kills = kills if most is None else min(kills, most)
-    standard = _undisturbed(scratch / "undisturbed")
+    standard = _undisturbed()
     whole, rest = divmod(kills, _KILLS_OF_ONE_TRIAL)
     series = [Series(seed, _KILLS_OF_ONE_TRIAL) for seed in range(whole)]
     series += [Series(whole, rest)] if rest else []
     return tried(series, partial(judge, standard), scratch, points=kills, prepare=adopt)
 
 
-def _undisturbed(folder: Path) -> Standard:
-    """Run the command with nobody killing it; RuntimeError unless it ends well."""
+@cache
+def _undisturbed() -> Standard:
+    """Run the command once with nobody killing it; RuntimeError unless it ends well."""
     adopt()
-    sweep = _Sweep(folder)
+    with workshop() as folder:
+        return _standard(_Sweep(folder / "undisturbed"))
+
+
+def _standard(sweep: "_Sweep") -> Standard:
     with sweep.running():
         sweep.ends()
     study, request = sweep.command.study, config.request(session.STUDY, list(_WORDS))

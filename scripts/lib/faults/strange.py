@@ -350,7 +350,7 @@ def _limits() -> Iterator[Machine]:
     for mount in (
         "mount -t tmpfs none /proc",
         "mount --bind results results; mount -o remount,ro,bind results",
-        "mount -t tmpfs -o ro none /dev/shm; mount -t tmpfs -o ro none /tmp",
+        "mount -t tmpfs -o ro none /dev/shm; mkdir t; mount -t tmpfs -o ro none t; export TMPDIR=t",
     ):
         yield Machine(kind="mount", line=f"unshare -m sh -c '{mount}; @'")
     for words in ("--help", _STATUS):
