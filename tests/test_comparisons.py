@@ -18,8 +18,6 @@ from resformer.residuals.deepnorm import DeepNorm
 from resformer.residuals.plain import Plain
 from resformer.results.members import read
 
-pytestmark = pytest.mark.no_cover
-
 FAST, SLOW, NEVER = [100, 120, 110, 90, 130], [300, 320, 310, 290, 330], [STALLED] * 5
 FIVE, NONE = Count(solved=5, seeds=5), Count(solved=0, seeds=5)
 

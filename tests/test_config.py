@@ -16,8 +16,6 @@ from resformer.errors import UserError
 from resformer.model.shape import Shape
 from resformer.sweep.request import Request
 
-pytestmark = pytest.mark.no_cover
-
 YAMLS = sorted(
     (path for path in plugins.config_folder().rglob("*.yaml") if path.stem != "base"), key=str
 )

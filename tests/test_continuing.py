@@ -14,7 +14,7 @@ from resformer.training.loop import Snapshot, Trained, Training
 from resformer.training.outcome import settled
 from resformer.training.population import Population
 
-pytestmark = [pytest.mark.sweep, pytest.mark.no_cover]
+pytestmark = pytest.mark.sweep
 
 NEVER, BROKEN = Member(seed=0, lr=0.0), Member(seed=1, lr=1e30)
 MEMBERS = [BROKEN, NEVER, Member(seed=0, lr=1e-2), Member(seed=2, lr=3e-3), Member(seed=3, lr=1e-3)]

@@ -33,8 +33,6 @@ from resformer.residuals.plain import Plain
 from resformer.results.members import Findings
 from resformer.tasks.sort import Sort
 
-pytestmark = pytest.mark.no_cover
-
 
 def plotted(
     findings: Findings,

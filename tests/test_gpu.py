@@ -30,8 +30,6 @@ from resformer.tasks.sort import Sort
 from resformer.training.loop import Training
 from resformer.training.population import Population
 
-pytestmark = pytest.mark.no_cover
-
 MEMBERS = [Member(seed=seed, lr=1e-3) for seed in range(3)]
 
 

@@ -16,7 +16,7 @@ from support.sweeps import TINY
 
 from resformer.numerics.backends.kernels import build, compiler, sources
 
-pytestmark = [pytest.mark.sweep, pytest.mark.no_cover]
+pytestmark = pytest.mark.sweep
 
 REASON = """
 from resformer.numerics.backends.kernels import build

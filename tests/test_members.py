@@ -73,7 +73,6 @@ def test_a_damaged_result_is_named_and_left_out(
 
 
 @pytest.mark.fuzz
-@pytest.mark.no_cover
 def test_every_flipped_bit_of_a_result_and_of_a_plan_is_seen(made: WrittenStudy) -> None:
     result, plan = (
         made.study.job(made.jobs[1][0].id) / "result.json",

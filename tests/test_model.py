@@ -22,8 +22,6 @@ from resformer.residuals.add import Add
 from resformer.residuals.base import Residual
 from resformer.residuals.rezero import ReZero
 
-pytestmark = pytest.mark.no_cover
-
 
 @pytest.mark.parametrize("norm", NORMS)
 @pytest.mark.parametrize("attention", ["causal", "bidirectional"])

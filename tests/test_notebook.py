@@ -9,7 +9,7 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
-pytestmark = [pytest.mark.sweep, pytest.mark.no_cover]
+pytestmark = pytest.mark.sweep
 
 NOTEBOOK = Path(__file__).parent.parent / "scripts" / "explore.ipynb"
 

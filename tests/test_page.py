@@ -31,7 +31,7 @@ from resformer.residuals.plain import Plain
 from resformer.results.members import Findings, read
 from resformer.results.problems import DamagedJob, FailedJob, MissingJob
 
-pytestmark = [pytest.mark.browser, pytest.mark.no_cover]
+pytestmark = pytest.mark.browser
 
 COMMAND = ["resformer", "report", "lived", "--html", "page.html"]
 ARGUMENTS = [

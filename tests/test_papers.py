@@ -31,8 +31,6 @@ from resformer.probes.measure import measure_initial
 from resformer.reporting.analysis.cells import by_cell
 from resformer.store.study import Study
 
-pytestmark = pytest.mark.no_cover
-
 
 @pytest.mark.parametrize(
     ("bounds", "verdict"),

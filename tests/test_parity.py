@@ -21,8 +21,6 @@ from resformer.residuals.base import Residual
 from resformer.tasks.sort import Sort
 from resformer.training.population import Population
 
-pytestmark = pytest.mark.no_cover
-
 # float32: a handful of sums of some tens of terms of size 1, each with a relative error of 6e-8.
 TOLERANCE = {torch.float32: 1e-6, torch.float64: 1e-10}
 

@@ -16,7 +16,7 @@ from resformer import plugins
 from resformer.config import tree
 from resformer.plan import provenance
 
-pytestmark = [pytest.mark.sweep, pytest.mark.no_cover]
+pytestmark = pytest.mark.sweep
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 Run = Callable[..., Result]

@@ -21,8 +21,6 @@ from resformer.tasks.copy import Copy
 from resformer.tasks.recall import Recall
 from resformer.training.loop import Trained, Training
 
-pytestmark = pytest.mark.no_cover
-
 
 @pytest.fixture(params=[False, True], ids=["eager", "compiled"])
 def shape(shape: Shape, request: pytest.FixtureRequest) -> Shape:

@@ -12,8 +12,6 @@ from resformer.probes.measure import descriptions
 from resformer.reporting.analysis.probes import medians, model_health, probed
 from resformer.reporting.views.probes import short
 
-pytestmark = pytest.mark.no_cover
-
 Run = Callable[..., Result]
 GRID = [
     "model.depth=1,16",

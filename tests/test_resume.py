@@ -13,7 +13,7 @@ from resformer.model.shape import Member, Recording, Shape
 from resformer.training.loop import Trained, Training
 from resformer.training.population import Population
 
-pytestmark = [pytest.mark.sweep, pytest.mark.no_cover]
+pytestmark = pytest.mark.sweep
 
 EARLY, NEVER, BROKEN = Member(seed=0, lr=1e-2), Member(seed=0, lr=0.0), Member(seed=1, lr=1e30)
 """Members of an easy task: solved before the budget, never, and diverged at once."""

@@ -11,7 +11,7 @@ from support.commands import check_refused
 from lib.faults import requests
 from resformer import config
 
-pytestmark = [pytest.mark.fuzz, pytest.mark.no_cover]
+pytestmark = pytest.mark.fuzz
 
 EXAMPLES = 300
 REQUESTS = list(requests.requests())

@@ -30,8 +30,6 @@ from resformer.store.study import Study
 from resformer.sweep.rate_grid import START
 from resformer.sweep.request import Request
 
-pytestmark = pytest.mark.no_cover
-
 SEEDS = 6
 SOLVES, FAILS = 100, 1.0
 ALL, NONE = [SOLVES] * 12, [FAILS] * 12

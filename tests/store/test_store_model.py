@@ -32,7 +32,7 @@ from resformer.store.checks import Damaged
 from resformer.store.claims import Claim, HeartbeatObserver, Holder, Lost
 from resformer.store.study import Study
 
-pytestmark = pytest.mark.fuzz
+pytestmark = [pytest.mark.fuzz, pytest.mark.no_cover]
 
 LEASE, STEPS = 60.0, 5000
 JOBS = ["job1", "job2", "job3"]

@@ -236,6 +236,24 @@ def test_planned_keeps_the_order_of_the_plans(study: Study) -> None:
     assert [record["launch"] for record in study.launches()] == list(range(1, 13))
 
 
+def test_a_damaged_line_of_a_plan_is_named_and_the_others_are_used(study: Study) -> None:
+    study.launch(RECORD, [planned_job(name) for name in ("job1", "job2", "job3")])
+    path = study.path / "plan-1.jsonl"
+    first, second, third = path.read_text().splitlines()
+    path.write_text("\n".join((first, second[:-1], third)) + "\n")
+    plan = study.plan()
+    assert [*plan.jobs] == ["job1", "job3"]
+    (damage,) = plan.damaged
+    assert damage.startswith(f"{path}: line 2: ")
+
+
+def test_a_file_among_the_folders_of_jobs_is_an_orphan(study: Study) -> None:
+    commit(study, "job1")
+    stray = study.path / "jobs" / "stray"
+    stray.touch()
+    assert list(study.orphans({"job1"})) == [stray]
+
+
 @pytest.mark.parametrize(
     ("links", "planned", "launched"),
     [(0, [], []), (1, [], []), (2, ["killed"], []), (3, ["killed"], ["killed"])],
@@ -344,6 +362,24 @@ def test_the_done_list_is_only_a_cache(study: Study) -> None:
     shutil.rmtree(study.path / "done")
     assert Done(study.path).news() == {}
     assert study.results.finished(study.planned()) == {"job1", "job2", "job3"}
+
+
+def test_a_file_that_is_not_read_has_the_size_that_was_committed(study: Study) -> None:
+    commit(study, "job1")
+    cut(path := study.job("job1") / "attempt-1" / "timing.json")
+    with pytest.raises(Damaged, match=re.escape(f"{path}: not the bytes that were committed")):
+        study.results.table("job1", "runs")
+
+
+def test_the_state_of_files_is_none_if_one_is_gone(study: Study) -> None:
+    commit(study, "job1")
+    source = study.results.locate("job1")
+    state = source.state(1, ["runs.parquet"], ["layers.parquet"])
+    assert state
+    cut(path := study.job("job1") / "attempt-1" / "runs.parquet")
+    assert source.state(1, ["runs.parquet"], ["layers.parquet"]) != state
+    path.unlink()
+    assert source.state(1, ["runs.parquet"], ["layers.parquet"]) == []
 
 
 @pytest.mark.parametrize("harm", [cut, Path.unlink], ids=["cut", "gone"])
@@ -470,6 +506,19 @@ def test_a_name_that_is_a_path_is_refused(tmp_path: Path, name: str) -> None:
 @pytest.mark.parametrize("name", ["a", "depth-lr_2.1", "0", "x" * 100])
 def test_a_plain_name_is_taken(name: str) -> None:
     assert check_name(name) == name
+
+
+def test_a_probe_has_its_place_and_no_study_its_name(tmp_path: Path) -> None:
+    probes = folder.probes(tmp_path / "results", "some")
+    assert probes == tmp_path / "results" / "probes" / "some"
+    assert (tmp_path / "results").is_dir()
+    with pytest.raises(UserError, match="choose another name"):
+        check_name(folder.PROBES)
+
+
+def test_a_study_that_comes_with_the_package_is_run_by_its_name(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="resformer sweep --study quick runs it"):
+        open_study(tmp_path / "results", "quick")
 
 
 def test_results_folders_of_other_programs_are_refused_and_left_alone(tmp_path: Path) -> None:

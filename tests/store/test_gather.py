@@ -295,7 +295,6 @@ def test_a_damaged_result_stays_where_it_is_and_may_be_run_again(
     assert after["curves"] == before["curves"]
 
 
-@pytest.mark.no_cover
 def test_every_flipped_bit_is_harmless_or_named_and_what_it_hit_runs_again(
     study: Study, resformer: Resformer
 ) -> None:
