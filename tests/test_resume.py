@@ -2,11 +2,9 @@
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any
 
 import pytest
 from support import shapes
-from support.schemes import name_of, schemes
 from support.trainings import assert_same_bits, easy, through_the_disk
 
 from resformer.model.shape import Member, Recording, Shape
@@ -46,9 +44,10 @@ def stopped_at(steps: Sequence[int], shape: Shape, members: Sequence[Member]) ->
 
 
 @pytest.mark.parametrize(
-    "delayed", [False, True], ids=["dropped at once", "dropped late, as on a GPU"]
+    ("compiled", "delayed"),
+    [(False, True), (True, False)],
+    ids=["eager, dropped late, as on a GPU", "compiled"],
 )
-@pytest.mark.parametrize("compiled", [False, True], ids=["eager", "compiled"])
 def test_stopped_at_any_step_and_resumed_the_bits_are_the_same(
     shape: Shape,
     compiled: bool,
@@ -68,18 +67,6 @@ def test_stopped_at_any_step_and_resumed_the_bits_are_the_same(
     for step in {0, 1, 5, 9, 10, 11, 15, 16, 17, 33, 119, *left, *(step + 1 for step in left)}:
         assert_same_bits(stopped_at([step], shape, MEMBERS), whole)
     assert_same_bits(stopped_at([3, 10, 11, 12, 40, 64, 65, 118], shape, MEMBERS), whole)
-
-
-@pytest.mark.parametrize(
-    "residual",
-    schemes(),
-    ids=name_of,
-)
-def test_every_scheme_resumes(shape: Shape, residual: Any) -> None:
-    model = dataclasses.replace(shape.model, norm=residual.own_norm)
-    shape = dataclasses.replace(easy(shape, steps=25), residual=residual, model=model)
-    whole = Training(shape, MEMBERS, recording=RECORDING).run()
-    assert_same_bits(stopped_at([7, 20], shape, MEMBERS), whole)
 
 
 def test_a_budget_with_few_evaluations_resumes(shape: Shape) -> None:

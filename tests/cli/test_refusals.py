@@ -145,6 +145,22 @@ BAD_REQUESTS = [
     (["sweep", "--engine", "ray", "engine.cpus=0"], "engine.cpus=0"),
     (["sweep", "--engine", "slurm"], "engine.workers=null: with engine=slurm, say how many pilots"),
     (
+        ["sweep", "--engine", "slurm", "engine.workers=2", "engine.stack=1", "device=cuda"],
+        "engine.gpus=0: with device=cuda, say how many GPUs a pilot gets",
+    ),
+    (
+        ["sweep", "--engine", "ray", "engine.stack=1", "device=cuda"],
+        "engine.gpus=0: with device=cuda, say what part of a GPU a worker gets",
+    ),
+    (
+        ["sweep", "--engine", "ray", "engine.gpus=2"],
+        "engine.gpus=2.0: must be from 0 to 1: a worker computes on one",
+    ),
+    (
+        ["sweep", "--engine", "ray", "engine.address=ray://here"],
+        "engine.address=ray://here: must be auto, local, or host:port",
+    ),
+    (
         ["sweep", "--engine", "slurm", "engine.extra=qos"],
         "engine.extra=qos: must be options of sbatch",
     ),

@@ -69,9 +69,6 @@ def test_impossible_requests_of_ray_are_refused_before_anything_is_written(
     refused = {
         "engine.cpus=2": "engine.cpus=2, engine.gpus=0: no node of the cluster at ",
         "engine.gpus=0.5": "engine.gpus=0.5: no node of the cluster at ",
-        "engine.gpus=2": "engine.gpus=2.0: must be from 0 to 1: a worker computes on one",
-        "device=cuda": "engine.gpus=0: with device=cuda, say what part of a GPU a worker gets",
         "engine.address=127.0.0.1:1": "engine.address=127.0.0.1:1: no Ray cluster answers there",
-        "engine.address=ray://here": "engine.address=ray://here: must be auto, local, or host:port",
     }
     check_refused(refused, engine, start, tmp_path)

@@ -37,9 +37,6 @@ def test_impossible_requests_of_slurm_are_refused_before_anything_is_written(
     refused = {
         "engine.partition=nowhere": "the cluster would not take it: ",
         "engine.gpus=1": "the cluster would not take it: ",
-        "engine.workers=null": "engine.workers=null: with engine=slurm, say how many pilots to "
-        "submit",
-        "device=cuda": "engine.gpus=0: with device=cuda, say how many GPUs a pilot gets",
     }
     check_refused(refused, engine, start, tmp_path)
 

@@ -166,10 +166,8 @@ def test_the_same_command_resumes_a_stopped_sweep(start: Start) -> None:
     ("signum", "to_all", "code"),
     [
         (signal.SIGINT, True, 130),
-        (signal.SIGTERM, True, 143),
         (signal.SIGTERM, False, 143),
         (signal.SIGHUP, True, 129),
-        (signal.SIGUSR1, True, 143),
         (signal.SIGUSR2, False, 143),
     ],
 )
@@ -190,9 +188,7 @@ def test_the_first_signal_checkpoints_all_jobs_within_five_seconds(
         assert claims.held(job) is None
 
 
-@pytest.mark.parametrize(
-    ("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGUSR1, 143)]
-)
+@pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGUSR1, 143)])
 def test_a_signal_to_the_group_before_the_first_worker_runs_leaves_nothing_behind(
     start: Start, signum: signal.Signals, code: int
 ) -> None:
