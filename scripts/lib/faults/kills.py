@@ -34,8 +34,8 @@ from resformer.keys import job_label
 from resformer.store.study import Study
 from resformer.sweep import launch
 
-_WORDS = (*GRID, "train.steps=400", "train.keep_weights=true")
-"""Ten seconds for two workers."""
+_WORDS = (*GRID, "train.steps=250", "train.keep_weights=true")
+"""Six seconds for two workers."""
 _COMPARED = ("runs.parquet", "curves.parquet", "weights.safetensors")
 _KILLS, _WORKERS_KILLED = 100, 50
 _KILLS_OF_ONE_TRIAL = 5
