@@ -74,6 +74,21 @@ def test_the_eps_that_a_refusal_names_works() -> None:
     config.request("new", ["train.eps=8e-19"])
 
 
+@pytest.mark.parametrize(
+    ("words", "setting"),
+    [
+        (["train.eval_every=100", "train.steps=100"], "train.eval_every=100"),
+        (["train.eval_every=null", "train.steps=2"], "train.steps=2"),
+    ],
+)
+def test_a_budget_without_two_evaluations_is_noted_where_all_train_to_its_end(
+    words: list[str], setting: str
+) -> None:
+    every = ["train.warmup_steps=1", "train.compile=false", "train.stop_when_solved=false"]
+    (note,) = config.request("new", [*every, *words]).notes
+    assert note.startswith(f"{setting}: no member can be solved, their last losses count: ")
+
+
 def test_a_clip_under_eps_is_noted() -> None:
     (note,) = config.request("new", ["train.clip=1e-12", "train.compile=false"]).notes
     assert note.startswith(

@@ -13,7 +13,7 @@ _LEAST_RATE = 1e-30
 
 def check(train: TrainSettings, *, warmup_given: bool) -> list[str]:
     """Notes on settings of training that hardly work; UserError for those that cannot."""
-    _check_solvable(train)
+    notes = _check_solvable(train)
     least = least_eps(train.beta2)
     digit = 10.0 ** math.floor(math.log10(least))
     require(
@@ -23,7 +23,6 @@ def check(train: TrainSettings, *, warmup_given: bool) -> list[str]:
         f"must be at least {math.ceil(least / digit) * digit:.0e} with train.beta2={train.beta2}: "
         "float32 cannot hold the squares of smaller gradients, whose steps would have no bound",
     )
-    notes = []
     if train.clip < train.eps:
         notes.append(
             f"train.clip={train.clip:g}: is under train.eps={train.eps:g}, so steps are at most "
@@ -75,22 +74,20 @@ def least_eps(beta2: float) -> float:
     return math.sqrt(_LEAST_NORMAL / (1.0 - beta2))
 
 
-def _check_solvable(train: TrainSettings) -> None:
-    """Raise UserError for a budget in which no member can solve the task, unless all members train
-    to its end.
+def _check_solvable(train: TrainSettings) -> list[str]:
+    """A note on a budget in which no member can solve the task, if all members train to its end;
+    UserError otherwise.
     """
     last = "a first crossing of the target at the last evaluation is not counted as solved"
-    if train.stop_when_solved and train.eval_every is None:
-        require(
-            train.eval_interval(1) < train.steps,
-            "train.steps",
-            train.steps,
-            f"must be over {train.eval_interval(1)}, where members are evaluated first: {last}",
-        )
-    if train.stop_when_solved and train.eval_every is not None:
-        require(
-            train.eval_every < train.steps,
-            "train.eval_every",
-            train.eval_every,
-            f"must be under train.steps={train.steps}: {last}",
-        )
+    if train.eval_every is None:
+        first = train.eval_interval(1)
+        setting, value = "train.steps", train.steps
+        would_work = f"must be over {first}, where members are evaluated first: {last}"
+    else:
+        first = train.eval_every
+        setting, value = "train.eval_every", train.eval_every
+        would_work = f"must be under train.steps={train.steps}: {last}"
+    if first < train.steps:
+        return []
+    require(not train.stop_when_solved, setting, value, would_work)
+    return [f"{setting}={value}: no member can be solved, their last losses count: {last}"]
