@@ -18,6 +18,7 @@ from support.launches import (
     local,
     pid,
     planned,
+    record_of,
     run,
     work_alone,
 )
@@ -25,9 +26,10 @@ from support.sweeps import TINY
 from typer.testing import Result
 
 from resformer import config
+from resformer.errors import Stuck
 from resformer.model.shape import Member, Shape
 from resformer.plan.jobs import Job
-from resformer.store import folder
+from resformer.store import files, folder
 from resformer.store.claims import attempts
 from resformer.store.study import Study
 from resformer.sweep import launch
@@ -264,3 +266,20 @@ def test_a_worker_that_was_silent_for_a_lease_loses_its_job_and_its_members_coun
     assert (committed_attempt(study, victim), committed_attempt(study, other)) == (2, 1)
     finished = [event.job for event in events if event.kind == "finished"]
     assert sorted(finished) == sorted(plan.jobs)
+
+
+def test_a_worker_whose_code_is_not_its_launchs_computes_nothing(
+    study: Study, shape: Shape
+) -> None:
+    """As when a file is saved between the launch and the start of its workers."""
+    plan = planned(study, [shape])
+    assignment = plan.start(["sweep"])
+    path = study.path / "launches" / "1.json"
+    record = record_of(path)
+    record["fingerprint"]["model"] = "0.0.older"
+    path.write_bytes(files.with_checksum(record))
+    with pytest.raises(Stuck, match=r"computed by other code: model was 0\.0\.older, is "):
+        plan.request.engine.run(
+            assignment, workers=1, emit=lambda event: None, stop=Stop(lambda: False)
+        )
+    assert study.results.begun() == set()
