@@ -67,6 +67,7 @@ train:
   target_accuracy: 0.99
 """,
 }
+_GLOBAL = "# @package _global_\n"
 OF_SCHEME, OF_TASK = "model/residual=fading", "task=following"
 
 
@@ -157,6 +158,8 @@ MISTAKES = {
     "no colon": (change(SCHEME_YAML, "share:", "share"), f"{SCHEME_YAML}: line 3: could not find"),
     "no colon in between": (change(TASK_YAML, "length:", "length"), f"{TASK_YAML}: line 5: "),
     "no mapping": ((SCHEME_YAML, "- fading\n"), "its fading.yaml must have a setting per line"),
+    "a number": ((SCHEME_YAML, "5\n"), "its fading.yaml must have a setting per line"),
+    "a truth value": ((TASK_YAML, "true\n"), "its following.yaml must have a setting per line"),
     "no text": ((SCHEME_YAML, "\x00"), f"{SCHEME_YAML}: "),
     "interpolated": (change(SCHEME_YAML, "0.5", "${x"), f"{SCHEME_YAML}: "),
     "no name": (change(SCHEME_YAML, "name: fading\n", ""), "its fading.yaml must say name: fading"),
@@ -166,6 +169,36 @@ MISTAKES = {
         change(TASK_YAML, "# @package _global_\n", ""),
         "its following.yaml lacks the line # @package _global_ at its top",
     ),
+    "global at the end": (
+        (TASK_YAML, FILES[TASK_YAML].replace(_GLOBAL, "") + _GLOBAL),
+        "its following.yaml says # @package _global_; such a line must be # @package _global_, "
+        "at its top",
+    ),
+    "scheme, global at the end": (
+        (SCHEME_YAML, f"model:\n  residual:\n    name: fading\n    share: 0.5\n{_GLOBAL}"),
+        "its fading.yaml says # @package _global_; such a line must be",
+    ),
+    "another package": (
+        (SCHEME_YAML, f"# @package model\n{FILES[SCHEME_YAML]}"),
+        "its fading.yaml says # @package model; such a line must be",
+    ),
+    "two packages": (
+        (TASK_YAML, f"{_GLOBAL}# @package task\n{FILES[TASK_YAML].replace(_GLOBAL, '')}"),
+        "its following.yaml says # @package task; such a line must be",
+    ),
+    "a line for Hydra": (
+        (SCHEME_YAML, f"# @author me and you\n{FILES[SCHEME_YAML]}"),
+        "Too many components in",
+    ),
+    "package of its group": (
+        (SCHEME_YAML, f"# half\n#@package _group_\n{FILES[SCHEME_YAML]}"),
+        "its fading.yaml says #@package _group_; such a line must be",
+    ),
+    "setting called on": (
+        (SCHEME_YAML, f"{FILES[SCHEME_YAML]}on: 1\n"),
+        "its fading.yaml has the key true, no text; YAML takes yes, no, on, off and numbers for",
+    ),
+    "setting called 1": ((SCHEME_YAML, f"{FILES[SCHEME_YAML]}1: 1\n"), "has the key 1, no text"),
     "no setting": (
         change(TASK_YAML, "target_accuracy", "target"),
         "its following.yaml says train: ",
@@ -175,6 +208,18 @@ MISTAKES = {
         "its fading.yaml lacks share, which Fading",
     ),
     "defaults": (change(SCHEME_YAML, "name", "defaults: [nothing]\nname"), "nothing"),
+    "scheme with a list": (
+        change(SCHEME_YAML, "0.5", "[1, 2]"),
+        "its fading.yaml says share: [1, 2]; settings are numbers, texts, true, false or null",
+    ),
+    "task with a list": (
+        (TASK_YAML, FILES[TASK_YAML].replace("length: 8", "length: [8]")),
+        "its following.yaml says length: [8]; settings are",
+    ),
+    "no hash": (
+        change(SCHEME, "    share: float\n", "    share: float\n    __hash__ = None\n"),
+        "TypeError: unhashable type: 'Fading'",
+    ),
     # constants
     "unknown norm": (
         change(SCHEME, '("post", "pre")', '("post", "prae")'),
