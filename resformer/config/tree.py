@@ -148,6 +148,11 @@ def _check_sections(key: str, name: str, sections: Json) -> None:
     """Raise UserError if a variant's YAML says what are no settings of other sections."""
     for section, values in sections.items():
         known = composed(()).get(section)
+        if known is not None and not isinstance(known, dict):
+            raise UserError(
+                f"{GROUPS[key]}={name}: its {name}.yaml says {section}: "
+                f"{in_message(str(values))}; it may have sections of settings only"
+            )
         if (
             not isinstance(known, dict)
             or not isinstance(values, dict)

@@ -203,6 +203,10 @@ MISTAKES = {
         change(TASK_YAML, "target_accuracy", "target"),
         "its following.yaml says train: ",
     ),
+    "no section": (
+        (TASK_YAML, f"{FILES[TASK_YAML]}device: cpu\n"),
+        "its following.yaml says device: cpu; it may have sections of settings only",
+    ),
     "too few": (
         change(SCHEME_YAML, "share: 0.5\n", ""),
         "its fading.yaml lacks share, which Fading",
@@ -336,6 +340,17 @@ def test_without_mistakes_they_can_be_used(added: Callable[[], Path], resformer:
     shown = resformer("show", OF_SCHEME, OF_TASK)
     assert shown.exit_code == 0, shown.stderr
     assert {OF_SCHEME, OF_TASK, "model.residual.share=0.5"} <= {*shown.stdout.splitlines()}
+
+
+def test_a_second_name_of_the_class_and_a_note_of_a_type_are_no_mistakes(
+    added: Callable[[], Path], resformer: Resformer
+) -> None:
+    folder = added()
+    mixin = "class Noted:\n    note: str\n\n\n@dataclass"
+    _, text = change(TASK, "@dataclass", mixin, "(SequenceToS", "(Noted, SequenceToS")
+    (folder / TASK).write_text(f"{text}\n\nAlias = Following\n")
+    shown = resformer("show", OF_TASK)
+    assert shown.exit_code == 0, shown.stderr
 
 
 @pytest.mark.parametrize("key", ["model.residual", "task"])
