@@ -102,8 +102,10 @@ NO_MODULES = {
     "one that is broken would break every command",
 }
 """Packages that commands find empty, whatever is installed, with the reason."""
-_FROM_A_JOB = ("SLURM_", "SLURMD_", "SRUN_", "SALLOC_", "SBATCH_")
-"""Set by Slurm inside a job, or options of sbatch that go before those of its script."""
+_FROM_A_JOB = ("SLURM_", "SLURMD_", "SRUN_", "SALLOC_", "SBATCH_", "SQUEUE_", "SCANCEL_")
+"""Set by Slurm inside a job, or options of its commands: those of sbatch go before its script's,
+and those of squeue and scancel would leave out pilots, or list them in another format.
+"""
 _FOR_A_CLUSTER = ("SLURM_CONF", "SLURM_JWT")
 """Kept: they say where the cluster is."""
 
