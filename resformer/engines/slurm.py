@@ -212,6 +212,7 @@ class Slurm(Engine):
             job_name=_name(study),
             time=self.minutes,
             cpus_per_task=1,
+            wckey=None,  # submitit's own, which not every site knows
             signal_delay_s=min(_WARNED_SECONDS, 30 * self.minutes),
             **{name: value for name, value in options.items() if value is not None},
         )

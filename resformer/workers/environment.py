@@ -1,5 +1,9 @@
 """Environment variables and packages that would change results, or break what a command imports or
 starts, and their values here.
+
+`ATEN_CPU_CAPABILITY` is left as it is, though the bits of results depend on it: it has torch use
+fewer vector instructions, as on an older processor. A launch records those that are used, and a
+sweep that goes on with others notes it (`resformer.plan.provenance.other_processor`).
 """
 
 import os

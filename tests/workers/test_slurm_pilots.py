@@ -248,3 +248,8 @@ def test_pilots_on_other_clusters_are_looked_for_there(
         ("squeue", "--clusters=far"),
         ("scancel", "--clusters=far"),
     }
+
+
+def test_pilots_have_no_workload_key_but_the_one_that_was_given(study: Study) -> None:
+    assert "wckey" not in ENGINE.script(study.path, 2)
+    assert "#SBATCH --wckey=mine\n" in replace(ENGINE, extra="--wckey=mine").script(study.path, 2)
