@@ -573,7 +573,10 @@ def _answering(*, resumes: bool = False) -> Iterator[Interrupts]:
         line = f"{str(error.strerror).lower()}: {_EXHAUSTED[error.errno]}; no result is lost"
         code = 1
     except Stuck as error:
-        line, code = f"{error}; no result is lost: see to it and go on", 1
+        # A file or folder that is gone was removed by others, with who knows what.
+        is_gone = str(error).endswith(os.strerror(errno.ENOENT))
+        lost = "" if is_gone else "no result is lost: "
+        line, code = f"{error}; {lost}see to it and go on", 1
     except Stopped as stopped:
         how = "; the same command goes on where this one left off" if resumes else ""
         line, code = f"stopped{how}", stopped.code

@@ -177,7 +177,7 @@ def load(package: str, name: str, base: type[Base]) -> type[Base]:
     else:
         kind = package.rpartition(".")[2]
         raise LookupError(f"{name!r} is none of the {kind} there are: {', '.join(names(package))}")
-    _check_whole(package, name, variant)  # type: ignore[arg-type]  # classes are hashable
+    _check_whole(package, name, variant, base)  # type: ignore[arg-type]  # classes are hashable
     return variant
 
 
@@ -185,9 +185,10 @@ def _load_own(package: str, name: str, base: type[Base]) -> type[Base]:
     """The one class of a module that is derived from `base`."""
     with blaming(package, name):
         module = importlib.import_module(f"{package}.{name}")
+    classes = dict.fromkeys(member for _, member in inspect.getmembers(module, inspect.isclass))
     variants = [
         member
-        for _, member in inspect.getmembers(module, inspect.isclass)
+        for member in classes
         if issubclass(member, base) and member.__module__ == module.__name__
     ]
     if len(variants) != 1:
@@ -217,9 +218,9 @@ def _load_external(package: str, point: metadata.EntryPoint, base: type[Base]) -
 
 
 @cache
-def _check_whole(package: str, name: str, variant: type[object]) -> None:
-    """Raise UserError unless a class has all that its bases leave open, and its settings as
-    fields.
+def _check_whole(package: str, name: str, variant: type[object], base: type[object]) -> None:
+    """Raise UserError unless a class has all that its bases, down from `base`, leave open, and its
+    settings as fields.
     """
     where = f"{choice(package, name)}: {variant.__name__} in {short_path(inspect.getfile(variant))}"
     parameters = vars(variant).get("__dataclass_params__")
@@ -228,7 +229,8 @@ def _check_whole(package: str, name: str, variant: type[object]) -> None:
         raise UserError(f"{where} is {kind}; put @dataclass(frozen=True) above it")
     own = dataclasses.fields(variant) if parameters else ()  # type: ignore[arg-type]
     fields = {field.name for field in own}
-    declared = {key for kind in variant.__mro__ for key in inspect.get_annotations(kind)}
+    bases = [kind for kind in variant.__mro__ if issubclass(kind, base)]
+    declared = {key for kind in bases for key in inspect.get_annotations(kind)}
     lacking = {key for key in declared - fields if not hasattr(variant, key)}
     lacking |= getattr(variant, "__abstractmethods__", frozenset())
     if lacking:

@@ -51,7 +51,8 @@ def in_parts(
 
 @pytest.mark.parametrize(
     ("compiled", "stop", "eval_every"),
-    [(False, True, 10), (True, False, 10), (True, True, None)],
+    # Every pair of two settings' values.
+    [(False, False, None), (False, True, 10), (True, False, 10), (True, True, None)],
     ids=lambda value: {True: "yes", False: "no", None: "dense at first"}.get(value, str(value)),
 )
 def test_a_longer_budget_gives_the_bits_that_it_gives_at_once(

@@ -17,8 +17,13 @@ _SETTING = re.compile(r"(?P<key>[\w./]+) *(?:==|:=|[=:]) *(?P<value>[\w.+,-]*[\w
 _ENCLOSED = re.compile(r"(?P<key>[\w./]+)=[{(\[](?P<values>[\w.+-]+(?: *, *[\w.+-]+)*),?[)}\]]")
 _SETTINGS = re.compile(r"\s*[\w./]+=\S+(?:\s+[\w./]+=\S+)+\s*")
 _TINY = re.compile(r"[+-]?(?P<digits>\d[\d_]*\.?[\d_]*|\.\d[\d_]*)(?:[eE][+-]?\d+)?")
-_OPTIONS = ("study", "results", "html", "figures")
-"""Options that are mistaken for settings."""
+COMMANDS_WITH = {
+    "study": ("sweep", "probe"),
+    "results": ("train", "sweep", "probe"),
+    "html": ("sweep", "report"),
+    "figures": ("sweep", "report"),
+}
+"""Options that are mistaken for settings, and commands that have them."""
 _SCHEME = "model.residual"
 _WRITTEN_OUT = 12
 """Most values that a hint writes out."""
@@ -28,8 +33,9 @@ def key(text: str, values: Sequence[object], known: Sequence[str]) -> str:
     """The hint for a key that is not there: those that it may mean, the reason why there is none,
     or the keys of its section. `values` are those it was given.
     """
-    if text in _OPTIONS:
-        return f"did you mean --{text} {shortened(','.join(map(in_message, _plain(values))))}?"
+    if having := " or ".join(COMMANDS_WITH.get(text, ())):
+        value = shortened(",".join(map(in_message, _plain(values))))
+        return f"did you mean --{text} {value}, of resformer {having}?"
     *path, last = re.split(r"[./]", text)
     if path and (group := next((g for g in GROUPS if g.endswith(f".{path[-1]}")), "")):
         return f"did you mean {group}.{last}?"
@@ -71,8 +77,8 @@ def _counted_out(name: str, keys: Sequence[str], values: Sequence[object]) -> st
 
 
 def of_variant(key: str, group: str, name: str, own: Sequence[str], known: Sequence[str]) -> str:
-    """The reason why this variant of a group has no such key, with its own that is similar; what
-    the name means in other sections, unless it is a scheme's; or all of its own.
+    """Reason why a variant has no such key, with the nearest hint: a similar setting of its own,
+    other sections' but for a scheme's, or all of its own.
     """
     last = key.removeprefix(f"{group}.")
     if similar := difflib.get_close_matches(last, own, n=1, cutoff=0.7):
@@ -136,12 +142,12 @@ def word(text: str, before: str | None, after: Sequence[str], studies: Collectio
 def _continued(text: str, after: Sequence[str]) -> list[str]:
     """Words that go on with a list, as `0, 1, 2` of the shell: those behind a comma."""
     words: list[str] = []
-    for before, following in pairwise([text, *after]):
+    for index, (before, following) in enumerate(pairwise([text, *after])):
         if not before.endswith(",") or "=" in following:
             break
         words += filter(None, following.split(","))
         if _NUMBER.fullmatch(following):  # more may follow without a comma
-            words += takewhile(_NUMBER.fullmatch, after[len(words) :])
+            words += takewhile(_NUMBER.fullmatch, after[index + 1 :])
             break
     return words
 

@@ -31,7 +31,9 @@ def build_variant(section: str, settings: Json, base: type[T]) -> T:
     kind = plugins.load(package, name, base)
     _check_own(kind, section, name, own)
     with plugins.blaming(package, name):
-        return build(kind, section, own)
+        variant = build(kind, section, own)
+        hash(variant)  # shapes are keys
+    return variant
 
 
 def build(kind: type[T], section: str, settings: Mapping[str, Any]) -> T:
@@ -41,15 +43,23 @@ def build(kind: type[T], section: str, settings: Mapping[str, Any]) -> T:
     )
 
 
-def _check_own(kind: type[T], section: str, name: str, settings: Mapping[str, Any]) -> None:
-    """Raise UserError unless a variant's YAML has just the fields of its class."""
+def _check_own(kind: type[T], section: str, name: str, settings: Mapping[Any, Any]) -> None:
+    """Raise UserError unless a variant's YAML has just the fields of its class, each one value."""
     fields = {field.name: field for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
     where, cls = f"{plugins.GROUPS[section]}={name}: its {name}.yaml", kind.__name__
+    for key in settings:
+        if not isinstance(key, str):
+            says = "YAML takes yes, no, on, off and numbers for values"
+            raise UserError(f"{where} has the key {in_message(key)}, no text; {says}: quote it")
     if extra := ", ".join(key for key in settings if key not in fields):
         raise UserError(f"{where} says {extra}, which {cls} does not have")
     no_default = [key for key, field in fields.items() if field.default is dataclasses.MISSING]
     if lacking := ", ".join(key for key in no_default if key not in settings):
         raise UserError(f"{where} lacks {lacking}, which {cls} has")
+    for key, value in settings.items():
+        if not isinstance(value, int | float | str | None):
+            says, kinds = in_message(str(value)), "numbers, texts, true, false or null"
+            raise UserError(f"{where} says {key}: {says}; settings are {kinds}")
 
 
 def checked(kind: type[Any], field: str, name: str, value: Any) -> Any:

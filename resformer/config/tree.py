@@ -20,8 +20,10 @@ from resformer.keys import Json, Value, flatten, in_message
 from resformer.plugins import GROUPS, PACKAGES, config_folder
 from resformer.text import error_line, short_path, shortened
 
-_GLOBAL = re.compile(r"^# *@package +_global_ *$", re.MULTILINE)
-"""Line of a YAML whose keys are sections, as Hydra has it."""
+_GLOBAL = re.compile(r"\s*# *@package +_global_ *$", re.MULTILINE)
+"""First line of a YAML whose keys are sections, as Hydra has it."""
+_PACKAGE = re.compile(r"^\s*(#\s*@package\b.*?)\s*$", re.MULTILINE)
+"""Line that Hydra reads, or would at the top, as the place of a YAML's keys in the tree."""
 
 
 def keys() -> list[str]:
@@ -83,7 +85,7 @@ def composed(groups: tuple[tuple[str, str], ...]) -> Json:
     try:
         with initialize_config_dir(version_base="1.3", config_dir=str(config_folder().resolve())):
             tree = OmegaConf.to_container(compose("config", overrides=own), resolve=False)
-    except (HydraException, OmegaConfBaseException) as error:
+    except (HydraException, OmegaConfBaseException, ValueError) as error:  # a line # @... amiss
         raise UserError(f"{' '.join(own)}: {error_line(error)}") from error
     assert isinstance(tree, dict)
     sections = {str(key): value for key, value in tree.items()}
@@ -100,7 +102,8 @@ def _read(key: str, name: str) -> tuple[Json, Json]:
     path, where = plugins.settings_file(PACKAGES[key], name), f"{GROUPS[key]}={name}"
     try:
         text = path.read_text(encoding="utf-8")
-        loaded: Any = OmegaConf.to_container(OmegaConf.create(text), resolve=False)
+        bare = isinstance(yaml.compose(text), yaml.ScalarNode)  # OmegaConf asserts that it is not
+        loaded: Any = None if bare else OmegaConf.to_container(OmegaConf.create(text))
     except (OmegaConfBaseException, yaml.YAMLError, UnicodeDecodeError, OSError) as error:
         file = short_path(str(path)) if external else path.relative_to(config_folder().parent)
         raise UserError(f"{where}: {file}: {_yaml_line(error)}") from error
@@ -108,7 +111,12 @@ def _read(key: str, name: str) -> tuple[Json, Json]:
     if not isinstance(loaded, dict):
         raise UserError(f"{says} must have a setting per line, KEY: VALUE")
     # A variant's settings alone, or sections, of which one is the variant's.
-    in_sections = last in loaded if external else _GLOBAL.search(text) is not None
+    top = _GLOBAL.match(text)
+    in_sections = last in loaded if external else top is not None
+    if not external and (line := _PACKAGE.search(text, top.end() if top else 0)):
+        raise UserError(
+            f"{says} says {line[1]}; such a line must be # @package _global_, at its top"
+        )
     if last in loaded and not in_sections:
         raise UserError(f"{says} lacks the line # @package _global_ at its top")
     node: Any = loaded
@@ -140,6 +148,11 @@ def _check_sections(key: str, name: str, sections: Json) -> None:
     """Raise UserError if a variant's YAML says what are no settings of other sections."""
     for section, values in sections.items():
         known = composed(()).get(section)
+        if known is not None and not isinstance(known, dict):
+            raise UserError(
+                f"{GROUPS[key]}={name}: its {name}.yaml says {section}: "
+                f"{in_message(str(values))}; it may have sections of settings only"
+            )
         if (
             not isinstance(known, dict)
             or not isinstance(values, dict)

@@ -69,7 +69,7 @@ class Group(TyperGroup):
         return f"the commands are {', '.join(self.commands)}"
 
     def _line(self, error: Any, words: Sequence[str]) -> str:
-        """An error of Typer, told by its class's name, as they are private."""
+        """Message of an error of Typer, whose classes are private and known by name."""
         match type(error).__name__:
             case "NoSuchOption":
                 name = error.option_name

@@ -81,7 +81,7 @@ def read_status(study: Study) -> Status:
     if not launches:
         raise UserError(
             f"study {study.name}: {'; '.join(study.damaged_launches())}; "
-            "delete it or use another folder"
+            "resformer sweep --study NAME begins a new one beside it"
         )
     outdated = plan.outdated(launches)
     left_out = superseded(plan.jobs) | outdated

@@ -2,6 +2,7 @@
 
 import contextlib
 import math
+import os
 import re
 import shlex
 import shutil
@@ -99,8 +100,7 @@ class Slurm(Engine):
         with tempfile.TemporaryDirectory() as folder:
             script = Path(folder) / "script"
             script.write_text(self.script(Path(folder) / "study", workers))
-            with environment.outside_of_jobs(self.inherited):
-                answer = run_command("sbatch", "--test-only", str(script))
+            answer = run_command("sbatch", "--test-only", str(script), kept=self.inherited)
         if answer.returncode:
             return f"engine=slurm: the cluster would not take it: {_one_line(answer.stderr)}"
         return ""
@@ -114,7 +114,10 @@ class Slurm(Engine):
         study, left = Study(assignment.study), set(assignment.jobs)
         reader, done = EventReader(study, assignment.launch), Done(study.path)
         pilots = JobArray(
-            self.executor(study.path), pilot_specs(assignment, workers), self.inherited
+            self.executor(study.path),
+            pilot_specs(assignment, workers),
+            self.inherited,
+            self.clusters,
         )
         active_before = set(range(workers))
 
@@ -164,6 +167,14 @@ class Slurm(Engine):
         given = {"partition": self.partition, "account": self.account, **_options(self.extra)}
         return [f"SBATCH_{name.upper()}" for name in _INHERITED if given.get(name) is None]
 
+    @property
+    def clusters(self) -> list[str]:
+        """The option of squeue and scancel that names the clusters of the pilots, if not its own;
+        empty for none.
+        """
+        names = _options(self.extra).get("clusters") or os.environ.get("SBATCH_CLUSTERS")
+        return [f"--clusters={names}"] if names else []
+
     def script(self, study: Path, workers: int) -> str:
         """The script that would be submitted, also where there is no Slurm; UserError without
         submitit.
@@ -201,6 +212,7 @@ class Slurm(Engine):
             job_name=_name(study),
             time=self.minutes,
             cpus_per_task=1,
+            wckey=None,  # submitit's own, which not every site knows
             signal_delay_s=min(_WARNED_SECONDS, 30 * self.minutes),
             **{name: value for name, value in options.items() if value is not None},
         )
@@ -247,6 +259,8 @@ class JobArray:
     """The spec of each pilot by its number; a replacement gets the same."""
     kept: Sequence[str] = ()
     """Variables of the environment that sbatch may read."""
+    clusters: Sequence[str] = ()
+    """Option that names the clusters to squeue and scancel."""
     tasks: dict[str, int] = field(default_factory=dict)
     """Numbers of all pilots that were submitted, by their ids in the queue."""
     began: set[int] = field(default_factory=set)
@@ -283,9 +297,8 @@ class JobArray:
         """
         if not self.tasks:
             return set()
-        answer = run_command(
-            "squeue", "--noheader", "--array", "--format=%i", f"--jobs={','.join(self._arrays())}"
-        )
+        jobs = f"--jobs={','.join(self._arrays())}"
+        answer = run_command("squeue", *self.clusters, "--noheader", "--array", "--format=%i", jobs)
         if answer.returncode and "Invalid job id" not in answer.stderr:
             return {*self.tasks.values()}
         return {self.tasks[task] for task in answer.stdout.split() if task in self.tasks}
@@ -294,13 +307,13 @@ class JobArray:
         """Let pilots checkpoint their jobs and end; by force those that take longer."""
         if self.active():
             try:
-                run_command("scancel", "--state=PENDING", *self._arrays())
-                run_command("scancel", "--signal=INT", *self._arrays())
+                run_command("scancel", *self.clusters, "--state=PENDING", *self._arrays())
+                run_command("scancel", *self.clusters, "--signal=INT", *self._arrays())
                 deadline = time.monotonic() + _GRACE_SECONDS
                 while self.active() and time.monotonic() < deadline:
                     time.sleep(POLL_SECONDS)
             finally:  # also when it is stopped for the second time
-                run_command("scancel", *self._arrays())
+                run_command("scancel", *self.clusters, *self._arrays())
 
     def error_line(self, logs: Path) -> str:
         """The last line in the log of a pilot that never began a job; "" if there is none."""
@@ -314,9 +327,12 @@ class JobArray:
         return [*dict.fromkeys(task.partition("_")[0] for task in self.tasks)]
 
 
-def run_command(*words: str) -> subprocess.CompletedProcess[str]:
-    """Run a command of Slurm and return its answer."""
-    return subprocess.run(words, capture_output=True, text=True, check=False)
+def run_command(*words: str, kept: Sequence[str] = ()) -> subprocess.CompletedProcess[str]:
+    """Run a command of Slurm as outside of any job, but for the variables that are kept; returns
+    its answer.
+    """
+    with environment.outside_of_jobs(kept):
+        return subprocess.run(words, capture_output=True, text=True, check=False)
 
 
 def _options(extra: str | None) -> dict[str, str | bool]:

@@ -17,6 +17,7 @@ from resformer.model.shape import RESULTS_ONLY, Member, Shape
 from resformer.plan import code, jobs, provenance
 from resformer.plan.jobs import Job
 from resformer.store.checks import Damaged, Unreadable
+from resformer.store.folder import TRAINED
 from resformer.store.plan import by_shape
 from resformer.store.study import PlannedJobs, Study
 from resformer.sweep.memory import memory_note
@@ -292,7 +293,9 @@ def _keys(planned: Mapping[str, Json]) -> dict[str, list[tuple[str, Member]]]:
 def _check_versions(request: Request, study: Study) -> None:
     """Raise UserError if a launch of the study was computed by other versions."""
     with_what = provenance.versions(_compiled(request))
-    other = f"use another --results folder, or delete {study.path}"
+    other = "use another --results folder"
+    if study.name != TRAINED:
+        other = f"name a new study beside it, --study NAME, or {other}"
     for damage in study.damaged_launches():
         raise UserError(
             f"study {study.name}: {damage}, so what made its results is unknown; {other}"

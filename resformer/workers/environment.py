@@ -1,5 +1,9 @@
 """Environment variables and packages that would change results, or break what a command imports or
 starts, and their values here.
+
+`ATEN_CPU_CAPABILITY` is left as it is, though the bits of results depend on it: it has torch use
+fewer vector instructions, as on an older processor. A launch records those that are used, and a
+sweep that goes on with others notes it (`resformer.plan.provenance.other_processor`).
 """
 
 import os
@@ -102,8 +106,10 @@ NO_MODULES = {
     "one that is broken would break every command",
 }
 """Packages that commands find empty, whatever is installed, with the reason."""
-_FROM_A_JOB = ("SLURM_", "SLURMD_", "SRUN_", "SALLOC_", "SBATCH_")
-"""Set by Slurm inside a job, or options of sbatch that go before those of its script."""
+_FROM_A_JOB = ("SLURM_", "SLURMD_", "SRUN_", "SALLOC_", "SBATCH_", "SQUEUE_", "SCANCEL_")
+"""Set by Slurm inside a job, or options of its commands: those of sbatch go before its script's,
+and those of squeue and scancel would leave out pilots, or list them in another format.
+"""
 _FOR_A_CLUSTER = ("SLURM_CONF", "SLURM_JWT")
 """Kept: they say where the cluster is."""
 

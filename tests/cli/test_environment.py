@@ -1,5 +1,6 @@
 """Variables of the environment, and files of the working directory, that break other programs."""
 
+import errno
 import os
 import shutil
 import subprocess
@@ -7,10 +8,12 @@ import sys
 from pathlib import Path
 
 import pytest
+import typer
 from support.commands import Command
 from support.sweeps import SMALL
 
 from resformer import cli
+from resformer.errors import DiskError
 from resformer.workers import environment
 
 SHADOWED = ("random", "struct", "copy", "queue", "select", "types", "numpy", "sort", "signal")
@@ -168,6 +171,22 @@ def test_in_a_notebook_progress_is_plain_lines(monkeypatch: pytest.MonkeyPatch) 
     assert cli._consoles()[1].is_terminal
     monkeypatch.setenv("JPY_PARENT_PID", "1")
     assert not cli._consoles()[1].is_terminal
+
+
+@pytest.mark.parametrize(
+    ("number", "end"),
+    [
+        (errno.ENOSPC, "; no result is lost: see to it and go on\n"),
+        (errno.ENOENT, "; see to it and go on\n"),  # as where the results folder is deleted
+    ],
+)
+def test_no_result_is_lost_unless_a_folder_is(
+    number: int, end: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    reason = f"results/some/claim-1: cannot be written (12 bytes): {os.strerror(number)}"
+    with pytest.raises(typer.Exit), cli._answering():
+        raise DiskError(reason)
+    assert capsys.readouterr().err == f"resformer: {reason}{end}"
 
 
 def test_windows_is_refused_in_a_line(

@@ -3,10 +3,13 @@
 from pathlib import Path
 
 import pytest
+import typer
 from support.commands import Resformer, check_refused, tree
 from support.studies import WrittenStudy, unsolved
 
 from resformer import config
+from resformer.cli import app
+from resformer.config import hints
 from resformer.config.other_names import meant
 from resformer.errors import UserError
 from resformer.model.shape import Member
@@ -83,8 +86,9 @@ SETTINGS = [
     ("model.depth=1 model.norm=pre,post", "several settings in one word: leave out the quotes"),
     ("model.norm=a;b", "values are numbers, words, or several, as in model.depth=1,2"),
     # options
-    ("study=quick", "did you mean --study quick?"),
-    ("results=r2", "did you mean --results r2?"),
+    ("study=quick", "did you mean --study quick, of resformer sweep or probe?"),
+    ("results=r2", "did you mean --results r2, of resformer train or sweep or probe?"),
+    ("html=x", "did you mean --html x, of resformer sweep or report?"),
 ]
 
 
@@ -129,6 +133,13 @@ def test_names_that_settings_have_elsewhere_are_understood(name: str, key: str) 
     assert str(refused.value).endswith(f"there is no such setting; did you mean {key}?")
 
 
+def test_options_that_are_mistaken_for_settings_are_those_of_the_commands_named() -> None:
+    commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+    for option, having in hints.COMMANDS_WITH.items():
+        for name in having:
+            assert f"--{option}" in {opt for param in commands[name].params for opt in param.opts}
+
+
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
@@ -160,6 +171,7 @@ WORDS = [
     (["train", "model.depth=1", "2", "4"], "did you mean model.depth=1,2,4?"),
     (["sweep", "member.seed=0,", "1,", "2"], "did you mean member.seed=0,1,2?"),
     (["sweep", "model.norm=pre,", "post"], "did you mean model.norm=pre,post?"),
+    (["sweep", "model.depth=1,", "2,3,", "4", "8"], "did you mean model.depth=1,2,3,4,8?"),
     (
         ["sweep", "model.depth=1", "model.depth=2"],
         "give it once; several values are model.depth=1,2",

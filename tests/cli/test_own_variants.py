@@ -67,6 +67,7 @@ train:
   target_accuracy: 0.99
 """,
 }
+_GLOBAL = "# @package _global_\n"
 OF_SCHEME, OF_TASK = "model/residual=fading", "task=following"
 
 
@@ -157,6 +158,8 @@ MISTAKES = {
     "no colon": (change(SCHEME_YAML, "share:", "share"), f"{SCHEME_YAML}: line 3: could not find"),
     "no colon in between": (change(TASK_YAML, "length:", "length"), f"{TASK_YAML}: line 5: "),
     "no mapping": ((SCHEME_YAML, "- fading\n"), "its fading.yaml must have a setting per line"),
+    "a number": ((SCHEME_YAML, "5\n"), "its fading.yaml must have a setting per line"),
+    "a truth value": ((TASK_YAML, "true\n"), "its following.yaml must have a setting per line"),
     "no text": ((SCHEME_YAML, "\x00"), f"{SCHEME_YAML}: "),
     "interpolated": (change(SCHEME_YAML, "0.5", "${x"), f"{SCHEME_YAML}: "),
     "no name": (change(SCHEME_YAML, "name: fading\n", ""), "its fading.yaml must say name: fading"),
@@ -166,15 +169,61 @@ MISTAKES = {
         change(TASK_YAML, "# @package _global_\n", ""),
         "its following.yaml lacks the line # @package _global_ at its top",
     ),
+    "global at the end": (
+        (TASK_YAML, FILES[TASK_YAML].replace(_GLOBAL, "") + _GLOBAL),
+        "its following.yaml says # @package _global_; such a line must be # @package _global_, "
+        "at its top",
+    ),
+    "scheme, global at the end": (
+        (SCHEME_YAML, f"model:\n  residual:\n    name: fading\n    share: 0.5\n{_GLOBAL}"),
+        "its fading.yaml says # @package _global_; such a line must be",
+    ),
+    "another package": (
+        (SCHEME_YAML, f"# @package model\n{FILES[SCHEME_YAML]}"),
+        "its fading.yaml says # @package model; such a line must be",
+    ),
+    "two packages": (
+        (TASK_YAML, f"{_GLOBAL}# @package task\n{FILES[TASK_YAML].replace(_GLOBAL, '')}"),
+        "its following.yaml says # @package task; such a line must be",
+    ),
+    "a line for Hydra": (
+        (SCHEME_YAML, f"# @author me and you\n{FILES[SCHEME_YAML]}"),
+        "Too many components in",
+    ),
+    "package of its group": (
+        (SCHEME_YAML, f"# half\n#@package _group_\n{FILES[SCHEME_YAML]}"),
+        "its fading.yaml says #@package _group_; such a line must be",
+    ),
+    "setting called on": (
+        (SCHEME_YAML, f"{FILES[SCHEME_YAML]}on: 1\n"),
+        "its fading.yaml has the key true, no text; YAML takes yes, no, on, off and numbers for",
+    ),
+    "setting called 1": ((SCHEME_YAML, f"{FILES[SCHEME_YAML]}1: 1\n"), "has the key 1, no text"),
     "no setting": (
         change(TASK_YAML, "target_accuracy", "target"),
         "its following.yaml says train: ",
+    ),
+    "no section": (
+        (TASK_YAML, f"{FILES[TASK_YAML]}device: cpu\n"),
+        "its following.yaml says device: cpu; it may have sections of settings only",
     ),
     "too few": (
         change(SCHEME_YAML, "share: 0.5\n", ""),
         "its fading.yaml lacks share, which Fading",
     ),
     "defaults": (change(SCHEME_YAML, "name", "defaults: [nothing]\nname"), "nothing"),
+    "scheme with a list": (
+        change(SCHEME_YAML, "0.5", "[1, 2]"),
+        "its fading.yaml says share: [1, 2]; settings are numbers, texts, true, false or null",
+    ),
+    "task with a list": (
+        (TASK_YAML, FILES[TASK_YAML].replace("length: 8", "length: [8]")),
+        "its following.yaml says length: [8]; settings are",
+    ),
+    "no hash": (
+        change(SCHEME, "    share: float\n", "    share: float\n    __hash__ = None\n"),
+        "TypeError: unhashable type: 'Fading'",
+    ),
     # constants
     "unknown norm": (
         change(SCHEME, '("post", "pre")', '("post", "prae")'),
@@ -291,6 +340,17 @@ def test_without_mistakes_they_can_be_used(added: Callable[[], Path], resformer:
     shown = resformer("show", OF_SCHEME, OF_TASK)
     assert shown.exit_code == 0, shown.stderr
     assert {OF_SCHEME, OF_TASK, "model.residual.share=0.5"} <= {*shown.stdout.splitlines()}
+
+
+def test_a_second_name_of_the_class_and_a_note_of_a_type_are_no_mistakes(
+    added: Callable[[], Path], resformer: Resformer
+) -> None:
+    folder = added()
+    mixin = "class Noted:\n    note: str\n\n\n@dataclass"
+    _, text = change(TASK, "@dataclass", mixin, "(SequenceToS", "(Noted, SequenceToS")
+    (folder / TASK).write_text(f"{text}\n\nAlias = Following\n")
+    shown = resformer("show", OF_TASK)
+    assert shown.exit_code == 0, shown.stderr
 
 
 @pytest.mark.parametrize("key", ["model.residual", "task"])

@@ -11,6 +11,7 @@ from support.sweeps import TINY
 
 from resformer import config
 from resformer.store import files
+from resformer.store.folder import TRAINED
 from resformer.store.study import Study
 from resformer.sweep import launch
 
@@ -304,6 +305,8 @@ def test_a_study_of_other_versions_is_not_extended(
     before = tree(tmp_path)
     check_refused(resformer(*planned_words), "torch")
     assert tree(tmp_path) == before
+    beside = resformer(*planned_words, "--dry-run", "--study", "beside")
+    assert beside.exit_code == 0, beside.stderr
 
 
 def test_a_study_whose_launch_was_tampered_with_is_not_extended(
@@ -314,4 +317,23 @@ def test_a_study_whose_launch_was_tampered_with_is_not_extended(
     path.write_bytes(path.read_bytes().replace(b'"python": "3', b'"python": "2'))
     before = tree(tmp_path)
     check_refused(resformer(*planned_words), "1.json: not what was written")
+    for words in (planned_words, ["status", study.name]):
+        refused = resformer(*words).stderr
+        assert "--study NAME" in refused
+        assert "delete" not in refused
     assert tree(tmp_path) == before
+
+
+def test_what_was_trained_alone_with_other_versions_has_no_study_to_name(
+    resformer: Resformer, tmp_path: Path
+) -> None:
+    study = Study(tmp_path / "results" / TRAINED)
+    request = config.single([*TINY, "member.seed=0"])
+    launch.plan(request, study).start(["train"])
+    path = study.path / "launches" / "1.json"
+    record = record_of(path)
+    versions = dict.fromkeys(record["versions"], "0.0")
+    path.write_bytes(files.with_checksum({**record, "versions": versions}))
+    refused = resformer("train", *TINY)
+    check_refused(refused, "torch")
+    assert refused.stderr.endswith("; use another --results folder\n")

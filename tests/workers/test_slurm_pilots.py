@@ -217,3 +217,39 @@ def test_a_cluster_that_refuses_all_pilots_ends_the_sweep_with_its_reason(
         Stuck, match="engine=slurm: the cluster did not take it: the controller is away"
     ):
         run(assignment)
+
+
+def test_commands_of_slurm_see_nothing_of_a_job_but_what_is_kept(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("SLURM_CLUSTERS", "SQUEUE_STATES", "SCANCEL_USER", "SBATCH_QOS"):
+        monkeypatch.setenv(name, "other")
+    answer = slurm.run_command("env", kept=["SBATCH_QOS"])
+    assert "SBATCH_QOS=other" in answer.stdout
+    assert not any(name in answer.stdout for name in ("SLURM_", "SQUEUE_", "SCANCEL_"))
+
+
+def test_pilots_on_other_clusters_are_looked_for_there(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert ENGINE.clusters == []
+    monkeypatch.setenv("SBATCH_CLUSTERS", "far")
+    assert ENGINE.clusters == ["--clusters=far"]
+    assert replace(ENGINE, extra="--clusters=near").clusters == ["--clusters=near"]
+    commands: list[tuple[str, ...]] = []
+
+    def answer(*command: str) -> CompletedProcess[str]:
+        commands.append(command)
+        return CompletedProcess(command, 0, "1_0" if len(commands) == 1 else "", "")
+
+    monkeypatch.setattr(slurm, "run_command", answer)
+    slurm.JobArray(cluster, ["one"], clusters=ENGINE.clusters, tasks={"1_0": 0}).cancel()
+    assert {command[:2] for command in commands} == {
+        ("squeue", "--clusters=far"),
+        ("scancel", "--clusters=far"),
+    }
+
+
+def test_pilots_have_no_workload_key_but_the_one_that_was_given(study: Study) -> None:
+    assert "wckey" not in ENGINE.script(study.path, 2)
+    assert "#SBATCH --wckey=mine\n" in replace(ENGINE, extra="--wckey=mine").script(study.path, 2)

@@ -136,7 +136,7 @@ def _stacked(cell: tuple[str, str]) -> tuple[str, str]:
 
 
 def _shown(cell: tuple[str, str], style: str | None = None) -> Text:
-    """Styled text of a cell: blue if solved, dim if stalled or diverged."""
+    """Styled text of a cell: bold if solved, dim if stalled or diverged."""
     text, interval = cell
     if style is None:
         words_of_it = (*text.split(" ")[:1], interval)

@@ -105,8 +105,10 @@ def _training() -> Iterator[Machine]:
     quota = 'mount -t tmpfs none /sys/fs/cgroup; echo "50000 100000" >/sys/fs/cgroup/cpu.max'
     yield Machine(
         kind="host",
-        name="half a core by quota, no network, TMPDIR of 100 characters, SIGCHLD blocked: @",
-        line=f"export TMPDIR=$PWD/$(printf x%.0s {{1..100}}); mkdir $TMPDIR; unshare -mn sh -c "
+        name="half a core by quota, no network, TMPDIR of 100 characters, SIGCHLD blocked, a limit "
+        "of 16 open files that can be raised: @",
+        line="ulimit -Sn 16; export TMPDIR=$PWD/$(printf x%.0s {1..100}); mkdir $TMPDIR; "
+        "unshare -mn sh -c "
         f"'{quota}; exec $PYTHON -c \"{block}os.execvp(sys.argv[1], sys.argv[1:])\" @'",
         words=SWEEP,
         says="2 jobs to run, 1 worker\n",
@@ -336,7 +338,7 @@ def _rights() -> Iterator[Machine]:
 
 
 def _limits() -> Iterator[Machine]:
-    yield Machine(kind="limit", line="ulimit -n 12; @", code=2, says="ulimit -n=12: ")
+    yield Machine(kind="limit", line="ulimit -n 12; @", words=SWEEP, code=2, says="ulimit -n=12: ")
     yield Machine(kind="limit", line="ulimit -n 12; @", words="--help")
     for limit in ("-n 16", "-s 256", "-v 1000000"):
         yield Machine(kind="limit", line=f"ulimit {limit}; @")
@@ -350,9 +352,14 @@ def _limits() -> Iterator[Machine]:
     for mount in (
         "mount -t tmpfs none /proc",
         "mount --bind results results; mount -o remount,ro,bind results",
-        "mount -t tmpfs -o ro none /dev/shm; mkdir t; mount -t tmpfs -o ro none t; export TMPDIR=t",
     ):
         yield Machine(kind="mount", line=f"unshare -m sh -c '{mount}; @'")
+    read_only = "mount -t tmpfs -o ro none"
+    yield Machine(
+        kind="mount",
+        name="/dev/shm and TMPDIR read-only, /tmp in its place: @",
+        line=f"unshare -m sh -c '{read_only} /dev/shm; mkdir t; {read_only} t; TMPDIR=t @'",
+    )
     for words in ("--help", _STATUS):
         yield Machine(kind="process", line="unshare -pf --mount-proc @", words=words)
         yield Machine(kind="process", line="nohup @", words=words)
