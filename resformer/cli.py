@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -18,7 +18,6 @@ from resformer import __version__
 from resformer.console import mistyped, streams
 from resformer.errors import Stuck, UserError
 from resformer.text import counted, printable
-from resformer.workers import environment
 from resformer.workers.resources import require_open_files
 from resformer.workers.signals import Interrupts, Stopped
 
@@ -545,11 +544,9 @@ def show(overrides: Overrides = None) -> None:
 
 def main() -> None:
     """Run the command of these words."""
-    if sys.platform == "win32":
-        _refuse("runs on Linux and macOS; on Windows in WSL")
-    environment.for_command()
     if sys.flags.optimize:
-        _refuse("python -O: leaves out assertions that Hydra needs; run without -O")
+        _note("python -O: leaves out assertions that Hydra needs; run without -O")
+        sys.exit(2)
     with streams.guarded():
         app()
 
@@ -579,11 +576,6 @@ def _answering(*, resumes: bool = False) -> Iterator[Interrupts]:
         line, code = f"stopped{how}", stopped.code
     _note(line)
     raise typer.Exit(code)
-
-
-def _refuse(line: str) -> NoReturn:
-    _note(line)
-    sys.exit(2)
 
 
 def _note(line: str) -> None:

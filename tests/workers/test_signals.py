@@ -85,7 +85,7 @@ def test_no_signal_is_swallowed_between_a_commands_words_and_its_work(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """By Typer, which reads them."""
-    monkeypatch.setattr(cli.environment, "for_command", lambda: None)
+    monkeypatch.setattr(__main__.environment, "for_command", lambda: None)
     monkeypatch.setattr(cli.sys, "argv", ["resformer", "--version"])
     monkeypatch.setattr(cli, "__version__", Interrupting())
     with pytest.raises(SystemExit) as leaving:

@@ -256,7 +256,10 @@ def _variables() -> Iterator[Machine]:
     ):
         for words in ("--help", _STATUS):
             yield Machine(kind="variable", line=f"{setting} @", words=words)
-    yield Machine(kind="variable", line="TZ=nonsense @")
+    shadows = "for name in random queue numpy typer; do echo 'raise Exit' >$name.py; done"
+    yield Machine(
+        kind="variable", line=f"{shadows}; TZ=nonsense PYTHONPATH=$PYTHONPATH: @", words=_STATUS
+    )
     yield Machine(kind="variable", line="TZ=XXX-99 @", says=_FINISHED)
     broken = "echo 'backend: nonsense' >matplotlibrc; MPLBACKEND=nonsense MPLCONFIGDIR=/dev/null"
     yield Machine(kind="variable", line=f"{broken} @", words=_FIGURES, says="\ndrawn/")
