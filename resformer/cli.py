@@ -115,6 +115,8 @@ def _file(text: str) -> Path:
     """The path of a file to write, which as a path would lose the slash of a folder."""
     if text.endswith("/"):
         raise typer.BadParameter("ends in a slash; name a file")
+    if text == "-":
+        raise typer.BadParameter("is no file; name one, such as /dev/stdout")
     return Path(text)
 
 

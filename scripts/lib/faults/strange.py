@@ -206,6 +206,8 @@ def _compilers() -> Iterator[Machine]:
 def _streams() -> Iterator[Machine]:
     for words in ("--help", "--version", _STATUS, _JSON):
         yield Machine(kind="stream", line="@ >/dev/full", words=words, code=1, says=_FULL)
+    piped = "mkfifo page; cat page & @ --html page >/dev/null; wait; ls -l page"
+    yield Machine(kind="stream", line=piped, words=_REPORT, says="</html>prw")
     for words in ("--help", _STATUS):
         line = "PYTHONUNBUFFERED=1 @ >/dev/full"
         yield Machine(kind="stream", line=line, words=words, code=1, says=_FULL)
@@ -213,7 +215,6 @@ def _streams() -> Iterator[Machine]:
         left = "exec 3> >(true); wait $!; @ >&3"
         yield Machine(kind="stream", line=left, words=words, code=1, says="")
         yield Machine(kind="stream", line="@ >&- 2>&-", words=words, says="")
-        yield Machine(kind="stream", line="@ <&-", words=words)
         yield Machine(kind="stream", line="@ >/dev/full 2>/dev/full", words=words, code=1, says="")
     yield Machine(kind="stream", line="@ 2>/dev/full", words="nonsense", code=2, says="")
     yield Machine(kind="stream", line="@ 2>&-", words="status nonsense", code=2, says="")
