@@ -88,9 +88,9 @@ StudyName = Annotated[
 ]
 
 
-def _expanded(path: Path) -> Path:
+def _expanded(path: Path | None) -> Path | None:
     """A path with the home folder for ~, which shells leave in --results=~/studies."""
-    return Path(os.path.expanduser(path))  # noqa: PTH111  leaves ~ as it is where there is no home
+    return path and Path(os.path.expanduser(path))  # noqa: PTH111  leaves ~ where there is no home
 
 
 Results = Annotated[
@@ -122,10 +122,16 @@ def _file(text: str) -> Path:
 
 Html = Annotated[
     Path | None,
-    typer.Option(metavar="FILE", help="Also write the report as a page of its own.", parser=_file),
+    typer.Option(
+        metavar="FILE",
+        help="Also write the report as a page of its own.",
+        parser=_file,
+        callback=_expanded,
+    ),
 ]
 Figures = Annotated[
-    Path | None, typer.Option(metavar="DIR", help="Also draw the report's figures there.")
+    Path | None,
+    typer.Option(metavar="DIR", help="Also draw the report's figures there.", callback=_expanded),
 ]
 
 
@@ -391,7 +397,10 @@ def report(
 @app.command(cls=mistyped.Command)
 def export(
     study: StudyName,
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder that is new or empty.")],
+    folder: Annotated[
+        Path,
+        typer.Argument(metavar="DIR", help="A folder that is new or empty.", callback=_expanded),
+    ],
     form: Annotated[
         Literal["parquet", "csv", "tensorboard"],
         typer.Option("--to", help="What is written there."),
@@ -488,6 +497,7 @@ def probe(
             "--to",
             metavar="DIR",
             help="Where numbers and figures go, else a folder per grid in RESULTS/probes.",
+            callback=_expanded,
         ),
     ] = None,
     results: Results = Path("results"),

@@ -141,9 +141,25 @@ def test_no_list_of_cores_keeps_torch_from_being_imported(
         assert "TORCH_LOGS" not in os.environ
 
 
-def test_home_is_expanded_in_the_folder_of_results(command: Command, results: Path) -> None:
-    result = command("status", "small", "--results=~/results", HOME=str(results.parent))
+@pytest.mark.parametrize(
+    "words",
+    [
+        "status small --results=~/results",
+        "report small --html=~/made",
+        "report small --figures=~/made",
+        "export small ~/made --to=csv",
+        "probe --to=~/made model.depth=1 model.width=8 model.heads=2 member.seed=0",
+    ],
+)
+def test_home_is_expanded_in_every_path(command: Command, results: Path, words: str) -> None:
+    home = results.parent
+    result = command(*words.split(), HOME=str(home))
     assert result.returncode == 0, result.stderr
+    assert not (home / "~").exists()
+    assert (home / "made").exists() == ("made" in words)
+
+
+def test_an_unknown_home_is_left_as_it_is(command: Command) -> None:
     result = command("status", "--results=~nobody-here/results")
     assert "~nobody-here/results: there is no study" in result.stderr
 
