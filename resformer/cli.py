@@ -576,10 +576,12 @@ def _answering(*, resumes: bool = False) -> Iterator[Interrupts]:
         return
     except UserError as error:
         line, code = str(error), 2
-    except OSError as error:
-        if error.errno not in _EXHAUSTED:
+    except (OSError, RuntimeError) as error:
+        no_thread = str(error) == "can't start new thread"
+        number = errno.EAGAIN if no_thread else getattr(error, "errno", None)
+        if number not in _EXHAUSTED:
             raise
-        line = f"{str(error.strerror).lower()}: {_EXHAUSTED[error.errno]}; no result is lost"
+        line = f"{os.strerror(number).lower()}: {_EXHAUSTED[number]}; no result is lost"
         code = 1
     except Stuck as error:
         line, code = f"{error}; no result is lost: see to it and go on", 1

@@ -344,6 +344,15 @@ def _limits() -> Iterator[Machine]:
     yield Machine(kind="limit", line="ulimit -n 12; @", words="--help")
     for limit in ("-n 16", "-s 256", "-v 1000000"):
         yield Machine(kind="limit", line=f"ulimit {limit}; @")
+    yield Machine(
+        kind="limit",
+        name="ulimit -u 4; @",
+        line="OPENBLAS_NUM_THREADS=1 setpriv --reuid 54321 --inh-caps +dac_override "
+        "--ambient-caps +dac_override prlimit --nproc=4 @",
+        words=SWEEP,
+        code=1,
+        says="no process or thread can be started; see ulimit -u, or use fewer workers; no result",
+    )
     yield Machine(kind="limit", line="ulimit -f 0; @ | cat", words=_REPORT)
     small = "mkdir d; mount -t tmpfs -o size=80k none d; cp -r results d; cd d"
     for line, says in (
