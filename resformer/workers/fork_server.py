@@ -1,5 +1,5 @@
-"""Preloaded by the fork server of local workers, and by nothing else: where the system gives it no
-more process, it ends without a traceback, as its supervisor says so in a line.
+"""Uncaught errors of the fork server of local workers, which alone imports this: where the system
+gives it no more process, it ends without a traceback, as its supervisor says so in a line.
 """
 
 import errno
