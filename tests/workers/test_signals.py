@@ -74,6 +74,7 @@ def test_a_command_that_is_interrupted_while_it_begins_says_so_in_a_line(
         os.kill(os.getpid(), signal.SIGINT)
         time.sleep(10)
 
+    monkeypatch.setattr(__main__.environment, "for_command", lambda: None)
     monkeypatch.setattr(cli, "main", begin)
     with pytest.raises(SystemExit) as leaving:
         __main__.main()
