@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -18,7 +18,6 @@ from resformer import __version__
 from resformer.console import mistyped, streams
 from resformer.errors import Stuck, UserError
 from resformer.text import counted, printable
-from resformer.workers import environment
 from resformer.workers.resources import require_open_files
 from resformer.workers.signals import Interrupts, Stopped
 
@@ -89,9 +88,9 @@ StudyName = Annotated[
 ]
 
 
-def _expanded(path: Path) -> Path:
+def _expanded(path: Path | None) -> Path | None:
     """A path with the home folder for ~, which shells leave in --results=~/studies."""
-    return Path(os.path.expanduser(path))  # noqa: PTH111  leaves ~ as it is where there is no home
+    return path and Path(os.path.expanduser(path))  # noqa: PTH111  leaves ~ where there is no home
 
 
 Results = Annotated[
@@ -116,15 +115,23 @@ def _file(text: str) -> Path:
     """The path of a file to write, which as a path would lose the slash of a folder."""
     if text.endswith("/"):
         raise typer.BadParameter("ends in a slash; name a file")
+    if text == "-":
+        raise typer.BadParameter("is no file; name one, such as /dev/stdout")
     return Path(text)
 
 
 Html = Annotated[
     Path | None,
-    typer.Option(metavar="FILE", help="Also write the report as a page of its own.", parser=_file),
+    typer.Option(
+        metavar="FILE",
+        help="Also write the report as a page of its own.",
+        parser=_file,
+        callback=_expanded,
+    ),
 ]
 Figures = Annotated[
-    Path | None, typer.Option(metavar="DIR", help="Also draw the report's figures there.")
+    Path | None,
+    typer.Option(metavar="DIR", help="Also draw the report's figures there.", callback=_expanded),
 ]
 
 
@@ -390,7 +397,10 @@ def report(
 @app.command(cls=mistyped.Command)
 def export(
     study: StudyName,
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder that is new or empty.")],
+    folder: Annotated[
+        Path,
+        typer.Argument(metavar="DIR", help="A folder that is new or empty.", callback=_expanded),
+    ],
     form: Annotated[
         Literal["parquet", "csv", "tensorboard"],
         typer.Option("--to", help="What is written there."),
@@ -487,6 +497,7 @@ def probe(
             "--to",
             metavar="DIR",
             help="Where numbers and figures go, else a folder per grid in RESULTS/probes.",
+            callback=_expanded,
         ),
     ] = None,
     results: Results = Path("results"),
@@ -545,11 +556,9 @@ def show(overrides: Overrides = None) -> None:
 
 def main() -> None:
     """Run the command of these words."""
-    if sys.platform == "win32":
-        _refuse("runs on Linux and macOS; on Windows in WSL")
-    environment.for_command()
     if sys.flags.optimize:
-        _refuse("python -O: leaves out assertions that Hydra needs; run without -O")
+        _note("python -O: leaves out assertions that Hydra needs; run without -O")
+        sys.exit(2)
     with streams.guarded():
         app()
 
@@ -567,10 +576,12 @@ def _answering(*, resumes: bool = False) -> Iterator[Interrupts]:
         return
     except UserError as error:
         line, code = str(error), 2
-    except OSError as error:
-        if error.errno not in _EXHAUSTED:
+    except (OSError, RuntimeError) as error:
+        no_thread = str(error) == "can't start new thread"
+        number = errno.EAGAIN if no_thread else getattr(error, "errno", None)
+        if number not in _EXHAUSTED:
             raise
-        line = f"{str(error.strerror).lower()}: {_EXHAUSTED[error.errno]}; no result is lost"
+        line = f"{os.strerror(number).lower()}: {_EXHAUSTED[number]}; no result is lost"
         code = 1
     except Stuck as error:
         # A file or folder that is gone was removed by others, with who knows what.
@@ -582,11 +593,6 @@ def _answering(*, resumes: bool = False) -> Iterator[Interrupts]:
         line, code = f"stopped{how}", stopped.code
     _note(line)
     raise typer.Exit(code)
-
-
-def _refuse(line: str) -> NoReturn:
-    _note(line)
-    sys.exit(2)
 
 
 def _note(line: str) -> None:

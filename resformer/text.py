@@ -6,6 +6,9 @@ import traceback
 from collections.abc import Container
 from pathlib import Path
 
+_LONGEST_ERROR = 500
+"""Most characters of an exception's line, whose message may be other people's."""
+
 
 def printable(text: str) -> str:
     """One line in which control characters are shown, not obeyed."""
@@ -32,8 +35,9 @@ def clock(seconds: float) -> str:
 
 
 def exception_line(error: BaseException) -> str:
-    """Type and message of an exception in one line."""
-    return " ".join("".join(traceback.format_exception_only(error)).split())
+    """Type and message of an exception in one line; a longer message is cut."""
+    line = " ".join("".join(traceback.format_exception_only(error)).split())
+    return shortened(line, _LONGEST_ERROR)
 
 
 def failure_line(error: BaseException, own_files: Container[str] = ()) -> str:
@@ -44,7 +48,7 @@ def failure_line(error: BaseException, own_files: Container[str] = ()) -> str:
     """
     if isinstance(error, SyntaxError) and error.filename:
         where = f"{short_path(error.filename)}:{error.lineno}"
-        return f"{where}: {type(error).__name__}: {printable(error.msg)}"
+        return f"{where}: {type(error).__name__}: {shortened(printable(error.msg), _LONGEST_ERROR)}"
     frames = traceback.extract_tb(error.__traceback__)
     outside = [frame for frame in frames if not _of_library(frame.filename)]
     own = [frame for frame in outside if frame.filename in own_files] or outside

@@ -3,6 +3,7 @@
 import dataclasses
 import io
 import itertools
+import os
 import re
 import shlex
 import shutil
@@ -15,6 +16,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
+from support.commands import check_refused
 from support.hostile import HOSTILE
 from support.studies import BROKEN, Life, WrittenStudy, solved, unsolved
 from typer.testing import Result
@@ -541,6 +543,39 @@ def test_report_writes_a_whole_page_or_says_why_not(
         assert (refused.exit_code, refused.stdout) == (2, "")
         assert f"--html {where}: {why}" in refused.stderr
     assert sorted(path.name for path in tmp_path.iterdir()) == ["page.html", "results"]
+
+
+def test_a_page_goes_where_a_link_or_a_pipe_leads(
+    lives: WrittenStudy, resformer: Callable[..., Result], tmp_path: Path
+) -> None:
+    """Neither is replaced by a file."""
+    lives.findings()
+    (tmp_path / "pages").mkdir()
+    (tmp_path / "link").symlink_to("pages/page.html")
+    for _ in ("new", "replaced"):
+        assert resformer("report", "lived", "--html", "link").exit_code == 0
+    assert (tmp_path / "link").is_symlink()
+    assert [path.name for path in (tmp_path / "pages").iterdir()] == ["page.html"]
+    os.mkfifo(tmp_path / "pipe")
+    with subprocess.Popen(["cat", tmp_path / "pipe"], stdout=subprocess.PIPE) as reader:
+        assert resformer("report", "lived", "--html", "pipe").exit_code == 0
+        piped = reader.communicate(timeout=10)[0]
+    assert (tmp_path / "pipe").is_fifo()
+    for written in (piped, (tmp_path / "pages" / "page.html").read_bytes()):
+        assert written.startswith(b"<!doctype html>")
+        assert written.endswith(b"</html>")
+
+
+@pytest.mark.parametrize(
+    ("where", "why"), [("loop", "Too many levels of symbolic links"), ("-", "is no file; name one")]
+)
+def test_no_page_is_written_where_no_file_is_named(
+    lives: WrittenStudy, resformer: Callable[..., Result], tmp_path: Path, where: str, why: str
+) -> None:
+    lives.findings()
+    (tmp_path / "loop").symlink_to("loop")
+    check_refused(resformer("report", "lived", "--html", where), why)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["loop", "results"]
 
 
 def test_a_page_that_cannot_be_written_leaves_nothing(lives: WrittenStudy, tmp_path: Path) -> None:

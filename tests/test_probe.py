@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from support.commands import check_refused
 from typer.testing import Result
 
 from resformer.probes.measure import descriptions
@@ -83,6 +84,19 @@ def test_probes_of_other_grids_lie_beside_each_other(resformer: Run) -> None:
     for scheme in ("add", "plain", "add"):
         assert resformer("probe", f"model/residual={scheme}", *small).exit_code == 0
     assert len(list(Path("results/probes").glob("probe-*/layers.csv"))) == 2
+
+
+@pytest.mark.parametrize("link", ["probes", "probes/probe"])
+def test_nothing_is_written_behind_a_link_that_nobody_named(
+    resformer: Run, tmp_path: Path, link: str
+) -> None:
+    place, victim = tmp_path / "results" / link, tmp_path / "victim"
+    place.parent.mkdir(parents=True)
+    victim.mkdir()
+    (tmp_path / "results" / ".resformer").touch()
+    place.symlink_to(victim)
+    check_refused(resformer("probe"), f"results/{link} is a link")
+    assert list(victim.iterdir()) == []
 
 
 def test_the_folder_of_probes_is_no_study(resformer: Run) -> None:

@@ -7,7 +7,7 @@ from types import ModuleType
 
 import pytest
 
-from resformer.text import failure_line
+from resformer.text import exception_line, failure_line
 
 RAISING = "def fail(*_):\n    raise ValueError('boom')\n"
 CALLING = "def call(function, *rest):\n    function(*rest)\n"
@@ -59,3 +59,24 @@ def test_the_line_of_the_scheme_or_task_comes_before_lines_that_it_calls(tmp_pat
 
 def test_an_error_without_lines_is_its_message() -> None:
     assert failure_line(ValueError("boom")) == "ValueError: boom"
+
+
+def test_a_message_without_end_is_cut() -> None:
+    """The line of a plugin's own error, wherever it is shown."""
+    error = ValueError("begin " + "x" * 100_000)
+    for shown in (exception_line(error), failure_line(error), failure_line(raised(error))):
+        assert "ValueError: begin x" in shown
+        assert shown.endswith("x\N{HORIZONTAL ELLIPSIS} (100,018 characters)")
+        assert len(shown) < 700
+
+
+def raised(error: Exception) -> Exception:
+    with pytest.raises(type(error)):
+        raise error
+    return error
+
+
+def test_a_syntax_error_without_end_is_cut() -> None:
+    error = SyntaxError("x" * 100_000, ("fading.py", 3, 1, "", 3, 1))
+    assert failure_line(error).startswith("fading.py:3: SyntaxError: x")
+    assert len(failure_line(error)) < 700

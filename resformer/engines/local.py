@@ -1,6 +1,7 @@
 """Worker processes on this machine."""
 
 import contextlib
+import errno
 import math
 import multiprocessing
 import os
@@ -69,7 +70,10 @@ class Local(Engine):
                 args=(assignment, self.memory_gib, number, workers, theirs),
                 name=f"resformer-{number}",
             )
-            process.start()
+            try:
+                process.start()
+            except EOFError as error:  # of a fork server that could not fork
+                raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN)) from error
             theirs.close()
             running.append(_Worker(number, process, ours))
 
@@ -208,7 +212,9 @@ def _context() -> Any:
     if sys.platform != "linux":
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["torch", "resformer.training.loop"])
+    context.set_forkserver_preload(
+        ["torch", "resformer.training.loop", "resformer.workers.fork_server"]
+    )
     if not os.access(os.curdir, os.X_OK):  # as under sudo -u: workers go where this process is
         os.chdir(os.sep)
     # A signal to the whole process group is not for the server, or no worker could be started or

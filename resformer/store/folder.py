@@ -91,5 +91,11 @@ def probes(results: Path, name: str) -> Path:
     """Folder of the probe of this name in a results folder, which is made. Raises UserError."""
     check(results)
     path = results / PROBES / check_name(name)
+    for place in (path.parent, path):
+        if files.linked(place, parents=0):
+            raise UserError(
+                f"--results {results}: {place} is a link, and what lies behind may be somebody "
+                "else's; move it away, or name its folder: --to"
+            )
     make(results)
     return path

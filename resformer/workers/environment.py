@@ -24,10 +24,12 @@ class Variable:
 
     name: str
     reason: str
-    value: str | None = None
-    """The value it gets; None: it is removed."""
+    value: str | Callable[[str], str] | None = None
+    """The value it gets, also where it is not set, or a function of its present one; None: it is
+    removed.
+    """
     harmful: Callable[[str], bool] = lambda value: True
-    """Predicate of the present values that are changed."""
+    """Predicate of the present values that are removed or mended."""
 
 
 RESULTS = (
@@ -51,12 +53,22 @@ def _too_long(folder: str) -> bool:
         return False
 
 
+def _without_empty_entries(path: str) -> str:
+    return os.pathsep.join(filter(None, path.split(os.pathsep)))
+
+
 COMMANDS = (
     Variable(
         name="PYTHONSAFEPATH",
         value="1",
         reason="without it the working directory is first on the path of workers: a file random.py "
         "beside a study would run in each of them, or another checkout's code",
+    ),
+    Variable(
+        name="PYTHONPATH",
+        value=_without_empty_entries,
+        reason="an empty entry, as of PYTHONPATH=$PYTHONPATH:/x where it was not set, is the "
+        "working directory, which nobody has named",
     ),
     Variable(
         name="MPLBACKEND",
@@ -122,15 +134,17 @@ def for_results() -> None:
 def for_command() -> None:
     """Set and remove what a command and its workers depend on, and hide packages that break it.
 
-    Where PYTHONOPTIMIZE leaves out assertions, without which Hydra reads no range, the command is
-    started again without it.
+    Python has read some of it by now: the command is started again where PYTHONPATH is another, and
+    where PYTHONOPTIMIZE leaves out assertions, without which Hydra reads no range.
     """
+    path = os.environ.get("PYTHONPATH")
     _change(COMMANDS)
     for name in NO_MODULES:
         empty = ModuleType(name)
         empty.__path__ = []
         sys.modules[name] = empty
-    if sys.flags.optimize and os.environ.pop("PYTHONOPTIMIZE", ""):
+    asserting = not sys.flags.optimize or not os.environ.pop("PYTHONOPTIMIZE", "")
+    if not asserting or os.environ.get("PYTHONPATH") != path:
         os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
 
 
@@ -153,8 +167,11 @@ def outside_of_jobs(kept: Sequence[str] = ()) -> Iterator[None]:
 
 def _change(variables: Sequence[Variable]) -> None:
     for variable in variables:
-        present = os.environ.get(variable.name)
-        if variable.value is not None:
-            os.environ[variable.name] = variable.value
+        present, value = os.environ.get(variable.name), variable.value
+        if isinstance(value, str):
+            os.environ[variable.name] = value
         elif present is not None and variable.harmful(present):
-            del os.environ[variable.name]
+            if value is None:
+                del os.environ[variable.name]
+            else:
+                os.environ[variable.name] = value(present)

@@ -16,21 +16,27 @@ from resformer import cli
 from resformer.errors import DiskError
 from resformer.workers import environment
 
+ROOT = Path(cli.__file__).parents[1]
 SHADOWED = ("random", "struct", "copy", "queue", "select", "types", "numpy", "sort", "signal")
 
 
 @pytest.mark.sweep
-def test_nothing_of_the_working_directory_is_imported(tmp_path: Path) -> None:
-    """By the command as pip installs it, whose own path begins with its folder."""
+@pytest.mark.parametrize("path", ["", f"{ROOT}{os.pathsep}"])
+def test_nothing_of_the_working_directory_is_imported(tmp_path: Path, path: str) -> None:
+    """By the command as pip installs it, whose own path begins with its folder; also where
+    PYTHONPATH has an empty entry, but for what Python and the package itself import at once.
+    """
     script, folder = tmp_path / "bin" / "resformer", tmp_path / "here"
     for made in (script.parent, folder):
         made.mkdir()
     script.write_text(
         "from resformer.__main__ import main\nif __name__ == '__main__':\n    main()\n"
     )
-    for name in (*SHADOWED, "torch", "resformer"):
+    early = ("types", "copy") if path else ()
+    for name in {*SHADOWED, "torch", "resformer"} - {*early}:
         (folder / f"{name}.py").write_text('raise SystemExit("shadow")\n')
     unset = {name: value for name, value in os.environ.items() if name != "PYTHONSAFEPATH"}
+    unset |= {"PYTHONPATH": path} if path else {}
     result = subprocess.run(
         [sys.executable, script, "sweep", *SMALL],
         cwd=folder,
@@ -40,6 +46,22 @@ def test_nothing_of_the_working_directory_is_imported(tmp_path: Path) -> None:
         check=False,
     )
     assert result.returncode == 0, result.stderr
+
+
+@pytest.mark.parametrize(
+    ("path", "left"), [(":/a::/b:", "/a:/b"), (":", ""), ("/a:.", "/a:."), ("", "")]
+)
+def test_empty_entries_of_the_path_are_taken_out(
+    monkeypatch: pytest.MonkeyPatch, path: str, left: str
+) -> None:
+    """By a start of the command anew; a folder that is named stays, also the working directory."""
+    started: list[list[str]] = []
+    monkeypatch.setattr(environment.os, "execv", lambda file, words: started.append(words))
+    monkeypatch.setattr(environment.sys, "orig_argv", ["python", "-m", "resformer"])
+    monkeypatch.setenv("PYTHONPATH", path)
+    environment.for_command()
+    assert os.environ["PYTHONPATH"] == left
+    assert started == [[sys.executable, "-m", "resformer"]] * (path != left)
 
 
 def test_workers_do_not_look_into_the_working_directory(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -122,9 +144,25 @@ def test_no_list_of_cores_keeps_torch_from_being_imported(
         assert "TORCH_LOGS" not in os.environ
 
 
-def test_home_is_expanded_in_the_folder_of_results(command: Command, results: Path) -> None:
-    result = command("status", "small", "--results=~/results", HOME=str(results.parent))
+@pytest.mark.parametrize(
+    "words",
+    [
+        "status small --results=~/results",
+        "report small --html=~/made",
+        "report small --figures=~/made",
+        "export small ~/made --to=csv",
+        "probe --to=~/made model.depth=1 model.width=8 model.heads=2 member.seed=0",
+    ],
+)
+def test_home_is_expanded_in_every_path(command: Command, results: Path, words: str) -> None:
+    home = results.parent
+    result = command(*words.split(), HOME=str(home))
     assert result.returncode == 0, result.stderr
+    assert not (home / "~").exists()
+    assert (home / "made").exists() == ("made" in words)
+
+
+def test_an_unknown_home_is_left_as_it_is(command: Command) -> None:
     result = command("status", "--results=~nobody-here/results")
     assert "~nobody-here/results: there is no study" in result.stderr
 
@@ -189,13 +227,16 @@ def test_no_result_is_lost_unless_a_folder_is(
     assert capsys.readouterr().err == f"resformer: {reason}{end}"
 
 
-def test_windows_is_refused_in_a_line(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(cli.sys, "platform", "win32")
-    with pytest.raises(SystemExit, match="2"):
-        cli.main()
-    assert capsys.readouterr().err == "resformer: runs on Linux and macOS; on Windows in WSL\n"
+def test_windows_is_refused_in_a_line() -> None:
+    """Before anything is imported that Windows lacks."""
+    lacking = "sys.modules |= dict.fromkeys(('fcntl', 'grp', 'pwd', 'resource', 'termios'))"
+    code = f"import sys; {lacking}; sys.platform = 'win32'"
+    code += "; from resformer.__main__ import main; main()"
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False
+    )
+    assert result.stderr == "resformer: runs on Linux and macOS; on Windows in WSL\n"
+    assert result.returncode == 2
 
 
 def test_the_command_is_recorded_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:

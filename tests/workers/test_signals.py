@@ -74,6 +74,7 @@ def test_a_command_that_is_interrupted_while_it_begins_says_so_in_a_line(
         os.kill(os.getpid(), signal.SIGINT)
         time.sleep(10)
 
+    monkeypatch.setattr(__main__.environment, "for_command", lambda: None)
     monkeypatch.setattr(cli, "main", begin)
     with pytest.raises(SystemExit) as leaving:
         __main__.main()
@@ -85,7 +86,7 @@ def test_no_signal_is_swallowed_between_a_commands_words_and_its_work(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """By Typer, which reads them."""
-    monkeypatch.setattr(cli.environment, "for_command", lambda: None)
+    monkeypatch.setattr(__main__.environment, "for_command", lambda: None)
     monkeypatch.setattr(cli.sys, "argv", ["resformer", "--version"])
     monkeypatch.setattr(cli, "__version__", Interrupting())
     with pytest.raises(SystemExit) as leaving:

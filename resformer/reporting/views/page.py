@@ -2,7 +2,9 @@
 
 import base64
 import hashlib
+import os
 import shlex
+import stat
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -95,12 +97,26 @@ def page(findings: Findings, report: Report, layout: Layout, command: Sequence[s
 def write(
     path: Path, findings: Findings, report: Report, layout: Layout, command: Sequence[str]
 ) -> None:
-    """Write the page atomically; UserError if the disk refuses."""
+    """Write the page, a file atomically; UserError if the disk refuses. Where the path is a link,
+    the page goes where it points; a pipe or a device takes the page as it is.
+    """
     if path.is_dir():
         raise UserError(f"--html {path}: is a folder; name a file")
     text = page(findings, report, layout, command)
     with writing("--html", path, "file"):
-        files.write(path, text.encode())
+        if _takes_files(path):
+            target = Path(os.path.realpath(path)) if path.is_symlink() else path
+            files.write(target, text.encode())
+        else:
+            path.write_bytes(text.encode())
+
+
+def _takes_files(path: Path) -> bool:
+    """Tell whether a regular file is at a path, or nothing yet. Raises OSError."""
+    try:
+        return stat.S_ISREG(path.stat().st_mode)
+    except FileNotFoundError:
+        return True
 
 
 def _source(name: str) -> str:

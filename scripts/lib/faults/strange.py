@@ -208,6 +208,8 @@ def _compilers() -> Iterator[Machine]:
 def _streams() -> Iterator[Machine]:
     for words in ("--help", "--version", _STATUS, _JSON):
         yield Machine(kind="stream", line="@ >/dev/full", words=words, code=1, says=_FULL)
+    piped = "mkfifo page; cat page & @ --html page >/dev/null; wait; ls -l page"
+    yield Machine(kind="stream", line=piped, words=_REPORT, says="</html>prw")
     for words in ("--help", _STATUS):
         line = "PYTHONUNBUFFERED=1 @ >/dev/full"
         yield Machine(kind="stream", line=line, words=words, code=1, says=_FULL)
@@ -215,7 +217,6 @@ def _streams() -> Iterator[Machine]:
         left = "exec 3> >(true); wait $!; @ >&3"
         yield Machine(kind="stream", line=left, words=words, code=1, says="")
         yield Machine(kind="stream", line="@ >&- 2>&-", words=words, says="")
-        yield Machine(kind="stream", line="@ <&-", words=words)
         yield Machine(kind="stream", line="@ >/dev/full 2>/dev/full", words=words, code=1, says="")
     yield Machine(kind="stream", line="@ 2>/dev/full", words="nonsense", code=2, says="")
     yield Machine(kind="stream", line="@ 2>&-", words="status nonsense", code=2, says="")
@@ -258,7 +259,10 @@ def _variables() -> Iterator[Machine]:
     ):
         for words in ("--help", _STATUS):
             yield Machine(kind="variable", line=f"{setting} @", words=words)
-    yield Machine(kind="variable", line="TZ=nonsense @")
+    shadows = "for name in random queue numpy typer; do echo 'raise Exit' >$name.py; done"
+    yield Machine(
+        kind="variable", line=f"{shadows}; TZ=nonsense PYTHONPATH=$PYTHONPATH: @", words=_STATUS
+    )
     yield Machine(kind="variable", line="TZ=XXX-99 @", says=_FINISHED)
     broken = "echo 'backend: nonsense' >matplotlibrc; MPLBACKEND=nonsense MPLCONFIGDIR=/dev/null"
     yield Machine(kind="variable", line=f"{broken} @", words=_FIGURES, says="\ndrawn/")
@@ -342,6 +346,15 @@ def _limits() -> Iterator[Machine]:
     yield Machine(kind="limit", line="ulimit -n 12; @", words="--help")
     for limit in ("-n 16", "-s 256", "-v 1000000"):
         yield Machine(kind="limit", line=f"ulimit {limit}; @")
+    yield Machine(
+        kind="limit",
+        name="ulimit -u 4; @",
+        line="OPENBLAS_NUM_THREADS=1 setpriv --reuid 54321 --inh-caps +dac_override "
+        "--ambient-caps +dac_override prlimit --nproc=4 @",
+        words=SWEEP,
+        code=1,
+        says="no process or thread can be started; see ulimit -u, or use fewer workers; no result",
+    )
     yield Machine(kind="limit", line="ulimit -f 0; @ | cat", words=_REPORT)
     small = "mkdir d; mount -t tmpfs -o size=80k none d; cp -r results d; cd d"
     for line, says in (
