@@ -3,6 +3,7 @@ are, and their methods return what a model can go on with.
 """
 
 import copy
+import dataclasses
 import functools
 import math
 from collections.abc import Callable, Collection, Iterator
@@ -20,39 +21,65 @@ from resformer.model.transformer import Transformer
 from resformer.numerics import rng
 from resformer.numerics.parameters import initial_values
 from resformer.plugins import PACKAGES
-from resformer.residuals.base import Residual
+from resformer.residuals.base import Architecture, Residual
 from resformer.tasks.base import IGNORE_INDEX, SequenceToSequence, Task
 
-_MEMBERS, _SEQUENCES, _TOKENS, _SYMBOLS = 2, 3, 5, 7
-_WIDTH = 8
+_MEMBERS, _SEQUENCES, _TOKENS, _SYMBOLS, _HIDDEN = 2, 3, 5, 7, 8
+_TINY = Architecture(depth=2, width=8, heads=2, causal=True)
+_LARGEST = 2**22
+"""L·D² of the largest model in which a scheme is tried: 16 million parameters, seconds."""
 
-_tried: set[type[Residual[Any]]] = set()
-"""Schemes that passed: a sweep may have each with thousands of settings, which take 3 ms each."""
+_tried: set[tuple[type[Residual[Any]], Architecture]] = set()
+"""Schemes that passed, and in what: a sweep may have each with thousands of settings, which take
+3 ms each.
+"""
 
 
-def try_scheme(residual: Residual[Any]) -> None:
-    """Run a tiny model with a scheme forward; UserError names the method that fails."""
-    if type(residual) not in _tried:
+def try_scheme(residual: Residual[Any], model: ModelSettings) -> None:
+    """Run a tiny model with a scheme forward, or where the scheme refuses its sizes, one of the
+    request's; UserError names the method that fails. A model too large for that is not tried.
+    """
+    own = Architecture(
+        depth=model.depth,
+        width=model.width,
+        heads=model.heads,
+        causal=model.attention == "causal",
+    )
+    with _trying(residual):
+        _check_constants(residual)
+        residual.parameters(own)
+    try:
+        _try(residual, _TINY, passed=_TINY)
+    except UserError:
+        if own.depth * own.width**2 <= _LARGEST:
+            _try(residual, own, passed=dataclasses.replace(own, depth=0))
+
+
+def _try(residual: Residual[Any], architecture: Architecture, *, passed: Architecture) -> None:
+    """Run a model of this architecture unless one of those that `passed` stands for did."""
+    if (type(residual), passed) not in _tried:
         with _trying(residual):
-            _run_forward(residual)
-        _tried.add(type(residual))
+            _run_forward(residual, architecture)
+        _tried.add((type(residual), passed))
 
 
-def _run_forward(residual: Residual[Any]) -> None:
-    placements = (OWN, *NORMS)
+def _check_constants(residual: Residual[Any]) -> None:
     if isinstance(residual.norms, str):
         raise _wrong(residual, f"norms is a text, must be a tuple: ({residual.norms!r},)")
-    _require_names(residual, "norms", residual.norms, placements)
+    _require_names(residual, "norms", residual.norms, (OWN, *NORMS))
     _require_names(residual, "own_norm", [residual.own_norm], residual.norms)
+
+
+def _run_forward(residual: Residual[Any], architecture: Architecture) -> None:
     watched = copy.copy(residual)
     vars(watched).update({name: _watched(residual, name) for name in ("read", "write")})
     settings = ModelSettings(
-        depth=2,
-        width=_WIDTH,
-        heads=2,
-        hidden=_WIDTH,
+        depth=architecture.depth,
+        width=architecture.width,
+        heads=architecture.heads,
+        hidden=_HIDDEN,
         activation="relu",
-        attention="causal",
+        attention="causal" if architecture.causal else "bidirectional",
         norm=residual.own_norm,
         skip="both",
     )
@@ -66,7 +93,7 @@ def _run_forward(residual: Residual[Any]) -> None:
     )
     seed_P = torch.arange(_MEMBERS)
     symbols = rng.integers(rng.key(seed_P, "trial"), _SEQUENCES * _TOKENS, _SYMBOLS)
-    draws_PS = (rng.uniform(rng.key(seed_P, "scheme"), model.architecture.sublayers) + 1) / 2
+    draws_PS = (rng.uniform(rng.key(seed_P, "scheme"), architecture.sublayers) + 1) / 2
     flat_PN = initial_values(model.parameter_specs, seed_P, torch.float32)
     inputs_PBT = symbols.view(_MEMBERS, _SEQUENCES, _TOKENS)
     model.forward(flat_PN, inputs_PBT, draws_PS if residual.random else None)

@@ -199,7 +199,7 @@ MISTAKES = {
     ),
     "write: fewer axes": (
         change(SCHEME, "+ f_PRD\n", "+ f_PRD)[0]\n", "return self", "return (self"),
-        "write returned shape [15, 8], must be that of its x, [2, 15, 8]",
+        "write returned shape [15, 32], must be that of its x, [2, 15, 32]",
     ),
     "write: None": (change(SCHEME, "return self", "self"), "write returned None, must be a tensor"),
     "write: dtype": (
@@ -284,6 +284,82 @@ def test_a_file_that_is_missing_is_named(
     before = tree(folder.parent)
     check_refused(resformer("sweep", setting), f"{setting}: {reason}")
     assert tree(folder.parent) == before
+
+
+REQUIRING = {
+    "gain": """
+    def gain(self, group: ParameterGroup, architecture: Architecture) -> float:
+        {}
+        return 1.0
+""",
+    "block_parameters": """
+    def block_parameters(self, block: int, architecture: Architecture) -> list[ParameterSpec]:
+        {}
+        return []
+""",
+}
+
+
+def require(method: str, check: str) -> str:
+    """The scheme, which checks the architecture in one of its methods."""
+    importing = """from resformer.errors import Incompatible, require
+from resformer.numerics.parameters import ParameterSpec
+from resformer.residuals.base import Architecture, ParameterGroup, OneStream, SublayerContext
+"""
+    _, text = change(
+        SCHEME, "from resformer.residuals.base import OneStream, SublayerContext\n", importing
+    )
+    return text + REQUIRING[method].format(check)
+
+
+THIRD = 'require(architecture.depth % 3 == 0, "model.depth", architecture.depth, "must be 3n")'
+
+
+@pytest.mark.parametrize("method", REQUIRING)
+@pytest.mark.parametrize(
+    ("check", "fitting", "other", "reason"),
+    [
+        (THIRD, "model.depth=6", "model.depth=4", "model.depth=4: must be 3n"),
+        (
+            "assert architecture.width % 16 == 0",
+            "model.width=48",
+            "model.width=24",
+            f"{OF_SCHEME}: {SCHEME}:23: AssertionError",
+        ),
+        (
+            "assert not architecture.causal",
+            "model.attention=bidirectional",
+            "model.attention=causal",
+            f"{OF_SCHEME}: {SCHEME}:23: AssertionError",
+        ),
+    ],
+    ids=["depth", "width", "attention"],
+)
+def test_a_scheme_is_tried_in_the_architecture_of_the_request(
+    added: Callable[[], Path],
+    resformer: Resformer,
+    method: str,
+    check: str,
+    fitting: str,
+    other: str,
+    reason: str,
+) -> None:
+    folder = added()
+    (folder / SCHEME).write_text(require(method, check))
+    shown = resformer("show", OF_SCHEME, fitting)
+    assert shown.exit_code == 0, shown.stderr
+    check_refused(resformer("show", OF_SCHEME, other), reason)
+
+
+def test_depths_that_a_scheme_excludes_are_left_out(
+    added: Callable[[], Path], resformer: Resformer
+) -> None:
+    folder = added()
+    check = 'if architecture.depth % 2: raise Incompatible("model.depth: must be even")'
+    (folder / SCHEME).write_text(require("block_parameters", check))
+    shown = resformer("show", OF_SCHEME, "model.depth=2,3,4")
+    assert shown.exit_code == 0, shown.stderr
+    assert "model.depth: must be even" in shown.stdout + shown.stderr
 
 
 def test_without_mistakes_they_can_be_used(added: Callable[[], Path], resformer: Resformer) -> None:
