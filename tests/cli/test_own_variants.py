@@ -222,6 +222,72 @@ MISTAKES = {
         change(SCHEME, "+ f_PRD\n", "+ f_PRD.nothing\n"),
         "{}:18: AttributeError: 'Tensor' object has no attribute",
     ),
+    "expand: None": (
+        change(SCHEME, "    def write", "    def expand_streams(self, x): ...\n\n    def write"),
+        "expand_streams returned None, must be a tensor",
+    ),
+    "post norm: None": (
+        change(SCHEME, "    def write", "    def apply_post_norm(self, *_): ...\n\n    def write"),
+        "apply_post_norm returned None, must be a tensor",
+    ),
+    "reduce: None": (
+        change(SCHEME, "    def write", "    def reduce_streams(self, *_): ...\n\n    def write"),
+        "reduce_streams returned None, must be a tensor",
+    ),
+    "output: None": (
+        change(SCHEME, "    def write", "    def stream_output(self, *_): ...\n\n    def write"),
+        "stream_output returned None, must be a tensor",
+    ),
+    "expand: list": (
+        change(
+            SCHEME,
+            "OneStream",
+            "ManyStreams",
+            "    def write",
+            "    def expand_streams(self, x):\n        return [x]\n\n    def write",
+        ),
+        "expand_streams returned list, must be a tensor or a tuple of tensors",
+    ),
+    "no draw in an evaluation": (
+        change(
+            SCHEME,
+            "    def write",
+            "    random = True\n\n    def write",
+            "f_PRD\n",
+            "f_PRD * context.draw_P.view(-1, 1, 1).float()\n",
+        ),
+        "{}:20: AttributeError: 'NoneType' object has no attribute 'view'",
+    ),
+    "draw: None": (
+        change(TASK, "    def blind", "    def draw(self, *_): ...\n\n    def blind"),
+        "draw returned None, must be a source and a target",
+    ),
+    "no tokens": (
+        change(TASK, "    def blind", "    sequence_length = 0\n\n    def blind"),
+        "sequence_length is 0, must be at least 1",
+    ),
+    "inputs: numpy": (
+        change(
+            TASK,
+            "import math",
+            "import math\n\nimport numpy",
+            "    def blind",
+            "    num_inputs = numpy.int64(24)\n\n    def blind",
+        ),
+        "num_inputs is int64, must be a whole number",
+    ),
+    "loss: numpy": (
+        change(TASK, "import math", "import math\n\nimport numpy", "math.log", "numpy.float32"),
+        "blind_loss returned float32, must be a number",
+    ),
+    "norms: None": (
+        change(SCHEME, '("post", "pre")', "None"),
+        "norms is None, must be a tuple of some of own, none, pre, post",
+    ),
+    "norms: none": (
+        change(SCHEME, '("post", "pre")', "()"),
+        "norms is empty, must be a tuple of some of own, none, pre, post",
+    ),
     "target: shape": (
         change(TASK, "% self.symbols\n", "% self.symbols)[..., 1:]\n", "return (", "return (("),
         "target returned shape [2, 3, 7], must be [2, 3, 8]",
@@ -284,6 +350,34 @@ def test_a_file_that_is_missing_is_named(
     before = tree(folder.parent)
     check_refused(resformer("sweep", setting), f"{setting}: {reason}")
     assert tree(folder.parent) == before
+
+
+STACKED = FILES[SCHEME].replace("(OneStream)", "(Residual)").replace("OneStream", "Residual")
+STACKED = (
+    STACKED.replace("import Tensor", "import Tensor, stack")
+    + """
+    def expand_streams(self, x_PRD):
+        return stack([x_PRD, x_PRD])
+
+    def read(self, x_nPRD, context):
+        return x_nPRD[0]
+
+    def apply_post_norm(self, x_nPRD, norm, context):
+        return stack([norm(x_PRD) for x_PRD in x_nPRD])
+
+    def stream_output(self, x_nPRD, parameters):
+        return x_nPRD.mean(0)
+
+    def reduce_streams(self, x_nPRD, final_norm, parameters):
+        return final_norm(x_nPRD.sum(0))
+"""
+)
+
+
+def test_streams_may_be_one_tensor(added: Callable[[], Path], resformer: Resformer) -> None:
+    (added() / SCHEME).write_text(STACKED)
+    shown = resformer("show", OF_SCHEME)
+    assert shown.exit_code == 0, shown.stderr
 
 
 REQUIRING = {
