@@ -1,5 +1,6 @@
 """A scheme and a task that a newcomer adds as files: what is wrong with them is named in a line."""
 
+import errno
 import importlib
 import shutil
 import sys
@@ -13,6 +14,7 @@ import resformer.residuals as resformer_residuals
 import resformer.tasks as resformer_tasks
 from resformer import plugins
 from resformer.config import tree as settings_tree
+from resformer.errors import Stuck
 
 SCHEME, TASK = "residuals/fading.py", "tasks/following.py"
 SCHEME_YAML, TASK_YAML = "configs/model/residual/fading.yaml", "configs/task/following.yaml"
@@ -378,6 +380,17 @@ def test_streams_may_be_one_tensor(added: Callable[[], Path], resformer: Resform
     (added() / SCHEME).write_text(STACKED)
     shown = resformer("show", OF_SCHEME)
     assert shown.exit_code == 0, shown.stderr
+
+
+@pytest.mark.parametrize(
+    "error",
+    [MemoryError(), OSError(errno.EMFILE, "Too many open files"), Stuck("no workers")],
+    ids=lambda error: type(error).__name__,
+)
+def test_what_is_no_fault_of_a_variant_is_not_blamed_on_it(error: Exception) -> None:
+    with pytest.raises(type(error)) as raised, plugins.blaming("resformer.residuals", "add"):
+        raise error
+    assert raised.value is error
 
 
 REQUIRING = {
