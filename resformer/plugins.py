@@ -8,6 +8,7 @@ Whatever is wrong with a variant's files is a UserError that names the variant a
 
 import contextlib
 import dataclasses
+import errno
 import importlib
 import importlib.util
 import inspect
@@ -19,7 +20,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TypeVar
 
-from resformer.errors import UserError
+from resformer.errors import Stuck, UserError
 from resformer.text import exception_line, failure_line, short_path
 
 Base = TypeVar("Base")
@@ -37,6 +38,9 @@ PACKAGES = {
 _OPEN = (PACKAGES["task"], PACKAGES["model.residual"])
 """Packages to which others add variants; the group of their entry points has the same name."""
 
+_EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM)
+"""Errors of a system that gives no more."""
+
 
 def canonical(key: str) -> str:
     """The key by one name: `model/residual` and `model.residual` are the same."""
@@ -52,13 +56,16 @@ def choice(package: str, name: str) -> str:
 @contextlib.contextmanager
 def blaming(package: str, name: str) -> Iterator[None]:
     """Turn whatever the code of a variant raises into a UserError that names the variant, the file
-    and the line.
+    and the line. What is not its fault passes: a machine that has no more to give, or work that is
+    stuck.
     """
     try:
         yield
-    except UserError:
+    except (UserError, Stuck, MemoryError):
         raise
     except (Exception, SystemExit) as error:  # foreign code may raise anything
+        if isinstance(error, OSError) and error.errno in _EXHAUSTED:
+            raise
         inner = error.__traceback__.tb_next if error.__traceback__ else None  # the caller's frame
         error.with_traceback(inner.tb_next if inner else None)
         line = failure_line(error, {str(path) for path in sources(package, name)})

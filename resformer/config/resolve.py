@@ -217,7 +217,6 @@ def _resolve(values: Mapping[str, Value], machine: Machine) -> _Point:
     task = build_variant("task", tree["task"], Task)
     residual = build_variant("model.residual", model_settings.pop("residual"), Residual)
     try_task(task)
-    try_scheme(residual)
     engine = build_variant("engine", tree["engine"], Engine)
     model = build(ModelSettings, "model", model_settings)
     model = dataclasses.replace(
@@ -226,6 +225,7 @@ def _resolve(values: Mapping[str, Value], machine: Machine) -> _Point:
         attention=task.attention if model.attention == OWN else model.attention,
         norm=residual.own_norm if model.norm == OWN else model.norm,
     )
+    try_scheme(residual, model)
     device = _device(tree["device"], machine.has_gpu, engine.elsewhere)
     train_settings["compile"], note = _compile(tree["train"], device, machine)
     checkpoint_seconds = checked(

@@ -3,6 +3,7 @@ are, and their methods return what a model can go on with.
 """
 
 import copy
+import dataclasses
 import functools
 import math
 from collections.abc import Callable, Collection, Iterator
@@ -20,39 +21,73 @@ from resformer.model.transformer import Transformer
 from resformer.numerics import rng
 from resformer.numerics.parameters import initial_values
 from resformer.plugins import PACKAGES
-from resformer.residuals.base import Residual
+from resformer.residuals.base import Architecture, Residual
 from resformer.tasks.base import IGNORE_INDEX, SequenceToSequence, Task
 
-_MEMBERS, _SEQUENCES, _TOKENS, _SYMBOLS = 2, 3, 5, 7
-_WIDTH = 8
+_MEMBERS, _SEQUENCES, _TOKENS, _SYMBOLS, _HIDDEN = 2, 3, 5, 7, 8
+_TINY = Architecture(depth=2, width=8, heads=2, causal=True)
+_LARGEST = 2**22
+"""L·D² of the largest model in which a scheme is tried: 16 million parameters, seconds."""
 
-_tried: set[type[Residual[Any]]] = set()
-"""Schemes that passed: a sweep may have each with thousands of settings, which take 3 ms each."""
+_READING = ("read", "stream_output", "reduce_streams")
+_WRITING = ("expand_streams", "write", "apply_post_norm")
+"""Methods that return a tensor x_PRD, and those that return streams."""
+
+_tried: set[tuple[type[Residual[Any]], Architecture]] = set()
+"""Schemes that passed, and in what: a sweep may have each with thousands of settings, which take
+3 ms each.
+"""
 
 
-def try_scheme(residual: Residual[Any]) -> None:
-    """Run a tiny model with a scheme forward; UserError names the method that fails."""
-    if type(residual) not in _tried:
+def try_scheme(residual: Residual[Any], model: ModelSettings) -> None:
+    """Run a tiny model with a scheme forward, or where the scheme refuses its sizes, one of the
+    request's; UserError names the method that fails. A model too large for that is not tried.
+    """
+    own = Architecture(
+        depth=model.depth,
+        width=model.width,
+        heads=model.heads,
+        causal=model.attention == "causal",
+    )
+    with _trying(residual):
+        _check_constants(residual)
+        residual.parameters(own)
+    try:
+        _try(residual, _TINY, passed=_TINY)
+    except UserError:
+        if own.depth * own.width**2 <= _LARGEST:
+            _try(residual, own, passed=dataclasses.replace(own, depth=0))
+
+
+def _try(residual: Residual[Any], architecture: Architecture, *, passed: Architecture) -> None:
+    """Run a model of this architecture unless one of those that `passed` stands for did."""
+    if (type(residual), passed) not in _tried:
         with _trying(residual):
-            _run_forward(residual)
-        _tried.add(type(residual))
+            _run_forward(residual, architecture)
+        _tried.add((type(residual), passed))
 
 
-def _run_forward(residual: Residual[Any]) -> None:
-    placements = (OWN, *NORMS)
+def _check_constants(residual: Residual[Any]) -> None:
     if isinstance(residual.norms, str):
         raise _wrong(residual, f"norms is a text, must be a tuple: ({residual.norms!r},)")
-    _require_names(residual, "norms", residual.norms, placements)
+    if not isinstance(residual.norms, Collection) or not residual.norms:
+        norms = "empty" if isinstance(residual.norms, Collection) else _kind(residual.norms)
+        must = f"must be a tuple of some of {', '.join((OWN, *NORMS))}"
+        raise _wrong(residual, f"norms is {norms}, {must}")
+    _require_names(residual, "norms", residual.norms, (OWN, *NORMS))
     _require_names(residual, "own_norm", [residual.own_norm], residual.norms)
+
+
+def _run_forward(residual: Residual[Any], architecture: Architecture) -> None:
     watched = copy.copy(residual)
-    vars(watched).update({name: _watched(residual, name) for name in ("read", "write")})
+    vars(watched).update({name: _watched(watched, name) for name in (*_READING, *_WRITING)})
     settings = ModelSettings(
-        depth=2,
-        width=_WIDTH,
-        heads=2,
-        hidden=_WIDTH,
+        depth=architecture.depth,
+        width=architecture.width,
+        heads=architecture.heads,
+        hidden=_HIDDEN,
         activation="relu",
-        attention="causal",
+        attention="causal" if architecture.causal else "bidirectional",
         norm=residual.own_norm,
         skip="both",
     )
@@ -66,43 +101,56 @@ def _run_forward(residual: Residual[Any]) -> None:
     )
     seed_P = torch.arange(_MEMBERS)
     symbols = rng.integers(rng.key(seed_P, "trial"), _SEQUENCES * _TOKENS, _SYMBOLS)
-    draws_PS = (rng.uniform(rng.key(seed_P, "scheme"), model.architecture.sublayers) + 1) / 2
+    draws_PS = (rng.uniform(rng.key(seed_P, "scheme"), architecture.sublayers) + 1) / 2
     flat_PN = initial_values(model.parameter_specs, seed_P, torch.float32)
     inputs_PBT = symbols.view(_MEMBERS, _SEQUENCES, _TOKENS)
     model.forward(flat_PN, inputs_PBT, draws_PS if residual.random else None)
+    model.activations(flat_PN, inputs_PBT)  # without random numbers, as in an evaluation
 
 
 def _watched(residual: Residual[Any], method: str) -> Callable[..., Any]:
-    """The method of a scheme that reads or writes its streams, with its result checked."""
+    """The method of a scheme that makes, changes or reads its streams, with its result checked."""
+    original = getattr(residual, method)  # before the scheme's own calls are watched, too
 
     def call(streams: Any, *rest: Any) -> Any:
         many = isinstance(streams, tuple)
-        given = [*(streams if many else [streams]), *rest[:-1]]  # and f_PRD, without the context
+        f_PRD = rest[0] if method == "write" else None
+        given = [*(streams if many else [streams]), *([f_PRD] if method == "write" else [])]
         versions = [x_PRD._version for x_PRD in given]
-        result = getattr(residual, method)(streams, *rest)
+        result = original(streams, *rest)
         for x_PRD, version in zip(given, versions, strict=True):
-            if x_PRD._version != version:
-                what = "f" if x_PRD is given[-1] and rest[:-1] else "x"
+            if method in ("read", "write") and x_PRD._version != version:
+                what = "f" if x_PRD is f_PRD else "x"
                 raise _wrong(residual, f"{method} changed {what} in place; return a new tensor")
-        if many and method == "write" and not (isinstance(result, tuple) and result):
+        x_PRD = given[0]
+        if method in _READING:
+            _require_like(residual, method, result, x_PRD.shape[-3:], x_PRD.dtype)
+            return result
+        if many and not (isinstance(result, tuple) and result):
             returned = f"{method} returned {_kind(result)}"
             raise _wrong(residual, f"{returned}, must be a tuple of streams")
-        for x_PRD in result if many and method == "write" else [result]:
-            _require_like(residual, method, x_PRD, given[0])
+        for stream in result if isinstance(result, tuple) else [result]:
+            if not isinstance(stream, Tensor):
+                must = "must be a tensor or a tuple of tensors"
+                raise _wrong(residual, f"{method} returned {_kind(stream)}, {must}")
+            last = stream[(0,) * max(stream.ndim - 3, 0)]  # one of those stacked in front
+            _require_like(residual, method, last, x_PRD.shape[-3:], x_PRD.dtype)
         return result
 
     return call
 
 
-def _require_like(residual: Residual[Any], method: str, result: Any, x_PRD: Tensor) -> None:
-    """Raise UserError unless a method returned a tensor like the stream that it was given."""
+def _require_like(
+    residual: Residual[Any], method: str, result: Any, shape: torch.Size, dtype: torch.dtype
+) -> None:
+    """Raise UserError unless a method returned a tensor like a stream of this shape."""
     if not isinstance(result, Tensor):
         raise _wrong(residual, f"{method} returned {_kind(result)}, must be a tensor like its x")
-    if result.shape != x_PRD.shape:
-        must = f"must be that of its x, {list(x_PRD.shape)}"
+    if result.shape != shape:
+        must = f"must be that of its x, {list(shape)}"
         raise _wrong(residual, f"{method} returned shape {list(result.shape)}, {must}")
-    if result.dtype != x_PRD.dtype:
-        must = f"must be that of its x, {_kind(x_PRD)}"
+    if result.dtype != dtype:
+        must = f"must be that of its x, {str(dtype).removeprefix('torch.')}"
         raise _wrong(residual, f"{method} returned {_kind(result)}, {must}")
 
 
@@ -117,8 +165,13 @@ def _draw(task: Task) -> None:
     _require_names(task, "attention", [task.attention], ATTENTIONS)
     for size in ("sequence_length", "num_symbols", "num_inputs"):
         if not isinstance(number := getattr(task, size), int):
-            raise _wrong(task, f"{size} is {number}, must be a whole number")
-    source_PBU, target_PBU = task.draw(rng.key(torch.arange(_MEMBERS), "trial"), _SEQUENCES)
+            raise _wrong(task, f"{size} is {_kind(number)}, must be a whole number of Python")
+        if number < 1:
+            raise _wrong(task, f"{size} is {number}, must be at least 1")
+    drawn: object = task.draw(rng.key(torch.arange(_MEMBERS), "trial"), _SEQUENCES)
+    if not isinstance(drawn, tuple | list) or len(drawn) != 2:
+        raise _wrong(task, f"draw returned {_kind(drawn)}, must be a source and a target")
+    source_PBU, target_PBU = drawn
     if isinstance(task, SequenceToSequence):
         version = source_PBU._version
         task.target(source_PBU)
@@ -129,7 +182,10 @@ def _draw(task: Task) -> None:
         _require_symbols(task, "draw returned a source of", source_PBU, 0)
         _require_symbols(task, "draw returned a target of", target_PBU, IGNORE_INDEX)
     blind_loss: object = task.blind_loss()
-    if not isinstance(blind_loss, float | int) or not math.isfinite(blind_loss):
+    if not isinstance(blind_loss, float | int):
+        must = "must be a number of Python"
+        raise _wrong(task, f"blind_loss returned {_kind(blind_loss)}, {must}")
+    if not math.isfinite(blind_loss):
         raise _wrong(task, f"blind_loss returned {blind_loss}, must be a number")
 
 

@@ -1,5 +1,6 @@
 """A scheme and a task that a newcomer adds as files: what is wrong with them is named in a line."""
 
+import errno
 import importlib
 import shutil
 import sys
@@ -13,6 +14,7 @@ import resformer.residuals as resformer_residuals
 import resformer.tasks as resformer_tasks
 from resformer import plugins
 from resformer.config import tree as settings_tree
+from resformer.errors import Stuck
 
 SCHEME, TASK = "residuals/fading.py", "tasks/following.py"
 SCHEME_YAML, TASK_YAML = "configs/model/residual/fading.yaml", "configs/task/following.yaml"
@@ -248,7 +250,7 @@ MISTAKES = {
     ),
     "write: fewer axes": (
         change(SCHEME, "+ f_PRD\n", "+ f_PRD)[0]\n", "return self", "return (self"),
-        "write returned shape [15, 8], must be that of its x, [2, 15, 8]",
+        "write returned shape [15, 32], must be that of its x, [2, 15, 32]",
     ),
     "write: None": (change(SCHEME, "return self", "self"), "write returned None, must be a tensor"),
     "write: dtype": (
@@ -270,6 +272,72 @@ MISTAKES = {
     "write: raises": (
         change(SCHEME, "+ f_PRD\n", "+ f_PRD.nothing\n"),
         "{}:18: AttributeError: 'Tensor' object has no attribute",
+    ),
+    "expand: None": (
+        change(SCHEME, "    def write", "    def expand_streams(self, x): ...\n\n    def write"),
+        "expand_streams returned None, must be a tensor",
+    ),
+    "post norm: None": (
+        change(SCHEME, "    def write", "    def apply_post_norm(self, *_): ...\n\n    def write"),
+        "apply_post_norm returned None, must be a tensor",
+    ),
+    "reduce: None": (
+        change(SCHEME, "    def write", "    def reduce_streams(self, *_): ...\n\n    def write"),
+        "reduce_streams returned None, must be a tensor",
+    ),
+    "output: None": (
+        change(SCHEME, "    def write", "    def stream_output(self, *_): ...\n\n    def write"),
+        "stream_output returned None, must be a tensor",
+    ),
+    "expand: list": (
+        change(
+            SCHEME,
+            "OneStream",
+            "ManyStreams",
+            "    def write",
+            "    def expand_streams(self, x):\n        return [x]\n\n    def write",
+        ),
+        "expand_streams returned list, must be a tensor or a tuple of tensors",
+    ),
+    "no draw in an evaluation": (
+        change(
+            SCHEME,
+            "    def write",
+            "    random = True\n\n    def write",
+            "f_PRD\n",
+            "f_PRD * context.draw_P.view(-1, 1, 1).float()\n",
+        ),
+        "{}:20: AttributeError: 'NoneType' object has no attribute 'view'",
+    ),
+    "draw: None": (
+        change(TASK, "    def blind", "    def draw(self, *_): ...\n\n    def blind"),
+        "draw returned None, must be a source and a target",
+    ),
+    "no tokens": (
+        change(TASK, "    def blind", "    sequence_length = 0\n\n    def blind"),
+        "sequence_length is 0, must be at least 1",
+    ),
+    "inputs: numpy": (
+        change(
+            TASK,
+            "import math",
+            "import math\n\nimport numpy",
+            "    def blind",
+            "    num_inputs = numpy.int64(24)\n\n    def blind",
+        ),
+        "num_inputs is int64, must be a whole number",
+    ),
+    "loss: numpy": (
+        change(TASK, "import math", "import math\n\nimport numpy", "math.log", "numpy.float32"),
+        "blind_loss returned float32, must be a number",
+    ),
+    "norms: None": (
+        change(SCHEME, '("post", "pre")', "None"),
+        "norms is None, must be a tuple of some of own, none, pre, post",
+    ),
+    "norms: none": (
+        change(SCHEME, '("post", "pre")', "()"),
+        "norms is empty, must be a tuple of some of own, none, pre, post",
     ),
     "target: shape": (
         change(TASK, "% self.symbols\n", "% self.symbols)[..., 1:]\n", "return (", "return (("),
@@ -333,6 +401,121 @@ def test_a_file_that_is_missing_is_named(
     before = tree(folder.parent)
     check_refused(resformer("sweep", setting), f"{setting}: {reason}")
     assert tree(folder.parent) == before
+
+
+STACKED = FILES[SCHEME].replace("(OneStream)", "(Residual)").replace("OneStream", "Residual")
+STACKED = (
+    STACKED.replace("import Tensor", "import Tensor, stack")
+    + """
+    def expand_streams(self, x_PRD):
+        return stack([x_PRD, x_PRD])
+
+    def read(self, x_nPRD, context):
+        return x_nPRD[0]
+
+    def apply_post_norm(self, x_nPRD, norm, context):
+        return stack([norm(x_PRD) for x_PRD in x_nPRD])
+
+    def stream_output(self, x_nPRD, parameters):
+        return x_nPRD.mean(0)
+
+    def reduce_streams(self, x_nPRD, final_norm, parameters):
+        return final_norm(x_nPRD.sum(0))
+"""
+)
+
+
+def test_streams_may_be_one_tensor(added: Callable[[], Path], resformer: Resformer) -> None:
+    (added() / SCHEME).write_text(STACKED)
+    shown = resformer("show", OF_SCHEME)
+    assert shown.exit_code == 0, shown.stderr
+
+
+@pytest.mark.parametrize(
+    "error",
+    [MemoryError(), OSError(errno.EMFILE, "Too many open files"), Stuck("no workers")],
+    ids=lambda error: type(error).__name__,
+)
+def test_what_is_no_fault_of_a_variant_is_not_blamed_on_it(error: Exception) -> None:
+    with pytest.raises(type(error)) as raised, plugins.blaming("resformer.residuals", "add"):
+        raise error
+    assert raised.value is error
+
+
+REQUIRING = {
+    "gain": """
+    def gain(self, group: ParameterGroup, architecture: Architecture) -> float:
+        {}
+        return 1.0
+""",
+    "block_parameters": """
+    def block_parameters(self, block: int, architecture: Architecture) -> list[ParameterSpec]:
+        {}
+        return []
+""",
+}
+
+
+def require(method: str, check: str) -> str:
+    """The scheme, which checks the architecture in one of its methods."""
+    importing = """from resformer.errors import Incompatible, require
+from resformer.numerics.parameters import ParameterSpec
+from resformer.residuals.base import Architecture, ParameterGroup, OneStream, SublayerContext
+"""
+    _, text = change(
+        SCHEME, "from resformer.residuals.base import OneStream, SublayerContext\n", importing
+    )
+    return text + REQUIRING[method].format(check)
+
+
+THIRD = 'require(architecture.depth % 3 == 0, "model.depth", architecture.depth, "must be 3n")'
+
+
+@pytest.mark.parametrize("method", REQUIRING)
+@pytest.mark.parametrize(
+    ("check", "fitting", "other", "reason"),
+    [
+        (THIRD, "model.depth=6", "model.depth=4", "model.depth=4: must be 3n"),
+        (
+            "assert architecture.width % 16 == 0",
+            "model.width=48",
+            "model.width=24",
+            f"{OF_SCHEME}: {SCHEME}:23: AssertionError",
+        ),
+        (
+            "assert not architecture.causal",
+            "model.attention=bidirectional",
+            "model.attention=causal",
+            f"{OF_SCHEME}: {SCHEME}:23: AssertionError",
+        ),
+    ],
+    ids=["depth", "width", "attention"],
+)
+def test_a_scheme_is_tried_in_the_architecture_of_the_request(
+    added: Callable[[], Path],
+    resformer: Resformer,
+    method: str,
+    check: str,
+    fitting: str,
+    other: str,
+    reason: str,
+) -> None:
+    folder = added()
+    (folder / SCHEME).write_text(require(method, check))
+    shown = resformer("show", OF_SCHEME, fitting)
+    assert shown.exit_code == 0, shown.stderr
+    check_refused(resformer("show", OF_SCHEME, other), reason)
+
+
+def test_depths_that_a_scheme_excludes_are_left_out(
+    added: Callable[[], Path], resformer: Resformer
+) -> None:
+    folder = added()
+    check = 'if architecture.depth % 2: raise Incompatible("model.depth: must be even")'
+    (folder / SCHEME).write_text(require("block_parameters", check))
+    shown = resformer("show", OF_SCHEME, "model.depth=2,3,4")
+    assert shown.exit_code == 0, shown.stderr
+    assert "model.depth: must be even" in shown.stdout + shown.stderr
 
 
 def test_without_mistakes_they_can_be_used(added: Callable[[], Path], resformer: Resformer) -> None:
