@@ -16,7 +16,7 @@ import typer
 
 from resformer import __version__
 from resformer.console import mistyped, streams
-from resformer.errors import Stuck, UserError
+from resformer.errors import EXHAUSTED, Stuck, UserError
 from resformer.text import counted, printable
 from resformer.workers.resources import require_open_files
 from resformer.workers.signals import Interrupts, Stopped
@@ -33,13 +33,6 @@ if TYPE_CHECKING:
 
 MANY_JOBS = 10_000
 """From so many on their folders are a burden to a file system."""
-
-_EXHAUSTED = {
-    errno.EMFILE: "ulimit -n, or fewer workers",
-    errno.ENFILE: "the whole system's limit",
-    errno.EAGAIN: "no process or thread can be started; see ulimit -u, or use fewer workers",
-}
-"""Errors of a system that gives no more, by the limit that was reached."""
 
 app = typer.Typer(
     cls=mistyped.Group,
@@ -579,9 +572,9 @@ def _answering(*, resumes: bool = False) -> Iterator[Interrupts]:
     except (OSError, RuntimeError) as error:
         no_thread = str(error) == "can't start new thread"
         number = errno.EAGAIN if no_thread else getattr(error, "errno", None)
-        if number not in _EXHAUSTED:
+        if number not in EXHAUSTED:
             raise
-        line = f"{os.strerror(number).lower()}: {_EXHAUSTED[number]}; no result is lost"
+        line = f"{os.strerror(number).lower()}: {EXHAUSTED[number]}; no result is lost"
         code = 1
     except Stuck as error:
         # A file or folder that is gone was removed by others, with who knows what.

@@ -9,12 +9,21 @@
 Everything else that is raised is a bug and keeps its traceback.
 """
 
+import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import final
 
 from resformer.text import shortened
+
+EXHAUSTED = {
+    errno.EMFILE: "ulimit -n, or fewer workers",
+    errno.ENFILE: "the whole system's limit",
+    errno.EAGAIN: "no process or thread can be started; see ulimit -u, or use fewer workers",
+    errno.ENOMEM: "the machine's memory, or that of its container; use fewer workers",
+}
+"""Numbers of an OSError of a system that gives no more, and the limit that was reached."""
 
 
 class UserError(Exception):

@@ -8,7 +8,6 @@ Whatever is wrong with a variant's files is a UserError that names the variant a
 
 import contextlib
 import dataclasses
-import errno
 import importlib
 import importlib.util
 import inspect
@@ -20,7 +19,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TypeVar
 
-from resformer.errors import Stuck, UserError
+from resformer.errors import EXHAUSTED, Stuck, UserError
 from resformer.text import exception_line, failure_line, short_path
 
 Base = TypeVar("Base")
@@ -37,9 +36,6 @@ PACKAGES = {
 
 _OPEN = (PACKAGES["task"], PACKAGES["model.residual"])
 """Packages to which others add variants; the group of their entry points has the same name."""
-
-_EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM)
-"""Errors of a system that gives no more."""
 
 
 def canonical(key: str) -> str:
@@ -64,7 +60,7 @@ def blaming(package: str, name: str) -> Iterator[None]:
     except (UserError, Stuck, MemoryError):
         raise
     except (Exception, SystemExit) as error:  # foreign code may raise anything
-        if isinstance(error, OSError) and error.errno in _EXHAUSTED:
+        if isinstance(error, OSError) and error.errno in EXHAUSTED:
             raise
         inner = error.__traceback__.tb_next if error.__traceback__ else None  # the caller's frame
         error.with_traceback(inner.tb_next if inner else None)
