@@ -101,7 +101,9 @@ class Interrupts:
 
     def _deliver(self, signum: int) -> None:
         self._delivered = True
-        signal.raise_signal(signum)
+        main = threading.main_thread().ident
+        assert main is not None
+        signal.pthread_kill(main, signum)  # a signal to this thread would end no wait of that one
 
     def _cancel(self) -> None:
         if self._again is not None:
