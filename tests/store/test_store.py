@@ -516,6 +516,16 @@ def test_a_probe_has_its_place_and_no_study_its_name(tmp_path: Path) -> None:
         check_name(folder.PROBES)
 
 
+@pytest.mark.parametrize("place", ["probes", "probes/some"])
+def test_a_probe_is_written_behind_no_link(tmp_path: Path, place: str) -> None:
+    results = tmp_path / "results"
+    folder.make(results)
+    (results / place).parent.mkdir(exist_ok=True)
+    (results / place).symlink_to(tmp_path)
+    with pytest.raises(UserError, match=f"{re.escape(str(results / place))} is a link"):
+        folder.probes(results, "some")
+
+
 def test_a_study_that_comes_with_the_package_is_run_by_its_name(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="resformer sweep --study quick runs it"):
         open_study(tmp_path / "results", "quick")
