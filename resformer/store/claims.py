@@ -12,7 +12,7 @@ import platform
 import re
 import time
 import traceback
-from collections.abc import Container
+from collections.abc import Callable, Container
 from dataclasses import asdict, dataclass, field
 from functools import cache
 from pathlib import Path
@@ -233,14 +233,22 @@ class HeartbeatObserver:
 
 
 def take(
-    job: Path, launch: int, retries: int, observer: HeartbeatObserver
-) -> Claim | Literal["held", "exhausted"]:
-    """Claim the job. Returns "held" if another holds it, "exhausted" if the launch has used up its
-    attempts.
+    job: Path,
+    launch: int,
+    retries: int,
+    observer: HeartbeatObserver,
+    finished: Callable[[], bool] = lambda: False,
+) -> Claim | Literal["held", "finished", "exhausted"]:
+    """Claim the job. Returns "held" if another holds it, "finished" if nobody does and it has a
+    result, "exhausted" if the launch has used up its attempts.
+
+    `finished` looks for the result once the last attempt has ended: it may end by committing one.
     """
     attempt = attempts(job)
     if attempt and not over(job, attempt, observer):
         return "held"
+    if finished():
+        return "finished"
     if attempt and failures(job, launch) > retries:
         return "exhausted"
     mine = files.with_checksum({"launch": launch, **asdict(holder())}) + b"\n"

@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Sequence
+from functools import partial
 from typing import final
 
 from resformer.store import claims
@@ -55,18 +56,20 @@ class Queue:
 
     def _claim(self, job_id: str) -> Claim | str | None:
         """A claim of this job; its id if it is finished; None if it is held or exhausted."""
-        if self.study.results.has(job_id):
+        finished = partial(self.study.results.has, job_id)
+        if finished():  # its holder may not have said so yet
             self.settle(job_id)
             return job_id
-        claim = claims.take(self.study.job(job_id), self.launch, self.retries, self.observer)
-        if claim == "exhausted":
+        job = self.study.job(job_id)
+        claim = claims.take(job, self.launch, self.retries, self.observer, finished)
+        if isinstance(claim, Claim):
+            if not finished():
+                return claim
+            claim.leave()  # a holder that had been silent has committed it
+            return None
+        if claim != "held":
             self.settle(job_id)
-        if not isinstance(claim, Claim):
-            return None
-        if self.study.results.has(job_id):
-            claim.leave()
-            return None
-        return claim
+        return job_id if claim == "finished" else None
 
     def settle(self, job_id: str) -> None:
         """Remove a job that is finished or has failed."""

@@ -78,6 +78,22 @@ def test_a_job_that_was_finished_while_it_was_claimed_is_left(
     assert claims.held(study.job(job.id)) is None
 
 
+def test_a_job_that_was_finished_before_it_was_claimed_is_not_claimed_again(
+    study: Study, job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two workers may come to a job at once, and one be held up until the other has finished."""
+    worker, take = Worker(study, job), claims.take
+
+    def late(*given: Any) -> Any:
+        monkeypatch.setattr(claims, "take", take)
+        assert Worker(study, job).run() == ["started", "finished"]
+        return take(*given)
+
+    monkeypatch.setattr(claims, "take", late)
+    assert worker.run() == ["elsewhere"]
+    assert claims.attempts(study.job(job.id)) == 1
+
+
 # --- damaged results and plans
 
 
