@@ -62,7 +62,9 @@ def test_a_longer_budget_gives_the_bits_that_it_gives_at_once(
     eval_every: int | None,
     request: pytest.FixtureRequest,
 ) -> None:
-    """The shorter budgets end with an evaluation of the longer ones, and between two of them."""
+    """The shorter budgets end with an evaluation of the longer ones, and between two of them; when
+    a member leaves, and in a row.
+    """
     if compiled:
         request.getfixturevalue("kernels")
     shape = easy(
@@ -73,12 +75,7 @@ def test_a_longer_budget_gives_the_bits_that_it_gives_at_once(
     assert whole.runs["outcome"][:2] == ["diverged", "unsolved"]
     assert 0 < steps[2] < 110 < steps[3] < steps[4] < LONGER, steps
     everyone = range(len(MEMBERS))
-    for budgets in (
-        [110],
-        [steps[3] + 10],  # when a member leaves
-        [steps[3] + 3],
-        [61, 157, LONGER - 1],
-    ):
+    for budgets in ([110], [61, steps[3] + 3, steps[3] + 10, LONGER - 1]):
         assert_same_bits(in_parts([*budgets, LONGER], shape, MEMBERS, everyone), whole)
 
 
@@ -111,9 +108,9 @@ def test_members_dropped_late_go_on_in_the_same_rows(
 @pytest.mark.parametrize("residual", schemes(), ids=name_of)
 def test_every_scheme_goes_on(shape: Shape, residual: Any) -> None:
     model = dataclasses.replace(shape.model, norm=residual.own_norm)
-    shape = dataclasses.replace(easy(shape, steps=25), residual=residual, model=model)
+    shape = dataclasses.replace(easy(shape, steps=16), residual=residual, model=model)
     whole = Training(shape, MEMBERS, recording=RECORDING).run()
-    assert_same_bits(in_parts([13, 25], shape, MEMBERS, range(len(MEMBERS))), whole)
+    assert_same_bits(in_parts([9, 16], shape, MEMBERS, range(len(MEMBERS))), whole)
 
 
 def _rows(shape: Shape) -> list[dict[str, Any]]:

@@ -27,6 +27,7 @@ from resformer.plan.jobs import Job
 from resformer.residuals.base import Residual
 from resformer.sweep.estimate import seconds_at_most
 from resformer.tasks.sort import Sort
+from resformer.training import population
 from resformer.training.loop import Training
 from resformer.training.population import Population
 
@@ -36,21 +37,22 @@ MEMBERS = [Member(seed=seed, lr=1e-3) for seed in range(3)]
 @pytest.mark.fuzz
 @pytest.mark.parametrize("residual", schemes(), ids=name_of)
 def test_a_step_reads_nothing_back_and_needs_nothing_from_the_host(
-    shape: Shape, residual: Residual[Any]
+    shape: Shape, residual: Residual[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Tensors on `meta` have no values: reading one is an error, and so is mixing them with tensors
     of the CPU.
     """
+    monkeypatch.setattr(population, "_MOST_DRAWN", 2)
     model = dataclasses.replace(shape.model, norm=residual.own_norm)
     shape = dataclasses.replace(shape, device="meta", model=model, residual=residual)
-    population = Population(shape, MEMBERS, dtype=torch.float32)
-    for _ in range(population.drawn_steps + 1):  # the last of them draws sequences anew
-        population.advance()
-    population.keep([0, 2])
-    population.advance()
-    assert population.flat_PN.shape[0] == 2
+    members = Population(shape, MEMBERS, dtype=torch.float32)
+    for _ in range(members.drawn_steps + 1):  # the last of them draws sequences anew
+        members.advance()
+    members.keep([0, 2])
+    members.advance()
+    assert members.flat_PN.shape[0] == 2
     with pytest.raises(NotImplementedError):
-        population.recorded(0)
+        members.recorded(0)
 
 
 @pytest.fixture

@@ -426,11 +426,11 @@ def named_everywhere(report: Report, texts: Sequence[str]) -> Report:
     )
 
 
-@pytest.mark.parametrize("start", range(0, len(HOSTILE), 9))
+@pytest.mark.parametrize("start", range(0, len(HOSTILE), 30))
 def test_names_of_columns_add_no_element(
     lives: WrittenStudy, show: Callable[..., Page], start: int
 ) -> None:
-    texts = HOSTILE[start : start + 9]
+    texts = HOSTILE[start : start + 30]
     there = WrittenStudy(lives.study.path.parent, "columns", lives.shape)
     for batch in range(len(texts)):
         there.cell({1e-3: [unsolved()], 1e-2: [solved(20)]}, depth=1, batch=batch + 1)

@@ -64,9 +64,10 @@ def test_stopped_at_any_step_and_resumed_the_bits_are_the_same(
     assert whole.runs["outcome"][:3] == ["diverged", "unsolved", "solved"]
     left = {step for step in whole.runs["last_step"] if step < 120}
     assert len(left) >= 2  # the stack was compacted on the way
-    for step in {0, 1, 5, 9, 10, 11, 15, 16, 17, 33, 119, *left, *(step + 1 for step in left)}:
+    for step in {0, 9, 10, 16, 119, *left}:
         assert_same_bits(stopped_at([step], shape, MEMBERS), whole)
-    assert_same_bits(stopped_at([3, 10, 11, 12, 40, 64, 65, 118], shape, MEMBERS), whole)
+    more = {1, 3, 5, 10, 11, 12, 15, 17, 33, 64, 65, 118, *(step + 1 for step in left)}
+    assert_same_bits(stopped_at(sorted(more), shape, MEMBERS), whole)
 
 
 def test_a_budget_with_few_evaluations_resumes(shape: Shape) -> None:

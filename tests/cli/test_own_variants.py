@@ -375,12 +375,20 @@ def test_a_mistake_is_said_in_one_line(
     folder, (file, text) = added(), changed
     (folder / file).write_text(text)
     before = tree(folder.parent)
-    mine, other = (OF_TASK, OF_SCHEME) if "following" in file else (OF_SCHEME, OF_TASK)
+    mine = OF_TASK if "following" in file else OF_SCHEME
     refused = resformer("sweep", mine, "train.steps=20", "train.warmup_steps=5")
     check_refused(refused, reason.format(file))
     assert refused.stderr.startswith(f"resformer: {mine}: ")
     assert tree(folder.parent) == before
-    undisturbed = resformer("show", other)
+
+
+@pytest.mark.parametrize("mistake", ["syntax", "exits", "no colon", "no section"])
+def test_a_mistake_in_one_does_not_disturb_another(
+    added: Callable[[], Path], resformer: Resformer, mistake: str
+) -> None:
+    folder, (file, text) = added(), MISTAKES[mistake][0]
+    (folder / file).write_text(text)
+    undisturbed = resformer("show", OF_SCHEME if "following" in file else OF_TASK)
     assert undisturbed.exit_code == 0, undisturbed.stderr
 
 
