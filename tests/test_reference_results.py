@@ -59,6 +59,7 @@ def test_a_report_that_was_printed_is_that_of_its_json(name: str) -> None:
         assert sentence in printed
         assert escape(sentence.partition(": ")[2]) in page
     assert escape(headline(report)) in page
+    assert "__main__" not in page  # the command is resformer, however it was started
     for panel in panels(report, layout(report)):
         for cell in panel.cells.values():
             number = words.cell(cell, "steps")[0].split()[-2:]  # a word before may stand under it
