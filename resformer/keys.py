@@ -13,7 +13,13 @@ Value = int | float | bool | str | None
 NORMS = ("none", "pre", "post", "sandwich", "pre_post", "branch")
 SKIPS = ("both", "attention", "ffn", "none")
 ATTENTIONS = ("bidirectional", "causal")
-ACTIVATIONS = ("relu", "gelu")
+NORM_KINDS = ("layer", "rms", "dyt", "derf")
+POSITIONS = ("learned", "rope", "sinusoidal", "none")
+GATED = ("swiglu", "geglu")
+"""Activations of FFNs that have a gate."""
+ACTIVATIONS = ("relu", "gelu", "silu", "relu2", *GATED)
+PARAMETRISATIONS = ("standard", "depth_mup", "completep")
+SCHEDULES = ("constant", "cosine", "linear", "wsd")
 DEVICES = ("auto", "cpu", "cuda")
 COMPILE = ("auto", "true", "false")
 PRECISIONS = ("fp32", "tf32", "bf16")
@@ -23,7 +29,11 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "model.norm": (OWN, *NORMS),
     "model.skip": SKIPS,
     "model.attention": (OWN, *ATTENTIONS),
+    "model.norm_kind": NORM_KINDS,
+    "model.position": POSITIONS,
     "model.activation": ACTIVATIONS,
+    "model.parametrisation": PARAMETRISATIONS,
+    "train.schedule": SCHEDULES,
     "train.compile": COMPILE,
     "member.lr": ("auto",),
     "train.precision": PRECISIONS,

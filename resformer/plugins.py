@@ -24,15 +24,24 @@ from resformer.text import exception_line, failure_line, short_path
 
 Base = TypeVar("Base")
 
-GROUPS = {"task": "task", "model.residual": "model/residual", "engine": "engine"}
+GROUPS = {
+    "task": "task",
+    "model.residual": "model/residual",
+    "optimizer": "optimizer",
+    "engine": "engine",
+}
 """Keys that choose a variant, with Hydra's name of the config group."""
 
 PACKAGES = {
     "task": "resformer.tasks",
     "model.residual": "resformer.residuals",
+    "optimizer": "resformer.optimizers",
     "engine": "resformer.engines",
 }
 """Keys that choose a variant, with the package of the variants' classes."""
+
+PRESETS = ("model",)
+"""Keys that choose a preset: a YAML of several settings of the section of this name."""
 
 _OPEN = (PACKAGES["task"], PACKAGES["model.residual"])
 """Packages to which others add variants; the group of their entry points has the same name."""
@@ -86,7 +95,7 @@ def external_names(package: str) -> set[str]:
 def own_names(package: str) -> set[str]:
     """Names of a package's own variants: its modules but `base`."""
     path = importlib.import_module(package).__path__
-    return {module.name for module in pkgutil.iter_modules(path)} - {"base"}
+    return {module.name for module in pkgutil.iter_modules(path)} - {"base", "layout"}
 
 
 @cache
@@ -245,6 +254,11 @@ def config_folder() -> Path:
     package = Path(__file__).parent
     shipped = package / "configs"
     return shipped if shipped.is_dir() else package.parent / "configs"
+
+
+def presets(key: str) -> list[str]:
+    """Sorted names of the presets of a section."""
+    return sorted(path.stem for path in (config_folder() / key).glob("*.yaml"))
 
 
 def studies() -> dict[str, Path]:

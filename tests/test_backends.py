@@ -2,7 +2,9 @@
 NaN.
 """
 
-from collections.abc import Callable
+import math
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -10,8 +12,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from resformer.keys import ACTIVATIONS, GATED, NORM_KINDS
+from resformer.numerics import source_code
 from resformer.numerics.backends import compiled, eager
-from resformer.numerics.backends.base import AdamWSettings, AttentionSettings, Backend
+from resformer.numerics.backends.base import (
+    AdamWSettings,
+    AttentionSettings,
+    AttentionWeights,
+    Backend,
+    FfnWeights,
+    Linear,
+    NormWeights,
+)
+from resformer.numerics.backends.kernels import build, compiler, sources
 
 KERNELS = pytest.mark.usefixtures("kernels")
 
@@ -20,140 +33,173 @@ KERNELS = pytest.mark.usefixtures("kernels")
 TOLERANCE = {torch.float64: 1e-10, torch.float32: 3e-5}
 
 
-def sublayers(
-    tokens: int, width: int, heads: int, hidden: int, causal: bool
-) -> dict[str, Callable[..., Tensor]]:
-    """Each sub-layer as a function of an arithmetic, x_PRD and the weights in the order of
-    `shapes`.
-    """
-    settings = AttentionSettings(tokens=tokens, heads=heads, causal=causal)
-    return {
-        "attend": lambda a, x, w: a.attend(x, w[:8], settings),
-        "ffn": lambda a, x, w: a.ffn(x, w[8:12], "relu"),
-        "norm": lambda a, x, w: a.norm(x, w[12], w[13]),
-    }
+@dataclass(frozen=True, kw_only=True)
+class Block:
+    """Sizes and settings of a block's sub-layers."""
+
+    tokens: int = 8
+    width: int = 32
+    heads: int = 4
+    hidden: int = 64
+    causal: bool = False
+    bias: bool = True
+    gains: bool = False
+    rotary_base: float | None = None
+    activation: str = "relu"
+    norm: str = "layer"
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Shapes of the weights by name."""
+        width, hidden, head = self.width, self.hidden, self.width // self.heads
+        return {
+            **{name: (width, width) for name in ("query", "key", "value", "output")},
+            **{f"{name}.bias": (width,) for name in ("query", "key", "value", "output")},
+            **{f"{name}.gain": (head,) for name in ("query", "key")},
+            **{name: (width, hidden) for name in ("ffn_in", "gate")},
+            **{f"{name}.bias": (hidden,) for name in ("ffn_in", "gate")},
+            "ffn_out": (hidden, width),
+            **{name: (width,) for name in ("ffn_out.bias", "norm.gain", "norm.bias")},
+        }
+
+    def drawn(self, members: int, sequences: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+        """Input x_PRD and weights flat_PN."""
+        count = sum(math.prod(shape) for shape in self.shapes.values())
+        generator = torch.Generator().manual_seed(members + sequences + self.width)
+        return (
+            torch.randn(
+                members, sequences * self.tokens, self.width, dtype=dtype, generator=generator
+            ),
+            torch.randn(members, count, dtype=dtype, generator=generator) * 0.3,
+        )
+
+    def compute(self, name: str, backend: Backend, x_PRD: Tensor, flat_PN: Tensor) -> Tensor:
+        """The output of one of `SUBLAYERS`."""
+        parts = flat_PN.split_with_sizes([*map(math.prod, self.shapes.values())], dim=1)
+        w = {
+            name: part.view(-1, *shape)
+            for (name, shape), part in zip(self.shapes.items(), parts, strict=True)
+        }
+
+        def linear(name: str) -> Linear:
+            return Linear(w[name], w[f"{name}.bias"] if self.bias else None)
+
+        if name == "attend":
+            weights = AttentionWeights(*map(linear, ("query", "key", "value", "output")))
+            if self.gains:
+                gains = (w["query.gain"], w["key.gain"])
+                weights = weights._replace(query_gain_PK=gains[0], key_gain_PK=gains[1])
+            settings = AttentionSettings(
+                tokens=self.tokens,
+                heads=self.heads,
+                causal=self.causal,
+                scale=0.7 / self.heads,
+                rotary_base=self.rotary_base,
+            )
+            return backend.attend(x_PRD, weights, settings)
+        if name == "ffn":
+            gate = linear("gate") if self.activation in GATED else None
+            ffn = FfnWeights(ffn_in=linear("ffn_in"), ffn_out=linear("ffn_out"), gate=gate)
+            return backend.ffn(x_PRD, ffn, self.activation)
+        bias_PD = w["norm.bias"] if self.bias else None
+        return backend.norm(x_PRD, NormWeights(gain_PD=w["norm.gain"], bias_PD=bias_PD), self.norm)
+
+
+SUBLAYERS = ("attend", "ffn", "norm")
+CLASSIC = Block()
+MODERN = Block(bias=False, gains=True, rotary_base=100.0, activation="swiglu", norm="rms")
+BLOCKS = [CLASSIC, MODERN]
 
 
 def outcome(
-    backend: Backend,
-    sublayer: Callable[..., Tensor],
-    x_PRD: Tensor,
-    flat_PN: Tensor,
-    hidden: int,
-):
+    name: str, backend: Backend, block: Block, x_PRD: Tensor, flat_PN: Tensor
+) -> list[Tensor]:
     """The output, and the gradients of x and all weights for a fixed gradient of the output."""
     x_PRD, flat_PN = x_PRD.clone().requires_grad_(), flat_PN.clone().requires_grad_()
-    y_PRD = sublayer(backend, x_PRD, _weights(flat_PN, x_PRD.shape[2], hidden))
+    y_PRD = block.compute(name, backend, x_PRD, flat_PN)
     slope_PRD = torch.linspace(-1, 1, y_PRD.numel(), dtype=y_PRD.dtype).view(y_PRD.shape)
     return [y_PRD.detach(), *torch.autograd.grad(y_PRD, (x_PRD, flat_PN), slope_PRD)]
 
 
-def drawn(
-    members: int, rows: int, width: int, hidden: int, dtype: torch.dtype
-) -> tuple[Tensor, Tensor]:
-    count = 4 * (width * width + width) + 2 * width * hidden + hidden + 3 * width
-    generator = torch.Generator().manual_seed(members + rows + width)
-    return (
-        torch.randn(members, rows, width, dtype=dtype, generator=generator),
-        torch.randn(members, count, dtype=dtype, generator=generator) * 0.3,
+@st.composite
+def blocks(draw: st.DrawFn) -> Block:
+    heads, head_width = draw(st.integers(1, 4)), draw(st.integers(2, 20))
+    turned = head_width % 2 == 0 and draw(st.booleans())
+    return Block(
+        tokens=draw(st.integers(1, 40)),
+        width=heads * head_width,
+        heads=heads,
+        hidden=draw(st.integers(2, 70)),
+        causal=draw(st.booleans()),
+        bias=draw(st.booleans()),
+        gains=draw(st.booleans()),
+        rotary_base=draw(st.floats(2.0, 1e6)) if turned else None,
+        activation=draw(st.sampled_from(ACTIVATIONS)),
+        norm=draw(st.sampled_from(NORM_KINDS[:2])),
     )
 
 
 @KERNELS
-@settings(max_examples=60, deadline=None)
-@given(
-    members=st.integers(1, 4),
-    sequences=st.integers(1, 70),
-    tokens=st.integers(1, 40),
-    heads=st.integers(1, 4),
-    head_width=st.integers(1, 20),
-    hidden=st.integers(2, 70),
-    causal=st.booleans(),
-)
-def test_kernels_compute_what_torch_computes(
-    members: int,
-    sequences: int,
-    tokens: int,
-    heads: int,
-    head_width: int,
-    hidden: int,
-    causal: bool,
-) -> None:
+@settings(max_examples=100, deadline=None)
+@given(blocks(), st.integers(1, 4), st.integers(1, 70))
+def test_kernels_compute_what_torch_computes(block: Block, members: int, sequences: int) -> None:
     """Any sizes: rows that fill no vector, more of them than one chunk, one token, one member."""
-    same(
-        members, sequences, tokens, heads * max(head_width, 2), heads, hidden, causal, torch.float64
-    )
+    same(block, members, sequences, torch.float64)
 
 
 @KERNELS
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("activation", ACTIVATIONS)
 @pytest.mark.parametrize(
     ("tokens", "width", "hidden"),
-    [(8, 32, 128), (16, 32, 128), (32, 64, 256), (10, 36, 50), (300, 16, 20)],
+    [(8, 32, 128), (16, 32, 128), (32, 64, 256), (10, 40, 50), (300, 16, 20)],
 )
 def test_kernels_compute_what_torch_computes_in_both_precisions(
-    tokens: int, width: int, hidden: int, dtype: torch.dtype
+    tokens: int, width: int, hidden: int, activation: str, dtype: torch.dtype
 ) -> None:
-    same(3, 32, tokens, width, 4, hidden, tokens == 16, dtype)
+    for block in BLOCKS:
+        sizes = {"tokens": tokens, "width": width, "hidden": hidden, "causal": tokens == 16}
+        same(replace(block, activation=activation, **sizes), 3, 32, dtype)
 
 
-def same(
-    members: int,
-    sequences: int,
-    tokens: int,
-    width: int,
-    heads: int,
-    hidden: int,
-    causal: bool,
-    dtype: torch.dtype,
-) -> None:
-    x_PRD, flat_PN = drawn(members, sequences * tokens, width, hidden, dtype)
-    for sublayer in sublayers(tokens, width, heads, hidden, causal).values():
-        expected = outcome(eager, sublayer, x_PRD, flat_PN, hidden)
+def same(block: Block, members: int, sequences: int, dtype: torch.dtype) -> None:
+    x_PRD, flat_PN = block.drawn(members, sequences, dtype)
+    for name in SUBLAYERS:
+        expected = outcome(name, eager, block, x_PRD, flat_PN)
         for ours, theirs in zip(
-            outcome(compiled, sublayer, x_PRD, flat_PN, hidden), expected, strict=True
+            outcome(name, compiled, block, x_PRD, flat_PN), expected, strict=True
         ):
             off = (ours - theirs).abs().max() / theirs.abs().max().clamp(min=1e-3)
-            assert off < TOLERANCE[dtype]
+            assert off < TOLERANCE[dtype], name
 
 
 @KERNELS
-def test_gradients_are_the_slopes_of_the_values() -> None:
-    x_PRD, flat_PN = drawn(2, 6, 4, 6, torch.float64)
-    for sublayer in sublayers(3, 4, 2, 6, causal=True).values():
-        torch.autograd.gradcheck(
-            lambda x, flat, sublayer=sublayer: sublayer(compiled, x, _weights(flat, 4, 6)),
-            (x_PRD.requires_grad_(), flat_PN.requires_grad_()),
-        )
-
-
-def _weights(flat_PN: Tensor, width: int, hidden: int) -> list[Tensor]:
-    shapes = [
-        *[(width, width), (width,)] * 4,
-        (width, hidden),
-        (hidden,),
-        (hidden, width),
-        *[(width,)] * 3,
-    ]
-    parts = flat_PN.split_with_sizes([torch.Size(shape).numel() for shape in shapes], dim=1)
-    return [part.view(-1, *shape) for part, shape in zip(parts, shapes, strict=True)]
+@pytest.mark.parametrize("block", BLOCKS, ids=["classic", "modern"])
+@pytest.mark.parametrize("name", SUBLAYERS)
+def test_gradients_are_the_slopes_of_the_values(block: Block, name: str) -> None:
+    small = replace(block, tokens=3, width=8, heads=2, hidden=6, causal=True)
+    x_PRD, flat_PN = small.drawn(2, 2, torch.float64)
+    torch.autograd.gradcheck(
+        lambda x, flat: small.compute(name, compiled, x, flat),
+        (x_PRD.requires_grad_(), flat_PN.requires_grad_()),
+    )
 
 
 @KERNELS
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
-@pytest.mark.parametrize("name", ["attend", "ffn", "norm"])
+@pytest.mark.parametrize("name", SUBLAYERS)
+@pytest.mark.parametrize("block", BLOCKS, ids=["classic", "modern"])
 def test_values_that_are_not_finite_are_seen_and_stay_with_their_member(
-    name: str, bad: float
+    block: Block, name: str, bad: float
 ) -> None:
     """The kernels give a number that is not finite where torch's operations do; other members
     keep their bits.
     """
-    x_PRD, flat_PN = drawn(3, 32, 32, 64, torch.float32)
-    sublayer = sublayers(8, 32, 4, 64, causal=False)[name]
-    clean = outcome(compiled, sublayer, x_PRD, flat_PN, 64)
+    x_PRD, flat_PN = block.drawn(3, 4, torch.float32)
+    clean = outcome(name, compiled, block, x_PRD, flat_PN)
     x_PRD[1, 5, 3] = bad
-    broken = outcome(compiled, sublayer, x_PRD, flat_PN, 64)
-    expected = outcome(eager, sublayer, x_PRD, flat_PN, 64)
+    broken = outcome(name, compiled, block, x_PRD, flat_PN)
+    expected = outcome(name, eager, block, x_PRD, flat_PN)
     for ours, before, theirs in zip(broken, clean, expected, strict=True):
         assert torch.equal(ours[[0, 2]], before[[0, 2]])
         assert torch.equal(torch.isfinite(ours[1]), torch.isfinite(theirs[1]))
@@ -163,29 +209,55 @@ def test_a_gradient_that_is_not_finite_spoils_its_member_only(backend: Backend) 
     generator = torch.Generator().manual_seed(0)
     flat_PN, grad_PN = (torch.randn(3, 100, generator=generator) for _ in range(2))
     moments = [torch.zeros(3, 100) for _ in range(2)]
-    settings = AdamWSettings(clip=1.0, beta1=0.9, beta2=0.98, eps=1e-8, weight_decay=0.0)
+    settings = AdamWSettings(beta1=0.9, beta2=0.98, eps=1e-8, weight_decay=0.0)
     lr_P, number = torch.full((3,), 1e-2), torch.tensor(1)
-    clean = flat_PN.clone()
-    backend.update(
-        clean, grad_PN.clone(), moments[0].clone(), moments[1].clone(), lr_P, settings, number
+    clean, clean_grad_PN = flat_PN.clone(), grad_PN.clone()
+    backend.clip(clean_grad_PN, 1.0)
+    backend.adamw(
+        clean, clean_grad_PN, moments[0].clone(), moments[1].clone(), lr_P, settings, number
     )
     grad_PN[1, 50] = float("nan")
-    norm_P = backend.update(flat_PN, grad_PN, moments[0], moments[1], lr_P, settings, number)
+    norm_P = backend.clip(grad_PN, 1.0)
+    backend.adamw(flat_PN, grad_PN, moments[0], moments[1], lr_P, settings, number)
     assert torch.isnan(norm_P).tolist() == [False, True, False]
     assert torch.isnan(flat_PN).all(dim=1).tolist() == [False, True, False]
     assert torch.equal(flat_PN[[0, 2]], clean[[0, 2]])
 
 
 @KERNELS
-def test_bits_do_not_depend_on_how_a_batch_is_cut() -> None:
+@pytest.mark.parametrize("block", BLOCKS, ids=["classic", "modern"])
+@pytest.mark.parametrize("name", SUBLAYERS)
+def test_bits_do_not_depend_on_how_a_batch_is_cut(block: Block, name: str) -> None:
     """A row's output is the same in a batch of one sequence and of many."""
-    x_PRD, flat_PN = drawn(1, 80 * 8, 32, 128, torch.float32)
-    for sublayer in sublayers(8, 32, 4, 128, causal=False).values():
-        whole, part = (
-            sublayer(compiled, x, _weights(flat_PN, 32, 128))
-            for x in (x_PRD, x_PRD[:, 8:40].contiguous())
-        )
-        assert torch.equal(whole[:, 8:40], part)
+    x_PRD, flat_PN = block.drawn(1, 80, torch.float32)
+    whole, part = (
+        block.compute(name, compiled, x, flat_PN) for x in (x_PRD, x_PRD[:, 8:40].contiguous())
+    )
+    assert torch.equal(whole[:, 8:40], part)
+
+
+def test_gradients_that_are_not_clipped_stay_as_they_are(backend: Backend) -> None:
+    grad_PN = torch.tensor([[3.0, 4.0], [float("inf"), 1.0]])
+    before = grad_PN.clone()
+    assert backend.clip(grad_PN, None).tolist() == [5.0, float("inf")]
+    assert torch.equal(grad_PN, before)
+
+
+def test_the_kernels_are_tested_against_the_operations_that_torch_has_here() -> None:
+    """After a change of these operations and with the tests above passed, it is the new digest."""
+    assert source_code.digest(sources.REFERENCE) == sources.TESTED
+
+
+def test_kernels_are_not_used_where_torchs_operations_are_others(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Whoever tries another norm in eager.py gets that one, and a line that says so."""
+    edited = tmp_path / "eager.py"
+    edited.write_text(Path(eager.__file__).read_text().replace("1e-5", "1e-4"))
+    base, _, others = sources.REFERENCE
+    monkeypatch.setattr(sources, "REFERENCE", (base, edited, others))
+    with pytest.raises(compiler.Unavailable, match=r"eager\.py are not those that the kernels"):
+        build._chosen.__wrapped__(torch.float32)
 
 
 @KERNELS
@@ -196,9 +268,14 @@ def test_the_exponential_is_good_to_two_units_in_the_last_place() -> None:
     scores = torch.linspace(0, 30, 5000)
     x_PRD = torch.stack([scores, torch.zeros_like(scores)], dim=1).reshape(-1, 2, 1)
     one, none = torch.ones(len(x_PRD), 1, 1), torch.zeros(len(x_PRD), 1)
-    identity = [one, none] * 4
-    query_one = [torch.zeros_like(one), torch.ones_like(none), *identity[2:]]
-    settings = AttentionSettings(tokens=2, heads=1, causal=False)
-    mixed = compiled.attend(x_PRD, query_one, settings)[:, 0, 0].double()
+    same = Linear(one, none)
+    weights = AttentionWeights(
+        query=Linear(torch.zeros_like(one), torch.ones_like(none)),
+        key=same,
+        value=same,
+        output=same,
+    )
+    settings = AttentionSettings(tokens=2, heads=1, causal=False, scale=1.0)
+    mixed = compiled.attend(x_PRD, weights, settings)[:, 0, 0].double()
     exact = scores.double() * torch.sigmoid(scores.double())
     assert ((mixed - exact).abs() / exact.clamp(min=1e-3)).max() < 4 * 2**-23

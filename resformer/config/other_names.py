@@ -8,17 +8,8 @@ from typing import final
 from resformer.plugins import GROUPS
 
 _NAMES_BY_REASON = (
-    ("AdamW is the only optimiser", "optimizer optimiser sgd adam adamw muon nesterov"),
-    ("AdamW is the only optimiser; train.beta1 is its first moment's", "momentum"),
-    (
-        "the rate rises over train.warmup_steps and then stays",
-        "schedule scheduler decay lr_decay min_lr gamma annealing cosine",
-    ),
-    ("nothing drops out: every sequence is fresh", "dropout p_drop droppath"),
     ("every sequence is fresh; the budget is train.steps", "epochs dataset train_size"),
-    ("layer norm is the only norm; model.norm says where it stands", "rmsnorm rms_norm"),
     ("engine.extra is for it, with engine=slurm", "qos constraint nodelist exclude sbatch wckey"),
-    ("weights of token embedding and head are apart", "tied tie_embeddings"),
 )
 """Reasons why there is no setting, each with the names that such a setting has elsewhere."""
 _NAMES_BY_KEY = {
@@ -36,9 +27,18 @@ _NAMES_BY_KEY = {
     "train.steps": "iterations iters max_iters budget",
     "train.batch": "bs batch_size",
     "train.warmup_steps": "warmup warm_up",
-    "train.weight_decay": "wd l2 lambda regularization",
+    "model.norm_kind": "rmsnorm rms_norm layernorm dyt derf",
+    "model.position": "positional rotary pos_emb position_embedding",
+    "model.rope_base": "theta rope_theta",
+    "model.tied": "tie_embeddings tie_word_embeddings weight_tying",
+    "model.parametrisation": "mup parametrization completep",
+    "optimizer": "optimiser optim adam nesterov",
+    "optimizer.weight_decay": "wd l2 lambda regularization",
+    "train.schedule": "scheduler decay lr_decay lr_schedule annealing cosine",
+    "train.final_lr": "min_lr lr_min eta_min",
+    "train.dropout": "p_drop drop",
     "train.clip": "grad_norm gradient_norm clip_norm",
-    "train.eps": "epsilon",
+    "optimizer.eps": "epsilon adam_eps",
     "train.eval_every": "eval_steps eval_interval eval_freq evaluate_every",
     "train.eval_sequences": "test_size val_size eval_size",
     "train.stop_when_solved": "early_stopping",

@@ -12,9 +12,9 @@ from hydra.errors import HydraException
 
 from resformer import plugins
 from resformer.config import hints
-from resformer.errors import UserError
+from resformer.errors import UserError, require
 from resformer.keys import Value, in_message
-from resformer.plugins import GROUPS, PACKAGES, canonical
+from resformer.plugins import GROUPS, PACKAGES, PRESETS, canonical
 from resformer.text import shortened
 
 _SHORTHAND = {True: "add", False: "plain"}
@@ -100,6 +100,10 @@ def axis_of(override: Override) -> Axis:
         for value in values:
             if value not in names:
                 raise UserError(f"{GROUPS[key]}={in_message(value)}: {hints.variant(key, value)}")
+    if key in PRESETS:
+        names = plugins.presets(key)
+        for value in values:
+            require(value in names, key, in_message(value), f"must be one of {', '.join(names)}")
     # 1 == True == 1.0: without the type, a value of the wrong one would vanish behind a right one.
     distinct = dict.fromkeys((type(value), value) for value in values)
     return Axis(key, tuple(value for _, value in distinct), override.is_sweep_override())

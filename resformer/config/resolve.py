@@ -22,6 +22,7 @@ from resformer.keys import COMPILE, DEVICES, OWN, Json, Value, flatten, in_messa
 from resformer.model.serial import digest, shape_to_json
 from resformer.model.settings import ModelSettings
 from resformer.model.shape import RESULTS_ONLY, Member, Recording, Shape, TrainSettings
+from resformer.optimizers.base import Optimizer
 from resformer.residuals.base import Residual
 from resformer.store.folder import TRAINED, check_name
 from resformer.sweep.rate_grid import AUTO, START
@@ -118,7 +119,7 @@ def _resolved(
             recordings[point.shape] = recording.union(point.recording)
             auto_rates |= {point.shape} if searching else set()
             ways.add((point.engine, point.checkpoint_seconds, point.keep_checkpoint))
-            notes |= {*point.notes, *workable.check_rates(members, point.shape.train)}
+            notes |= {*point.notes, *workable.check_rates(members, point.shape.optimizer)}
             notes |= {_SEARCH} if searching else set()
     if not shapes:
         alike = len({row["reason"] for row in excluded}) == 1
@@ -224,6 +225,9 @@ def _resolve(values: Mapping[str, Value], machine: Machine) -> _Point:
         hidden=4 * model.width if model.hidden is None else model.hidden,
         attention=task.attention if model.attention == OWN else model.attention,
         norm=residual.own_norm if model.norm == OWN else model.norm,
+        rope_base=model.rope_base if model.position == "rope" else None,
+        base_depth=model.base_depth if model.parametrisation != "standard" else None,
+        base_width=model.base_width if model.parametrisation != "standard" else None,
     )
     try_scheme(residual, model)
     device = _device(tree["device"], machine.has_gpu, engine.elsewhere)
@@ -245,8 +249,18 @@ def _resolve(values: Mapping[str, Value], machine: Machine) -> _Point:
     )
     probe_every = checked(Recording, "probe_every", "probe.every", tree["probe"]["every"])
     train = build(TrainSettings, "train", train_settings)
-    notes = workable.check(train, warmup_given="train.warmup_steps" in values)
-    shape = Shape(task=task, model=model, residual=residual, train=train, device=device)
+    if train.schedule == "constant":
+        train = dataclasses.replace(train, final_lr=None)
+    optimizer = build_variant("optimizer", tree["optimizer"], Optimizer)
+    shape = Shape(
+        task=task,
+        model=model,
+        residual=residual,
+        optimizer=optimizer,
+        train=train,
+        device=device,
+    )
+    notes = workable.check(shape, warmup_given="train.warmup_steps" in values)
     return _Point(
         shape=shape,
         recording=Recording(keep_weights=keep_weights, probe_every=probe_every),

@@ -17,9 +17,11 @@ from resformer import plugins
 from resformer.config import hints
 from resformer.errors import Incompatible, UserError
 from resformer.keys import Json, Value, flatten, in_message
-from resformer.plugins import GROUPS, PACKAGES, config_folder
+from resformer.plugins import GROUPS, PACKAGES, PRESETS, config_folder
 from resformer.text import error_line, short_path, shortened
 
+_CHOOSING = (*GROUPS, *PRESETS)
+"""Keys that choose files of settings."""
 _GLOBAL = re.compile(r"\s*# *@package +_global_ *$", re.MULTILINE)
 """First line of a YAML whose keys are sections, as Hydra has it."""
 _PACKAGE = re.compile(r"^\s*(#\s*@package\b.*?)\s*$", re.MULTILINE)
@@ -28,7 +30,7 @@ _PACKAGE = re.compile(r"^\s*(#\s*@package\b.*?)\s*$", re.MULTILINE)
 
 def keys() -> list[str]:
     """Every key that can be set with the default variants."""
-    return [*GROUPS, *(key for key in flatten(composed(())) if not key.endswith(".name"))]
+    return [*GROUPS, *PRESETS, *(key for key in flatten(composed(())) if not key.endswith(".name"))]
 
 
 def settings(point: Mapping[str, Value]) -> Json:
@@ -37,10 +39,10 @@ def settings(point: Mapping[str, Value]) -> Json:
     Keys are as `check_key` lets through: Incompatible for one that only other variants have.
     """
     tree = _copied(
-        composed(tuple((key, str(value)) for key, value in point.items() if key in GROUPS))
+        composed(tuple((key, str(value)) for key, value in point.items() if key in _CHOOSING))
     )
     for key, value in point.items():
-        if key not in GROUPS:
+        if key not in _CHOOSING:
             _set(tree, key, value)
     return tree
 
@@ -79,9 +81,10 @@ def composed(groups: tuple[tuple[str, str], ...]) -> Json:
     """The tree of these variants, as plain values. Composing takes 50 ms, so it is done once per
     choice.
     """
-    variants = {key: _read(key, name) for key, name in groups if key != "engine"}
-    brought = [(key, name) for key, name in groups if name in plugins.external_names(PACKAGES[key])]
-    own = [f"{GROUPS[key]}={name}" for key, name in groups if (key, name) not in brought]
+    chosen = [(key, name) for key, name in groups if key in GROUPS]
+    variants = {key: _read(key, name) for key, name in chosen if key != "engine"}
+    brought = [(key, name) for key, name in chosen if name in plugins.external_names(PACKAGES[key])]
+    own = [f"{GROUPS.get(key, key)}={name}" for key, name in groups if (key, name) not in brought]
     try:
         with initialize_config_dir(version_base="1.3", config_dir=str(config_folder().resolve())):
             tree = OmegaConf.to_container(compose("config", overrides=own), resolve=False)

@@ -4,30 +4,21 @@ import math
 from collections.abc import Iterable
 
 from resformer.errors import require
-from resformer.model.shape import Member, TrainSettings
+from resformer.model.shape import Member, Shape, TrainSettings
+from resformer.optimizers.base import Adaptive, Optimizer
 
 _LEAST_NORMAL = 2.0**-126
 """Smallest normal number of float32; training flushes those below it to zero."""
 _LEAST_RATE = 1e-30
 
 
-def check(train: TrainSettings, *, warmup_given: bool) -> list[str]:
+def check(shape: Shape, *, warmup_given: bool) -> list[str]:
     """Notes on settings of training that hardly work; UserError for those that cannot."""
+    train, optimizer = shape.train, shape.optimizer
     notes = _check_solvable(train)
-    least = least_eps(train.beta2)
-    digit = 10.0 ** math.floor(math.log10(least))
-    require(
-        train.eps >= least,
-        "train.eps",
-        train.eps,
-        f"must be at least {math.ceil(least / digit) * digit:.0e} with train.beta2={train.beta2}: "
-        "float32 cannot hold the squares of smaller gradients, whose steps would have no bound",
-    )
-    if train.clip < train.eps:
-        notes.append(
-            f"train.clip={train.clip:g}: is under train.eps={train.eps:g}, so steps are at most "
-            f"{train.clip / train.eps:.2g} times member.lr"
-        )
+    if isinstance(optimizer, Adaptive):
+        specs = shape.transformer().parameter_specs
+        notes += _check_eps(optimizer, min(spec.factors.eps for spec in specs), train.clip)
     if train.warmup_steps > train.steps:
         require(
             not warmup_given,
@@ -42,7 +33,29 @@ def check(train: TrainSettings, *, warmup_given: bool) -> list[str]:
     return notes
 
 
-def check_rates(members: Iterable[Member], train: TrainSettings) -> list[str]:
+def _check_eps(optimizer: Adaptive, factor: float, clip: float | None) -> list[str]:
+    """Notes on an eps that is too large for clipped gradients; UserError for one that is too small,
+    with the smallest factor that the parametrisation has on it.
+    """
+    eps, least = optimizer.eps, least_eps(optimizer.beta2) / factor
+    digit = 10.0 ** math.floor(math.log10(least))
+    require(
+        eps >= least,
+        "optimizer.eps",
+        eps,
+        f"must be at least {math.ceil(least / digit) * digit:.0e} with "
+        f"optimizer.beta2={optimizer.beta2}: float32 cannot hold the squares of smaller gradients, "
+        "whose steps would have no bound",
+    )
+    if clip is None or clip >= eps:
+        return []
+    return [
+        f"train.clip={clip:g}: is under optimizer.eps={eps:g}, so steps are at most "
+        f"{clip / eps:.2g} times member.lr"
+    ]
+
+
+def check_rates(members: Iterable[Member], optimizer: Optimizer) -> list[str]:
     """Notes on learning rates that hardly work; UserError for those that float32 cannot hold."""
     rates = {member.lr for member in members}
     for rate in rates:
@@ -55,12 +68,13 @@ def check_rates(members: Iterable[Member], train: TrainSettings) -> list[str]:
     nothing = ["member.lr=0: nothing is learnt at a rate of 0; decimals have a point, as 0.01"]
     notes = nothing if 0 in rates else []
     largest = max(rates)
-    if largest * train.weight_decay <= 2:
+    decay = optimizer.weight_decay
+    if largest * decay <= 2:
         return notes
     return [
         *notes,
-        f"member.lr={largest:g}: with train.weight_decay={train.weight_decay:g} each step "
-        f"multiplies the weights by {1 - largest * train.weight_decay:.3g} before it moves them",
+        f"member.lr={largest:g}: with optimizer.weight_decay={decay:g} each step multiplies the "
+        f"weights by {1 - largest * decay:.3g} before it moves them",
     ]
 
 

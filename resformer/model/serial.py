@@ -10,6 +10,7 @@ from resformer import plugins
 from resformer.keys import Json
 from resformer.model.settings import ModelSettings
 from resformer.model.shape import RESULTS_ONLY, Recording, Shape, TrainSettings
+from resformer.optimizers.base import Optimizer
 from resformer.residuals.base import Residual
 from resformer.tasks.base import Task
 
@@ -27,6 +28,7 @@ def shape_to_json(shape: Shape, recording: Recording = RESULTS_ONLY) -> Json:
     return {
         "task": _variant_to_json(shape.task),
         "model": {**dataclasses.asdict(shape.model), "residual": _variant_to_json(shape.residual)},
+        "optimizer": _variant_to_json(shape.optimizer),
         "train": {**dataclasses.asdict(shape.train), "keep_weights": recording.keep_weights},
         "probe": {"every": recording.probe_every},
         "device": shape.device,
@@ -39,10 +41,12 @@ def shape_from_json(tree: Json) -> Shape:
     del train["keep_weights"]
     residual = _variant_from_json("resformer.residuals", model.pop("residual"), Residual)
     task = _variant_from_json("resformer.tasks", tree["task"], Task)
+    optimizer = _variant_from_json("resformer.optimizers", tree["optimizer"], Optimizer)
     return Shape(
         task=task,
         model=ModelSettings(**model),
         residual=residual,
+        optimizer=optimizer,
         train=TrainSettings(**train),
         device=tree["device"],
     )

@@ -7,6 +7,18 @@ from resformer.errors import Incompatible, require, require_between
 from resformer.keys import CHOICES
 
 
+_WORDS = (
+    "activation",
+    "attention",
+    "norm",
+    "norm_kind",
+    "parametrisation",
+    "position",
+    "skip",
+)
+"""Settings that take one of some words."""
+
+
 @final
 @dataclass(frozen=True, kw_only=True)
 class ModelSettings:
@@ -22,13 +34,41 @@ class ModelSettings:
     heads: int
     """H; the width is split among them."""
     hidden: int | None
-    """F, the FFN's width; None is 4·D."""
+    """F, the FFN's width; None is 4·D. One with a gate, and so a third matrix, has two thirds of it
+    (Shazeer 2020, arXiv 2002.05202, section 3).
+    """
     activation: str
-    """Activation of the FFN: relu or gelu."""
+    """Activation of the FFN: relu, gelu, silu, relu2, or with a gate swiglu, geglu."""
     attention: str
     """Attention: bidirectional, causal, or own, which is that of the task."""
     norm: str
     """Norm placement, or own, which is that of the residual scheme."""
+    norm_kind: str
+    """Kind of every norm: layer, rms, dyt or derf."""
+    qk_norm: bool
+    """True to normalise the queries and keys of each head (Henry et al. 2020, arXiv 2010.04245) by
+    RMSNorm with a learned gain (Dehghani et al. 2023, arXiv 2302.05442, section 2.1).
+    """
+    bias: bool
+    """True to add a learned bias in linear layers and norms, but RMSNorm."""
+    position: str
+    """Position of a token: learned, rope, sinusoidal or none."""
+    rope_base: float | None
+    """Base of the wavelengths of rope: the longest is under 2π times as many tokens. None with
+    another position.
+    """
+    tied: bool
+    """True if the head's matrix is that of the token embedding (Press & Wolf 2017, arXiv
+    1608.05859).
+    """
+    parametrisation: str
+    """Factors on initial values and learning rates at other depths and widths than the base:
+    standard, depth_mup or completep.
+    """
+    base_depth: int | None
+    """Depth at which every factor of the parametrisation is 1; None with standard."""
+    base_width: int | None
+    """Width at which every factor of the parametrisation is 1; None with standard."""
     skip: str
     """Sub-layers that keep their skips: both, attention, ffn or none."""
 
@@ -40,7 +80,13 @@ class ModelSettings:
             # With one neuron a product is that of a matrix and a vector, whose bits depend on the
             # number of members.
             require_between("model.hidden", self.hidden, low=2, high=65536, unit=", or null")
-        for setting in ("activation", "attention", "norm", "skip"):
+        if self.rope_base is not None:
+            require_between("model.rope_base", self.rope_base, low=1, high=1e9)
+        if self.base_depth is not None:
+            require_between("model.base_depth", self.base_depth, low=1, high=1024, unit=" blocks")
+        if self.base_width is not None:
+            require_between("model.base_width", self.base_width, low=2, high=4096)
+        for setting in _WORDS:
             value, choices = getattr(self, setting), CHOICES[f"model.{setting}"]
             words = f"must be one of {', '.join(choices)}"
             require(value in choices, f"model.{setting}", value, words)
@@ -49,4 +95,15 @@ class ModelSettings:
             raise Incompatible(
                 f"model.heads={self.heads}: must divide model.width={self.width}: one of "
                 f"{', '.join(fitting)}"
+            )
+        if self.position == "rope" and self.width // self.heads % 2:
+            raise Incompatible(
+                f"model.position=rope: turns pairs of numbers, and model.heads={self.heads} of "
+                f"model.width={self.width} have {self.width // self.heads} each; an even number "
+                "would work"
+            )
+        if self.tied and self.parametrisation != "standard":
+            raise Incompatible(
+                f"model.tied=true: model.parametrisation={self.parametrisation} has a head of its "
+                "own; standard would work"
             )

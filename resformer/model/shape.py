@@ -3,10 +3,13 @@
 from dataclasses import dataclass
 from typing import Any, final
 
+from resformer import plugins
 from resformer.errors import Incompatible, require
-from resformer.keys import COARSE, FINE, PRECISIONS
+from resformer.keys import COARSE, FINE, PRECISIONS, SCHEDULES
 from resformer.model.settings import ModelSettings
 from resformer.model.transformer import Transformer
+from resformer.optimizers.adamw import AdamW
+from resformer.optimizers.base import Optimizer
 from resformer.residuals.base import Residual
 from resformer.tasks.base import Task
 
@@ -24,16 +27,19 @@ class TrainSettings:
     batch: int
     """B, fresh sequences per member and step."""
     warmup_steps: int
-    """Steps over which the learning rate rises linearly to its constant value."""
-    beta1: float
-    beta2: float
-    eps: float
-    weight_decay: float
-    """Decoupled weight decay, of every parameter as in `torch.optim.AdamW`: also of biases, gains
-    of norms, and the skips that schemes learn, which training scripts often leave out.
+    """Steps over which the learning rate rises linearly to its peak, `member.lr`."""
+    schedule: str
+    """Course of the learning rate from there: constant, cosine, linear or wsd."""
+    final_lr: float | None
+    """Learning rate at the last step, as a share of the peak; None with constant."""
+    decay_all: bool
+    """True if the optimiser's weight decay is of every parameter, False to leave out biases, norms
+    and all that a residual scheme learns.
     """
-    clip: float
-    """Largest gradient norm of a member."""
+    dropout: float
+    """Share of the numbers of each branch that are left out in training."""
+    clip: float | None
+    """Largest gradient norm of a member; None: gradients are not clipped."""
     eval_every: int | None
     """Steps between two evaluations on the held-out set; None: `FINE`, then every `COARSE`."""
     eval_sequences: int
@@ -66,22 +72,18 @@ class TrainSettings:
         between("steps", 1, 10_000_000)
         between("batch", 1, 65_536, " sequences")
         between("warmup_steps", 0, 10_000_000)
-        between("weight_decay", 0.0, 1000.0)
         if self.eval_every is not None:
             between("eval_every", 1, 10_000_000, " steps")
         between("eval_sequences", 1, 65_536)
         between("patience", 1, 10_000_000, " steps")
-        for setting in ("beta1", "beta2"):
+        if self.final_lr is not None:
+            between("final_lr", 0.0, 1.0)
+        require(0 <= self.dropout < 1, "train.dropout", self.dropout, "must be at least 0, under 1")
+        if self.clip is not None:
+            between("clip", 1e-30, 1e30, ", or null")
+        for setting, words in (("precision", PRECISIONS), ("schedule", SCHEDULES)):
             value = getattr(self, setting)
-            require(0 <= value < 1, f"train.{setting}", value, "must be at least 0 and under 1")
-        between("eps", 1e-30, 1.0)
-        between("clip", 1e-30, 1e30)
-        require(
-            self.precision in PRECISIONS,
-            "train.precision",
-            self.precision,
-            f"must be one of {', '.join(PRECISIONS)}",
-        )
+            require(value in words, f"train.{setting}", value, f"must be one of {', '.join(words)}")
         require(
             0 < self.target_accuracy <= 1,
             "train.target_accuracy",
@@ -178,6 +180,7 @@ class Shape:
     task: Task
     model: ModelSettings
     residual: Residual[Any]
+    optimizer: Optimizer
     train: TrainSettings
     device: str
     """cpu or cuda."""
@@ -185,6 +188,13 @@ class Shape:
     def __post_init__(self) -> None:
         self.transformer()
         self._check_backend()
+        kind = self.model.parametrisation
+        if kind != "standard" and not isinstance(self.optimizer, AdamW):
+            name = plugins.name_of(self.optimizer)
+            raise Incompatible(
+                f"model.parametrisation={kind}: its factors are those of optimizer=adamw, not "
+                f"{name}; standard would work"
+            )
         inputs, needed = self.task.num_inputs, 100 * self.train.eval_sequences
         if inputs < needed:
             raise Incompatible(
@@ -213,5 +223,6 @@ class Shape:
             vocabulary=self.task.vocabulary,
             tokens=self.task.num_tokens(self.model.attention),
             num_targets=self.task.sequence_length,
+            dropout=self.train.dropout,
             compile=self.train.compile,
         )

@@ -6,6 +6,7 @@ adds G gradient steps, E evaluations or the steps between two, C steps whose dat
 together. Nothing is ever reduced over P.
 """
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -16,29 +17,26 @@ import torch.nn.functional as nnf
 from torch import Tensor
 
 from resformer import plugins
-from resformer.errors import Incompatible, UserError
-from resformer.keys import OWN
+from resformer.errors import Incompatible
+from resformer.keys import GATED, OWN
+from resformer.model import positions
 from resformer.model.activations import Activations, SublayerActivations
+from resformer.model.parametrisation import Parametrisation, parametrisation
 from resformer.model.settings import ModelSettings
+from resformer.model.specs import NORM_BRANCH, NORM_IN, NORM_OUT, ffn_width, parameter_specs
+from resformer.numerics import rng
 from resformer.numerics.backends import compiled, eager
-from resformer.numerics.backends.base import AttentionSettings, Backend
-from resformer.numerics.parameters import (
-    ParameterSpec,
-    identity,
-    normal,
-    ones,
-    unpack,
-    xavier,
-    zeros,
+from resformer.numerics.backends.base import (
+    AttentionSettings,
+    AttentionWeights,
+    Backend,
+    FfnWeights,
+    Linear,
+    NormWeights,
 )
+from resformer.numerics.parameters import ParameterSpec, unpack
 from resformer.residuals.base import Architecture, ParameterGroup, Residual, SublayerContext
 
-_ATTENTION: tuple[ParameterGroup, ...] = ("query", "key", "value", "output")
-_FFN: tuple[ParameterGroup, ...] = ("ffn_in", "ffn_out")
-
-_NORM_IN = ("pre", "sandwich", "pre_post")
-_NORM_BRANCH = ("branch", "sandwich")
-_NORM_OUT = ("post", "pre_post")
 _ATTENTION_SKIPS, _FFN_SKIPS = ("both", "attention"), ("both", "ffn")
 """Values of `model.skip` with which attention and FFN keep their skips."""
 
@@ -62,6 +60,8 @@ class Transformer:
     """T."""
     num_targets: int
     """U: the last positions, which have a target."""
+    dropout: float
+    """Share of the numbers of each branch that are left out in training."""
     compile: bool
     """True to compute with compiled kernels, False with torch's own operations."""
 
@@ -79,6 +79,13 @@ class Transformer:
                 f"model.skip={skip}: the scheme {scheme} has no single skips to drop; both would "
                 "work"
             )
+        kind = self.settings.parametrisation
+        if kind != "standard" and not (self.residual.skips and skip == "both"):
+            dropped = f"model.skip={skip}" if self.residual.skips else f"the scheme {scheme}"
+            raise Incompatible(
+                f"model.parametrisation={kind}: scales branches that are added to the stream, not "
+                f"those of {dropped}; standard would work"
+            )
 
     @cached_property
     def architecture(self) -> Architecture:
@@ -92,17 +99,24 @@ class Transformer:
         )
 
     @cached_property
+    def _parametrisation(self) -> Parametrisation:
+        return parametrisation(self.settings)
+
+    @cached_property
     def _attention_settings(self) -> AttentionSettings:
+        settings = self.settings
         return AttentionSettings(
-            tokens=self.tokens, heads=self.settings.heads, causal=self.architecture.causal
+            tokens=self.tokens,
+            heads=settings.heads,
+            causal=self.architecture.causal,
+            scale=(settings.width // settings.heads) ** -0.5 * self._parametrisation.scores,
+            rotary_base=settings.rope_base if settings.position == "rope" else None,
         )
 
     @property
-    def hidden(self) -> int:
+    def ffn_width(self) -> int:
         """F."""
-        if self.settings.hidden is None:
-            raise UserError("model.hidden=null: resolve it first")
-        return self.settings.hidden
+        return ffn_width(self.settings)
 
     @property
     def backend(self) -> Backend:
@@ -111,54 +125,19 @@ class Transformer:
 
     @cached_property
     def parameter_specs(self) -> Sequence[ParameterSpec]:
-        """Parameters of a member, in the order in which they lie in `flat_PN`.
-
-        Xavier-uniform per (in, out) matrix, query, key and value separately; biases 0, norm gains
-        1, token and position embeddings N(0, 1); the scheme may scale the draws of embeddings and
-        of a block's matrices.
-        """
-        width, residual = self.settings.width, self.residual
-        embedding = residual.gain("embedding", self.architecture)
-        blocks = range(1, self.settings.depth + 1)
-        return [
-            normal("embedding.token", self.vocabulary, width, scale=embedding),
-            normal("embedding.position", self.tokens, width, scale=embedding),
-            *(spec for block in blocks for spec in self._block_parameters(block)),
-            *residual.parameters(self.architecture),
-            *(_norm_parameters("last", width) if self._has_final_norm else []),
-            xavier("head.matrix", width, self.vocabulary),
-            zeros("head.bias", self.vocabulary),
-        ]
+        """Parameters of a member, in the order in which they lie in `flat_PN`."""
+        return parameter_specs(
+            self.settings,
+            self.residual,
+            self.architecture,
+            vocabulary=self.vocabulary,
+            tokens=self.tokens,
+        )
 
     @property
     def num_parameters(self) -> int:
         """N."""
         return sum(spec.size for spec in self.parameter_specs)
-
-    def _block_parameters(self, block: int) -> list[ParameterSpec]:
-        width, residual = self.settings.width, self.residual
-        specs = []
-        fans: dict[ParameterGroup, tuple[int, int]] = {
-            "query": (width, width),
-            "key": (width, width),
-            "value": (width, width),
-            "output": (width, width),
-            "ffn_in": (width, self.hidden),
-            "ffn_out": (self.hidden, width),
-        }
-        for group, (fan_in, fan_out) in fans.items():
-            name = f"block{block}.{group}"
-            if residual.starts_as_identity(group, block):
-                specs.append(identity(f"{name}.matrix", fan_in, fan_out))
-            else:
-                gain = residual.gain(group, self.architecture)
-                specs.append(xavier(f"{name}.matrix", fan_in, fan_out, gain))
-            specs.append(zeros(f"{name}.bias", fan_out))
-        for part, placements in (("in", _NORM_IN), ("branch", _NORM_BRANCH), ("out", _NORM_OUT)):
-            for sublayer in (2 * block - 1, 2 * block):
-                if self._placement(sublayer) in placements:
-                    specs += _norm_parameters(f"sublayer{sublayer}.{part}", width)
-        return specs
 
     @cached_property
     def _has_final_norm(self) -> bool:
@@ -167,19 +146,21 @@ class Transformer:
     def _placement(self, sublayer: int) -> str:
         return self.residual.placement(self.settings.norm, sublayer, self.architecture)
 
-    def forward(
-        self, flat_PN: Tensor, inputs_PBT: Tensor, draws_PS: Tensor | None = None
-    ) -> Tensor:
+    @property
+    def random(self) -> bool:
+        """True if a training step needs random numbers."""
+        return self.residual.random or self.dropout > 0
+
+    def forward(self, flat_PN: Tensor, inputs_PBT: Tensor, key_P: Tensor | None = None) -> Tensor:
         """Logits at the target positions, (P, B, U, V).
 
-        `draws_PS` are a training step's random numbers for a scheme that is `random`, uniform in
-        [0, 1).
+        `key_P` are keys of a training step's random numbers, None in an evaluation.
         """
         parameters = unpack(self.parameter_specs, flat_PN)
         shapes_attention = self.residual.shapes_attention
         attend = self._attend_with_pattern if shapes_attention else self._attend_fused
         streams = self._embed(parameters, inputs_PBT)
-        for context in self._contexts(parameters, draws_PS):
+        for context in self._contexts(parameters, key_P):
             streams = self._sublayer(context, streams, attend).after
         return self._logits(streams, parameters, inputs_PBT)
 
@@ -201,22 +182,32 @@ class Transformer:
         )
 
     def _contexts(
-        self, parameters: Mapping[str, Tensor], draws_PS: Tensor | None
+        self, parameters: Mapping[str, Tensor], key_P: Tensor | None
     ) -> Iterator[SublayerContext]:
-        scheme = plugins.name_of(self.residual)
+        scheme, draws_PS = plugins.name_of(self.residual), None
+        if key_P is not None and self.residual.random:
+            scheme_key_P = rng.key(key_P, "scheme")
+            draws_PS = (rng.uniform(scheme_key_P, self.architecture.sublayers) + 1) / 2
         for sublayer in range(1, self.architecture.sublayers + 1):
             yield SublayerContext(
                 sublayer=sublayer,
                 architecture=self.architecture,
                 scheme=scheme,
                 parameters=parameters,
+                key_P=key_P,
                 draw_P=None if draws_PS is None else draws_PS[:, sublayer - 1],
             )
 
     def _embed(self, parameters: Mapping[str, Tensor], inputs_PBT: Tensor) -> Any:
         """Residual streams of the embedded tokens."""
-        token_PBTD = _look_up(parameters["embedding.token"], inputs_PBT)
-        x_PBTD = token_PBTD + parameters["embedding.position"].unsqueeze(1)
+        x_PBTD = _look_up(parameters["embedding.token"], inputs_PBT)
+        if self.settings.tied:
+            x_PBTD = x_PBTD * math.sqrt(self.settings.width)
+        if self.settings.position == "learned":
+            x_PBTD = x_PBTD + parameters["embedding.position"].unsqueeze(1)
+        if self.settings.position == "sinusoidal":
+            width = self.settings.width
+            x_PBTD = x_PBTD + positions.sinusoidal(self.tokens, width, x_PBTD.dtype, x_PBTD.device)
         return self.residual.expand_streams(x_PBTD.flatten(1, 2))
 
     def _sublayer(
@@ -225,20 +216,20 @@ class Transformer:
         residual, parameters = self.residual, context.parameters
         placement, name = self._placement(context.sublayer), f"sublayer{context.sublayer}"
         x_PRD = h_PRD = residual.read(streams, context)
-        if placement in _NORM_IN:
+        if placement in NORM_IN:
             h_PRD = self._norm(parameters, f"{name}.in", h_PRD)
         h_PRD = residual.scale_input(h_PRD, context)
         if context.is_attention:
             streams, f_PRD, a_PBHTT = attend(context, streams, h_PRD)
             keeps_skip = self.settings.skip in _ATTENTION_SKIPS
         else:
-            weights, a_PBHTT = _linear_parameters(context, _FFN), None
-            f_PRD = self.backend.ffn(h_PRD, weights, self.settings.activation)
+            f_PRD, a_PBHTT = self.backend.ffn(h_PRD, *self._ffn_weights(context)), None
             keeps_skip = self.settings.skip in _FFN_SKIPS
-        if placement in _NORM_BRANCH:
+        if placement in NORM_BRANCH:
             f_PRD = self._norm(parameters, f"{name}.branch", f_PRD)
+        f_PRD = self._scaled_and_dropped(f_PRD, context)
         after = residual.write(streams, f_PRD, context) if keeps_skip else f_PRD
-        if placement in _NORM_OUT:
+        if placement in NORM_OUT:
             post_norm = partial(self._norm, parameters, f"{name}.out")
             after = residual.apply_post_norm(after, post_norm, context)
         return SublayerActivations(
@@ -250,38 +241,66 @@ class Transformer:
             after=after,
         )
 
+    def _scaled_and_dropped(self, f_PRD: Tensor, context: SublayerContext) -> Tensor:
+        """Output of a branch as it joins the stream: scaled by the parametrisation, and in training
+        with dropout (Srivastava et al. 2014), whose random numbers are those of the seed, the step
+        and the sub-layer.
+        """
+        if self._parametrisation.branch != 1.0:
+            f_PRD = f_PRD * self._parametrisation.branch
+        if not self.dropout or context.key_P is None:
+            return f_PRD
+        key_P = rng.key(context.key_P, "dropout", context.sublayer)
+        kept_PRD = rng.chances(key_P, f_PRD[0].numel(), 1.0 - self.dropout).view(f_PRD.shape)
+        return torch.where(kept_PRD, f_PRD / (1.0 - self.dropout), 0.0)
+
     def _attend_fused(
         self, context: SublayerContext, streams: Any, h_PRD: Tensor
     ) -> tuple[Any, Tensor, None]:
         """Attention as the backend computes it, without its pattern."""
-        weights = _linear_parameters(context, _ATTENTION)
-        f_PRD = self.backend.attend(h_PRD, weights, self._attention_settings)
-        return streams, f_PRD, None
+        weights = _attention_weights(context)
+        return streams, self.backend.attend(h_PRD, weights, self._attention_settings), None
 
     def _attend_with_pattern(
         self, context: SublayerContext, streams: Any, h_PRD: Tensor
     ) -> tuple[Any, Tensor, Tensor]:
         """Attention whose values and pattern the scheme may change."""
-        w_value, b_value = _linear_parameters(context, ("value",))
-        v_PRD = eager.linear(h_PRD, w_value, b_value)
+        weights = _attention_weights(context)
+        v_PRD = eager.linear(h_PRD, weights.value)
         streams, v_PRD = self.residual.attention_values(streams, v_PRD, context)
-        weights = _linear_parameters(context, ("query", "key"))
         a_PBHTT = eager.attention_pattern(h_PRD, weights, self._attention_settings)
         a_PBHTT = self.residual.attention_pattern(a_PBHTT, context)
-        f_PRD = eager.attend_with_pattern(a_PBHTT, v_PRD, _linear_parameters(context, ("output",)))
-        return streams, f_PRD, a_PBHTT
+        return streams, eager.attend_with_pattern(a_PBHTT, v_PRD, weights.output), a_PBHTT
+
+    def _ffn_weights(self, context: SublayerContext) -> tuple[FfnWeights, str]:
+        """Weights of the FFN in the context's block, and its activation."""
+        activation = self.settings.activation
+        gate = _linear(context, "ffn_gate") if activation in GATED else None
+        into, out = _linear(context, "ffn_in"), _linear(context, "ffn_out")
+        return FfnWeights(ffn_in=into, ffn_out=out, gate=gate), activation
 
     def _norm(self, parameters: Mapping[str, Tensor], name: str, x_PRD: Tensor) -> Tensor:
-        gain_PD, bias_PD = parameters[f"{name}.norm.gain"], parameters[f"{name}.norm.bias"]
-        return self.backend.norm(x_PRD, gain_PD, bias_PD)
+        weights = NormWeights(
+            gain_PD=parameters[f"{name}.norm.gain"],
+            bias_PD=parameters.get(f"{name}.norm.bias"),
+            slope_P1=parameters.get(f"{name}.norm.slope"),
+            shift_P1=parameters.get(f"{name}.norm.shift"),
+        )
+        return self.backend.norm(x_PRD, weights, self.settings.norm_kind)
 
     def _logits(self, streams: Any, parameters: Mapping[str, Tensor], inputs_PBT: Tensor) -> Tensor:
         sequences = inputs_PBT.shape[1]
         final_norm = partial(self._norm, parameters, "last") if self._has_final_norm else _unchanged
         targets = self._target_rows(streams, sequences)
         x_PRD = self.residual.reduce_streams(targets, final_norm, parameters)
-        bias_P1V = parameters["head.bias"].unsqueeze(1)
-        logits_PRV = torch.baddbmm(bias_P1V, x_PRD, parameters["head.matrix"])
+        if self._parametrisation.logits != 1.0:
+            x_PRD = x_PRD * self._parametrisation.logits
+        tied, token_PVD = self.settings.tied, parameters["embedding.token"]
+        head = Linear(
+            matrix_PDE=token_PVD.transpose(1, 2) if tied else parameters["head.matrix"],
+            bias_PE=parameters.get("head.bias"),
+        )
+        logits_PRV = eager.linear(x_PRD, head)
         return logits_PRV.view(*inputs_PBT.shape[:2], self.num_targets, self.vocabulary)
 
     def _target_rows(self, streams: Any, sequences: int) -> Any:
@@ -299,9 +318,8 @@ class Transformer:
         are left out.
         """
         tokens, width = self.tokens, self.settings.width
-        per_block = (
-            2 * tokens * (4 * width * width + 2 * width * self.hidden) + 4 * tokens * tokens * width
-        )
+        ffn = (3 if self.settings.activation in GATED else 2) * width * self.ffn_width
+        per_block = 2 * tokens * (4 * width * width + ffn) + 4 * tokens * tokens * width
         scheme = tokens * self.residual.flops_per_row(self.architecture)
         head = 2 * self.num_targets * width * self.vocabulary
         return 3 * sequences * (self.settings.depth * per_block + scheme + head)
@@ -311,17 +329,22 @@ def _unchanged(x_PRD: Tensor) -> Tensor:
     return x_PRD
 
 
-def _norm_parameters(name: str, width: int) -> list[ParameterSpec]:
-    return [ones(f"{name}.norm.gain", width), zeros(f"{name}.norm.bias", width)]
+def _linear(context: SublayerContext, group: ParameterGroup) -> Linear:
+    """Linear layer of this group in the context's block."""
+    name, parameters = f"block{context.block}.{group}", context.parameters
+    return Linear(parameters[f"{name}.matrix"], parameters.get(f"{name}.bias"))
 
 
-def _linear_parameters(context: SublayerContext, groups: Sequence[ParameterGroup]) -> list[Tensor]:
-    """Matrix and bias of each of these groups in the context's block, one after another."""
-    return [
-        context.parameters[f"block{context.block}.{group}.{part}"]
-        for group in groups
-        for part in ("matrix", "bias")
-    ]
+def _attention_weights(context: SublayerContext) -> AttentionWeights:
+    """Weights of attention in the context's block."""
+    return AttentionWeights(
+        query=_linear(context, "query"),
+        key=_linear(context, "key"),
+        value=_linear(context, "value"),
+        output=_linear(context, "output"),
+        query_gain_PK=context.parameters.get(f"block{context.block}.query.gain"),
+        key_gain_PK=context.parameters.get(f"block{context.block}.key.gain"),
+    )
 
 
 def _look_up(token_PVD: Tensor, inputs_PBT: Tensor) -> Tensor:

@@ -13,10 +13,35 @@ from torch import Tensor
 from resformer.numerics import rng
 
 
+Role = Literal["embedding", "matrix", "vector", "gate", "last", "head", "head_bias"]
+"""Place of a parameter in a model: its embeddings, the matrices of its blocks, their biases and
+norms, what a residual scheme learns, the last norm, the head.
+"""
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Factors:
+    """Factors on an optimiser's settings for some of the parameters."""
+
+    lr: float = 1.0
+    eps: float = 1.0
+    weight_decay: float = 1.0
+
+    def __mul__(self, other: Self) -> Self:
+        return replace(
+            self,
+            lr=self.lr * other.lr,
+            eps=self.eps * other.eps,
+            weight_decay=self.weight_decay * other.weight_decay,
+        )
+
+
 @final
 @dataclass(frozen=True, kw_only=True)
 class ParameterSpec:
-    """Name, shape and initial distribution of one parameter tensor of a member.
+    """Name, shape and initial distribution of one parameter tensor of a member, and how an
+    optimiser treats it.
 
     `scale` is the half-width of a `uniform` draw, the standard deviation of a `normal` one, the
     value of a `constant`, or the diagonal of an `identity`. A matrix has shape (in, out).
@@ -26,6 +51,8 @@ class ParameterSpec:
     shape: tuple[int, ...]
     draw: Literal["uniform", "normal", "constant", "identity"]
     scale: float
+    role: Role = "gate"
+    factors: Factors = Factors()
 
     @property
     def size(self) -> int:

@@ -75,6 +75,11 @@ def uniform(key_P: Tensor, count: int) -> Tensor:
     return (cell + 0.5) * 2.0**-51 - 1.0
 
 
+def chances(key_P: Tensor, count: int, probability: float) -> Tensor:
+    """True with this probability, to 2^-40, (P, count) bool."""
+    return _shift(split_mix(key_P, count), 24) < round(probability * 2**40)
+
+
 def normal(key_P: Tensor, count: int) -> Tensor:
     """Standard normal, (P, count) float64, by Box and Muller's transform.
 

@@ -46,7 +46,7 @@ def bytes_per_member(shape: Shape) -> int:
     )
     per_row = (
         _ROWS_PER_BLOCK * model.width
-        + 3 * transformer.hidden
+        + 3 * transformer.ffn_width
         + 3 * model.heads * transformer.tokens
     )
     scored = (

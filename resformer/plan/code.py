@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from resformer.keys import Json
 
-CORE = ("numerics", "backend", "model", "training", "residuals", "tasks")
+CORE = ("numerics", "backend", "model", "training", "residuals", "optimizers", "tasks")
 """Roles of the code that every result depends on."""
 KERNELS, PROBES = "kernels", "probes"
 _DIGITS = 12
@@ -17,6 +17,8 @@ def roles(shape: Json) -> list[str]:
     task of this name.
     """
     named = [f"residual {shape['model']['residual']['name']}", f"task {shape['task']['name']}"]
+    if "optimizer" in shape:  # plans of earlier versions have AdamW without saying so
+        named.append(f"optimizer {shape['optimizer']['name']}")
     compiled = [KERNELS] if shape["train"]["compile"] else []
     return [*CORE, *named, *compiled]
 

@@ -1,10 +1,8 @@
 """Provenance: the versions, machine facts and code that results depend on besides settings."""
 
-import ast
 import hashlib
 import json
 import platform
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -16,6 +14,7 @@ from resformer import __version__, plugins
 from resformer.keys import Json
 from resformer.model.serial import shape_to_json
 from resformer.model.shape import Recording, Shape
+from resformer.numerics import source_code
 from resformer.numerics.backends.kernels import build
 from resformer.numerics.backends.kernels.compiler import Unavailable
 from resformer.numerics.processor import processor_facts
@@ -26,13 +25,14 @@ _PACKAGE = Path(__file__).parent.parent
 _ROLES = {
     "numerics": tuple(
         f"numerics/{name}.py"
-        for name in ("__init__", "adamw", "cuda_graph", "parameters", "process", "rng")
+        for name in ("__init__", "cuda_graph", "elementwise", "parameters", "process", "rng")
     ),
     "backend": ("numerics/backends/base.py", "numerics/backends/eager.py"),
     "model": ("model/*.py",),
     "training": ("training/*.py",),
     "residuals": ("residuals/base.py",),
     "tasks": ("tasks/base.py",),
+    "optimizers": ("optimizers/base.py", "optimizers/layout.py"),
     code.KERNELS: (
         "numerics/backends/compiled.py",
         "numerics/backends/kernels/functions.py",
@@ -42,7 +42,11 @@ _ROLES = {
     code.PROBES: ("probes/*.py", "probes/measures/*.py"),
 }
 """Patterns of the package's files in each role; only layers depend on those of probes."""
-_VARIANTS = {"residual": plugins.PACKAGES["model.residual"], "task": plugins.PACKAGES["task"]}
+_VARIANTS = {
+    "residual": plugins.PACKAGES["model.residual"],
+    "task": plugins.PACKAGES["task"],
+    "optimizer": plugins.PACKAGES["optimizer"],
+}
 """The role of a variant is one of these words and the variant's name: "task copy"."""
 
 
@@ -130,7 +134,7 @@ def other_processor(launch: Mapping[str, Any], here: Mapping[str, str]) -> str:
 def _hash(role: str) -> str:
     """The hash of the code in this role; "" if it is not here."""
     paths = _files(role)
-    return hashlib.sha256(b"\0".join(map(_code, paths))).hexdigest()[:12] if paths else ""
+    return source_code.digest(paths) if paths else ""
 
 
 def _files(role: str) -> Sequence[Path]:
@@ -138,40 +142,3 @@ def _files(role: str) -> Sequence[Path]:
         return [path for pattern in _ROLES[role] for path in sorted(_PACKAGE.glob(pattern))]
     kind, _, name = role.partition(" ")
     return plugins.sources(_VARIANTS[kind], name) if kind in _VARIANTS else []
-
-
-def _code(path: Path) -> bytes:
-    """The code in a file of Python or C++ without its comments and docstrings; all of a file that
-    is no Python, as others may be half-typed.
-    """
-    if path.suffix == ".py":
-        text = path.read_bytes()
-        try:
-            return repr(_syntax(ast.parse(text))).encode()
-        except (SyntaxError, ValueError):
-            return text
-    return " ".join(re.sub(r"//.*|\s+", " ", path.read_text(encoding="utf-8")).split()).encode()
-
-
-def _syntax(node: object) -> object:
-    """A syntax tree as tuples, the same in every Python that can read it: `ast.dump` shows its
-    empty fields, or not.
-    """
-    if isinstance(node, list):
-        return [_syntax(part) for part in node if not _is_text(part)]
-    if isinstance(node, ast.AST):
-        fields = [
-            (name, value)
-            for name, value in ast.iter_fields(node)
-            if value is not None and value != []
-        ]
-        return type(node).__name__, [(name, _syntax(value)) for name, value in fields]
-    return node
-
-
-def _is_text(node: object) -> bool:
-    return (
-        isinstance(node, ast.Expr)
-        and isinstance(node.value, ast.Constant)
-        and isinstance(node.value.value, str)
-    )

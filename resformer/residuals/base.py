@@ -18,9 +18,11 @@ from torch import Tensor
 
 from resformer import plugins
 from resformer.errors import require, require_between
-from resformer.numerics.parameters import ParameterSpec, constant
+from resformer.numerics.parameters import Factors, ParameterSpec, Role, constant
 
-ParameterGroup = Literal["embedding", "query", "key", "value", "output", "ffn_in", "ffn_out"]
+ParameterGroup = Literal[
+    "embedding", "query", "key", "value", "output", "ffn_in", "ffn_gate", "ffn_out"
+]
 Norm = Callable[[Tensor], Tensor]
 Streams = tuple[Tensor, ...]
 State = TypeVar("State", Tensor, Streams)
@@ -61,6 +63,8 @@ class SublayerContext:
     """Name of the residual scheme, which is part of its parameters' names."""
     parameters: Mapping[str, Tensor]
     """All parameters of the members by full name, each (P, *shape)."""
+    key_P: Tensor | None = None
+    """Keys of a training step's random numbers; None in an evaluation."""
     draw_P: Tensor | None = None
     """Random numbers of a scheme that is `random`: uniform in [0, 1), new in every training step;
     None in an evaluation.
@@ -132,8 +136,15 @@ class Residual(ABC, Generic[State]):
         ]
 
     def gain(self, group: ParameterGroup, architecture: Architecture) -> float:
-        """Factor on the initial draw of a parameter group; 1 by default."""
+        """Factor on the initial draw of a parameter group; 1 by default.
+
+        That of `ffn_gate` should stay 1: an FFN with a gate is then scaled as one without.
+        """
         return 1.0
+
+    def factors(self, role: Role, architecture: Architecture) -> Factors:
+        """Factors on the optimiser's settings for the parameters of a role; 1 by default."""
+        return Factors()
 
     def starts_as_identity(self, group: ParameterGroup, block: int) -> bool:
         """Return True to start this group's matrix as the identity instead of its draw."""
@@ -358,13 +369,3 @@ def total(terms: Iterable[Tensor]) -> Tensor:
 def weighted(weights_PRn: Tensor, streams: Streams) -> Tensor:
     """Sum of the streams, each row weighted by its entry in the n columns of `weights_PRn`."""
     return total(weights_PRn[..., j : j + 1] * x_PRD for j, x_PRD in enumerate(streams))
-
-
-def sigmoid(x: Tensor) -> Tensor:
-    """1 / (1 + exp(-x)) to the rounding of 1 (in float32 it is 0 under -17), with bits that do not
-    depend on an entry's place in the tensor.
-
-    `torch.sigmoid` computes the last few elements of a tensor on the CPU apart, by another exp:
-    which elements of a member those are would depend on P.
-    """
-    return torch.tanh(x / 2) / 2 + 0.5

@@ -7,13 +7,13 @@ import torch
 from torch import Tensor
 
 from resformer.keys import NORMS
+from resformer.numerics.elementwise import sigmoid
 from resformer.numerics.parameters import ParameterSpec, constant, xavier
 from resformer.residuals.base import (
     Architecture,
     OneStream,
     SublayerContext,
     check_magnitude,
-    sigmoid,
 )
 
 

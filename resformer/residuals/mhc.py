@@ -6,13 +6,13 @@ from typing import ClassVar, final
 import torch
 from torch import Tensor
 
+from resformer.numerics.elementwise import sigmoid
 from resformer.numerics.parameters import ParameterSpec, constant, identity, zeros
 from resformer.residuals.base import (
     Architecture,
     ParallelStreams,
     Streams,
     SublayerContext,
-    sigmoid,
     weighted,
 )
 

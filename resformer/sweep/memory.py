@@ -8,6 +8,8 @@ from resformer.engines.base import Engine
 from resformer.errors import UserError
 from resformer.keys import Json
 from resformer.model.shape import Shape
+from resformer.optimizers.base import Optimizer
+from resformer.plugins import PACKAGES, load
 from resformer.text import counted
 from resformer.workers import resources
 
@@ -70,7 +72,8 @@ def _too_large(job: Json, available: int, own: int) -> str:
     if own < available:
         limit = f"engine.memory_gib leaves a worker {_gb(own)}"
     stack = next((count for count in range(members, 0, -1) if least_bytes(job, count) <= least), 0)
-    smaller = "model" if 4 * _FLOAT * job["parameters"] > least else "batch"
+    model_alone = _FLOAT * (_kept(job) + 1) * job["parameters"]
+    smaller = "model" if model_alone > least else "batch"
     return (
         f"{_size_of(shape['model']['depth'], shape['model']['width'], shape['train']['batch'])}: "
         f"{counted(members, 'member')} in a job take at least {_gb(least_bytes(job))}, {limit}; "
@@ -87,18 +90,26 @@ def least_bytes(job: Json, members: int | None = None) -> int:
     """Bytes that a job takes at least, or would with so many members, trained one at a time if need
     be.
 
-    After the backward pass of P members there are weights, gradient and two moments in float32:
-    16·P·N bytes. Before it, instead of the gradient, the drawn tokens of P members, and of one
-    member the inputs that the products of each block are differentiated by (of attention and FFN,
-    and the mixed values before the output matrix) in float32, or bfloat16: 12·P·N + 8·P·R +
-    4·3·L·R·D bytes, of depth L, width D and R = batch · sequence length tokens.
+    After the backward pass of P members there are weights, gradient and the optimiser's M tensors
+    in float32: 4·(M + 2)·P·N bytes. Before it, instead of the gradient, the drawn tokens of P
+    members, and of one member the inputs that the products of each block are differentiated by (of
+    attention and FFN, and the mixed values before the output matrix) in float32, or bfloat16:
+    4·(M + 1)·P·N + 8·P·R + 4·3·L·R·D bytes, of depth L, width D and R = batch · sequence length
+    tokens.
     """
     model, train = job["shape"]["model"], job["shape"]["train"]
     count = len(job["members"]) if members is None else members
     weights, tokens = _FLOAT * count * job["parameters"], job.get("tokens_per_step", 0)
     number = _HALF if train.get("precision") == "bf16" else _FLOAT
     activations = number * 3 * model["depth"] * tokens * model["width"]
-    return int(max(4 * weights, 3 * weights + _TOKEN * count * tokens + activations))
+    kept = _kept(job)
+    return int(max((kept + 1) * weights, kept * weights + _TOKEN * count * tokens + activations))
+
+
+def _kept(job: Json) -> int:
+    """Numbers that a job keeps for each parameter from step to step."""
+    name = job["shape"]["optimizer"]["name"]
+    return 1 + len(load(PACKAGES["optimizer"], name, Optimizer).state)
 
 
 def _sum(jobs: Sequence[Json]) -> int:

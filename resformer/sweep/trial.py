@@ -89,6 +89,15 @@ def _run_forward(residual: Residual[Any], architecture: Architecture) -> None:
         activation="relu",
         attention="causal" if architecture.causal else "bidirectional",
         norm=residual.own_norm,
+        norm_kind="layer",
+        qk_norm=False,
+        bias=True,
+        position="learned",
+        rope_base=None,
+        tied=False,
+        parametrisation="standard",
+        base_depth=None,
+        base_width=None,
         skip="both",
     )
     model = Transformer(
@@ -97,14 +106,14 @@ def _run_forward(residual: Residual[Any], architecture: Architecture) -> None:
         vocabulary=_SYMBOLS,
         tokens=_TOKENS,
         num_targets=_TOKENS,
+        dropout=0.0,
         compile=False,
     )
     seed_P = torch.arange(_MEMBERS)
     symbols = rng.integers(rng.key(seed_P, "trial"), _SEQUENCES * _TOKENS, _SYMBOLS)
-    draws_PS = (rng.uniform(rng.key(seed_P, "scheme"), architecture.sublayers) + 1) / 2
     flat_PN = initial_values(model.parameter_specs, seed_P, torch.float32)
     inputs_PBT = symbols.view(_MEMBERS, _SEQUENCES, _TOKENS)
-    model.forward(flat_PN, inputs_PBT, draws_PS if residual.random else None)
+    model.forward(flat_PN, inputs_PBT, rng.key(seed_P, "step") if residual.random else None)
     model.activations(flat_PN, inputs_PBT)  # without random numbers, as in an evaluation
 
 

@@ -38,7 +38,7 @@ def continued(snapshot: Snapshot, indices: Sequence[int], train: TrainSettings) 
     return Snapshot(
         step=snapshot.step,
         arrays={
-            **{name: arrays[name][rows] for name in ("flat_PN", "mean_PN", "square_PN")},
+            **{name: array[rows] for name, array in arrays.items() if name.endswith("_PN")},
             **{name: recorded(arrays[name]) for name in ("loss_EP", "norm_EP")},
             "kept_KN": arrays["kept_KN"][kept],
             "curves_2SP": arrays["curves_2SP"][:, :, indices],

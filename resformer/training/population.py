@@ -13,10 +13,11 @@ from torch import Tensor
 from resformer.model.objective import draw_batch, held_out, loss, target_count
 from resformer.model.shape import Member, Shape
 from resformer.numerics import rng
-from resformer.numerics.adamw import AdamW
-from resformer.numerics.backends.base import AdamWSettings
 from resformer.numerics.cuda_graph import CudaGraphedStep
 from resformer.numerics.parameters import initial_values
+from resformer.optimizers.base import Step
+from resformer.optimizers.layout import Layout
+from resformer.training import schedules
 from resformer.training.outcome import Floats
 
 _MOST_DRAWN, _DRAWN_TOKENS = 16, 1 << 24
@@ -52,18 +53,14 @@ class Population:
         self.flat_PN = initial_values(self.model.parameter_specs, seed_P, dtype).to(self.device)
         self.seed_P = seed_P.to(self.device)
         self.lr_P = torch.tensor([member.lr for member in members], dtype=dtype, device=self.device)
-        self.optimiser = AdamW(
-            backend=self.model.backend,
-            settings=AdamWSettings(
-                clip=train.clip,
-                beta1=train.beta1,
-                beta2=train.beta2,
-                eps=train.eps,
-                weight_decay=train.weight_decay,
-            ),
-            exp_avg_PN=torch.zeros_like(self.flat_PN),
-            exp_avg_sq_PN=torch.zeros_like(self.flat_PN),
+        self.optimizer = shape.optimizer
+        self.layout = Layout(
+            self.model.parameter_specs,
+            weight_decay=self.optimizer.weight_decay,
+            decay_all=train.decay_all,
         )
+        self.moments = {name: torch.zeros_like(self.flat_PN) for name in self.optimizer.state}
+        """Tensors (P, N) of the optimiser."""
         self.steps = 0
         """Steps taken."""
         self.device_steps = torch.zeros((), dtype=torch.int64, device=self.device)
@@ -122,8 +119,7 @@ class Population:
         """Tensors that later steps depend on, by the name that they have in a checkpoint."""
         return {
             "flat_PN": self.flat_PN,
-            "mean_PN": self.optimiser.exp_avg_PN,
-            "square_PN": self.optimiser.exp_avg_sq_PN,
+            **{f"{name}_PN": tensor for name, tensor in self.moments.items()},
             "loss_EP": self.loss_EP,
             "norm_EP": self.norm_EP,
         }
@@ -158,7 +154,7 @@ class Population:
             self.inputs_CPBT[:, index],
             self.targets_CPBU[:, index],
         )
-        self.optimiser.keep(index)
+        self.moments = {name: tensor[index] for name, tensor in self.moments.items()}
         del self._run_step  # a captured step holds its memory, and the next one needs some
         self._run_step = self._graphed()
 
@@ -166,8 +162,9 @@ class Population:
         """Step of all members; captured on a GPU, where it would wait for its launches."""
         if self.device.type != "cuda":
             return self._step
-        moments = (self.optimiser.exp_avg_PN, self.optimiser.exp_avg_sq_PN)
-        return CudaGraphedStep(self._step, (self.flat_PN, *moments, self.device_steps))
+        return CudaGraphedStep(
+            self._step, (self.flat_PN, *self.moments.values(), self.device_steps)
+        )
 
     def _draw(self) -> None:
         """Draw the data of the next step, and of those that are drawn together with it."""
@@ -189,22 +186,20 @@ class Population:
         size = self.chunk_size
         return [slice(first, first + size) for first in range(0, len(self.flat_PN), size)]
 
-    def _forward(
-        self, flat_PN: Tensor, inputs_PBT: Tensor, draws_PS: Tensor | None = None
-    ) -> Tensor:
+    def _forward(self, flat_PN: Tensor, inputs_PBT: Tensor, key_P: Tensor | None = None) -> Tensor:
         """Logits in the dtype of the parameters."""
         if self.shape.train.precision != "bf16":
-            return self.model.forward(flat_PN, inputs_PBT, draws_PS)
+            return self.model.forward(flat_PN, inputs_PBT, key_P)
         with torch.autocast(self.device.type, torch.bfloat16):
-            return self.model.forward(flat_PN, inputs_PBT, draws_PS).to(flat_PN.dtype)
+            return self.model.forward(flat_PN, inputs_PBT, key_P).to(flat_PN.dtype)
 
     def _gradient(self, inputs_PBT: Tensor, targets_PBU: Tensor) -> tuple[Tensor, Tensor]:
         """Loss of each member on its batch, (P,), and its gradient, (P, N)."""
-        draws_PS, chunks = self._scheme_draws(), list[tuple[Tensor, Tensor]]()
+        key_P, chunks = self._step_key(), list[tuple[Tensor, Tensor]]()
         for rows in self._chunks():
             flat_PN = self.flat_PN[rows].requires_grad_()
-            draws = None if draws_PS is None else draws_PS[rows]
-            loss_P = loss(self._forward(flat_PN, inputs_PBT[rows], draws), targets_PBU[rows])
+            key = None if key_P is None else key_P[rows]
+            loss_P = loss(self._forward(flat_PN, inputs_PBT[rows], key), targets_PBU[rows])
             (grad_PN,) = torch.autograd.grad(loss_P.sum(), flat_PN)
             chunks.append((loss_P.detach(), grad_PN))
         if len(chunks) == 1:
@@ -212,20 +207,16 @@ class Population:
         losses, gradients = zip(*chunks, strict=True)
         return torch.cat(losses), torch.cat(gradients)
 
-    def _scheme_draws(self) -> Tensor | None:
-        """Random numbers of this step for a scheme that is `random`: by seed and step, uniform in
-        [0, 1), (P, S).
+    def _step_key(self) -> Tensor | None:
+        """Keys of this step's random numbers, (P,), by seed and step; None if the model needs
+        none.
         """
-        if not self.model.residual.random:
-            return None
-        key_P = rng.key(self.seed_P, "scheme", self.device_steps)
-        return (rng.uniform(key_P, self.model.architecture.sublayers) + 1) / 2
+        return rng.key(self.seed_P, "step", self.device_steps) if self.model.random else None
 
     def _step(self) -> None:
         """Forward, backward and update, without a number on the host: the step is in
         `device_steps`.
         """
-        train = self.shape.train
         drawn_1 = (self.device_steps % self.drawn_steps).view(1)
         inputs_PBT, targets_PBU = (
             part.index_select(0, drawn_1).squeeze(0)
@@ -234,7 +225,17 @@ class Population:
         loss_P, grad_PN = self._gradient(inputs_PBT, targets_PBU)
         recorded_1 = (self.device_steps % len(self.loss_EP)).view(1)
         self.device_steps += 1
-        warm = (self.device_steps.double() / max(1, train.warmup_steps)).clamp(max=1.0)
-        norm_P = self.optimiser.step(self.flat_PN, grad_PN, self.lr_P * warm, self.device_steps)
+        norm_P = self.model.backend.clip(grad_PN, self.shape.train.clip)
+        self.optimizer.move(
+            Step(
+                flat_PN=self.flat_PN,
+                grad_PN=grad_PN,
+                state=self.moments,
+                lr_P=self.lr_P * schedules.share(self.shape.train, self.device_steps),
+                number=self.device_steps,
+                layout=self.layout,
+                backend=self.model.backend,
+            )
+        )
         self.loss_EP.index_copy_(0, recorded_1, loss_P.unsqueeze(0))
         self.norm_EP.index_copy_(0, recorded_1, norm_P.unsqueeze(0))

@@ -148,7 +148,7 @@ def outputs(residual: Residual[Any], **model: Any) -> Tensor:
 def assert_formula(
     residual: Residual[Any],
     layers: Layers,
-    draws_PS: Tensor | None = None,
+    key_P: Tensor | None = None,
     length: int = 5,
     **model: Any,
 ) -> None:
@@ -164,7 +164,7 @@ def assert_formula(
     flat_PN = (
         flat_PN + 0.1 * torch.randn(flat_PN.shape, generator=noise, dtype=torch.float64)
     ).requires_grad_()
-    actual = transformer.forward(flat_PN, inputs_PBT, draws_PS)
+    actual = transformer.forward(flat_PN, inputs_PBT, key_P)
     direction = torch.randn(actual.shape, generator=noise, dtype=torch.float64)
     (gradient_PN,) = torch.autograd.grad((actual * direction).sum(), flat_PN)
     for member in range(len(flat_PN)):

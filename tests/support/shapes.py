@@ -5,6 +5,7 @@ from typing import Any
 
 from resformer.model.settings import ModelSettings
 from resformer.model.shape import Shape, TrainSettings
+from resformer.optimizers.adamw import AdamW
 from resformer.residuals.add import Add
 from resformer.tasks.copy import Copy
 
@@ -15,10 +16,10 @@ def settings(**changes: Any) -> TrainSettings:
         steps=20,
         batch=8,
         warmup_steps=5,
-        beta1=0.9,
-        beta2=0.98,
-        eps=1e-8,
-        weight_decay=0.0,
+        schedule="constant",
+        final_lr=None,
+        decay_all=False,
+        dropout=0.0,
         clip=1.0,
         eval_every=5,
         eval_sequences=16,
@@ -41,6 +42,15 @@ def model(**changes: Any) -> ModelSettings:
         activation="relu",
         attention="causal",
         norm="post",
+        norm_kind="layer",
+        qk_norm=False,
+        bias=True,
+        position="learned",
+        rope_base=None,
+        tied=False,
+        parametrisation="standard",
+        base_depth=None,
+        base_width=None,
         skip="both",
     )
     return dataclasses.replace(small, **changes)
@@ -49,13 +59,15 @@ def model(**changes: Any) -> ModelSettings:
 def shape(**changes: Any) -> Shape:
     """The shape of those settings: copy of 6 tokens, plain addition, on the CPU.
 
-    A change is a field of the shape (`task`, `residual`, `device`), of the settings of the
-    model (`depth`, `norm`, …) or of training (`steps`, `batch`, …).
+    A change is a field of the shape (`task`, `residual`, `optimizer`, `device`), of the settings
+    of the model (`depth`, `norm`, …), of training (`steps`, `batch`, …) or of AdamW
+    (`weight_decay`, …).
     """
     small = Shape(
         task=Copy(length=6, symbols=8),
         model=model(),
         residual=Add(),
+        optimizer=AdamW(beta1=0.9, beta2=0.98, eps=1e-8, weight_decay=0.0),
         train=settings(),
         device="cpu",
     )
@@ -71,8 +83,8 @@ def tiny(**changes: Any) -> Shape:
 def changed(shape: Shape, **changes: Any) -> Shape:
     """This shape with some of its fields, or of its settings' fields, changed."""
     fields = dict(changes)
-    for part in ("model", "train"):
-        old = getattr(shape, part)
+    for part in ("model", "train", "optimizer"):
+        old = fields.get(part, getattr(shape, part))
         own = {name: fields.pop(name) for name in changes if hasattr(old, name)}
         fields[part] = dataclasses.replace(old, **own)
     return dataclasses.replace(shape, **fields)

@@ -1,35 +1,47 @@
-"""Backend in compiled kernels, for the CPU only: a sub-layer of all members in one call."""
+"""Backend in compiled kernels, for the CPU only: a sub-layer of all members in one call.
 
-from collections.abc import Sequence
+What no kernel computes, torch's operations do: the norms dyt and derf, and norms of several streams
+at once.
+"""
 
+import torch
 from torch import Tensor
 
 from resformer.numerics.backends import eager
-from resformer.numerics.backends.base import AdamWSettings, AttentionSettings
-from resformer.numerics.backends.kernels import functions
+from resformer.numerics.backends.base import (
+    AdamWSettings,
+    AttentionSettings,
+    AttentionWeights,
+    FfnWeights,
+    NormWeights,
+)
 from resformer.numerics.backends.kernels.build import library
+from resformer.numerics.backends.kernels.functions import NORM_EPSILON, Kernels
 
 
-def attend(x_PRD: Tensor, weights: Sequence[Tensor], settings: AttentionSettings) -> Tensor:
-    """Multi-head attention; the backward pass recomputes projections and softmax."""
-    return functions.attend(library(x_PRD.dtype), x_PRD, weights, settings)
+def attend(x_PRD: Tensor, weights: AttentionWeights, settings: AttentionSettings) -> Tensor:
+    """Multi-head attention."""
+    return kernels(x_PRD.dtype).attend(x_PRD, weights, settings)
 
 
-def ffn(x_PRD: Tensor, weights: Sequence[Tensor], activation: str) -> Tensor:
-    """FFN; the kernel knows ReLU only, other activations take torch's operations."""
-    if activation != "relu":
-        return eager.ffn(x_PRD, weights, activation)
-    return functions.ffn(library(x_PRD.dtype), x_PRD, weights)
+def ffn(x_PRD: Tensor, weights: FfnWeights, activation: str) -> Tensor:
+    """FFN."""
+    return kernels(x_PRD.dtype).ffn(x_PRD, weights, activation)
 
 
-def norm(x_PRD: Tensor, gain_PD: Tensor, bias_PD: Tensor) -> Tensor:
-    """Layer norm over D; of several streams, stacked in front, in torch's operations."""
-    if x_PRD.dim() > 3:
-        return eager.norm(x_PRD, gain_PD, bias_PD)
-    return functions.norm(library(x_PRD.dtype), x_PRD, gain_PD, bias_PD)
+def norm(x_PRD: Tensor, weights: NormWeights, kind: str) -> Tensor:
+    """Norm of a kind over D."""
+    if kind not in NORM_EPSILON or x_PRD.dim() > 3:
+        return eager.norm(x_PRD, weights, kind)
+    return kernels(x_PRD.dtype).norm(x_PRD, weights, kind)
 
 
-def update(
+def clip(grad_PN: Tensor, most: float | None) -> Tensor:
+    """Clip each member's gradient, in place; returns the norms before, (P,)."""
+    return kernels(grad_PN.dtype).clip(grad_PN, most)
+
+
+def adamw(
     flat_PN: Tensor,
     grad_PN: Tensor,
     exp_avg_PN: Tensor,
@@ -37,15 +49,13 @@ def update(
     lr_P: Tensor,
     settings: AdamWSettings,
     number: Tensor,
-) -> Tensor:
-    """Clip and apply AdamW, in one pass over each member."""
-    return functions.update(
-        library(flat_PN.dtype),
-        flat_PN,
-        grad_PN,
-        exp_avg_PN,
-        exp_avg_sq_PN,
-        lr_P,
-        settings,
-        number,
+) -> None:
+    """AdamW, in place."""
+    kernels(flat_PN.dtype).adamw(
+        flat_PN, grad_PN, exp_avg_PN, exp_avg_sq_PN, lr_P, settings, number
     )
+
+
+def kernels(dtype: torch.dtype) -> Kernels:
+    """Kernels for tensors of this type. Raises Unavailable where there can be none."""
+    return Kernels(library(dtype))

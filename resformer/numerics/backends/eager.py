@@ -1,65 +1,81 @@
 """Backend in torch's own operations, for any device."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from functools import cache
 
 import torch
 import torch.nn.functional as nnf
 from torch import Tensor
 
-from resformer.numerics.backends.base import AdamWSettings, AttentionSettings
+from resformer.numerics.backends.base import (
+    AdamWSettings,
+    AttentionSettings,
+    AttentionWeights,
+    FfnWeights,
+    Linear,
+    NormWeights,
+)
+from resformer.numerics.elementwise import sigmoid
 
-_ACTIVATE: dict[str, Callable[[Tensor], Tensor]] = {"relu": torch.relu_, "gelu": nnf.gelu}
-
+LAYER_EPSILON, RMS_EPSILON = 1e-5, 1e-6
 _WRITTEN_OUT_TOKENS = 32
 
 
-def attend(x_PRD: Tensor, weights: Sequence[Tensor], settings: AttentionSettings) -> Tensor:
-    """Multi-head attention. It has no parameters of its own, so P folds into the batch."""
-    w_query, b_query, w_key, b_key, w_value, b_value, w_output, b_output = weights
-    projections = (w_query, b_query), (w_key, b_key), (w_value, b_value)
-    query, key, value = (
-        _split(linear(x_PRD, w, b), settings.tokens, settings.heads) for w, b in projections
-    )
+def attend(x_PRD: Tensor, weights: AttentionWeights, settings: AttentionSettings) -> Tensor:
+    """Multi-head attention. Its heads have no matrices of their own, so P folds into the batch."""
+    query, key = _queries_and_keys(x_PRD, weights, settings)
+    value = _split(linear(x_PRD, weights.value), settings.tokens, settings.heads)
     if settings.tokens > _WRITTEN_OUT_TOKENS and query.device.type == "cpu":
-        mixed = nnf.scaled_dot_product_attention(query, key, value, is_causal=settings.causal)
+        mixed = nnf.scaled_dot_product_attention(
+            query, key, value, is_causal=settings.causal, scale=settings.scale
+        )
     else:
-        mixed = _mixed(_pattern(query, key, settings.causal), value)
-    return linear(_joined(mixed, x_PRD), w_output, b_output)
+        mixed = _mixed(_pattern(query, key, settings), value)
+    return linear(_joined(mixed, x_PRD), weights.output)
 
 
 def attention_pattern(
-    x_PRD: Tensor, weights: Sequence[Tensor], settings: AttentionSettings
+    x_PRD: Tensor, weights: AttentionWeights, settings: AttentionSettings
 ) -> Tensor:
-    """Attention pattern a_PBHTT; `weights`: matrix and bias of query and key."""
-    w_query, b_query, w_key, b_key = weights
+    """Attention pattern a_PBHTT."""
+    query, key = _queries_and_keys(x_PRD, weights, settings)
     tokens, heads = settings.tokens, settings.heads
-    query = _split(linear(x_PRD, w_query, b_query), tokens, heads)
-    key = _split(linear(x_PRD, w_key, b_key), tokens, heads)
-    return _pattern(query, key, settings.causal).view(len(x_PRD), -1, heads, tokens, tokens)
+    return _pattern(query, key, settings).view(len(x_PRD), -1, heads, tokens, tokens)
 
 
-def attend_with_pattern(a_PBHTT: Tensor, v_PRD: Tensor, weights: Sequence[Tensor]) -> Tensor:
-    """Attention to given values with a given pattern; `weights`: matrix and bias of output."""
-    w_output, b_output = weights
+def attend_with_pattern(a_PBHTT: Tensor, v_PRD: Tensor, output: Linear) -> Tensor:
+    """Attention to given values with a given pattern."""
     heads, tokens = a_PBHTT.shape[2:4]
     mixed = _mixed(a_PBHTT.reshape(-1, tokens, tokens), _split(v_PRD, tokens, heads))
-    return linear(_joined(mixed, v_PRD), w_output, b_output)
+    return linear(_joined(mixed, v_PRD), output)
 
 
-def ffn(x_PRD: Tensor, weights: Sequence[Tensor], activation: str) -> Tensor:
-    """FFN: linear, activation, linear."""
-    w_in, b_in, w_out, b_out = weights
-    return linear(_ACTIVATE[activation](linear(x_PRD, w_in, b_in)), w_out, b_out)
+def ffn(x_PRD: Tensor, weights: FfnWeights, activation: str) -> Tensor:
+    """FFN: linear, activation, linear; or with a gate, of which the activation is."""
+    activate, hidden_PRF = _ACTIVATE[activation], linear(x_PRD, weights.ffn_in)
+    if weights.gate is None:
+        return linear(activate(hidden_PRF), weights.ffn_out)
+    return linear(activate(linear(x_PRD, weights.gate)) * hidden_PRF, weights.ffn_out)
 
 
-def norm(x_PRD: Tensor, gain_PD: Tensor, bias_PD: Tensor) -> Tensor:
-    """Layer norm over D."""
-    unit = nnf.layer_norm(x_PRD, x_PRD.shape[-1:])
-    return torch.addcmul(bias_PD.unsqueeze(1), unit, gain_PD.unsqueeze(1))
+def norm(x_PRD: Tensor, weights: NormWeights, kind: str) -> Tensor:
+    """Norm of a kind over D."""
+    unit, gain_P1D = _NORM[kind](x_PRD, weights), weights.gain_PD.unsqueeze(1)
+    if weights.bias_PD is None:
+        return unit * gain_P1D
+    return torch.addcmul(weights.bias_PD.unsqueeze(1), unit, gain_P1D)
 
 
-def update(
+def clip(grad_PN: Tensor, most: float | None) -> Tensor:
+    """Clip each member's gradient, in place; returns the norms before, (P,)."""
+    norm_P: Tensor = torch.linalg.vector_norm(grad_PN, dim=1)
+    if most is not None:
+        grad_PN.mul_((most / (norm_P + 1e-6)).clamp_(max=1.0).unsqueeze(1))
+    return norm_P
+
+
+def adamw(
     flat_PN: Tensor,
     grad_PN: Tensor,
     exp_avg_PN: Tensor,
@@ -67,10 +83,8 @@ def update(
     lr_P: Tensor,
     settings: AdamWSettings,
     number: Tensor,
-) -> Tensor:
-    """Clip and apply AdamW; the gradient is overwritten."""
-    norm_P: Tensor = torch.linalg.vector_norm(grad_PN, dim=1)
-    grad_PN.mul_((settings.clip / (norm_P + 1e-6)).clamp_(max=1.0).unsqueeze(1))
+) -> None:
+    """AdamW, in place."""
     lr_P1 = lr_P.unsqueeze(1)
     if settings.weight_decay:
         flat_PN.mul_(1.0 - lr_P1 * settings.weight_decay)
@@ -79,12 +93,109 @@ def update(
     exp_avg_sq_PN.mul_(beta2).addcmul_(grad_PN, grad_PN, value=1.0 - beta2)
     scale_PN = exp_avg_sq_PN.sqrt().div_((1.0 - beta2**number).sqrt()).add_(settings.eps)
     flat_PN.addcdiv_(exp_avg_PN * (lr_P1 / (1.0 - beta1**number)), scale_PN, value=-1.0)
-    return norm_P
 
 
-def linear(x_PRD: Tensor, w_PDE: Tensor, b_PE: Tensor) -> Tensor:
+def linear(x_PRD: Tensor, weights: Linear) -> Tensor:
     """x·W + b, each member with its own: one batched product."""
-    return torch.baddbmm(b_PE.unsqueeze(1), x_PRD, w_PDE)
+    if weights.bias_PE is None:
+        return torch.bmm(x_PRD, weights.matrix_PDE)
+    return torch.baddbmm(weights.bias_PE.unsqueeze(1), x_PRD, weights.matrix_PDE)
+
+
+def _silu(x: Tensor) -> Tensor:
+    return x * sigmoid(x)
+
+
+def _relu2(x: Tensor) -> Tensor:
+    return torch.relu(x).square()
+
+
+_ACTIVATE: dict[str, Callable[[Tensor], Tensor]] = {
+    "relu": torch.relu_,
+    "gelu": nnf.gelu,
+    "silu": _silu,
+    "relu2": _relu2,
+    "swiglu": _silu,
+    "geglu": nnf.gelu,
+}
+"""Activations of an FFN, those of a gate by the name of the FFN: GELU (Hendrycks & Gimpel 2016,
+arXiv 1606.08415), SiLU (Elfwing et al. 2017, arXiv 1702.03118), squared ReLU (So et al. 2021, arXiv
+2109.08668), SwiGLU and GEGLU (Shazeer 2020, arXiv 2002.05202, eq. 6).
+"""
+
+
+def _layer_norm(x_PRD: Tensor, weights: NormWeights) -> Tensor:
+    return nnf.layer_norm(x_PRD, x_PRD.shape[-1:], eps=LAYER_EPSILON)
+
+
+def _rms_norm(x: Tensor) -> Tensor:
+    return x * torch.rsqrt(x.square().mean(dim=-1, keepdim=True) + RMS_EPSILON)
+
+
+def _tanh(x_PRD: Tensor, weights: NormWeights) -> Tensor:
+    assert weights.slope_P1 is not None
+    return torch.tanh(weights.slope_P1.unsqueeze(1) * x_PRD)
+
+
+def _erf(x_PRD: Tensor, weights: NormWeights) -> Tensor:
+    assert weights.slope_P1 is not None
+    assert weights.shift_P1 is not None
+    shift_P11, slope_P11 = weights.shift_P1.unsqueeze(1), weights.slope_P1.unsqueeze(1)
+    return torch.erf(torch.addcmul(shift_P11, x_PRD, slope_P11))
+
+
+_NORM: dict[str, Callable[[Tensor, NormWeights], Tensor]] = {
+    "layer": _layer_norm,
+    "rms": lambda x_PRD, weights: _rms_norm(x_PRD),
+    "dyt": _tanh,
+    "derf": _erf,
+}
+"""Norms before their gain and bias: layer norm (Ba et al. 2016, arXiv 1607.06450), RMSNorm (Zhang &
+Sennrich 2019, arXiv 1910.07467, eq. 4), DyT (Zhu et al. 2025, arXiv 2503.10622, eq. 1), Derf (Chen
+et al. 2025, arXiv 2512.10938).
+"""
+
+
+def _queries_and_keys(
+    x_PRD: Tensor, weights: AttentionWeights, settings: AttentionSettings
+) -> tuple[Tensor, Tensor]:
+    """Queries and keys by head, (P·B, H, T, K), normalised and turned where that is asked for."""
+    parts = []
+    for layer, gain_PK in (
+        (weights.query, weights.query_gain_PK),
+        (weights.key, weights.key_gain_PK),
+    ):
+        projected_PRD = linear(x_PRD, layer)
+        if gain_PK is not None:
+            heads = projected_PRD.unflatten(-1, (settings.heads, -1))
+            projected_PRD = (_rms_norm(heads) * gain_PK[:, None, None, :]).flatten(-2)
+        part = _split(projected_PRD, settings.tokens, settings.heads)
+        parts.append(part if settings.rotary_base is None else _turned(part, settings.rotary_base))
+    query, key = parts
+    return query, key
+
+
+def _turned(part: Tensor, base: float) -> Tensor:
+    """Queries or keys (P·B, H, T, K) turned by their positions: pair i of a head, its entries i and
+    i + K/2, by the angle t · base^(-2i/K) (Su et al. 2021, arXiv 2104.09864, eq. 15 and 34; the
+    pairs are those of GPT-NeoX and Llama, for the paper's 2i and 2i + 1).
+    """
+    tokens, width = part.shape[-2:]
+    cosine_TK, sine_TK = rotation(tokens, width, base, part.dtype, part.device)
+    first, second = part.chunk(2, dim=-1)
+    return part * cosine_TK + torch.cat([-second, first], dim=-1) * sine_TK
+
+
+@cache
+def rotation(
+    tokens: int, width: int, base: float, dtype: torch.dtype, device: torch.device
+) -> tuple[Tensor, Tensor]:
+    """Cosines and sines of the angles by which positions turn a head, (T, K) each."""
+    share = torch.arange(0, width, 2, dtype=torch.float64) / width
+    angle = torch.arange(tokens, dtype=torch.float64)[:, None] * base**-share
+    angle_TK = torch.cat([angle, angle], dim=1)
+    cosine_TK, sine_TK = angle_TK.cos().to(device, dtype), angle_TK.sin().to(device, dtype)
+    return cosine_TK, sine_TK
 
 
 def _split(y_PRD: Tensor, tokens: int, heads: int) -> Tensor:
@@ -97,19 +208,19 @@ def _joined(mixed: Tensor, x_PRD: Tensor) -> Tensor:
     return mixed.transpose(1, 2).reshape(x_PRD.shape)
 
 
-def _pattern(query: Tensor, key: Tensor, causal: bool) -> Tensor:
-    """Attention pattern softmax(q·kᵀ/√K), (P·B·H, T, T) (Vaswani et al. 2017, arXiv 1706.03762,
-    eq. 1).
+def _pattern(query: Tensor, key: Tensor, settings: AttentionSettings) -> Tensor:
+    """Attention pattern softmax(scale · q·kᵀ), (P·B·H, T, T) (Vaswani et al. 2017, arXiv
+    1706.03762, eq. 1).
 
     Written out for short sequences: on the CPU the fused kernel takes a third longer at 16 tokens.
     On a GPU always: the fused kernels add up their gradients in no fixed order.
     """
     tokens, head_width = query.shape[-2:]
     mask_TT = query.new_zeros(tokens, tokens)
-    if causal:
+    if settings.causal:
         mask_TT = mask_TT.fill_(-math.inf).triu_(1)
     q, k = (part.reshape(-1, tokens, head_width) for part in (query, key))
-    return _softmax(torch.baddbmm(mask_TT, q, k.transpose(1, 2), alpha=head_width**-0.5))
+    return _softmax(torch.baddbmm(mask_TT, q, k.transpose(1, 2), alpha=settings.scale))
 
 
 def _mixed(a: Tensor, value: Tensor) -> Tensor:

@@ -1,21 +1,25 @@
-// Multi-head attention: softmax(q k' / sqrt(K)) v per head, between linear projections (Vaswani et al. 2017, eq. 1).
+// Multi-head attention: softmax(scale q k') v per head, between linear projections (Vaswani et al. 2017, eq. 1).
 #pragma once
 
 #include <algorithm>
 #include <limits>
 
+#include "heads.hpp"
 #include "product.hpp"
 
+// Biases and gains are null where there are none.
 template <class T> struct AttendWeights {
-    const T *query, *query_bias, *key, *key_bias, *value, *value_bias, *output, *output_bias;
+    const T *query, *query_bias, *key, *key_bias, *value, *value_bias, *output, *output_bias, *query_gain, *key_gain;
 };
 template <class T> struct AttendGradients {
-    T *query, *query_bias, *key, *key_bias, *value, *value_bias, *output, *output_bias;
+    T *query, *query_bias, *key, *key_bias, *value, *value_bias, *output, *output_bias, *query_gain, *key_gain;
 };
 
-struct AttendShape {
+template <class T> struct AttendShape {
     long sequences, tokens, width, heads;
     bool causal;
+    T scale, epsilon;
+    const T *cosine, *sine;  // of rotary positions, (tokens, K); null where there are none
 };
 
 // Whole vectors for one head's tokens: half vectors where a row of scores would leave half of a whole one idle.
@@ -31,6 +35,7 @@ template <class T, class Do> inline void with_lanes(long columns, Do&& what) {
 template <class T> struct Head {
     long tokens, width, row;  // row: distance between two tokens
     bool causal;
+    T scale;
     static inline thread_local Scratch<T> turned, right, scores_st, slopes_st;
 
     // scores (s, t) = left_s · other_t
@@ -65,7 +70,6 @@ template <class T> struct Head {
             constexpr int L = decltype(lanes)::value;
             T* scores = scores_st.of(tokens * padded(tokens, L));
             long across = inner<L>(k, q, scores);
-            const T scale = 1 / std::sqrt(T(width));
             for (long t = 0; t < across; t += L) {
                 long seen = causal ? std::min(tokens, t + L) : tokens;
                 Vector<T, L> most = Vector<T, L>{} - std::numeric_limits<T>::infinity(), total{};
@@ -98,7 +102,6 @@ template <class T> struct Head {
             T* slopes = slopes_st.of(tokens * padded(tokens, L));
             long across = inner<L>(k, q, scores);
             inner<L>(v, g, slopes);
-            const T scale = 1 / std::sqrt(T(width));
             for (long t = 0; t < across; t += L) {
                 long seen = causal ? std::min(tokens, t + L) : tokens;
                 const Vector<T, L> most = load<L>(peaks + t, tokens - t);
@@ -126,22 +129,28 @@ template <class T> struct Head {
 };
 
 // Sequences that are taken together, so that what lies between two products stays in the cache.
-inline long sequences_at_once(AttendShape shape) { return std::max(1L, 256 / shape.tokens); }
+template <class T> long sequences_at_once(AttendShape<T> shape) { return std::max(1L, 256 / shape.tokens); }
 
 // The three projections of one member, and room for what they make of some sequences.
 template <class T> struct Projections {
     static inline thread_local Scratch<T> query_rows, key_rows, value_rows, room;
-    AttendShape shape;
+    AttendShape<T> shape;
     AttendWeights<T> w;
     Rows<T> query, key, value;
     T *q, *k, *v;
+    HeadShape<T> heads;
+    // Of queries and keys, for the backward pass: before the gain, and the factor of each head's norm.
+    T *q_unit = nullptr, *k_unit = nullptr, *q_scale = nullptr, *k_scale = nullptr;
 
-    Projections(AttendShape shape, AttendWeights<T> w) : shape(shape), w(w) {
+    Projections(AttendShape<T> shape, AttendWeights<T> w, bool kept)
+        : shape(shape), w(w),
+          heads{shape.heads, shape.width / shape.heads, shape.tokens, shape.epsilon, shape.cosine, shape.sine} {
         long D = shape.width, most = sequences_at_once(shape) * shape.tokens * D;
         query = as_rows<T>({w.query, D, 1}, D, D, LANES<T>, query_rows);
         key = as_rows<T>({w.key, D, 1}, D, D, LANES<T>, key_rows);
         value = as_rows<T>({w.value, D, 1}, D, D, LANES<T>, value_rows);
-        q = room.of(3 * most), k = q + most, v = k + most;
+        q = room.of(7 * most), k = q + most, v = k + most;
+        if (kept) q_unit = v + most, k_unit = q_unit + most, q_scale = k_unit + most, k_scale = q_scale + most;
     }
 
     void of(const T* x, long rows) const {
@@ -149,18 +158,21 @@ template <class T> struct Projections {
         product<T, LANES<T>>(rows, D, D, {x, D, 1}, query, q, D, {w.query_bias});
         product<T, LANES<T>>(rows, D, D, {x, D, 1}, key, k, D, {w.key_bias});
         product<T, LANES<T>>(rows, D, D, {x, D, 1}, value, v, D, {w.value_bias});
+        if (!w.query_gain && !shape.cosine) return;
+        heads.forward(rows, w.query_gain, q, q_unit, q_scale);
+        heads.forward(rows, w.key_gain, k, k_unit, k_scale);
     }
 };
 
 // One member: x (rows, D) -> f (rows, D), rows = sequences * tokens. Kept for the backward pass: mixed (rows, D) and
 // peaks (sequences, heads, 2, tokens). Query, key and value are not: fetching them takes longer than their products.
-template <class T> void attend_forward(AttendShape shape, const T* x, AttendWeights<T> w, T* mixed, T* peaks, T* f) {
+template <class T> void attend_forward(AttendShape<T> shape, const T* x, AttendWeights<T> w, T* mixed, T* peaks, T* f) {
     constexpr int L = LANES<T>;
     static thread_local Scratch<T> output_rows;
     long D = shape.width, K = D / shape.heads, tokens = shape.tokens, some = sequences_at_once(shape);
-    Projections<T> projected(shape, w);
+    Projections<T> projected(shape, w, false);
     Rows<T> output = as_rows<T>({w.output, D, 1}, D, D, L, output_rows);
-    Head<T> head{tokens, K, D, shape.causal};
+    Head<T> head{tokens, K, D, shape.causal, shape.scale};
     for (long b = 0; b < shape.sequences; b += some) {
         long count = std::min(some, shape.sequences - b), n = count * tokens, i = b * tokens * D;
         projected.of(x + i, n);
@@ -176,18 +188,21 @@ template <class T> void attend_forward(AttendShape shape, const T* x, AttendWeig
 
 // From the gradient g of f: that of x, and those of the weights, all overwritten.
 template <class T>
-void attend_backward(AttendShape shape, const T* g, const T* x, const T* mixed, const T* peaks, AttendWeights<T> w,
+void attend_backward(AttendShape<T> shape, const T* g, const T* x, const T* mixed, const T* peaks, AttendWeights<T> w,
                      T* g_x, AttendGradients<T> g_w) {
     constexpr int L = LANES<T>;
     static thread_local Scratch<T> query_columns, key_columns, value_columns, output_columns, between, right;
     long D = shape.width, K = D / shape.heads, tokens = shape.tokens, some = sequences_at_once(shape);
-    Projections<T> projected(shape, w);
+    Projections<T> projected(shape, w, true);
     Rows<T> query = as_rows<T>({w.query, 1, D}, D, D, L, query_columns);
     Rows<T> key = as_rows<T>({w.key, 1, D}, D, D, L, key_columns);
     Rows<T> value = as_rows<T>({w.value, 1, D}, D, D, L, value_columns);
     Rows<T> output = as_rows<T>({w.output, 1, D}, D, D, L, output_columns);
-    Head<T> head{tokens, K, D, shape.causal};
-    for (T* bias : {g_w.query_bias, g_w.key_bias, g_w.value_bias, g_w.output_bias}) std::fill_n(bias, D, T(0));
+    Head<T> head{tokens, K, D, shape.causal, shape.scale};
+    for (T* bias : {g_w.query_bias, g_w.key_bias, g_w.value_bias, g_w.output_bias})
+        if (bias) std::fill_n(bias, D, T(0));
+    for (T* gain : {g_w.query_gain, g_w.key_gain})
+        if (gain) std::fill_n(gain, K, T(0));
     long most = some * tokens * D;
     T *g_mixed = between.of(4 * most), *g_q = g_mixed + most, *g_k = g_q + most, *g_v = g_k + most;
     for (long b = 0; b < shape.sequences; b += some) {
@@ -200,13 +215,17 @@ void attend_backward(AttendShape shape, const T* g, const T* x, const T* mixed, 
                 head.backward(g_mixed + at, projected.q + at, projected.k + at, projected.v + at,
                               peaks + ((b + s) * shape.heads + h) * 2 * tokens, g_q + at, g_k + at, g_v + at);
             }
+        if (w.query_gain || shape.cosine) {
+            projected.heads.backward(n, w.query_gain, g_q, projected.q_unit, projected.q_scale, g_w.query_gain);
+            projected.heads.backward(n, w.key_gain, g_k, projected.k_unit, projected.k_scale, g_w.key_gain);
+        }
         product<T, L>(n, D, D, {g_q, D, 1}, query, g_x + i, D);
         product<T, L>(n, D, D, {g_k, D, 1}, key, g_x + i, D, {nullptr, true});
         product<T, L>(n, D, D, {g_v, D, 1}, value, g_x + i, D, {nullptr, true});
         auto weight = [&](const T* left, const T* slopes, T* matrix, T* bias) {
             product<T, L>(D, D, n, {left, 1, D}, as_rows<T>({slopes, D, 1}, n, D, L, right), matrix, D,
                           {nullptr, b > 0});
-            add_column_sums(n, D, slopes, bias);
+            if (bias) add_column_sums(n, D, slopes, bias);
         };
         weight(x + i, g_q, g_w.query, g_w.query_bias);
         weight(x + i, g_k, g_w.key, g_w.key_bias);

@@ -18,9 +18,10 @@ from typing import final
 
 import torch
 
-from resformer.numerics.backends.kernels import selftest
+from resformer.numerics.backends.kernels import selftest, sources
 from resformer.numerics.backends.kernels.compiler import Compiler, Unavailable, compilers
 from resformer.numerics.backends.kernels.sources import FLAGS, FOLDER, MAIN, REAL, bind, cpp_files
+from resformer.numerics import source_code
 from resformer.numerics.cache_folder import CacheUnavailable, cache_folder
 from resformer.numerics.processor import processor
 from resformer.numerics.trusted import distrust
@@ -77,6 +78,8 @@ _notes: list[str] = []
 @cache
 def _chosen(dtype: torch.dtype) -> tuple[Compiler, ctypes.CDLL]:
     """The first compiler that makes kernels that work, and the kernels."""
+    if source_code.digest(sources.REFERENCE) != sources.TESTED:
+        raise Unavailable("torch's operations in eager.py are not those that the kernels compute")
     reasons = []
     for candidate in compilers():
         try:

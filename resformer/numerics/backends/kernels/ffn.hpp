@@ -1,56 +1,128 @@
-// The FFN sub-layer: f = relu(x W1 + b1) W2 + b2 (Vaswani et al. 2017, arXiv 1706.03762, eq. 2).
+// The FFN sub-layer: f = a(x W1 + b1) W2 + b2 (Vaswani et al. 2017, arXiv 1706.03762, eq. 2), or with a gate
+// f = ((x W1 + b1) a(x W3 + b3)) W2 + b2 (Shazeer 2020, arXiv 2002.05202, eq. 6).
 #pragma once
 
 #include <algorithm>
 
+#include "activation.hpp"
 #include "product.hpp"
 
 // Rows that are taken together, so that what lies between two products stays in the cache.
 constexpr long CHUNK = 256;
 
+// Biases are null where there are none, and all of the gate where there is no gate.
 template <class T> struct FfnWeights {
-    const T *in, *in_bias, *out, *out_bias;
+    const T *in, *in_bias, *out, *out_bias, *gate, *gate_bias;
 };
 template <class T> struct FfnGradients {
-    T *in, *in_bias, *out, *out_bias;
+    T *in, *in_bias, *out, *out_bias, *gate, *gate_bias;
+};
+
+struct FfnShape {
+    long rows, D, F;
+    Activation activation;
+};
+
+// The hidden layer of n rows: before the activation u, the gate v (if there is one), and h that W2 multiplies.
+template <class T> struct Hidden {
+    FfnShape shape;
+    FfnWeights<T> w;
+    static inline thread_local Scratch<T> in_rows, gate_rows, room;
+    Rows<T> in, gate;
+    T *u, *v, *h;
+
+    Hidden(FfnShape shape, FfnWeights<T> w) : shape(shape), w(w) {
+        constexpr int L = LANES<T>;
+        long size = CHUNK * shape.F;
+        in = as_rows<T>({w.in, shape.F, 1}, shape.D, shape.F, L, in_rows);
+        if (w.gate) gate = as_rows<T>({w.gate, shape.F, 1}, shape.D, shape.F, L, gate_rows);
+        u = room.of(3 * size), v = u + size, h = v + size;
+    }
+
+    void of(const T* x, long n) const {
+        constexpr int L = LANES<T>;
+        long D = shape.D, F = shape.F;
+        if (!w.gate && shape.activation == RELU) {
+            product<T, L>(n, F, D, {x, D, 1}, in, h, F, {w.in_bias, false, true});
+            return;
+        }
+        product<T, L>(n, F, D, {x, D, 1}, in, u, F, {w.in_bias});
+        if (w.gate) product<T, L>(n, F, D, {x, D, 1}, gate, v, F, {w.gate_bias});
+        for (long j = 0; j < n * F; j += L) {
+            long left = n * F - j;
+            Vector<T, L> value = load<L>(u + j, left);
+            value = w.gate ? value * activated<T, L>(shape.activation, load<L>(v + j, left))
+                           : activated<T, L>(shape.activation, value);
+            store(h + j, value, left);
+        }
+    }
+
+    // From the gradient of h those of u and v, in place of h's (g) and in g_v.
+    void backward(long n, T* g, T* g_v) const {
+        constexpr int L = LANES<T>;
+        long count = n * shape.F;
+        if (!w.gate && shape.activation == RELU) {
+            for (long j = 0; j < count; j++) g[j] = h[j] <= 0 ? T(0) : g[j];
+            return;
+        }
+        for (long j = 0; j < count; j += L) {
+            long left = count - j;
+            Vector<T, L> slope, pulled = load<L>(g + j, left), before = load<L>(u + j, left);
+            if (w.gate) {
+                Vector<T, L> open = activated<T, L>(shape.activation, load<L>(v + j, left), &slope);
+                store(g_v + j, pulled * before * slope, left);
+                store(g + j, pulled * open, left);
+            } else {
+                activated<T, L>(shape.activation, before, &slope);
+                store(g + j, pulled * slope, left);
+            }
+        }
+    }
 };
 
 // One member: x (rows, D) -> f (rows, D). Nothing is kept for the backward pass: writing the hidden layer to memory and
 // reading it again takes longer than its product.
-template <class T> void ffn_forward(long rows, long D, long F, const T* x, FfnWeights<T> w, T* f) {
+template <class T> void ffn_forward(FfnShape shape, const T* x, FfnWeights<T> w, T* f) {
     constexpr int L = LANES<T>;
-    static thread_local Scratch<T> in_rows, out_rows, between;
-    Rows<T> in = as_rows<T>({w.in, F, 1}, D, F, L, in_rows), out = as_rows<T>({w.out, D, 1}, F, D, L, out_rows);
-    for (long i = 0; i < rows; i += CHUNK) {
-        long n = std::min(CHUNK, rows - i);
-        T* h = between.of(CHUNK * F);
-        product<T, L>(n, F, D, {x + i * D, D, 1}, in, h, F, {w.in_bias, false, true});
-        product<T, L>(n, D, F, {h, F, 1}, out, f + i * D, D, {w.out_bias, false, false});
+    static thread_local Scratch<T> out_rows;
+    long D = shape.D, F = shape.F;
+    Hidden<T> hidden(shape, w);
+    Rows<T> out = as_rows<T>({w.out, D, 1}, F, D, L, out_rows);
+    for (long i = 0; i < shape.rows; i += CHUNK) {
+        long n = std::min(CHUNK, shape.rows - i);
+        hidden.of(x + i * D, n);
+        product<T, L>(n, D, F, {hidden.h, F, 1}, out, f + i * D, D, {w.out_bias});
     }
 }
 
 // From the gradient g of f: that of x, and those of the weights, all overwritten.
-template <class T>
-void ffn_backward(long rows, long D, long F, const T* g, const T* x, FfnWeights<T> w, T* g_x, FfnGradients<T> g_w) {
+template <class T> void ffn_backward(FfnShape shape, const T* g, const T* x, FfnWeights<T> w, T* g_x, FfnGradients<T> g_w) {
     constexpr int L = LANES<T>;
-    static thread_local Scratch<T> in_rows, in_columns, out_columns, between, sums_g, sums_h;
-    Rows<T> in = as_rows<T>({w.in, F, 1}, D, F, L, in_rows);
-    Rows<T> in_turned = as_rows<T>({w.in, 1, F}, F, D, L, in_columns);
+    static thread_local Scratch<T> in_columns, gate_columns, out_columns, between, sums_g, sums_h;
+    long D = shape.D, F = shape.F;
+    Hidden<T> hidden(shape, w);
+    Rows<T> in_turned = as_rows<T>({w.in, 1, F}, F, D, L, in_columns), gate_turned{};
+    if (w.gate) gate_turned = as_rows<T>({w.gate, 1, F}, F, D, L, gate_columns);
     Rows<T> out_turned = as_rows<T>({w.out, 1, D}, D, F, L, out_columns);
-    T *h = between.of(2 * CHUNK * F), *g_hidden = h + CHUNK * F;
-    std::fill_n(g_w.in_bias, F, T(0));
-    std::fill_n(g_w.out_bias, D, T(0));
-    for (long i = 0; i < rows; i += CHUNK) {
-        long n = std::min(CHUNK, rows - i);
+    T *g_u = between.of(2 * CHUNK * F), *g_v = g_u + CHUNK * F;
+    for (auto [bias, size] : {std::pair{g_w.in_bias, F}, std::pair{g_w.gate_bias, F}, std::pair{g_w.out_bias, D}})
+        if (bias) std::fill_n(bias, size, T(0));
+    for (long i = 0; i < shape.rows; i += CHUNK) {
+        long n = std::min(CHUNK, shape.rows - i);
         const T *x_i = x + i * D, *g_i = g + i * D;
-        product<T, L>(n, F, D, {x_i, D, 1}, in, h, F, {w.in_bias, false, true});
-        product<T, L>(n, F, D, {g_i, D, 1}, out_turned, g_hidden, F);
-        for (long j = 0; j < n * F; j++) g_hidden[j] = h[j] <= 0 ? T(0) : g_hidden[j];
-        product<T, L>(n, D, F, {g_hidden, F, 1}, in_turned, g_x + i * D, D);
+        hidden.of(x_i, n);
+        product<T, L>(n, F, D, {g_i, D, 1}, out_turned, g_u, F);
+        hidden.backward(n, g_u, g_v);
+        product<T, L>(n, D, F, {g_u, F, 1}, in_turned, g_x + i * D, D);
         Ends<T> more{nullptr, i > 0, false};
-        product<T, L>(D, F, n, {x_i, 1, D}, as_rows<T>({g_hidden, F, 1}, n, F, L, sums_h), g_w.in, F, more);
-        product<T, L>(F, D, n, {h, 1, F}, as_rows<T>({g_i, D, 1}, n, D, L, sums_g), g_w.out, D, more);
-        add_column_sums(n, F, g_hidden, g_w.in_bias);
-        add_column_sums(n, D, g_i, g_w.out_bias);
+        product<T, L>(D, F, n, {x_i, 1, D}, as_rows<T>({g_u, F, 1}, n, F, L, sums_h), g_w.in, F, more);
+        if (w.gate) {
+            product<T, L>(n, D, F, {g_v, F, 1}, gate_turned, g_x + i * D, D, {nullptr, true});
+            product<T, L>(D, F, n, {x_i, 1, D}, as_rows<T>({g_v, F, 1}, n, F, L, sums_h), g_w.gate, F, more);
+            if (g_w.gate_bias) add_column_sums(n, F, g_v, g_w.gate_bias);
+        }
+        product<T, L>(F, D, n, {hidden.h, 1, F}, as_rows<T>({g_i, D, 1}, n, D, L, sums_g), g_w.out, D, more);
+        if (g_w.in_bias) add_column_sums(n, F, g_u, g_w.in_bias);
+        if (g_w.out_bias) add_column_sums(n, D, g_i, g_w.out_bias);
     }
 }

@@ -1,18 +1,30 @@
 """Self-test of a library of kernels: each against torch's operations, on small tensors."""
 
 import ctypes
+import math
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from resformer.keys import ACTIVATIONS, GATED
 from resformer.numerics.backends import eager
-from resformer.numerics.backends.base import AdamWSettings, AttentionSettings
-from resformer.numerics.backends.kernels import functions
+from resformer.numerics.backends.base import (
+    AdamWSettings,
+    AttentionSettings,
+    AttentionWeights,
+    Backend,
+    FfnWeights,
+    Linear,
+    NormWeights,
+)
+from resformer.numerics.backends.kernels.functions import NORM_EPSILON, Kernels
 
 _MEMBERS, _SEQUENCES, _TOKENS, _WIDTH, _HEADS, _HIDDEN = 2, 3, 5, 24, 3, 40
 """Sizes that fill no vector of a processor, and more than one."""
@@ -20,14 +32,21 @@ _TOLERANCE = {torch.float32: 1e-4, torch.float64: 1e-10}
 """Largest difference, relative for numbers over 1: sums of at most 40 terms of size 1 in another
 order differ by some 1e-6 in float32, of which a norm of width 24 makes ten times as much.
 """
-_ATTENTION = AttentionSettings(tokens=_TOKENS, heads=_HEADS, causal=True)
-_ADAMW = AdamWSettings(clip=1.0, beta1=0.9, beta2=0.98, eps=1e-8, weight_decay=0.1)
-_SHAPES = (
-    *[(_WIDTH, _WIDTH), (_WIDTH,)] * 4,
-    *((_WIDTH, _HIDDEN), (_HIDDEN,), (_HIDDEN, _WIDTH), (_WIDTH,)),
-    *[(_WIDTH,)] * 2,
-)
-"""Weights of a member: attention, FFN, norm."""
+_K = _WIDTH // _HEADS
+_ATTENTION = AttentionSettings(tokens=_TOKENS, heads=_HEADS, causal=True, scale=_K**-0.5)
+_ROTARY = replace(_ATTENTION, causal=False, rotary_base=100.0)
+_ADAMW = AdamWSettings(beta1=0.9, beta2=0.98, eps=1e-8, weight_decay=0.1)
+_SHAPES = {
+    **{f"attention {index}": (_WIDTH, _WIDTH) for index in range(4)},
+    **{f"attention bias {index}": (_WIDTH,) for index in range(4)},
+    **{f"head gain {index}": (_K,) for index in range(2)},
+    **{f"hidden {index}": (_WIDTH, _HIDDEN) for index in range(2)},
+    **{f"hidden bias {index}": (_HIDDEN,) for index in range(2)},
+    "out": (_HIDDEN, _WIDTH),
+    **{f"norm {index}": (_WIDTH,) for index in range(3)},
+}
+"""Shapes of a member's weights."""
+_COLUMNS = slice(7, 100)
 
 _PROCESS = """
 import sys
@@ -40,7 +59,8 @@ selftest.deviation(sources.bind(ctypes.CDLL({library!r})), {dtype})
 _MOST_SECONDS = 60.0
 """Time for it; nearly all goes into the import of torch."""
 
-_Operation = Callable[[Tensor, Sequence[Tensor]], Tensor]
+_Operation = Callable[[Backend, Tensor, Mapping[str, Tensor]], Tensor]
+"""Backend, input x_PRD and weights by name → output."""
 
 
 def crash(library: Path, dtype: torch.dtype) -> str:
@@ -65,63 +85,102 @@ def crash(library: Path, dtype: torch.dtype) -> str:
     return f"ends its self-test by {signal.Signals(-exit_code).name}" if exit_code < 0 else ""
 
 
-def deviation(kernels: ctypes.CDLL, dtype: torch.dtype) -> str:
+def deviation(library: ctypes.CDLL, dtype: torch.dtype) -> str:
     """The first kernel whose numbers are not those of torch's operations; "" if there is none."""
     generator = torch.Generator().manual_seed(0)
-    rows = _SEQUENCES * _TOKENS
+    rows, count = _SEQUENCES * _TOKENS, sum(map(math.prod, _SHAPES.values()))
     x_PRD = torch.randn(_MEMBERS, rows, _WIDTH, dtype=dtype, generator=generator)
-    count = sum(torch.Size(shape).numel() for shape in _SHAPES)
     flat_PN = torch.randn(_MEMBERS, count, dtype=dtype, generator=generator) * 0.3
-    sublayers: dict[str, tuple[_Operation, _Operation]] = {
-        "attention": (
-            lambda x, w: functions.attend(kernels, x, w[:8], _ATTENTION),
-            lambda x, w: eager.attend(x, w[:8], _ATTENTION),
-        ),
-        "the FFN": (
-            lambda x, w: functions.ffn(kernels, x, w[8:12]),
-            lambda x, w: eager.ffn(x, w[8:12], "relu"),
-        ),
-        "the norm": (
-            lambda x, w: functions.norm(kernels, x, *w[12:]),
-            lambda x, w: eager.norm(x, *w[12:]),
-        ),
+    tests: dict[str, Callable[[Backend], Sequence[Tensor]]] = {
+        **{
+            name: partial(_with_gradients, operation, x_PRD, flat_PN)
+            for name, operation in _operations().items()
+        },
+        "clipping": partial(_clipped, flat_PN),
+        "AdamW": partial(_moved, flat_PN),
     }
-    for name, (ours, reference) in sublayers.items():
-        if not _same(
-            _with_gradients(ours, x_PRD, flat_PN), _with_gradients(reference, x_PRD, flat_PN)
-        ):
-            return name
-    return "" if _same(_updated(kernels, flat_PN), _updated(None, flat_PN)) else "AdamW"
+    ours: Backend = Kernels(library)
+    return next((name for name, test in tests.items() if not _same(test(ours), test(eager))), "")
+
+
+def _operations() -> dict[str, _Operation]:
+    """Sub-layers and norms, with and without what a model may leave out."""
+    return {
+        "attention": partial(_attend, plain=True),
+        "attention with rope": partial(_attend, plain=False),
+        **{f"the FFN with {name}": partial(_ffn, activation=name) for name in ACTIVATIONS},
+        **{f"the norm {kind}": partial(_norm, kind=kind) for kind in NORM_EPSILON},
+    }
+
+
+def _attend(backend: Backend, x_PRD: Tensor, w: Mapping[str, Tensor], plain: bool) -> Tensor:
+    """Attention that is causal and has biases; or that has gains of heads, and rope."""
+    query, key, value, output = (
+        Linear(w[f"attention {index}"], w[f"attention bias {index}"] if plain else None)
+        for index in range(4)
+    )
+    weights = AttentionWeights(query=query, key=key, value=value, output=output)
+    if plain:
+        return backend.attend(x_PRD, weights, _ATTENTION)
+    gains = {"query_gain_PK": w["head gain 0"], "key_gain_PK": w["head gain 1"]}
+    return backend.attend(x_PRD, weights._replace(**gains), _ROTARY)
+
+
+def _ffn(backend: Backend, x_PRD: Tensor, w: Mapping[str, Tensor], activation: str) -> Tensor:
+    """FFN with biases; or with a gate, which alone has one."""
+    if activation not in GATED:
+        into, out = Linear(w["hidden 0"], w["hidden bias 0"]), Linear(w["out"], w["norm 2"])
+        return backend.ffn(x_PRD, FfnWeights(ffn_in=into, ffn_out=out), activation)
+    gate = Linear(w["hidden 1"], w["hidden bias 1"])
+    into, out = Linear(w["hidden 0"]), Linear(w["out"])
+    return backend.ffn(x_PRD, FfnWeights(ffn_in=into, ffn_out=out, gate=gate), activation)
+
+
+def _norm(backend: Backend, x_PRD: Tensor, w: Mapping[str, Tensor], kind: str) -> Tensor:
+    bias_PD = w["norm 1"] if kind == "layer" else None
+    return backend.norm(x_PRD, NormWeights(gain_PD=w["norm 0"], bias_PD=bias_PD), kind)
 
 
 @torch.enable_grad()
-def _with_gradients(operation: _Operation, x_PRD: Tensor, flat_PN: Tensor) -> list[Tensor]:
+def _with_gradients(
+    operation: _Operation, x_PRD: Tensor, flat_PN: Tensor, backend: Backend
+) -> list[Tensor]:
     """Output, and the gradients of x and all weights for a fixed gradient of the output."""
     x_PRD, flat_PN = (tensor.clone().requires_grad_() for tensor in (x_PRD, flat_PN))
-    parts = flat_PN.split_with_sizes([torch.Size(shape).numel() for shape in _SHAPES], dim=1)
-    weights = [part.view(-1, *shape) for part, shape in zip(parts, _SHAPES, strict=True)]
-    y_PRD = operation(x_PRD, weights)
+    parts = flat_PN.split_with_sizes([*map(math.prod, _SHAPES.values())], dim=1)
+    weights = {
+        name: part.view(-1, *shape)
+        for (name, shape), part in zip(_SHAPES.items(), parts, strict=True)
+    }
+    y_PRD = operation(backend, x_PRD, weights)
     slope_PRD = torch.linspace(-1, 1, y_PRD.numel(), dtype=y_PRD.dtype).view(y_PRD.shape)
     total = (y_PRD * slope_PRD).sum()  # to give `grad` the slopes would have it import sympy: 0.4 s
     return [y_PRD.detach(), *torch.autograd.grad(total, (x_PRD, flat_PN))]
 
 
-def _updated(kernels: ctypes.CDLL | None, flat_PN: Tensor) -> list[Tensor]:
-    """Parameters, moments and norms after a step of AdamW, by these kernels or torch's operations,
-    with a gradient that is clipped and one that is not.
-    """
-    size_P1 = torch.tensor([[1e-3], [1.0]], dtype=flat_PN.dtype)
-    grad_PN = flat_PN.flip(1) * size_P1
-    flat_PN, exp_avg_PN, exp_avg_sq_PN = flat_PN.clone(), flat_PN * 0.1, flat_PN.square() * 0.1
-    moments_PN = (exp_avg_PN, exp_avg_sq_PN)
-    lr_P, number = flat_PN.new_full((_MEMBERS,), 1e-2), torch.tensor(3)
-    with torch.no_grad():
-        norm_P = (
-            eager.update(flat_PN, grad_PN, *moments_PN, lr_P, _ADAMW, number)
-            if kernels is None
-            else functions.update(kernels, flat_PN, grad_PN, *moments_PN, lr_P, _ADAMW, number)
-        )
-    return [flat_PN, *moments_PN, norm_P]
+@torch.no_grad()
+def _clipped(flat_PN: Tensor, backend: Backend) -> list[Tensor]:
+    """A gradient that is clipped and one that is not, and their norms before."""
+    grad_PN = flat_PN * torch.tensor([[1e-3], [1.0]], dtype=flat_PN.dtype)
+    norm_P = backend.clip(grad_PN, 1.0)
+    return [grad_PN, norm_P]
+
+
+@torch.no_grad()
+def _moved(flat_PN: Tensor, backend: Backend) -> list[Tensor]:
+    """Parameters and moments after a step of AdamW of some columns."""
+    flat_PN, grad_PN = flat_PN.clone(), flat_PN.flip(1)
+    exp_avg_PN, exp_avg_sq_PN = flat_PN * 0.1, flat_PN.square() * 0.1
+    backend.adamw(
+        flat_PN[:, _COLUMNS],
+        grad_PN[:, _COLUMNS],
+        exp_avg_PN[:, _COLUMNS],
+        exp_avg_sq_PN[:, _COLUMNS],
+        flat_PN.new_full((_MEMBERS,), 1e-2),
+        _ADAMW,
+        torch.tensor(3),
+    )
+    return [flat_PN, exp_avg_PN, exp_avg_sq_PN]
 
 
 def _same(ours: Sequence[Tensor], reference: Sequence[Tensor]) -> bool:

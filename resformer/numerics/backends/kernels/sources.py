@@ -19,15 +19,24 @@ FLAGS = (
     "-shared",
 )
 
+_BACKENDS = FOLDER.parent
+REFERENCE = (_BACKENDS / "base.py", _BACKENDS / "eager.py", _BACKENDS.parent / "elementwise.py")
+"""Torch's operations that the kernels compute, too."""
+TESTED = "?"
+"""Digest of that code as it was when the kernels were last tested against it. Whoever changes it
+runs the tests of the backends, one of which says the new digest.
+"""
+
 _L, _P, _R = ctypes.c_long, ctypes.c_void_p, ctypes.c_double
 SIGNATURES = {
-    "attend_forward": (*[_L] * 7, *[_P] * 12),
-    "attend_backward": (*[_L] * 7, *[_P] * 20),
-    "ffn_forward": (*[_L] * 5, *[_P] * 6),
-    "ffn_backward": (*[_L] * 5, *[_P] * 10),
-    "norm_forward": (*[_L] * 4, *[_P] * 3, _R, *[_P] * 3),
-    "norm_backward": (*[_L] * 4, *[_P] * 8),
-    "update": (*[_L] * 2, *[_P] * 6, *[_R] * 7),
+    "attend_forward": (*[_L] * 7, _R, _R, *[_P] * 16),
+    "attend_backward": (*[_L] * 7, _R, _R, *[_P] * 27),
+    "ffn_forward": (*[_L] * 6, *[_P] * 8),
+    "ffn_backward": (*[_L] * 6, *[_P] * 15),
+    "norm_forward": (*[_L] * 5, *[_P] * 3, _R, *[_P] * 3),
+    "norm_backward": (*[_L] * 5, *[_P] * 8),
+    "clip": (*[_L] * 2, *[_P] * 2, _R),
+    "adamw": (*[_L] * 3, *[_P] * 5, *[_R] * 6),
 }
 """Types of the arguments of each kernel; none returns anything."""
 

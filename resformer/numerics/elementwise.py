@@ -1,0 +1,14 @@
+"""Functions of single numbers, with bits that do not depend on their places in a tensor."""
+
+import torch
+from torch import Tensor
+
+
+def sigmoid(x: Tensor) -> Tensor:
+    """1 / (1 + exp(-x)) to the rounding of 1 (in float32 it is 0 under -17), with bits that do not
+    depend on an entry's place in the tensor.
+
+    `torch.sigmoid` computes the last few elements of a tensor on the CPU apart, by another exp:
+    which elements of a member those are would depend on P.
+    """
+    return torch.tanh(x / 2) / 2 + 0.5
