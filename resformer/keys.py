@@ -46,8 +46,9 @@ NAMES = {
     "model.depth": "depth",
     "model.residual.name": "residual",
     "model.norm": "norm",
+    "optimizer.name": "optimizer",
 }
-"""Short names of the settings that every report names."""
+"""Short names of settings in reports."""
 _SHORT = {
     **NAMES,
     "model.residual": "residual",
@@ -55,6 +56,21 @@ _SHORT = {
     "member.seed": "seed",
     "member.lr": "lr",
 }
+_OF_ADAMW = ("beta1", "beta2", "eps", "weight_decay")
+"""Settings of the section `train` that are the optimiser's now."""
+_EARLIER_MODEL: Json = {
+    "norm_kind": "layer",
+    "qk_norm": False,
+    "bias": True,
+    "position": "learned",
+    "rope_base": None,
+    "tied": False,
+    "parametrisation": "standard",
+    "base_depth": None,
+    "base_width": None,
+    "module": None,
+}
+"""Settings of the only block that earlier versions had."""
 FINE = ((100, 2), (200, 5), (1000, 10))
 """With `train.eval_every=null`: steps up to which members are evaluated every so many steps, finely
 while the fast ones solve.
@@ -63,6 +79,13 @@ COARSE = 20
 """Steps between two evaluations from then on."""
 RECORDING = ("train.keep_weights", "probe.every")
 """Settings of a job's recording, which tell neither jobs nor cells apart."""
+
+
+def ffn_width(activation: str, hidden: int) -> int:
+    """Width of an FFN: with a gate, and so a third matrix, two thirds of `model.hidden`, so that
+    parameters compare (Shazeer 2020, arXiv 2002.05202, section 3).
+    """
+    return max(2, round(hidden * 2 / 3)) if activation in GATED else hidden
 
 
 def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -128,7 +151,19 @@ def exclusion_lines(rows: Iterable[tuple[Mapping[str, Value], str]]) -> list[str
 
 def shape_settings(job: Json) -> dict[str, Any]:
     """The settings of a job's shape by dotted key; those of `NAMES` by their short names."""
-    return {NAMES.get(key, key): value for key, value in flatten(job["shape"]).items()}
+    shape = _in_todays_words(job["shape"])
+    return {NAMES.get(key, key): value for key, value in flatten(shape).items()}
+
+
+def _in_todays_words(shape: Json) -> Json:
+    """A planned shape with the settings that earlier versions did not have, or had elsewhere."""
+    if "optimizer" in shape:
+        return shape
+    train = {"schedule": "constant", "final_lr": None, "dropout": 0.0, **shape["train"]}
+    own = {key: train.pop(key) for key in _OF_ADAMW if key in train}
+    train["decay_all"] = own.get("weight_decay", 0.0) != 0
+    model = {**_EARLIER_MODEL, **shape["model"]}
+    return {**shape, "model": model, "optimizer": {"name": "adamw", **own}, "train": train}
 
 
 def job_label(job: Json) -> str:

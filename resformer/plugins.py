@@ -95,7 +95,7 @@ def external_names(package: str) -> set[str]:
 def own_names(package: str) -> set[str]:
     """Names of a package's own variants: its modules but `base`."""
     path = importlib.import_module(package).__path__
-    return {module.name for module in pkgutil.iter_modules(path)} - {"base", "layout"}
+    return {module.name for module in pkgutil.iter_modules(path)} - {"base"}
 
 
 @cache

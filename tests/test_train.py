@@ -207,10 +207,10 @@ def test_an_exception_from_beat_ends_the_training(shape: Shape) -> None:
     [
         ({"steps": 0}, "train.steps=0"),
         ({"batch": 0}, "train.batch=0"),
-        ({"beta1": 1.0}, "train.beta1=1.0"),
-        ({"eps": 0.0}, "train.eps=0.0"),
         ({"clip": math.inf}, "train.clip=inf"),
-        ({"weight_decay": math.nan}, "train.weight_decay=nan"),
+        ({"dropout": 1.0}, "train.dropout=1.0"),
+        ({"schedule": "step"}, "train.schedule=step"),
+        ({"final_lr": 1.5}, "train.final_lr=1.5"),
         ({"target_accuracy": 1.5}, "train.target_accuracy=1.5"),
         ({"eval_every": 0}, "train.eval_every=0"),
     ],

@@ -20,13 +20,13 @@ def largest_step(backend: Backend, gradients: list[float], eps: float, beta2: fl
     training, one parameter having these gradients one after the other.
     """
     torch.set_flush_denormal(True)
-    settings = AdamWSettings(clip=1e30, beta1=0.0, beta2=beta2, eps=eps, weight_decay=0.0)
+    settings = AdamWSettings(beta1=0.0, beta2=beta2, eps=eps, weight_decay=0.0)
     first_PN, second_PN = torch.zeros(1, 1), torch.zeros(1, 1)
     largest = 0.0
     for number, gradient in enumerate(gradients, 1):
         flat_PN = torch.zeros(1, 1)  # so that no round-off of weights counts
         grad_PN = torch.full((1, 1), gradient)
-        backend.update(
+        backend.adamw(
             flat_PN, grad_PN, first_PN, second_PN, torch.ones(1), settings, torch.tensor(number)
         )
         largest = max(largest, abs(flat_PN.item()))
@@ -56,22 +56,22 @@ def test_under_the_least_eps_some_gradient_does(backend: Backend, beta2: float) 
 @pytest.mark.parametrize(
     ("settings", "least"),
     [
-        (["train.eps=1e-30"], "8e-19 with train.beta2=0.98"),
-        (["train.eps=7e-19"], "8e-19"),
-        (["train.eps=1e-8", "train.beta2=0.9999999999999999"], "2e-11"),
+        (["optimizer.eps=1e-30"], "8e-19 with optimizer.beta2=0.98"),
+        (["optimizer.eps=7e-19"], "8e-19"),
+        (["optimizer.eps=1e-8", "optimizer.beta2=0.9999999999999999"], "2e-11"),
     ],
 )
 def test_an_eps_below_what_squares_can_hold_is_refused(
     resformer: Resformer, settings: list[str], least: str
 ) -> None:
-    if settings[0] == "train.eps=1e-8":
+    if settings[0] == "optimizer.eps=1e-8":
         config.request("new", settings)
-        settings = ["train.eps=1e-11", *settings[1:]]
+        settings = ["optimizer.eps=1e-11", *settings[1:]]
     check_refused(resformer("train", *settings), f"{settings[0]}: must be at least {least}")
 
 
 def test_the_eps_that_a_refusal_names_works() -> None:
-    config.request("new", ["train.eps=8e-19"])
+    config.request("new", ["optimizer.eps=8e-19"])
 
 
 @pytest.mark.parametrize(
@@ -92,16 +92,16 @@ def test_a_budget_without_two_evaluations_is_noted_where_all_train_to_its_end(
 def test_a_clip_under_eps_is_noted() -> None:
     (note,) = config.request("new", ["train.clip=1e-12", "train.compile=false"]).notes
     assert note.startswith(
-        "train.clip=1e-12: is under train.eps=1e-08, so steps are at most 0.0001"
+        "train.clip=1e-12: is under optimizer.eps=1e-08, so steps are at most 0.0001"
     )
 
 
 def test_a_decay_that_makes_weights_grow_is_noted() -> None:
-    words = ["train.weight_decay=1000", "member.lr=1e-3,1e-2", "train.compile=false"]
+    words = ["optimizer.weight_decay=1000", "member.lr=1e-3,1e-2", "train.compile=false"]
     (note,) = config.request("new", words).notes
     assert "member.lr=0.01" in note
     assert "multiplies the weights by -9" in note
-    assert config.request("new", ["train.weight_decay=0.1", "train.compile=false"]).notes == []
+    assert config.request("new", ["optimizer.weight_decay=0.1", "train.compile=false"]).notes == []
 
 
 @pytest.mark.parametrize("words", [["train"], ["sweep"], ["sweep", "--dry-run"]])

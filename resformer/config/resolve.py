@@ -19,6 +19,7 @@ from resformer.config.tree import check_key, settings
 from resformer.engines.base import Engine
 from resformer.errors import Incompatible, UserError
 from resformer.keys import COMPILE, DEVICES, OWN, Json, Value, flatten, in_message
+from resformer.model import own_module
 from resformer.model.serial import digest, shape_to_json
 from resformer.model.settings import ModelSettings
 from resformer.model.shape import RESULTS_ONLY, Member, Recording, Shape, TrainSettings
@@ -220,11 +221,12 @@ def _resolve(values: Mapping[str, Value], machine: Machine) -> _Point:
     try_task(task)
     engine = build_variant("engine", tree["engine"], Engine)
     model = build(ModelSettings, "model", model_settings)
+    norm = residual.own_norm if model.module is None else "none"
     model = dataclasses.replace(
         model,
         hidden=4 * model.width if model.hidden is None else model.hidden,
         attention=task.attention if model.attention == OWN else model.attention,
-        norm=residual.own_norm if model.norm == OWN else model.norm,
+        norm=norm if model.norm == OWN else model.norm,
         rope_base=model.rope_base if model.position == "rope" else None,
         base_depth=model.base_depth if model.parametrisation != "standard" else None,
         base_width=model.base_width if model.parametrisation != "standard" else None,
@@ -260,6 +262,13 @@ def _resolve(values: Mapping[str, Value], machine: Machine) -> _Point:
         train=train,
         device=device,
     )
+    if (own := shape.transformer().own) is not None:
+        own_module.check(own)
+        if probe_every is not None:
+            raise Incompatible(
+                f"probe.every={probe_every}: a probe sees the sub-layers of built-in blocks only; "
+                f"with model.module={own.path} null would work"
+            )
     notes = workable.check(shape, warmup_given="train.warmup_steps" in values)
     return _Point(
         shape=shape,

@@ -7,19 +7,22 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from resformer.keys import Json, flatten, in_message, shape_settings, short
+from resformer.keys import GATED, Json, ffn_width, flatten, in_message, shape_settings, short
 from resformer.plugins import GROUPS
+from resformer.results import presets
+from resformer.sweep.memory import tensors_kept
 from resformer.text import counted
 
-_TENSORS, _BYTES = 4, 4
-"""Tensors of the parameters' size per member (weights, gradient, two moments), bytes each."""
+_BYTES = 4
+"""Bytes of a number."""
 
 
 def grid(jobs: Sequence[Json], swept: Sequence[str]) -> RenderableType:
     """A row per shape, by the usual four settings and the swept ones; and the totals of all
     members.
 
-    `MB` is what a member's weights, gradient and moments take; activations come on top.
+    `MB` is what a member's weights, gradient and the optimiser's tensors take; activations come on
+    top.
     """
     shown = [short(key) for key in swept if not key.startswith("member.")]
     axes = list(dict.fromkeys(["task", "depth", "residual", "norm", *shown]))
@@ -30,7 +33,8 @@ def grid(jobs: Sequence[Json], swept: Sequence[str]) -> RenderableType:
         table.add_column(heading, justify="right", overflow="fold")
     shapes: dict[tuple[str, ...], list[Json]] = {}
     for job in jobs:
-        settings = shape_settings(job)
+        own = shape_settings(job)
+        settings = {**own, presets.KEY: presets.preset(own)}
         shapes.setdefault(tuple(str(settings.get(axis, "")) for axis in axes), []).append(job)
     for key, group in shapes.items():
         first = group[0]
@@ -38,7 +42,7 @@ def grid(jobs: Sequence[Json], swept: Sequence[str]) -> RenderableType:
             *key,
             str(sum(len(job["members"]) for job in group)),
             f"{first['parameters']:,}",
-            f"{first['parameters'] * _TENSORS * _BYTES / 1e6:.1f}",
+            f"{first['parameters'] * tensors_kept(first) * _BYTES / 1e6:.1f}",
             f"{first['flops_per_step'] / 1e6:,.1f}",
             f"{sum(job['flops'] for job in group) / 1e12:,.2f}",
         )
@@ -48,7 +52,20 @@ def grid(jobs: Sequence[Json], swept: Sequence[str]) -> RenderableType:
         f"{counted(members, 'member')} in {counted(len(jobs), 'job')}; {flops:,.1f} TFLOPs in "
         "matrix products if every member uses up its budget"
     )
-    return Group(table, Text(totals))
+    return Group(table, *(Text(line) for line in (*_gated_widths(jobs), totals)))
+
+
+def _gated_widths(jobs: Sequence[Json]) -> list[str]:
+    """A line per width of an FFN with a gate."""
+    models = [job["shape"]["model"] for job in jobs]
+    gated = {
+        (model["activation"], model["hidden"]) for model in models if model["activation"] in GATED
+    }
+    return [
+        f"the FFN with model.activation={activation} is {ffn_width(activation, hidden)} wide, two "
+        f"thirds of model.hidden={hidden}, as its gate is a third matrix"
+        for activation, hidden in sorted(gated)
+    ]
 
 
 def shared_settings(jobs: Sequence[Json]) -> list[str]:

@@ -69,6 +69,8 @@ class ModelSettings:
     """Depth at which every factor of the parametrisation is 1; None with standard."""
     base_width: int | None
     """Width at which every factor of the parametrisation is 1; None with standard."""
+    module: str | None
+    """Class of one's own that stands in place of every block, `package:Class`; None: none does."""
     skip: str
     """Sub-layers that keep their skips: both, attention, ffn or none."""
 

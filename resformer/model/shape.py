@@ -8,7 +8,6 @@ from resformer.errors import Incompatible, require
 from resformer.keys import COARSE, FINE, PRECISIONS, SCHEDULES
 from resformer.model.settings import ModelSettings
 from resformer.model.transformer import Transformer
-from resformer.optimizers.adamw import AdamW
 from resformer.optimizers.base import Optimizer
 from resformer.residuals.base import Residual
 from resformer.tasks.base import Task
@@ -106,6 +105,11 @@ class TrainSettings:
         return step % self.eval_interval(step) == 0
 
     @property
+    def begins_longer_ones(self) -> bool:
+        """True if a training is the beginning of one with a larger budget."""
+        return self.schedule == "constant"
+
+    @property
     def longest_interval(self) -> int:
         """Largest number of steps between two evaluations."""
         return min(self.steps, self.eval_interval(self.steps))
@@ -189,11 +193,10 @@ class Shape:
         self.transformer()
         self._check_backend()
         kind = self.model.parametrisation
-        if kind != "standard" and not isinstance(self.optimizer, AdamW):
-            name = plugins.name_of(self.optimizer)
+        if kind != "standard" and not self.optimizer.goes_with_parametrisations:
             raise Incompatible(
-                f"model.parametrisation={kind}: its factors are those of optimizer=adamw, not "
-                f"{name}; standard would work"
+                f"model.parametrisation={kind}: has no factors for "
+                f"optimizer={plugins.name_of(self.optimizer)}; adamw would work"
             )
         inputs, needed = self.task.num_inputs, 100 * self.train.eval_sequences
         if inputs < needed:

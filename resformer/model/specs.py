@@ -17,8 +17,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, final
 
+from resformer import keys
 from resformer.errors import UserError
 from resformer.keys import GATED
+from resformer.model.own_module import OwnBlocks
 from resformer.model.parametrisation import Parametrisation, parametrisation
 from resformer.model.settings import ModelSettings
 from resformer.numerics.parameters import (
@@ -42,11 +44,10 @@ _SLOPE = 0.5
 
 
 def ffn_width(settings: ModelSettings) -> int:
-    """F, with a gate two thirds of what the settings say, rounded, so that parameters compare."""
+    """F."""
     if settings.hidden is None:
         raise UserError("model.hidden=null: resolve it first")
-    gated = settings.activation in GATED
-    return max(2, round(settings.hidden * 2 / 3)) if gated else settings.hidden
+    return keys.ffn_width(settings.activation, settings.hidden)
 
 
 def parameter_specs(
@@ -54,6 +55,7 @@ def parameter_specs(
     residual: Residual[Any],
     architecture: Architecture,
     *,
+    own: OwnBlocks | None,
     vocabulary: int,
     tokens: int,
 ) -> list[ParameterSpec]:
@@ -64,6 +66,7 @@ def parameter_specs(
             residual=residual,
             architecture=architecture,
             parametrisation=parametrisation(settings),
+            own=own,
             vocabulary=vocabulary,
             tokens=tokens,
         ).all()
@@ -79,15 +82,19 @@ class _Specs:
     residual: Residual[Any]
     architecture: Architecture
     parametrisation: Parametrisation
+    own: OwnBlocks | None
     vocabulary: int
     tokens: int
 
     def all(self) -> Iterator[ParameterSpec]:
         """Embeddings, blocks, the scheme's own, last norm, head."""
         yield from self._in("embedding", self._embeddings())
-        for block in range(1, self.settings.depth + 1):
-            yield from self._block(block)
-        yield from self._in("gate", self.residual.parameters(self.architecture))
+        if self.own is not None:
+            yield from self.own.parameter_specs
+        else:
+            for block in range(1, self.settings.depth + 1):
+                yield from self._block(block)
+            yield from self._in("gate", self.residual.parameters(self.architecture))
         if self.residual.has_final_norm(self.settings.norm, self.architecture):
             yield from self._in("last", self._norm("last"))
         if not self.settings.tied:

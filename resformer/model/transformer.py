@@ -17,10 +17,11 @@ import torch.nn.functional as nnf
 from torch import Tensor
 
 from resformer import plugins
-from resformer.errors import Incompatible
-from resformer.keys import GATED, OWN
+from resformer.errors import Incompatible, UserError
+from resformer.keys import GATED, OWN, in_message
 from resformer.model import positions
 from resformer.model.activations import Activations, SublayerActivations
+from resformer.model.own_module import OwnBlocks
 from resformer.model.parametrisation import Parametrisation, parametrisation
 from resformer.model.settings import ModelSettings
 from resformer.model.specs import NORM_BRANCH, NORM_IN, NORM_OUT, ffn_width, parameter_specs
@@ -34,7 +35,7 @@ from resformer.numerics.backends.base import (
     Linear,
     NormWeights,
 )
-from resformer.numerics.parameters import ParameterSpec, unpack
+from resformer.numerics.parameters import ParameterSpec, initial_values, unpack
 from resformer.residuals.base import Architecture, ParameterGroup, Residual, SublayerContext
 
 _ATTENTION_SKIPS, _FFN_SKIPS = ("both", "attention"), ("both", "ffn")
@@ -79,6 +80,8 @@ class Transformer:
                 f"model.skip={skip}: the scheme {scheme} has no single skips to drop; both would "
                 "work"
             )
+        if self.settings.module is not None:
+            self._check_own(self.settings.module, scheme)
         kind = self.settings.parametrisation
         if kind != "standard" and not (self.residual.skips and skip == "both"):
             dropped = f"model.skip={skip}" if self.residual.skips else f"the scheme {scheme}"
@@ -86,6 +89,37 @@ class Transformer:
                 f"model.parametrisation={kind}: scales branches that are added to the stream, not "
                 f"those of {dropped}; standard would work"
             )
+
+    def _check_own(self, module: str, scheme: str) -> None:
+        """Raise Incompatible for settings of blocks that the blocks of one's own do not have."""
+        settings = self.settings
+        for setting, value, only in (
+            ("model/residual", scheme, ("add",)),
+            ("model.norm", settings.norm, ("none", "pre")),
+            ("model.skip", settings.skip, ("both",)),
+            ("model.parametrisation", settings.parametrisation, ("standard",)),
+            ("train.dropout", self.dropout, (0.0,)),
+        ):
+            if value not in only:
+                words = " or ".join(map(in_message, only))
+                raise Incompatible(
+                    f"model.module={module}: has blocks of its own, which {setting}={value} is not "
+                    f"for; {words} would work"
+                )
+
+    @cached_property
+    def own(self) -> OwnBlocks | None:
+        """Blocks of one's own."""
+        if self.settings.module is None:
+            return None
+        return OwnBlocks(
+            path=self.settings.module,
+            depth=self.settings.depth,
+            width=self.settings.width,
+            heads=self.settings.heads,
+            tokens=self.tokens,
+            causal=self.architecture.causal,
+        )
 
     @cached_property
     def architecture(self) -> Architecture:
@@ -130,9 +164,24 @@ class Transformer:
             self.settings,
             self.residual,
             self.architecture,
+            own=self.own,
             vocabulary=self.vocabulary,
             tokens=self.tokens,
         )
+
+    def initial_values(self, seed_P: Tensor, dtype: torch.dtype) -> Tensor:
+        """Initial `flat_PN` on the CPU."""
+        own = self.own
+        if own is None:
+            return initial_values(self.parameter_specs, seed_P, dtype)
+        values = [own.initial_values(int(seed)) for seed in seed_P]
+        parts = [
+            torch.stack([of_member[spec.name].flatten() for of_member in values]).to(dtype)
+            if spec.draw == "module"
+            else initial_values([spec], seed_P, dtype)
+            for spec in self.parameter_specs
+        ]
+        return torch.cat(parts, dim=1)
 
     @property
     def num_parameters(self) -> int:
@@ -157,9 +206,12 @@ class Transformer:
         `key_P` are keys of a training step's random numbers, None in an evaluation.
         """
         parameters = unpack(self.parameter_specs, flat_PN)
+        if self.own is not None:
+            x_PBTD = self.own.forward(parameters, self._embedded(parameters, inputs_PBT))
+            return self._logits(x_PBTD.flatten(1, 2), parameters, inputs_PBT)
         shapes_attention = self.residual.shapes_attention
         attend = self._attend_with_pattern if shapes_attention else self._attend_fused
-        streams = self._embed(parameters, inputs_PBT)
+        streams = self._streams(parameters, inputs_PBT)
         for context in self._contexts(parameters, key_P):
             streams = self._sublayer(context, streams, attend).after
         return self._logits(streams, parameters, inputs_PBT)
@@ -169,8 +221,12 @@ class Transformer:
 
         Attention patterns are written out, whereas `forward` may compute them in a fused kernel.
         """
+        if self.own is not None:
+            raise UserError(
+                f"model.module={self.own.path}: a probe sees the sub-layers of built-in blocks only"
+            )
         parameters = unpack(self.parameter_specs, flat_PN)
-        streams, sublayers = self._embed(parameters, inputs_PBT), list[SublayerActivations]()
+        streams, sublayers = self._streams(parameters, inputs_PBT), list[SublayerActivations]()
         for context in self._contexts(parameters, None):
             sublayers.append(self._sublayer(context, streams, self._attend_with_pattern))
             streams = sublayers[-1].after
@@ -198,8 +254,12 @@ class Transformer:
                 draw_P=None if draws_PS is None else draws_PS[:, sublayer - 1],
             )
 
-    def _embed(self, parameters: Mapping[str, Tensor], inputs_PBT: Tensor) -> Any:
+    def _streams(self, parameters: Mapping[str, Tensor], inputs_PBT: Tensor) -> Any:
         """Residual streams of the embedded tokens."""
+        return self.residual.expand_streams(self._embedded(parameters, inputs_PBT).flatten(1, 2))
+
+    def _embedded(self, parameters: Mapping[str, Tensor], inputs_PBT: Tensor) -> Tensor:
+        """Embedded tokens, (P, B, T, D)."""
         x_PBTD = _look_up(parameters["embedding.token"], inputs_PBT)
         if self.settings.tied:
             x_PBTD = x_PBTD * math.sqrt(self.settings.width)
@@ -208,7 +268,7 @@ class Transformer:
         if self.settings.position == "sinusoidal":
             width = self.settings.width
             x_PBTD = x_PBTD + positions.sinusoidal(self.tokens, width, x_PBTD.dtype, x_PBTD.device)
-        return self.residual.expand_streams(x_PBTD.flatten(1, 2))
+        return x_PBTD
 
     def _sublayer(
         self, context: SublayerContext, streams: Any, attend: _Attend
@@ -318,10 +378,12 @@ class Transformer:
         are left out.
         """
         tokens, width = self.tokens, self.settings.width
+        head = 2 * self.num_targets * width * self.vocabulary
+        if self.own is not None:
+            return 3 * sequences * (self.own.flops_per_sequence() + head)
         ffn = (3 if self.settings.activation in GATED else 2) * width * self.ffn_width
         per_block = 2 * tokens * (4 * width * width + ffn) + 4 * tokens * tokens * width
         scheme = tokens * self.residual.flops_per_row(self.architecture)
-        head = 2 * self.num_targets * width * self.vocabulary
         return 3 * sequences * (self.settings.depth * per_block + scheme + head)
 
 

@@ -44,12 +44,13 @@ class ParameterSpec:
     optimiser treats it.
 
     `scale` is the half-width of a `uniform` draw, the standard deviation of a `normal` one, the
-    value of a `constant`, or the diagonal of an `identity`. A matrix has shape (in, out).
+    value of a `constant`, or the diagonal of an `identity`; a parameter of a `module` is drawn by
+    its class. A matrix has shape (in, out).
     """
 
     name: str
     shape: tuple[int, ...]
-    draw: Literal["uniform", "normal", "constant", "identity"]
+    draw: Literal["uniform", "normal", "constant", "identity", "module"]
     scale: float
     role: Role = "gate"
     factors: Factors = Factors()
@@ -114,6 +115,8 @@ def _draw(spec: ParameterSpec, seed_P: Tensor) -> Tensor:
             return rng.normal(key_P, spec.size) * spec.scale
         case "constant":
             return torch.full((len(seed_P), spec.size), spec.scale, dtype=torch.float64)
+        case "module":
+            raise ValueError(f"{spec.name} is drawn by its class")
         case "identity":
             eye = torch.eye(*spec.shape, dtype=torch.float64) * spec.scale
             return eye.flatten().expand(len(seed_P), -1)

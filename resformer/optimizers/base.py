@@ -10,7 +10,7 @@ from torch import Tensor
 from resformer.errors import require, require_between
 from resformer.numerics.backends.base import AdamWSettings, Backend
 from resformer.numerics.parameters import Factors
-from resformer.optimizers.layout import Layout, Segment
+from resformer.numerics.layout import Layout, Segment
 
 
 @final
@@ -43,6 +43,8 @@ class Optimizer(ABC):
     """Weight decay, of matrices and embeddings, or of all parameters (`train.decay_all`)."""
     state: ClassVar[Sequence[str]]
     """Names of the tensors (P, N) that it keeps between steps."""
+    goes_with_parametrisations: ClassVar[bool] = False
+    """True if the factors of `model.parametrisation` are made for it."""
 
     @abstractmethod
     def move(self, step: Step) -> None:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from resformer.optimizers.base import Adaptive, Step, check_share
-from resformer.optimizers.layout import Segment
+from resformer.numerics.layout import Segment
 
 _A, _B, _C = 3.4445, -4.7750, 2.0315
 _ITERATIONS = 5

@@ -8,7 +8,7 @@ from resformer.keys import Json
 
 CORE = ("numerics", "backend", "model", "training", "residuals", "optimizers", "tasks")
 """Roles of the code that every result depends on."""
-KERNELS, PROBES = "kernels", "probes"
+KERNELS, PROBES, MODULE = "kernels", "probes", "module"
 _DIGITS = 12
 
 
@@ -19,6 +19,8 @@ def roles(shape: Json) -> list[str]:
     named = [f"residual {shape['model']['residual']['name']}", f"task {shape['task']['name']}"]
     if "optimizer" in shape:  # plans of earlier versions have AdamW without saying so
         named.append(f"optimizer {shape['optimizer']['name']}")
+    if own := shape["model"].get("module"):
+        named.append(f"{MODULE} {own}")
     compiled = [KERNELS] if shape["train"]["compile"] else []
     return [*CORE, *named, *compiled]
 

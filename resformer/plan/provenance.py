@@ -12,6 +12,7 @@ import torch
 
 from resformer import __version__, plugins
 from resformer.keys import Json
+from resformer.model import own_module
 from resformer.model.serial import shape_to_json
 from resformer.model.shape import Recording, Shape
 from resformer.numerics import source_code
@@ -25,14 +26,14 @@ _PACKAGE = Path(__file__).parent.parent
 _ROLES = {
     "numerics": tuple(
         f"numerics/{name}.py"
-        for name in ("__init__", "cuda_graph", "elementwise", "parameters", "process", "rng")
+        for name in ("__init__", "cuda_graph", "elementwise", "layout", "parameters", "process", "rng")
     ),
     "backend": ("numerics/backends/base.py", "numerics/backends/eager.py"),
     "model": ("model/*.py",),
     "training": ("training/*.py",),
     "residuals": ("residuals/base.py",),
     "tasks": ("tasks/base.py",),
-    "optimizers": ("optimizers/base.py", "optimizers/layout.py"),
+    "optimizers": ("optimizers/base.py",),
     code.KERNELS: (
         "numerics/backends/compiled.py",
         "numerics/backends/kernels/functions.py",
@@ -141,4 +142,6 @@ def _files(role: str) -> Sequence[Path]:
     if role in _ROLES:
         return [path for pattern in _ROLES[role] for path in sorted(_PACKAGE.glob(pattern))]
     kind, _, name = role.partition(" ")
+    if kind == code.MODULE:
+        return own_module.sources(name)
     return plugins.sources(_VARIANTS[kind], name) if kind in _VARIANTS else []

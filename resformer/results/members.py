@@ -14,6 +14,7 @@ import pandas as pd
 
 from resformer.errors import UserError
 from resformer.keys import NAMES, RECORDING, Json, as_typed, by_value, shape_settings, short
+from resformer.results import presets
 from resformer.results.problems import LeftBehind, Problems
 from resformer.results.runs import StudyRuns, read_runs
 from resformer.store.plan import by_shape, superseding
@@ -143,7 +144,7 @@ def parse_conditions(texts: Iterable[str]) -> dict[str, list[str]]:
 def selectable(members: pd.DataFrame) -> list[str]:
     """Columns that members can be selected by: the settings, seed and learning rate."""
     dotted = [name for name in members.columns if "." in name]
-    return [*NAMES.values(), "seed", "lr", *dotted, "device"]
+    return [*NAMES.values(), "seed", "lr", presets.KEY, *dotted, "device"]
 
 
 def _selectable(column: str, members: pd.DataFrame) -> str:
@@ -222,7 +223,8 @@ def _with_settings(runs: StudyRuns) -> pd.DataFrame:
 
     def number(job: Json) -> int:
         facts = {name: job.get(name, math.nan) for name in _FACTS}
-        row = {**shape_settings(job), **facts, "planned_shape": len(rows)}
+        own = shape_settings(job)
+        row = {presets.KEY: presets.preset(own), **own, **facts, "planned_shape": len(rows)}
         known: int = rows.setdefault(json.dumps(job["shape"], sort_keys=True), row)["planned_shape"]
         return known
 

@@ -10,7 +10,6 @@ from typing import cast
 import pandas as pd
 
 from resformer.errors import UserError
-from resformer.keys import NAMES
 from resformer.results import frames
 from resformer.results.members import selectable
 
@@ -38,8 +37,9 @@ def run_names(runs: pd.DataFrame) -> dict[MemberKey, str]:
     `copy-depth-4-add-post-width-32-seed-0-lr-0.003`.
     """
     names = {}
-    others = [name for name in selectable(runs) if name not in (*NAMES.values(), "seed", "lr")]
-    for (task, depth, residual, norm), group in runs.groupby(list(NAMES.values())):
+    first = ["task", "depth", "residual", "norm"]
+    others = [name for name in selectable(runs) if name not in (*first, "seed", "lr")]
+    for (task, depth, residual, norm), group in runs.groupby(first):
         differ = [name for name in others if group[name].nunique(dropna=False) > 1]
         for row in group.to_dict("records"):
             words = [f"{task}-depth-{depth}-{residual}-{norm}"]

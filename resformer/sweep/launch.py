@@ -231,7 +231,8 @@ def _by_earlier_job(
     for shape, members in rest:
         settings, budget = _budget(shape_to_json(shape))
         for member in members:
-            earlier = [job for job in trained[settings, member] if job[0] < budget]
+            known = trained[settings, member] if shape.train.begins_longer_ones else []
+            earlier = [job for job in known if job[0] < budget]
             groups[shape, max(earlier)[1] if earlier else None].append(member)
     return groups
 

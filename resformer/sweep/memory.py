@@ -72,7 +72,7 @@ def _too_large(job: Json, available: int, own: int) -> str:
     if own < available:
         limit = f"engine.memory_gib leaves a worker {_gb(own)}"
     stack = next((count for count in range(members, 0, -1) if least_bytes(job, count) <= least), 0)
-    model_alone = _FLOAT * (_kept(job) + 1) * job["parameters"]
+    model_alone = _FLOAT * tensors_kept(job) * job["parameters"]
     smaller = "model" if model_alone > least else "batch"
     return (
         f"{_size_of(shape['model']['depth'], shape['model']['width'], shape['train']['batch'])}: "
@@ -102,14 +102,15 @@ def least_bytes(job: Json, members: int | None = None) -> int:
     weights, tokens = _FLOAT * count * job["parameters"], job.get("tokens_per_step", 0)
     number = _HALF if train.get("precision") == "bf16" else _FLOAT
     activations = number * 3 * model["depth"] * tokens * model["width"]
-    kept = _kept(job)
-    return int(max((kept + 1) * weights, kept * weights + _TOKEN * count * tokens + activations))
+    kept = tensors_kept(job)
+    before = (kept - 1) * weights + _TOKEN * count * tokens + activations
+    return int(max(kept * weights, before))
 
 
-def _kept(job: Json) -> int:
-    """Numbers that a job keeps for each parameter from step to step."""
+def tensors_kept(job: Json) -> int:
+    """Numbers that a job keeps for each parameter: it, its gradient and the optimiser's."""
     name = job["shape"]["optimizer"]["name"]
-    return 1 + len(load(PACKAGES["optimizer"], name, Optimizer).state)
+    return 2 + len(load(PACKAGES["optimizer"], name, Optimizer).state)
 
 
 def _sum(jobs: Sequence[Json]) -> int:

@@ -98,6 +98,7 @@ def _run_forward(residual: Residual[Any], architecture: Architecture) -> None:
         parametrisation="standard",
         base_depth=None,
         base_width=None,
+        module=None,
         skip="both",
     )
     model = Transformer(

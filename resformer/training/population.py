@@ -14,9 +14,8 @@ from resformer.model.objective import draw_batch, held_out, loss, target_count
 from resformer.model.shape import Member, Shape
 from resformer.numerics import rng
 from resformer.numerics.cuda_graph import CudaGraphedStep
-from resformer.numerics.parameters import initial_values
 from resformer.optimizers.base import Step
-from resformer.optimizers.layout import Layout
+from resformer.numerics.layout import Layout
 from resformer.training import schedules
 from resformer.training.outcome import Floats
 
@@ -50,7 +49,7 @@ class Population:
                 "tf32" if train.precision == "tf32" else "ieee"
             )
         seed_P = torch.tensor([member.seed for member in members])
-        self.flat_PN = initial_values(self.model.parameter_specs, seed_P, dtype).to(self.device)
+        self.flat_PN = self.model.initial_values(seed_P, dtype).to(self.device)
         self.seed_P = seed_P.to(self.device)
         self.lr_P = torch.tensor([member.lr for member in members], dtype=dtype, device=self.device)
         self.optimizer = shape.optimizer

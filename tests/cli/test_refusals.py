@@ -77,7 +77,7 @@ BAD_SETTINGS = [
     # numbers that are none, or too large
     ("member.lr=nan", "member.lr=nan"),
     ("member.lr=inf", "member.lr=inf"),
-    ("train.beta1=nan", "train.beta1=nan"),
+    ("optimizer.beta1=nan", "optimizer.beta1=nan"),
     ("train.clip=nan", "train.clip=nan"),
     ("engine.lease_seconds=nan", "engine.lease_seconds=nan"),
     ("member.seed=123456789012345678901234", "member.seed=123456789012345678901234"),

@@ -1,4 +1,4 @@
-"""Parity with the package `transformers`: GPT-2, and the hyper-connections of DeepSeek-V4."""
+"""Parity with the package `transformers`: GPT-2, Qwen3, and the hyper-connections of DeepSeek-V4."""
 
 import pytest
 import torch
@@ -46,6 +46,72 @@ def test_blocks_are_those_of_gpt_2(activation: str, compare: Compare) -> None:
         return foreign.norm(w, "last")(x_BTD)
 
     compare(scheme("gpt2"), stack, activation=activation)
+
+
+def test_the_modern_block_is_that_of_qwen_3(
+    monkeypatch: pytest.MonkeyPatch, compare: Compare
+) -> None:
+    """RMSNorm, norms of queries and keys, rope and SwiGLU, but for the float32 in which it computes
+    norms and softmax.
+    """
+    from transformers.models.qwen3 import modeling_qwen3 as theirs
+
+    monkeypatch.setattr(torch, "float32", torch.float64)
+    monkeypatch.setattr(torch, "float", torch.float64)
+    monkeypatch.setattr(Tensor, "float", Tensor.double)
+    config = transformers.Qwen3Config(
+        hidden_size=12,
+        num_attention_heads=3,
+        num_key_value_heads=3,
+        head_dim=4,
+        intermediate_size=16,
+        rms_norm_eps=1e-6,
+        rope_theta=100.0,
+        attn_implementation="eager",
+    )
+    names = {
+        "self_attn.q_proj": "query",
+        "self_attn.k_proj": "key",
+        "self_attn.v_proj": "value",
+        "self_attn.o_proj": "output",
+        "mlp.up_proj": "ffn_in",
+        "mlp.gate_proj": "ffn_gate",
+        "mlp.down_proj": "ffn_out",
+    }
+
+    def stack(w: Weights, x_BTD: Tensor) -> Tensor:
+        tokens = x_BTD.shape[1]
+        mask_TT = torch.zeros(tokens, tokens, dtype=x_BTD.dtype)
+        mask_TT = mask_TT.masked_fill(foreign.causal_mask(tokens), float("-inf"))
+        turns = theirs.Qwen3RotaryEmbedding(config)(x_BTD, torch.arange(tokens)[None])
+        for block in (1, 2, 3):
+            own = {
+                f"{name}.weight": w[f"block{block}.{group}.matrix"].T
+                for name, group in names.items()
+            }
+            own |= {
+                "self_attn.q_norm.weight": w[f"block{block}.query.gain"],
+                "self_attn.k_norm.weight": w[f"block{block}.key.gain"],
+                "input_layernorm.weight": w[f"sublayer{2 * block - 1}.in.norm.gain"],
+                "post_attention_layernorm.weight": w[f"sublayer{2 * block}.in.norm.gain"],
+            }
+            layer = theirs.Qwen3DecoderLayer(config, layer_idx=block - 1)
+            options = {"attention_mask": mask_TT[None, None], "position_embeddings": turns}
+            x_BTD = foreign.call(layer, own, x_BTD, **options)
+        last = theirs.Qwen3RMSNorm(12, eps=1e-6)
+        return foreign.call(last, {"weight": w["last.norm.gain"]}, x_BTD)
+
+    compare(
+        scheme("add"),
+        stack,
+        norm="pre",
+        norm_kind="rms",
+        qk_norm=True,
+        bias=False,
+        position="rope",
+        rope_base=100.0,
+        activation="swiglu",
+    )
 
 
 @pytest.mark.parametrize("n", [2, 4])

@@ -7,13 +7,20 @@ from torch import Tensor
 
 from resformer.errors import UserError
 from resformer.model.shape import Member
+from resformer.numerics import rng
 from resformer.residuals.add import Add
 from resformer.residuals.base import SublayerContext
 from resformer.residuals.stochastic_depth import StochasticDepth
 from resformer.training.population import Population
 
 SCHEME = StochasticDepth(survival=0.5)
+KEY = 3
 SURVIVES = [5 / 6, 5 / 6, 2 / 3, 2 / 3, 1 / 2, 1 / 2]  # three blocks: 1 - l/3 · (1 - 1/2)
+
+
+def draws(key_P: Tensor) -> Tensor:
+    """Random numbers of six sub-layers, in [0, 1)."""
+    return (rng.uniform(rng.key(key_P, "scheme"), 6) + 1) / 2
 
 
 def layers(drawn: list[float]) -> object:
@@ -27,8 +34,11 @@ def layers(drawn: list[float]) -> object:
 
 
 def test_formula() -> None:
-    drawn = [0.1, 0.8, 0.6, 0.6, 0.4, 0.49]
-    assert_formula(SCHEME, layers(drawn), torch.tensor([drawn, drawn]))
+    key_P = torch.tensor([KEY, KEY])
+    drawn = draws(key_P)[0].tolist()
+    survivors = [i for i in range(6) if drawn[i] < SURVIVES[i]]
+    assert 0 < len(survivors) < 6
+    assert_formula(SCHEME, layers(drawn), key_P)
 
 
 def test_each_member_has_draws_of_its_own() -> None:
@@ -36,9 +46,9 @@ def test_each_member_has_draws_of_its_own() -> None:
     flat_PN, _ = start(shape)
     twins = flat_PN[:1].expand(2, -1)
     same = inputs(shape)[:1].expand(2, -1, -1)
-    draws = torch.tensor([[0.0] * 6, [0.0, 0.9, 0.0, 0.0, 0.0, 0.0]])
-    actual = shape.transformer().forward(twins, same, draws)
-    alone = shape.transformer().forward(twins[1:], same[1:], draws[1:])
+    key_P = torch.tensor([KEY, KEY + 1])
+    actual = shape.transformer().forward(twins, same, key_P)
+    alone = shape.transformer().forward(twins[1:], same[1:], key_P[1:])
     torch.testing.assert_close(actual[1:], alone)
     assert not torch.allclose(actual[0], actual[1])
 

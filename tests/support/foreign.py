@@ -38,8 +38,8 @@ def assert_parity(residual: Residual[Any], stack: Stack, **model: Any) -> tuple[
 
     leaf_1N = flat_1N.detach().requires_grad_()
     w = {name: tensor[0] for name, tensor in unpack(specs, leaf_1N).items()}
-    x_BTD = stack(w, w["embedding.token"][inputs_1BT[0]] + w["embedding.position"])
-    logits = (x_BTD @ w["head.matrix"] + w["head.bias"])[:, -shape.task.length :]
+    x_BTD = stack(w, w["embedding.token"][inputs_1BT[0]] + w.get("embedding.position", 0))
+    logits = (x_BTD @ w["head.matrix"] + w.get("head.bias", 0))[:, -shape.task.length :]
     (expected_1N,) = torch.autograd.grad((logits * direction).sum(), leaf_1N)
 
     # float64 rounds by 1.1e-16, and a logit sums some tens of terms in each of six sub-layers and

@@ -10,8 +10,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from resformer.keys import RECORDING, Value, by_value
+from resformer.keys import OWN, RECORDING, Value, by_value
 from resformer.reporting.schema import ArmKey, CellKey, Score
+from resformer.results import presets
 from resformer.stats import Bools, Floats, Integers
 from resformer.stats.final_loss import rates_by_loss
 from resformer.stats.rates import rates_by_other_seeds
@@ -23,6 +24,10 @@ _OWNERS = {
     "task": ("task.", "train.eval_every", "train.target_accuracy", "model.attention"),
     "residual": ("model.residual.",),
     "model.width": ("model.hidden",),
+    "model": (*presets.SETTINGS, "model.rope_base"),
+    "optimizer": ("optimizer.",),
+    "train.schedule": ("train.final_lr",),
+    "model.parametrisation": ("model.base_depth", "model.base_width"),
 }
 """Settings that follow another one: they make an axis only if they vary without it."""
 _BUDGET = "train.steps"
@@ -221,7 +226,8 @@ def axes_of(members: pd.DataFrame) -> tuple[list[str], dict[str, Value], Differi
 
     The budget is an axis only if members differ in nothing else: otherwise it belongs to its cell.
     """
-    keys = [*ALWAYS, *(name for name in members.columns if "." in name), "device"]
+    dotted = [name for name in members.columns if "." in name]
+    keys = [*ALWAYS, presets.KEY, "optimizer", *dotted, "device"]
     shapes = members.drop_duplicates("shape")[[*keys, "shape"]]
     axes = list(ALWAYS)
     shared: dict[str, Value] = {}
@@ -229,6 +235,8 @@ def axes_of(members: pd.DataFrame) -> tuple[list[str], dict[str, Value], Differi
     for key in keys:
         if key not in axes and key not in RECORDING and _varies(members, shapes, keys, key):
             axes.append(key)
+        elif key in presets.SETTINGS and shared.get(presets.KEY, OWN) != OWN:
+            continue  # the name of the preset says it
         elif shapes[key].nunique(dropna=False) == 1:
             shared[key] = plain(shapes[key].iloc[0])
         elif key != "study" and shapes.groupby("study")[key].nunique(dropna=False).max() == 1:

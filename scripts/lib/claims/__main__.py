@@ -27,6 +27,7 @@ from lib.claims import (
     skips,
     study,
     tolerable,
+    transfer,
     warmup,
 )
 from lib.claims.claim import Claim
@@ -44,6 +45,7 @@ CLAIMS: dict[int, tuple[Callable[[], Claim], tuple[str, ...]]] = {
     6: (skipless.run, skipless.STUDIES),
     7: (skips.run, skips.STUDIES),
     8: (change.run, ()),
+    9: (transfer.run, transfer.STUDIES),
 }
 """How to try each claim, and its studies, which lie in `results`."""
 _COLUMNS = {

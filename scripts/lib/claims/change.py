@@ -97,7 +97,7 @@ def derivatives(shape: Shape, seed: int) -> dict[str, float]:
     )
     steps = {
         MATRICES: matrices_PN,
-        ADAM: matrices_PN / (matrices_PN.abs() + shape.train.eps),
+        ADAM: matrices_PN / (matrices_PN.abs() + shape.optimizer.eps),
         NORMS: norms_PN,
     }
     return {

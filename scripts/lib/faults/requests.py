@@ -69,9 +69,9 @@ _KEYS_AND_VALUES = (
 _TYPES = (
     ("null", "model.depth train.steps task device train.compile member.lr"),
     ("true", "model.depth train.steps train.clip member.seed engine.workers task"),
-    ("0", "model.depth model.width train.steps train.clip train.eps task.length"),
+    ("0", "model.depth model.width train.steps train.clip optimizer.eps task.length"),
     ("1.5", "model.depth model.heads member.seed engine.stack train.target_accuracy"),
-    ("1e31", "train.clip train.eps member.lr train.weight_decay engine.lease_seconds"),
+    ("1e31", "train.clip optimizer.eps member.lr optimizer.weight_decay engine.lease_seconds"),
 )
 """Values, and keys that do not take them."""
 

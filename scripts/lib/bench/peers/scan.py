@@ -135,7 +135,7 @@ def _adamw(
     done: Array,
 ) -> tuple[Weights, Weights, Weights]:
     """One member's weights and moments after a step with the clipped gradients."""
-    beta1, beta2 = shape.train.beta1, shape.train.beta2
+    beta1, beta2 = shape.optimizer.beta1, shape.optimizer.beta2
     norm = jnp.sqrt(sum(jnp.vdot(gradient, gradient) for gradient in gradients.values()))
     scale = jnp.minimum(1.0, shape.train.clip / (norm + 1e-6))
     gradients = {name: gradient * scale for name, gradient in gradients.items()}
@@ -148,7 +148,7 @@ def _adamw(
     }
     rate, correction = lr / (1 - beta1**done), 1 - beta2**done
     weights = {
-        name: weight - rate * means[name] / (jnp.sqrt(squares[name] / correction) + shape.train.eps)
+        name: weight - rate * means[name] / (jnp.sqrt(squares[name] / correction) + shape.optimizer.eps)
         for name, weight in weights.items()
     }
     return weights, means, squares
