@@ -46,9 +46,10 @@ class OwnBlocks:
     def templates(self) -> Sequence[nn.Module]:
         """The modules without values."""
         with torch.device("meta"):
-            return [self._built(block) for block in range(1, self.depth + 1)]
+            return [self.build(block) for block in range(1, self.depth + 1)]
 
-    def _built(self, block: int) -> nn.Module:
+    def build(self, block: int) -> nn.Module:
+        """The module of this block, from 1, as its class makes it."""
         kind = load(self.path)
         given = {**vars(self), "block": block}
         taken = inspect.signature(kind).parameters
@@ -77,7 +78,7 @@ class OwnBlocks:
         key = rng.key(torch.tensor([seed]), "module")
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(int(key))
-            modules = [self._built(block) for block in range(1, self.depth + 1)]
+            modules = [self.build(block) for block in range(1, self.depth + 1)]
         return {
             f"block{block}.module.{name}": parameter.detach()
             for block, module in enumerate(modules, start=1)

@@ -28,6 +28,8 @@ class Case:
     """One member per job: nothing can be stacked."""
     stacks: tuple[int, ...] = (1, 4, 16)
     """Sizes that peers choose their stack among."""
+    more: tuple[str, ...] = ()
+    """Further overrides."""
 
     def shape(self, steps: int) -> Shape:
         """Trained for so many steps, evaluated at the first and the last only, nobody leaves."""
@@ -70,6 +72,7 @@ class Case:
                 "train.stop_when_solved=false",
                 f"member.seed=range(0,{_MANY})",
                 "device=cpu",
+                *self.more,
             ],
         )
 

@@ -27,14 +27,14 @@ def measure(repeats: int) -> pd.DataFrame:
         *(("members", members, _BASE, members) for members in _MEMBERS),
     ]
     rows = [row for case in _SHARES for row in _share(case, repeats)]
-    steps = [_enough(case, members) for _, _, case, members in growth]
+    steps = [enough(case, members) for _, _, case, members in growth]
     rows += [
         {
             "grows": grows,
             "size": size,
             "members": members,
             "repetition": repetition,
-            "step": _step(case, members, count),
+            "step": seconds_per_step(case, members, count),
         }
         for repetition in range(repeats)
         for (grows, size, case, members), count in zip(growth, steps, strict=True)
@@ -45,7 +45,7 @@ def measure(repeats: int) -> pd.DataFrame:
 def _share(case: Case, repeats: int) -> list[dict[str, Any]]:
     members = case.stack
     steps, products, kernels = (
-        _enough(case, members),
+        enough(case, members),
         Products(case.shape(1), members),
         by_kernels(),
     )
@@ -56,7 +56,7 @@ def _share(case: Case, repeats: int) -> list[dict[str, Any]]:
             "case": f"{case.name}, {case.task}, {case.tokens} tokens",
             "members": members,
             "repetition": repetition,
-            "step": _step(case, members, steps),
+            "step": seconds_per_step(case, members, steps),
             "torch": products.seconds(steps, by_torch) / (steps * members),
             "kernels": products.seconds(steps, kernels) / (steps * members),
             "flops": products.flops() // members,
@@ -65,13 +65,13 @@ def _share(case: Case, repeats: int) -> list[dict[str, Any]]:
     ]
 
 
-def _enough(case: Case, members: int) -> int:
+def enough(case: Case, members: int) -> int:
     """Steps that take about as long as a repetition should."""
-    _step(case, members, _WARM_UP_STEPS)
-    return max(_WARM_UP_STEPS, round(_SECONDS / (members * _step(case, members, _WARM_UP_STEPS))))
+    seconds_per_step(case, members, _WARM_UP_STEPS)
+    return max(_WARM_UP_STEPS, round(_SECONDS / (members * seconds_per_step(case, members, _WARM_UP_STEPS))))
 
 
-def _step(case: Case, members: int, steps: int) -> float:
+def seconds_per_step(case: Case, members: int, steps: int) -> float:
     """Seconds per member-step: the steps alone, without initial weights and evaluations."""
     trained = Training(case.shape(steps), case.members(members)).run()
     return sum(part["seconds"] for part in trained.timing["stretches"]) / (steps * members)

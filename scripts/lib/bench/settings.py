@@ -1,0 +1,95 @@
+"""Cost of the settings of a block and its training: a step per FLOP, against the classic block's."""
+
+import pandas as pd
+
+from lib.bench.cases import Case
+from lib.bench.limit import enough, seconds_per_step
+from lib.bench.tables import number, table
+from resformer.numerics.process import configure_worker
+
+_CASE = Case("S", "sort", depth=8)
+_TORCH = {
+    "model.norm_kind=dyt",
+    "model.norm_kind=derf",
+    "train.dropout=0.1",
+    "optimizer=sgd",
+    "optimizer=muon",
+    "optimizer=lion",
+}
+"""Settings of which no kernel knows; torch's operations compute them."""
+_SETTINGS = (
+    "model=classic",
+    "model=modern",
+    "model.norm_kind=rms",
+    "model.norm_kind=dyt",
+    "model.norm_kind=derf",
+    "model.qk_norm=true",
+    "model.bias=false",
+    "model.position=rope",
+    "model.position=sinusoidal",
+    "model.activation=gelu",
+    "model.activation=silu",
+    "model.activation=relu2",
+    "model.activation=swiglu",
+    "model.activation=geglu",
+    "model.tied=true",
+    "train.dropout=0.1",
+    "train.schedule=cosine",
+    "optimizer=sgd",
+    "optimizer=muon",
+    "optimizer=lion",
+    "model.norm=pre model.parametrisation=completep",
+)
+_NORM = {"model=modern": ("model.norm=post",)}
+"""So that a modern block has as many norms as a classic one."""
+
+
+def measure(repeats: int) -> pd.DataFrame:
+    """A row per setting and repetition: seconds per member-step, and its FLOPs; with kernels, and of
+    the two blocks in torch's operations, too.
+    """
+    configure_worker()
+    cases = {
+        (setting, compiled): Case(
+            _CASE.name,
+            _CASE.task,
+            _CASE.depth,
+            more=(*setting.split(), *_NORM.get(setting, ()), f"train.compile={compiled}"),
+        )
+        for setting in _SETTINGS
+        for compiled in (("true", "false") if setting in _SETTINGS[:2] else ("true",))
+    }
+    steps = {key: enough(case, case.stack) for key, case in cases.items()}
+    return pd.DataFrame(
+        [
+            {
+                "setting": setting,
+                "compiled": compiled,
+                "repetition": repetition,
+                "step": seconds_per_step(case, case.stack, steps[setting, compiled]),
+                "flops": case.shape(1).transformer().flops_per_step(case.batch),
+            }
+            for repetition in range(repeats)
+            for (setting, compiled), case in cases.items()
+        ]
+    )
+
+
+def render(rows: pd.DataFrame) -> str:
+    """Milliseconds per member-step, and the time per FLOP relative to the classic block's."""
+    per_flop = rows.assign(cost=rows["step"] / rows["flops"])
+    classic = per_flop[(per_flop["setting"] == _SETTINGS[0]) & (per_flop["compiled"] == "true")]
+    base = classic.set_index("repetition")["cost"]
+    cells = []
+    for (setting, compiled), part in per_flop.groupby(["setting", "compiled"], sort=False):
+        ratio = part.set_index("repetition")["cost"] / base
+        by = "torch" if compiled == "false" or setting in _TORCH else "kernels"
+        milliseconds = number(1000 * part["step"].median())
+        cells.append([str(setting), by, milliseconds, f"{ratio.median():.2f}"])
+    head = ["setting", "computed by", "ms per member-step", "time per FLOP"]
+    note = (
+        "Time per FLOP of a step, relative to the classic block by kernels, medians of "
+        "interleaved repetitions.\nWhere torch computes a setting, kernels compute the rest of "
+        "the step, but for the two blocks without kernels."
+    )
+    return table(f"{_CASE}: settings, one thread", head, cells, [note])
