@@ -53,13 +53,13 @@ class Block:
         """Shapes of the weights by name."""
         width, hidden, head = self.width, self.hidden, self.width // self.heads
         return {
-            **{name: (width, width) for name in ("query", "key", "value", "output")},
+            **dict.fromkeys(("query", "key", "value", "output"), (width, width)),
             **{f"{name}.bias": (width,) for name in ("query", "key", "value", "output")},
             **{f"{name}.gain": (head,) for name in ("query", "key")},
-            **{name: (width, hidden) for name in ("ffn_in", "gate")},
+            **dict.fromkeys(("ffn_in", "gate"), (width, hidden)),
             **{f"{name}.bias": (hidden,) for name in ("ffn_in", "gate")},
             "ffn_out": (hidden, width),
-            **{name: (width,) for name in ("ffn_out.bias", "norm.gain", "norm.bias")},
+            **dict.fromkeys(("ffn_out.bias", "norm.gain", "norm.bias"), (width,)),
         }
 
     def drawn(self, members: int, sequences: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:

@@ -1,6 +1,7 @@
 """Parts of a block against torch's own modules and formulas written out, forward and gradient."""
 
 import dataclasses
+import itertools
 import math
 from typing import Any
 
@@ -34,6 +35,13 @@ TOLERANCE = {"rtol": 1e-10, "atol": 1e-10}
 
 def drawn(*shape: int) -> Tensor:
     return torch.randn(*shape, dtype=torch.float64, generator=GENERATOR).requires_grad_()
+
+
+def drawn_together(members: int, *shapes: tuple[int, ...]) -> list[Tensor]:
+    """Weights (P, *shape) that lie in one row for each member, as in a model."""
+    flat_PN = drawn(members, sum(map(math.prod, shapes)))
+    parts = flat_PN.split_with_sizes([*map(math.prod, shapes)], dim=1)
+    return [part.view(-1, *shape) for part, shape in zip(parts, shapes, strict=True)]
 
 
 def assert_same(ours: Tensor, theirs: Tensor, *inputs: Tensor) -> None:
@@ -140,8 +148,9 @@ def turned(part_TK: Tensor, base: float) -> Tensor:
 @pytest.mark.parametrize("normed", [True, False])
 @pytest.mark.parametrize("base", [None, 100.0, 10_000.0])
 def test_attention_is_its_formula(backend: Backend, normed: bool, base: float | None) -> None:
-    x_PRD, matrices = drawn(2, 12, 12), [drawn(2, 12, 12) for _ in range(4)]
-    gains = [drawn(2, 4), drawn(2, 4)] if normed else []
+    x_PRD = drawn(2, 12, 12)
+    *matrices, first, second = drawn_together(2, *[(12, 12)] * 4, (4,), (4,))
+    gains = [first, second] if normed else []
     ours = attention(backend, x_PRD, matrices, gains, rotary_base=base)
     theirs = torch.stack(
         [
@@ -184,7 +193,8 @@ _TORCHS = {
 @pytest.mark.parametrize("biased", [True, False])
 def test_ffn_is_its_formula(backend: Backend, activation: str, biased: bool) -> None:
     x_PRD = drawn(2, 300, 6)  # more rows than a kernel takes at once
-    into, gate, out = (Linear(drawn(2, *size), drawn(2, size[1])) for size in ((6, 9), (6, 9), (9, 6)))
+    parts = drawn_together(2, (6, 9), (9,), (6, 9), (9,), (9, 6), (6,))
+    into, gate, out = itertools.starmap(Linear, zip(parts[::2], parts[1::2], strict=True))
     if not biased:
         into, gate, out = (layer._replace(bias_PE=None) for layer in (into, gate, out))
     gated = activation in GATED
@@ -226,9 +236,7 @@ def test_sinusoidal_positions_are_the_papers() -> None:
 def test_only_a_position_tells_an_encoders_tokens_apart(position: str) -> None:
     """Of one token many times, outputs differ where positions are known."""
     base = 100.0 if position == "rope" else None
-    shape = shapes.shape(
-        position=position, rope_base=base, attention="bidirectional", norm="pre"
-    )
+    shape = shapes.shape(position=position, rope_base=base, attention="bidirectional", norm="pre")
     model = shape.transformer()
     flat_PN = model.initial_values(torch.arange(2), torch.float64)
     inputs = torch.full((2, 1, model.tokens), 3)
@@ -251,7 +259,9 @@ def test_a_tied_head_is_the_embedding() -> None:
 
 @pytest.mark.parametrize("kind", ["layer", "rms", "dyt", "derf"])
 def test_without_biases_there_is_none(kind: str) -> None:
-    names = [spec.name for spec in shapes.shape(bias=False, norm_kind=kind).transformer().parameter_specs]
+    names = [
+        spec.name for spec in shapes.shape(bias=False, norm_kind=kind).transformer().parameter_specs
+    ]
     assert [name for name in names if "bias" in name] == []
 
 
@@ -276,13 +286,15 @@ def test_dropout_depends_on_seed_and_step_alone() -> None:
 
 @pytest.mark.parametrize("share", [0.1, 0.5])
 def test_dropout_leaves_out_its_share_of_a_branch_and_keeps_its_mean(share: float) -> None:
-    shape = shapes.shape(dropout=share, norm="none", depth=1, residual=Add(), task=shapes.shape().task)
-    model = dataclasses.replace(shape.transformer(), num_targets=1)
-    kept = model._scaled_and_dropped(  # noqa: SLF001
-        torch.ones(2, 200, 16),
-        next(model._contexts({}, torch.tensor([3, 4]))),  # noqa: SLF001
+    shape = shapes.shape(
+        dropout=share, norm="none", depth=1, residual=Add(), task=shapes.shape().task
     )
-    assert set(kept.unique().tolist()) == {0.0, pytest.approx(1 / (1 - share))}
+    model = dataclasses.replace(shape.transformer(), num_targets=1)
+    kept = model._scaled_and_dropped(
+        torch.ones(2, 200, 16),
+        next(model._contexts({}, torch.tensor([3, 4]))),
+    )
+    assert kept.unique().tolist() == pytest.approx([0.0, 1 / (1 - share)])
     # 3,200 numbers a member: five standard errors of a share are at most 0.045.
     assert (kept == 0).float().mean(dim=(1, 2)).tolist() == pytest.approx([share] * 2, abs=0.045)
     assert not torch.equal(kept[0], kept[1])
@@ -292,6 +304,7 @@ def test_an_evaluation_drops_nothing() -> None:
     with_dropout, without = (shapes.shape(dropout=share) for share in (0.5, 0.0))
     member = [Member(seed=0, lr=0.0)]
     evaluations = [
-        Population(shape, member, dtype=torch.float32).evaluate() for shape in (with_dropout, without)
+        Population(shape, member, dtype=torch.float32).evaluate()
+        for shape in (with_dropout, without)
     ]
     assert evaluations[0] == evaluations[1]

@@ -1,5 +1,5 @@
-"""The population's contract over settings of every kind: each pair of two settings' values, and each
-value with each scheme, in some combination.
+"""The population's contract over settings of every kind: each pair of two settings' values, schemes
+among them, is in some combination.
 """
 
 from typing import Any

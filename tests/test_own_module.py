@@ -191,7 +191,9 @@ def test_settings_of_built_in_blocks_are_left_out(
 ) -> None:
     path = mine(BLOCK)
     refused = resformer("sweep", *TINY, f"model.module={path}", setting)
-    check_refused(refused, f"model.module={path}: has blocks of its own, which {setting} is not for")
+    check_refused(
+        refused, f"model.module={path}: has blocks of its own, which {setting} is not for"
+    )
 
 
 @pytest.mark.sweep

@@ -1,5 +1,5 @@
-"""A block of one's own: `model.module=package:Class`, a torch module that maps (B, T, D) to (B, T, D)
-and stands in place of each of the L blocks.
+"""A block of one's own: `model.module=package:Class`, a torch module from (B, T, D) to (B, T, D)
+that stands in place of each of the L blocks.
 
 It is trained as it is, by `torch.func` over members: slower than the blocks that are built in, with
 the same data, results and statistics. Its constructor gets those of `width`, `heads`, `tokens`,
@@ -9,7 +9,6 @@ the same data, results and statistics. Its constructor gets those of `width`, `h
 import contextlib
 import importlib
 import inspect
-import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -163,7 +162,7 @@ def sources(path: str) -> list[Path]:
 @contextlib.contextmanager
 def _working_directory() -> Iterator[None]:
     """Import from the working directory, too, but nothing that is found elsewhere."""
-    here = os.getcwd()
+    here = str(Path.cwd())
     sys.path.append(here)
     try:
         yield

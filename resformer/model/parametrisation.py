@@ -18,7 +18,7 @@ eq. 40, as in the authors' code), relative to the base:
     embedding, last norm,   eps                 m_N^-1               m_N^-1        m_N^-1
     head
 
-The initial scale of a block's matrix needs no factor: Xavier's falls as m_N^-½ by itself. The scores
+The initial scale of a block's matrix needs no factor: Xavier's falls as m_N^-½ by itself. Scores
 are divided by √K already, so that with K ∝ D they are divided by K in all. At the base everything is
 as in `standard`, bit for bit.
 """

@@ -6,7 +6,6 @@ from typing import final
 from resformer.errors import Incompatible, require, require_between
 from resformer.keys import CHOICES
 
-
 _WORDS = (
     "activation",
     "attention",

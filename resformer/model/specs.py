@@ -8,8 +8,8 @@ matrices, and adds parameters of its own. Those of one block:
     block3.ffn_in.matrix    (D, F), and so ffn_gate where the FFN has a gate; ffn_out (F, D)
     block3.query.bias       (D), one for each matrix
     block3.query.gain       (K), and so key, with `model.qk_norm`
-    sublayer5.in.norm.gain  (D), and so .branch and .out where the placement has them; bias (D), with
-                            dyt and derf slope (1), with derf shift (1)
+    sublayer5.in.norm.gain  (D), and so .branch and .out where the placement has them; bias (D),
+                            with dyt and derf slope (1), with derf shift (1)
 """
 
 import math

@@ -12,7 +12,6 @@ from torch import Tensor
 
 from resformer.numerics import rng
 
-
 Role = Literal["embedding", "matrix", "vector", "gate", "last", "head", "head_bias"]
 """Place of a parameter in a model: its embeddings, the matrices of its blocks, their biases and
 norms, what a residual scheme learns, the last norm, the head.

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from resformer.errors import require, require_between
 from resformer.numerics.backends.base import AdamWSettings, Backend
-from resformer.numerics.parameters import Factors
 from resformer.numerics.layout import Layout, Segment
+from resformer.numerics.parameters import Factors
 
 
 @final

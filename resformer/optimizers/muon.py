@@ -6,8 +6,8 @@ from typing import ClassVar, final
 import torch
 from torch import Tensor
 
-from resformer.optimizers.base import Adaptive, Step, check_share
 from resformer.numerics.layout import Segment
+from resformer.optimizers.base import Adaptive, Step, check_share
 
 _A, _B, _C = 3.4445, -4.7750, 2.0315
 _ITERATIONS = 5

@@ -26,7 +26,15 @@ _PACKAGE = Path(__file__).parent.parent
 _ROLES = {
     "numerics": tuple(
         f"numerics/{name}.py"
-        for name in ("__init__", "cuda_graph", "elementwise", "layout", "parameters", "process", "rng")
+        for name in (
+            "__init__",
+            "cuda_graph",
+            "elementwise",
+            "layout",
+            "parameters",
+            "process",
+            "rng",
+        )
     ),
     "backend": ("numerics/backends/base.py", "numerics/backends/eager.py"),
     "model": ("model/*.py",),

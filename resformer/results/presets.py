@@ -19,7 +19,7 @@ SETTINGS = (
     "model.position",
     "model.activation",
 )
-"""Settings that a preset gives a value, but for the placement of norms, which is an axis of its own."""
+"""Settings to which a preset gives values, but for the placement of norms, an axis of its own."""
 
 
 def preset(settings: Mapping[str, Any]) -> str:

@@ -14,8 +14,8 @@ from resformer.model.objective import draw_batch, held_out, loss, target_count
 from resformer.model.shape import Member, Shape
 from resformer.numerics import rng
 from resformer.numerics.cuda_graph import CudaGraphedStep
-from resformer.optimizers.base import Step
 from resformer.numerics.layout import Layout
+from resformer.optimizers.base import Step
 from resformer.training import schedules
 from resformer.training.outcome import Floats
 

@@ -7,9 +7,9 @@ from torch import Tensor, nn
 
 from resformer.numerics.backends import eager
 from resformer.numerics.backends.base import Backend
+from resformer.numerics.layout import Layout
 from resformer.numerics.parameters import Factors, ParameterSpec, Role, unpack
 from resformer.optimizers.base import Optimizer, Step
-from resformer.numerics.layout import Layout
 
 _SHAPES: dict[str, tuple[Role, tuple[int, ...]]] = {
     "embedding": ("embedding", (5, 4)),

@@ -6,6 +6,7 @@ from typing import final
 
 from resformer.config import request
 from resformer.model.shape import Member, Shape
+from resformer.optimizers.base import Adaptive
 from resformer.sweep.request import Request
 
 _RATES = (1e-3, 3e-3)
@@ -46,6 +47,20 @@ class Case:
         many seeds.
         """
         return 1 if self.alone else max(len(job.members) for job in self._request(1).jobs())
+
+    @property
+    def adamw(self) -> Adaptive:
+        """Settings of AdamW."""
+        optimizer = self.shape(1).optimizer
+        assert isinstance(optimizer, Adaptive)
+        return optimizer
+
+    @property
+    def clip(self) -> float:
+        """Largest gradient norm."""
+        clip = self.shape(1).train.clip
+        assert clip is not None
+        return clip
 
     @property
     def tokens(self) -> int:

@@ -68,7 +68,10 @@ def _share(case: Case, repeats: int) -> list[dict[str, Any]]:
 def enough(case: Case, members: int) -> int:
     """Steps that take about as long as a repetition should."""
     seconds_per_step(case, members, _WARM_UP_STEPS)
-    return max(_WARM_UP_STEPS, round(_SECONDS / (members * seconds_per_step(case, members, _WARM_UP_STEPS))))
+    return max(
+        _WARM_UP_STEPS,
+        round(_SECONDS / (members * seconds_per_step(case, members, _WARM_UP_STEPS))),
+    )
 
 
 def seconds_per_step(case: Case, members: int, steps: int) -> float:

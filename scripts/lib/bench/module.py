@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from lib.bench.cases import Case
 from lib.bench.drawn import initial
-from resformer.model.shape import Member, TrainSettings
+from resformer.model.shape import Member
 
 
 class Classifier(nn.Module):
@@ -24,7 +24,7 @@ class Classifier(nn.Module):
         self.token = nn.Embedding(model.vocabulary, width)
         self.position = nn.Parameter(torch.empty(model.tokens, width))
         layer = nn.TransformerEncoderLayer(
-            width, model.settings.heads, model.hidden, dropout=0.0, batch_first=True
+            width, model.settings.heads, model.ffn_width, dropout=0.0, batch_first=True
         )
         self.encoder = nn.TransformerEncoder(layer, model.settings.depth)
         self.head = nn.Linear(width, model.vocabulary)
@@ -54,19 +54,20 @@ def classifiers(case: Case, members: Sequence[Member]) -> list[Classifier]:
 
 
 def optimised(
-    module: nn.Module, settings: TrainSettings, lr: float, *, fused: bool
+    module: nn.Module, case: Case, lr: float, *, fused: bool
 ) -> tuple[torch.optim.AdamW, torch.optim.lr_scheduler.LambdaLR]:
     """AdamW of a module, and its warm-up."""
+    warmup_steps = case.shape(1).train.warmup_steps
     optimiser = torch.optim.AdamW(
         module.parameters(),
         lr,
-        betas=(settings.beta1, settings.beta2),
-        eps=settings.eps,
+        betas=(case.adamw.beta1, case.adamw.beta2),
+        eps=case.adamw.eps,
         weight_decay=0.0,
         fused=fused,
     )
     return optimiser, torch.optim.lr_scheduler.LambdaLR(
-        optimiser, lambda step: min(1.0, (step + 1) / settings.warmup_steps)
+        optimiser, lambda step: min(1.0, (step + 1) / warmup_steps)
     )
 
 

@@ -27,7 +27,7 @@ class Products:
 
     def __init__(self, shape: Shape, members: int) -> None:
         model = shape.transformer()
-        width, hidden, heads = model.settings.width, model.hidden, model.settings.heads
+        width, hidden, heads = model.settings.width, model.ffn_width, model.settings.heads
         rows, scored = shape.train.batch * model.tokens, shape.train.batch * model.num_targets
         pairs, head_width = members * shape.train.batch * heads, width // heads
         block = [

@@ -1,4 +1,4 @@
-"""Cost of the settings of a block and its training: a step per FLOP, against the classic block's."""
+"""Cost of the settings of a block and its training: a step per FLOP, against a classic block's."""
 
 import pandas as pd
 
@@ -45,8 +45,8 @@ _NORM = {"model=modern": ("model.norm=post",)}
 
 
 def measure(repeats: int) -> pd.DataFrame:
-    """A row per setting and repetition: seconds per member-step, and its FLOPs; with kernels, and of
-    the two blocks in torch's operations, too.
+    """A row per setting and repetition: seconds per member-step, and its FLOPs; with kernels, and
+    of the two blocks in torch's operations, too.
     """
     configure_worker()
     cases = {

@@ -10,6 +10,7 @@ from lib.claims.one_token import tokens_of
 from lib.claims.slopes import by_seed, exponents, interval
 from resformer import config
 from resformer.model.shape import Shape
+from resformer.optimizers.base import Adaptive
 from resformer.stats import Floats
 
 SEEDS, DEPTHS, TOKENS = range(20, 30), (2, 4, 8, 16, 32), 8
@@ -95,9 +96,11 @@ def derivatives(shape: Shape, seed: int) -> dict[str, float]:
         )
         for owner, part in (("block", ".matrix"), ("sublayer", ".norm."))
     )
+    adamw = shape.optimizer
+    assert isinstance(adamw, Adaptive)
     steps = {
         MATRICES: matrices_PN,
-        ADAM: matrices_PN / (matrices_PN.abs() + shape.optimizer.eps),
+        ADAM: matrices_PN / (matrices_PN.abs() + adamw.eps),
         NORMS: norms_PN,
     }
     return {

@@ -10,7 +10,7 @@ from resformer import config
 from resformer.model.shape import Shape
 from resformer.numerics import rng
 from resformer.numerics.backends import eager
-from resformer.numerics.backends.base import AttentionSettings
+from resformer.numerics.backends.base import AttentionSettings, AttentionWeights, Linear
 from resformer.numerics.parameters import initial_values, unpack
 from resformer.probes.measures.base import Trace
 from resformer.probes.measures.rank import Rank
@@ -85,12 +85,20 @@ def residuals(shape: Shape, skip: bool) -> Floats:
     x_PRD = (
         w["embedding.token"][members, inputs_PBT] + w["embedding.position"].unsqueeze(1)
     ).flatten(1, 2)
-    settings = AttentionSettings(tokens=transformer.tokens, heads=shape.model.heads, causal=False)
+    head_width = shape.model.width // shape.model.heads
+    settings = AttentionSettings(
+        tokens=transformer.tokens,
+        heads=shape.model.heads,
+        causal=False,
+        scale=head_width**-0.5,
+    )
     streams = [x_PRD]
     for block in range(1, LAYERS + 1):
-        weights = [
-            w[f"block{block}.{group}.{part}"] for group in _GROUPS for part in ("matrix", "bias")
-        ]
+        query, key, value, output = (
+            Linear(w[f"block{block}.{group}.matrix"], w[f"block{block}.{group}.bias"])
+            for group in _GROUPS
+        )
+        weights = AttentionWeights(query=query, key=key, value=value, output=output)
         f_PRD = eager.attend(x_PRD, weights, settings)
         x_PRD = x_PRD + f_PRD if skip else f_PRD
         streams.append(x_PRD)

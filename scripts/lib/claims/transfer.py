@@ -60,7 +60,7 @@ def run() -> Claim:
         differs=f"copy of 8 from 16, width 32, pre-norm, depth {depths[0]} to {depths[-1]} with "
         f"the base at {depths[0]}, {arms['standard'][depths[0]].budget} steps with 50 of warm-up, "
         f"{len(best['standard'])} seeds, {len(rates)} rates by factors of two; the best rate of a "
-        "seed is the lowest point of a parabola through its lowest final loss and the two beside it",
+        "seed is at the lowest point of a parabola through its lowest loss and the two beside it",
         earlier="None.",
         numbers=numbers(best, depths, arms),
         draw=lambda: figure(arms),
@@ -88,7 +88,7 @@ def best_rates(arm: Arm) -> Floats:
 
 def lowest(rates: Floats, loss_R: Floats) -> float:
     """Rate at the lowest point of a parabola in the logarithm of the rate, through the lowest loss
-    and those beside it; at an end of the grid, or beside a loss that is not finite, the rate itself.
+    and those beside it; at an end of the grid, or beside a loss that is not finite, that rate.
     """
     best = int(loss_R.argmin())
     around = loss_R[best - 1 : best + 2]

@@ -18,10 +18,10 @@ from typing import final
 
 import torch
 
+from resformer.numerics import source_code
 from resformer.numerics.backends.kernels import selftest, sources
 from resformer.numerics.backends.kernels.compiler import Compiler, Unavailable, compilers
 from resformer.numerics.backends.kernels.sources import FLAGS, FOLDER, MAIN, REAL, bind, cpp_files
-from resformer.numerics import source_code
 from resformer.numerics.cache_folder import CacheUnavailable, cache_folder
 from resformer.numerics.processor import processor
 from resformer.numerics.trusted import distrust

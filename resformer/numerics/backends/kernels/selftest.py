@@ -122,8 +122,8 @@ def _attend(backend: Backend, x_PRD: Tensor, w: Mapping[str, Tensor], plain: boo
     weights = AttentionWeights(query=query, key=key, value=value, output=output)
     if plain:
         return backend.attend(x_PRD, weights, _ATTENTION)
-    gains = {"query_gain_PK": w["head gain 0"], "key_gain_PK": w["head gain 1"]}
-    return backend.attend(x_PRD, weights._replace(**gains), _ROTARY)
+    weights = weights._replace(query_gain_PK=w["head gain 0"], key_gain_PK=w["head gain 1"])
+    return backend.attend(x_PRD, weights, _ROTARY)
 
 
 def _ffn(backend: Backend, x_PRD: Tensor, w: Mapping[str, Tensor], activation: str) -> Tensor:

@@ -48,9 +48,8 @@ class One(Peer):
 
 def train(case: Case, member: Member, steps: int, *, fused: bool) -> tuple[list[float], Timed]:
     """Train one member in the loop that anyone would write around the module."""
-    settings = case.shape(steps).train
     [module] = classifiers(case, [member])
-    optimiser, warm_up = optimised(module, settings, member.lr, fused=fused)
+    optimiser, warm_up = optimised(module, case, member.lr, fused=fused)
     inputs_SPBT, targets_SPBU = tokens(case, [member], steps)
     losses = []
     began = time.perf_counter()
@@ -58,7 +57,7 @@ def train(case: Case, member: Member, steps: int, *, fused: bool) -> tuple[list[
         loss = nn.functional.cross_entropy(module(inputs).flatten(0, 1), targets.flatten())
         optimiser.zero_grad()
         loss.backward()
-        nn.utils.clip_grad_norm_(module.parameters(), settings.clip)
+        nn.utils.clip_grad_norm_(module.parameters(), case.clip)
         optimiser.step()
         warm_up.step()
         losses.append(loss.item())

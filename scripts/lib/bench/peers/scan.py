@@ -17,6 +17,7 @@ from lib.bench.drawn import initial, tokens
 from lib.bench.peers.base import Losses, Peer, Timed, fastest
 from lib.bench.server import Server, ask_all
 from resformer.model.shape import Shape
+from resformer.optimizers.base import Adaptive
 
 _CHUNK = 10
 """Steps in one call of the compiled program."""
@@ -135,7 +136,9 @@ def _adamw(
     done: Array,
 ) -> tuple[Weights, Weights, Weights]:
     """One member's weights and moments after a step with the clipped gradients."""
-    beta1, beta2 = shape.optimizer.beta1, shape.optimizer.beta2
+    adamw = shape.optimizer
+    assert isinstance(adamw, Adaptive)
+    beta1, beta2 = adamw.beta1, adamw.beta2
     norm = jnp.sqrt(sum(jnp.vdot(gradient, gradient) for gradient in gradients.values()))
     scale = jnp.minimum(1.0, shape.train.clip / (norm + 1e-6))
     gradients = {name: gradient * scale for name, gradient in gradients.items()}
@@ -148,7 +151,7 @@ def _adamw(
     }
     rate, correction = lr / (1 - beta1**done), 1 - beta2**done
     weights = {
-        name: weight - rate * means[name] / (jnp.sqrt(squares[name] / correction) + shape.optimizer.eps)
+        name: weight - rate * means[name] / (jnp.sqrt(squares[name] / correction) + adamw.eps)
         for name, weight in weights.items()
     }
     return weights, means, squares

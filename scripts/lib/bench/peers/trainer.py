@@ -14,7 +14,7 @@ from lib.bench.drawn import tokens
 from lib.bench.module import classifiers, optimised
 from lib.bench.peers.base import Timed
 from lib.bench.peers.one import One
-from resformer.model.shape import Member, TrainSettings
+from resformer.model.shape import Member
 
 
 @final
@@ -30,8 +30,7 @@ class Lightning(One):
         return super().prepare(case)
 
     def _train(self, member: Member, steps: int) -> tuple[list[float], Timed]:
-        settings = self._case.shape(steps).train
-        fitted = _Fitted(self._case, member, settings)
+        fitted = _Fitted(self._case, member)
         inputs_SPBT, targets_SPBU = tokens(self._case, [member], steps)
         # Batches are whole already: without `batch_size=None` the loader would collate each of its
         # sequences anew.
@@ -40,7 +39,7 @@ class Lightning(One):
             accelerator="cpu",
             devices=1,
             max_steps=steps,
-            gradient_clip_val=settings.clip,
+            gradient_clip_val=self._case.clip,
             logger=False,
             enable_checkpointing=False,
             enable_progress_bar=False,
@@ -54,9 +53,9 @@ class Lightning(One):
 class _Fitted(lightning.LightningModule):
     """The module with its loss, optimiser and schedule; when its training began and ended."""
 
-    def __init__(self, case: Case, member: Member, settings: TrainSettings) -> None:
+    def __init__(self, case: Case, member: Member) -> None:
         super().__init__()
-        self._settings, self._lr = settings, member.lr
+        self._case, self._lr = case, member.lr
         [self._classifier] = classifiers(case, [member])
         self.losses: list[float] = []
         self.began = self.ended = 0.0
@@ -70,7 +69,7 @@ class _Fitted(lightning.LightningModule):
         return loss
 
     def configure_optimizers(self) -> dict[str, object]:
-        optimiser, warm_up = optimised(self, self._settings, self._lr, fused=True)
+        optimiser, warm_up = optimised(self, self._case, self._lr, fused=True)
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": warm_up, "interval": "step"}}
 
     def on_train_start(self) -> None:

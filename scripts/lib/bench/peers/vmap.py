@@ -51,10 +51,10 @@ class Vmap(Peer):
 
     def _train(self, steps: int) -> tuple[Losses, Timed]:
         settings, members = self._case.shape(steps).train, self._case.members(self._members)
-        modules = classifiers(self._case, members)
+        modules, adamw = classifiers(self._case, members), self._case.adamw
         parameters, buffers = stack_module_state(modules)
         parameters = {name: value.detach() for name, value in parameters.items()}
-        optimiser = StackedAdamW(parameters, settings.beta1, settings.beta2, settings.eps)
+        optimiser = StackedAdamW(parameters, adamw.beta1, adamw.beta2, adamw.eps)
         lr_P = torch.tensor([member.lr for member in members])
         inputs_SPBT, targets_SPBU = tokens(self._case, members, steps)
 
@@ -74,7 +74,7 @@ class Vmap(Peer):
         with sdpa_kernel(SDPBackend.MATH):
             for step, (inputs, targets) in enumerate(zip(inputs_SPBT, targets_SPBU, strict=True)):
                 gradients, loss_P = gradients_of(parameters, buffers, inputs, targets)
-                clip(gradients, settings.clip)
+                clip(gradients, self._case.clip)
                 optimiser.step(gradients, lr_P * min(1.0, (step + 1) / settings.warmup_steps))
                 losses.append(loss_P.numpy())
         return np.stack(losses, axis=1), Timed(len(members) * steps, time.perf_counter() - began)
