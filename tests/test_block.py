@@ -174,7 +174,7 @@ def test_scores_of_turned_heads_depend_on_distances_alone(t: int, s: int, shift:
         return part * cosine[place] + torch.cat([-second, first]) * sine[place]
 
     score, moved = (at(q, t + by) @ at(k, s + by) for by in (0, shift))
-    assert score == pytest.approx(moved, abs=1e-12)
+    assert score.item() == pytest.approx(moved.item(), abs=1e-12)
 
 
 # --- FFN

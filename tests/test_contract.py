@@ -62,6 +62,7 @@ def shape_of(row: Row) -> Shape:
         steps=4,
         eval_every=2,
         warmup_steps=2,
+        stop_when_solved=False,  # a tied head copies in place from the start
         **own,
     )
 
@@ -98,7 +99,7 @@ def test_members_do_not_see_each_other(row: Row, request: pytest.FixtureRequest)
     assert np.array_equal(alone[MEMBERS[0]], together[MEMBERS[0]], equal_nan=True)
     held_out = pd.DataFrame(together[STILL])[5].dropna()
     assert (len(held_out), held_out.nunique()) == (3, 1)
-    assert np.isfinite(together[MEMBERS[0]][:, 3]).all()
+    assert np.isfinite(together[MEMBERS[0]][1:, 3]).all()
     if row["attention"] == "causal":
         model = shape.transformer()
         flat_PN = model.initial_values(torch.arange(2), torch.float64)
