@@ -33,8 +33,7 @@ def grid(jobs: Sequence[Json], swept: Sequence[str]) -> RenderableType:
         table.add_column(heading, justify="right", overflow="fold")
     shapes: dict[tuple[str, ...], list[Json]] = {}
     for job in jobs:
-        own = shape_settings(job)
-        settings = {**own, presets.KEY: presets.preset(own)}
+        settings = presets.named(shape_settings(job))
         shapes.setdefault(tuple(str(settings.get(axis, "")) for axis in axes), []).append(job)
     for key, group in shapes.items():
         first = group[0]

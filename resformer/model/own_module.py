@@ -18,6 +18,7 @@ from typing import Any, final
 
 import torch
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from resformer.errors import UserError
@@ -95,7 +96,8 @@ class OwnBlocks:
             def call(weights: dict[str, Tensor], x_BTD: Tensor, module: nn.Module = module) -> Any:
                 return torch.func.functional_call(module, weights, (x_BTD,))
 
-            x_PBTD = torch.func.vmap(call, randomness="error")(own, x_PBTD)
+            with sdpa_kernel(SDPBackend.MATH):  # the others have no rule for many members
+                x_PBTD = torch.func.vmap(call, randomness="error")(own, x_PBTD)
         return x_PBTD
 
     def flops_per_sequence(self) -> int:
@@ -139,7 +141,13 @@ def load(path: str) -> type[nn.Module]:
     if not name or not attribute:
         raise UserError(f"model.module={path}: must be package:Class, as mine:Block of mine.py")
     with _blaming(path), _working_directory():
-        module = importlib.import_module(name)
+        try:
+            module = importlib.import_module(name)
+        except ModuleNotFoundError as error:
+            if error.name != name:
+                raise
+            nowhere = f"there is no module {name}, installed or in the working directory"
+            raise UserError(f"model.module={path}: {nowhere}") from error
     kind = getattr(module, attribute, None)
     if not (inspect.isclass(kind) and issubclass(kind, nn.Module)):
         raise UserError(f"model.module={path}: {name} has no torch.nn.Module of that name")

@@ -19,8 +19,8 @@ eq. 40, as in the authors' code), relative to the base:
     head
 
 The initial scale of a block's matrix needs no factor: Xavier's falls as m_N^-½ by itself. Scores
-are divided by √K already, so that with K ∝ D they are divided by K in all. At the base everything is
-as in `standard`, bit for bit.
+are divided by √K already, so that with K ∝ D they are divided by K in all. At the base everything
+is as in `standard`, bit for bit.
 """
 
 from collections.abc import Mapping

@@ -223,8 +223,8 @@ def _with_settings(runs: StudyRuns) -> pd.DataFrame:
 
     def number(job: Json) -> int:
         facts = {name: job.get(name, math.nan) for name in _FACTS}
-        own = shape_settings(job)
-        row = {presets.KEY: presets.preset(own), **own, **facts, "planned_shape": len(rows)}
+        settings = presets.named(shape_settings(job))
+        row = {**settings, **facts, "planned_shape": len(rows)}
         known: int = rows.setdefault(json.dumps(job["shape"], sort_keys=True), row)["planned_shape"]
         return known
 

@@ -28,6 +28,11 @@ def preset(settings: Mapping[str, Any]) -> str:
     return next((name for name, values in _presets().items() if values == own), OWN)
 
 
+def named(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings, with the name of their preset as the setting `model`."""
+    return {KEY: preset(settings), **settings}
+
+
 @cache
 def _presets() -> dict[str, Json]:
     """Values of SETTINGS by preset."""

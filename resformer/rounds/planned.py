@@ -12,6 +12,7 @@ from resformer.reporting.analysis.cells import axes_of, keys_by_shape
 from resformer.reporting.analysis.pairs import DEFAULT_PAIRING, Pair
 from resformer.reporting.schema import ArmKey
 from resformer.reporting.text.power import planned_power
+from resformer.results import presets
 from resformer.sweep.request import Request
 from resformer.text import counted
 
@@ -94,7 +95,7 @@ def _rates(request: Request) -> dict[ArmKey, dict[int, set[float]]]:
         {
             "study": request.study,
             "shape": number,
-            **shape_settings({"shape": shape_to_json(shape)}),
+            **presets.named(shape_settings({"shape": shape_to_json(shape)})),
             **vars(members[0]),
         }
         for number, (shape, members) in enumerate(request.shapes)

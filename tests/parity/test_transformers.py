@@ -1,4 +1,4 @@
-"""Parity with the package `transformers`: GPT-2, Qwen3, and the hyper-connections of DeepSeek-V4."""
+"""Parity with the package `transformers`: GPT-2, Qwen3, the hyper-connections of DeepSeek-V4."""
 
 import pytest
 import torch

@@ -49,9 +49,13 @@ def report(resformer: Resformer) -> Any:
     return _common(json.loads(resformer("report", "earlier", "--format", "json").stdout), REPORT)
 
 
+MOVED = {f"train.{name}": f"optimizer.{name}" for name in ("beta1", "beta2", "eps", "weight_decay")}
+"""Settings that have another key now."""
+
+
 def _common(new: Any, old: Any) -> Any:
     if isinstance(old, dict):
-        return {key: _common(new[key], old[key]) for key in old}
+        return {key: _common(new[key if key in new else MOVED[key]], old[key]) for key in old}
     if isinstance(old, list) and len(new) == len(old):
         return [_common(*pair) for pair in zip(new, old, strict=True)]
     return new

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from resformer.keys import OWN, RECORDING, Value, by_value
+from resformer.keys import RECORDING, Value, by_value
 from resformer.reporting.schema import ArmKey, CellKey, Score
 from resformer.results import presets
 from resformer.stats import Bools, Floats, Integers
@@ -235,8 +235,6 @@ def axes_of(members: pd.DataFrame) -> tuple[list[str], dict[str, Value], Differi
     for key in keys:
         if key not in axes and key not in RECORDING and _varies(members, shapes, keys, key):
             axes.append(key)
-        elif key in presets.SETTINGS and shared.get(presets.KEY, OWN) != OWN:
-            continue  # the name of the preset says it
         elif shapes[key].nunique(dropna=False) == 1:
             shared[key] = plain(shapes[key].iloc[0])
         elif key != "study" and shapes.groupby("study")[key].nunique(dropna=False).max() == 1:
