@@ -8,7 +8,7 @@ import yaml
 
 from resformer import plugins
 from resformer.keys import CHOICES, flatten
-from resformer.plugins import GROUPS, PACKAGES, config_folder
+from resformer.plugins import GROUPS, PACKAGES, PRESETS, config_folder
 
 
 def complete(words: Sequence[str], incomplete: str) -> Iterator[str]:
@@ -55,14 +55,15 @@ def _values(key: str, start: str) -> list[str]:
         values: Sequence[str] = ("true", "false")
     else:
         package = PACKAGES.get(plugins.canonical(key))
-        values = plugins.names(package) if package else CHOICES.get(key, ())
+        choices = plugins.presets(key) if key in PRESETS else CHOICES.get(key, ())
+        values = plugins.names(package) if package else choices
     return [f"{done}{comma}{value}" for value in values if value.startswith(last)]
 
 
 def default_settings() -> dict[str, Any]:
     """Every key that can be set with the default variants, and its default."""
     tree = yaml.safe_load((config_folder() / "config.yaml").read_text(encoding="utf-8"))
-    settings: dict[str, Any] = {"model/residual": None, **dict.fromkeys(GROUPS)}
+    settings: dict[str, Any] = {"model/residual": None, **dict.fromkeys((*GROUPS, *PRESETS))}
     for default in tree.pop("defaults"):
         for group, name in default.items() if isinstance(default, dict) else ():
             own = _group(group, name)

@@ -279,7 +279,8 @@ def test_a_study_file_that_is_a_folder_is_refused(
 
 def test_an_unknown_study_needs_overrides() -> None:
     with pytest.raises(
-        UserError, match="depth, probe, quick, schemes, seeds, sort, tasks, claim-3-plain"
+        UserError,
+        match="depth, modern, probe, quick, schemes, seeds, sort, tasks, transfer, claim-3-plain",
     ):
         config.request("nowhere", [])
     assert config.request("nowhere", ["model.depth=1"]).study == "nowhere"

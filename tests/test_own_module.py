@@ -129,7 +129,10 @@ def test_flops_are_those_torch_counts(mine: Callable[[str], str]) -> None:
 
 
 MISTAKES = {
-    "no such module": ("nowhere:Block", "there is no module nowhere, installed or in the working directory"),
+    "no such module": (
+        "nowhere:Block",
+        "there is no module nowhere, installed or in the working directory",
+    ),
     "no class": ("math:Block", "math has no torch.nn.Module of that name"),
     "no colon": ("Block", "must be package:Class, as mine:Block of mine.py"),
 }

@@ -91,10 +91,13 @@ def _same(name: str, words: Collection[str]) -> list[str]:
 
 
 def _similar(name: str, words: Collection[str]) -> list[str]:
-    """Words with all of the name's parts between underscores, or all of whose parts it has; else
+    """Words that a name of several parts begins; else words with all of the name's parts between
+    underscores, or all of whose parts it has; else
     those that it begins or that begin it; else those that hold it or that it holds; else a similar
     one.
     """
+    if "_" in name and (begun := [word for word in words if word.startswith(name)]):
+        return _longest({word: -len(word) for word in begun})
     parts = {*name.split("_")}
     shared = {
         word: len(parts & own)

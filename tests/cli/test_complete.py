@@ -34,10 +34,16 @@ def test_keys_are_those_that_can_be_set() -> None:
             "=",
             ["own", "none", "pre", "post", "sandwich", "pre_post", "branch"],
         ),
-        (["task", "=", "sort", "model.activation", "="], "g", ["gelu"]),
+        (["task", "=", "sort", "model.activation", "="], "r", ["relu", "relu2"]),
+        ([], "model=m", ["model=modern"]),
+        (
+            [],
+            "optimizer=",
+            ["optimizer=adamw", "optimizer=lion", "optimizer=muon", "optimizer=sgd"],
+        ),
         (["model.residual", "="], "true,f", ["true,false"]),
         # of `model.activation=`, Typer leaves this to bash's completion
-        (["model.activation"], "", ["relu", "gelu"]),
+        (["model.position"], "", ["learned", "rope", "sinusoidal", "none"]),
         ([], "norm", ["model.norm="]),
         ([], "lr", ["member.lr="]),
         ([], "nothing", []),
@@ -83,7 +89,7 @@ def completed(words: list[str]) -> list[str]:
 
 
 def test_bash_lists_the_values_of_a_key() -> None:
-    assert completed(["train", "model.activation", "="]) == ["relu", "gelu"]
+    assert completed(["train", "model.position", "="]) == ["learned", "rope", "sinusoidal", "none"]
 
 
 @pytest.mark.parametrize(
@@ -97,7 +103,7 @@ def test_bash_lists_the_values_of_a_key() -> None:
         (["sweep", "--study", "qu"], ["quick"]),
         (["probe", "--study", "pro"], ["probe"]),
         (["report", "--where", "model.dep"], ["model.depth"]),
-        (["report", "--rows", "model.n"], ["model.norm"]),
+        (["report", "--rows", "model.n"], ["model.norm", "model.norm_kind"]),
     ],
 )
 def test_studies_and_keys_of_options_are_completed(
