@@ -42,11 +42,15 @@ _SETTINGS = {
     "task": "{}",
     "task.length": "length {}",
     "task.symbols": "{} symbols",
+    "model": "{} block",
+    "optimizer": "{}",
     "model.width": "width {}",
     "model.heads": "{} heads",
     "train.batch": "batch {}",
     "train.steps": "at most {} steps",
 }
+_USUAL = {"model": "classic", "optimizer": "adamw"}
+"""Values that go without saying."""
 
 
 def amount(value: float, per: Per) -> str:
@@ -302,7 +306,11 @@ def settings(report: Report) -> str:
     seeds = max(cell.seeds for cell in report.cells)
     rates = sorted({rate.lr for rate in report.rates})
     differing = report.differing or {}
-    words = [text.format(shared[key]) for key, text in _SETTINGS.items() if key in shared]
+    words = [
+        text.format(shared[key])
+        for key, text in _SETTINGS.items()
+        if key in shared and shared[key] != _USUAL.get(key)
+    ]
     rate = f"learning rate{'s' if len(rates) > 1 else ''} {', '.join(f'{lr:g}' for lr in rates)}"
     words += [] if "member.lr" in differing else [rate]
     words += [] if "member.seed" in differing else [counted(seeds, "seed")]
