@@ -333,9 +333,12 @@ def _cell_key(line: Tree) -> CellKey:
     return CellKey(arm=_arm_key(line), depth=line["depth"])
 
 
+_UNDOTTED = ("model", "optimizer", "device")
+
+
 def _arm_key(line: Tree) -> ArmKey:
-    """Axes of a row but depth. Only settings have a dot in their key, or are the device."""
+    """Axes of a row but depth. Only settings have a dot in their key, or one of these names."""
     return ArmKey(
         **{name: line[name] for name in ("study", "task", "residual", "norm")},
-        further=tuple((name, line[name]) for name in line if "." in name or name == "device"),
+        further=tuple((name, line[name]) for name in line if "." in name or name in _UNDOTTED),
     )

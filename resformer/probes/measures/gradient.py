@@ -8,8 +8,8 @@ from torch import Tensor
 
 from resformer.probes.measures.base import Measure, Trace
 
-_ATTENTION, _FFN = ("query", "key", "value", "output"), ("ffn_in", "ffn_out")
-_WORDS = {"ffn_in": "FFN in", "ffn_out": "FFN out"}
+_ATTENTION, _FFN = ("query", "key", "value", "output"), ("ffn_in", "ffn_gate", "ffn_out")
+_WORDS = {"ffn_in": "FFN in", "ffn_gate": "FFN gate", "ffn_out": "FFN out"}
 
 
 @final
@@ -17,7 +17,7 @@ class Gradient(Measure):
     """Euclidean norm of the loss' gradient by each matrix of a sub-layer, before any clipping.
 
     As in Xiong et al. 2020, arXiv 2002.04745, fig. 3. Attention has query, key, value and output,
-    an FFN its two.
+    an FFN its two or, with a gate, three.
     """
 
     columns: ClassVar[Mapping[str, str]] = {
@@ -31,7 +31,8 @@ class Gradient(Measure):
         for sublayer in trace.sublayers:
             context = sublayer.context
             for group in _ATTENTION if context.is_attention else _FFN:
-                gradient = trace.gradients[f"block{context.block}.{group}.matrix"]
-                norm_P = torch.linalg.vector_norm(gradient, dim=(1, 2))
-                columns[f"gradient_{group}"][context.sublayer] = norm_P
+                gradient = trace.gradients.get(f"block{context.block}.{group}.matrix")
+                if gradient is not None:
+                    norm_P = torch.linalg.vector_norm(gradient, dim=(1, 2))
+                    columns[f"gradient_{group}"][context.sublayer] = norm_P
         return columns

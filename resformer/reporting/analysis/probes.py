@@ -9,6 +9,7 @@ import pandas as pd
 
 from resformer.keys import NAMES, short
 from resformer.reporting.measures import ENDS
+from resformer.results import presets
 from resformer.stats.health import Health, health
 
 
@@ -30,7 +31,8 @@ class Probed:
 
 def probed(table: pd.DataFrame, swept: Sequence[str], measures: Sequence[str]) -> Probed:
     """Medians of a probe's table; `swept` are the keys that vary."""
-    table = table.rename(columns=NAMES)
+    blocks = table[[*presets.SETTINGS]].to_dict("records")
+    table = table.rename(columns=NAMES).assign(model=[*map(presets.preset, blocks)])
     keys = ["residual", "norm", *map(short, swept)]
     axes = [key for key in dict.fromkeys(keys) if key in table and key not in ("depth", "seed")]
     models: dict[tuple[Any, ...], dict[int, pd.DataFrame]] = {}

@@ -279,8 +279,10 @@ def listed(words: Sequence[str], last: str = "and") -> str:
 
 def value_label(axis: str, value: Any) -> str:
     """Value of an axis, with the last word of the axis unless the value speaks for itself."""
-    if axis in ("study", "task", "residual", "norm"):
+    if axis in ("study", "task", "residual", "norm", "optimizer"):
         return as_typed(value)
+    if axis == "model":
+        return f"{as_typed(value)} block"
     return f"{axis.rpartition('.')[2]} {as_typed(value)}"
 
 
