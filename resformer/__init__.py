@@ -38,10 +38,11 @@ def runs(study: str, results: "str | Path" = "results") -> "pd.DataFrame":
 
         study, job                the study's name; the id of the job that trained the member, which
                                   is its folder, `jobs/<2 digits>/<id>`
-        task, depth, residual, norm
+        task, depth, residual, norm, optimizer
                                   `task.name`, `model.depth` (blocks), `model.residual.name`,
-                                  `model.norm`
-        task.*, model.*, train.*, probe.*, device
+                                  `model.norm`, `optimizer.name`
+        model                     the preset that has the block's settings, `own` if none has
+        task.*, model.*, optimizer.*, train.*, probe.*, device
                                   every other setting by its key; missing where a scheme or task has
                                   no such setting
         seed, lr                  `member.seed`, `member.lr` (learning rate)

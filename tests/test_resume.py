@@ -88,7 +88,7 @@ def test_a_resumed_training_counts_the_time_before(shape: Shape) -> None:
 
 
 @pytest.mark.parametrize(
-    "missing", ["flat_PN", "mean_PN", "curves_2SP", "evaluations_3PE", "kept_KN", "looks_KLM"]
+    "missing", ["flat_PN", "exp_avg_PN", "curves_2SP", "evaluations_3PE", "kept_KN", "looks_KLM"]
 )
 def test_a_snapshot_without_one_of_its_arrays_is_refused(shape: Shape, missing: str) -> None:
     away = Training(shape, MEMBERS).snapshot()
