@@ -15,7 +15,7 @@ _CASES = [Case("S", "sort", depth=8), Case("S", "copy", depth=8)]
 _STEPS = 32
 _PARTS = {
     "attention": ("_Attend", "_AttendBackward"),
-    "FFN": ("_Feed", "_FeedBackward"),
+    "FFN": ("_Ffn", "_FfnBackward"),
     "norm": ("_Norm", "_NormBackward"),
     "residual additions": ("aten::add", "aten::add_"),
     "joining the gradients": ("aten::cat",),

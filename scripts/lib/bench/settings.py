@@ -54,10 +54,14 @@ def measure(repeats: int) -> pd.DataFrame:
             _CASE.name,
             _CASE.task,
             _CASE.depth,
-            more=(*setting.split(), *_NORM.get(setting, ()), f"train.compile={compiled}"),
+            more=(
+                *setting.split(),
+                *_NORM.get(setting, ()),
+                f"train.compile={str(compiled).lower()}",
+            ),
         )
         for setting in _SETTINGS
-        for compiled in (("true", "false") if setting in _SETTINGS[:2] else ("true",))
+        for compiled in ((True, False) if setting in _SETTINGS[:2] else (True,))
     }
     steps = {key: enough(case, case.stack) for key, case in cases.items()}
     return pd.DataFrame(
@@ -75,17 +79,25 @@ def measure(repeats: int) -> pd.DataFrame:
     )
 
 
+def per_flop(rows: pd.DataFrame) -> dict[tuple[str, bool], float]:
+    """Time per FLOP relative to a classic block's by kernels, by setting and whether kernels
+    compute: the median over repetitions.
+    """
+    cost = rows.assign(cost=rows["step"] / rows["flops"]).pivot_table(
+        "cost", index="repetition", columns=["setting", "compiled"]
+    )
+    ratios = cost.div(cost[_SETTINGS[0], True], axis=0).median()
+    return {(str(key[0]), bool(key[1])): float(ratios[key]) for key in ratios.index}
+
+
 def render(rows: pd.DataFrame) -> str:
     """Milliseconds per member-step, and the time per FLOP relative to the classic block's."""
-    per_flop = rows.assign(cost=rows["step"] / rows["flops"])
-    classic = per_flop[(per_flop["setting"] == _SETTINGS[0]) & (per_flop["compiled"] == "true")]
-    base = classic.set_index("repetition")["cost"]
-    cells = []
-    for (setting, compiled), part in per_flop.groupby(["setting", "compiled"], sort=False):
-        ratio = part.set_index("repetition")["cost"] / base
-        by = "torch" if compiled == "false" or setting in _TORCH else "kernels"
+    ratios, cells = per_flop(rows), []
+    for (setting, compiled), part in rows.groupby(["setting", "compiled"], sort=False):
+        by = "kernels" if compiled and setting not in _TORCH else "torch"
         milliseconds = number(1000 * part["step"].median())
-        cells.append([str(setting), by, milliseconds, f"{ratio.median():.2f}"])
+        ratio = ratios[str(setting), bool(compiled)]
+        cells.append([str(setting), by, milliseconds, f"{ratio:.2f}"])
     head = ["setting", "computed by", "ms per member-step", "time per FLOP"]
     note = (
         "Time per FLOP of a step, relative to the classic block by kernels, medians of "

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 import pandas as pd
 
 from lib.bench.equal import OURS, ratios, shown
+from lib.bench.settings import per_flop
 from lib.bench.tables import number, table
 
 
@@ -59,10 +60,18 @@ def _overhead(rows: pd.DataFrame) -> Iterator[list[str]]:
         yield [name, f"≤ {most}", text, "" if value <= most else "not reached"]
 
 
+def _settings(rows: pd.DataFrame) -> Iterator[list[str]]:
+    ratio = per_flop(rows)["model=modern", True]
+    text = number(ratio)
+    name = "a modern block's step per FLOP, × a classic one's"
+    yield [name, "≤ 1.3", text, "" if ratio <= 1.3 else "not reached"]
+
+
 _FIGURES = {
     "equal": _equal,
     "alone": _alone,
     "answer": _answer,
     "limit": _limit,
+    "settings": _settings,
     "overhead": _overhead,
 }

@@ -23,23 +23,24 @@ struct FfnShape {
     Activation activation;
 };
 
-// The hidden layer of n rows: before the activation u, the gate v (if there is one), and h that W2 multiplies.
+// The hidden layer h of n rows, which W2 multiplies. For the backward pass of all but an ungated ReLU: `slopes` of the
+// activation; with a gate also u, which it multiplies, and `open`, the gate behind its activation.
 template <class T> struct Hidden {
     FfnShape shape;
     FfnWeights<T> w;
     static inline thread_local Scratch<T> in_rows, gate_rows, room;
     Rows<T> in, gate;
-    T *u, *v, *h;
+    T *u, *open, *h, *slopes;
 
     Hidden(FfnShape shape, FfnWeights<T> w) : shape(shape), w(w) {
         constexpr int L = LANES<T>;
         long size = CHUNK * shape.F;
         in = as_rows<T>({w.in, shape.F, 1}, shape.D, shape.F, L, in_rows);
         if (w.gate) gate = as_rows<T>({w.gate, shape.F, 1}, shape.D, shape.F, L, gate_rows);
-        u = room.of(3 * size), v = u + size, h = v + size;
+        u = room.of(4 * size), open = u + size, h = open + size, slopes = h + size;
     }
 
-    void of(const T* x, long n) const {
+    void of(const T* x, long n, bool kept) const {
         constexpr int L = LANES<T>;
         long D = shape.D, F = shape.F;
         if (!w.gate && shape.activation == RELU) {
@@ -47,18 +48,22 @@ template <class T> struct Hidden {
             return;
         }
         product<T, L>(n, F, D, {x, D, 1}, in, u, F, {w.in_bias});
-        if (w.gate) product<T, L>(n, F, D, {x, D, 1}, gate, v, F, {w.gate_bias});
+        if (w.gate) product<T, L>(n, F, D, {x, D, 1}, gate, open, F, {w.gate_bias});
+        T* before = w.gate ? open : u;
         for (long j = 0; j < n * F; j += L) {
             long left = n * F - j;
-            Vector<T, L> value = load<L>(u + j, left);
-            value = w.gate ? value * activated<T, L>(shape.activation, load<L>(v + j, left))
-                           : activated<T, L>(shape.activation, value);
-            store(h + j, value, left);
+            Vector<T, L> slope;
+            Vector<T, L> value = activated<T, L>(shape.activation, load<L>(before + j, left), kept ? &slope : nullptr);
+            if (kept) {
+                store(slopes + j, slope, left);
+                if (w.gate) store(open + j, value, left);
+            }
+            store(h + j, w.gate ? value * load<L>(u + j, left) : value, left);
         }
     }
 
-    // From the gradient of h those of u and v, in place of h's (g) and in g_v.
-    void backward(long n, T* g, T* g_v) const {
+    // From the gradient of h those of u, in place of h's (g), and of the gate, both before the activation.
+    void backward(long n, T* g, T* g_gate) const {
         constexpr int L = LANES<T>;
         long count = n * shape.F;
         if (!w.gate && shape.activation == RELU) {
@@ -67,15 +72,9 @@ template <class T> struct Hidden {
         }
         for (long j = 0; j < count; j += L) {
             long left = count - j;
-            Vector<T, L> slope, pulled = load<L>(g + j, left), before = load<L>(u + j, left);
-            if (w.gate) {
-                Vector<T, L> open = activated<T, L>(shape.activation, load<L>(v + j, left), &slope);
-                store(g_v + j, pulled * before * slope, left);
-                store(g + j, pulled * open, left);
-            } else {
-                activated<T, L>(shape.activation, before, &slope);
-                store(g + j, pulled * slope, left);
-            }
+            const Vector<T, L> pulled = load<L>(g + j, left), slope = load<L>(slopes + j, left);
+            if (w.gate) store(g_gate + j, pulled * load<L>(u + j, left) * slope, left);
+            store(g + j, pulled * (w.gate ? load<L>(open + j, left) : slope), left);
         }
     }
 };
@@ -90,7 +89,7 @@ template <class T> void ffn_forward(FfnShape shape, const T* x, FfnWeights<T> w,
     Rows<T> out = as_rows<T>({w.out, D, 1}, F, D, L, out_rows);
     for (long i = 0; i < shape.rows; i += CHUNK) {
         long n = std::min(CHUNK, shape.rows - i);
-        hidden.of(x + i * D, n);
+        hidden.of(x + i * D, n, false);
         product<T, L>(n, D, F, {hidden.h, F, 1}, out, f + i * D, D, {w.out_bias});
     }
 }
@@ -104,22 +103,22 @@ template <class T> void ffn_backward(FfnShape shape, const T* g, const T* x, Ffn
     Rows<T> in_turned = as_rows<T>({w.in, 1, F}, F, D, L, in_columns), gate_turned{};
     if (w.gate) gate_turned = as_rows<T>({w.gate, 1, F}, F, D, L, gate_columns);
     Rows<T> out_turned = as_rows<T>({w.out, 1, D}, D, F, L, out_columns);
-    T *g_u = between.of(2 * CHUNK * F), *g_v = g_u + CHUNK * F;
+    T *g_u = between.of(2 * CHUNK * F), *g_gate = g_u + CHUNK * F;
     for (auto [bias, size] : {std::pair{g_w.in_bias, F}, std::pair{g_w.gate_bias, F}, std::pair{g_w.out_bias, D}})
         if (bias) std::fill_n(bias, size, T(0));
     for (long i = 0; i < shape.rows; i += CHUNK) {
         long n = std::min(CHUNK, shape.rows - i);
         const T *x_i = x + i * D, *g_i = g + i * D;
-        hidden.of(x_i, n);
+        hidden.of(x_i, n, true);
         product<T, L>(n, F, D, {g_i, D, 1}, out_turned, g_u, F);
-        hidden.backward(n, g_u, g_v);
+        hidden.backward(n, g_u, g_gate);
         product<T, L>(n, D, F, {g_u, F, 1}, in_turned, g_x + i * D, D);
         Ends<T> more{nullptr, i > 0, false};
         product<T, L>(D, F, n, {x_i, 1, D}, as_rows<T>({g_u, F, 1}, n, F, L, sums_h), g_w.in, F, more);
         if (w.gate) {
-            product<T, L>(n, D, F, {g_v, F, 1}, gate_turned, g_x + i * D, D, {nullptr, true});
-            product<T, L>(D, F, n, {x_i, 1, D}, as_rows<T>({g_v, F, 1}, n, F, L, sums_h), g_w.gate, F, more);
-            if (g_w.gate_bias) add_column_sums(n, F, g_v, g_w.gate_bias);
+            product<T, L>(n, D, F, {g_gate, F, 1}, gate_turned, g_x + i * D, D, {nullptr, true});
+            product<T, L>(D, F, n, {x_i, 1, D}, as_rows<T>({g_gate, F, 1}, n, F, L, sums_h), g_w.gate, F, more);
+            if (g_w.gate_bias) add_column_sums(n, F, g_gate, g_w.gate_bias);
         }
         product<T, L>(F, D, n, {hidden.h, 1, F}, as_rows<T>({g_i, D, 1}, n, D, L, sums_g), g_w.out, D, more);
         if (g_w.in_bias) add_column_sums(n, F, g_u, g_w.in_bias);
