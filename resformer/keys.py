@@ -15,9 +15,7 @@ SKIPS = ("both", "attention", "ffn", "none")
 ATTENTIONS = ("bidirectional", "causal")
 NORM_KINDS = ("layer", "rms", "dyt", "derf")
 POSITIONS = ("learned", "rope", "sinusoidal", "none")
-GATED = ("swiglu", "geglu")
-"""Activations of FFNs that have a gate."""
-ACTIVATIONS = ("relu", "gelu", "silu", "relu2", *GATED)
+ACTIVATIONS = ("relu", "gelu", "silu", "relu2", "swiglu", "geglu")
 PARAMETRISATIONS = ("standard", "depth_mup", "completep")
 SCHEDULES = ("constant", "cosine", "linear", "wsd")
 DEVICES = ("auto", "cpu", "cuda")
@@ -68,6 +66,7 @@ _EARLIER_MODEL: Json = {
     "parametrisation": "standard",
     "base_depth": None,
     "base_width": None,
+    "base_heads": None,
     "module": None,
 }
 """Settings of the only block that earlier versions had."""
@@ -79,13 +78,6 @@ COARSE = 20
 """Steps between two evaluations from then on."""
 RECORDING = ("train.keep_weights", "probe.every")
 """Settings of a job's recording, which tell neither jobs nor cells apart."""
-
-
-def ffn_width(activation: str, hidden: int) -> int:
-    """Width of an FFN: with a gate, and so a third matrix, two thirds of `model.hidden`, so that
-    parameters compare (Shazeer 2020, arXiv 2002.05202, section 3).
-    """
-    return max(2, round(hidden * 2 / 3)) if activation in GATED else hidden
 
 
 def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

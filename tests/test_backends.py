@@ -12,10 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from resformer.keys import ACTIVATIONS, GATED, NORM_KINDS
+from resformer.keys import ACTIVATIONS, NORM_KINDS
 from resformer.numerics import source_code
 from resformer.numerics.backends import compiled, eager
 from resformer.numerics.backends.base import (
+    GATED,
     AdamWSettings,
     AttentionSettings,
     AttentionWeights,

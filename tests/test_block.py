@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from support import shapes
 from torch import Tensor, nn
 
-from resformer.keys import GATED
 from resformer.model import positions
 from resformer.model.shape import Member, Shape
 from resformer.numerics.backends import eager
 from resformer.numerics.backends.base import (
+    GATED,
     AttentionSettings,
     AttentionWeights,
     Backend,

@@ -35,25 +35,34 @@ VALUES: dict[str, tuple[Any, ...]] = {
     "decay_all": (False, True),
     "clip": (1.0, None),
     "attention": ("causal", "bidirectional"),
+    "norm": ("own", "none", "pre", "sandwich"),
+    "batch": (8, 7),
 }
 
 
 def allowed(row: Row) -> bool:
-    """Parametrisations go with AdamW, plain sums and heads of their own."""
+    """Schemes have placements that they go with; parametrisations go with AdamW, `add`, norms on
+    branches and heads of their own.
+    """
+    norm, residual = row.get("norm", "own"), row.get("residual", "add")
+    if norm not in ("own", *scheme(residual).norms):
+        return False
     if row.get("parametrisation", "standard") == "standard":
         return True
-    sums = row.get("residual") is None or scheme(row["residual"]).skips
-    return sums and row.get("optimizer") in (None, "adamw") and not row.get("tied")
+    adds = residual == "add" and row.get("norm", "pre") in ("pre", "sandwich")
+    return adds and row.get("optimizer") in (None, "adamw") and not row.get("tied")
 
 
 def shape_of(row: Row) -> Shape:
     """Small, with four steps, of which two are warm-up."""
     own = dict(row)
     residual = scheme(own.pop("residual"))
+    norm = own.pop("norm")
     standard = own["parametrisation"] == "standard"
     return shapes.shape(
         residual=residual,
-        norm=residual.own_norm,
+        norm=residual.own_norm if norm == "own" else norm,
+        hidden=64,
         optimizer=optimizer(own.pop("optimizer"), weight_decay=0.1),
         rope_base=100.0 if own["position"] == "rope" else None,
         base_depth=None if standard else 1,

@@ -14,6 +14,7 @@ from resformer.model.shape import Member, Shape
 from resformer.numerics.parameters import Factors, Role, unpack
 from resformer.residuals.add import Add
 from resformer.residuals.base import Architecture
+from resformer.residuals.gpt2 import Gpt2
 from resformer.residuals.rezero import ReZero
 from resformer.training.loop import Training
 
@@ -22,6 +23,7 @@ KINDS = {"depth_mup": 0.5, "completep": 1.0}
 
 def shape_of(kind: str, **changes: Any) -> Shape:
     base = {} if kind == "standard" else {"base_depth": 2, "base_width": 16}
+    changes = {"hidden": 4 * changes.get("width", 16), **changes}
     return shapes.shape(parametrisation=kind, **{"norm": "pre", **base, **changes})
 
 
@@ -79,7 +81,7 @@ def test_the_head_starts_as_large_as_at_the_base() -> None:
 
 def test_branches_and_logits_are_scaled() -> None:
     """Of a model without norms the branch's factor is a factor on its output matrix."""
-    base = shape_of("standard", norm="none", depth=1, bias=False)
+    base = shape_of("standard", norm="pre", depth=1, bias=False)
     scaled = shapes.changed(
         base, parametrisation="completep", base_depth=2, base_width=base.model.width
     )
@@ -93,14 +95,23 @@ def test_branches_and_logits_are_scaled() -> None:
     torch.testing.assert_close(ours, base.transformer().forward(doubled, inputs))
 
 
+def test_heads_that_grow_with_the_width_keep_their_scores() -> None:
+    """Of heads of one width, scores are those of the base."""
+    scores = [
+        parametrisation(shape_of("completep", width=64, heads=heads, base_heads=2).model).scores
+        for heads in (2, 8)
+    ]
+    assert scores == pytest.approx([0.5, 1.0])
+
+
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        (
-            {"residual": ReZero(initial=0.0), "norm": "none"},
-            "not those of the scheme rezero; standard would work",
-        ),
-        ({"skip": "ffn"}, "not those of model.skip=ffn; standard would work"),
+        ({"residual": ReZero(initial=0.0), "norm": "none"}, "model/residual=rezero: .*; add would"),
+        ({"residual": Gpt2()}, "model/residual=gpt2: .* has no factors for it; add would work"),
+        ({"skip": "ffn"}, "model.skip=ffn: .*; both would work"),
+        ({"norm": "post"}, "model.norm=post: .*; pre or sandwich or branch would work"),
+        ({"width": 32, "hidden": 32}, "model.hidden=32: .*; null would work"),
         ({"tied": True}, "model.tied=true"),
         ({"optimizer": optimizer("muon")}, "has no factors for optimizer=muon; adamw would work"),
     ],

@@ -293,6 +293,24 @@ def test_flops_are_those_torch_counts(shape: Shape, residual: Residual[Any]) -> 
     assert counter.get_total_flops() == 2 * transformer.flops_per_step(8)
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"activation": "swiglu", "bias": False, "qk_norm": True, "norm_kind": "rms"},
+        {"position": "rope", "rope_base": 100.0, "activation": "geglu"},
+        {"tied": True, "position": "none", "norm_kind": "derf"},
+    ],
+)
+def test_flops_of_other_blocks_are_those_torch_counts(changes: dict[str, Any]) -> None:
+    shape = shapes.shape(**changes)
+    transformer = shape.transformer()
+    flat_PN = transformer.initial_values(torch.arange(2), torch.float32).requires_grad_()
+    source, target = shape.task.draw(rng.key(torch.arange(2), "test"), 8)
+    with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):
+        transformer.forward(flat_PN, shape.task.inputs(source, target, "causal")).sum().backward()
+    assert counter.get_total_flops() == 2 * transformer.flops_per_step(8)
+
+
 def test_parameters_are_counted(shape: Shape) -> None:
     transformer = shape.transformer()
     own = {weight.name: torch.zeros(weight.shape) for weight in transformer.parameter_specs}

@@ -45,6 +45,7 @@ SHARED = {
     "model.parametrisation": "standard",
     "model.base_depth": None,
     "model.base_width": None,
+    "model.base_heads": None,
     "model.attention": "causal",
     "model.skip": "both",
     "train.steps": 600,

@@ -3,19 +3,21 @@
 import dataclasses
 import difflib
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from typing import final
+from typing import Any, final
 
 from hydra.core.override_parser.types import Override
 
 from resformer import plugins
+from resformer.config import idle as idle_settings
 from resformer.config import study_file, workable
 from resformer.config.machine import Machine
 from resformer.config.overrides import Axis, axis_of, check_size, combinations, line, parse, shown
 from resformer.config.sections import build, build_variant, checked
-from resformer.config.tree import check_key, settings
+from resformer.config.tree import check_key, member_defaults, settings
 from resformer.engines.base import Engine
 from resformer.errors import Incompatible, UserError
 from resformer.keys import COMPILE, DEVICES, OWN, Json, Value, flatten, in_message
@@ -86,6 +88,8 @@ class _Point:
     keep_checkpoint: bool
     notes: tuple[str, ...]
     """Notes for the user on how it was resolved."""
+    idle: frozenset[str]
+    """Keys of settings that have no effect on it."""
 
 
 def _resolved(
@@ -96,6 +100,7 @@ def _resolved(
     auto_rates: set[Shape] = set()
     excluded: list[Json] = []
     notes: set[str] = set()
+    idle, used = set[str](), set[str]()
     ways: set[tuple[Engine, float, bool]] = set()
     swept: dict[str, None] = {}
     given_by_grid = [[axis_of(override) for override in grid.values()] for grid in grids]
@@ -107,7 +112,7 @@ def _resolved(
         searching = any(map(_is_auto, given))
         swept_here = dict.fromkeys(axis.key for axis in axes if axis.swept)
         swept |= swept_here
-        members = [build(Member, "member", member) for member in _members(axes)]
+        typed = {axis.key for axis in axes}
         for values in combinations([axis for axis in axes if not axis.key.startswith("member.")]):
             try:
                 point = _resolve(values, machine)
@@ -115,6 +120,9 @@ def _resolved(
                 varied = {key: value for key, value in values.items() if key in swept_here}
                 excluded.append({"settings": varied, "reason": str(reason)})
                 continue
+            members = _members(axes, values)
+            idle |= typed & point.idle
+            used |= typed - point.idle
             shapes.setdefault(point.shape, {}).update(dict.fromkeys(members))
             recording = recordings.get(point.shape, RESULTS_ONLY)
             recordings[point.shape] = recording.union(point.recording)
@@ -142,7 +150,7 @@ def _resolved(
         engine=engine,
         checkpoint_seconds=checkpoint_seconds,
         keep_checkpoint=keep_checkpoint,
-        notes=sorted(notes),
+        notes=sorted({*notes, *idle_settings.note(idle - used)}),
         recordings=recordings,
         auto_rates=frozenset(auto_rates),
     )
@@ -205,11 +213,30 @@ def _parsed(grid: Sequence[str], file: Path) -> dict[str, Override]:
     return overrides
 
 
-def _members(axes: Sequence[Axis]) -> Iterator[Json]:
-    defaults = {f"member.{key}": value for key, value in settings({})["member"].items()}
-    chosen = [axis for axis in axes if axis.key.startswith("member.")]
-    for point in combinations(chosen):
-        yield {key.removeprefix("member."): value for key, value in {**defaults, **point}.items()}
+def _members(axes: Sequence[Axis], values: Mapping[str, Value]) -> Sequence[Member]:
+    """Members of a combination: what is not given is as the variants have it, such as the learning
+    rate of an optimiser.
+    """
+    chosen = tuple(axis for axis in axes if axis.key.startswith("member."))
+    return _built_members(chosen, tuple(member_defaults(values).items()))
+
+
+@cache
+def _built_members(
+    axes: tuple[Axis, ...], defaults: tuple[tuple[str, Value], ...]
+) -> Sequence[Member]:
+    """Members of these axes. Thousands of combinations have the same."""
+    return [
+        build(
+            Member,
+            "member",
+            {
+                **dict(defaults),
+                **{key.removeprefix("member."): value for key, value in point.items()},
+            },
+        )
+        for point in combinations(axes)
+    ]
 
 
 def _resolve(values: Mapping[str, Value], machine: Machine) -> _Point:
@@ -220,18 +247,6 @@ def _resolve(values: Mapping[str, Value], machine: Machine) -> _Point:
     residual = build_variant("model.residual", model_settings.pop("residual"), Residual)
     try_task(task)
     engine = build_variant("engine", tree["engine"], Engine)
-    model = build(ModelSettings, "model", model_settings)
-    norm = residual.own_norm if model.module is None else "none"
-    model = dataclasses.replace(
-        model,
-        hidden=4 * model.width if model.hidden is None else model.hidden,
-        attention=task.attention if model.attention == OWN else model.attention,
-        norm=norm if model.norm == OWN else model.norm,
-        rope_base=model.rope_base if model.position == "rope" else None,
-        base_depth=model.base_depth if model.parametrisation != "standard" else None,
-        base_width=model.base_width if model.parametrisation != "standard" else None,
-    )
-    try_scheme(residual, model)
     device = _device(tree["device"], machine.has_gpu, engine.elsewhere)
     train_settings["compile"], note = _compile(tree["train"], device, machine)
     checkpoint_seconds = checked(
@@ -251,9 +266,19 @@ def _resolve(values: Mapping[str, Value], machine: Machine) -> _Point:
     )
     probe_every = checked(Recording, "probe_every", "probe.every", tree["probe"]["every"])
     train = build(TrainSettings, "train", train_settings)
-    if train.schedule == "constant":
-        train = dataclasses.replace(train, final_lr=None)
     optimizer = build_variant("optimizer", tree["optimizer"], Optimizer)
+    model = build(ModelSettings, "model", model_settings)
+    norm = residual.own_norm if model.module is None else "none"
+    model = dataclasses.replace(
+        model,
+        hidden=4 * model.width if model.hidden is None else model.hidden,
+        attention=task.attention if model.attention == OWN else model.attention,
+        norm=norm if model.norm == OWN else model.norm,
+    )
+    idle = idle_settings.idle(model, train, optimizer)
+    model = dataclasses.replace(model, **_of_section(idle, "model"))
+    train = dataclasses.replace(train, **_of_section(idle, "train"))
+    try_scheme(residual, model)
     shape = Shape(
         task=task,
         model=model,
@@ -277,7 +302,14 @@ def _resolve(values: Mapping[str, Value], machine: Machine) -> _Point:
         checkpoint_seconds=checkpoint_seconds,
         keep_checkpoint=keep_checkpoint,
         notes=(*filter(None, (note,)), *notes),
+        idle=frozenset(idle),
     )
+
+
+def _of_section(settings: Mapping[str, Value], section: str) -> dict[str, Any]:
+    """The settings of a section, by their last words."""
+    keys = [key for key in settings if key.startswith(f"{section}.")]
+    return {key.partition(".")[2]: settings[key] for key in keys}
 
 
 def _device(device: Value, has_gpu: bool, elsewhere: bool) -> str:

@@ -38,13 +38,21 @@ def settings(point: Mapping[str, Value]) -> Json:
 
     Keys are as `check_key` lets through: Incompatible for one that only other variants have.
     """
-    tree = _copied(
-        composed(tuple((key, str(value)) for key, value in point.items() if key in _CHOOSING))
-    )
+    tree = _copied(composed(_choices(point)))
     for key, value in point.items():
         if key not in _CHOOSING:
             _set(tree, key, value)
     return tree
+
+
+def member_defaults(point: Mapping[str, Value]) -> dict[str, Value]:
+    """Settings of the section `member` with the variants of a point."""
+    return dict(composed(_choices(point))["member"])
+
+
+def _choices(point: Mapping[str, Value]) -> tuple[tuple[str, str], ...]:
+    """Files of settings that a point chooses."""
+    return tuple((key, str(value)) for key, value in point.items() if key in _CHOOSING)
 
 
 def check_key(key: str, values: Sequence[Value]) -> None:

@@ -69,7 +69,7 @@ def check_rates(members: Iterable[Member], optimizer: Optimizer) -> list[str]:
     notes = nothing if 0 in rates else []
     largest = max(rates)
     decay = optimizer.weight_decay
-    if largest * decay <= 2:
+    if not optimizer.decoupled or largest * decay <= 2:
         return notes
     return [
         *notes,

@@ -7,7 +7,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from resformer.keys import GATED, Json, ffn_width, flatten, in_message, shape_settings, short
+from resformer.keys import Json, flatten, in_message, shape_settings, short
 from resformer.plugins import GROUPS
 from resformer.results import presets
 from resformer.sweep.memory import tensors_kept
@@ -56,14 +56,16 @@ def grid(jobs: Sequence[Json], swept: Sequence[str]) -> RenderableType:
 
 def _gated_widths(jobs: Sequence[Json]) -> list[str]:
     """A line per width of an FFN with a gate."""
-    models = [job["shape"]["model"] for job in jobs]
-    gated = {
-        (model["activation"], model["hidden"]) for model in models if model["activation"] in GATED
+    widths = {
+        (model["activation"], model["hidden"], job["ffn_width"])
+        for job in jobs
+        for model in [job["shape"]["model"]]
+        if job["ffn_width"] != model["hidden"]
     }
     return [
-        f"the FFN with model.activation={activation} is {ffn_width(activation, hidden)} wide, two "
-        f"thirds of model.hidden={hidden}, as its gate is a third matrix"
-        for activation, hidden in sorted(gated)
+        f"the FFN with model.activation={activation} is {width} wide, two thirds of "
+        f"model.hidden={hidden}, as its gate is a third matrix"
+        for activation, hidden, width in sorted(widths)
     ]
 
 

@@ -7,7 +7,7 @@ eq. 40, as in the authors' code), relative to the base:
 
     role                    factor              α in general         depth_mup     completep
     branch                  output              m_L^-α               m_L^-½        m_L^-1
-    scores of attention     output              m_N^-½               m_N^-½        m_N^-½
+    scores of attention     output              m_K^-½               m_K^-½        m_K^-½
     head                    output              m_N^-1               m_N^-1        m_N^-1
                             initial scale       σ as at the base
     matrix of a block       learning rate       m_N^-1 · m_L^(α-1)   · m_L^-½      · 1
@@ -18,9 +18,9 @@ eq. 40, as in the authors' code), relative to the base:
     embedding, last norm,   eps                 m_N^-1               m_N^-1        m_N^-1
     head
 
-The initial scale of a block's matrix needs no factor: Xavier's falls as m_N^-½ by itself. Scores
-are divided by √K already, so that with K ∝ D they are divided by K in all. At the base everything
-is as in `standard`, bit for bit.
+The initial scale of a block's matrix needs no factor: Xavier's falls as m_N^-½ by itself. m_K is
+the ratio of the heads' widths K: scores are divided by √K already, and so by K in all. At the base
+everything is as in `standard`, bit for bit.
 """
 
 from collections.abc import Mapping
@@ -58,12 +58,14 @@ def parametrisation(settings: ModelSettings) -> Parametrisation:
     assert settings.base_depth is not None
     assert settings.base_width is not None
     deeper, wider = settings.depth / settings.base_depth, settings.width / settings.base_width
+    heads = settings.base_heads or settings.heads
+    head_wider = (settings.width / settings.heads) / (settings.base_width / heads)
     branch, pace = deeper**-alpha, deeper ** (alpha - 1.0)
     outside = Factors(eps=1.0 / wider)
     vector = Factors(lr=pace, eps=branch / wider)
     return Parametrisation(
         branch=branch,
-        scores=wider**-0.5,
+        scores=head_wider**-0.5,
         logits=1.0 / wider,
         roles={
             "embedding": outside,

@@ -68,6 +68,8 @@ class ModelSettings:
     """Depth at which every factor of the parametrisation is 1; None with standard."""
     base_width: int | None
     """Width at which every factor of the parametrisation is 1; None with standard."""
+    base_heads: int | None
+    """Heads of that width; None: as many as those of the model."""
     module: str | None
     """Class of one's own that stands in place of every block, `package:Class`; None: none does."""
     skip: str
@@ -81,12 +83,17 @@ class ModelSettings:
             # With one neuron a product is that of a matrix and a vector, whose bits depend on the
             # number of members.
             require_between("model.hidden", self.hidden, low=2, high=65536, unit=", or null")
-        if self.rope_base is not None:
-            require_between("model.rope_base", self.rope_base, low=1, high=1e9)
-        if self.base_depth is not None:
-            require_between("model.base_depth", self.base_depth, low=1, high=1024, unit=" blocks")
-        if self.base_width is not None:
-            require_between("model.base_width", self.base_width, low=2, high=4096)
+        rotary, scaled = self.position == "rope", self.parametrisation != "standard"
+        for setting, low, high, needed_by in (
+            ("rope_base", 1, 1e9, "model.position=rope" if rotary else ""),
+            ("base_depth", 1, 1024, f"model.parametrisation={self.parametrisation}" * scaled),
+            ("base_width", 2, 4096, f"model.parametrisation={self.parametrisation}" * scaled),
+        ):
+            value = getattr(self, setting)
+            if value is not None:
+                require_between(f"model.{setting}", value, low=low, high=high)
+            must = f"must be a number with {needed_by}"
+            require(value is not None or not needed_by, f"model.{setting}", "null", must)
         for setting in _WORDS:
             value, choices = getattr(self, setting), CHOICES[f"model.{setting}"]
             words = f"must be one of {', '.join(choices)}"

@@ -77,6 +77,9 @@ class TrainSettings:
         between("patience", 1, 10_000_000, " steps")
         if self.final_lr is not None:
             between("final_lr", 0.0, 1.0)
+        must = f"must be a number with train.schedule={self.schedule}"
+        ends = self.schedule == "constant" or self.final_lr is not None
+        require(ends, "train.final_lr", "null", must)
         require(0 <= self.dropout < 1, "train.dropout", self.dropout, "must be at least 0, under 1")
         if self.clip is not None:
             between("clip", 1e-30, 1e30, ", or null")

@@ -17,12 +17,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, final
 
-from resformer import keys
 from resformer.errors import UserError
-from resformer.keys import GATED
 from resformer.model.own_module import OwnBlocks
 from resformer.model.parametrisation import Parametrisation, parametrisation
 from resformer.model.settings import ModelSettings
+from resformer.numerics.backends.base import GATED
 from resformer.numerics.parameters import (
     ParameterSpec,
     Role,
@@ -44,10 +43,13 @@ _SLOPE = 0.5
 
 
 def ffn_width(settings: ModelSettings) -> int:
-    """F."""
+    """F: with a gate, and so a third matrix, two thirds of `hidden`, so that parameters compare
+    (Shazeer 2020, arXiv 2002.05202, section 3).
+    """
     if settings.hidden is None:
         raise UserError("model.hidden=null: resolve it first")
-    return keys.ffn_width(settings.activation, settings.hidden)
+    gated = settings.activation in GATED
+    return max(2, round(settings.hidden * 2 / 3)) if gated else settings.hidden
 
 
 def parameter_specs(

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from resformer import plugins
 from resformer.errors import Incompatible, UserError
-from resformer.keys import GATED, OWN, in_message
+from resformer.keys import OWN, in_message
 from resformer.model import positions
 from resformer.model.activations import Activations, SublayerActivations
 from resformer.model.own_module import OwnBlocks
@@ -28,6 +28,7 @@ from resformer.model.specs import NORM_BRANCH, NORM_IN, NORM_OUT, ffn_width, par
 from resformer.numerics import rng
 from resformer.numerics.backends import compiled, eager
 from resformer.numerics.backends.base import (
+    GATED,
     AttentionSettings,
     AttentionWeights,
     Backend,
@@ -40,6 +41,9 @@ from resformer.residuals.base import Architecture, ParameterGroup, Residual, Sub
 
 _ATTENTION_SKIPS, _FFN_SKIPS = ("both", "attention"), ("both", "ffn")
 """Values of `model.skip` with which attention and FFN keep their skips."""
+
+_ON_BRANCHES = ("pre", "sandwich", "branch")
+"""Norm placements that leave the stream a plain sum."""
 
 _Attend = Callable[[SublayerContext, Any, Tensor], tuple[Any, Tensor, Tensor | None]]
 """Context, residual streams and input h_PRD → residual streams, output f_PRD and pattern."""
@@ -82,13 +86,24 @@ class Transformer:
             )
         if self.settings.module is not None:
             self._check_own(self.settings.module, scheme)
-        kind = self.settings.parametrisation
-        if kind != "standard" and not (self.residual.skips and skip == "both"):
-            dropped = f"model.skip={skip}" if self.residual.skips else f"the scheme {scheme}"
-            raise Incompatible(
-                f"model.parametrisation={kind}: scales branches that are added to the stream, not "
-                f"those of {dropped}; standard would work"
-            )
+        if self.settings.parametrisation != "standard":
+            self._check_parametrisation(scheme)
+
+    def _check_parametrisation(self, scheme: str) -> None:
+        """Raise Incompatible for what the tables of the parametrisation say nothing of."""
+        settings, scheme_fits = self.settings, self.residual.goes_with_parametrisations
+        grown = settings.base_width != settings.width and settings.hidden != 4 * settings.width
+        for setting, value, fits, fitting in (
+            ("model/residual", scheme, scheme_fits, "add"),
+            ("model.skip", settings.skip, settings.skip == "both", "both"),
+            ("model.norm", settings.norm, settings.norm in _ON_BRANCHES, " or ".join(_ON_BRANCHES)),
+            ("model.hidden", settings.hidden, not grown, "null"),
+        ):
+            if not fits:
+                raise Incompatible(
+                    f"{setting}={value}: model.parametrisation={settings.parametrisation} has no "
+                    f"factors for it; {fitting} would work"
+                )
 
     def _check_own(self, module: str, scheme: str) -> None:
         """Raise Incompatible for settings of blocks that the blocks of one's own do not have."""

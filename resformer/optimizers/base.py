@@ -12,6 +12,9 @@ from resformer.numerics.backends.base import AdamWSettings, Backend
 from resformer.numerics.layout import Layout, Segment
 from resformer.numerics.parameters import Factors
 
+_SHARES = ("beta1", "beta2", "momentum")
+"""Settings that are shares of what was before."""
+
 
 @final
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +48,15 @@ class Optimizer(ABC):
     """Names of the tensors (P, N) that it keeps between steps."""
     goes_with_parametrisations: ClassVar[bool] = False
     """True if the factors of `model.parametrisation` are made for it."""
+    decoupled: ClassVar[bool] = True
+    """True if weight decay multiplies the weights, False if it joins the gradient."""
+
+    def __post_init__(self) -> None:
+        require_between("optimizer.weight_decay", self.weight_decay, low=0.0, high=1000.0)
+        for setting in _SHARES:
+            value = getattr(self, setting, 0.0)
+            must = "must be at least 0 and under 1"
+            require(0 <= value < 1, f"optimizer.{setting}", value, must)
 
     @abstractmethod
     def move(self, step: Step) -> None:
@@ -66,10 +78,8 @@ class Adaptive(Optimizer):
     state: ClassVar[tuple[str, ...]] = ("exp_avg", "exp_avg_sq")
 
     def __post_init__(self) -> None:
-        for setting in ("beta1", "beta2"):
-            check_share(self, setting)
+        super().__post_init__()
         require_between("optimizer.eps", self.eps, low=1e-30, high=1.0)
-        require_between("optimizer.weight_decay", self.weight_decay, low=0.0, high=1000.0)
 
     def move_adaptively(self, step: Step, segments: Sequence[Segment]) -> None:
         """Move the members in these segments by AdamW."""
@@ -89,9 +99,3 @@ class Adaptive(Optimizer):
                 ),
                 step.number,
             )
-
-
-def check_share(optimizer: Optimizer, setting: str) -> None:
-    """Raise UserError unless this setting is at least 0 and under 1."""
-    value = getattr(optimizer, setting)
-    require(0 <= value < 1, f"optimizer.{setting}", value, "must be at least 0 and under 1")

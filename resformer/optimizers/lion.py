@@ -3,8 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar, final
 
-from resformer.errors import require_between
-from resformer.optimizers.base import Optimizer, Step, check_share
+from resformer.optimizers.base import Optimizer, Step
 
 
 @final
@@ -23,11 +22,6 @@ class Lion(Optimizer):
     """λ."""
 
     state: ClassVar[tuple[str, ...]] = ("exp_avg",)
-
-    def __post_init__(self) -> None:
-        check_share(self, "beta1")
-        check_share(self, "beta2")
-        require_between("optimizer.weight_decay", self.weight_decay, low=0.0, high=1000.0)
 
     def move(self, step: Step) -> None:
         """Move all parameters."""

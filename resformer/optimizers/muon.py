@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from resformer.numerics.layout import Segment
-from resformer.optimizers.base import Adaptive, Step, check_share
+from resformer.optimizers.base import Adaptive, Step
 
 _A, _B, _C = 3.4445, -4.7750, 2.0315
 _ITERATIONS = 5
@@ -31,10 +31,6 @@ class Muon(Adaptive):
 
     state: ClassVar[tuple[str, ...]] = ("exp_avg", "exp_avg_sq")
     """A matrix's momentum is its `exp_avg`; its `exp_avg_sq` stays 0."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_share(self, "momentum")
 
     def move(self, step: Step) -> None:
         """Move the matrices of one shape together, then the rest."""

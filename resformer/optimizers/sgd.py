@@ -3,8 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar, final
 
-from resformer.errors import require_between
-from resformer.optimizers.base import Optimizer, Step, check_share
+from resformer.optimizers.base import Optimizer, Step
 
 
 @final
@@ -18,10 +17,7 @@ class SGD(Optimizer):
     """λ, which joins the gradient before the momentum."""
 
     state: ClassVar[tuple[str, ...]] = ("momentum",)
-
-    def __post_init__(self) -> None:
-        check_share(self, "momentum")
-        require_between("optimizer.weight_decay", self.weight_decay, low=0.0, high=1000.0)
+    decoupled: ClassVar[bool] = False
 
     def move(self, step: Step) -> None:
         """Move all parameters."""

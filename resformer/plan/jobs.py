@@ -63,6 +63,7 @@ class Job:
             "shape": _tree(self.shape, self.recording),
             "members": [vars(member) for member in self.members],
             "parameters": described.parameters,
+            "ffn_width": described.ffn_width,
             "flops_per_step": described.flops_per_step,
             "flops": self.flops(),
             "blind_loss": described.blind_loss,
@@ -77,6 +78,7 @@ class _Described:
 
     canonical: bytes
     parameters: int
+    ffn_width: int
     flops_per_step: int
     blind_loss: float
     tokens_per_step: int
@@ -89,6 +91,7 @@ def _described(shape: Shape) -> _Described:
     return _Described(
         canonical=canonical(shape_to_json(shape)),
         parameters=transformer.num_parameters,
+        ffn_width=transformer.ffn_width,
         flops_per_step=transformer.flops_per_step(shape.train.batch),
         blind_loss=shape.task.blind_loss(),
         tokens_per_step=shape.train.batch * shape.task.num_tokens(shape.model.attention),

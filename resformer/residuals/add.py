@@ -19,3 +19,4 @@ class Add(IdentitySkip):
 
     own_norm: ClassVar[str] = "post"
     norms: ClassVar[tuple[str, ...]] = NORMS
+    goes_with_parametrisations: ClassVar[bool] = True

@@ -106,6 +106,10 @@ class Residual(ABC, Generic[State]):
     """True if skips of single sub-layers can be dropped (`model.skip`): the update is a plain
     sum.
     """
+    goes_with_parametrisations: ClassVar[bool] = False
+    """True if the scheme adds branches as they are, so that the factors of `model.parametrisation`
+    are the only ones that depend on depth.
+    """
     random: ClassVar[bool] = False
     """True if the scheme needs random numbers in training."""
     shapes_attention: ClassVar[bool] = False

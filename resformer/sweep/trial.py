@@ -98,6 +98,7 @@ def _run_forward(residual: Residual[Any], architecture: Architecture) -> None:
         parametrisation="standard",
         base_depth=None,
         base_width=None,
+        base_heads=None,
         module=None,
         skip="both",
     )

@@ -20,8 +20,9 @@ def share(train: TrainSettings, number: Tensor) -> Tensor:
     """
     number = number.double()
     warm = (number / max(1, train.warmup_steps)).clamp(max=1.0)
-    if train.final_lr is None:
+    if train.schedule == "constant":
         return warm
+    assert train.final_lr is not None
     begin = train.warmup_steps
     if train.schedule == "wsd":
         begin = max(begin, round(_STABLE * train.steps))

@@ -144,6 +144,7 @@ class _Attempt:
             job = jobs.from_json(self.planned)
             if job.id != self.planned["id"]:
                 raise ValueError(f"the job that was planned is {job.id}")
+            self.keep_checkpoint &= job.shape.train.begins_longer_ones
             own_files = [plugins.file_of(part) for part in (job.shape.residual, job.shape.task)]
             trained = self._settled_before(job) or self._trained(job)
             tables: dict[str, TableData] = {"runs": trained.runs, "curves": trained.curves}

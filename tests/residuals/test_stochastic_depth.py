@@ -14,8 +14,7 @@ from resformer.residuals.stochastic_depth import StochasticDepth
 from resformer.training.population import Population
 
 SCHEME = StochasticDepth(survival=0.5)
-KEY = 12
-"""With which all branches survive."""
+KEY = 3
 SURVIVES = [5 / 6, 5 / 6, 2 / 3, 2 / 3, 1 / 2, 1 / 2]  # three blocks: 1 - l/3 · (1 - 1/2)
 
 
@@ -37,8 +36,9 @@ def layers(drawn: list[float]) -> object:
 def test_formula() -> None:
     key_P = torch.tensor([KEY, KEY])
     drawn = draws(key_P)[0].tolist()
-    assert all(draw < share for draw, share in zip(drawn, SURVIVES, strict=True))
-    assert_formula(SCHEME, layers(drawn), key_P)
+    survivors = [i for i in range(6) if drawn[i] < SURVIVES[i]]
+    assert 0 < len(survivors) < 6
+    assert_formula(SCHEME, layers(drawn), key_P, all_learn=False)
 
 
 def test_each_member_has_draws_of_its_own() -> None:

@@ -14,5 +14,6 @@ def optimizer(name: str, **settings: Any) -> Optimizer:
         OmegaConf.load(plugins.config_folder() / "optimizer" / f"{name}.yaml")
     )
     assert isinstance(own, dict)
+    own = own.get("optimizer", own)  # a YAML of sections has the member's rate, too
     values = {str(key): value for key, value in own.items() if key != "name"}
     return plugins.load("resformer.optimizers", name, Optimizer)(**{**values, **settings})

@@ -51,6 +51,7 @@ def model(**changes: Any) -> ModelSettings:
         parametrisation="standard",
         base_depth=None,
         base_width=None,
+        base_heads=None,
         module=None,
         skip="both",
     )

@@ -7,6 +7,9 @@ from typing import NamedTuple, Protocol, final
 
 from torch import Tensor
 
+GATED = ("swiglu", "geglu")
+"""Activations of FFNs that have a gate."""
+
 
 class Linear(NamedTuple):
     """Weights of a linear layer."""

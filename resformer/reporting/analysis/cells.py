@@ -27,7 +27,7 @@ _OWNERS = {
     "model": (*presets.SETTINGS, "model.rope_base"),
     "optimizer": ("optimizer.",),
     "train.schedule": ("train.final_lr",),
-    "model.parametrisation": ("model.base_depth", "model.base_width"),
+    "model.parametrisation": ("model.base_depth", "model.base_width", "model.base_heads"),
 }
 """Settings that follow another one: they make an axis only if they vary without it."""
 _BUDGET = "train.steps"

@@ -13,9 +13,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from resformer.keys import ACTIVATIONS, GATED
+from resformer.keys import ACTIVATIONS
 from resformer.numerics.backends import eager
 from resformer.numerics.backends.base import (
+    GATED,
     AdamWSettings,
     AttentionSettings,
     AttentionWeights,
