@@ -17,7 +17,9 @@ from resformer import plugins
 from resformer.keys import ACTIVATIONS, NORM_KINDS, PARAMETRISATIONS, POSITIONS, SCHEDULES
 from resformer.model.shape import Member, Shape
 from resformer.numerics import rng
+from resformer.numerics.parameters import unpack
 from resformer.training.loop import Trained, Training
+from resformer.training.population import Population
 
 VALUES: dict[str, tuple[Any, ...]] = {
     "residual": tuple(sorted(plugins.own_names("resformer.residuals"))),
@@ -118,3 +120,51 @@ def test_members_do_not_see_each_other(row: Row, request: pytest.FixtureRequest)
         later[:, :, -1] = (later[:, :, -1] + 1) % shape.task.symbols
         before, after = model.forward(flat_PN, inputs), model.forward(flat_PN, later)
         assert torch.equal(before[:, :, :-1], after[:, :, :-1])
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"norm_kind": "rms", "qk_norm": True, "bias": False, "activation": "swiglu"},
+        {"position": "none", "norm_kind": "derf", "norm": "sandwich"},
+        {"parametrisation": "completep", "base_depth": 1, "base_width": 16, "norm": "pre"},
+    ],
+    ids=["modern", "others", "completep"],
+)
+def test_what_blocks_share_starts_the_same(changes: Row) -> None:
+    """Comparisons are paired: the draw of a weight depends on its seed, name and shape only."""
+    base, other = (
+        shapes.shape(hidden=64, depth=depth, **settings).transformer()
+        for depth, settings in ((2, {}), (3, changes))
+    )
+    weights = [
+        unpack(model.parameter_specs, model.initial_values(torch.tensor([5, 9]), torch.float64))
+        for model in (base, other)
+    ]
+    shared = [name for name in weights[0] if name in weights[1]]
+    assert len([name for name in shared if name.endswith(".matrix")]) >= 11
+    for name in shared:
+        if weights[0][name].shape == weights[1][name].shape:
+            torch.testing.assert_close(weights[0][name], weights[1][name], rtol=1e-12, atol=0)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"norm_kind": "rms", "position": "rope", "rope_base": 100.0, "activation": "swiglu"},
+        {"optimizer": optimizer("muon"), "dropout": 0.3, "schedule": "cosine", "final_lr": 0.0},
+    ],
+    ids=["block", "training"],
+)
+def test_data_do_not_depend_on_the_block_and_the_optimiser(changes: Row) -> None:
+    inputs = []
+    for settings in ({}, changes):
+        population = Population(shapes.shape(**settings), MEMBERS[:1], dtype=torch.float32)
+        inputs.append(population.inputs_CPBT.clone())
+        for _ in range(population.drawn_steps + 1):
+            population.advance()
+        inputs.append(population.inputs_CPBT.clone())
+    first, later, also_first, also_later = inputs
+    assert torch.equal(first, also_first)
+    assert torch.equal(later, also_later)
+    assert not torch.equal(first, later)
