@@ -12,7 +12,8 @@ from typing import Any
 import pandas as pd
 import pytest
 import torch
-from support import launches
+from support import launches, shapes
+from support.optimizers import optimizer
 from support.schemes import name_of, schemes
 from torch import Tensor
 
@@ -120,22 +121,37 @@ def test_members_that_stay_as_passengers_change_nothing(
     )
 
 
+MODERN = {
+    "norm": "sandwich",
+    "norm_kind": "rms",
+    "qk_norm": True,
+    "bias": False,
+    "position": "rope",
+    "rope_base": 100.0,
+    "activation": "swiglu",
+    "dropout": 0.1,
+    "optimizer": optimizer("muon"),
+}
+
+
 @pytest.mark.parametrize("depth", [1, 6])
 @pytest.mark.parametrize(("width", "tokens"), [(32, 8), (64, 32)])
+@pytest.mark.parametrize("block", [{}, MODERN], ids=["classic", "modern"])
 def test_the_memory_of_a_member_is_estimated_on_the_safe_side(
-    shape: Shape, depth: int, width: int, tokens: int
+    depth: int, width: int, tokens: int, block: dict[str, Any]
 ) -> None:
     """Against what the backward pass of torch's operations really keeps, and the four tensors of
     the weights.
     """
-    model = dataclasses.replace(
-        shape.model, depth=depth, width=width, heads=4, hidden=4 * width, attention="bidirectional"
-    )
-    shape = dataclasses.replace(
-        shape,
-        model=model,
+    shape = shapes.shape(
         task=Sort(length=tokens, symbols=16),
-        train=dataclasses.replace(shape.train, batch=32),
+        depth=depth,
+        width=width,
+        heads=4,
+        hidden=4 * width,
+        attention="bidirectional",
+        batch=32,
+        **block,
     )
     kept: dict[int, int] = {}
 
@@ -182,8 +198,8 @@ def test_workers_that_share_a_gpu_are_counted(monkeypatch: pytest.MonkeyPatch) -
 
 def test_a_sweep_with_one_shape_on_a_gpu_has_workers_for_a_gpu(shape: Shape) -> None:
     on_gpu = dataclasses.replace(shape, device="cuda")
-    for shapes, device in (([shape], "cpu"), ([shape, on_gpu], "cuda"), ([on_gpu], "cuda")):
-        assert launches.requested(shapes).device == device
+    for group, device in (([shape], "cpu"), ([shape, on_gpu], "cuda"), ([on_gpu], "cuda")):
+        assert launches.requested(group).device == device
 
 
 def test_the_time_of_a_gpu_that_is_elsewhere_is_not_measured(

@@ -1,16 +1,22 @@
 """The number of members that train together as one job."""
 
+import dataclasses
+from functools import cache
+
 import torch
+from torch import Tensor, UntypedStorage
 
 from resformer.errors import UserError
+from resformer.model.objective import loss
 from resformer.model.shape import Shape
 
 _CPU, _CPU_FLOPS = 16, 10**11
 _GPU = 1024
 _SHARE = 0.8
-_WEIGHTS = 8
-_ROWS_PER_BLOCK = 24
+_FLOAT, _INTEGER = 4, 8
+"""Bytes of a float32 and of an int64."""
 _DRAWN = 16
+"""Steps whose data are drawn together."""
 
 
 def members_per_job(shape: Shape, sharers: int) -> int:
@@ -34,26 +40,37 @@ def members_per_job(shape: Shape, sharers: int) -> int:
     return max(1, min(_GPU, int(_SHARE * memory / sharers / bytes_per_member(shape))))
 
 
+@cache
 def bytes_per_member(shape: Shape) -> int:
-    """An upper estimate of the memory of a member while it trains, in bytes: weights, gradient,
-    moments, data and activations in float32, for a training batch or an evaluation, whichever is
-    larger.
+    """Memory of a member while it trains, in bytes: weights, gradient, the optimiser's tensors and
+    as many again while it moves them, the drawn data, what the backward pass keeps, and the logits
+    of an evaluation.
     """
-    model, transformer = shape.model, shape.transformer()
-    weights = _WEIGHTS * transformer.num_parameters
-    rows = (
-        max(shape.train.batch, -(-shape.train.eval_sequences // model.depth)) * transformer.tokens
-    )
-    per_row = (
-        _ROWS_PER_BLOCK * model.width
-        + 3 * transformer.ffn_width
-        + 3 * model.heads * transformer.tokens
-    )
-    scored = (
-        4
-        * max(shape.train.batch, shape.train.eval_sequences)
-        * transformer.num_targets
-        * transformer.vocabulary
-    )
-    drawn = 8 * _DRAWN * shape.train.batch * transformer.tokens
-    return 4 * (weights + model.depth * rows * per_row + scored + drawn)
+    transformer, train = shape.transformer(), shape.train
+    tensors = 2 + 2 * len(shape.optimizer.state)
+    weights = _FLOAT * tensors * transformer.num_parameters
+    drawn = _INTEGER * _DRAWN * train.batch * transformer.tokens
+    scored = _FLOAT * train.eval_sequences * transformer.num_targets * transformer.vocabulary
+    return weights + drawn + kept_bytes(shape) + 2 * scored
+
+
+def kept_bytes(shape: Shape) -> int:
+    """Bytes that a training step of one member keeps for its backward pass, in torch's operations
+    and float32: counted on tensors without values.
+    """
+    transformer = dataclasses.replace(shape.transformer(), compile=False)
+    flat_1N = torch.empty(1, transformer.num_parameters, device="meta", requires_grad=True)
+    sizes = (1, shape.train.batch)
+    tokens = torch.empty(*sizes, transformer.tokens, dtype=torch.int64, device="meta")
+    targets = torch.empty(*sizes, transformer.num_targets, dtype=torch.int64, device="meta")
+    kept: dict[int, UntypedStorage] = {}
+
+    def keep(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        kept[storage._cdata] = storage  # kept alive, or its address would be another's
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        key_1 = torch.empty(1, dtype=torch.int64, device="meta") if transformer.random else None
+        loss(transformer.forward(flat_1N, tokens, key_1), targets)
+    return sum(storage.nbytes() for storage in kept.values())
