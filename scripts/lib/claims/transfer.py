@@ -11,6 +11,7 @@ from lib.claims import study
 from lib.claims.claim import Claim, Interval, Verdict, inside, shown
 from lib.claims.slopes import by_seed, interval
 from lib.claims.study import Arm
+from resformer.reporting.analysis.cells import CellMembers
 from resformer.reporting.figures.style import RC
 from resformer.stats import Floats
 
@@ -55,7 +56,7 @@ def run() -> Claim:
                 + f"; inside the grid in {inner[label]} of {best_SL.size}"
                 for label, best_SL in best.items()
             ),
-            *(f"{label}: lowest median losses {losses(arm)}" for label, arm in arms.items()),
+            *(f"{label}: lowest median losses {lowest_losses(arm)}" for label, arm in arms.items()),
         ],
         differs=f"copy of 8 from 16, width 32, pre-norm, depth {depths[0]} to {depths[-1]} with "
         f"the base at {depths[0]}, {arms['standard'][depths[0]].budget} steps with 50 of warm-up, "
@@ -79,7 +80,7 @@ def best_rates(arm: Arm) -> Floats:
     """Best rate of each seed at each depth, (S, depths)."""
     return np.stack(
         [
-            [lowest(np.array(cell.rates), losses_R) for losses_R in finite(cell.loss_SR)]
+            [lowest(np.array(cell.rates), loss_R) for loss_R in losses(cell)]
             for cell in arm.values()
         ],
         axis=1,
@@ -101,15 +102,15 @@ def lowest(rates: Floats, loss_R: Floats) -> float:
     return float(rates[best] * np.exp(shift * step))
 
 
-def finite(loss_SR: Floats) -> Floats:
-    """Losses, infinite where a member has none."""
-    return np.where(np.isfinite(loss_SR), loss_SR, np.inf)
+def losses(cell: CellMembers) -> Floats:
+    """Final losses by seed and rate, (S, R), infinite where a member has none."""
+    return np.where(np.isfinite(cell.loss_SR), cell.loss_SR, np.inf)
 
 
-def losses(arm: Arm) -> str:
+def lowest_losses(arm: Arm) -> str:
     """Lowest median loss by depth, in words."""
     return ", ".join(
-        f"{np.median(finite(cell.loss_SR), axis=0).min():.2g} at depth {depth}"
+        f"{np.median(losses(cell), axis=0).min():.2g} at depth {depth}"
         for depth, cell in arm.items()
     )
 
@@ -128,7 +129,7 @@ def figure(arms: Mapping[str, Arm]) -> Figure:
         colours = mpl.colormaps["viridis"](np.linspace(0.0, 0.9, len(arms["standard"])))
         for panel, (label, arm) in zip(panels, arms.items(), strict=True):
             for (depth, cell), colour in zip(arm.items(), colours, strict=True):
-                median_R = np.median(finite(cell.loss_SR), axis=0)
+                median_R = np.median(losses(cell), axis=0)
                 shown_R = np.where(np.isfinite(median_R), median_R, np.nan)
                 panel.plot(cell.rates, shown_R, marker="o", markersize=3, color=colour, label=depth)
                 best = int(median_R.argmin())
