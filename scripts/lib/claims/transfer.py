@@ -59,7 +59,8 @@ def run() -> Claim:
             *(f"{label}: lowest median losses {lowest_losses(arm)}" for label, arm in arms.items()),
         ],
         differs=f"copy of 8 from 16, width 32, pre-norm, depth {depths[0]} to {depths[-1]} with "
-        f"the base at {depths[0]}, {arms['standard'][depths[0]].budget} steps with 50 of warm-up, "
+        f"the base at {depths[0]}, {arms['standard'][depths[0]].budget} steps with 50 of warm-up "
+        "and a linear decay to 0, "
         f"{len(best['standard'])} seeds, {len(rates)} rates by factors of two; the best rate of a "
         "seed is at the lowest point of a parabola through its lowest loss and the two beside it",
         earlier="None.",
