@@ -10,7 +10,6 @@ from typing import NoReturn, final
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
-from resformer import plugins
 from resformer.errors import DiskError
 from resformer.keys import Json
 from resformer.numerics import process
@@ -144,7 +143,7 @@ class _Attempt:
             job = jobs.from_json(self.planned)
             if job.id != self.planned["id"]:
                 raise ValueError(f"the job that was planned is {job.id}")
-            own_files = [plugins.file_of(part) for part in (job.shape.residual, job.shape.task)]
+            own_files = provenance.own_files(job.shape)
             trained = self._settled_before(job) or self._trained(job)
             tables: dict[str, TableData] = {"runs": trained.runs, "curves": trained.curves}
             tables |= {"layers": trained.layers} if trained.layers else {}
