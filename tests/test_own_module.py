@@ -55,6 +55,8 @@ TINY = ("task=sort", "task.length=4", "task.symbols=12", "model.width=8", "model
 def mine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], str]]:
     """Writes a module into the working directory; returns the setting that names its class."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
     names = []
 
     def write(text: str) -> str:
@@ -337,6 +339,13 @@ def test_a_mask_that_the_constructor_keeps_is_no_parameter(mine: Callable[[str],
     assert torch.equal(*logits)
     flops = {shape.transformer().flops_per_step(1) for shape in causal}
     assert len(flops) == 1
+    for shape in causal:  # on a device without values, which stands for a GPU
+        own = shape.transformer().own
+        assert own is not None
+        weights = {spec.name: torch.empty(2, *spec.shape) for spec in own.parameter_specs}
+        away = {name: w_P.to("meta") for name, w_P in weights.items()}
+        x_PBTD = torch.empty(2, 3, 12, 16, device="meta")
+        assert own.forward(away, x_PBTD).shape == x_PBTD.shape
 
 
 def test_a_probe_refuses_it_before_anything_runs(
@@ -410,10 +419,9 @@ def test_the_version_of_a_package_that_it_imports_is_part_of_its_digest(tmp_path
 
 
 def test_the_working_directory_stays_last_on_the_path_only_where_a_class_came_from_it(
-    mine: Callable[[str], str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    mine: Callable[[str], str], tmp_path: Path
 ) -> None:
     before = list(sys.path)
-    monkeypatch.setattr(sys, "path", [*before])
     with pytest.raises(UserError, match="there is no module"):
         own_class.load("nowhere:Block")
     assert sys.path == before
@@ -424,9 +432,8 @@ def test_the_working_directory_stays_last_on_the_path_only_where_a_class_came_fr
 
 
 def test_a_pilot_elsewhere_finds_a_module_of_the_directory_of_its_launch(
-    mine: Callable[[str], str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    mine: Callable[[str], str], tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(sys, "path", [*sys.path])
     study, path = Study(tmp_path / "results" / "own"), mine(BLOCK)
     words = [*TINY, "model.depth=1", f"model.module={path}", "model.norm=none"]
     words += ["train.steps=10", "train.warmup_steps=2", "train.eval_every=5"]
@@ -453,20 +460,19 @@ def test_a_pilot_elsewhere_finds_a_module_of_the_directory_of_its_launch(
 
 
 def test_an_error_while_it_trains_names_its_file_and_line(
-    mine: Callable[[str], str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    mine: Callable[[str], str], tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(sys, "path", [*sys.path])
-    text = BLOCK.replace("h = self.norm(x)", "h = self.norm(x, *self.broken)")
-    text = text.replace("self.causal = causal", "self.causal, self.broken = causal, BROKEN")
+    broken = "h = json.loads(BROKEN[0]) if BROKEN else self.norm(x)"
+    text = "import json\n" + BLOCK.replace("h = self.norm(x)", broken)
     path = mine(f"{text}\n\nBROKEN = []\n")
     study = Study(tmp_path / "results" / "own")
     words = [*TINY, "model.depth=1", f"model.module={path}", "model.norm=none", "engine.retries=0"]
     planned = launch.plan(config.request("own", words), study)
-    sys.modules[path.partition(":")[0]].BROKEN.append(1)  # type: ignore[attr-defined]
+    sys.modules[path.partition(":")[0]].BROKEN.append("[")  # type: ignore[attr-defined]
     work_alone(planned.start(["sweep"]))
     (reason,) = study.failures(planned.unfinished).values()
-    line = next(n for n, each in enumerate(text.splitlines(), 1) if "self.broken)" in each)
-    assert f"/{path.partition(':')[0]}.py:{line}: TypeError" in reason
+    line = next(n for n, each in enumerate(text.splitlines(), 1) if "json.loads" in each)
+    assert f"/{path.partition(':')[0]}.py:{line}: json.decoder.JSONDecodeError" in reason
 
 
 @pytest.mark.sweep

@@ -27,6 +27,7 @@ from resformer.numerics.parameters import ParameterSpec
 
 NO_PROBE = "a probe sees the sub-layers of built-in blocks only"
 
+_CPU = torch.device("cpu")
 _GIVEN = ("width", "heads", "tokens", "causal", "depth", "block")
 """Names of arguments that a constructor may have."""
 
@@ -72,15 +73,16 @@ class OwnBlocks:
         """
         return range(1, self.depth + 1) if "block" in _arguments(self.path) else [1]
 
-    def build(self, block: int, seed: int) -> nn.Module:
+    def build(self, block: int, seed: int, device: torch.device = _CPU) -> nn.Module:
         """The module of this block, from 1, as its class makes it with torch's generator seeded by
-        the member's seed and the block.
+        the member's seed and the block. Only on the CPU are its values those of a member.
         """
         given = {**vars(self), "block": block}
         key = rng.key(torch.tensor([seed]), "module", block)
         with blaming(self.path), torch.random.fork_rng(devices=[]):
             torch.manual_seed(int(key))
-            return load(self.path)(**{name: given[name] for name in _arguments(self.path)})
+            with device:
+                return load(self.path)(**{name: given[name] for name in _arguments(self.path)})
 
     @property
     def parameter_specs(self) -> list[ParameterSpec]:
@@ -94,7 +96,7 @@ class OwnBlocks:
                 role="matrix" if parameter.dim() == 2 else "vector",
             )
             for block in range(1, self.depth + 1)
-            for name, parameter in self._template(block).named_parameters()
+            for name, parameter in self._template(block, _CPU).named_parameters()
         ]
 
     def initial_values(
@@ -120,19 +122,22 @@ class OwnBlocks:
     def forward(self, weights: Mapping[str, Tensor], x_PBTD: Tensor) -> Tensor:
         """Output of the last module, (P, B, T, D)."""
         for block in range(1, self.depth + 1):
-            names = [name for name, _ in self._template(block).named_parameters()]
+            module = self._template(block, x_PBTD.device)
+            names = [name for name, _ in module.named_parameters()]
             own = {name: weights[f"block{block}.module.{name}"] for name in names}
             x_PBTD = self.forward_block(block, own, x_PBTD)
         return x_PBTD
 
     def forward_block(self, block: int, weights: dict[str, Tensor], x_PBTD: Tensor) -> Any:
         """Whatever the module of a block makes of its input with these weights, each (P, …)."""
-        module = self._template(block)
+        module = self._template(block, x_PBTD.device)
 
         def call(of_member: dict[str, Tensor], x_BTD: Tensor) -> Any:
             return torch.func.functional_call(module, of_member, (x_BTD,))
 
-        with sdpa_kernel(SDPBackend.MATH):  # the others have no rule for many members
+        # The other ways of attention have no rule for many members. What the module makes without
+        # naming a device, such as a mask, is to be where its input is.
+        with sdpa_kernel(SDPBackend.MATH), x_PBTD.device:
             return torch.func.vmap(call, randomness="error")(weights, x_PBTD)
 
     def flops_per_sequence(self) -> int:
@@ -140,8 +145,8 @@ class OwnBlocks:
         flops = [_flops(self, block) for block in self.kinds]
         return sum(flops) * (self.depth // len(flops))
 
-    def _template(self, block: int) -> nn.Module:
-        return _template(self, block if block in self.kinds else 1)
+    def _template(self, block: int, device: torch.device) -> nn.Module:
+        return _template(self, block if block in self.kinds else 1, device)
 
 
 @cache
@@ -153,11 +158,11 @@ def _arguments(path: str) -> tuple[str, ...]:
 
 
 @cache
-def _template(own: OwnBlocks, block: int) -> nn.Module:
-    """The module of a block whose parameters have shapes but no values: one number each in memory,
-    whereas tensors that are no parameters are there.
+def _template(own: OwnBlocks, block: int, device: torch.device) -> nn.Module:
+    """The module of a block whose parameters have shapes but no values: one number each in memory.
+    Tensors that it keeps beside them are there, on this device.
     """
-    module = own.build(block, seed=0)
+    module = own.build(block, seed=0, device=device)
     for parameter in module.parameters():
         parameter.data = parameter.data.new_zeros(()).expand(parameter.shape)
     return module
