@@ -502,7 +502,7 @@ def probe(
         from resformer import config
         from resformer.console.execution import print_exclusions
         from resformer.model.serial import digest
-        from resformer.probes.measure import descriptions
+        from resformer.probes import measure
         from resformer.probes.table import table
         from resformer.reporting.analysis.probes import probed
         from resformer.reporting.figures import draw_layers
@@ -511,6 +511,7 @@ def probe(
         from resformer.sweep.memory import check_probes
 
         request = config.request(study, overrides or [])
+        measure.check(shape for shape, _ in request.shapes)
         check_probes([shape for shape, _ in request.shapes])
         name = f"{study}-{digest(request.overrides, 6)}" if overrides else study
         folder = to if to is not None else results_folder.probes(results, name)
@@ -522,10 +523,10 @@ def probe(
                 request.shapes,
                 lambda done: status.update(f"looking into stacks: {done} of {count}"),
             )
-        models = probed(numbers, request.swept, list(descriptions()))
+        models = probed(numbers, request.swept, list(measure.descriptions()))
         path = probes.write(numbers, folder)
         out.print(probes.picture(models))
-        drawn = draw_layers(models, descriptions(), folder)
+        drawn = draw_layers(models, measure.descriptions(), folder)
         line = f"{path}, and beside it {len(drawn) // 2} figures as .svg and .png"
         print(printable(line), file=sys.stderr)
 

@@ -21,13 +21,14 @@ from resformer.config.tree import check_key, member_defaults, settings
 from resformer.engines.base import Engine
 from resformer.errors import Incompatible, UserError
 from resformer.keys import COMPILE, DEVICES, OWN, Json, Value, flatten, in_message
-from resformer.model import own_module
+from resformer.model.own_module import NO_PROBE
 from resformer.model.serial import digest, shape_to_json
 from resformer.model.settings import ModelSettings
 from resformer.model.shape import RESULTS_ONLY, Member, Recording, Shape, TrainSettings
 from resformer.optimizers.base import Optimizer
 from resformer.residuals.base import Residual
 from resformer.store.folder import TRAINED, check_name
+from resformer.sweep.module_trial import try_module
 from resformer.sweep.rate_grid import AUTO, START
 from resformer.sweep.request import Request
 from resformer.sweep.trial import try_scheme, try_task
@@ -288,11 +289,11 @@ def _resolve(values: Mapping[str, Value], machine: Machine) -> _Point:
         device=device,
     )
     if (own := shape.transformer().own) is not None:
-        own_module.check(own)
+        try_module(own)
         if probe_every is not None:
             raise Incompatible(
-                f"probe.every={probe_every}: a probe sees the sub-layers of built-in blocks only; "
-                f"with model.module={own.path} null would work"
+                f"probe.every={probe_every}: {NO_PROBE}; with model.module={own.path} null would "
+                "work"
             )
     notes = workable.check(shape, warmup_given="train.warmup_steps" in values)
     return _Point(

@@ -3,17 +3,14 @@ that stands in place of each of the L blocks.
 
 It is trained as it is, by `torch.func` over members: slower than the blocks that are built in, with
 the same data, results and statistics. Its constructor gets those of `width`, `heads`, `tokens`,
-`causal`, `depth` and `block` (from 1) that it names.
+`causal`, `depth` and `block` (from 1) that it names. The last bits of a member's results may depend
+on the members that it is trained with: they are equal within rounding, not bit for bit.
 """
 
-import contextlib
-import importlib
 import inspect
-import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache, cached_property
-from pathlib import Path
+from functools import cache
 from typing import Any, final
 
 import torch
@@ -21,12 +18,39 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from resformer.errors import UserError
-from resformer.numerics import rng
+from resformer.errors import Incompatible
+from resformer.keys import in_message
+from resformer.model.own_class import blaming, load
+from resformer.model.settings import ModelSettings
+from resformer.numerics import parameters, rng
 from resformer.numerics.parameters import ParameterSpec
-from resformer.text import failure_line
 
-_MEMBERS, _SEQUENCES = 2, 2
+NO_PROBE = "a probe sees the sub-layers of built-in blocks only"
+
+_CPU = torch.device("cpu")
+_GIVEN = ("width", "heads", "tokens", "causal", "depth", "block")
+"""Names of arguments that a constructor may have."""
+
+
+def check_settings(settings: ModelSettings, *, scheme: str, dropout: float) -> None:
+    """Raise Incompatible for settings of blocks that the blocks of one's own do not have."""
+    for setting, value, only in (
+        ("model/residual", scheme, ("add",)),
+        ("model.norm", settings.norm, ("none", "pre")),
+        ("model.skip", settings.skip, ("both",)),
+        ("model.parametrisation", settings.parametrisation, ("standard",)),
+        ("model.position", settings.position, ("learned", "sinusoidal", "none")),
+        ("model.activation", settings.activation, ("relu",)),
+        ("model.hidden", settings.hidden, (4 * settings.width,)),
+        ("model.qk_norm", settings.qk_norm, (False,)),
+        ("train.dropout", dropout, (0.0,)),
+    ):
+        if value not in only:
+            words = " or ".join(map(in_message, only))
+            raise Incompatible(
+                f"model.module={settings.module}: has blocks of its own, which "
+                f"{setting}={in_message(value)} is not for; {words} would work"
+            )
 
 
 @final
@@ -42,21 +66,25 @@ class OwnBlocks:
     tokens: int
     causal: bool
 
-    @cached_property
-    def templates(self) -> Sequence[nn.Module]:
-        """The modules without values."""
-        with torch.device("meta"):
-            return [self.build(block) for block in range(1, self.depth + 1)]
+    @property
+    def kinds(self) -> Sequence[int]:
+        """Blocks that differ, from 1: the first, which stands for all, unless the constructor is
+        given their numbers.
+        """
+        return range(1, self.depth + 1) if "block" in _arguments(self.path) else [1]
 
-    def build(self, block: int) -> nn.Module:
-        """The module of this block, from 1, as its class makes it."""
-        kind = load(self.path)
+    def build(self, block: int, seed: int, device: torch.device = _CPU) -> nn.Module:
+        """The module of this block, from 1, as its class makes it with torch's generator seeded by
+        the member's seed and the block. Only on the CPU are its values those of a member.
+        """
         given = {**vars(self), "block": block}
-        taken = inspect.signature(kind).parameters
-        with _blaming(self.path):
-            return kind(**{key: given[key] for key in _GIVEN if key in taken})
+        key = rng.key(torch.tensor([seed]), "module", block)
+        with blaming(self.path), torch.random.fork_rng(devices=[]):
+            torch.manual_seed(int(key))
+            with device:
+                return load(self.path)(**{name: given[name] for name in _arguments(self.path)})
 
-    @cached_property
+    @property
     def parameter_specs(self) -> list[ParameterSpec]:
         """Parameters of all modules. Their initial values are those that the class gives them."""
         return [
@@ -67,127 +95,83 @@ class OwnBlocks:
                 scale=1.0,
                 role="matrix" if parameter.dim() == 2 else "vector",
             )
-            for block, module in enumerate(self.templates, start=1)
-            for name, parameter in module.named_parameters()
+            for block in range(1, self.depth + 1)
+            for name, parameter in self._template(block, _CPU).named_parameters()
         ]
 
-    def initial_values(self, seed: int) -> dict[str, Tensor]:
-        """Parameters of a member as the class makes them, with torch's generator seeded by its
-        seed.
+    def initial_values(
+        self, specs: Sequence[ParameterSpec], seed_P: Tensor, dtype: torch.dtype
+    ) -> Tensor:
+        """Initial `flat_PN` of a model with these blocks on the CPU; a module's parameters depend
+        on the seed and its block.
         """
-        key = rng.key(torch.tensor([seed]), "module")
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(int(key))
-            modules = [self.build(block) for block in range(1, self.depth + 1)]
-        return {
-            f"block{block}.module.{name}": parameter.detach()
-            for block, module in enumerate(modules, start=1)
-            for name, parameter in module.named_parameters()
-        }
+        values: dict[str, list[Tensor]] = {}
+        for seed in seed_P.tolist():
+            for block in range(1, self.depth + 1):
+                for name, parameter in self.build(block, seed).named_parameters():
+                    row = parameter.detach().flatten().to(dtype)
+                    values.setdefault(f"block{block}.module.{name}", []).append(row)
+        parts = [
+            torch.stack(values[spec.name])
+            if spec.draw == "module"
+            else parameters.initial_values([spec], seed_P, dtype)
+            for spec in specs
+        ]
+        return torch.cat(parts, dim=1)
 
-    def forward(self, parameters: Mapping[str, Tensor], x_PBTD: Tensor) -> Tensor:
+    def forward(self, weights: Mapping[str, Tensor], x_PBTD: Tensor) -> Tensor:
         """Output of the last module, (P, B, T, D)."""
-        for block, module in enumerate(self.templates, start=1):
-            own = {
-                name: parameters[f"block{block}.module.{name}"]
-                for name, _ in module.named_parameters()
-            }
-
-            def call(weights: dict[str, Tensor], x_BTD: Tensor, module: nn.Module = module) -> Any:
-                return torch.func.functional_call(module, weights, (x_BTD,))
-
-            with sdpa_kernel(SDPBackend.MATH):  # the others have no rule for many members
-                x_PBTD = torch.func.vmap(call, randomness="error")(own, x_PBTD)
+        for block in range(1, self.depth + 1):
+            module = self._template(block, x_PBTD.device)
+            names = [name for name, _ in module.named_parameters()]
+            own = {name: weights[f"block{block}.module.{name}"] for name in names}
+            x_PBTD = self.forward_block(block, own, x_PBTD)
         return x_PBTD
+
+    def forward_block(self, block: int, weights: dict[str, Tensor], x_PBTD: Tensor) -> Any:
+        """Whatever the module of a block makes of its input with these weights, each (P, …)."""
+        module = self._template(block, x_PBTD.device)
+
+        def call(of_member: dict[str, Tensor], x_BTD: Tensor) -> Any:
+            return torch.func.functional_call(module, of_member, (x_BTD,))
+
+        # The other ways of attention have no rule for many members. What the module makes without
+        # naming a device, such as a mask, is to be where its input is.
+        with sdpa_kernel(SDPBackend.MATH), x_PBTD.device:
+            return torch.func.vmap(call, randomness="error")(weights, x_PBTD)
 
     def flops_per_sequence(self) -> int:
         """Floating-point operations in matrix products of a forward pass, as torch counts them."""
-        x_BTD = torch.empty(1, self.tokens, self.width, device="meta")
-        with FlopCounterMode(display=False) as counter:
-            for module in self.templates:
-                module(x_BTD)
-        return int(counter.get_total_flops())
+        flops = [_flops(self, block) for block in self.kinds]
+        return sum(flops) * (self.depth // len(flops))
 
-
-_GIVEN = ("width", "heads", "tokens", "causal", "depth", "block")
-"""Names of arguments that a constructor may have."""
+    def _template(self, block: int, device: torch.device) -> nn.Module:
+        return _template(self, block if block in self.kinds else 1, device)
 
 
 @cache
-def check(own: OwnBlocks) -> None:
-    """Raise UserError unless the class makes modules that can be trained."""
-    where = f"model.module={own.path}"
-    for module in own.templates:
-        if buffers := [name for name, _ in module.named_buffers()]:
-            raise UserError(f"{where}: keeps buffers ({buffers[0]}); parameters alone would do")
-    if not own.parameter_specs:
-        raise UserError(f"{where}: has no parameters; there is nothing to train")
-    values = [own.initial_values(seed) for seed in range(_MEMBERS)]
-    stacked = {name: torch.stack([of_member[name] for of_member in values]) for name in values[0]}
-    x_PBTD = torch.zeros(_MEMBERS, _SEQUENCES, own.tokens, own.width)
-    with _blaming(own.path), torch.no_grad():
-        y_PBTD = own.forward(stacked, x_PBTD)
-    if not isinstance(y_PBTD, Tensor) or y_PBTD.shape != x_PBTD.shape:
-        shape = tuple(y_PBTD.shape[1:]) if isinstance(y_PBTD, Tensor) else type(y_PBTD).__name__
-        raise UserError(
-            f"{where}: makes {shape} of {tuple(x_PBTD.shape[1:])}; both must have one shape"
-        )
+def _arguments(path: str) -> tuple[str, ...]:
+    """Names of the arguments that the constructor of a class is given."""
+    with blaming(path):
+        taken = inspect.signature(load(path)).parameters
+    return tuple(name for name in _GIVEN if name in taken)
 
 
 @cache
-def load(path: str) -> type[nn.Module]:
-    """The class of a path `package:Class`, also from the working directory. Raises UserError."""
-    name, _, attribute = path.partition(":")
-    if not name or not attribute:
-        raise UserError(f"model.module={path}: must be package:Class, as mine:Block of mine.py")
-    with _blaming(path), _working_directory():
-        try:
-            module = importlib.import_module(name)
-        except ModuleNotFoundError as error:
-            if error.name != name:
-                raise
-            nowhere = f"there is no module {name}, installed or in the working directory"
-            raise UserError(f"model.module={path}: {nowhere}") from error
-    kind = getattr(module, attribute, None)
-    if not (inspect.isclass(kind) and issubclass(kind, nn.Module)):
-        raise UserError(f"model.module={path}: {name} has no torch.nn.Module of that name")
-    return kind
+def _template(own: OwnBlocks, block: int, device: torch.device) -> nn.Module:
+    """The module of a block whose parameters have shapes but no values: one number each in memory.
+    Tensors that it keeps beside them are there, on this device.
+    """
+    module = own.build(block, seed=0, device=device)
+    for parameter in module.parameters():
+        parameter.data = parameter.data.new_zeros(()).expand(parameter.shape)
+    return module
 
 
-def sources(path: str) -> list[Path]:
-    """Files of the code of a class: its module's, and all of the package that it is in."""
-    try:
-        kind = load(path)
-    except UserError:
-        return []
-    top = sys.modules[kind.__module__.partition(".")[0]]
-    folders = list(getattr(top, "__path__", []))
-    if not folders:
-        return [Path(inspect.getfile(kind))]
-    return sorted(file for folder in folders for file in Path(folder).rglob("*.py"))
-
-
-@contextlib.contextmanager
-def _working_directory() -> Iterator[None]:
-    """Import from the working directory, too, but nothing that is found elsewhere."""
-    here = str(Path.cwd())
-    sys.path.append(here)
-    try:
-        yield
-    finally:
-        sys.path.remove(here)
-
-
-@contextlib.contextmanager
-def _blaming(path: str) -> Iterator[None]:
-    """Turn whatever the code of a class raises into a UserError of one line."""
-    try:
-        yield
-    except (UserError, MemoryError):
-        raise
-    except (Exception, SystemExit) as error:  # foreign code may raise anything
-        if "randomness" in str(error):
-            line = "draws at random, which would not be that of the seed; no dropout would do"
-        else:
-            line = failure_line(error)
-        raise UserError(f"model.module={path}: {line}") from error
+@cache
+def _flops(own: OwnBlocks, block: int) -> int:
+    """Operations of one block for one sequence."""
+    module = own.build(block, seed=0)
+    with blaming(own.path), sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
+        module(torch.zeros(1, own.tokens, own.width))
+    return int(counter.get_total_flops())

@@ -18,10 +18,10 @@ from torch import Tensor
 
 from resformer import plugins
 from resformer.errors import Incompatible, UserError
-from resformer.keys import OWN, in_message
+from resformer.keys import OWN
 from resformer.model import positions
 from resformer.model.activations import Activations, SublayerActivations
-from resformer.model.own_module import OwnBlocks
+from resformer.model.own_module import NO_PROBE, OwnBlocks, check_settings
 from resformer.model.parametrisation import Parametrisation, parametrisation
 from resformer.model.settings import ModelSettings
 from resformer.model.specs import NORM_BRANCH, NORM_IN, NORM_OUT, ffn_width, parameter_specs
@@ -85,7 +85,7 @@ class Transformer:
                 "work"
             )
         if self.settings.module is not None:
-            self._check_own(self.settings.module, scheme)
+            check_settings(self.settings, scheme=scheme, dropout=self.dropout)
         if self.settings.parametrisation != "standard":
             self._check_parametrisation(scheme)
 
@@ -103,23 +103,6 @@ class Transformer:
                 raise Incompatible(
                     f"{setting}={value}: model.parametrisation={settings.parametrisation} has no "
                     f"factors for it; {fitting} would work"
-                )
-
-    def _check_own(self, module: str, scheme: str) -> None:
-        """Raise Incompatible for settings of blocks that the blocks of one's own do not have."""
-        settings = self.settings
-        for setting, value, only in (
-            ("model/residual", scheme, ("add",)),
-            ("model.norm", settings.norm, ("none", "pre")),
-            ("model.skip", settings.skip, ("both",)),
-            ("model.parametrisation", settings.parametrisation, ("standard",)),
-            ("train.dropout", self.dropout, (0.0,)),
-        ):
-            if value not in only:
-                words = " or ".join(map(in_message, only))
-                raise Incompatible(
-                    f"model.module={module}: has blocks of its own, which {setting}={value} is not "
-                    f"for; {words} would work"
                 )
 
     @cached_property
@@ -186,17 +169,9 @@ class Transformer:
 
     def initial_values(self, seed_P: Tensor, dtype: torch.dtype) -> Tensor:
         """Initial `flat_PN` on the CPU."""
-        own = self.own
-        if own is None:
-            return initial_values(self.parameter_specs, seed_P, dtype)
-        values = [own.initial_values(int(seed)) for seed in seed_P]
-        parts = [
-            torch.stack([of_member[spec.name].flatten() for of_member in values]).to(dtype)
-            if spec.draw == "module"
-            else initial_values([spec], seed_P, dtype)
-            for spec in self.parameter_specs
-        ]
-        return torch.cat(parts, dim=1)
+        if self.own is not None:
+            return self.own.initial_values(self.parameter_specs, seed_P, dtype)
+        return initial_values(self.parameter_specs, seed_P, dtype)
 
     @property
     def num_parameters(self) -> int:
@@ -237,9 +212,7 @@ class Transformer:
         Attention patterns are written out, whereas `forward` may compute them in a fused kernel.
         """
         if self.own is not None:
-            raise UserError(
-                f"model.module={self.own.path}: a probe sees the sub-layers of built-in blocks only"
-            )
+            raise UserError(f"model.module={self.own.path}: {NO_PROBE}")
         parameters = unpack(self.parameter_specs, flat_PN)
         streams, sublayers = self._streams(parameters, inputs_PBT), list[SublayerActivations]()
         for context in self._contexts(parameters, None):

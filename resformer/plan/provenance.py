@@ -12,7 +12,7 @@ import torch
 
 from resformer import __version__, plugins
 from resformer.keys import Json
-from resformer.model import own_module
+from resformer.model import own_class
 from resformer.model.serial import shape_to_json
 from resformer.model.shape import Recording, Shape
 from resformer.numerics import source_code
@@ -139,9 +139,19 @@ def other_processor(launch: Mapping[str, Any], here: Mapping[str, str]) -> str:
     return f"was computed on {then}, this is {now}: the last bits of results differ"
 
 
+def own_files(shape: Shape) -> list[str]:
+    """Files that a user may have written: of a shape's scheme, task, optimiser and module."""
+    variants = [plugins.file_of(part) for part in (shape.residual, shape.task, shape.optimizer)]
+    module = shape.model.module
+    return [*variants, *(map(str, own_class.sources(module)) if module is not None else [])]
+
+
 @cache
 def _hash(role: str) -> str:
     """The hash of the code in this role; "" if it is not here."""
+    kind, _, name = role.partition(" ")
+    if kind == code.MODULE:
+        return own_class.code_digest(name)
     paths = _files(role)
     return source_code.digest(paths) if paths else ""
 
@@ -150,6 +160,4 @@ def _files(role: str) -> Sequence[Path]:
     if role in _ROLES:
         return [path for pattern in _ROLES[role] for path in sorted(_PACKAGE.glob(pattern))]
     kind, _, name = role.partition(" ")
-    if kind == code.MODULE:
-        return own_module.sources(name)
     return plugins.sources(_VARIANTS[kind], name) if kind in _VARIANTS else []

@@ -1,7 +1,7 @@
 """Measures of models: every measure of every layer, in float64."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cache
 
 import numpy as np
@@ -10,9 +10,11 @@ import torch
 from torch import Tensor
 
 from resformer import plugins
+from resformer.errors import UserError
 from resformer.model.objective import held_out, loss
+from resformer.model.own_module import NO_PROBE
 from resformer.model.shape import Shape
-from resformer.numerics.parameters import initial_values, unpack
+from resformer.numerics.parameters import unpack
 from resformer.probes.measures.base import Measure, Trace
 
 MeasuredColumns = dict[str, npt.NDArray[np.float64]]
@@ -29,6 +31,13 @@ def measures() -> list[Measure]:
 def descriptions() -> dict[str, str]:
     """Description of every column, in a few words, by the column's name."""
     return {name: words for measure in measures() for name, words in measure.columns.items()}
+
+
+def check(shapes: Iterable[Shape]) -> None:
+    """Raise UserError for a shape whose layers cannot be measured."""
+    for shape in shapes:
+        if shape.model.module is not None:
+            raise UserError(f"model.module={shape.model.module}: {NO_PROBE}; null would work")
 
 
 def measure(shape: Shape, flat_PN: Tensor) -> MeasuredColumns:
@@ -49,8 +58,8 @@ def measure(shape: Shape, flat_PN: Tensor) -> MeasuredColumns:
 
 def measure_initial(shape: Shape, seeds: Sequence[int]) -> MeasuredColumns:
     """Measure members with these seeds before any training."""
-    specs = shape.transformer().parameter_specs
-    return measure(shape, initial_values(specs, torch.tensor(seeds), torch.float64))
+    seed_P = torch.tensor(seeds)
+    return measure(shape, shape.transformer().initial_values(seed_P, torch.float64))
 
 
 def _traced(shape: Shape, flat_PN: Tensor) -> Trace:

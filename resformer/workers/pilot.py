@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Literal, Self, final
 
 from resformer.errors import Stuck
+from resformer.model import own_class
 from resformer.numerics.process import configure_worker
 from resformer.store.study import Study
 from resformer.workers import signals
@@ -37,10 +38,13 @@ class PilotExit:
 
 
 def pilot_specs(assignment: Assignment, workers: int) -> list[str]:
-    """The spec of each pilot as JSON: the study's folder, the launch, and the pilot's number."""
+    """The spec of each pilot as JSON: the study's folder, the launch, the working directory, from
+    which a module of one's own may come, and the pilot's number.
+    """
     launch = {
         "study": str(assignment.study.absolute()),
         "launch": assignment.launch,
+        "directory": own_class.working_directory(),
         "workers": workers,
     }
     return [json.dumps({**launch, "worker": worker}) for worker in range(workers)]
@@ -53,6 +57,7 @@ def run_pilot(spec: str) -> str:
     settings = json.loads(spec)
     study, launch = Study(Path(settings["study"])), int(settings["launch"])
     worker, writer = int(settings["worker"]), EventWriter(study, launch)
+    own_class.search(settings["directory"])
     with signals.recorded() as names:
         try:
             assignment, memory_gib = _assignment(study, launch)

@@ -10,7 +10,6 @@ from typing import NoReturn, final
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
-from resformer import plugins
 from resformer.errors import DiskError
 from resformer.keys import Json
 from resformer.numerics import process
@@ -145,7 +144,7 @@ class _Attempt:
             if job.id != self.planned["id"]:
                 raise ValueError(f"the job that was planned is {job.id}")
             self.keep_checkpoint &= job.shape.train.begins_longer_ones
-            own_files = [plugins.file_of(part) for part in (job.shape.residual, job.shape.task)]
+            own_files = provenance.own_files(job.shape)
             trained = self._settled_before(job) or self._trained(job)
             tables: dict[str, TableData] = {"runs": trained.runs, "curves": trained.curves}
             tables |= {"layers": trained.layers} if trained.layers else {}
