@@ -120,7 +120,9 @@ def _reaches(report: Report, limits: Sequence[Limit]) -> str:
         arms.setdefault(words, []).append(name)
     if len(limits) == 1:
         return next(iter(arms))
-    reaches = "; ".join(f"{words} with {listed(names)}" for words, names in arms.items())
+    reaches = "; ".join(
+        f"{words}{',' * (', ' in words)} with {listed(names)}" for words, names in arms.items()
+    )
     return f"{why_nothing(report, keys)}: {reaches}" if other_rates else reaches
 
 

@@ -6,6 +6,7 @@ from typing import TypeVar
 from resformer.reporting.analysis.pairs import BASELINE, RESIDUAL
 from resformer.reporting.schema import Compared, Comparison, LossComparison, Report, varying
 from resformer.reporting.text.words import NORMS, correction, listed, p_is, value_label
+from resformer.results import presets
 
 _MOST_NAMED = 12
 """Names that a count lists."""
@@ -20,6 +21,8 @@ def names(row: Compared) -> tuple[str, str]:
     words = {RESIDUAL: "with residual connections", BASELINE: "without"}
     if set(labels) == set(words):
         return words[labels[0]], words[labels[1]]
+    if row.named_by == (presets.KEY,):
+        return f"with the {labels[0]} block", f"with the {labels[1]} block"
     return f"with {labels[0]}", f"with {labels[1]}"
 
 

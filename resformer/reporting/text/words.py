@@ -288,8 +288,19 @@ def value_label(axis: str, value: Any) -> str:
 
 def kind_of_model(axes: Sequence[str], values: Sequence[Value]) -> str:
     """Values of the axes that apply, in one line."""
-    pairs = zip(axes, values, strict=True)
-    return " ".join(value_label(axis, value) for axis, value in pairs if value is not None)
+    applying = {axis: value for axis, value in zip(axes, values, strict=True) if value is not None}
+    return one_line([*applying], [value_label(axis, value) for axis, value in applying.items()])
+
+
+def one_line(axes: Sequence[str], labels: Sequence[str]) -> str:
+    """Labels of these axes' values in one line: a space between scheme and norm, commas between the
+    others.
+    """
+    text = ""
+    for before, axis, label in zip(("", *axes), axes, labels, strict=False):
+        joint = " " if (before, axis) == ("residual", "norm") else ", " if text else ""
+        text += f"{joint}{label}"
+    return text
 
 
 def p_is(p: float) -> str:
