@@ -158,6 +158,17 @@ def test_a_kind_of_model_is_named_shortly_and_sentences_are_whole(crossed: Findi
     )
 
 
+def test_a_count_names_schemes_that_are_alike_with_what_tells_them_apart(
+    made: WrittenStudy,
+) -> None:
+    for block in (CLASSIC, MODERN):
+        for name in ("adamw", "muon", "lion"):
+            for residual, steps in ((Add(), 100), (Plain(), STALLED)):
+                add(made, residual, steps, **block, optimizer=optimizer(name))
+    deep = answer(made.report())[0]
+    assert "classic block, adamw; add, classic block, lion; add, classic block, muon" in deep
+
+
 def test_blocks_are_compared_as_blocks(made: WrittenStudy) -> None:
     blocks_of(made, [CLASSIC, MODERN])
     report = summarise(read([made.study]), Pairing(compare="model"))

@@ -126,7 +126,7 @@ def test_other_axes_are_named(resformer: Run) -> None:
     )
     assert result.exit_code == 0, result.stderr
     assert "add post, width 16: healthy" in result.stdout
-    assert "plain pre width 32: healthy" in result.stdout
+    assert "plain pre, width 32: healthy" in result.stdout
     assert Path("here/layers.csv").is_file()
     assert not Path("results").exists()
 

@@ -91,10 +91,19 @@ def by_verdict(rows: Sequence[Row]) -> Mapping[str, list[Row]]:
     return groups
 
 
+def scheme_name(row: Compared, rows: Sequence[Compared]) -> str:
+    """Name of a comparison's scheme; where others of these have the same one, with the axes by
+    which it differs from them.
+    """
+    schemes = [other.labels[0] for other in rows]
+    apart = label(row, rows) if len({*schemes}) < len(schemes) else ""
+    return f"{row.labels[0]}{apart}"
+
+
 def counted(rows: Sequence[Row]) -> str:
     """Number of comparisons by verdict, with the names of those that are few."""
     counts = ", ".join(
-        f"{len(group)} {text}{named([row.labels[0] for row in group])}"
+        f"{len(group)} {text}{named([scheme_name(row, rows) for row in group])}"
         for text, group in by_verdict(rows).items()
     )
     baselines = listed(sorted({row.labels[1] for row in rows}), "or")
@@ -108,4 +117,7 @@ def counted(rows: Sequence[Row]) -> str:
 
 def named(labels: Sequence[str]) -> str:
     """Names in parentheses; "" for none and for many."""
-    return f" ({listed(sorted(labels))})" if 0 < len(labels) <= _MOST_NAMED else ""
+    if not 0 < len(labels) <= _MOST_NAMED:
+        return ""
+    apart = any(", " in text for text in labels)
+    return f" ({'; '.join(sorted(labels)) if apart else listed(sorted(labels))})"
