@@ -3,6 +3,7 @@ their settings.
 """
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,7 +18,7 @@ from resformer.reporting.schema import Report
 from resformer.reporting.serial import from_json, to_json
 from resformer.reporting.text.answer import answer
 from resformer.reporting.text.headline import headline
-from resformer.reporting.text.words import kind_of_model
+from resformer.reporting.text.words import kind_of_model, settings
 from resformer.residuals.add import Add
 from resformer.residuals.base import Residual
 from resformer.residuals.plain import Plain
@@ -78,6 +79,20 @@ def test_blocks_are_told_apart_by_presets_or_else_by_what_differs(
     tree = to_json(report)
     assert {*axes} <= {*tree["cells"][0]}
     assert ("model" in tree["settings"]) == (axes == ["model.rope_base"])
+
+
+def test_the_settings_of_all_blocks_are_said_unless_they_are_the_classic_ones(
+    made: WrittenStudy,
+) -> None:
+    shown = settings(blocks_of(made, [GELU, {**GELU, "bias": False}]))
+    assert "activation gelu" in shown
+    assert not any(word in shown for word in ("bias", "norm_kind", "classic", "own"))
+
+
+def test_a_preset_of_all_blocks_is_said_as_such(tmp_path: Path) -> None:
+    modern, classic = WrittenStudy(tmp_path, "modern"), WrittenStudy(tmp_path, "classic")
+    assert "modern block" in settings(blocks_of(modern, [MODERN]))
+    assert "block" not in settings(blocks_of(classic, [CLASSIC]))
 
 
 def test_a_setting_of_blocks_runs_down_when_it_is_chosen_to(made: WrittenStudy) -> None:

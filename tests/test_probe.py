@@ -131,6 +131,15 @@ def test_other_axes_are_named(resformer: Run) -> None:
     assert not Path("results").exists()
 
 
+def test_blocks_without_a_preset_are_probed_side_by_side(resformer: Run) -> None:
+    words = ["model=classic,modern", "model.activation=gelu", "model.norm=pre"]
+    result = resformer("probe", "model.depth=1", *words, "member.seed=0", "train.batch=4")
+    assert result.exit_code == 0, result.stderr
+    shown = " ".join(result.stdout.split())
+    assert "add pre, norm_kind layer, qk_norm false, bias true, position learned: " in shown
+    assert "add pre, norm_kind rms, qk_norm true, bias false, position rope: " in shown
+
+
 def test_schemes_are_probed_side_by_side_with_their_own_norms(resformer: Run) -> None:
     """Which norm a scheme has is its own matter."""
     schemes = "model/residual=mix_ln,hyper,shaped,stochastic_depth"

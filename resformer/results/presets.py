@@ -12,6 +12,8 @@ from resformer import plugins
 from resformer.keys import OWN, Json
 
 KEY = "model"
+USUAL = "classic"
+"""The preset that goes without saying."""
 SETTINGS = (
     "model.norm_kind",
     "model.qk_norm",
@@ -31,6 +33,14 @@ def preset(settings: Mapping[str, Any]) -> str:
 def named(settings: Mapping[str, Any]) -> dict[str, Any]:
     """The settings, with the name of their preset as the setting `model`."""
     return {KEY: preset(settings), **settings}
+
+
+def unusual(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings of a block that has no preset, of these, that are not those of `USUAL`."""
+    if KEY in settings:
+        return {}
+    usual = _presets()[USUAL]
+    return {key: settings[key] for key in usual if key in settings and settings[key] != usual[key]}
 
 
 def keys_of_blocks(presets: Iterable[str]) -> tuple[str, ...]:
