@@ -6,11 +6,18 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import settings as settings_of_test
+from hypothesis import strategies as st
 from support.earlier import in_earlier_words
 from support.optimizers import optimizer
 from support.studies import SEEDS, STALLED, WrittenStudy, shape
 
+from resformer.model.serial import shape_to_json
+from resformer.model.shape import Shape
+from resformer.reporting.analysis.cells import axes_of, keys_by_shape
 from resformer.reporting.analysis.pairs import Pairing
 from resformer.reporting.analysis.summary import summarise
 from resformer.reporting.layout import layout, panels
@@ -22,9 +29,11 @@ from resformer.reporting.text.words import kind_of_model, settings
 from resformer.residuals.add import Add
 from resformer.residuals.base import Residual
 from resformer.residuals.plain import Plain
+from resformer.results import presets
 from resformer.results.members import Findings, read
 from resformer.results.presets import SETTINGS
 from resformer.results.tensorboard import run_names
+from resformer.store.shapes import shape_settings
 
 Block = dict[str, Any]
 CLASSIC: Block = {}
@@ -221,3 +230,47 @@ def test_runs_do_not_name_what_a_member_does_not_have(made: WrittenStudy) -> Non
         "copy-depth-1-add-post-position-rope-rope_base-10.0-seed-0-lr-0.003",
         "copy-depth-1-add-post-position-rope-rope_base-50.0-seed-0-lr-0.003",
     ]
+
+
+CHANGES: dict[str, list[Any]] = {
+    "activation": ["relu", "gelu", "swiglu"],
+    "norm_kind": ["layer", "rms"],
+    "bias": [True, False],
+    "qk_norm": [True, False],
+    "rope_base": [None, 500.0, 10_000.0],
+    "width": [16, 32],
+    "hidden": [64, 128],
+    "optimizer": [optimizer("adamw"), optimizer("sgd"), optimizer("sgd", momentum=0.5)],
+    "final_lr": [None, 0.0, 0.1],
+}
+CHANGED = st.builds(
+    lambda block, changes: {**block, **changes},
+    st.sampled_from([CLASSIC, MODERN]),
+    st.dictionaries(st.sampled_from([*CHANGES]), st.none(), max_size=3).flatmap(
+        lambda keys: st.fixed_dictionaries({key: st.sampled_from(CHANGES[key]) for key in keys})
+    ),
+)
+
+
+@settings_of_test(max_examples=60, deadline=None)
+@given(st.lists(CHANGED, min_size=1, max_size=6))
+def test_what_differs_is_told_apart(changes: list[Block]) -> None:
+    """Every shape has a cell of its own in a report, and a name of its own in TensorBoard."""
+    shapes = {of_settings(**of_shape) for of_shape in changes}
+    table = pd.DataFrame(
+        {
+            **presets.named(shape_settings({"shape": shape_to_json(of_shape)})),
+            **{"study": "made", "job": str(number), "shape": number, "seed": 0, "lr": 0.1},
+        }
+        for number, of_shape in enumerate(shapes)
+    )
+    axes, _, _ = axes_of(table)
+    assert len({*keys_by_shape(table, axes).values()}) == len(shapes)
+    assert len({*run_names(table).values()}) == len(shapes)
+
+
+def of_settings(**changes: Any) -> Shape:
+    """A shape with these changes, and what each of them asks for beside it."""
+    position = "learned" if changes.get("rope_base") is None else "rope"
+    schedule = "constant" if changes.get("final_lr") is None else "cosine"
+    return shape(1, Add(), "post", **{**changes, "position": position, "schedule": schedule})
