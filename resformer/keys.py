@@ -54,22 +54,6 @@ _SHORT = {
     "member.seed": "seed",
     "member.lr": "lr",
 }
-_OF_ADAMW = ("beta1", "beta2", "eps", "weight_decay")
-"""Settings of the section `train` that are the optimiser's now."""
-_EARLIER_MODEL: Json = {
-    "norm_kind": "layer",
-    "qk_norm": False,
-    "bias": True,
-    "position": "learned",
-    "rope_base": None,
-    "tied": False,
-    "parametrisation": "standard",
-    "base_depth": None,
-    "base_width": None,
-    "base_heads": None,
-    "module": None,
-}
-"""Settings of the only block that earlier versions had."""
 FINE = ((100, 2), (200, 5), (1000, 10))
 """With `train.eval_every=null`: steps up to which members are evaluated every so many steps, finely
 while the fast ones solve.
@@ -139,26 +123,3 @@ def exclusion_lines(rows: Iterable[tuple[Mapping[str, Value], str]]) -> list[str
         count = f", {len(group):,} combinations" if len(group) > 1 else ""
         lines.append(f"left out: {words} ({reason}){count}")
     return lines
-
-
-def shape_settings(job: Json) -> dict[str, Any]:
-    """The settings of a job's shape by dotted key; those of `NAMES` by their short names."""
-    shape = _in_todays_words(job["shape"])
-    return {NAMES.get(key, key): value for key, value in flatten(shape).items()}
-
-
-def _in_todays_words(shape: Json) -> Json:
-    """A planned shape with the settings that earlier versions did not have, or had elsewhere."""
-    if "optimizer" in shape:
-        return shape
-    train = {"schedule": "constant", "final_lr": None, "dropout": 0.0, **shape["train"]}
-    own = {key: train.pop(key) for key in _OF_ADAMW if key in train}
-    train["decay_all"] = own.get("weight_decay", 0.0) != 0
-    model = {**_EARLIER_MODEL, **shape["model"]}
-    return {**shape, "model": model, "optimizer": {"name": "adamw", **own}, "train": train}
-
-
-def job_label(job: Json) -> str:
-    """A job's task, depth, scheme and norm placement, as one line."""
-    shape = shape_settings(job)
-    return f"{shape['task']} depth {shape['depth']} {shape['residual']} {shape['norm']}"

@@ -234,7 +234,7 @@ def test_sinusoidal_positions_are_the_papers() -> None:
 
 @pytest.mark.parametrize("position", ["learned", "rope", "sinusoidal", "none"])
 def test_only_a_position_tells_an_encoders_tokens_apart(position: str) -> None:
-    """Of one token many times, outputs differ where positions are known."""
+    """Given one token many times, outputs differ where positions are known."""
     base = 100.0 if position == "rope" else None
     shape = shapes.shape(position=position, rope_base=base, attention="bidirectional", norm="pre")
     model = shape.transformer()

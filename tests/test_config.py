@@ -564,3 +564,25 @@ def test_a_value_is_checked_by_its_type_and_not_by_what_it_equals() -> None:
     ):
         with pytest.raises(UserError, match=wrong):
             ask(wrong)
+
+
+def test_a_reason_names_the_preset_whose_setting_it_is() -> None:
+    """And what would work beside the preset; a setting that was typed is the user's."""
+    words = ["model=classic,modern", "model/residual=deepnorm,add", "train.compile=false"]
+    (left_out,) = config.request("some", words).excluded
+    assert left_out["settings"] == {"model": "modern", "model.residual": "deepnorm"}
+    scheme = "the scheme deepnorm goes with post (or own) only"
+    assert left_out["reason"] == (
+        f"model.norm=pre, of model=modern: {scheme}; model.norm=own would work"
+    )
+    assert config.request("some", [*words, "model.norm=own"]).excluded == []
+    typed = config.request("some", [*words, "model.norm=pre,own"]).excluded
+    assert {row["reason"] for row in typed} == {f"model.norm=pre: {scheme}"}
+    with pytest.raises(UserError, match=r"model\.position=rope, of model=modern: turns pairs"):
+        config.request("some", ["model=modern", "model.width=12", "model.heads=4"])
+
+
+def test_a_scheme_is_named_as_it_is_typed() -> None:
+    words = ["model/residual=t_fixup", "model.norm=pre"]
+    with pytest.raises(UserError, match=r"the scheme t_fixup goes with"):
+        config.request("some", words)

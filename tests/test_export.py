@@ -116,7 +116,7 @@ def test_tensorboard_reads_a_run_per_member(findings: Findings, tmp_path: Path) 
     folder = tmp_path / "out"
     assert export.export(findings, folder, "tensorboard").paths == [folder]
     assert len(names(folder)) == 16
-    name = "copy-depth-2-add-post-hidden-32-width-8-seed-1-lr-0.01"
+    name = "copy-depth-2-add-post-width-8-seed-1-lr-0.01"
     member = frames.runs(findings).query(
         "depth == 2 and `model.width` == 8 and seed == 1 and lr == 0.01"
     )

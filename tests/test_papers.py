@@ -363,7 +363,7 @@ def test_arms_in_words() -> None:
 
 
 def test_best_rates_inside_their_grid() -> None:
-    """Of cells that solve: those that nobody solves have no best rate."""
+    """Cells that solve count: those that nobody solves have no best rate."""
     rows: list[dict[str, object]] = [
         {"depth": depth, "lr": lr, "solved": [steps, steps]}
         for depth, by_rate in {1: (90.0, 50.0, 70.0), 2: (50.0, 60.0, 70.0), 4: (None,) * 3}.items()

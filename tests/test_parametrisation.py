@@ -80,7 +80,7 @@ def test_the_head_starts_as_large_as_at_the_base() -> None:
 
 
 def test_branches_and_logits_are_scaled() -> None:
-    """Of a model without norms the branch's factor is a factor on its output matrix."""
+    """The branch's factor is one on its output matrix, where nothing is behind that."""
     base = shape_of("standard", norm="pre", depth=1, bias=False)
     scaled = shapes.changed(
         base, parametrisation="completep", base_depth=2, base_width=base.model.width

@@ -125,10 +125,19 @@ def test_other_axes_are_named(resformer: Run) -> None:
         "probe", "model.depth=1", "model.width=16,32", "member.seed=0", "--to", "here"
     )
     assert result.exit_code == 0, result.stderr
-    assert "add post width 16: healthy" in result.stdout
-    assert "plain pre width 32: healthy" in result.stdout
+    assert "add post, width 16: healthy" in result.stdout
+    assert "plain pre, width 32: healthy" in result.stdout
     assert Path("here/layers.csv").is_file()
     assert not Path("results").exists()
+
+
+def test_blocks_without_a_preset_are_probed_side_by_side(resformer: Run) -> None:
+    words = ["model=classic,modern", "model.activation=gelu", "model.norm=pre"]
+    result = resformer("probe", "model.depth=1", *words, "member.seed=0", "train.batch=4")
+    assert result.exit_code == 0, result.stderr
+    shown = " ".join(result.stdout.split())
+    assert "add pre, norm_kind layer, qk_norm false, bias true, position learned: " in shown
+    assert "add pre, norm_kind rms, qk_norm true, bias false, position rope: " in shown
 
 
 def test_schemes_are_probed_side_by_side_with_their_own_norms(resformer: Run) -> None:

@@ -29,7 +29,7 @@ def six(made: WrittenStudy) -> None:
 
 
 def test_pairs_are_counted_by_depth_then_by_speed(made: WrittenStudy) -> None:
-    """Of fifteen pairs eight differ in depth, four more in speed, three in nothing."""
+    """Fifteen pairs, of which eight differ in depth, four more in speed, three in nothing."""
     six(made)
     report = made.report()
     (counts,) = report.separation

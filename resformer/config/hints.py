@@ -25,6 +25,8 @@ COMMANDS_WITH = {
 }
 """Options that are mistaken for settings, and commands that have them."""
 _SCHEME = "model.residual"
+_NOUNS = {_SCHEME: "scheme", "optimizer": "optimiser"}
+"""Kinds of variants in prose, where it is not the key."""
 _WRITTEN_OUT = 12
 """Most values that a hint writes out."""
 
@@ -87,8 +89,7 @@ def of_variant(key: str, group: str, name: str, own: Sequence[str], known: Seque
     if elsewhere.reason or elsewhere.keys:
         hint = elsewhere.reason or f"did you mean {' or '.join(elsewhere.keys)}?"
         return f"there is no such setting; {hint}"
-    noun = "scheme" if group == _SCHEME else group
-    return f"the {noun} {name} has {', '.join(own) or 'no settings'}"
+    return f"the {_NOUNS.get(group, group)} {name} has {', '.join(own) or 'no settings'}"
 
 
 def variant(group: str, value: object) -> str:

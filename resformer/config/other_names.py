@@ -91,10 +91,9 @@ def _same(name: str, words: Collection[str]) -> list[str]:
 
 
 def _similar(name: str, words: Collection[str]) -> list[str]:
-    """Words that a name of several parts begins; else words with all of the name's parts between
-    underscores, or all of whose parts it has; else
-    those that it begins or that begin it; else those that hold it or that it holds; else a similar
-    one.
+    """Words that a name of several parts begins; else those with all of its parts, as underscores
+    divide it, or all of whose parts it has; else those that it begins or that begin it; else those
+    that hold it or that it holds; else a similar one.
     """
     if "_" in name and (begun := [word for word in words if word.startswith(name)]):
         return _longest({word: -len(word) for word in begun})

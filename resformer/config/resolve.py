@@ -17,7 +17,7 @@ from resformer.config import study_file, workable
 from resformer.config.machine import Machine
 from resformer.config.overrides import Axis, axis_of, check_size, combinations, line, parse, shown
 from resformer.config.sections import build, build_variant, checked
-from resformer.config.tree import check_key, member_defaults, settings
+from resformer.config.tree import check_key, member_defaults, preset_of, settings
 from resformer.engines.base import Engine
 from resformer.errors import Incompatible, UserError
 from resformer.keys import COMPILE, DEVICES, OWN, Json, Value, flatten, in_message
@@ -119,7 +119,7 @@ def _resolved(
                 point = _resolve(values, machine)
             except Incompatible as reason:
                 varied = {key: value for key, value in values.items() if key in swept_here}
-                excluded.append({"settings": varied, "reason": str(reason)})
+                excluded.append({"settings": varied, "reason": _with_preset(str(reason), values)})
                 continue
             members = _members(axes, values)
             idle |= typed & point.idle
@@ -155,6 +155,19 @@ def _resolved(
         recordings=recordings,
         auto_rates=frozenset(auto_rates),
     )
+
+
+def _with_preset(reason: str, values: Mapping[str, Value]) -> str:
+    """Reason why a combination makes no sense; where it is a setting that was not given, but a
+    preset's, with the preset. What the scheme calls for goes with each.
+    """
+    setting, _, why = reason.partition(": ")
+    key = setting.partition("=")[0]
+    preset = preset_of(key, values)
+    if not preset:
+        return reason
+    hint = f"; {key}={OWN} would work" if key == "model.norm" else ""
+    return f"{setting}, of {preset}: {why}{hint}"
 
 
 def _is_auto(axis: Axis) -> bool:

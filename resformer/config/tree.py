@@ -55,6 +55,18 @@ def _choices(point: Mapping[str, Value]) -> tuple[tuple[str, str], ...]:
     return tuple((key, str(value)) for key, value in point.items() if key in _CHOOSING)
 
 
+def preset_of(key: str, point: Mapping[str, Value]) -> str:
+    """The preset, as typed, that gives a setting its value in this combination; "" if the setting
+    was given itself, or by no preset that was chosen.
+    """
+    section, _, name = key.partition(".")
+    if key in point or section not in PRESETS or section not in point:
+        return ""
+    path = config_folder() / section / f"{point[section]}.yaml"
+    given = yaml.safe_load(path.read_text(encoding="utf-8"))
+    return f"{section}={point[section]}" if name in given else ""
+
+
 def check_key(key: str, values: Sequence[Value]) -> None:
     """Raise UserError if there is no such setting, whatever the variants; `values` are those that
     it was given.

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from resformer.keys import job_label
+from resformer.store.shapes import job_label
 from resformer.sweep.launch import Launch
 
 

@@ -7,9 +7,10 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from resformer.keys import Json, flatten, in_message, shape_settings, short
+from resformer.keys import Json, flatten, in_message, short
 from resformer.plugins import GROUPS
 from resformer.results import presets
+from resformer.store.shapes import shape_settings
 from resformer.sweep.memory import tensors_kept
 from resformer.text import counted
 
@@ -25,16 +26,17 @@ def grid(jobs: Sequence[Json], swept: Sequence[str]) -> RenderableType:
     top.
     """
     shown = [short(key) for key in swept if not key.startswith("member.")]
-    axes = list(dict.fromkeys(["task", "depth", "residual", "norm", *shown]))
+    settings = [presets.named(shape_settings(job)) for job in jobs]
+    usual = ["task", "depth", "residual", "norm"]
+    axes = list(dict.fromkeys([*usual, *presets.spelt_out(shown, settings)]))
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for axis in axes:
         table.add_column(axis, overflow="fold")
     for heading in ("members", "parameters", "MB", "MFLOPs/\nstep", "TFLOPs"):
         table.add_column(heading, justify="right", overflow="fold")
     shapes: dict[tuple[str, ...], list[Json]] = {}
-    for job in jobs:
-        settings = presets.named(shape_settings(job))
-        shapes.setdefault(tuple(str(settings.get(axis, "")) for axis in axes), []).append(job)
+    for job, own in zip(jobs, settings, strict=True):
+        shapes.setdefault(tuple(str(own.get(axis, "")) for axis in axes), []).append(job)
     for key, group in shapes.items():
         first = group[0]
         table.add_row(

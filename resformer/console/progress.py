@@ -14,7 +14,8 @@ from rich.table import Table
 from rich.text import Text
 
 from resformer.console.events import event_line
-from resformer.keys import Json, job_label
+from resformer.keys import Json
+from resformer.store.shapes import job_label
 from resformer.text import clock, counted
 from resformer.training.progress import Progress
 from resformer.workers.events import Emit, Event

@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from resformer.errors import UserError
-from resformer.keys import Json, job_label
+from resformer.keys import Json
 from resformer.results.other_code import other_code
 from resformer.results.problems import OtherCode
 from resformer.store import claims
@@ -21,6 +21,7 @@ from resformer.store.checks import Damaged
 from resformer.store.claims import Held
 from resformer.store.done import Done
 from resformer.store.plan import superseded
+from resformer.store.shapes import job_label
 from resformer.store.study import Study
 from resformer.text import clock, counted, printable
 from resformer.workers.event_log import why_stuck

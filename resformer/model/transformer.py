@@ -72,7 +72,7 @@ class Transformer:
 
     def __post_init__(self) -> None:
         norm, skip = self.settings.norm, self.settings.skip
-        scheme = type(self.residual).__name__.lower()
+        scheme = plugins.name_of(self.residual)
         if norm not in self.residual.norms:
             allowed = ", ".join(name for name in self.residual.norms if name != OWN)
             raise Incompatible(

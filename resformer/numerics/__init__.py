@@ -1,1 +1,1 @@
-"""Random numbers, parameters, AdamW and backends for a population of models."""
+"""Random numbers, parameters, optimisers and backends for a population of models."""

@@ -6,6 +6,7 @@ from functools import cache
 from itertools import pairwise
 from typing import Any
 
+from resformer.keys import NAMES
 from resformer.reporting.measures import ENDS
 from resformer.reporting.schema import (
     ArmKey,
@@ -28,6 +29,7 @@ from resformer.reporting.schema import (
     Separation,
     Stability,
 )
+from resformer.results import presets
 from resformer.results.problems import DamagedJob, FailedJob, LeftBehind, MissingJob, OtherCode
 
 Tree = dict[str, Any]
@@ -47,6 +49,8 @@ _IF_ANY = (
     "incomplete_rates",
 )
 """Sections that reports without any such thing lack."""
+_UNDOTTED = (presets.KEY, NAMES["optimizer.name"], "device")
+"""Settings that may be axes of a report and have no dot in their key."""
 
 
 def to_json(report: Report) -> Tree:
@@ -331,9 +335,6 @@ def _own(kind: type, line: Tree, per: Per = "steps") -> Tree:
 
 def _cell_key(line: Tree) -> CellKey:
     return CellKey(arm=_arm_key(line), depth=line["depth"])
-
-
-_UNDOTTED = ("model", "optimizer", "device")
 
 
 def _arm_key(line: Tree) -> ArmKey:

@@ -13,11 +13,12 @@ from typing import final
 import pandas as pd
 
 from resformer.errors import UserError
-from resformer.keys import NAMES, RECORDING, Json, as_typed, by_value, shape_settings, short
+from resformer.keys import NAMES, RECORDING, Json, as_typed, by_value, short
 from resformer.results import presets
 from resformer.results.problems import LeftBehind, Problems
 from resformer.results.runs import StudyRuns, read_runs
 from resformer.store.plan import by_shape, superseding
+from resformer.store.shapes import shape_settings
 from resformer.store.study import Study
 from resformer.text import shortened
 

@@ -2,7 +2,7 @@
 `configs/model/modern.yaml`, however they were given.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -12,6 +12,8 @@ from resformer import plugins
 from resformer.keys import OWN, Json
 
 KEY = "model"
+USUAL = "classic"
+"""The preset that goes without saying."""
 SETTINGS = (
     "model.norm_kind",
     "model.qk_norm",
@@ -31,6 +33,32 @@ def preset(settings: Mapping[str, Any]) -> str:
 def named(settings: Mapping[str, Any]) -> dict[str, Any]:
     """The settings, with the name of their preset as the setting `model`."""
     return {KEY: preset(settings), **settings}
+
+
+def unusual(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings of a block that has no preset, of these, that are not those of `USUAL`."""
+    if KEY in settings:
+        return {}
+    usual = _presets()[USUAL]
+    return {key: settings[key] for key in usual if key in settings and settings[key] != usual[key]}
+
+
+def keys_of_blocks(presets: Iterable[str]) -> tuple[str, ...]:
+    """The setting that tells blocks of these presets apart: `model`, or none if one of them is
+    `own`, of which many are: their settings tell them apart.
+    """
+    return () if OWN in {*presets} else (KEY,)
+
+
+def spelt_out(keys: Sequence[str], blocks: Sequence[Mapping[str, Any]]) -> list[str]:
+    """These keys with `model` replaced, where it does not tell these blocks apart, by the settings
+    in which they differ.
+    """
+    if keys_of_blocks(map(preset, blocks)):
+        return [*keys]
+    differing = [key for key in SETTINGS if len({block.get(key) for block in blocks}) > 1]
+    spelt = [own for key in keys for own in (differing if key == KEY else [key])]
+    return [*dict.fromkeys(spelt)]
 
 
 @cache

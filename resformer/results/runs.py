@@ -9,11 +9,12 @@ from typing import final
 import numpy as np
 import pyarrow as pa
 
-from resformer.keys import Json, job_label
+from resformer.keys import Json
 from resformer.results import cache
 from resformer.results.other_code import other_code
 from resformer.results.problems import DamagedJob, FailedJob, MissingJob, Problems
 from resformer.store.checks import Damaged
+from resformer.store.shapes import job_label
 from resformer.store.study import Study
 
 _READ = ("runs.parquet", "timing.json")

@@ -10,7 +10,7 @@ from typing import cast
 import pandas as pd
 
 from resformer.errors import UserError
-from resformer.results import frames
+from resformer.results import frames, owners, presets
 from resformer.results.members import selectable
 
 MemberKey = tuple[str, int, float]
@@ -31,7 +31,8 @@ def check() -> None:
 
 def run_names(runs: pd.DataFrame) -> dict[MemberKey, str]:
     """Names of the members: task, depth, scheme, norm, the other settings in which members alike in
-    these differ, seed and learning rate.
+    these differ, without those that come with another one (see `owners`) or that a member does not
+    have, seed and learning rate.
 
     `copy-depth-4-add-post-seed-0-lr-0.003`, or with two widths
     `copy-depth-4-add-post-width-32-seed-0-lr-0.003`.
@@ -39,11 +40,15 @@ def run_names(runs: pd.DataFrame) -> dict[MemberKey, str]:
     names = {}
     first = ["task", "depth", "residual", "norm"]
     others = [name for name in selectable(runs) if name not in (*first, "seed", "lr")]
+    unnamed = {presets.KEY} - {*presets.keys_of_blocks(runs[presets.KEY].unique())}
+    runs = runs.drop(columns=[*unnamed])
     for (task, depth, residual, norm), group in runs.groupby(first):
-        differ = [name for name in others if group[name].nunique(dropna=False) > 1]
+        differ = [name for name in others if name in group and owners.varies(group, name, first)]
         for row in group.to_dict("records"):
             words = [f"{task}-depth-{depth}-{residual}-{norm}"]
-            words += [f"{name.rpartition('.')[2]}-{row[name]}" for name in differ]
+            words += [
+                f"{name.rpartition('.')[2]}-{row[name]}" for name in differ if pd.notna(row[name])
+            ]
             words += [f"seed-{row['seed']}", f"lr-{row['lr']}"]
             names[row["job"], row["seed"], row["lr"]] = "-".join(words)
     return names

@@ -6,13 +6,13 @@ from typing import final
 
 import pandas as pd
 
-from resformer.keys import shape_settings
 from resformer.model.serial import shape_to_json
 from resformer.reporting.analysis.cells import axes_of, keys_by_shape
 from resformer.reporting.analysis.pairs import DEFAULT_PAIRING, Pair
 from resformer.reporting.schema import ArmKey
 from resformer.reporting.text.power import planned_power
 from resformer.results import presets
+from resformer.store.shapes import shape_settings
 from resformer.sweep.request import Request
 from resformer.text import counted
 

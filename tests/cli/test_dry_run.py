@@ -131,3 +131,10 @@ def test_a_dry_run_for_slurm_prints_grid_and_script_without_slurm(
     refused = resformer("sweep", *TINY, *words)
     check_refused(refused, "engine=slurm: there is no srun here")
     assert tree(tmp_path) == {}
+
+
+def test_blocks_without_a_preset_have_a_row_each(resformer: Resformer) -> None:
+    words = ["model=classic,modern", "model.activation=gelu", "model.norm=pre", "model.depth=1"]
+    result = resformer("sweep", "--dry-run", *words)
+    assert result.exit_code == 0, result.stderr
+    assert len([line for line in result.stdout.splitlines() if " copy " in line]) == 2

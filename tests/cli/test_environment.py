@@ -116,7 +116,7 @@ def test_the_library_leaves_the_plugins_of_hydra_alone(tmp_path: Path) -> None:
 
 
 def test_entry_points_that_cannot_be_read_have_no_effect(command: Command, tmp_path: Path) -> None:
-    """Of whatever package: torch looks for backends of devices among all of them."""
+    """Whichever package has them: torch looks for backends of devices among all of them."""
     bad = tmp_path / "path" / "bad-1.0.dist-info"
     bad.mkdir(parents=True)
     (bad / "METADATA").write_text("Name: bad\nVersion: 1.0\n")

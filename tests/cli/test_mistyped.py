@@ -34,6 +34,7 @@ SETTINGS = [
     ("model.residual.decay=2", "model.residual.decay=2: the scheme add has no settings"),
     ("residual.alpha=2", "there is no such setting; did you mean model.residual.alpha?"),
     ("task.nothing=1", "task.nothing=1: the task copy has length, symbols"),
+    ("optimizer.nothing=1", "optimizer.nothing=1: the optimiser adamw has beta1, beta2, eps"),
     # what is not a setting here
     ("train.optimizer=sgd", "did you mean optimizer?"),
     ("train.schedule=step", "must be one of constant, cosine, linear, wsd"),

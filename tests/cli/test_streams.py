@@ -146,7 +146,7 @@ def test_a_path_that_is_named_obeys_no_control_character(shell: Shell) -> None:
 
 
 def test_what_a_closed_stderr_loses_does_not_go_to_stdout(shell: Shell) -> None:
-    """Of `print`, whose file None is stdout."""
+    """That is `print`, whose file None is stdout."""
     words = "report made --html page.html"
     closed, whole = shell(f"resformer {words} 2>&-"), shell(f"resformer {words}")
     assert whole.stderr.splitlines() == ["page.html"]

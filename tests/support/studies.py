@@ -1,13 +1,14 @@
 """A study that is written by hand instead of run, with outcomes that are known."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from resformer.keys import Json
 from resformer.model.shape import RESULTS_ONLY, Member, Recording, Shape
 from resformer.plan.jobs import Job
 from resformer.reporting.analysis.summary import summarise
@@ -157,8 +158,11 @@ class WrittenStudy:
         words: Sequence[str] = ("resformer", "sweep"),
         versions: Mapping[str, str] = _VERSIONS,
         fingerprint: Mapping[str, str] | None = None,
+        in_plan: Callable[[Json], Json] = lambda job: job,
     ) -> Study:
-        """Plan all jobs and commit the results of the first `finished`, or of all."""
+        """Plan all jobs and commit the results of the first `finished`, or of all; `in_plan` makes
+        a line of the plan of a job's JSON.
+        """
         record = {
             "excluded": [{"settings": {"model.norm": "post"}, "reason": "does not go"}],
             "engine": {"retries": 0},
@@ -166,7 +170,7 @@ class WrittenStudy:
             "versions": dict(versions),
             "fingerprint": dict(fingerprint or {}),
         }
-        launch = self.study.launch(record, [job.to_json() for job, _ in self.jobs])
+        launch = self.study.launch(record, [in_plan(job.to_json()) for job, _ in self.jobs])
         for job, lives in self.jobs[:finished]:
             claim = claims.take(self.study.job(job.id), launch, 0, HeartbeatObserver(60.0))
             assert isinstance(claim, Claim)

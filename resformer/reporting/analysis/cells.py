@@ -12,7 +12,7 @@ import pandas as pd
 
 from resformer.keys import RECORDING, Value, by_value
 from resformer.reporting.schema import ArmKey, CellKey, Score
-from resformer.results import presets
+from resformer.results import owners, presets
 from resformer.stats import Bools, Floats, Integers
 from resformer.stats.final_loss import rates_by_loss
 from resformer.stats.rates import rates_by_other_seeds
@@ -20,16 +20,6 @@ from resformer.stats.steps import censor
 
 ALWAYS = ("study", "task", "depth", "residual", "norm")
 """Axes of every report."""
-_OWNERS = {
-    "task": ("task.", "train.eval_every", "train.target_accuracy", "model.attention"),
-    "residual": ("model.residual.",),
-    "model.width": ("model.hidden",),
-    "model": (*presets.SETTINGS, "model.rope_base"),
-    "optimizer": ("optimizer.",),
-    "train.schedule": ("train.final_lr",),
-    "model.parametrisation": ("model.base_depth", "model.base_width", "model.base_heads"),
-}
-"""Settings that follow another one: they make an axis only if they vary without it."""
 _BUDGET = "train.steps"
 
 Differing = dict[str, dict[str, Value | list[Value]]]
@@ -227,7 +217,8 @@ def axes_of(members: pd.DataFrame) -> tuple[list[str], dict[str, Value], Differi
     The budget is an axis only if members differ in nothing else: otherwise it belongs to its cell.
     """
     dotted = [name for name in members.columns if "." in name]
-    keys = [*ALWAYS, presets.KEY, "optimizer", *dotted, "device"]
+    block = presets.keys_of_blocks(members[presets.KEY].unique())
+    keys = [*ALWAYS, *block, "optimizer", *dotted, "device"]
     shapes = members.drop_duplicates("shape")[[*keys, "shape"]]
     axes = list(ALWAYS)
     shared: dict[str, Value] = {}
@@ -265,9 +256,7 @@ def _varies(members: pd.DataFrame, shapes: pd.DataFrame, keys: Sequence[str], ke
         ).ngroup()
         same = members["shape"].map(dict(zip(shapes["shape"], others, strict=True)))
         return bool(members[["seed", "lr"]].assign(same=same).duplicated().any())
-    owner = next((owner for owner, own in _OWNERS.items() if key.startswith(own)), None)
-    within_each = ["study", owner] if owner in shapes else ["study"]
-    return int(shapes.groupby(within_each)[key].nunique(dropna=False).max()) > 1
+    return owners.varies(shapes, key, ["study"])
 
 
 def plain(value: Any) -> Any:

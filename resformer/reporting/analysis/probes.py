@@ -32,9 +32,9 @@ class Probed:
 def probed(table: pd.DataFrame, swept: Sequence[str], measures: Sequence[str]) -> Probed:
     """Medians of a probe's table; `swept` are the keys that vary."""
     settings = zip(*(table[key] for key in presets.SETTINGS), strict=True)
-    blocks = [presets.preset(dict(zip(presets.SETTINGS, row, strict=True))) for row in settings]
-    table = table.rename(columns=NAMES).assign(model=blocks)
-    keys = ["residual", "norm", *map(short, swept)]
+    blocks = [dict(zip(presets.SETTINGS, row, strict=True)) for row in settings]
+    table = table.rename(columns=NAMES).assign(model=[*map(presets.preset, blocks)])
+    keys = ["residual", "norm", *presets.spelt_out([*map(short, swept)], blocks)]
     axes = [key for key in dict.fromkeys(keys) if key in table and key not in ("depth", "seed")]
     models: dict[tuple[Any, ...], dict[int, pd.DataFrame]] = {}
     place: Any

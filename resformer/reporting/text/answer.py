@@ -23,6 +23,7 @@ from resformer.reporting.text.verdicts import (
     named,
     names,
     p_words,
+    scheme_name,
 )
 from resformer.reporting.text.words import MOST_LISTED, UNITS, listed
 from resformer.stats.depth import Run
@@ -120,7 +121,9 @@ def _reaches(report: Report, limits: Sequence[Limit]) -> str:
         arms.setdefault(words, []).append(name)
     if len(limits) == 1:
         return next(iter(arms))
-    reaches = "; ".join(f"{words} with {listed(names)}" for words, names in arms.items())
+    reaches = "; ".join(
+        f"{words}{',' * (', ' in words)} with {listed(names)}" for words, names in arms.items()
+    )
     return f"{why_nothing(report, keys)}: {reaches}" if other_rates else reaches
 
 
@@ -253,9 +256,9 @@ def _solved_by_all(row: Comparison) -> list[int]:
 
 
 def _counted_fast(rows: Sequence[Comparison], per: Per) -> str:
-    rated = [(row.labels[0], row.speed) for row in rows if row.speed is not None]
-    faster = [name for name, speed in rated if speed.high is not None and speed.high < 1]
-    slower = [name for name, speed in rated if speed.low is not None and speed.low > 1]
+    rated = [(scheme_name(row, rows), row.speed) for row in rows if row.speed is not None]
+    faster = [arm for arm, speed in rated if speed.high is not None and speed.high < 1]
+    slower = [arm for arm, speed in rated if speed.low is not None and speed.low > 1]
     unpaired = sum(bool(_solved_by_all(row)) for row in rows) - len(rated)
     nowhere = len(rows) - len(rated) - unpaired
     unit = "" if per == "steps" else f" in {UNITS[per]}"

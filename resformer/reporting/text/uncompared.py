@@ -22,12 +22,16 @@ def rates_differ(report: Report, arms: Collection[ArmKey]) -> bool:
 
 
 def arm_words(key: ArmKey, keys: Sequence[ArmKey]) -> str:
-    """The values by which an arm differs from the others of these."""
-    words = [
-        NORMS.get(key.norm, key.norm) if axis == "norm" else value_label(axis, key.value(axis))
-        for axis in varying(keys)
-    ]
-    return " ".join(words)
+    """The values by which an arm differs from the others of these, as a sentence has them: scheme
+    and norm, then the others in parentheses.
+    """
+    axes = varying(keys)
+    words = {axis: value_label(axis, key.value(axis)) for axis in axes}
+    if "norm" in words:
+        words["norm"] = NORMS.get(key.norm, key.norm)
+    first = [axis for axis in ("residual", "norm") if axis in axes] or axes[:1]
+    rest = ", ".join(words[axis] for axis in axes if axis not in first)
+    return " ".join(words[axis] for axis in first) + (f" ({rest})" if rest else "")
 
 
 def at_rates(report: Report, arm: ArmKey) -> str:

@@ -6,6 +6,7 @@ from typing import TypeVar
 from resformer.reporting.analysis.pairs import BASELINE, RESIDUAL
 from resformer.reporting.schema import Compared, Comparison, LossComparison, Report, varying
 from resformer.reporting.text.words import NORMS, correction, listed, p_is, value_label
+from resformer.results import presets
 
 _MOST_NAMED = 12
 """Names that a count lists."""
@@ -20,6 +21,8 @@ def names(row: Compared) -> tuple[str, str]:
     words = {RESIDUAL: "with residual connections", BASELINE: "without"}
     if set(labels) == set(words):
         return words[labels[0]], words[labels[1]]
+    if row.named_by == (presets.KEY,):
+        return f"with the {labels[0]} block", f"with the {labels[1]} block"
     return f"with {labels[0]}", f"with {labels[1]}"
 
 
@@ -88,10 +91,19 @@ def by_verdict(rows: Sequence[Row]) -> Mapping[str, list[Row]]:
     return groups
 
 
+def scheme_name(row: Compared, rows: Sequence[Compared]) -> str:
+    """Name of a comparison's scheme; where others of these have the same one, with the axes by
+    which it differs from them.
+    """
+    schemes = [other.labels[0] for other in rows]
+    apart = label(row, rows) if len({*schemes}) < len(schemes) else ""
+    return f"{row.labels[0]}{apart}"
+
+
 def counted(rows: Sequence[Row]) -> str:
     """Number of comparisons by verdict, with the names of those that are few."""
     counts = ", ".join(
-        f"{len(group)} {text}{named([row.labels[0] for row in group])}"
+        f"{len(group)} {text}{named([scheme_name(row, rows) for row in group])}"
         for text, group in by_verdict(rows).items()
     )
     baselines = listed(sorted({row.labels[1] for row in rows}), "or")
@@ -105,4 +117,7 @@ def counted(rows: Sequence[Row]) -> str:
 
 def named(labels: Sequence[str]) -> str:
     """Names in parentheses; "" for none and for many."""
-    return f" ({listed(sorted(labels))})" if 0 < len(labels) <= _MOST_NAMED else ""
+    if not 0 < len(labels) <= _MOST_NAMED:
+        return ""
+    apart = any(", " in text for text in labels)
+    return f" ({'; '.join(sorted(labels)) if apart else listed(sorted(labels))})"

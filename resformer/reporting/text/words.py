@@ -15,6 +15,7 @@ from resformer.reporting.schema import (
     Per,
     Report,
 )
+from resformer.results import presets
 from resformer.results.problems import FailedJob, MissingJob
 from resformer.stats.multiplicity import MOST_FOR_HOLM
 from resformer.text import counted
@@ -49,7 +50,7 @@ _SETTINGS = {
     "train.batch": "batch {}",
     "train.steps": "at most {} steps",
 }
-_USUAL = {"model": "classic", "optimizer": "adamw"}
+_USUAL = {presets.KEY: presets.USUAL, "optimizer": "adamw"}
 """Values that go without saying."""
 
 
@@ -288,8 +289,19 @@ def value_label(axis: str, value: Any) -> str:
 
 def kind_of_model(axes: Sequence[str], values: Sequence[Value]) -> str:
     """Values of the axes that apply, in one line."""
-    pairs = zip(axes, values, strict=True)
-    return " ".join(value_label(axis, value) for axis, value in pairs if value is not None)
+    applying = {axis: value for axis, value in zip(axes, values, strict=True) if value is not None}
+    return one_line([*applying], [value_label(axis, value) for axis, value in applying.items()])
+
+
+def one_line(axes: Sequence[str], labels: Sequence[str]) -> str:
+    """Labels of these axes' values in one line: a space between scheme and norm, commas between the
+    others.
+    """
+    text = ""
+    for before, axis, label in zip(("", *axes), axes, labels, strict=False):
+        joint = " " if (before, axis) == ("residual", "norm") else ", " if text else ""
+        text += f"{joint}{label}"
+    return text
 
 
 def p_is(p: float) -> str:
@@ -313,6 +325,8 @@ def settings(report: Report) -> str:
         for key, text in _SETTINGS.items()
         if key in shared and shared[key] != _USUAL.get(key)
     ]
+    if presets.KEY not in report.axes:
+        words += [value_label(key, value) for key, value in presets.unusual(shared).items()]
     rate = f"learning rate{'s' if len(rates) > 1 else ''} {', '.join(f'{lr:g}' for lr in rates)}"
     words += [] if "member.lr" in differing else [rate]
     words += [] if "member.seed" in differing else [counted(seeds, "seed")]

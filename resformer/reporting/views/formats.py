@@ -142,7 +142,12 @@ def _tables(report: Report, layout: Layout) -> Iterator[_Table]:
 
 def _rows(panel: Panel) -> list[list[str]]:
     """Headings, rows and foot of a panel."""
-    rows = [[panel.row_heading, *(" ".join(panel.heading(key)) for key in panel.columns)]]
+    rows = [
+        [
+            panel.row_heading,
+            *(words.one_line(panel.layout.columns, panel.heading(key)) for key in panel.columns),
+        ]
+    ]
     for row in panel.rows:
         cells = [panel.cell_words(row, key) for key in panel.columns]
         rows.append([as_typed(row), *map(_joined, cells)])

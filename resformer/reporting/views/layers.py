@@ -7,7 +7,7 @@ from rich.text import Text
 
 from resformer.reporting.measures import ENDS, EXPLANATION
 from resformer.reporting.schema import LayerSummary
-from resformer.reporting.text.words import value_label
+from resformer.reporting.text.words import one_line, value_label
 from resformer.reporting.views.probes import columned, short, verdict
 
 _MOST_ROWS = 20
@@ -57,10 +57,9 @@ def _texts(row: LayerSummary, axes: Sequence[str]) -> list[str]:
 
 def _name(row: LayerSummary, axes: Sequence[str]) -> str:
     """Values of the axes but depth."""
-    return (
-        " ".join(value_label(axis, row.key.value(axis)) for axis in axes if axis != "depth")
-        or row.key.arm.residual
-    )
+    named = [axis for axis in axes if axis != "depth"]
+    labels = [value_label(axis, row.key.value(axis)) for axis in named]
+    return one_line(named, labels) or row.key.arm.residual
 
 
 def _beside(layers: Sequence[LayerSummary]) -> Iterator[tuple[str, list[LayerSummary]]]:

@@ -124,7 +124,9 @@ def _turned(panel: Panel) -> Table:
     for key in [key for key in panel.by_limit if key in shown]:
         cells = [_shown(_stacked(cell)) for cell in _column(panel, key)[: len(panel.rows)]]
         foot = [_shown(cell, "bold") for cell in panel.foot_words(key)]
-        table.add_row(_line(" ".join(panel.heading(key))), *cells, *foot)
+        table.add_row(
+            _line(words.one_line(panel.layout.columns, panel.heading(key))), *cells, *foot
+        )
     return table
 
 

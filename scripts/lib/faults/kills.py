@@ -30,7 +30,7 @@ from lib.faults.invariant import (
 )
 from lib.faults.processes import adopt
 from resformer import config
-from resformer.keys import job_label
+from resformer.store.shapes import job_label
 from resformer.store.study import Study
 from resformer.sweep import launch
 
