@@ -88,6 +88,7 @@ class ModelSettings:
             ("rope_base", 1, 1e9, "model.position=rope" if rotary else ""),
             ("base_depth", 1, 1024, f"model.parametrisation={self.parametrisation}" * scaled),
             ("base_width", 2, 4096, f"model.parametrisation={self.parametrisation}" * scaled),
+            ("base_heads", 1, 4096, ""),
         ):
             value = getattr(self, setting)
             if value is not None:

@@ -78,7 +78,7 @@ def test_where_rows_and_columns_select_cells_and_axes(resformer: Resformer) -> N
     both = resformer(
         "report", "first", "--rows", "norm", "--columns", "residual,depth", "--format", "markdown"
     ).stdout
-    assert "| norm | plain depth 1 | plain depth 8 | add depth 1 | add depth 8 |" in both
+    assert "| norm | plain, depth 1 | plain, depth 8 | add, depth 1 | add, depth 8 |" in both
 
 
 @pytest.mark.parametrize(
