@@ -1,5 +1,6 @@
-"""Uncaught errors of the fork server of local workers, which alone imports this: where the system
-gives it no more process, it ends without a traceback, as its supervisor says so in a line.
+"""Uncaught errors of the fork server of local workers, the only process that imports this module.
+
+Where no process can be started, it ends without a traceback: its supervisor reports that in a line.
 """
 
 import errno
@@ -10,7 +11,7 @@ from types import TracebackType
 def _print(
     kind: type[BaseException], error: BaseException, traceback: TracebackType | None
 ) -> None:
-    """Print the traceback of what nobody has caught, unless it says that there is no more."""
+    """Print the traceback of an uncaught error, unless processes or memory are exhausted."""
     if getattr(error, "errno", None) not in (errno.EAGAIN, errno.ENOMEM):
         sys.__excepthook__(kind, error, traceback)
 
