@@ -27,10 +27,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import final
 
+from resformer.errors import Incompatible
 from resformer.model.settings import ModelSettings
 from resformer.numerics.parameters import Factors, Role
 
 _ALPHA = {"depth_mup": 0.5, "completep": 1.0}
+_ON_BRANCHES = ("pre", "sandwich", "branch")
+"""Norm placements that leave the stream a plain sum."""
 
 
 @final
@@ -48,6 +51,24 @@ class Parametrisation:
     """Factors on the settings of the optimiser by role; of others, 1."""
     head_width: int | None = None
     """Width by which the head's initial values are scaled; None: that of the model."""
+
+
+def check_parametrisation(settings: ModelSettings, *, scheme: str, fits: bool) -> None:
+    """Raise Incompatible for settings that the table above says nothing of; `fits` is True for a
+    scheme whose sub-layers are plain sums.
+    """
+    grown = settings.base_width != settings.width and settings.hidden != 4 * settings.width
+    for setting, value, has_factors, fitting in (
+        ("model/residual", scheme, fits, "add"),
+        ("model.skip", settings.skip, settings.skip == "both", "both"),
+        ("model.norm", settings.norm, settings.norm in _ON_BRANCHES, " or ".join(_ON_BRANCHES)),
+        ("model.hidden", settings.hidden, not grown, "null"),
+    ):
+        if not has_factors:
+            raise Incompatible(
+                f"{setting}={value}: model.parametrisation={settings.parametrisation} has no "
+                f"factors for it; {fitting} would work"
+            )
 
 
 def parametrisation(settings: ModelSettings) -> Parametrisation:

@@ -19,31 +19,24 @@ from torch import Tensor
 from resformer import plugins
 from resformer.errors import Incompatible, UserError
 from resformer.keys import OWN
-from resformer.model import positions
+from resformer.model import positions, weights
 from resformer.model.activations import Activations, SublayerActivations
 from resformer.model.own_module import NO_PROBE, OwnBlocks, check_settings
-from resformer.model.parametrisation import Parametrisation, parametrisation
+from resformer.model.parametrisation import (
+    Parametrisation,
+    check_parametrisation,
+    parametrisation,
+)
 from resformer.model.settings import ModelSettings
 from resformer.model.specs import NORM_BRANCH, NORM_IN, NORM_OUT, ffn_width, parameter_specs
 from resformer.numerics import rng
 from resformer.numerics.backends import compiled, eager
-from resformer.numerics.backends.base import (
-    GATED,
-    AttentionSettings,
-    AttentionWeights,
-    Backend,
-    FfnWeights,
-    Linear,
-    NormWeights,
-)
+from resformer.numerics.backends.base import GATED, AttentionSettings, Backend
 from resformer.numerics.parameters import ParameterSpec, initial_values, unpack
-from resformer.residuals.base import Architecture, ParameterGroup, Residual, SublayerContext
+from resformer.residuals.base import Architecture, Residual, SublayerContext
 
 _ATTENTION_SKIPS, _FFN_SKIPS = ("both", "attention"), ("both", "ffn")
 """Values of `model.skip` with which attention and FFN keep their skips."""
-
-_ON_BRANCHES = ("pre", "sandwich", "branch")
-"""Norm placements that leave the stream a plain sum."""
 
 _Attend = Callable[[SublayerContext, Any, Tensor], tuple[Any, Tensor, Tensor | None]]
 """Context, residual streams and input h_PRD → residual streams, output f_PRD and pattern."""
@@ -87,23 +80,9 @@ class Transformer:
         if self.settings.module is not None:
             check_settings(self.settings, scheme=scheme, dropout=self.dropout)
         if self.settings.parametrisation != "standard":
-            self._check_parametrisation(scheme)
-
-    def _check_parametrisation(self, scheme: str) -> None:
-        """Raise Incompatible for what the tables of the parametrisation say nothing of."""
-        settings, scheme_fits = self.settings, self.residual.goes_with_parametrisations
-        grown = settings.base_width != settings.width and settings.hidden != 4 * settings.width
-        for setting, value, fits, fitting in (
-            ("model/residual", scheme, scheme_fits, "add"),
-            ("model.skip", settings.skip, settings.skip == "both", "both"),
-            ("model.norm", settings.norm, settings.norm in _ON_BRANCHES, " or ".join(_ON_BRANCHES)),
-            ("model.hidden", settings.hidden, not grown, "null"),
-        ):
-            if not fits:
-                raise Incompatible(
-                    f"{setting}={value}: model.parametrisation={settings.parametrisation} has no "
-                    f"factors for it; {fitting} would work"
-                )
+            check_parametrisation(
+                self.settings, scheme=scheme, fits=self.residual.goes_with_parametrisations
+            )
 
     @cached_property
     def own(self) -> OwnBlocks | None:
@@ -271,7 +250,7 @@ class Transformer:
             streams, f_PRD, a_PBHTT = attend(context, streams, h_PRD)
             keeps_skip = self.settings.skip in _ATTENTION_SKIPS
         else:
-            f_PRD, a_PBHTT = self.backend.ffn(h_PRD, *self._ffn_weights(context)), None
+            f_PRD, a_PBHTT = self._ffn(context, h_PRD), None
             keeps_skip = self.settings.skip in _FFN_SKIPS
         if placement in NORM_BRANCH:
             f_PRD = self._norm(parameters, f"{name}.branch", f_PRD)
@@ -306,35 +285,27 @@ class Transformer:
         self, context: SublayerContext, streams: Any, h_PRD: Tensor
     ) -> tuple[Any, Tensor, None]:
         """Attention as the backend computes it, without its pattern."""
-        weights = _attention_weights(context)
-        return streams, self.backend.attend(h_PRD, weights, self._attention_settings), None
+        attention = weights.attention(context.parameters, context.block)
+        return streams, self.backend.attend(h_PRD, attention, self._attention_settings), None
 
     def _attend_with_pattern(
         self, context: SublayerContext, streams: Any, h_PRD: Tensor
     ) -> tuple[Any, Tensor, Tensor]:
         """Attention whose values and pattern the scheme may change."""
-        weights = _attention_weights(context)
-        v_PRD = eager.linear(h_PRD, weights.value)
+        attention = weights.attention(context.parameters, context.block)
+        v_PRD = eager.linear(h_PRD, attention.value)
         streams, v_PRD = self.residual.attention_values(streams, v_PRD, context)
-        a_PBHTT = eager.attention_pattern(h_PRD, weights, self._attention_settings)
+        a_PBHTT = eager.attention_pattern(h_PRD, attention, self._attention_settings)
         a_PBHTT = self.residual.attention_pattern(a_PBHTT, context)
-        return streams, eager.attend_with_pattern(a_PBHTT, v_PRD, weights.output), a_PBHTT
+        return streams, eager.attend_with_pattern(a_PBHTT, v_PRD, attention.output), a_PBHTT
 
-    def _ffn_weights(self, context: SublayerContext) -> tuple[FfnWeights, str]:
-        """Weights of the FFN in the context's block, and its activation."""
+    def _ffn(self, context: SublayerContext, h_PRD: Tensor) -> Tensor:
         activation = self.settings.activation
-        gate = _linear(context, "ffn_gate") if activation in GATED else None
-        into, out = _linear(context, "ffn_in"), _linear(context, "ffn_out")
-        return FfnWeights(ffn_in=into, ffn_out=out, gate=gate), activation
+        ffn = weights.ffn(context.parameters, context.block, activation)
+        return self.backend.ffn(h_PRD, ffn, activation)
 
     def _norm(self, parameters: Mapping[str, Tensor], name: str, x_PRD: Tensor) -> Tensor:
-        weights = NormWeights(
-            gain_PD=parameters[f"{name}.norm.gain"],
-            bias_PD=parameters.get(f"{name}.norm.bias"),
-            slope_P1=parameters.get(f"{name}.norm.slope"),
-            shift_P1=parameters.get(f"{name}.norm.shift"),
-        )
-        return self.backend.norm(x_PRD, weights, self.settings.norm_kind)
+        return self.backend.norm(x_PRD, weights.norm(parameters, name), self.settings.norm_kind)
 
     def _logits(self, streams: Any, parameters: Mapping[str, Tensor], inputs_PBT: Tensor) -> Tensor:
         sequences = inputs_PBT.shape[1]
@@ -343,12 +314,7 @@ class Transformer:
         x_PRD = self.residual.reduce_streams(targets, final_norm, parameters)
         if self._parametrisation.logits != 1.0:
             x_PRD = x_PRD * self._parametrisation.logits
-        tied, token_PVD = self.settings.tied, parameters["embedding.token"]
-        head = Linear(
-            matrix_PDE=token_PVD.transpose(1, 2) if tied else parameters["head.matrix"],
-            bias_PE=parameters.get("head.bias"),
-        )
-        logits_PRV = eager.linear(x_PRD, head)
+        logits_PRV = eager.linear(x_PRD, weights.head(parameters, tied=self.settings.tied))
         return logits_PRV.view(*inputs_PBT.shape[:2], self.num_targets, self.vocabulary)
 
     def _target_rows(self, streams: Any, sequences: int) -> Any:
@@ -377,24 +343,6 @@ class Transformer:
 
 def _unchanged(x_PRD: Tensor) -> Tensor:
     return x_PRD
-
-
-def _linear(context: SublayerContext, group: ParameterGroup) -> Linear:
-    """Linear layer of this group in the context's block."""
-    name, parameters = f"block{context.block}.{group}", context.parameters
-    return Linear(parameters[f"{name}.matrix"], parameters.get(f"{name}.bias"))
-
-
-def _attention_weights(context: SublayerContext) -> AttentionWeights:
-    """Weights of attention in the context's block."""
-    return AttentionWeights(
-        query=_linear(context, "query"),
-        key=_linear(context, "key"),
-        value=_linear(context, "value"),
-        output=_linear(context, "output"),
-        query_gain_PK=context.parameters.get(f"block{context.block}.query.gain"),
-        key_gain_PK=context.parameters.get(f"block{context.block}.key.gain"),
-    )
 
 
 def _look_up(token_PVD: Tensor, inputs_PBT: Tensor) -> Tensor:

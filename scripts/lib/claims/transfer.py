@@ -58,7 +58,7 @@ def run() -> Claim:
             ),
             *(f"{label}: lowest median losses {lowest_losses(arm)}" for label, arm in arms.items()),
         ],
-        differs=f"copy of 8 from 16, width 32, pre-norm, depth {depths[0]} to {depths[-1]} with "
+        differs=f"sort of 16 from 32, width 32, pre-norm, depth {depths[0]} to {depths[-1]} with "
         f"the base at {depths[0]}, {arms['standard'][depths[0]].budget} steps with 50 of warm-up "
         "and a linear decay to 0, "
         f"{len(best['standard'])} seeds, {len(rates)} rates by factors of two; the best rate of a "
