@@ -15,7 +15,7 @@ import torch.nn.functional as nnf
 from scipy import stats
 from torch import Tensor
 
-from lib.claims import change, gradient, rank, study, tolerable, warmup
+from lib.claims import change, gradient, rank, study, tolerable, transfer, warmup
 from lib.claims.__main__ import write
 from lib.claims.claim import Claim, Interval, inside, shown
 from lib.claims.drawn import lines
@@ -374,6 +374,49 @@ def test_best_rates_inside_their_grid() -> None:
 
 
 @pytest.mark.sweep
+@pytest.mark.parametrize(
+    ("losses", "best"),
+    [
+        ([4.0, 1.0, 0.0, 1.0], 4e-3),  # a parabola
+        ([4.0, 1.0, 1.0, 4.0], 2e-3 * 2**0.5),
+        ([0.0, 1.0, 2.0, 3.0], 1e-3),
+        ([3.0, 2.0, 1.0, 0.0], 8e-3),
+        ([4.0, 1.0, np.inf, np.inf], 2e-3),
+        ([2.0, 2.0, 2.0, 2.0], 1e-3),
+        ([np.inf] * 4, np.nan),
+    ],
+)
+def test_best_rates_of_losses(losses: list[float], best: float) -> None:
+    rates = np.array([1e-3, 2e-3, 4e-3, 8e-3])
+    assert transfer.lowest(rates, np.array(losses)) == pytest.approx(best, nan_ok=True)
+
+
+def test_slopes_of_best_rates() -> None:
+    depths, noise_S1 = [2, 4, 8, 16], np.array([[0.99], [1.0], [1.01]])
+    low, high = transfer.slope(depths, noise_S1 * np.array(depths) ** -0.5)
+    assert low == pytest.approx(-0.5, abs=1e-9) == high
+    best_SL = noise_S1 * np.ones(4)
+    best_SL[0, 3] = np.nan
+    assert transfer.slope(depths, best_SL) == (-np.inf, np.inf)
+
+
+@pytest.mark.parametrize(
+    ("completep", "standard", "verdict"),
+    [
+        ((-0.05, 0.05), (-0.5, -0.3), "holds"),
+        ((-0.05, 0.15), (-0.5, -0.3), "undecided"),
+        ((-0.05, 0.05), (-0.3, -0.1), "undecided"),
+        ((0.15, 0.25), (-0.3, -0.1), "does not hold here"),
+        ((-0.05, 0.05), (-0.1, 0.0), "does not hold here"),
+        ((-np.inf, np.inf), (-0.5, -0.3), "undecided"),
+    ],
+)
+def test_rates_that_stay_and_rates_that_fall(
+    completep: Interval, standard: Interval, verdict: str
+) -> None:
+    assert transfer.verdict(completep, standard) == verdict
+
+
 def test_a_study_is_swept_and_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     saved = ["train.steps=60", "train.warmup_steps=0,10", "train.eval_every=20", "model.depth=1"]
     saved += ["train.stop_when_solved=false", "member.lr=3e-3,1e30"]
