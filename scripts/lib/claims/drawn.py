@@ -1,10 +1,11 @@
 """A claim's figure: lines of medians with their seeds."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import matplotlib as mpl
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
@@ -17,7 +18,6 @@ _DASHES = ("-", "--", ":")
 """Of arms of one colour the first, the second and so on."""
 _NARROW = 100
 """A logarithmic axis over less than this has ticks between powers of ten."""
-_MOST_TICKS = 7
 
 
 def lines(
@@ -45,26 +45,32 @@ def lines(
                 markersize=3,
                 label=name,
             )
-        for axis, logarithmic in (("x", log[0]), ("y", log[1])):
-            if logarithmic:
-                getattr(axes, f"set_{axis}scale")("log")
         if log[0]:
-            every = -(-len(x) // _MOST_TICKS)
-            axes.set_xticks(
-                x, [f"{place:g}" if not number % every else "" for number, place in enumerate(x)]
-            )
-            axes.set_xticks([], minor=True)
+            logarithmic_x(axes, x)
         if log[1]:
-            low, high = axes.get_ylim()
-            axes.yaxis.set_major_locator(
-                LogLocator(subs=(1, 2, 5) if high / low < _NARROW else (1,))
-            )
-            axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-            axes.yaxis.set_minor_formatter(NullFormatter())
+            logarithmic_y(axes)
         axes.set_xlabel(x_label)
         axes.set_ylabel(y_label)
         figure.legend(frameon=False, loc="outside right upper")
     return figure
+
+
+def logarithmic_x(axes: Axes, places: Sequence[float] | np.ndarray, *, most: int = 7) -> None:
+    """Make an axis logarithmic, with ticks at these places, of which at most so many are named."""
+    every = -(-len(places) // most)
+    named = [f"{place:g}" if not number % every else "" for number, place in enumerate(places)]
+    axes.set_xscale("log")
+    axes.set_xticks(places, named)
+    axes.set_xticks([], minor=True)
+
+
+def logarithmic_y(axes: Axes) -> None:
+    """Make an axis logarithmic, with plain numbers at its ticks."""
+    axes.set_yscale("log")
+    low, high = axes.get_ylim()
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high / low < _NARROW else (1,)))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.yaxis.set_minor_formatter(NullFormatter())
 
 
 def _styles(names: Iterable[str]) -> Iterator[tuple[str, str]]:

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 
 from lib.claims import study
 from lib.claims.claim import Claim, Interval, Verdict, inside, shown
+from lib.claims.drawn import logarithmic_x, logarithmic_y
 from lib.claims.slopes import by_seed, exponents, interval
 from lib.claims.study import Arm
 from resformer.reporting.analysis.cells import CellMembers
@@ -146,8 +147,8 @@ def figure(arms: Mapping[str, Arm]) -> Figure:
                 panel.plot(cell.rates, shown_R, marker="o", markersize=3, color=colour, label=depth)
                 best = int(median_R.argmin())
                 panel.plot(cell.rates[best], median_R[best], marker="o", markersize=6, color=colour)
-            panel.set_xscale("log")
-            panel.set_yscale("log")
+            logarithmic_x(panel, cell.rates, most=4)
+            logarithmic_y(panel)
             panel.set_title(label)
             panel.set_xlabel("learning rate")
         panels[0].set_ylabel("final held-out loss")
