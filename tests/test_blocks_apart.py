@@ -104,6 +104,24 @@ def test_a_preset_of_all_blocks_is_said_as_such(tmp_path: Path) -> None:
     assert "block" not in settings(blocks_of(classic, [CLASSIC]))
 
 
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({}, ""),
+        ({"schedule": "cosine", "final_lr": 0.1}, "schedule cosine"),
+        ({"dropout": 0.1, "tied": True}, "tied true, dropout 0.1"),
+        ({"clip": None}, "clip null"),
+        ({"skip": "ffn"}, "skip ffn"),
+    ],
+)
+def test_shared_settings_that_are_not_the_usual_ones_are_said(
+    made: WrittenStudy, changes: dict[str, Any], words: str
+) -> None:
+    add(made, Add(), 100, **changes)
+    _, _, behind_steps = settings(made.report()).partition(" steps, ")
+    assert behind_steps.partition(", learning rate" if words else "learning rate")[0] == words
+
+
 def test_a_setting_of_blocks_runs_down_when_it_is_chosen_to(made: WrittenStudy) -> None:
     report = blocks_of(made, [CLASSIC, GELU])
     (panel,) = panels(report, layout(report, "model.activation"))

@@ -543,6 +543,24 @@ def test_settings_of_engines_are_no_part_of_an_experiment(words: list[str]) -> N
 
 
 @pytest.mark.usefixtures("kernels")
+@pytest.mark.parametrize(
+    ("optimizers", "rates"),
+    [
+        ("adamw", {1e-3, 3e-3, 1e-2, 3e-2}),
+        ("sgd", {3e-2, 1e-1, 3e-1, 1.0}),
+        ("adamw,lion", {1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2}),
+    ],
+)
+def test_auto_starts_around_the_usual_rates_of_the_optimisers(
+    optimizers: str, rates: set[float]
+) -> None:
+    request = ask(f"optimizer={optimizers}", "member.lr=auto")
+    assert [{member.lr for member in members} for _, members in request.shapes] == [
+        rates for _ in request.shapes
+    ]
+    assert any(f"starts with {min(rates):g}, " in note for note in request.notes)
+
+
 def test_auto_takes_the_kernels_where_they_fit() -> None:
     def compiled(*overrides: str) -> set[bool]:
         return {shape.train.compile for shape, _ in ask("device=cpu", *overrides).shapes}

@@ -113,6 +113,8 @@ def test_heads_that_grow_with_the_width_keep_their_scores() -> None:
         ({"norm": "post"}, "model.norm=post: .*; pre or sandwich or branch would work"),
         ({"width": 32, "hidden": 32}, "model.hidden=32: .*; null would work"),
         ({"tied": True}, "model.tied=true"),
+        ({"base_width": 9}, "model.base_width=9: must be a multiple of the 2 heads of the base"),
+        ({"base_heads": 5}, "model.base_width=16: must be a multiple of the 5 heads of the base"),
         ({"optimizer": optimizer("muon")}, "has no factors for optimizer=muon; adamw would work"),
     ],
 )

@@ -7,6 +7,7 @@ import torch
 from support import shapes
 from torch import nn
 
+from resformer.errors import Incompatible
 from resformer.keys import SCHEDULES
 from resformer.model.shape import Member, TrainSettings
 from resformer.training import schedules
@@ -70,15 +71,23 @@ def test_wsd_stays_until_the_last_fifth() -> None:
     assert ours[48:] == pytest.approx([1 - 0.9 * n / 12 for n in range(1, 13)])
 
 
-def test_a_budget_that_is_all_warm_up_ends_at_its_peak() -> None:
-    train = shapes.settings(steps=20, warmup_steps=20, schedule="cosine", final_lr=0.0)
-    assert shares(train)[-2:] == pytest.approx([0.95, 1.0])
+@pytest.mark.parametrize("schedule", ["cosine", "linear", "wsd"])
+@pytest.mark.parametrize(("steps", "warm_up"), [(20, 19), (2, 0), (2, 1), (1, 0)])
+def test_they_fall_within_the_shortest_of_budgets(schedule: str, steps: int, warm_up: int) -> None:
+    train = shapes.settings(steps=steps, warmup_steps=warm_up, schedule=schedule, final_lr=0.1)
+    assert shares(train)[-1] == pytest.approx(0.1)
+
+
+def test_a_budget_without_steps_behind_the_warm_up_is_for_no_schedule_that_falls() -> None:
+    with pytest.raises(
+        Incompatible, match=r"train\.warmup_steps=20: must be under train\.steps=20"
+    ):
+        shapes.settings(steps=20, warmup_steps=20, schedule="cosine", final_lr=0.0)
+    assert shares(shapes.settings(steps=20, warmup_steps=20))[-2:] == pytest.approx([0.95, 1.0])
 
 
 def test_members_step_by_it() -> None:
-    """SGD of one number would move by the rate; here losses differ from the step in which the
-    schedules do.
-    """
+    """Losses under two schedules differ from the step behind the one in which their rates do."""
     losses = []
     for schedule in ("constant", "wsd"):
         final = None if schedule == "constant" else 0.0

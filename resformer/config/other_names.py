@@ -8,6 +8,7 @@ from typing import final
 from resformer.plugins import GROUPS
 
 _NAMES_BY_REASON = (
+    ("optimizer=sgd and optimizer=muon have one; of adamw it is optimizer.beta1", "momentum"),
     ("every sequence is fresh; the budget is train.steps", "epochs dataset train_size"),
     ("engine.extra is for it, with engine=slurm", "qos constraint nodelist exclude sbatch wckey"),
 )
@@ -19,7 +20,7 @@ _NAMES_BY_KEY = {
     "model.width": "dim d_model n_embd embed_dim embedding hidden_size channels",
     "model.heads": "n_head num_attention_heads",
     "model.hidden": "ffn d_ff ffn_dim mlp intermediate_size feedforward",
-    "model.activation": "relu gelu nonlinearity",
+    "model.activation": "relu gelu silu relu2 swiglu geglu nonlinearity",
     "model.attention": "causal mask bidirectional",
     "model.norm": "layer_norm prenorm postnorm normalization normalisation",
     "model/residual": "scheme",
@@ -27,14 +28,15 @@ _NAMES_BY_KEY = {
     "train.steps": "iterations iters max_iters budget",
     "train.batch": "bs batch_size",
     "train.warmup_steps": "warmup warm_up",
-    "model.norm_kind": "rmsnorm rms_norm layernorm dyt derf",
-    "model.position": "positional rotary pos_emb position_embedding",
+    "model.norm_kind": "rms rmsnorm rms_norm layernorm dyt derf",
+    "model.position": "positional rotary rope sinusoidal pos_emb position_embedding",
     "model.rope_base": "theta rope_theta",
+    "model.qk_norm": "qk_layernorm query_key_norm",
     "model.tied": "tie_embeddings tie_word_embeddings weight_tying",
     "model.parametrisation": "mup parametrization completep",
-    "optimizer": "optimiser optim adam nesterov",
+    "optimizer": "optimiser optim adam adamw sgd muon lion nesterov",
     "optimizer.weight_decay": "wd l2 lambda regularization",
-    "train.schedule": "scheduler lr_decay lr_schedule annealing cosine",
+    "train.schedule": "scheduler lr_decay lr_schedule annealing cosine wsd",
     "train.final_lr": "min_lr lr_min eta_min",
     "train.dropout": "p_drop drop dropout_rate",
     "train.clip": "grad_norm gradient_norm clip_norm",

@@ -3,7 +3,7 @@
 import dataclasses
 import difflib
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -29,16 +29,11 @@ from resformer.optimizers.base import Optimizer
 from resformer.residuals.base import Residual
 from resformer.store.folder import TRAINED, check_name
 from resformer.sweep.module_trial import try_module
-from resformer.sweep.rate_grid import AUTO, START
+from resformer.sweep.rate_grid import AUTO, start
 from resformer.sweep.request import Request
 from resformer.sweep.trial import try_scheme, try_task
 from resformer.tasks.base import Task
 from resformer.text import shortened
-
-_SEARCH = (
-    f"member.lr=auto: starts with {', '.join(f'{rate:g}' for rate in START)}; more rates may "
-    "follow in further rounds, where the best of a cell that solves is the smallest or the largest"
-)
 
 
 def request(study: str | None, overrides: Sequence[str], machine: Machine | None = None) -> Request:
@@ -105,9 +100,10 @@ def _resolved(
     ways: set[tuple[Engine, float, bool]] = set()
     swept: dict[str, None] = {}
     given_by_grid = [[axis_of(override) for override in grid.values()] for grid in grids]
-    axes_by_grid = [[_with_rates(axis) for axis in axes] for axes in given_by_grid]
     for axis in itertools.chain.from_iterable(given_by_grid):
         check_key(axis.key, axis.values)
+    first_rates = start(_usual_rates(itertools.chain.from_iterable(given_by_grid)))
+    axes_by_grid = [[_with_rates(axis, first_rates) for axis in axes] for axes in given_by_grid]
     check_size(axes_by_grid)
     for given, axes in zip(given_by_grid, axes_by_grid, strict=True):
         searching = any(map(_is_auto, given))
@@ -130,7 +126,7 @@ def _resolved(
             auto_rates |= {point.shape} if searching else set()
             ways.add((point.engine, point.checkpoint_seconds, point.keep_checkpoint))
             notes |= {*point.notes, *workable.check_rates(members, point.shape.optimizer)}
-            notes |= {_SEARCH} if searching else set()
+            notes |= {_search_note(first_rates)} if searching else set()
     if not shapes:
         alike = len({row["reason"] for row in excluded}) == 1
         others = f" (and {len(excluded) - 1} more combinations make no sense)"
@@ -180,9 +176,25 @@ def _is_auto(axis: Axis) -> bool:
     return True
 
 
-def _with_rates(axis: Axis) -> Axis:
+def _usual_rates(axes: Iterable[Axis]) -> list[float]:
+    """Usual learning rates of the optimisers of a request."""
+    names = [name for axis in axes if axis.key == "optimizer" for name in axis.values]
+    points: list[dict[str, Value]] = [{"optimizer": name} for name in names] or [{}]
+    return [float(str(member_defaults(point)["lr"])) for point in points]
+
+
+def _with_rates(axis: Axis, rates: Sequence[float]) -> Axis:
     """The axis with the rates that `auto` starts with."""
-    return Axis(axis.key, START, swept=True) if _is_auto(axis) else axis
+    return Axis(axis.key, tuple(rates), swept=True) if _is_auto(axis) else axis
+
+
+def _search_note(rates: Sequence[float]) -> str:
+    """A note on the rates that `auto` starts with, and on those that may follow."""
+    return (
+        f"member.lr=auto: starts with {', '.join(f'{rate:g}' for rate in rates)}; more rates may "
+        "follow in further rounds, where the best of a cell that solves is the smallest or the "
+        "largest"
+    )
 
 
 def _grids(

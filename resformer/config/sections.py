@@ -9,7 +9,7 @@ from typing import Any, TypeVar, get_args, get_type_hints
 from resformer import plugins
 from resformer.config import hints
 from resformer.errors import UserError
-from resformer.keys import Json, in_message
+from resformer.keys import CHOICES, Json, in_message
 
 T = TypeVar("T")
 
@@ -79,7 +79,8 @@ def checked(kind: type[Any], field: str, name: str, value: Any) -> Any:
         pass
     null = " or null" if NoneType in types else ""
     hint = f"; did you mean {name}=null?" if nothing else hints.span(name, value)
-    must = f"must be {_WORDS.get(types[0], 'text')}{null}"
+    words = f"one of {', '.join(CHOICES[name])}" if types[0] is str and name in CHOICES else "text"
+    must = f"must be {_WORDS.get(types[0], words)}{null}"
     raise UserError(f"{name}={in_message(value)}: {must}{hint}")
 
 

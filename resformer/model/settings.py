@@ -85,7 +85,7 @@ class ModelSettings:
             require_between("model.hidden", self.hidden, low=2, high=65536, unit=", or null")
         rotary, scaled = self.position == "rope", self.parametrisation != "standard"
         for setting, low, high, needed_by in (
-            ("rope_base", 1, 1e9, "model.position=rope" if rotary else ""),
+            ("rope_base", 1, 10**9, "model.position=rope" if rotary else ""),
             ("base_depth", 1, 1024, f"model.parametrisation={self.parametrisation}" * scaled),
             ("base_width", 2, 4096, f"model.parametrisation={self.parametrisation}" * scaled),
             ("base_heads", 1, 4096, ""),
@@ -97,13 +97,22 @@ class ModelSettings:
             require(value is not None or not needed_by, f"model.{setting}", "null", must)
         for setting in _WORDS:
             value, choices = getattr(self, setting), CHOICES[f"model.{setting}"]
-            words = f"must be one of {', '.join(choices)}"
+            others = [key for key, words in CHOICES.items() if value in words]
+            hint = f"; {others[0]}={value} would work" if others else ""
+            words = f"must be one of {', '.join(choices)}{hint}"
             require(value in choices, f"model.{setting}", value, words)
         if self.width % self.heads:
             fitting = [str(heads) for heads in range(1, self.width + 1) if self.width % heads == 0]
             raise Incompatible(
                 f"model.heads={self.heads}: must divide model.width={self.width}: one of "
                 f"{', '.join(fitting)}"
+            )
+        base_heads = self.base_heads or self.heads
+        if scaled and self.base_width is not None and self.base_width % base_heads:
+            raise Incompatible(
+                f"model.base_width={self.base_width}: must be a multiple of the {base_heads} heads "
+                f"of the base (model.base_heads={self.base_heads or 'null'}, of "
+                f"model.heads={self.heads})"
             )
         if self.position == "rope" and self.width // self.heads % 2:
             raise Incompatible(

@@ -80,6 +80,12 @@ class TrainSettings:
         must = f"must be a number with train.schedule={self.schedule}"
         ends = self.schedule == "constant" or self.final_lr is not None
         require(ends, "train.final_lr", "null", must)
+        if self.schedule != "constant" and self.warmup_steps >= self.steps:
+            raise Incompatible(
+                f"train.warmup_steps={self.warmup_steps}: must be under "
+                f"train.steps={self.steps} with train.schedule={self.schedule}, which falls from "
+                "there"
+            )
         require(0 <= self.dropout < 1, "train.dropout", self.dropout, "must be at least 0, under 1")
         if self.clip is not None:
             between("clip", 1e-30, 1e30, ", or null")

@@ -151,7 +151,9 @@ class _Specs:
         name = f"block{block}.{group}.matrix"
         if self.residual.starts_as_identity(group, block):
             return identity(name, fan_in, fan_out)
-        return xavier(name, fan_in, fan_out, self.residual.gain(group, self.architecture))
+        # A gate is drawn as it is: an FFN with one is then scaled as one without.
+        gain = 1.0 if group == "ffn_gate" else self.residual.gain(group, self.architecture)
+        return xavier(name, fan_in, fan_out, gain)
 
     def _norm(self, name: str) -> list[ParameterSpec]:
         kind, width = self.settings.norm_kind, self.settings.width

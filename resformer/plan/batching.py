@@ -43,24 +43,25 @@ def members_per_job(shape: Shape, sharers: int) -> int:
 @cache
 def bytes_per_member(shape: Shape) -> int:
     """Memory of a member while it trains, in bytes: weights, gradient, the optimiser's tensors and
-    as many again while it moves them, the drawn data, what the backward pass keeps, and the logits
-    of an evaluation.
+    as many again while it moves them, the drawn data, what the backward pass of a step or one block
+    of an evaluation keeps, whichever is more, and the logits of an evaluation.
     """
     transformer, train = shape.transformer(), shape.train
     tensors = 2 + 2 * len(shape.optimizer.state)
     weights = _FLOAT * tensors * transformer.num_parameters
     drawn = _INTEGER * _DRAWN * train.batch * transformer.tokens
     scored = _FLOAT * train.eval_sequences * transformer.num_targets * transformer.vocabulary
-    return weights + drawn + kept_bytes(shape) + 2 * scored
+    sequences = max(train.batch, -(-train.eval_sequences // shape.model.depth))
+    return weights + drawn + kept_bytes(shape, sequences) + 2 * scored
 
 
-def kept_bytes(shape: Shape) -> int:
-    """Bytes that a training step of one member keeps for its backward pass, in torch's operations
-    and float32: counted on tensors without values.
+def kept_bytes(shape: Shape, sequences: int) -> int:
+    """Bytes that a step of one member on so many sequences keeps for its backward pass, in torch's
+    operations and float32: counted on tensors without values.
     """
     transformer = dataclasses.replace(shape.transformer(), compile=False)
     flat_1N = torch.empty(1, transformer.num_parameters, device="meta", requires_grad=True)
-    sizes = (1, shape.train.batch)
+    sizes = (1, sequences)
     tokens = torch.empty(*sizes, transformer.tokens, dtype=torch.int64, device="meta")
     targets = torch.empty(*sizes, transformer.num_targets, dtype=torch.int64, device="meta")
     kept: dict[int, UntypedStorage] = {}

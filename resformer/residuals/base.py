@@ -140,10 +140,7 @@ class Residual(ABC, Generic[State]):
         ]
 
     def gain(self, group: ParameterGroup, architecture: Architecture) -> float:
-        """Factor on the initial draw of a parameter group; 1 by default.
-
-        That of `ffn_gate` should stay 1: an FFN with a gate is then scaled as one without.
-        """
+        """Factor on the initial draw of a parameter group but `ffn_gate`; 1 by default."""
         return 1.0
 
     def factors(self, role: Role, architecture: Architecture) -> Factors:

@@ -1,15 +1,28 @@
 """Learning rates of `member.lr=auto`: half decades, extended until the best one lies inside."""
 
+import math
 from collections.abc import Collection
 
 AUTO = "auto"
 HALF_DECADES = (
-    *(float(f"{digit}e{exponent}") for exponent in range(-6, 0) for digit in (1, 3)),
-    1.0,
+    *(float(f"{digit}e{exponent}") for exponent in range(-6, 1) for digit in (1, 3)),
+    10.0,
 )
-"""Learning rates from 1e-6 to 1, each about √10 times the one before."""
-START = (1e-3, 3e-3, 1e-2, 3e-2)
-"""The rates that every cell is trained at."""
+"""Learning rates from 1e-6 to 10, each about √10 times the one before."""
+
+
+def start(usual: Collection[float]) -> tuple[float, ...]:
+    """Rates that every cell is trained at: from one half decade below the least of the usual rates
+    of the optimisers to two above the largest, so that all arms have the same.
+    """
+    low, high = _nearest(min(usual)), _nearest(max(usual))
+    return HALF_DECADES[max(low - 1, 0) : high + 3]
+
+
+def _nearest(rate: float) -> int:
+    """Index of the half decade nearest to a rate."""
+    apart = [abs(math.log(half_decade / rate)) for half_decade in HALF_DECADES]
+    return apart.index(min(apart))
 
 
 def beyond(rates: Collection[float], best: float) -> float | None:

@@ -25,7 +25,7 @@ def share(train: TrainSettings, number: Tensor) -> Tensor:
     assert train.final_lr is not None
     begin = train.warmup_steps
     if train.schedule == "wsd":
-        begin = max(begin, round(_STABLE * train.steps))
-    done = ((number - begin) / max(1, train.steps - begin)).clamp(0.0, 1.0)
+        begin = max(begin, min(round(_STABLE * train.steps), train.steps - 1))
+    done = ((number - begin) / (train.steps - begin)).clamp(min=0.0)
     left = (1.0 + torch.cos(math.pi * done)) / 2.0 if train.schedule == "cosine" else 1.0 - done
     return warm * (train.final_lr + (1.0 - train.final_lr) * left)

@@ -38,6 +38,10 @@ SETTINGS = [
     # what is not a setting here
     ("train.optimizer=sgd", "did you mean optimizer?"),
     ("train.schedule=step", "must be one of constant, cosine, linear, wsd"),
+    ("model.norm=rms", "post, sandwich, pre_post, branch; model.norm_kind=rms would work"),
+    ("model.norm_kind=null", "model.norm_kind=null: must be one of layer, rms, dyt, derf"),
+    ("train.schedule=null", "train.schedule=null: must be one of constant, cosine, linear, wsd"),
+    ("model.rope_base=0.5", "must be from 1 to 1000000000"),
     ("model.dropout=0.1", "did you mean train.dropout?"),
     ("model=new", "model=new: must be one of classic, modern"),
     ("train.nothing=1", "the settings are train.steps, train.batch"),
@@ -109,10 +113,12 @@ ELSEWHERE = {
     "model.heads": "n_heads num_heads head model.nhead",
     "model.hidden": "hidden d_ff ffn_dim",
     "model.norm": "norm_type prenorm",
-    "model.norm_kind": "layernorm rmsnorm",
-    "model.position": "positional rotary",
-    "optimizer": "optim optimiser",
-    "train.schedule": "lr_schedule scheduler",
+    "model.norm_kind": "layernorm rmsnorm rms",
+    "model.qk_norm": "qk_layernorm model.qknorm",
+    "model.position": "positional rotary rope",
+    "model.activation": "swiglu",
+    "optimizer": "optim optimiser sgd muon",
+    "train.schedule": "lr_schedule scheduler wsd",
     "train.final_lr": "min_lr",
     "train.dropout": "dropout_rate",
     "model/residual": "scheme residual_scheme",
@@ -153,6 +159,8 @@ def test_options_that_are_mistaken_for_settings_are_those_of_the_commands_named(
     [
         ("epoch", "every sequence is fresh"),
         ("n_epochs", "every sequence is fresh"),
+        ("momentum", "optimizer=sgd and optimizer=muon have one"),
+        ("train.momentum", "optimizer=sgd and optimizer=muon have one"),
     ],
 )
 def test_settings_that_are_fixed_here_are_explained(name: str, reason: str) -> None:

@@ -76,6 +76,6 @@ def test_half_of_the_cells_at_an_edge_are_not_most(made: WrittenStudy) -> None:
     assert further_rates(report(made, LARGEST, INSIDE), ["sweep"]) is None
 
 
-def test_nothing_lies_beyond_a_rate_of_one(made: WrittenStudy) -> None:
-    made.cell({0.1: SLOW, 1.0: FAST})
+def test_nothing_lies_beyond_the_largest_half_decade(made: WrittenStudy) -> None:
+    made.cell({0.1: SLOW, 10.0: FAST})
     assert further_rates(made.report(), ["sweep"]) is None

@@ -16,10 +16,11 @@ from support.launches import requested
 from resformer.model.shape import Member, Shape
 from resformer.rounds.finished import DIGEST, shape_digest
 from resformer.rounds.rates import with_rates
-from resformer.sweep.rate_grid import HALF_DECADES, START
+from resformer.sweep.rate_grid import HALF_DECADES, start
 from resformer.sweep.request import Request
 
 BUDGET = 600
+START = start([3e-3])
 SHAPE = shapes.changed(shapes.shape(), steps=BUDGET)
 OTHER = shapes.changed(SHAPE, norm="pre")
 DEEP = shapes.changed(SHAPE, depth=5)
@@ -95,7 +96,10 @@ def alike(of: Steps, *of_shapes: Shape, seeds: int = SEEDS) -> dict[tuple[Shape,
         ({3e-2: 50, 1e-1: 40, 3e-1: 45}, (*START, 1e-1, 3e-1)),
         ({1e-3: 50}, (3e-4, *START)),
         ({1e-3: 50, 3e-4: 45}, (1e-4, 3e-4, *START)),
-        ({3e-2: 9, 1e-1: 8, 3e-1: 7, 1.0: 6}, (*START, 1e-1, 3e-1, 1.0)),
+        (
+            {rate: 20 - index for index, rate in enumerate(HALF_DECADES)},
+            (*START, 1e-1, 3e-1, 1.0, 3.0, 10.0),
+        ),
         ({1e-1: 50}, START),  # nothing solves that would lead there
     ],
 )

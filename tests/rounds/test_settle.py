@@ -27,7 +27,7 @@ from resformer.rounds.settle import second_request, settled
 from resformer.stats.multiplicity import LEVEL
 from resformer.stats.power import FIRST_LOOK, SECOND_LOOK
 from resformer.store.study import Study
-from resformer.sweep.rate_grid import START
+from resformer.sweep.rate_grid import start
 from resformer.sweep.request import Request
 
 SEEDS = 6
@@ -231,7 +231,7 @@ def test_seeds_of_the_second_look_have_every_rate_of_the_first(tmp_path: Path) -
     first = replace(
         base,
         shapes=[
-            (of_first, [Member(seed=seed, lr=lr) for seed in range(SEEDS) for lr in START])
+            (of_first, [Member(seed=seed, lr=lr) for seed in range(SEEDS) for lr in start([3e-3])])
             for of_first, _ in base.shapes
         ],
         auto_rates=frozenset(of_first for of_first, _ in base.shapes),
@@ -239,7 +239,7 @@ def test_seeds_of_the_second_look_have_every_rate_of_the_first(tmp_path: Path) -
     members = results(tmp_path, outcomes, first)
     # All rates are alike here, so the smallest is the best, and lies at the edge.
     grown = with_rates(first, members)
-    assert {member.lr for _, own in grown.shapes[:1] for member in own} == {3e-4, *START}
+    assert {member.lr for _, own in grown.shapes[:1] for member in own} == {3e-4, *start([3e-3])}
     members = results(tmp_path / "more", outcomes, first, grown)
     second = second_request(grown, members)
     for of_second, own in second.shapes:

@@ -3,20 +3,36 @@
 import math
 from itertools import pairwise
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from resformer.sweep.rate_grid import HALF_DECADES, START, beyond
+from resformer.sweep.rate_grid import HALF_DECADES, beyond, start
 
 RATES = st.sets(st.sampled_from(HALF_DECADES), min_size=1)
 
 
-def test_half_decades_go_from_a_millionth_to_one() -> None:
-    assert (HALF_DECADES[0], HALF_DECADES[-1], len(HALF_DECADES)) == (1e-6, 1.0, 13)
+def test_half_decades_go_from_a_millionth_to_ten() -> None:
+    assert (HALF_DECADES[0], HALF_DECADES[-1], len(HALF_DECADES)) == (1e-6, 10.0, 15)
     # 1 to 3 and 3 to 10; the decimals are the nearest floats.
     assert all(2.99 < after / before < 3.34 for before, after in pairwise(HALF_DECADES))
-    first = HALF_DECADES.index(START[0])
-    assert HALF_DECADES[first : first + 4] == START
+
+
+@pytest.mark.parametrize(
+    ("usual", "rates"),
+    [
+        ([3e-3], (1e-3, 3e-3, 1e-2, 3e-2)),
+        ([5e-4], (1e-4, 3e-4, 1e-3, 3e-3)),
+        ([1e-1, 5e-1], (3e-2, 1e-1, 3e-1, 1.0, 3.0)),
+        ([3e-3, 5e-4], (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2)),
+        ([1e-9], (1e-6, 3e-6, 1e-5)),
+        ([50.0], (3.0, 10.0)),
+    ],
+)
+def test_a_search_starts_around_the_usual_rates(
+    usual: list[float], rates: tuple[float, ...]
+) -> None:
+    assert start(usual) == rates
 
 
 @given(RATES, st.data())
@@ -34,7 +50,7 @@ def test_the_next_rate_is_new_and_beyond_the_edge_that_is_best(
     assert beyond({*rates, further}, best) != further, "each is added once"
 
 
-@given(st.floats(1e-7, 2.0))
+@given(st.floats(1e-7, 20.0))
 def test_a_rate_between_two_half_decades_is_extended_to_one_of_them(lr: float) -> None:
     assert beyond([lr, lr / 100], lr) == min(
         (rate for rate in HALF_DECADES if rate > lr), default=None

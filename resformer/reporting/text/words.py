@@ -52,6 +52,18 @@ _SETTINGS = {
 }
 _USUAL = {presets.KEY: presets.USUAL, "optimizer": "adamw"}
 """Values that go without saying."""
+_USUAL_OF_OTHERS = {
+    "model.module": None,
+    "model.skip": "both",
+    "model.tied": False,
+    "model.parametrisation": "standard",
+    "optimizer.weight_decay": 0.0,
+    "train.schedule": "constant",
+    "train.dropout": 0.0,
+    "train.clip": 1.0,
+    "train.precision": "fp32",
+}
+"""Values that go without saying of settings that are named, with any other value."""
 
 
 def amount(value: float, per: Per) -> str:
@@ -324,6 +336,10 @@ def settings(report: Report) -> str:
         text.format(shared[key])
         for key, text in _SETTINGS.items()
         if key in shared and shared[key] != _USUAL.get(key)
+    ]
+    others = {key: shared.get(key, usual) for key, usual in _USUAL_OF_OTHERS.items()}
+    words += [
+        value_label(key, value) for key, value in others.items() if value != _USUAL_OF_OTHERS[key]
     ]
     if presets.KEY not in report.axes:
         words += [value_label(key, value) for key, value in presets.unusual(shared).items()]
