@@ -2,7 +2,7 @@
 
 import pytest
 
-from lib.bench import overhead
+from lib.bench import overhead, settings
 from lib.bench.cases import DEEP, MEDIUM, SMALL, Case
 from resformer.config import request
 
@@ -13,6 +13,20 @@ def test_a_case_trains_so_many_steps_and_nobody_leaves(case: Case, steps: int) -
     train = case.shape(steps).train
     assert (train.steps, train.eval_every, train.stop_when_solved) == (steps, steps, False)
     assert case.stack == (1 if case.alone else 16)
+
+
+@pytest.mark.parametrize("setting", settings.SETTINGS)
+def test_settings_are_those_of_a_block_of_the_same_work(setting: str) -> None:
+    """With a gate the FFN's width is rounded, at 32 to 85 for 85 and a third."""
+    flops = [
+        settings.case_of(each, compiled=False).shape(2).transformer().flops_per_step(32)
+        for each in (setting, "model=classic")
+    ]
+    assert flops[0] == pytest.approx(flops[1], rel=0.01)
+
+
+def test_settings_that_torch_computes_are_in_the_table() -> None:
+    assert {*settings.SETTINGS} >= settings.TORCH
 
 
 def test_what_is_not_training_is_of_requests_that_are_taken() -> None:

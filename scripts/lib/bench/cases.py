@@ -46,7 +46,7 @@ class Case:
         """Members that resformer trains together in one job: in the largest job of a sweep over
         many seeds.
         """
-        return 1 if self.alone else max(len(job.members) for job in self._request(1).jobs())
+        return 1 if self.alone else max(len(job.members) for job in self._request(2).jobs())
 
     @property
     def adamw(self) -> Adaptive:

@@ -8,17 +8,19 @@ from lib.bench.tables import number, table
 from resformer.numerics.process import configure_worker
 
 _CASE = Case("S", "sort", depth=8)
-_TORCH = {
+TORCH = {
     "model.norm_kind=dyt",
     "model.norm_kind=derf",
     "train.dropout=0.1",
     "optimizer=sgd",
     "optimizer=muon",
     "optimizer=lion",
+    "model.norm=pre model.parametrisation=completep",
+    "model.module=lib.bench.own_block:Block",
 }
 """Settings of which no kernel knows; torch's operations compute them."""
 _BLOCKS = ("model=classic", "model=modern")
-_SETTINGS = (
+SETTINGS = (
     *_BLOCKS,
     "model.norm_kind=rms",
     "model.norm_kind=dyt",
@@ -39,7 +41,14 @@ _SETTINGS = (
     "optimizer=muon",
     "optimizer=lion",
     "model.norm=pre model.parametrisation=completep",
+    "model.module=lib.bench.own_block:Block",
 )
+
+
+def case_of(setting: str, *, compiled: bool) -> Case:
+    """The case with this setting."""
+    more = (*setting.split(), f"train.compile={str(compiled).lower()}")
+    return Case(_CASE.name, _CASE.task, _CASE.depth, more=more)
 
 
 def measure(repeats: int) -> pd.DataFrame:
@@ -48,17 +57,9 @@ def measure(repeats: int) -> pd.DataFrame:
     """
     configure_worker()
     cases = {
-        (setting, compiled): Case(
-            _CASE.name,
-            _CASE.task,
-            _CASE.depth,
-            more=(
-                *setting.split(),
-                f"train.compile={str(compiled).lower()}",
-            ),
-        )
-        for setting in _SETTINGS
-        for compiled in ((True, False) if setting in (*_BLOCKS, *_TORCH) else (True,))
+        (setting, compiled): case_of(setting, compiled=compiled)
+        for setting in SETTINGS
+        for compiled in ((True, False) if setting in (*_BLOCKS, *TORCH) else (True,))
     }
     steps = {key: enough(case, case.stack) for key, case in cases.items()}
     return pd.DataFrame(
@@ -68,7 +69,7 @@ def measure(repeats: int) -> pd.DataFrame:
                 "compiled": compiled,
                 "repetition": repetition,
                 "step": seconds_per_step(case, case.stack, steps[setting, compiled]),
-                "flops": case.shape(1).transformer().flops_per_step(case.batch),
+                "flops": case.shape(2).transformer().flops_per_step(case.batch),
             }
             for repetition in range(repeats)
             for (setting, compiled), case in cases.items()
@@ -83,7 +84,7 @@ def per_flop(rows: pd.DataFrame) -> dict[tuple[str, bool], float]:
     cost = rows.assign(cost=rows["step"] / rows["flops"]).pivot_table(
         "cost", index="repetition", columns=["setting", "compiled"]
     )
-    ratios = cost.div(cost[_SETTINGS[0], True], axis=0).median()
+    ratios = cost.div(cost[SETTINGS[0], True], axis=0).median()
     return {(str(key[0]), bool(key[1])): float(ratios[key]) for key in ratios.index}
 
 
@@ -91,7 +92,7 @@ def render(rows: pd.DataFrame) -> str:
     """Milliseconds per member-step, and the time per FLOP relative to the classic block's."""
     ratios, cells = per_flop(rows), []
     for (setting, compiled), part in rows.groupby(["setting", "compiled"], sort=False):
-        by = "torch" if not compiled else "kernels, torch" if setting in _TORCH else "kernels"
+        by = "torch" if not compiled else "kernels, torch" if setting in TORCH else "kernels"
         milliseconds = number(1000 * part["step"].median())
         ratio = ratios[str(setting), bool(compiled)]
         cells.append([str(setting), by, milliseconds, f"{ratio:.2f}"])
