@@ -76,9 +76,7 @@ def test_a_budget_that_is_all_warm_up_ends_at_its_peak() -> None:
 
 
 def test_members_step_by_it() -> None:
-    """SGD of one number would move by the rate; here losses differ from the step in which the
-    schedules do.
-    """
+    """Losses under two schedules differ just behind the first step in which their rates do."""
     losses = []
     for schedule in ("constant", "wsd"):
         final = None if schedule == "constant" else 0.0
