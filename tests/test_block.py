@@ -9,7 +9,9 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from omegaconf import OmegaConf
 from support import shapes
+from support.naive_model import Naive, assert_formula, turned
 from torch import Tensor, nn
 
 from resformer.model import positions
@@ -25,6 +27,7 @@ from resformer.numerics.backends.base import (
     NormWeights,
 )
 from resformer.numerics.parameters import unpack
+from resformer.plugins import config_folder
 from resformer.residuals.add import Add
 from resformer.training.population import Population
 
@@ -133,18 +136,6 @@ def naive_attention(
     return torch.cat(sequences)
 
 
-def turned(part_TK: Tensor, base: float) -> Tensor:
-    """Token t's pairs i and i + K/2 as complex numbers, turned by t · base^(-2i/K)."""
-    tokens, width = part_TK.shape
-    first, second = part_TK.chunk(2, -1)
-    angle = torch.tensor(
-        [[t * base ** (-2 * i / width) for i in range(width // 2)] for t in range(tokens)],
-        dtype=torch.float64,
-    )
-    z = torch.complex(first, second) * torch.polar(torch.ones_like(angle), angle)
-    return torch.cat([z.real, z.imag], -1)
-
-
 @pytest.mark.parametrize("normed", [True, False])
 @pytest.mark.parametrize("base", [None, 100.0, 10_000.0])
 def test_attention_is_its_formula(backend: Backend, normed: bool, base: float | None) -> None:
@@ -220,6 +211,26 @@ def test_a_gated_ffn_has_about_the_parameters_of_one_without() -> None:
     assert gated.num_parameters == pytest.approx(plain.num_parameters, rel=0.01)
 
 
+# --- presets
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_the_modern_preset_is_its_formula(compiled: bool, request: pytest.FixtureRequest) -> None:
+    if compiled:
+        request.getfixturevalue("kernels")
+    default, modern = (
+        OmegaConf.load(config_folder() / name) for name in ("config.yaml", "model/modern.yaml")
+    )
+
+    def layers(net: Naive, x: Tensor) -> Tensor:
+        for i in net.sublayers:
+            x = x + net.pre(i, x)
+        return net.norm("last", x)
+
+    settings = {"rope_base": default.model.rope_base, **modern}
+    assert_formula(Add(), layers, compile=compiled, **settings)
+
+
 # --- positions, tied embeddings, biases
 
 
@@ -234,7 +245,7 @@ def test_sinusoidal_positions_are_the_papers() -> None:
 
 @pytest.mark.parametrize("position", ["learned", "rope", "sinusoidal", "none"])
 def test_only_a_position_tells_an_encoders_tokens_apart(position: str) -> None:
-    """Given one token many times, outputs differ where positions are known."""
+    """The outputs of a sequence of equal tokens differ where the model has positions."""
     base = 100.0 if position == "rope" else None
     shape = shapes.shape(position=position, rope_base=base, attention="bidirectional", norm="pre")
     model = shape.transformer()

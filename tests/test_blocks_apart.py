@@ -221,7 +221,9 @@ def test_blocks_are_compared_as_blocks(made: WrittenStudy) -> None:
 
 
 def test_runs_are_named_by_what_tells_members_apart(crossed: Findings) -> None:
-    """Not by an optimiser's or a block's own settings, nor by values that a member has not."""
+    """Names leave out settings that only one optimiser or block has, and values that a member does
+    not have.
+    """
     names = run_names(crossed.members.query("seed == 0"))
     assert sorted(names.values()) == sorted(
         f"copy-depth-1-{residual}-{norm}-{name}-seed-0-lr-0.003"

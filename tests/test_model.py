@@ -128,3 +128,13 @@ def test_weights_have_the_documented_distributions(shape: Shape) -> None:
     assert float(w["embedding.position"].mean()) == pytest.approx(0.0, abs=0.02)
     assert all(not tensor.any() for name, tensor in w.items() if name.endswith("bias"))
     assert all(bool((tensor == 1).all()) for name, tensor in w.items() if name.endswith("gain"))
+
+
+@pytest.mark.parametrize("residual", schemes(), ids=name_of)
+def test_a_gate_starts_as_xavier_has_it_with_every_scheme(residual: Residual[Any]) -> None:
+    """The gains of a scheme are on ffn_in and ffn_out, with a gate as without."""
+    _, w = start(shape_of(residual, activation="swiglu", depth=16), members=20)
+    matrix = w["block1.ffn_gate.matrix"]
+    bound = math.sqrt(6 / sum(matrix.shape[1:]))
+    # 3,120 uniform draws: the largest is nearly certainly within 1 % of the bound.
+    assert bound * 0.99 < matrix.abs().max() < bound

@@ -96,7 +96,7 @@ def test_branches_and_logits_are_scaled() -> None:
 
 
 def test_heads_that_grow_with_the_width_keep_their_scores() -> None:
-    """Of heads of one width, scores are those of the base."""
+    """Scores of heads as wide as the base's have no factor, whatever their number."""
     scores = [
         parametrisation(shape_of("completep", width=64, heads=heads, base_heads=2).model).scores
         for heads in (2, 8)
@@ -132,7 +132,7 @@ class Slow(Add):
 
 
 def test_a_scheme_has_factors_of_its_own() -> None:
-    """They multiply those of the parametrisation."""
+    """Factors of the scheme and of the parametrisation multiply."""
     specs = shapes.shape(residual=Slow()).transformer().parameter_specs
     assert {spec.role: spec.factors.lr for spec in specs}["vector"] == 0.1
     assert {spec.role: spec.factors.lr for spec in specs}["matrix"] == 1.0

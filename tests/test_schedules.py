@@ -87,7 +87,7 @@ def test_a_budget_without_steps_behind_the_warm_up_is_for_no_schedule_that_falls
 
 
 def test_members_step_by_it() -> None:
-    """Losses under two schedules differ from the step behind the one in which their rates do."""
+    """Losses under two schedules differ just behind the first step in which their rates do."""
     losses = []
     for schedule in ("constant", "wsd"):
         final = None if schedule == "constant" else 0.0

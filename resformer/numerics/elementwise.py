@@ -12,3 +12,13 @@ def sigmoid(x: Tensor) -> Tensor:
     which elements of a member those are would depend on P.
     """
     return torch.tanh(x / 2) / 2 + 0.5
+
+
+def rsqrt(x: Tensor) -> Tensor:
+    """1 / √x, of bfloat16 in float32, with bits that do not depend on an entry's place in the
+    tensor.
+
+    In bfloat16 `torch.rsqrt` rounds the last few elements of a tensor on the CPU twice. On a GPU
+    autocast has it in float32, too.
+    """
+    return torch.rsqrt(x.to(torch.promote_types(x.dtype, torch.float32)))

@@ -7,6 +7,7 @@ from typing import ClassVar, final
 import torch
 from torch import Tensor
 
+from resformer.numerics.elementwise import rsqrt
 from resformer.numerics.parameters import ParameterSpec, zeros
 from resformer.residuals.base import Architecture, ManyStreams, Streams, SublayerContext, weighted
 
@@ -58,7 +59,7 @@ def _attended(streams: Streams, parameters: Mapping[str, Tensor]) -> Tensor:
 
 def _inverse_rms(v_PRD: Tensor) -> Tensor:
     mean_PR: Tensor = v_PRD.square().mean(-1)
-    return (mean_PR + _EPSILON).rsqrt()
+    return rsqrt(mean_PR + _EPSILON)
 
 
 def _query(reader: int) -> str:

@@ -9,7 +9,7 @@ from resformer.optimizers.base import Optimizer
 
 
 def optimizer(name: str, **settings: Any) -> Optimizer:
-    """One, with other values for some of its settings."""
+    """Load an optimiser by its name, with other values for some of its settings."""
     own = OmegaConf.to_container(
         OmegaConf.load(plugins.config_folder() / "optimizer" / f"{name}.yaml")
     )

@@ -10,7 +10,7 @@ from resformer.residuals.base import Residual
 
 
 def scheme(name: str, **settings: Any) -> Residual[Any]:
-    """One, with other values for some of its settings."""
+    """Load a scheme by its name, with other values for some of its settings."""
     own = OmegaConf.to_container(
         OmegaConf.load(config_folder() / "model" / "residual" / f"{name}.yaml")
     )
@@ -20,7 +20,7 @@ def scheme(name: str, **settings: Any) -> Residual[Any]:
 
 
 def schemes() -> list[Residual[Any]]:
-    """All of them."""
+    """Load every scheme."""
     return [scheme(name) for name in sorted(plugins.own_names("resformer.residuals"))]
 
 

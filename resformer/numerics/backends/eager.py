@@ -16,7 +16,7 @@ from resformer.numerics.backends.base import (
     Linear,
     NormWeights,
 )
-from resformer.numerics.elementwise import sigmoid
+from resformer.numerics.elementwise import rsqrt, sigmoid
 
 LAYER_EPSILON, RMS_EPSILON = 1e-5, 1e-6
 _WRITTEN_OUT_TOKENS = 32
@@ -129,7 +129,7 @@ def _layer_norm(x_PRD: Tensor, weights: NormWeights) -> Tensor:
 
 
 def _rms_norm(x: Tensor) -> Tensor:
-    return x * torch.rsqrt(x.square().mean(dim=-1, keepdim=True) + RMS_EPSILON)
+    return x * rsqrt(x.square().mean(dim=-1, keepdim=True) + RMS_EPSILON)
 
 
 def _tanh(x_PRD: Tensor, weights: NormWeights) -> Tensor:

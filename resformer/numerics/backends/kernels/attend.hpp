@@ -22,14 +22,6 @@ template <class T> struct AttendShape {
     const T *cosine, *sine;  // of rotary positions, (tokens, K); null where there are none
 };
 
-// Whole vectors for one head's tokens: half vectors where a row of scores would leave half of a whole one idle.
-template <class T, class Do> inline void with_lanes(long columns, Do&& what) {
-    if (columns <= LANES<T> / 2)
-        what(std::integral_constant<int, LANES<T> / 2>{});
-    else
-        what(std::integral_constant<int, LANES<T>>{});
-}
-
 // One head of one sequence at a time. Scores lie transposed, (key s, query t): then the sums of the softmax run over
 // rows, a lane per query, and no vector is ever summed across its lanes.
 template <class T> struct Head {

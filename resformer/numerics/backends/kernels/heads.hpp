@@ -13,7 +13,7 @@ template <class T> struct HeadShape {
     // q (rows, heads · width), in place; whole sequences. Kept for the backward pass unless null: `unit`, which is q
     // before its gain, and `scale` (rows, heads).
     void forward(long rows, const T* gain, T* q, T* unit, T* scale) const {
-        with_lanes([&](auto lanes) {
+        with_lanes<T>(width, [&](auto lanes) {
             constexpr int L = decltype(lanes)::value;
             for (long i = 0, t = 0; i < rows; i++, t = t + 1 < tokens ? t + 1 : 0)
                 for (long h = 0; h < heads; h++, q += width) {
@@ -38,7 +38,7 @@ template <class T> struct HeadShape {
 
     // The gradient g of what came out, in place, to that of what went in; that of the gain is added to g_gain.
     void backward(long rows, const T* gain, T* g, const T* unit, const T* scale, T* g_gain) const {
-        with_lanes([&](auto lanes) {
+        with_lanes<T>(width, [&](auto lanes) {
             constexpr int L = decltype(lanes)::value;
             const long all = rows * heads;
             if (cosine)
@@ -65,14 +65,6 @@ template <class T> struct HeadShape {
     }
 
   private:
-    // Whole vectors for a head, or half ones where a whole one would be half empty.
-    template <class Do> void with_lanes(Do&& what) const {
-        if (width <= LANES<T> / 2)
-            what(std::integral_constant<int, LANES<T> / 2>{});
-        else
-            what(std::integral_constant<int, LANES<T>>{});
-    }
-
     template <int L> void turn(long t, T* q, T way) const {
         const long half = width / 2;
         const T *c = cosine + t * width, *s = sine + t * width;

@@ -107,33 +107,42 @@ def deviation(library: ctypes.CDLL, dtype: torch.dtype) -> str:
 def _operations() -> dict[str, _Operation]:
     """Sub-layers and norms, with and without what a model may leave out."""
     return {
-        "attention": partial(_attend, plain=True),
-        "attention with rope": partial(_attend, plain=False),
+        "attention": partial(_attend, settings=_ATTENTION, biased=True),
+        "attention with norms of heads": partial(_attend, settings=_ATTENTION, normed=True),
+        "attention with rope": partial(_attend, settings=_ROTARY),
+        "attention with norms of heads and rope": partial(_attend, settings=_ROTARY, normed=True),
         **{f"the FFN with {name}": partial(_ffn, activation=name) for name in ACTIVATIONS},
         **{f"the norm {kind}": partial(_norm, kind=kind) for kind in NORM_EPSILON},
     }
 
 
-def _attend(backend: Backend, x_PRD: Tensor, w: Mapping[str, Tensor], plain: bool) -> Tensor:
-    """Attention that is causal and has biases; or that has gains of heads, and rope."""
+def _attend(
+    backend: Backend,
+    x_PRD: Tensor,
+    w: Mapping[str, Tensor],
+    *,
+    settings: AttentionSettings,
+    biased: bool = False,
+    normed: bool = False,
+) -> Tensor:
     query, key, value, output = (
-        Linear(w[f"attention {index}"], w[f"attention bias {index}"] if plain else None)
+        Linear(w[f"attention {index}"], w[f"attention bias {index}"] if biased else None)
         for index in range(4)
     )
     weights = AttentionWeights(query=query, key=key, value=value, output=output)
-    if plain:
-        return backend.attend(x_PRD, weights, _ATTENTION)
-    weights = weights._replace(query_gain_PK=w["head gain 0"], key_gain_PK=w["head gain 1"])
-    return backend.attend(x_PRD, weights, _ROTARY)
+    if normed:
+        weights = weights._replace(query_gain_PK=w["head gain 0"], key_gain_PK=w["head gain 1"])
+    return backend.attend(x_PRD, weights, settings)
 
 
 def _ffn(backend: Backend, x_PRD: Tensor, w: Mapping[str, Tensor], activation: str) -> Tensor:
-    """FFN with biases; or with a gate, which alone has one."""
+    """FFN with biases, but with swiglu, where the gate alone has one."""
+    into, out = Linear(w["hidden 0"], w["hidden bias 0"]), Linear(w["out"], w["norm 2"])
     if activation not in GATED:
-        into, out = Linear(w["hidden 0"], w["hidden bias 0"]), Linear(w["out"], w["norm 2"])
         return backend.ffn(x_PRD, FfnWeights(ffn_in=into, ffn_out=out), activation)
+    if activation == "swiglu":
+        into, out = Linear(w["hidden 0"]), Linear(w["out"])
     gate = Linear(w["hidden 1"], w["hidden bias 1"])
-    into, out = Linear(w["hidden 0"]), Linear(w["out"])
     return backend.ffn(x_PRD, FfnWeights(ffn_in=into, ffn_out=out, gate=gate), activation)
 
 

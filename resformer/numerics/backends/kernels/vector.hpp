@@ -17,6 +17,14 @@ template <class T> using Whole = std::conditional_t<sizeof(T) == 4, int32_t, int
 // Always 64 bytes, on narrower machines in several registers: so the order of every sum is the same everywhere.
 template <class T> constexpr int LANES = 64 / sizeof(T);
 
+// Whole vectors for rows of so many columns, or half ones where half of a whole one would be idle.
+template <class T, class Do> inline void with_lanes(long columns, Do&& what) {
+    if (columns <= LANES<T> / 2)
+        what(std::integral_constant<int, LANES<T> / 2>{});
+    else
+        what(std::integral_constant<int, LANES<T>>{});
+}
+
 template <int L, class T> inline Vector<T, L> load(const T* from) {
     Vector<T, L> v;
     std::memcpy(&v, from, sizeof v);
