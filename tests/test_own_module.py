@@ -22,6 +22,7 @@ from resformer import config
 from resformer.errors import UserError
 from resformer.model import own_class
 from resformer.model.shape import Member, Shape
+from resformer.plan import batching
 from resformer.store.study import Study
 from resformer.sweep import launch
 from resformer.training.loop import Training
@@ -346,6 +347,18 @@ def test_a_mask_that_the_constructor_keeps_is_no_parameter(mine: Callable[[str],
         away = {name: w_P.to("meta") for name, w_P in weights.items()}
         x_PBTD = torch.empty(2, 3, 12, 16, device="meta")
         assert own.forward(away, x_PBTD).shape == x_PBTD.shape
+
+
+def test_a_constructor_may_read_the_values_of_its_tensors(mine: Callable[[str], str]) -> None:
+    """Also where memory of a GPU is reckoned, on tensors without values."""
+    made = "super().__init__()"
+    read = f"{made}\n        self.kept = torch.tensor(torch.linspace(0.9, 1, width).tolist())"
+    read += "\n        self.more = {'scales': [self.kept.clone()]}"
+    used = "return x * self.kept * self.more['scales'][0]"
+    path = mine(BLOCK.replace(made, read).replace("return x", used))
+    plain = mine(BLOCK.replace("return x", "return x * 1 * 1"))
+    needed = [batching.kept_bytes(shape_of(module)) for module in (path, plain)]
+    assert needed[0] >= needed[1] > 0
 
 
 def test_a_probe_refuses_it_before_anything_runs(

@@ -16,6 +16,7 @@ from typing import Any, final
 import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils._pytree import tree_map_only
 from torch.utils.flop_counter import FlopCounterMode
 
 from resformer.errors import Incompatible
@@ -30,6 +31,8 @@ NO_PROBE = "a probe sees the sub-layers of built-in blocks only"
 _CPU = torch.device("cpu")
 _GIVEN = ("width", "heads", "tokens", "causal", "depth", "block")
 """Names of arguments that a constructor may have."""
+_OF_EVERY_MODULE = frozenset(vars(nn.Module()))
+"""Attributes that torch itself gives a module."""
 
 
 def check_settings(settings: ModelSettings, *, scheme: str, dropout: float) -> None:
@@ -73,16 +76,15 @@ class OwnBlocks:
         """
         return range(1, self.depth + 1) if "block" in _arguments(self.path) else [1]
 
-    def build(self, block: int, seed: int, device: torch.device = _CPU) -> nn.Module:
-        """The module of this block, from 1, as its class makes it with torch's generator seeded by
-        the member's seed and the block. Only on the CPU are its values those of a member.
+    def build(self, block: int, seed: int) -> nn.Module:
+        """The module of this block, from 1, on the CPU, as its class makes it with torch's
+        generator seeded by the member's seed and the block.
         """
         given = {**vars(self), "block": block}
         key = rng.key(torch.tensor([seed]), "module", block)
         with blaming(self.path), torch.random.fork_rng(devices=[]):
             torch.manual_seed(int(key))
-            with device:
-                return load(self.path)(**{name: given[name] for name in _arguments(self.path)})
+            return load(self.path)(**{name: given[name] for name in _arguments(self.path)})
 
     @property
     def parameter_specs(self) -> list[ParameterSpec]:
@@ -159,12 +161,16 @@ def _arguments(path: str) -> tuple[str, ...]:
 
 @cache
 def _template(own: OwnBlocks, block: int, device: torch.device) -> nn.Module:
-    """The module of a block whose parameters have shapes but no values: one number each in memory.
-    Tensors that it keeps beside them are there, on this device.
+    """The module of a block whose parameters have shapes but no values: one number each in memory,
+    on the CPU. Tensors that it keeps beside them are on this device.
     """
-    module = own.build(block, seed=0, device=device)
+    module = own.build(block, seed=0)
     for parameter in module.parameters():
         parameter.data = parameter.data.new_zeros(()).expand(parameter.shape)
+    for part in module.modules():
+        kept = vars(part)
+        for name in kept.keys() - _OF_EVERY_MODULE:
+            kept[name] = tree_map_only(Tensor, lambda tensor: tensor.to(device), kept[name])
     return module
 
 
