@@ -227,7 +227,7 @@ WRONG = {
             "super().__init__()",
             "super().__init__()\n"
             "        drawn = np.random.default_rng().normal(size=3)\n"
-            "        self.w = nn.Parameter(torch.tensor(drawn))",
+            "        self.w = nn.Parameter(torch.tensor(drawn).float())",
         ),
         "w starts differently at one seed; let torch draw it",
     ),
@@ -237,6 +237,40 @@ WRONG = {
             "    def forward(self, x):\n        return x\n",
         ),
         "has no parameters; there is nothing to train",
+    ),
+    "float64": (
+        ("nn.Linear(width, width)", "nn.Linear(width, width, dtype=torch.float64)"),
+        ("self.ffn(h)", "self.ffn(h.double()).float()"),
+        "keeps parameters of torch.float64 (ffn.weight); torch.float32 would do",
+    ),
+    "output of float64": (
+        ("return x + mixed", "return x.double() + mixed"),
+        "makes torch.float64 of torch.float32; both must be one",
+    ),
+    "no shape": (
+        ("nn.Linear(width, width)", "nn.LazyLinear(width)"),
+        "keeps parameters that have no shape yet (ffn.weight); sizes given in the constructor, as "
+        "to nn.Linear, would do",
+    ),
+    "no output": (
+        ("return x + ", "x + "),
+        "makes NoneType of (2, 4, 8); a tensor of this shape would do",
+    ),
+    "a tuple": (
+        ("return x + mixed", "return None, x + mixed"),
+        "makes tuple of (2, 4, 8); a tensor of this shape would do",
+    ),
+    "no gradient": (
+        ("    def forward", "    @torch.no_grad()\n    def forward"),
+        "no gradient reaches its parameters; a forward without no_grad and detach would do",
+    ),
+    "detached": (
+        ("return x + mixed + self.ffn(h).relu()", "return x + mixed.detach()"),
+        "no gradient reaches its parameters; a forward without no_grad and detach would do",
+    ),
+    "in place": (
+        ("return x + mixed", "x += mixed\n        return x"),
+        "changes in place what its gradient needs; x = x + y for x += y would do",
     ),
 }
 
@@ -259,6 +293,22 @@ def test_a_block_that_could_not_be_trained_is_refused(
     check_refused(refused, reason)
     assert refused.stderr.startswith(f"resformer: model.module={path}: ")
     assert tree(tmp_path) == before
+
+
+def test_a_forward_may_change_its_input_in_place(
+    resformer: Resformer, mine: Callable[[str], str]
+) -> None:
+    """As plain torch lets it, where no gradient needs what was there before."""
+    in_place = mine(BLOCK.replace("h = self.norm(x)", "x *= 2\n        h = self.norm(x)"))
+    aside = mine(BLOCK.replace("h = self.norm(x)", "x = x * 2\n        h = self.norm(x)"))
+    shown = resformer("show", *TINY, f"model.module={in_place}", "model.attention=causal")
+    assert shown.exit_code == 0, shown.stderr
+    member = Member(seed=0, lr=1e-2)
+    first, second = (
+        losses(shape_of(path, depth=2), [member], torch.float64)[member]
+        for path in (in_place, aside)
+    )
+    np.testing.assert_array_equal(first, second)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, final
+from typing import final
 
 import torch
 from torch import Tensor, nn
@@ -19,7 +19,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._pytree import tree_map_only
 from torch.utils.flop_counter import FlopCounterMode
 
-from resformer.errors import Incompatible
+from resformer.errors import Incompatible, UserError
 from resformer.keys import in_message
 from resformer.model.own_class import blaming, load
 from resformer.model.settings import ModelSettings
@@ -130,17 +130,32 @@ class OwnBlocks:
             x_PBTD = self.forward_block(block, own, x_PBTD)
         return x_PBTD
 
-    def forward_block(self, block: int, weights: dict[str, Tensor], x_PBTD: Tensor) -> Any:
-        """Whatever the module of a block makes of its input with these weights, each (P, …)."""
-        module = self._template(block, x_PBTD.device)
+    def forward_block(self, block: int, weights: dict[str, Tensor], x_PBTD: Tensor) -> Tensor:
+        """Output of the module of a block with these weights, each (P, …)."""
+        return self.forward_module(self._template(block, x_PBTD.device), weights, x_PBTD)
 
-        def call(of_member: dict[str, Tensor], x_BTD: Tensor) -> Any:
-            return torch.func.functional_call(module, of_member, (x_BTD,))
+    def forward_module(
+        self, module: nn.Module, weights: dict[str, Tensor], x_PBTD: Tensor
+    ) -> Tensor:
+        """Output of a module with these weights, each (P, …), in place of its own. Raises UserError
+        unless it is a tensor of the input's shape.
+        """
+
+        def call(of_member: dict[str, Tensor], x_BTD: Tensor) -> Tensor:
+            made: object = torch.func.functional_call(module, of_member, (x_BTD,))
+            if not isinstance(made, Tensor) or made.shape != x_BTD.shape:
+                kind = tuple(made.shape) if isinstance(made, Tensor) else type(made).__name__
+                raise UserError(
+                    f"model.module={self.path}: makes {kind} of {tuple(x_BTD.shape)}; a tensor of "
+                    "this shape would do"
+                )
+            return made
 
         # The other ways of attention have no rule for many members. What the module makes without
         # naming a device, such as a mask, is to be where its input is.
         with sdpa_kernel(SDPBackend.MATH), x_PBTD.device:
-            return torch.func.vmap(call, randomness="error")(weights, x_PBTD)
+            output_PBTD: Tensor = torch.func.vmap(call, randomness="error")(weights, x_PBTD)
+        return output_PBTD
 
     def flops_per_sequence(self) -> int:
         """Floating-point operations in matrix products of a forward pass, as torch counts them."""
