@@ -272,6 +272,42 @@ WRONG = {
         ("return x + mixed", "x += mixed\n        return x"),
         "changes in place what its gradient needs; x = x + y for x += y would do",
     ),
+    "mean over the batch": (
+        ("h = self.norm(x)", "h = self.norm(x - x.mean(0, keepdim=True))"),
+        "mixes the sequences of a batch; norms and means over each one alone would do",
+    ),
+    "another of the batch, not at first": (
+        (
+            "super().__init__()",
+            "super().__init__()\n        self.w = nn.Parameter(torch.zeros(()))",
+        ),
+        ("return x + ", "return x + self.w * x.roll(1, 0) + "),
+        "mixes the sequences of a batch",
+    ),
+    "norm over the batch": (
+        ("width, heads, causal)", "width, heads, causal, tokens)"),
+        ("nn.RMSNorm(width)", "nn.BatchNorm1d(tokens, track_running_stats=False)"),
+        "mixes the sequences of a batch",
+    ),
+    "drawn tensor": (
+        ("super().__init__()", "super().__init__()\n        self.w = torch.randn(width)"),
+        ("return x + ", "return x + self.w + "),
+        "makes something else with another seed and the same parameters; nn.Parameter for what "
+        "the constructor draws would do",
+    ),
+    "drawn number": (
+        ("super().__init__()", "super().__init__()\n        self.w = torch.rand(()).item()"),
+        ("return x + ", "return x + self.w + "),
+        "makes something else with another seed and the same parameters",
+    ),
+    "parameters by another way": (
+        (
+            "        self.ffn = nn.Linear(width, width)\n",
+            "        self.ffn = nn.Linear(width, width)\n        self.w = [self.ffn.weight]\n",
+        ),
+        ("self.ffn(h)", "(h @ self.w[0])"),
+        "makes something else with another seed and the same parameters",
+    ),
 }
 
 

@@ -1,5 +1,5 @@
-"""Trial of a block of one's own at planning: it can be trained, draws nothing but its initial
-values, and with causal attention sees no later token.
+"""Trial of a block of one's own at planning: it can be trained, draws nothing but its parameters'
+initial values, computes each sequence by itself, and with causal attention sees no later token.
 """
 
 import random
@@ -39,8 +39,10 @@ def try_module(own: OwnBlocks) -> None:
         weights, x_PBTD = _weights(own, block), _normal("trial", own)
         _try_training(own, block, weights, x_PBTD)
         noisy = {name: w_P + _NOISE * _like(name, w_P) for name, w_P in weights.items()}
-        if own.causal:
-            with torch.no_grad():
+        with torch.no_grad():
+            _try_seeds(own, block, noisy, x_PBTD)
+            _try_sequences(own, block, noisy, x_PBTD)
+            if own.causal:
                 _try_causal(own, block, noisy, x_PBTD)
     if not own.parameter_specs:
         raise _wrong(own, "has no parameters; there is nothing to train")
@@ -108,6 +110,35 @@ def _try_gradient(own: OwnBlocks, y_PBTD: Tensor, x_PBTD: Tensor, leaves: list[T
         raise _wrong(
             own,
             "no gradient reaches its parameters; a forward without no_grad and detach would do",
+        )
+
+
+def _try_seeds(own: OwnBlocks, block: int, weights: dict[str, Tensor], x_PBTD: Tensor) -> None:
+    """Run the module of each seed with its weights: members, which share one, make the same."""
+    y_PBTD = _output(own, block, weights, x_PBTD)
+    for seed in range(_MEMBERS):
+        of_seed = {name: w_P[seed : seed + 1] for name, w_P in weights.items()}
+        with blaming(own.path):
+            alone_PBTD = own.forward_module(
+                own.build(block, seed), of_seed, x_PBTD[seed : seed + 1].clone()
+            )
+        if _differ(y_PBTD[seed], alone_PBTD[0]):
+            raise _wrong(
+                own,
+                "makes something else with another seed and the same parameters; nn.Parameter for "
+                "what the constructor draws would do",
+            )
+
+
+def _try_sequences(own: OwnBlocks, block: int, weights: dict[str, Tensor], x_PBTD: Tensor) -> None:
+    """Change the last sequence: outputs of the others stay."""
+    y_PBTD = _output(own, block, weights, x_PBTD)
+    others, last = x_PBTD[:, :-1], _normal("other", own)[:, -1:]
+    other_PBTD = _output(own, block, weights, torch.cat([others, last], dim=1))
+    if _differ(y_PBTD[:, :-1], other_PBTD[:, :-1]):
+        raise _wrong(
+            own,
+            "mixes the sequences of a batch; norms and means over each one alone would do",
         )
 
 
