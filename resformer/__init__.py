@@ -41,7 +41,8 @@ def runs(study: str, results: "str | Path" = "results") -> "pd.DataFrame":
         task, depth, residual, norm, optimizer
                                   `task.name`, `model.depth` (blocks), `model.residual.name`,
                                   `model.norm`, `optimizer.name`
-        model                     the preset that has the block's settings, `own` if none has
+        model                     the preset that has the block's settings, `own` if none has; of a
+                                  block of one's own the path, `model.module`
         task.*, model.*, optimizer.*, train.*, probe.*, device
                                   every other setting by its key; missing where a scheme or task has
                                   no such setting

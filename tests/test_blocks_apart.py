@@ -98,6 +98,39 @@ def test_the_settings_of_all_blocks_are_said_unless_they_are_the_classic_ones(
     assert not any(word in shown for word in ("bias", "norm_kind", "classic", "own"))
 
 
+OWN_BLOCK = "torch.nn:Identity"
+"""Module and class of a block of one's own, which is not trained here."""
+
+
+@pytest.mark.parametrize(
+    ("blocks", "axes"),
+    [
+        ([CLASSIC], ["model"]),
+        ([CLASSIC, MODERN], ["model"]),
+        ([GELU], ["model.activation", "model.module"]),
+        ([{"module": OWN_BLOCK, "bias": False}], ["model.bias"]),
+    ],
+)
+def test_a_block_of_ones_own_is_told_apart_by_its_path(
+    made: WrittenStudy, blocks: list[Block], axes: list[str]
+) -> None:
+    report = blocks_of(
+        made, [{"norm": "pre", **block} for block in (*blocks, {"module": OWN_BLOCK})]
+    )
+    assert {*report.varying} == {*axes}
+    members = read([made.study]).members
+    assert (members["model"] == OWN_BLOCK).eq(members["model.module"].notna()).all()
+
+
+def test_a_selection_of_a_preset_leaves_blocks_of_ones_own_out(made: WrittenStudy) -> None:
+    blocks_of(made, [{"norm": "pre"}, {"norm": "pre", "module": OWN_BLOCK}])
+    findings = read([made.study])
+    assert findings.where({"model": ["classic"]}).members["model.module"].isna().all()
+    chosen = findings.where({"model": [OWN_BLOCK]})
+    assert chosen.members["model.module"].eq(OWN_BLOCK).all()
+    assert f"{OWN_BLOCK} block" in settings(summarise(chosen))
+
+
 def test_a_preset_of_all_blocks_is_said_as_such(tmp_path: Path) -> None:
     modern, classic = WrittenStudy(tmp_path, "modern"), WrittenStudy(tmp_path, "classic")
     assert "modern block" in settings(blocks_of(modern, [MODERN]))

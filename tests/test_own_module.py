@@ -22,6 +22,7 @@ from resformer import config
 from resformer.errors import UserError
 from resformer.model import own_class
 from resformer.model.shape import Member, Shape
+from resformer.plan import batching
 from resformer.store.study import Study
 from resformer.sweep import launch
 from resformer.training.loop import Training
@@ -226,7 +227,7 @@ WRONG = {
             "super().__init__()",
             "super().__init__()\n"
             "        drawn = np.random.default_rng().normal(size=3)\n"
-            "        self.w = nn.Parameter(torch.tensor(drawn))",
+            "        self.w = nn.Parameter(torch.tensor(drawn).float())",
         ),
         "w starts differently at one seed; let torch draw it",
     ),
@@ -236,6 +237,76 @@ WRONG = {
             "    def forward(self, x):\n        return x\n",
         ),
         "has no parameters; there is nothing to train",
+    ),
+    "float64": (
+        ("nn.Linear(width, width)", "nn.Linear(width, width, dtype=torch.float64)"),
+        ("self.ffn(h)", "self.ffn(h.double()).float()"),
+        "keeps parameters of torch.float64 (ffn.weight); torch.float32 would do",
+    ),
+    "output of float64": (
+        ("return x + mixed", "return x.double() + mixed"),
+        "makes torch.float64 of torch.float32; both must be one",
+    ),
+    "no shape": (
+        ("nn.Linear(width, width)", "nn.LazyLinear(width)"),
+        "keeps parameters that have no shape yet (ffn.weight); sizes given in the constructor, as "
+        "to nn.Linear, would do",
+    ),
+    "no output": (
+        ("return x + ", "x + "),
+        "makes NoneType of (2, 4, 8); a tensor of this shape would do",
+    ),
+    "a tuple": (
+        ("return x + mixed", "return None, x + mixed"),
+        "makes tuple of (2, 4, 8); a tensor of this shape would do",
+    ),
+    "no gradient": (
+        ("    def forward", "    @torch.no_grad()\n    def forward"),
+        "no gradient reaches its parameters; a forward without no_grad and detach would do",
+    ),
+    "detached": (
+        ("return x + mixed + self.ffn(h).relu()", "return x + mixed.detach()"),
+        "no gradient reaches its parameters; a forward without no_grad and detach would do",
+    ),
+    "in place": (
+        ("return x + mixed", "x += mixed\n        return x"),
+        "changes in place what its gradient needs; x = x + y for x += y would do",
+    ),
+    "mean over the batch": (
+        ("h = self.norm(x)", "h = self.norm(x - x.mean(0, keepdim=True))"),
+        "mixes the sequences of a batch; norms and means over each one alone would do",
+    ),
+    "another of the batch, not at first": (
+        (
+            "super().__init__()",
+            "super().__init__()\n        self.w = nn.Parameter(torch.zeros(()))",
+        ),
+        ("return x + ", "return x + self.w * x.roll(1, 0) + "),
+        "mixes the sequences of a batch",
+    ),
+    "norm over the batch": (
+        ("width, heads, causal)", "width, heads, causal, tokens)"),
+        ("nn.RMSNorm(width)", "nn.BatchNorm1d(tokens, track_running_stats=False)"),
+        "mixes the sequences of a batch",
+    ),
+    "drawn tensor": (
+        ("super().__init__()", "super().__init__()\n        self.w = torch.randn(width)"),
+        ("return x + ", "return x + self.w + "),
+        "makes something else with another seed and the same parameters; nn.Parameter for what "
+        "the constructor draws would do",
+    ),
+    "drawn number": (
+        ("super().__init__()", "super().__init__()\n        self.w = torch.rand(()).item()"),
+        ("return x + ", "return x + self.w + "),
+        "makes something else with another seed and the same parameters",
+    ),
+    "parameters by another way": (
+        (
+            "        self.ffn = nn.Linear(width, width)\n",
+            "        self.ffn = nn.Linear(width, width)\n        self.w = [self.ffn.weight]\n",
+        ),
+        ("self.ffn(h)", "(h @ self.w[0])"),
+        "makes something else with another seed and the same parameters",
     ),
 }
 
@@ -258,6 +329,22 @@ def test_a_block_that_could_not_be_trained_is_refused(
     check_refused(refused, reason)
     assert refused.stderr.startswith(f"resformer: model.module={path}: ")
     assert tree(tmp_path) == before
+
+
+def test_a_forward_may_change_its_input_in_place(
+    resformer: Resformer, mine: Callable[[str], str]
+) -> None:
+    """As plain torch lets it, where no gradient needs what was there before."""
+    in_place = mine(BLOCK.replace("h = self.norm(x)", "x *= 2\n        h = self.norm(x)"))
+    aside = mine(BLOCK.replace("h = self.norm(x)", "x = x * 2\n        h = self.norm(x)"))
+    shown = resformer("show", *TINY, f"model.module={in_place}", "model.attention=causal")
+    assert shown.exit_code == 0, shown.stderr
+    member = Member(seed=0, lr=1e-2)
+    first, second = (
+        losses(shape_of(path, depth=2), [member], torch.float64)[member]
+        for path in (in_place, aside)
+    )
+    np.testing.assert_array_equal(first, second)
 
 
 @pytest.mark.parametrize(
@@ -346,6 +433,18 @@ def test_a_mask_that_the_constructor_keeps_is_no_parameter(mine: Callable[[str],
         away = {name: w_P.to("meta") for name, w_P in weights.items()}
         x_PBTD = torch.empty(2, 3, 12, 16, device="meta")
         assert own.forward(away, x_PBTD).shape == x_PBTD.shape
+
+
+def test_a_constructor_may_read_the_values_of_its_tensors(mine: Callable[[str], str]) -> None:
+    """Also where memory of a GPU is reckoned, on tensors without values."""
+    made = "super().__init__()"
+    read = f"{made}\n        self.kept = torch.tensor(torch.linspace(0.9, 1, width).tolist())"
+    read += "\n        self.more = {'scales': [self.kept.clone()]}"
+    used = "return x * self.kept * self.more['scales'][0]"
+    path = mine(BLOCK.replace(made, read).replace("return x", used))
+    plain = mine(BLOCK.replace("return x", "return x * 1 * 1"))
+    needed = [batching.kept_bytes(shape_of(module)) for module in (path, plain)]
+    assert needed[0] >= needed[1] > 0
 
 
 def test_a_probe_refuses_it_before_anything_runs(

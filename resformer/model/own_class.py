@@ -80,6 +80,8 @@ def blaming(path: str) -> Iterator[None]:
     except (Exception, SystemExit) as error:  # foreign code may raise anything
         if "randomness" in str(error):
             line = "draws at random, which would not be that of the seed; no dropout would do"
+        elif "modified by an inplace operation" in str(error):
+            line = "changes in place what its gradient needs; x = x + y for x += y would do"
         else:
             module = sys.modules.get(path.partition(":")[0])
             line = failure_line(error, [getattr(module, "__file__", None) or ""])

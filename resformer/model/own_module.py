@@ -11,14 +11,15 @@ import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, final
+from typing import final
 
 import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils._pytree import tree_map_only
 from torch.utils.flop_counter import FlopCounterMode
 
-from resformer.errors import Incompatible
+from resformer.errors import Incompatible, UserError
 from resformer.keys import in_message
 from resformer.model.own_class import blaming, load
 from resformer.model.settings import ModelSettings
@@ -30,6 +31,8 @@ NO_PROBE = "a probe sees the sub-layers of built-in blocks only"
 _CPU = torch.device("cpu")
 _GIVEN = ("width", "heads", "tokens", "causal", "depth", "block")
 """Names of arguments that a constructor may have."""
+_OF_EVERY_MODULE = frozenset(vars(nn.Module()))
+"""Attributes that torch itself gives a module."""
 
 
 def check_settings(settings: ModelSettings, *, scheme: str, dropout: float) -> None:
@@ -73,16 +76,15 @@ class OwnBlocks:
         """
         return range(1, self.depth + 1) if "block" in _arguments(self.path) else [1]
 
-    def build(self, block: int, seed: int, device: torch.device = _CPU) -> nn.Module:
-        """The module of this block, from 1, as its class makes it with torch's generator seeded by
-        the member's seed and the block. Only on the CPU are its values those of a member.
+    def build(self, block: int, seed: int) -> nn.Module:
+        """The module of this block, from 1, on the CPU, as its class makes it with torch's
+        generator seeded by the member's seed and the block.
         """
         given = {**vars(self), "block": block}
         key = rng.key(torch.tensor([seed]), "module", block)
         with blaming(self.path), torch.random.fork_rng(devices=[]):
             torch.manual_seed(int(key))
-            with device:
-                return load(self.path)(**{name: given[name] for name in _arguments(self.path)})
+            return load(self.path)(**{name: given[name] for name in _arguments(self.path)})
 
     @property
     def parameter_specs(self) -> list[ParameterSpec]:
@@ -128,17 +130,32 @@ class OwnBlocks:
             x_PBTD = self.forward_block(block, own, x_PBTD)
         return x_PBTD
 
-    def forward_block(self, block: int, weights: dict[str, Tensor], x_PBTD: Tensor) -> Any:
-        """Whatever the module of a block makes of its input with these weights, each (P, …)."""
-        module = self._template(block, x_PBTD.device)
+    def forward_block(self, block: int, weights: dict[str, Tensor], x_PBTD: Tensor) -> Tensor:
+        """Output of the module of a block with these weights, each (P, …)."""
+        return self.forward_module(self._template(block, x_PBTD.device), weights, x_PBTD)
 
-        def call(of_member: dict[str, Tensor], x_BTD: Tensor) -> Any:
-            return torch.func.functional_call(module, of_member, (x_BTD,))
+    def forward_module(
+        self, module: nn.Module, weights: dict[str, Tensor], x_PBTD: Tensor
+    ) -> Tensor:
+        """Output of a module with these weights, each (P, …), in place of its own. Raises UserError
+        unless it is a tensor of the input's shape.
+        """
+
+        def call(of_member: dict[str, Tensor], x_BTD: Tensor) -> Tensor:
+            made: object = torch.func.functional_call(module, of_member, (x_BTD,))
+            if not isinstance(made, Tensor) or made.shape != x_BTD.shape:
+                kind = tuple(made.shape) if isinstance(made, Tensor) else type(made).__name__
+                raise UserError(
+                    f"model.module={self.path}: makes {kind} of {tuple(x_BTD.shape)}; a tensor of "
+                    "this shape would do"
+                )
+            return made
 
         # The other ways of attention have no rule for many members. What the module makes without
         # naming a device, such as a mask, is to be where its input is.
         with sdpa_kernel(SDPBackend.MATH), x_PBTD.device:
-            return torch.func.vmap(call, randomness="error")(weights, x_PBTD)
+            output_PBTD: Tensor = torch.func.vmap(call, randomness="error")(weights, x_PBTD)
+        return output_PBTD
 
     def flops_per_sequence(self) -> int:
         """Floating-point operations in matrix products of a forward pass, as torch counts them."""
@@ -159,12 +176,16 @@ def _arguments(path: str) -> tuple[str, ...]:
 
 @cache
 def _template(own: OwnBlocks, block: int, device: torch.device) -> nn.Module:
-    """The module of a block whose parameters have shapes but no values: one number each in memory.
-    Tensors that it keeps beside them are there, on this device.
+    """The module of a block whose parameters have shapes but no values: one number each in memory,
+    on the CPU. Tensors that it keeps beside them are on this device.
     """
-    module = own.build(block, seed=0, device=device)
+    module = own.build(block, seed=0)
     for parameter in module.parameters():
         parameter.data = parameter.data.new_zeros(()).expand(parameter.shape)
+    for part in module.modules():
+        kept = vars(part)
+        for name in kept.keys() - _OF_EVERY_MODULE:
+            kept[name] = tree_map_only(Tensor, lambda tensor: tensor.to(device), kept[name])
     return module
 
 

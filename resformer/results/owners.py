@@ -12,7 +12,7 @@ _OWNERS = {
     "task": ("task.", "train.eval_every", "train.target_accuracy", "model.attention"),
     "residual": ("model.residual.",),
     "model.width": ("model.hidden",),
-    presets.KEY: presets.SETTINGS,
+    presets.KEY: (*presets.SETTINGS, presets.MODULE),
     "model.position": ("model.rope_base",),
     "optimizer": ("optimizer.",),
     "train.schedule": ("train.final_lr",),

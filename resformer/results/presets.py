@@ -14,6 +14,8 @@ from resformer.keys import OWN, Json
 KEY = "model"
 USUAL = "classic"
 """The preset that goes without saying."""
+MODULE = "model.module"
+"""The setting whose value, the path of a module of one's own, is a name like that of a preset."""
 SETTINGS = (
     "model.norm_kind",
     "model.qk_norm",
@@ -25,13 +27,17 @@ SETTINGS = (
 
 
 def preset(settings: Mapping[str, Any]) -> str:
-    """Name of the preset that has these settings of a block, by dotted key; `own` if none has."""
+    """Name of the block of these settings, by dotted key: the path of a module of one's own, or the
+    preset that has them; `own` if none has.
+    """
+    if (path := settings.get(MODULE)) is not None:
+        return str(path)
     own = {key: settings.get(key) for key in SETTINGS}
     return next((name for name, values in _presets().items() if values == own), OWN)
 
 
 def named(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings, with the name of their preset as the setting `model`."""
+    """The settings, with the name of their block as the setting `model`."""
     return {KEY: preset(settings), **settings}
 
 

@@ -13,6 +13,7 @@ from torch import nn
 
 from resformer.model.shape import Member
 from resformer.numerics.parameters import unpack
+from resformer.sweep.module_trial import try_module
 from resformer.training.loop import Training
 
 pytest.importorskip("x_transformers")
@@ -49,6 +50,7 @@ def test_a_block_of_x_transformers_trains(path: str) -> None:
     )
     model, members = shape.transformer(), [Member(seed=seed, lr=1e-2) for seed in (0, 1)]
     assert model.own is not None
+    try_module(model.own)
     flat_PN = model.initial_values(torch.tensor([0, 1]), torch.float64)
     inputs = torch.randint(0, 8, (2, 3, model.tokens), generator=torch.Generator().manual_seed(0))
     logits = model.forward(flat_PN, inputs)
