@@ -57,9 +57,11 @@ def seconds_at_most(planned: Mapping[str, Json], workers: int) -> float:
     runs = 1 if is_slow(planned) else 2
     timings = [Training(short.shape, short.members).run().timing for _ in range(runs)]
     fastest: float = min(
-        stretch["seconds"] for timing in timings for stretch in timing["stretches"]
+        stretch["seconds"] / stretch["steps"]
+        for timing in timings
+        for stretch in timing["stretches"]
     )
-    rate = short.flops() / fastest
+    rate = short.flops() / _STEPS / fastest
     work = 0.0
     for job in unfinished:
         train = job.shape.train
