@@ -2,11 +2,13 @@
 
 import json
 from html import escape
+from io import StringIO
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from rich.console import Console
 
 from lib import docs
 from lib.coverage.scenarios import SCENARIOS
@@ -15,10 +17,11 @@ from resformer.reporting.serial import from_json
 from resformer.reporting.text import words
 from resformer.reporting.text.answer import answer
 from resformer.reporting.text.headline import headline
+from resformer.reporting.views import terminal
 
 ROOT = Path(__file__).parent.parent
 REFERENCE = ROOT / "results" / "reference"
-REPORTS = ["quick", "sort", "schemes", "tasks", "seeds"]
+REPORTS = ["quick", "sort", "schemes", "tasks", "seeds", "modern"]
 
 
 @pytest.mark.parametrize(
@@ -64,6 +67,15 @@ def test_a_report_that_was_printed_is_that_of_its_json(name: str) -> None:
         for cell in panel.cells.values():
             number = words.cell(cell, "steps")[0].split()[-2:]  # a word before may stand under it
             assert " ".join(number) in printed
+
+
+@pytest.mark.parametrize("name", REPORTS)
+def test_no_word_of_a_comparison_is_broken(name: str) -> None:
+    report, out = from_json(json.loads((REFERENCE / name / "report.json").read_text())), StringIO()
+    terminal.render(report, layout(report), Console(file=out, width=80, color_system=None))
+    compared = {word for row in words.comparisons(report) for word in " ".join(row[:2]).split()}
+    table = out.getvalue().partition(" limits ")[2].partition("limits: of depth")[0]
+    assert {word for word in compared if len(word) <= 8} <= {*table.split()}
 
 
 @pytest.mark.parametrize("name", REPORTS)

@@ -22,6 +22,8 @@ _MOST_COLUMNS = 60
 """Columns, and comparisons, that are shown; more are counted."""
 _MOST_ROWS = 200
 """Rows of a table of texts that are shown; more are counted."""
+_WIDE = 8
+"""Characters of the longest word that is not broken in a table of comparisons."""
 _SOLVED, _QUIET, _NOTE = "bold", "dim", "#D55E00"
 """Solved cells stand out on any background; Okabe & Ito's vermilion is for notes."""
 
@@ -175,18 +177,20 @@ def _comparisons(report: Report) -> list[RenderableType]:
     rows = words.comparisons(report)
     if not rows:
         return []
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table, shown = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0)), rows[:_MOST_COLUMNS]
     for number, heading in enumerate(words.comparison_headings(report)):
         named = number < 2
+        column = [heading, *(row[number] for row in shown)]
+        longest_word = max(len(word) for text in column for word in text.split())
         justify: Literal["left", "right"] = "left" if named else "right"
         table.add_column(
             heading,
             justify=justify,
             overflow="fold",
             no_wrap=not named,
-            min_width=min(len(heading), 8),
+            min_width=min(longest_word if named else len(heading), _WIDE),
         )
-    for row in rows[:_MOST_COLUMNS]:
+    for row in shown:
         table.add_row(*map(_line, row))
     parts: list[RenderableType] = [table]
     if (more := len(rows) - _MOST_COLUMNS) > 0:
