@@ -266,8 +266,8 @@ def _put_in(fault: Fault) -> Iterator[None]:
         for target, name, faulted in (
             (Population, "advance", faulty.advance),
             (population, "loss", faulty.loss),
-            (eager, "update", faulty.update),
-            (compiled, "update", faulty.update),
+            (eager, "clip", faulty.clip),
+            (compiled, "clip", faulty.clip),
         ):
             stack.enter_context(patch.object(target, name, faulted(getattr(target, name))))
         yield
@@ -295,17 +295,16 @@ class _Faulty:
 
         return advance
 
-    def update(self, real: Callable[..., Tensor]) -> Callable[..., Tensor]:
-        """Make an optimiser that changes a gradient before it takes it."""
+    def clip(self, real: Callable[..., Tensor]) -> Callable[..., Tensor]:
+        """Make a clipping that changes a gradient before it takes its norm."""
 
-        def update(flat_PN: Tensor, grad_PN: Tensor, *rest: Any) -> Tensor:
+        def clip(grad_PN: Tensor, most: float | None) -> Tensor:
             now, fault = self._now, self._fault
             if now is not None and (fault.what, fault.step) == ("gradient", now.steps + 1):
-                grad_PN = grad_PN.clone()
                 grad_PN[self._row(now), grad_PN.shape[1] // 2] = fault.value
-            return real(flat_PN, grad_PN, *rest)
+            return real(grad_PN, most)
 
-        return update
+        return clip
 
     def loss(self, real: Callable[..., Tensor]) -> Callable[..., Tensor]:
         """Make a loss that is changed: of a step it has a gradient, of an evaluation none; the
