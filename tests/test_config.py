@@ -192,13 +192,28 @@ def test_a_member_is_never_counted_twice() -> None:
 
 
 def test_members_share_jobs_and_the_rest_makes_more() -> None:
-    request = ask("member.seed=range(0,4)", "member.lr=1e-3,1e-2", "model.depth=1,2,4")
+    request = ask(
+        "member.seed=range(0,4)", "member.lr=1e-3,1e-2", "model.depth=1,2,4", "engine.workers=1"
+    )
     assert (len(request.shapes), len(request.jobs()), members(request)) == (3, 3, 24)
     assert {shape.model.depth for shape, _ in request.shapes} == {1, 2, 4}
     assert [job.shape.model.depth for job in request.jobs()] == [4, 2, 1], "the longest first"
     assert [
         len(job.members) for job in ask("member.seed=range(0,5)", "engine.stack=2").jobs()
     ].count(2) == 2
+
+
+@pytest.mark.parametrize(
+    ("workers", "steps", "jobs"), [(1, 600, 1), (2, 600, 2), (16, 600, 16), (16, 2, 1)]
+)
+def test_members_of_a_shape_are_divided_among_the_workers(
+    workers: int, steps: int, jobs: int
+) -> None:
+    """But not where a job costs more than its members."""
+    more = [f"engine.workers={workers}", f"train.steps={steps}", "train.warmup_steps=0"]
+    request = ask("member.seed=range(0,16)", "train.stop_when_solved=false", *more)
+    assert len(request.jobs()) == jobs
+    assert len(ask("member.seed=range(0,16)", "engine.stack=16", *more[:1]).jobs()) == 1
 
 
 # The command line replaces a study's keys

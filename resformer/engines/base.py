@@ -51,6 +51,10 @@ class Engine(ABC):
     def count(self, jobs: Sequence[str], device: str) -> int:
         """Number of workers to start for these jobs; UserError if none can be started."""
 
+    def divided_among(self, device: str) -> int:
+        """Number of workers that members are divided among, as far as it is known beforehand."""
+        return self.workers or 1
+
     def sharers(self) -> int:
         """Number of workers that share a GPU."""
         return 1

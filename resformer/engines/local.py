@@ -49,7 +49,11 @@ class Local(Engine):
 
     def count(self, jobs: Sequence[str], device: str) -> int:
         """One per core this process may use, or one per GPU; never more than jobs."""
-        return min(self.workers or (_gpus() if device == "cuda" else cores()), len(jobs))
+        return min(self.divided_among(device), len(jobs))
+
+    def divided_among(self, device: str) -> int:
+        """One per core this process may use, or one per GPU."""
+        return self.workers or (_gpus() if device == "cuda" else cores())
 
     def sharers(self) -> int:
         """Number of workers that share a GPU, where each takes the next one."""

@@ -1,7 +1,7 @@
 """A job: some members of one shape, trained together; as plain JSON, and back."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
@@ -18,6 +18,8 @@ from resformer.model.serial import (
 )
 from resformer.model.shape import RESULTS_ONLY, Member, Recording, Shape
 from resformer.plan.batching import members_per_job
+from resformer.plan.cost import load, seconds
+from resformer.plan.division import divide
 
 
 @final
@@ -121,24 +123,50 @@ def recording(shape: Json) -> Recording:
 
 
 def pack(
-    shape_members: Sequence[tuple[Shape, Sequence[Member]]],
+    groups: Sequence[tuple[Shape, Sequence[Member]]],
     *,
     most: int | None,
+    workers: int,
     sharers: int,
     recordings: Mapping[Shape, Recording] | None = None,
-) -> list[Job]:
-    """Jobs of at most `most` members each, of sizes as equal as possible, the longest first.
+) -> list[list[Job]]:
+    """Jobs of each group of members, of at most `most` members, of sizes as equal as possible.
 
-    None is the number that suits the shape where `sharers` workers share a GPU. Shapes without a
-    recording keep their results only.
+    None is the number that suits the shape where `sharers` workers share a GPU; members that train
+    on the CPU are then divided further, so that `workers` are expected to end as early as they can.
+    Shapes without a recording keep their results only.
     """
-    jobs = []
-    for shape, members in shape_members:
-        count = -(-len(members) // (most or members_per_job(shape, sharers)))
-        bounds = [len(members) * part // count for part in range(count + 1)]
-        recording = (recordings or {}).get(shape, RESULTS_ONLY)
-        jobs += [
-            Job(shape=shape, members=tuple(members[low:high]), recording=recording)
-            for low, high in pairwise(bounds)
+    sizes = [most or members_per_job(shape, sharers) for shape, _ in groups]
+    counts = [-(-len(members) // size) for (_, members), size in zip(groups, sizes, strict=True)]
+    if most is None and all(shape.device == "cpu" for shape, _ in groups):
+        loads = [
+            load(shape, len(members), most=size)
+            for (shape, members), size in zip(groups, sizes, strict=True)
         ]
-    return sorted(jobs, key=lambda job: (-job.flops(), job.id))
+        counts = divide(loads, workers)
+    recordings = recordings or {}
+    return [
+        [
+            Job(shape=shape, members=part, recording=recordings.get(shape, RESULTS_ONLY))
+            for part in _parts(members, count)
+        ]
+        for (shape, members), count in zip(groups, counts, strict=True)
+    ]
+
+
+def longest_first(jobs: Iterable[Job]) -> list[Job]:
+    """The jobs in the order in which they are to run."""
+    return sorted(jobs, key=lambda job: place(job.to_json()))
+
+
+def place(job: Json) -> tuple[float, str]:
+    """Place of a planned job among those that are to run: the longest first."""
+    shape = job["shape"]
+    steps, depth = shape["train"]["steps"], shape["model"]["depth"]
+    return -seconds(flops=job["flops"], steps=steps, depth=depth), job["id"]
+
+
+def _parts(members: Sequence[Member], count: int) -> Iterator[tuple[Member, ...]]:
+    """The members in so many parts of sizes as equal as possible."""
+    bounds = [len(members) * part // count for part in range(count + 1)]
+    return (tuple(members[low:high]) for low, high in pairwise(bounds))

@@ -138,7 +138,7 @@ def plan(request: Request, study: Study) -> Launch:
     recorded = {job_id: jobs.recording(planned[job_id]["shape"]) for job_id in known.values()}
     open_ids = dict.fromkeys(job_id for job_id in known.values() if job_id not in finished)
     unfinished = [*(planned[job_id] for job_id in open_ids), *(job.to_json() for job in new)]
-    unfinished.sort(key=lambda job: (-job["flops"], job["id"]))
+    unfinished.sort(key=jobs.place)
     notes = _notes(request, study, {job["id"]: job for job in unfinished}) if unfinished else []
     hashes = code.newest(study.launches())
     return Launch(
@@ -194,17 +194,12 @@ def _new_jobs(
 ) -> list[Job]:
     """Jobs of these members, by shape and the id of the job they go on from; the longest first."""
     digests = {shape: provenance.code_digest(shapes[shape]) for shape, _ in members}
-    new = [
+    packed = request.packed([(shape, group) for (shape, _), group in members.items()])
+    return jobs.longest_first(
         dataclasses.replace(job, continues=earlier, code=digests[shape])
-        for (shape, earlier), group in members.items()
-        for job in jobs.pack(
-            [(shape, group)],
-            most=request.engine.stack,
-            sharers=request.engine.sharers(),
-            recordings=request.recordings,
-        )
-    ]
-    return sorted(new, key=lambda job: (-job.flops(), job.id))
+        for (shape, earlier), group in zip(members, packed, strict=True)
+        for job in group
+    )
 
 
 def _by_earlier_job(

@@ -1,6 +1,7 @@
 """A resolved request: the shapes of a sweep with their members, the engine, the exclusions."""
 
-from collections.abc import Mapping
+import itertools
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import final
 
@@ -8,7 +9,8 @@ from resformer.engines.base import Engine
 from resformer.errors import require_between
 from resformer.keys import Json
 from resformer.model.shape import Member, Recording, Shape
-from resformer.plan import jobs
+from resformer.plan.jobs import Job, longest_first, pack
+from resformer.store.folder import TRAINED
 
 
 @final
@@ -45,11 +47,17 @@ class Request:
         """`cuda` if any shape is for a GPU, else `cpu`."""
         return "cuda" if any(shape.device == "cuda" for shape, _ in self.shapes) else "cpu"
 
-    def jobs(self) -> list[jobs.Job]:
+    def jobs(self) -> list[Job]:
         """The jobs of all shapes, the longest first."""
-        return jobs.pack(
-            self.shapes,
+        packed = self.packed(self.shapes)
+        return longest_first(itertools.chain.from_iterable(packed))
+
+    def packed(self, groups: Sequence[tuple[Shape, Sequence[Member]]]) -> list[list[Job]]:
+        """The jobs of each of these groups of members."""
+        return pack(
+            groups,
             most=self.engine.stack,
+            workers=1 if self.study == TRAINED else self.engine.divided_among(self.device),
             sharers=self.engine.sharers(),
             recordings=self.recordings,
         )

@@ -7,6 +7,7 @@ time_to_answer.csv    seconds, a row per process
 limit.csv             seconds per member-step and of its matrix products, a row per measurement and
                       repetition
 breakdown.csv         shares of a step's time, likewise
+filling.csv           seconds of the jobs of a study, by the workers it is planned for
 settings.csv          seconds per member-step of a block's settings, likewise
 overhead.csv          seconds of what is not training, likewise
 bench.txt             the tables, of all as far as they are there
@@ -27,7 +28,7 @@ from typing import final
 import pandas as pd
 
 from lib import facts
-from lib.bench import answer, breakdown, equal, limit, overhead, settings, targets
+from lib.bench import answer, breakdown, equal, filling, limit, overhead, settings, targets
 from lib.facts import REFERENCE, caches, commit, machine
 from resformer.numerics.backends.kernels import build
 
@@ -50,6 +51,7 @@ _PARTS = {
     "answer": Part("time_to_answer.csv", lambda repeats: answer.measure(), answer.render),
     "limit": Part("limit.csv", limit.measure, limit.render),
     "breakdown": Part("breakdown.csv", breakdown.measure, breakdown.render),
+    "filling": Part("filling.csv", lambda repeats: filling.measure(), filling.render),
     "settings": Part("settings.csv", settings.measure, settings.render),
     "overhead": Part("overhead.csv", overhead.measure, overhead.render),
 }

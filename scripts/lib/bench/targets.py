@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 import pandas as pd
 
 from lib.bench.equal import OURS, ratios, shown
+from lib.bench.filling import filled
 from lib.bench.settings import per_flop
 from lib.bench.tables import number, table
 
@@ -48,6 +49,17 @@ def _limit(rows: pd.DataFrame) -> Iterator[list[str]]:
             yield _least(f"{case}: products' share, by {product}, %", least, share)
 
 
+def _filling(rows: pd.DataFrame) -> Iterator[list[str]]:
+    for study, workers, _, over_even, sooner in filled(rows):
+        name = f"{study}, {workers} workers"
+        if study.startswith("one"):
+            text = "" if workers > 2 or sooner >= 1.85 else "not reached"
+            yield [f"{name}: × undivided", "≥ 1.85" * (workers == 2), number(sooner), text]
+        else:
+            text = "" if over_even <= 1.15 else "not reached"
+            yield [f"{name}: end × workers / work", "≤ 1.15", number(over_even), text]
+
+
 def _overhead(rows: pd.DataFrame) -> Iterator[list[str]]:
     seconds = rows.groupby("what")["seconds"].median()
     growth = seconds["compile, depth 32"] / seconds["compile, depth 2"]
@@ -72,6 +84,7 @@ _FIGURES = {
     "alone": _alone,
     "answer": _answer,
     "limit": _limit,
+    "filling": _filling,
     "settings": _settings,
     "overhead": _overhead,
 }
