@@ -45,7 +45,13 @@ def planned(*schemes: str) -> list[dict[str, Any]]:
         written(job.to_json())
         for scheme in schemes
         for job in config.request(
-            "some", ["task=copy,reverse,sort", f"model/residual={scheme}", "member.seed=0,1"]
+            "some",
+            [
+                "task=copy,reverse,sort",
+                f"model/residual={scheme}",
+                "member.seed=0,1",
+                "engine.stack=2",
+            ],
         ).jobs()
     ]
 
