@@ -1,8 +1,9 @@
 """Settings of scripts/bench, which runs too long to be a test."""
 
+import pandas as pd
 import pytest
 
-from lib.bench import overhead, settings
+from lib.bench import filling, overhead, settings
 from lib.bench.cases import DEEP, MEDIUM, SMALL, Case
 from resformer.config import request
 
@@ -23,6 +24,15 @@ def test_settings_are_those_of_a_block_of_the_same_work(setting: str) -> None:
         for each in (setting, "model=classic")
     ]
     assert flops[0] == pytest.approx(flops[1], rel=0.01)
+
+
+def test_a_plan_for_more_workers_is_compared_with_that_for_one() -> None:
+    rows = pd.DataFrame(
+        [("some", 1, 4, 10.0), ("some", 2, 2, 6.0), ("some", 2, 1, 4.0), ("some", 2, 1, 4.0)],
+        columns=["study", "workers", "members", "seconds"],
+    )
+    # The second worker takes both jobs of 4 s: 8 s, where 7 s would keep both busy.
+    assert [*filling.filled(rows)] == [("some", 2, 3, 8 / 7, 10 / 8)]
 
 
 def test_settings_that_torch_computes_are_in_the_table() -> None:

@@ -1,5 +1,7 @@
 """Division of members into jobs: the simulated end of a sweep."""
 
+import dataclasses
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -24,6 +26,12 @@ def load(members: int, *, seconds: float = 10.0, per_job: float = 5.0) -> Load:
 )
 def test_members_of_one_shape_keep_every_worker_busy(members: int, workers: int, jobs: int) -> None:
     assert divide([load(members)], workers) == [jobs]
+
+
+def test_members_whose_results_depend_on_it_stay_together() -> None:
+    fixed = dataclasses.replace(load(16), divisible=False)
+    assert divide([fixed], 16) == [1]
+    assert divide([fixed, load(16)], 4)[0] == 1
 
 
 def test_members_stay_together_where_a_job_costs_more_than_they_do() -> None:

@@ -567,7 +567,7 @@ def test_an_error_while_it_trains_names_its_file_and_line(
     study = Study(tmp_path / "results" / "own")
     words = [*TINY, "model.depth=1", f"model.module={path}", "model.norm=none", "engine.retries=0"]
     planned = launch.plan(config.request("own", words), study)
-    sys.modules[path.partition(":")[0]].BROKEN.append("[")  # type: ignore[attr-defined]
+    vars(sys.modules[path.partition(":")[0]])["BROKEN"].append("[")
     work_alone(planned.start(["sweep"]))
     (reason,) = study.failures(planned.unfinished).values()
     line = next(n for n, each in enumerate(text.splitlines(), 1) if "json.loads" in each)
@@ -589,3 +589,13 @@ def test_a_sweep_of_a_module_in_the_working_directory(command: Command, tmp_path
     edited = command("sweep", *words, "--study", "own")
     assert edited.returncode == 0, edited.stderr
     assert "4 members planned before with other code: trained anew" in edited.stderr
+
+
+def test_its_members_stay_together_however_many_workers_there_are(
+    mine: Callable[[str], str],
+) -> None:
+    """The last bits of their results depend on it; those of a built-in block do not."""
+    words = [*TINY, "model.norm=none", "member.seed=range(0,16)", "train.steps=100000"]
+    asked = [*words, "engine.workers=16", "device=cpu"]
+    assert len(config.request("own", [*asked, f"model.module={mine(BLOCK)}"]).jobs()) == 1
+    assert len(config.request("own", asked).jobs()) == 16

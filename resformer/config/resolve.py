@@ -3,7 +3,7 @@
 import dataclasses
 import difflib
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -102,7 +102,7 @@ def _resolved(
     given_by_grid = [[axis_of(override) for override in grid.values()] for grid in grids]
     for axis in itertools.chain.from_iterable(given_by_grid):
         check_key(axis.key, axis.values)
-    first_rates = start(_usual_rates(itertools.chain.from_iterable(given_by_grid)))
+    first_rates = _first_rates([*itertools.chain.from_iterable(given_by_grid)])
     axes_by_grid = [[_with_rates(axis, first_rates) for axis in axes] for axes in given_by_grid]
     check_size(axes_by_grid)
     for given, axes in zip(given_by_grid, axes_by_grid, strict=True):
@@ -176,11 +176,13 @@ def _is_auto(axis: Axis) -> bool:
     return True
 
 
-def _usual_rates(axes: Iterable[Axis]) -> list[float]:
-    """Usual learning rates of the optimisers of a request."""
+def _first_rates(axes: Sequence[Axis]) -> Sequence[float]:
+    """Rates that `auto` starts with, by the usual ones of the optimisers; none without it."""
+    if not any(map(_is_auto, axes)):
+        return ()
     names = [name for axis in axes if axis.key == "optimizer" for name in axis.values]
     points: list[dict[str, Value]] = [{"optimizer": name} for name in names] or [{}]
-    return [float(str(member_defaults(point)["lr"])) for point in points]
+    return start([build(Member, "member", member_defaults(point)).lr for point in points])
 
 
 def _with_rates(axis: Axis, rates: Sequence[float]) -> Axis:

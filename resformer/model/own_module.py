@@ -127,7 +127,7 @@ class OwnBlocks:
             module = self._template(block, x_PBTD.device)
             names = [name for name, _ in module.named_parameters()]
             own = {name: weights[f"block{block}.module.{name}"] for name in names}
-            x_PBTD = self.forward_block(block, own, x_PBTD)
+            x_PBTD = self.forward_module(module, own, x_PBTD)
         return x_PBTD
 
     def forward_block(self, block: int, weights: dict[str, Tensor], x_PBTD: Tensor) -> Tensor:

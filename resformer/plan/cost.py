@@ -27,6 +27,7 @@ def load(shape: Shape, members: int, *, most: int) -> Load:
     return Load(
         members=members,
         most=most,
+        divisible=shape.device == "cpu" and shape.model.module is None,
         seconds_per_job=seconds(flops=0, steps=train.steps, depth=shape.model.depth),
         seconds_per_member=(train.steps + evaluations) * flops_per_step / _FLOPS,
     )

@@ -1,7 +1,7 @@
 """Division of members into jobs, so that the sweep is expected to end as early as it can.
 
-Results do not depend on the number of members that train together, so that it is free: many share
-the costs of calling kernels, few keep every worker busy to the end. Whoever is free takes the job
+Where results do not depend on the number of members that train together, it is free: many share the
+costs of calling kernels, few keep every worker busy to the end. Whoever is free takes the job
 that would be the longest, so that a division's end is that of list scheduling (Graham 1969, SIAM J.
 Appl. Math. 17). Members leave when they have solved or diverged, nobody knows when: the end is a
 mean over cases in which those of each shape use up other shares of the budget.
@@ -37,6 +37,8 @@ class Load:
     members: int
     most: int
     """Most members of a job."""
+    divisible: bool = True
+    """True if results do not depend on the number of members of a job."""
     seconds_per_job: float
     """Seconds that a job takes, however few its members are."""
     seconds_per_member: float
@@ -56,17 +58,17 @@ class Load:
         return [self.seconds_per_job + size * self.seconds_per_member for size in sizes]
 
     def further(self, jobs: int) -> int:
-        """The next number of jobs of which the largest is smaller; the same if all have one
-        member.
-        """
+        """The next number of jobs of which the largest is smaller; the same if there is none."""
         largest = -(-self.members // jobs)
-        return jobs if largest == 1 else -(-self.members // (largest - 1))
+        divisible = self.divisible and largest > 1
+        return -(-self.members // (largest - 1)) if divisible else jobs
 
 
 def divide(loads: Sequence[Load], workers: int) -> list[int]:
     """Number of jobs of each load with which so many workers are expected to end first."""
-    fewest = counts = [load.fewest for load in loads]
-    best, best_end = fewest, (undivided := end(loads, fewest, workers))
+    fewest = [load.fewest for load in loads]
+    undivided = end(loads, fewest, workers)
+    best, best_end, counts = fewest, undivided, fewest
     while best_end > _CLOSE * work(loads, counts) / workers:
         before, counts = counts, _longest_divided(loads, counts)
         if counts == before:

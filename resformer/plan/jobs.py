@@ -132,18 +132,15 @@ def pack(
 ) -> list[list[Job]]:
     """Jobs of each group of members, of at most `most` members, of sizes as equal as possible.
 
-    None is the number that suits the shape where `sharers` workers share a GPU; members that train
-    on the CPU are then divided further, so that `workers` are expected to end as early as they can.
-    Shapes without a recording keep their results only.
+    None is the number that suits the shape where `sharers` workers share a GPU; members whose
+    results do not depend on it are then divided further, so that `workers` are expected to end as
+    early as they can. Shapes without a recording keep their results only.
     """
-    sizes = [most or members_per_job(shape, sharers) for shape, _ in groups]
-    counts = [-(-len(members) // size) for (_, members), size in zip(groups, sizes, strict=True)]
-    if most is None and all(shape.device == "cpu" for shape, _ in groups):
-        loads = [
-            load(shape, len(members), most=size)
-            for (shape, members), size in zip(groups, sizes, strict=True)
-        ]
-        counts = divide(loads, workers)
+    loads = [
+        load(shape, len(members), most=most or members_per_job(shape, sharers))
+        for shape, members in groups
+    ]
+    counts = divide(loads, workers) if most is None else [load.fewest for load in loads]
     recordings = recordings or {}
     return [
         [

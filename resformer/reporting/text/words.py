@@ -53,7 +53,6 @@ _SETTINGS = {
 _USUAL = {presets.KEY: presets.USUAL, "optimizer": "adamw"}
 """Values that go without saying."""
 _USUAL_OF_OTHERS = {
-    "model.module": None,
     "model.skip": "both",
     "model.tied": False,
     "model.parametrisation": "standard",
@@ -337,9 +336,10 @@ def settings(report: Report) -> str:
         for key, text in _SETTINGS.items()
         if key in shared and shared[key] != _USUAL.get(key)
     ]
-    others = {key: shared.get(key, usual) for key, usual in _USUAL_OF_OTHERS.items()}
     words += [
-        value_label(key, value) for key, value in others.items() if value != _USUAL_OF_OTHERS[key]
+        value_label(key, shared[key])
+        for key, usual in _USUAL_OF_OTHERS.items()
+        if shared.get(key, usual) != usual
     ]
     if presets.KEY not in report.axes:
         words += [value_label(key, value) for key, value in presets.unusual(shared).items()]

@@ -14,10 +14,10 @@ from resformer.training.loop import Training
 _ONE_SHAPE = ("task=sort", "model.depth=8", "member.seed=range(0,16)", "train.steps=300")
 _QUICK = ("member.lr=1e-3,3e-3,1e-2,3e-2", "train.steps=300")
 _STUDIES = {
-    "one shape, 16 members": (None, _ONE_SHAPE),
-    "quick, 384 members, 300 steps": ("quick", _QUICK),
+    "one shape, 16 members": (None, _ONE_SHAPE, (1, 2, 8)),
+    "quick, 384 members, 300 steps": ("quick", _QUICK, (1, 8, 16, 64)),
 }
-_WORKERS = {"one shape, 16 members": (1, 2, 8), "quick, 384 members, 300 steps": (1, 8, 16, 64)}
+"""Saved study, overrides, and numbers of workers to plan for."""
 
 
 def measure() -> pd.DataFrame:
@@ -28,8 +28,8 @@ def measure() -> pd.DataFrame:
     configure_worker()
     seconds: dict[str, float] = {}
     rows = []
-    for study, (saved, overrides) in _STUDIES.items():
-        for workers in _WORKERS[study]:
+    for study, (saved, overrides, numbers) in _STUDIES.items():
+        for workers in numbers:
             planned = request(saved, [*overrides, "device=cpu", f"engine.workers={workers}"])
             for job in planned.jobs():
                 seconds[job.id] = seconds.get(job.id) or _seconds(job)
