@@ -110,17 +110,19 @@ class Transformer:
         )
 
     @cached_property
-    def _parametrisation(self) -> Parametrisation:
+    def parametrisation(self) -> Parametrisation:
+        """Factors of the parametrisation."""
         return parametrisation(self.settings)
 
     @cached_property
-    def _attention_settings(self) -> AttentionSettings:
+    def attention_settings(self) -> AttentionSettings:
+        """Settings of every attention."""
         settings = self.settings
         return AttentionSettings(
             tokens=self.tokens,
             heads=settings.heads,
             causal=self.architecture.causal,
-            scale=(settings.width // settings.heads) ** -0.5 * self._parametrisation.scores,
+            scale=(settings.width // settings.heads) ** -0.5 * self.parametrisation.scores,
             rotary_base=settings.rope_base if settings.position == "rope" else None,
         )
 
@@ -158,11 +160,17 @@ class Transformer:
         return sum(spec.size for spec in self.parameter_specs)
 
     @cached_property
-    def _has_final_norm(self) -> bool:
+    def has_final_norm(self) -> bool:
+        """True if a norm follows the last block."""
         return self.residual.has_final_norm(self.settings.norm, self.architecture)
 
-    def _placement(self, sublayer: int) -> str:
+    def placement(self, sublayer: int) -> str:
+        """Norm placement of a sub-layer."""
         return self.residual.placement(self.settings.norm, sublayer, self.architecture)
+
+    def keeps_skip(self, context: SublayerContext) -> bool:
+        """Return True if `model.skip` leaves the sub-layer its skip."""
+        return self.settings.skip in (_ATTENTION_SKIPS if context.is_attention else _FFN_SKIPS)
 
     @property
     def random(self) -> bool:
@@ -181,7 +189,7 @@ class Transformer:
         shapes_attention = self.residual.shapes_attention
         attend = self._attend_with_pattern if shapes_attention else self._attend_fused
         streams = self._streams(parameters, inputs_PBT)
-        for context in self._contexts(parameters, key_P):
+        for context in self.contexts(parameters, key_P):
             streams = self._sublayer(context, streams, attend).after
         return self._logits(streams, parameters, inputs_PBT)
 
@@ -194,7 +202,7 @@ class Transformer:
             raise UserError(f"model.module={self.own.path}: {NO_PROBE}")
         parameters = unpack(self.parameter_specs, flat_PN)
         streams, sublayers = self._streams(parameters, inputs_PBT), list[SublayerActivations]()
-        for context in self._contexts(parameters, None):
+        for context in self.contexts(parameters, None):
             sublayers.append(self._sublayer(context, streams, self._attend_with_pattern))
             streams = sublayers[-1].after
         output_PRD = self.residual.stream_output(streams, parameters)
@@ -204,9 +212,10 @@ class Transformer:
             streams=[*(sublayer.x_PRD for sublayer in sublayers), output_PRD],
         )
 
-    def _contexts(
+    def contexts(
         self, parameters: Mapping[str, Tensor], key_P: Tensor | None
     ) -> Iterator[SublayerContext]:
+        """Every sub-layer with these parameters, in order."""
         scheme, draws_PS = plugins.name_of(self.residual), None
         if key_P is not None and self.residual.random:
             scheme_key_P = rng.key(key_P, "scheme")
@@ -241,20 +250,20 @@ class Transformer:
         self, context: SublayerContext, streams: Any, attend: _Attend
     ) -> SublayerActivations:
         residual, parameters = self.residual, context.parameters
-        placement, name = self._placement(context.sublayer), f"sublayer{context.sublayer}"
+        placement, name = self.placement(context.sublayer), f"sublayer{context.sublayer}"
         x_PRD = h_PRD = residual.read(streams, context)
         if placement in NORM_IN:
             h_PRD = self._norm(parameters, f"{name}.in", h_PRD)
-        h_PRD = residual.scale_input(h_PRD, context)
+        if (scale := residual.input_scale(context)) != 1.0:
+            h_PRD = h_PRD * scale
         if context.is_attention:
             streams, f_PRD, a_PBHTT = attend(context, streams, h_PRD)
-            keeps_skip = self.settings.skip in _ATTENTION_SKIPS
         else:
             f_PRD, a_PBHTT = self._ffn(context, h_PRD), None
-            keeps_skip = self.settings.skip in _FFN_SKIPS
         if placement in NORM_BRANCH:
             f_PRD = self._norm(parameters, f"{name}.branch", f_PRD)
         f_PRD = self._scaled_and_dropped(f_PRD, context)
+        keeps_skip = self.keeps_skip(context)
         after = residual.write(streams, f_PRD, context) if keeps_skip else f_PRD
         if placement in NORM_OUT:
             post_norm = partial(self._norm, parameters, f"{name}.out")
@@ -273,8 +282,8 @@ class Transformer:
         with dropout (Srivastava et al. 2014), whose random numbers are those of the seed, the step
         and the sub-layer.
         """
-        if self._parametrisation.branch != 1.0:
-            f_PRD = f_PRD * self._parametrisation.branch
+        if self.parametrisation.branch != 1.0:
+            f_PRD = f_PRD * self.parametrisation.branch
         if not self.dropout or context.key_P is None:
             return f_PRD
         key_P = rng.key(context.key_P, "dropout", context.sublayer)
@@ -286,7 +295,7 @@ class Transformer:
     ) -> tuple[Any, Tensor, None]:
         """Attention as the backend computes it, without its pattern."""
         attention = weights.attention(context.parameters, context.block)
-        return streams, self.backend.attend(h_PRD, attention, self._attention_settings), None
+        return streams, self.backend.attend(h_PRD, attention, self.attention_settings), None
 
     def _attend_with_pattern(
         self, context: SublayerContext, streams: Any, h_PRD: Tensor
@@ -295,7 +304,7 @@ class Transformer:
         attention = weights.attention(context.parameters, context.block)
         v_PRD = eager.linear(h_PRD, attention.value)
         streams, v_PRD = self.residual.attention_values(streams, v_PRD, context)
-        a_PBHTT = eager.attention_pattern(h_PRD, attention, self._attention_settings)
+        a_PBHTT = eager.attention_pattern(h_PRD, attention, self.attention_settings)
         a_PBHTT = self.residual.attention_pattern(a_PBHTT, context)
         return streams, eager.attend_with_pattern(a_PBHTT, v_PRD, attention.output), a_PBHTT
 
@@ -309,11 +318,11 @@ class Transformer:
 
     def _logits(self, streams: Any, parameters: Mapping[str, Tensor], inputs_PBT: Tensor) -> Tensor:
         sequences = inputs_PBT.shape[1]
-        final_norm = partial(self._norm, parameters, "last") if self._has_final_norm else _unchanged
+        final_norm = partial(self._norm, parameters, "last") if self.has_final_norm else _unchanged
         targets = self._target_rows(streams, sequences)
         x_PRD = self.residual.reduce_streams(targets, final_norm, parameters)
-        if self._parametrisation.logits != 1.0:
-            x_PRD = x_PRD * self._parametrisation.logits
+        if self.parametrisation.logits != 1.0:
+            x_PRD = x_PRD * self.parametrisation.logits
         logits_PRV = eager.linear(x_PRD, weights.head(parameters, tied=self.settings.tied))
         return logits_PRV.view(*inputs_PBT.shape[:2], self.num_targets, self.vocabulary)
 

@@ -7,12 +7,12 @@ from typing import ClassVar, final
 from torch import Tensor
 
 from resformer.numerics.parameters import ParameterSpec, constant
-from resformer.residuals.base import Architecture, OneStream, SublayerContext
+from resformer.residuals.base import Architecture, SublayerContext, WeightedSum
 
 
 @final
 @dataclass(frozen=True)
-class Admin(OneStream):
+class Admin(WeightedSum):
     """x' = N(ω⊙x + F(x)), a learned ω of `width` entries per sub-layer (Liu et al. 2020, arXiv
     2004.08249, eq. 4).
 
@@ -30,7 +30,6 @@ class Admin(OneStream):
         omega = math.sqrt(terms / math.log(terms) - 1)
         return [constant("omega", architecture.width, value=omega)]
 
-    def write(self, x_PRD: Tensor, f_PRD: Tensor, context: SublayerContext) -> Tensor:
-        """Add the branch to the stream, scaled channel by channel."""
-        omega_P1D = context.sublayer_parameter("omega").unsqueeze(1)
-        return x_PRD * omega_P1D + f_PRD
+    def skip_weight(self, context: SublayerContext) -> Tensor:
+        """Gains ω."""
+        return context.sublayer_parameter("omega")

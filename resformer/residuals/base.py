@@ -175,9 +175,9 @@ class Residual(ABC, Generic[State]):
     def read(self, streams: State, context: SublayerContext) -> Tensor:
         """Input x_PRD of the sub-layer, before its norm."""
 
-    def scale_input(self, h_PRD: Tensor, context: SublayerContext) -> Tensor:
-        """Input of the sub-layer after its norm; unchanged by default."""
-        return h_PRD
+    def input_scale(self, context: SublayerContext) -> float:
+        """Factor on the input of the sub-layer after its norm; 1 by default."""
+        return 1.0
 
     def attention_values(
         self, streams: State, v_PRD: Tensor, context: SublayerContext
@@ -237,18 +237,37 @@ class OneStream(Residual[Tensor]):
         return final_norm(x_PRD)
 
 
-class IdentitySkip(OneStream):
+class WeightedSum(OneStream):
+    """Scheme whose update is a weighted sum, x' = a⊙x + b⊙F(c·N(x)).
+
+    Weights a and b are numbers, or parameters of the scheme as `SublayerContext` has them, with one
+    entry (P, 1) or one per channel (P, D): compiled kernels read them where they lie.
+    """
+
+    def skip_weight(self, context: SublayerContext) -> float | Tensor:
+        """Weight a of the stream, 0 where there is no skip; 1 by default."""
+        return 1.0
+
+    def branch_weight(self, context: SublayerContext) -> float | Tensor:
+        """Weight b of the branch; 1 by default."""
+        return 1.0
+
+    @final
+    def write(self, x_PRD: Tensor, f_PRD: Tensor, context: SublayerContext) -> Tensor:
+        """Add the weighted branch to the weighted stream."""
+        skip, branch = self.skip_weight(context), self.branch_weight(context)
+        f_PRD = _times(f_PRD, branch)
+        return f_PRD if isinstance(skip, float) and skip == 0.0 else _times(x_PRD, skip) + f_PRD
+
+
+class IdentitySkip(WeightedSum):
     """Scheme whose update is a plain sum, x' = x + F(x)."""
 
     skips: ClassVar[bool] = True
 
-    def write(self, x_PRD: Tensor, f_PRD: Tensor, context: SublayerContext) -> Tensor:
-        """Add the branch to the stream."""
-        return x_PRD + f_PRD
-
 
 @dataclass(frozen=True, kw_only=True)
-class SkiplessAttention(OneStream):
+class SkiplessAttention(WeightedSum):
     """Scheme with no skip around attention, x' = Attn(N(x)), and a skip with a learned gain b, one
     per block, around the FFN: x' = x + b·FFN(N(x)). Value and output matrices start at the
     identity.
@@ -272,11 +291,13 @@ class SkiplessAttention(OneStream):
         """Return True for value and output."""
         return group in ("value", "output")
 
-    def write(self, x_PRD: Tensor, f_PRD: Tensor, context: SublayerContext) -> Tensor:
-        """Replace the stream by attention, or add the scaled FFN to it."""
-        if context.is_attention:
-            return f_PRD
-        return x_PRD + context.block_parameter("ffn_gain").unsqueeze(1) * f_PRD
+    def skip_weight(self, context: SublayerContext) -> float:
+        """Weight 0 around attention, 1 around the FFN."""
+        return 0.0 if context.is_attention else 1.0
+
+    def branch_weight(self, context: SublayerContext) -> float | Tensor:
+        """Weight 1 of attention, b of the FFN."""
+        return 1.0 if context.is_attention else context.block_parameter("ffn_gain")
 
 
 class ManyStreams(Residual[Streams]):
@@ -360,6 +381,12 @@ def mixed_with_identity(a_PBHTT: Tensor, context: SublayerContext) -> Tensor:
     """
     identity_TT = torch.eye(a_PBHTT.shape[-1], dtype=a_PBHTT.dtype, device=a_PBHTT.device)
     return by_head(context, "alpha") * identity_TT + by_head(context, "beta") * a_PBHTT
+
+
+def _times(x_PRD: Tensor, weight: float | Tensor) -> Tensor:
+    if isinstance(weight, Tensor):
+        return x_PRD * weight.unsqueeze(1)
+    return x_PRD if weight == 1.0 else x_PRD * weight
 
 
 def total(terms: Iterable[Tensor]) -> Tensor:

@@ -3,14 +3,12 @@
 from dataclasses import dataclass
 from typing import ClassVar, final
 
-from torch import Tensor
-
-from resformer.residuals.base import Architecture, OneStream, ParameterGroup, SublayerContext
+from resformer.residuals.base import Architecture, ParameterGroup, SublayerContext, WeightedSum
 
 
 @final
 @dataclass(frozen=True)
-class DeepNorm(OneStream):
+class DeepNorm(WeightedSum):
     """x' = N(α·x + F(x)), α = (2L)^¼, L the number of blocks (Wang et al. 2022, arXiv 2203.00555,
     fig. 2).
 
@@ -27,9 +25,9 @@ class DeepNorm(OneStream):
         lighter = group in ("value", "output", "ffn_in", "ffn_out")
         return beta(architecture.depth) if lighter else 1.0
 
-    def write(self, x_PRD: Tensor, f_PRD: Tensor, context: SublayerContext) -> Tensor:
-        """Add the branch to the scaled stream."""
-        return x_PRD * alpha(context.architecture.depth) + f_PRD
+    def skip_weight(self, context: SublayerContext) -> float:
+        """Constant α."""
+        return alpha(context.architecture.depth)
 
 
 def alpha(depth: float) -> float:

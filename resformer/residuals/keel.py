@@ -3,14 +3,12 @@
 from dataclasses import dataclass
 from typing import ClassVar, final
 
-from torch import Tensor
-
-from resformer.residuals.base import Architecture, OneStream, SublayerContext
+from resformer.residuals.base import Architecture, SublayerContext, WeightedSum
 
 
 @final
 @dataclass(frozen=True)
-class Keel(OneStream):
+class Keel(WeightedSum):
     """x' = N(α·x + F(N(x))), α = S = 2L, the number of sub-layers (Chen & Wei 2026, arXiv
     2601.19895).
 
@@ -26,6 +24,6 @@ class Keel(OneStream):
         """Placement `pre` for the first attention."""
         return "pre" if sublayer == 1 else norm
 
-    def write(self, x_PRD: Tensor, f_PRD: Tensor, context: SublayerContext) -> Tensor:
-        """Add the branch to the stream, scaled from the second block on."""
-        return x_PRD * (context.architecture.sublayers if context.block > 1 else 1) + f_PRD
+    def skip_weight(self, context: SublayerContext) -> float:
+        """Constant α from the second block on, 1 before."""
+        return float(context.architecture.sublayers if context.block > 1 else 1)

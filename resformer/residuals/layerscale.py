@@ -6,12 +6,12 @@ from typing import ClassVar, final
 from torch import Tensor
 
 from resformer.numerics.parameters import ParameterSpec, constant
-from resformer.residuals.base import Architecture, OneStream, SublayerContext, check_magnitude
+from resformer.residuals.base import Architecture, SublayerContext, WeightedSum, check_magnitude
 
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class LayerScale(OneStream):
+class LayerScale(WeightedSum):
     """x' = x + λ⊙F(x), a learned λ of `width` entries per sub-layer.
 
     Initial value, by the number of blocks (Touvron et al. 2021, arXiv 2103.17239, section 2, and
@@ -41,7 +41,6 @@ class LayerScale(OneStream):
         """Gains λ."""
         return [constant("lambda", architecture.width, value=self.initial(architecture.depth))]
 
-    def write(self, x_PRD: Tensor, f_PRD: Tensor, context: SublayerContext) -> Tensor:
-        """Add the branch, scaled channel by channel, to the stream."""
-        lambda_P1D = context.sublayer_parameter("lambda").unsqueeze(1)
-        return x_PRD + lambda_P1D * f_PRD
+    def branch_weight(self, context: SublayerContext) -> Tensor:
+        """Gains λ."""
+        return context.sublayer_parameter("lambda")

@@ -3,8 +3,6 @@
 from dataclasses import dataclass
 from typing import ClassVar, final
 
-from torch import Tensor
-
 from resformer.residuals.base import IdentitySkip, SublayerContext
 
 
@@ -20,7 +18,6 @@ class Lns(IdentitySkip):
     own_norm: ClassVar[str] = "pre"
     norms: ClassVar[tuple[str, ...]] = ("pre",)
 
-    def scale_input(self, h_PRD: Tensor, context: SublayerContext) -> Tensor:
-        """Scale the output of the norm by l^(-1/2)."""
-        scale: float = context.block**-0.5
-        return h_PRD * scale
+    def input_scale(self, context: SublayerContext) -> float:
+        """Factor l^(-1/2)."""
+        return float(context.block**-0.5)

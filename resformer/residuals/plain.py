@@ -3,15 +3,13 @@
 from dataclasses import dataclass
 from typing import ClassVar, final
 
-from torch import Tensor
-
 from resformer.keys import NORMS
-from resformer.residuals.base import OneStream, SublayerContext
+from resformer.residuals.base import SublayerContext, WeightedSum
 
 
 @final
 @dataclass(frozen=True)
-class Plain(OneStream):
+class Plain(WeightedSum):
     """x' = F(x): the plain network, whose training error rises with depth (He et al. 2015, arXiv
     1512.03385, fig. 1).
 
@@ -21,6 +19,6 @@ class Plain(OneStream):
     own_norm: ClassVar[str] = "post"
     norms: ClassVar[tuple[str, ...]] = NORMS
 
-    def write(self, x_PRD: Tensor, f_PRD: Tensor, context: SublayerContext) -> Tensor:
-        """Replace the stream by the branch."""
-        return f_PRD
+    def skip_weight(self, context: SublayerContext) -> float:
+        """No skip."""
+        return 0.0

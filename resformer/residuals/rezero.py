@@ -6,12 +6,12 @@ from typing import ClassVar, final
 from torch import Tensor
 
 from resformer.numerics.parameters import ParameterSpec, constant
-from resformer.residuals.base import Architecture, OneStream, SublayerContext, check_magnitude
+from resformer.residuals.base import Architecture, SublayerContext, WeightedSum, check_magnitude
 
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class ReZero(OneStream):
+class ReZero(WeightedSum):
     """x' = x + α·F(x), one learned scalar α per block, shared by its two sub-layers.
 
     Initial value: α = `initial`, 0 in the paper (Bachlechner et al. 2021, arXiv 2003.04887, eq. 3
@@ -31,7 +31,6 @@ class ReZero(OneStream):
         """Scalar α."""
         return [constant("alpha", 1, value=self.initial)]
 
-    def write(self, x_PRD: Tensor, f_PRD: Tensor, context: SublayerContext) -> Tensor:
-        """Add the scaled branch to the stream."""
-        alpha_P11 = context.block_parameter("alpha").unsqueeze(1)
-        return x_PRD + alpha_P11 * f_PRD
+    def branch_weight(self, context: SublayerContext) -> Tensor:
+        """Scalar α."""
+        return context.block_parameter("alpha")

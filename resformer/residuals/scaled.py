@@ -3,15 +3,13 @@
 from dataclasses import dataclass
 from typing import ClassVar, final
 
-from torch import Tensor
-
 from resformer.errors import require_between
-from resformer.residuals.base import OneStream, SublayerContext
+from resformer.residuals.base import SublayerContext, WeightedSum
 
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class Scaled(OneStream):
+class Scaled(WeightedSum):
     """x' = x + b·F(x), b = S^(-exponent), S = 2L the number of sub-layers.
 
     `exponent` = 1/2 is Stable ResNet (Hayou et al. 2021, arXiv 2010.12859, uniform scaling) and the
@@ -29,7 +27,6 @@ class Scaled(OneStream):
     def __post_init__(self) -> None:
         require_between("model.residual.exponent", self.exponent, low=0, high=4)
 
-    def write(self, x_PRD: Tensor, f_PRD: Tensor, context: SublayerContext) -> Tensor:
-        """Add the scaled branch to the stream."""
-        scale: float = context.architecture.sublayers**-self.exponent
-        return x_PRD + scale * f_PRD
+    def branch_weight(self, context: SublayerContext) -> float:
+        """Constant b."""
+        return float(context.architecture.sublayers**-self.exponent)

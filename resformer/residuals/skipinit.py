@@ -6,12 +6,12 @@ from typing import ClassVar, final
 from torch import Tensor
 
 from resformer.numerics.parameters import ParameterSpec, constant
-from resformer.residuals.base import Architecture, OneStream, SublayerContext, check_magnitude
+from resformer.residuals.base import Architecture, SublayerContext, WeightedSum, check_magnitude
 
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class SkipInit(OneStream):
+class SkipInit(WeightedSum):
     """x' = x + α·F(x), one learned scalar α per sub-layer.
 
     Initial value: α = `initial`, 0 in the paper (De & Smith 2020, arXiv 2002.10444, section 3;
@@ -31,7 +31,6 @@ class SkipInit(OneStream):
         """Scalar α."""
         return [constant("alpha", 1, value=self.initial)]
 
-    def write(self, x_PRD: Tensor, f_PRD: Tensor, context: SublayerContext) -> Tensor:
-        """Add the scaled branch to the stream."""
-        alpha_P11 = context.sublayer_parameter("alpha").unsqueeze(1)
-        return x_PRD + alpha_P11 * f_PRD
+    def branch_weight(self, context: SublayerContext) -> Tensor:
+        """Scalar α."""
+        return context.sublayer_parameter("alpha")

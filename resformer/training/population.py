@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from resformer.model.objective import draw_batch, held_out, loss, target_count
+from resformer.model.program import program
 from resformer.model.shape import Member, Shape
 from resformer.numerics import rng
 from resformer.numerics.cuda_graph import CudaGraphedStep
@@ -49,6 +50,7 @@ class Population:
                 "tf32" if train.precision == "tf32" else "ieee"
             )
         seed_P = torch.tensor([member.seed for member in members])
+        self.program = program(self.model, train.batch, dtype) if train.compile else None
         self.flat_PN = self.model.initial_values(seed_P, dtype).to(self.device)
         self.seed_P = seed_P.to(self.device)
         self.lr_P = torch.tensor([member.lr for member in members], dtype=dtype, device=self.device)
@@ -99,6 +101,11 @@ class Population:
 
     def _evaluate_chunk(self, rows: slice) -> tuple[Tensor, Tensor]:
         flat_PN = self.flat_PN[rows]
+        if self.program is not None:
+            inputs_1BT, targets_1BU = self.held_out
+            loss_P, right_P = self.program.score(flat_PN, inputs_1BT[0], targets_1BU[0])
+            counted_1 = target_count(targets_1BU)
+            return loss_P / counted_1, right_P / counted_1
         inputs_PBT, targets_PBU = (part.expand(len(flat_PN), -1, -1) for part in self.held_out)
         logits_PBUV = self._forward(flat_PN, inputs_PBT)
         right_P = (logits_PBUV.argmax(dim=-1) == targets_PBU).flatten(1).sum(1, dtype=torch.float64)
@@ -194,6 +201,8 @@ class Population:
 
     def _gradient(self, inputs_PBT: Tensor, targets_PBU: Tensor) -> tuple[Tensor, Tensor]:
         """Loss of each member on its batch, (P,), and its gradient, (P, N)."""
+        if self.program is not None:
+            return self.program.gradient(self.flat_PN, inputs_PBT, targets_PBU)
         key_P, chunks = self._step_key(), list[tuple[Tensor, Tensor]]()
         for rows in self._chunks():
             flat_PN = self.flat_PN[rows].requires_grad_()

@@ -21,7 +21,7 @@ from resformer.numerics.backends.base import (
 )
 from resformer.numerics.backends.eager import LAYER_EPSILON, RMS_EPSILON, rotation
 
-_ACTIVATIONS = {"relu": 0, "gelu": 1, "silu": 2, "relu2": 3, "swiglu": 2, "geglu": 1}
+ACTIVATIONS = {"relu": 0, "gelu": 1, "silu": 2, "relu2": 3, "swiglu": 2, "geglu": 1}
 """Numbers that the kernels have for activations."""
 NORM_EPSILON = {"layer": LAYER_EPSILON, "rms": RMS_EPSILON}
 """Summand of the variance by kind of norm."""
@@ -39,16 +39,16 @@ class Kernels:
     def attend(
         self, x_PRD: Tensor, weights: AttentionWeights, settings: AttentionSettings
     ) -> Tensor:
-        """Multi-head attention; the backward pass recomputes projections and softmax."""
+        """Multi-head attention; the backward pass computes it again."""
         layers = (weights.query, weights.key, weights.value, weights.output)
         tensors = (*chain.from_iterable(layers), weights.query_gain_PK, weights.key_gain_PK)
         y_PRD: Tensor = _Attend.apply(self.library, x_PRD.contiguous(), settings, *tensors)  # type: ignore[no-untyped-call]
         return y_PRD
 
     def ffn(self, x_PRD: Tensor, weights: FfnWeights, activation: str) -> Tensor:
-        """FFN; the backward pass recomputes the hidden layer."""
+        """FFN; the backward pass computes the hidden layer again."""
         layers = (weights.ffn_in, weights.ffn_out, weights.gate or (None, None))
-        tensors, kind = chain.from_iterable(layers), _ACTIVATIONS[activation]
+        tensors, kind = chain.from_iterable(layers), ACTIVATIONS[activation]
         y_PRD: Tensor = _Ffn.apply(self.library, x_PRD.contiguous(), kind, *tensors)  # type: ignore[no-untyped-call]
         return y_PRD
 
@@ -132,18 +132,17 @@ class _Attend(Function):
             RMS_EPSILON,
             *_pointers(turns),
         )  # which are kept by `rotation`
-        mixed_PRD, f_PRD = (torch.empty_like(x_PRD) for _ in range(2))
-        peaks = x_PRD.new_empty(members, rows, 2 * heads)
-        kernels.attend_forward(*ctx.shape, *_pointers((x_PRD, *weights, mixed_PRD, peaks, f_PRD)))
-        ctx.save_for_backward(x_PRD, mixed_PRD, peaks, *weights)
+        f_PRD = torch.empty_like(x_PRD)
+        kernels.attend_forward(*ctx.shape, *_pointers((x_PRD, *weights, f_PRD)))
+        ctx.save_for_backward(x_PRD, *weights)
         return f_PRD
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, g_PRD: Tensor) -> Any:
-        x_PRD, mixed_PRD, peaks, *weights = ctx.saved_tensors
+        x_PRD, *weights = ctx.saved_tensors
         g_x, g_weights = torch.empty_like(x_PRD), _like(weights)
-        tensors = (g_PRD.contiguous(), x_PRD, mixed_PRD, peaks, *weights, g_x, *g_weights)
+        tensors = (g_PRD.contiguous(), x_PRD, *weights, g_x, *g_weights)
         ctx.kernels.attend_backward(*ctx.shape, *_pointers(tensors))
         return None, g_x, None, *g_weights
 

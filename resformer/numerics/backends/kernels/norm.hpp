@@ -6,54 +6,89 @@
 
 #include "product.hpp"
 
+template <class T> struct NormShape {
+    long rows, D;
+    bool centred;
+    T epsilon;
+};
+
+// The sum of `term`(row, column) over the columns of L rows, a lane per row; those beyond `rows` are 0.
+template <class T, class Term> inline Vector<T, LANES<T>> row_sums(long rows, long D, Term term) {
+    constexpr int L = LANES<T>;
+    Vector<T, L> parts[L];
+    for (int row = 0; row < L; row++) {
+        parts[row] = Vector<T, L>{};
+        if (row < rows)
+            for (long j = 0; j < D; j += L) parts[row] += term(row, j);
+    }
+    return sums<L>(parts);
+}
+
 // One member: y = (x - mean) * scale * gain + bias. Kept for the backward pass: mean and scale (rows).
 template <class T>
-void norm_forward(long rows, long D, bool centred, const T* x, const T* gain, const T* bias, T epsilon, T* mean,
-                  T* scale, T* y) {
+void norm_forward(NormShape<T> shape, const T* x, const T* gain, const T* bias, T* mean, T* scale, T* y) {
     constexpr int L = LANES<T>;
-    for (long i = 0; i < rows; i++, x += D, y += D) {
-        Vector<T, L> total{}, squares{};
-        if (centred)
-            for (long j = 0; j < D; j += L) total += load<L>(x + j, D - j);
-        const T middle = sum<T, L>(total) / D;
-        for (long j = 0; j < D; j += L) {
-            Vector<T, L> away = load<L>(x + j, D - j) - middle;
+    const long D = shape.D;
+    for (long i = 0; i < shape.rows; i += L) {
+        const long rows = std::min<long>(L, shape.rows - i);
+        const T* x_i = x + i * D;
+        Vector<T, L> middle{};
+        if (shape.centred) middle = row_sums<T>(rows, D, [&](int row, long j) { return load<L>(x_i + row * D + j, D - j); }) / T(D);
+        const Vector<T, L> squares = row_sums<T>(rows, D, [&](int row, long j) {
+            Vector<T, L> away = load<L>(x_i + row * D + j, D - j) - middle[row];
             for (long lane = D - j; lane < L; lane++) away[lane] = 0;
-            squares += away * away;
-        }
-        const T by = 1 / std::sqrt(sum<T, L>(squares) / D + epsilon);
+            return away * away;
+        });
+        Vector<T, L> by = squares / T(D) + shape.epsilon;
+        for (int row = 0; row < L; row++) by[row] = std::sqrt(by[row]);
+        by = 1 / by;
+        store(mean + i, middle, rows);
+        store(scale + i, by, rows);
         for (long j = 0; j < D; j += L) {
-            Vector<T, L> unit = (load<L>(x + j, D - j) - middle) * by, more{};
-            if (bias) more = load<L>(bias + j, D - j);
-            store(y + j, unit * load<L>(gain + j, D - j) + more, D - j);
+            const Vector<T, L> gain_j = load<L>(gain + j, D - j);
+            const Vector<T, L> bias_j = bias ? load<L>(bias + j, D - j) : Vector<T, L>{};
+            for (long row = 0; row < rows; row++) {
+                const Vector<T, L> unit = (load<L>(x_i + row * D + j, D - j) - mean[i + row]) * scale[i + row];
+                store(y + (i + row) * D + j, unit * gain_j + bias_j, D - j);
+            }
         }
-        mean[i] = middle;
-        scale[i] = by;
     }
 }
 
-// From the gradient g of y: that of x, and those of gain and bias, all overwritten.
+// From the gradient g of y: that of x, added to g_x or overwriting it, which may then be g; those of gain and bias are
+// added.
 template <class T>
-void norm_backward(long rows, long D, bool centred, const T* g, const T* x, const T* gain, const T* mean,
-                   const T* scale, T* g_x, T* g_gain, T* g_bias) {
+void norm_backward(NormShape<T> shape, const T* g, const T* x, const T* gain, const T* mean, const T* scale, T* g_x,
+                   bool add, T* g_gain, T* g_bias) {
     constexpr int L = LANES<T>;
-    std::fill_n(g_gain, D, T(0));
-    if (g_bias) std::fill_n(g_bias, D, T(0));
-    for (long i = 0; i < rows; i++, g += D, x += D, g_x += D) {
-        Vector<T, L> total{}, along{};
+    const long D = shape.D;
+    for (long i = 0; i < shape.rows; i += L, g += L * D, x += L * D, g_x += L * D) {
+        const long rows = std::min<long>(L, shape.rows - i);
+        const T *mean_i = mean + i, *scale_i = scale + i;
+        auto unit = [&](long row, long j) { return (load<L>(x + row * D + j, D - j) - mean_i[row]) * scale_i[row]; };
         for (long j = 0; j < D; j += L) {
-            Vector<T, L> unit = (load<L>(x + j, D - j) - mean[i]) * scale[i], slope = load<L>(g + j, D - j);
-            Vector<T, L> pulled = slope * load<L>(gain + j, D - j);
-            total += pulled;
-            along += pulled * unit;
-            store(g_gain + j, load<L>(g_gain + j, D - j) + slope * unit, D - j);
-            if (g_bias) store(g_bias + j, load<L>(g_bias + j, D - j) + slope, D - j);
+            Vector<T, L> along{}, total{};
+            for (long row = 0; row < rows; row++) {
+                const Vector<T, L> slope = load<L>(g + row * D + j, D - j);
+                along += slope * unit(row, j);
+                total += slope;
+            }
+            add_to(g_gain + j, along, D - j);
+            if (g_bias) add_to(g_bias + j, total, D - j);
         }
-        const T shared = centred ? sum<T, L>(total) / D : T(0), tilt = sum<T, L>(along) / D;
-        for (long j = 0; j < D; j += L) {
-            Vector<T, L> unit = (load<L>(x + j, D - j) - mean[i]) * scale[i];
-            Vector<T, L> pulled = load<L>(g + j, D - j) * load<L>(gain + j, D - j);
-            store(g_x + j, (pulled - shared - unit * tilt) * scale[i], D - j);
-        }
+        auto pulled = [&](long row, long j) { return load<L>(g + row * D + j, D - j) * load<L>(gain + j, D - j); };
+        Vector<T, L> shared{};
+        if (shape.centred) shared = row_sums<T>(rows, D, pulled) / T(D);
+        const Vector<T, L> tilt =
+            row_sums<T>(rows, D, [&](int row, long j) { return pulled(row, j) * unit(row, j); }) / T(D);
+        T shared_i[L], tilt_i[L];
+        store(shared_i, shared);
+        store(tilt_i, tilt);
+        for (long row = 0; row < rows; row++)
+            for (long j = 0; j < D; j += L) {
+                Vector<T, L> slope = (pulled(row, j) - shared_i[row] - unit(row, j) * tilt_i[row]) * scale_i[row];
+                if (add) slope += load<L>(g_x + row * D + j, D - j);
+                store(g_x + row * D + j, slope, D - j);
+            }
     }
 }

@@ -1,6 +1,7 @@
 // The matrix product, for matrices so small that a library's call costs more than its arithmetic.
 #pragma once
 
+#include <algorithm>
 #include <vector>
 
 #include "vector.hpp"
@@ -29,23 +30,39 @@ template <class T> struct Rows {
 
 inline long padded(long columns, long lanes) { return (columns + lanes - 1) / lanes * lanes; }
 
+// Copies (rows, columns) to rows of `width` numbers, padded with zeros; a transpose in squares of 8.
+template <class T> void copy_rows(View<T> b, long rows, long columns, T* copy, long width) {
+    for (long i = 0; i < rows; i += 8)
+        for (long j = 0; j < width; j += 8) {
+            if (b.row == 1 && i + 8 <= rows && j + 8 <= columns) {
+                Vector<T, 8> square[8];
+                for (int part = 0; part < 8; part++) square[part] = load<8>(b.at + i + (j + part) * b.column);
+                transpose<8>(square);
+                for (int part = 0; part < 8; part++) store(copy + (i + part) * width + j, square[part]);
+                continue;
+            }
+            for (long y = i; y < std::min(i + 8, rows); y++)
+                for (long x = j; x < std::min(j + 8, width); x++)
+                    copy[y * width + x] = x < columns ? b.at[y * b.row + x * b.column] : T(0);
+        }
+}
+
 // (rows, columns) as a right factor: as it lies if that will do, else copied and padded with zeros.
 template <class T> Rows<T> as_rows(View<T> b, long rows, long columns, long lanes, Scratch<T>& scratch) {
     if (b.column == 1 && columns % lanes == 0) return {b.at, b.row};
     long width = padded(columns, lanes);
     T* copy = scratch.of(rows * width);
-    for (long i = 0; i < rows; i++) {
-        for (long j = 0; j < columns; j++) copy[i * width + j] = b.at[i * b.row + j * b.column];
-        for (long j = columns; j < width; j++) copy[i * width + j] = 0;
-    }
+    copy_rows(b, rows, columns, copy, width);
     return {copy, width};
 }
 
-// How a product begins and ends: from a bias per column (or null: 0), or added to what is there; with ReLU or not.
+// How a product begins and ends: from a bias per column (or null: 0), or added to what is there; with ReLU or not; where
+// `open` is not null, 0 where it is not positive (laid out like the result).
 template <class T> struct Ends {
     const T* bias = nullptr;
     bool add = false;
     bool relu = false;
+    const T* open = nullptr;
 };
 
 // Rows of the result that stay in registers while a sum runs: 8 x 2 vectors of AVX-512's 32; 4 x 1 of AVX2's 16.
@@ -81,34 +98,57 @@ inline __attribute__((always_inline)) void tile(long depth, View<T> a, Rows<T> b
         for (int j = 0; j < W; j++) {
             Vector<T, L> v = sum[i][j];
             if (ends.relu) v = v < 0 ? Vector<T, L>{} : v;  // NaN stays NaN
+            if (ends.open) v = load<L>(ends.open + i * c_row + j * L, columns - j * L) <= 0 ? Vector<T, L>{} : v;
             store(c + i * c_row + j * L, v, columns - j * L);
         }
 }
 
 template <class T, int L, int W>
-inline void panel(long rows, long depth, View<T> a, Rows<T> b, T* c, long c_row, long columns, Ends<T> ends) {
+inline __attribute__((always_inline)) void panel(long rows, long depth, View<T> a, Rows<T> b, T* c, long c_row,
+                                                 long columns, Ends<T> ends) {
     long i = 0;
+    auto from = [&](long i) {
+        Ends<T> part = ends;
+        if (part.open) part.open += i * c_row;
+        return part;
+    };
     for (; i + HIGH <= rows; i += HIGH)
-        tile<T, L, HIGH, W>(depth, a.from(i), b, c + i * c_row, c_row, columns, ends);
-    for (; i < rows; i++) tile<T, L, 1, W>(depth, a.from(i), b, c + i * c_row, c_row, columns, ends);
+        tile<T, L, HIGH, W>(depth, a.from(i), b, c + i * c_row, c_row, columns, from(i));
+    for (; i < rows; i++) tile<T, L, 1, W>(depth, a.from(i), b, c + i * c_row, c_row, columns, from(i));
+}
+
+template <class T, int L>
+inline __attribute__((always_inline)) void small_product(long rows, long columns, long depth, View<T> a, Rows<T> b,
+                                                         T* c, long c_row, Ends<T> ends = {}) {
+    long j = 0;
+    auto from = [&](long j) {
+        return Ends<T>{ends.bias ? ends.bias + j : nullptr, ends.add, ends.relu, ends.open ? ends.open + j : nullptr};
+    };
+    for (; j + (WIDE - 1) * L < columns; j += WIDE * L)
+        panel<T, L, WIDE>(rows, depth, a, {b.at + j, b.row}, c + j, c_row, columns - j, from(j));
+    if (j < columns) panel<T, L, 1>(rows, depth, a, {b.at + j, b.row}, c + j, c_row, columns - j, from(j));
 }
 
 template <class T, int L>
 __attribute__((noinline)) void product(long rows, long columns, long depth, View<T> a, Rows<T> b, T* c, long c_row,
                                        Ends<T> ends = {}) {
-    long j = 0;
-    auto at = [&](long j) { return Ends<T>{ends.bias ? ends.bias + j : nullptr, ends.add, ends.relu}; };
-    for (; j + (WIDE - 1) * L < columns; j += WIDE * L)
-        panel<T, L, WIDE>(rows, depth, a, {b.at + j, b.row}, c + j, c_row, columns - j, at(j));
-    if (j < columns) panel<T, L, 1>(rows, depth, a, {b.at + j, b.row}, c + j, c_row, columns - j, at(j));
+    small_product<T, L>(rows, columns, depth, a, b, c, c_row, ends);
 }
 
 // c += the sum of each column.
 template <class T> void add_column_sums(long rows, long columns, const T* a, T* c) {
-    constexpr int L = LANES<T>;
-    for (long j = 0; j < columns; j += L) {
-        Vector<T, L> total = load<L>(c + j, columns - j);
-        for (long i = 0; i < rows; i++) total += load<L>(a + i * columns + j, columns - j);
-        store(c + j, total, columns - j);
+    constexpr int L = LANES<T>, W = 4;  // sums that run side by side
+    for (long j = 0; j < columns; j += W * L) {
+        Vector<T, L> total[W]{};
+        const long wide = std::min<long>(W, (columns - j) / L);
+        if (wide == W)
+            for (long i = 0; i < rows; i++)
+                for (int part = 0; part < W; part++) total[part] += load<L>(a + i * columns + j + part * L);
+        else
+            for (long i = 0; i < rows; i++)
+                for (long k = j, part = 0; k < columns; k += L, part++)
+                    total[part] += load<L>(a + i * columns + k, columns - k);
+        for (long k = j, part = 0; part < W && k < columns; k += L, part++)
+            store(c + k, load<L>(c + k, columns - k) + total[part], columns - k);
     }
 }

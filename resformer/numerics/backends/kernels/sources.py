@@ -29,8 +29,10 @@ runs the tests of the backends, one of which says the new digest.
 
 _L, _P, _R = ctypes.c_long, ctypes.c_void_p, ctypes.c_double
 SIGNATURES = {
-    "attend_forward": (*[_L] * 7, _R, _R, *[_P] * 16),
-    "attend_backward": (*[_L] * 7, _R, _R, *[_P] * 27),
+    "model_gradient": (_P, *[_L] * 3, *[_P] * 5),
+    "model_score": (_P, *[_L] * 3, *[_P] * 5),
+    "attend_forward": (*[_L] * 7, _R, _R, *[_P] * 14),
+    "attend_backward": (*[_L] * 7, _R, _R, *[_P] * 25),
     "ffn_forward": (*[_L] * 6, *[_P] * 8),
     "ffn_backward": (*[_L] * 6, *[_P] * 15),
     "norm_forward": (*[_L] * 5, *[_P] * 3, _R, *[_P] * 3),

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <cstring>
 #include <type_traits>
+#include <utility>
 
 template <class T, int L> struct VectorOf {
     typedef T type __attribute__((vector_size(L * sizeof(T))));
@@ -39,6 +40,14 @@ template <int L, class T> inline Vector<T, L> load(const T* from, long count) {
     return v;
 }
 
+// Half a vector from each of two places.
+template <int L, class T> inline Vector<T, L> load_halves(const T* first, const T* second) {
+    Vector<T, L> v;
+    std::memcpy(&v, first, sizeof v / 2);
+    std::memcpy((T*)&v + L / 2, second, sizeof v / 2);
+    return v;
+}
+
 template <class V, class T> inline void store(T* to, V v) { std::memcpy(to, &v, sizeof v); }
 
 template <class V, class T> inline void store(T* to, V v, long count) {
@@ -46,6 +55,20 @@ template <class V, class T> inline void store(T* to, V v, long count) {
     if (count >= L) return store(to, v);
     for (long i = 0; i < count; i++) to[i] = v[i];
 }
+
+// Adds to the first `count` numbers.
+template <class V, class T> inline void add_to(T* to, V v, long count) {
+    constexpr long L = sizeof(V) / sizeof(T);
+    store(to, load<L>(to, count) + v, count);
+}
+
+template <class V, class T> inline void store_halves(T* first, T* second, V v) {
+    std::memcpy(first, &v, sizeof v / 2);
+    std::memcpy(second, (T*)&v + sizeof v / sizeof(T) / 2, sizeof v / 2);
+}
+
+// The larger of each pair; the second if one is NaN.
+template <class V> inline V larger(V a, V b) { return a > b ? a : b; }
 
 // 0, 1, 2, ...
 template <class T, int L> inline Vector<Whole<T>, L> counting() {
@@ -63,6 +86,43 @@ template <class T, int L> inline T sum(Vector<T, L> v) {
         std::memcpy(halves, &v, sizeof v);
         return sum<T, L / 2>(halves[0] + halves[1]);
     }
+}
+
+// Lanes of a and b by number, those of b behind those of a.
+template <class V, int... I> inline V lanes_of(V a, V b, std::integer_sequence<int, I...>) {
+#if defined(__clang__) || __GNUC__ >= 12
+    return __builtin_shufflevector(a, b, I...);
+#else
+    typedef Whole<std::decay_t<decltype(a[0])>> Index __attribute__((vector_size(sizeof(V))));
+    return __builtin_shuffle(a, b, Index{I...});
+#endif
+}
+
+// Lane l of the first: that of a where bit `half` of l is 0, else lane l - half of b; of the second: lane l + half of a,
+// else lane l of b.
+template <int half, class V, int... l> inline void exchange(V& a, V& b, std::integer_sequence<int, l...>) {
+    constexpr int L = sizeof...(l);
+    const V low = lanes_of(a, b, std::integer_sequence<int, (l & half ? L + l - half : l)...>{});
+    b = lanes_of(a, b, std::integer_sequence<int, (l & half ? L + l : l + half)...>{});
+    a = low;
+}
+
+// Turns N rows of N lanes into columns, or two such squares side by side (Eklundh 1972).
+template <int N, int half = N / 2, class V> inline __attribute__((always_inline)) void transpose(V (&rows)[N]) {
+    constexpr int L = sizeof(V) / sizeof(rows[0][0]);
+    for (int i = 0; i < N; i++)
+        if (!(i & half)) exchange<half>(rows[i], rows[i + half], std::make_integer_sequence<int, L>{});
+    if constexpr (half > 1) transpose<N, half / 2>(rows);
+}
+
+// Lane i: the sum of the lanes of vector i, half on half. Overwrites the vectors.
+template <int L, int half = L / 2, class V> inline __attribute__((always_inline)) V sums(V (&rows)[L]) {
+    for (int i = 0; i < half; i++) {
+        exchange<half>(rows[i], rows[i + half], std::make_integer_sequence<int, L>{});
+        rows[i] += rows[i + half];
+    }
+    if constexpr (half > 1) return sums<L, half / 2>(rows);
+    return rows[0];
 }
 
 // e^x for x <= 0, within 2 units in the last place of float; below -87 it stays at e^-87. NaN stays NaN.
