@@ -72,17 +72,26 @@ constexpr int HIGH = 8, WIDE = 2;
 constexpr int HIGH = 4, WIDE = 1;
 #endif
 
-// H rows and W vectors of columns of c. Every element is one sum over k in order, so it does not depend on where a tile
-// begins, how many rows there are, or how wide the machine's registers are.
-template <class T, int L, int H, int W>
+template <class T, int L, int H, int W, bool whole>
 inline __attribute__((always_inline)) void tile(long depth, View<T> a, Rows<T> b, T* c, long c_row, long columns,
                                                 Ends<T> ends) {
     Vector<T, L> sum[H][W];
-    for (int i = 0; i < H; i++)
-        for (int j = 0; j < W; j++) {
-            const T* start = ends.add ? c + i * c_row : ends.bias;
-            sum[i][j] = start ? load<L>(start + j * L, columns - j * L) : Vector<T, L>{};
-        }
+    auto read = [&](const T* from, int j) { return whole ? load<L>(from + j * L) : load<L>(from + j * L, columns - j * L); };
+    if (ends.add) {
+#pragma GCC unroll 8
+        for (int i = 0; i < H; i++)
+#pragma GCC unroll 2
+            for (int j = 0; j < W; j++) sum[i][j] = read(c + i * c_row, j);
+    } else {
+        Vector<T, L> start[W];
+#pragma GCC unroll 2
+        for (int j = 0; j < W; j++) start[j] = ends.bias ? read(ends.bias, j) : Vector<T, L>{};
+#pragma GCC unroll 8
+        for (int i = 0; i < H; i++)
+#pragma GCC unroll 2
+            for (int j = 0; j < W; j++) sum[i][j] = start[j];
+    }
+#pragma GCC unroll 8
     for (long k = 0; k < depth; k++) {
         Vector<T, L> right[W];
 #pragma GCC unroll 2
@@ -94,16 +103,29 @@ inline __attribute__((always_inline)) void tile(long depth, View<T> a, Rows<T> b
             for (int j = 0; j < W; j++) sum[i][j] += left * right[j];
         }
     }
+    if (ends.relu) {
+#pragma GCC unroll 8
+        for (int i = 0; i < H; i++)
+#pragma GCC unroll 2
+            for (int j = 0; j < W; j++) sum[i][j] = sum[i][j] < 0 ? Vector<T, L>{} : sum[i][j];  // NaN stays NaN
+    }
+    if (ends.open) {
+#pragma GCC unroll 8
+        for (int i = 0; i < H; i++)
+#pragma GCC unroll 2
+            for (int j = 0; j < W; j++)
+                sum[i][j] = read(ends.open + i * c_row, j) <= 0 ? Vector<T, L>{} : sum[i][j];
+    }
+#pragma GCC unroll 8
     for (int i = 0; i < H; i++)
+#pragma GCC unroll 2
         for (int j = 0; j < W; j++) {
-            Vector<T, L> v = sum[i][j];
-            if (ends.relu) v = v < 0 ? Vector<T, L>{} : v;  // NaN stays NaN
-            if (ends.open) v = load<L>(ends.open + i * c_row + j * L, columns - j * L) <= 0 ? Vector<T, L>{} : v;
-            store(c + i * c_row + j * L, v, columns - j * L);
+            if (whole) store(c + i * c_row + j * L, sum[i][j]);
+            else store(c + i * c_row + j * L, sum[i][j], columns - j * L);
         }
 }
 
-template <class T, int L, int W>
+template <class T, int L, int W, bool whole>
 inline __attribute__((always_inline)) void panel(long rows, long depth, View<T> a, Rows<T> b, T* c, long c_row,
                                                  long columns, Ends<T> ends) {
     long i = 0;
@@ -113,8 +135,8 @@ inline __attribute__((always_inline)) void panel(long rows, long depth, View<T> 
         return part;
     };
     for (; i + HIGH <= rows; i += HIGH)
-        tile<T, L, HIGH, W>(depth, a.from(i), b, c + i * c_row, c_row, columns, from(i));
-    for (; i < rows; i++) tile<T, L, 1, W>(depth, a.from(i), b, c + i * c_row, c_row, columns, from(i));
+        tile<T, L, HIGH, W, whole>(depth, a.from(i), b, c + i * c_row, c_row, columns, from(i));
+    for (; i < rows; i++) tile<T, L, 1, W, whole>(depth, a.from(i), b, c + i * c_row, c_row, columns, from(i));
 }
 
 template <class T, int L>
@@ -124,9 +146,11 @@ inline __attribute__((always_inline)) void small_product(long rows, long columns
     auto from = [&](long j) {
         return Ends<T>{ends.bias ? ends.bias + j : nullptr, ends.add, ends.relu, ends.open ? ends.open + j : nullptr};
     };
-    for (; j + (WIDE - 1) * L < columns; j += WIDE * L)
-        panel<T, L, WIDE>(rows, depth, a, {b.at + j, b.row}, c + j, c_row, columns - j, from(j));
-    if (j < columns) panel<T, L, 1>(rows, depth, a, {b.at + j, b.row}, c + j, c_row, columns - j, from(j));
+    for (; j + WIDE * L <= columns; j += WIDE * L)
+        panel<T, L, WIDE, true>(rows, depth, a, {b.at + j, b.row}, c + j, c_row, columns - j, from(j));
+    for (; WIDE > 1 && j + L <= columns; j += L)
+        panel<T, L, 1, true>(rows, depth, a, {b.at + j, b.row}, c + j, c_row, columns - j, from(j));
+    if (j < columns) panel<T, L, 1, false>(rows, depth, a, {b.at + j, b.row}, c + j, c_row, columns - j, from(j));
 }
 
 template <class T, int L>
