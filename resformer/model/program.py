@@ -29,14 +29,10 @@ if TYPE_CHECKING:
     from resformer.model.transformer import Transformer
 
 _NO_NORM = NormPlan(-1, -1)
-_MOST_KEPT = 1 << 26
-"""Numbers that a step of one member may keep for its backward pass: 256 MiB of float32."""
 
 
-def program(model: "Transformer", sequences: int, dtype: torch.dtype) -> Program | None:
-    """Program of a model; None where kernels know only parts of it, or where a step on so many
-    sequences would keep too much.
-    """
+def program(model: "Transformer", dtype: torch.dtype) -> Program | None:
+    """Program of a model; None where kernels know only parts of it."""
     residual, settings = model.residual, model.settings
     if (
         not isinstance(residual, WeightedSum)
@@ -45,7 +41,6 @@ def program(model: "Transformer", sequences: int, dtype: torch.dtype) -> Program
         or settings.module is not None
         or settings.norm_kind not in NORM_EPSILON
         or not _as_inherited(residual)
-        or _numbers_kept(model, sequences) > _MOST_KEPT
     ):
         return None
     return _Planner(model, residual, _columns(model)).program(dtype)
@@ -57,14 +52,6 @@ def _as_inherited(residual: WeightedSum) -> bool:
         getattr(type(residual), name) is getattr(OneStream, name)
         for name in ("expand_streams", "read", "apply_post_norm", "reduce_streams")
     )
-
-
-def _numbers_kept(model: "Transformer", sequences: int) -> int:
-    """Upper bound of the numbers that a step keeps for its backward pass."""
-    settings, tokens = model.settings, model.tokens
-    pattern = settings.heads * (tokens + 16)
-    per_row = 18 * settings.width + pattern + 4 * model.ffn_width
-    return settings.depth * sequences * tokens * per_row
 
 
 def _columns(model: "Transformer") -> Mapping[str, Tensor]:
@@ -83,14 +70,11 @@ class _Planner:
     columns: Mapping[str, Tensor]
 
     def program(self, dtype: torch.dtype) -> Program | None:
-        """The program; None if a weight is no parameter, but computed of some."""
-        contexts = list(self.model.contexts(self.columns, None))
-        sums = [
-            (self._weight(self.residual.skip_weight(context)), self._branch(context))
-            for context in contexts
-        ]
-        sublayers = []
-        for context, (skip, branch) in zip(contexts, sums, strict=True):
+        """The program; None if a weight of a sum is no parameter, but computed of some."""
+        sublayers = list[SublayerPlan]()
+        for context in self.model.contexts(self.columns, None):
+            skip = self._weight(self.residual.skip_weight(context))
+            branch = self._weight(self.residual.branch_weight(context))
             if skip is None or branch is None:
                 return None
             sublayers.append(self._sublayer(context, skip, branch))
@@ -146,10 +130,8 @@ class _Planner:
     ) -> SublayerPlan:
         placement, name = self.model.placement(context.sublayer), f"sublayer{context.sublayer}"
         if not self.model.keeps_skip(context):
-            skip, branch = (
-                WeightPlan(0.0, -1, 0),
-                WeightPlan(self.model.parametrisation.branch, -1, 0),
-            )
+            skip, branch = WeightPlan(0.0, -1, 0), WeightPlan(1.0, -1, 0)
+        branch.factor *= self.model.parametrisation.branch
         return SublayerPlan(
             attention=context.is_attention,
             norm_in=self._norm(f"{name}.in") if placement in NORM_IN else _NO_NORM,
@@ -165,12 +147,12 @@ class _Planner:
         """Columns of the weights in the order in which the kernels take them."""
         if context.is_attention:
             attention = weights.attention(self.columns, context.block)
-            layers = (attention.query, attention.key, attention.value, attention.output)
+            parts = (*attention.query, *attention.key, *attention.value, *attention.output)
             gains = (attention.query_gain_PK, attention.key_gain_PK)
-            return [*(_column(part) for layer in layers for part in layer), *map(_column, gains)]
+            return [*map(_column, (*parts, *gains))]
         ffn = weights.ffn(self.columns, context.block, self.model.settings.activation)
-        layers = (ffn.ffn_in, ffn.ffn_out, ffn.gate or (None, None))
-        return [*(_column(part) for layer in layers for part in layer)] + [-1] * 4
+        parts = (*ffn.ffn_in, *ffn.ffn_out, *(ffn.gate or (None, None)))
+        return [*map(_column, parts), *[-1] * 4]
 
     def _norm(self, name: str) -> NormPlan:
         norm: NormWeights = weights.norm(self.columns, name)
@@ -179,20 +161,14 @@ class _Planner:
     def _first(self, name: str) -> int:
         return _column(self.columns.get(name))
 
-    def _branch(self, context: SublayerContext) -> WeightPlan | None:
-        weight = self._weight(self.residual.branch_weight(context))
-        if weight is not None:
-            weight.factor *= self.model.parametrisation.branch
-        return weight
-
     def _weight(self, weight: float | Tensor) -> WeightPlan | None:
         """Plan of a weight; None if it is no parameter of one entry or one per channel."""
         if not isinstance(weight, Tensor):
             return WeightPlan(weight, -1, 0)
-        columns, width = weight.flatten(), self.model.settings.width
-        first, count = int(columns[0]), len(columns)
-        in_order = torch.equal(columns, torch.arange(first, first + count))
-        return WeightPlan(1.0, first, count) if in_order and count in (1, width) else None
+        known = any(weight is column for column in self.columns.values())
+        if not known or weight.numel() not in (1, self.model.settings.width):
+            return None
+        return WeightPlan(1.0, _column(weight), weight.numel())
 
 
 def _column(columns: Tensor | None) -> int:

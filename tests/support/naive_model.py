@@ -213,7 +213,7 @@ def layers_of(shape: Shape) -> Layers:
             h = residual.read(streams, context)
             if placement in ("pre", "sandwich", "pre_post"):
                 h = net.norm(f"sublayer{i}.in", h)
-            h = h * residual.input_scale(context)
+            (h,) = h * residual.input_scale(context)
             if i % 2:
                 v = net.values((i + 1) // 2, h).unsqueeze(0)
                 streams, (v,) = residual.attention_values(streams, v, context)

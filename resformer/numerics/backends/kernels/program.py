@@ -5,7 +5,7 @@ step needs stays in the processor's cache until it is used again.
 import ctypes
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, final
+from typing import Any, ClassVar, final
 
 import torch
 from torch import Tensor
@@ -17,14 +17,14 @@ _Field = tuple[str, Any]
 class NormPlan(ctypes.Structure):
     """Columns of a norm's gain and bias; -1 where there is none."""
 
-    _fields_: Sequence[_Field] = [("gain", ctypes.c_long), ("bias", ctypes.c_long)]
+    _fields_: ClassVar[Sequence[_Field]] = [("gain", ctypes.c_long), ("bias", ctypes.c_long)]
 
 
 @final
 class WeightPlan(ctypes.Structure):
     """Weight of a sum: a factor, times so many learned numbers from this column on."""
 
-    _fields_: Sequence[_Field] = [
+    _fields_: ClassVar[Sequence[_Field]] = [
         ("factor", ctypes.c_double),
         ("column", ctypes.c_long),
         ("count", ctypes.c_long),
@@ -35,7 +35,7 @@ class WeightPlan(ctypes.Structure):
 class SublayerPlan(ctypes.Structure):
     """Sub-layer, as `plan.hpp` has it."""
 
-    _fields_: Sequence[_Field] = [
+    _fields_: ClassVar[Sequence[_Field]] = [
         ("attention", ctypes.c_long),
         ("norm_in", NormPlan),
         ("norm_branch", NormPlan),
@@ -51,7 +51,7 @@ class SublayerPlan(ctypes.Structure):
 class ModelPlan(ctypes.Structure):
     """Model, as `plan.hpp` has it."""
 
-    _fields_: Sequence[_Field] = [
+    _fields_: ClassVar[Sequence[_Field]] = [
         *(
             (name, ctypes.c_long)
             for name in (
