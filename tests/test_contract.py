@@ -12,91 +12,17 @@ import pandas as pd
 import pytest
 import torch
 from support import shapes
+from support.grid import VALUES, allowed, shape_of
 from support.naive_model import assert_same_model, layers_of
 from support.optimizers import optimizer
 from support.pairwise import Row, covering
-from support.schemes import scheme
 from torch import Tensor
 
-from resformer import plugins
-from resformer.keys import (
-    ACTIVATIONS,
-    NORM_KINDS,
-    NORMS,
-    PARAMETRISATIONS,
-    POSITIONS,
-    SCHEDULES,
-    SKIPS,
-)
 from resformer.model.shape import Member, Shape
 from resformer.numerics.backends.base import GATED
 from resformer.numerics.parameters import unpack
 from resformer.training.loop import Trained, Training
 from resformer.training.population import Population
-
-VALUES: dict[str, tuple[Any, ...]] = {
-    "residual": tuple(sorted(plugins.own_names("resformer.residuals"))),
-    "activation": ACTIVATIONS,
-    "norm_kind": NORM_KINDS,
-    "position": POSITIONS,
-    "optimizer": tuple(sorted(plugins.own_names("resformer.optimizers"))),
-    "schedule": SCHEDULES,
-    "parametrisation": PARAMETRISATIONS,
-    "compile": (False, True),
-    "qk_norm": (False, True),
-    "bias": (True, False),
-    "tied": (False, True),
-    "dropout": (0.0, 0.2),
-    "decay_all": (False, True),
-    "clip": (1.0, None),
-    "attention": ("causal", "bidirectional"),
-    "norm": ("own", *NORMS),
-    "skip": SKIPS,
-    "depth": (1, 2, 3),
-    "precision": ("fp32", "bf16"),
-    "batch": (8, 7),
-}
-
-
-def allowed(row: Row) -> bool:
-    """Schemes have placements that they go with, and sums have skips to drop; kernels are for fp32;
-    parametrisations go with AdamW, `add` with both skips, norms on branches and heads of their own.
-    """
-    norm, skip, residual = row.get("norm", "own"), row.get("skip"), row.get("residual", "add")
-    if norm not in ("own", *scheme(residual).norms):
-        return False
-    if skip not in (None, "both") and not scheme(residual).skips:
-        return False
-    if row.get("compile") and row.get("precision") == "bf16":
-        return False
-    if row.get("parametrisation", "standard") == "standard":
-        return True
-    adds = residual == "add" and row.get("norm", "pre") in ("pre", "sandwich", "branch")
-    adds = adds and skip in (None, "both")
-    return adds and row.get("optimizer") in (None, "adamw") and not row.get("tied")
-
-
-def shape_of(row: Row) -> Shape:
-    """Small, with four steps, of which two are warm-up."""
-    own = dict(row)
-    residual = scheme(own.pop("residual"))
-    norm = own.pop("norm")
-    standard = own["parametrisation"] == "standard"
-    return shapes.shape(
-        residual=residual,
-        norm=residual.own_norm if norm == "own" else norm,
-        hidden=64,
-        optimizer=optimizer(own.pop("optimizer"), weight_decay=0.1),
-        rope_base=100.0 if own["position"] == "rope" else None,
-        base_depth=None if standard else 1,
-        base_width=None if standard else 8,
-        final_lr=None if own["schedule"] == "constant" else 0.1,
-        steps=4,
-        eval_every=2,
-        warmup_steps=2,
-        stop_when_solved=False,  # a tied head copies in place from the start
-        **own,
-    )
 
 
 def trained(shape: Shape, members: list[Member], **options: Any) -> dict[Member, np.ndarray]:

@@ -8,9 +8,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support import shapes
+from support.grid import VALUES, allowed, shape_of
 from support.pairwise import covering
 from support.schemes import name_of, scheme, schemes
-from test_contract import VALUES, allowed, shape_of
 from torch import Tensor
 
 from resformer.model.objective import loss, target_count

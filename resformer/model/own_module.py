@@ -17,7 +17,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._pytree import tree_map_only
-from torch.utils.flop_counter import FlopCounterMode
 
 from resformer.errors import Incompatible, UserError
 from resformer.keys import in_message
@@ -192,6 +191,8 @@ def _template(own: OwnBlocks, block: int, device: torch.device) -> nn.Module:
 @cache
 def _flops(own: OwnBlocks, block: int) -> int:
     """Operations of one block for one sequence."""
+    from torch.utils.flop_counter import FlopCounterMode  # imports triton, where it is
+
     module = own.build(block, seed=0)
     with blaming(own.path), sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
         module(torch.zeros(1, own.tokens, own.width))

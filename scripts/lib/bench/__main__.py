@@ -4,9 +4,8 @@ results/reference/bench/.
 equal_work.csv        member-steps per second, a row per case, peer and repetition
 alone.csv             likewise, where nothing can be stacked
 time_to_answer.csv    seconds, a row per process
-limit.csv             seconds per member-step and of its matrix products, a row per measurement and
-                      repetition
-breakdown.csv         shares of a step's time, likewise
+limit.csv             seconds and operations per member-step, and the core's peak, a row per
+                      measurement and repetition
 filling.csv           seconds of the jobs of a study, by the workers it is planned for
 settings.csv          seconds per member-step of a block's settings, likewise
 overhead.csv          seconds of what is not training, likewise
@@ -28,7 +27,7 @@ from typing import final
 import pandas as pd
 
 from lib import facts
-from lib.bench import answer, breakdown, equal, filling, limit, overhead, settings, targets
+from lib.bench import answer, equal, filling, limit, overhead, settings, targets
 from lib.facts import REFERENCE, caches, commit, machine
 from resformer.numerics.backends.kernels import build
 
@@ -50,7 +49,6 @@ _PARTS = {
     "alone": Part("alone.csv", equal.measure_alone, equal.render_alone),
     "answer": Part("time_to_answer.csv", lambda repeats: answer.measure(), answer.render),
     "limit": Part("limit.csv", limit.measure, limit.render),
-    "breakdown": Part("breakdown.csv", breakdown.measure, breakdown.render),
     "filling": Part("filling.csv", lambda repeats: filling.measure(), filling.render),
     "settings": Part("settings.csv", settings.measure, settings.render),
     "overhead": Part("overhead.csv", overhead.measure, overhead.render),
@@ -97,9 +95,8 @@ def _tables(folder: Path) -> str:
         for name, part in _PARTS.items()
         if (folder / part.file).exists()
     }
-    decided = {name: rows for name, rows in measured.items() if name != "breakdown"}
     tables = [_PARTS[name].render(rows) for name, rows in measured.items()]
-    return "\n\n\n".join([targets.render(decided), *tables]) + "\n"
+    return "\n\n\n".join([targets.render(measured), *tables]) + "\n"
 
 
 def _note(path: Path, *, part: str, repeats: int, revision: str, seconds: float) -> None:

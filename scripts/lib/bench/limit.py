@@ -1,68 +1,117 @@
-"""Distance to the limit: our step against its matrix products, and its cost as it grows."""
+"""Distance to the limit: our step against the most that a core computes, and its cost as it
+grows.
+"""
 
-from typing import Any
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack
+from typing import Any, final
 
 import pandas as pd
 
+from lib.bench import peak
 from lib.bench.cases import MEDIUM, Case
-from lib.bench.products import Products, by_kernels, by_torch
+from lib.bench.server import Server
 from lib.bench.tables import number, table
+from resformer.numerics.backends.kernels import sources
 from resformer.numerics.process import configure_worker
 from resformer.training.loop import Training
 
 _SECONDS = 0.5
 """About how long one repetition of one measurement takes."""
 _WARM_UP_STEPS = 3
-_BASE = Case("S", "sort", depth=8)
-_SHARES = [_BASE, Case("S", "copy", depth=8), MEDIUM]
+SORT, COPY = Case("S", "sort", depth=8), Case("S", "copy", depth=8)
+_MODERN = ("model=modern",)
+_SHARES = [
+    *((case, members) for case in (SORT, COPY, MEDIUM) for members in (case.stack, 1)),
+    (Case("S", "sort", depth=8, more=_MODERN), SORT.stack),
+    (Case("S", "copy", depth=8, more=_MODERN), COPY.stack),
+]
+_BUILDS: dict[str, tuple[str, ...]] = {"": (), "clang++": (), "AVX2": ("-mno-avx512f",)}
+"""Further flags by the name of a build; "" is what a user gets."""
+_FIGURES = {
+    "ms": "ms per member-step",
+    "rate": "GFLOP/s",
+    "core": "peak",
+    "share": "share, %",
+}
 _DEPTHS, _WIDTHS, _MEMBERS = (1, 2, 4, 8, 16, 32), (16, 32, 64, 128), (1, 2, 4, 8, 16, 32)
 
 
 def measure(repeats: int) -> pd.DataFrame:
-    """A row per measurement and repetition: seconds per member-step, and of its products."""
+    """A row per measurement and repetition: seconds per member-step, its floating-point operations,
+    and the core's in a second.
+    """
+    return pd.DataFrame([*_shares(repeats), *_growth(repeats)])
+
+
+@final
+class Build:
+    """A process with kernels of a build."""
+
+    def __init__(self, name: str) -> None:
+        if name == "clang++":
+            os.environ["CXX"] = name
+        sources.FLAGS += _BUILDS[name]
+        configure_worker()
+        self._peak = peak.probe()
+
+    def steps(self, case: Case, members: int) -> int:
+        """Steps of a measurement."""
+        return enough(case, members)
+
+    def share(self, case: Case, members: int, steps: int) -> dict[str, float]:
+        """Seconds per member-step, its floating-point operations, and the core's in a second."""
+        return {
+            "step": seconds_per_step(case, members, steps),
+            "flops": case.shape(2).transformer().flops_per_step(case.batch),
+            "peak": self._peak(),
+        }
+
+
+def _shares(repeats: int) -> Iterator[dict[str, Any]]:
+    with ExitStack() as stack:
+        servers = {
+            name: stack.enter_context(Server(Build, compiler)) for name, compiler in _BUILDS.items()
+        }
+        measured = [
+            (name, case, members, server.ask("steps", case, members))
+            for name, server in servers.items()
+            for case, members in (_SHARES if not name else [(COPY, COPY.stack)])
+        ]
+        for repetition in range(repeats):
+            for name, case, members, steps in measured:
+                yield {
+                    "case": _name(case),
+                    "members": members,
+                    "build": name,
+                    "repetition": repetition,
+                    **servers[name].ask("share", case, members, steps),
+                }
+
+
+def _name(case: Case) -> str:
+    block = ", modern" if case.more else ""
+    return f"{case.name}, {case.task}, {case.tokens} tokens{block}"
+
+
+def _growth(repeats: int) -> Iterator[dict[str, Any]]:
     configure_worker()
     growth = [
-        *(("depth", depth, Case("S", "sort", depth), _BASE.stack) for depth in _DEPTHS),
-        *(("width", size, Case("S", "sort", _BASE.depth, size), _BASE.stack) for size in _WIDTHS),
-        *(("members", members, _BASE, members) for members in _MEMBERS),
+        *(("depth", depth, Case("S", "sort", depth), SORT.stack) for depth in _DEPTHS),
+        *(("width", size, Case("S", "sort", SORT.depth, size), SORT.stack) for size in _WIDTHS),
+        *(("members", members, SORT, members) for members in _MEMBERS),
     ]
-    rows = [row for case in _SHARES for row in _share(case, repeats)]
     steps = [enough(case, members) for _, _, case, members in growth]
-    rows += [
-        {
-            "grows": grows,
-            "size": size,
-            "members": members,
-            "repetition": repetition,
-            "step": seconds_per_step(case, members, count),
-        }
-        for repetition in range(repeats)
-        for (grows, size, case, members), count in zip(growth, steps, strict=True)
-    ]
-    return pd.DataFrame(rows)
-
-
-def _share(case: Case, repeats: int) -> list[dict[str, Any]]:
-    members = case.stack
-    steps, products, kernels = (
-        enough(case, members),
-        Products(case.shape(1), members),
-        by_kernels(),
-    )
-    for product in (by_torch, kernels):
-        products.seconds(_WARM_UP_STEPS, product)
-    return [
-        {
-            "case": f"{case.name}, {case.task}, {case.tokens} tokens",
-            "members": members,
-            "repetition": repetition,
-            "step": seconds_per_step(case, members, steps),
-            "torch": products.seconds(steps, by_torch) / (steps * members),
-            "kernels": products.seconds(steps, kernels) / (steps * members),
-            "flops": products.flops() // members,
-        }
-        for repetition in range(repeats)
-    ]
+    for repetition in range(repeats):
+        for (grows, size, case, members), count in zip(growth, steps, strict=True):
+            yield {
+                "grows": grows,
+                "size": size,
+                "members": members,
+                "repetition": repetition,
+                "step": seconds_per_step(case, members, count),
+            }
 
 
 def enough(case: Case, members: int) -> int:
@@ -80,22 +129,39 @@ def seconds_per_step(case: Case, members: int, steps: int) -> float:
     return sum(part["seconds"] for part in trained.timing["stretches"]) / (steps * members)
 
 
+def shares(rows: pd.DataFrame) -> pd.DataFrame:
+    """A row per case, number of members and build: medians of milliseconds per member-step, of
+    GFLOP/s, of those of the core, and of the share in percent.
+    """
+    rows = rows[rows["case"].notna()].fillna({"build": ""})
+    rate = rows["flops"] / rows["step"]
+    rows = rows.assign(
+        ms=1000 * rows["step"],
+        rate=rate / 1e9,
+        core=rows["peak"] / 1e9,
+        share=100 * rate / rows["peak"],
+    )
+    by = ["case", "members", "build"]
+    return rows.groupby(by, sort=False)[["ms", "rate", "core", "share"]].median().reset_index()
+
+
 def render(rows: pd.DataFrame) -> str:
-    """The products' share, and three tables of growth."""
-    shares = [_share_cells(str(name), part) for name, part in rows.groupby("case", sort=False)]
-    rates = ("share, %", "GFLOP/s")
-    head = ["ms per member-step", "members", "step", "torch", *rates, "kernels", *rates]
-    title = (
-        f"Distance to the limit: a step at depth {_BASE.depth} against its matrix products "
-        "alone, one thread"
-    )
-    note = (
-        "torch: the products by torch.bmm, the limit of a step that is made of them; over 100 % "
-        "the whole step takes\n"
-        "less time. kernels: by resformer's own, packing included; what is computed twice in a "
-        "step counts once."
-    )
-    tables = [table(title, head, shares, [note])]
+    """Shares of the peak, and three tables of growth."""
+    lines = [
+        [
+            f"{row['case']}{', by ' * bool(row['build'])}{row['build']}",
+            f"{row['members']:.0f}",
+            *(number(row[figure]) for figure in _FIGURES),
+        ]
+        for _, row in shares(rows).iterrows()
+    ]
+    head = ["", "members", *_FIGURES.values()]
+    title = f"Distance to the limit: a step at depth {SORT.depth}, one thread"
+    notes = [
+        "GFLOP/s: of the matrix products of a step, whatever else it does. peak: of a loop that",
+        "only multiplies and adds, in the same repetition, by the same compiler.",
+    ]
+    tables = [table(title, head, lines, notes)]
     for grows, part in rows[rows["grows"].notna()].groupby("grows", sort=False):
         steps = 1000 * part.groupby("size")["step"].median()
         cells = [["ms per member-step", *map(number, steps)]]
@@ -105,12 +171,3 @@ def render(rows: pd.DataFrame) -> str:
         title = f"S, sort, 8 tokens, as it grows with {grows}"
         tables.append(table(title, [str(grows), *map("{:.0f}".format, steps.index)], cells))
     return "\n\n".join(tables)
-
-
-def _share_cells(name: str, rows: pd.DataFrame) -> list[str]:
-    cells = [name, str(rows["members"].iloc[0]), number(1000 * rows["step"].median())]
-    for products in ("torch", "kernels"):
-        shares = 100 * rows[products] / rows["step"]
-        rate = (rows["flops"] / rows[products]).median() / 1e9
-        cells += [number(1000 * rows[products].median()), f"{shares.median():.0f}", number(rate)]
-    return cells

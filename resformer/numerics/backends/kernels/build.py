@@ -21,7 +21,7 @@ import torch
 from resformer.numerics import source_code
 from resformer.numerics.backends.kernels import selftest, sources
 from resformer.numerics.backends.kernels.compiler import Compiler, Unavailable, compilers
-from resformer.numerics.backends.kernels.sources import FLAGS, FOLDER, MAIN, REAL, bind, cpp_files
+from resformer.numerics.backends.kernels.sources import FOLDER, MAIN, REAL, bind, cpp_files
 from resformer.numerics.cache_folder import CacheUnavailable, cache_folder
 from resformer.numerics.processor import processor
 from resformer.numerics.trusted import distrust
@@ -202,7 +202,9 @@ def _build(made_by: Compiler, main: Path, dtype: torch.dtype, name: str) -> Path
         folder = _writable()
         with tempfile.TemporaryDirectory(dir=folder) as scratch:
             made = Path(scratch) / f"{name}.so"
-            made_by.run(*FLAGS, f"-I{FOLDER}", f"-DREAL={REAL[dtype]}", str(main), "-o", str(made))
+            made_by.run(
+                *sources.FLAGS, f"-I{FOLDER}", f"-DREAL={REAL[dtype]}", str(main), "-o", str(made)
+            )
             if not made.is_file():
                 raise Unavailable(f"{made_by} makes nothing of the kernels, and does not say why")
             if crash := _crash(made, dtype):
@@ -231,7 +233,7 @@ def _name(made_by: Compiler, main: Path, dtype: torch.dtype) -> str:
     flags, compiler, processor.
     """
     parts = [path.read_bytes() for path in (main, *cpp_files())]
-    other = (FLAGS, str(dtype), made_by.command, made_by.version, processor())
+    other = (sources.FLAGS, str(dtype), made_by.command, made_by.version, processor())
     parts.append(repr(other).encode())
     digest = hashlib.sha256(b"\0".join(parts)).hexdigest()[:16]
     return f"{main.stem}-{digest}"

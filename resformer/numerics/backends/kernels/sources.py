@@ -9,7 +9,7 @@ FOLDER = Path(__file__).parent
 MAIN = FOLDER / "kernels.cpp"
 REAL = {torch.float32: "float", torch.float64: "double"}
 """Type of C++ for each dtype."""
-FLAGS = (
+FLAGS: tuple[str, ...] = (
     "-std=c++17",
     "-O3",
     "-march=native",
