@@ -31,27 +31,33 @@ if TYPE_CHECKING:
 _NO_NORM = NormPlan(-1, -1)
 
 
-def program(model: "Transformer", dtype: torch.dtype) -> Program | None:
-    """Program of a model; None where kernels know only parts of it."""
+def has_program(model: "Transformer") -> bool:
+    """Return True if kernels can take whole steps of a model: its scheme does no more than weigh
+    the terms of a sum.
+    """
     residual, settings = model.residual, model.settings
-    if (
-        not isinstance(residual, WeightedSum)
-        or residual.shapes_attention
-        or model.random
-        or settings.module is not None
-        or settings.norm_kind not in NORM_EPSILON
-        or not _as_inherited(residual)
-    ):
-        return None
-    return _Planner(model, residual, _columns(model)).program(dtype)
-
-
-def _as_inherited(residual: WeightedSum) -> bool:
-    """Return False for a scheme that does more than weigh the terms of its sum."""
-    return all(
-        getattr(type(residual), name) is getattr(OneStream, name)
-        for name in ("expand_streams", "read", "apply_post_norm", "reduce_streams")
+    return (
+        model.compile
+        and isinstance(residual, WeightedSum)
+        and all(
+            getattr(type(residual), name) is getattr(OneStream, name)
+            for name in ("expand_streams", "read", "apply_post_norm", "reduce_streams")
+        )
+        and not residual.shapes_attention
+        and not model.random
+        and settings.module is None
+        and settings.norm_kind in NORM_EPSILON
     )
+
+
+def program(model: "Transformer", dtype: torch.dtype) -> Program | None:
+    """Program of a model; None where kernels know parts of it only, or where the weights of its
+    sums are no parameters, but computed of some.
+    """
+    if not has_program(model):
+        return None
+    assert isinstance(model.residual, WeightedSum)
+    return _Planner(model, model.residual, _columns(model)).program(dtype)
 
 
 def _columns(model: "Transformer") -> Mapping[str, Tensor]:
@@ -70,7 +76,7 @@ class _Planner:
     columns: Mapping[str, Tensor]
 
     def program(self, dtype: torch.dtype) -> Program | None:
-        """The program; None if a weight of a sum is no parameter, but computed of some."""
+        """The program; None if a weight is no parameter."""
         sublayers = list[SublayerPlan]()
         for context in self.model.contexts(self.columns, None):
             skip = self._weight(self.residual.skip_weight(context))

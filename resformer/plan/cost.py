@@ -1,33 +1,36 @@
 """Time that members are expected to train, by their shape and the number that trains together."""
 
+from resformer.model.program import has_program
 from resformer.model.shape import Shape
 from resformer.plan.division import Load
 
-_FLOPS = 6e10
-"""Floating-point operations of a core in a second of training, in matrix products."""
-_PER_BLOCK = 5e-4
-"""Seconds of a block in a step that do not depend on the number of members."""
+_WHOLE, _BY_PARTS = 1.3e11, 4e10
+"""Floating-point operations of a core in a second of training, in matrix products: where kernels
+take whole steps, and where torch calls one for each sub-layer, or computes itself.
+"""
+_PER_BLOCK = 1e-3
+"""Seconds of a block in such a step that do not depend on the number of members."""
 _PER_JOB = 0.1
 """Seconds of a job, besides its training: its claim, its initial weights, its commit."""
 
 
-def seconds(*, flops: int, steps: int, depth: int) -> float:
-    """Seconds of a job of so many floating-point operations in matrix products, evaluations left
-    out.
-    """
-    return _PER_JOB + steps * depth * _PER_BLOCK + flops / _FLOPS
-
-
 def load(shape: Shape, members: int, *, most: int) -> Load:
     """Work of these members on a core, if none leaves before the budget is used up."""
-    train = shape.train
+    train, transformer = shape.train, shape.transformer()
+    whole = has_program(transformer)
     # A step is a forward pass and a backward pass of twice its cost.
     evaluations = train.num_evaluations * train.eval_sequences / (3 * train.batch)
-    flops_per_step = shape.transformer().flops_per_step(train.batch)
+    flops = (train.steps + evaluations) * transformer.flops_per_step(train.batch)
+    calls = 0 if whole else train.steps * shape.model.depth
     return Load(
         members=members,
         most=most,
         divisible=shape.device == "cpu" and shape.model.module is None,
-        seconds_per_job=seconds(flops=0, steps=train.steps, depth=shape.model.depth),
-        seconds_per_member=(train.steps + evaluations) * flops_per_step / _FLOPS,
+        seconds_per_job=_PER_JOB + calls * _PER_BLOCK,
+        seconds_per_member=flops / (_WHOLE if whole else _BY_PARTS),
     )
+
+
+def seconds_of_flops(flops: int) -> float:
+    """Seconds of so many floating-point operations, where nothing more is known of a job."""
+    return flops / _BY_PARTS

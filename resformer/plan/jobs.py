@@ -18,8 +18,8 @@ from resformer.model.serial import (
 )
 from resformer.model.shape import RESULTS_ONLY, Member, Recording, Shape
 from resformer.plan.batching import members_per_job
-from resformer.plan.cost import load, seconds
-from resformer.plan.division import divide
+from resformer.plan.cost import load, seconds_of_flops
+from resformer.plan.division import Load, divide
 
 
 @final
@@ -68,6 +68,8 @@ class Job:
             "ffn_width": described.ffn_width,
             "flops_per_step": described.flops_per_step,
             "flops": self.flops(),
+            "seconds": described.load.seconds_per_job
+            + len(self.members) * described.load.seconds_per_member,
             "blind_loss": described.blind_loss,
             "tokens_per_step": described.tokens_per_step,
         }
@@ -82,6 +84,8 @@ class _Described:
     parameters: int
     ffn_width: int
     flops_per_step: int
+    load: Load
+    """Expected work of one member."""
     blind_loss: float
     tokens_per_step: int
 
@@ -95,6 +99,7 @@ def _described(shape: Shape) -> _Described:
         parameters=transformer.num_parameters,
         ffn_width=transformer.ffn_width,
         flops_per_step=transformer.flops_per_step(shape.train.batch),
+        load=load(shape, 1, most=1),
         blind_loss=shape.task.blind_loss(),
         tokens_per_step=shape.train.batch * shape.task.num_tokens(shape.model.attention),
     )
@@ -158,9 +163,7 @@ def longest_first(jobs: Iterable[Job]) -> list[Job]:
 
 def place(job: Json) -> tuple[float, str]:
     """Place of a planned job among those that are to run: the longest first."""
-    shape = job["shape"]
-    steps, depth = shape["train"]["steps"], shape["model"]["depth"]
-    return -seconds(flops=job["flops"], steps=steps, depth=depth), job["id"]
+    return -job.get("seconds", seconds_of_flops(job["flops"])), job["id"]
 
 
 def _parts(members: Sequence[Member], count: int) -> Iterator[tuple[Member, ...]]:

@@ -41,7 +41,7 @@ _OUTCOMES = ("solved", "unsolved", "diverged")
 
 _FACTS = {"parameters": 1e15, "flops_per_step": 1e30, "flops": 1e40, "blind_loss": 1e3}
 """Facts of a planned job, and the largest value of each."""
-_LATER_FACTS = {"tokens_per_step": 1e15}
+_LATER_FACTS = {"tokens_per_step": 1e15, "seconds": 1e30}
 """Likewise, but plans of earlier versions lack them."""
 _NAMED = (("task", "name"), ("model", "residual", "name"), ("model", "norm"), ("device",))
 _COUNTED = (("model", "depth"), ("train", "steps"))

@@ -1,0 +1,1 @@
+"""Kernels on ARM, cross-compiled and emulated."""
