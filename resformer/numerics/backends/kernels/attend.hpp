@@ -72,6 +72,7 @@ template <class T, int L, int K> struct Head {
         long k = 0;
         for (; L >= 8 && t + L <= tokens && k + 8 <= width; k += 8) {
             Vector<T, L> square[8];
+#pragma GCC unroll 8
             for (int i = 0; i < 8; i++) {
                 const T* from = rows + (t + i) * row + k;
                 if constexpr (L <= 8)
@@ -80,6 +81,7 @@ template <class T, int L, int K> struct Head {
                     square[i] = load_halves<L>(from, from + 8 * row);
             }
             transpose<8>(square);
+#pragma GCC unroll 8
             for (int i = 0; i < 8; i++) store(turned + (k + i) * across + t, square[i]);
         }
         for (; k < width; k++)
@@ -98,9 +100,11 @@ template <class T, int L, int K> struct Head {
             Vector<T, L> sum[K]{};
             for (long j = 0; j < count; j++) {
                 const Vector<T, L> part = load<L>(weight + j * across);
+#pragma GCC unroll 16
                 for (int i = 0; i < K; i++) sum[i] += rows[j * row + i] * part;
             }
             transpose<K>(sum);
+#pragma GCC unroll 16
             for (int i = 0; i < K; i++) store_halves(result + i * row, result + (i + K) * row, sum[i]);
         }
     }
@@ -125,8 +129,10 @@ template <class T, int L, int K> struct Head {
                 if constexpr (L == 16)
                     for (long t = first; t < tokens; t += L) {
                         Vector<T, L> square[L];
+#pragma GCC unroll 16
                         for (int i = 0; i < L; i++) square[i] = load<L>(weight + (s + i) * across + t);
                         transpose<L>(square);
+#pragma GCC unroll 16
                         for (int i = 0; i < L; i++) store(turned + (t + i) * across + s, square[i]);
                     }
                 mix(turned + first * across + s, tokens - first, rows + first * row, result + s * row);

@@ -13,9 +13,11 @@ template <class T> struct NormShape {
 };
 
 // The sum of `term`(row, column) over the columns of L rows, a lane per row; those beyond `rows` are 0.
-template <class T, class Term> inline Vector<T, LANES<T>> row_sums(long rows, long D, Term term) {
+template <class T, class Term>
+inline __attribute__((always_inline)) Vector<T, LANES<T>> row_sums(long rows, long D, Term term) {
     constexpr int L = LANES<T>;
     Vector<T, L> parts[L];
+#pragma GCC unroll 16
     for (int row = 0; row < L; row++) {
         parts[row] = Vector<T, L>{};
         if (row < rows)

@@ -110,6 +110,7 @@ template <int half, class V, int... l> inline void exchange(V& a, V& b, std::int
 // Turns N rows of N lanes into columns, or two such squares side by side (Eklundh 1972).
 template <int N, int half = N / 2, class V> inline __attribute__((always_inline)) void transpose(V (&rows)[N]) {
     constexpr int L = sizeof(V) / sizeof(rows[0][0]);
+#pragma GCC unroll 16
     for (int i = 0; i < N; i++)
         if (!(i & half)) exchange<half>(rows[i], rows[i + half], std::make_integer_sequence<int, L>{});
     if constexpr (half > 1) transpose<N, half / 2>(rows);
@@ -117,6 +118,7 @@ template <int N, int half = N / 2, class V> inline __attribute__((always_inline)
 
 // Lane i: the sum of the lanes of vector i, half on half. Overwrites the vectors.
 template <int L, int half = L / 2, class V> inline __attribute__((always_inline)) V sums(V (&rows)[L]) {
+#pragma GCC unroll 16
     for (int i = 0; i < half; i++) {
         exchange<half>(rows[i], rows[i + half], std::make_integer_sequence<int, L>{});
         rows[i] += rows[i + half];
