@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+from resformer.numerics import source_code
 from resformer.store.study import Study
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -15,14 +16,19 @@ _CACHES = Path("/sys/devices/system/cpu/cpu0/cache")
 
 
 def commit() -> str:
-    """Commit of this checkout, with a plus sign if its tree, but for results, differs from it."""
-    name = subprocess.run(
-        ["git", "rev-parse", "--short=12", "HEAD"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout.strip()
+    """Commit of this checkout, with a plus sign if its tree, but for results, differs from it; in a
+    copy without its history a digest of the package's code.
+    """
+    try:
+        name = subprocess.run(
+            ["git", "rev-parse", "--short=12", "HEAD"],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return f"no history; code {source_code.digest(sorted((ROOT / 'resformer').rglob('*.py')))}"
     differs = subprocess.run(
         ["git", "diff", "--quiet", "HEAD", "--", ".", ":!results"], cwd=ROOT, check=False
     ).returncode

@@ -31,6 +31,7 @@ class Case:
     """Sizes that peers choose their stack among."""
     more: tuple[str, ...] = ()
     """Further overrides."""
+    device: str = "cpu"
 
     def shape(self, steps: int) -> Shape:
         """Trained for so many steps, evaluated at the first and the last only, nobody leaves."""
@@ -86,7 +87,7 @@ class Case:
                 "train.warmup_steps=1",
                 "train.stop_when_solved=false",
                 f"member.seed=range(0,{_MANY})",
-                "device=cpu",
+                f"device={self.device}",
                 *self.more,
             ],
         )

@@ -47,10 +47,13 @@ class One(Peer):
 
 
 def train(case: Case, member: Member, steps: int, *, fused: bool) -> tuple[list[float], Timed]:
-    """Train one member in the loop that anyone would write around the module."""
+    """Train one member in the loop that anyone would write around the module, on the case's
+    device.
+    """
     [module] = classifiers(case, [member])
+    module.to(case.device)
     optimiser, warm_up = optimised(module, case, member.lr, fused=fused)
-    inputs_SPBT, targets_SPBU = tokens(case, [member], steps)
+    inputs_SPBT, targets_SPBU = (part.to(case.device) for part in tokens(case, [member], steps))
     losses = []
     began = time.perf_counter()
     for inputs, targets in zip(inputs_SPBT[:, 0], targets_SPBU[:, 0], strict=True):

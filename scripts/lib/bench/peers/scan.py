@@ -3,7 +3,7 @@
 import math
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache, partial
 from typing import final
 
@@ -16,7 +16,7 @@ from lib.bench.cases import Case
 from lib.bench.drawn import initial, tokens
 from lib.bench.peers.base import Losses, Peer, Timed, fastest
 from lib.bench.server import Server, ask_all
-from resformer.model.shape import Shape
+from resformer.model.shape import Member, Shape
 from resformer.optimizers.base import Adaptive
 
 _CHUNK = 10
@@ -71,37 +71,38 @@ class Worker:
 
     def losses(self, members: int, steps: int) -> Losses:
         """Loss of each member in each step, (members, steps), nats per scored token."""
-        return self._train(members, steps)[0]
+        return train(self._case, self._members(members), steps)[0]
 
     def run(self, members: int, steps: int) -> Timed:
         """Whole chunks of steps."""
-        return self._train(members, steps)[1]
+        return train(self._case, self._members(members), steps)[1]
 
-    def _train(self, members: int, steps: int) -> tuple[Losses, Timed]:
-        mine = self._case.members((self._rank + 1) * members)[-members:]
-        chunks = -(-steps // _CHUNK)
-        inputs, targets = (
-            jnp.asarray(part.numpy(), jnp.int32)
-            for part in tokens(self._case, mine, chunks * _CHUNK)
-        )
-        batches = list(zip(jnp.split(inputs, chunks), jnp.split(targets, chunks), strict=True))
-        weights = {
-            name: jnp.asarray(value.numpy()) for name, value in initial(self._case, mine).items()
-        }
-        moments = [
-            {name: jnp.zeros_like(value) for name, value in weights.items()} for _ in range(2)
-        ]
-        state = (weights, *moments, jnp.zeros((), jnp.int32))
-        lr_P = jnp.asarray([member.lr for member in mine], jnp.float32)
-        run, losses = _compiled(self._case.shape(1)), []
-        jax.block_until_ready((state, batches))
-        began = time.perf_counter()
-        for batch in batches:
-            state, loss_GP = run(state, lr_P, *batch)
-            losses.append(loss_GP)
-        jax.block_until_ready(losses)
-        timed = Timed(members * chunks * _CHUNK, time.perf_counter() - began)
-        return np.concatenate(losses).T[:, :steps], timed
+    def _members(self, count: int) -> list[Member]:
+        return self._case.members((self._rank + 1) * count)[-count:]
+
+
+def train(case: Case, members: Sequence[Member], steps: int) -> tuple[Losses, Timed]:
+    """Train a stack of members on JAX's device, whole chunks of steps; the loss of each in each
+    step, (members, steps), nats per scored token.
+    """
+    chunks = -(-steps // _CHUNK)
+    inputs, targets = (
+        jnp.asarray(part.numpy(), jnp.int32) for part in tokens(case, members, chunks * _CHUNK)
+    )
+    batches = list(zip(jnp.split(inputs, chunks), jnp.split(targets, chunks), strict=True))
+    weights = {name: jnp.asarray(value.numpy()) for name, value in initial(case, members).items()}
+    moments = [{name: jnp.zeros_like(value) for name, value in weights.items()} for _ in range(2)]
+    state = (weights, *moments, jnp.zeros((), jnp.int32))
+    lr_P = jnp.asarray([member.lr for member in members], jnp.float32)
+    run, losses = _compiled(case.shape(1)), []
+    jax.block_until_ready((state, batches))
+    began = time.perf_counter()
+    for batch in batches:
+        state, loss_GP = run(state, lr_P, *batch)
+        losses.append(loss_GP)
+    jax.block_until_ready(losses)
+    timed = Timed(len(members) * chunks * _CHUNK, time.perf_counter() - began)
+    return np.concatenate(losses).T[:, :steps], timed
 
 
 @cache

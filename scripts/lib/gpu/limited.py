@@ -1,0 +1,45 @@
+"""A command in a session of its own, for so many seconds at most."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+
+_GRACE_SECONDS = 5.0
+"""Time for a killed process to end: one that waits for a driver may never do."""
+
+
+def run(words: Sequence[str], seconds: float) -> str:
+    """Run a command; returns the reason why it failed, "" if it did not.
+
+    Its output is passed on to stderr when it has ended. Processes that it started end with it.
+    """
+    with tempfile.TemporaryFile("w+", errors="replace") as output:
+        process = subprocess.Popen(
+            words,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        try:
+            code = process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            code = None
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(_GRACE_SECONDS)
+        output.seek(0)
+        text = output.read()
+    sys.stderr.write(text)
+    if code is None:
+        return f"stopped after {seconds:g} s"
+    if code < 0:
+        return f"died of {signal.Signals(-code).name}"
+    lines = text.split("\n")
+    return "" if code == 0 else next(filter(None, reversed(lines)), f"exit code {code}")
