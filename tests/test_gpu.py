@@ -4,14 +4,18 @@ leaves no trace.
 
 import contextlib
 import dataclasses
+import math
 import os
 from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from support import launches, shapes
 from support.optimizers import optimizer
 from support.schemes import name_of, schemes
@@ -28,7 +32,7 @@ from resformer.plan.jobs import Job
 from resformer.residuals.base import Residual
 from resformer.sweep.estimate import seconds_at_most
 from resformer.tasks.sort import Sort
-from resformer.training import population
+from resformer.training import loop, population
 from resformer.training.loop import Training
 from resformer.training.population import Population
 
@@ -103,6 +107,59 @@ def test_on_a_gpu_members_leave_in_buckets(shape: Shape) -> None:
     assert [population.worth_keeping(rows) for rows in (16, 3, 1)] == [15, 2, 0]
     population.device = torch.device("cuda")
     assert [population.worth_keeping(rows) for rows in (16, 3, 1)] == [8, 1, 0]
+
+
+@pytest.mark.fuzz
+@given(leaving=st.lists(st.integers(1, 30), min_size=1, max_size=200))
+@settings(max_examples=100, deadline=None)
+def test_a_job_of_p_members_is_captured_at_most_log_p_times(leaving: list[int]) -> None:
+    """In whatever order they leave: members are drawn with the evaluation that finds them broken.
+
+    Each capture but the first leaves half of the rows at most, so that there are at most log2 P
+    more; and at most half of the rows are those of members that have left.
+    """
+    members = [Member(seed=seed, lr=1e-3) for seed in range(len(leaving))]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loop, "Population", _Rows)
+        training = Training(shapes.shape(steps=30, eval_every=1), members)
+    rows, alive = training.population, []
+    rows.leaving = leaving
+    training.run(heartbeat=lambda training: alive.append(len(training.alive)))
+    assert rows.captures <= 1 + math.floor(math.log2(len(members)))
+    assert all(computed < 2 * left for computed, left in zip(rows.computed, alive, strict=True))
+    assert [record.diverged_step for record in training.records] == leaving
+
+
+class _Rows:
+    """Rows of members on a GPU that captures and computes nothing but counts."""
+
+    worth_keeping = Population.worth_keeping
+    device, chunk_size, model = torch.device("cuda"), None, None
+
+    def __init__(self, shape: Shape, members: list[Member], **_: object) -> None:
+        self.seeds = [member.seed for member in members]
+        self.captures, self.steps = 1, 0
+        self.leaving: list[int] = []
+        """Step at which each member, by its seed, is found broken."""
+        self.computed: list[int] = []
+        """Rows of each step."""
+
+    def keep(self, rows: list[int]) -> None:
+        self.captures += 1
+        self.seeds = [self.seeds[row] for row in rows]
+
+    def advance(self) -> None:
+        self.computed.append(len(self.seeds))
+        self.steps += 1
+
+    def recorded(self, since: int) -> np.ndarray:
+        return np.zeros((2, self.steps - since, len(self.seeds)))
+
+    def evaluate(self) -> tuple[np.ndarray, np.ndarray]:
+        return np.zeros(len(self.seeds)), np.zeros(len(self.seeds))
+
+    def finite(self) -> np.ndarray:
+        return np.array([self.steps < self.leaving[seed] for seed in self.seeds])
 
 
 def test_members_that_stay_as_passengers_change_nothing(

@@ -32,19 +32,22 @@ def measure_workers(device: str, record: Record) -> None:
 
 def sweep(device: str, *words: str, caches: str | None = None) -> float:
     """Seconds of `resformer sweep` with these words, in an empty results folder; its report goes to
-    stderr.
+    stderr. SystemExit if it fails.
     """
     environment = {} if caches is None else {name: f"{caches}/{name}" for name in _CACHES}
     with tempfile.TemporaryDirectory() as results:
         command = [sys.executable, "-P", "-m", "resformer", "sweep", *words]
         began = time.perf_counter()
-        subprocess.run(
+        done = subprocess.run(
             [*command, f"device={device}", "--results", results],
-            check=True,
+            check=False,
             stdout=sys.stderr,
             env={**os.environ, **environment},
         )
-        return time.perf_counter() - began
+        seconds = time.perf_counter() - began
+    if done.returncode:
+        sys.exit(f"resformer sweep {' '.join(words)}: exit code {done.returncode}")
+    return seconds
 
 
 def render(rows: pd.DataFrame) -> str:

@@ -9,18 +9,21 @@ import pandas as pd
 from lib.bench.tables import number, table
 from lib.facts import ROOT
 from lib.gpu.record import Record
+from resformer.workers.resources import cores
 
 if TYPE_CHECKING:
     import pytest
 
 _TESTS = ROOT / "tests" / "test_on_a_gpu.py"
-_PROCESSES = 4
+_MOST_PROCESSES = 8
+_MOST_FAILURES = 12
+"""Failures after which no further tests are begun: what is wrong is seen by then."""
 
 
 def measure(device: str, record: Record) -> None:
     """A row per test; SystemExit if not all passed."""
     del device  # the tests know theirs
-    run(_TESTS, record, "-n", str(_PROCESSES))
+    run(_TESTS, record, "-n", str(min(_MOST_PROCESSES, cores())))
 
 
 def run(tests: Path, record: Record, *options: str) -> None:
@@ -29,8 +32,11 @@ def run(tests: Path, record: Record, *options: str) -> None:
     """
     import pytest
 
-    words = ["-q", "-p", "no:cacheprovider", "-o", "filterwarnings=default", *options]
-    code = pytest.main([*words, str(tests)], plugins=[_Outcomes(record)])
+    words = [
+        *("-q", "--tb=short", f"--maxfail={_MOST_FAILURES}"),
+        *("-p", "no:cacheprovider", "-o", "filterwarnings=default"),
+    ]
+    code = pytest.main([*words, *options, str(tests)], plugins=[_Outcomes(record)])
     if code != pytest.ExitCode.OK:
         sys.exit(f"{tests.name}: pytest ended with exit code {int(code)}")
 

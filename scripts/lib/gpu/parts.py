@@ -36,15 +36,15 @@ class Part:
 
 
 PARTS = {
-    "contract": Part("contract.csv", 60, contract.measure, contract.render),
-    "kernels": Part("kernels.csv", 45, partial(steps.measure, compiled=True), steps.render),
+    "contract": Part("contract.csv", 75, contract.measure, contract.render),
+    "kernels": Part("kernels.csv", 40, partial(steps.measure, compiled=True), steps.render),
     "torch": Part("torch.csv", 30, partial(steps.measure, compiled=False), steps.render),
     "quick": Part("quick.csv", 50, answer.measure, answer.render),
     "ceilings": Part("ceilings.csv", 20, ceilings.measure, ceilings.render),
     "script": Part("script.csv", 15, peers.measure_script, peers.render),
-    "jax": Part("jax.csv", 35, peers.measure_jax, peers.render),
+    "jax": Part("jax.csv", 30, peers.measure_jax, peers.render),
     "captures": Part("captures.csv", 15, captures.measure, captures.render),
-    "sharing": Part("sharing.csv", 35, sharing.measure, sharing.render),
+    "sharing": Part("sharing.csv", 30, sharing.measure, sharing.render),
     "breakdown": Part("breakdown.csv", 15, breakdown.measure, breakdown.render),
     "workers": Part("workers.csv", 30, answer.measure_workers, answer.render_workers),
 }

@@ -50,10 +50,10 @@ def scan(device: str, record: Record, case: Case, precision: str, members: int) 
     """A row per repetition."""
     import jax
 
-    from lib.bench.peers import scan
-
     if (here := jax.default_backend()) != {"cuda": "gpu"}.get(device, device):
         sys.exit(f"jax computes on {here} here: no build of it for a GPU is installed")
+    from lib.bench.peers import scan
+
     stack = case.members(members)
     with jax.default_matmul_precision(_MATMUL[precision]):
         scan.train(case, stack, 1)

@@ -1,5 +1,6 @@
 """Several jobs at once on one GPU: in processes of their own, or in streams of one process."""
 
+import sys
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack, nullcontext
@@ -29,20 +30,27 @@ def measure(device: str, record: Record) -> None:
 
 
 def share(device: str, record: Record, case: Case, stacks: tuple[int, ...], seconds: float) -> None:
-    """Train jobs at once for so many seconds each time."""
+    """Train jobs at once for so many seconds each time; SystemExit if a process dies."""
     with ExitStack() as stack:
         workers = [stack.enter_context(Server(Worker, device, case)) for _ in range(max(_JOBS))]
-        for members in stacks:
-            for jobs in _JOBS:
-                ask_all(workers[:jobs], "prepare", members, 1)
-                rates = ask_all(workers[:jobs], "rate", seconds)
-                record({"members": members, "jobs": jobs, "way": "processes", "rate": sum(rates)})
-            ask_all(workers, "release")
-            for jobs in _JOBS[1:]:
-                workers[0].ask("prepare", members, jobs)
-                rate = workers[0].ask("rate", seconds)
-                record({"members": members, "jobs": jobs, "way": "streams", "rate": rate})
-            workers[0].ask("release")
+        try:
+            for members in stacks:
+                _share(workers, record, members, seconds)
+        except EOFError:
+            sys.exit("a process with jobs died")
+
+
+def _share(workers: list[Server], record: Record, members: int, seconds: float) -> None:
+    for jobs in _JOBS:
+        ask_all(workers[:jobs], "prepare", members, 1)
+        rates = ask_all(workers[:jobs], "rate", seconds)
+        record({"members": members, "jobs": jobs, "way": "processes", "rate": sum(rates)})
+    ask_all(workers, "release")
+    for jobs in _JOBS[1:]:
+        workers[0].ask("prepare", members, jobs)
+        rate = workers[0].ask("rate", seconds)
+        record({"members": members, "jobs": jobs, "way": "streams", "rate": rate})
+    workers[0].ask("release")
 
 
 @final

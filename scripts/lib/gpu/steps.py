@@ -1,6 +1,7 @@
 """Microseconds per member-step, over shapes, stack sizes and precisions."""
 
 import math
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -35,10 +36,16 @@ _WAYS = {True: "by the kernels of train.compile=true", False: "by torch's operat
 
 
 def measure(device: str, record: Record, *, compiled: bool) -> None:
-    """A row per case, precision, number of members and repetition."""
+    """A row per case, precision, number of members and repetition; SystemExit if none could be
+    computed.
+    """
+    done = False
     for case, precision, members in GRID:
         for row in rows(device, case, precision, members, compiled=compiled):
             record(row)
+            done = done or not row["failed"]
+    if not done:
+        sys.exit("no step could be computed")
 
 
 def rows(device: str, case: Case, precision: str, members: int, *, compiled: bool) -> list[Row]:
@@ -93,7 +100,8 @@ def render(rows: pd.DataFrame) -> str:
     tables = [
         table(str(case), head, _lines(part)) for case, part in rows.groupby("case", sort=False)
     ]
-    return "\n\n".join([title, *tables])
+    reasons = [f"failed: {reason}" for reason in rows["failed"].dropna().unique() if reason]
+    return "\n\n".join([title, *tables, *reasons])
 
 
 def _lines(rows: pd.DataFrame) -> Sequence[Sequence[str]]:
@@ -101,7 +109,7 @@ def _lines(rows: pd.DataFrame) -> Sequence[Sequence[str]]:
     for (members, precision), part in rows.groupby(["members", "precision"], sort=False):
         key, us = [f"{members:,}", str(precision)], part["us"]
         if us.isna().any():
-            lines.append([*key, "failed", str(part["failed"].iloc[0])[:60], "", ""])
+            lines.append([*key, "failed", "", "", ""])
             continue
         rate, most = number(part["tflops"].median()), number(part["gib"].max())
         lines.append([*key, number(us.median()), spread(us.min(), us.max()), rate, most])
