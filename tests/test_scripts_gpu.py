@@ -3,6 +3,7 @@ time limits, and its one line where there is no GPU.
 """
 
 import io
+import json
 import sys
 import time
 from pathlib import Path
@@ -14,8 +15,10 @@ import pytest
 import torch
 
 from lib.bench.cases import Case
+from lib.facts import REFERENCE
 from lib.gpu import (
     __main__,
+    answer,
     breakdown,
     captures,
     ceilings,
@@ -211,6 +214,20 @@ def test_outcomes_of_the_contracts_tests_are_kept() -> None:
         )
     assert [row["outcome"] for row in rows] == ["passed", "failed"]
     assert "failed: test_bits" in contract.render(read(rows))
+
+
+def test_a_report_is_compared_with_that_of_the_cpu() -> None:
+    """A cell in which half of the seeds solve is one that solves; one that is missing agrees with
+    nothing.
+    """
+    reference = json.loads((REFERENCE / "quick" / "report.json").read_text())
+    cells = [{**cell, "solved": cell["seeds"] / 2} for cell in reference["cells"]]
+    solving = sum(2 * cell["solved"] >= cell["seeds"] for cell in reference["cells"])
+    assert 0 < solving < len(cells)
+    assert answer.agreeing({"cells": cells}, reference) == solving
+    assert answer.agreeing({"cells": []}, reference) == 0
+    row = {"study": "quick", "workers": 2, "seconds": 9.0, "cells": 16, "agreeing": 15}
+    assert "15 of 16" in answer.render_workers(read([row]))
 
 
 def test_every_target_is_decided_by_what_was_measured(monkeypatch: pytest.MonkeyPatch) -> None:

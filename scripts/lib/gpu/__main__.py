@@ -50,13 +50,13 @@ def main() -> int:
         )
         return 2
     options.out.mkdir(parents=True, exist_ok=True)
-    failed = False
+    failed, here = False, circumstances()
     for name in [options.only] if options.only else PARTS:
-        revision, began = commit(), time.perf_counter()
+        began = time.perf_counter()
         reason = parts.run(name, options.out / PARTS[name].file)
         seconds = time.perf_counter() - began
         print(f"{name}: {seconds:.0f} s{f', failed: {reason}' * bool(reason)}", file=sys.stderr)
-        note(options.out / "facts.json", name, reason, revision=revision, seconds=seconds)
+        note(options.out / "facts.json", name, reason, seconds, here)
         (options.out / "gpu.txt").write_text(tables(options.out))
         failed = failed or bool(reason)
     print((options.out / "gpu.txt").read_text(), end="")
@@ -80,15 +80,11 @@ def tables(folder: Path) -> str:
     return "\n\n\n".join(texts) + "\n"
 
 
-def note(path: Path, part: str, reason: str, *, revision: str, seconds: float) -> None:
-    """Put the facts of a part into the file, beside those of the others."""
-    noted: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
-    noted[part] = {
-        "command": f"scripts/gpu --only {part}",
-        "commit": revision,
+def circumstances() -> dict[str, Any]:
+    """Commit, date, versions, card and machine of what is measured now."""
+    return {
+        "commit": commit(),
         "date": datetime.now(UTC).date().isoformat(),
-        "seconds": round(seconds, 1),
-        "failed": reason,
         "versions": {
             "python": platform.python_version(),
             "resformer": __version__,
@@ -97,6 +93,13 @@ def note(path: Path, part: str, reason: str, *, revision: str, seconds: float) -
         "card": _card(),
         "machine": machine(),
     }
+
+
+def note(path: Path, part: str, reason: str, seconds: float, here: dict[str, Any]) -> None:
+    """Put the facts of a part into the file, beside those of the others."""
+    noted: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
+    measured = {"command": f"scripts/gpu --only {part}", "seconds": round(seconds, 1)}
+    noted[part] = {**measured, "failed": reason, **here}
     facts.write(path, noted)
 
 

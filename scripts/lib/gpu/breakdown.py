@@ -40,7 +40,8 @@ def kernels(device: str, record: Record, case: Case, members: int) -> None:
         for event in done.key_averages()
     ]
     for row in sorted(rows, key=lambda row: -row["us"]):
-        record(row)
+        if row["us"]:
+            record(row)
 
 
 def render(rows: pd.DataFrame) -> str:
