@@ -4,8 +4,11 @@ time limits, and its one line where there is no GPU.
 
 import io
 import json
+import os
+import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,7 +18,7 @@ import pytest
 import torch
 
 from lib.bench.cases import Case
-from lib.facts import REFERENCE
+from lib.facts import REFERENCE, ROOT
 from lib.gpu import (
     __main__,
     answer,
@@ -57,11 +60,54 @@ def test_without_a_gpu_it_is_one_line(
     assert not (tmp_path / "gpu").exists()
 
 
+@pytest.fixture
+def command(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """`scripts/gpu WORDS...` with a `python3` that prints its words."""
+    python = tmp_path / "bin" / "python3"
+    python.parent.mkdir()
+    python.write_text('#!/bin/sh\necho "$PYTHONPATH: $*"\n')
+    python.chmod(0o755)
+    environment = {**os.environ, "PATH": f"{python.parent}:{os.environ['PATH']}"}
+    return lambda *words: subprocess.run(
+        ["bash", ROOT / "scripts" / "gpu", *words],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_wheels_are_put_beside_the_packages_that_are_there(
+    tmp_path: Path, command: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    (tmp_path / "some-1-py3-none-any.whl").touch()
+    install, measure = command("--wheels", tmp_path, "--only", "jax").stdout.splitlines()
+    assert "-m pip install" in install
+    assert "--no-index --no-deps" in install
+    beside = install.partition("--target ")[2].split()[0]
+    assert install.endswith(f"{beside} {tmp_path}/some-1-py3-none-any.whl")
+    path, _, words = measure.partition(": ")
+    assert path.split(":") == [f"{ROOT}/scripts", beside, f"{ROOT}"]
+    assert words == "-P -m lib.gpu --only jax"
+    assert not Path(beside).exists()
+
+
+@pytest.mark.parametrize("words", [[], ["/nowhere"]])
+def test_a_folder_of_wheels_that_is_not_there_is_refused(
+    words: list[str], command: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    refused = command("--wheels", *words)
+    assert (refused.returncode, refused.stdout) == (2, "")
+    (line,) = refused.stderr.splitlines()
+    assert line == f"scripts/gpu: --wheels {''.join(words)}: must be a folder with wheels"
+
+
 def test_it_takes_six_minutes_at_most() -> None:
     """With ten seconds for the command itself."""
     assert sum(part.seconds for part in PARTS.values()) <= 350
 
 
+@pytest.mark.sweep
 def test_a_part_that_fails_costs_itself_only(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -128,7 +174,7 @@ def test_seconds_of_a_call_are_those_of_the_clock() -> None:
     seconds = clock.seconds_per_call(call, "cpu", 0.05)
     assert len(seconds) == 3
     assert min(seconds) >= 0.01
-    assert len(calls) <= 3 + 3 * 5  # a sleep is never shorter than it was asked to be
+    assert len(calls) <= 2 + 3 * 5  # a sleep is never shorter than it was asked to be
 
 
 def test_ceilings() -> None:

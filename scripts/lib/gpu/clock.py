@@ -5,7 +5,6 @@ from collections.abc import Callable
 
 import torch
 
-_WARM_UPS = 2
 _REPETITIONS = 3
 
 
@@ -17,7 +16,7 @@ def synchronize(device: str) -> None:
 
 def seconds_per_call(call: Callable[[], object], device: str, about: float) -> list[float]:
     """Seconds of a call, a number per repetition, each of which takes about so many seconds."""
-    _timed(call, device, _WARM_UPS)
+    call()
     calls = max(1, round(about / _timed(call, device, 1)))
     return [_timed(call, device, calls) for _ in range(_REPETITIONS)]
 

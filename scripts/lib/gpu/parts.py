@@ -36,9 +36,9 @@ class Part:
 
 
 PARTS = {
-    "contract": Part("contract.csv", 75, contract.measure, contract.render),
-    "kernels": Part("kernels.csv", 40, partial(steps.measure, compiled=True), steps.render),
-    "torch": Part("torch.csv", 30, partial(steps.measure, compiled=False), steps.render),
+    "contract": Part("contract.csv", 65, contract.measure, contract.render),
+    "kernels": Part("kernels.csv", 45, partial(steps.measure, compiled=True), steps.render),
+    "torch": Part("torch.csv", 35, partial(steps.measure, compiled=False), steps.render),
     "quick": Part("quick.csv", 50, answer.measure, answer.render),
     "ceilings": Part("ceilings.csv", 20, ceilings.measure, ceilings.render),
     "script": Part("script.csv", 15, peers.measure_script, peers.render),

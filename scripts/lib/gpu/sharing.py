@@ -19,7 +19,9 @@ from lib.gpu.steps import COPY, FULL, population
 from resformer.numerics.process import release_memory
 from resformer.training.population import Population
 
-_SECONDS = 1.0
+_SECONDS = 0.5
+_STEPS = 4
+"""Steps of each job, one job after the other, before Python waits for the GPU."""
 _JOBS = (1, 2, 4)
 _STACKS = (16, 128, FULL)
 
@@ -81,9 +83,9 @@ class Worker:
         while not done or time.perf_counter() - began < seconds:
             for trained, stream in self._jobs:
                 with stream():
-                    for _ in range(trained.drawn_steps):
+                    for _ in range(_STEPS):
                         trained.advance()
-                done += trained.drawn_steps * len(trained.flat_PN)
+                done += _STEPS * len(trained.flat_PN)
             synchronize(self._device)  # or Python would be far ahead when the time is over
         return done / (time.perf_counter() - began)
 

@@ -15,21 +15,22 @@ from lib.gpu.record import Record, Row
 from resformer.numerics.process import release_memory
 from resformer.training.population import Population
 
-_SECONDS = 0.2
+_SECONDS = 0.1
 _BUDGET = 100
 """Steps of a case, as many as it keeps the losses of; it may take more."""
 COPY = Case("S", "copy", depth=8)
 FULL = 1024
 """Members of the largest stack that a sweep plans for."""
+_PRECISIONS = ("fp32", "tf32", "bf16")
 _SORT, _SHALLOW = Case("S", "sort", depth=8), Case("S", "copy", depth=2)
 _PRE = Case("S", "copy", depth=8, more=("model.norm=pre",))
 GRID = (
-    *((COPY, precision, FULL) for precision in ("fp32", "tf32", "bf16")),
+    *((COPY, precision, FULL) for precision in _PRECISIONS),
     *((COPY, "fp32", members) for members in (256, 64, 16, 1)),
-    *((case, "fp32", members) for case in (_SORT, _SHALLOW, _PRE) for members in (FULL, 64)),
-    *((MEDIUM, precision, 256) for precision in ("fp32", "tf32", "bf16")),
+    *((MEDIUM, precision, 256) for precision in _PRECISIONS),
+    *((_SORT, precision, FULL) for precision in ("fp32", "tf32")),
+    *((case, "fp32", FULL) for case in (_SHALLOW, _PRE)),
     *((COPY, precision, 64) for precision in ("tf32", "bf16")),
-    *((_SORT, precision, FULL) for precision in ("tf32", "bf16")),
 )
 """Cases, precisions and members, the most telling first."""
 _WAYS = {True: "by the kernels of train.compile=true", False: "by torch's operations"}
@@ -82,14 +83,8 @@ def population(device: str, case: Case, members: int) -> Population:
 
 def seconds_per_member_step(device: str, trained: Population) -> list[float]:
     """Seconds per member-step, a number per repetition: steps with the drawing of their data."""
-    steps = trained.drawn_steps
-
-    def advance() -> None:
-        for _ in range(steps):
-            trained.advance()
-
-    calls = seconds_per_call(advance, device, _SECONDS)
-    return [seconds / (steps * len(trained.flat_PN)) for seconds in calls]
+    calls = seconds_per_call(trained.advance, device, _SECONDS)
+    return [seconds / len(trained.flat_PN) for seconds in calls]
 
 
 def render(rows: pd.DataFrame) -> str:
