@@ -38,7 +38,7 @@ def run(words: Sequence[str], seconds: float) -> str:
         text = output.read()
     sys.stderr.write(text)
     if code is None:
-        return f"stopped after {seconds:g} s"
+        return f"stopped after {seconds:.3g} s"
     if code < 0:
         return f"died of {signal.Signals(-code).name}"
     lines = text.split("\n")
