@@ -66,14 +66,14 @@ def _limit(rows: pd.DataFrame) -> Iterator[list[str]]:
 
 
 def _filling(rows: pd.DataFrame) -> Iterator[list[str]]:
-    for study, workers, _, over_even, sooner in filled(rows):
-        name = f"{study}, {workers} workers"
-        if study.startswith("one"):
-            text = "" if workers > 2 or sooner >= 1.85 else "not reached"
-            yield [f"{name}: × undivided", "≥ 1.85" * (workers == 2), number(sooner), text]
+    for plan in filled(rows):
+        name, sooner = f"{plan.study}, {plan.workers} workers", plan.undivided / plan.end
+        if plan.study.startswith("one"):
+            text = "" if plan.workers > 2 or sooner >= 1.85 else "not reached"
+            yield [f"{name}: × undivided", "≥ 1.85" * (plan.workers == 2), number(sooner), text]
         else:
-            text = "" if over_even <= 1.15 else "not reached"
-            yield [f"{name}: end × workers / work", "≤ 1.15", number(over_even), text]
+            over = plan.end / plan.even
+            yield _most(f"{name}: end × workers / work", 1.15, over, number(over))
 
 
 def _overhead(rows: pd.DataFrame) -> Iterator[list[str]]:

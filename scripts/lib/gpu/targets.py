@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import pandas as pd
 
+from lib.bench.limit import shares
 from lib.bench.tables import number, table
 from lib.facts import REFERENCE
 from lib.gpu.steps import COPY, FULL
@@ -48,8 +49,9 @@ def render(measured: Mapping[str, pd.DataFrame]) -> str:
 
 def cpu_core() -> float:
     """Seconds per member-step of one CPU core, as scripts/bench measured it."""
-    rows = pd.read_csv(_CPU / "limit.csv")
-    return float(rows.loc[rows["case"] == _CPU_CASE, "step"].median())
+    cost = shares(pd.read_csv(_CPU / "limit.csv"))
+    chosen = (cost["case"] == _CPU_CASE) & (cost["members"] > 1) & (cost["build"] == "")
+    return float(cost.loc[chosen, "ms"].iloc[0]) / 1000
 
 
 def _processor() -> str:

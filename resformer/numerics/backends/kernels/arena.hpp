@@ -13,12 +13,10 @@
 
 #include "product.hpp"
 
-#ifndef ROWS
-#define ROWS 128
-#endif
+constexpr long ROWS = 128;
 
-// Calls `what` with the first sequence and the number of each part of a batch: some 256 rows, few enough that what a step
-// keeps of them stays in the cache.
+// Calls `what` with the first sequence and the number of each part of a batch: about so many rows, few enough that what
+// a step keeps of them stays in the cache.
 template <class Do> void each_part(long sequences, long tokens, Do&& what) {
     const long some = std::max(1L, ROWS / tokens);
     for (long first = 0; first < sequences; first += some) what(first, std::min(some, sequences - first));

@@ -7,11 +7,8 @@
 #include "heads.hpp"
 #include "product.hpp"
 
-// Biases and gains are null where there are none.
+// Weights, of const numbers, or their gradients. Biases and gains are null where there are none.
 template <class T> struct AttendWeights {
-    const T *query, *query_bias, *key, *key_bias, *value, *value_bias, *output, *output_bias, *query_gain, *key_gain;
-};
-template <class T> struct AttendGradients {
     T *query, *query_bias, *key, *key_bias, *value, *value_bias, *output, *output_bias, *query_gain, *key_gain;
 };
 
@@ -209,7 +206,8 @@ template <class T, class Do> void each_head(AttendShape<T> shape, Do&& what) {
 }
 
 // One member: x (rows, D) -> f (rows, D); null: to `kept` only.
-template <class T> void attend_forward(AttendShape<T> shape, const T* x, AttendWeights<T> w, AttendKept<T> kept, T* f) {
+template <class T>
+void attend_forward(AttendShape<T> shape, const T* x, AttendWeights<const T> w, AttendKept<T> kept, T* f) {
     constexpr int L = LANES<T>;
     static thread_local Scratch<T> rows;
     const long n = shape.rows(), D = shape.width, K = D / shape.heads;
@@ -232,8 +230,8 @@ template <class T> void attend_forward(AttendShape<T> shape, const T* x, AttendW
 
 // From the gradient g of f: that of x, added to g_x, which may be g, or overwriting it; those of the weights are added.
 template <class T>
-void attend_backward(AttendShape<T> shape, const T* g, const T* x, AttendWeights<T> w, AttendKept<T> kept, T* g_x,
-                     bool add, AttendGradients<T> g_w) {
+void attend_backward(AttendShape<T> shape, const T* g, const T* x, AttendWeights<const T> w, AttendKept<T> kept,
+                     T* g_x, bool add, AttendWeights<T> g_w) {
     constexpr int L = LANES<T>;
     static thread_local Scratch<T> columns, right, between;
     const long n = shape.rows(), D = shape.width, K = D / shape.heads;

@@ -7,11 +7,9 @@
 #include "activation.hpp"
 #include "product.hpp"
 
-// Biases are null where there are none, and all of the gate where there is no gate.
+// Weights, of const numbers, or their gradients. Biases are null where there are none, and all of the gate where there
+// is no gate.
 template <class T> struct FfnWeights {
-    const T *in, *in_bias, *out, *out_bias, *gate, *gate_bias;
-};
-template <class T> struct FfnGradients {
     T *in, *in_bias, *out, *out_bias, *gate, *gate_bias;
 };
 
@@ -39,7 +37,7 @@ template <class T> struct FfnKept {
 };
 
 // One member: x (rows, D) -> f (rows, D); null: to `kept` only.
-template <class T> void ffn_forward(FfnShape shape, const T* x, FfnWeights<T> w, FfnKept<T> kept, T* f) {
+template <class T> void ffn_forward(FfnShape shape, const T* x, FfnWeights<const T> w, FfnKept<T> kept, T* f) {
     constexpr int L = LANES<T>;
     static thread_local Scratch<T> rows, between;
     const long n = shape.rows, D = shape.D, F = shape.F;
@@ -62,8 +60,8 @@ template <class T> void ffn_forward(FfnShape shape, const T* x, FfnWeights<T> w,
 
 // From the gradient g of f: that of x, added to g_x, which may be g, or overwriting it; those of the weights are added.
 template <class T>
-void ffn_backward(FfnShape shape, const T* g, const T* x, FfnWeights<T> w, FfnKept<T> kept, T* g_x, bool add,
-                  FfnGradients<T> g_w) {
+void ffn_backward(FfnShape shape, const T* g, const T* x, FfnWeights<const T> w, FfnKept<T> kept, T* g_x, bool add,
+                  FfnWeights<T> g_w) {
     constexpr int L = LANES<T>;
     static thread_local Scratch<T> columns, between, right;
     const long n = shape.rows, D = shape.D, F = shape.F;

@@ -38,7 +38,7 @@ extern "C" void attend_forward(long members, long sequences, long tokens, long D
                                In wv, In bv, In wo, In bo, In gq, In gk, Out f) {
     for (long p = 0; p < members; p++) {
         const long w = p * step;
-        const AttendWeights<Real> weights{wq + w,    at(bq, w), wk + w,    at(bk, w), wv + w,
+        const AttendWeights<const Real> weights{wq + w,    at(bq, w), wk + w,    at(bk, w), wv + w,
                                           at(bv, w), wo + w,    at(bo, w), at(gq, w), at(gk, w)};
         each_part(sequences, tokens, [&](long b, long count) {
             const AttendShape<Real> shape{count,       tokens,        D,      heads, causal != 0,
@@ -62,7 +62,7 @@ extern "C" void attend_backward(long members, long sequences, long tokens, long 
         if (gain) std::fill_n(gain, members * (D / heads), Real(0));
     for (long p = 0; p < members; p++) {
         const long w = p * step, m = p * D * D, d = p * D, k = p * (D / heads);
-        const AttendWeights<Real> weights{wq + w,    at(bq, w), wk + w,    at(bk, w), wv + w,
+        const AttendWeights<const Real> weights{wq + w,    at(bq, w), wk + w,    at(bk, w), wv + w,
                                           at(bv, w), wo + w,    at(bo, w), at(gq, w), at(gk, w)};
         each_part(sequences, tokens, [&](long b, long count) {
             const AttendShape<Real> shape{count,       tokens,        D,      heads, causal != 0,
@@ -82,7 +82,7 @@ extern "C" void ffn_forward(long members, long rows, long D, long F, long activa
                             In w2, In b2, In w3, In b3, Out f) {
     for (long p = 0; p < members; p++) {
         const long w = p * step;
-        const FfnWeights<Real> weights{w1 + w, at(b1, w), w2 + w, at(b2, w), at(w3, w), at(b3, w)};
+        const FfnWeights<const Real> weights{w1 + w, at(b1, w), w2 + w, at(b2, w), at(w3, w), at(b3, w)};
         each_part(rows, 1, [&](long row, long count) {
             const FfnShape shape{count, D, F, Activation(activation)};
             const long i = (p * rows + row) * D;
@@ -101,7 +101,7 @@ extern "C" void ffn_backward(long members, long rows, long D, long F, long activ
         if (slopes) std::fill_n(slopes, members * size, Real(0));
     for (long p = 0; p < members; p++) {
         const long w = p * step, m = p * D * F, b = p * F;
-        const FfnWeights<Real> weights{w1 + w, at(b1, w), w2 + w, at(b2, w), at(w3, w), at(b3, w)};
+        const FfnWeights<const Real> weights{w1 + w, at(b1, w), w2 + w, at(b2, w), at(w3, w), at(b3, w)};
         each_part(rows, 1, [&](long row, long count) {
             const FfnShape shape{count, D, F, Activation(activation)};
             const long i = (p * rows + row) * D;

@@ -15,14 +15,16 @@ template <class T> class Model {
   public:
     Model(const ModelPlan& plan, const T* row, Arena<T>& arena) : plan(plan), w{row}, arena(arena) {}
 
-    // Mean cross-entropy on the targets, of which negative ones do not count; the gradient of all parameters, overwritten.
+    // Mean cross-entropy on the targets, of which negative ones do not count; the gradient of all parameters is
+    // overwritten.
     T gradient(long sequences, const int64_t* inputs, const int64_t* targets, T* g_row, long parameters) {
         const long counted =
             std::count_if(targets, targets + sequences * plan.targets, [](int64_t target) { return target >= 0; });
         std::fill_n(g_row, parameters, T(0));
         double loss = 0;
         each_part(sequences, plan.tokens, [&](long b, long count) {
-            loss += add_gradient(count, inputs + b * plan.tokens, targets + b * plan.targets, T(1) / T(counted), {g_row});
+            const int64_t *part = inputs + b * plan.tokens, *wanted = targets + b * plan.targets;
+            loss += add_gradient(count, part, wanted, T(1) / T(counted), {g_row});
         });
         return T(loss / counted);
     }

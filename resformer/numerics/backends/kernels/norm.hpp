@@ -35,7 +35,10 @@ void norm_forward(NormShape<T> shape, const T* x, const T* gain, const T* bias, 
         const long rows = std::min<long>(L, shape.rows - i);
         const T* x_i = x + i * D;
         Vector<T, L> middle{};
-        if (shape.centred) middle = row_sums<T>(rows, D, [&](int row, long j) { return load<L>(x_i + row * D + j, D - j); }) / T(D);
+        if (shape.centred) {
+            auto number = [&](int row, long j) { return load<L>(x_i + row * D + j, D - j); };
+            middle = row_sums<T>(rows, D, number) / T(D);
+        }
         const Vector<T, L> squares = row_sums<T>(rows, D, [&](int row, long j) {
             Vector<T, L> away = load<L>(x_i + row * D + j, D - j) - middle[row];
             for (long lane = D - j; lane < L; lane++) away[lane] = 0;

@@ -56,8 +56,8 @@ template <class T> Rows<T> as_rows(View<T> b, long rows, long columns, long lane
     return {copy, width};
 }
 
-// How a product begins and ends: from a bias per column (or null: 0), or added to what is there; with ReLU or not; where
-// `open` is not null, 0 where it is not positive (laid out like the result).
+// How a product begins and ends: from a bias per column (or null: 0), or added to what is there; with ReLU or not; 0 where
+// `open`, laid out like the result, is not positive, unless it is null.
 template <class T> struct Ends {
     const T* bias = nullptr;
     bool add = false;
@@ -72,57 +72,40 @@ constexpr int HIGH = 8, WIDE = 2;
 constexpr int HIGH = 4, WIDE = 1;
 #endif
 
-template <class T, int L, int H, int W, bool whole>
-inline __attribute__((always_inline)) void tile(long depth, View<T> a, Rows<T> b, T* c, long c_row, long columns,
-                                                Ends<T> ends) {
-    Vector<T, L> sum[H][W];
-    auto read = [&](const T* from, int j) { return whole ? load<L>(from + j * L) : load<L>(from + j * L, columns - j * L); };
-    if (ends.add) {
-#pragma GCC unroll 8
-        for (int i = 0; i < H; i++)
-#pragma GCC unroll 2
-            for (int j = 0; j < W; j++) sum[i][j] = read(c + i * c_row, j);
-    } else {
-        Vector<T, L> start[W];
-#pragma GCC unroll 2
-        for (int j = 0; j < W; j++) start[j] = ends.bias ? read(ends.bias, j) : Vector<T, L>{};
-#pragma GCC unroll 8
-        for (int i = 0; i < H; i++)
-#pragma GCC unroll 2
-            for (int j = 0; j < W; j++) sum[i][j] = start[j];
-    }
-#pragma GCC unroll 8
-    for (long k = 0; k < depth; k++) {
-        Vector<T, L> right[W];
-#pragma GCC unroll 2
-        for (int j = 0; j < W; j++) right[j] = load<L>(b.at + k * b.row + j * L);
-#pragma GCC unroll 8
-        for (int i = 0; i < H; i++) {
-            T left = a.at[i * a.row + k * a.column];
-#pragma GCC unroll 2
-            for (int j = 0; j < W; j++) sum[i][j] += left * right[j];
-        }
-    }
-    if (ends.relu) {
-#pragma GCC unroll 8
-        for (int i = 0; i < H; i++)
-#pragma GCC unroll 2
-            for (int j = 0; j < W; j++) sum[i][j] = sum[i][j] < 0 ? Vector<T, L>{} : sum[i][j];  // NaN stays NaN
-    }
-    if (ends.open) {
-#pragma GCC unroll 8
-        for (int i = 0; i < H; i++)
-#pragma GCC unroll 2
-            for (int j = 0; j < W; j++)
-                sum[i][j] = read(ends.open + i * c_row, j) <= 0 ? Vector<T, L>{} : sum[i][j];
-    }
+// Calls `what` with every row and vector of a tile, written out: in a loop, sums would lie in memory, not in registers.
+template <int H, int W, class Do> inline __attribute__((always_inline)) void each(Do&& what) {
 #pragma GCC unroll 8
     for (int i = 0; i < H; i++)
 #pragma GCC unroll 2
-        for (int j = 0; j < W; j++) {
-            if (whole) store(c + i * c_row + j * L, sum[i][j]);
-            else store(c + i * c_row + j * L, sum[i][j], columns - j * L);
-        }
+        for (int j = 0; j < W; j++) what(i, j);
+}
+
+// H rows and W vectors of columns of c; `whole`: there are so many columns. Every element is one sum over k in order, so
+// it does not depend on where a tile begins, how many rows there are, or how wide the machine's registers are.
+template <class T, int L, int H, int W, bool whole>
+inline __attribute__((always_inline)) void tile(long depth, View<T> a, Rows<T> b, T* c, long c_row, long columns,
+                                                Ends<T> ends) {
+    auto read = [&](const T* from, int j) {
+        return whole ? load<L>(from + j * L) : load<L>(from + j * L, columns - j * L);
+    };
+    Vector<T, L> sum[H][W];
+    if (ends.add)
+        each<H, W>([&](int i, int j) { sum[i][j] = read(c + i * c_row, j); });
+    else
+        each<H, W>([&](int i, int j) { sum[i][j] = ends.bias ? read(ends.bias, j) : Vector<T, L>{}; });
+#pragma GCC unroll 8
+    for (long k = 0; k < depth; k++) {
+        const T *left = a.at + k * a.column, *right = b.at + k * b.row;
+        each<H, W>([&](int i, int j) { sum[i][j] += left[i * a.row] * load<L>(right + j * L); });
+    }
+    const Vector<T, L> zero{};  // where NaN is compared, it stays
+    if (ends.relu) each<H, W>([&](int i, int j) { sum[i][j] = sum[i][j] < 0 ? zero : sum[i][j]; });
+    if (ends.open)
+        each<H, W>([&](int i, int j) { sum[i][j] = read(ends.open + i * c_row, j) <= 0 ? zero : sum[i][j]; });
+    each<H, W>([&](int i, int j) {
+        T* to = c + i * c_row + j * L;
+        whole ? store(to, sum[i][j]) : store(to, sum[i][j], columns - j * L);
+    });
 }
 
 template <class T, int L, int W, bool whole>

@@ -87,7 +87,8 @@ template <class T> class Sublayer {
         if (out) out.forward(w, sum, y, arena);
     }
 
-    // The gradient of y -> that of x, in place, and those of the weights are added; `spare` and `other` (rows, D) are overwritten.
+    // The gradient of y -> that of x, in place; those of the weights are added. `spare` and `other` (rows, D) are
+    // overwritten.
     void backward(Member<const T> w, Member<T> g_w, T*& g, T*& spare, T* other) {
         if (out) out.backward(w, g_w, g, g, false);
         if (plan.branch.count) weight_gradient(plan.branch, g, f, g_w);
@@ -147,9 +148,14 @@ template <class T> class Sublayer {
     }
     FfnShape ffn_shape() const { return {rows, D, model.F, Activation(model.activation)}; }
 
-    // The weights of the branch, or their gradients, in the order of the plan.
-    template <class W, class M, int... i> W weights(M member, std::integer_sequence<int, i...>) const {
-        return {member.at(plan.weights[i])...};
+    // The weights of the branch, or their gradients.
+    template <class U> AttendWeights<U> attention(Member<U> w) const {
+        auto at = [&](int i) { return w.at(plan.weights[i]); };
+        return {at(0), at(1), at(2), at(3), at(4), at(5), at(6), at(7), at(8), at(9)};
+    }
+    template <class U> FfnWeights<U> ffn(Member<U> w) const {
+        auto at = [&](int i) { return w.at(plan.weights[i]); };
+        return {at(0), at(1), at(2), at(3), at(4), at(5)};
     }
     bool normed() const { return plan.attention && plan.weights[8] >= 0; }
     bool gated() const { return !plan.attention && plan.weights[4] >= 0; }
@@ -159,11 +165,10 @@ template <class T> class Sublayer {
         if (plan.attention) {
             const AttendShape<T> shape = attend_shape();
             kept = arena.take(AttendKept<T>::size(shape, normed()));
-            attend_forward<T>(shape, h, weights<AttendWeights<T>>(w, std::make_integer_sequence<int, 10>{}), {kept, shape, normed()}, to);
+            attend_forward<T>(shape, h, attention(w), {kept, shape, normed()}, to);
         } else {
-            const FfnShape shape = ffn_shape();
-            kept = arena.take(FfnKept<T>::size(shape, gated()));
-            ffn_forward<T>(shape, h, weights<FfnWeights<T>>(w, std::make_integer_sequence<int, 6>{}), {kept, shape, gated()}, to);
+            kept = arena.take(FfnKept<T>::size(ffn_shape(), gated()));
+            ffn_forward<T>(ffn_shape(), h, ffn(w), {kept, ffn_shape(), gated()}, to);
         }
     }
 
@@ -171,12 +176,9 @@ template <class T> class Sublayer {
     void differentiate(Member<const T> w, Member<T> g_w, const T* g, T* g_h, bool add) const {
         if (plan.attention) {
             const AttendShape<T> shape = attend_shape();
-            attend_backward<T>(shape, g, h, weights<AttendWeights<T>>(w, std::make_integer_sequence<int, 10>{}), {kept, shape, normed()}, g_h, add,
-                               weights<AttendGradients<T>>(g_w, std::make_integer_sequence<int, 10>{}));
+            attend_backward<T>(shape, g, h, attention(w), {kept, shape, normed()}, g_h, add, attention(g_w));
         } else {
-            const FfnShape shape = ffn_shape();
-            ffn_backward<T>(shape, g, h, weights<FfnWeights<T>>(w, std::make_integer_sequence<int, 6>{}), {kept, shape, gated()}, g_h, add,
-                            weights<FfnGradients<T>>(g_w, std::make_integer_sequence<int, 6>{}));
+            ffn_backward<T>(ffn_shape(), g, h, ffn(w), {kept, ffn_shape(), gated()}, g_h, add, ffn(g_w));
         }
     }
 };
