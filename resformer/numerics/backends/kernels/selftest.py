@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from itertools import accumulate
 from pathlib import Path
 
 import torch
@@ -26,8 +27,16 @@ from resformer.numerics.backends.base import (
     NormWeights,
 )
 from resformer.numerics.backends.kernels.functions import NORM_EPSILON, Kernels
+from resformer.numerics.backends.kernels.program import (
+    ModelPlan,
+    NormPlan,
+    Program,
+    SublayerPlan,
+    WeightPlan,
+)
 
 _MEMBERS, _SEQUENCES, _TOKENS, _WIDTH, _HEADS, _HIDDEN = 2, 3, 5, 24, 3, 40
+_TARGETS, _VOCABULARY = 2, 19
 """Sizes that fill no vector of a processor, and more than one."""
 _TOLERANCE = {torch.float32: 1e-4, torch.float64: 1e-10}
 """Largest difference, relative for numbers over 1: sums of at most 40 terms of size 1 in another
@@ -45,6 +54,11 @@ _SHAPES = {
     **{f"hidden bias {index}": (_HIDDEN,) for index in range(2)},
     "out": (_HIDDEN, _WIDTH),
     **{f"norm {index}": (_WIDTH,) for index in range(3)},
+    "token": (_VOCABULARY, _WIDTH),
+    "position": (_TOKENS, _WIDTH),
+    "head": (_WIDTH, _VOCABULARY),
+    "head bias": (_VOCABULARY,),
+    "weight": (_WIDTH,),
 }
 """Shapes of a member's weights."""
 _COLUMNS = slice(7, 100)
@@ -99,6 +113,7 @@ def deviation(library: ctypes.CDLL, dtype: torch.dtype) -> str:
         },
         "clipping": partial(_clipped, flat_PN),
         "AdamW": partial(_moved, flat_PN),
+        "a whole step": partial(_step, flat_PN),
     }
     ours: Backend = Kernels(library)
     return next((name for name, test in tests.items() if not _same(test(ours), test(eager))), "")
@@ -157,15 +172,116 @@ def _with_gradients(
 ) -> list[Tensor]:
     """Output, and the gradients of x and all weights for a fixed gradient of the output."""
     x_PRD, flat_PN = (tensor.clone().requires_grad_() for tensor in (x_PRD, flat_PN))
-    parts = flat_PN.split_with_sizes([*map(math.prod, _SHAPES.values())], dim=1)
-    weights = {
-        name: part.view(-1, *shape)
-        for (name, shape), part in zip(_SHAPES.items(), parts, strict=True)
-    }
-    y_PRD = operation(backend, x_PRD, weights)
+    y_PRD = operation(backend, x_PRD, _by_name(flat_PN))
     slope_PRD = torch.linspace(-1, 1, y_PRD.numel(), dtype=y_PRD.dtype).view(y_PRD.shape)
     total = (y_PRD * slope_PRD).sum()  # to give `grad` the slopes would have it import sympy: 0.4 s
     return [y_PRD.detach(), *torch.autograd.grad(total, (x_PRD, flat_PN))]
+
+
+def _by_name(flat_PN: Tensor) -> dict[str, Tensor]:
+    """Weights of all members, views."""
+    parts = flat_PN.split_with_sizes([*map(math.prod, _SHAPES.values())], dim=1)
+    return {
+        name: part.view(-1, *shape)
+        for (name, shape), part in zip(_SHAPES.items(), parts, strict=True)
+    }
+
+
+def _step(flat_PN: Tensor, backend: Backend) -> list[Tensor]:
+    """Losses and gradients of a step of one block: x' = x + F(N(x)), then x' = N(x + w⊙F(x))."""
+    if isinstance(backend, Kernels):
+        return [*Program(backend.library, _plan(), {}).gradient(flat_PN, *_drawn())]
+    return _step_of_torch(flat_PN)
+
+
+def _plan() -> ModelPlan:
+    """Plan of that step."""
+    sizes = [*map(math.prod, _SHAPES.values())]
+    column = dict(zip(_SHAPES, accumulate(sizes, initial=0), strict=False))
+    attention = [
+        column[name]
+        for index in range(4)
+        for name in (f"attention {index}", f"attention bias {index}")
+    ]
+    ffn = [column[name] for name in ("hidden 0", "hidden bias 0", "out", "norm 2")]
+    none, one = NormPlan(-1, -1), WeightPlan(1.0, -1, 0)
+    norm = NormPlan(column["norm 0"], column["norm 1"])
+    sublayers = (SublayerPlan * 2)(
+        SublayerPlan(
+            attention=1,
+            norm_in=norm,
+            norm_branch=none,
+            norm_out=none,
+            input_scale=1.0,
+            skip=one,
+            branch=one,
+            weights=(ctypes.c_long * 10)(*attention, -1, -1),
+        ),
+        SublayerPlan(
+            attention=0,
+            norm_in=none,
+            norm_branch=none,
+            norm_out=norm,
+            input_scale=1.0,
+            skip=one,
+            branch=WeightPlan(1.0, column["weight"], _WIDTH),
+            weights=(ctypes.c_long * 10)(*ffn, *[-1] * 6),
+        ),
+    )
+    return ModelPlan(
+        tokens=_TOKENS,
+        targets=_TARGETS,
+        vocabulary=_VOCABULARY,
+        width=_WIDTH,
+        heads=_HEADS,
+        hidden=_HIDDEN,
+        causal=1,
+        activation=0,
+        centred=1,
+        tied=0,
+        num_sublayers=len(sublayers),
+        attention_scale=_ATTENTION.scale,
+        head_epsilon=0.0,
+        norm_epsilon=NORM_EPSILON["layer"],
+        embedding_scale=1.0,
+        logit_scale=1.0,
+        token=column["token"],
+        position=column["position"],
+        head=column["head"],
+        head_bias=column["head bias"],
+        last=none,
+        sublayers=sublayers,
+    )
+
+
+def _drawn() -> tuple[Tensor, Tensor]:
+    """Inputs and targets of two members, of whom one has a target that does not count."""
+    inputs = torch.arange(_MEMBERS * _SEQUENCES * _TOKENS) % _VOCABULARY
+    targets = torch.arange(_MEMBERS * _SEQUENCES * _TARGETS) * 5 % _VOCABULARY
+    targets[3] = -1
+    return inputs.view(_MEMBERS, _SEQUENCES, _TOKENS), targets.view(_MEMBERS, _SEQUENCES, _TARGETS)
+
+
+@torch.enable_grad()
+def _step_of_torch(flat_PN: Tensor) -> list[Tensor]:
+    """The step in torch's operations."""
+    (inputs_PBT, targets_PBU), flat_PN = _drawn(), flat_PN.clone().requires_grad_()
+    w = _by_name(flat_PN)
+    token = torch.stack([own[read] for own, read in zip(w["token"], inputs_PBT, strict=True)])
+    x_PRD = (token + w["position"].unsqueeze(1)).flatten(1, 2)
+    h_PRD = _norm(eager, x_PRD, w, kind="layer")
+    x_PRD = x_PRD + _attend(eager, h_PRD, w, settings=_ATTENTION, biased=True)
+    f_PRD = _ffn(eager, x_PRD, w, activation="relu")
+    x_PRD = _norm(eager, x_PRD + w["weight"].unsqueeze(1) * f_PRD, w, kind="layer")
+    x_PRD = x_PRD.unflatten(1, (_SEQUENCES, _TOKENS))[:, :, -_TARGETS:].flatten(1, 2)
+    logits_PRV = eager.linear(x_PRD, Linear(w["head"], w["head bias"]))
+    targets_PR = targets_PBU.flatten(1)
+    loss_PR = logits_PRV.logsumexp(-1) - logits_PRV.gather(
+        -1, targets_PR.clamp(min=0).unsqueeze(-1)
+    ).squeeze(-1)
+    counts = (targets_PR >= 0).to(loss_PR.dtype)
+    loss_P = (loss_PR * counts).sum(1) / counts.sum(1)
+    return [loss_P.detach(), *torch.autograd.grad(loss_P.sum(), flat_PN)]
 
 
 @torch.no_grad()
