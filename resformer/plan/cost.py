@@ -17,7 +17,7 @@ _PER_JOB = 0.1
 def load(shape: Shape, members: int, *, most: int) -> Load:
     """Work of these members on a core, if none leaves before the budget is used up."""
     train, transformer = shape.train, shape.transformer()
-    whole = has_program(transformer)
+    whole = shape.device == "cpu" and has_program(transformer)
     # A step is a forward pass and a backward pass of twice its cost.
     evaluations = train.num_evaluations * train.eval_sequences / (3 * train.batch)
     flops = (train.steps + evaluations) * transformer.flops_per_step(train.batch)

@@ -45,6 +45,7 @@ _ROLES = {
     code.KERNELS: (
         "numerics/backends/compiled.py",
         "numerics/backends/kernels/functions.py",
+        "numerics/backends/kernels/program.py",
         "numerics/backends/kernels/sources.py",
         "numerics/backends/kernels/*.?pp",
     ),
