@@ -92,7 +92,7 @@ class Kernels:
         )
 
 
-def _step(weights: Sequence[_Weight]) -> int:
+def member_stride(weights: Sequence[_Weight]) -> int:
     """Distance from a member's weights to the next member's: all are views of one `flat_PN`."""
     steps = {weight.stride(0) for weight in weights if weight is not None}
     members = {len(weight) for weight in weights if weight is not None}
@@ -126,7 +126,7 @@ class _Attend(Function):
             place = (x_PRD.dtype, x_PRD.device)
             turns = rotation(tokens, width // heads, settings.rotary_base, *place)
         ctx.kernels = kernels
-        ctx.shape = (members, rows // tokens, tokens, width, heads, causal, _step(weights))
+        ctx.shape = (members, rows // tokens, tokens, width, heads, causal, member_stride(weights))
         ctx.shape += (
             settings.scale,
             RMS_EPSILON,
@@ -157,7 +157,7 @@ class _Ffn(Function):
         f_PRD, first = torch.empty_like(x_PRD), weights[0]
         assert first is not None
         ctx.kernels = kernels
-        ctx.shape = (members, rows, width, first.shape[2], activation, _step(weights))
+        ctx.shape = (members, rows, width, first.shape[2], activation, member_stride(weights))
         kernels.ffn_forward(*ctx.shape, *_pointers((x_PRD, *weights, f_PRD)))
         ctx.save_for_backward(x_PRD, *weights)
         return f_PRD
@@ -181,7 +181,7 @@ class _Norm(Function):
         mean, scale = (x_PRD.new_empty(x_PRD.shape[:2]) for _ in range(2))
         y_PRD = torch.empty_like(x_PRD)
         ctx.kernels, ctx.has_bias = kernels, bias_PD is not None
-        ctx.shape = (*x_PRD.shape, int(kind == "layer"), _step((gain_PD, bias_PD)))
+        ctx.shape = (*x_PRD.shape, int(kind == "layer"), member_stride((gain_PD, bias_PD)))
         before, after = _pointers((x_PRD, gain_PD, bias_PD)), _pointers((mean, scale, y_PRD))
         kernels.norm_forward(*ctx.shape, *before, NORM_EPSILON[kind], *after)
         ctx.save_for_backward(x_PRD, gain_PD, mean, scale)

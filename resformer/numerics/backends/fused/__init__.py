@@ -1,0 +1,1 @@
+"""Triton kernels for a GPU: one launch per sub-layer of all members."""

@@ -1,0 +1,447 @@
+"""Multi-head attention: projections, scores and their softmax stay in registers, and the backward
+pass computes them again.
+
+Rows are those of windows of W tokens with whole sequences in each, between which no score counts.
+A head's K columns lie in `WIDE`, a power of two, and heads in `HEADS`.
+"""
+
+from typing import Any, final
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+from torch.autograd import Function
+from torch.autograd.function import once_differentiable
+
+from resformer.numerics.backends.base import AttentionSettings
+from resformer.numerics.backends.eager import RMS_EPSILON, rotation
+from resformer.numerics.backends.fused.heads import by_head, joined, scale_of, turned, widened
+from resformer.numerics.backends.fused.launch import OPTIONS, VARIED, output_dtype
+from resformer.numerics.backends.fused.partials import Partials
+from resformer.numerics.backends.fused.product import (
+    load_tile,
+    load_vector,
+    product,
+    store_tile,
+    times,
+    times_transposed,
+)
+from resformer.numerics.backends.fused.tiles import AttendTiles
+from resformer.numerics.backends.kernels.functions import member_stride
+
+
+@triton.jit
+def _rows(
+    block: tl.tensor,
+    end: tl.tensor,
+    WINDOWS: tl.constexpr,
+    W: tl.constexpr,
+    USED: tl.constexpr,
+) -> tuple[tl.tensor, tl.tensor]:
+    """Rows of a block of windows, of which `USED` tokens each are rows; True where there is one."""
+    i = tl.arange(0, WINDOWS * W)
+    if USED == W:
+        row = block * WINDOWS * W + i
+        is_row = row < end
+    else:
+        row = (block * WINDOWS + i // W) * USED + i % W
+        is_row = (i % W < USED) & (row < end)
+    return row, is_row
+
+
+@triton.jit
+def _entries(
+    k: tl.tensor, K: tl.constexpr, WIDE: tl.constexpr
+) -> tuple[tl.tensor, tl.tensor]:
+    """Entry of a head in each of its columns; True where there is one."""
+    HALF: tl.constexpr = WIDE // 2
+    entry = k // HALF * ((K + 1) // 2) + k % HALF
+    return entry, (k % HALF < (K + 1) // 2) & (entry < K)
+
+
+@triton.jit
+def _columns(
+    H: tl.constexpr, K: tl.constexpr, HEADS: tl.constexpr, WIDE: tl.constexpr
+) -> tuple[tl.tensor, tl.tensor]:
+    """Column of a matrix in each column of all heads; True where there is one."""
+    c = tl.arange(0, HEADS * WIDE)
+    if K == WIDE:
+        column = c
+        is_column = c < H * K
+    else:
+        entry, is_entry = _entries(c % WIDE, K, WIDE)
+        column = c // WIDE * K + entry
+        is_column = is_entry & (c // WIDE < H)
+    return column, is_column
+
+
+@triton.jit
+def _angles(
+    cosine: tl.tensor,
+    sine: tl.tensor,
+    T: tl.constexpr,
+    K: tl.constexpr,
+    W: tl.constexpr,
+    WIDE: tl.constexpr,
+) -> tuple[tl.tensor, tl.tensor]:
+    """Cosines and sines of the tokens of a window, (W, `WIDE`/2)."""
+    t, k = tl.arange(0, W), tl.arange(0, WIDE // 2)
+    return (
+        load_tile(cosine, t % T, t < W, k, k < K // 2, K),
+        load_tile(sine, t % T, t < W, k, k < K // 2, K),
+    )
+
+
+@triton.jit
+def _projected(
+    x: tl.tensor,
+    row: tl.tensor,
+    is_row: tl.tensor,
+    matrix: tl.tensor,
+    bias: tl.tensor | None,
+    start: tl.tensor,
+    column: tl.tensor,
+    is_column: tl.tensor,
+    D: tl.constexpr,
+    WINDOWS: tl.constexpr,
+    W: tl.constexpr,
+    HEADS: tl.constexpr,
+    WIDE: tl.constexpr,
+    PART: tl.constexpr,
+    PRECISION: tl.constexpr,
+) -> tl.tensor:
+    """Queries, keys or values by head."""
+    y = times(x, row, is_row, matrix + start, column, is_column, D, D, PART, PRECISION)
+    if bias is not None:
+        y += load_vector(bias + start, column, is_column)[None, :]
+    return by_head(y, WINDOWS, W, HEADS, WIDE)
+
+
+@triton.jit
+def _gain(
+    gain: tl.tensor, start: tl.tensor, K: tl.constexpr, WIDE: tl.constexpr
+) -> tl.tensor:
+    entry, is_entry = _entries(tl.arange(0, WIDE), K, WIDE)
+    return load_vector(gain + start, entry, is_entry)[None, None, :]
+
+
+@triton.jit
+def _placed(
+    y: tl.tensor,
+    gain: tl.tensor | None,
+    start: tl.tensor,
+    cosine: tl.tensor | None,
+    sine: tl.tensor | None,
+    epsilon: float,
+    T: tl.constexpr,
+    K: tl.constexpr,
+    N: tl.constexpr,
+    W: tl.constexpr,
+    WIDE: tl.constexpr,
+) -> tl.tensor:
+    """Queries or keys with their norm and turned, where that is asked for."""
+    if gain is not None:
+        y *= scale_of(y, epsilon, K) * _gain(gain, start, K, WIDE)
+    if cosine is not None:
+        cosine_tile, sine_tile = _angles(cosine, sine, T, K, W, WIDE)
+        y = turned(y, cosine_tile, sine_tile, N, W, WIDE)
+    return y
+
+
+@triton.jit
+def _displaced(
+    g: tl.tensor,
+    y: tl.tensor,
+    gain: tl.tensor | None,
+    start: tl.tensor,
+    cosine: tl.tensor | None,
+    sine: tl.tensor | None,
+    epsilon: float,
+    T: tl.constexpr,
+    K: tl.constexpr,
+    N: tl.constexpr,
+    W: tl.constexpr,
+    WIDE: tl.constexpr,
+) -> tuple[tl.tensor, tl.tensor]:
+    """Gradient of y, and of the gain (`WIDE`), from that of `_placed`."""
+    g_gain = tl.zeros((WIDE,), tl.float32)
+    if cosine is not None:
+        cosine_tile, sine_tile = _angles(cosine, sine, T, K, W, WIDE)
+        g = turned(g, cosine_tile, -sine_tile, N, W, WIDE)
+    if gain is not None:
+        scale = scale_of(y, epsilon, K)
+        unit = y * scale
+        g_gain = tl.sum(tl.sum(g * unit, axis=1), axis=0)
+        g *= _gain(gain, start, K, WIDE)
+        g = (g - unit * (tl.sum(g * unit, axis=2) / K)[:, :, None]) * scale
+    return g, g_gain
+
+
+@triton.jit
+def _pattern(
+    q: tl.tensor,
+    k: tl.tensor,
+    scale: float,
+    T: tl.constexpr,
+    CAUSAL: tl.constexpr,
+    N: tl.constexpr,
+    W: tl.constexpr,
+    WIDE: tl.constexpr,
+    PRECISION: tl.constexpr,
+) -> tl.tensor:
+    """Attention pattern (N, W, W): softmax over the tokens that a token may see."""
+    right = tl.permute(widened(k, N, W, WIDE), (0, 2, 1))
+    scores = product(widened(q, N, W, WIDE), right, PRECISION) * scale
+    t = tl.arange(0, W)
+    is_seen = t[:, None] // T == t[None, :] // T
+    if CAUSAL:
+        is_seen = is_seen & (t[None, :] <= t[:, None])
+    scores = tl.where(is_seen[None, :, :], scores, float("-inf"))
+    powers = tl.exp(scores - tl.max(scores, axis=2)[:, :, None])
+    return powers / tl.sum(powers, axis=2)[:, :, None]
+
+
+@triton.jit(**VARIED)
+def _forward(
+    x: tl.tensor,
+    wq: tl.tensor,
+    wk: tl.tensor,
+    wv: tl.tensor,
+    wo: tl.tensor,
+    bq: tl.tensor | None,
+    bk: tl.tensor | None,
+    bv: tl.tensor | None,
+    bo: tl.tensor | None,
+    gq: tl.tensor | None,
+    gk: tl.tensor | None,
+    cosine: tl.tensor | None,
+    sine: tl.tensor | None,
+    f: tl.tensor,
+    rows: int,
+    stride: int,
+    scale: float,
+    epsilon: float,
+    T: tl.constexpr,
+    H: tl.constexpr,
+    K: tl.constexpr,
+    CAUSAL: tl.constexpr,
+    PRECISION: tl.constexpr,
+    WINDOWS: tl.constexpr,
+    W: tl.constexpr,
+    HEADS: tl.constexpr,
+    WIDE: tl.constexpr,
+    WIDTH: tl.constexpr,
+    PART: tl.constexpr,
+) -> None:
+    """f of a block of windows of a member."""
+    D: tl.constexpr = H * K
+    N: tl.constexpr = WINDOWS * HEADS
+    member = tl.program_id(1).to(tl.int64)
+    start, first = member * stride, member * rows * D
+    row, is_row = _rows(tl.program_id(0), rows, WINDOWS, W, W // T * T)
+    c, is_c = _columns(H, K, HEADS, WIDE)
+    x += first
+    q = _projected(
+        x, row, is_row, wq, bq, start, c, is_c, D, WINDOWS, W, HEADS, WIDE, PART, PRECISION
+    )
+    q = _placed(q, gq, start, cosine, sine, epsilon, T, K, N, W, WIDE)
+    k = _projected(
+        x, row, is_row, wk, bk, start, c, is_c, D, WINDOWS, W, HEADS, WIDE, PART, PRECISION
+    )
+    k = _placed(k, gk, start, cosine, sine, epsilon, T, K, N, W, WIDE)
+    a = _pattern(q, k, scale, T, CAUSAL, N, W, WIDE, PRECISION)
+    v = _projected(
+        x, row, is_row, wv, bv, start, c, is_c, D, WINDOWS, W, HEADS, WIDE, PART, PRECISION
+    )
+    mixed = joined(product(a, v, PRECISION), WINDOWS, W, HEADS, WIDE)
+    d = tl.arange(0, WIDTH)
+    is_d = d < D
+    y = product(mixed, load_tile(wo + start, c, is_c, d, is_d, D), PRECISION)
+    if bo is not None:
+        y += load_vector(bo + start, d, is_d)[None, :]
+    store_tile(y, f + first, row, is_row, d, is_d, D)
+
+
+@triton.jit(**VARIED)
+def _backward(
+    g: tl.tensor,
+    x: tl.tensor,
+    wq: tl.tensor,
+    wk: tl.tensor,
+    wv: tl.tensor,
+    wo: tl.tensor,
+    bq: tl.tensor | None,
+    bk: tl.tensor | None,
+    bv: tl.tensor | None,
+    bo: tl.tensor | None,
+    gq: tl.tensor | None,
+    gk: tl.tensor | None,
+    cosine: tl.tensor | None,
+    sine: tl.tensor | None,
+    g_x: tl.tensor,
+    partial: tl.tensor,
+    rows: int,
+    stride: int,
+    scale: float,
+    epsilon: float,
+    T: tl.constexpr,
+    H: tl.constexpr,
+    K: tl.constexpr,
+    CAUSAL: tl.constexpr,
+    SIZE: tl.constexpr,
+    BLOCKS: tl.constexpr,
+    PRECISION: tl.constexpr,
+    WINDOWS: tl.constexpr,
+    W: tl.constexpr,
+    HEADS: tl.constexpr,
+    WIDE: tl.constexpr,
+    WIDTH: tl.constexpr,
+    PART: tl.constexpr,
+) -> None:
+    """Gradient of x in `BLOCKS` blocks of windows of a member, and what these add to the gradients
+    of its weights.
+
+    They lie in `partial` in the order of the arguments, `SIZE` numbers a program.
+    """
+    D: tl.constexpr = H * K
+    N: tl.constexpr = WINDOWS * HEADS
+    WIDE_ALL: tl.constexpr = HEADS * WIDE
+    member = tl.program_id(1).to(tl.int64)
+    start, first = member * stride, member * rows * D
+    partial += (member * tl.num_programs(0) + tl.program_id(0)) * SIZE
+    x, g, g_x = x + first, g + first, g_x + first
+    c, is_c = _columns(H, K, HEADS, WIDE)
+    d = tl.arange(0, WIDTH)
+    is_d = d < D
+    s_wq, s_wk = tl.zeros((WIDTH, WIDE_ALL), tl.float32), tl.zeros((WIDTH, WIDE_ALL), tl.float32)
+    s_wv, s_wo = tl.zeros((WIDTH, WIDE_ALL), tl.float32), tl.zeros((WIDE_ALL, WIDTH), tl.float32)
+    s_bq, s_bk = tl.zeros((WIDE_ALL,), tl.float32), tl.zeros((WIDE_ALL,), tl.float32)
+    s_bv, s_bo = tl.zeros((WIDE_ALL,), tl.float32), tl.zeros((WIDTH,), tl.float32)
+    s_gq, s_gk = tl.zeros((WIDE,), tl.float32), tl.zeros((WIDE,), tl.float32)
+    USED: tl.constexpr = W // T * T
+    begin = tl.program_id(0) * BLOCKS
+    end = tl.minimum(begin + BLOCKS, tl.cdiv(rows, WINDOWS * USED))
+    for block in range(begin, end):
+        row, is_row = _rows(block, rows, WINDOWS, W, USED)
+        q_plain = _projected(
+            x, row, is_row, wq, bq, start, c, is_c, D, WINDOWS, W, HEADS, WIDE, PART, PRECISION
+        )
+        q = _placed(q_plain, gq, start, cosine, sine, epsilon, T, K, N, W, WIDE)
+        k_plain = _projected(
+            x, row, is_row, wk, bk, start, c, is_c, D, WINDOWS, W, HEADS, WIDE, PART, PRECISION
+        )
+        k = _placed(k_plain, gk, start, cosine, sine, epsilon, T, K, N, W, WIDE)
+        a = _pattern(q, k, scale, T, CAUSAL, N, W, WIDE, PRECISION)
+        g_mixed = times_transposed(g, row, is_row, wo + start, c, is_c, D, PART, PRECISION)
+        g_mixed = by_head(g_mixed, WINDOWS, W, HEADS, WIDE)
+        v = _projected(
+            x, row, is_row, wv, bv, start, c, is_c, D, WINDOWS, W, HEADS, WIDE, PART, PRECISION
+        )
+        mixed = joined(product(a, v, PRECISION), WINDOWS, W, HEADS, WIDE)
+        g_tile = load_tile(g, row, is_row, d, is_d, D)
+        s_wo += product(tl.trans(mixed), g_tile, PRECISION)
+        s_bo += tl.sum(g_tile, axis=0)
+        across = tl.permute(widened(v, N, W, WIDE), (0, 2, 1))
+        g_a = product(widened(g_mixed, N, W, WIDE), across, PRECISION)
+        g_scores = a * (g_a - tl.sum(a * g_a, axis=2)[:, :, None]) * scale
+        g_v = joined(product(tl.permute(a, (0, 2, 1)), g_mixed, PRECISION), WINDOWS, W, HEADS, WIDE)
+        g_q = product(g_scores, k, PRECISION)
+        g_k = product(tl.permute(g_scores, (0, 2, 1)), q, PRECISION)
+        g_q, g_gq = _displaced(g_q, q_plain, gq, start, cosine, sine, epsilon, T, K, N, W, WIDE)
+        g_k, g_gk = _displaced(g_k, k_plain, gk, start, cosine, sine, epsilon, T, K, N, W, WIDE)
+        g_q = joined(g_q, WINDOWS, W, HEADS, WIDE)
+        g_k = joined(g_k, WINDOWS, W, HEADS, WIDE)
+        total = product(g_q, tl.trans(load_tile(wq + start, d, is_d, c, is_c, D)), PRECISION)
+        total += product(g_k, tl.trans(load_tile(wk + start, d, is_d, c, is_c, D)), PRECISION)
+        total += product(g_v, tl.trans(load_tile(wv + start, d, is_d, c, is_c, D)), PRECISION)
+        store_tile(total, g_x, row, is_row, d, is_d, D)
+        x_tile = tl.trans(load_tile(x, row, is_row, d, is_d, D))
+        s_wq += product(x_tile, g_q, PRECISION)
+        s_wk += product(x_tile, g_k, PRECISION)
+        s_wv += product(x_tile, g_v, PRECISION)
+        s_bq += tl.sum(g_q, axis=0)
+        s_bk += tl.sum(g_k, axis=0)
+        s_bv += tl.sum(g_v, axis=0)
+        s_gq += g_gq
+        s_gk += g_gk
+    store_tile(s_wq, partial, d, is_d, c, is_c, D)
+    store_tile(s_wk, partial + D * D, d, is_d, c, is_c, D)
+    store_tile(s_wv, partial + 2 * D * D, d, is_d, c, is_c, D)
+    store_tile(s_wo, partial + 3 * D * D, c, is_c, d, is_d, D)
+    partial += 4 * D * D
+    if bq is not None:
+        tl.store(partial + c, s_bq, mask=is_c)
+        tl.store(partial + D + c, s_bk, mask=is_c)
+        tl.store(partial + 2 * D + c, s_bv, mask=is_c)
+        tl.store(partial + 3 * D + d, s_bo, mask=is_d)
+        partial += 4 * D
+    if gq is not None:
+        entry, is_entry = _entries(tl.arange(0, WIDE), K, WIDE)
+        tl.store(partial + entry, s_gq, mask=is_entry)
+        tl.store(partial + K + entry, s_gk, mask=is_entry)
+
+
+@final
+class Attend(Function):
+    """Attention of x_PRD, with the weights in the order of the kernels' arguments."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        x_PRD: Tensor,
+        tiles: AttendTiles,
+        settings: AttentionSettings,
+        precision: str,
+        *weights: Tensor | None,
+    ) -> Tensor:
+        members, rows, width = x_PRD.shape
+        head_width = width // settings.heads
+        f_PRD = torch.empty_like(x_PRD, dtype=output_dtype(precision))
+        ctx.turns = (None, None)
+        if settings.rotary_base is not None:
+            place = (torch.float32, x_PRD.device)
+            ctx.turns = rotation(settings.tokens, head_width, settings.rotary_base, *place)
+        ctx.tiles = tiles
+        ctx.numbers = (rows, member_stride(weights), settings.scale, RMS_EPSILON)
+        ctx.constants = {
+            "T": settings.tokens,
+            "H": settings.heads,
+            "K": head_width,
+            "CAUSAL": settings.causal,
+            "PRECISION": precision,
+            "WINDOWS": tiles.windows,
+            "W": tiles.window,
+            "HEADS": tiles.heads,
+            "WIDE": tiles.head_width,
+            "WIDTH": tiles.width,
+            "PART": tiles.part,
+            "num_warps": tiles.warps,
+            **OPTIONS,
+        }
+        grid = (triton.cdiv(rows, tiles.rows(settings.tokens)), members)
+        _forward[grid](x_PRD, *weights, *ctx.turns, f_PRD, *ctx.numbers, **ctx.constants)
+        ctx.save_for_backward(x_PRD, *weights)
+        return f_PRD
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, g_PRD: Tensor) -> Any:
+        x_PRD, *weights = ctx.saved_tensors
+        members, rows, _ = x_PRD.shape
+        blocks = triton.cdiv(rows, ctx.tiles.rows(ctx.constants["T"]))
+        groups = triton.cdiv(blocks, ctx.tiles.blocks)
+        g_x, partials = torch.empty_like(x_PRD), Partials(weights, groups)
+        _backward[groups, members](
+            g_PRD.contiguous(),
+            x_PRD,
+            *weights,
+            *ctx.turns,
+            g_x,
+            partials.tensor_PGN,
+            *ctx.numbers,
+            SIZE=partials.size,
+            BLOCKS=ctx.tiles.blocks,
+            **ctx.constants,
+        )
+        return g_x, None, None, None, *partials.added()
