@@ -27,7 +27,7 @@ from resformer.numerics.backends.fused.product import (
     times,
     times_transposed,
 )
-from resformer.numerics.backends.fused.tiles import AttendTiles
+from resformer.numerics.backends.fused.tiles import AttentionTiles
 from resformer.numerics.backends.kernels.functions import member_stride
 
 
@@ -372,14 +372,22 @@ def _backward(
     partial += 4 * D * D
     if bq is not None:
         tl.store(partial + c, s_bq, mask=is_c)
-        tl.store(partial + D + c, s_bk, mask=is_c)
-        tl.store(partial + 2 * D + c, s_bv, mask=is_c)
-        tl.store(partial + 3 * D + d, s_bo, mask=is_d)
-        partial += 4 * D
+        partial += D
+    if bk is not None:
+        tl.store(partial + c, s_bk, mask=is_c)
+        partial += D
+    if bv is not None:
+        tl.store(partial + c, s_bv, mask=is_c)
+        partial += D
+    if bo is not None:
+        tl.store(partial + d, s_bo, mask=is_d)
+        partial += D
+    k_entry, is_k = _entries(tl.arange(0, WIDE), K, WIDE)
     if gq is not None:
-        entry, is_entry = _entries(tl.arange(0, WIDE), K, WIDE)
-        tl.store(partial + entry, s_gq, mask=is_entry)
-        tl.store(partial + K + entry, s_gk, mask=is_entry)
+        tl.store(partial + k_entry, s_gq, mask=is_k)
+        partial += K
+    if gk is not None:
+        tl.store(partial + k_entry, s_gk, mask=is_k)
 
 
 @final
@@ -390,7 +398,7 @@ class Attend(Function):
     def forward(
         ctx: Any,
         x_PRD: Tensor,
-        tiles: AttendTiles,
+        tiles: AttentionTiles,
         settings: AttentionSettings,
         precision: str,
         *weights: Tensor | None,

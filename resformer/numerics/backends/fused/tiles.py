@@ -1,28 +1,147 @@
-"""Sizes of the tiles."""
+"""Sizes of the kernels' tiles, and their limits: by shapes and precision only, never by timing.
+
+They are chosen for NVIDIA's sm_90 by what its compiler makes of the kernels, ahead of time: a
+thread has 255 registers at most, and what does not fit is spilled to memory. None of them has been
+timed on a GPU.
+"""
 
 from dataclasses import dataclass
+from typing import final
+
+_LEAST = 16
+"""Least side of a factor of a matrix product."""
+_PART = 32
+"""Most terms that a product in registers sums, see `product`."""
+_GROUP = 256
+"""Rows of a member that one program goes through for the gradients of weights. With fewer, more
+processors share the rows of few members; but each program stores a gradient of its own, as large as
+some 130 rows of activations in an FFN of width 32.
+"""
+_WINDOWS = (16, 32)
+_MOST_ATTENTION, _MOST_FFN, _MOST_NORM = 64, 128, 1024
+"""Most columns. Attention keeps the gradients of four matrices in registers, an FFN those of 32
+columns of two or three.
+"""
+_NORM_NUMBERS = 4096
+"""Numbers in the tile of a norm: 32 for each thread of 4 warps, as many again for its gradient."""
 
 
+@final
 @dataclass(frozen=True, kw_only=True)
-class FfnTiles:
-    rows: int
-    width: int
-    chunk: int
-    part: int = 32
-    group: int = 256
-    warps: int
+class AttentionTiles:
+    """Tiles of attention."""
 
-
-@dataclass(frozen=True, kw_only=True)
-class AttendTiles:
     window: int
+    """Tokens of a window, a power of two: whole sequences, and some idle ones."""
     windows: int
+    """Windows at a time."""
     heads: int
     head_width: int
+    """Heads and columns of a head, rounded up to powers of two."""
     width: int
-    warps: int
+    """D, rounded up."""
+    part: int
+    """Terms that a product sums at a time."""
     blocks: int
-    part: int = 32
+    """Times that a program of the backward pass takes so many windows."""
+    warps: int
 
     def rows(self, tokens: int) -> int:
+        """Rows at a time, of sequences of so many tokens."""
         return self.windows * (self.window // tokens * tokens)
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class FfnTiles:
+    """Tiles of an FFN."""
+
+    rows: int
+    """Rows at a time."""
+    group: int
+    """Rows that a program of the backward pass takes, one after the other."""
+    width: int
+    """D, rounded up."""
+    chunk: int
+    """Columns of the hidden layer at a time."""
+    part: int
+    """Terms that a product sums at a time."""
+    warps: int
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class NormTiles:
+    """Tiles of a norm."""
+
+    rows: int
+    """Rows at a time."""
+    width: int
+    """D, rounded up."""
+
+
+def attention_tiles(
+    *, tokens: int, heads: int, head_width: int, precision: str
+) -> AttentionTiles | None:
+    """Tiles of attention; None if torch is to compute it.
+
+    In float32 products, 32 rows of width 32 take 255 registers of each thread of 8 warps in the
+    backward pass, and next to nothing is spilled; with tensor cores 64 rows do.
+    """
+    width = heads * head_width
+    wide_heads = _power_of_two(heads)
+    wide_head = max(2 * _power_of_two((head_width + 1) // 2), _LEAST // wide_heads)
+    wide = max(_power_of_two(width), wide_heads * wide_head, _LEAST)
+    if tokens > max(_WINDOWS) or wide > _MOST_ATTENTION:
+        return None
+    window = min(
+        (size for size in _WINDOWS if size >= tokens),
+        key=lambda size: _cost_of_token(tokens, width, size),
+    )
+    rows = (32 if precision == "ieee" else 64) * 32 // max(wide, 32)
+    windows = max(1, rows // window)
+    return AttentionTiles(
+        window=window,
+        windows=windows,
+        heads=wide_heads,
+        head_width=wide_head,
+        width=max(_power_of_two(width), _LEAST),
+        part=min(_PART, max(_power_of_two(width), _LEAST)),
+        blocks=max(1, _GROUP // (windows * window)),
+        warps=8,
+    )
+
+
+def ffn_tiles(*, width: int, hidden: int) -> FfnTiles | None:
+    """Tiles of an FFN; None if torch is to compute it.
+
+    In float32 products, 32 rows of width 32 take some 146 registers of each thread of 4 warps in
+    the backward pass, so that three programs run on a processor at a time; wider ones have 8 warps.
+    """
+    wide = max(_power_of_two(width), _LEAST)
+    if wide > _MOST_FFN:
+        return None
+    return FfnTiles(
+        rows=32,
+        group=_GROUP,
+        width=wide,
+        chunk=min(32, max(_power_of_two(hidden), _LEAST)),
+        part=min(_PART, wide),
+        warps=4 if wide <= 32 else 8,
+    )
+
+
+def norm_tiles(*, width: int) -> NormTiles | None:
+    """Tiles of a norm; None if torch is to compute it."""
+    wide = _power_of_two(width)
+    return NormTiles(rows=_NORM_NUMBERS // wide, width=wide) if wide <= _MOST_NORM else None
+
+
+def _cost_of_token(tokens: int, width: int, window: int) -> float:
+    """Multiplications for a token in projections and scores, idle tokens' among them."""
+    return (4 * width * width + 2 * window * width) * window / (window // tokens * tokens)
+
+
+def _power_of_two(number: int) -> int:
+    """The least power of two that is not smaller."""
+    return 1 << (number - 1).bit_length()

@@ -1,0 +1,101 @@
+"""Backend in Triton's kernels, for a GPU: a sub-layer of all members in one launch.
+
+What no kernel computes, torch's operations do: float64, the norms dyt and derf, norms of several
+streams at once, and shapes beyond the limits in `tiles`. Shapes and settings alone decide that.
+"""
+
+import torch
+from torch import Tensor
+
+from resformer.numerics.backends import eager
+from resformer.numerics.backends.base import (
+    AdamWSettings,
+    AttentionSettings,
+    AttentionWeights,
+    FfnWeights,
+    NormWeights,
+)
+from resformer.numerics.backends.fused import update
+from resformer.numerics.backends.fused.attend import Attend
+from resformer.numerics.backends.fused.ffn import Ffn
+from resformer.numerics.backends.fused.launch import precision_of
+from resformer.numerics.backends.fused.norm import Norm
+from resformer.numerics.backends.fused.tiles import attention_tiles, ffn_tiles, norm_tiles
+from resformer.numerics.backends.kernels.functions import NORM_EPSILON
+
+_MOST_PARAMETERS = 1 << 26
+"""Most parameters of a member whose gradient is clipped: its norm is that of one tile of sums."""
+
+
+def attend(x_PRD: Tensor, weights: AttentionWeights, settings: AttentionSettings) -> Tensor:
+    """Multi-head attention; the backward pass computes projections and softmax again."""
+    precision, heads = precision_of(x_PRD), settings.heads
+    tiles = attention_tiles(
+        tokens=settings.tokens,
+        heads=heads,
+        head_width=x_PRD.shape[-1] // heads,
+        precision=precision,
+    )
+    layers = (weights.query, weights.key, weights.value, weights.output)
+    if tiles is None or _is_double(layers[0].matrix_PDE):
+        return eager.attend(x_PRD, weights, settings)
+    tensors = (
+        *(layer.matrix_PDE for layer in layers),
+        *(layer.bias_PE for layer in layers),
+        weights.query_gain_PK,
+        weights.key_gain_PK,
+    )
+    f_PRD: Tensor = Attend.apply(x_PRD.contiguous(), tiles, settings, precision, *tensors)  # type: ignore[no-untyped-call]
+    return f_PRD
+
+
+def ffn(x_PRD: Tensor, weights: FfnWeights, activation: str) -> Tensor:
+    """FFN; the backward pass computes the hidden layer again."""
+    layers = (weights.ffn_in, weights.ffn_out, weights.gate)
+    matrix_PDF = weights.ffn_in.matrix_PDE
+    tiles = ffn_tiles(width=matrix_PDF.shape[1], hidden=matrix_PDF.shape[2])
+    if tiles is None or _is_double(matrix_PDF):
+        return eager.ffn(x_PRD, weights, activation)
+    tensors = (
+        *(layer and layer.matrix_PDE for layer in layers),
+        *(layer and layer.bias_PE for layer in layers),
+    )
+    f_PRD: Tensor = Ffn.apply(  # type: ignore[no-untyped-call]
+        x_PRD.contiguous(), tiles, activation, precision_of(x_PRD), *tensors
+    )
+    return f_PRD
+
+
+def norm(x_PRD: Tensor, weights: NormWeights, kind: str) -> Tensor:
+    """Norm of a kind over D."""
+    tiles = norm_tiles(width=x_PRD.shape[-1])
+    known = kind in NORM_EPSILON and x_PRD.dim() == 3 and not _is_double(weights.gain_PD)
+    if tiles is None or not known:
+        return eager.norm(x_PRD, weights, kind)
+    y_PRD: Tensor = Norm.apply(x_PRD.contiguous(), tiles, kind, *weights[:2])  # type: ignore[no-untyped-call]
+    return y_PRD
+
+
+def clip(grad_PN: Tensor, most: float | None) -> Tensor:
+    """Clip each member's gradient, in place; returns the norms before, (P,)."""
+    if _is_double(grad_PN) or grad_PN.shape[1] > _MOST_PARAMETERS:
+        return eager.clip(grad_PN, most)
+    return update.clip(grad_PN, most)
+
+
+def adamw(
+    flat_PN: Tensor,
+    grad_PN: Tensor,
+    exp_avg_PN: Tensor,
+    exp_avg_sq_PN: Tensor,
+    lr_P: Tensor,
+    settings: AdamWSettings,
+    number: Tensor,
+) -> None:
+    """AdamW, in place."""
+    move = eager.adamw if _is_double(flat_PN) else update.adamw
+    move(flat_PN, grad_PN, exp_avg_PN, exp_avg_sq_PN, lr_P, settings, number)
+
+
+def _is_double(tensor: Tensor) -> bool:
+    return tensor.dtype == torch.float64
