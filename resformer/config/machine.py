@@ -12,8 +12,10 @@ class Machine:
 
     has_gpu: bool
     """True if torch can use a GPU."""
-    missing_kernels: Callable[[], str | None]
-    """Return the reason why compiled kernels are not available; None if they are. May compile."""
+    missing_kernels: Callable[[str], str | None]
+    """Return the reason why compiled kernels are not available on a device, cpu or cuda; None if
+    they are. May compile.
+    """
 
     kernels_note: Callable[[], str] = lambda: ""
     """Return the reason why available kernels are not kept for later commands; "" if they are."""
@@ -23,10 +25,11 @@ class Machine:
         """The machine that this process runs on."""
         import torch
 
+        from resformer.numerics.backends import compiled
         from resformer.numerics.backends.kernels import build
 
         return cls(
             has_gpu=torch.cuda.is_available(),
-            missing_kernels=build.missing,
+            missing_kernels=compiled.missing,
             kernels_note=build.note,
         )

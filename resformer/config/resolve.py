@@ -359,10 +359,10 @@ def _compile(train: Json, device: str, machine: Machine) -> tuple[bool, str]:
     choice = train["compile"]
     if choice != "auto" and not isinstance(choice, bool):
         raise UserError(f"train.compile={in_message(choice)}: must be one of {', '.join(COMPILE)}")
-    fitting = (device, train["precision"]) == ("cpu", "fp32")
+    fitting = device == "cuda" or train["precision"] == "fp32"
     if not choice or not fitting:
         return choice is True, ""  # which the shape refuses
-    if reason := machine.missing_kernels():
+    if reason := machine.missing_kernels(device):
         if choice is True:
             raise UserError(f"train.compile=true: {reason}; auto or false would work")
         return False, f"train.compile=false: {reason}; training is slower without the kernels"

@@ -8,7 +8,7 @@ from resformer.keys import Json
 
 CORE = ("numerics", "backend", "model", "training", "residuals", "optimizers", "tasks")
 """Roles of the code that every result depends on."""
-KERNELS, PROBES, MODULE = "kernels", "probes", "module"
+KERNELS, FUSED, PROBES, MODULE = "kernels", "fused", "probes", "module"
 _DIGITS = 12
 
 
@@ -21,7 +21,8 @@ def roles(shape: Json) -> list[str]:
         named.append(f"optimizer {shape['optimizer']['name']}")
     if own := shape["model"].get("module"):
         named.append(f"{MODULE} {own}")
-    compiled = [KERNELS] if shape["train"]["compile"] else []
+    kernels = FUSED if shape["device"] == "cuda" else KERNELS
+    compiled = [kernels] if shape["train"]["compile"] else []
     return [*CORE, *named, *compiled]
 
 

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import platform
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from resformer.model import own_class
 from resformer.model.serial import shape_to_json
 from resformer.model.shape import Recording, Shape
 from resformer.numerics import source_code
+from resformer.numerics.backends.fused import availability
 from resformer.numerics.backends.kernels import build
 from resformer.numerics.backends.kernels.compiler import Unavailable
 from resformer.numerics.processor import processor_facts
@@ -49,6 +50,26 @@ _ROLES = {
         "numerics/backends/kernels/sources.py",
         "numerics/backends/kernels/*.?pp",
     ),
+    code.FUSED: (
+        "numerics/backends/compiled.py",
+        "numerics/backends/kernels/functions.py",
+        *(
+            f"numerics/backends/fused/{name}.py"
+            for name in (
+                "activation",
+                "attend",
+                "backend",
+                "ffn",
+                "heads",
+                "launch",
+                "norm",
+                "partials",
+                "product",
+                "tiles",
+                "update",
+            )
+        ),
+    ),
     code.PROBES: ("probes/*.py", "probes/measures/*.py"),
 }
 """Patterns of the package's files in each role; only layers depend on those of probes."""
@@ -60,8 +81,17 @@ _VARIANTS = {
 """The role of a variant is one of these words and the variant's name: "task copy"."""
 
 
-def versions(compiled: bool) -> dict[str, str]:
-    """Versions and machine facts that stand beside results; the compiler's if kernels compute."""
+_COMPILERS: dict[str, tuple[str, Callable[[], str]]] = {
+    "cpu": ("compiler", build.compiler),
+    "cuda": ("triton", availability.version),
+}
+"""Name and version of the compiler of the kernels for each device."""
+
+
+def versions(compiled_on: Collection[str] = ()) -> dict[str, str]:
+    """Versions and machine facts that stand beside results, and those of the compilers of the
+    kernels that compute on these devices.
+    """
     here = {
         "resformer": __version__,
         "python": platform.python_version(),
@@ -70,7 +100,15 @@ def versions(compiled: bool) -> dict[str, str]:
         "system": platform.system(),
         **processor_facts(),
     }
-    return {**here, "compiler": build.compiler()} if compiled else here
+    compilers = {
+        tool: version() for device, (tool, version) in _COMPILERS.items() if device in compiled_on
+    }
+    return {**here, **compilers}
+
+
+def compiled_on(shapes: Iterable[Shape]) -> set[str]:
+    """Devices on which kernels compute some of these shapes."""
+    return {shape.device for shape in shapes if shape.train.compile}
 
 
 def fingerprint(planned: Iterable[Json]) -> dict[str, str]:
@@ -89,16 +127,18 @@ def code_digest(planned: Json) -> str:
 def unlike(launch: Mapping[str, Any]) -> str:
     """Describe the first mismatch between a launch's record and this machine; "" if they match."""
     recorded = launch.get("versions", {})
+    tools = {tool: device for device, (tool, _) in _COMPILERS.items() if tool in recorded}
     try:
-        here = versions("compiler" in recorded)
+        here = versions(tools.values())
     except Unavailable as trouble:
-        return f"was made with compiler {recorded['compiler']}, here is none: {trouble}"
+        made_with = ", ".join(f"{tool} {recorded[tool]}" for tool in tools)
+        return f"was made with {made_with}, here is none: {trouble}"
     return unlike_versions(launch, here) or other_code(launch.get("fingerprint", {}))
 
 
 def unlike_versions(launch: Mapping[str, Any], here: Mapping[str, str]) -> str:
     """Describe the first version in a launch's record that is not the one here; "" for none."""
-    for tool in ("torch", "compiler"):
+    for tool in ("torch", *(tool for tool, _ in _COMPILERS.values())):
         was, is_now = launch.get("versions", {}).get(tool), here.get(tool)
         if was and is_now and was != is_now:
             return f"was made with {tool} {was}, this is {is_now}"
@@ -117,7 +157,7 @@ def environment(shape: Shape, recording: Recording, chunk_size: int) -> dict[str
     """The facts that the bits of a training depend on besides its settings. A checkpoint is resumed
     only where all are the same; on a GPU the number of members computed at once is one of them.
     """
-    here = versions(shape.train.compile)
+    here = versions(compiled_on([shape]))
     del here["python"]
     hashes = json.dumps(fingerprint([shape_to_json(shape, recording)]))
     where = {

@@ -80,7 +80,7 @@ class Launch:
             "checkpoint_seconds": self.request.checkpoint_seconds,
             "keep_checkpoint": self.request.keep_checkpoint,
             "engine": {"name": plugins.name_of(engine), **vars(engine)},
-            "versions": provenance.versions(_compiled(self.request)),
+            "versions": _versions(self.request),
             "fingerprint": self._fingerprint(),
         }
         number = self.study.launch(record, [self.unfinished[job.id] for job in self.new])
@@ -255,8 +255,9 @@ def _damaged(
     return damaged
 
 
-def _compiled(request: Request) -> bool:
-    return any(shape.train.compile for shape, _ in request.shapes)
+def _versions(request: Request) -> dict[str, str]:
+    """Versions that a request's results are computed with."""
+    return provenance.versions(provenance.compiled_on(shape for shape, _ in request.shapes))
 
 
 def _check_compile(request: Request, planned: Iterable[Json]) -> None:
@@ -288,7 +289,7 @@ def _keys(planned: Mapping[str, Json]) -> dict[str, list[tuple[str, Member]]]:
 
 def _check_versions(request: Request, study: Study) -> None:
     """Raise UserError if a launch of the study was computed by other versions."""
-    with_what = provenance.versions(_compiled(request))
+    with_what = _versions(request)
     other = "use another --results folder"
     if study.name != TRAINED:
         other = f"name a new study beside it, --study NAME, or {other}"
@@ -307,7 +308,7 @@ def _check_versions(request: Request, study: Study) -> None:
 
 def _notes(request: Request, study: Study, unfinished: Mapping[str, Json]) -> list[str]:
     """Notes on memory, and on earlier results if they were computed with another processor."""
-    here = provenance.versions(_compiled(request))
+    here = _versions(request)
     others = {provenance.other_processor(launch, here) for launch in study.launches()}
     notes = [f"study {study.name}: {difference}" for difference in sorted(others) if difference]
     return [*notes, *filter(None, [memory_note(request.engine, unfinished, request.device)])]

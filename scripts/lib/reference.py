@@ -83,7 +83,7 @@ def probed(target: Path, elapsed: float) -> Json:
     table.to_parquet(target / "layers.parquet", index=False, compression="zstd")
     for path in made.glob("*.svg"):
         shutil.copy(path, target)
-    return {"seconds": round(elapsed, 1), "versions": versions(compiled=False)}
+    return {"seconds": round(elapsed, 1), "versions": versions()}
 
 
 def swept(name: str, target: Path) -> Json:

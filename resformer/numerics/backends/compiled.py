@@ -1,10 +1,10 @@
-"""Backend in compiled kernels, for the CPU only: a sub-layer of all members in one call.
+"""Backend in compiled kernels, C++ on the CPU and Triton on a GPU: a sub-layer of all members in
+one call.
 
 What no kernel computes, torch's operations do: the norms dyt and derf, and norms of several streams
-at once.
+at once; and see `fused.backend`.
 """
 
-import torch
 from torch import Tensor
 
 from resformer.numerics.backends import eager
@@ -12,33 +12,35 @@ from resformer.numerics.backends.base import (
     AdamWSettings,
     AttentionSettings,
     AttentionWeights,
+    Backend,
     FfnWeights,
     NormWeights,
 )
-from resformer.numerics.backends.kernels.build import library
+from resformer.numerics.backends.fused import availability
+from resformer.numerics.backends.kernels import build
 from resformer.numerics.backends.kernels.functions import NORM_EPSILON, Kernels
 
 
 def attend(x_PRD: Tensor, weights: AttentionWeights, settings: AttentionSettings) -> Tensor:
     """Multi-head attention."""
-    return kernels(x_PRD.dtype).attend(x_PRD, weights, settings)
+    return kernels(x_PRD).attend(x_PRD, weights, settings)
 
 
 def ffn(x_PRD: Tensor, weights: FfnWeights, activation: str) -> Tensor:
     """FFN."""
-    return kernels(x_PRD.dtype).ffn(x_PRD, weights, activation)
+    return kernels(x_PRD).ffn(x_PRD, weights, activation)
 
 
 def norm(x_PRD: Tensor, weights: NormWeights, kind: str) -> Tensor:
     """Norm of a kind over D."""
     if kind not in NORM_EPSILON or x_PRD.dim() > 3:
         return eager.norm(x_PRD, weights, kind)
-    return kernels(x_PRD.dtype).norm(x_PRD, weights, kind)
+    return kernels(x_PRD).norm(x_PRD, weights, kind)
 
 
 def clip(grad_PN: Tensor, most: float | None) -> Tensor:
     """Clip each member's gradient, in place; returns the norms before, (P,)."""
-    return kernels(grad_PN.dtype).clip(grad_PN, most)
+    return kernels(grad_PN).clip(grad_PN, most)
 
 
 def adamw(
@@ -51,11 +53,18 @@ def adamw(
     number: Tensor,
 ) -> None:
     """AdamW, in place."""
-    kernels(flat_PN.dtype).adamw(
-        flat_PN, grad_PN, exp_avg_PN, exp_avg_sq_PN, lr_P, settings, number
-    )
+    kernels(flat_PN).adamw(flat_PN, grad_PN, exp_avg_PN, exp_avg_sq_PN, lr_P, settings, number)
 
 
-def kernels(dtype: torch.dtype) -> Kernels:
-    """Kernels for tensors of this type. Raises Unavailable where there can be none."""
-    return Kernels(library(dtype))
+def kernels(tensor: Tensor) -> Backend:
+    """Kernels for tensors on this one's device, of its type. Raises Unavailable where there can be
+    none.
+    """
+    if tensor.device.type == "cuda":
+        return availability.backend()
+    return Kernels(build.library(tensor.dtype))
+
+
+def missing(device: str) -> str | None:
+    """Reason why no kernels compute on this device, cpu or cuda; None if they do."""
+    return availability.missing() if device == "cuda" else build.missing()

@@ -73,7 +73,7 @@ def main() -> None:
         circumstances = {
             "command": f"scripts/claims {number}",
             "commit": revision,
-            "versions": versions(compiled=bool(studies)),
+            "versions": versions(["cpu"] if studies else ()),
             "machine": machine(),
             "studies": {name: trained(Study(study.RESULTS / name)) for name in studies},
         }

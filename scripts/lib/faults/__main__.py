@@ -146,7 +146,7 @@ def _circumstances() -> str:
         "date": f"{datetime.now(UTC):%Y-%m-%d}",
         "commit": commit(),
         **machine(),
-        **versions(compiled=True),
+        **versions(["cpu"]),
     }
     return ", ".join(f"{key} {value}" for key, value in facts.items())
 

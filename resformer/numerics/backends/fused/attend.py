@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
-from resformer.numerics.backends.base import AttentionSettings
+from resformer.numerics.backends.base import AttentionSettings, AttentionWeights
 from resformer.numerics.backends.eager import RMS_EPSILON, rotation
 from resformer.numerics.backends.fused.heads import by_head, joined, scale_of, turned, widened
 from resformer.numerics.backends.fused.launch import OPTIONS, VARIED, output_dtype
@@ -23,6 +23,7 @@ from resformer.numerics.backends.fused.product import (
     load_tile,
     load_vector,
     product,
+    store_gradient,
     store_tile,
     times,
     times_transposed,
@@ -51,9 +52,7 @@ def _rows(
 
 
 @triton.jit
-def _entries(
-    k: tl.tensor, K: tl.constexpr, WIDE: tl.constexpr
-) -> tuple[tl.tensor, tl.tensor]:
+def _entries(k: tl.tensor, K: tl.constexpr, WIDE: tl.constexpr) -> tuple[tl.tensor, tl.tensor]:
     """Entry of a head in each of its columns; True where there is one."""
     HALF: tl.constexpr = WIDE // 2
     entry = k // HALF * ((K + 1) // 2) + k % HALF
@@ -119,9 +118,7 @@ def _projected(
 
 
 @triton.jit
-def _gain(
-    gain: tl.tensor, start: tl.tensor, K: tl.constexpr, WIDE: tl.constexpr
-) -> tl.tensor:
+def _gain(gain: tl.tensor, start: tl.tensor, K: tl.constexpr, WIDE: tl.constexpr) -> tl.tensor:
     entry, is_entry = _entries(tl.arange(0, WIDE), K, WIDE)
     return load_vector(gain + start, entry, is_entry)[None, None, :]
 
@@ -234,7 +231,7 @@ def _forward(
     WIDTH: tl.constexpr,
     PART: tl.constexpr,
 ) -> None:
-    """f of a block of windows of a member."""
+    """Attention of a block of windows of a member."""
     D: tl.constexpr = H * K
     N: tl.constexpr = WINDOWS * HEADS
     member = tl.program_id(1).to(tl.int64)
@@ -261,6 +258,69 @@ def _forward(
     if bo is not None:
         y += load_vector(bo + start, d, is_d)[None, :]
     store_tile(y, f + first, row, is_row, d, is_d, D)
+
+
+@triton.jit
+def _slopes(
+    x: tl.tensor,
+    g: tl.tensor,
+    row: tl.tensor,
+    is_row: tl.tensor,
+    wq: tl.tensor,
+    wk: tl.tensor,
+    wv: tl.tensor,
+    wo: tl.tensor,
+    bq: tl.tensor | None,
+    bk: tl.tensor | None,
+    bv: tl.tensor | None,
+    gq: tl.tensor | None,
+    gk: tl.tensor | None,
+    cosine: tl.tensor | None,
+    sine: tl.tensor | None,
+    start: tl.tensor,
+    scale: float,
+    epsilon: float,
+    T: tl.constexpr,
+    H: tl.constexpr,
+    K: tl.constexpr,
+    CAUSAL: tl.constexpr,
+    PRECISION: tl.constexpr,
+    WINDOWS: tl.constexpr,
+    W: tl.constexpr,
+    HEADS: tl.constexpr,
+    WIDE: tl.constexpr,
+    PART: tl.constexpr,
+) -> tuple[tl.tensor, tl.tensor, tl.tensor, tl.tensor, tl.tensor, tl.tensor]:
+    """Mixed values of some rows, and the gradients of queries, keys, values and both gains."""
+    D: tl.constexpr = H * K
+    N: tl.constexpr = WINDOWS * HEADS
+    c, is_c = _columns(H, K, HEADS, WIDE)
+    q_plain = _projected(
+        x, row, is_row, wq, bq, start, c, is_c, D, WINDOWS, W, HEADS, WIDE, PART, PRECISION
+    )
+    q = _placed(q_plain, gq, start, cosine, sine, epsilon, T, K, N, W, WIDE)
+    k_plain = _projected(
+        x, row, is_row, wk, bk, start, c, is_c, D, WINDOWS, W, HEADS, WIDE, PART, PRECISION
+    )
+    k = _placed(k_plain, gk, start, cosine, sine, epsilon, T, K, N, W, WIDE)
+    a = _pattern(q, k, scale, T, CAUSAL, N, W, WIDE, PRECISION)
+    g_mixed = times_transposed(g, row, is_row, wo + start, c, is_c, D, PART, PRECISION)
+    g_mixed = by_head(g_mixed, WINDOWS, W, HEADS, WIDE)
+    v = _projected(
+        x, row, is_row, wv, bv, start, c, is_c, D, WINDOWS, W, HEADS, WIDE, PART, PRECISION
+    )
+    mixed = joined(product(a, v, PRECISION), WINDOWS, W, HEADS, WIDE)
+    across = tl.permute(widened(v, N, W, WIDE), (0, 2, 1))
+    g_a = product(widened(g_mixed, N, W, WIDE), across, PRECISION)
+    g_scores = a * (g_a - tl.sum(a * g_a, axis=2)[:, :, None]) * scale
+    g_v = joined(product(tl.permute(a, (0, 2, 1)), g_mixed, PRECISION), WINDOWS, W, HEADS, WIDE)
+    g_q = product(g_scores, k, PRECISION)
+    g_k = product(tl.permute(g_scores, (0, 2, 1)), q, PRECISION)
+    g_q, g_gq = _displaced(g_q, q_plain, gq, start, cosine, sine, epsilon, T, K, N, W, WIDE)
+    g_k, g_gk = _displaced(g_k, k_plain, gk, start, cosine, sine, epsilon, T, K, N, W, WIDE)
+    g_q = joined(g_q, WINDOWS, W, HEADS, WIDE)
+    g_k = joined(g_k, WINDOWS, W, HEADS, WIDE)
+    return mixed, g_q, g_k, g_v, g_gq, g_gk
 
 
 @triton.jit(**VARIED)
@@ -305,57 +365,61 @@ def _backward(
     They lie in `partial` in the order of the arguments, `SIZE` numbers a program.
     """
     D: tl.constexpr = H * K
-    N: tl.constexpr = WINDOWS * HEADS
-    WIDE_ALL: tl.constexpr = HEADS * WIDE
+    ALL: tl.constexpr = HEADS * WIDE
+    USED: tl.constexpr = W // T * T
     member = tl.program_id(1).to(tl.int64)
     start, first = member * stride, member * rows * D
-    partial += (member * tl.num_programs(0) + tl.program_id(0)) * SIZE
+    to = partial + (member * tl.num_programs(0) + tl.program_id(0)) * SIZE
     x, g, g_x = x + first, g + first, g_x + first
     c, is_c = _columns(H, K, HEADS, WIDE)
     d = tl.arange(0, WIDTH)
     is_d = d < D
-    s_wq, s_wk = tl.zeros((WIDTH, WIDE_ALL), tl.float32), tl.zeros((WIDTH, WIDE_ALL), tl.float32)
-    s_wv, s_wo = tl.zeros((WIDTH, WIDE_ALL), tl.float32), tl.zeros((WIDE_ALL, WIDTH), tl.float32)
-    s_bq, s_bk = tl.zeros((WIDE_ALL,), tl.float32), tl.zeros((WIDE_ALL,), tl.float32)
-    s_bv, s_bo = tl.zeros((WIDE_ALL,), tl.float32), tl.zeros((WIDTH,), tl.float32)
+    s_wq, s_wk = tl.zeros((WIDTH, ALL), tl.float32), tl.zeros((WIDTH, ALL), tl.float32)
+    s_wv, s_wo = tl.zeros((WIDTH, ALL), tl.float32), tl.zeros((ALL, WIDTH), tl.float32)
+    s_bq, s_bk = tl.zeros((ALL,), tl.float32), tl.zeros((ALL,), tl.float32)
+    s_bv, s_bo = tl.zeros((ALL,), tl.float32), tl.zeros((WIDTH,), tl.float32)
     s_gq, s_gk = tl.zeros((WIDE,), tl.float32), tl.zeros((WIDE,), tl.float32)
-    USED: tl.constexpr = W // T * T
     begin = tl.program_id(0) * BLOCKS
     end = tl.minimum(begin + BLOCKS, tl.cdiv(rows, WINDOWS * USED))
     for block in range(begin, end):
         row, is_row = _rows(block, rows, WINDOWS, W, USED)
-        q_plain = _projected(
-            x, row, is_row, wq, bq, start, c, is_c, D, WINDOWS, W, HEADS, WIDE, PART, PRECISION
+        mixed, g_q, g_k, g_v, g_gq, g_gk = _slopes(
+            x,
+            g,
+            row,
+            is_row,
+            wq,
+            wk,
+            wv,
+            wo,
+            bq,
+            bk,
+            bv,
+            gq,
+            gk,
+            cosine,
+            sine,
+            start,
+            scale,
+            epsilon,
+            T,
+            H,
+            K,
+            CAUSAL,
+            PRECISION,
+            WINDOWS,
+            W,
+            HEADS,
+            WIDE,
+            PART,
         )
-        q = _placed(q_plain, gq, start, cosine, sine, epsilon, T, K, N, W, WIDE)
-        k_plain = _projected(
-            x, row, is_row, wk, bk, start, c, is_c, D, WINDOWS, W, HEADS, WIDE, PART, PRECISION
-        )
-        k = _placed(k_plain, gk, start, cosine, sine, epsilon, T, K, N, W, WIDE)
-        a = _pattern(q, k, scale, T, CAUSAL, N, W, WIDE, PRECISION)
-        g_mixed = times_transposed(g, row, is_row, wo + start, c, is_c, D, PART, PRECISION)
-        g_mixed = by_head(g_mixed, WINDOWS, W, HEADS, WIDE)
-        v = _projected(
-            x, row, is_row, wv, bv, start, c, is_c, D, WINDOWS, W, HEADS, WIDE, PART, PRECISION
-        )
-        mixed = joined(product(a, v, PRECISION), WINDOWS, W, HEADS, WIDE)
-        g_tile = load_tile(g, row, is_row, d, is_d, D)
-        s_wo += product(tl.trans(mixed), g_tile, PRECISION)
-        s_bo += tl.sum(g_tile, axis=0)
-        across = tl.permute(widened(v, N, W, WIDE), (0, 2, 1))
-        g_a = product(widened(g_mixed, N, W, WIDE), across, PRECISION)
-        g_scores = a * (g_a - tl.sum(a * g_a, axis=2)[:, :, None]) * scale
-        g_v = joined(product(tl.permute(a, (0, 2, 1)), g_mixed, PRECISION), WINDOWS, W, HEADS, WIDE)
-        g_q = product(g_scores, k, PRECISION)
-        g_k = product(tl.permute(g_scores, (0, 2, 1)), q, PRECISION)
-        g_q, g_gq = _displaced(g_q, q_plain, gq, start, cosine, sine, epsilon, T, K, N, W, WIDE)
-        g_k, g_gk = _displaced(g_k, k_plain, gk, start, cosine, sine, epsilon, T, K, N, W, WIDE)
-        g_q = joined(g_q, WINDOWS, W, HEADS, WIDE)
-        g_k = joined(g_k, WINDOWS, W, HEADS, WIDE)
         total = product(g_q, tl.trans(load_tile(wq + start, d, is_d, c, is_c, D)), PRECISION)
         total += product(g_k, tl.trans(load_tile(wk + start, d, is_d, c, is_c, D)), PRECISION)
         total += product(g_v, tl.trans(load_tile(wv + start, d, is_d, c, is_c, D)), PRECISION)
         store_tile(total, g_x, row, is_row, d, is_d, D)
+        g_tile = load_tile(g, row, is_row, d, is_d, D)
+        s_wo += product(tl.trans(mixed), g_tile, PRECISION)
+        s_bo += tl.sum(g_tile, axis=0)
         x_tile = tl.trans(load_tile(x, row, is_row, d, is_d, D))
         s_wq += product(x_tile, g_q, PRECISION)
         s_wk += product(x_tile, g_k, PRECISION)
@@ -365,34 +429,41 @@ def _backward(
         s_bv += tl.sum(g_v, axis=0)
         s_gq += g_gq
         s_gk += g_gk
-    store_tile(s_wq, partial, d, is_d, c, is_c, D)
-    store_tile(s_wk, partial + D * D, d, is_d, c, is_c, D)
-    store_tile(s_wv, partial + 2 * D * D, d, is_d, c, is_c, D)
-    store_tile(s_wo, partial + 3 * D * D, c, is_c, d, is_d, D)
-    partial += 4 * D * D
-    if bq is not None:
-        tl.store(partial + c, s_bq, mask=is_c)
-        partial += D
-    if bk is not None:
-        tl.store(partial + c, s_bk, mask=is_c)
-        partial += D
-    if bv is not None:
-        tl.store(partial + c, s_bv, mask=is_c)
-        partial += D
-    if bo is not None:
-        tl.store(partial + d, s_bo, mask=is_d)
-        partial += D
-    k_entry, is_k = _entries(tl.arange(0, WIDE), K, WIDE)
-    if gq is not None:
-        tl.store(partial + k_entry, s_gq, mask=is_k)
-        partial += K
-    if gk is not None:
-        tl.store(partial + k_entry, s_gk, mask=is_k)
+    store_tile(s_wq, to, d, is_d, c, is_c, D)
+    store_tile(s_wk, to + D * D, d, is_d, c, is_c, D)
+    store_tile(s_wv, to + 2 * D * D, d, is_d, c, is_c, D)
+    store_tile(s_wo, to + 3 * D * D, c, is_c, d, is_d, D)
+    to = store_gradient(s_bq, to + 4 * D * D, c, is_c, bq, D)
+    to = store_gradient(s_bk, to, c, is_c, bk, D)
+    to = store_gradient(s_bv, to, c, is_c, bv, D)
+    to = store_gradient(s_bo, to, d, is_d, bo, D)
+    entry, is_entry = _entries(tl.arange(0, WIDE), K, WIDE)
+    to = store_gradient(s_gq, to, entry, is_entry, gq, K)
+    to = store_gradient(s_gk, to, entry, is_entry, gk, K)
+
+
+def attend(
+    x_PRD: Tensor,
+    weights: AttentionWeights,
+    settings: AttentionSettings,
+    tiles: AttentionTiles,
+    precision: str,
+) -> Tensor:
+    """Multi-head attention."""
+    layers = (weights.query, weights.key, weights.value, weights.output)
+    tensors = (
+        *(layer.matrix_PDE for layer in layers),
+        *(layer.bias_PE for layer in layers),
+        weights.query_gain_PK,
+        weights.key_gain_PK,
+    )
+    f_PRD: Tensor = _Attend.apply(x_PRD.contiguous(), tiles, settings, precision, *tensors)  # type: ignore[no-untyped-call]
+    return f_PRD
 
 
 @final
-class Attend(Function):
-    """Attention of x_PRD, with the weights in the order of the kernels' arguments."""
+class _Attend(Function):
+    """Attention, with the weights in the order of the kernels' arguments."""
 
     @staticmethod
     def forward(

@@ -15,11 +15,11 @@ from resformer.numerics.backends.base import (
     FfnWeights,
     NormWeights,
 )
+from resformer.numerics.backends.fused import attend as attention
+from resformer.numerics.backends.fused import ffn as feed_forward
+from resformer.numerics.backends.fused import norm as norms
 from resformer.numerics.backends.fused import update
-from resformer.numerics.backends.fused.attend import Attend
-from resformer.numerics.backends.fused.ffn import Ffn
 from resformer.numerics.backends.fused.launch import precision_of
-from resformer.numerics.backends.fused.norm import Norm
 from resformer.numerics.backends.fused.tiles import attention_tiles, ffn_tiles, norm_tiles
 from resformer.numerics.backends.kernels.functions import NORM_EPSILON
 
@@ -36,34 +36,18 @@ def attend(x_PRD: Tensor, weights: AttentionWeights, settings: AttentionSettings
         head_width=x_PRD.shape[-1] // heads,
         precision=precision,
     )
-    layers = (weights.query, weights.key, weights.value, weights.output)
-    if tiles is None or _is_double(layers[0].matrix_PDE):
+    if tiles is None or _is_double(weights.query.matrix_PDE):
         return eager.attend(x_PRD, weights, settings)
-    tensors = (
-        *(layer.matrix_PDE for layer in layers),
-        *(layer.bias_PE for layer in layers),
-        weights.query_gain_PK,
-        weights.key_gain_PK,
-    )
-    f_PRD: Tensor = Attend.apply(x_PRD.contiguous(), tiles, settings, precision, *tensors)  # type: ignore[no-untyped-call]
-    return f_PRD
+    return attention.attend(x_PRD, weights, settings, tiles, precision)
 
 
 def ffn(x_PRD: Tensor, weights: FfnWeights, activation: str) -> Tensor:
     """FFN; the backward pass computes the hidden layer again."""
-    layers = (weights.ffn_in, weights.ffn_out, weights.gate)
     matrix_PDF = weights.ffn_in.matrix_PDE
     tiles = ffn_tiles(width=matrix_PDF.shape[1], hidden=matrix_PDF.shape[2])
     if tiles is None or _is_double(matrix_PDF):
         return eager.ffn(x_PRD, weights, activation)
-    tensors = (
-        *(layer and layer.matrix_PDE for layer in layers),
-        *(layer and layer.bias_PE for layer in layers),
-    )
-    f_PRD: Tensor = Ffn.apply(  # type: ignore[no-untyped-call]
-        x_PRD.contiguous(), tiles, activation, precision_of(x_PRD), *tensors
-    )
-    return f_PRD
+    return feed_forward.ffn(x_PRD, weights, activation, tiles, precision_of(x_PRD))
 
 
 def norm(x_PRD: Tensor, weights: NormWeights, kind: str) -> Tensor:
@@ -72,8 +56,7 @@ def norm(x_PRD: Tensor, weights: NormWeights, kind: str) -> Tensor:
     known = kind in NORM_EPSILON and x_PRD.dim() == 3 and not _is_double(weights.gain_PD)
     if tiles is None or not known:
         return eager.norm(x_PRD, weights, kind)
-    y_PRD: Tensor = Norm.apply(x_PRD.contiguous(), tiles, kind, *weights[:2])  # type: ignore[no-untyped-call]
-    return y_PRD
+    return norms.norm(x_PRD, weights, kind, tiles)
 
 
 def clip(grad_PN: Tensor, most: float | None) -> Tensor:

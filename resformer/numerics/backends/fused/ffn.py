@@ -9,13 +9,15 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
-from resformer.numerics.backends.fused.activation import activated, slope
+from resformer.numerics.backends.base import FfnWeights
+from resformer.numerics.backends.fused.activation import NUMBERS, activated, slope
 from resformer.numerics.backends.fused.launch import OPTIONS, VARIED, output_dtype
 from resformer.numerics.backends.fused.partials import Partials
 from resformer.numerics.backends.fused.product import (
     load_tile,
     load_vector,
     product,
+    store_gradient,
     store_tile,
     times,
     times_transposed,
@@ -67,7 +69,7 @@ def _forward(
     CHUNK: tl.constexpr,
     PART: tl.constexpr,
 ) -> None:
-    """y in `ROWS` rows of a member, by `CHUNK` columns of the hidden layer at a time."""
+    """FFN of `ROWS` rows of a member, by `CHUNK` columns of the hidden layer at a time."""
     member = tl.program_id(1).to(tl.int64)
     start, first = member * stride, member * rows * D
     r, d = tl.program_id(0) * ROWS + tl.arange(0, ROWS), tl.arange(0, WIDTH)
@@ -88,6 +90,40 @@ def _forward(
     if b_out is not None:
         total += load_vector(b_out + start, d, is_d)[None, :]
     store_tile(total, y + first, r, is_r, d, is_d, D)
+
+
+@triton.jit
+def _slopes(
+    x: tl.tensor,
+    g: tl.tensor,
+    r: tl.tensor,
+    is_r: tl.tensor,
+    w_in: tl.tensor,
+    w_out: tl.tensor,
+    w_gate: tl.tensor | None,
+    b_in: tl.tensor | None,
+    b_gate: tl.tensor | None,
+    start: tl.tensor,
+    f: tl.tensor,
+    is_f: tl.tensor,
+    D: tl.constexpr,
+    F: tl.constexpr,
+    ACTIVATION: tl.constexpr,
+    PART: tl.constexpr,
+    PRECISION: tl.constexpr,
+) -> tuple[tl.tensor, tl.tensor, tl.tensor]:
+    """Some rows and columns of the hidden layer, and the gradients of the outputs of the first
+    layer and the gate; the latter is of no use without a gate.
+    """
+    g_h = times_transposed(g, r, is_r, w_out + start, f, is_f, D, PART, PRECISION)
+    up = _linear(x, r, is_r, w_in, b_in, start, f, is_f, D, F, PART, PRECISION)
+    if w_gate is not None:
+        gate = _linear(x, r, is_r, w_gate, b_gate, start, f, is_f, D, F, PART, PRECISION)
+        share = activated(gate, ACTIVATION)
+        h, g_up, g_gate = up * share, g_h * share, g_h * up * slope(gate, ACTIVATION)
+    else:
+        h, g_up, g_gate = activated(up, ACTIVATION), g_h * slope(up, ACTIVATION), g_h
+    return h, g_up, g_gate
 
 
 @triton.jit(**VARIED)
@@ -133,20 +169,32 @@ def _backward(
     for chunk in range(0, F, CHUNK):
         f = chunk + tl.arange(0, CHUNK)
         is_f = f < F
-        sum_in, sum_out = tl.zeros((WIDTH, CHUNK), tl.float32), tl.zeros((CHUNK, WIDTH), tl.float32)
-        sum_gate = tl.zeros((WIDTH, CHUNK), tl.float32)
-        bias_in, bias_gate = tl.zeros((CHUNK,), tl.float32), tl.zeros((CHUNK,), tl.float32)
+        s_in, s_out = tl.zeros((WIDTH, CHUNK), tl.float32), tl.zeros((CHUNK, WIDTH), tl.float32)
+        s_gate = tl.zeros((WIDTH, CHUNK), tl.float32)
+        sb_in, sb_gate = tl.zeros((CHUNK,), tl.float32), tl.zeros((CHUNK,), tl.float32)
+        sb_out = tl.zeros((WIDTH,), tl.float32)
         for row in range(begin, end, ROWS):
             r = row + tl.arange(0, ROWS)
             is_r = r < end
-            g_h = times_transposed(g, r, is_r, w_out + start, f, is_f, D, PART, PRECISION)
-            up = _linear(x, r, is_r, w_in, b_in, start, f, is_f, D, F, PART, PRECISION)
-            if w_gate is not None:
-                gate = _linear(x, r, is_r, w_gate, b_gate, start, f, is_f, D, F, PART, PRECISION)
-                share = activated(gate, ACTIVATION)
-                h, g_up, g_gate = up * share, g_h * share, g_h * up * slope(gate, ACTIVATION)
-            else:
-                h, g_up, g_gate = activated(up, ACTIVATION), g_h * slope(up, ACTIVATION), g_h
+            h, g_up, g_gate = _slopes(
+                x,
+                g,
+                r,
+                is_r,
+                w_in,
+                w_out,
+                w_gate,
+                b_in,
+                b_gate,
+                start,
+                f,
+                is_f,
+                D,
+                F,
+                ACTIVATION,
+                PART,
+                PRECISION,
+            )
             into = load_tile(w_in + start, d, is_d, f, is_f, F)
             total = product(g_up, tl.trans(into), PRECISION)
             if w_gate is not None:
@@ -158,39 +206,40 @@ def _backward(
             tl.debug_barrier()  # other threads may read these numbers for the next chunk
             x_tile = load_tile(x, r, is_r, d, is_d, D)
             g_tile = load_tile(g, r, is_r, d, is_d, D)
-            sum_in += product(tl.trans(x_tile), g_up, PRECISION)
-            sum_out += product(tl.trans(h), g_tile, PRECISION)
-            bias_in += tl.sum(g_up, axis=0)
+            s_in += product(tl.trans(x_tile), g_up, PRECISION)
+            s_out += product(tl.trans(h), g_tile, PRECISION)
+            sb_in += tl.sum(g_up, axis=0)
+            sb_out += tl.sum(g_tile, axis=0)
             if w_gate is not None:
-                sum_gate += product(tl.trans(x_tile), g_gate, PRECISION)
-                bias_gate += tl.sum(g_gate, axis=0)
-        to = partial
-        store_tile(sum_in, to, d, is_d, f, is_f, F)
-        to += D * F
-        store_tile(sum_out, to, f, is_f, d, is_d, D)
-        to += D * F
+                s_gate += product(tl.trans(x_tile), g_gate, PRECISION)
+                sb_gate += tl.sum(g_gate, axis=0)
+        store_tile(s_in, partial, d, is_d, f, is_f, F)
+        store_tile(s_out, partial + D * F, f, is_f, d, is_d, D)
+        to = partial + 2 * D * F
         if w_gate is not None:
-            store_tile(sum_gate, to, d, is_d, f, is_f, F)
+            store_tile(s_gate, to, d, is_d, f, is_f, F)
             to += D * F
-        if b_in is not None:
-            tl.store(to + f, bias_in, mask=is_f)
-            to += F
-        if b_out is not None:
-            to += D
-        if b_gate is not None:
-            tl.store(to + f, bias_gate, mask=is_f)
-    if b_out is not None:
-        bias_out = tl.zeros((WIDTH,), tl.float32)
-        for row in range(begin, end, ROWS):
-            r = row + tl.arange(0, ROWS)
-            bias_out += tl.sum(load_tile(g, r, r < end, d, is_d, D), axis=0)
-        to = partial + (2 if w_gate is None else 3) * D * F + (0 if b_in is None else F)
-        tl.store(to + d, bias_out, mask=is_d)
+        to = store_gradient(sb_in, to, f, is_f, b_in, F)
+        to = store_gradient(sb_out, to, d, is_d, b_out, D)
+        to = store_gradient(sb_gate, to, f, is_f, b_gate, F)
+
+
+def ffn(
+    x_PRD: Tensor, weights: FfnWeights, activation: str, tiles: FfnTiles, precision: str
+) -> Tensor:
+    """FFN."""
+    layers = (weights.ffn_in, weights.ffn_out, weights.gate)
+    tensors = (
+        *(layer and layer.matrix_PDE for layer in layers),
+        *(layer and layer.bias_PE for layer in layers),
+    )
+    f_PRD: Tensor = _Ffn.apply(x_PRD.contiguous(), tiles, activation, precision, *tensors)  # type: ignore[no-untyped-call]
+    return f_PRD
 
 
 @final
-class Ffn(Function):
-    """FFN of x_PRD, with the weights in the order of the kernels' arguments."""
+class _Ffn(Function):
+    """FFN, with the weights in the order of the kernels' arguments."""
 
     @staticmethod
     def forward(
@@ -208,7 +257,7 @@ class Ffn(Function):
         ctx.constants = {
             "D": width,
             "F": weights[0].shape[2],
-            "ACTIVATION": activation,
+            "ACTIVATION": NUMBERS[activation],
             "PRECISION": precision,
             "ROWS": tiles.rows,
             "WIDTH": tiles.width,

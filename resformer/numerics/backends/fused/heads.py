@@ -28,7 +28,9 @@ def joined(
 
 @triton.jit
 def widened(y: tl.tensor, N: tl.constexpr, W: tl.constexpr, K: tl.constexpr) -> tl.tensor:
-    """y (N, W, K) with zeros between its columns up to 16, the least that a product sums over."""
+    """Heads y (N, W, K) with zeros between their columns, so that these are the 16 that a product
+    sums at least.
+    """
     if K < 16:
         is_first = tl.arange(0, 16 // K) == 0
         spread = tl.where(is_first[None, None, None, :], y[:, :, :, None], 0.0)

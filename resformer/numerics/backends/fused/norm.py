@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
+from resformer.numerics.backends.base import NormWeights
 from resformer.numerics.backends.fused.launch import OPTIONS, VARIED
 from resformer.numerics.backends.fused.partials import Partials
 from resformer.numerics.backends.fused.product import load_tile, load_vector, store_tile
@@ -41,7 +42,7 @@ def _forward(
     ROWS: tl.constexpr,
     WIDTH: tl.constexpr,
 ) -> None:
-    """y in `ROWS` rows of a member."""
+    """Norm of `ROWS` rows of a member."""
     member = tl.program_id(1).to(tl.int64)
     start, first = member * stride, member * rows * D
     r, d = tl.program_id(0) * ROWS + tl.arange(0, ROWS), tl.arange(0, WIDTH)
@@ -90,10 +91,14 @@ def _backward(
     store_tile(slope * scale, g_x + first, r, is_r, d, is_d, D)
 
 
-@final
-class Norm(Function):
-    """Norm of a kind of x_PRD, in float32, as autocast has it."""
+def norm(x_PRD: Tensor, weights: NormWeights, kind: str, tiles: NormTiles) -> Tensor:
+    """Norm of a kind, layer or rms, in float32, as autocast has it."""
+    y_PRD: Tensor = _Norm.apply(x_PRD.contiguous(), tiles, kind, *weights[:2])  # type: ignore[no-untyped-call]
+    return y_PRD
 
+
+@final
+class _Norm(Function):
     @staticmethod
     def forward(
         ctx: Any,

@@ -37,9 +37,7 @@ class Partials:
         self._weights = weights
         given = [weight for weight in weights if weight is not None]
         self.size = sum(weight[0].numel() for weight in given)
-        self.tensor_PGN = given[0].new_empty(
-            len(given[0]), groups, self.size, dtype=torch.float32
-        )
+        self.tensor_PGN = given[0].new_empty(len(given[0]), groups, self.size, dtype=torch.float32)
 
     def added(self) -> list[Tensor | None]:
         """Gradient of each weight, None where there is no weight."""

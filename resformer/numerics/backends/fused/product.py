@@ -57,6 +57,24 @@ def load_vector(vector: tl.tensor, column: tl.tensor, is_column: tl.tensor) -> t
 
 
 @triton.jit
+def store_gradient(
+    values: tl.tensor,
+    to: tl.tensor,
+    column: tl.tensor,
+    is_column: tl.tensor,
+    weight: tl.tensor | None,
+    SIZE: tl.constexpr,
+) -> tl.tensor:
+    """Store the gradient of a weight of `SIZE` numbers, unless there is no such weight; returns
+    where the next one's begins.
+    """
+    if weight is not None:
+        tl.store(to + column, values, mask=is_column)
+        to += SIZE
+    return to
+
+
+@triton.jit
 def times(
     x: tl.tensor,
     row: tl.tensor,

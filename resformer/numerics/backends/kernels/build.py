@@ -21,6 +21,7 @@ import torch
 from resformer.numerics import source_code
 from resformer.numerics.backends.kernels import selftest, sources
 from resformer.numerics.backends.kernels.compiler import Compiler, Unavailable, compilers
+from resformer.numerics.backends.kernels.functions import Kernels
 from resformer.numerics.backends.kernels.sources import FOLDER, MAIN, REAL, bind, cpp_files
 from resformer.numerics.cache_folder import CacheUnavailable, cache_folder
 from resformer.numerics.processor import processor
@@ -116,7 +117,7 @@ def _tested(path: Path, dtype: torch.dtype) -> ctypes.CDLL:
         kernels = bind(ctypes.CDLL(str(path)))
     except (OSError, AttributeError) as error:
         raise _Unusable(f"cannot be loaded: {str(error).removeprefix(f'{path}: ')}") from error
-    if deviating := selftest.deviation(kernels, dtype):
+    if deviating := selftest.deviation(Kernels(kernels), dtype):
         raise _Unusable(f"computes {deviating} wrongly")
     return kernels
 

@@ -1,6 +1,5 @@
-"""Self-test of a library of kernels: each against torch's operations, on small tensors."""
+"""Self-test of kernels: each against torch's operations, on small tensors."""
 
-import ctypes
 import math
 import signal
 import subprocess
@@ -68,7 +67,8 @@ import sys
 sys.path = {path!r}
 import ctypes, torch
 from resformer.numerics.backends.kernels import selftest, sources
-selftest.deviation(sources.bind(ctypes.CDLL({library!r})), {dtype})
+from resformer.numerics.backends.kernels.functions import Kernels
+selftest.deviation(Kernels(sources.bind(ctypes.CDLL({library!r}))), {dtype})
 """
 """A program that loads and tests a library."""
 _MOST_SECONDS = 60.0
@@ -100,33 +100,37 @@ def crash(library: Path, dtype: torch.dtype) -> str:
     return f"ends its self-test by {signal.Signals(-exit_code).name}" if exit_code < 0 else ""
 
 
-def deviation(library: ctypes.CDLL, dtype: torch.dtype) -> str:
+def deviation(
+    ours: Backend,
+    dtype: torch.dtype,
+    device: str = "cpu",
+    activations: Sequence[str] = ACTIVATIONS,
+) -> str:
     """The first kernel whose numbers are not those of torch's operations; "" if there is none."""
     generator = torch.Generator().manual_seed(0)
     rows, count = _SEQUENCES * _TOKENS, sum(map(math.prod, _SHAPES.values()))
-    x_PRD = torch.randn(_MEMBERS, rows, _WIDTH, dtype=dtype, generator=generator)
-    flat_PN = torch.randn(_MEMBERS, count, dtype=dtype, generator=generator) * 0.3
+    x_PRD = torch.randn(_MEMBERS, rows, _WIDTH, dtype=dtype, generator=generator).to(device)
+    flat_PN = torch.randn(_MEMBERS, count, dtype=dtype, generator=generator).to(device) * 0.3
     tests: dict[str, Callable[[Backend], Sequence[Tensor]]] = {
         **{
             name: partial(_with_gradients, operation, x_PRD, flat_PN)
-            for name, operation in _operations().items()
+            for name, operation in _operations(activations).items()
         },
         "clipping": partial(_clipped, flat_PN),
         "AdamW": partial(_moved, flat_PN),
         "a whole step": partial(_step, flat_PN),
     }
-    ours: Backend = Kernels(library)
     return next((name for name, test in tests.items() if not _same(test(ours), test(eager))), "")
 
 
-def _operations() -> dict[str, _Operation]:
+def _operations(activations: Sequence[str]) -> dict[str, _Operation]:
     """Sub-layers and norms, with and without what a model may leave out."""
     return {
         "attention": partial(_attend, settings=_ATTENTION, biased=True),
         "attention with norms of heads": partial(_attend, settings=_ATTENTION, normed=True),
         "attention with rope": partial(_attend, settings=_ROTARY),
         "attention with norms of heads and rope": partial(_attend, settings=_ROTARY, normed=True),
-        **{f"the FFN with {name}": partial(_ffn, activation=name) for name in ACTIVATIONS},
+        **{f"the FFN with {name}": partial(_ffn, activation=name) for name in activations},
         **{f"the norm {kind}": partial(_norm, kind=kind) for kind in NORM_EPSILON},
     }
 
@@ -173,8 +177,9 @@ def _with_gradients(
     """Output, and the gradients of x and all weights for a fixed gradient of the output."""
     x_PRD, flat_PN = (tensor.clone().requires_grad_() for tensor in (x_PRD, flat_PN))
     y_PRD = operation(backend, x_PRD, _by_name(flat_PN))
-    slope_PRD = torch.linspace(-1, 1, y_PRD.numel(), dtype=y_PRD.dtype).view(y_PRD.shape)
-    total = (y_PRD * slope_PRD).sum()  # to give `grad` the slopes would have it import sympy: 0.4 s
+    slope_PRD = torch.linspace(-1, 1, y_PRD.numel(), dtype=y_PRD.dtype, device=y_PRD.device)
+    # To give `grad` the slopes would have it import sympy: 0.4 s.
+    total = (y_PRD.flatten() * slope_PRD).sum()
     return [y_PRD.detach(), *torch.autograd.grad(total, (x_PRD, flat_PN))]
 
 
@@ -287,7 +292,7 @@ def _step_of_torch(flat_PN: Tensor) -> list[Tensor]:
 @torch.no_grad()
 def _clipped(flat_PN: Tensor, backend: Backend) -> list[Tensor]:
     """A gradient that is clipped and one that is not, and their norms before."""
-    grad_PN = flat_PN * torch.tensor([[1e-3], [1.0]], dtype=flat_PN.dtype)
+    grad_PN = flat_PN * flat_PN.new_tensor([[1e-3], [1.0]])
     norm_P = backend.clip(grad_PN, 1.0)
     return [grad_PN, norm_P]
 
@@ -304,7 +309,7 @@ def _moved(flat_PN: Tensor, backend: Backend) -> list[Tensor]:
         exp_avg_sq_PN[:, _COLUMNS],
         flat_PN.new_full((_MEMBERS,), 1e-2),
         _ADAMW,
-        torch.tensor(3),
+        torch.tensor(3, device=flat_PN.device),
     )
     return [flat_PN, exp_avg_PN, exp_avg_sq_PN]
 
