@@ -26,6 +26,9 @@ from resformer.workers import signals
 
 collect_ignore = [] if torch.cuda.is_available() else ["test_on_a_gpu.py"]
 
+if not torch.cuda.is_available():
+    os.environ["TRITON_INTERPRET"] = "1"  # Triton asks when it is imported, which no test has done
+
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """A skipped test proves nothing: in CI it is a failure."""

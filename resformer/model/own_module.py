@@ -191,7 +191,7 @@ def _template(own: OwnBlocks, block: int, device: torch.device) -> nn.Module:
 @cache
 def _flops(own: OwnBlocks, block: int) -> int:
     """Operations of one block for one sequence."""
-    from torch.utils.flop_counter import FlopCounterMode  # imports triton, where it is
+    from torch.utils.flop_counter import FlopCounterMode  # imports Triton where there is one: 0.1 s
 
     module = own.build(block, seed=0)
     with blaming(own.path), sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:

@@ -119,7 +119,7 @@ def test_every_module_of_the_science_is_in_a_role_or_no_result_depends_on_it() -
         for path in (TESTS.parent / "resformer" / package).rglob("*.py")
     }
     without = {path.name for path in science - counted} - {"__init__.py"}
-    cached = {"build.py", "cache_folder.py", "compiler.py", "selftest.py"}
+    cached = {"availability.py", "build.py", "cache_folder.py", "compiler.py", "selftest.py"}
     cached |= {"source_code.py", "trusted.py"}
     assert without == {*cached, "processor.py"}
 

@@ -22,8 +22,8 @@ _MOST_ATTENTION, _MOST_FFN, _MOST_NORM = 64, 128, 1024
 """Most columns. Attention keeps the gradients of four matrices in registers, an FFN those of 32
 columns of two or three.
 """
-_NORM_NUMBERS = 4096
-"""Numbers in the tile of a norm: 32 for each thread of 4 warps, as many again for its gradient."""
+_NORM_NUMBERS = 2048
+"""Numbers in the tile of a norm: 16 for each thread of 4 warps, as many again for its gradient."""
 
 
 @final

@@ -8,8 +8,8 @@ from torch import Tensor
 from resformer.numerics.backends.base import AdamWSettings
 from resformer.numerics.backends.fused.launch import OPTIONS
 
-_BLOCK = 4096
-"""Numbers of a program: 32 for each thread of 4 warps."""
+_BLOCK = 2048
+"""Numbers of a program: 16 for each thread of 4 warps, which take about half of its registers."""
 
 
 @triton.jit
