@@ -12,7 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from resformer import config, plugins
+from resformer.config.machine import Machine
 from resformer.errors import UserError
+from resformer.keys import PRECISIONS
 from resformer.model.shape import Shape
 from resformer.sweep.request import Request
 
@@ -584,6 +586,26 @@ def test_auto_takes_the_kernels_where_they_fit() -> None:
     assert compiled("train.compile=false") == compiled("train.precision=bf16") == {False}
     assert compiled("train.compile=true,false") == {True, False}
     assert ask("train.compile=false").notes == ask("train.precision=bf16").notes == []
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_auto_takes_the_kernels_of_a_gpu_where_they_are_right(precision: str) -> None:
+    """Of whatever precision; the reason why they are not used is said."""
+    words = ["device=cuda", f"train.precision={precision}"]
+
+    def asked(reason: str | None, *overrides: str) -> Request:
+        gpu = Machine(has_gpu=True, missing_kernels={"cuda": reason}.__getitem__)
+        return config.request("some", [*words, *overrides], gpu)
+
+    (taken,) = (shape for shape, _ in asked(None).shapes)
+    assert (taken.device, taken.train.compile) == ("cuda", True)
+    reason = "Triton's kernels compute attention wrongly"
+    left = asked(reason)
+    assert not any(shape.train.compile for shape, _ in left.shapes)
+    note = f"train.compile=false: {reason}; training is slower without the kernels"
+    assert note in left.notes
+    with pytest.raises(UserError, match=f"train.compile=true: {reason}; auto or false would work"):
+        asked(reason, "train.compile=true")
 
 
 def test_a_value_is_checked_by_its_type_and_not_by_what_it_equals() -> None:

@@ -24,7 +24,9 @@ from resformer.keys import ACTIVATIONS, NORM_KINDS
 from resformer.model.shape import Member, Shape
 from resformer.numerics.backends import compiled, eager
 from resformer.numerics.backends.base import AdamWSettings, NormWeights
+from resformer.numerics.backends.fused import availability
 from resformer.numerics.backends.fused import backend as fused
+from resformer.numerics.backends.kernels import selftest
 from resformer.residuals.base import Residual
 from resformer.training.population import Population
 
@@ -267,6 +269,30 @@ def test_every_kernel_of_a_step_is_compiled_for_a_gpu_ahead_of_time(
         assert kernel["shared"] <= 227 << 10, kernel
         # What a thread spills: thousands of bytes where tiles are too large for its 255 registers.
         assert kernel["stack"] <= 512, kernel
+
+
+def test_kernels_are_used_on_a_gpu_only_where_they_compute_what_torch_computes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    reason = availability.missing.__wrapped__
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert reason() == "there is no GPU here to compare Triton's kernels with torch's operations on"
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    tested = selftest.deviation
+    monkeypatch.setattr(
+        selftest, "deviation", lambda ours, dtype, device, names: tested(ours, dtype, DEVICE, names)
+    )
+    assert reason() is None
+    monkeypatch.setattr(
+        fused, "norm", lambda x_PRD, weights, kind: x_PRD * weights.gain_PD[:, None]
+    )
+    assert reason() == "Triton's kernels compute the norm layer wrongly"
+
+    def broken(*operands: object) -> Tensor:
+        raise RuntimeError("ptxas:\n no such processor")
+
+    monkeypatch.setattr(fused, "attend", broken)
+    assert reason() == "Triton's kernels fail: ptxas: no such processor"
 
 
 def test_triton_is_not_imported_for_the_cpu() -> None:

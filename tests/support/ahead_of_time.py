@@ -17,7 +17,6 @@ from typing import Any
 
 import torch
 import triton
-from support import shapes
 from torch import Tensor
 from triton.backends import nvidia
 from triton.backends.compiler import GPUTarget
@@ -29,6 +28,7 @@ from resformer.numerics.backends import compiled
 from resformer.numerics.backends.fused import backend as fused
 from resformer.tasks.copy import Copy
 from resformer.training.population import Population
+from support import shapes
 
 _OPTIONS = ("num_warps", "num_stages", "enable_fp_fusion")
 _MODERN: dict[str, Any] = {

@@ -92,6 +92,26 @@ def test_results_of_other_versions_are_not_mixed(
     assert sorted(study.path.rglob("*")) == before
 
 
+def test_results_of_another_triton_are_not_mixed(study: Study, shape: Shape) -> None:
+    """With kernels on a GPU, on which no C++ of ours computes."""
+    on_gpu = shapes.changed(shape, compile=True, device="cuda")
+    planned(study, [on_gpu]).start(["sweep"])
+    path = study.path / "launches" / "1.json"
+    record = record_of(path)
+    assert {"triton", "compiler"} & record["versions"].keys() == {"triton"}
+    assert {"fused", "kernels"} & record["fingerprint"].keys() == {"fused"}
+    now, record["versions"]["triton"] = record["versions"]["triton"], "0.0.older"
+    path.write_bytes(files.with_checksum(record))
+    with pytest.raises(UserError, match=rf"0\.0\.older.*{re.escape(now)}"):
+        planned(study, [on_gpu])
+
+
+def test_a_worker_without_triton_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "triton", None)  # as if it were not installed
+    said = provenance.unlike({"versions": {"triton": "3.9.0"}})
+    assert said.startswith("was made with triton 3.9.0, here is none: Triton cannot be imported: ")
+
+
 @pytest.mark.parametrize("fact", ["processor", "vector instructions"])
 def test_results_of_another_processor_are_noted(study: Study, shape: Shape, fact: str) -> None:
     """The last bits of sums differ; what is concluded from them hardly does."""

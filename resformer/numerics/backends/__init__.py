@@ -1,1 +1,1 @@
-"""Backends, the operations of a step: torch (eager) or C++ kernels (compiled)."""
+"""Backends, the operations of a step: torch (eager), or kernels (compiled) in C++ or Triton."""

@@ -8,8 +8,17 @@ from resformer.numerics.backends.base import Backend
 from resformer.numerics.backends.kernels import selftest
 from resformer.numerics.backends.kernels.compiler import Unavailable
 
-_ACTIVATIONS = ("relu", "swiglu")
-"""Activations of FFNs with which kernels are compiled for their test, some seconds for each."""
+_TESTED = (
+    "attention",
+    "attention with norms of heads and rope",
+    "the FFN with relu",
+    "the FFN with swiglu",
+    "the norm layer",
+    "the norm rms",
+)
+"""Sub-layers and norms that are tested: every kernel, but few of its variants, each of which takes
+a second or more to compile.
+"""
 
 
 def backend() -> Backend:
@@ -41,7 +50,7 @@ def missing() -> str | None:
     if not torch.cuda.is_available():
         return "there is no GPU here to compare Triton's kernels with torch's operations on"
     try:
-        deviating = selftest.deviation(kernels, torch.float32, "cuda", _ACTIVATIONS)
+        deviating = selftest.deviation(kernels, torch.float32, "cuda", _TESTED)
     except Exception as error:  # whatever a compiler and its launcher raise
         return f"Triton's kernels fail: {' '.join(str(error).split())[:200]}"
     return f"Triton's kernels compute {deviating} wrongly" if deviating else None

@@ -1,5 +1,6 @@
-"""Gradients of weights, of which each program computes what its rows add: added up in the order of
-the programs, so that the bits are the same every time.
+"""Partial gradients of weights, a group of rows each, added up in one order.
+
+Programs do not add to the same numbers, so that the bits are the same every time.
 """
 
 from collections.abc import Sequence

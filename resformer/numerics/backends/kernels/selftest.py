@@ -4,7 +4,7 @@ import math
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import accumulate
@@ -104,9 +104,12 @@ def deviation(
     ours: Backend,
     dtype: torch.dtype,
     device: str = "cpu",
-    activations: Sequence[str] = ACTIVATIONS,
+    names: Collection[str] | None = None,
 ) -> str:
-    """The first kernel whose numbers are not those of torch's operations; "" if there is none."""
+    """The first kernel whose numbers are not those of torch's operations; "" if there is none.
+
+    Of sub-layers and norms these alone are tested, by default all.
+    """
     generator = torch.Generator().manual_seed(0)
     rows, count = _SEQUENCES * _TOKENS, sum(map(math.prod, _SHAPES.values()))
     x_PRD = torch.randn(_MEMBERS, rows, _WIDTH, dtype=dtype, generator=generator).to(device)
@@ -114,7 +117,8 @@ def deviation(
     tests: dict[str, Callable[[Backend], Sequence[Tensor]]] = {
         **{
             name: partial(_with_gradients, operation, x_PRD, flat_PN)
-            for name, operation in _operations(activations).items()
+            for name, operation in _operations().items()
+            if names is None or name in names
         },
         "clipping": partial(_clipped, flat_PN),
         "AdamW": partial(_moved, flat_PN),
@@ -123,14 +127,14 @@ def deviation(
     return next((name for name, test in tests.items() if not _same(test(ours), test(eager))), "")
 
 
-def _operations(activations: Sequence[str]) -> dict[str, _Operation]:
+def _operations() -> dict[str, _Operation]:
     """Sub-layers and norms, with and without what a model may leave out."""
     return {
         "attention": partial(_attend, settings=_ATTENTION, biased=True),
         "attention with norms of heads": partial(_attend, settings=_ATTENTION, normed=True),
         "attention with rope": partial(_attend, settings=_ROTARY),
         "attention with norms of heads and rope": partial(_attend, settings=_ROTARY, normed=True),
-        **{f"the FFN with {name}": partial(_ffn, activation=name) for name in activations},
+        **{f"the FFN with {name}": partial(_ffn, activation=name) for name in ACTIVATIONS},
         **{f"the norm {kind}": partial(_norm, kind=kind) for kind in NORM_EPSILON},
     }
 
