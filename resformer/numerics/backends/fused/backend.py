@@ -44,10 +44,16 @@ def attend(x_PRD: Tensor, weights: AttentionWeights, settings: AttentionSettings
 def ffn(x_PRD: Tensor, weights: FfnWeights, activation: str) -> Tensor:
     """FFN; the backward pass computes the hidden layer again."""
     matrix_PDF = weights.ffn_in.matrix_PDE
-    tiles = ffn_tiles(width=matrix_PDF.shape[1], hidden=matrix_PDF.shape[2])
+    precision = precision_of(x_PRD)
+    tiles = ffn_tiles(
+        width=matrix_PDF.shape[1],
+        hidden=matrix_PDF.shape[2],
+        gated=weights.gate is not None,
+        precision=precision,
+    )
     if tiles is None or _is_double(matrix_PDF):
         return eager.ffn(x_PRD, weights, activation)
-    return feed_forward.ffn(x_PRD, weights, activation, tiles, precision_of(x_PRD))
+    return feed_forward.ffn(x_PRD, weights, activation, tiles, precision)
 
 
 def norm(x_PRD: Tensor, weights: NormWeights, kind: str) -> Tensor:

@@ -1,8 +1,9 @@
 """Sizes of the kernels' tiles, and their limits: by shapes and precision only, never by timing.
 
-They are chosen for NVIDIA's sm_90 by what its compiler makes of the kernels, ahead of time: a
-thread has 255 registers at most, and what does not fit is spilled to memory. None of them has been
-timed on a GPU.
+They are chosen for NVIDIA's sm_90 by what its compiler makes of the kernels, ahead of time: by the
+instructions for each row, and by what it spills to memory of a thread's 255 registers. The larger a
+thread's part of a product, the fewer loads come with a multiplication. None of it has been timed on
+a GPU.
 """
 
 from dataclasses import dataclass
@@ -85,8 +86,9 @@ def attention_tiles(
 ) -> AttentionTiles | None:
     """Tiles of attention; None if torch is to compute it.
 
-    In float32 products, 32 rows of width 32 take 255 registers of each thread of 8 warps in the
-    backward pass, and next to nothing is spilled; with tensor cores 64 rows do.
+    In float32 products, 32 rows of width 32 take all registers of 4 warps in the backward pass, and
+    some 230 bytes of each thread are spilled; half as many rows spill none, but take an eighth more
+    instructions for a row. With tensor cores 64 rows do.
     """
     width = heads * head_width
     wide_heads = _power_of_two(heads)
@@ -98,8 +100,8 @@ def attention_tiles(
         (size for size in _WINDOWS if size >= tokens),
         key=lambda size: _cost_of_token(tokens, width, size),
     )
-    rows = (32 if precision == "ieee" else 64) * 32 // max(wide, 32)
-    windows = max(1, rows // window)
+    exact = precision == "ieee"
+    windows = max(1, (1024 if exact else 2048) // max(wide, 32) // window)
     return AttentionTiles(
         window=window,
         windows=windows,
@@ -108,24 +110,25 @@ def attention_tiles(
         width=max(_power_of_two(width), _LEAST),
         part=min(_PART, max(_power_of_two(width), _LEAST)),
         blocks=max(1, _GROUP // (windows * window)),
-        warps=8,
+        warps=8 if exact and wide > 32 else 4,
     )
 
 
-def ffn_tiles(*, width: int, hidden: int) -> FfnTiles | None:
+def ffn_tiles(*, width: int, hidden: int, gated: bool, precision: str) -> FfnTiles | None:
     """Tiles of an FFN; None if torch is to compute it.
 
-    In float32 products, 32 rows of width 32 take some 146 registers of each thread of 4 warps in
-    the backward pass, so that three programs run on a processor at a time; wider ones have 8 warps.
+    A chunk of 64 takes a fifth less instructions for a row than one of 32, and all registers in the
+    backward pass; with a gate in float32 products, or wider rows, it would spill hundreds of bytes.
     """
     wide = max(_power_of_two(width), _LEAST)
     if wide > _MOST_FFN:
         return None
+    chunk = 32 if wide > 64 or (gated and precision == "ieee") else 64
     return FfnTiles(
         rows=32,
         group=_GROUP,
         width=wide,
-        chunk=min(32, max(_power_of_two(hidden), _LEAST)),
+        chunk=min(chunk, max(_power_of_two(hidden), _LEAST)),
         part=min(_PART, wide),
         warps=4 if wide <= 32 else 8,
     )
