@@ -1,5 +1,6 @@
 """Self-test of kernels: each against torch's operations, on small tensors."""
 
+import ctypes
 import math
 import signal
 import subprocess
