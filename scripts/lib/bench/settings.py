@@ -15,7 +15,6 @@ TORCH = {
     "optimizer=sgd",
     "optimizer=muon",
     "optimizer=lion",
-    "model.norm=pre model.parametrisation=completep",
     "model.module=lib.bench.own_block:Block",
 }
 """Settings of which no kernel knows; torch's operations compute them."""
@@ -100,6 +99,6 @@ def render(rows: pd.DataFrame) -> str:
     note = (
         "Time per FLOP of a step, relative to the classic block by kernels, medians of "
         'interleaved repetitions.\n"kernels, torch": torch computes what the setting asks for, '
-        "kernels the rest. Embedding, head and sums are torch's in any case."
+        "kernels the rest."
     )
     return table(f"{_CASE}: settings, one thread", head, cells, [note])
