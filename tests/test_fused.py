@@ -231,15 +231,20 @@ def test_steps_of_every_scheme_are_those_of_torch(small: Shape, residual: Residu
 
 @pytest.mark.parametrize("changes", [{}, {"qk_norm": True, "position": "rope", "rope_base": 100.0}])
 def test_members_do_not_see_each_other(small: Shape, changes: dict[str, Any]) -> None:
-    """Beside one that breaks, alone and again: the same bits."""
+    """Beside one that breaks, and again: the same bits. Alone, too, but that torch on a GPU chooses
+    its products, such as the head's, by the number of members.
+    """
     shape = shapes.changed(small, **changes)
     together, flat_PN = trained(shape, MEMBERS)
     again, _ = trained(shape, MEMBERS)
     assert np.array_equal(together, again, equal_nan=True)
+    assert np.isfinite(together[:, :, [0, 2]]).all()
     for row in (0, 2):
         alone, own_PN = trained(shape, [MEMBERS[row]])
-        assert np.array_equal(alone[:, :, 0], together[:, :, row], equal_nan=True)
-        assert torch.equal(own_PN[0], flat_PN[row])
+        if DEVICE == "cpu":
+            assert np.array_equal(alone[:, :, 0], together[:, :, row])
+            assert torch.equal(own_PN[0], flat_PN[row])
+        np.testing.assert_allclose(alone[:, :, 0], together[:, :, row], rtol=1e-4)
 
 
 @pytest.mark.parametrize(("precision", "block"), [("ieee", "classic"), ("tf32", "modern")])

@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from support import shapes
 from support.launches import local, planned, work_alone
 from support.schemes import name_of, schemes
 
-from resformer.errors import Incompatible
 from resformer.model.shape import Member, Shape
 from resformer.numerics import rng
 from resformer.numerics.parameters import initial_values
@@ -40,11 +40,7 @@ def either(shape: Shape, request: pytest.FixtureRequest) -> Shape:
 
 
 def by_kernels(shape: Shape) -> Shape:
-    """Skips, with the reason, where no kernel is for a GPU."""
-    try:
-        return dataclasses.replace(shape, train=dataclasses.replace(shape.train, compile=True))
-    except Incompatible as reason:
-        pytest.skip(str(reason))
+    return shapes.changed(shape, compile=True)
 
 
 def of(shape: Shape, residual: Residual[Any]) -> Shape:
