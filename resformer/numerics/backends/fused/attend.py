@@ -1,8 +1,7 @@
 """Multi-head attention: projections, scores and their softmax stay in registers, and the backward
 pass computes them again.
 
-Rows are those of windows of W tokens with whole sequences in each, between which no score counts.
-A head's K columns lie in `WIDE`, a power of two, and heads in `HEADS`.
+Where rows and columns of heads lie: see `heads`.
 """
 
 from typing import Any, final
@@ -16,7 +15,16 @@ from torch.autograd.function import once_differentiable
 
 from resformer.numerics.backends.base import AttentionSettings, AttentionWeights
 from resformer.numerics.backends.eager import RMS_EPSILON, rotation
-from resformer.numerics.backends.fused.heads import by_head, joined, scale_of, turned, widened
+from resformer.numerics.backends.fused.heads import (
+    by_head,
+    columns_of,
+    displaced,
+    entries_of,
+    joined,
+    placed,
+    rows_of,
+    widened,
+)
 from resformer.numerics.backends.fused.launch import OPTIONS, VARIED, output_dtype
 from resformer.numerics.backends.fused.partials import Partials
 from resformer.numerics.backends.fused.product import (
@@ -30,66 +38,6 @@ from resformer.numerics.backends.fused.product import (
 )
 from resformer.numerics.backends.fused.tiles import AttentionTiles
 from resformer.numerics.backends.kernels.functions import member_stride
-
-
-@triton.jit
-def _rows(
-    block: tl.tensor,
-    end: tl.tensor,
-    WINDOWS: tl.constexpr,
-    W: tl.constexpr,
-    USED: tl.constexpr,
-) -> tuple[tl.tensor, tl.tensor]:
-    """Rows of a block of windows, of which `USED` tokens each are rows; True where there is one."""
-    i = tl.arange(0, WINDOWS * W)
-    if USED == W:
-        row = block * WINDOWS * W + i
-        is_row = row < end
-    else:
-        row = (block * WINDOWS + i // W) * USED + i % W
-        is_row = (i % W < USED) & (row < end)
-    return row, is_row
-
-
-@triton.jit
-def _entries(k: tl.tensor, K: tl.constexpr, WIDE: tl.constexpr) -> tuple[tl.tensor, tl.tensor]:
-    """Entry of a head in each of its columns; True where there is one."""
-    HALF: tl.constexpr = WIDE // 2
-    entry = k // HALF * ((K + 1) // 2) + k % HALF
-    return entry, (k % HALF < (K + 1) // 2) & (entry < K)
-
-
-@triton.jit
-def _columns(
-    H: tl.constexpr, K: tl.constexpr, HEADS: tl.constexpr, WIDE: tl.constexpr
-) -> tuple[tl.tensor, tl.tensor]:
-    """Column of a matrix in each column of all heads; True where there is one."""
-    c = tl.arange(0, HEADS * WIDE)
-    if K == WIDE:
-        column = c
-        is_column = c < H * K
-    else:
-        entry, is_entry = _entries(c % WIDE, K, WIDE)
-        column = c // WIDE * K + entry
-        is_column = is_entry & (c // WIDE < H)
-    return column, is_column
-
-
-@triton.jit
-def _angles(
-    cosine: tl.tensor,
-    sine: tl.tensor,
-    T: tl.constexpr,
-    K: tl.constexpr,
-    W: tl.constexpr,
-    WIDE: tl.constexpr,
-) -> tuple[tl.tensor, tl.tensor]:
-    """Cosines and sines of the tokens of a window, (W, `WIDE`/2)."""
-    t, k = tl.arange(0, W), tl.arange(0, WIDE // 2)
-    return (
-        load_tile(cosine, t % T, t < W, k, k < K // 2, K),
-        load_tile(sine, t % T, t < W, k, k < K // 2, K),
-    )
 
 
 @triton.jit
@@ -115,64 +63,6 @@ def _projected(
     if bias is not None:
         y += load_vector(bias + start, column, is_column)[None, :]
     return by_head(y, WINDOWS, W, HEADS, WIDE)
-
-
-@triton.jit
-def _gain(gain: tl.tensor, start: tl.tensor, K: tl.constexpr, WIDE: tl.constexpr) -> tl.tensor:
-    entry, is_entry = _entries(tl.arange(0, WIDE), K, WIDE)
-    return load_vector(gain + start, entry, is_entry)[None, None, :]
-
-
-@triton.jit
-def _placed(
-    y: tl.tensor,
-    gain: tl.tensor | None,
-    start: tl.tensor,
-    cosine: tl.tensor | None,
-    sine: tl.tensor | None,
-    epsilon: float,
-    T: tl.constexpr,
-    K: tl.constexpr,
-    N: tl.constexpr,
-    W: tl.constexpr,
-    WIDE: tl.constexpr,
-) -> tl.tensor:
-    """Queries or keys with their norm and turned, where that is asked for."""
-    if gain is not None:
-        y *= scale_of(y, epsilon, K) * _gain(gain, start, K, WIDE)
-    if cosine is not None:
-        cosine_tile, sine_tile = _angles(cosine, sine, T, K, W, WIDE)
-        y = turned(y, cosine_tile, sine_tile, N, W, WIDE)
-    return y
-
-
-@triton.jit
-def _displaced(
-    g: tl.tensor,
-    y: tl.tensor,
-    gain: tl.tensor | None,
-    start: tl.tensor,
-    cosine: tl.tensor | None,
-    sine: tl.tensor | None,
-    epsilon: float,
-    T: tl.constexpr,
-    K: tl.constexpr,
-    N: tl.constexpr,
-    W: tl.constexpr,
-    WIDE: tl.constexpr,
-) -> tuple[tl.tensor, tl.tensor]:
-    """Gradient of y, and of the gain (`WIDE`), from that of `_placed`."""
-    g_gain = tl.zeros((WIDE,), tl.float32)
-    if cosine is not None:
-        cosine_tile, sine_tile = _angles(cosine, sine, T, K, W, WIDE)
-        g = turned(g, cosine_tile, -sine_tile, N, W, WIDE)
-    if gain is not None:
-        scale = scale_of(y, epsilon, K)
-        unit = y * scale
-        g_gain = tl.sum(tl.sum(g * unit, axis=1), axis=0)
-        g *= _gain(gain, start, K, WIDE)
-        g = (g - unit * (tl.sum(g * unit, axis=2) / K)[:, :, None]) * scale
-    return g, g_gain
 
 
 @triton.jit
@@ -236,17 +126,17 @@ def _forward(
     N: tl.constexpr = WINDOWS * HEADS
     member = tl.program_id(1).to(tl.int64)
     start, first = member * stride, member * rows * D
-    row, is_row = _rows(tl.program_id(0), rows, WINDOWS, W, W // T * T)
-    c, is_c = _columns(H, K, HEADS, WIDE)
+    row, is_row = rows_of(tl.program_id(0), rows, WINDOWS, W, W // T * T)
+    c, is_c = columns_of(H, K, HEADS, WIDE)
     x += first
     q = _projected(
         x, row, is_row, wq, bq, start, c, is_c, D, WINDOWS, W, HEADS, WIDE, PART, PRECISION
     )
-    q = _placed(q, gq, start, cosine, sine, epsilon, T, K, N, W, WIDE)
+    q = placed(q, gq, start, cosine, sine, epsilon, T, K, N, W, WIDE)
     k = _projected(
         x, row, is_row, wk, bk, start, c, is_c, D, WINDOWS, W, HEADS, WIDE, PART, PRECISION
     )
-    k = _placed(k, gk, start, cosine, sine, epsilon, T, K, N, W, WIDE)
+    k = placed(k, gk, start, cosine, sine, epsilon, T, K, N, W, WIDE)
     a = _pattern(q, k, scale, T, CAUSAL, N, W, WIDE, PRECISION)
     v = _projected(
         x, row, is_row, wv, bv, start, c, is_c, D, WINDOWS, W, HEADS, WIDE, PART, PRECISION
@@ -294,15 +184,15 @@ def _slopes(
     """Mixed values of some rows, and the gradients of queries, keys, values and both gains."""
     D: tl.constexpr = H * K
     N: tl.constexpr = WINDOWS * HEADS
-    c, is_c = _columns(H, K, HEADS, WIDE)
+    c, is_c = columns_of(H, K, HEADS, WIDE)
     q_plain = _projected(
         x, row, is_row, wq, bq, start, c, is_c, D, WINDOWS, W, HEADS, WIDE, PART, PRECISION
     )
-    q = _placed(q_plain, gq, start, cosine, sine, epsilon, T, K, N, W, WIDE)
+    q = placed(q_plain, gq, start, cosine, sine, epsilon, T, K, N, W, WIDE)
     k_plain = _projected(
         x, row, is_row, wk, bk, start, c, is_c, D, WINDOWS, W, HEADS, WIDE, PART, PRECISION
     )
-    k = _placed(k_plain, gk, start, cosine, sine, epsilon, T, K, N, W, WIDE)
+    k = placed(k_plain, gk, start, cosine, sine, epsilon, T, K, N, W, WIDE)
     a = _pattern(q, k, scale, T, CAUSAL, N, W, WIDE, PRECISION)
     g_mixed = times_transposed(g, row, is_row, wo + start, c, is_c, D, PART, PRECISION)
     g_mixed = by_head(g_mixed, WINDOWS, W, HEADS, WIDE)
@@ -316,8 +206,8 @@ def _slopes(
     g_v = joined(product(tl.permute(a, (0, 2, 1)), g_mixed, PRECISION), WINDOWS, W, HEADS, WIDE)
     g_q = product(g_scores, k, PRECISION)
     g_k = product(tl.permute(g_scores, (0, 2, 1)), q, PRECISION)
-    g_q, g_gq = _displaced(g_q, q_plain, gq, start, cosine, sine, epsilon, T, K, N, W, WIDE)
-    g_k, g_gk = _displaced(g_k, k_plain, gk, start, cosine, sine, epsilon, T, K, N, W, WIDE)
+    g_q, g_gq = displaced(g_q, q_plain, gq, start, cosine, sine, epsilon, T, K, N, W, WIDE)
+    g_k, g_gk = displaced(g_k, k_plain, gk, start, cosine, sine, epsilon, T, K, N, W, WIDE)
     g_q = joined(g_q, WINDOWS, W, HEADS, WIDE)
     g_k = joined(g_k, WINDOWS, W, HEADS, WIDE)
     return mixed, g_q, g_k, g_v, g_gq, g_gk
@@ -371,7 +261,7 @@ def _backward(
     start, first = member * stride, member * rows * D
     to = partial + (member * tl.num_programs(0) + tl.program_id(0)) * SIZE
     x, g, g_x = x + first, g + first, g_x + first
-    c, is_c = _columns(H, K, HEADS, WIDE)
+    c, is_c = columns_of(H, K, HEADS, WIDE)
     d = tl.arange(0, WIDTH)
     is_d = d < D
     s_wq, s_wk = tl.zeros((WIDTH, ALL), tl.float32), tl.zeros((WIDTH, ALL), tl.float32)
@@ -382,7 +272,7 @@ def _backward(
     begin = tl.program_id(0) * BLOCKS
     end = tl.minimum(begin + BLOCKS, tl.cdiv(rows, WINDOWS * USED))
     for block in range(begin, end):
-        row, is_row = _rows(block, rows, WINDOWS, W, USED)
+        row, is_row = rows_of(block, rows, WINDOWS, W, USED)
         mixed, g_q, g_k, g_v, g_gq, g_gk = _slopes(
             x,
             g,
@@ -437,7 +327,7 @@ def _backward(
     to = store_gradient(s_bk, to, c, is_c, bk, D)
     to = store_gradient(s_bv, to, c, is_c, bv, D)
     to = store_gradient(s_bo, to, d, is_d, bo, D)
-    entry, is_entry = _entries(tl.arange(0, WIDE), K, WIDE)
+    entry, is_entry = entries_of(tl.arange(0, WIDE), K, WIDE)
     to = store_gradient(s_gq, to, entry, is_entry, gq, K)
     to = store_gradient(s_gk, to, entry, is_entry, gk, K)
 
