@@ -93,6 +93,7 @@ class Case:
         )
 
 
+SORT, COPY = Case("S", "sort", depth=8), Case("S", "copy", depth=8)
 SMALL = [Case("S", task, depth) for task in ("sort", "copy") for depth in (2, 8)]
 # 16 members were slower than 4 in JAX and no faster in vmap, and take minutes to try.
 MEDIUM = Case("M", "sort", depth=8, width=64, length=32, batch=64, stacks=(1, 4))

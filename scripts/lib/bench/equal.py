@@ -1,12 +1,15 @@
 """Equal work: everyone does the same steps from the same weights on the same tokens."""
 
+from collections.abc import Callable
 from contextlib import ExitStack
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from lib.bench.cases import DEEP, MEDIUM, SMALL, Case
+from lib.bench import builds
+from lib.bench.cases import COPY, DEEP, MEDIUM, SMALL, Case
 from lib.bench.peers.base import Losses, Peer, rate
 from lib.bench.peers.processes import Joblib
 from lib.bench.peers.scan import Jax
@@ -19,7 +22,7 @@ from lib.bench.server import Server
 from lib.bench.tables import number, spread, table
 
 OURS = "resformer"
-PEERS: dict[str, type[Peer]] = {
+PEERS: dict[str, Callable[[], Peer]] = {
     "script": Script,
     "tuned": Tuned,
     "joblib": Joblib,
@@ -28,6 +31,10 @@ PEERS: dict[str, type[Peer]] = {
     "lightning": Lightning,
     OURS: Sweep,
 }
+_BUILT: dict[str, Callable[[], Peer]] = {
+    f"{OURS} by {build}": partial(Sweep, build) for build in builds.BUILDS
+}
+"""Ourselves with kernels of other builds, in one case."""
 _STACKLESS = ("joblib", OURS)
 """Peers that are compared where nothing can be stacked."""
 
@@ -51,7 +58,11 @@ and no clipping by 2e-5 in the third step, beta2 of 0.999 by 2e-4 in the sixth.
 def measure(repeats: int) -> pd.DataFrame:
     """A row per case, peer and repetition; one without a rate for a peer that does not agree."""
     return pd.DataFrame(
-        [row for case in [*SMALL, MEDIUM] for row in _compare(case, list(PEERS), repeats)]
+        [
+            row
+            for case in [*SMALL, MEDIUM]
+            for row in _compare(case, [*PEERS, *(_BUILT if case == COPY else ())], repeats)
+        ]
     )
 
 
@@ -62,7 +73,7 @@ def measure_alone(repeats: int) -> pd.DataFrame:
 
 def _compare(case: Case, peers: list[str], repeats: int) -> list[dict[str, Any]]:
     with ExitStack() as stack:
-        servers = {peer: stack.enter_context(Server(PEERS[peer])) for peer in peers}
+        servers = {peer: stack.enter_context(Server({**PEERS, **_BUILT}[peer])) for peer in peers}
         settings = {peer: server.ask("prepare", case) for peer, server in servers.items()}
         losses = {peer: server.ask("losses", _STEPS) for peer, server in servers.items()}
         allowed = _allowed(losses[OURS], servers[OURS].ask("exact", _STEPS))

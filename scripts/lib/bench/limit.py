@@ -2,33 +2,28 @@
 grows.
 """
 
-import os
 from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import Any, final
 
 import pandas as pd
 
-from lib.bench import peak
-from lib.bench.cases import MEDIUM, Case
+from lib.bench import builds, peak
+from lib.bench.cases import COPY, MEDIUM, SORT, Case
 from lib.bench.server import Server
 from lib.bench.tables import number, table
-from resformer.numerics.backends.kernels import sources
 from resformer.numerics.process import configure_worker
 from resformer.training.loop import Training
 
 _SECONDS = 0.5
 """About how long one repetition of one measurement takes."""
 _WARM_UP_STEPS = 3
-SORT, COPY = Case("S", "sort", depth=8), Case("S", "copy", depth=8)
 _MODERN = ("model=modern",)
 _SHARES = [
     *((case, members) for case in (SORT, COPY, MEDIUM) for members in (case.stack, 1)),
     (Case("S", "sort", depth=8, more=_MODERN), SORT.stack),
     (Case("S", "copy", depth=8, more=_MODERN), COPY.stack),
 ]
-_BUILDS: dict[str, tuple[str, ...]] = {"": (), "clang++": (), "AVX2": ("-mno-avx512f",)}
-"""Further flags by the name of a build; "" is what a user gets."""
 _FIGURES = {
     "ms": "ms per member-step",
     "rate": "GFLOP/s",
@@ -49,10 +44,8 @@ def measure(repeats: int) -> pd.DataFrame:
 class Build:
     """A process with kernels of a build."""
 
-    def __init__(self, name: str) -> None:
-        if name == "clang++":
-            os.environ["CXX"] = name
-        sources.FLAGS += _BUILDS[name]
+    def __init__(self, build: str) -> None:
+        builds.use(build)
         configure_worker()
         self._peak = peak.probe()
 
@@ -72,7 +65,7 @@ class Build:
 def _shares(repeats: int) -> Iterator[dict[str, Any]]:
     with ExitStack() as stack:
         servers = {
-            name: stack.enter_context(Server(Build, compiler)) for name, compiler in _BUILDS.items()
+            build: stack.enter_context(Server(Build, build)) for build in ("", *builds.BUILDS)
         }
         measured = [
             (name, case, members, server.ask("steps", case, members))

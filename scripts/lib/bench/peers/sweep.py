@@ -7,6 +7,7 @@ from typing import final
 import numpy as np
 import torch
 
+from lib.bench import builds
 from lib.bench.cases import Case
 from lib.bench.peers.base import Losses, Peer, Timed
 from lib.bench.server import Server, ask_all
@@ -21,12 +22,15 @@ class Sweep(Peer):
     do.
     """
 
+    def __init__(self, build: str = "") -> None:
+        self._build = build
+
     def prepare(self, case: Case) -> str:
         """Start the workers and have each train its job for a moment."""
         workers, stack = os.cpu_count() or 1, case.stack
         members = case.members(workers * stack)
         jobs = [members[worker * stack : (worker + 1) * stack] for worker in range(workers)]
-        self._workers = [Server(Worker, case, job, daemon=True) for job in jobs]
+        self._workers = [Server(Worker, case, job, self._build, daemon=True) for job in jobs]
         self.run(2)
         return f"{workers} processes × 1 thread, jobs of {stack}"
 
@@ -47,7 +51,8 @@ class Sweep(Peer):
 class Worker:
     """A process that trains one job, as often as it is asked to."""
 
-    def __init__(self, case: Case, members: Sequence[Member]) -> None:
+    def __init__(self, case: Case, members: Sequence[Member], build: str) -> None:
+        builds.use(build)
         configure_worker()
         self._case, self._members = case, members
 
