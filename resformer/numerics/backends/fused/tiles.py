@@ -87,8 +87,8 @@ def attention_tiles(
     """Tiles of attention; None if torch is to compute it.
 
     In float32 products, 32 rows of width 32 take all registers of 4 warps in the backward pass, and
-    some 230 bytes of each thread are spilled; half as many rows spill none, but take an eighth more
-    instructions for a row. With tensor cores 64 rows do.
+    some hundred bytes of each thread are spilled; half as many rows spill none, but take an eighth
+    more instructions for a row. With tensor cores 64 rows do.
     """
     width = heads * head_width
     wide_heads = _power_of_two(heads)
@@ -117,8 +117,8 @@ def attention_tiles(
 def ffn_tiles(*, width: int, hidden: int, gated: bool, precision: str) -> FfnTiles | None:
     """Tiles of an FFN; None if torch is to compute it.
 
-    A chunk of 64 takes a fifth less instructions for a row than one of 32, and all registers in the
-    backward pass; with a gate in float32 products, or wider rows, it would spill hundreds of bytes.
+    A chunk of 64 takes a fifth less instructions for a row than one of 32; with a gate in float32
+    products, or wider rows, it would spill hundreds of bytes in the backward pass.
     """
     wide = max(_power_of_two(width), _LEAST)
     if wide > _MOST_FFN:
