@@ -54,7 +54,7 @@ SIZES: dict[str, tuple[Any, ...]] = {
     # One token, windows with idle tokens, two sequences in a window, all tokens of the largest one.
     "tokens": (1, 8, 10, 16, 32),
     # Widths and heads that are powers of two and that are not, heads below 16 and above.
-    "heads": ((1, 1), (1, 20), (3, 5), (2, 12), (4, 8), (5, 2), (2, 32)),
+    "heads": ((1, 1), (1, 20), (3, 5), (4, 8), (2, 32)),
     "hidden": (10, 64, 70),
     "causal": (False, True),
     "bias": (False, True),
