@@ -31,8 +31,16 @@ def test_a_plan_for_more_workers_is_compared_with_that_for_one() -> None:
         [("some", 1, 4, 10.0), ("some", 2, 2, 6.0), ("some", 2, 1, 4.0), ("some", 2, 1, 4.0)],
         columns=["study", "workers", "members", "seconds"],
     )
+    [plan] = filling.filled(rows)
     # The second worker takes both jobs of 4 s: 8 s, where 7 s would keep both busy.
-    assert [*filling.filled(rows)] == [("some", 2, 3, 8 / 7, 10 / 8)]
+    assert (plan.jobs, plan.end, plan.even, plan.undivided) == (3, 8.0, 7.0, 10.0)
+
+
+def test_idle_workers_take_halves_of_running_jobs() -> None:
+    """The first is free after 6 s and halves what is left of the second's job, for a moment."""
+    moment = filling._SPLIT_SECONDS
+    assert filling.split_schedule([(10.0, 4), (6.0, 2)], 2) == pytest.approx(8.0 + moment)
+    assert filling.split_schedule([(10.0, 1), (6.0, 2)], 2) == 10.0
 
 
 def test_settings_that_torch_computes_are_in_the_table() -> None:

@@ -16,7 +16,7 @@ from torch import Tensor
 from resformer.model.objective import loss, target_count
 from resformer.model.program import program
 from resformer.model.shape import Member, Shape
-from resformer.residuals.base import Residual, SublayerContext, WeightedSum
+from resformer.residuals.base import IdentitySkip, Residual, SublayerContext, WeightedSum
 from resformer.residuals.rezero import ReZero
 from resformer.tasks.copy import Copy
 from resformer.training.population import Population
@@ -37,21 +37,21 @@ KNOWN = {
 }
 
 
-def kernels_and_torch(shape: Shape) -> list[list[Tensor]]:
+def kernels_and_torch(shape: Shape, dtype: torch.dtype = torch.float64) -> list[list[Tensor]]:
     """Losses, gradients, held-out losses and accuracies of three members, by kernels and by torch,
-    a little away from their initial values, in float64.
+    a little away from their initial values.
     """
     shape = dataclasses.replace(shape, train=dataclasses.replace(shape.train, compile=True))
     members = [Member(seed=seed, lr=1e-3) for seed in range(3)]
     outcomes = []
     for by_kernels in (True, False):
-        population = Population(shape, members, dtype=torch.float64)
+        population = Population(shape, members, dtype=dtype)
         assert population.program is not None
         if not by_kernels:
             population.program = None
             population.model = dataclasses.replace(population.model, compile=False)
         generator = torch.Generator().manual_seed(0)
-        noise_PN = torch.randn(population.flat_PN.shape, generator=generator, dtype=torch.float64)
+        noise_PN = torch.randn(population.flat_PN.shape, generator=generator, dtype=dtype)
         population.flat_PN = population.flat_PN + 0.05 * noise_PN
         batch = population.inputs_CPBT[0], population.targets_CPBU[0]
         outcomes.append(
@@ -72,6 +72,24 @@ def assert_same(shape: Shape) -> None:
 )
 def test_kernels_take_the_step_that_torch_takes(row: dict[str, Any]) -> None:
     assert_same(shape_of(row))
+
+
+@pytest.mark.parametrize("length", [4, 8, 16], ids=lambda length: f"{2 * length} tokens")
+@pytest.mark.parametrize("head_width", [8, 16, 32])
+@pytest.mark.parametrize("attention", ["causal", "bidirectional"])
+def test_float32_is_torchs_too(length: int, head_width: int, attention: str) -> None:
+    """Sizes at which float32 has ways of its own: heads of half a vector, of one and of two."""
+    shape = shapes.shape(
+        task=Copy(length=length, symbols=8),
+        attention=attention,
+        batch=32,
+        width=2 * head_width,
+        heads=2,
+        hidden=64,
+    )
+    for mine, theirs in zip(*kernels_and_torch(shape, torch.float32), strict=True):
+        # Round-off of 6e-8 in sums of some thousand terms of size 1.
+        torch.testing.assert_close(mine, theirs, rtol=1e-4, atol=2e-5)
 
 
 @settings(max_examples=60, deadline=None)
@@ -109,14 +127,14 @@ def test_no_size_is_too_odd(
 @pytest.mark.parametrize("residual", schemes(), ids=name_of)
 def test_all_weighted_sums_have_a_program(residual: Residual[Any]) -> None:
     shape = shapes.shape(residual=residual, norm=residual.own_norm, compile=True)
-    made = program(shape.transformer(), torch.float64)
+    made = program(shape.transformer(), "cpu", torch.float64)
     weighs = isinstance(residual, WeightedSum) and not residual.shapes_attention
     assert (made is not None) == weighs
 
 
 @dataclasses.dataclass(frozen=True)
-class Halved(WeightedSum):
-    """x' = x + (α / 2)·F(x): a weight that is no parameter."""
+class Doubled(WeightedSum):
+    """x' = x + 2α·F(x): a weight that is no parameter."""
 
     norms = ("pre",)
 
@@ -127,9 +145,24 @@ class Halved(WeightedSum):
     initial = 1.0
 
 
-def test_torch_computes_weights_that_are_no_parameters() -> None:
-    shape = shapes.shape(residual=Halved(), norm="pre", compile=True)
-    assert program(shape.transformer(), torch.float64) is None
+@dataclasses.dataclass(frozen=True)
+class Own(IdentitySkip):
+    """x' = x + F(x) / 10, by a method that a weighted sum has already."""
+
+    norms = ("pre",)
+
+    def write(  # type: ignore[misc]
+        self, x_PRD: Tensor, f_PRD: Tensor, context: SublayerContext
+    ) -> Tensor:
+        return x_PRD + 0.1 * f_PRD
+
+
+@pytest.mark.parametrize("residual", [Doubled(), Own()], ids=name_of)
+def test_torch_computes_what_is_more_than_a_weighted_sum_of_parameters(
+    residual: WeightedSum,
+) -> None:
+    shape = shapes.shape(residual=residual, norm="pre", compile=True)
+    assert program(shape.transformer(), "cpu", torch.float64) is None
 
 
 def test_targets_that_do_not_count_have_no_part_in_the_loss() -> None:

@@ -23,7 +23,7 @@ from resformer.numerics.backends.kernels.program import (
     WeightPlan,
 )
 from resformer.numerics.parameters import unpack
-from resformer.residuals.base import OneStream, SublayerContext, WeightedSum
+from resformer.residuals.base import SublayerContext, WeightedSum
 
 if TYPE_CHECKING:
     from resformer.model.transformer import Transformer
@@ -31,18 +31,21 @@ if TYPE_CHECKING:
 _NO_NORM = NormPlan(-1, -1)
 
 
-def has_program(model: "Transformer") -> bool:
-    """Return True if kernels can take whole steps of a model: its scheme does no more than weigh
-    the terms of a sum.
+_INHERITED = ("expand_streams", "read", "write", "apply_post_norm", "reduce_streams")
+
+
+def has_program(model: "Transformer", device: str) -> bool:
+    """Return True if kernels can take whole steps of a model: on the CPU, with a scheme that does
+    no more than weigh the terms of a sum.
+
+    Its weights may still be no parameters, but computed of some, for which there is no program.
     """
     residual, settings = model.residual, model.settings
     return (
         model.compile
+        and device == "cpu"
         and isinstance(residual, WeightedSum)
-        and all(
-            getattr(type(residual), name) is getattr(OneStream, name)
-            for name in ("expand_streams", "read", "apply_post_norm", "reduce_streams")
-        )
+        and all(getattr(type(residual), name) is getattr(WeightedSum, name) for name in _INHERITED)
         and not residual.shapes_attention
         and not model.random
         and settings.module is None
@@ -50,11 +53,9 @@ def has_program(model: "Transformer") -> bool:
     )
 
 
-def program(model: "Transformer", dtype: torch.dtype) -> Program | None:
-    """Program of a model; None where kernels know parts of it only, or where the weights of its
-    sums are no parameters, but computed of some.
-    """
-    if not has_program(model):
+def program(model: "Transformer", device: str, dtype: torch.dtype) -> Program | None:
+    """Program of a model; None where kernels know parts of it only."""
+    if not has_program(model, device):
         return None
     assert isinstance(model.residual, WeightedSum)
     return _Planner(model, model.residual, _columns(model)).program(dtype)

@@ -9,7 +9,7 @@ _WHOLE, _BY_PARTS = 1.3e11, 4e10
 take whole steps, and where torch calls one for each sub-layer, or computes itself.
 """
 _PER_BLOCK = 1e-3
-"""Seconds of a block in such a step that do not depend on the number of members."""
+"""Seconds of a block in a step by parts that do not depend on the number of members."""
 _PER_JOB = 0.1
 """Seconds of a job, besides its training: its claim, its initial weights, its commit."""
 
@@ -17,7 +17,7 @@ _PER_JOB = 0.1
 def load(shape: Shape, members: int, *, most: int) -> Load:
     """Work of these members on a core, if none leaves before the budget is used up."""
     train, transformer = shape.train, shape.transformer()
-    whole = shape.device == "cpu" and has_program(transformer)
+    whole = has_program(transformer, shape.device)
     # A step is a forward pass and a backward pass of twice its cost.
     evaluations = train.num_evaluations * train.eval_sequences / (3 * train.batch)
     flops = (train.steps + evaluations) * transformer.flops_per_step(train.batch)

@@ -257,7 +257,8 @@ class WeightedSum(OneStream):
         """Add the weighted branch to the weighted stream."""
         skip, branch = self.skip_weight(context), self.branch_weight(context)
         f_PRD = _times(f_PRD, branch)
-        return f_PRD if isinstance(skip, float) and skip == 0.0 else _times(x_PRD, skip) + f_PRD
+        has_skip = isinstance(skip, Tensor) or skip != 0
+        return _times(x_PRD, skip) + f_PRD if has_skip else f_PRD
 
 
 class IdentitySkip(WeightedSum):
@@ -386,7 +387,7 @@ def mixed_with_identity(a_PBHTT: Tensor, context: SublayerContext) -> Tensor:
 def _times(x_PRD: Tensor, weight: float | Tensor) -> Tensor:
     if isinstance(weight, Tensor):
         return x_PRD * weight.unsqueeze(1)
-    return x_PRD if weight == 1.0 else x_PRD * weight
+    return x_PRD if weight == 1 else x_PRD * weight
 
 
 def total(terms: Iterable[Tensor]) -> Tensor:

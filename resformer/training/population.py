@@ -50,7 +50,7 @@ class Population:
                 "tf32" if train.precision == "tf32" else "ieee"
             )
         seed_P = torch.tensor([member.seed for member in members])
-        self.program = program(self.model, dtype) if self.device.type == "cpu" else None
+        self.program = program(self.model, shape.device, dtype)
         """Steps of the whole model in kernels; None where torch calls what is computed."""
         self.flat_PN = self.model.initial_values(seed_P, dtype).to(self.device)
         self.seed_P = seed_P.to(self.device)

@@ -13,8 +13,8 @@ template <class T> static std::vector<T> read(long count) {
 
 int main() {
     ModelPlan plan = read<ModelPlan>(1)[0];
-    const auto sublayers = read<SublayerPlan>(plan.sublayers);
-    plan.sublayer = sublayers.data();
+    const auto sublayers = read<SublayerPlan>(plan.num_sublayers);
+    plan.sublayers = sublayers.data();
     const auto size = read<long>(6);  // members, parameters, sequences, and of the three tables
     const auto positions = read<REAL>(size[3]), cosine = read<REAL>(size[4]), sine = read<REAL>(size[5]);
     if (plan.positions) plan.positions = positions.data();

@@ -13,10 +13,10 @@
 
 #include "product.hpp"
 
+// Rows that are computed together: few enough that what a step of 8 blocks of width 64 keeps of them stays in the cache.
 constexpr long ROWS = 128;
 
-// Calls `what` with the first sequence and the number of each part of a batch: about so many rows, few enough that what
-// a step keeps of them stays in the cache.
+// Calls `what` with the first sequence and the number of sequences of each part of a batch.
 template <class Do> void each_part(long sequences, long tokens, Do&& what) {
     const long some = std::max(1L, ROWS / tokens);
     for (long first = 0; first < sequences; first += some) what(first, std::min(some, sequences - first));

@@ -67,20 +67,18 @@ template <class T, int L, int K> struct Head {
     // The columns t, t + 1, ..., t + L - 1 of rows' transpose, (width, across), those beyond the tokens 0.
     void turn(const T* rows, long t, T* turned) const {
         long k = 0;
-        for (; L >= 8 && t + L <= tokens && k + 8 <= width; k += 8) {
-            Vector<T, L> square[8];
+        if constexpr (L >= 8)
+            for (; t + L <= tokens && k + 8 <= width; k += 8) {
+                Vector<T, L> square[8];
 #pragma GCC unroll 8
-            for (int i = 0; i < 8; i++) {
-                const T* from = rows + (t + i) * row + k;
-                if constexpr (L <= 8)
-                    square[i] = load<L>(from);
-                else
-                    square[i] = load_halves<L>(from, from + 8 * row);
+                for (int i = 0; i < 8; i++) {
+                    const T* from = rows + (t + i) * row + k;
+                    square[i] = L == 8 ? load<L>(from) : load_halves<L>(from, from + 8 * row);
+                }
+                transpose<8>(square);
+#pragma GCC unroll 8
+                for (int i = 0; i < 8; i++) store(turned + (k + i) * across + t, square[i]);
             }
-            transpose<8>(square);
-#pragma GCC unroll 8
-            for (int i = 0; i < 8; i++) store(turned + (k + i) * across + t, square[i]);
-        }
         for (; k < width; k++)
             for (long i = t; i < t + L; i++) turned[k * across + i] = i < tokens ? rows[i * row + k] : T(0);
     }

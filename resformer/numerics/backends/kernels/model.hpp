@@ -37,11 +37,11 @@ template <class T> class Model {
         Score total{0, 0};
         each_part(sequences, plan.tokens, [&](long b, long count) {
             arena.rewind({});
-            T *x = arena.take(count * plan.tokens * plan.D), *y = arena.take(count * plan.tokens * plan.D);
+            T *x = arena.take(count * plan.tokens * plan.width), *y = arena.take(count * plan.tokens * plan.width);
             embed(count, inputs + b * plan.tokens, x);
             const auto kept = arena.mark();
-            for (long i = 0; i < plan.sublayers; i++, std::swap(x, y)) {
-                Sublayer<T>(plan, plan.sublayer[i], count).forward(w, x, y, arena);
+            for (long i = 0; i < plan.num_sublayers; i++, std::swap(x, y)) {
+                Sublayer<T>(plan, plan.sublayers[i], count).forward(w, x, y, arena);
                 arena.rewind(kept);
             }
             LogitHead head(*this, count, x);
@@ -57,14 +57,14 @@ template <class T> class Model {
   private:
     // Adds the gradient of `share` times the sum of the cross-entropies, which is returned.
     double add_gradient(long sequences, const int64_t* inputs, const int64_t* targets, T share, Member<T> g_w) {
-        const long size = sequences * plan.tokens * plan.D;
+        const long size = sequences * plan.tokens * plan.width;
         arena.rewind({});
         T* x = arena.take(size);
         embed(sequences, inputs, x);
         std::vector<Sublayer<T>> sublayers;
-        sublayers.reserve(plan.sublayers);
-        for (long i = 0; i < plan.sublayers; i++) {
-            sublayers.emplace_back(plan, plan.sublayer[i], sequences);
+        sublayers.reserve(plan.num_sublayers);
+        for (long i = 0; i < plan.num_sublayers; i++) {
+            sublayers.emplace_back(plan, plan.sublayers[i], sequences);
             T* y = arena.take(size);
             sublayers.back().forward(w, x, y, arena);
             x = y;
@@ -74,7 +74,7 @@ template <class T> class Model {
         for (long i = 0; i < head.rows; i++) loss += head.cross_entropy(i, targets[i], share);
         T *g = arena.take(size), *spare = arena.take(size), *other = arena.take(size);
         head.backward(g_w, g);
-        for (long i = plan.sublayers - 1; i >= 0; i--) sublayers[i].backward(w, g_w, g, spare, other);
+        for (long i = plan.num_sublayers - 1; i >= 0; i--) sublayers[i].backward(w, g_w, g, spare, other);
         embedding_gradient(sequences, inputs, g, g_w);
         return loss;
     }
@@ -82,7 +82,7 @@ template <class T> class Model {
     // x = scale · token + position
     void embed(long sequences, const int64_t* inputs, T* x) const {
         constexpr int L = LANES<T>;
-        const long D = plan.D;
+        const long D = plan.width;
         const T* positions = plan.position >= 0 ? w.at(plan.position) : (const T*)plan.positions;
         for (long b = 0; b < sequences; b++)
             for (long t = 0; t < plan.tokens; t++, x += D) {
@@ -97,7 +97,7 @@ template <class T> class Model {
 
     void embedding_gradient(long sequences, const int64_t* inputs, const T* g, Member<T> g_w) const {
         constexpr int L = LANES<T>;
-        const long D = plan.D;
+        const long D = plan.width;
         T *tokens = g_w.at(plan.token), *positions = g_w.at(plan.position);
         for (long b = 0; b < sequences; b++)
             for (long t = 0; t < plan.tokens; t++, g += D)
@@ -120,7 +120,7 @@ template <class T> class Model {
 
         LogitHead(Model& model, long sequences, const T* x)
             : plan(model.plan), w(model.w), arena(model.arena), sequences(sequences),
-              rows(sequences * plan.targets), D(plan.D), V(plan.vocabulary), across(padded(V, LANES<T>)),
+              rows(sequences * plan.targets), D(plan.width), V(plan.vocabulary), across(padded(V, LANES<T>)),
               norm{plan.last, {rows, D, plan.centred != 0, T(plan.norm_epsilon)}}, z(arena.take(rows * D)),
               logits(arena.take(rows * across)) {
             constexpr int L = LANES<T>;

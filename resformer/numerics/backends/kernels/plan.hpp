@@ -15,17 +15,17 @@ struct WeightPlan {
 // x' = N_out(skip · x + branch · N_branch(F(input_scale · N_in(x)))), F attention or the FFN.
 struct SublayerPlan {
     long attention;
-    NormPlan in, branch_norm, out;
+    NormPlan norm_in, norm_branch, norm_out;
     double input_scale;
     WeightPlan skip, branch;
     long weights[10];  // in the order of AttendWeights and FfnWeights
 };
 
 struct ModelPlan {
-    long tokens, targets, vocabulary, D, heads, F, causal, activation, centred, tied, sublayers;
+    long tokens, targets, vocabulary, width, heads, hidden, causal, activation, centred, tied, num_sublayers;
     double attention_scale, head_epsilon, norm_epsilon, embedding_scale, logit_scale;
     long token, position, head, head_bias;
     NormPlan last;
     const void *positions, *cosine, *sine;  // tables (tokens, D) and (tokens, K); null where there are none
-    const SublayerPlan* sublayer;
+    const SublayerPlan* sublayers;
 };

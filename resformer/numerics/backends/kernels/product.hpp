@@ -56,8 +56,8 @@ template <class T> Rows<T> as_rows(View<T> b, long rows, long columns, long lane
     return {copy, width};
 }
 
-// How a product begins and ends: from a bias per column (or null: 0), or added to what is there; with ReLU or not; 0 where
-// `open`, laid out like the result, is not positive, unless it is null.
+// How a product begins and ends: from a bias per column (or null: 0), or added to what is there; with ReLU or not; 0
+// where `open`, laid out like the result, is not positive, unless it is null.
 template <class T> struct Ends {
     const T* bias = nullptr;
     bool add = false;
@@ -65,12 +65,9 @@ template <class T> struct Ends {
     const T* open = nullptr;
 };
 
-// Rows of the result that stay in registers while a sum runs: 8 x 2 vectors of AVX-512's 32; 4 x 1 of AVX2's 16.
-#if defined(__AVX512F__)
-constexpr int HIGH = 8, WIDE = 2;
-#else
-constexpr int HIGH = 4, WIDE = 1;
-#endif
+// Rows of the result, and vectors of columns, that stay in registers while a sum runs: 16 of AVX-512's 32, 8 of AVX2's
+// 16.
+constexpr int HIGH = BYTES == 64 ? 8 : 4, WIDE = 2;
 
 // Calls `what` with every row and vector of a tile, written out: in a loop, sums would lie in memory, not in registers.
 template <int H, int W, class Do> inline __attribute__((always_inline)) void each(Do&& what) {
@@ -81,7 +78,7 @@ template <int H, int W, class Do> inline __attribute__((always_inline)) void eac
 }
 
 // H rows and W vectors of columns of c; `whole`: there are so many columns. Every element is one sum over k in order, so
-// it does not depend on where a tile begins, how many rows there are, or how wide the machine's registers are.
+// it does not depend on where a tile begins or how many rows there are.
 template <class T, int L, int H, int W, bool whole>
 inline __attribute__((always_inline)) void tile(long depth, View<T> a, Rows<T> b, T* c, long c_row, long columns,
                                                 Ends<T> ends) {

@@ -38,12 +38,15 @@ from resformer.numerics.backends.kernels.program import (
 _MEMBERS, _SEQUENCES, _TOKENS, _WIDTH, _HEADS, _HIDDEN = 2, 3, 5, 24, 3, 40
 _TARGETS, _VOCABULARY = 2, 19
 """Sizes that fill no vector of a processor, and more than one."""
+_WINDOW = 16
+"""Tokens that fill vectors."""
 _TOLERANCE = {torch.float32: 1e-4, torch.float64: 1e-10}
 """Largest difference, relative for numbers over 1: sums of at most 40 terms of size 1 in another
 order differ by some 1e-6 in float32, of which a norm of width 24 makes ten times as much.
 """
 _K = _WIDTH // _HEADS
 _ATTENTION = AttentionSettings(tokens=_TOKENS, heads=_HEADS, causal=True, scale=_K**-0.5)
+_WHOLE = replace(_ATTENTION, tokens=_WINDOW)
 _ROTARY = replace(_ATTENTION, causal=False, rotary_base=100.0)
 _ADAMW = AdamWSettings(beta1=0.9, beta2=0.98, eps=1e-8, weight_decay=0.1)
 _SHAPES = {
@@ -112,7 +115,7 @@ def deviation(
     Of sub-layers and norms these alone are tested, by default all.
     """
     generator = torch.Generator().manual_seed(0)
-    rows, count = _SEQUENCES * _TOKENS, sum(map(math.prod, _SHAPES.values()))
+    rows, count = _SEQUENCES * _WINDOW, sum(map(math.prod, _SHAPES.values()))
     x_PRD = torch.randn(_MEMBERS, rows, _WIDTH, dtype=dtype, generator=generator).to(device)
     flat_PN = torch.randn(_MEMBERS, count, dtype=dtype, generator=generator).to(device) * 0.3
     tests: dict[str, Callable[[Backend], Sequence[Tensor]]] = {
@@ -133,6 +136,7 @@ def _operations() -> dict[str, _Operation]:
     """Sub-layers and norms, with and without what a model may leave out."""
     return {
         "attention": partial(_attend, settings=_ATTENTION, biased=True),
+        "attention to whole vectors": partial(_attend, settings=_WHOLE),
         "attention with norms of heads": partial(_attend, settings=_ATTENTION, normed=True),
         "attention with rope": partial(_attend, settings=_ROTARY),
         "attention with norms of heads and rope": partial(_attend, settings=_ROTARY, normed=True),
@@ -157,7 +161,7 @@ def _attend(
     weights = AttentionWeights(query=query, key=key, value=value, output=output)
     if normed:
         weights = weights._replace(query_gain_PK=w["head gain 0"], key_gain_PK=w["head gain 1"])
-    return backend.attend(x_PRD, weights, settings)
+    return backend.attend(x_PRD[:, : _SEQUENCES * settings.tokens], weights, settings)
 
 
 def _ffn(backend: Backend, x_PRD: Tensor, w: Mapping[str, Tensor], activation: str) -> Tensor:
@@ -199,10 +203,22 @@ def _by_name(flat_PN: Tensor) -> dict[str, Tensor]:
 
 
 def _step(flat_PN: Tensor, backend: Backend) -> list[Tensor]:
-    """Losses and gradients of a step of one block: x' = x + F(N(x)), then x' = N(x + w⊙F(x))."""
+    """Losses and gradients of a step of one block: x' = x + F(N(x)), then x' = N(x + w⊙F(x)); and
+    of an evaluation on the first member's batch the sums of losses, and the predicted targets.
+    """
+    inputs_PBT, targets_PBU = _drawn()
     if isinstance(backend, Kernels):
-        return [*Program(backend.library, _plan(), {}).gradient(flat_PN, *_drawn())]
-    return _step_of_torch(flat_PN)
+        program = Program(backend.library, _plan(), {})
+        step = program.gradient(flat_PN, inputs_PBT, targets_PBU)
+        return [*step, *program.score(flat_PN, inputs_PBT[0], targets_PBU[0])]
+    with torch.enable_grad():
+        leaf_PN = flat_PN.clone().requires_grad_()
+        loss_PR, _ = _losses(leaf_PN, inputs_PBT, targets_PBU)
+        loss_P = loss_PR.sum(1) / (targets_PBU >= 0).flatten(1).sum(1)
+        (grad_PN,) = torch.autograd.grad(loss_P.sum(), leaf_PN)
+    same = (part[:1].expand(_MEMBERS, -1, -1) for part in (inputs_PBT, targets_PBU))
+    scored_PR, right_PR = _losses(flat_PN, *same)
+    return [loss_P.detach(), grad_PN, scored_PR.sum(1).double(), right_PR.sum(1).double()]
 
 
 def _plan() -> ModelPlan:
@@ -269,14 +285,14 @@ def _drawn() -> tuple[Tensor, Tensor]:
     """Inputs and targets of two members, of whom one has a target that does not count."""
     inputs = torch.arange(_MEMBERS * _SEQUENCES * _TOKENS) % _VOCABULARY
     targets = torch.arange(_MEMBERS * _SEQUENCES * _TARGETS) * 5 % _VOCABULARY
-    targets[3] = -1
+    targets[1] = -1
     return inputs.view(_MEMBERS, _SEQUENCES, _TOKENS), targets.view(_MEMBERS, _SEQUENCES, _TARGETS)
 
 
-@torch.enable_grad()
-def _step_of_torch(flat_PN: Tensor) -> list[Tensor]:
-    """The step in torch's operations."""
-    (inputs_PBT, targets_PBU), flat_PN = _drawn(), flat_PN.clone().requires_grad_()
+def _losses(flat_PN: Tensor, inputs_PBT: Tensor, targets_PBU: Tensor) -> tuple[Tensor, Tensor]:
+    """Cross-entropies of that block on the targets, 0 where they do not count, and True where they
+    are predicted, (P, R) each, in torch's operations.
+    """
     w = _by_name(flat_PN)
     token = torch.stack([own[read] for own, read in zip(w["token"], inputs_PBT, strict=True)])
     x_PRD = (token + w["position"].unsqueeze(1)).flatten(1, 2)
@@ -287,12 +303,9 @@ def _step_of_torch(flat_PN: Tensor) -> list[Tensor]:
     x_PRD = x_PRD.unflatten(1, (_SEQUENCES, _TOKENS))[:, :, -_TARGETS:].flatten(1, 2)
     logits_PRV = eager.linear(x_PRD, Linear(w["head"], w["head bias"]))
     targets_PR = targets_PBU.flatten(1)
-    loss_PR = logits_PRV.logsumexp(-1) - logits_PRV.gather(
-        -1, targets_PR.clamp(min=0).unsqueeze(-1)
-    ).squeeze(-1)
-    counts = (targets_PR >= 0).to(loss_PR.dtype)
-    loss_P = (loss_PR * counts).sum(1) / counts.sum(1)
-    return [loss_P.detach(), *torch.autograd.grad(loss_P.sum(), flat_PN)]
+    wanted_PR = logits_PRV.gather(-1, targets_PR.clamp(min=0).unsqueeze(-1)).squeeze(-1)
+    loss_PR = (logits_PRV.logsumexp(-1) - wanted_PR) * (targets_PR >= 0)
+    return loss_PR, logits_PRV.argmax(-1) == targets_PR
 
 
 @torch.no_grad()

@@ -59,9 +59,9 @@ template <class T> class Sublayer {
 
   public:
     Sublayer(const ModelPlan& model, const SublayerPlan& plan, long sequences)
-        : model(model), plan(plan), sequences(sequences), rows(sequences * model.tokens), D(model.D) {
+        : model(model), plan(plan), sequences(sequences), rows(sequences * model.tokens), D(model.width) {
         const NormShape<T> shape{rows, D, model.centred != 0, T(model.norm_epsilon)};
-        in = {plan.in, shape}, branch_norm = {plan.branch_norm, shape}, out = {plan.out, shape};
+        in = {plan.norm_in, shape}, branch_norm = {plan.norm_branch, shape}, out = {plan.norm_out, shape};
     }
 
     // x (rows, D) -> y (rows, D). What the backward pass needs stays in the arena.
@@ -77,24 +77,25 @@ template <class T> class Sublayer {
             scale_rows<T>(rows, D, plan.input_scale, nullptr, 0, h, scaled, false);
             h = scaled;
         }
-        T *f_to = own_branch() ? arena.take(rows * D) : y, *before = branch_norm ? arena.take(rows * D) : f_to;
+        T* sum = out ? arena.take(rows * D) : y;
+        T* f_to = plan.branch.count ? arena.take(rows * D) : sum;  // its gradient needs f
+        T* before = branch_norm ? arena.take(rows * D) : f_to;
         apply(w, before, arena);
         if (branch_norm) branch_norm.forward(w, before, f_to, arena);
         f = f_to;
-        T* sum = out ? arena.take(rows * D) : y;
-        if (weighs_branch() || f != sum) scaled(w, plan.branch, f, sum, false);
+        if (weighs(plan.branch)) scaled(w, plan.branch, f, sum, false);
         if (has_skip()) scaled(w, plan.skip, x, sum, true);
         if (out) out.forward(w, sum, y, arena);
     }
 
-    // The gradient of y -> that of x, in place; those of the weights are added. `spare` and `other` (rows, D) are
-    // overwritten.
+    // The gradient of y -> that of x, in g, which may be exchanged for `spare`; those of the weights are added. `spare`
+    // and `other` (rows, D) are overwritten.
     void backward(Member<const T> w, Member<T> g_w, T*& g, T*& spare, T* other) {
         if (out) out.backward(w, g_w, g, g, false);
         if (plan.branch.count) weight_gradient(plan.branch, g, f, g_w);
         if (plan.skip.count) weight_gradient(plan.skip, g, x, g_w);
         const T* g_f = g;
-        if (weighs_branch()) scaled(w, plan.branch, g, other, false), g_f = other;
+        if (weighs(plan.branch)) scaled(w, plan.branch, g, other, false), g_f = other;
         if (branch_norm) branch_norm.backward(w, g_w, g_f, other, false), g_f = other;
         const bool straight = has_skip() && !weighs(plan.skip) && !in && plan.input_scale == 1;
         differentiate(w, g_w, g_f, straight ? g : spare, straight);
@@ -111,9 +112,6 @@ template <class T> class Sublayer {
   private:
     static bool weighs(WeightPlan weight) { return weight.factor != 1 || weight.count; }
     bool has_skip() const { return plan.skip.factor != 0; }
-    bool weighs_branch() const { return weighs(plan.branch); }
-    // True if the output of the branch is needed beside the sum.
-    bool own_branch() const { return plan.branch.count || out || branch_norm; }
 
     void scaled(Member<const T> w, WeightPlan weight, const T* from, T* to, bool add) const {
         scale_rows<T>(rows, D, weight.factor, w.at(weight.column), weight.count, from, to, add);
@@ -146,7 +144,7 @@ template <class T> class Sublayer {
                 (const T*)model.cosine,
                 (const T*)model.sine};
     }
-    FfnShape ffn_shape() const { return {rows, D, model.F, Activation(model.activation)}; }
+    FfnShape ffn_shape() const { return {rows, D, model.hidden, Activation(model.activation)}; }
 
     // The weights of the branch, or their gradients.
     template <class U> AttendWeights<U> attention(Member<U> w) const {

@@ -15,8 +15,13 @@ template <class T, int L> using Vector = typename VectorOf<T, L>::type;
 // Whole numbers of the size of T, as comparisons of its vectors give them.
 template <class T> using Whole = std::conditional_t<sizeof(T) == 4, int32_t, int64_t>;
 
-// Always 64 bytes, on narrower machines in several registers: so the order of every sum is the same everywhere.
-template <class T> constexpr int LANES = 64 / sizeof(T);
+// As long as a register, or two of the shortest: longer ones would lie in memory.
+#if defined(__AVX512F__)
+constexpr int BYTES = 64;
+#else
+constexpr int BYTES = 32;
+#endif
+template <class T> constexpr int LANES = BYTES / sizeof(T);
 
 // Whole vectors for rows of so many columns, or half ones where half of a whole one would be idle.
 template <class T, class Do> inline void with_lanes(long columns, Do&& what) {
