@@ -17,8 +17,12 @@ def render(measured: Mapping[str, pd.DataFrame]) -> str:
     return table("Wanted and found", ["", "wanted", "found", ""], lines)
 
 
-_OTHERS = {"script": 2, "joblib": 2, "jax": 1}
-"""Wanted beside the case that the targets are about."""
+_RATIOS = {
+    "S: copy": {"script": 10, "joblib": 6, "jax": 2.7},
+    "S: sort": {"script": 6, "joblib": 4, "jax": 2.7},
+    "M": {"joblib": 2},
+}
+"""Wanted rates over those of peers, by the beginning of a case's name."""
 _SHARES = {"S, sort, 8 tokens": 45, "S, copy, 16 tokens": 52, "M, sort, 32 tokens": 65}
 _ALONE = 1.5
 """Wanted cost of a member alone over that of one among many."""
@@ -35,7 +39,7 @@ def _most(name: str, most: float, value: float, text: str) -> list[str]:
 def _equal(rows: pd.DataFrame) -> Iterator[list[str]]:
     for case, part in shown(rows).groupby("case", sort=False):
         if "depth 8" in str(case):
-            wanted = {"script": 10, "joblib": 6, "jax": 2.7} if "copy" in str(case) else _OTHERS
+            wanted = next(own for name, own in _RATIOS.items() if str(case).startswith(name))
             for peer, least in wanted.items():
                 ratio = part.loc[part["peer"] == peer, "ratio"].median()
                 yield _least(f"{', '.join(str(case).split(', ')[:3])}: × {peer}", least, ratio)
