@@ -17,7 +17,7 @@ def render(measured: Mapping[str, pd.DataFrame]) -> str:
     return table("Wanted and found", ["", "wanted", "found", ""], lines)
 
 
-_RATIOS = {
+_RATIOS: dict[str, dict[str, float]] = {
     "S: copy": {"script": 10, "joblib": 6, "jax": 2.7},
     "S: sort": {"script": 6, "joblib": 4, "jax": 2.7},
     "M": {"joblib": 2},
