@@ -8,6 +8,7 @@ from itertools import pairwise
 from typing import final
 
 from resformer.keys import Json
+from resformer.model.program import has_program
 from resformer.model.serial import (
     ID_DIGITS,
     canonical,
@@ -70,6 +71,7 @@ class Job:
             "flops": self.flops(),
             "seconds": described.load.seconds_per_job
             + len(self.members) * described.load.seconds_per_member,
+            "whole_steps": described.whole_steps,
             "blind_loss": described.blind_loss,
             "tokens_per_step": described.tokens_per_step,
         }
@@ -86,6 +88,8 @@ class _Described:
     flops_per_step: int
     load: Load
     """Expected work of one member."""
+    whole_steps: bool
+    """True if kernels take whole steps."""
     blind_loss: float
     tokens_per_step: int
 
@@ -100,6 +104,7 @@ def _described(shape: Shape) -> _Described:
         ffn_width=transformer.ffn_width,
         flops_per_step=transformer.flops_per_step(shape.train.batch),
         load=load(shape, 1, most=1),
+        whole_steps=has_program(transformer, shape.device),
         blind_loss=shape.task.blind_loss(),
         tokens_per_step=shape.train.batch * shape.task.num_tokens(shape.model.attention),
     )

@@ -92,16 +92,19 @@ def least_bytes(job: Json, members: int | None = None) -> int:
 
     After the backward pass of P members there are weights, gradient and the optimiser's M tensors
     in float32: 4·(M + 2)·P·N bytes. Before it, instead of the gradient, the drawn tokens of P
-    members, and of one member the inputs that the products of each block are differentiated by (of
-    attention and FFN, and the mixed values before the output matrix) in float32, or bfloat16:
-    4·(M + 1)·P·N + 8·P·R + 4·3·L·R·D bytes, of depth L, width D and R = batch · sequence length
-    tokens.
+    members, and of one member K tensors of each block in float32, or bfloat16: 4·(M + 1)·P·N +
+    8·P·R + 4·K·L·R·D bytes, of depth L, width D and R = batch · sequence length tokens.
+
+    K is 3 where torch computes: the inputs of attention and FFN, and the mixed values before the
+    output matrix; 2 where kernels compute sub-layers, which mix values again; 0 where they take
+    whole steps, since these keep only a part of the batch.
     """
     model, train = job["shape"]["model"], job["shape"]["train"]
     count = len(job["members"]) if members is None else members
     weights, tokens = _FLOAT * count * job["parameters"], job.get("tokens_per_step", 0)
     number = _HALF if train.get("precision") == "bf16" else _FLOAT
-    activations = number * 3 * model["depth"] * tokens * model["width"]
+    per_block = 0 if job.get("whole_steps") else 2 if train["compile"] else 3
+    activations = number * per_block * model["depth"] * tokens * model["width"]
     kept = tensors_kept(job)
     before = (kept - 1) * weights + _TOKEN * count * tokens + activations
     return int(max(kept * weights, before))

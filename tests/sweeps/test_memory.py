@@ -40,10 +40,11 @@ def test_a_job_of_too_many_members_is_refused(
     resformer: Resformer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A tiny member has 1,169 parameters and reads 320 tokens a step, of which one member at a time
-    keeps 30,720 bytes of activations: two take 63,896 bytes, three 80,484.
+    keeps 30,720 bytes of activations in torch: two take 63,896 bytes, three 80,484.
     """
     monkeypatch.setattr(resources, "memory", lambda: 65_000)
-    result = resformer("sweep", "--dry-run", *TINY, MEMBERS, "engine.stack=4")
+    words = [*TINY, MEMBERS, "engine.stack=4", "train.compile=false"]
+    result = resformer("sweep", "--dry-run", *words)
     check_refused(result, "engine.stack=2 would fit")
 
 
@@ -51,7 +52,7 @@ def test_more_workers_than_fit_are_noted(
     resformer: Resformer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(resources, "memory", lambda: 100_000)
-    words = [*TINY, MEMBERS, "engine.stack=1", "engine.workers=4"]
+    words = [*TINY, MEMBERS, "engine.stack=1", "engine.workers=4", "train.compile=false"]
     result = resformer("sweep", "--dry-run", *words)
     assert result.exit_code == 0
     (line,) = result.stderr.splitlines()
@@ -67,10 +68,10 @@ def test_the_memory_of_a_worker_is_a_limit_too(resformer: Resformer) -> None:
 def test_a_batch_whose_activations_are_larger_than_the_machine_is_refused(
     resformer: Resformer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of 2²⁰ tokens 3 · 4 inputs of 32 float32 each, and the tokens."""
+    """Of 2²⁰ tokens 3 · 4 inputs of 32 float32 each in torch, and the tokens."""
     monkeypatch.setattr(resources, "memory", lambda: 1500 * 10**6)
     for command in (["train"], ["sweep"]):
-        result = resformer(*command, "train.batch=65536")
+        result = resformer(*command, "train.batch=65536", "train.compile=false")
         check_refused(result, "train.batch=65536: 1 member in a job take at least 1.6 GB")
         assert result.stderr.endswith("a smaller batch would fit\n")
     assert tree(tmp_path) == {}
@@ -89,11 +90,21 @@ def test_a_probe_that_is_larger_than_the_machine_is_refused(
     assert tree(tmp_path) == {}
 
 
+BATCH = ("train.batch=4000", "task.length=32", "model.depth=8")
+
+
 @pytest.mark.sweep
-def test_no_training_takes_less_than_the_bound() -> None:
-    """Of a step with kernels, which keep less than torch: its peak of memory above that of an idle
-    process.
-    """
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("train.batch=2", "model.width=512", "model.depth=8"),
+        (*BATCH, "model/residual=highway"),
+        (*BATCH, "train.compile=false"),
+    ],
+    ids=["whole steps", "sub-layers", "torch"],
+)
+def test_no_training_takes_less_than_the_bound(words: tuple[str, ...]) -> None:
+    """The peak of memory of a step, by kernels and by torch."""
     code = """
 import json, resource, sys
 from resformer import config
@@ -103,15 +114,13 @@ from resformer.training.loop import Training
 (shape, members), = config.single(sys.argv[1:]).shapes
 (job,) = config.single(sys.argv[1:]).jobs()
 training = Training(shape, members, chunk_size=1)
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 training.population.advance()
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 print(json.dumps([peak * 1024, least_bytes(job.to_json())]))
 """
-    words = ["train.batch=4000", "task.length=32", "model.depth=8", "train.steps=40"]
-    words += ["train.warmup_steps=5", "train.compile=true"]
+    brief = ("train.steps=40", "train.warmup_steps=5")
     done = subprocess.run(
-        [sys.executable, "-c", code, *words], capture_output=True, text=True, check=False
+        [sys.executable, "-c", code, *words, *brief], capture_output=True, text=True, check=False
     )
     peak, bound = json.loads(done.stdout)
     assert bound > 350e6, "large against what a process takes anyway"
