@@ -303,9 +303,10 @@ def test_every_flipped_bit_is_harmless_or_named_and_what_it_hit_runs_again(
     whole, chance = path.read_bytes(), random.Random(0)
     before = {job: study.results.read(job) for job in study.planned()}
     named: list[str] = []
-    # Any, and of the footer, where one may change how many rows there seem to be.
+    # Any, and of the footer, where one may change how many rows there seem to be, or contradict
+    # the rest so that Arrow would abort.
     bits = [chance.randrange(8 * len(whole)) for _ in range(150)]
-    bits += [8 * len(whole) - chance.randrange(8 * 6000) - 1 for _ in range(300)]
+    bits += [8 * len(whole) - chance.randrange(8 * 2000) - 1 for _ in range(300)]
     for bit in bits:
         data = bytearray(whole)
         data[bit // 8] ^= 1 << bit % 8
@@ -325,6 +326,20 @@ def test_every_flipped_bit_is_harmless_or_named_and_what_it_hit_runs_again(
     for job, was in before.items():
         timing = was.contents["timing.json"]
         assert {**after[job].contents, "timing.json": timing} == was.contents
+
+
+def test_packed_files_of_earlier_versions_have_no_hash_of_their_footer(study: Study) -> None:
+    before = everything(study)
+    gather(study)
+    (path,) = packed_files(study.path)
+    whole = path.read_bytes()
+    hashed = whole.index(b"sha256:", len(whole) - 5000)
+    path.write_bytes(whole[:hashed] + whole[hashed + len(b"sha256:") + 32 :])
+    assert everything(study) == before
+    footer = hashed + len(b"sha256:") + 32
+    path.write_bytes(whole[:footer] + b"?" + whole[footer + 1 :])
+    with pytest.raises(Damaged, match="its footer has another hash"):
+        study.results.read(next(iter(study.planned())))
 
 
 def test_a_disk_that_is_gone_is_no_damage(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:

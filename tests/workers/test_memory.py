@@ -84,7 +84,13 @@ def test_a_worker_keeps_within_the_memory_it_may_use(tmp_path: Path) -> None:
 def test_a_job_that_needs_more_memory_than_a_worker_may_use_fails(
     resformer: Callable[..., Result],
 ) -> None:
-    words = [*TINY, "train.batch=65536", "engine.workers=1", "engine.retries=0"]
+    words = [
+        *TINY,
+        "train.batch=65536",
+        "train.compile=false",
+        "engine.workers=1",
+        "engine.retries=0",
+    ]
     result = resformer("sweep", *words, "engine.memory_gib=0.5", "--study", "large")
     assert result.exit_code == 1
     assert "failed: " in result.stderr

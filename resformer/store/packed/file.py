@@ -1,9 +1,12 @@
 """A packed file: the results of many jobs, a row per job, a column per file of a job's folder, with
 that file's bytes.
 
-The hashes in each `result.json` still tell whether its files are what was committed.
+The hashes in each `result.json` still tell whether its files are what was committed. The footer has
+a hash of its own, just before it, where Parquet's readers do not look: on a footer whose schema and
+statistics contradict each other Arrow aborts the process. Files of earlier versions have none.
 """
 
+import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +14,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from threading import Lock
-from typing import final
+from typing import BinaryIO, final
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -26,6 +29,9 @@ _CACHED_COLUMNS = 8
 """Columns of row groups kept in memory."""
 _MOST_BYTES_A_BYTE = 1000
 """No results are as easily compressed as that, but a file can be made to fill the memory."""
+_END = 8
+"""Bytes after a Parquet file's footer: the footer's length, and `PAR1`."""
+_HASH = b"sha256:"
 _JOB, _NUMBER = "job", "number"
 """Columns: the job's id, and the number of its result, which grows with each damaged one."""
 
@@ -80,6 +86,7 @@ class PackedFile:
         self.column = lru_cache(_CACHED_COLUMNS)(self._column)
         self._lock = Lock()  # two threads in one of Arrow's readers wait for each other for ever
         with _reading(path):
+            _check_footer(path)
             opened = pa.OSFile(os.fsencode(path))  # Arrow itself takes no path that is no UTF-8
             self._file = pq.ParquetFile(opened, page_checksum_verification=True)
             for group in range(self._file.metadata.num_row_groups):
@@ -127,6 +134,33 @@ def at(path: Path) -> PackedFile:
     if file is None:
         raise DiskError(f"{path}: is gone")
     return file
+
+
+def _footer_at(file: BinaryIO) -> int:
+    """Where the footer of a Parquet file begins, by its last bytes."""
+    size = file.seek(0, os.SEEK_END)
+    file.seek(max(0, size - _END))
+    return max(0, size - _END - int.from_bytes(file.read(4), "little"))
+
+
+def _check_footer(path: Path) -> None:
+    """Raises ValueError if the footer has a hash and is not what was hashed, OSError."""
+    size = len(_HASH) + hashlib.sha256().digest_size
+    with open(path, "rb") as file:
+        footer_at = _footer_at(file)
+        file.seek(max(0, footer_at - size))
+        found = file.read(size)
+        hashed = hashlib.sha256(file.read())
+    if found.startswith(_HASH) and found != _HASH + hashed.digest():
+        raise ValueError("its footer has another hash")
+
+
+def _hash_footer(file: BinaryIO) -> None:
+    """Insert the hash of a Parquet file's footer before it."""
+    file.seek(footer_at := _footer_at(file))
+    footer = file.read()
+    file.seek(footer_at)
+    file.write(_HASH + hashlib.sha256(footer).digest() + footer)
 
 
 @contextmanager
@@ -177,13 +211,19 @@ def writer(path: Path, group_rows: int = GROUP_ROWS) -> Iterator[Writer]:
         with (
             pa.OSFile(os.fsencode(path), "wb") as opened,
             pq.ParquetWriter(
-                opened, schema, compression="zstd", write_page_checksum=True
+                opened,
+                schema,
+                compression="zstd",
+                write_statistics=False,
+                write_page_checksum=True,
             ) as parquet,
         ):
             rows = Writer(parquet, group_rows)
             yield rows
             rows.flush()
         with open(path, "rb+") as file:
+            _hash_footer(file)
+            file.flush()
             os.fsync(file.fileno())
     except (pa.ArrowException, OSError) as error:
         raise DiskError(f"{path}: cannot be written: {_line(error)}") from error
