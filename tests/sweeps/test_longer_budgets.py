@@ -236,18 +236,20 @@ def test_members_that_did_not_go_on_are_left_behind(study: Study, shape: Shape) 
 def test_rates_that_a_longer_budget_does_not_call_for_are_left_behind(
     resformer: Resformer,
 ) -> None:
-    """The rounds are those of the study that had it from the start."""
+    """The rounds are those of the study that had it from the start. The short budget suffices at
+    the largest rate only, for two of three seeds; the long one at the rate below, for all.
+    """
     words = [
         *("--study", "some", "model.depth=2", "model.residual=false", "model.width=16"),
-        *("task.length=4", "task.symbols=8", "train.batch=16", "train.eval_sequences=32"),
-        *("member.seed=0,1", "member.lr=auto", "engine.workers=1"),
+        *("task.length=8", "task.symbols=8", "train.batch=16", "train.eval_sequences=32"),
+        *("member.seed=2,13,36", "member.lr=auto", "engine.workers=1"),
     ]
-    for budget in ("train.steps=120", "train.steps=240"):
+    for budget in ("train.steps=160", "train.steps=320"):
         assert resformer("sweep", *words, budget).exit_code == 0
-    assert resformer("sweep", *words, "train.steps=240", "--results", "direct").exit_code == 0
+    assert resformer("sweep", *words, "train.steps=320", "--results", "direct").exit_code == 0
     study, direct = Path("results/some"), Path("direct/some")
-    assert jobs_of(study, 240) == jobs_of(direct, 240)
-    assert len(jobs_of(study, 120)) > len(jobs_of(study, 240))
+    assert jobs_of(study, 320) == jobs_of(direct, 320)
+    assert len(jobs_of(study, 160)) > len(jobs_of(study, 320))
     direct_report = json.loads(
         resformer("report", "some", "--results", "direct", "--format", "json").stdout
     )
