@@ -25,10 +25,10 @@ template <class T> struct AttendShape {
 };
 
 // What the backward pass needs: queries, keys, values and what attention makes of them, (rows, D) each; the pattern of
-// each head (sequences, heads, keys, queries); with norms of heads, queries and keys before the gain, and the factor of
-// each head's norm.
+// each head (sequences, heads, keys, queries); with norms of heads, queries and keys before it, and the factor of each
+// head's norm.
 template <class T> struct AttendKept {
-    T *q, *k, *v, *mixed, *pattern, *q_unit, *k_unit, *q_scale, *k_scale;
+    T *q, *k, *v, *mixed, *pattern, *q_raw, *k_raw, *q_scale, *k_scale;
 
     static long size(AttendShape<T> shape, bool normed) {
         const long rows = shape.rows();
@@ -36,11 +36,11 @@ template <class T> struct AttendKept {
     }
 
     AttendKept(T* room, AttendShape<T> shape, bool normed)
-        : q(room), q_unit(nullptr), k_unit(nullptr), q_scale(nullptr), k_scale(nullptr) {
+        : q(room), q_raw(nullptr), k_raw(nullptr), q_scale(nullptr), k_scale(nullptr) {
         const long size = shape.rows() * shape.width, scales = shape.rows() * shape.heads;
         k = q + size, v = k + size, mixed = v + size, pattern = mixed + size;
         if (!normed) return;
-        q_unit = pattern + scales * shape.across(), k_unit = q_unit + size, q_scale = k_unit + size;
+        q_raw = pattern + scales * shape.across(), k_raw = q_raw + size, q_scale = k_raw + size;
         k_scale = q_scale + scales;
     }
 };
@@ -212,13 +212,14 @@ void attend_forward(AttendShape<T> shape, const T* x, AttendWeights<const T> w, 
     auto project = [&](const T* left, const T* matrix, const T* bias, T* result) {
         product<T, L>(n, D, D, {left, D, 1}, as_rows<T>({matrix, D, 1}, D, D, L, rows), result, D, {bias});
     };
-    project(x, w.query, w.query_bias, kept.q);
-    project(x, w.key, w.key_bias, kept.k);
+    T *q = w.query_gain ? kept.q_raw : kept.q, *k = w.query_gain ? kept.k_raw : kept.k;
+    project(x, w.query, w.query_bias, q);
+    project(x, w.key, w.key_bias, k);
     project(x, w.value, w.value_bias, kept.v);
     if (w.query_gain || shape.cosine) {
         const HeadShape<T> heads{shape.heads, K, shape.tokens, shape.epsilon, shape.cosine, shape.sine};
-        heads.forward(n, w.query_gain, kept.q, kept.q_unit, kept.q_scale);
-        heads.forward(n, w.key_gain, kept.k, kept.k_unit, kept.k_scale);
+        heads.forward(n, w.query_gain, q, kept.q_scale, kept.q);
+        heads.forward(n, w.key_gain, k, kept.k_scale, kept.k);
     }
     each_head(shape, [&](auto head, long at, long pattern) {
         head.forward(kept.q + at, kept.k + at, kept.v + at, kept.pattern + pattern, kept.mixed + at);
@@ -239,7 +240,7 @@ void attend_backward(AttendShape<T> shape, const T* g, const T* x, AttendWeights
     };
     auto weight = [&](const T* left, const T* slopes, T* matrix, T* bias) {
         product<T, L>(D, D, n, {left, 1, D}, as_rows<T>({slopes, D, 1}, n, D, L, right), matrix, D, {nullptr, true});
-        if (bias) add_column_sums(n, D, slopes, bias);
+        if (bias) add_column_sums(n, D, slopes, D, bias);
     };
     turned(g, w.output, g_mixed, false);
     weight(kept.mixed, g, g_w.output, g_w.output_bias);
@@ -249,8 +250,8 @@ void attend_backward(AttendShape<T> shape, const T* g, const T* x, AttendWeights
     });
     if (w.query_gain || shape.cosine) {
         const HeadShape<T> heads{shape.heads, K, shape.tokens, shape.epsilon, shape.cosine, shape.sine};
-        heads.backward(n, w.query_gain, g_q, kept.q_unit, kept.q_scale, g_w.query_gain);
-        heads.backward(n, w.key_gain, g_k, kept.k_unit, kept.k_scale, g_w.key_gain);
+        heads.backward(n, w.query_gain, kept.q_raw, kept.q_scale, g_q, g_w.query_gain);
+        heads.backward(n, w.key_gain, kept.k_raw, kept.k_scale, g_k, g_w.key_gain);
     }
     weight(x, g_q, g_w.query, g_w.query_bias);
     weight(x, g_k, g_w.key, g_w.key_bias);

@@ -32,6 +32,11 @@ inline long padded(long columns, long lanes) { return (columns + lanes - 1) / la
 
 // Copies (rows, columns) to rows of `width` numbers, padded with zeros; a transpose in squares of 8.
 template <class T> void copy_rows(View<T> b, long rows, long columns, T* copy, long width) {
+    if (b.column == 1) {
+        std::fill_n(copy, rows * width, T(0));
+        for (long i = 0; i < rows; i++) std::copy_n(b.at + i * b.row, columns, copy + i * width);
+        return;
+    }
     for (long i = 0; i < rows; i += 8)
         for (long j = 0; j < width; j += 8) {
             if (b.row == 1 && i + 8 <= rows && j + 8 <= columns) {
@@ -140,18 +145,18 @@ __attribute__((noinline)) void product(long rows, long columns, long depth, View
 }
 
 // c += the sum of each column.
-template <class T> void add_column_sums(long rows, long columns, const T* a, T* c) {
+template <class T> void add_column_sums(long rows, long columns, const T* a, long a_row, T* c) {
     constexpr int L = LANES<T>, W = 4;  // sums that run side by side
     for (long j = 0; j < columns; j += W * L) {
         Vector<T, L> total[W]{};
         const long wide = std::min<long>(W, (columns - j) / L);
         if (wide == W)
             for (long i = 0; i < rows; i++)
-                for (int part = 0; part < W; part++) total[part] += load<L>(a + i * columns + j + part * L);
+                for (int part = 0; part < W; part++) total[part] += load<L>(a + i * a_row + j + part * L);
         else
             for (long i = 0; i < rows; i++)
                 for (long k = j, part = 0; k < columns; k += L, part++)
-                    total[part] += load<L>(a + i * columns + k, columns - k);
+                    total[part] += load<L>(a + i * a_row + k, columns - k);
         for (long k = j, part = 0; part < W && k < columns; k += L, part++)
             store(c + k, load<L>(c + k, columns - k) + total[part], columns - k);
     }
