@@ -328,6 +328,7 @@ def test_a_helper_that_is_half_typed_has_a_hash(
         "model": {"residual": {"name": "halved"}},
         "task": {"name": "copy"},
         "train": {"compile": False},
+        "device": "cpu",
     }
     helper, before = nested / "mine" / "factor.py", hashed()
     helper.write_bytes(text.encode(errors="surrogatepass"))

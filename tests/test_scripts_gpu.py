@@ -114,6 +114,7 @@ def test_a_part_that_fails_costs_itself_only(
 ) -> None:
     """Two parts, of which the first finds no GPU."""
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))  # as scripts/gpu has it
     done = parts.Part("done.csv", 1, lambda device, record: None, lambda rows: "its table")
     fails = dataclasses.replace(PARTS["ceilings"], seconds=100)
     monkeypatch.setattr(__main__, "PARTS", {"ceilings": fails, "done": done})

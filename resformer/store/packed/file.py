@@ -137,7 +137,7 @@ def at(path: Path) -> PackedFile:
 
 
 def _footer_at(file: BinaryIO) -> int:
-    """Where the footer of a Parquet file begins, by its last bytes."""
+    """Offset of the footer of a Parquet file, by its last bytes."""
     size = file.seek(0, os.SEEK_END)
     file.seek(max(0, size - _END))
     return max(0, size - _END - int.from_bytes(file.read(4), "little"))
@@ -149,9 +149,9 @@ def _check_footer(path: Path) -> None:
     with open(path, "rb") as file:
         footer_at = _footer_at(file)
         file.seek(max(0, footer_at - size))
-        found = file.read(size)
+        before = file.read(size)
         hashed = hashlib.sha256(file.read())
-    if found.startswith(_HASH) and found != _HASH + hashed.digest():
+    if before.startswith(_HASH) and before != _HASH + hashed.digest():
         raise ValueError("its footer has another hash")
 
 
