@@ -17,6 +17,7 @@ from typing import Any
 import pandas as pd
 import pytest
 import torch
+from support import sublayers
 
 from lib.bench.cases import Case
 from lib.facts import REFERENCE, ROOT
@@ -37,6 +38,7 @@ from lib.gpu import (
 )
 from lib.gpu.parts import PARTS
 from lib.gpu.record import Row, to_csv
+from resformer.numerics.backends import eager
 
 TINY = Case("S", "copy", depth=1, batch=2)
 
@@ -247,6 +249,19 @@ def test_kernels_of_a_step() -> None:
     breakdown.kernels("cpu", rows.append, TINY, 2)
     assert rows[0]["us"] == max(row["us"] for row in rows) > 0
     assert rows[0]["kernel"] in breakdown.render(read(rows))
+
+
+def test_the_contract_is_of_tests_that_there_are() -> None:
+    for test in contract._TESTS:
+        file, _, name = test.partition("::")
+        assert f"def {name}(" in (ROOT / "tests" / file).read_text() or not name
+
+
+def test_gradients_are_asked_for_on_the_device_of_the_weights() -> None:
+    """By tensors without values, which do not mix with those of the CPU."""
+    parts = (part.to("meta") for part in sublayers.CLASSIC.drawn(2, 3, torch.float32))
+    parts = sublayers.outcome("ffn", eager, sublayers.CLASSIC, *parts)
+    assert {part.device.type for part in parts} == {"meta"}
 
 
 def test_outcomes_of_the_contracts_tests_are_kept() -> None:
