@@ -65,6 +65,8 @@ def kernels(tensor: Tensor) -> Backend:
     return Kernels(build.library(tensor.dtype))
 
 
-def missing(device: str) -> str | None:
-    """Reason why no kernels compute on this device, cpu or cuda; None if they do."""
-    return availability.missing() if device == "cuda" else build.missing()
+def missing(device: str, precision: str) -> str | None:
+    """Reason why no kernels compute matrix products in this precision on this device, cpu (where it
+    is fp32) or cuda; None if they do.
+    """
+    return availability.missing(precision) if device == "cuda" else build.missing()

@@ -35,8 +35,8 @@ def measure(device: str, record: Record) -> None:
 
 
 def run(tests: Sequence[str], record: Record, *options: str) -> None:
-    """Run files of tests, or single tests; SystemExit if not all passed. Warnings of other versions of packages
-    than those that are pinned are no failures.
+    """Run files of tests, or single tests; SystemExit if not all passed. Warnings of other versions
+    of packages than those that are pinned are no failures.
     """
     import pytest
 

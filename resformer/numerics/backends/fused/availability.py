@@ -1,12 +1,18 @@
 """Availability of Triton and its kernels; importing this module does not import Triton."""
 
+import contextlib
+import hashlib
+import sys
 from functools import cache
+from pathlib import Path
 
 import torch
 
+from resformer.numerics import source_code
 from resformer.numerics.backends.base import Backend
-from resformer.numerics.backends.kernels import selftest
+from resformer.numerics.backends.kernels import selftest, sources
 from resformer.numerics.backends.kernels.compiler import Unavailable
+from resformer.numerics.cache_folder import CacheUnavailable, cache_folder
 
 _TESTED = (
     "attention",
@@ -19,6 +25,20 @@ _TESTED = (
 """Sub-layers and norms that are tested: every kernel, but few of its variants, each of which takes
 a second or more to compile.
 """
+_CAPABILITY = (9, 0)
+"""Least compute capability of a GPU that the kernels' tiles fit."""
+_PROCESS = """
+from resformer.numerics.backends.fused import availability
+print({ended!r} + availability.trouble({precision!r}))
+"""
+"""A program that tests the kernels."""
+_ENDED = "the self-test has ended: "
+"""What it prints before the trouble, whatever others have printed by then."""
+_MOST_SECONDS = 180.0
+"""Time for it; nearly all goes into compiling some twenty kernels."""
+_DRIVER = Path("/proc/driver/nvidia/version")
+_FILES = (*sorted(Path(__file__).parent.glob("*.py")), *selftest.FILES, *sources.REFERENCE)
+"""Code that a verdict on the kernels depends on."""
 
 
 def backend() -> Backend:
@@ -39,18 +59,60 @@ def version() -> str:
 
 
 @cache
-def missing() -> str | None:
-    """Reason why Triton's kernels do not compute on the GPU of this machine; None if their numbers
-    are those of torch's operations there.
+def missing(precision: str) -> str | None:
+    """Reason why Triton's kernels do not compute in this precision on the GPU of this machine; None
+    if their numbers are those of torch's operations there.
+
+    They are tested in a process of their own: a context of CUDA takes memory as long as its process
+    lives, and after an illegal access it is of no use. That they passed is kept in the user's cache
+    folder.
     """
     try:
-        kernels = backend()
-    except Unavailable as reason:
-        return str(reason)
+        version()
+    except Unavailable as error:
+        return str(error)
     if not torch.cuda.is_available():
         return "there is no GPU here to compare Triton's kernels with torch's operations on"
+    with contextlib.suppress(CacheUnavailable, OSError):
+        if _mark(precision).exists():
+            return None
+    reason = _trouble_in_process(precision)
+    if not reason:
+        with contextlib.suppress(CacheUnavailable, OSError):
+            _mark(precision).touch()
+    return reason or None
+
+
+def trouble(precision: str) -> str:
+    """Reason why the kernels are not to compute on the GPU of this process, "" if there is none."""
     try:
-        deviating = selftest.deviation(kernels, torch.float32, "cuda", _TESTED)
+        capability = torch.cuda.get_device_capability()
+        if capability < _CAPABILITY:
+            least, here = (f"{major}.{minor}" for major, minor in (_CAPABILITY, capability))
+            return f"the tiles of Triton's kernels are for compute capability {least}, not {here}"
+        deviating = selftest.deviation(backend(), torch.float32, "cuda", _TESTED, precision)
     except Exception as error:  # whatever a compiler and its launcher raise
         return f"Triton's kernels fail: {' '.join(str(error).split())[:200]}"
-    return f"Triton's kernels compute {deviating} wrongly" if deviating else None
+    return f"Triton's kernels compute {deviating} wrongly" if deviating else ""
+
+
+def _trouble_in_process(precision: str) -> str:
+    """The same, found by another process."""
+    program = _PROCESS.format(ended=_ENDED, precision=precision)
+    try:
+        crash, said = selftest.in_process(program, _MOST_SECONDS)
+    except OSError as error:
+        return f"Triton's kernels cannot be tried: {sys.executable}: {error.strerror}"
+    if crash:
+        return f"a process with Triton's kernels {crash}"
+    _, ended, reason = said.rpartition(_ENDED)
+    return reason.strip() if ended else "a process with Triton's kernels ends before its self-test"
+
+
+def _mark(precision: str) -> Path:
+    """File in the user's cache folder that is there once these kernels have passed on this GPU with
+    this driver. Raises CacheUnavailable; OSError where the driver is not known.
+    """
+    card = (torch.cuda.get_device_name(), _DRIVER.read_text())
+    facts = (torch.__version__, version(), *card, precision, source_code.digest(_FILES))
+    return cache_folder() / f"triton-{hashlib.sha256(repr(facts).encode()).hexdigest()[:16]}"

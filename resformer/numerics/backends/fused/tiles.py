@@ -23,6 +23,10 @@ _MOST_ATTENTION, _MOST_FFN, _MOST_NORM = 64, 128, 1024
 """Most columns. Attention keeps the gradients of four matrices in registers, an FFN those of 32
 columns of two or three.
 """
+_MOST_SCORES = 8192
+"""Most scores at a time, of all heads and pairs of tokens of the windows: 64 for each thread of 4
+warps, and the backward pass keeps three tiles of them.
+"""
 _NORM_NUMBERS = 2048
 """Numbers in the tile of a norm: 16 for each thread of 4 warps, as many again for its gradient."""
 
@@ -102,6 +106,9 @@ def attention_tiles(
     )
     exact = precision == "ieee"
     windows = max(1, (1024 if exact else 2048) // max(wide, 32) // window)
+    windows = min(windows, _MOST_SCORES // (wide_heads * window * window))
+    if not windows:
+        return None
     return AttentionTiles(
         window=window,
         windows=windows,
