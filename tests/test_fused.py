@@ -41,6 +41,7 @@ TOLERANCE = 3e-5
 def _interpreter(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The interpreter computes in numpy, which would warn of NaN and infinity."""
     interpreter.repair_bfloat16(monkeypatch)
+    interpreter.round_arguments(monkeypatch)
     with np.errstate(all="ignore"):
         yield
 
