@@ -3,6 +3,7 @@ interpreter, see `conftest`.
 """
 
 import dataclasses
+import itertools
 import json
 import os
 import subprocess
@@ -26,6 +27,7 @@ from resformer.numerics.backends import compiled, eager
 from resformer.numerics.backends.base import AdamWSettings, NormWeights
 from resformer.numerics.backends.fused import availability
 from resformer.numerics.backends.fused import backend as fused
+from resformer.numerics.backends.fused.tiles import attention_tiles
 from resformer.numerics.backends.kernels import selftest
 from resformer.residuals.base import Residual
 from resformer.training.population import Population
@@ -55,7 +57,7 @@ SIZES: dict[str, tuple[Any, ...]] = {
     # One token, windows with idle tokens, two sequences in a window, all tokens of the largest one.
     "tokens": (1, 8, 10, 16, 32),
     # Widths and heads that are powers of two and that are not, heads below 16 and above.
-    "heads": ((1, 1), (1, 20), (3, 5), (4, 8), (2, 32)),
+    "heads": ((1, 1), (1, 20), (3, 5), (4, 8), (2, 32), (8, 2), (4, 4)),
     "hidden": (10, 64, 70),
     "causal": (False, True),
     "bias": (False, True),
@@ -151,6 +153,18 @@ def test_what_is_too_large_is_torchs(block: Block, names: list[str]) -> None:
             strict=True,
         ):
             assert torch.equal(ours, theirs)
+
+
+@pytest.mark.parametrize("precision", ["ieee", "tf32", "bf16"])
+def test_no_tile_of_scores_is_larger_than_registers_take(precision: str) -> None:
+    """Of many heads and many tokens, which torch computes, and of all others."""
+    assert attention_tiles(tokens=32, heads=16, head_width=4, precision=precision) is None
+    for tokens, heads, head_width in itertools.product((1, 10, 16, 32), (1, 3, 8, 32), (1, 2, 8)):
+        tiles = attention_tiles(
+            tokens=tokens, heads=heads, head_width=head_width, precision=precision
+        )
+        if tiles is not None:
+            assert 0 < tiles.heads * tiles.windows * tiles.window**2 <= 8192
 
 
 def test_what_no_kernel_computes_is_torchs() -> None:

@@ -17,7 +17,7 @@ from typing import Any
 import pandas as pd
 import pytest
 import torch
-from support import sublayers
+from support import sublayers, waiting
 
 from lib.bench.cases import Case
 from lib.facts import REFERENCE, ROOT
@@ -132,6 +132,8 @@ def test_a_part_that_fails_costs_itself_only(
 
     monkeypatch.setattr(parts, "run", or_done)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    card = SimpleNamespace(name="some card")
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: card)
     monkeypatch.setattr(sys, "argv", ["gpu", "--out", str(tmp_path)])
     assert __main__.main() == 1
     shown = capsys.readouterr().out
@@ -142,6 +144,28 @@ def test_a_part_that_fails_costs_itself_only(
     assert limits[0] == 100
     assert 1 < limits[1] < 101  # with what the first has left over
     assert sorted(path.name for path in tmp_path.iterdir()) == ["done.csv", "facts.json", "gpu.txt"]
+
+
+def test_parts_lack_what_an_earlier_one_took_too_long(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As one that a driver keeps from ending."""
+    part = parts.Part("some.csv", 1, lambda device, record: None, lambda rows: "its table")
+    monkeypatch.setattr(__main__, "PARTS", dict.fromkeys(("late", "next", "last"), part))
+    now, limits = [0.0], []
+
+    def run(name: str, file: Path, seconds: float) -> str:
+        limits.append(seconds)
+        now[0] += seconds + (1.5 if name == "late" else 0.0)
+        return ""
+
+    monkeypatch.setattr(__main__, "time", SimpleNamespace(perf_counter=lambda: now[0]))
+    monkeypatch.setattr(__main__, "circumstances", dict)
+    monkeypatch.setattr(parts, "run", run)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(sys, "argv", ["gpu", "--out", str(tmp_path)])
+    assert __main__.main() == 0
+    assert limits == [1.0, 0.0, 0.5]
 
 
 @pytest.mark.parametrize(
@@ -162,6 +186,25 @@ def test_a_part_that_hangs_ends_with_all_that_it_started() -> None:
     began = time.monotonic()
     assert limited.run(["sh", "-c", "sleep 600 & sleep 600"], 0.2) == "stopped after 0.2 s"
     assert time.monotonic() - began < 60  # not the ten minutes of those that hold its output open
+
+
+STOPPED = """
+import sys
+from lib.gpu import limited
+
+limited.run(["sh", "-c", "echo begun >&2; echo $$ >$0; sleep 600", sys.argv[1]], 600)
+"""
+
+
+def test_a_part_ends_with_the_command(tmp_path: Path) -> None:
+    """Which SIGTERM ends, as at the end of a job's time."""
+    file = tmp_path / "pid"
+    with subprocess.Popen([sys.executable, "-c", STOPPED, file]) as command:
+        waiting.wait_until(lambda: file.exists() and file.read_text().endswith("\n"))
+        command.terminate()
+        assert command.wait(60) == 143
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(file.read_text()), 0)
 
 
 def test_rows_are_kept_as_they_come(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ _SECONDS = 0.5
 _STEPS = 4
 """Steps of each job, one job after the other, before Python waits for the GPU."""
 _JOBS = (1, 2, 4)
-_STACKS = (16, 64, 256, FULL)
+_STACKS = (64, FULL)
 
 
 def measure(device: str, record: Record) -> None:

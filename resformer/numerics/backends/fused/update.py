@@ -87,6 +87,7 @@ def _move(
 
 def clip(grad_PN: Tensor, most: float | None) -> Tensor:
     """Clip each member's gradient, in place; returns the norms before, (P,)."""
+    assert grad_PN.is_contiguous()
     members, size = grad_PN.shape
     blocks = triton.cdiv(size, _BLOCK)
     sums_PB, norm_P = grad_PN.new_empty(members, blocks), grad_PN.new_empty(members)
