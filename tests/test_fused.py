@@ -23,9 +23,8 @@ from torch import Tensor
 
 from resformer.keys import ACTIVATIONS, NORM_KINDS, PRECISIONS
 from resformer.model.shape import Member, Shape
-from resformer.numerics.backends import compiled, eager
+from resformer.numerics.backends import availability, compiled, eager
 from resformer.numerics.backends.base import AdamWSettings, NormWeights
-from resformer.numerics.backends.fused import availability
 from resformer.numerics.backends.fused import backend as fused
 from resformer.numerics.backends.fused.tiles import attention_tiles
 from resformer.numerics.backends.kernels import selftest

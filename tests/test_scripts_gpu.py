@@ -269,7 +269,9 @@ def test_a_jax_without_a_gpu_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_captures() -> None:
-    rows = captures.rows("cpu", TINY, 5)
+    plain = dataclasses.replace(TINY, more=("train.compile=false",))
+    rows = captures.rows("cpu", plain, 5)
+    assert captures.render(read(rows)).splitlines()[0].endswith("by torch's operations")
     line = captures.render(read(rows)).splitlines()[4].split()
     assert (line[0], line[-1]) == ("5", "3")  # of five, two, one
 
@@ -282,9 +284,11 @@ def test_jobs_at_once_share_a_process() -> None:
 
 def test_a_table_of_jobs_at_once_that_was_interrupted() -> None:
     rates = [(16, 1, "processes", 100.0), (16, 2, "processes", 150.0), (16, 2, "streams", 90.0)]
-    rows = [dict(zip(("members", "jobs", "way", "rate"), each, strict=True)) for each in rates]
-    shown = [line.split()[-1] for line in sharing.render(read(rows)).splitlines()[4:7]]
-    assert shown == ["1.00", "1.50", "0.90"]
+    keys = ("members", "jobs", "way", "rate")
+    rows = [{**dict(zip(keys, each, strict=True)), "compiled": True} for each in rates]
+    shown = sharing.render(read(rows)).splitlines()
+    assert shown[0].endswith("by the kernels of train.compile=true")
+    assert [line.split()[-1] for line in shown[4:7]] == ["1.00", "1.50", "0.90"]
 
 
 def test_kernels_of_a_step() -> None:

@@ -7,7 +7,7 @@ at once; and see `fused.backend`.
 
 from torch import Tensor
 
-from resformer.numerics.backends import eager
+from resformer.numerics.backends import availability, eager
 from resformer.numerics.backends.base import (
     AdamWSettings,
     AttentionSettings,
@@ -16,7 +16,6 @@ from resformer.numerics.backends.base import (
     FfnWeights,
     NormWeights,
 )
-from resformer.numerics.backends.fused import availability
 from resformer.numerics.backends.kernels import build
 from resformer.numerics.backends.kernels.functions import NORM_EPSILON, Kernels
 

@@ -24,7 +24,7 @@ _MOST_ATTENTION, _MOST_FFN, _MOST_NORM = 64, 128, 1024
 columns of two or three.
 """
 _MOST_SCORES = 8192
-"""Most scores at a time, of all heads and pairs of tokens of the windows: 64 for each thread of 4
+"""Most scores at a time, of all heads and pairs of tokens of the windows: 32 for each thread of 8
 warps, and the backward pass keeps three tiles of them.
 """
 _NORM_NUMBERS = 2048
@@ -109,6 +109,7 @@ def attention_tiles(
     windows = min(windows, _MOST_SCORES // (wide_heads * window * window))
     if not windows:
         return None
+    many = 2 * wide_heads * windows * window * window > _MOST_SCORES
     return AttentionTiles(
         window=window,
         windows=windows,
@@ -117,7 +118,7 @@ def attention_tiles(
         width=max(_power_of_two(width), _LEAST),
         part=min(_PART, max(_power_of_two(width), _LEAST)),
         blocks=max(1, _GROUP // (windows * window)),
-        warps=8 if exact and wide > 32 else 4,
+        warps=8 if many or (exact and wide > 32) else 4,
     )
 
 

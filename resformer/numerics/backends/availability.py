@@ -28,7 +28,7 @@ a second or more to compile.
 _CAPABILITY = (9, 0)
 """Least compute capability of a GPU that the kernels' tiles fit."""
 _PROCESS = """
-from resformer.numerics.backends.fused import availability
+from resformer.numerics.backends import availability
 print({ended!r} + availability.trouble({precision!r}))
 """
 """A program that tests the kernels."""
@@ -37,7 +37,7 @@ _ENDED = "the self-test has ended: "
 _MOST_SECONDS = 180.0
 """Time for it; nearly all goes into compiling some twenty kernels."""
 _DRIVER = Path("/proc/driver/nvidia/version")
-_FILES = (*sorted(Path(__file__).parent.glob("*.py")), *selftest.FILES, *sources.REFERENCE)
+_FILES = (*sorted(Path(__file__).parent.glob("fused/*.py")), *selftest.FILES, *sources.REFERENCE)
 """Code that a verdict on the kernels depends on."""
 
 
