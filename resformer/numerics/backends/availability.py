@@ -33,7 +33,7 @@ print({ended!r} + availability.trouble({precision!r}))
 """
 """A program that tests the kernels."""
 _ENDED = "the self-test has ended: "
-"""What it prints before the trouble, whatever others have printed by then."""
+"""Words that it prints before the trouble, and after all that others print."""
 _MOST_SECONDS = 180.0
 """Time for it; nearly all goes into compiling some twenty kernels."""
 _DRIVER = Path("/proc/driver/nvidia/version")

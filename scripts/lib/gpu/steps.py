@@ -95,7 +95,7 @@ def is_compiled(device: str, case: Case) -> bool:
 
 
 def way(rows: pd.DataFrame) -> str:
-    """How rows that say so were computed."""
+    """Words for what computed these rows."""
     return _WAYS[bool(rows["compiled"].iloc[0])]
 
 

@@ -92,7 +92,8 @@ def attention_tiles(
 
     In float32 products, 32 rows of width 32 take all registers of 4 warps in the backward pass, and
     some hundred bytes of each thread are spilled; half as many rows spill none, but take an eighth
-    more instructions for a row. With tensor cores 64 rows do.
+    more instructions for a row. With tensor cores 64 rows do. With more than half of the most
+    scores, 4 warps spill more than a thousand bytes, 8 two hundred (seven in float32 products).
     """
     width = heads * head_width
     wide_heads = _power_of_two(heads)
@@ -109,7 +110,7 @@ def attention_tiles(
     windows = min(windows, _MOST_SCORES // (wide_heads * window * window))
     if not windows:
         return None
-    many = 2 * wide_heads * windows * window * window > _MOST_SCORES
+    many_scores = 2 * wide_heads * windows * window * window > _MOST_SCORES
     return AttentionTiles(
         window=window,
         windows=windows,
@@ -118,7 +119,7 @@ def attention_tiles(
         width=max(_power_of_two(width), _LEAST),
         part=min(_PART, max(_power_of_two(width), _LEAST)),
         blocks=max(1, _GROUP // (windows * window)),
-        warps=8 if many or (exact and wide > 32) else 4,
+        warps=8 if many_scores or (exact and wide > 32) else 4,
     )
 
 
