@@ -100,12 +100,12 @@ def _trouble_in_process(precision: str) -> str:
     """The same, found by another process."""
     program = _PROCESS.format(ended=_ENDED, precision=precision)
     try:
-        crash, said = selftest.in_process(program, _MOST_SECONDS)
+        crash, output = selftest.in_process(program, _MOST_SECONDS)
     except OSError as error:
         return f"Triton's kernels cannot be tried: {sys.executable}: {error.strerror}"
     if crash:
         return f"a process with Triton's kernels {crash}"
-    _, ended, reason = said.rpartition(_ENDED)
+    _, ended, reason = output.rpartition(_ENDED)
     return reason.strip() if ended else "a process with Triton's kernels ends before its self-test"
 
 
