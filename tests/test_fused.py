@@ -3,6 +3,7 @@ interpreter, see `conftest`.
 """
 
 import dataclasses
+import itertools
 import json
 import os
 import subprocess
@@ -20,12 +21,12 @@ from support.schemes import name_of, schemes
 from support.sublayers import BLOCKS, SUBLAYERS, Block, outcome
 from torch import Tensor
 
-from resformer.keys import ACTIVATIONS, NORM_KINDS
+from resformer.keys import ACTIVATIONS, NORM_KINDS, PRECISIONS
 from resformer.model.shape import Member, Shape
-from resformer.numerics.backends import compiled, eager
+from resformer.numerics.backends import availability, compiled, eager
 from resformer.numerics.backends.base import AdamWSettings, NormWeights
-from resformer.numerics.backends.fused import availability
 from resformer.numerics.backends.fused import backend as fused
+from resformer.numerics.backends.fused.tiles import attention_tiles
 from resformer.numerics.backends.kernels import selftest
 from resformer.residuals.base import Residual
 from resformer.training.population import Population
@@ -41,6 +42,7 @@ TOLERANCE = 3e-5
 def _interpreter(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The interpreter computes in numpy, which would warn of NaN and infinity."""
     interpreter.repair_bfloat16(monkeypatch)
+    interpreter.round_arguments(monkeypatch)
     with np.errstate(all="ignore"):
         yield
 
@@ -54,7 +56,7 @@ SIZES: dict[str, tuple[Any, ...]] = {
     # One token, windows with idle tokens, two sequences in a window, all tokens of the largest one.
     "tokens": (1, 8, 10, 16, 32),
     # Widths and heads that are powers of two and that are not, heads below 16 and above.
-    "heads": ((1, 1), (1, 20), (3, 5), (4, 8), (2, 32)),
+    "heads": ((1, 1), (1, 20), (3, 5), (4, 8), (2, 32), (8, 2), (4, 4)),
     "hidden": (10, 64, 70),
     "causal": (False, True),
     "bias": (False, True),
@@ -152,6 +154,18 @@ def test_what_is_too_large_is_torchs(block: Block, names: list[str]) -> None:
             assert torch.equal(ours, theirs)
 
 
+@pytest.mark.parametrize("precision", ["ieee", "tf32", "bf16"])
+def test_no_tile_of_scores_is_larger_than_registers_take(precision: str) -> None:
+    """Of many heads and many tokens, which torch computes, and of all others."""
+    assert attention_tiles(tokens=32, heads=16, head_width=4, precision=precision) is None
+    for tokens, heads, head_width in itertools.product((1, 10, 16, 32), (1, 3, 8, 32), (1, 2, 8)):
+        tiles = attention_tiles(
+            tokens=tokens, heads=heads, head_width=head_width, precision=precision
+        )
+        if tiles is not None:
+            assert 0 < tiles.heads * tiles.windows * tiles.window**2 <= 8192
+
+
 def test_what_no_kernel_computes_is_torchs() -> None:
     """float64; norms of several streams, and those that are functions of single numbers."""
     x_PRD, flat_PN = (part.to(DEVICE) for part in Block().drawn(2, 2, torch.float64))
@@ -197,6 +211,19 @@ def test_a_step_of_adamw_is_that_of_torch() -> None:
     for before, ours, theirs in zip(tensors, *moved, strict=True):
         assert torch.allclose(ours, theirs, rtol=1e-6, atol=1e-6)  # a few roundings
         assert torch.equal(ours[:, 9_000:], before[:, 9_000:])
+
+
+def test_moments_after_the_first_step_of_adamw_have_all_bits() -> None:
+    """Of a decay near 1, which subtracted from it in float32 would leave 1e-5 of error."""
+    settings = AdamWSettings(beta1=0.9, beta2=0.999, eps=1e-8, weight_decay=0.0)
+    grad_PN = torch.linspace(0.5, 1.5, 100, device=DEVICE).view(2, 50)
+    flat_PN, *moments = (torch.zeros_like(grad_PN) for _ in range(3))
+    lr_P, number = torch.ones(2, device=DEVICE), torch.tensor(1, device=DEVICE)
+    fused.adamw(flat_PN, grad_PN, *moments, lr_P, settings, number)
+    expected = [grad_PN.double() * (1 - 0.9), grad_PN.double().square() * (1 - 0.999)]
+    for moment, exact in zip(moments, expected, strict=True):
+        # Two products and a constant are rounded, by 6e-8 each.
+        assert torch.allclose(moment.double(), exact, rtol=2e-7, atol=0.0)
 
 
 MEMBERS = [Member(seed=seed, lr=lr) for seed, lr in ((0, 1e-3), (1, 1e30), (7, 1e-2))]
@@ -247,7 +274,9 @@ def test_members_do_not_see_each_other(small: Shape, changes: dict[str, Any]) ->
         np.testing.assert_allclose(alone[:, :, 0], together[:, :, row], rtol=1e-4)
 
 
-@pytest.mark.parametrize(("precision", "block"), [("ieee", "classic"), ("tf32", "modern")])
+@pytest.mark.parametrize(
+    ("precision", "block"), [("ieee", "classic"), ("tf32", "modern"), ("bf16", "modern")]
+)
 def test_every_kernel_of_a_step_is_compiled_for_a_gpu_ahead_of_time(
     precision: str, block: str, tmp_path: Path
 ) -> None:
@@ -276,28 +305,126 @@ def test_every_kernel_of_a_step_is_compiled_for_a_gpu_ahead_of_time(
         assert kernel["stack"] <= 512, kernel
 
 
-def test_kernels_are_used_on_a_gpu_only_where_they_compute_what_torch_computes(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    reason = availability.missing.__wrapped__
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    assert reason() == "there is no GPU here to compare Triton's kernels with torch's operations on"
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+@pytest.fixture
+def tested_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The self-test as on a GPU, on the device of these tests."""
     tested = selftest.deviation
     monkeypatch.setattr(
-        selftest, "deviation", lambda ours, dtype, device, names: tested(ours, dtype, DEVICE, names)
+        selftest,
+        "deviation",
+        lambda ours, dtype, device, names, precision: tested(ours, dtype, DEVICE, names, precision),
     )
-    assert reason() is None
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: (9, 0))
+
+
+@pytest.mark.usefixtures("tested_here")
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_kernels_are_used_on_a_gpu_only_where_they_compute_what_torch_computes(
+    precision: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In whatever precision; how this process computes products stays as it was."""
+    before = torch.backends.cuda.matmul.fp32_precision
+    assert availability.trouble(precision) == ""
+    assert torch.backends.cuda.matmul.fp32_precision == before != "ieee"
+    assert not torch.is_autocast_enabled(DEVICE)
+    norm, attend = fused.norm, fused.attend
     monkeypatch.setattr(
-        fused, "norm", lambda x_PRD, weights, kind: x_PRD * weights.gain_PD[:, None]
+        fused, "norm", lambda x_PRD, weights, kind: norm(x_PRD, weights, kind) * 1.1
     )
-    assert reason() == "Triton's kernels compute the norm layer wrongly"
+    assert availability.trouble(precision) == "Triton's kernels compute the norm layer wrongly"
+    monkeypatch.setattr(
+        fused,
+        "attend",
+        lambda x_PRD, weights, settings: attend(
+            x_PRD, weights._replace(output=weights.query), settings
+        ),
+    )
+    assert availability.trouble(precision) == "Triton's kernels compute attention wrongly"
 
     def broken(*operands: object) -> Tensor:
         raise RuntimeError("ptxas:\n no such processor")
 
     monkeypatch.setattr(fused, "attend", broken)
-    assert reason() == "Triton's kernels fail: ptxas: no such processor"
+    assert availability.trouble(precision) == "Triton's kernels fail: ptxas: no such processor"
+
+
+def test_a_gpu_of_an_older_kind_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: (8, 9))
+    assert availability.trouble("bf16") == (
+        "the tiles of Triton's kernels are for compute capability 9.0, not 8.9"
+    )
+
+
+@pytest.fixture
+def with_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine that seems to have a GPU with a driver, and has an empty cache folder."""
+    driver = tmp_path / "version"
+    driver.write_text("some driver")
+    monkeypatch.setattr(availability, "_DRIVER", driver)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "some card")
+
+
+@pytest.mark.usefixtures("with_gpu")
+@pytest.mark.parametrize(
+    ("program", "reason"),
+    [
+        ("import os; os.kill(os.getpid(), 6)", "{} ends its self-test by SIGABRT"),
+        ("import time; time.sleep(60)", "{} does not end its self-test within 1 s"),
+        ("raise ImportError", "{} ends before its self-test"),
+        ("print('a warning'); print({ended!r} + {precision!r}); print()", "tf32"),
+    ],
+)
+def test_a_self_test_that_crashes_is_a_reason(
+    program: str, reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(availability, "_PROCESS", program)
+    monkeypatch.setattr(availability, "_MOST_SECONDS", 1.0)
+    for _ in range(2):  # a verdict against them is not kept
+        found = availability.missing.__wrapped__("tf32")
+        assert found == reason.format("a process with Triton's kernels")
+
+
+@pytest.mark.usefixtures("with_gpu")
+def test_a_self_test_that_was_passed_is_not_repeated_by_other_commands(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """But for another precision, card or driver."""
+    run = []
+
+    def passed(program: str, most_seconds: float) -> tuple[str, str]:
+        run.append(program)
+        return "", availability._ENDED
+
+    monkeypatch.setattr(selftest, "in_process", passed)
+    missing = availability.missing.__wrapped__
+    assert [missing(precision) for precision in ("fp32", "fp32", "bf16")] == [None] * 3
+    assert len(run) == 2
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "another")
+    assert missing("fp32") is None
+    assert len(run) == 3
+    availability._DRIVER.write_text("another")
+    assert missing("fp32") is None
+    assert len(run) == 4
+    availability._DRIVER.unlink()  # as where it is not known: tested by each
+    assert [missing("fp32"), missing("fp32")] == [None] * 2
+    assert len(run) == 6
+
+
+@pytest.mark.usefixtures("with_gpu")
+@pytest.mark.skipif(DEVICE == "cuda", reason="there is one")
+def test_the_process_of_the_self_test_finds_no_gpu_where_there_is_none() -> None:
+    reason = availability.missing.__wrapped__("fp32")
+    assert reason is not None
+    assert reason.startswith("Triton's kernels fail: ")
+
+
+def test_without_a_gpu_there_is_nothing_to_compare_with(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert availability.missing.__wrapped__("fp32") == (
+        "there is no GPU here to compare Triton's kernels with torch's operations on"
+    )
 
 
 def test_triton_is_not_imported_for_the_cpu() -> None:
@@ -307,7 +434,7 @@ from resformer import cli, config
 from resformer.config.machine import Machine
 from resformer.plan import provenance
 
-Machine.here().missing_kernels("cpu")
+Machine.here().missing_kernels("cpu", "fp32")
 config.request(None, ["device=cpu"])
 provenance.versions(["cpu"])
 assert "triton" not in sys.modules

@@ -17,6 +17,7 @@ from typing import Any
 import pandas as pd
 import pytest
 import torch
+from support import sublayers, waiting
 
 from lib.bench.cases import Case
 from lib.facts import REFERENCE, ROOT
@@ -37,6 +38,7 @@ from lib.gpu import (
 )
 from lib.gpu.parts import PARTS
 from lib.gpu.record import Row, to_csv
+from resformer.numerics.backends import eager
 
 TINY = Case("S", "copy", depth=1, batch=2)
 
@@ -131,6 +133,8 @@ def test_a_part_that_fails_costs_itself_only(
 
     monkeypatch.setattr(parts, "run", or_done)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    card = SimpleNamespace(name="some card")
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: card)
     monkeypatch.setattr(sys, "argv", ["gpu", "--out", str(tmp_path)])
     assert __main__.main() == 1
     shown = capsys.readouterr().out
@@ -141,6 +145,28 @@ def test_a_part_that_fails_costs_itself_only(
     assert limits[0] == 100
     assert 1 < limits[1] < 101  # with what the first has left over
     assert sorted(path.name for path in tmp_path.iterdir()) == ["done.csv", "facts.json", "gpu.txt"]
+
+
+def test_parts_lack_what_an_earlier_one_took_too_long(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As one that a driver keeps from ending."""
+    part = parts.Part("some.csv", 1, lambda device, record: None, lambda rows: "its table")
+    monkeypatch.setattr(__main__, "PARTS", dict.fromkeys(("late", "next", "last"), part))
+    now, limits = [0.0], []
+
+    def run(name: str, file: Path, seconds: float) -> str:
+        limits.append(seconds)
+        now[0] += seconds + (1.5 if name == "late" else 0.0)
+        return ""
+
+    monkeypatch.setattr(__main__, "time", SimpleNamespace(perf_counter=lambda: now[0]))
+    monkeypatch.setattr(__main__, "circumstances", dict)
+    monkeypatch.setattr(parts, "run", run)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(sys, "argv", ["gpu", "--out", str(tmp_path)])
+    assert __main__.main() == 0
+    assert limits == [1.0, 0.0, 0.5]
 
 
 @pytest.mark.parametrize(
@@ -161,6 +187,25 @@ def test_a_part_that_hangs_ends_with_all_that_it_started() -> None:
     began = time.monotonic()
     assert limited.run(["sh", "-c", "sleep 600 & sleep 600"], 0.2) == "stopped after 0.2 s"
     assert time.monotonic() - began < 60  # not the ten minutes of those that hold its output open
+
+
+STOPPED = """
+import sys
+from lib.gpu import limited
+
+limited.run(["sh", "-c", "echo begun >&2; echo $$ >$0; sleep 600", sys.argv[1]], 600)
+"""
+
+
+def test_a_part_ends_with_the_command(tmp_path: Path) -> None:
+    """Which SIGTERM ends, as at the end of a job's time."""
+    file = tmp_path / "pid"
+    with subprocess.Popen([sys.executable, "-c", STOPPED, file]) as command:
+        waiting.wait_until(lambda: file.exists() and file.read_text().endswith("\n"))
+        command.terminate()
+        assert command.wait(60) == 143
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(file.read_text()), 0)
 
 
 def test_rows_are_kept_as_they_come(tmp_path: Path) -> None:
@@ -225,7 +270,9 @@ def test_a_jax_without_a_gpu_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_captures() -> None:
-    rows = captures.rows("cpu", TINY, 5)
+    plain = dataclasses.replace(TINY, more=("train.compile=false",))
+    rows = captures.rows("cpu", plain, 5)
+    assert captures.render(read(rows)).splitlines()[0].endswith("by torch's operations")
     line = captures.render(read(rows)).splitlines()[4].split()
     assert (line[0], line[-1]) == ("5", "3")  # of five, two, one
 
@@ -238,9 +285,11 @@ def test_jobs_at_once_share_a_process() -> None:
 
 def test_a_table_of_jobs_at_once_that_was_interrupted() -> None:
     rates = [(16, 1, "processes", 100.0), (16, 2, "processes", 150.0), (16, 2, "streams", 90.0)]
-    rows = [dict(zip(("members", "jobs", "way", "rate"), each, strict=True)) for each in rates]
-    shown = [line.split()[-1] for line in sharing.render(read(rows)).splitlines()[4:7]]
-    assert shown == ["1.00", "1.50", "0.90"]
+    keys = ("members", "jobs", "way", "rate")
+    rows = [{**dict(zip(keys, each, strict=True)), "compiled": True} for each in rates]
+    shown = sharing.render(read(rows)).splitlines()
+    assert shown[0].endswith("by the kernels of train.compile=true")
+    assert [line.split()[-1] for line in shown[4:7]] == ["1.00", "1.50", "0.90"]
 
 
 def test_kernels_of_a_step() -> None:
@@ -248,6 +297,19 @@ def test_kernels_of_a_step() -> None:
     breakdown.kernels("cpu", rows.append, TINY, 2)
     assert rows[0]["us"] == max(row["us"] for row in rows) > 0
     assert rows[0]["kernel"] in breakdown.render(read(rows))
+
+
+def test_the_contract_is_of_tests_that_there_are() -> None:
+    for test in contract._TESTS:
+        file, _, name = test.partition("::")
+        assert f"def {name}(" in (ROOT / "tests" / file).read_text() or not name
+
+
+def test_gradients_are_asked_for_on_the_device_of_the_weights() -> None:
+    """By tensors without values, which do not mix with those of the CPU."""
+    parts = (part.to("meta") for part in sublayers.CLASSIC.drawn(2, 3, torch.float32))
+    parts = sublayers.outcome("ffn", eager, sublayers.CLASSIC, *parts)
+    assert {part.device.type for part in parts} == {"meta"}
 
 
 def test_outcomes_of_the_contracts_tests_are_kept() -> None:

@@ -12,9 +12,9 @@ class Machine:
 
     has_gpu: bool
     """True if torch can use a GPU."""
-    missing_kernels: Callable[[str], str | None]
-    """Return the reason why compiled kernels are not available on a device, cpu or cuda; None if
-    they are. May compile.
+    missing_kernels: Callable[[str, str], str | None]
+    """Return the reason why compiled kernels are not available on a device, cpu or cuda, in a
+    precision; None if they are. May compile.
     """
 
     kernels_note: Callable[[], str] = lambda: ""

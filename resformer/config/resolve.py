@@ -362,11 +362,12 @@ def _compile(train: Json, device: str, machine: Machine) -> tuple[bool, str]:
     fitting = device == "cuda" or train["precision"] == "fp32"
     if not choice or not fitting:
         return choice is True, ""  # which the shape refuses
-    if reason := machine.missing_kernels(device):
+    if reason := machine.missing_kernels(device, str(train["precision"])):
         if choice is True:
             raise UserError(f"train.compile=true: {reason}; auto or false would work")
-        return False, f"train.compile=false: {reason}; training is slower without the kernels"
-    return True, machine.kernels_note()
+        slower = "; training is slower without the kernels" if device == "cpu" else ""
+        return False, f"train.compile=false: {reason}{slower}"
+    return True, machine.kernels_note() if device == "cpu" else ""
 
 
 def _made_up_name(

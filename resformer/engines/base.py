@@ -12,6 +12,9 @@ from resformer.workers.assignment import Assignment
 from resformer.workers.events import Emit
 from resformer.workers.signals import Stop
 
+_MOST_MEMBERS = 65535
+"""Most members of a job: programs along the axis of a GPU's grid that counts them."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Engine(ABC):
@@ -31,7 +34,7 @@ class Engine(ABC):
     def __post_init__(self) -> None:
         for setting, least, most, unit in (
             ("workers", 1, 4096, ", or null"),
-            ("stack", 1, 65536, " members, or null"),
+            ("stack", 1, _MOST_MEMBERS, " members, or null"),
             ("retries", 0, 100, ""),
             ("lease_seconds", 1, 86400, ""),
             ("memory_gib", 0.5, "1e6", ", or null"),

@@ -16,7 +16,7 @@ from resformer.model import own_class
 from resformer.model.serial import shape_to_json
 from resformer.model.shape import Recording, Shape
 from resformer.numerics import source_code
-from resformer.numerics.backends.fused import availability
+from resformer.numerics.backends import availability
 from resformer.numerics.backends.kernels import build
 from resformer.numerics.backends.kernels.compiler import Unavailable
 from resformer.numerics.processor import processor_facts
@@ -53,22 +53,7 @@ _ROLES = {
     code.FUSED: (
         "numerics/backends/compiled.py",
         "numerics/backends/kernels/functions.py",
-        *(
-            f"numerics/backends/fused/{name}.py"
-            for name in (
-                "activation",
-                "attend",
-                "backend",
-                "ffn",
-                "heads",
-                "launch",
-                "norm",
-                "partials",
-                "product",
-                "tiles",
-                "update",
-            )
-        ),
+        "numerics/backends/fused/*.py",
     ),
     code.PROBES: ("probes/*.py", "probes/measures/*.py"),
 }

@@ -1,11 +1,13 @@
-"""Triton's interpreter, which runs kernels on tensors of the CPU, with bfloat16 as a GPU has it.
+"""Triton's interpreter, which runs kernels on tensors of the CPU, with numbers as a GPU has them.
 
-On its own (as of Triton 3.9) it cuts bits off where a GPU rounds, and multiplies the bits of two
-numbers of bfloat16 as if they were whole numbers.
+On its own (Triton 3.6 to 3.9) it cuts bits off where a GPU rounds to bfloat16, multiplies the bits
+of two numbers of bfloat16 as if they were whole numbers, and leaves arguments that are floats in
+double.
 """
 
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from triton import language
@@ -32,3 +34,13 @@ def repair_bfloat16(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(builder, "cast_impl", cast_impl)
     monkeypatch.setattr(builder, "create_dot", create_dot)
+
+
+def round_arguments(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Round arguments of kernels that are floats to float32."""
+    convert = interpreter._implicit_cvt
+
+    def rounded(argument: Any) -> Any:
+        return convert(float(np.float32(argument)) if type(argument) is float else argument)
+
+    monkeypatch.setattr(interpreter, "_implicit_cvt", rounded)

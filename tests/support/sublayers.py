@@ -101,5 +101,6 @@ def outcome(
     """The output, and the gradients of x and all weights for a fixed gradient of the output."""
     x_PRD, flat_PN = x_PRD.clone().requires_grad_(), flat_PN.clone().requires_grad_()
     y_PRD = block.compute(name, backend, x_PRD, flat_PN)
-    slope_PRD = torch.linspace(-1, 1, y_PRD.numel(), dtype=y_PRD.dtype).view(y_PRD.shape)
-    return [y_PRD.detach(), *torch.autograd.grad(y_PRD, (x_PRD, flat_PN), slope_PRD)]
+    slope_N = torch.linspace(-1, 1, y_PRD.numel(), dtype=y_PRD.dtype, device=y_PRD.device)
+    gradients = torch.autograd.grad(y_PRD, (x_PRD, flat_PN), slope_N.view(y_PRD.shape))
+    return [y_PRD.detach(), *gradients]

@@ -7,7 +7,7 @@ at once; and see `fused.backend`.
 
 from torch import Tensor
 
-from resformer.numerics.backends import eager
+from resformer.numerics.backends import availability, eager
 from resformer.numerics.backends.base import (
     AdamWSettings,
     AttentionSettings,
@@ -16,7 +16,6 @@ from resformer.numerics.backends.base import (
     FfnWeights,
     NormWeights,
 )
-from resformer.numerics.backends.fused import availability
 from resformer.numerics.backends.kernels import build
 from resformer.numerics.backends.kernels.functions import NORM_EPSILON, Kernels
 
@@ -65,6 +64,8 @@ def kernels(tensor: Tensor) -> Backend:
     return Kernels(build.library(tensor.dtype))
 
 
-def missing(device: str) -> str | None:
-    """Reason why no kernels compute on this device, cpu or cuda; None if they do."""
-    return availability.missing() if device == "cuda" else build.missing()
+def missing(device: str, precision: str) -> str | None:
+    """Reason why no kernels compute matrix products in this precision on this device, cpu (where it
+    is fp32) or cuda; None if they do.
+    """
+    return availability.missing(precision) if device == "cuda" else build.missing()

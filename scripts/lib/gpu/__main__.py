@@ -5,9 +5,10 @@ gpu.txt        the tables, of all parts as far as they are there
 facts.json     by part: command, commit, date, duration, versions, card, machine; the reason if it
                failed
 
-Each part has seconds of its own and those that parts before it left over, six minutes in all. One
-that fails or takes longer leaves the rows that it had, and the others are measured all the same;
-the exit code is then 1.
+Each part has seconds of its own and those that parts before it left over, six minutes in all; what
+one takes to end beyond them, the next one lacks. One that fails or takes longer leaves the rows
+that it had, and the others are measured all the same; the exit code is then 1. SIGTERM ends the
+part that runs, too.
 """
 
 import argparse
@@ -32,7 +33,7 @@ from lib.gpu.parts import PARTS
 from resformer import __version__
 
 _PACKAGES = ("torch", "triton", "jax")
-_CARD = ("name", "memory.total", "driver_version")
+_CARD = ("memory.total", "driver_version")
 
 
 def main() -> int:
@@ -54,9 +55,9 @@ def main() -> int:
     failed, spare, here = False, 0.0, circumstances()
     for name in [options.only] if options.only else PARTS:
         part, began = PARTS[name], time.perf_counter()
-        reason = parts.run(name, options.out / part.file, part.seconds + spare)
+        reason = parts.run(name, options.out / part.file, max(0.0, part.seconds + spare))
         seconds = time.perf_counter() - began
-        spare = max(0.0, spare + part.seconds - seconds)
+        spare += part.seconds - seconds
         print(f"{name}: {seconds:.0f} s{f', failed: {reason}' * bool(reason)}", file=sys.stderr)
         note(options.out / "facts.json", name, reason, seconds, here)
         (options.out / "gpu.txt").write_text(tables(options.out))
@@ -117,13 +118,16 @@ def _versions() -> dict[str, str]:
 
 
 def _card() -> dict[str, str]:
-    """Facts of the first GPU by nvidia-smi; none where it is not installed."""
+    """Name of the GPU that torch computes on; and facts by nvidia-smi, where that is installed, of
+    the first one of the machine.
+    """
+    name = {"name": torch.cuda.get_device_properties(0).name}
     words = ["nvidia-smi", f"--query-gpu={','.join(_CARD)}", "--format=csv,noheader"]
     try:
         asked = subprocess.run(words, capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError):
-        return {}
-    return dict(zip(_CARD, asked.stdout.splitlines()[0].split(", "), strict=True))
+        return name
+    return name | dict(zip(_CARD, asked.stdout.splitlines()[0].split(", "), strict=True))
 
 
 if __name__ == "__main__":

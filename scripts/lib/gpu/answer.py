@@ -34,8 +34,9 @@ def measure(device: str, record: Record) -> None:
 
 def measure_workers(device: str, record: Record) -> None:
     """A row per number of workers that share the GPU, by default one: the quick study with warm
-    caches.
+    caches, which a sweep before them fills.
     """
+    swept(device, "quick", [], {})
     for workers in (1, 2, 4):
         made = swept(device, "quick", [f"engine.workers={workers}"], {})
         record({"study": "quick", "workers": workers, **made})

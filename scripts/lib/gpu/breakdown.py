@@ -7,7 +7,7 @@ from lib.bench.cases import Case
 from lib.bench.tables import number, table
 from lib.gpu.clock import synchronize
 from lib.gpu.record import Record
-from lib.gpu.steps import COPY, population
+from lib.gpu.steps import COPY, population, way
 
 _MEMBERS, _STEPS = 256, 16
 _MOST_SHOWN, _MOST_LETTERS = 20, 70
@@ -33,6 +33,7 @@ def kernels(device: str, record: Record, case: Case, members: int) -> None:
         synchronize(device)
     rows = [
         {
+            "compiled": trained.shape.train.compile,
             "kernel": event.key,
             "calls": event.count / _STEPS,
             "us": (event.self_device_time_total if on_gpu else event.self_cpu_time_total) / _STEPS,
@@ -56,6 +57,6 @@ def render(rows: pd.DataFrame) -> str:
         ]
         for row in rows.head(_MOST_SHOWN).to_dict("records")
     ]
-    title = f"{COPY}, {_MEMBERS} members: kernels of a step"
+    title = f"{COPY}, {_MEMBERS} members: kernels of a step, {way(rows)}"
     note = f"Of {len(rows)} kernels, {number(whole)} µs in all; torch's profiler."
     return table(title, ["", "calls", "µs", "%"], lines, [note])

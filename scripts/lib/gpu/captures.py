@@ -8,7 +8,7 @@ from lib.bench.cases import Case
 from lib.bench.tables import number, table
 from lib.gpu.clock import seconds_per_call
 from lib.gpu.record import Record, Row
-from lib.gpu.steps import COPY, FULL, population, seconds_per_member_step
+from lib.gpu.steps import COPY, FULL, population, seconds_per_member_step, way
 
 _STACKS = (FULL, 256, 16)
 _SECONDS = 0.1
@@ -29,7 +29,12 @@ def rows(device: str, case: Case, members: int) -> list[Row]:
     steps = [members * each for each in seconds_per_member_step(device, trained)]
     captures = seconds_per_call(lambda: trained.keep(range(members)), device, _SECONDS)
     return [
-        {"members": members, "capture": capture, "step": step}
+        {
+            "members": members,
+            "compiled": trained.shape.train.compile,
+            "capture": capture,
+            "step": step,
+        }
         for capture, step in zip(captures, steps, strict=True)
     ]
 
@@ -47,4 +52,4 @@ def render(rows: pd.DataFrame) -> str:
         "The step is captured anew when half of its rows have left: with P members at most "
         "1 + log2 P times."
     )
-    return table(f"{COPY}: what a capture costs", head, lines, [note])
+    return table(f"{COPY}: what a capture costs, {way(rows)}", head, lines, [note])

@@ -1,7 +1,9 @@
-"""Contract of the population on a GPU: the tests of tests/test_on_a_gpu.py."""
+"""Contract of the population on a GPU: the tests of tests/test_on_a_gpu.py, and those of
+tests/test_fused.py on bf16 and on members that do not see each other.
+"""
 
 import sys
-from pathlib import Path
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, final
 
 import pandas as pd
@@ -14,7 +16,12 @@ from resformer.workers.resources import cores
 if TYPE_CHECKING:
     import pytest
 
-_TESTS = ROOT / "tests" / "test_on_a_gpu.py"
+_FOLDER = ROOT / "tests"
+_TESTS = (
+    "test_on_a_gpu.py",
+    "test_fused.py::test_autocast_is_heeded",
+    "test_fused.py::test_members_do_not_see_each_other",
+)
 _MOST_PROCESSES = 8
 _MOST_FAILURES = 12
 """Failures after which no further tests are begun: what is wrong is seen by then."""
@@ -23,12 +30,13 @@ _MOST_FAILURES = 12
 def measure(device: str, record: Record) -> None:
     """A row per test; SystemExit if not all passed."""
     del device  # the tests know theirs
-    run(_TESTS, record, "-n", str(min(_MOST_PROCESSES, cores())))
+    tests = [f"{_FOLDER}/{test}" for test in _TESTS]
+    run(tests, record, "-n", str(min(_MOST_PROCESSES, cores())))
 
 
-def run(tests: Path, record: Record, *options: str) -> None:
-    """Run a file of tests; SystemExit if not all passed. Warnings of other versions of packages
-    than those that are pinned are no failures.
+def run(tests: Sequence[str], record: Record, *options: str) -> None:
+    """Run files of tests, or single tests; SystemExit if not all passed. Warnings of other versions
+    of packages than those that are pinned are no failures.
     """
     import pytest
 
@@ -36,9 +44,9 @@ def run(tests: Path, record: Record, *options: str) -> None:
         *("-q", "--tb=short", f"--maxfail={_MOST_FAILURES}"),
         *("-p", "no:cacheprovider", "-o", "filterwarnings=default"),
     ]
-    code = pytest.main([*words, *options, str(tests)], plugins=[_Outcomes(record)])
+    code = pytest.main([*words, *options, *tests], plugins=[_Outcomes(record)])
     if code != pytest.ExitCode.OK:
-        sys.exit(f"{tests.name}: pytest ended with exit code {int(code)}")
+        sys.exit(f"pytest ended with exit code {int(code)}")
 
 
 @final

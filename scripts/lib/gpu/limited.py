@@ -15,8 +15,10 @@ _GRACE_SECONDS = 5.0
 def run(words: Sequence[str], seconds: float) -> str:
     """Run a command; returns the reason why it failed, "" if it did not.
 
-    Its output is passed on to stderr when it has ended. Processes that it started end with it.
+    Its output is passed on to stderr when it has ended. Processes that it started end with it; so
+    does the command if SIGTERM ends this process.
     """
+    before = signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     with tempfile.TemporaryFile("w+", errors="replace") as output:
         process = subprocess.Popen(
             words,
@@ -34,6 +36,7 @@ def run(words: Sequence[str], seconds: float) -> str:
                 os.killpg(process.pid, signal.SIGKILL)
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(_GRACE_SECONDS)
+            signal.signal(signal.SIGTERM, before)
         output.seek(0)
         text = output.read()
     sys.stderr.write(text)

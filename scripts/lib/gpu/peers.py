@@ -38,11 +38,11 @@ def script(device: str, record: Record, case: Case, steps: int) -> None:
 
 
 def measure_jax(device: str, record: Record) -> None:
-    """A row per precision, number of members and repetition: `jit(vmap(step))`; SystemExit if JAX
-    has no build for the device.
+    """A row per precision, number of members and repetition: `jit(vmap(step))`; fp32 first, which a
+    target asks for. SystemExit if JAX has no build for the device.
     """
-    for members in _STACKS:
-        for precision in _MATMUL:
+    for precision in _MATMUL:
+        for members in _STACKS:
             scan(device, record, COPY, precision, members)
 
 

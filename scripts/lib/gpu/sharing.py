@@ -15,7 +15,7 @@ from lib.bench.server import Server, ask_all
 from lib.bench.tables import number, table
 from lib.gpu.clock import synchronize
 from lib.gpu.record import Record
-from lib.gpu.steps import COPY, FULL, population
+from lib.gpu.steps import COPY, FULL, is_compiled, population, way
 from resformer.numerics.process import release_memory
 from resformer.training.population import Population
 
@@ -23,7 +23,7 @@ _SECONDS = 0.5
 _STEPS = 4
 """Steps of each job, one job after the other, before Python waits for the GPU."""
 _JOBS = (1, 2, 4)
-_STACKS = (16, 64, 256, FULL)
+_STACKS = (64, FULL)
 
 
 def measure(device: str, record: Record) -> None:
@@ -33,11 +33,12 @@ def measure(device: str, record: Record) -> None:
 
 def share(device: str, record: Record, case: Case, stacks: tuple[int, ...], seconds: float) -> None:
     """Train jobs at once for so many seconds each time; SystemExit if a process dies."""
+    how = {"compiled": is_compiled(device, case)}
     with ExitStack() as stack:
         workers = [stack.enter_context(Server(Worker, device, case)) for _ in range(max(_JOBS))]
         try:
             for members in stacks:
-                _share(workers, record, members, seconds)
+                _share(workers, lambda row: record({**row, **how}), members, seconds)
         except EOFError:
             sys.exit("a process with jobs died")
 
@@ -112,4 +113,4 @@ def render(rows: pd.DataFrame) -> str:
     ]
     head = ["members of a job", "jobs at once", "in", "member-steps per second", "×"]
     note = "Of all jobs at once; × is their rate over that of one job alone. No evaluations."
-    return table(f"{COPY}: several jobs at once", head, lines, [note])
+    return table(f"{COPY}: several jobs at once, {way(rows)}", head, lines, [note])

@@ -87,10 +87,21 @@ def seconds_per_member_step(device: str, trained: Population) -> list[float]:
     return [seconds / len(trained.flat_PN) for seconds in calls]
 
 
+def is_compiled(device: str, case: Case) -> bool:
+    """True if kernels compute a case on a device, which resformer has chosen if the case leaves it
+    open.
+    """
+    return replace(case, device=device).shape(_BUDGET).train.compile
+
+
+def way(rows: pd.DataFrame) -> str:
+    """Words for what computed these rows."""
+    return _WAYS[bool(rows["compiled"].iloc[0])]
+
+
 def render(rows: pd.DataFrame) -> str:
     """A table per case."""
-    way = _WAYS[bool(rows["compiled"].iloc[0])]
-    title = f"Microseconds per member-step, {way}"
+    title = f"Microseconds per member-step, {way(rows)}"
     head = ["members", "precision", "median", "range", "TFLOP/s", "GiB"]
     tables = [
         table(str(case), head, _lines(part)) for case, part in rows.groupby("case", sort=False)

@@ -18,10 +18,10 @@ from resformer.numerics.backends.eager import RMS_EPSILON, rotation
 from resformer.numerics.backends.fused.heads import (
     by_head,
     columns_of,
-    displaced,
     entries_of,
     joined,
     placed,
+    placed_gradient,
     rows_of,
     widened,
 )
@@ -206,8 +206,8 @@ def _slopes(
     g_v = joined(product(tl.permute(a, (0, 2, 1)), g_mixed, PRECISION), WINDOWS, W, HEADS, WIDE)
     g_q = product(g_scores, k, PRECISION)
     g_k = product(tl.permute(g_scores, (0, 2, 1)), q, PRECISION)
-    g_q, g_gq = displaced(g_q, q_plain, gq, start, cosine, sine, epsilon, T, K, N, W, WIDE)
-    g_k, g_gk = displaced(g_k, k_plain, gk, start, cosine, sine, epsilon, T, K, N, W, WIDE)
+    g_q, g_gq = placed_gradient(g_q, q_plain, gq, start, cosine, sine, epsilon, T, K, N, W, WIDE)
+    g_k, g_gk = placed_gradient(g_k, k_plain, gk, start, cosine, sine, epsilon, T, K, N, W, WIDE)
     g_q = joined(g_q, WINDOWS, W, HEADS, WIDE)
     g_k = joined(g_k, WINDOWS, W, HEADS, WIDE)
     return mixed, g_q, g_k, g_v, g_gq, g_gk

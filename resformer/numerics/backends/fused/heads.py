@@ -156,7 +156,7 @@ def placed(
 
 
 @triton.jit
-def displaced(
+def placed_gradient(
     g: tl.tensor,
     y: tl.tensor,
     gain: tl.tensor | None,

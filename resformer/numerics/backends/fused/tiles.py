@@ -23,6 +23,10 @@ _MOST_ATTENTION, _MOST_FFN, _MOST_NORM = 64, 128, 1024
 """Most columns. Attention keeps the gradients of four matrices in registers, an FFN those of 32
 columns of two or three.
 """
+_MOST_SCORES = 8192
+"""Most scores at a time, of all heads and pairs of tokens of the windows: 32 for each thread of 8
+warps, and the backward pass keeps three tiles of them.
+"""
 _NORM_NUMBERS = 2048
 """Numbers in the tile of a norm: 16 for each thread of 4 warps, as many again for its gradient."""
 
@@ -88,7 +92,8 @@ def attention_tiles(
 
     In float32 products, 32 rows of width 32 take all registers of 4 warps in the backward pass, and
     some hundred bytes of each thread are spilled; half as many rows spill none, but take an eighth
-    more instructions for a row. With tensor cores 64 rows do.
+    more instructions for a row. With tensor cores 64 rows do. With more than half of the most
+    scores, 4 warps spill more than a thousand bytes, 8 two hundred (seven in float32 products).
     """
     width = heads * head_width
     wide_heads = _power_of_two(heads)
@@ -102,6 +107,10 @@ def attention_tiles(
     )
     exact = precision == "ieee"
     windows = max(1, (1024 if exact else 2048) // max(wide, 32) // window)
+    windows = min(windows, _MOST_SCORES // (wide_heads * window * window))
+    if not windows:
+        return None
+    many_scores = 2 * wide_heads * windows * window * window > _MOST_SCORES
     return AttentionTiles(
         window=window,
         windows=windows,
@@ -110,7 +119,7 @@ def attention_tiles(
         width=max(_power_of_two(width), _LEAST),
         part=min(_PART, max(_power_of_two(width), _LEAST)),
         blocks=max(1, _GROUP // (windows * window)),
-        warps=8 if exact and wide > 32 else 4,
+        warps=8 if many_scores or (exact and wide > 32) else 4,
     )
 
 

@@ -57,8 +57,9 @@ def _move(
     correction: tl.tensor,
     size: int,
     stride: int,
-    beta1: float,
+    rest1: float,
     beta2: float,
+    rest2: float,
     eps: float,
     weight_decay: float,
     BLOCK: tl.constexpr,
@@ -66,7 +67,8 @@ def _move(
     """A block of a member's parameters and moments after the step, in place.
 
     `rate` is the learning rate over the correction of the first moment, `correction` the root of
-    that of the second.
+    that of the second; `rest1` and `rest2` are 1 - β1 and 1 - β2, of which a difference of numbers
+    in float32 would leave 14 bits where β2 is 0.999.
     """
     member = tl.program_id(1).to(tl.int64)
     n = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
@@ -74,8 +76,8 @@ def _move(
     slope = tl.load(grad + place, mask=is_n)
     first = tl.load(exp_avg + place, mask=is_n)
     second = tl.load(exp_avg_sq + place, mask=is_n)
-    first += (slope - first) * (1.0 - beta1)
-    second = second * beta2 + slope * slope * (1.0 - beta2)
+    first += (slope - first) * rest1
+    second = second * beta2 + slope * slope * rest2
     scale = tl.sqrt_rn(second) / tl.load(correction) + eps
     value = tl.load(flat + place, mask=is_n) * (1.0 - tl.load(lr + member) * weight_decay)
     tl.store(flat + place, value - first * tl.load(rate + member) / scale, mask=is_n)
@@ -85,6 +87,7 @@ def _move(
 
 def clip(grad_PN: Tensor, most: float | None) -> Tensor:
     """Clip each member's gradient, in place; returns the norms before, (P,)."""
+    assert grad_PN.is_contiguous()
     members, size = grad_PN.shape
     blocks = triton.cdiv(size, _BLOCK)
     sums_PB, norm_P = grad_PN.new_empty(members, blocks), grad_PN.new_empty(members)
@@ -115,8 +118,9 @@ def adamw(
         (1.0 - settings.beta2**steps).sqrt().to(torch.float32),
         size,
         stride,
-        settings.beta1,
+        1.0 - settings.beta1,
         settings.beta2,
+        1.0 - settings.beta2,
         settings.eps,
         settings.weight_decay,
         BLOCK=_BLOCK,
