@@ -1,6 +1,6 @@
 """Triton's interpreter, which runs kernels on tensors of the CPU, with numbers as a GPU has them.
 
-On its own (Triton 3.6 to 3.9) it cuts bits off where a GPU rounds to bfloat16, multiplies the bits
+On its own (Triton 3.7 to 3.9) it cuts bits off where a GPU rounds to bfloat16, multiplies the bits
 of two numbers of bfloat16 as if they were whole numbers, and leaves arguments that are floats in
 double.
 """
