@@ -200,7 +200,8 @@ limited.run(["sh", "-c", "echo begun >&2; echo $$ >$0; sleep 600", sys.argv[1]],
 def test_a_part_ends_with_the_command(tmp_path: Path) -> None:
     """Which SIGTERM ends, as at the end of a job's time."""
     file = tmp_path / "pid"
-    with subprocess.Popen([sys.executable, "-c", STOPPED, file]) as command:
+    path = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    with subprocess.Popen([sys.executable, "-c", STOPPED, file], env=path) as command:
         waiting.wait_until(lambda: file.exists() and file.read_text().endswith("\n"))
         command.terminate()
         assert command.wait(60) == 143

@@ -385,6 +385,7 @@ def test_a_real_sweep_is_seen_at_work_and_finished(resformer: Resformer, tmp_pat
         "train.steps=1500",
         "train.eval_every=750",
         "train.stop_when_solved=false",
+        "train.compile=false",  # kernels would be done before anybody looks
     ]
     command = [
         sys.executable,

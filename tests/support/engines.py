@@ -31,9 +31,11 @@ LONG = [
     *STUDY[:-2],
     "member.seed=0",
     "train.steps=2500",
+    "train.compile=false",
     "train.stop_when_solved=false",
     "train.checkpoint_seconds=0.5",
 ]
+"""Two jobs of some seconds, by torch: kernels would be done before anything can happen to them."""
 
 UNENDING = [*(word for word in LONG if not word.startswith("train.steps")), "train.steps=1000000"]
 
