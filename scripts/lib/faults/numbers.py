@@ -25,6 +25,7 @@ from lib.faults.shown import shown
 from resformer.model.shape import Member, Shape
 from resformer.numerics import parameters
 from resformer.numerics.backends import compiled, eager
+from resformer.numerics.backends.kernels.program import Program
 from resformer.training import population
 from resformer.training.loop import Trained, Training
 from resformer.training.population import Population
@@ -49,6 +50,7 @@ _WILD = 1
 Computed = Literal["gradient", "loss", "held-out loss"]
 What = Literal["weight", "learning rate"] | Computed
 _COMPUTED: tuple[Computed, ...] = get_args(Computed)
+_Pair = Callable[..., tuple[Tensor, Tensor]]
 
 
 @final
@@ -266,6 +268,8 @@ def _put_in(fault: Fault) -> Iterator[None]:
         for target, name, faulted in (
             (Population, "advance", faulty.advance),
             (population, "loss", faulty.loss),
+            (Program, "gradient", faulty.gradient),
+            (Program, "score", faulty.score),
             (eager, "clip", faulty.clip),
             (compiled, "clip", faulty.clip),
         ):
@@ -307,23 +311,43 @@ class _Faulty:
         return clip
 
     def loss(self, real: Callable[..., Tensor]) -> Callable[..., Tensor]:
-        """Make a loss that is changed: of a step it has a gradient, of an evaluation none; the
-        first evaluation is before any step.
-        """
+        """Make a loss that is changed: of a step it has a gradient, of an evaluation none."""
 
         def loss(*arguments: Any) -> Tensor:
             loss_P = real(*arguments)
-            now, fault = self._now, self._fault
-            what = "loss" if loss_P.requires_grad else "held-out loss"
-            if now is None or what != fault.what:
-                return loss_P
-            if now.steps + loss_P.requires_grad == fault.step:
-                times_P = torch.ones_like(loss_P)
-                times_P[self._row(now)] = fault.value
-                loss_P = loss_P * times_P
-            return loss_P
+            return loss_P * self._factor(
+                "loss" if loss_P.requires_grad else "held-out loss", loss_P
+            )
 
         return loss
+
+    def gradient(self, real: _Pair) -> _Pair:
+        """Make a step of kernels whose loss is changed, and with it the gradient."""
+
+        def gradient(*arguments: Any) -> tuple[Tensor, Tensor]:
+            loss_P, grad_PN = real(*arguments)
+            factor_P = self._factor("loss", loss_P)
+            return loss_P * factor_P, grad_PN * factor_P.unsqueeze(1)
+
+        return gradient
+
+    def score(self, real: _Pair) -> _Pair:
+        """Make an evaluation of kernels whose loss is changed."""
+
+        def score(*arguments: Any) -> tuple[Tensor, Tensor]:
+            loss_P, right_P = real(*arguments)
+            return loss_P * self._factor("held-out loss", loss_P), right_P
+
+        return score
+
+    def _factor(self, what: Computed, loss_P: Tensor) -> Tensor:
+        """Factor of each member's loss, (P,): 1 but for the victim's at the step of the fault; the
+        first evaluation is before any step.
+        """
+        now, fault, factor_P = self._now, self._fault, torch.ones_like(loss_P)
+        if now is not None and (what, now.steps + (what == "loss")) == (fault.what, fault.step):
+            factor_P[self._row(now)] = fault.value
+        return factor_P
 
     def _row(self, population: Population) -> int:
         """Row of the victim in the population."""
