@@ -100,8 +100,9 @@ def _tables(folder: Path) -> str:
 
 
 def _note(path: Path, *, part: str, repeats: int, revision: str, seconds: float) -> None:
-    """Put the facts of a part into the file, beside those of the others."""
-    noted = json.loads(path.read_text()) if path.exists() else {}
+    """Put the facts of a part into the file, beside those of the other parts that there are."""
+    known = json.loads(path.read_text()) if path.exists() else {}
+    noted = {other: known[other] for other in _PARTS if other in known}
     noted[part] = {
         "command": f"scripts/bench --only {part} --repeats {repeats}",
         "commit": revision,
