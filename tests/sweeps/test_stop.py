@@ -99,10 +99,14 @@ class Sweep:
             )
 
     def training_workers(self) -> set[int]:
-        """Both workers, once they train."""
-        wait_until(lambda: len(pids(self.study)) == 2, 60)
-        time.sleep(1.0)
+        """Both workers, once each has ended a step."""
+        wait_until(lambda: self._stepping() == 2, 60)
         return pids(self.study)
+
+    def _stepping(self) -> int:
+        """Jobs of which a second step has begun."""
+        held = map(claims.held, self.study.path.glob("jobs/*/*"))
+        return sum(holder is not None and holder.beats > 1 for holder in held)
 
     def finished(self) -> set[str]:
         return {path.parent.name for path in self.study.path.glob("jobs/*/*/result.json")}
