@@ -92,8 +92,8 @@ def least_bytes(job: Json, members: int | None = None) -> int:
 
     After the backward pass of P members there are weights, gradient and the optimiser's M tensors
     in float32: 4·(M + 2)·P·N bytes. Before it, instead of the gradient, the drawn tokens of P
-    members, and of one member K tensors of each block in float32, or bfloat16: 4·(M + 1)·P·N +
-    8·P·R + 4·K·L·R·D bytes, of depth L, width D and R = batch · sequence length tokens.
+    members, and of one member K tensors of each block: 4·(M + 1)·P·N + 8·P·R + 4·K·L·R·D bytes, of
+    depth L, width D and R = batch · sequence length tokens; in bfloat16 2·K·L·R·D.
 
     K is 3 where torch computes: the inputs of attention and FFN, and the mixed values before the
     output matrix; 2 where kernels compute sub-layers, which mix values again; 0 where they take

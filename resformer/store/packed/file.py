@@ -150,9 +150,8 @@ def _check_footer(path: Path) -> None:
         footer_at = _footer_at(file)
         file.seek(max(0, footer_at - size))
         before = file.read(size)
-        hashed = hashlib.sha256(file.read())
-    if before.startswith(_HASH) and before != _HASH + hashed.digest():
-        raise ValueError("its footer has another hash")
+        if before.startswith(_HASH) and before != _HASH + hashlib.sha256(file.read()).digest():
+            raise ValueError("its footer has another hash")
 
 
 def _hash_footer(file: BinaryIO) -> None:

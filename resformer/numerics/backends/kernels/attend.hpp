@@ -25,8 +25,8 @@ template <class T> struct AttendShape {
 };
 
 // What the backward pass needs: queries, keys, values and what attention makes of them, (rows, D) each; the pattern of
-// each head (sequences, heads, keys, queries); with norms of heads, queries and keys before it, and the factor of each
-// head's norm.
+// each head (sequences, heads, keys, queries); with norms of heads, queries and keys as they are before their norm, and
+// the factor of each head's norm.
 template <class T> struct AttendKept {
     T *q, *k, *v, *mixed, *pattern, *q_raw, *k_raw, *q_scale, *k_scale;
 

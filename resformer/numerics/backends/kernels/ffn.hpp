@@ -20,7 +20,7 @@ struct FfnShape {
 
 // What the backward pass needs: the hidden layer h (rows, H), which W2 multiplies; of all but an ungated ReLU the
 // `slopes` of the activation; with a gate also u, which it multiplies, and `open`, the gate behind its activation. H is
-// F in whole vectors; the columns from F on are 0.
+// F in whole vectors; nothing reads the columns from F on as if they were units.
 template <class T> struct FfnKept {
     T *h, *slopes, *u, *open;
 

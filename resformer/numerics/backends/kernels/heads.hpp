@@ -11,7 +11,7 @@ template <class T> struct HeadShape {
     const T *cosine, *sine;  // (tokens, width), the second half like the first
 
     // raw (rows, heads · width) -> q, which is `raw` where there is no norm; whole sequences. Kept for the backward
-    // pass: raw, and `scale` (rows, heads).
+    // pass of the norm: raw, and `scale` (rows, heads).
     void forward(long rows, const T* gain, const T* raw, T* scale, T* q) const {
         if (gain) norm_forward<T>(norm(rows), raw, gain, nullptr, nullptr, scale, q);
         if (cosine) turn(rows, q, T(1));

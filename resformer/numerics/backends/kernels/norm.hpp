@@ -93,7 +93,8 @@ void norm_backward_by(NormShape<T> shape, const T* g, const T* x, const T* gain,
     }
 }
 
-// One member: y = (x - mean) * scale * gain + bias. Kept for the backward pass: scale, and mean if centred (rows).
+// One member: y = (x - mean) * scale * gain + bias. Kept for the backward pass: scale, and mean if centred, else
+// it may be null (rows).
 template <class T>
 void norm_forward(NormShape<T> shape, const T* x, const T* gain, const T* bias, T* mean, T* scale, T* y) {
     with_lanes<T>(shape.D, [&](auto lanes) {
