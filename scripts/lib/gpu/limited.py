@@ -6,10 +6,12 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Sequence
 
 _GRACE_SECONDS = 5.0
 """Time for a killed process to end: one that waits for a driver may never do."""
+_POLL_SECONDS = 0.05
 
 
 def run(words: Sequence[str], seconds: float) -> str:
@@ -18,7 +20,8 @@ def run(words: Sequence[str], seconds: float) -> str:
     Its output is passed on to stderr when it has ended. Processes that it started end with it; so
     does the command if SIGTERM ends this process.
     """
-    before = signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    received: list[int] = []  # not raised at once: the process may be half started
+    before = signal.signal(signal.SIGTERM, lambda number, _: received.append(number))
     with tempfile.TemporaryFile("w+", errors="replace") as output:
         process = subprocess.Popen(
             words,
@@ -27,10 +30,10 @@ def run(words: Sequence[str], seconds: float) -> str:
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
+        deadline = time.monotonic() + seconds
         try:
-            code = process.wait(seconds)
-        except subprocess.TimeoutExpired:
-            code = None
+            while (code := process.poll()) is None and not received and time.monotonic() < deadline:
+                time.sleep(_POLL_SECONDS)
         finally:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
@@ -40,6 +43,8 @@ def run(words: Sequence[str], seconds: float) -> str:
         output.seek(0)
         text = output.read()
     sys.stderr.write(text)
+    if received:
+        sys.exit(128 + received[0])
     if code is None:
         return f"stopped after {seconds:.3g} s"
     if code < 0:
