@@ -413,8 +413,10 @@ def test_a_self_test_that_was_passed_is_not_repeated_by_other_commands(
 
 
 @pytest.mark.usefixtures("with_gpu")
-@pytest.mark.skipif(DEVICE == "cuda", reason="there is one")
-def test_the_process_of_the_self_test_finds_no_gpu_where_there_is_none() -> None:
+def test_the_process_of_the_self_test_finds_no_gpu_where_there_is_none(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     reason = availability.missing.__wrapped__("fp32")
     assert reason is not None
     assert reason.startswith("Triton's kernels fail: ")

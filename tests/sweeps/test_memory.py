@@ -77,6 +77,19 @@ def test_a_batch_whose_activations_are_larger_than_the_machine_is_refused(
     assert tree(tmp_path) == {}
 
 
+def test_kernels_keep_less_of_a_batch_than_torch(
+    resformer: Resformer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of the same 2²⁰ tokens nothing in whole steps, and by sub-layers 2 · 4 inputs of 32 float32
+    each.
+    """
+    monkeypatch.setattr(resources, "memory", lambda: 500 * 10**6)
+    words = ["sweep", "--dry-run", "train.batch=65536", "train.compile=true"]
+    assert resformer(*words).exit_code == 0
+    result = resformer(*words, "model/residual=highway")
+    check_refused(result, "train.batch=65536: 1 member in a job take at least 1.1 GB")
+
+
 def test_a_probe_that_is_larger_than_the_machine_is_refused(
     resformer: Resformer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
