@@ -25,7 +25,13 @@ def test_an_earlier_shape_is_the_only_block_and_training_that_there_was(
     earlier = in_earlier_words(job)
     assert shape_settings(earlier) == shape_settings(job)
     assert job_label(earlier) == job_label(job) == "copy depth 1 add post"
-    assert in_todays_words(job["shape"]) is job["shape"]
+    assert in_todays_words(job["shape"]) == job["shape"]
+
+
+def test_settings_that_a_version_did_not_have_are_those_of_its_only_model() -> None:
+    job = Job(shape=shape(1, Add(), "post"), members=tuple(SEEDS)).to_json()
+    model = {key: value for key, value in job["shape"]["model"].items() if key != "loops"}
+    assert in_todays_words({**job["shape"], "model": model}) == job["shape"]
 
 
 def test_an_earlier_study_with_weight_decay_differs_from_one_of_today_in_what_decays(
