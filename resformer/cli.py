@@ -4,6 +4,7 @@ them.
 
 import errno
 import gc
+import json
 import os
 import sys
 from collections.abc import Iterator
@@ -78,6 +79,13 @@ Overrides = Annotated[
 ]
 StudyName = Annotated[
     str, typer.Argument(metavar="STUDY", help="Which study.", autocompletion=_complete_study)
+]
+
+
+Engine = Annotated[str | None, typer.Option(help="Who runs the workers: engine=NAME.")]
+Workers = Annotated[int | None, typer.Option(help="How many: engine.workers=N.")]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Print the grid and what it costs; run nothing.")
 ]
 
 
@@ -177,11 +185,9 @@ def sweep(
             help="A study file, or the name of a new study.", autocompletion=_complete_study_file
         ),
     ] = None,
-    engine: Annotated[str | None, typer.Option(help="Who runs the workers: engine=NAME.")] = None,
-    workers: Annotated[int | None, typer.Option(help="How many: engine.workers=N.")] = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Print the grid and what it costs; run nothing.")
-    ] = False,
+    engine: Engine = None,
+    workers: Workers = None,
+    dry_run: DryRun = False,
     detach: Annotated[
         bool, typer.Option("--detach", help="Leave it running on a cluster; see status.")
     ] = False,
@@ -207,10 +213,7 @@ def sweep(
         from resformer.rounds.planned import planned
         from resformer.store.study import find
 
-        words = [*(overrides or [])]
-        words += [f"engine={engine}"] if engine is not None else []
-        words += [f"engine.workers={workers}"] if workers is not None else []
-        request = config.request(study, words)
+        request = config.request(study, [*(overrides or []), *_engine_words(engine, workers)])
         if (html or figures) and (dry_run or detach):
             how = "--dry-run" if dry_run else "--detach"
             raise UserError(f"--html, --figures: {how} makes no report; resformer report does")
@@ -243,6 +246,12 @@ def sweep(
         if verdicts is not None:
             _note(verdicts.words)
             raise typer.Exit(verdicts.exit_code)
+
+
+def _engine_words(engine: str | None, workers: int | None) -> list[str]:
+    """Overrides that the options for the engine stand for."""
+    words = [f"engine={engine}"] if engine is not None else []
+    return words + ([f"engine.workers={workers}"] if workers is not None else [])
 
 
 def _print_report(
@@ -297,6 +306,54 @@ def _write(
         written += draw(findings, summary, axes, figures)
     for path in written:
         print(printable(str(path)), file=sys.stderr)
+
+
+@app.command(cls=mistyped.Command)
+def claim(
+    file: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FILE", help="The claim: settings, statistic, bound (YAML).", callback=_expanded
+        ),
+    ],
+    form: Annotated[
+        Literal["table", "json"], typer.Option("--format", help="How the result is printed.")
+    ] = "table",
+    engine: Engine = None,
+    workers: Workers = None,
+    dry_run: DryRun = False,
+    results: Results = Path("results"),
+) -> None:
+    """Run the study of a claim, or what is missing of it, and judge the claim by the bound that its
+    file states.
+    """
+    with _answering(resumes=not dry_run) as interrupts:
+        from resformer.claims.file import read
+        from resformer.claims.judge import judge, requested
+        from resformer.console import execution
+        from resformer.console.claim import picture
+        from resformer.rounds.loop import launches
+        from resformer.store.study import find
+
+        stated = read(file)
+        request = requested(stated, _engine_words(engine, workers))
+        rounds = launches(request, find(results, request.study), settle=False)
+        launch = next(rounds)
+        out, err = _consoles()
+        if dry_run:
+            execution.print_grid(launch, out, err)
+            return
+        failed = execution.run(launch, _command(), interrupts, err, [])
+        for number, launch in enumerate(rounds, 2):
+            execution.print_round(number, launch, err)
+            failed = execution.run(launch, _command(), interrupts, err)
+        if failed:
+            raise typer.Exit(1)
+        judged = judge(stated, launch.request, launch.study)
+        if form == "json":
+            print(json.dumps(judged.to_json(), indent=1))
+        else:
+            out.print(picture(judged))
 
 
 @app.command(cls=mistyped.Command)

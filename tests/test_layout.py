@@ -24,7 +24,7 @@ PACKAGES = [
     *("numerics", "residuals", "optimizers", "tasks", "model", "probes", "training"),  # the science
     *("plan", "store"),  # the record
     *("workers", "engines", "sweep", "config"),  # the running
-    *("stats", "results", "reporting", "rounds", "console"),  # the reading
+    *("stats", "results", "reporting", "rounds", "claims", "console"),  # the reading
     *("complete", "cli", "__main__"),
 ]
 

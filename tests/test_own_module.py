@@ -357,6 +357,7 @@ def test_a_forward_may_change_its_input_in_place(
         "model.activation=gelu",
         "model.hidden=16",
         "model.qk_norm=true",
+        "model.loops=2",
         "train.dropout=0.1",
     ],
 )

@@ -35,6 +35,7 @@ SHARED = {
     "model.hidden": 128,
     "model": "classic",
     "model.norm_kind": "layer",
+    "model.loops": 1,
     "model.qk_norm": False,
     "model.bias": True,
     "model.position": "learned",

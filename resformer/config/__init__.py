@@ -5,7 +5,7 @@ that it would let through is checked here: keys that are not there, additions, d
 interpolations.
 """
 
-from resformer.config.resolve import request, single
+from resformer.config.resolve import of_grids, request, single
 from resformer.config.tree import keys
 
-__all__ = ["keys", "request", "single"]
+__all__ = ["keys", "of_grids", "request", "single"]

@@ -18,6 +18,7 @@ _NAMES_BY_KEY = {
     "member.seed": "seeds random_state manual_seed",
     "model.depth": "layers blocks num_hidden_layers",
     "model.width": "dim d_model n_embd embed_dim embedding hidden_size channels",
+    "model.loops": "passes recurrence recurrent universal weight_sharing shared_layers",
     "model.heads": "n_head num_attention_heads",
     "model.hidden": "ffn d_ff ffn_dim mlp intermediate_size feedforward",
     "model.activation": "relu gelu silu relu2 swiglu geglu nonlinearity",

@@ -46,6 +46,14 @@ def request(study: str | None, overrides: Sequence[str], machine: Machine | None
     return _resolved(*_grids(study, overrides), machine or Machine.here())
 
 
+def of_grids(study: str, grids: Sequence[Sequence[str]], file: Path) -> Request:
+    """Resolve the grids of a file, each a list of overrides, as a study of this name; UserError,
+    with the file, if they are wrong.
+    """
+    check_name(study)
+    return _resolved([_parsed(grid, file) for grid in grids], study, Machine.here())
+
+
 def single(overrides: Sequence[str]) -> Request:
     """Resolve the one job of `train`, in the study `train`; UserError if there are more."""
     own = parse(overrides)

@@ -1,7 +1,6 @@
-"""A saved study: overrides in YAML, of which nothing but lists of texts is read."""
+"""Saved studies and claims: YAML, of which nothing but texts, lists and mappings is read."""
 
 from pathlib import Path
-from typing import Any
 
 import yaml
 
@@ -10,57 +9,59 @@ from resformer.text import error_line
 
 _MOST_BYTES = 32_768
 """Reading twice as many would take a second."""
+_DEEPEST = 6
+"""Levels of lists and mappings inside each other."""
+_MUST = "must be a list of overrides (KEY=VALUE), or a list of such lists"
 
 
 def grids(path: Path) -> list[list[str]]:
     """The lists of overrides in a study file, which is one or a list of several; UserError for
     anything else.
     """
-    try:
-        documents = _documents(path)
-    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: cannot be read as YAML: {error_line(error)}") from error
-    tree = documents[0] if len(documents) == 1 else None
-    lists = (
-        [tree] if isinstance(tree, list) and all(isinstance(item, str) for item in tree) else tree
-    )
-    if (
-        not isinstance(lists, list)
-        or not lists
-        or not all(isinstance(grid, list) for grid in lists)
-    ):
-        raise UserError(f"{path}: must be a list of overrides (KEY=VALUE), or a list of such lists")
+    lists = as_grids(plain(path))
+    if lists is None:
+        raise UserError(f"{path}: {_MUST}")
     return lists
 
 
-def _documents(path: Path) -> list[Any]:
-    """Lists of texts, of at most two levels. Anything else that YAML knows is refused before it is
-    built.
+def as_grids(tree: object) -> list[list[str]] | None:
+    """A list of texts, or a list of such lists, as the latter; None if it is neither."""
+    lists = [tree] if _is_texts(tree) else tree
+    whole = isinstance(lists, list) and lists and all(map(_is_texts, lists))
+    return lists if whole else None  # type: ignore[return-value]  # checked above
+
+
+def _is_texts(tree: object) -> bool:
+    return isinstance(tree, list) and all(isinstance(item, str) for item in tree)
+
+
+def plain(path: Path) -> object:
+    """The one document of a YAML file: texts, lists and mappings, whatever else YAML makes of a
+    text. Anything else that it knows is refused before it is built.
     """
     if not path.is_file():
         raise UserError(f"{path}: is no file")
-    with open(path, "rb") as file:
-        data = file.read(_MOST_BYTES + 1)
-    if len(data) > _MOST_BYTES:
-        raise UserError(f"{path}: is larger than a study file can be, {_MOST_BYTES:,} bytes")
-    lists: list[Any] = []
-    inside = [lists]
-    for event in yaml.parse(data.decode(), Loader=yaml.BaseLoader):
+    try:
+        with open(path, "rb") as file:
+            data = file.read(_MOST_BYTES + 1)
+        if len(data) > _MOST_BYTES:
+            raise UserError(f"{path}: is larger than such a file can be, {_MOST_BYTES:,} bytes")
+        _check_events(path, data.decode())
+        return yaml.load(data.decode(), Loader=yaml.BaseLoader)
+    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: cannot be read as YAML: {error_line(error)}") from error
+
+
+def _check_events(path: Path, text: str) -> None:
+    """Raise UserError for aliases, tags, deep nesting and keys that are no texts."""
+    level = 0
+    for event in yaml.parse(text, Loader=yaml.BaseLoader):
         if isinstance(event, yaml.NodeEvent) and event.anchor is not None:
-            raise UserError(f"{path}: has anchors or aliases (& and *); write the overrides out")
-        if (
-            getattr(event, "tag", None) is not None
-            or isinstance(event, yaml.MappingStartEvent)
-            or len(inside) > 3
-        ):
-            raise UserError(
-                f"{path}: must be a list of overrides (KEY=VALUE), or a list of such lists"
-            )
-        if isinstance(event, yaml.SequenceEndEvent):
-            inside.pop()
-        elif isinstance(event, yaml.SequenceStartEvent):
-            inside[-1].append([])
-            inside.append(inside[-1][-1])
-        elif isinstance(event, yaml.ScalarEvent):
-            inside[-1].append(event.value)
-    return lists
+            raise UserError(f"{path}: has anchors or aliases (& and *); write them out")
+        tag = getattr(event, "tag", None)
+        if tag is not None:
+            raise UserError(f"{path}: has a tag, {tag}; write texts, lists and mappings only")
+        level += isinstance(event, yaml.CollectionStartEvent)
+        level -= isinstance(event, yaml.CollectionEndEvent)
+        if level > _DEEPEST:
+            raise UserError(f"{path}: is nested deeper than {_DEEPEST} levels")

@@ -45,6 +45,7 @@ def check_settings(settings: ModelSettings, *, scheme: str, dropout: float) -> N
         ("model.activation", settings.activation, ("relu",)),
         ("model.hidden", settings.hidden, (4 * settings.width,)),
         ("model.qk_norm", settings.qk_norm, (False,)),
+        ("model.loops", settings.loops, (1,)),
         ("train.dropout", dropout, (0.0,)),
     ):
         if value not in only:

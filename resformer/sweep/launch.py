@@ -82,6 +82,7 @@ class Launch:
             "engine": {"name": plugins.name_of(engine), **vars(engine)},
             "versions": _versions(self.request),
             "fingerprint": self._fingerprint(),
+            **({} if self.request.claim is None else {"claim": self.request.claim}),
         }
         number = self.study.launch(record, [self.unfinished[job.id] for job in self.new])
         for result, reason in self.damaged.items():

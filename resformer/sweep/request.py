@@ -39,6 +39,9 @@ class Request:
     auto_rates: frozenset[Shape] = frozenset()
     """Shapes whose learning rates are extended as their results call for (`member.lr=auto`)."""
 
+    claim: str | None = None
+    """Hash of the claim that the study is run for, which its launches record before they run."""
+
     def __post_init__(self) -> None:
         require_between("train.checkpoint_seconds", self.checkpoint_seconds, low=0, high=86400)
 

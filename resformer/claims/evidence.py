@@ -1,0 +1,87 @@
+"""Evidence of a claim: the finished members of its study, by the settings that name an arm.
+
+An arm is a text of conditions as `report --where` takes them, such as "model.residual=lns
+model.norm=own".
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import final
+
+from resformer.errors import UserError
+from resformer.keys import Value, as_typed, by_value, short
+from resformer.reporting.analysis.cells import CellMembers, axes_of, by_cell
+from resformer.reporting.analysis.stability import by_final_loss
+from resformer.results.members import Findings, parse_conditions
+from resformer.stats import Floats
+
+
+@final
+@dataclass(frozen=True)
+class Evidence:
+    """Finished members of a claim's study."""
+
+    findings: Findings
+
+    def cells(self, arm: str) -> list[CellMembers]:
+        """Cells of an arm, rates chosen by steps to solve; UserError if it has no member."""
+        members = self.findings.where(parse_conditions(arm.split())).members
+        return by_cell(members, self._axes)
+
+    def along(self, arm: str, key: str) -> dict[Value, CellMembers]:
+        """Cells of an arm by the value that they have of a setting, ascending; UserError if two
+        have the same.
+        """
+        axis, cells = short(key), self.cells(arm)
+        by_place: dict[Value, CellMembers] = {}
+        for cell in cells:
+            if axis not in cell.key.values():
+                raise UserError(f"on: {key}: does not vary in this study")
+            place = cell.key.values()[axis]
+            if place in by_place:
+                others = sorted(_differing(cell, by_place[place]) - {axis})
+                raise UserError(
+                    f"arm: {arm}: has two cells at {key}={as_typed(place)}; say which "
+                    f"{' and '.join(others)}"
+                )
+            by_place[place] = cell
+        return dict(sorted(by_place.items(), key=lambda pair: by_value(pair[0])))
+
+    def one(self, arm: str) -> CellMembers:
+        """The one cell of an arm; UserError if there are several."""
+        cells = self.cells(arm)
+        if len(cells) > 1:
+            differing = sorted(set().union(*(_differing(cell, cells[0]) for cell in cells)))
+            raise UserError(
+                f"arm: {arm}: has {len(cells)} cells; say which {' and '.join(differing)}"
+            )
+        return cells[0]
+
+    def by_loss(self, cells: Sequence[CellMembers]) -> list[CellMembers]:
+        """The cells with rates chosen by final loss, which is at most the initial one."""
+        return by_final_loss(self.findings, cells)[0]
+
+    @cached_property
+    def _axes(self) -> list[str]:
+        return axes_of(self.findings.members)[0]
+
+
+def _differing(cell: CellMembers, other: CellMembers) -> set[str]:
+    mine, others = cell.key.values(), other.key.values()
+    return {axis for axis in mine if mine[axis] != others[axis]}
+
+
+def paired(first: CellMembers, second: CellMembers) -> list[int]:
+    """Seeds that two cells share, ascending; UserError if there are fewer than two."""
+    seeds = sorted(set(first.seeds) & set(second.seeds))
+    if len(seeds) < 2:
+        raise UserError(
+            "study: its arms share fewer than two seeds; give both the same member.seed"
+        )
+    return seeds
+
+
+def of_seeds(cell: CellMembers, values_S: Floats, seeds: Sequence[int]) -> Floats:
+    """Values of some of the seeds of a cell."""
+    return values_S[[cell.seeds.index(seed) for seed in seeds]]

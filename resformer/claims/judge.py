@@ -1,0 +1,96 @@
+"""Judgement of a claim by the finished members of its study."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import final
+
+from resformer import config
+from resformer.claims.bound import Verdict
+from resformer.claims.evidence import Evidence
+from resformer.claims.file import Claim
+from resformer.claims.statistics.base import Measured
+from resformer.errors import UserError
+from resformer.keys import Json
+from resformer.results.members import read
+from resformer.rounds.finished import DIGEST, chosen, complete, with_digests
+from resformer.store.study import Study
+from resformer.sweep.request import Request
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Judged:
+    """A claim with what was measured, and its verdict."""
+
+    claim: Claim
+    measured: Measured
+    verdict: Verdict
+    also: list[Measured]
+    planned_before: int
+    """Jobs of its study that were planned before this version of the claim was stated: 0 if the
+    statement came before every result.
+    """
+
+    def to_json(self) -> Json:
+        """The result as `resformer claim --format json` prints it."""
+        claim = self.claim
+        return {
+            "claim": claim.name,
+            "title": claim.title,
+            "source": claim.source,
+            "saw": claim.saw,
+            "differs": claim.differs,
+            "study": claim.study,
+            "statistic": _to_json(self.measured),
+            "bound": str(claim.bound),
+            "verdict": self.verdict,
+            "also": [_to_json(each) for each in self.also],
+            "stated": claim.digest,
+            "planned_before": self.planned_before,
+        }
+
+
+def _to_json(measured: Measured) -> Json:
+    """A statistic in plain values; a bound that is not known is null."""
+    finite = {
+        name: None if value is None or value != value or abs(value) == float("inf") else value  # noqa: PLR0124  (NaN)
+        for name in ("value", "low", "high", "p")
+        for value in [getattr(measured, name)]
+    }
+    return {"quantity": measured.quantity, **finite}
+
+
+def requested(claim: Claim, overrides: Sequence[str]) -> Request:
+    """The request of a claim's study, which states the claim, with these overrides in every
+    grid.
+    """
+    grids = [[*grid, *overrides] for grid in claim.grids]
+    request = config.of_grids(claim.study, grids, claim.path)
+    return replace(request, claim=claim.digest)
+
+
+def judge(claim: Claim, request: Request, study: Study) -> Judged:
+    """Judge a claim; UserError if members of its study are missing."""
+    findings = read([study])
+    members = with_digests(findings, request)
+    if not complete(members, request.shapes):
+        raise UserError(f"study {study.name}: results are missing, so nothing is judged")
+    requested = chosen(members, request.shapes).drop(columns=DIGEST)
+    evidence = Evidence(replace(findings, load=lambda: requested))
+    measured = claim.statistic.measure(evidence)
+    return Judged(
+        claim=claim,
+        measured=measured,
+        verdict=claim.bound.verdict(measured),
+        also=[statistic.measure(evidence) for statistic in claim.also],
+        planned_before=_planned_before(claim, study),
+    )
+
+
+def _planned_before(claim: Claim, study: Study) -> int:
+    earlier: set[str] = set()
+    for launch in study.launches():
+        if launch.get("claim") == claim.digest:
+            break
+        earlier |= set(launch["jobs"])
+    return len(earlier)
