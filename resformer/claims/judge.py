@@ -4,15 +4,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import final
 
-from resformer import config
+import pandas as pd
+
+from resformer import config, plugins
 from resformer.claims.bound import Verdict
 from resformer.claims.evidence import Evidence
 from resformer.claims.file import Claim
 from resformer.claims.statistics.base import Measured
 from resformer.errors import UserError
-from resformer.keys import Json
-from resformer.results.members import read
+from resformer.keys import Json, short
+from resformer.model.serial import shape_to_json
+from resformer.results import presets
+from resformer.results.members import parse_conditions, read, select, selectable
 from resformer.rounds.finished import DIGEST, chosen, complete, with_digests
+from resformer.store.shapes import shape_settings
 from resformer.store.study import Study
 from resformer.sweep.request import Request
 
@@ -66,7 +71,43 @@ def requested(claim: Claim, overrides: Sequence[str]) -> Request:
     """
     grids = [[*grid, *overrides] for grid in claim.grids]
     request = config.of_grids(claim.study, grids, claim.path)
+    try:
+        _check(claim, request)
+    except UserError as error:
+        raise UserError(f"{claim.path}: {error}") from error
     return replace(request, claim=claim.digest)
+
+
+def _check(claim: Claim, request: Request) -> None:
+    """Raise UserError, before anything runs, for an arm of which the study has no member, and for a
+    final loss of members that stop when they solve.
+    """
+    rows = [
+        {**settings, "study": request.study, "seed": member.seed, "lr": member.lr}
+        for shape, members in request.shapes
+        for settings in [presets.named(shape_settings({"shape": shape_to_json(shape)}))]
+        for member in members
+    ]
+    planned = pd.DataFrame(rows)
+    for statistic in (claim.statistic, *claim.also):
+        for arm in statistic.arms:
+            of_arm = select(planned, parse_conditions(arm.split()), "arm")
+            if statistic.axis and of_arm[_column(statistic.axis, of_arm)].nunique() < 2:
+                raise UserError(f"on: {statistic.axis}: {arm} has one value of it")
+        if statistic.by_final_loss and any(
+            shape.train.stop_when_solved for shape, _ in request.shapes
+        ):
+            name = plugins.name_of(statistic)
+            raise UserError(
+                f"{name}: compares final losses; the study needs train.stop_when_solved=false"
+            )
+
+
+def _column(key: str, members: pd.DataFrame) -> str:
+    """Column of a setting; UserError if there is none."""
+    if short(key) not in selectable(members):
+        raise UserError(f"on: {key}: is no setting of this study")
+    return short(key)
 
 
 def judge(claim: Claim, request: Request, study: Study) -> Judged:

@@ -88,23 +88,7 @@ class Findings:
         """
         if not conditions or self.members.empty:
             return self
-        members = self.members
-        for key, texts in conditions.items():
-            column = short(key)
-            if column not in selectable(members):
-                raise UserError(
-                    f"--where {shortened(key)}: is no setting; {_selectable(column, members)}"
-                )
-            values = sorted(self.members[column].drop_duplicates(), key=by_value)
-            for text in texts:
-                if not any(_matches(value, text) for value in values):
-                    raise UserError(
-                        f"--where {key}={text}: there are {', '.join(map(as_typed, values))}"
-                    )
-            selected = [value for value in values if any(_matches(value, text) for text in texts)]
-            members = members[members[column].isin(selected)]
-        if members.empty:
-            raise UserError(f"--where {' '.join(conditions)}: no member has all of these")
+        members = select(self.members, conditions)
         lists = {key: list(texts) for key, texts in conditions.items()}
         return replace(
             self,
@@ -112,6 +96,32 @@ class Findings:
             conditions=lists,
             load=lambda: members,
         )
+
+
+def select(
+    members: pd.DataFrame, conditions: Mapping[str, Sequence[str]], option: str = "--where"
+) -> pd.DataFrame:
+    """Rows of the members whose settings have one of these values, by key; UserError, which names
+    the option, for an unknown key or value.
+    """
+    every = members
+    for key, texts in conditions.items():
+        column = short(key)
+        if column not in selectable(members):
+            raise UserError(
+                f"{option} {shortened(key)}: is no setting; {_selectable(column, members)}"
+            )
+        values = sorted(every[column].drop_duplicates(), key=by_value)
+        for text in texts:
+            if not any(_matches(value, text) for value in values):
+                raise UserError(
+                    f"{option} {key}={text}: there are {', '.join(map(as_typed, values))}"
+                )
+        selected = [value for value in values if any(_matches(value, text) for text in texts)]
+        members = members[members[column].isin(selected)]
+    if members.empty:
+        raise UserError(f"{option} {' '.join(conditions)}: no member has all of these")
+    return members
 
 
 def _matches(value: object, text: str) -> bool:

@@ -1,8 +1,9 @@
 """Interface of a statistic: what a claim's members are reduced to."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import final
+from typing import ClassVar, final
 
 import numpy as np
 import pandas as pd
@@ -36,6 +37,19 @@ class Statistic(ABC):
     """Statistic; a subclass is final, a frozen dataclass of its settings: numbers, texts, or tuples
     of texts, of which an arm is a text of conditions as `report --where` takes them.
     """
+
+    by_final_loss: ClassVar[bool] = False
+    """True if it compares final losses, which members that stop when they solve do not have."""
+
+    @property
+    @abstractmethod
+    def arms(self) -> Sequence[str]:
+        """The arms that it measures."""
+
+    @property
+    def axis(self) -> str:
+        """Setting along which it takes each arm; "" if it takes them along none."""
+        return ""
 
     @abstractmethod
     def measure(self, evidence: Evidence) -> Measured:

@@ -24,6 +24,11 @@ class Doublings(Statistic):
     arm: str
     against: str
 
+    @property
+    def arms(self) -> tuple[str, ...]:
+        """Both arms."""
+        return self.arm, self.against
+
     def measure(self, evidence: Evidence) -> Measured:
         """Compare the arms."""
         scheme, baseline = evidence.along(self.arm, "depth"), evidence.along(self.against, "depth")

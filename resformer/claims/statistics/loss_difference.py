@@ -1,7 +1,7 @@
 """Difference of the final losses of two arms."""
 
 from dataclasses import dataclass
-from typing import final
+from typing import ClassVar, final
 
 import numpy as np
 import pandas as pd
@@ -19,6 +19,13 @@ class LossDifference(Statistic):
 
     arm: str
     against: str
+
+    by_final_loss: ClassVar[bool] = True
+
+    @property
+    def arms(self) -> tuple[str, ...]:
+        """Both arms."""
+        return self.arm, self.against
 
     def measure(self, evidence: Evidence) -> Measured:
         """Compare the arms."""

@@ -1,7 +1,7 @@
 """Slope of a quantity on the logarithm of a setting."""
 
 from dataclasses import dataclass
-from typing import final
+from typing import ClassVar, final
 
 import numpy as np
 import pandas as pd
@@ -29,12 +29,24 @@ class Slope(Statistic):
     on: str
     less: str = ""
 
+    by_final_loss: ClassVar[bool] = True
+
     def __post_init__(self) -> None:
         require(self.of in QUANTITIES, "of", self.of, f"must be one of {', '.join(QUANTITIES)}")
 
+    @property
+    def arms(self) -> tuple[str, ...]:
+        """The arm, and the one whose quantity is taken off."""
+        return tuple(filter(None, (self.arm, self.less)))
+
+    @property
+    def axis(self) -> str:
+        """The setting `on`."""
+        return self.on
+
     def measure(self, evidence: Evidence) -> Measured:
         """Measure the slope."""
-        arms = [self._cells(evidence, arm) for arm in (self.arm, self.less) if arm]
+        arms = [self._cells(evidence, arm) for arm in self.arms]
         places = [place for place in arms[0] if all(place in cells for cells in arms)]
         if len(places) < 2 or not all(is_number(place) and place > 0 for place in places):
             raise UserError(
@@ -59,7 +71,7 @@ class Slope(Statistic):
             quantity=f"slope on log {self.on} of the {words} of {self.arm}{less}",
             numbers=pd.concat(
                 rows(arm, place, seeds, **{self.of: value_S})
-                for arm, value_SX in zip((self.arm, self.less), values, strict=False)
+                for arm, value_SX in zip(self.arms, values, strict=True)
                 for place, value_S in zip(places, value_SX.T, strict=True)
             ),
         )

@@ -27,6 +27,11 @@ class StepsRatio(Statistic):
     above: tuple[str, ...]
     below: tuple[str, ...]
 
+    @property
+    def arms(self) -> tuple[str, ...]:
+        """The arms above and below the line."""
+        return *self.above, *self.below
+
     def measure(self, evidence: Evidence) -> Measured:
         """Compare the arms."""
         above, below = ([*map(evidence.one, arms)] for arms in (self.above, self.below))
