@@ -303,7 +303,7 @@ def test_dropout_leaves_out_its_share_of_a_branch_and_keeps_its_mean(share: floa
     model = dataclasses.replace(shape.transformer(), num_targets=1)
     kept = model._scaled_and_dropped(
         torch.ones(2, 200, 16),
-        next(model.contexts({}, torch.tensor([3, 4]))),
+        next(model.contexts({}, torch.tensor([3, 4]), torch.tensor(0))),
     )
     assert kept.unique().tolist() == pytest.approx([0.0, 1 / (1 - share)])
     # 3,200 numbers a member: five standard errors of a share are at most 0.045.

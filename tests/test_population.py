@@ -175,7 +175,9 @@ def test_initial_weights_depend_on_seed_and_name_only() -> None:
     for residual in schemes():
         for depth in (1, 6):
             weights = _weights(residual, depth)
-            architecture = Architecture(depth=depth, width=16, heads=2, causal=True)
+            architecture = Architecture(
+                depth=depth, distinct_blocks=depth, width=16, heads=2, tokens=12, causal=True
+            )
             tensors = unpack(
                 weights, initial_values(weights, torch.tensor([2, 9, 5]), torch.float64)
             )

@@ -64,7 +64,7 @@ def test_a_probe_measures_the_weights_of_its_step(shape: Shape) -> None:
     population = Population(shape, MEMBERS[:1], dtype=torch.float32)
     for _ in range(8):
         population.advance()
-    expected = measure(shape, population.flat_PN)["gradient_key"][:, 0]
+    expected = measure(shape, population.flat_PN, 8)["gradient_key"][:, 0]
     rows = layers(shape, 8, MEMBERS[:1])
     np.testing.assert_allclose(rows[rows["step"] == 8]["gradient_key"], expected, rtol=1e-12)
 

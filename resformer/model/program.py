@@ -79,7 +79,7 @@ class _Planner:
     def program(self, dtype: torch.dtype) -> Program | None:
         """The program; None if a weight is no parameter."""
         sublayers = list[SublayerPlan]()
-        for context in self.model.contexts(self.columns, None):
+        for context in self.model.contexts(self.columns, None, torch.tensor(0)):
             skip = self._weight(self.residual.skip_weight(context))
             branch = self._weight(self.residual.branch_weight(context))
             if skip is None or branch is None:
@@ -135,7 +135,10 @@ class _Planner:
     def _sublayer(
         self, context: SublayerContext, skip: WeightPlan, branch: WeightPlan
     ) -> SublayerPlan:
-        placement, name = self.model.placement(context.sublayer), f"sublayer{context.sublayer}"
+        placement, name = (
+            self.model.placement(context.sublayer),
+            f"sublayer{context.weights_sublayer}",
+        )
         if not self.model.keeps_skip(context):
             skip, branch = WeightPlan(0.0, -1, 0), WeightPlan(1.0, -1, 0)
         branch.factor *= self.model.parametrisation.branch
@@ -153,11 +156,11 @@ class _Planner:
     def _weights(self, context: SublayerContext) -> list[int]:
         """Columns of the weights in the order in which the kernels take them."""
         if context.is_attention:
-            attention = weights.attention(self.columns, context.block)
+            attention = weights.attention(self.columns, context.weights_block)
             parts = (*attention.query, *attention.key, *attention.value, *attention.output)
             gains = (attention.query_gain_PK, attention.key_gain_PK)
             return [*map(_column, (*parts, *gains))]
-        ffn = weights.ffn(self.columns, context.block, self.model.settings.activation)
+        ffn = weights.ffn(self.columns, context.weights_block, self.model.settings.activation)
         parts = (*ffn.ffn_in, *ffn.ffn_out, *(ffn.gate or (None, None)))
         return [*map(_column, parts), *[-1] * 4]
 

@@ -28,6 +28,10 @@ class ModelSettings:
 
     depth: int
     """L, blocks: pairs of attention and FFN."""
+    loops: int
+    """Passes over the blocks: depth / loops of them have weights of their own (Saunshi et al. 2025,
+    arXiv 2502.17416). What a residual scheme learns belongs to a pass.
+    """
     width: int
     """D."""
     heads: int
@@ -77,6 +81,7 @@ class ModelSettings:
 
     def __post_init__(self) -> None:
         require_between("model.depth", self.depth, low=1, high=1024, unit=" blocks")
+        require_between("model.loops", self.loops, low=1, high=1024)
         require_between("model.width", self.width, low=2, high=4096)
         require_between("model.heads", self.heads, low=1, high=self.width, unit=", the width")
         if self.hidden is not None:
@@ -107,6 +112,12 @@ class ModelSettings:
                 f"model.heads={self.heads}: must divide model.width={self.width}: one of "
                 f"{', '.join(fitting)}"
             )
+        if self.depth % self.loops:
+            fitting = [str(loops) for loops in range(1, self.depth + 1) if self.depth % loops == 0]
+            raise Incompatible(
+                f"model.loops={self.loops}: must divide model.depth={self.depth}: one of "
+                f"{', '.join(fitting)}"
+            )
         base_heads = self.base_heads or self.heads
         if scaled and self.base_width is not None and self.base_width % base_heads:
             raise Incompatible(
@@ -125,3 +136,8 @@ class ModelSettings:
                 f"model.tied=true: model.parametrisation={self.parametrisation} has a head of its "
                 "own; standard would work"
             )
+
+    @property
+    def distinct_blocks(self) -> int:
+        """Blocks with weights of their own."""
+        return self.depth // self.loops

@@ -94,7 +94,7 @@ class _Specs:
         if self.own is not None:
             yield from self.own.parameter_specs
         else:
-            for block in range(1, self.settings.depth + 1):
+            for block in range(1, self.settings.distinct_blocks + 1):
                 yield from self._block(block)
             yield from self._in("gate", self.residual.parameters(self.architecture))
         if self.residual.has_final_norm(self.settings.norm, self.architecture):
@@ -109,7 +109,7 @@ class _Specs:
         factors = self.residual.factors(role, self.architecture)
         if role in self.parametrisation.roles:
             factors *= self.parametrisation.roles[role]
-        return [replace(spec, role=role, factors=factors) for spec in specs]
+        return [replace(spec, role=role, factors=spec.factors * factors) for spec in specs]
 
     def _embeddings(self) -> list[ParameterSpec]:
         """A tied one is drawn as a head, and multiplied by √D where it is looked up (Vaswani et al.
@@ -141,9 +141,15 @@ class _Specs:
                 yield from self._in("vector", [ones(f"{name}.gain", width // settings.heads)])
         for part, placements in (("in", NORM_IN), ("branch", NORM_BRANCH), ("out", NORM_OUT)):
             for sublayer in (2 * block - 1, 2 * block):
-                placement = self.residual.placement(settings.norm, sublayer, self.architecture)
-                if placement in placements:
+                if not self._placements(sublayer).isdisjoint(placements):
                     yield from self._in("vector", self._norm(f"sublayer{sublayer}.{part}"))
+
+    def _placements(self, sublayer: int) -> set[str]:
+        """Norm placements of the sub-layer in every pass over the blocks."""
+        settings = self.settings
+        passes = range(sublayer, 2 * settings.depth + 1, 2 * settings.distinct_blocks)
+        place = self.residual.placement
+        return {place(settings.norm, each, self.architecture) for each in passes}
 
     def _matrix(
         self, group: ParameterGroup, block: int, fan_in: int, fan_out: int

@@ -9,7 +9,7 @@ together. Nothing is ever reduced over P.
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cache, cached_property, partial
 from typing import Any, final
 
 import torch
@@ -33,7 +33,7 @@ from resformer.numerics import rng
 from resformer.numerics.backends import compiled, eager
 from resformer.numerics.backends.base import GATED, AttentionSettings, Backend
 from resformer.numerics.parameters import ParameterSpec, initial_values, unpack
-from resformer.residuals.base import Architecture, Residual, SublayerContext
+from resformer.residuals.base import Architecture, Projections, Residual, SublayerContext
 
 _ATTENTION_SKIPS, _FFN_SKIPS = ("both", "attention"), ("both", "ffn")
 """Values of `model.skip` with which attention and FFN keep their skips."""
@@ -104,8 +104,10 @@ class Transformer:
         settings = self.settings
         return Architecture(
             depth=settings.depth,
+            distinct_blocks=settings.distinct_blocks,
             width=settings.width,
             heads=settings.heads,
+            tokens=self.tokens,
             causal=settings.attention == "causal",
         )
 
@@ -177,10 +179,17 @@ class Transformer:
         """True if a training step needs random numbers."""
         return self.residual.random or self.dropout > 0
 
-    def forward(self, flat_PN: Tensor, inputs_PBT: Tensor, key_P: Tensor | None = None) -> Tensor:
+    def forward(
+        self,
+        flat_PN: Tensor,
+        inputs_PBT: Tensor,
+        key_P: Tensor | None = None,
+        step: Tensor | None = None,
+    ) -> Tensor:
         """Logits at the target positions, (P, B, U, V).
 
-        `key_P` are keys of a training step's random numbers, None in an evaluation.
+        `key_P` are keys of a training step's random numbers, None in an evaluation; `step` is the
+        number of training steps taken, a training step included, by default 0.
         """
         parameters = unpack(self.parameter_specs, flat_PN)
         if self.own is not None:
@@ -189,12 +198,15 @@ class Transformer:
         shapes_attention = self.residual.shapes_attention
         attend = self._attend_with_pattern if shapes_attention else self._attend_fused
         streams = self._streams(parameters, inputs_PBT)
-        for context in self.contexts(parameters, key_P):
+        step = _no_step(inputs_PBT) if step is None else step
+        for context in self.contexts(parameters, key_P, step):
             streams = self._sublayer(context, streams, attend).after
         return self._logits(streams, parameters, inputs_PBT)
 
-    def activations(self, flat_PN: Tensor, inputs_PBT: Tensor) -> Activations:
-        """Logits as in an evaluation, with the activations of every sub-layer.
+    def activations(
+        self, flat_PN: Tensor, inputs_PBT: Tensor, step: Tensor | None = None
+    ) -> Activations:
+        """Logits as in an evaluation after so many steps, with the activations of every sub-layer.
 
         Attention patterns are written out, whereas `forward` may compute them in a fused kernel.
         """
@@ -202,7 +214,8 @@ class Transformer:
             raise UserError(f"model.module={self.own.path}: {NO_PROBE}")
         parameters = unpack(self.parameter_specs, flat_PN)
         streams, sublayers = self._streams(parameters, inputs_PBT), list[SublayerActivations]()
-        for context in self.contexts(parameters, None):
+        step = _no_step(inputs_PBT) if step is None else step
+        for context in self.contexts(parameters, None, step):
             sublayers.append(self._sublayer(context, streams, self._attend_with_pattern))
             streams = sublayers[-1].after
         output_PRD = self.residual.stream_output(streams, parameters)
@@ -213,7 +226,7 @@ class Transformer:
         )
 
     def contexts(
-        self, parameters: Mapping[str, Tensor], key_P: Tensor | None
+        self, parameters: Mapping[str, Tensor], key_P: Tensor | None, step: Tensor
     ) -> Iterator[SublayerContext]:
         """Every sub-layer with these parameters, in order."""
         scheme, draws_PS = plugins.name_of(self.residual), None
@@ -226,6 +239,7 @@ class Transformer:
                 architecture=self.architecture,
                 scheme=scheme,
                 parameters=parameters,
+                step=step,
                 key_P=key_P,
                 draw_P=None if draws_PS is None else draws_PS[:, sublayer - 1],
             )
@@ -250,16 +264,12 @@ class Transformer:
         self, context: SublayerContext, streams: Any, attend: _Attend
     ) -> SublayerActivations:
         residual, parameters = self.residual, context.parameters
-        placement, name = self.placement(context.sublayer), f"sublayer{context.sublayer}"
-        x_PRD = h_PRD = residual.read(streams, context)
-        if placement in NORM_IN:
-            h_PRD = self._norm(parameters, f"{name}.in", h_PRD)
-        if (scale := residual.input_scale(context)) != 1.0:
-            h_PRD = h_PRD * scale
+        placement, name = self.placement(context.sublayer), f"sublayer{context.weights_sublayer}"
+        x_PRD = residual.read(streams, context)
         if context.is_attention:
-            streams, f_PRD, a_PBHTT = attend(context, streams, h_PRD)
+            streams, f_PRD, a_PBHTT = attend(context, streams, x_PRD)
         else:
-            f_PRD, a_PBHTT = self._ffn(context, h_PRD), None
+            f_PRD, a_PBHTT = self._ffn(context, x_PRD), None
         if placement in NORM_BRANCH:
             f_PRD = self._norm(parameters, f"{name}.branch", f_PRD)
         f_PRD = self._scaled_and_dropped(f_PRD, context)
@@ -290,28 +300,46 @@ class Transformer:
         kept_PRD = rng.chances(key_P, f_PRD[0].numel(), 1.0 - self.dropout).view(f_PRD.shape)
         return torch.where(kept_PRD, f_PRD / (1.0 - self.dropout), 0.0)
 
+    def _branch_input(self, context: SublayerContext, x_PRD: Tensor) -> Tensor:
+        """Input of a branch: normalised and scaled where the scheme has it."""
+        if self.placement(context.sublayer) in NORM_IN:
+            name = f"sublayer{context.weights_sublayer}.in"
+            x_PRD = self._norm(context.parameters, name, x_PRD)
+        scale = self.residual.input_scale(context)
+        return x_PRD if scale == 1.0 else x_PRD * scale
+
     def _attend_fused(
-        self, context: SublayerContext, streams: Any, h_PRD: Tensor
+        self, context: SublayerContext, streams: Any, x_PRD: Tensor
     ) -> tuple[Any, Tensor, None]:
         """Attention as the backend computes it, without its pattern."""
-        attention = weights.attention(context.parameters, context.block)
+        attention = weights.attention(context.parameters, context.weights_block)
+        h_PRD = self._branch_input(context, x_PRD)
         return streams, self.backend.attend(h_PRD, attention, self.attention_settings), None
 
     def _attend_with_pattern(
-        self, context: SublayerContext, streams: Any, h_PRD: Tensor
+        self, context: SublayerContext, streams: Any, x_PRD: Tensor
     ) -> tuple[Any, Tensor, Tensor]:
-        """Attention whose values and pattern the scheme may change."""
-        attention = weights.attention(context.parameters, context.block)
-        v_PRD = eager.linear(h_PRD, attention.value)
-        streams, v_PRD = self.residual.attention_values(streams, v_PRD, context)
-        a_PBHTT = eager.attention_pattern(h_PRD, attention, self.attention_settings)
-        a_PBHTT = self.residual.attention_pattern(a_PBHTT, context)
-        return streams, eager.attend_with_pattern(a_PBHTT, v_PRD, attention.output), a_PBHTT
+        """Attention whose inputs, projections and pattern the scheme may change."""
+        residual, settings = self.residual, self.attention_settings
+        attention = weights.attention(context.parameters, context.weights_block)
+        branch_input = cache(partial(self._branch_input, context))  # mostly of one tensor
+        query_PRD, key_PRD, value_PRD = map(
+            branch_input, residual.attention_inputs(streams, x_PRD, context)
+        )
+        v_PRD = eager.linear(value_PRD, attention.value)
+        q_PRD = eager.queries(query_PRD, attention, settings)
+        k_PRD = eager.keys(key_PRD, attention, settings)
+        projections = Projections(query=q_PRD, key=k_PRD, value=v_PRD)
+        streams, projections = residual.attention_projections(streams, projections, context)
+        a_PBHTT = eager.attention_pattern(projections.query, projections.key, settings)
+        a_PBHTT = residual.attention_pattern(a_PBHTT, context)
+        f_PRD = eager.attend_with_pattern(a_PBHTT, projections.value, attention.output)
+        return streams, f_PRD, a_PBHTT
 
-    def _ffn(self, context: SublayerContext, h_PRD: Tensor) -> Tensor:
+    def _ffn(self, context: SublayerContext, x_PRD: Tensor) -> Tensor:
         activation = self.settings.activation
-        ffn = weights.ffn(context.parameters, context.block, activation)
-        return self.backend.ffn(h_PRD, ffn, activation)
+        ffn = weights.ffn(context.parameters, context.weights_block, activation)
+        return self.backend.ffn(self._branch_input(context, x_PRD), ffn, activation)
 
     def _norm(self, parameters: Mapping[str, Tensor], name: str, x_PRD: Tensor) -> Tensor:
         return self.backend.norm(x_PRD, weights.norm(parameters, name), self.settings.norm_kind)
@@ -348,6 +376,10 @@ class Transformer:
         per_block = 2 * tokens * (4 * width * width + ffn) + 4 * tokens * tokens * width
         scheme = tokens * self.residual.flops_per_row(self.architecture)
         return 3 * sequences * (self.settings.depth * per_block + scheme + head)
+
+
+def _no_step(inputs_PBT: Tensor) -> Tensor:
+    return torch.zeros((), dtype=torch.int64, device=inputs_PBT.device)
 
 
 def _unchanged(x_PRD: Tensor) -> Tensor:

@@ -40,13 +40,14 @@ def check(shapes: Iterable[Shape]) -> None:
             raise UserError(f"model.module={shape.model.module}: {NO_PROBE}; null would work")
 
 
-def measure(shape: Shape, flat_PN: Tensor) -> MeasuredColumns:
-    """Measure these members on the first `train.batch` sequences of the held-out set.
+def measure(shape: Shape, flat_PN: Tensor, step: int) -> MeasuredColumns:
+    """Measure these members after so many training steps, on the first `train.batch` sequences of
+    the held-out set.
 
     Gradients are those of the mean loss over them. Nothing is random: schemes are as in an
     evaluation.
     """
-    trace = _traced(shape, flat_PN.detach().to(torch.float64).requires_grad_())
+    trace = _traced(shape, flat_PN.detach().to(torch.float64).requires_grad_(), step)
     with torch.no_grad():
         columns = {
             name: column
@@ -59,16 +60,18 @@ def measure(shape: Shape, flat_PN: Tensor) -> MeasuredColumns:
 def measure_initial(shape: Shape, seeds: Sequence[int]) -> MeasuredColumns:
     """Measure members with these seeds before any training."""
     seed_P = torch.tensor(seeds)
-    return measure(shape, shape.transformer().initial_values(seed_P, torch.float64))
+    return measure(shape, shape.transformer().initial_values(seed_P, torch.float64), 0)
 
 
-def _traced(shape: Shape, flat_PN: Tensor) -> Trace:
+def _traced(shape: Shape, flat_PN: Tensor, step: int) -> Trace:
     transformer = dataclasses.replace(shape.transformer(), compile=False)
     members, sequences = len(flat_PN), min(shape.train.batch, shape.train.eval_sequences)
     inputs_PBT, targets_PBU = (
         part[:, :sequences].expand(members, -1, -1) for part in held_out(shape, flat_PN.device)
     )
-    forward = transformer.activations(flat_PN, inputs_PBT)
+    forward = transformer.activations(
+        flat_PN, inputs_PBT, torch.tensor(step, device=flat_PN.device)
+    )
     (grad_PN,) = torch.autograd.grad(loss(forward.logits_PBUV, targets_PBU).sum(), flat_PN)
     return Trace(
         residual=transformer.residual,

@@ -11,7 +11,7 @@ import functools
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Generic, Literal, TypeVar, final
+from typing import ClassVar, Generic, Literal, NamedTuple, TypeVar, final
 
 import torch
 from torch import Tensor
@@ -38,10 +38,16 @@ class Architecture:
 
     depth: int
     """L, blocks."""
+    distinct_blocks: int
+    """Blocks with weights of their own, which are passed through one after another until there are
+    L.
+    """
     width: int
     """D."""
     heads: int
     """H."""
+    tokens: int
+    """T."""
     causal: bool
     """Causal attention: a token attends to itself and earlier ones only."""
 
@@ -63,6 +69,10 @@ class SublayerContext:
     """Name of the residual scheme, which is part of its parameters' names."""
     parameters: Mapping[str, Tensor]
     """All parameters of the members by full name, each (P, *shape)."""
+    step: Tensor
+    """Training steps taken, the present one included: a whole number on the device, 0 before the
+    first.
+    """
     key_P: Tensor | None = None
     """Keys of a training step's random numbers; None in an evaluation."""
     draw_P: Tensor | None = None
@@ -74,6 +84,16 @@ class SublayerContext:
     def block(self) -> int:
         """l, from 1 to L."""
         return (self.sublayer + 1) // 2
+
+    @property
+    def weights_block(self) -> int:
+        """Block whose weights this sub-layer has."""
+        return (self.block - 1) % self.architecture.distinct_blocks + 1
+
+    @property
+    def weights_sublayer(self) -> int:
+        """Sub-layer whose weights this one has."""
+        return 2 * self.weights_block - self.is_attention
 
     @property
     def is_attention(self) -> bool:
@@ -89,11 +109,22 @@ class SublayerContext:
         return self.parameters[f"block{self.block}.{self.scheme}.{name}"]
 
 
+class Projections(NamedTuple):
+    """Queries, keys and values of every token, (P, R, D) each, heads side by side: normalised where
+    `model.qk_norm` has it, before rotary positions.
+    """
+
+    query: Tensor
+    key: Tensor
+    value: Tensor
+
+
 class Residual(ABC, Generic[State]):
     """Residual scheme; a subclass is a frozen dataclass of the scheme's own settings, and final.
 
     Its residual streams are one tensor or a tuple of tensors, whose last axes are (P, R, D), R =
-    B·T rows, one per token of the member's batch. All rows are treated alike and independently.
+    B·T rows, one per token of the member's batch. All rows are treated alike and independently,
+    but by a scheme that `mixes_tokens`.
     """
 
     own_norm: ClassVar[str]
@@ -113,7 +144,13 @@ class Residual(ABC, Generic[State]):
     random: ClassVar[bool] = False
     """True if the scheme needs random numbers in training."""
     shapes_attention: ClassVar[bool] = False
-    """True if the scheme overrides `attention_values` or `attention_pattern`."""
+    """True if the scheme overrides `attention_inputs`, `attention_projections` or
+    `attention_pattern`.
+    """
+    mixes_tokens: ClassVar[bool] = False
+    """True if a token's streams depend on other tokens of its sequence by more than attention. In a
+    causal model these must be earlier ones.
+    """
 
     def block_parameters(self, block: int, architecture: Architecture) -> list[ParameterSpec]:
         """Learned parameters that both sub-layers of a block share; none by default."""
@@ -179,11 +216,21 @@ class Residual(ABC, Generic[State]):
         """Factor on the input of the sub-layer after its norm; 1 by default."""
         return 1.0
 
-    def attention_values(
-        self, streams: State, v_PRD: Tensor, context: SublayerContext
-    ) -> tuple[State, Tensor]:
-        """Residual streams, and the values that attention mixes; both unchanged by default."""
-        return streams, v_PRD
+    def attention_inputs(
+        self, streams: State, x_PRD: Tensor, context: SublayerContext
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Inputs of query, key and value before their norm, which they share; by default all are
+        the input `x_PRD` of the sub-layer.
+        """
+        return x_PRD, x_PRD, x_PRD
+
+    def attention_projections(
+        self, streams: State, projections: Projections, context: SublayerContext
+    ) -> tuple[State, Projections]:
+        """Residual streams, and the queries, keys and values that attention uses; both unchanged by
+        default.
+        """
+        return streams, projections
 
     def attention_pattern(self, a_PBHTT: Tensor, context: SublayerContext) -> Tensor:
         """Attention pattern that mixes the values; unchanged by default.

@@ -6,7 +6,13 @@ from typing import ClassVar, final
 from torch import Tensor
 
 from resformer.keys import NORMS
-from resformer.residuals.base import ManyStreams, Streams, SublayerContext, check_magnitude
+from resformer.residuals.base import (
+    ManyStreams,
+    Projections,
+    Streams,
+    SublayerContext,
+    check_magnitude,
+)
 
 
 @final
@@ -30,15 +36,17 @@ class ValueResidual(ManyStreams):
         for setting in ("first", "own"):
             check_magnitude(self, setting)
 
-    def attention_values(
-        self, streams: Streams, v_PRD: Tensor, context: SublayerContext
-    ) -> tuple[Streams, Tensor]:
+    def attention_projections(
+        self, streams: Streams, projections: Projections, context: SublayerContext
+    ) -> tuple[Streams, Projections]:
         """Keep V_1 beside the stream in the first block, and mix it into the values of the
         others.
         """
+        own_PRD = projections.value
         if context.block == 1:
-            return (streams[0], v_PRD), v_PRD
-        return streams, self.first * streams[1] + self.own * v_PRD
+            return (streams[0], own_PRD), projections
+        mixed_PRD = self.first * streams[1] + self.own * own_PRD
+        return streams, projections._replace(value=mixed_PRD)
 
     def write(self, streams: Streams, f_PRD: Tensor, context: SublayerContext) -> Streams:
         """Add the branch to the stream."""

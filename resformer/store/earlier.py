@@ -5,6 +5,7 @@ from resformer.keys import Json
 _OF_ADAMW = ("beta1", "beta2", "eps", "weight_decay")
 """Settings of the section `train` that are the optimiser's now."""
 _MODEL: Json = {
+    "loops": 1,
     "norm_kind": "layer",
     "qk_norm": False,
     "bias": True,
@@ -28,10 +29,10 @@ def in_todays_words(shape: Json) -> Json:
 
     Weight decay was that of all parameters.
     """
+    model = {**_MODEL, **shape["model"]}
     if "optimizer" in shape:
-        return shape
+        return {**shape, "model": model}
     train = {**_TRAIN, **shape["train"]}
     own = {key: train.pop(key) for key in _OF_ADAMW if key in train}
     train["decay_all"] = own.get("weight_decay", 0.0) != 0
-    model = {**_MODEL, **shape["model"]}
     return {**shape, "model": model, "optimizer": {"name": "adamw", **own}, "train": train}

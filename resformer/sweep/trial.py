@@ -25,7 +25,7 @@ from resformer.residuals.base import Architecture, Residual
 from resformer.tasks.base import IGNORE_INDEX, SequenceToSequence, Task
 
 _MEMBERS, _SEQUENCES, _TOKENS, _SYMBOLS, _HIDDEN = 2, 3, 5, 7, 8
-_TINY = Architecture(depth=2, width=8, heads=2, causal=True)
+_TINY = Architecture(depth=2, distinct_blocks=2, width=8, heads=2, tokens=_TOKENS, causal=True)
 _LARGEST = 2**22
 """L·D² of the largest model in which a scheme is tried: 16 million parameters, seconds."""
 
@@ -45,8 +45,10 @@ def try_scheme(residual: Residual[Any], model: ModelSettings) -> None:
     """
     own = Architecture(
         depth=model.depth,
+        distinct_blocks=model.depth,
         width=model.width,
         heads=model.heads,
+        tokens=_TOKENS,
         causal=model.attention == "causal",
     )
     with _trying(residual):
@@ -83,6 +85,7 @@ def _run_forward(residual: Residual[Any], architecture: Architecture) -> None:
     vars(watched).update({name: _watched(watched, name) for name in (*_READING, *_WRITING)})
     settings = ModelSettings(
         depth=architecture.depth,
+        loops=1,
         width=architecture.width,
         heads=architecture.heads,
         hidden=_HIDDEN,

@@ -228,7 +228,8 @@ class Training:
         for row, index in enumerate(self.rows):
             if index in self.alive:
                 heartbeat(self)
-                columns = measure(self.shape, self.population.flat_PN[row : row + 1])
+                flat_1N = self.population.flat_PN[row : row + 1]
+                columns = measure(self.shape, flat_1N, self.step)
                 values = np.concatenate(list(columns.values()), axis=1)
                 measurements.append(Measurement(step=self.step, member=index, values=values))
         self.measurements += measurements

@@ -108,7 +108,7 @@ class Population:
             counted_1 = target_count(targets_1BU)
             return loss_P / counted_1, right_P / counted_1
         inputs_PBT, targets_PBU = (part.expand(len(flat_PN), -1, -1) for part in self.held_out)
-        logits_PBUV = self._forward(flat_PN, inputs_PBT)
+        logits_PBUV = self._forward(flat_PN, inputs_PBT, None, self.device_steps)
         right_P = (logits_PBUV.argmax(dim=-1) == targets_PBU).flatten(1).sum(1, dtype=torch.float64)
         return loss(logits_PBUV, targets_PBU), right_P / target_count(targets_PBU)
 
@@ -193,22 +193,25 @@ class Population:
         size = self.chunk_size
         return [slice(first, first + size) for first in range(0, len(self.flat_PN), size)]
 
-    def _forward(self, flat_PN: Tensor, inputs_PBT: Tensor, key_P: Tensor | None = None) -> Tensor:
+    def _forward(
+        self, flat_PN: Tensor, inputs_PBT: Tensor, key_P: Tensor | None, step: Tensor
+    ) -> Tensor:
         """Logits in the dtype of the parameters."""
         if self.shape.train.precision != "bf16":
-            return self.model.forward(flat_PN, inputs_PBT, key_P)
+            return self.model.forward(flat_PN, inputs_PBT, key_P, step)
         with torch.autocast(self.device.type, torch.bfloat16):
-            return self.model.forward(flat_PN, inputs_PBT, key_P).to(flat_PN.dtype)
+            return self.model.forward(flat_PN, inputs_PBT, key_P, step).to(flat_PN.dtype)
 
     def _gradient(self, inputs_PBT: Tensor, targets_PBU: Tensor) -> tuple[Tensor, Tensor]:
         """Loss of each member on its batch, (P,), and its gradient, (P, N)."""
         if self.program is not None:
             return self.program.gradient(self.flat_PN, inputs_PBT, targets_PBU)
         key_P, chunks = self._step_key(), list[tuple[Tensor, Tensor]]()
+        step = self.device_steps + 1
         for rows in self._chunks():
             flat_PN = self.flat_PN[rows].requires_grad_()
             key = None if key_P is None else key_P[rows]
-            loss_P = loss(self._forward(flat_PN, inputs_PBT[rows], key), targets_PBU[rows])
+            loss_P = loss(self._forward(flat_PN, inputs_PBT[rows], key, step), targets_PBU[rows])
             (grad_PN,) = torch.autograd.grad(loss_P.sum(), flat_PN)
             chunks.append((loss_P.detach(), grad_PN))
         if len(chunks) == 1:

@@ -3,8 +3,8 @@
 from resformer.keys import Json
 
 _NEW_IN_MODEL = (
-    *("norm_kind", "qk_norm", "bias", "position", "rope_base", "tied", "parametrisation"),
-    *("base_depth", "base_width", "base_heads", "module"),
+    *("loops", "norm_kind", "qk_norm", "bias", "position", "rope_base", "tied"),
+    *("parametrisation", "base_depth", "base_width", "base_heads", "module"),
 )
 _NEW_IN_TRAINING = ("schedule", "final_lr", "dropout", "decay_all")
 

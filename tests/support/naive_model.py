@@ -13,7 +13,7 @@ from torch import Tensor
 from resformer import plugins
 from resformer.model.shape import Shape
 from resformer.numerics.parameters import initial_values, unpack
-from resformer.residuals.base import Architecture, Residual, SublayerContext
+from resformer.residuals.base import Projections, Residual, SublayerContext
 from resformer.tasks.copy import Copy
 from support import shapes
 
@@ -113,7 +113,14 @@ class Naive:
     ) -> Tensor:
         """`mix(head, a)` may change the weights of a head; `values` may be given."""
         v_TD = self.values(block, h) if values is None else values
-        q, k = (self.projected(f"block{block}.{part}", h) for part in ("query", "key"))
+        q_TD, k_TD = (self.projected(f"block{block}.{part}", h) for part in ("query", "key"))
+        return self.attend(block, q_TD, k_TD, v_TD, mix)
+
+    def attend(
+        self, block: int, q_TD: Tensor, k_TD: Tensor, v_TD: Tensor, mix: Mix = lambda _, a: a
+    ) -> Tensor:
+        """Attention of given queries, keys and values, before rotary positions."""
+        q, k = self.positioned(q_TD), self.positioned(k_TD)
         # √K, with a parametrisation K relative to the base's √K; the base has as many heads.
         divisor = math.sqrt(q[0].shape[-1] * self.wider)
         mixed = [
@@ -122,11 +129,16 @@ class Naive:
         ]
         return self.linear(f"block{block}.output", torch.cat(mixed, -1))
 
-    def projected(self, name: str, h: Tensor) -> list[Tensor]:
-        """Queries or keys (T, K) of each head."""
+    def projected(self, name: str, h: Tensor) -> Tensor:
+        """Queries or keys (T, D), heads side by side."""
         heads = list(self.linear(name, h).chunk(self.heads, -1))
         if self.model.qk_norm:
             heads = [rms(head) * self.w[f"{name}.gain"] for head in heads]
+        return torch.cat(heads, -1)
+
+    def positioned(self, part_TD: Tensor) -> list[Tensor]:
+        """Queries or keys (T, K) of each head, turned by their positions."""
+        heads = list(part_TD.chunk(self.heads, -1))
         if self.model.position == "rope":
             heads = [turned(head, self.model.rope_base) for head in heads]
         return heads
@@ -185,14 +197,12 @@ Layers = Callable[[Naive, Tensor], Tensor]
 """Embedding (T, D) → the output of the stack (T, D), behind the last norm."""
 
 
-def layers_of(shape: Shape) -> Layers:
+def layers_of(shape: Shape, step: int = 0) -> Layers:
     """The stack of this shape's placement and skips around its scheme, whose own formula has a test
     beside it: here the scheme is taken as it is, for one member.
     """
     residual, model = shape.residual, shape.model
-    architecture = Architecture(
-        depth=model.depth, width=model.width, heads=model.heads, causal=model.attention == "causal"
-    )
+    architecture = shape.transformer().architecture
 
     def layers(net: Naive, x: Tensor) -> Tensor:
         parameters = {name: value.unsqueeze(0) for name, value in net.w.items()}
@@ -203,6 +213,7 @@ def layers_of(shape: Shape) -> Layers:
                 architecture=architecture,
                 scheme=plugins.name_of(residual),
                 parameters=parameters,
+                step=torch.tensor(step),
             )
 
             def mix(head: int, a: Tensor, context: SublayerContext = context) -> Tensor:
@@ -210,16 +221,26 @@ def layers_of(shape: Shape) -> Layers:
                 return residual.attention_pattern(a_PBHTT, context)[0, 0, head]
 
             placement = residual.placement(model.norm, i, architecture)
-            h = residual.read(streams, context)
-            if placement in ("pre", "sandwich", "pre_post"):
-                h = net.norm(f"sublayer{i}.in", h)
-            (h,) = h * residual.input_scale(context)
+
+            def inside(
+                x: Tensor, context: SublayerContext = context, placement: str = placement
+            ) -> Tensor:
+                if placement in ("pre", "sandwich", "pre_post"):
+                    x = net.norm(f"sublayer{context.sublayer}.in", x)
+                return x * residual.input_scale(context)
+
+            x, block = residual.read(streams, context), (i + 1) // 2
             if i % 2:
-                v = net.values((i + 1) // 2, h).unsqueeze(0)
-                streams, (v,) = residual.attention_values(streams, v, context)
-                f = net.attention((i + 1) // 2, h, v, mix)
+                q, k, v = map(inside, residual.attention_inputs(streams, x, context))
+                given = Projections(
+                    query=net.projected(f"block{block}.query", q[0]).unsqueeze(0),
+                    key=net.projected(f"block{block}.key", k[0]).unsqueeze(0),
+                    value=net.values(block, v[0]).unsqueeze(0),
+                )
+                streams, changed = residual.attention_projections(streams, given, context)
+                f = net.attend(block, *(part[0] for part in changed), mix)
             else:
-                f = net.ffn(i // 2, h)
+                f = net.ffn(block, inside(x)[0])
             if placement in ("branch", "sandwich"):
                 f = net.norm(f"sublayer{i}.branch", f)
             f = net.branch * f.unsqueeze(0)
@@ -278,6 +299,7 @@ def context(
         architecture=shape_of(residual, **model).transformer().architecture,
         scheme=plugins.name_of(residual),
         parameters=parameters or {},
+        step=torch.tensor(0),
     )
 
 
@@ -293,14 +315,15 @@ def assert_formula(
     key_P: Tensor | None = None,
     length: int = 5,
     all_learn: bool = True,
+    step: int = 0,
     **model: Any,
 ) -> None:
-    """The scheme's logits and gradients are those of the formula.
+    """The scheme's logits and gradients after so many steps are those of the formula.
 
     And every weight has a gradient, if `all_learn`.
     """
     shape = shape_of(residual, length, **model)
-    gradients = assert_same_model(shape, layers, key_P)
+    gradients = assert_same_model(shape, layers, key_P, step)
     still = [name for name, part in gradients.items() if not part.any()]
     assert bool(still) != all_learn
 
@@ -312,12 +335,12 @@ def away_from_start(shape: Shape, members: int = 2) -> Tensor:
 
 
 def assert_same_model(
-    shape: Shape, layers: Layers, key_P: Tensor | None = None
+    shape: Shape, layers: Layers, key_P: Tensor | None = None, step: int = 0
 ) -> Mapping[str, Tensor]:
     """Logits and gradients are those of the stack. Returns the gradients by name."""
     transformer, flat_PN = shape.transformer(), away_from_start(shape).requires_grad_()
     weights, inputs_PBT = transformer.parameter_specs, inputs(shape)
-    actual = transformer.forward(flat_PN, inputs_PBT, key_P)
+    actual = transformer.forward(flat_PN, inputs_PBT, key_P, torch.tensor(step))
     noise = torch.Generator().manual_seed(0)
     direction = torch.randn(actual.shape, generator=noise, dtype=torch.float64)
     (gradient_PN,) = torch.autograd.grad((actual * direction).sum(), flat_PN)

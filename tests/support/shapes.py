@@ -36,6 +36,7 @@ def model(**changes: Any) -> ModelSettings:
     """Settings of the model: two causal blocks of width 16 with norms behind both sub-layers."""
     small = ModelSettings(
         depth=2,
+        loops=1,
         width=16,
         heads=2,
         hidden=32,

@@ -24,7 +24,8 @@ _WRITTEN_OUT_TOKENS = 32
 
 def attend(x_PRD: Tensor, weights: AttentionWeights, settings: AttentionSettings) -> Tensor:
     """Multi-head attention. Its heads have no matrices of their own, so P folds into the batch."""
-    query, key = _queries_and_keys(x_PRD, weights, settings)
+    query = _positioned(queries(x_PRD, weights, settings), settings)
+    key = _positioned(keys(x_PRD, weights, settings), settings)
     value = _split(linear(x_PRD, weights.value), settings.tokens, settings.heads)
     if settings.tokens > _WRITTEN_OUT_TOKENS and query.device.type == "cpu":
         mixed = nnf.scaled_dot_product_attention(
@@ -35,13 +36,21 @@ def attend(x_PRD: Tensor, weights: AttentionWeights, settings: AttentionSettings
     return linear(_joined(mixed, x_PRD), weights.output)
 
 
-def attention_pattern(
-    x_PRD: Tensor, weights: AttentionWeights, settings: AttentionSettings
-) -> Tensor:
-    """Attention pattern a_PBHTT."""
-    query, key = _queries_and_keys(x_PRD, weights, settings)
+def queries(x_PRD: Tensor, weights: AttentionWeights, settings: AttentionSettings) -> Tensor:
+    """Queries (P, R, D), those of each head normalised if there is a gain."""
+    return _normed(linear(x_PRD, weights.query), weights.query_gain_PK, settings.heads)
+
+
+def keys(x_PRD: Tensor, weights: AttentionWeights, settings: AttentionSettings) -> Tensor:
+    """Keys (P, R, D), likewise."""
+    return _normed(linear(x_PRD, weights.key), weights.key_gain_PK, settings.heads)
+
+
+def attention_pattern(query_PRD: Tensor, key_PRD: Tensor, settings: AttentionSettings) -> Tensor:
+    """Attention pattern a_PBHTT of normalised queries and keys."""
+    query, key = (_positioned(part_PRD, settings) for part_PRD in (query_PRD, key_PRD))
     tokens, heads = settings.tokens, settings.heads
-    return _pattern(query, key, settings).view(len(x_PRD), -1, heads, tokens, tokens)
+    return _pattern(query, key, settings).view(len(query_PRD), -1, heads, tokens, tokens)
 
 
 def attend_with_pattern(a_PBHTT: Tensor, v_PRD: Tensor, output: Linear) -> Tensor:
@@ -156,23 +165,17 @@ et al. 2025, arXiv 2512.10938).
 """
 
 
-def _queries_and_keys(
-    x_PRD: Tensor, weights: AttentionWeights, settings: AttentionSettings
-) -> tuple[Tensor, Tensor]:
-    """Queries and keys by head, (P·B, H, T, K), normalised and turned where that is asked for."""
-    parts = []
-    for layer, gain_PK in (
-        (weights.query, weights.query_gain_PK),
-        (weights.key, weights.key_gain_PK),
-    ):
-        projected_PRD = linear(x_PRD, layer)
-        if gain_PK is not None:
-            heads = projected_PRD.unflatten(-1, (settings.heads, -1))
-            projected_PRD = (_rms_norm(heads) * gain_PK[:, None, None, :]).flatten(-2)
-        part = _split(projected_PRD, settings.tokens, settings.heads)
-        parts.append(part if settings.rotary_base is None else _turned(part, settings.rotary_base))
-    query, key = parts
-    return query, key
+def _normed(projected_PRD: Tensor, gain_PK: Tensor | None, heads: int) -> Tensor:
+    if gain_PK is None:
+        return projected_PRD
+    by_head = projected_PRD.unflatten(-1, (heads, -1))
+    return (_rms_norm(by_head) * gain_PK[:, None, None, :]).flatten(-2)
+
+
+def _positioned(part_PRD: Tensor, settings: AttentionSettings) -> Tensor:
+    """Queries or keys by head, (P·B, H, T, K), turned where positions are rotary."""
+    part = _split(part_PRD, settings.tokens, settings.heads)
+    return part if settings.rotary_base is None else _turned(part, settings.rotary_base)
 
 
 def _turned(part: Tensor, base: float) -> Tensor:

@@ -14,7 +14,8 @@ _WORDS = {"ffn_in": "FFN in", "ffn_gate": "FFN gate", "ffn_out": "FFN out"}
 
 @final
 class Gradient(Measure):
-    """Euclidean norm of the loss' gradient by each matrix of a sub-layer, before any clipping.
+    """Euclidean norm of the loss' gradient by each matrix of a sub-layer, before any clipping; of a
+    looped block it is that of all passes.
 
     As in Xiong et al. 2020, arXiv 2002.04745, fig. 3. Attention has query, key, value and output,
     an FFN its two or, with a gate, three.
@@ -31,7 +32,7 @@ class Gradient(Measure):
         for sublayer in trace.sublayers:
             context = sublayer.context
             for group in _ATTENTION if context.is_attention else _FFN:
-                gradient = trace.gradients.get(f"block{context.block}.{group}.matrix")
+                gradient = trace.gradients.get(f"block{context.weights_block}.{group}.matrix")
                 if gradient is not None:
                     norm_P = torch.linalg.vector_norm(gradient, dim=(1, 2))
                     columns[f"gradient_{group}"][context.sublayer] = norm_P
