@@ -29,7 +29,7 @@ class DepthAttention(ManyStreams):
     the authors' code: mixed values w, not v, are kept for later blocks, s = `stride` is half of the
     blocks if it is null, and keys are kept as normalised in their own block. Both stand before
     rotary positions, which turn the queries and keys of one token alike and leave their product as
-    it is. Learned: nothing. Norm: any; its own is `pre`. Formulas are from the code, of the paper
+    it is. Learned: nothing. Norm: any; its own is `pre`. Formulas are from the code; of the paper
     only the abstract could be read.
     """
 

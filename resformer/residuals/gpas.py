@@ -19,9 +19,10 @@ class Gpas(OneStream):
     Chen et al. 2025, arXiv 2506.22049, and the authors' code. Forward, y is scaled by 1 - SiLU(a);
     backward, gradients pass to y as they are, whatever a is. Initial value: a = `initial`, 0 there,
     so that training starts as `add`. The code clips the joint gradient norm of all gates at 0.01 in
-    its two largest runs only; here it is never clipped apart. Norm: pre or sandwich. The authors'
-    form for post-norm (DeepNorm, Mix-LN), which scales the skip before the sum, is left out. The
-    paper's equations could not be read, only its code.
+    its runs of 7 billion parameters and one of 1 billion; here gates are clipped with everything
+    else. Norm: pre or sandwich. The authors' form for post-norm (DeepNorm, Mix-LN), which scales
+    the skip before the sum, is left out. Formulas are from the code; of the paper only the abstract
+    could be read.
     """
 
     initial: float

@@ -1,4 +1,4 @@
-"""MUDD: query, key, value and stream each get a sum of all blocks' outputs, weighted by token."""
+"""MUDD: query, key, value and stream are sums of all blocks' outputs, weighted token by token."""
 
 from dataclasses import dataclass
 from typing import ClassVar, final
@@ -13,24 +13,24 @@ from resformer.residuals.base import Architecture, ManyStreams, Streams, Sublaye
 
 _EPSILON = 1e-6
 _WAYS = 4
-"""Stream, query, key and value."""
+"""Inputs of a block: x, q, k and v."""
 
 
 @final
 @dataclass(frozen=True)
 class Mudd(ManyStreams):
-    """Block l reads four streams, x for its sums x' = x + F(x), and q, k and v for the inputs of
-    query, key and value; behind it each becomes Σ_{j=0…l} A_j·X_j, X_0 the embedding, X_j the
-    output of block j.
+    """Block l has four inputs: x, to which its sub-layers add, x' = x + F(x), and q, k and v, of
+    which attention makes query, key and value. The inputs of the next block are Σ_{j=0…l} A_j·X_j,
+    with four sets of weights A; X_0 is the embedding, X_j the output x of block j.
 
-    Weights A are one per token, stream and j: A = GELU(RMSNorm(X_l)·W₁)·W₂ + b, W₁ with as many
-    columns as there are A. Behind the last block there is x alone. Xiao et al. 2025, arXiv
-    2502.12170, and the authors' code. Learned: W₁, W₂ and b; RMSNorm has no gain. Initial values as
-    there: W₁ normal with variance 1/D, W₂ = 0, b = 1 for X_l and 0 for the others, which is
-    pre-norm. Different from there: q, k and v share the norm before attention, whose gain is one
-    per stream in the code. Left out: FFNs that widen with depth, and the norms around the sums that
-    the largest models have. Parameters grow with L³. Norm: pre. Formulas are from the code, of the
-    paper only the abstract could be read.
+    A = GELU(RMSNorm(X_l)·W₁)·W₂ + b, per token, W₁ with as many columns as there are weights. Xiao
+    et al. 2025, arXiv 2502.12170, eq. 5 to 8 and appendix B; behind the last block there is x
+    alone, as in the authors' code. Learned: W₁, W₂ and b; RMSNorm has no gain. Initial values
+    (section 3): W₁ normal with variance 1/D, W₂ = 0, b = 1 for X_l and 0 for the others, which is
+    pre-norm. Different from the code: q, k and v share the gain of the norm before attention. Left
+    out: FFNs that widen with depth (section 2.4) and norms around the sums (section 2.5), which the
+    paper has for models that are deep and narrow. The number of parameters grows with L³. Norm:
+    pre.
     """
 
     own_norm: ClassVar[str] = "pre"
@@ -55,18 +55,18 @@ class Mudd(ManyStreams):
         return sum(2 * (architecture.width + n) * n for n in weights)
 
     def expand_streams(self, x_PRD: Tensor) -> Streams:
-        """Start the four streams from the embedding, with the history of outputs beside them."""
+        """Start the four inputs from the embedding, with the history of outputs beside them."""
         return (x_PRD,) * (_WAYS + 1)
 
     def attention_inputs(
         self, streams: Streams, x_PRD: Tensor, context: SublayerContext
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Streams q, k and v."""
+        """Inputs q, k and v."""
         _, q_PRD, k_PRD, v_PRD = streams[:_WAYS]
         return q_PRD, k_PRD, v_PRD
 
     def write(self, streams: Streams, f_PRD: Tensor, context: SublayerContext) -> Streams:
-        """Add the branch to x; behind a block sum all outputs anew."""
+        """Add the branch to x; at the end of a block sum all outputs for each input of the next."""
         x_PRD = streams[0] + f_PRD
         if context.is_attention:
             return x_PRD, *streams[1:]
@@ -77,12 +77,12 @@ class Mudd(ManyStreams):
 
 
 def _ways(block: int, architecture: Architecture) -> int:
-    """Streams that are summed behind a block."""
+    """Sets of weights of a block."""
     return _WAYS if block < architecture.depth else 1
 
 
 def _weights(x_PRD: Tensor, context: SublayerContext) -> Tensor:
-    """Weights A of all outputs, those of a stream side by side, (P, R, streams·(l + 1))."""
+    """Weights A, (P, R, sets·(l + 1)), those of one set side by side."""
     unit_PRD = x_PRD * rsqrt(x_PRD.square().mean(-1, keepdim=True) + _EPSILON)
     hidden_PRn = nnf.gelu(torch.bmm(unit_PRD, context.block_parameter("in")))
     parts = [context.block_parameter("earlier"), context.block_parameter("own")]

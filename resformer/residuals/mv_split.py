@@ -15,30 +15,31 @@ from resformer.residuals.base import Architecture, OneStream, SublayerContext, c
 class MvSplit(OneStream):
     """x' = x + β⊙(f - mean f) + α⊙(mean f - mean x), f = F(x), means over the tokens of a sequence.
 
-    Lu 2026, arXiv 2605.06169, and the author's code, where x' passes a norm, as with `post`.
-    Learned: α and β, `width` entries each per sub-layer. Initial values as there: α = `mean` = 0, β
-    = `deviation` = 0.03. The paper's model is bidirectional. In a causal one the means are over
-    the tokens up to a token's own: its first token has no deviation and moves by α alone. Norm:
-    post; `pre` is not in the paper. The author's equations are from the code, of the paper only the
-    abstract could be read.
+    Lu 2026, arXiv 2605.06169, eq. 7 and 8, where x' passes a norm, as with `post`. Learned: α and
+    β, `width` entries each per sub-layer. Initial values: α = `mean` = 0, as there; β =
+    `deviation_at_one_block`·L^(-½), which with 1 is the 0.03 of the paper's 1,000 blocks (table 3;
+    its 400 blocks start at β = 1, their output matrices at 0). The paper's model is bidirectional.
+    In a causal one the means here are over the tokens up to a token's own: the first token has no
+    deviation and moves by α alone. Norm: post; `pre` is not in the paper.
     """
 
     mean: float
-    deviation: float
+    deviation_at_one_block: float
 
     own_norm: ClassVar[str] = "post"
     norms: ClassVar[tuple[str, ...]] = ("post", "pre")
     mixes_tokens: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        for setting in ("mean", "deviation"):
+        for setting in ("mean", "deviation_at_one_block"):
             check_magnitude(self, setting)
 
     def sublayer_parameters(self, sublayer: int, architecture: Architecture) -> list[ParameterSpec]:
         """Gains α and β."""
+        deviation = self.deviation_at_one_block * architecture.depth**-0.5
         return [
             constant("mean", architecture.width, value=self.mean),
-            constant("deviation", architecture.width, value=self.deviation),
+            constant("deviation", architecture.width, value=deviation),
         ]
 
     def write(self, x_PRD: Tensor, f_PRD: Tensor, context: SublayerContext) -> Tensor:
@@ -52,6 +53,8 @@ class MvSplit(OneStream):
 
 def _token_mean(x_PRD: Tensor, architecture: Architecture) -> Tensor:
     """Mean over the tokens of each row's sequence, in a causal model over those up to its own."""
+    # In bfloat16 sums over many tokens would round.
+    x_PRD = x_PRD.to(torch.promote_types(x_PRD.dtype, torch.float32))
     x_PBTD = x_PRD.view(len(x_PRD), -1, architecture.tokens, architecture.width)
     if not architecture.causal:
         return x_PBTD.mean(2, keepdim=True).expand_as(x_PBTD).flatten(1, 2)

@@ -18,14 +18,15 @@ class ProRes(OneStream):
     """x' = x + α(l, t)·F(x), l the number of the block, from 1, t the training step; α rises
     linearly from 0 to 1 and stays there.
 
-    Chen et al. 2026, arXiv 2603.05369, and the authors' code, with T = `warmup_steps`, 1000 there
-    in runs of tens of thousands of steps: α = min(t / (T·l), 1) with `order` = linear, min(t / T,
-    1) with equal, min(t / (T·(L + 1 - l)), 1) with reverse. Both sub-layers of a block share α,
-    which stands behind the branch's own norm and before the norm of the sum. In an evaluation t is
-    the number of steps taken: before any training the stack is the identity. The authors' step
-    counts from 0, here from 1, so that the first step moves every weight. Learned: nothing. Norm:
-    any; its own is `pre`. Their combinations with LNS and DeepNorm are left out. Formulas are from
-    the code, of the paper only the abstract could be read.
+    Chen et al. 2026, arXiv 2603.05369, eq. 3 and table 5, with T = `warmup_steps`: α = min(t /
+    (T·l), 1) with `order` = linear, min(t / T, 1) with equal, min(t / (T·(L + 1 - l)), 1) with
+    reverse. T = 1000 there, in 100,000 steps; the best warm-ups of all blocks, T·L steps, are a
+    tenth to two fifths of the training (table 6). Both sub-layers of a block share α (the authors'
+    code), which stands behind the branch's own norm and before the norm of the sum (table 1). In
+    an evaluation t is the number of steps taken: before any training the stack is the identity.
+    The code counts steps from 0; here the first step has t = 1, so that it moves every weight.
+    Learned: nothing. Norm: any; its own is `pre`. With LNS and DeepNorm, as in the paper, there is
+    none here.
     """
 
     order: str
@@ -42,10 +43,8 @@ class ProRes(OneStream):
     def last_step(self, context: SublayerContext) -> int:
         """Step from which α of this block is 1."""
         block, depth = context.block, context.architecture.depth
-        return (
-            self.warmup_steps
-            * {"linear": block, "equal": 1, "reverse": depth + 1 - block}[self.order]
-        )
+        lengths = {"linear": block, "equal": 1, "reverse": depth + 1 - block}
+        return self.warmup_steps * lengths[self.order]
 
     def write(self, x_PRD: Tensor, f_PRD: Tensor, context: SublayerContext) -> Tensor:
         """Add the branch, as far as it has come in, to the stream."""

@@ -6,7 +6,7 @@ from torch import Tensor
 from resformer.errors import UserError
 from resformer.residuals.mv_split import MvSplit
 
-SCHEME = MvSplit(mean=0.0, deviation=0.03)
+SCHEME = MvSplit(mean=0.0, deviation_at_one_block=1.0)
 
 
 def mean(x: Tensor, causal: bool) -> Tensor:
@@ -69,6 +69,19 @@ def test_the_first_token_of_a_causal_model_has_no_deviation() -> None:
     torch.testing.assert_close(first, x_PRD[:, 0], rtol=1e-12, atol=1e-12)
 
 
+def test_deviations_start_smaller_in_deep_stacks() -> None:
+    starts = {
+        depth: {
+            spec.name.rpartition(".")[2]: spec.scale
+            for spec in SCHEME.parameters(context(SCHEME, 1, depth=depth).architecture)
+        }
+        for depth in (1, 4, 1000)
+    }
+    assert starts[1] == {"mean": 0.0, "deviation": 1.0}
+    assert starts[4] == {"mean": 0.0, "deviation": 0.5}
+    assert round(starts[1000]["deviation"], 2) == 0.03
+
+
 def test_a_start_that_is_no_number_is_refused() -> None:
-    with pytest.raises(UserError, match=r"model\.residual\.deviation=nan"):
-        MvSplit(mean=0.0, deviation=float("nan"))
+    with pytest.raises(UserError, match=r"model\.residual\.deviation_at_one_block=nan"):
+        MvSplit(mean=0.0, deviation_at_one_block=float("nan"))
