@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import torch
 from support import shapes
-from support.schemes import name_of, schemes
+from support.schemes import fitting_15, name_of, schemes
 
 from resformer.model.shape import Member, Shape
 from resformer.numerics import rng
@@ -84,6 +84,7 @@ def test_no_shape_is_too_odd_for_the_same_bits(
     odd = dataclasses.replace(shape.model, width=15, heads=3, activation=activation)
     model = dataclasses.replace(odd, norm=residual.own_norm, attention=task.attention)
     settings = dataclasses.replace(shape.train, batch=7, steps=5)
+    residual = fitting_15(residual)
     shape = dataclasses.replace(shape, task=task, model=model, residual=residual, train=settings)
     together = trained(shape, MEMBERS[:3])
     assert same(curves(trained(shape, [MEMBERS[1]]), 1, 1e-3), curves(together, 1, 1e-3))
