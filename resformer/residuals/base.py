@@ -156,6 +156,14 @@ class Residual(ABC, Generic[State]):
         """Return True to start this group's matrix as the identity instead of its draw."""
         return False
 
+    def initial_matrix(
+        self, spec: ParameterSpec, group: ParameterGroup, block: int, architecture: Architecture
+    ) -> ParameterSpec:
+        """Matrix of a block with the draw from which it starts: by default that of `spec`,
+        Xavier-uniform times the gain.
+        """
+        return spec
+
     def placement(self, norm: str, sublayer: int, architecture: Architecture) -> str:
         """Norm placement of one sub-layer; by default `norm` everywhere."""
         return norm
