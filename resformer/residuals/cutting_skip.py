@@ -30,8 +30,9 @@ class CuttingSkip(WeightedSum):
     `query_key_noise` = 2, β = `query_key_diagonal` = 0.6, so that tokens attend to themselves; both
     FFN matrices are orthogonal, times √(out / in) where that is above 1 (Martens et al. 2021). Of
     the paper only the abstract could be checked; the rest is from two accounts of it, of which one
-    divides the heads as here. The paper trains with SOAP, and less well with AdamW. Learned:
-    nothing more. Norm: pre.
+    divides the heads as here. The paper trains with SOAP, and less well with AdamW. Here, of
+    one seed and four rates in 800 steps of AdamW, sort is solved at depth 4, where `plain` with pre
+    learns nothing, and not at depth 8. Learned: nothing more. Norm: pre.
     """
 
     value_scale: float
