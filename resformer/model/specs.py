@@ -159,7 +159,8 @@ class _Specs:
             return identity(name, fan_in, fan_out)
         # A gate is drawn as it is: an FFN with one is then scaled as one without.
         gain = 1.0 if group == "ffn_gate" else self.residual.gain(group, self.architecture)
-        return xavier(name, fan_in, fan_out, gain)
+        spec = xavier(name, fan_in, fan_out, gain)
+        return self.residual.initial_matrix(spec, group, block, self.architecture)
 
     def _norm(self, name: str) -> list[ParameterSpec]:
         kind, width = self.settings.norm_kind, self.settings.width

@@ -72,6 +72,7 @@ class Transformer:
                 f"model.norm={norm}: the scheme {scheme} goes with "
                 f"{allowed or 'placements of its own'} (or own) only"
             )
+        self.residual.check(self.architecture)
         if skip != "both" and not self.residual.skips:
             raise Incompatible(
                 f"model.skip={skip}: the scheme {scheme} has no single skips to drop; both would "
@@ -369,7 +370,8 @@ class Transformer:
         are left out.
         """
         tokens, width = self.tokens, self.settings.width
-        head = 2 * self.num_targets * width * self.vocabulary
+        output = self.residual.flops_per_output_row(self.architecture)
+        head = self.num_targets * (2 * width * self.vocabulary + output)
         if self.own is not None:
             return 3 * sequences * (self.own.flops_per_sequence() + head)
         ffn = (3 if self.settings.activation in GATED else 2) * width * self.ffn_width

@@ -3,7 +3,7 @@ of `flat_PN`.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, Self, final
 
@@ -16,6 +16,10 @@ Role = Literal["embedding", "matrix", "vector", "gate", "last", "head", "head_bi
 """Place of a parameter in a model: its embeddings, the matrices of its blocks, their biases and
 norms, what a residual scheme learns, the last norm, the head.
 """
+
+
+Draw = Callable[[Tensor, str, tuple[int, ...]], Tensor]
+"""Seeds (P,), name and shape of a parameter → its initial values (P, *shape), float64."""
 
 
 @final
@@ -44,12 +48,12 @@ class ParameterSpec:
 
     `scale` is the half-width of a `uniform` draw, the standard deviation of a `normal` one, the
     value of a `constant`, or the diagonal of an `identity`; a parameter of a `module` is drawn by
-    its class. A matrix has shape (in, out).
+    its class, and other draws are functions. A matrix has shape (in, out).
     """
 
     name: str
     shape: tuple[int, ...]
-    draw: Literal["uniform", "normal", "constant", "identity", "module"]
+    draw: Literal["uniform", "normal", "constant", "identity", "module"] | Draw
     scale: float
     role: Role = "gate"
     factors: Factors = Factors()
@@ -119,6 +123,8 @@ def _draw(spec: ParameterSpec, seed_P: Tensor) -> Tensor:
         case "identity":
             eye = torch.eye(*spec.shape, dtype=torch.float64) * spec.scale
             return eye.flatten().expand(len(seed_P), -1)
+        case draw:
+            return draw(seed_P, spec.name, spec.shape).flatten(1)
 
 
 def unpack(specs: Sequence[ParameterSpec], flat_PN: Tensor) -> Mapping[str, Tensor]:

@@ -7,11 +7,15 @@ from typing import ClassVar, final
 import torch
 from torch import Tensor
 
-from resformer.numerics.elementwise import rsqrt
 from resformer.numerics.parameters import ParameterSpec, zeros
-from resformer.residuals.base import Architecture, ManyStreams, Streams, SublayerContext, weighted
-
-_EPSILON = 1e-6
+from resformer.residuals.base import (
+    Architecture,
+    ManyStreams,
+    Streams,
+    SublayerContext,
+    inverse_rms,
+    weighted,
+)
 
 
 @final
@@ -52,14 +56,9 @@ def _attended(streams: Streams, parameters: Mapping[str, Tensor]) -> Tensor:
     if len(streams) == 1:
         return streams[0]
     w_P1D = parameters[_query(len(streams))].unsqueeze(1)
-    scores = [(v_PRD * w_P1D).sum(-1) * _inverse_rms(v_PRD) for v_PRD in streams]
+    scores = [(v_PRD * w_P1D).sum(-1) * inverse_rms(v_PRD) for v_PRD in streams]
     a_PRj = torch.stack(scores, -1).softmax(-1)
     return weighted(a_PRj, streams)
-
-
-def _inverse_rms(v_PRD: Tensor) -> Tensor:
-    mean_PR: Tensor = v_PRD.square().mean(-1)
-    return rsqrt(mean_PR + _EPSILON)
 
 
 def _query(reader: int) -> str:

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from resformer import plugins
 from resformer.errors import require, require_between
+from resformer.numerics.elementwise import rsqrt
 from resformer.numerics.parameters import Factors, ParameterSpec, Role, constant
 
 ParameterGroup = Literal[
@@ -27,6 +28,7 @@ Norm = Callable[[Tensor], Tensor]
 Streams = tuple[Tensor, ...]
 State = TypeVar("State", Tensor, Streams)
 
+_RMS_EPSILON = 1e-6
 _FINAL_NORM = ("pre", "sandwich", "branch")
 """Placements that leave the stream un-normalised, so that a final norm follows the last block."""
 
@@ -152,6 +154,9 @@ class Residual(ABC, Generic[State]):
     causal model these must be earlier ones.
     """
 
+    def check(self, architecture: Architecture) -> None:
+        """Raise Incompatible for sizes with which the scheme does not work; none by default."""
+
     def block_parameters(self, block: int, architecture: Architecture) -> list[ParameterSpec]:
         """Learned parameters that both sub-layers of a block share; none by default."""
         return []
@@ -188,6 +193,14 @@ class Residual(ABC, Generic[State]):
         """Return True to start this group's matrix as the identity instead of its draw."""
         return False
 
+    def initial_matrix(
+        self, spec: ParameterSpec, group: ParameterGroup, block: int, architecture: Architecture
+    ) -> ParameterSpec:
+        """Matrix of a block with the draw from which it starts: by default that of `spec`,
+        Xavier-uniform times the gain.
+        """
+        return spec
+
     def placement(self, norm: str, sublayer: int, architecture: Architecture) -> str:
         """Norm placement of one sub-layer; by default `norm` everywhere."""
         return norm
@@ -202,6 +215,10 @@ class Residual(ABC, Generic[State]):
         """Floating-point operations in matrix products that the scheme adds to the forward pass of
         one token.
         """
+        return 0
+
+    def flops_per_output_row(self, architecture: Architecture) -> int:
+        """Floating-point operations in matrix products of `reduce_streams` for one token."""
         return 0
 
     @abstractmethod
@@ -435,6 +452,12 @@ def _times(x_PRD: Tensor, weight: float | Tensor) -> Tensor:
     if isinstance(weight, Tensor):
         return x_PRD * weight.unsqueeze(1)
     return x_PRD if weight == 1 else x_PRD * weight
+
+
+def inverse_rms(x_PRD: Tensor) -> Tensor:
+    """One over the root mean square of each row, (P, R)."""
+    mean_PR: Tensor = x_PRD.square().mean(-1)
+    return rsqrt(mean_PR + _RMS_EPSILON)
 
 
 def total(terms: Iterable[Tensor]) -> Tensor:

@@ -1,5 +1,6 @@
 """Every residual scheme of our own with the values of its YAML."""
 
+import dataclasses
 from typing import Any
 
 from omegaconf import OmegaConf
@@ -7,6 +8,7 @@ from omegaconf import OmegaConf
 from resformer import plugins
 from resformer.plugins import config_folder
 from resformer.residuals.base import Residual
+from resformer.residuals.frac import Frac
 
 
 def scheme(name: str, **settings: Any) -> Residual[Any]:
@@ -22,6 +24,11 @@ def scheme(name: str, **settings: Any) -> Residual[Any]:
 def schemes() -> list[Residual[Any]]:
     """Load every scheme."""
     return [scheme(name) for name in sorted(plugins.own_names("resformer.residuals"))]
+
+
+def fitting_15(residual: Residual[Any]) -> Residual[Any]:
+    """The scheme with settings that go with a width of 15."""
+    return dataclasses.replace(residual, fractions=3) if isinstance(residual, Frac) else residual
 
 
 def name_of(residual: Residual[Any]) -> str:
