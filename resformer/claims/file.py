@@ -1,6 +1,8 @@
 """File of a claim: its settings, the statistic that it rests on and the bound, in YAML."""
 
+import contextlib
 import dataclasses
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -151,8 +153,8 @@ def _value(where: str, hint: Any, value: object) -> object:
     if hint is str:
         return value
     kind = next(each for each in (*get_args(hint), hint) if each is not type(None))
-    try:
+    with contextlib.suppress(ValueError):
         number: float = kind(value)
-    except ValueError as error:
-        raise UserError(f"{where}={value}: must be a number") from error
-    return number
+        if math.isfinite(number):
+            return number
+    raise UserError(f"{where}={value}: must be a number")

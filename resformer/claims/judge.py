@@ -91,7 +91,7 @@ def _check(claim: Claim, request: Request) -> None:
     planned = pd.DataFrame(rows)
     for statistic in (claim.statistic, *claim.also):
         for arm in statistic.arms:
-            of_arm = select(planned, parse_conditions(arm.split()), "arm")
+            of_arm = select(planned, parse_conditions(arm.split(), "arm"), "arm")
             if statistic.axis and of_arm[_column(statistic.axis, of_arm)].nunique() < 2:
                 raise UserError(f"on: {statistic.axis}: {arm} has one value of it")
         if statistic.by_final_loss and any(

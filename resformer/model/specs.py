@@ -26,7 +26,6 @@ from resformer.numerics.parameters import (
     ParameterSpec,
     Role,
     constant,
-    identity,
     normal,
     ones,
     xavier,
@@ -155,8 +154,6 @@ class _Specs:
         self, group: ParameterGroup, block: int, fan_in: int, fan_out: int
     ) -> ParameterSpec:
         name = f"block{block}.{group}.matrix"
-        if self.residual.starts_as_identity(group, block):
-            return identity(name, fan_in, fan_out)
         # A gate is drawn as it is: an FFN with one is then scaled as one without.
         gain = 1.0 if group == "ffn_gate" else self.residual.gain(group, self.architecture)
         spec = xavier(name, fan_in, fan_out, gain)

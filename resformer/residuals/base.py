@@ -19,7 +19,7 @@ from torch import Tensor
 from resformer import plugins
 from resformer.errors import require, require_between
 from resformer.numerics.elementwise import rsqrt
-from resformer.numerics.parameters import Factors, ParameterSpec, Role, constant
+from resformer.numerics.parameters import Factors, ParameterSpec, Role, constant, identity
 
 ParameterGroup = Literal[
     "embedding", "query", "key", "value", "output", "ffn_in", "ffn_gate", "ffn_out"
@@ -189,10 +189,6 @@ class Residual(ABC, Generic[State]):
         """Factors on the optimiser's settings for the parameters of a role; 1 by default."""
         return Factors()
 
-    def starts_as_identity(self, group: ParameterGroup, block: int) -> bool:
-        """Return True to start this group's matrix as the identity instead of its draw."""
-        return False
-
     def initial_matrix(
         self, spec: ParameterSpec, group: ParameterGroup, block: int, architecture: Architecture
     ) -> ParameterSpec:
@@ -352,9 +348,11 @@ class SkiplessAttention(WeightedSum):
         gain = self.ffn_gain_at_18_blocks * (18 / architecture.depth) ** 0.5
         return [constant("ffn_gain", 1, value=gain)]
 
-    def starts_as_identity(self, group: ParameterGroup, block: int) -> bool:
-        """Return True for value and output."""
-        return group in ("value", "output")
+    def initial_matrix(
+        self, spec: ParameterSpec, group: ParameterGroup, block: int, architecture: Architecture
+    ) -> ParameterSpec:
+        """Start value and output as the identity."""
+        return identity(spec.name, *spec.shape) if group in ("value", "output") else spec
 
     def skip_weight(self, context: SublayerContext) -> float:
         """Weight 0 around attention, 1 around the FFN."""

@@ -136,18 +136,18 @@ def _matches(value: object, text: str) -> bool:
         return False
 
 
-def parse_conditions(texts: Iterable[str]) -> dict[str, list[str]]:
+def parse_conditions(texts: Iterable[str], option: str = "--where") -> dict[str, list[str]]:
     """Values by key of conditions KEY=VALUE or KEY=VALUE,VALUE, without the blanks around them;
-    UserError for anything else.
+    UserError, which names the option, for anything else.
     """
     conditions: dict[str, list[str]] = {}
     for text in texts:
         key, _, listed = text.partition("=")
         key, values = key.strip(), [value.strip() for value in listed.split(",")]
         if not key or not listed.strip():
-            raise UserError(f"--where {text}: must be KEY=VALUE, as in model.norm=pre")
+            raise UserError(f"{option} {text}: must be KEY=VALUE, as in model.norm=pre")
         if key in conditions:
-            raise UserError(f"--where {text}: {key} is given twice; KEY=VALUE,VALUE takes either")
+            raise UserError(f"{option} {text}: {key} is given twice; KEY=VALUE,VALUE takes either")
         conditions[key] = values
     return conditions
 
