@@ -4,10 +4,12 @@ An arm is a text of conditions as `report --where` takes them, such as "model.re
 model.norm=own".
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import final
+
+import pandas as pd
 
 from resformer.errors import UserError
 from resformer.keys import Value, as_typed, by_value, short
@@ -15,6 +17,10 @@ from resformer.reporting.analysis.cells import CellMembers, axes_of, by_cell
 from resformer.reporting.analysis.stability import by_final_loss
 from resformer.results.members import Findings, parse_conditions
 from resformer.stats import Floats
+from resformer.store.checks import Damaged
+
+PARAMETERS = "parameters"
+"""Axis of the number of parameters, which is no setting."""
 
 
 @final
@@ -36,9 +42,7 @@ class Evidence:
         axis, cells = short(key), self.cells(arm)
         by_place: dict[Value, CellMembers] = {}
         for cell in cells:
-            if axis not in cell.key.values():
-                raise UserError(f"on: {key}: does not vary in this study")
-            place = cell.key.values()[axis]
+            place = _place(cell, axis)
             if place in by_place:
                 others = sorted(_differing(cell, by_place[place]) - {axis})
                 raise UserError(
@@ -58,6 +62,28 @@ class Evidence:
             )
         return cells[0]
 
+    def curves(self, cell: CellMembers) -> list[pd.DataFrame]:
+        """Curve of each seed's member at the rate that it is scored at."""
+        return self._tables(cell, lambda members: self.findings.read_curves(members, ["loss"]))
+
+    def layers(self, cell: CellMembers) -> list[pd.DataFrame]:
+        """Measures of every layer of each seed's member, likewise; UserError if it was not
+        probed.
+        """
+        return self._tables(cell, self.findings.read_layers)
+
+    def _tables(
+        self, cell: CellMembers, read: Callable[[pd.DataFrame], pd.DataFrame]
+    ) -> list[pd.DataFrame]:
+        names = ("job", "seed", "lr")
+        members = pd.DataFrame({name: cell.arrays[name][cell.rows] for name in names})
+        try:
+            table = read(members.assign(study=cell.key.arm.study))
+        except Damaged as damage:
+            raise UserError(f"{damage}; the sweep trains its job again") from damage
+        by_seed = table.sort_values("step", kind="stable").groupby("seed")
+        return [by_seed.get_group(seed) for seed in cell.seeds]
+
     def by_loss(self, cells: Sequence[CellMembers]) -> list[CellMembers]:
         """The cells with rates chosen by final loss, which is at most the initial one."""
         return by_final_loss(self.findings, cells)[0]
@@ -67,14 +93,22 @@ class Evidence:
         return axes_of(self.findings.members)[0]
 
 
+def _place(cell: CellMembers, axis: str) -> Value:
+    if axis == PARAMETERS:
+        return int(cell.arrays[axis][cell.rows[0]])
+    if axis not in cell.key.values():
+        raise UserError(f"on: {axis}: does not vary in this study")
+    return cell.key.values()[axis]
+
+
 def _differing(cell: CellMembers, other: CellMembers) -> set[str]:
     mine, others = cell.key.values(), other.key.values()
     return {axis for axis in mine if mine[axis] != others[axis]}
 
 
-def paired(first: CellMembers, second: CellMembers) -> list[int]:
-    """Seeds that two cells share, ascending; UserError if there are fewer than two."""
-    seeds = sorted(set(first.seeds) & set(second.seeds))
+def paired(cells: Sequence[CellMembers]) -> list[int]:
+    """Seeds that cells share, ascending; UserError if there are fewer than two."""
+    seeds = sorted(set.intersection(*(set(cell.seeds) for cell in cells)))
     if len(seeds) < 2:
         raise UserError(
             "study: its arms share fewer than two seeds; give both the same member.seed"

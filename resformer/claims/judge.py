@@ -8,7 +8,7 @@ import pandas as pd
 
 from resformer import config, plugins
 from resformer.claims.bound import Verdict
-from resformer.claims.evidence import Evidence
+from resformer.claims.evidence import PARAMETERS, Evidence
 from resformer.claims.file import Claim
 from resformer.claims.statistics.base import Measured
 from resformer.errors import UserError
@@ -83,7 +83,13 @@ def _check(claim: Claim, request: Request) -> None:
     final loss of members that stop when they solve.
     """
     rows = [
-        {**settings, "study": request.study, "seed": member.seed, "lr": member.lr}
+        {
+            **settings,
+            "study": request.study,
+            PARAMETERS: shape.transformer().num_parameters,
+            "seed": member.seed,
+            "lr": member.lr,
+        }
         for shape, members in request.shapes
         for settings in [presets.named(shape_settings({"shape": shape_to_json(shape)}))]
         for member in members
@@ -104,7 +110,9 @@ def _check(claim: Claim, request: Request) -> None:
 
 
 def _column(key: str, members: pd.DataFrame) -> str:
-    """Column of a setting; UserError if there is none."""
+    """Column of a setting, or of the number of parameters; UserError if there is none."""
+    if key == PARAMETERS:
+        return key
     if short(key) not in selectable(members):
         raise UserError(f"on: {key}: is no setting of this study")
     return short(key)

@@ -48,7 +48,7 @@ def test_a_claim_is_stated_run_and_judged(
     assert result.exit_code == 0, result.stderr
     assert "12 members, 4 jobs to run, 1 worker" in result.stderr
     lines = result.stdout.splitlines()
-    assert lines[0].split() == ["claim", *"the loss of plain stacks rises with depth".split()]
+    assert " ".join(lines[0].split()) == "claim the loss of plain stacks rises with depth"
     assert any("before anything ran" in line for line in lines)
     (launch,) = (tmp_path / "results/claim-deeper/launches").glob("*.json")
 
@@ -89,7 +89,7 @@ def test_words_that_decide_nothing_are_not_part_of_what_is_stated(
     [
         (("title:", "titel:"), "titel: is no key of a claim"),
         (("title: the loss of plain stacks rises with depth", ""), "lacks title"),
-        (("name: slope", "name: slop"), "'slop' is none of the statistics there are: doublings"),
+        (("name: slope", "name: slop"), "'slop' is none of the statistics there are: difference"),
         (("of: final_loss", "of: loss"), "of=loss: must be one of best_lr, final_loss"),
         (("  of: final_loss\n", ""), "statistic: lacks of"),
         (("on: model.depth", "at: model.depth"), "statistic: at: is no setting"),

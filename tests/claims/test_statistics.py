@@ -11,8 +11,8 @@ from resformer.claims.bound import Bound
 from resformer.claims.evidence import Evidence
 from resformer.claims.quantities import lowest
 from resformer.claims.statistics.base import Measured
+from resformer.claims.statistics.difference import Difference
 from resformer.claims.statistics.doublings import Doublings
-from resformer.claims.statistics.loss_difference import LossDifference
 from resformer.claims.statistics.slope import Slope
 from resformer.claims.statistics.steps_ratio import StepsRatio
 from resformer.errors import UserError
@@ -83,7 +83,7 @@ def test_a_seed_that_does_not_solve_leaves_its_side_open(made: WrittenStudy) -> 
 
 def test_final_losses_are_compared_seed_by_seed(made: WrittenStudy) -> None:
     losses = {ADD: [0.5, 0.7, 0.6, 0.4, 0.55], PLAIN: [0.9, 1.2, 0.95, 0.7, 1.0]}
-    measured = LossDifference(arm=ADD, against=PLAIN).measure(
+    measured = Difference(of="final_loss", arm=ADD, against=PLAIN).measure(
         evidence(made, {(Add(), 2): losses[ADD], (Plain(), 2): losses[PLAIN]})
     )
     differences = [mine - other for mine, other in zip(*losses.values(), strict=True)]
@@ -152,8 +152,8 @@ def test_what_a_study_lacks_is_named(made: WrittenStudy) -> None:
     with pytest.raises(UserError, match="residual=add: has 2 cells; say which depth"):
         known.one(ADD)
     with pytest.raises(UserError, match="fewer than two seeds"):
-        LossDifference(arm=f"{ADD} depth=2", against=PLAIN).measure(known)
-    with pytest.raises(UserError, match="needs two or more values above 0"):
+        Difference(of="final_loss", arm=f"{ADD} depth=2", against=PLAIN).measure(known)
+    with pytest.raises(UserError, match="needs two or more values of it, above 0"):
         Slope(of="final_loss", arm=ADD, on="model.depth", less=PLAIN).measure(known)
     with pytest.raises(UserError, match="of=accuracy: must be one of best_lr"):
         Slope(of="accuracy", arm=ADD, on="model.depth")

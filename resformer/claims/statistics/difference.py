@@ -1,0 +1,50 @@
+"""Difference of a quantity between two arms."""
+
+from dataclasses import dataclass
+from typing import ClassVar, final
+
+import pandas as pd
+
+from resformer.claims import quantities
+from resformer.claims.evidence import Evidence, of_seeds, paired
+from resformer.claims.statistics.base import Measured, Statistic, mean_interval, rows
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Difference(Statistic):
+    """Quantity of `arm` minus that of `against`, of one cell each: mean over the seeds that both
+    have.
+    """
+
+    of: str
+    """Name of the quantity, such as final_loss."""
+    arm: str
+    against: str
+
+    by_final_loss: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        quantities.check_name(self.of)
+
+    @property
+    def arms(self) -> tuple[str, ...]:
+        """Both arms."""
+        return self.arm, self.against
+
+    def measure(self, evidence: Evidence) -> Measured:
+        """Compare the arms."""
+        cells = evidence.by_loss([evidence.one(arm) for arm in self.arms])
+        seeds, quantity = paired(cells), quantities.QUANTITIES[self.of]
+        values = [of_seeds(cell, quantity.measure(evidence, cell), seeds) for cell in cells]
+        value, low, high = mean_interval(values[0] - values[1])
+        return Measured(
+            value=value,
+            low=low,
+            high=high,
+            quantity=f"{quantity.words} of {self.arm} minus that of {self.against}",
+            numbers=pd.concat(
+                rows(arm, cell.key.depth, seeds, **{self.of: value_S})
+                for arm, cell, value_S in zip(self.arms, cells, values, strict=True)
+            ),
+        )
