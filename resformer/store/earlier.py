@@ -20,16 +20,26 @@ _MODEL: Json = {
 """Settings of the only block that there was."""
 _TRAIN: Json = {"schedule": "constant", "final_lr": None, "dropout": 0.0}
 """Settings of the only training that there was."""
+_RESIDUALS: dict[str, Json] = {"mhc": {"start": "apart"}}
+"""Settings of schemes that had no choice, by the scheme's name."""
 
 
 def in_todays_words(shape: Json) -> Json:
     """A planned shape with the settings that earlier versions did not have, or had elsewhere; one
     of this version as it is.
-
-    Weight decay was that of all parameters.
     """
-    if "optimizer" in shape:
+    shape = shape if "optimizer" in shape else _with_optimizer(shape)
+    residual = shape["model"]["residual"]
+    complete = {**_RESIDUALS.get(residual["name"], {}), **residual}
+    if complete == residual:
         return shape
+    return {**shape, "model": {**shape["model"], "residual": complete}}
+
+
+def _with_optimizer(shape: Json) -> Json:
+    """A shape of the only block and training that there was, whose weight decay was that of all
+    parameters.
+    """
     train = {**_TRAIN, **shape["train"]}
     own = {key: train.pop(key) for key in _OF_ADAMW if key in train}
     train["decay_all"] = own.get("weight_decay", 0.0) != 0

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 from support.earlier import in_earlier_words
+from support.schemes import scheme
 from support.studies import SEEDS, WrittenStudy, shape
 
 from resformer.plan.jobs import Job
@@ -26,6 +27,16 @@ def test_an_earlier_shape_is_the_only_block_and_training_that_there_was(
     assert shape_settings(earlier) == shape_settings(job)
     assert job_label(earlier) == job_label(job) == "copy depth 1 add post"
     assert in_todays_words(job["shape"]) is job["shape"]
+
+
+def test_an_earlier_mhc_started_as_it_does_by_default() -> None:
+    today = Job(shape=shape(1, scheme("mhc"), "pre"), members=tuple(SEEDS)).to_json()
+    residual = {**today["shape"]["model"]["residual"]}
+    assert residual.pop("start") == "apart"
+    model = {**today["shape"]["model"], "residual": residual}
+    earlier = {**today, "shape": {**today["shape"], "model": model}}
+    assert shape_settings(earlier) == shape_settings(today)
+    assert in_todays_words(today["shape"]) is today["shape"]
 
 
 def test_an_earlier_study_with_weight_decay_differs_from_one_of_today_in_what_decays(
