@@ -19,18 +19,19 @@ def hyper_with(matrices: list[list[list[float]]]) -> dict[str, Tensor]:
     return Mixing().compute(trace_with(shape, flat_PN))
 
 
-def test_distance_and_composite_gain_by_hand() -> None:
+def test_distance_and_composite_gains_by_hand() -> None:
     identity = [[1.0, 0.0], [0.0, 1.0]]
     shear, scaled = [[1.0, -0.5], [0.0, 1.0]], [[1.0, 0.0], [2.0, 1.0]]
     measured = hyper_with([shear, identity, scaled, identity, identity, identity])
     assert measured["mixing_distance"][1:, 0].tolist() == [0.5, 0, 2, 0, 0, 0]
-    # Sums of shear: 1.5 and 1; of scaled·shear = [[1, -½], [2, 0]]: rows 1.5, 2; columns 3, ½.
-    assert measured["composite_gain"][1:, 0].tolist() == [1.5, 1.5, 3, 3, 3, 3]
+    # scaled·shear = [[1, -½], [2, 0]]: row sums 1.5 and 2, column sums 3 and ½.
+    assert measured["composite_gain_forward"][1:, 0].tolist() == [1.5, 1.5, 2, 2, 2, 2]
+    assert measured["composite_gain_backward"][1:, 0].tolist() == [3, 3, 3, 1, 1, 1]
     assert all(column[0].isnan().all() for column in measured.values())
 
 
 def test_members_and_tokens_are_apart() -> None:
-    """The gain is a mean over tokens, the distance the largest of them."""
+    """A gain is a mean over tokens, the distance the largest of them."""
     shape = shape_of(scheme("hyper"))
     trace = trace_with(shape, away_from_start(shape))
     measured = Mixing().compute(trace)
@@ -40,9 +41,11 @@ def test_members_and_tokens_are_apart() -> None:
     for member in range(2):
         gains, distances = [], []
         for matrix in M[member]:
-            gains.append(max(matrix.norm(1, 0).max(), matrix.norm(1, 1).max()))
+            gains.append(matrix.abs().sum(1).max())
             distances.append((matrix - torch.eye(4)).abs().max())
-        torch.testing.assert_close(measured["composite_gain"][1, member], torch.stack(gains).mean())
+        torch.testing.assert_close(
+            measured["composite_gain_forward"][1, member], torch.stack(gains).mean()
+        )
         assert measured["mixing_distance"][1, member] == max(distances)
 
 
@@ -52,15 +55,18 @@ def test_members_and_tokens_are_apart() -> None:
 def test_products_of_doubly_stochastic_matrices_gain_nothing(name: str, tolerance: float) -> None:
     shape = shape_of(scheme(name))
     measured = Mixing().compute(trace_with(shape, away_from_start(shape)))
-    gains, distances = (measured[key][1:] for key in ("composite_gain", "mixing_distance"))
-    torch.testing.assert_close(gains, torch.ones_like(gains), rtol=tolerance, atol=0)
+    distances, forward, backward = (column[1:] for column in measured.values())
     assert (distances > 1e-4).all()
+    # Rows are scaled last.
+    torch.testing.assert_close(forward, torch.ones_like(forward), rtol=1e-12, atol=0)
+    torch.testing.assert_close(backward, torch.ones_like(backward), rtol=tolerance, atol=0)
 
 
 def test_streams_that_are_not_mixed_keep_the_identity() -> None:
     measured = Mixing().compute(trace_of(scheme("hyper")))
     assert (measured["mixing_distance"][1:] == 0).all()
-    assert (measured["composite_gain"][1:] == 1).all()
+    assert (measured["composite_gain_forward"][1:] == 1).all()
+    assert (measured["composite_gain_backward"][1:] == 1).all()
 
 
 def test_a_scheme_with_one_stream_has_no_mixing() -> None:
