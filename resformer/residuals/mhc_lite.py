@@ -60,12 +60,9 @@ class MhcLite(ParallelStreams):
         ]
 
     def flops_per_row(self, architecture: Architecture) -> int:
-        """Count the products with φ and with the permutations, these for two thirds, since they
-        need no gradient and the backward pass is as long as the forward pass.
-        """
+        """Count the products with φ."""
         n, permutations = self.streams, math.factorial(self.streams)
-        dynamic_part = 2 * n * architecture.width * (2 * n + permutations)
-        return architecture.sublayers * (dynamic_part + 2 * permutations * n * n * 2 // 3)
+        return architecture.sublayers * 2 * n * architecture.width * (2 * n + permutations)
 
     def read(self, streams: Streams, context: SublayerContext) -> Tensor:
         """Weighted sum of the streams by a."""
@@ -76,8 +73,10 @@ class MhcLite(ParallelStreams):
         n = self.streams
         biases = [context.sublayer_parameter(name) for name in ("identity", "permutations")]
         logits_PRN = torch.cat(biases, 1).unsqueeze(1) + dynamic(streams, context, "mix")
-        matrices_PNM = _permutation_matrices(n, logits_PRN).expand(len(logits_PRN), -1, -1)
-        return torch.bmm(logits_PRN.softmax(-1), matrices_PNM).view(*logits_PRN.shape[:2], n, n)
+        # A sum rather than a matrix product, which autocast would round to bfloat16.
+        m_PRN1 = logits_PRN.softmax(-1).unsqueeze(-1)
+        M_PRM = (m_PRN1 * _permutation_matrices(n, logits_PRN)).sum(-2)
+        return M_PRM.view(*logits_PRN.shape[:2], n, n)
 
     def write(self, streams: Streams, f_PRD: Tensor, context: SublayerContext) -> Streams:
         """Mix the streams by M, and add the branch to each by b."""
