@@ -47,8 +47,9 @@ class Mhc(ParallelStreams):
       A.6 of the paper by PaddleFleet (pull requests 1848 and 1849 of August 2026); versions 1 and 2
       of the paper give no φ and c and have no such appendix, and a later one could not be read.
 
-    Both are pre-norm up to scales that the norms remove and M being close to the identity: 3e-4 off
-    the diagonal with `apart`, 2.5e-3 with `published`. Norm: pre.
+    Both are pre-norm at first, up to scales that the norms remove: as b = 1, streams stay equal,
+    and M, 3e-4 off the diagonal with `apart` and 2.5e-3 with `published`, changes nothing and has
+    no gradient until b has. Norm: pre.
     """
 
     start: str
