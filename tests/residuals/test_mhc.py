@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.naive_model import Naive, assert_formula, context, outputs, shape_of
 from support.naive_model import start as initial
+from support.traces import trace_of
 from torch import Tensor
 
 from resformer.errors import UserError
@@ -66,6 +67,16 @@ def test_matrices_start_near_the_identity(start: str, logit: float) -> None:
     off = math.exp(-logit) / (1 + 3 * math.exp(-logit))
     expected = off + (1 - 4 * off) * torch.eye(4, dtype=torch.float64)
     torch.testing.assert_close(M, expected.expand(2, 5, -1, -1), rtol=1e-12, atol=1e-15)
+
+
+@STARTS
+def test_matrices_have_no_gradient_at_the_start(start: str) -> None:
+    """Streams are equal, and rows sum to 1 whatever the logits."""
+    gradients = trace_of(Mhc(streams=4, dynamic=0.01, start=start)).gradients
+    for i in range(1, 7):
+        assert gradients[f"sublayer{i}.mhc.write"].abs().max() > 1e-4
+        # Differences of float64 numbers of size 0.01, times M off the diagonal, 2.5e-3.
+        assert gradients[f"sublayer{i}.mhc.mix"].abs().max() < 1e-17
 
 
 @STARTS
