@@ -121,6 +121,10 @@ def layers(study: str, results: "str | Path" = "results") -> "pd.DataFrame":
         attention_entropy         nats, mean over heads and positions; missing for an FFN
         gradient_*                Euclidean norms of the gradients of a sub-layer's matrices;
                                   missing where a layer does not have them
+        mixing_distance           of schemes that mix streams by a matrix (hyper, mhc, …): largest
+                                  difference of its entries from those of the identity
+        composite_gain_*          largest row sum of the product of these matrices up to a layer
+                                  (forward), largest column sum from it on (backward)
 
     Results that are damaged are left out with a warning. Raises UserError if there is no such study
     or no probed member.

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -21,8 +22,9 @@ from support.studies import AT_ONCE, BROKEN, BUDGET, Life, WrittenStudy, solved,
 
 from resformer.errors import UserError
 from resformer.model.shape import Shape
+from resformer.reporting.analysis.probes import Probed
 from resformer.reporting.analysis.summary import summarise
-from resformer.reporting.figures import Plot, draw, plots
+from resformer.reporting.figures import Plot, draw, layers, plots
 from resformer.reporting.figures.axes import balanced
 from resformer.reporting.figures.marks import spread
 from resformer.reporting.figures.style import colours, series_styles
@@ -572,3 +574,27 @@ def visible(plot: Plot) -> Iterator[tuple[str, Bbox]]:
     for text in plot.figure.findobj(Text):
         if text.get_visible() and text.get_text():
             yield text.get_text(), text.get_window_extent(canvas.get_renderer())
+
+
+def of_layers(**gains: Sequence[float]) -> Probed:
+    """A probe of schemes with a measure by layer, `gain`, of a depth of their own."""
+    models = {
+        (name,): {len(gain) // 2: pd.DataFrame({"gain": gain})} for name, gain in gains.items()
+    }
+    return Probed(["residual"], models)
+
+
+def test_a_scheme_without_a_measure_has_no_panel_of_it() -> None:
+    nothing = [math.nan] * 3
+    figure = layers.draw(of_layers(add=nothing, hyper=[math.nan, 1.5, 2.0]), "gain", "gain")
+    assert figure is not None
+    assert [axes.get_title(loc="left") or axes.get_title() for axes in figure.axes] == ["hyper"]
+    assert layers.draw(of_layers(add=nothing), "gain", "gain") is None
+
+
+def test_round_off_is_drawn_as_constant() -> None:
+    figure = layers.draw(of_layers(mhc=[1.0, 1 - 1e-15, 1 + 1e-14]), "gain", "gain")
+    assert figure is not None
+    low, high = figure.axes[0].get_ylim()
+    assert low < 0.96
+    assert high > 1.04

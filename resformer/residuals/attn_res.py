@@ -55,11 +55,19 @@ def _attended(streams: Streams, parameters: Mapping[str, Tensor]) -> Tensor:
     """Attend to the i values v_0 … v_{i-1} of reader i."""
     if len(streams) == 1:
         return streams[0]
-    w_P1D = parameters[_query(len(streams))].unsqueeze(1)
-    scores = [(v_PRD * w_P1D).sum(-1) * inverse_rms(v_PRD) for v_PRD in streams]
-    a_PRj = torch.stack(scores, -1).softmax(-1)
-    return weighted(a_PRj, streams)
+    return attended(streams, parameters[_query(len(streams))])
 
 
 def _query(reader: int) -> str:
     return f"reader{reader}.attn_res.query"
+
+
+def attended(values: Streams, w_PD: Tensor) -> Tensor:
+    """Σ_j a_j·v_j, a = softmax over j of w·RMSNorm(v_j), for every row of the values."""
+    return weighted(scores(values, w_PD).softmax(-1), values)
+
+
+def scores(values: Streams, w_PD: Tensor) -> Tensor:
+    """Scores w·RMSNorm(v_j) of the values, (P, R, number of values)."""
+    w_P1D = w_PD.unsqueeze(1)
+    return torch.stack([(v_PRD * w_P1D).sum(-1) * inverse_rms(v_PRD) for v_PRD in values], -1)

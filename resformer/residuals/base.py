@@ -252,6 +252,12 @@ class Residual(ABC, Generic[State]):
         """
         return a_PBHTT
 
+    def mixing(self, streams: State, context: SublayerContext) -> Tensor | None:
+        """Matrices M_PRnn, one per token, by which `write` mixes n streams before it adds the
+        sub-layer's output, x_k' = Σ_j M_kj·x_j + …; None, by default, for a scheme without.
+        """
+        return None
+
     @abstractmethod
     def write(self, streams: State, f_PRD: Tensor, context: SublayerContext) -> State:
         """Residual streams after the sub-layer's output `f_PRD`, before any post-norm."""
@@ -402,9 +408,12 @@ class ParallelStreams(ManyStreams):
     norms: ClassVar[tuple[str, ...]] = ("pre",)
     fewest_streams: ClassVar[int] = 1
     """Smallest n."""
+    most_streams: ClassVar[int] = 16
+    """Largest n."""
 
     def __post_init__(self) -> None:
-        require_between("model.residual.streams", self.streams, low=self.fewest_streams, high=16)
+        fewest, most = self.fewest_streams, self.most_streams
+        require_between("model.residual.streams", self.streams, low=fewest, high=most)
         check_magnitude(self, "dynamic")
 
     def expand_streams(self, x_PRD: Tensor) -> Streams:

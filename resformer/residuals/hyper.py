@@ -53,6 +53,13 @@ class Hyper(ParallelStreams):
             for j, dynamic_PRm in enumerate(_dynamic(streams, context))
         )
 
+    def mixing(self, streams: Streams, context: SublayerContext) -> Tensor:
+        """Matrices M_kj = A_jk with the dynamic part."""
+        s_P111 = context.sublayer_parameter("scale_read_and_mix")[..., None, None]
+        dynamic_PRnn = torch.stack([part[..., 2:] for part in _dynamic(streams, context)], -2)
+        A_PRnn = context.sublayer_parameter("mix").unsqueeze(1) + s_P111 * dynamic_PRnn
+        return A_PRnn.transpose(-2, -1)
+
     def write(self, streams: Streams, f_PRD: Tensor, context: SublayerContext) -> Streams:
         """Mix the streams by A, and add the branch to each by b."""
         dynamic = _dynamic(streams, context)

@@ -21,18 +21,26 @@ _MODEL: Json = {
 """Settings of the only block that there was."""
 _TRAIN: Json = {"schedule": "constant", "final_lr": None, "dropout": 0.0}
 """Settings of the only training that there was."""
+_RESIDUALS: dict[str, Json] = {"mhc": {"start": "apart"}}
+"""Settings of schemes that had no choice, by the scheme's name."""
 
 
 def in_todays_words(shape: Json) -> Json:
     """A planned shape with the settings that earlier versions did not have, or had elsewhere; one
     of this version as it is.
-
-    Weight decay was that of all parameters.
     """
+    shape = shape if "optimizer" in shape else _with_optimizer(shape)
     model = {**_MODEL, **shape["model"]}
-    if "optimizer" in shape:
-        return {**shape, "model": model}
+    residual = model["residual"]
+    model["residual"] = {**_RESIDUALS.get(residual["name"], {}), **residual}
+    return {**shape, "model": model}
+
+
+def _with_optimizer(shape: Json) -> Json:
+    """A shape of the only block and training that there was, whose weight decay was that of all
+    parameters.
+    """
     train = {**_TRAIN, **shape["train"]}
     own = {key: train.pop(key) for key in _OF_ADAMW if key in train}
     train["decay_all"] = own.get("weight_decay", 0.0) != 0
-    return {**shape, "model": model, "optimizer": {"name": "adamw", **own}, "train": train}
+    return {**shape, "optimizer": {"name": "adamw", **own}, "train": train}

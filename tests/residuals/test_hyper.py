@@ -1,9 +1,18 @@
 import pytest
 import torch
-from support.naive_model import Naive, assert_formula, outputs, shape_of, start
+from support.naive_model import (
+    Naive,
+    assert_formula,
+    away_from_start,
+    context,
+    outputs,
+    shape_of,
+    start,
+)
 from torch import Tensor
 
 from resformer.errors import UserError
+from resformer.numerics.parameters import unpack
 from resformer.residuals.add import Add
 from resformer.residuals.hyper import Hyper
 
@@ -46,6 +55,18 @@ def test_the_stream_that_is_read_takes_turns() -> None:
     read = [[w[f"sublayer{i}.hyper.read{j}"][0].item() for j in range(4)] for i in range(1, 7)]
     assert [row.index(1.0) for row in read] == [1, 2, 3, 0, 1, 2]
     assert all(sum(row) == 1.0 for row in read)
+
+
+def test_mixing_is_what_a_sublayer_makes_of_the_streams_without_its_output() -> None:
+    scheme = Hyper(streams=3, dynamic=0.01)
+    shape = shape_of(scheme)
+    w = unpack(shape.transformer().parameter_specs, away_from_start(shape))
+    noise = torch.Generator().manual_seed(0)
+    streams = tuple(torch.randn(2, 5, 12, dtype=torch.float64, generator=noise) for _ in range(3))
+    here = context(scheme, 2, w)
+    written = torch.stack(scheme.write(streams, torch.zeros_like(streams[0]), here), -2)
+    mixed = scheme.mixing(streams, here) @ torch.stack(streams, -2)
+    torch.testing.assert_close(written, mixed, rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize(("streams", "dynamic"), [(0, 0.01), (17, 0.01), (4, float("nan"))])

@@ -1,17 +1,23 @@
+import math
+
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from support.naive_model import Naive, assert_formula, outputs
+from support.naive_model import Naive, assert_formula, context, outputs, shape_of
+from support.naive_model import start as initial
+from support.traces import trace_of
 from torch import Tensor
 
 from resformer.errors import UserError
 from resformer.residuals.add import Add
 from resformer.residuals.mhc import Mhc, doubly_stochastic
 
+STARTS = pytest.mark.parametrize("start", ["apart", "published"])
 
-@pytest.mark.parametrize("n", [2, 3])
-def test_formula(n: int) -> None:
+
+@pytest.mark.parametrize(("n", "start"), [(2, "apart"), (3, "apart"), (3, "published")])
+def test_formula(n: int, start: str) -> None:
     def layers(net: Naive, x: Tensor) -> Tensor:
         H = x.unsqueeze(1).expand(-1, n, -1)  # (T, n, D)
         for i in net.sublayers:
@@ -25,7 +31,7 @@ def test_formula(n: int) -> None:
             c_a = torch.cat([net.w[f"{name}.read{j}"] for j in range(n)])
             a = torch.sigmoid(scale["read"] * (u @ phi[:, :n]) + c_a)
             b = 2 * torch.sigmoid(scale["write"] * (u @ phi[:, n : 2 * n]) + net.w[f"{name}.write"])
-            c_M = net.w[f"{name}.mix"] - 8
+            c_M = net.w[f"{name}.mix"] - (8 if start == "apart" else 3)
             M = torch.exp(scale["mix"] * (u @ phi[:, 2 * n :]).unflatten(-1, (n, n)) + c_M)
             for _ in range(20):
                 M = M / M.sum(1, keepdim=True)
@@ -34,14 +40,52 @@ def test_formula(n: int) -> None:
             H = torch.einsum("tkj,tjd->tkd", M, H) + torch.einsum("tk,td->tkd", b, f)
         return net.norm("last", H.sum(1))
 
-    assert_formula(Mhc(streams=n, dynamic=0.01), layers)
+    assert_formula(Mhc(streams=n, dynamic=0.01, start=start), layers)
 
 
-def test_is_pre_norm_at_the_start_but_for_scales_that_norms_take_out() -> None:
+@STARTS
+def test_is_pre_norm_at_the_start_but_for_scales_that_norms_take_out(start: str) -> None:
+    """Every stream gets the same branch, so that all stay equal and M, whose rows sum to 1, mixes
+    equal streams.
+    """
     # Norms take a scale out but for their epsilon of 1e-5.
     torch.testing.assert_close(
-        outputs(Mhc(streams=4, dynamic=0.01)), outputs(Add(), norm="pre"), rtol=1e-3, atol=1e-3
+        outputs(Mhc(streams=4, dynamic=0.01, start=start)),
+        outputs(Add(), norm="pre"),
+        rtol=1e-3,
+        atol=1e-3,
     )
+
+
+@pytest.mark.parametrize(("start", "logit"), [("apart", 8.0), ("published", 6.0)])
+def test_matrices_start_near_the_identity(start: str, logit: float) -> None:
+    """With logits that are equal off the diagonal, exp alone is a multiple of M."""
+    scheme = Mhc(streams=4, dynamic=0.01, start=start)
+    _, w = initial(shape_of(scheme))
+    streams = tuple(torch.randn(2, 5, 12, dtype=torch.float64) for _ in range(4))
+    M = scheme.mixing(streams, context(scheme, 3, w))
+    off = math.exp(-logit) / (1 + 3 * math.exp(-logit))
+    expected = off + (1 - 4 * off) * torch.eye(4, dtype=torch.float64)
+    torch.testing.assert_close(M, expected.expand(2, 5, -1, -1), rtol=1e-12, atol=1e-15)
+
+
+@STARTS
+def test_matrices_have_no_gradient_at_the_start(start: str) -> None:
+    """Streams are equal, and rows sum to 1 whatever the logits."""
+    gradients = trace_of(Mhc(streams=4, dynamic=0.01, start=start)).gradients
+    for i in range(1, 7):
+        assert gradients[f"sublayer{i}.mhc.write"].abs().max() > 1e-4
+        # Differences of float64 numbers of size 0.01, times M off the diagonal, 2.5e-3.
+        assert gradients[f"sublayer{i}.mhc.mix"].abs().max() < 1e-17
+
+
+@STARTS
+def test_the_stream_that_is_read_takes_turns(start: str) -> None:
+    _, w = initial(shape_of(Mhc(streams=4, dynamic=0.01, start=start)))
+    own = 1.0 if start == "apart" else 3.0
+    for i in range(1, 7):
+        read = [w[f"sublayer{i}.mhc.read{j}"][0].item() for j in range(4)]
+        assert read == [own if j == i % 4 else -own for j in range(4)]
 
 
 def test_rows_and_columns_sum_to_one() -> None:
@@ -103,7 +147,10 @@ def test_matrices_of_a_member_do_not_depend_on_the_members_beside_it() -> None:
                 )
 
 
-@pytest.mark.parametrize(("streams", "dynamic"), [(1, 0.01), (17, 0.01), (4, float("nan"))])
-def test_impossible_settings_are_refused(streams: int, dynamic: float) -> None:
+@pytest.mark.parametrize(
+    ("streams", "dynamic", "start"),
+    [(1, 0.01, "apart"), (17, 0.01, "apart"), (4, float("nan"), "apart"), (4, 0.01, "paper")],
+)
+def test_impossible_settings_are_refused(streams: int, dynamic: float, start: str) -> None:
     with pytest.raises(UserError, match=r"model\.residual\."):
-        Mhc(streams=streams, dynamic=dynamic)
+        Mhc(streams=streams, dynamic=dynamic, start=start)

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 from support.earlier import in_earlier_words
+from support.schemes import scheme
 from support.studies import SEEDS, WrittenStudy, shape
 
 from resformer.plan.jobs import Job
@@ -32,6 +33,16 @@ def test_settings_that_a_version_did_not_have_are_those_of_its_only_model() -> N
     job = Job(shape=shape(1, Add(), "post"), members=tuple(SEEDS)).to_json()
     model = {key: value for key, value in job["shape"]["model"].items() if key != "loops"}
     assert in_todays_words({**job["shape"], "model": model}) == job["shape"]
+
+
+def test_an_earlier_mhc_started_as_it_does_by_default() -> None:
+    today = Job(shape=shape(1, scheme("mhc"), "pre"), members=tuple(SEEDS)).to_json()
+    residual = {**today["shape"]["model"]["residual"]}
+    assert residual.pop("start") == "apart"
+    model = {**today["shape"]["model"], "residual": residual}
+    earlier = {**today, "shape": {**today["shape"], "model": model}}
+    assert shape_settings(earlier) == shape_settings(today)
+    assert in_todays_words(today["shape"]) == today["shape"]
 
 
 def test_an_earlier_study_with_weight_decay_differs_from_one_of_today_in_what_decays(

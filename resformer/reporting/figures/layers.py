@@ -1,4 +1,6 @@
-"""Figure of a probe's measure against the layer: a panel per network, a line per depth."""
+"""Figure of a probe's measure against the layer: a panel per network that has the measure, a line
+per depth.
+"""
 
 import math
 import textwrap
@@ -23,36 +25,43 @@ from resformer.stats import Floats
 _ACROSS, _HEIGHT, _WRAPPED = 4, 1.6, 22
 _EMBEDDING = 0.5
 """Position of layer 0 on a logarithmic axis."""
+_ROUND_OFF = 1e-9
+"""Range relative to the largest value up to which a measure is drawn as constant."""
 _WIDE = 1e3
 """Range (largest over smallest) above which a non-negative measure is drawn logarithmically."""
 
 
 def draw(probed: Probed, measure: str, title: str) -> Figure | None:
     """Draw the figure of one measure; None if no value of it is finite."""
+    by_network = {
+        key: {depth: by_layer[measure] for depth, by_layer in models.items()}
+        for key, models in probed.models.items()
+        if any(np.isfinite(by_layer[measure]).any() for by_layer in models.values())
+    }
+    if not by_network:
+        return None
     values = np.concatenate(
-        [by_layer[measure] for models in probed.models.values() for by_layer in models.values()]
+        [column for by_depth in by_network.values() for column in by_depth.values()]
     )
     values = values[np.isfinite(values)]
-    if not len(values):
-        return None
     styles = _depth_styles(probed.depths)
     labels = [
         LineLabel(f"depth {depth}", style, None, marker=False) for depth, style in styles.items()
     ]
     page = grid(
-        len(probed.models),
-        min(_ACROSS, len(probed.models)),
+        len(by_network),
+        min(_ACROSS, len(by_network)),
         height=max(_HEIGHT, labels_height(len(labels))),
         right=labels_width([label.text for label in labels]),
         heading="",
     )
     _scale(page.panels[0], values, 2 * probed.depths[-1])
-    for axes, (key, models) in zip(page.panels, probed.models.items(), strict=True):
+    for axes, (key, by_depth) in zip(page.panels, by_network.items(), strict=True):
         axes.set_title(kind_of_model(probed.axes, key))
         # Shared layers of two depths start from the same weights, so their lines coincide: the
         # points at their ends tell them apart.
-        for depth in sorted(models, reverse=True):
-            known = models[depth][measure].dropna()
+        for depth in sorted(by_depth, reverse=True):
+            known = by_depth[depth].dropna()
             x = np.maximum(known.index.to_numpy(dtype=float), _EMBEDDING)
             colour = styles[depth].colour
             axes.plot(x, known, color=colour, linewidth=1.3)
@@ -76,7 +85,8 @@ def _scale(axes: Axes, values: Floats, last: int) -> None:
         smallest = float(values[values > 0].min(initial=high))
         log_y(axes, smallest / 1.5, high * 1.5)
     else:
-        room = 0.05 * (high - low or 1.0)
+        constant = high - low <= _ROUND_OFF * max(abs(low), abs(high))
+        room = 0.05 * (1.0 if constant else high - low)
         axes.set_ylim(low - room, high + room)
 
 
