@@ -3,25 +3,24 @@
 import dataclasses
 import difflib
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any, final
 
-from hydra.core.override_parser.types import Override
-
 from resformer import plugins
 from resformer.config import idle as idle_settings
 from resformer.config import study_file, workable
 from resformer.config.machine import Machine
-from resformer.config.overrides import Axis, axis_of, check_size, combinations, line, parse, shown
+from resformer.config.overrides import Axis, Setting, axes_of, check_size, combinations, parse
 from resformer.config.sections import build, build_variant, checked
 from resformer.config.tree import check_key, member_defaults, preset_of, settings
 from resformer.engines.base import Engine
 from resformer.errors import Incompatible, UserError
 from resformer.keys import COMPILE, DEVICES, OWN, Json, Value, flatten, in_message
 from resformer.model.own_module import NO_PROBE
+from resformer.model.program import has_program
 from resformer.model.serial import digest, shape_to_json
 from resformer.model.settings import ModelSettings
 from resformer.model.shape import RESULTS_ONLY, Member, Recording, Shape, TrainSettings
@@ -34,6 +33,8 @@ from resformer.sweep.request import Request
 from resformer.sweep.trial import try_scheme, try_task
 from resformer.tasks.base import Task
 from resformer.text import shortened
+
+_LITTLE_KEPT = "train.recompute: has no effect where kernels take whole steps, which keep little"
 
 
 def request(study: str | None, overrides: Sequence[str], machine: Machine | None = None) -> Request:
@@ -49,12 +50,13 @@ def request(study: str | None, overrides: Sequence[str], machine: Machine | None
 def single(overrides: Sequence[str]) -> Request:
     """Resolve the one job of `train`, in the study `train`; UserError if there are more."""
     own = parse(overrides)
-    for key, override in own.items():
-        if override.is_sweep_override() and not key.startswith("member."):
-            raise UserError(f"{shown(override)}: train runs one job; resformer sweep runs several")
-        if _is_auto(axis_of(override)):
+    for axis in axes_of(own.values()):
+        text = shortened(own[axis.key].line)
+        if axis.swept and not axis.key.startswith("member."):
+            raise UserError(f"{text}: train runs one job; resformer sweep runs several")
+        if _is_auto(axis):
             raise UserError(
-                f"{shown(override)}: train does not search; give it a rate, or use resformer sweep"
+                f"{text}: train does not search; give it a rate, or use resformer sweep"
             )
     resolved = _resolved([own], TRAINED, Machine.here())
     if resolved.engine.elsewhere:
@@ -82,6 +84,7 @@ class _Point:
     engine: Engine
     checkpoint_seconds: float
     keep_checkpoint: bool
+    recompute: bool
     notes: tuple[str, ...]
     """Notes for the user on how it was resolved."""
     idle: frozenset[str]
@@ -89,7 +92,7 @@ class _Point:
 
 
 def _resolved(
-    grids: Sequence[Mapping[str, Override]], name: str | None, machine: Machine
+    grids: Sequence[Mapping[str, Setting]], name: str | None, machine: Machine
 ) -> Request:
     shapes: dict[Shape, dict[Member, None]] = {}
     recordings: dict[Shape, Recording] = {}
@@ -97,9 +100,9 @@ def _resolved(
     excluded: list[Json] = []
     notes: set[str] = set()
     idle, used = set[str](), set[str]()
-    ways: set[tuple[Engine, float, bool]] = set()
+    ways: set[tuple[Engine, float, bool, bool]] = set()
     swept: dict[str, None] = {}
-    given_by_grid = [[axis_of(override) for override in grid.values()] for grid in grids]
+    given_by_grid = [axes_of(grid.values()) for grid in grids]
     for axis in itertools.chain.from_iterable(given_by_grid):
         check_key(axis.key, axis.values)
     first_rates = _first_rates([*itertools.chain.from_iterable(given_by_grid)])
@@ -124,7 +127,9 @@ def _resolved(
             recording = recordings.get(point.shape, RESULTS_ONLY)
             recordings[point.shape] = recording.union(point.recording)
             auto_rates |= {point.shape} if searching else set()
-            ways.add((point.engine, point.checkpoint_seconds, point.keep_checkpoint))
+            ways.add(
+                (point.engine, point.checkpoint_seconds, point.keep_checkpoint, point.recompute)
+            )
             notes |= {*point.notes, *workable.check_rates(members, point.shape.optimizer)}
             notes |= {_search_note(first_rates)} if searching else set()
     if not shapes:
@@ -134,19 +139,20 @@ def _resolved(
         raise UserError(f"{excluded[0]['reason']}{more}")
     if len(ways) > 1:
         raise UserError(
-            "engine, train.checkpoint_seconds, train.keep_checkpoint: one sweep runs in one way; "
-            "give each of these one value"
+            "engine, train.checkpoint_seconds, train.keep_checkpoint, train.recompute: one sweep "
+            "runs in one way; give each of these one value"
         )
-    engine, checkpoint_seconds, keep_checkpoint = ways.pop()
+    engine, checkpoint_seconds, keep_checkpoint, recompute = ways.pop()
     return Request(
         study=name or _made_up_name(list(swept), shapes, recordings),
-        overrides=[[line(override) for override in grid.values()] for grid in grids],
+        overrides=[[*dict.fromkeys(each.line for each in grid.values())] for grid in grids],
         swept=list(swept),
         shapes=[(shape, list(members)) for shape, members in shapes.items()],
         excluded=excluded,
         engine=engine,
         checkpoint_seconds=checkpoint_seconds,
         keep_checkpoint=keep_checkpoint,
+        recompute=recompute,
         notes=sorted({*notes, *idle_settings.note(idle - used)}),
         recordings=recordings,
         auto_rates=frozenset(auto_rates),
@@ -201,8 +207,8 @@ def _search_note(rates: Sequence[float]) -> str:
 
 def _grids(
     study: str | None, overrides: Sequence[str]
-) -> tuple[list[dict[str, Override]], str | None]:
-    """The overrides of each grid by key, and the study's name if it has one already."""
+) -> tuple[list[dict[str, Setting]], str | None]:
+    """The settings of each grid by key, and the study's name if it has one already."""
     if study is not None and "/" in study and (name := Path(study).stem) in plugins.studies():
         raise UserError(f"--study {study}: is a path, not a name; did you mean --study {name}?")
     if study is not None:
@@ -224,21 +230,36 @@ def _grids(
             raise UserError(f"--study {study}: no such study file; {hint} add KEY=VALUE")
         return [own], study
     grids = [_parsed(grid, saved) for grid in study_file.grids(saved)]
-    kept = [{key: value for key, value in grid.items() if key not in own} for grid in grids]
-    return [{**grid, **own} for grid in kept], study
+    return [{**_not_replaced(grid, own), **own} for grid in grids], study
 
 
-def _parsed(grid: Sequence[str], file: Path) -> dict[str, Override]:
-    """The overrides of a study file's grid by key; UserError, with the file, for a key or a form
+def _not_replaced(grid: Mapping[str, Setting], own: Collection[str]) -> dict[str, Setting]:
+    """The settings of a study's grid but for those given anew, of a zip all or none: UserError for
+    a part of it.
+    """
+    kept = {key: setting for key, setting in grid.items() if key not in own}
+    for zipped in dict.fromkeys(setting.zipped for setting in kept.values() if setting.zipped):
+        keys = [key for key, setting in grid.items() if setting.zipped == zipped]
+        if replaced := [key for key in keys if key in own]:
+            others = ", ".join(key for key in keys if key not in own)
+            raise UserError(
+                f"{', '.join(replaced)}: the study has it in {shortened(zipped)}, which is "
+                f"replaced as a whole; give {others}, too"
+            )
+    return kept
+
+
+def _parsed(grid: Sequence[str], file: Path) -> dict[str, Setting]:
+    """The settings of a study file's grid by key; UserError, with the file, for a key or a form
     that there is not.
     """
     try:
-        overrides = parse(grid)
-        for axis in map(axis_of, overrides.values()):
+        parsed = parse(grid)
+        for axis in axes_of(parsed.values()):
             check_key(axis.key, axis.values)
     except UserError as error:
         raise UserError(f"{file}: {error}") from error
-    return overrides
+    return parsed
 
 
 def _members(axes: Sequence[Axis], values: Mapping[str, Value]) -> Sequence[Member]:
@@ -289,6 +310,7 @@ def _resolve(values: Mapping[str, Value], machine: Machine) -> _Point:
         "train.keep_checkpoint",
         train_settings.pop("keep_checkpoint"),
     )
+    recompute = checked(Request, "recompute", "train.recompute", train_settings.pop("recompute"))
     keep_weights = checked(
         Recording, "keep_weights", "train.keep_weights", train_settings.pop("keep_weights")
     )
@@ -323,12 +345,15 @@ def _resolve(values: Mapping[str, Value], machine: Machine) -> _Point:
                 "work"
             )
     notes = workable.check(shape, warmup_given="train.warmup_steps" in values)
+    if recompute and has_program(shape.transformer(), device):
+        notes.append(_LITTLE_KEPT)
     return _Point(
         shape=shape,
         recording=Recording(keep_weights=keep_weights, probe_every=probe_every),
         engine=engine,
         checkpoint_seconds=checkpoint_seconds,
         keep_checkpoint=keep_checkpoint,
+        recompute=recompute,
         notes=(*filter(None, (note,)), *notes),
         idle=frozenset(idle),
     )
