@@ -17,13 +17,15 @@ from resformer.config.overrides import Axis, Setting, axes_of, check_size, combi
 from resformer.config.sections import build, build_variant, checked
 from resformer.config.tree import check_key, member_defaults, preset_of, settings
 from resformer.engines.base import Engine
-from resformer.errors import Incompatible, UserError
+from resformer.errors import Incompatible, UserError, require_between
 from resformer.keys import COMPILE, DEVICES, OWN, Json, Value, flatten, in_message
 from resformer.model.own_module import NO_PROBE
 from resformer.model.program import has_program
 from resformer.model.serial import digest, shape_to_json
-from resformer.model.settings import ModelSettings
+from resformer.model.settings import MOST_WIDTH, ModelSettings
 from resformer.model.shape import RESULTS_ONLY, Member, Recording, Shape, TrainSettings
+from resformer.model.sizing import Size, Sized, nearest
+from resformer.model.transformer import Transformer
 from resformer.optimizers.base import Optimizer
 from resformer.residuals.base import Residual
 from resformer.store.folder import TRAINED, check_name
@@ -34,6 +36,10 @@ from resformer.sweep.trial import try_scheme, try_task
 from resformer.tasks.base import Task
 from resformer.text import shortened
 
+_ABOUT = 0.1
+"""Largest share by which numbers of parameters may differ without a note."""
+_SIZES = {"model.width", "model.parameters"}
+"""Keys that stand for each other: either replaces a study's other one."""
 _LITTLE_KEPT = "train.recompute: has no effect where kernels take whole steps, which keep little"
 
 
@@ -85,6 +91,8 @@ class _Point:
     checkpoint_seconds: float
     keep_checkpoint: bool
     recompute: bool
+    parameters: int | None
+    """Number of parameters that the width was solved for."""
     notes: tuple[str, ...]
     """Notes for the user on how it was resolved."""
     idle: frozenset[str]
@@ -101,6 +109,7 @@ def _resolved(
     notes: set[str] = set()
     idle, used = set[str](), set[str]()
     ways: set[tuple[Engine, float, bool, bool]] = set()
+    parameters: set[int | None] = set()
     swept: dict[str, None] = {}
     given_by_grid = [axes_of(grid.values()) for grid in grids]
     for axis in itertools.chain.from_iterable(given_by_grid):
@@ -130,6 +139,7 @@ def _resolved(
             ways.add(
                 (point.engine, point.checkpoint_seconds, point.keep_checkpoint, point.recompute)
             )
+            parameters.add(point.parameters)
             notes |= {*point.notes, *workable.check_rates(members, point.shape.optimizer)}
             notes |= {_search_note(first_rates)} if searching else set()
     if not shapes:
@@ -142,9 +152,14 @@ def _resolved(
             "engine, train.checkpoint_seconds, train.keep_checkpoint, train.recompute: one sweep "
             "runs in one way; give each of these one value"
         )
+    if len(parameters) > 1:
+        raise UserError(
+            "model.parameters: a report tells models apart by their width; give it one value, "
+            "another one in another study"
+        )
     engine, checkpoint_seconds, keep_checkpoint, recompute = ways.pop()
     return Request(
-        study=name or _made_up_name(list(swept), shapes, recordings),
+        study=name or _made_up_name([*swept], shapes, recordings, parameters.pop()),
         overrides=[[*dict.fromkeys(each.line for each in grid.values())] for grid in grids],
         swept=list(swept),
         shapes=[(shape, list(members)) for shape, members in shapes.items()],
@@ -237,6 +252,7 @@ def _not_replaced(grid: Mapping[str, Setting], own: Collection[str]) -> dict[str
     """The settings of a study's grid but for those given anew, of a zip all or none: UserError for
     a part of it.
     """
+    own = {*own, *(_SIZES if _SIZES & {*own} else ())}
     kept = {key: setting for key, setting in grid.items() if key not in own}
     for zipped in dict.fromkeys(setting.zipped for setting in kept.values() if setting.zipped):
         keys = [key for key, setting in grid.items() if setting.zipped == zipped]
@@ -297,6 +313,18 @@ def _resolve(values: Mapping[str, Value], machine: Machine) -> _Point:
     try_task(task)
     engine = build_variant("engine", tree["engine"], Engine)
     device = _device(tree["device"], machine.has_gpu, engine.elsewhere)
+    size = build(Size, "model", {"parameters": model_settings.pop("parameters")})
+    size_note = ""
+    if size.parameters is not None:
+        if "model.width" in values:
+            width = in_message(values["model.width"])
+            raise UserError(
+                f"model.parameters={size.parameters}: is what the width is solved for; leave out "
+                f"model.width={width}"
+            )
+        sized = _sized(size.parameters, tuple(model_settings.items()), residual, task)
+        model_settings["width"] = sized.width
+        size_note = _size_note(size.parameters, sized, model_settings["depth"])
     train_settings["compile"], note = _compile(tree["train"], device, machine)
     checkpoint_seconds = checked(
         Request,
@@ -317,14 +345,7 @@ def _resolve(values: Mapping[str, Value], machine: Machine) -> _Point:
     probe_every = checked(Recording, "probe_every", "probe.every", tree["probe"]["every"])
     train = build(TrainSettings, "train", train_settings)
     optimizer = build_variant("optimizer", tree["optimizer"], Optimizer)
-    model = build(ModelSettings, "model", model_settings)
-    norm = residual.own_norm if model.module is None else "none"
-    model = dataclasses.replace(
-        model,
-        hidden=4 * model.width if model.hidden is None else model.hidden,
-        attention=task.attention if model.attention == OWN else model.attention,
-        norm=norm if model.norm == OWN else model.norm,
-    )
+    model = _model(model_settings, residual, task)
     idle = idle_settings.idle(model, train, optimizer)
     model = dataclasses.replace(model, **_of_section(idle, "model"))
     train = dataclasses.replace(train, **_of_section(idle, "train"))
@@ -354,8 +375,66 @@ def _resolve(values: Mapping[str, Value], machine: Machine) -> _Point:
         checkpoint_seconds=checkpoint_seconds,
         keep_checkpoint=keep_checkpoint,
         recompute=recompute,
-        notes=(*filter(None, (note,)), *notes),
+        parameters=size.parameters,
+        notes=(*filter(None, (note, size_note)), *notes),
         idle=frozenset(idle),
+    )
+
+
+def _model(model_settings: Json, residual: Residual[Any], task: Task) -> ModelSettings:
+    """The settings of the model, `own` and the FFN's width resolved."""
+    model = build(ModelSettings, "model", model_settings)
+    norm = residual.own_norm if model.module is None else "none"
+    return dataclasses.replace(
+        model,
+        hidden=4 * model.width if model.hidden is None else model.hidden,
+        attention=task.attention if model.attention == OWN else model.attention,
+        norm=norm if model.norm == OWN else model.norm,
+    )
+
+
+@cache
+def _sized(
+    parameters: int,
+    model_settings: tuple[tuple[str, Value], ...],
+    residual: Residual[Any],
+    task: Task,
+) -> Sized:
+    """The width with which a model has about so many parameters: a multiple of its heads, with
+    rotary positions an even one.
+    """
+    settings = dict(model_settings)
+    heads = checked(ModelSettings, "heads", "model.heads", settings["heads"])
+    require_between("model.heads", heads, low=1, high=MOST_WIDTH, unit=", the width")
+    step = 2 * heads if settings["position"] == "rope" else heads
+
+    def model(width: int) -> ModelSettings:
+        return _model({**settings, "width": width}, residual, task)
+
+    def num_parameters(width: int) -> int:
+        settings = model(width)
+        return Transformer(
+            settings=settings,
+            residual=residual,
+            vocabulary=task.vocabulary,
+            tokens=task.num_tokens(settings.attention),
+            num_targets=task.sequence_length,
+            dropout=0.0,
+            compile=False,
+        ).num_parameters
+
+    widths = range(max(step, 2), MOST_WIDTH + 1, step)
+    try_scheme(residual, model(widths[0]))
+    return nearest(parameters, num_parameters, widths, where=f"model.depth={settings['depth']}")
+
+
+def _size_note(parameters: int, sized: Sized, depth: Value) -> str:
+    """A note on a model whose number of parameters is not even about the one asked for; or ""."""
+    if abs(sized.parameters - parameters) <= _ABOUT * parameters:
+        return ""
+    return (
+        f"model.parameters={parameters}: model.depth={depth} has {sized.parameters:,}, of "
+        f"model.width={sized.width}, the nearest that its heads divide"
     )
 
 
@@ -399,8 +478,11 @@ def _made_up_name(
     swept: Sequence[str],
     shapes: Mapping[Shape, Mapping[Member, None]],
     recordings: Mapping[Shape, Recording],
+    parameters: int | None,
 ) -> str:
-    """The swept keys and 6 hex digits of a hash of the settings that all members share."""
+    """The swept keys and 6 hex digits of a hash of the settings that all members share, and of the
+    number of parameters that widths were solved for.
+    """
     distinct = dict.fromkeys(member for members in shapes.values() for member in members)
     parts = (
         [flatten(shape_to_json(shape, recordings[shape])) for shape in shapes],
@@ -412,5 +494,7 @@ def _made_up_name(
         for key, value in points[0].items()
         if key not in swept and all(point.get(key) == value for point in points)
     }
+    if parameters is not None:
+        fixed["model.parameters"] = parameters
     words = [key.rpartition(".")[2] for key in swept] or ["single"]
     return f"{'-'.join(words)[:60]}-{digest(fixed, 6)}"
