@@ -169,7 +169,7 @@ def report(study: str, results: "str | Path" = "results") -> dict[str, Any]:
                                   `median_low`, `median_high`; `mean_steps`, within the budget, with
                                   `mean_low`, `mean_high`; medians of `final_loss` and
                                   `final_accuracy`; `parameters`, `flops_per_step`,
-                                  `ms_per_member_step`
+                                  `ms_per_member_step`; `width` where it comes with the depth
         rates                     one per cell and learning rate `lr`: `seeds`, `solved`,
                                   `mean_steps`, `final_loss`
         best_rates                of the `cells` that solve (with `--score final_loss`, that do not

@@ -1,5 +1,6 @@
 """Shell completion of KEY=VALUE, from the YAML files alone: torch takes seconds to import."""
 
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,14 +11,20 @@ from resformer import plugins
 from resformer.keys import CHOICES, flatten
 from resformer.plugins import GROUPS, PACKAGES, PRESETS, config_folder
 
+_ZIP = re.compile(r"(?P<before>zip\((?:.*\s)?)(?P<last>\S*)")
+
 
 def complete(words: Sequence[str], incomplete: str) -> Iterator[str]:
     """Completions of the last word, given the words before it.
 
     bash takes `=` for a word of its own, so that KEY=VALUE arrives as up to three words and only
     VALUE is replaced (of KEY=, Typer leaves KEY and nothing); zsh and fish keep it whole. The last
-    word of a key stands for the key, if it is of one only.
+    word of a key stands for the key, if it is of one only. In a zip the last KEY=VALUE is
+    completed.
     """
+    if zipped := _ZIP.fullmatch(incomplete):
+        yield from (f"{zipped['before']}{each}" for each in complete([], zipped["last"]))
+        return
     if incomplete in ("", "=") and words and words[-1] in default_settings():
         yield from _values(words[-1], "")
     elif len(words) > 1 and words[-1] == "=":

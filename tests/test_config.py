@@ -1,5 +1,6 @@
 """Overrides → plan: what composes, what is replaced, what is refused."""
 
+import re
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -303,6 +304,87 @@ def test_an_unknown_study_needs_overrides() -> None:
     assert config.request("nowhere", ["model.depth=1"]).study == "nowhere"
 
 
+# Axes that move together
+
+PAIRS = "zip(model.depth=4,16,64 model.width=128,64,32)"
+
+
+def sizes(request: Request) -> list[tuple[int, int]]:
+    return [(shape.model.depth, shape.model.width) for shape, _ in request.shapes]
+
+
+def test_axes_of_a_zip_move_together() -> None:
+    request = config.request(None, [PAIRS])
+    assert sizes(request) == [(4, 128), (16, 64), (64, 32)]
+    assert request.swept == ["model.depth", "model.width"]
+    assert request.overrides == [[PAIRS]]
+    assert request.study.startswith("depth-width-")
+
+
+def test_zips_and_plain_axes_are_combined() -> None:
+    request = ask(
+        "zip(model.residual=true,false model.norm=pre,post)",
+        "zip(model.depth=range(1, 4, step=1) model.width=choice(8,4,8))",
+        "task=copy,sort",
+        "member.lr=auto",
+    )
+    assert len(request.shapes) == 2 * 3 * 2
+    assert members(request) == 4 * len(request.shapes)
+    assert {(type(shape.residual).__name__, shape.model.norm) for shape, _ in request.shapes} == {
+        ("Add", "pre"),
+        ("Plain", "post"),
+    }
+    assert {*sizes(request)} == {(1, 8), (2, 4), (3, 8)}
+
+
+def test_a_combination_of_a_zip_that_makes_no_sense_is_left_out() -> None:
+    request = ask("zip(model.heads=3,4 model.width=8,8)")
+    (row,) = request.excluded
+    assert row["settings"] == {"model.heads": 3, "model.width": 8}
+    assert [shape.model.heads for shape, _ in request.shapes] == [4]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "reason"),
+    [
+        (
+            ["zip(model.depth=1,2,3 model.width=8,16)"],
+            "must have as many values of each: model.depth has 3, model.width has 2",
+        ),
+        (["zip(model.depth=1,2 member.lr=1e-3,1e-2)"], "give member.lr outside the zip"),
+        (["zip(model.depth=1,2 model.width=8,4)", "model.width=8"], "model.width is given twice"),
+        (["model.width=8", "zip(model.depth=1,2 model.width=8,4)"], "model.width is given twice"),
+        (["zip(model.depth=1,2 model.depth=2,1)"], "model.depth is given twice"),
+        (["zip(model.depth=1,2 model.widht=8,4)"], "did you mean model.width?"),
+        (["zip(model.depth=1,2,model.width=8,4)"], "a zip has settings with spaces between"),
+        (["zip(model.depth=1,2 model.width=8,4"], "is not closed"),
+        (["zip()"], "has no settings"),
+    ],
+)
+def test_a_zip_that_makes_no_sense_is_refused(overrides: list[str], reason: str) -> None:
+    with pytest.raises(UserError, match=re.escape(reason)):
+        ask(*overrides)
+
+
+def test_the_command_line_replaces_a_zip_of_a_study_as_a_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "configs" / "study").mkdir(parents=True)
+    (tmp_path / "configs" / "study" / "mine.yaml").write_text(f"- {PAIRS}\n- task=copy\n")
+    assert len(sizes(config.request("mine", ["task=sort"]))) == 3
+    for other in (["model.depth=4", "model.width=8"], ["zip(model.width=8 model.depth=4)"]):
+        assert sizes(config.request("mine", other)) == [(4, 8)]
+    with pytest.raises(UserError, match=r"replaced as a whole; give model\.width, too"):
+        config.request("mine", ["model.depth=4"])
+
+
+def test_train_refuses_a_zip_of_several_shapes() -> None:
+    with pytest.raises(UserError, match="train runs one job"):
+        config.single([PAIRS])
+    assert len(config.single(["zip(model.depth=1 model.width=8)"]).jobs()) == 1
+
+
 # Names of studies that were given none
 
 seeds = st.sets(st.integers(0, 2**32 - 1), min_size=1, max_size=6).map(sorted)
@@ -478,9 +560,12 @@ typed = st.text(max_size=20) | st.builds(
 )
 
 
+zips = st.lists(typed, max_size=3).map(lambda words: f"zip({' '.join(words)})")
+
+
 @pytest.mark.fuzz
 @settings(deadline=None, max_examples=200)
-@given(st.lists(typed, min_size=1, max_size=2))
+@given(st.lists(typed | zips, min_size=1, max_size=2))
 def test_any_overrides_are_planned_or_refused(overrides: list[str]) -> None:
     for plan in (lambda: config.request("some", overrides), lambda: config.single(overrides)):
         outcome = answer(plan)

@@ -26,6 +26,7 @@ from resformer.plan import batching
 from resformer.store.study import Study
 from resformer.sweep import launch
 from resformer.training.loop import Training
+from resformer.training.population import Population
 from resformer.workers.pilot import PilotExit, pilot_specs
 
 ROOT = Path(package.__file__).parent.parent
@@ -434,6 +435,17 @@ def test_a_mask_that_the_constructor_keeps_is_no_parameter(mine: Callable[[str],
         away = {name: w_P.to("meta") for name, w_P in weights.items()}
         x_PBTD = torch.empty(2, 3, 12, 16, device="meta")
         assert own.forward(away, x_PBTD).shape == x_PBTD.shape
+
+
+def test_its_activations_may_be_computed_again(mine: Callable[[str], str]) -> None:
+    shape, weights = shape_of(mine(BLOCK)), list[torch.Tensor]()
+    for recompute in (False, True):
+        population = Population(
+            shape, [Member(seed=0, lr=1e-3)], dtype=torch.float32, recompute=recompute
+        )
+        population.advance()
+        weights.append(population.flat_PN)
+    assert torch.equal(*weights)
 
 
 def test_a_constructor_may_read_the_values_of_its_tensors(mine: Callable[[str], str]) -> None:

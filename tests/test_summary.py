@@ -15,7 +15,7 @@ from resformer.model.shape import Member, Recording
 from resformer.plan.jobs import Job
 from resformer.reporting.analysis.summary import summarise
 from resformer.reporting.serial import from_json, to_json
-from resformer.reporting.text.words import notes
+from resformer.reporting.text.words import notes, settings
 from resformer.reporting.views.formats import as_json
 from resformer.residuals.add import Add
 from resformer.residuals.layerscale import LayerScale
@@ -512,6 +512,37 @@ def test_a_setting_that_differs_between_schemes_is_an_axis(made: WrittenStudy) -
     assert "model.hidden" not in summary["cells"][0]
     assert len(summary["limits"]) == 2
     assert summary["comparisons"] == []
+
+
+def test_a_width_that_comes_with_the_depth_makes_one_curve(made: WrittenStudy) -> None:
+    """Also where schemes have other widths at the same depth, as at equal parameters."""
+    for depth, width in ((1, 64), (2, 48), (4, 32)):
+        for residual, own in ((Add(), width), (Plain(), width - 4 * (depth == 2))):
+            model = dataclasses.replace(
+                shape(depth, residual, "post").model, width=own, hidden=4 * own
+            )
+            planned = dataclasses.replace(shape(depth, residual, "post"), model=model)
+            made.job(planned, SEEDS, [100] * 5)
+    report = made.report()
+    assert report.axes == ["study", "task", "depth", "residual", "norm"]
+    assert {limit.depth_limit for limit in report.limits} == {4}
+    cells = {(row["depth"], row["residual"]): row["width"] for row in made.summary()["cells"]}
+    assert cells == {
+        **{(1, scheme): 64 for scheme in ("add", "plain")},
+        **{(4, scheme): 32 for scheme in ("add", "plain")},
+        (2, "add"): 48,
+        (2, "plain"): 44,
+    }
+    assert "width 64, 44–48 and 32 at depth 1, 2 and 4" in settings(report)
+    assert from_json(to_json(report)) == report
+
+
+def test_a_width_that_varies_at_a_depth_is_an_axis(made: WrittenStudy) -> None:
+    for depth, width in ((1, 64), (1, 32), (2, 32)):
+        model = dataclasses.replace(MODEL, depth=depth, width=width, hidden=4 * width)
+        made.job(dataclasses.replace(ADD, model=model), SEEDS, [100] * 5)
+    assert "model.width" in made.report().axes
+    assert "width" not in made.summary()["cells"][0]
 
 
 def test_settings_that_a_task_or_a_scheme_brings_are_no_axis(made: WrittenStudy) -> None:

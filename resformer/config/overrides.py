@@ -1,7 +1,10 @@
-"""Overrides, KEY=VALUE in Hydra's grammar, as axes: a key and its values."""
+"""Overrides, KEY=VALUE in Hydra's grammar, as axes: a key and its values. Axes in a `zip(…)` move
+together.
+"""
 
 import itertools
 import math
+import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import final
@@ -21,6 +24,25 @@ _SHORTHAND = {True: "add", False: "plain"}
 _MOST_POINTS, _MOST_MEMBERS = 100_000, 1_000_000
 _MOST_CHARACTERS = 5_000
 """Limit on the overrides of one grid: to read twice as many would take a second."""
+_ZIP = re.compile(r"\s*zip\((?P<settings>.*)\)\s*", re.DOTALL)
+_BETWEEN = re.compile(r"\s+(?=[\w./]+=)")
+"""Space before a further KEY=VALUE of a zip."""
+_EXAMPLE = "zip(model.depth=4,16 model.width=64,32)"
+
+
+@final
+@dataclass(frozen=True)
+class Setting:
+    """KEY=VALUE, by itself or in a zip."""
+
+    override: Override
+    zipped: str = ""
+    """The zip as typed; "" for one by itself."""
+
+    @property
+    def line(self) -> str:
+        """The override as typed, with all of its zip."""
+        return self.zipped or line(self.override)
 
 
 @final
@@ -31,11 +53,13 @@ class Axis:
     key: str
     values: tuple[Value, ...]
     swept: bool
+    zipped: str = ""
+    """The zip whose axes all take their next values together; "" for an axis by itself."""
 
 
-def parse(overrides: Sequence[str], studies: Collection[str] = ()) -> dict[str, Override]:
-    """The overrides by canonical key; UserError for what is no plain KEY=VALUE, and for a key given
-    twice. Names of studies are for hints.
+def parse(overrides: Sequence[str], studies: Collection[str] = ()) -> dict[str, Setting]:
+    """The settings by canonical key; UserError for what is no plain KEY=VALUE or a zip of some, and
+    for a key given twice. Names of studies are for hints.
     """
     characters = sum(map(len, overrides))
     if characters > _MOST_CHARACTERS:
@@ -44,14 +68,16 @@ def parse(overrides: Sequence[str], studies: Collection[str] = ()) -> dict[str, 
             f"{longest}: all overrides together may have {_MOST_CHARACTERS:,} characters, not "
             f"{characters:,}"
         )
-    by_key: dict[str, Override] = {}
+    by_key: dict[str, Setting] = {}
     parser = OverridesParser.create()
-    for number, text in enumerate(overrides):
+    for number, (text, zipped) in enumerate(words := [*_words(overrides)]):
         try:
             override = parser.parse_override(text)
         except (HydraException, ValueError, RecursionError) as error:
-            before = overrides[number - 1] if number else None
-            hint = hints.word(text, before, overrides[number + 1 :], studies)
+            before = words[number - 1][0] if number else None
+            hint = hints.word(text, before, [word for word, _ in words[number + 1 :]], studies)
+            if zipped:
+                hint = f"a zip has settings with spaces between, as in {_EXAMPLE}"
             raise UserError(
                 f"{shortened(repr(text))}: cannot be read as KEY=VALUE; {hint}"
             ) from error
@@ -61,10 +87,29 @@ def parse(overrides: Sequence[str], studies: Collection[str] = ()) -> dict[str, 
             )
         key = canonical(override.key_or_group)
         if key in by_key:
-            twice = f"{shortened(key)} is given twice, also as {shown(by_key[key])}"
-            raise UserError(f"{shortened(text)}: {twice}; {_once(text, line(by_key[key]))}")
-        by_key[key] = override
+            twice = f"{shortened(key)} is given twice, also as {shortened(by_key[key].line)}"
+            once = "give it once" if zipped else _once(text, by_key[key].line)
+            raise UserError(f"{shortened(text)}: {twice}; {once}")
+        by_key[key] = Setting(override, zipped)
     return by_key
+
+
+def _words(overrides: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Every KEY=VALUE, with the zip that it is in; UserError for a zip of nothing."""
+    for text in overrides:
+        zipped = _ZIP.fullmatch(text)
+        if zipped is None:
+            yield text, ""
+            continue
+        words = [""]
+        for part in _BETWEEN.split(zipped["settings"].strip()):
+            if words[-1].count("(") > words[-1].count(")"):  # as of range(0,8, step=2)
+                words[-1] += f" {part}"
+            else:
+                words.append(part)
+        if words == ["", ""]:
+            raise UserError(f"{text.strip()}: has no settings; {_EXAMPLE} has two")
+        yield from ((word, text.strip()) for word in words[1:])
 
 
 def _once(text: str, before: str) -> str:
@@ -85,8 +130,28 @@ def shown(override: Override) -> str:
     return shortened(line(override))
 
 
-def axis_of(override: Override) -> Axis:
-    """The values of an override, with the shorthand of the residual schemes written out."""
+def axes_of(settings: Iterable[Setting]) -> list[Axis]:
+    """The axis of every setting; UserError unless those of a zip take equally many values, and are
+    none of members.
+    """
+    axes = [axis_of(setting) for setting in settings]
+    for zipped, group in _groups(axes).items():
+        if not group[0].zipped:
+            continue
+        if of_members := [axis.key for axis in group if axis.key.startswith("member.")]:
+            raise UserError(
+                f"{shortened(zipped)}: every combination has the same members, so that they can be "
+                f"compared; give {', '.join(of_members)} outside the zip"
+            )
+        if len({len(axis.values) for axis in group}) > 1:
+            counts = ", ".join(f"{axis.key} has {len(axis.values):,}" for axis in group)
+            raise UserError(f"{shortened(zipped)}: must have as many values of each: {counts}")
+    return axes
+
+
+def axis_of(setting: Setting) -> Axis:
+    """The values of a setting, with the shorthand of the residual schemes written out."""
+    override = setting.override
     key, text = canonical(override.key_or_group), shown(override)
     values: tuple[Value, ...] = tuple(_plain(value, key, text) for value in _elements(override))
     if 0.0 in values and (number := hints.vanishing(line(override).partition("=")[2])):
@@ -104,9 +169,12 @@ def axis_of(override: Override) -> Axis:
         names = plugins.presets(key)
         for value in values:
             require(value in names, key, in_message(value), f"must be one of {', '.join(names)}")
+    swept = override.is_sweep_override()
+    if setting.zipped:
+        return Axis(key, values, swept, setting.zipped)
     # 1 == True == 1.0: without the type, a value of the wrong one would vanish behind a right one.
     distinct = dict.fromkeys((type(value), value) for value in values)
-    return Axis(key, tuple(value for _, value in distinct), override.is_sweep_override())
+    return Axis(key, tuple(value for _, value in distinct), swept)
 
 
 def _elements(override: Override) -> list[object]:
@@ -148,8 +216,8 @@ def check_size(grids: Iterable[Sequence[Axis]]) -> None:
     """Refuse what would take minutes to plan, before it is begun."""
     shapes = members = 0
     for axes in grids:
-        own = math.prod(len(axis.values) for axis in axes if axis.key.startswith("member."))
-        others = math.prod(len(axis.values) for axis in axes if not axis.key.startswith("member."))
+        own = _count(axis for axis in axes if axis.key.startswith("member."))
+        others = _count(axis for axis in axes if not axis.key.startswith("member."))
         shapes, members = shapes + others, members + own * others
     for count, what, most in (
         (shapes, "combinations", _MOST_POINTS),
@@ -162,6 +230,22 @@ def check_size(grids: Iterable[Sequence[Axis]]) -> None:
 
 
 def combinations(axes: Sequence[Axis]) -> Iterator[dict[str, Value]]:
-    """Every combination of the axes' values."""
-    for values in itertools.product(*(axis.values for axis in axes)):
-        yield dict(zip((axis.key for axis in axes), values, strict=True))
+    """Every combination of the axes' values, those of a zip together."""
+    groups = _groups(axes).values()
+    keys = [axis.key for group in groups for axis in group]
+    points = [[*zip(*(axis.values for axis in group), strict=True)] for group in groups]
+    for values in itertools.product(*points):
+        yield dict(zip(keys, itertools.chain.from_iterable(values), strict=True))
+
+
+def _count(axes: Iterable[Axis]) -> int:
+    """Number of combinations of the axes' values."""
+    return math.prod(len(group[0].values) for group in _groups(axes).values())
+
+
+def _groups(axes: Iterable[Axis]) -> dict[str, list[Axis]]:
+    """Axes that move together, by their zip, and each of the others by its key."""
+    groups: dict[str, list[Axis]] = {}
+    for axis in axes:
+        groups.setdefault(axis.zipped or axis.key, []).append(axis)
+    return groups

@@ -3,28 +3,29 @@
 import dataclasses
 import difflib
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any, final
 
-from hydra.core.override_parser.types import Override
-
 from resformer import plugins
 from resformer.config import idle as idle_settings
 from resformer.config import study_file, workable
 from resformer.config.machine import Machine
-from resformer.config.overrides import Axis, axis_of, check_size, combinations, line, parse, shown
+from resformer.config.overrides import Axis, Setting, axes_of, check_size, combinations, parse
 from resformer.config.sections import build, build_variant, checked
 from resformer.config.tree import check_key, member_defaults, preset_of, settings
 from resformer.engines.base import Engine
-from resformer.errors import Incompatible, UserError
+from resformer.errors import Incompatible, UserError, require_between
 from resformer.keys import COMPILE, DEVICES, OWN, Json, Value, flatten, in_message
 from resformer.model.own_module import NO_PROBE
+from resformer.model.program import has_program
 from resformer.model.serial import digest, shape_to_json
-from resformer.model.settings import ModelSettings
+from resformer.model.settings import MOST_WIDTH, ModelSettings
 from resformer.model.shape import RESULTS_ONLY, Member, Recording, Shape, TrainSettings
+from resformer.model.sizing import Size, Sized, nearest
+from resformer.model.transformer import Transformer
 from resformer.optimizers.base import Optimizer
 from resformer.residuals.base import Residual
 from resformer.store.folder import TRAINED, check_name
@@ -34,6 +35,12 @@ from resformer.sweep.request import Request
 from resformer.sweep.trial import try_scheme, try_task
 from resformer.tasks.base import Task
 from resformer.text import shortened
+
+_ABOUT = 0.1
+"""Largest share by which numbers of parameters may differ without a note."""
+_SIZES = {"model.width", "model.parameters"}
+"""Keys that stand for each other: either replaces a study's other one."""
+_LITTLE_KEPT = "train.recompute: has no effect where kernels take whole steps, which keep little"
 
 
 def request(study: str | None, overrides: Sequence[str], machine: Machine | None = None) -> Request:
@@ -57,12 +64,13 @@ def of_grids(study: str, grids: Sequence[Sequence[str]], file: Path) -> Request:
 def single(overrides: Sequence[str]) -> Request:
     """Resolve the one job of `train`, in the study `train`; UserError if there are more."""
     own = parse(overrides)
-    for key, override in own.items():
-        if override.is_sweep_override() and not key.startswith("member."):
-            raise UserError(f"{shown(override)}: train runs one job; resformer sweep runs several")
-        if _is_auto(axis_of(override)):
+    for axis in axes_of(own.values()):
+        text = shortened(own[axis.key].line)
+        if axis.swept and not axis.key.startswith("member."):
+            raise UserError(f"{text}: train runs one job; resformer sweep runs several")
+        if _is_auto(axis):
             raise UserError(
-                f"{shown(override)}: train does not search; give it a rate, or use resformer sweep"
+                f"{text}: train does not search; give it a rate, or use resformer sweep"
             )
     resolved = _resolved([own], TRAINED, Machine.here())
     if resolved.engine.elsewhere:
@@ -90,6 +98,9 @@ class _Point:
     engine: Engine
     checkpoint_seconds: float
     keep_checkpoint: bool
+    recompute: bool
+    parameters: int | None
+    """Number of parameters that the width was solved for."""
     notes: tuple[str, ...]
     """Notes for the user on how it was resolved."""
     idle: frozenset[str]
@@ -97,7 +108,7 @@ class _Point:
 
 
 def _resolved(
-    grids: Sequence[Mapping[str, Override]], name: str | None, machine: Machine
+    grids: Sequence[Mapping[str, Setting]], name: str | None, machine: Machine
 ) -> Request:
     shapes: dict[Shape, dict[Member, None]] = {}
     recordings: dict[Shape, Recording] = {}
@@ -105,9 +116,10 @@ def _resolved(
     excluded: list[Json] = []
     notes: set[str] = set()
     idle, used = set[str](), set[str]()
-    ways: set[tuple[Engine, float, bool]] = set()
+    ways: set[tuple[Engine, float, bool, bool]] = set()
+    parameters: set[int | None] = set()
     swept: dict[str, None] = {}
-    given_by_grid = [[axis_of(override) for override in grid.values()] for grid in grids]
+    given_by_grid = [axes_of(grid.values()) for grid in grids]
     for axis in itertools.chain.from_iterable(given_by_grid):
         check_key(axis.key, axis.values)
     first_rates = _first_rates([*itertools.chain.from_iterable(given_by_grid)])
@@ -132,7 +144,10 @@ def _resolved(
             recording = recordings.get(point.shape, RESULTS_ONLY)
             recordings[point.shape] = recording.union(point.recording)
             auto_rates |= {point.shape} if searching else set()
-            ways.add((point.engine, point.checkpoint_seconds, point.keep_checkpoint))
+            ways.add(
+                (point.engine, point.checkpoint_seconds, point.keep_checkpoint, point.recompute)
+            )
+            parameters.add(point.parameters)
             notes |= {*point.notes, *workable.check_rates(members, point.shape.optimizer)}
             notes |= {_search_note(first_rates)} if searching else set()
     if not shapes:
@@ -142,19 +157,25 @@ def _resolved(
         raise UserError(f"{excluded[0]['reason']}{more}")
     if len(ways) > 1:
         raise UserError(
-            "engine, train.checkpoint_seconds, train.keep_checkpoint: one sweep runs in one way; "
-            "give each of these one value"
+            "engine, train.checkpoint_seconds, train.keep_checkpoint, train.recompute: one sweep "
+            "runs in one way; give each of these one value"
         )
-    engine, checkpoint_seconds, keep_checkpoint = ways.pop()
+    if len(parameters) > 1:
+        raise UserError(
+            "model.parameters: a report tells models apart by their width; give it one value, "
+            "another one in another study"
+        )
+    engine, checkpoint_seconds, keep_checkpoint, recompute = ways.pop()
     return Request(
-        study=name or _made_up_name(list(swept), shapes, recordings),
-        overrides=[[line(override) for override in grid.values()] for grid in grids],
+        study=name or _made_up_name([*swept], shapes, recordings, parameters.pop()),
+        overrides=[[*dict.fromkeys(each.line for each in grid.values())] for grid in grids],
         swept=list(swept),
         shapes=[(shape, list(members)) for shape, members in shapes.items()],
         excluded=excluded,
         engine=engine,
         checkpoint_seconds=checkpoint_seconds,
         keep_checkpoint=keep_checkpoint,
+        recompute=recompute,
         notes=sorted({*notes, *idle_settings.note(idle - used)}),
         recordings=recordings,
         auto_rates=frozenset(auto_rates),
@@ -209,8 +230,8 @@ def _search_note(rates: Sequence[float]) -> str:
 
 def _grids(
     study: str | None, overrides: Sequence[str]
-) -> tuple[list[dict[str, Override]], str | None]:
-    """The overrides of each grid by key, and the study's name if it has one already."""
+) -> tuple[list[dict[str, Setting]], str | None]:
+    """The settings of each grid by key, and the study's name if it has one already."""
     if study is not None and "/" in study and (name := Path(study).stem) in plugins.studies():
         raise UserError(f"--study {study}: is a path, not a name; did you mean --study {name}?")
     if study is not None:
@@ -232,21 +253,37 @@ def _grids(
             raise UserError(f"--study {study}: no such study file; {hint} add KEY=VALUE")
         return [own], study
     grids = [_parsed(grid, saved) for grid in study_file.grids(saved)]
-    kept = [{key: value for key, value in grid.items() if key not in own} for grid in grids]
-    return [{**grid, **own} for grid in kept], study
+    return [{**_not_replaced(grid, own), **own} for grid in grids], study
 
 
-def _parsed(grid: Sequence[str], file: Path) -> dict[str, Override]:
-    """The overrides of a study file's grid by key; UserError, with the file, for a key or a form
+def _not_replaced(grid: Mapping[str, Setting], own: Collection[str]) -> dict[str, Setting]:
+    """The settings of a study's grid but for those given anew, of a zip all or none: UserError for
+    a part of it.
+    """
+    own = {*own, *(_SIZES if _SIZES & {*own} else ())}
+    kept = {key: setting for key, setting in grid.items() if key not in own}
+    for zipped in dict.fromkeys(setting.zipped for setting in kept.values() if setting.zipped):
+        keys = [key for key, setting in grid.items() if setting.zipped == zipped]
+        if replaced := [key for key in keys if key in own]:
+            others = ", ".join(key for key in keys if key not in own)
+            raise UserError(
+                f"{', '.join(replaced)}: the study has it in {shortened(zipped)}, which is "
+                f"replaced as a whole; give {others}, too"
+            )
+    return kept
+
+
+def _parsed(grid: Sequence[str], file: Path) -> dict[str, Setting]:
+    """The settings of a study file's grid by key; UserError, with the file, for a key or a form
     that there is not.
     """
     try:
-        overrides = parse(grid)
-        for axis in map(axis_of, overrides.values()):
+        parsed = parse(grid)
+        for axis in axes_of(parsed.values()):
             check_key(axis.key, axis.values)
     except UserError as error:
         raise UserError(f"{file}: {error}") from error
-    return overrides
+    return parsed
 
 
 def _members(axes: Sequence[Axis], values: Mapping[str, Value]) -> Sequence[Member]:
@@ -284,6 +321,18 @@ def _resolve(values: Mapping[str, Value], machine: Machine) -> _Point:
     try_task(task)
     engine = build_variant("engine", tree["engine"], Engine)
     device = _device(tree["device"], machine.has_gpu, engine.elsewhere)
+    size = build(Size, "model", {"parameters": model_settings.pop("parameters")})
+    size_note = ""
+    if size.parameters is not None:
+        if "model.width" in values:
+            width = in_message(values["model.width"])
+            raise UserError(
+                f"model.parameters={size.parameters}: is what the width is solved for; leave out "
+                f"model.width={width}"
+            )
+        sized = _sized(size.parameters, tuple(model_settings.items()), residual, task)
+        model_settings["width"] = sized.width
+        size_note = _size_note(size.parameters, sized, model_settings["depth"])
     train_settings["compile"], note = _compile(tree["train"], device, machine)
     checkpoint_seconds = checked(
         Request,
@@ -297,20 +346,14 @@ def _resolve(values: Mapping[str, Value], machine: Machine) -> _Point:
         "train.keep_checkpoint",
         train_settings.pop("keep_checkpoint"),
     )
+    recompute = checked(Request, "recompute", "train.recompute", train_settings.pop("recompute"))
     keep_weights = checked(
         Recording, "keep_weights", "train.keep_weights", train_settings.pop("keep_weights")
     )
     probe_every = checked(Recording, "probe_every", "probe.every", tree["probe"]["every"])
     train = build(TrainSettings, "train", train_settings)
     optimizer = build_variant("optimizer", tree["optimizer"], Optimizer)
-    model = build(ModelSettings, "model", model_settings)
-    norm = residual.own_norm if model.module is None else "none"
-    model = dataclasses.replace(
-        model,
-        hidden=4 * model.width if model.hidden is None else model.hidden,
-        attention=task.attention if model.attention == OWN else model.attention,
-        norm=norm if model.norm == OWN else model.norm,
-    )
+    model = _model(model_settings, residual, task)
     idle = idle_settings.idle(model, train, optimizer)
     model = dataclasses.replace(model, **_of_section(idle, "model"))
     train = dataclasses.replace(train, **_of_section(idle, "train"))
@@ -331,14 +374,75 @@ def _resolve(values: Mapping[str, Value], machine: Machine) -> _Point:
                 "work"
             )
     notes = workable.check(shape, warmup_given="train.warmup_steps" in values)
+    if recompute and has_program(shape.transformer(), device):
+        notes.append(_LITTLE_KEPT)
     return _Point(
         shape=shape,
         recording=Recording(keep_weights=keep_weights, probe_every=probe_every),
         engine=engine,
         checkpoint_seconds=checkpoint_seconds,
         keep_checkpoint=keep_checkpoint,
-        notes=(*filter(None, (note,)), *notes),
+        recompute=recompute,
+        parameters=size.parameters,
+        notes=(*filter(None, (note, size_note)), *notes),
         idle=frozenset(idle),
+    )
+
+
+def _model(model_settings: Json, residual: Residual[Any], task: Task) -> ModelSettings:
+    """The settings of the model, `own` and the FFN's width resolved."""
+    model = build(ModelSettings, "model", model_settings)
+    norm = residual.own_norm if model.module is None else "none"
+    return dataclasses.replace(
+        model,
+        hidden=4 * model.width if model.hidden is None else model.hidden,
+        attention=task.attention if model.attention == OWN else model.attention,
+        norm=norm if model.norm == OWN else model.norm,
+    )
+
+
+@cache
+def _sized(
+    parameters: int,
+    model_settings: tuple[tuple[str, Value], ...],
+    residual: Residual[Any],
+    task: Task,
+) -> Sized:
+    """The width with which a model has about so many parameters: a multiple of its heads, with
+    rotary positions an even one.
+    """
+    settings = dict(model_settings)
+    heads = checked(ModelSettings, "heads", "model.heads", settings["heads"])
+    require_between("model.heads", heads, low=1, high=MOST_WIDTH, unit=", the width")
+    step = 2 * heads if settings["position"] == "rope" else heads
+
+    def model(width: int) -> ModelSettings:
+        return _model({**settings, "width": width}, residual, task)
+
+    def num_parameters(width: int) -> int:
+        settings = model(width)
+        return Transformer(
+            settings=settings,
+            residual=residual,
+            vocabulary=task.vocabulary,
+            tokens=task.num_tokens(settings.attention),
+            num_targets=task.sequence_length,
+            dropout=0.0,
+            compile=False,
+        ).num_parameters
+
+    widths = range(max(step, 2), MOST_WIDTH + 1, step)
+    try_scheme(residual, model(widths[0]))
+    return nearest(parameters, num_parameters, widths, where=f"model.depth={settings['depth']}")
+
+
+def _size_note(parameters: int, sized: Sized, depth: Value) -> str:
+    """A note on a model whose number of parameters is not even about the one asked for; or ""."""
+    if abs(sized.parameters - parameters) <= _ABOUT * parameters:
+        return ""
+    return (
+        f"model.parameters={parameters}: model.depth={depth} has {sized.parameters:,}, of "
+        f"model.width={sized.width}, the nearest that its heads divide"
     )
 
 
@@ -382,8 +486,11 @@ def _made_up_name(
     swept: Sequence[str],
     shapes: Mapping[Shape, Mapping[Member, None]],
     recordings: Mapping[Shape, Recording],
+    parameters: int | None,
 ) -> str:
-    """The swept keys and 6 hex digits of a hash of the settings that all members share."""
+    """The swept keys and 6 hex digits of a hash of the settings that all members share, and of the
+    number of parameters that widths were solved for.
+    """
     distinct = dict.fromkeys(member for members in shapes.values() for member in members)
     parts = (
         [flatten(shape_to_json(shape, recordings[shape])) for shape in shapes],
@@ -395,5 +502,7 @@ def _made_up_name(
         for key, value in points[0].items()
         if key not in swept and all(point.get(key) == value for point in points)
     }
+    if parameters is not None:
+        fixed["model.parameters"] = parameters
     words = [key.rpartition(".")[2] for key in swept] or ["single"]
     return f"{'-'.join(words)[:60]}-{digest(fixed, 6)}"

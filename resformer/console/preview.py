@@ -28,7 +28,8 @@ def grid(jobs: Sequence[Json], swept: Sequence[str]) -> RenderableType:
     shown = [short(key) for key in swept if not key.startswith("member.")]
     settings = [presets.named(shape_settings(job)) for job in jobs]
     usual = ["task", "depth", "residual", "norm"]
-    axes = list(dict.fromkeys([*usual, *presets.spelt_out(shown, settings)]))
+    solved = ["model.width"] if len({own["model.width"] for own in settings}) > 1 else []
+    axes = list(dict.fromkeys([*usual, *presets.spelt_out([*shown, *solved], settings)]))
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for axis in axes:
         table.add_column(axis, overflow="fold")

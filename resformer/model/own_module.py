@@ -10,7 +10,7 @@ on the members that it is trained with: they are equal within rounding, not bit 
 import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from typing import final
 
 import torch
@@ -21,6 +21,7 @@ from torch.utils._pytree import tree_map_only
 from resformer.errors import Incompatible, UserError
 from resformer.keys import in_message
 from resformer.model.own_class import blaming, load
+from resformer.model.recompute import recomputed
 from resformer.model.settings import ModelSettings
 from resformer.numerics import parameters, rng
 from resformer.numerics.parameters import ParameterSpec
@@ -121,13 +122,18 @@ class OwnBlocks:
         ]
         return torch.cat(parts, dim=1)
 
-    def forward(self, weights: Mapping[str, Tensor], x_PBTD: Tensor) -> Tensor:
-        """Output of the last module, (P, B, T, D)."""
+    def forward(
+        self, weights: Mapping[str, Tensor], x_PBTD: Tensor, *, recompute: bool = False
+    ) -> Tensor:
+        """Output of the last module, (P, B, T, D). With `recompute` the backward pass computes the
+        activations of each block again.
+        """
         for block in range(1, self.depth + 1):
             module = self._template(block, x_PBTD.device)
             names = [name for name, _ in module.named_parameters()]
             own = {name: weights[f"block{block}.module.{name}"] for name in names}
-            x_PBTD = self.forward_module(module, own, x_PBTD)
+            run = partial(self.forward_module, module, own)
+            x_PBTD = recomputed(run, x_PBTD) if recompute else run(x_PBTD)
         return x_PBTD
 
     def forward_block(self, block: int, weights: dict[str, Tensor], x_PBTD: Tensor) -> Tensor:

@@ -6,6 +6,7 @@ from typing import final
 from resformer.errors import Incompatible, require, require_between
 from resformer.keys import CHOICES
 
+MOST_WIDTH = 4096
 _WORDS = (
     "activation",
     "attention",
@@ -82,7 +83,7 @@ class ModelSettings:
     def __post_init__(self) -> None:
         require_between("model.depth", self.depth, low=1, high=1024, unit=" blocks")
         require_between("model.loops", self.loops, low=1, high=1024)
-        require_between("model.width", self.width, low=2, high=4096)
+        require_between("model.width", self.width, low=2, high=MOST_WIDTH)
         require_between("model.heads", self.heads, low=1, high=self.width, unit=", the width")
         if self.hidden is not None:
             # With one neuron a product is that of a matrix and a vector, whose bits depend on the

@@ -27,6 +27,7 @@ from resformer.model.parametrisation import (
     check_parametrisation,
     parametrisation,
 )
+from resformer.model.recompute import recomputed
 from resformer.model.settings import ModelSettings
 from resformer.model.specs import NORM_BRANCH, NORM_IN, NORM_OUT, ffn_width, parameter_specs
 from resformer.numerics import rng
@@ -186,22 +187,26 @@ class Transformer:
         inputs_PBT: Tensor,
         key_P: Tensor | None = None,
         step: Tensor | None = None,
+        *,
+        recompute: bool = False,
     ) -> Tensor:
         """Logits at the target positions, (P, B, U, V).
 
         `key_P` are keys of a training step's random numbers, None in an evaluation; `step` is the
-        number of training steps taken, a training step included, by default 0.
+        number of training steps taken, a training step included, by default 0. With `recompute` the
+        backward pass computes the activations of each block again.
         """
         parameters = unpack(self.parameter_specs, flat_PN)
         if self.own is not None:
-            x_PBTD = self.own.forward(parameters, self._embedded(parameters, inputs_PBT))
+            x_PBTD = self._embedded(parameters, inputs_PBT)
+            x_PBTD = self.own.forward(parameters, x_PBTD, recompute=recompute)
             return self._logits(x_PBTD.flatten(1, 2), parameters, inputs_PBT)
-        shapes_attention = self.residual.shapes_attention
-        attend = self._attend_with_pattern if shapes_attention else self._attend_fused
         streams = self._streams(parameters, inputs_PBT)
         step = _no_step(inputs_PBT) if step is None else step
-        for context in self.contexts(parameters, key_P, step):
-            streams = self._sublayer(context, streams, attend).after
+        sublayers = self.contexts(parameters, key_P, step)
+        for contexts in zip(sublayers, sublayers, strict=True):  # attention and FFN of a block
+            block = partial(self._block, contexts)
+            streams = recomputed(block, streams) if recompute else block(streams)
         return self._logits(streams, parameters, inputs_PBT)
 
     def activations(
@@ -260,6 +265,14 @@ class Transformer:
             width = self.settings.width
             x_PBTD = x_PBTD + positions.sinusoidal(self.tokens, width, x_PBTD.dtype, x_PBTD.device)
         return x_PBTD
+
+    def _block(self, contexts: Sequence[SublayerContext], streams: Any) -> Any:
+        """Residual streams behind the sub-layers of a block."""
+        shapes_attention = self.residual.shapes_attention
+        attend = self._attend_with_pattern if shapes_attention else self._attend_fused
+        for context in contexts:
+            streams = self._sublayer(context, streams, attend).after
+        return streams
 
     def _sublayer(
         self, context: SublayerContext, streams: Any, attend: _Attend

@@ -19,7 +19,7 @@ _DRAWN = 16
 """Steps whose data are drawn together."""
 
 
-def members_per_job(shape: Shape, sharers: int) -> int:
+def members_per_job(shape: Shape, sharers: int, *, recompute: bool = False) -> int:
     """A good number of members for this shape and device; UserError for a GPU that is not here.
 
     On the CPU 16, which spreads the cost of calling kernels thin; fewer where a step would take
@@ -37,14 +37,15 @@ def members_per_job(shape: Shape, sharers: int) -> int:
             "work"
         )
     memory = torch.cuda.get_device_properties(torch.device(shape.device)).total_memory
-    return max(1, min(_GPU, int(_SHARE * memory / sharers / bytes_per_member(shape))))
+    return max(1, min(_GPU, int(_SHARE * memory / sharers / bytes_per_member(shape, recompute))))
 
 
 @cache
-def bytes_per_member(shape: Shape) -> int:
+def bytes_per_member(shape: Shape, recompute: bool = False) -> int:
     """Memory of a member while it trains, in bytes: weights, gradient, the optimiser's tensors and
     as many again while it moves them, the drawn data, what the backward pass of a step or one block
-    of an evaluation keeps, whichever is more, and the logits of an evaluation.
+    of an evaluation keeps, whichever is more, and the logits of an evaluation. A step that
+    recomputes keeps the streams between blocks and one block.
     """
     transformer, train = shape.transformer(), shape.train
     tensors = 2 + 2 * len(shape.optimizer.state)
@@ -52,10 +53,13 @@ def bytes_per_member(shape: Shape) -> int:
     drawn = _INTEGER * _DRAWN * train.batch * transformer.tokens
     scored = _FLOAT * train.eval_sequences * transformer.num_targets * transformer.vocabulary
     sequences = max(train.batch, -(-train.eval_sequences // shape.model.depth))
-    return weights + drawn + kept_bytes(shape, sequences) + 2 * scored
+    kept = kept_bytes(shape, sequences)
+    if recompute:
+        kept = kept_bytes(shape, sequences, recompute=True) + kept // shape.model.depth
+    return weights + drawn + kept + 2 * scored
 
 
-def kept_bytes(shape: Shape, sequences: int) -> int:
+def kept_bytes(shape: Shape, sequences: int, *, recompute: bool = False) -> int:
     """Bytes that a step of one member on so many sequences keeps for its backward pass, in torch's
     operations and float32: counted on tensors without values.
     """
@@ -73,5 +77,5 @@ def kept_bytes(shape: Shape, sequences: int) -> int:
 
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
         key_1 = torch.empty(1, dtype=torch.int64, device="meta") if transformer.random else None
-        loss(transformer.forward(flat_1N, tokens, key_1), targets)
+        loss(transformer.forward(flat_1N, tokens, key_1, recompute=recompute), targets)
     return sum(storage.nbytes() for storage in kept.values())

@@ -139,15 +139,17 @@ def pack(
     workers: int,
     sharers: int,
     recordings: Mapping[Shape, Recording] | None = None,
+    recompute: bool = False,
 ) -> list[list[Job]]:
     """Jobs of each group of members, of at most `most` members, of sizes as equal as possible.
 
     None is the number that suits the shape where `sharers` workers share a GPU; members whose
     results do not depend on it are then divided further, so that `workers` are expected to end as
-    early as they can. Shapes without a recording keep their results only.
+    early as they can. Shapes without a recording keep their results only. `recompute` is whether
+    activations are computed again.
     """
     loads = [
-        load(shape, len(members), most=most or members_per_job(shape, sharers))
+        load(shape, len(members), most=most or members_per_job(shape, sharers, recompute=recompute))
         for shape, members in groups
     ]
     counts = divide(loads, workers) if most is None else [load.fewest for load in loads]

@@ -121,6 +121,8 @@ class Cell:
     flops_per_step: int
     ms_per_member_step: float | None
     """Median over jobs, milliseconds."""
+    width: int | None = None
+    """Width of the models; None where it does not come with the depth."""
 
 
 @final

@@ -70,6 +70,8 @@ def row(part: Any, per: Per) -> Tree:
     """The JSON of a cell, a limit, … : the values of its axes, then its fields."""
     kind: type = type(part)
     own = {_in_json(name, per): _value(getattr(part, name), per) for name in _names(kind)}
+    if isinstance(part, Cell) and part.width is None:
+        del own["width"]
     match part:
         case Limit() if part.fit is not None:
             return {**part.key.values(), **own, **_estimate("fit", part.fit)}

@@ -19,12 +19,31 @@ _OWNERS = {
     "model.parametrisation": ("model.base_depth", "model.base_width", "model.base_heads"),
 }
 """Settings, or the beginnings of their keys, by the one that they come with."""
+_DEPTH = "depth"
+_SIZES = ("model.width", "model.heads", "model.hidden")
+"""Settings that may be chosen for each depth, as by `model.parameters`."""
 
 
 def varies(shapes: pd.DataFrame, key: str, within: Sequence[str]) -> bool:
     """True if a setting varies by itself: among shapes that are alike in these columns, and in the
-    setting that it comes with if there is a column of it.
+    setting that it comes with if there is a column of it; no size that comes with the depth.
     """
+    if key in _SIZES and comes_with_depth(shapes, key):
+        return False
     owner = next((owner for owner, own in _OWNERS.items() if key.startswith(own)), None)
     alike = [*within, owner] if owner in shapes else [*within]
     return int(shapes.groupby(alike, dropna=False)[key].nunique(dropna=False).max()) > 1
+
+
+def comes_with_depth(shapes: pd.DataFrame, key: str) -> bool:
+    """True if a size is another one at other depths and the same at each, among shapes that are
+    alike in all settings but sizes and those that depend on the depth alone.
+    """
+    if shapes[_DEPTH].nunique() == 1:
+        return False
+    at_depth = shapes.groupby(_DEPTH).nunique(dropna=False).max()
+    others = [name for name in shapes if at_depth.get(name, 1) > 1 and name not in _SIZES]
+    others = [name for name in others if name != "shape"]
+    of_arm = shapes.groupby([*others, _DEPTH], dropna=False)[key].nunique(dropna=False)
+    over_depths = shapes.groupby(others or "study", dropna=False)[key].nunique(dropna=False)
+    return bool(of_arm.max() == 1 and over_depths.max() > 1)

@@ -79,6 +79,7 @@ class Launch:
             "jobs": list(self.unfinished),
             "checkpoint_seconds": self.request.checkpoint_seconds,
             "keep_checkpoint": self.request.keep_checkpoint,
+            "recompute": self.request.recompute,
             "engine": {"name": plugins.name_of(engine), **vars(engine)},
             "versions": _versions(self.request),
             "fingerprint": self._fingerprint(),
@@ -95,6 +96,7 @@ class Launch:
             lease_seconds=engine.lease_seconds,
             checkpoint_seconds=self.request.checkpoint_seconds,
             keep_checkpoint=self.request.keep_checkpoint,
+            recompute=self.request.recompute,
         )
 
     def _fingerprint(self) -> dict[str, str]:
@@ -266,7 +268,7 @@ def _check_compile(request: Request, planned: Iterable[Json]) -> None:
     requested = {shape.train.compile for shape, _ in request.shapes}
     before = {job["shape"]["train"]["compile"] for job in planned}
     explicit = any(
-        text.startswith("train.compile=") and "auto" not in text
+        "train.compile=" in text and "auto" not in text
         for grid in request.overrides
         for text in grid
     )
@@ -312,4 +314,5 @@ def _notes(request: Request, study: Study, unfinished: Mapping[str, Json]) -> li
     here = _versions(request)
     others = {provenance.other_processor(launch, here) for launch in study.launches()}
     notes = [f"study {study.name}: {difference}" for difference in sorted(others) if difference]
-    return [*notes, *filter(None, [memory_note(request.engine, unfinished, request.device)])]
+    memory = memory_note(request.engine, unfinished, request.device, recompute=request.recompute)
+    return [*notes, *filter(None, [memory])]

@@ -32,6 +32,10 @@ class Request:
     """True to keep the last checkpoint of a job whose unsolved members a longer budget could train
     on; no result depends on it.
     """
+    recompute: bool = False
+    """True to compute the activations of each block again in the backward pass, for memory; no
+    result depends on it.
+    """
     notes: list[str] = field(default_factory=list)
     """Notes for the user on how settings were resolved."""
     recordings: Mapping[Shape, Recording] = field(default_factory=dict)
@@ -63,4 +67,5 @@ class Request:
             workers=1 if self.study == TRAINED else self.engine.divided_among(self.device),
             sharers=self.engine.sharers(),
             recordings=self.recordings,
+            recompute=self.recompute,
         )

@@ -85,9 +85,12 @@ class Training:
         dtype: torch.dtype = torch.float32,
         chunk_size: int | None = None,
         recording: Recording = RESULTS_ONLY,
+        recompute: bool = False,
     ) -> None:
         self.shape, self.members, self.recording = shape, members, recording
-        self.population = Population(shape, members, dtype=dtype, chunk_size=chunk_size)
+        self.population = Population(
+            shape, members, dtype=dtype, chunk_size=chunk_size, recompute=recompute
+        )
         self.records = [Record() for _ in members]
         self.rows = list(range(len(members)))
         """Index of the member in each row of the population."""
@@ -114,6 +117,7 @@ class Training:
         *,
         chunk_size: int | None = None,
         recording: Recording = RESULTS_ONLY,
+        recompute: bool = False,
     ) -> Self:
         """Training of these members as it was when the snapshot was taken.
 
@@ -124,7 +128,9 @@ class Training:
             raise ValueError(f"is not of {len(members)} members")
         if not set(facts["alive"]) <= set(facts["rows"]):
             raise ValueError("has members that train and no row")
-        training = cls(shape, members, chunk_size=chunk_size, recording=recording)
+        training = cls(
+            shape, members, chunk_size=chunk_size, recording=recording, recompute=recompute
+        )
         training.rows, training.alive = [int(index) for index in facts["rows"]], set(facts["alive"])
         if len(training.rows) < len(members):
             training.population.keep(training.rows)

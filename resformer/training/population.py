@@ -31,7 +31,9 @@ class Population:
     """Rows of `flat_PN`, one per member. A step reads nothing back from the device.
 
     `chunk_size` members are computed at a time (default: all). Nothing is reduced over members:
-    results do not depend on it; on the CPU they are bit-identical.
+    results do not depend on it; on the CPU they are bit-identical. With `recompute` a backward pass
+    computes the activations of each block again, to the same bits; kernels that take whole steps
+    keep few and do not.
     """
 
     def __init__(
@@ -41,7 +43,9 @@ class Population:
         *,
         dtype: torch.dtype,
         chunk_size: int | None = None,
+        recompute: bool = False,
     ) -> None:
+        self.recompute = recompute
         self.shape, self.model, self.device = shape, shape.transformer(), torch.device(shape.device)
         self.chunk_size = chunk_size or len(members)
         train = shape.train
@@ -197,10 +201,12 @@ class Population:
         self, flat_PN: Tensor, inputs_PBT: Tensor, key_P: Tensor | None, step: Tensor
     ) -> Tensor:
         """Logits in the dtype of the parameters."""
+        recompute = self.recompute and torch.is_grad_enabled()
         if self.shape.train.precision != "bf16":
-            return self.model.forward(flat_PN, inputs_PBT, key_P, step)
+            return self.model.forward(flat_PN, inputs_PBT, key_P, step, recompute=recompute)
         with torch.autocast(self.device.type, torch.bfloat16):
-            return self.model.forward(flat_PN, inputs_PBT, key_P, step).to(flat_PN.dtype)
+            logits_PBUV = self.model.forward(flat_PN, inputs_PBT, key_P, step, recompute=recompute)
+            return logits_PBUV.to(flat_PN.dtype)
 
     def _gradient(self, inputs_PBT: Tensor, targets_PBU: Tensor) -> tuple[Tensor, Tensor]:
         """Loss of each member on its batch, (P,), and its gradient, (P, N)."""

@@ -27,6 +27,8 @@ class Assignment:
     """True to keep the last checkpoint of a job whose unsolved members a longer budget could train
     on.
     """
+    recompute: bool = False
+    """True to compute the activations of each block again in the backward pass, for memory."""
 
 
 def own_launch(path: Path, number: int) -> Json:

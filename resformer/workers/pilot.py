@@ -89,4 +89,5 @@ def _assignment(study: Study, number: int) -> tuple[Assignment, float | None]:
         lease_seconds=engine["lease_seconds"],
         checkpoint_seconds=launch["checkpoint_seconds"],
         keep_checkpoint=launch["keep_checkpoint"],
+        recompute=launch["recompute"],
     ), engine["memory_gib"]

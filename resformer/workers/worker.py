@@ -95,6 +95,7 @@ def work(assignment: Assignment, *, worker: int, workers: int, emit: Emit, stop:
                 claim=claim,
                 checkpoint_seconds=assignment.checkpoint_seconds,
                 keep_checkpoint=assignment.keep_checkpoint,
+                recompute=assignment.recompute,
                 worker=worker,
                 emit=emit,
                 stop=stop,
@@ -119,6 +120,7 @@ class _Attempt:
     claim: Claim
     checkpoint_seconds: float
     keep_checkpoint: bool
+    recompute: bool
     worker: int
     emit: Emit
     stop: Stop
@@ -236,7 +238,13 @@ class _Attempt:
             refused.append(f"the checkpoint of step {checkpoint.step} {reason}")
         if reason := next(iter(refused), self.without_checkpoint):
             self._say("restarted", reason)
-        return Training(job.shape, job.members, chunk_size=chunk_size, recording=job.recording)
+        return Training(
+            job.shape,
+            job.members,
+            chunk_size=chunk_size,
+            recording=job.recording,
+            recompute=self.recompute,
+        )
 
     def _checkpoints(self) -> Iterator[tuple[Checkpoint, Shorter | None]]:
         """Checkpoints of this job, then those of the one with a smaller budget, the furthest
@@ -261,7 +269,12 @@ class _Attempt:
         if shorter is not None:
             snapshot = continued(snapshot, shorter.indices, job.shape.train)
         return Training.resumed(
-            job.shape, job.members, snapshot, chunk_size=chunk_size, recording=job.recording
+            job.shape,
+            job.members,
+            snapshot,
+            chunk_size=chunk_size,
+            recording=job.recording,
+            recompute=self.recompute,
         )
 
     def _progress(self, now: Progress) -> None:

@@ -46,6 +46,8 @@ def test_keys_are_those_that_can_be_set() -> None:
         (["model.position"], "", ["learned", "rope", "sinusoidal", "none"]),
         ([], "norm", ["model.norm="]),
         ([], "lr", ["member.lr="]),
+        ([], "zip(model.de", ["zip(model.depth="]),
+        ([], "zip(model.depth=1 task=so", ["zip(model.depth=1 task=sort"]),
         ([], "nothing", []),
     ],
 )

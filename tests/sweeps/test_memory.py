@@ -15,6 +15,7 @@ LARGE = [
     *("model.depth=64", "model.width=4096", "model.heads=4", "train.steps=20"),
     *("train.warmup_steps=5", "train.compile=false"),
 ]
+WIDE_BATCH = ["train.batch=65536", "train.compile=false"]
 MEMBERS = "member.seed=range(0,4)"
 
 
@@ -68,12 +69,19 @@ def test_the_memory_of_a_worker_is_a_limit_too(resformer: Resformer) -> None:
 def test_a_batch_whose_activations_are_larger_than_the_machine_is_refused(
     resformer: Resformer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of 2²⁰ tokens 3 · 4 inputs of 32 float32 each in torch, and the tokens."""
+    """Of 2²⁰ tokens 3 · 4 inputs of 32 float32 each in torch, and the tokens; computed again, the 4
+    of the blocks.
+    """
     monkeypatch.setattr(resources, "memory", lambda: 1500 * 10**6)
     for command in (["train"], ["sweep"]):
-        result = resformer(*command, "train.batch=65536", "train.compile=false")
+        result = resformer(*command, *WIDE_BATCH)
         check_refused(result, "train.batch=65536: 1 member in a job take at least 1.6 GB")
-        assert result.stderr.endswith("a smaller batch would fit\n")
+        assert result.stderr.endswith("train.recompute=true would fit\n")
+    assert resformer("sweep", "--dry-run", *WIDE_BATCH, "train.recompute=true").exit_code == 0
+    monkeypatch.setattr(resources, "memory", lambda: 500 * 10**6)
+    result = resformer("sweep", *WIDE_BATCH, "train.recompute=true")
+    check_refused(result, "1 member in a job take at least 0.5 GB")
+    assert result.stderr.endswith("a smaller batch would fit\n")
     assert tree(tmp_path) == {}
 
 

@@ -158,10 +158,11 @@ def test_checkpoint_seconds_has_a_range(resformer: Resformer, value: str) -> Non
     assert "train.checkpoint_seconds" in result.stderr
 
 
-def test_checkpoint_seconds_is_no_setting_of_a_job(resformer: Resformer) -> None:
+@pytest.mark.parametrize("setting", ["train.checkpoint_seconds=5", "train.recompute=true"])
+def test_a_setting_of_the_launch_is_none_of_a_job(resformer: Resformer, setting: str) -> None:
     words = ["sweep", *TINY, "engine.workers=1", "--study", "some"]
     assert resformer(*words).exit_code == 0
-    assert "all finished" in resformer(*words, "train.checkpoint_seconds=5").stderr
+    assert "all finished" in resformer(*words, setting).stderr
 
 
 # --- checkpoints that cannot be used

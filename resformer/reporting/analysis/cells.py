@@ -20,7 +20,7 @@ from resformer.stats.steps import censor
 
 ALWAYS = ("study", "task", "depth", "residual", "norm")
 """Axes of every report."""
-_BUDGET = "train.steps"
+_BUDGET, _WIDTH = "train.steps", "model.width"
 
 Differing = dict[str, dict[str, Value | list[Value]]]
 """Values by setting and study."""
@@ -180,6 +180,15 @@ def keys_by_shape(members: pd.DataFrame, axes: Sequence[str]) -> dict[int, CellK
         int(shape): _key(axes, of_shape)
         for shape, of_shape in zip(shapes.index, values, strict=True)
     }
+
+
+def widths(members: pd.DataFrame, axes: Sequence[str]) -> dict[CellKey, int]:
+    """Width of the models of each cell, where it comes with the depth; else empty."""
+    shapes = members.drop_duplicates("shape").set_index("shape")
+    if _WIDTH in axes or shapes.groupby("study")[_WIDTH].nunique().max() == 1:
+        return {}
+    keys = keys_by_shape(members, axes)
+    return {keys[shape]: int(width) for shape, width in zip(keys, shapes[_WIDTH], strict=True)}
 
 
 def _key(axes: Sequence[str], values: Sequence[Value]) -> CellKey:

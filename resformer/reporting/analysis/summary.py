@@ -4,12 +4,13 @@ import math
 import statistics
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from resformer.errors import UserError
 from resformer.reporting import serial
-from resformer.reporting.analysis.cells import CellMembers, axes_of, by_cell
+from resformer.reporting.analysis.cells import CellMembers, axes_of, by_cell, widths
 from resformer.reporting.analysis.comparisons import adjusted_row, comparisons, incomplete_rates
 from resformer.reporting.analysis.final_loss import loss_comparisons
 from resformer.reporting.analysis.layers import layer_summaries, mixed_probes
@@ -83,7 +84,8 @@ def _report(findings: Findings, pairing: Pairing, per: Per, score: Score) -> Rep
     cell_members, stability = by_cell(findings.members, axes), list[Stability]()
     if score == "final_loss":
         cell_members, stability = by_final_loss(findings, cell_members)
-    cells = [_cell(members) for members in cell_members]
+    width = widths(findings.members, axes)
+    cells = [replace(_cell(members), width=width.get(members.key)) for members in cell_members]
     layers, damaged = layer_summaries(findings, cell_members)
     settled = {
         study.name

@@ -336,6 +336,7 @@ def settings(report: Report) -> str:
         for key, text in _SETTINGS.items()
         if key in shared and shared[key] != _USUAL.get(key)
     ]
+    words += _widths(report)
     words += [
         value_label(key, shared[key])
         for key, usual in _USUAL_OF_OTHERS.items()
@@ -347,6 +348,20 @@ def settings(report: Report) -> str:
     words += [] if "member.lr" in differing else [rate]
     words += [] if "member.seed" in differing else [counted(seeds, "seed")]
     return ", ".join(words)
+
+
+def _widths(report: Report) -> list[str]:
+    """The width at each depth, smallest and largest; none where it does not come with the depth."""
+    by_depth: dict[int, set[int]] = {}
+    for cell in report.cells:
+        if cell.width is not None:
+            by_depth.setdefault(cell.key.depth, set()).add(cell.width)
+    if not by_depth:
+        return []
+    depths = sorted(by_depth)
+    ends = [sorted({min(by_depth[depth]), max(by_depth[depth])}) for depth in depths]
+    widths = listed(["–".join(map(str, widths)) for widths in ends])
+    return [f"width {widths} at depth {listed([*map(str, depths)])}"]
 
 
 def differences(report: Report) -> list[str]:
