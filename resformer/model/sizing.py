@@ -21,9 +21,7 @@ class Size:
     def __post_init__(self) -> None:
         if self.parameters is not None:
             limits = "must be from 1 to 1e12, or null"
-            require(
-                1 <= self.parameters <= 10**12, "model.parameters", f"{self.parameters:g}", limits
-            )
+            require(1 <= self.parameters <= 10**12, "model.parameters", self.parameters, limits)
 
 
 @final

@@ -183,7 +183,8 @@ def _as_many_again(members: Sequence[Member]) -> list[Member]:
 
 def _half_octaves(shape: Shape, seen: Look) -> list[Shape]:
     """The shape at each depth 3, 6, 12, … between the limit of its arm, if it is at the limit, and
-    the next depth of the grid.
+    the next depth of the grid; none where the width comes with the depth, and is given for those of
+    the grid only.
     """
     arm = sorted(
         (cell for cell in seen.cells if cell.key.arm == seen.arms[shape]),
@@ -193,6 +194,9 @@ def _half_octaves(shape: Shape, seen: Look) -> list[Shape]:
     solved = [int((~np.isnan(cell.scored(cell.budget))).sum()) for cell in arm]
     _, limit = depth_run(depths, solved, [len(cell.seeds) for cell in arm])
     if shape.model.depth != limit or limit == depths[-1]:
+        return []
+    alike = [other.model for other, key in seen.arms.items() if key == seen.arms[shape]]
+    if len({(model.width, model.heads, model.hidden) for model in alike}) > 1:
         return []
     deeper = depths[depths.index(limit) + 1]
     halves = []

@@ -123,6 +123,22 @@ def test_more_seeds_where_undecided_and_half_octaves_at_limits_inside_the_grid(
     assert "of 2 comparisons 2 better, 0 worse, 0 undecided, 1 after a second" in verdicts.words
 
 
+def test_no_depths_between_where_the_width_comes_with_the_depth(tmp_path: Path) -> None:
+    """It is given for the depths of the grid only."""
+    outcomes = {Plain: {1: ALL, 2: ALL, 4: NONE}, Add: {1: ALL, 2: ALL, 4: ALL}}
+    widths = {1: 64, 2: 48, 4: 32}
+    shapes = [
+        replace(one, model=replace(one.model, width=width, hidden=4 * width))
+        for one, _ in first_request(outcomes).shapes
+        for width in [widths[one.model.depth]]
+    ]
+    first = requested(shapes, seeds=SEEDS, rates=[3e-3])
+    members = results(tmp_path, outcomes, first)
+    assert added(first, second_request(first, members)) == {}
+    (row,) = settled(first, first, members).comparisons
+    assert ([depth.depth for depth in row.depths], row.verdict) == ([1, 2, 4], "better")
+
+
 def test_what_the_first_look_decides_has_no_second(tmp_path: Path) -> None:
     outcomes = {Plain: {1: ALL, 2: NONE}, Add: {1: ALL, 2: ALL}}
     first = first_request(outcomes)

@@ -77,7 +77,6 @@ def test_a_batch_whose_activations_are_larger_than_the_machine_is_refused(
         result = resformer(*command, *WIDE_BATCH)
         check_refused(result, "train.batch=65536: 1 member in a job take at least 1.6 GB")
         assert result.stderr.endswith("train.recompute=true would fit\n")
-    assert resformer("sweep", "--dry-run", *WIDE_BATCH, "train.recompute=true").exit_code == 0
     monkeypatch.setattr(resources, "memory", lambda: 500 * 10**6)
     result = resformer("sweep", *WIDE_BATCH, "train.recompute=true")
     check_refused(result, "1 member in a job take at least 0.5 GB")
