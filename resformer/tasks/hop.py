@@ -32,7 +32,7 @@ class Hop(Task):
 
     Chance is ln(symbols) nats, 1/symbols of the targets. Depth ⌊log₂ k⌋ + 2 suffices (theorem 4.2),
     and grows with log k for all if a common conjecture holds (corollary 4.3). There, at 99 symbols
-    of 4, k from 0 to 16, width 128, after 100,000 steps of 32 sequences: depth 6 has every k right,
+    of 4, k from 0 to 16, width 128, after 100,000 steps of 32 sequences: depth 6 learns every k,
     depth 5 k to 8, depth 4 k to 4, depth 3 k to 2 (within 1 %), depth 2 k = 1 (section 4.2,
     appendix G.2). What makes it hard: more hops, then more tokens. Hops from different places lead
     to different ones, and only from the first occurrence of a symbol to none, so that k hops exist

@@ -28,10 +28,11 @@ class Recall(Task):
     Arora et al. 2024, "Zoology", arXiv 2312.04927, section 3 (MQAR), here with one query per key;
     rebinding is not in that paper. Keys are `pairs` different ones of `symbols`, values any of as
     many others. Chance is ln(symbols) nats, 1/symbols of the targets; any value of the right key
-    gets 1/(1 + rebinds). What makes it hard: more pairs, more symbols, and rebinding, since the
-    latest of equal keys counts. Two blocks can do it without (one puts each value beside its key,
-    one looks the key up: Olsson et al. 2022, arXiv 2209.11895), so that more depth should not help.
-    Causal by itself, as there; a bidirectional model also maps in place, and finds it harder.
+    is right in about 1/(1 + rebinds). What makes it hard: more pairs, more symbols, and rebinding,
+    since the latest of equal keys counts. Two blocks can do it without (one puts each value beside
+    its key, one looks the key up: Olsson et al. 2022, arXiv 2209.11895), so that more depth should
+    not help. Causal by itself, as there; a bidirectional model also maps in place, and finds it
+    harder.
     """
 
     pairs: int
