@@ -70,7 +70,7 @@ def test_together_equals_alone_bit_for_bit(shape: Shape, width: int) -> None:
                 )
 
 
-ODD = [(Copy(length=5, symbols=8), "relu"), (Recall(pairs=3, symbols=9), "gelu")]
+ODD = [(Copy(length=5, symbols=8), "relu"), (Recall(pairs=3, symbols=9, rebinds=0), "gelu")]
 
 
 @pytest.mark.parametrize("residual", schemes(), ids=name_of)

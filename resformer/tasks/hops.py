@@ -20,10 +20,12 @@ class Hops(Task):
         inputs     2 0 3 1          f(0) = 2, f(1) = 0, f(2) = 3, f(3) = 1
         targets    3 2 1 0          two hops: f(f(0)) = 3, …
 
-    Pointer chasing, as in Sanford, Hsu & Telgarsky 2024, "Transformers, parallel computation, and
-    logarithmic depth", arXiv 2402.09268, section 4 (k-hop induction heads), where depth log₂ k
-    suffices, and is needed if a common conjecture on parallel computation (one cycle or two) holds.
-    What makes it hard: more hops, then more tokens. Bidirectional by itself.
+    Pointer chasing, related to the k-hop induction heads of Sanford, Hsu & Telgarsky 2024,
+    "Transformers, parallel computation, and logarithmic depth", arXiv 2402.09268, section 4, where
+    depth log₂ k suffices, and is needed if a common conjecture on parallel computation (one cycle
+    or two) holds. Those are the task `hop`, where a hop has to be looked up in a word, causally;
+    here each token names the next position, and all are there to be read. What makes it hard: more
+    hops, then more tokens. Bidirectional by itself.
     """
 
     length: int

@@ -32,6 +32,15 @@ class State(Task):
     the length, then the group. `group` is Zn (cyclic, n from 2 to 60), Sn (all permutations, n from
     3 to 5) or An (the even ones, n 4 or 5). Bidirectional by itself; a causal model maps in place,
     too, since each target gives the next one away.
+
+    Chance is the logarithm of the group's order, 1/order of the targets. The published score is the
+    longest length solved at each depth, read causally: models need more depth for longer words of
+    the non-commutative groups, A5 and even A4 × Z5, which constant depth could do, and commutative
+    Z60 is the control (section 6 of 2404.08819: least depth with 90 % of whole words right).
+    Merrill & Sabharwal 2025, "A little depth goes a long way", arXiv 2503.03961, fit depth =
+    4.8 log₂ length - 15.8 on A5, for depth 6 to 24 at width 512, with a curriculum from length 2 to
+    1024 (numbers of a summary, not checked in the paper). There is no curriculum here; targets are
+    at every prefix, as there.
     """
 
     group: str

@@ -1,8 +1,11 @@
+import math
+
 import pytest
 import torch
 
 from resformer.errors import UserError
 from resformer.numerics import rng
+from resformer.tasks.base import IGNORE_INDEX
 from resformer.tasks.state import State, products
 
 ORDERS = {"Z2": 2, "Z5": 5, "Z60": 60, "S3": 6, "S4": 24, "S5": 120, "A4": 12, "A5": 60}
@@ -23,7 +26,7 @@ def test_the_table_is_that_of_a_group(group: str) -> None:
     assert torch.equal(table, table.T) == group.startswith("Z")
 
 
-@pytest.mark.parametrize("group", ["Z5", "S3", "A5"])
+@pytest.mark.parametrize("group", ["Z2", "Z5", "Z60", "S3", "A5", "S5"])
 def test_the_state_after_every_element(group: str) -> None:
     task, table = State(group=group, length=6), products(group)
     source, target = task.draw(rng.key(torch.tensor([1, 2]), "test"), 20)
@@ -42,12 +45,15 @@ def test_the_sequence_its_docstring_draws() -> None:
     assert [int(table[before, g]) for before, g in zip([0, *states], word, strict=False)] == states
 
 
-def test_a_causal_model_answers_in_place() -> None:
-    assert (
-        State(group="S3", length=6).num_tokens("causal")
-        == State(group="S3", length=6).num_tokens("bidirectional")
-        == 6
-    )
+@pytest.mark.parametrize("group", ["Z2", "Z5", "Z60", "S3", "A5", "S5"])
+def test_a_causal_model_answers_in_place_after_every_prefix(group: str) -> None:
+    task = State(group=group, length=6)
+    source, target = task.draw(rng.key(torch.tensor([1]), "test"), 20)
+    assert task.num_tokens("causal") == task.num_tokens("bidirectional") == 6
+    assert torch.equal(task.inputs(source, target, "causal"), source)
+    assert torch.equal(target[..., 0], source[..., 0])
+    assert (target != IGNORE_INDEX).all()
+    assert task.blind_loss() == math.log(ORDERS[group])
 
 
 @pytest.mark.parametrize("group", ["Z1", "Z61", "Z02", "S2", "S6", "A3", "Q8", "", "../S3", "S3 "])
