@@ -50,8 +50,8 @@ def runs(study: str, results: "str | Path" = "results") -> "pd.DataFrame":
         outcome                   `solved`, `unsolved` or `diverged`
         stalled                   whether an unsolved member learnt nothing from its input: last
                                   held-out loss at least 0.95 × `blind_loss`
-        solved_step               step of the first of two evaluations in a row at the target
-                                  accuracy; missing if there is none
+        solved_step               step of the first of two evaluations in a row at the target;
+                                  missing if there is none
         diverged_step             first step with a non-finite loss or gradient, or the evaluation
                                   that was one too many; else missing
         last_step                 step of the last evaluation, after which training ended

@@ -64,6 +64,7 @@ SHARED = {
     "train.eval_every": 10,
     "train.eval_sequences": 128,
     "train.target_accuracy": 0.99,
+    "train.target_loss": None,
     "train.patience": 20,
     "train.stop_when_solved": True,
     "train.compile": False,

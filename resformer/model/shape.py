@@ -43,8 +43,14 @@ class TrainSettings:
     """Steps between two evaluations on the held-out set; None: `FINE`, then every `COARSE`."""
     eval_sequences: int
     """Sequences of the held-out set."""
-    target_accuracy: float
-    """Share of held-out targets at which a member counts as having solved the task."""
+    target_accuracy: float | None
+    """Share of held-out targets from which on a member counts as having solved the task; None: no
+    accuracy is enough.
+    """
+    target_loss: float | None
+    """Held-out loss down from which a member counts as having solved the task, in place of the
+    accuracy; None: no loss is enough.
+    """
     patience: int
     """Steps above the divergence bound after which a member counts as diverged."""
     stop_when_solved: bool
@@ -92,12 +98,26 @@ class TrainSettings:
         for setting, words in (("precision", PRECISIONS), ("schedule", SCHEDULES)):
             value = getattr(self, setting)
             require(value in words, f"train.{setting}", value, f"must be one of {', '.join(words)}")
-        require(
-            0 < self.target_accuracy <= 1,
-            "train.target_accuracy",
-            self.target_accuracy,
-            "must be in (0, 1]",
-        )
+        if self.target_accuracy is not None:
+            require(
+                0 < self.target_accuracy <= 1,
+                "train.target_accuracy",
+                self.target_accuracy,
+                "must be in (0, 1], or null",
+            )
+        if self.target_loss is not None:
+            between("target_loss", 0.0, 1e30, ", or null")
+
+    @property
+    def has_target(self) -> bool:
+        """True if a member can solve its task. Otherwise all train to the budget."""
+        return self.target_accuracy is not None or self.target_loss is not None
+
+    def on_target(self, loss: float, accuracy: float) -> bool:
+        """Return True if an evaluation reaches the target."""
+        if self.target_loss is not None:
+            return loss <= self.target_loss
+        return self.target_accuracy is not None and accuracy >= self.target_accuracy
 
     def eval_interval(self, step: int) -> int:
         """Steps between two evaluations around this step."""

@@ -9,7 +9,13 @@ import pandas as pd
 from resformer.results import presets
 
 _OWNERS = {
-    "task": ("task.", "train.eval_every", "train.target_accuracy", "model.attention"),
+    "task": (
+        "task.",
+        "train.eval_every",
+        "train.target_accuracy",
+        "train.target_loss",
+        "model.attention",
+    ),
     "residual": ("model.residual.",),
     "model.width": ("model.hidden",),
     presets.KEY: (*presets.SETTINGS, presets.MODULE),

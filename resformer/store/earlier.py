@@ -20,6 +20,8 @@ _MODEL: Json = {
 """Settings of the only block that there was."""
 _TRAIN: Json = {"schedule": "constant", "final_lr": None, "dropout": 0.0}
 """Settings of the only training that there was."""
+_LATER: Json = {"target_loss": None}
+"""Settings of training that came after other blocks and optimisers."""
 
 
 def in_todays_words(shape: Json) -> Json:
@@ -29,8 +31,9 @@ def in_todays_words(shape: Json) -> Json:
     Weight decay was that of all parameters.
     """
     if "optimizer" in shape:
-        return shape
-    train = {**_TRAIN, **shape["train"]}
+        train = shape["train"]
+        return shape if _LATER.keys() <= train.keys() else {**shape, "train": {**_LATER, **train}}
+    train = {**_TRAIN, **_LATER, **shape["train"]}
     own = {key: train.pop(key) for key in _OF_ADAMW if key in train}
     train["decay_all"] = own.get("weight_decay", 0.0) != 0
     model = {**_MODEL, **shape["model"]}
