@@ -16,7 +16,8 @@ def held_out(shape: Shape, device: torch.device) -> tuple[Tensor, Tensor]:
     task.
     """
     key_1 = rng.key(torch.tensor([_HELD_OUT_SEED], device=device), "held-out")
-    return draw_batch(shape, key_1, shape.train.eval_sequences)
+    source, target = shape.task.draw_held_out(key_1, shape.train.eval_sequences)
+    return shape.task.inputs(source, target, shape.model.attention), target
 
 
 def draw_batch(shape: Shape, key_P: Tensor, sequences: int) -> tuple[Tensor, Tensor]:

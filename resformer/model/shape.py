@@ -227,11 +227,20 @@ class Shape:
                 f"model.parametrisation={kind}: has no factors for "
                 f"optimizer={plugins.name_of(self.optimizer)}; adamw would work"
             )
-        inputs, needed = self.task.num_inputs, 100 * self.train.eval_sequences
-        if inputs < needed:
+        self._check_held_out()
+
+    def _check_held_out(self) -> None:
+        task, sequences = self.task, self.train.eval_sequences
+        if (apart := task.num_held_out) is not None:
+            if apart < sequences:
+                raise Incompatible(
+                    f"train.eval_sequences={sequences}: must be at most {apart:,}, the sources of "
+                    f"{task.settings_text()} that are not for training"
+                )
+        elif task.num_inputs < 100 * sequences:
             raise Incompatible(
-                f"{self.task.settings_text()}: there are {inputs:,} different sources; accuracy on "
-                f"held-out ones needs {needed:,} (100 × train.eval_sequences)"
+                f"{task.settings_text()}: there are {task.num_inputs:,} different sources; "
+                f"accuracy on held-out ones needs {100 * sequences:,} (100 × train.eval_sequences)"
             )
 
     def _check_backend(self) -> None:

@@ -179,10 +179,7 @@ def _draw(task: Task) -> None:
             raise _wrong(task, f"{size} is {_kind(number)}, must be a whole number of Python")
         if number < 1:
             raise _wrong(task, f"{size} is {number}, must be at least 1")
-    drawn: object = task.draw(rng.key(torch.arange(_MEMBERS), "trial"), _SEQUENCES)
-    if not isinstance(drawn, tuple | list) or len(drawn) != 2:
-        raise _wrong(task, f"draw returned {_kind(drawn)}, must be a source and a target")
-    source_PBU, target_PBU = drawn
+    source_PBU, target_PBU = _drawn(task, "draw", _SEQUENCES)
     if isinstance(task, SequenceToSequence):
         version = source_PBU._version
         task.target(source_PBU)
@@ -190,14 +187,34 @@ def _draw(task: Task) -> None:
             raise _wrong(task, "target changed its source in place; return a new tensor")
         _require_symbols(task, "target returned", target_PBU, IGNORE_INDEX)
     else:
-        _require_symbols(task, "draw returned a source of", source_PBU, 0)
-        _require_symbols(task, "draw returned a target of", target_PBU, IGNORE_INDEX)
+        _require_drawn(task, "draw", source_PBU, target_PBU)
+    apart: object = task.num_held_out
+    if apart is not None:
+        if not isinstance(apart, int):
+            must = "must be a whole number of Python, or None"
+            raise _wrong(task, f"num_held_out is {_kind(apart)}, {must}")
+        _require_drawn(task, "draw_held_out", *_drawn(task, "draw_held_out", _SEQUENCES))
     blind_loss: object = task.blind_loss()
     if not isinstance(blind_loss, float | int):
         must = "must be a number of Python"
         raise _wrong(task, f"blind_loss returned {_kind(blind_loss)}, {must}")
     if not math.isfinite(blind_loss):
         raise _wrong(task, f"blind_loss returned {blind_loss}, must be a number")
+
+
+def _drawn(task: Task, method: str, sequences: int) -> tuple[Any, Any]:
+    """Source and target of a few sequences of two members, by a method of a task."""
+    drawn: object = getattr(task, method)(rng.key(torch.arange(_MEMBERS), "trial"), sequences)
+    if not isinstance(drawn, tuple | list) or len(drawn) != 2:
+        raise _wrong(task, f"{method} returned {_kind(drawn)}, must be a source and a target")
+    source_PBU, target_PBU = drawn
+    return source_PBU, target_PBU
+
+
+def _require_drawn(task: Task, method: str, source_PBU: Any, target_PBU: Any) -> None:
+    """Raise UserError unless these are sources and targets, (P, B, U) int64."""
+    _require_symbols(task, f"{method} returned a source of", source_PBU, 0)
+    _require_symbols(task, f"{method} returned a target of", target_PBU, IGNORE_INDEX)
 
 
 def _require_symbols(task: Task, returned: str, drawn: Any, least: int) -> None:

@@ -16,6 +16,7 @@ would give each other away is read in place by both. A target of -1 (`IGNORE_IND
 """
 
 import dataclasses
+import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar
@@ -58,11 +59,22 @@ class Task(ABC):
     def num_inputs(self) -> int:
         """Number of different sources."""
 
+    @property
+    def num_held_out(self) -> int | None:
+        """Number of different sources that training never draws, some of which are the held-out
+        set; None if that is drawn as training is.
+        """
+        return None
+
     @abstractmethod
     def draw(self, key_P: Tensor, sequences: int) -> tuple[Tensor, Tensor]:
         """Draw sources and targets, each (P, sequences, sequence_length) int64, by each member's
         key.
         """
+
+    def draw_held_out(self, key_P: Tensor, sequences: int) -> tuple[Tensor, Tensor]:
+        """Draw sources and targets of the held-out set, like `draw`; at most `num_held_out`."""
+        return self.draw(key_P, sequences)
 
     @abstractmethod
     def blind_loss(self) -> float:
@@ -72,6 +84,11 @@ class Task(ABC):
     def vocabulary(self) -> int:
         """V: the symbols, and the separator ⟂, which is the last token."""
         return self.num_symbols + 1
+
+    @property
+    def divergence_bound(self) -> float:
+        """Loss, 2 · ln V, above which a member may have diverged."""
+        return 2 * math.log(self.vocabulary)
 
     def settings_text(self) -> str:
         """Settings as a user types them."""

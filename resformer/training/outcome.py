@@ -61,7 +61,7 @@ class Record:
         """Update the outcome; return True if the member leaves the batch.
 
         `broke_at` is the first step with a non-finite loss or gradient, or that of an evaluation
-        which found a non-finite parameter; `bound` is 2·ln V.
+        which found a non-finite parameter; `bound` is the loss above which one may have diverged.
         """
         step = self.steps[-1]
         if self.losses[-1] <= max(bound, self.losses[0]) or step <= settings.warmup_steps:

@@ -32,6 +32,11 @@ def task(name: str) -> Task:
     return plugins.load("resformer.tasks", name, Task)(**settings)  # type: ignore[type-abstract]
 
 
+APART = [name for name in NAMES if task(name).num_held_out is not None]
+ENDLESS = [name for name in NAMES if name not in APART]
+"""Tasks whose held-out set is apart from what is trained on, and the others."""
+
+
 @pytest.mark.parametrize("attention", ["causal", "bidirectional"])
 @pytest.mark.parametrize("name", NAMES)
 def test_inputs_and_scored_targets_by_attention(name: str, attention: str) -> None:
@@ -62,7 +67,7 @@ def test_transcriptions_of_any_size(name: str, length: int, symbols: int, seed: 
     assert one.num_inputs == symbols**length
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", ENDLESS)
 def test_a_batch_is_fresh_at_every_step(name: str) -> None:
     one, seed = task(name), torch.tensor([0])
     batches = [one.draw(rng.key(seed, "batch", step), 32)[0] for step in range(20)]
@@ -71,17 +76,39 @@ def test_a_batch_is_fresh_at_every_step(name: str) -> None:
     assert len(rows) > 600
 
 
+@pytest.mark.parametrize("name", APART)
+def test_a_held_out_set_apart_is_never_trained_on(name: str) -> None:
+    one, key = task(name), rng.key(torch.tensor([0]), "test")
+    assert one.num_held_out is not None
+    sources = one.draw(key, 2000)[0], one.draw_held_out(key, min(one.num_held_out, 200))[0]
+    trained, held_out = ({tuple(row) for row in source[0].tolist()} for source in sources)
+    assert len(held_out) == min(one.num_held_out, 200)
+    assert not trained & held_out
+
+
+@pytest.mark.parametrize("name", ENDLESS)
+def test_a_held_out_set_that_is_not_apart_is_drawn_as_any(name: str) -> None:
+    one, key = task(name), rng.key(torch.tensor([5]), "held-out")
+    assert all(map(torch.equal, one.draw_held_out(key, 8), one.draw(key, 8)))
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_blind_loss_is_what_positions_alone_leave(name: str) -> None:
     """The mean over scored positions of the entropy of the answers there, estimated from 40,000
-    sequences.
+    sequences; of all sources, also of those that are not trained on.
     """
-    one = task(name)
-    _, target = one.draw(rng.key(torch.tensor([5]), "test"), 40_000)
+    one, key = task(name), rng.key(torch.tensor([5]), "test")
+    apart = one.num_held_out or 0
+    drawn = [(1 - apart / one.num_inputs, one.draw(key, 40_000)[1][0])]
+    if apart:
+        drawn.append((apart / one.num_inputs, one.draw_held_out(key, min(apart, 40_000))[1][0]))
     entropies = []
-    for targets in target[0].unbind(-1):
-        if int(targets.max()) > IGNORE_INDEX:
-            shares = targets.bincount(minlength=one.num_symbols).double() / len(targets)
+    for place in range(one.sequence_length):
+        if int(drawn[0][1][:, place].max()) > IGNORE_INDEX:
+            shares = sum(
+                weight * target[:, place].bincount(minlength=one.num_symbols).double() / len(target)
+                for weight, target in drawn
+            )
             entropies.append(float(-torch.special.xlogy(shares, shares).sum()))
     # An estimated entropy is too low by about values / (2 · 40,000).
     assert one.blind_loss() == pytest.approx(sum(entropies) / len(entropies), abs=2e-3)
