@@ -227,6 +227,11 @@ class Shape:
                 f"model.parametrisation={kind}: has no factors for "
                 f"optimizer={plugins.name_of(self.optimizer)}; adamw would work"
             )
+        if (attention := self.model.attention) not in self.task.attentions:
+            raise Incompatible(
+                f"model.attention={attention}: would see the targets of "
+                f"task={plugins.name_of(self.task)}; {' or '.join(self.task.attentions)} would work"
+            )
         self._check_held_out()
 
     def _check_held_out(self) -> None:
@@ -259,6 +264,7 @@ class Shape:
             settings=self.model,
             residual=self.residual,
             vocabulary=self.task.vocabulary,
+            numbers=self.task.numbers,
             tokens=self.task.num_tokens(self.model.attention),
             num_targets=self.task.sequence_length,
             dropout=self.train.dropout,

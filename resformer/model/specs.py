@@ -59,6 +59,7 @@ def parameter_specs(
     *,
     own: OwnBlocks | None,
     vocabulary: int,
+    numbers: int | None,
     tokens: int,
 ) -> list[ParameterSpec]:
     """Parameters of a member, in the order in which they lie in `flat_PN`."""
@@ -70,6 +71,7 @@ def parameter_specs(
             parametrisation=parametrisation(settings),
             own=own,
             vocabulary=vocabulary,
+            numbers=numbers,
             tokens=tokens,
         ).all()
     )
@@ -86,6 +88,7 @@ class _Specs:
     parametrisation: Parametrisation
     own: OwnBlocks | None
     vocabulary: int
+    numbers: int | None
     tokens: int
 
     def all(self) -> Iterator[ParameterSpec]:
@@ -113,11 +116,13 @@ class _Specs:
 
     def _embeddings(self) -> list[ParameterSpec]:
         """A tied one is drawn as a head, and multiplied by √D where it is looked up (Vaswani et al.
-        2017, arXiv 1706.03762, section 3.4), so that the stream starts with the same size.
+        2017, arXiv 1706.03762, section 3.4), so that the stream starts with the same size. A token
+        of X numbers is multiplied by a matrix (X, D), drawn so that it starts with that size, too.
         """
         width, gain = self.settings.width, self.residual.gain("embedding", self.architecture)
         scale = gain / math.sqrt(width) if self.settings.tied else gain
-        specs = [normal("embedding.token", self.vocabulary, width, scale=scale)]
+        scale /= math.sqrt(self.numbers or 1)
+        specs = [normal("embedding.token", self.numbers or self.vocabulary, width, scale=scale)]
         if self.settings.position == "learned":
             specs.append(normal("embedding.position", self.tokens, width, scale=gain))
         return specs

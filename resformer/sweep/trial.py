@@ -15,14 +15,14 @@ from torch import Tensor
 
 from resformer import plugins
 from resformer.errors import UserError
-from resformer.keys import ATTENTIONS, NORMS, OWN
+from resformer.keys import NORMS, OWN
 from resformer.model.settings import ModelSettings
 from resformer.model.transformer import Transformer
 from resformer.numerics import rng
 from resformer.numerics.parameters import initial_values
 from resformer.plugins import PACKAGES
 from resformer.residuals.base import Architecture, Residual
-from resformer.tasks.base import IGNORE_INDEX, SequenceToSequence, Task
+from resformer.tasks.base import IGNORE_INDEX, Regression, SequenceToSequence, Task
 
 _MEMBERS, _SEQUENCES, _TOKENS, _SYMBOLS, _HIDDEN = 2, 3, 5, 7, 8
 _TINY = Architecture(depth=2, width=8, heads=2, causal=True)
@@ -106,6 +106,7 @@ def _run_forward(residual: Residual[Any], architecture: Architecture) -> None:
         settings=settings,
         residual=watched,
         vocabulary=_SYMBOLS,
+        numbers=None,
         tokens=_TOKENS,
         num_targets=_TOKENS,
         dropout=0.0,
@@ -173,8 +174,9 @@ def try_task(task: Task) -> None:
 
 
 def _draw(task: Task) -> None:
-    _require_names(task, "attention", [task.attention], ATTENTIONS)
-    for size in ("sequence_length", "num_symbols", "num_inputs"):
+    _require_names(task, "attention", [task.attention], task.attentions)
+    tokens = "numbers" if isinstance(task, Regression) else "num_symbols"
+    for size in ("sequence_length", tokens, "num_inputs"):
         if not isinstance(number := getattr(task, size), int):
             raise _wrong(task, f"{size} is {_kind(number)}, must be a whole number of Python")
         if number < 1:
@@ -212,7 +214,13 @@ def _drawn(task: Task, method: str, sequences: int) -> tuple[Any, Any]:
 
 
 def _require_drawn(task: Task, method: str, source_PBU: Any, target_PBU: Any) -> None:
-    """Raise UserError unless these are sources and targets, (P, B, U) int64."""
+    """Raise UserError unless these are sources and targets, (P, B, U) int64, or of real numbers,
+    (P, B, U, X) and (P, B, U) float32.
+    """
+    if isinstance(task, Regression):
+        _require_numbers(task, f"{method} returned a source of", source_PBU, (task.numbers,))
+        _require_numbers(task, f"{method} returned a target of", target_PBU, ())
+        return
     _require_symbols(task, f"{method} returned a source of", source_PBU, 0)
     _require_symbols(task, f"{method} returned a target of", target_PBU, IGNORE_INDEX)
 
@@ -228,6 +236,15 @@ def _require_symbols(task: Task, returned: str, drawn: Any, least: int) -> None:
         if not least <= symbol < task.num_symbols:
             there_are = f"there are 0 to {task.num_symbols - 1}"
             raise _wrong(task, f"{returned} symbol {symbol}, {there_are}")
+
+
+def _require_numbers(task: Task, returned: str, drawn: Any, of_token: tuple[int, ...]) -> None:
+    """Raise UserError unless these are real numbers of a few sequences, (P, B, U, …) float32."""
+    if not isinstance(drawn, Tensor) or drawn.dtype != torch.float32:
+        raise _wrong(task, f"{returned} {_kind(drawn)}, must be float32")
+    shape = [_MEMBERS, _SEQUENCES, task.sequence_length, *of_token]
+    if list(drawn.shape) != shape:
+        raise _wrong(task, f"{returned} shape {list(drawn.shape)}, must be {shape}")
 
 
 def _require_names(

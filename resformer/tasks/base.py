@@ -13,11 +13,13 @@ With bidirectional attention it maps source to target in place:
 
 Both read the same sources. Either way the last positions have the targets. A task whose targets
 would give each other away is read in place by both. A target of -1 (`IGNORE_INDEX`) does not count.
+Tokens are symbols, or of a `Regression` vectors of real numbers.
 """
 
 import dataclasses
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -25,6 +27,7 @@ import torch
 from torch import Tensor
 
 from resformer.errors import require_between
+from resformer.keys import ATTENTIONS
 from resformer.numerics import rng
 
 LONGEST = 512
@@ -41,6 +44,8 @@ class Task(ABC):
 
     attention: ClassVar[str]
     """Attention that `model.attention=own` means for this task."""
+    attentions: ClassVar[Sequence[str]] = ATTENTIONS
+    """Attentions that do not give the targets away."""
     always_in_place: ClassVar[bool] = False
     """True if a causal model, too, maps source to target in place."""
 
@@ -84,6 +89,11 @@ class Task(ABC):
     def vocabulary(self) -> int:
         """V: the symbols, and the separator ⟂, which is the last token."""
         return self.num_symbols + 1
+
+    @property
+    def numbers(self) -> int | None:
+        """X, numbers of a token, where tokens are vectors of them; None where they are symbols."""
+        return None
 
     @property
     def divergence_bound(self) -> float:
@@ -151,3 +161,37 @@ class SequenceToSequence(Task):
         symbols = rng.integers(key_P, sequences * self.length, self.symbols)
         source = symbols.view(len(key_P), sequences, self.length)
         return source, self.target(source)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Regression(Task):
+    """Task whose tokens are vectors of X real numbers and whose targets are one number each, scored
+    by its squared error; a target of NaN does not count.
+
+    Sources are (P, sequences, sequence_length, X) float32, targets (P, sequences, sequence_length)
+    float32, and the blind loss is the targets' variance. What `accuracy` is of symbols is here the
+    share of that variance which is explained, 1 - loss / blind loss: under 0 where the blind
+    guess would be better.
+    """
+
+    always_in_place: ClassVar[bool] = True
+
+    @property
+    @abstractmethod
+    def numbers(self) -> int:
+        """X, numbers of a token."""
+
+    @property
+    def num_symbols(self) -> int:
+        """None: tokens are no symbols."""
+        return 0
+
+    @property
+    def vocabulary(self) -> int:
+        """One output at each target: its number."""
+        return 1
+
+    @property
+    def divergence_bound(self) -> float:
+        """Twice the blind loss."""
+        return 2 * self.blind_loss()

@@ -35,10 +35,14 @@ def task(name: str) -> Task:
 APART = [name for name in NAMES if task(name).num_held_out is not None]
 ENDLESS = [name for name in NAMES if name not in APART]
 """Tasks whose held-out set is apart from what is trained on, and the others."""
+SYMBOLS = [name for name in NAMES if task(name).numbers is None]
+NUMBERS = [name for name in NAMES if name not in SYMBOLS]
+"""Tasks whose tokens are symbols, and those whose tokens are real numbers."""
 
 
-@pytest.mark.parametrize("attention", ["causal", "bidirectional"])
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    ("name", "attention"), [(name, kind) for name in SYMBOLS for kind in task(name).attentions]
+)
 def test_inputs_and_scored_targets_by_attention(name: str, attention: str) -> None:
     one = task(name)
     source, target = one.draw(rng.key(torch.tensor([3, 4]), "test"), 5)
@@ -51,6 +55,21 @@ def test_inputs_and_scored_targets_by_attention(name: str, attention: str) -> No
     assert torch.equal(inputs[..., : one.sequence_length], source)
     assert int((inputs == one.vocabulary - 1).sum()) == (0 if one.in_place(attention) else 10)
     assert one.in_place("bidirectional")
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+def test_inputs_and_scored_targets_of_real_numbers(name: str) -> None:
+    one = task(name)
+    source, target = one.draw(rng.key(torch.tensor([3, 4]), "test"), 5)
+    assert source.dtype == target.dtype == torch.float32
+    assert source.shape == (2, 5, one.sequence_length, one.numbers)
+    assert target.shape == (2, 5, one.sequence_length)
+    assert source.isfinite().all()
+    assert (target.isnan() | target.isfinite()).all()
+    for attention in one.attentions:
+        assert torch.equal(one.inputs(source, target, attention), source)
+        assert one.num_tokens(attention) == one.sequence_length
+    assert one.vocabulary == 1
 
 
 @given(
@@ -71,7 +90,7 @@ def test_transcriptions_of_any_size(name: str, length: int, symbols: int, seed: 
 def test_a_batch_is_fresh_at_every_step(name: str) -> None:
     one, seed = task(name), torch.tensor([0])
     batches = [one.draw(rng.key(seed, "batch", step), 32)[0] for step in range(20)]
-    rows = {tuple(row) for batch in batches for row in batch[0].tolist()}
+    rows = {tuple(row) for batch in batches for row in batch[0].flatten(1).tolist()}
     # Of the fewest sources that a task may have, 12,800, 640 draws are 16 twice on average.
     assert len(rows) > 600
 
@@ -89,10 +108,20 @@ def test_a_held_out_set_apart_is_never_trained_on(name: str) -> None:
 @pytest.mark.parametrize("name", ENDLESS)
 def test_a_held_out_set_that_is_not_apart_is_drawn_as_any(name: str) -> None:
     one, key = task(name), rng.key(torch.tensor([5]), "held-out")
-    assert all(map(torch.equal, one.draw_held_out(key, 8), one.draw(key, 8)))
+    for held_out, drawn in zip(one.draw_held_out(key, 8), one.draw(key, 8), strict=True):
+        torch.testing.assert_close(held_out, drawn, rtol=0, atol=0, equal_nan=True)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", NUMBERS)
+def test_blind_loss_of_real_numbers_is_their_variance(name: str) -> None:
+    one = task(name)
+    _, target = one.draw(rng.key(torch.tensor([5]), "test"), 40_000)
+    # A sequence's mean square varies by less than its mean: 0.5 % are one standard error.
+    assert float(target.square().nanmean()) == pytest.approx(one.blind_loss(), rel=0.02)
+    assert abs(float(target.nanmean())) < 0.02 * one.blind_loss()
+
+
+@pytest.mark.parametrize("name", SYMBOLS)
 def test_blind_loss_is_what_positions_alone_leave(name: str) -> None:
     """The mean over scored positions of the entropy of the answers there, estimated from 40,000
     sequences; of all sources, also of those that are not trained on.
@@ -121,6 +150,18 @@ def test_a_target_of_minus_one_is_not_scored() -> None:
     first = -(each[0, :, 0, 0] + each[0, :, 2, 2]).sum() / 6
     second = -sum(each[1, :, place, place + 1].sum() for place in range(4)) / 12
     torch.testing.assert_close(loss(logits, targets), torch.stack([first, second]))
+
+
+def test_a_real_target_of_nan_is_not_scored() -> None:
+    outputs = torch.randn(2, 3, 4, 1, dtype=torch.float64, requires_grad=True)
+    targets = torch.randn(2, 3, 4)
+    targets[0, :, 1:3] = torch.nan
+    error = (outputs[..., 0] - targets.double()).square()
+    scored = torch.stack([error[0, :, [0, 3]].mean(), error[1].mean()])
+    torch.testing.assert_close(loss(outputs, targets), scored)
+    (gradient,) = torch.autograd.grad(loss(outputs, targets).sum(), outputs)
+    assert gradient.isfinite().all()
+    assert not gradient[0, :, 1:3].any()
 
 
 def test_too_few_different_sources_are_refused(shape: Shape) -> None:
