@@ -271,7 +271,7 @@ def _resolve(values: Mapping[str, Value], machine: Machine) -> _Point:
     """Resolve a combination of settings; Incompatible if it makes no sense."""
     tree = settings(values)
     model_settings, train_settings = dict(tree["model"]), dict(tree["train"])
-    task = build_variant("task", tree["task"], Task)
+    task = build_variant("task", tree["task"], Task).resolved()
     residual = build_variant("model.residual", model_settings.pop("residual"), Residual)
     try_task(task)
     engine = build_variant("engine", tree["engine"], Engine)

@@ -21,7 +21,8 @@ def held_out(shape: Shape, device: torch.device) -> tuple[Tensor, Tensor]:
     """
     key_1 = rng.key(torch.tensor([_HELD_OUT_SEED], device=device), "held-out")
     source, target = shape.task.draw_held_out(key_1, shape.train.eval_sequences)
-    return shape.task.inputs(source, target, shape.model.attention), target
+    inputs = shape.task.inputs(source, target, shape.model.attention)
+    return inputs.contiguous(), target.contiguous()  # kernels read what lies in memory
 
 
 def draw_batch(shape: Shape, key_P: Tensor, sequences: int) -> tuple[Tensor, Tensor]:

@@ -21,13 +21,13 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Self
 
 import torch
 from torch import Tensor
 
 from resformer.errors import require_between
-from resformer.keys import ATTENTIONS
+from resformer.keys import ATTENTIONS, in_message
 from resformer.numerics import rng
 
 LONGEST = 512
@@ -48,6 +48,12 @@ class Task(ABC):
     """Attentions that do not give the targets away."""
     always_in_place: ClassVar[bool] = False
     """True if a causal model, too, maps source to target in place."""
+
+    def resolved(self) -> Self:
+        """The task with settings that tell its data apart filled in, such as the digest of a
+        file.
+        """
+        return self
 
     @property
     @abstractmethod
@@ -103,7 +109,8 @@ class Task(ABC):
     def settings_text(self) -> str:
         """Settings as a user types them."""
         return ", ".join(
-            f"task.{field.name}={getattr(self, field.name)}" for field in dataclasses.fields(self)
+            f"task.{field.name}={in_message(getattr(self, field.name))}"
+            for field in dataclasses.fields(self)
         )
 
     def in_place(self, attention: str) -> bool:

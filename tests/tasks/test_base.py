@@ -29,7 +29,7 @@ def task(name: str) -> Task:
     """The task as its YAML has it."""
     own: Any = OmegaConf.to_container(OmegaConf.load(config_folder() / "task" / f"{name}.yaml"))
     settings = {key: value for key, value in own["task"].items() if key != "name"}
-    return plugins.load("resformer.tasks", name, Task)(**settings)  # type: ignore[type-abstract]
+    return plugins.load("resformer.tasks", name, Task)(**settings).resolved()  # type: ignore[type-abstract]
 
 
 APART = [name for name in NAMES if task(name).num_held_out is not None]
