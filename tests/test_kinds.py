@@ -13,12 +13,14 @@ from resformer.plan.batching import bytes_per_member
 from resformer.probes.measure import measure_initial
 from resformer.tasks.base import Task
 from resformer.tasks.bytes import Bytes
+from resformer.tasks.compress import Compress
 from resformer.tasks.modular import Modular
 from resformer.tasks.regress import Regress
 from resformer.training.loop import Training
 
 TASKS: dict[str, Task] = {
     "bytes": Bytes(file=None, length=6, sha256=None).resolved(),
+    "compress": Compress(length=4, symbols=7),
     "modular": Modular(modulus=7, examples=20),
     "regress": Regress(dimensions=2, points=4),
 }

@@ -265,6 +265,7 @@ class Shape:
             residual=self.residual,
             vocabulary=self.task.vocabulary,
             numbers=self.task.numbers,
+            from_last=self.task.from_last,
             tokens=self.task.num_tokens(self.model.attention),
             num_targets=self.task.sequence_length,
             dropout=self.train.dropout,

@@ -28,7 +28,14 @@ from resformer.model.parametrisation import (
     parametrisation,
 )
 from resformer.model.settings import ModelSettings
-from resformer.model.specs import NORM_BRANCH, NORM_IN, NORM_OUT, ffn_width, parameter_specs
+from resformer.model.specs import (
+    DECODER,
+    NORM_BRANCH,
+    NORM_IN,
+    NORM_OUT,
+    ffn_width,
+    parameter_specs,
+)
 from resformer.numerics import rng
 from resformer.numerics.backends import compiled, eager
 from resformer.numerics.backends.base import GATED, AttentionSettings, Backend, Linear
@@ -60,6 +67,8 @@ class Transformer:
     """T."""
     num_targets: int
     """U: the last positions, which have a target."""
+    from_last: bool
+    """True if all targets are decoded from the output at the last token."""
     dropout: float
     """Share of the numbers of each branch that are left out in training."""
     compile: bool
@@ -83,6 +92,11 @@ class Transformer:
             raise Incompatible(
                 "model.tied=true: tokens of this task are real numbers, which have no table that a "
                 "head could share; false would work"
+            )
+        if self.from_last and self.settings.parametrisation != "standard":
+            raise Incompatible(
+                f"model.parametrisation={self.settings.parametrisation}: has no factors for the "
+                "decoder of this task; standard would work"
             )
         if self.settings.module is not None:
             check_settings(self.settings, scheme=scheme, dropout=self.dropout)
@@ -154,6 +168,7 @@ class Transformer:
             vocabulary=self.vocabulary,
             numbers=self.numbers,
             tokens=self.tokens,
+            from_last=self.from_last,
         )
 
     def initial_values(self, seed_P: Tensor, dtype: torch.dtype) -> Tensor:
@@ -330,18 +345,36 @@ class Transformer:
         final_norm = partial(self._norm, parameters, "last") if self.has_final_norm else _unchanged
         targets = self._target_rows(streams, sequences)
         x_PRD = self.residual.reduce_streams(targets, final_norm, parameters)
+        if self.from_last:
+            x_PRD = self._decoded(parameters, x_PRD)
         if self.parametrisation.logits != 1.0:
             x_PRD = x_PRD * self.parametrisation.logits
         head = weights.head(parameters, tied=self.settings.tied)
         logits_PRV = eager.linear(x_PRD, head) if self.vocabulary > 1 else _one_output(x_PRD, head)
         return logits_PRV.view(*inputs_PBT.shape[:2], self.num_targets, self.vocabulary)
 
+    def _decoded(self, parameters: Mapping[str, Tensor], x_PBD: Tensor) -> Tensor:
+        """Rows (P, B·U, D) for all targets from one row for each sequence: with a code of the
+        target's place, through the decoder of MAD (Poli et al. 2024, arXiv 2403.17844, as in the
+        authors' code).
+        """
+        width = self.settings.width
+        code_UD = positions.sinusoidal(self.num_targets, width, x_PBD.dtype, x_PBD.device)
+        x_PRD = (x_PBD.unsqueeze(2) + code_UD).flatten(1, 2)
+        for layer in DECODER:
+            h_PRD = self._norm(parameters, layer, x_PRD)
+            x_PRD = nnf.gelu(eager.linear(h_PRD, weights.linear(parameters, layer)))
+        return self._norm(parameters, "decoded", x_PRD)
+
     def _target_rows(self, streams: Any, sequences: int) -> Any:
-        """Residual streams in the rows that have a target, (P, B·U, D) each."""
+        """Residual streams in the rows that have a target, (P, B·U, D) each, or in the last row of
+        each sequence if all targets are decoded from it.
+        """
         if isinstance(streams, tuple):
             return tuple(self._target_rows(stream, sequences) for stream in streams)
         x_PBTD = streams.unflatten(-2, (sequences, self.tokens))
-        return x_PBTD[..., -self.num_targets :, :].flatten(-3, -2)
+        rows = 1 if self.from_last else self.num_targets
+        return x_PBTD[..., -rows:, :].flatten(-3, -2)
 
     def flops_per_step(self, sequences: int) -> int:
         """Floating-point operations of one member's training step in matrix products.
@@ -352,7 +385,8 @@ class Transformer:
         """
         tokens, width = self.tokens, self.settings.width
         embedding = 2 * tokens * (self.numbers or 0) * width
-        head = 2 * self.num_targets * width * self.vocabulary
+        decoder = len(DECODER) * width if self.from_last else 0
+        head = 2 * self.num_targets * width * (decoder + self.vocabulary)
         if self.own is not None:
             return 3 * sequences * (embedding + self.own.flops_per_sequence() + head)
         ffn = (3 if self.settings.activation in GATED else 2) * width * self.ffn_width

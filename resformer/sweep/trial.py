@@ -107,6 +107,7 @@ def _run_forward(residual: Residual[Any], architecture: Architecture) -> None:
         residual=watched,
         vocabulary=_SYMBOLS,
         numbers=None,
+        from_last=False,
         tokens=_TOKENS,
         num_targets=_TOKENS,
         dropout=0.0,

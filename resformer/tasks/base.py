@@ -48,6 +48,8 @@ class Task(ABC):
     """Attentions that do not give the targets away."""
     always_in_place: ClassVar[bool] = False
     """True if a causal model, too, maps source to target in place."""
+    from_last: ClassVar[bool] = False
+    """True if all targets are decoded from the output at the last token."""
 
     def resolved(self) -> Self:
         """The task with settings that tell its data apart filled in, such as the digest of a
