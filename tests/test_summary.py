@@ -516,7 +516,16 @@ def test_a_setting_that_differs_between_schemes_is_an_axis(made: WrittenStudy) -
 
 def test_settings_that_a_task_or_a_scheme_brings_are_no_axis(made: WrittenStudy) -> None:
     sort = dataclasses.replace(
-        shape(1, Add(), "post", eval_every=20, target_accuracy=0.95),
+        shape(
+            1,
+            Add(),
+            "post",
+            eval_every=20,
+            target_accuracy=0.95,
+            batch=64,
+            weight_decay=1.0,
+            stop_when_solved=False,
+        ),
         task=Sort(length=8, symbols=16),
     )
     made.job(
