@@ -50,14 +50,15 @@ def runs(study: str, results: "str | Path" = "results") -> "pd.DataFrame":
         outcome                   `solved`, `unsolved` or `diverged`
         stalled                   whether an unsolved member learnt nothing from its input: last
                                   held-out loss at least 0.95 × `blind_loss`
-        solved_step               step of the first of two evaluations in a row at the target
-                                  accuracy; missing if there is none
+        solved_step               step of the first of two evaluations in a row at the target;
+                                  missing if there is none
         diverged_step             first step with a non-finite loss or gradient, or the evaluation
                                   that was one too many; else missing
         last_step                 step of the last evaluation, after which training ended
         final_loss, final_accuracy
                                   on the held-out set at the last evaluation: nats per token, share
-                                  of tokens
+                                  of tokens; of real numbers, squared error and share of the
+                                  variance that is explained
         ms                        milliseconds per member and step while the whole job trained, the
                                   same for all members of the job
         parameters                number of weights of one member
@@ -83,7 +84,7 @@ def curves(study: str, results: "str | Path" = "results") -> "pd.DataFrame":
 
         study, job, seed, lr      the member, as in `runs`
         step                      steps taken
-        loss                      on the batch of this step, before its update: nats per token;
+        loss                      on the batch of this step, before its update, as in `runs`;
                                   missing at step 0
         gradient_norm             Euclidean norm of that batch's gradient over all weights, before
                                   clipping; missing at step 0

@@ -405,9 +405,13 @@ def report(
         typer.Option("--per", help="Unit of medians, ratios and figures."),
     ] = "steps",
     score: Annotated[
-        Literal["steps", "final_loss"],
-        typer.Option("--score", help="What rates are chosen and columns compared by."),
-    ] = "steps",
+        Literal["steps", "final_loss"] | None,
+        typer.Option(
+            "--score",
+            help="What rates are chosen and columns compared by: steps, unless there is nothing to "
+            "solve.",
+        ),
+    ] = None,
     html: Html = None,
     figures: Figures = None,
     results: Results = Path("results"),

@@ -83,6 +83,22 @@ def test_rates_are_chosen_by_final_loss_alone(made: WrittenStudy) -> None:
     assert (by_steps.lr, by_steps.solved) == (3e-3, 5)
 
 
+def test_where_there_is_nothing_to_solve_final_losses_are_compared_unasked(
+    made: WrittenStudy,
+) -> None:
+    arm(made, Add(), LOW, target_accuracy=None)
+    arm(made, Plain(), HIGH, target_accuracy=None)
+    assert summarise(made.findings()) == report(made)
+    assert report(made).losses
+    with_costs = summarise(made.findings(), per="flops")
+    assert with_costs.score == "steps"
+
+
+def test_a_target_loss_is_something_to_solve(made: WrittenStudy) -> None:
+    arm(made, Add(), LOW, target_accuracy=None, target_loss=0.15)
+    assert summarise(made.findings()).score == "steps"
+
+
 def test_a_member_that_diverged_counts_as_one_that_was_not_trained(made: WrittenStudy) -> None:
     """Its loss at initialisation is 3; also at the rates that nobody is scored at."""
     members = [Member(seed=seed, lr=lr) for lr in (3e-3, 1e-2) for seed in range(2)]

@@ -28,6 +28,18 @@ CPU = ("device=cpu", "train.compile=false")
             ["train.decay_all: has no effect without an optimizer.weight_decay over 0"],
         ),
         (["train.decay_all=true", "optimizer.weight_decay=0.1"], []),
+        (
+            ["train.target_loss=0.1", "train.target_accuracy=0.5"],
+            ["train.target_accuracy: has no effect without train.target_loss=null"],
+        ),
+        (
+            ["train.target_accuracy=null", "train.stop_when_solved=true"],
+            [
+                "train.stop_when_solved: has no effect without a train.target_accuracy or "
+                "train.target_loss"
+            ],
+        ),
+        (["train.target_loss=0.1", "train.stop_when_solved=true"], []),
     ],
 )
 def test_one_that_has_no_effect_anywhere_is_noted(words: list[str], notes: list[str]) -> None:

@@ -48,6 +48,18 @@ def test_integers_are_uniform(below: int) -> None:
     assert stats.chisquare(counts.numpy()).pvalue > 1e-4
 
 
+def test_nearly_normal_numbers_are_sums_of_twelve() -> None:
+    numbers = rng.nearly_normal(torch.tensor([7, 8]), 50_000)
+    words = rng.split_mix(torch.tensor([7, 8]), 3 * 50_000).view(2, 50_000, 3)
+    pieces = torch.from_numpy(words.numpy().view("<u2").astype("float64")).view(2, 50_000, 12)
+    assert torch.equal(numbers, (pieces.sum(-1) - 6 * 65_535) / 65_536)
+    one = numbers[0].numpy()
+    assert abs(one.mean()) < 5 / 50_000**0.5
+    assert abs(one.var() - 1) < 5 * (2 / 50_000) ** 0.5
+    # The distance from the normal distribution, and that of so many draws from their own.
+    assert stats.kstest(one, "norm").statistic < 0.0025 + 2 / 50_000**0.5
+
+
 def test_uniform_and_normal_have_their_distributions() -> None:
     state = rng.key(torch.tensor([1]), "test")
     uniform, normal = rng.uniform(state, 100_000)[0].numpy(), rng.normal(state, 100_000)[0].numpy()

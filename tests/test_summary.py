@@ -65,6 +65,7 @@ SHARED = {
     "train.eval_every": 10,
     "train.eval_sequences": 128,
     "train.target_accuracy": 0.99,
+    "train.target_loss": None,
     "train.patience": 20,
     "train.stop_when_solved": True,
     "train.compile": False,
@@ -547,7 +548,16 @@ def test_a_width_that_varies_at_a_depth_is_an_axis(made: WrittenStudy) -> None:
 
 def test_settings_that_a_task_or_a_scheme_brings_are_no_axis(made: WrittenStudy) -> None:
     sort = dataclasses.replace(
-        shape(1, Add(), "post", eval_every=20, target_accuracy=0.95),
+        shape(
+            1,
+            Add(),
+            "post",
+            eval_every=20,
+            target_accuracy=0.95,
+            batch=64,
+            weight_decay=1.0,
+            stop_when_solved=False,
+        ),
         task=Sort(length=8, symbols=16),
     )
     made.job(

@@ -43,6 +43,22 @@ def test_a_first_crossing_at_the_last_evaluation_is_not_solved(settings: TrainSe
     assert (record.outcome, record.solved_step) == ("unsolved", None)
 
 
+def test_a_target_loss_takes_the_place_of_the_accuracy(settings: TrainSettings) -> None:
+    by_loss = dataclasses.replace(settings, target_accuracy=None, target_loss=0.5)
+    record, seen = judged(by_loss, [(2.0, 1.0), (0.5, 0.0), (0.6, 1.0), (0.5, 0.0), (0.4, 0.0)])
+    assert (record.outcome, record.solved_step, seen) == ("solved", 15, 5)
+    record, _ = judged(by_loss, [(2.0, 1.0), (0.6, 1.0), (0.4, 1.0)])
+    assert (record.outcome, record.solved_step) == ("unsolved", None)
+    broken, _ = judged(by_loss, [(2.0, 1.0), (math.nan, 1.0), (math.nan, 1.0)])
+    assert broken.outcome == "diverged"
+
+
+def test_without_a_target_nothing_is_solved(settings: TrainSettings) -> None:
+    settings = dataclasses.replace(settings, target_accuracy=None)
+    record, seen = judged(settings, [(2.0, 0.1), (0.0, 1.0), (0.0, 1.0), (0.0, 1.0)])
+    assert (record.outcome, seen) == ("unsolved", 4)
+
+
 def test_diverged_is_patience_steps_above_both_bounds_after_warm_up(
     settings: TrainSettings,
 ) -> None:
@@ -212,6 +228,8 @@ def test_an_exception_from_beat_ends_the_training(shape: Shape) -> None:
         ({"schedule": "step"}, "train.schedule=step"),
         ({"final_lr": 1.5}, "train.final_lr=1.5"),
         ({"target_accuracy": 1.5}, "train.target_accuracy=1.5"),
+        ({"target_loss": -0.1}, "train.target_loss=-0.1"),
+        ({"target_loss": math.nan}, "train.target_loss=nan"),
         ({"eval_every": 0}, "train.eval_every=0"),
     ],
 )

@@ -41,6 +41,16 @@ _DEPENDENT = {
         None,
         lambda model, train, optimizer: train.schedule != "constant",
     ),
+    "train.target_accuracy": _Dependent(
+        "train.target_loss=null",
+        None,
+        lambda model, train, optimizer: train.target_loss is None,
+    ),
+    "train.stop_when_solved": _Dependent(
+        "a train.target_accuracy or train.target_loss",
+        False,
+        lambda model, train, optimizer: train.has_target,
+    ),
     "train.decay_all": _Dependent(
         "an optimizer.weight_decay over 0",
         False,

@@ -23,9 +23,15 @@ from resformer.model.own_module import NO_PROBE
 from resformer.model.program import has_program
 from resformer.model.serial import digest, shape_to_json
 from resformer.model.settings import MOST_WIDTH, ModelSettings
-from resformer.model.shape import RESULTS_ONLY, Member, Recording, Shape, TrainSettings
+from resformer.model.shape import (
+    RESULTS_ONLY,
+    Member,
+    Recording,
+    Shape,
+    TrainSettings,
+    model_for,
+)
 from resformer.model.sizing import Size, Sized, nearest
-from resformer.model.transformer import Transformer
 from resformer.optimizers.base import Optimizer
 from resformer.residuals.base import Residual
 from resformer.store.folder import TRAINED, check_name
@@ -316,7 +322,7 @@ def _resolve(values: Mapping[str, Value], machine: Machine) -> _Point:
     """Resolve a combination of settings; Incompatible if it makes no sense."""
     tree = settings(values)
     model_settings, train_settings = dict(tree["model"]), dict(tree["train"])
-    task = build_variant("task", tree["task"], Task)
+    task = build_variant("task", tree["task"], Task).resolved()
     residual = build_variant("model.residual", model_settings.pop("residual"), Residual)
     try_task(task)
     engine = build_variant("engine", tree["engine"], Engine)
@@ -420,16 +426,7 @@ def _sized(
         return _model({**settings, "width": width}, residual, task)
 
     def num_parameters(width: int) -> int:
-        settings = model(width)
-        return Transformer(
-            settings=settings,
-            residual=residual,
-            vocabulary=task.vocabulary,
-            tokens=task.num_tokens(settings.attention),
-            num_targets=task.sequence_length,
-            dropout=0.0,
-            compile=False,
-        ).num_parameters
+        return model_for(task, model(width), residual).num_parameters
 
     widths = range(max(step, 2), MOST_WIDTH + 1, step)
     try_scheme(residual, model(widths[0]))

@@ -90,7 +90,7 @@ def least_eps(beta2: float) -> float:
 
 def _check_solvable(train: TrainSettings) -> list[str]:
     """A note on a budget in which no member can solve the task, if all members train to its end;
-    UserError otherwise.
+    UserError otherwise. Without a target there is nothing to solve.
     """
     last = "a first crossing of the target at the last evaluation is not counted as solved"
     if train.eval_every is None:
@@ -101,7 +101,7 @@ def _check_solvable(train: TrainSettings) -> list[str]:
         first = train.eval_every
         setting, value = "train.eval_every", train.eval_every
         would_work = f"must be under train.steps={train.steps}: {last}"
-    if first < train.steps:
+    if first < train.steps or not train.has_target:
         return []
     require(not train.stop_when_solved, setting, value, would_work)
     return [f"{setting}={value}: no member can be solved, their last losses count: {last}"]

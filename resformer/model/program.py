@@ -35,8 +35,8 @@ _INHERITED = ("expand_streams", "read", "write", "apply_post_norm", "reduce_stre
 
 
 def has_program(model: "Transformer", device: str) -> bool:
-    """Return True if kernels can take whole steps of a model: on the CPU, with a scheme that does
-    no more than weigh the terms of a sum.
+    """Return True if kernels can take whole steps of a model: on the CPU, of symbols with a target
+    each, with a scheme that does no more than weigh the terms of a sum.
 
     Its weights may still be no parameters, but computed of some, for which there is no program.
     """
@@ -49,6 +49,8 @@ def has_program(model: "Transformer", device: str) -> bool:
         and not residual.shapes_attention
         and not model.random
         and settings.module is None
+        and model.numbers is None
+        and not model.from_last
         and settings.norm_kind in NORM_EPSILON
     )
 

@@ -43,8 +43,14 @@ class TrainSettings:
     """Steps between two evaluations on the held-out set; None: `FINE`, then every `COARSE`."""
     eval_sequences: int
     """Sequences of the held-out set."""
-    target_accuracy: float
-    """Share of held-out targets at which a member counts as having solved the task."""
+    target_accuracy: float | None
+    """Share of held-out targets from which on a member counts as having solved the task; None: no
+    accuracy is enough.
+    """
+    target_loss: float | None
+    """Held-out loss down from which a member counts as having solved the task, in place of the
+    accuracy; None: no loss is enough.
+    """
     patience: int
     """Steps above the divergence bound after which a member counts as diverged."""
     stop_when_solved: bool
@@ -92,12 +98,26 @@ class TrainSettings:
         for setting, words in (("precision", PRECISIONS), ("schedule", SCHEDULES)):
             value = getattr(self, setting)
             require(value in words, f"train.{setting}", value, f"must be one of {', '.join(words)}")
-        require(
-            0 < self.target_accuracy <= 1,
-            "train.target_accuracy",
-            self.target_accuracy,
-            "must be in (0, 1]",
-        )
+        if self.target_accuracy is not None:
+            require(
+                0 < self.target_accuracy <= 1,
+                "train.target_accuracy",
+                self.target_accuracy,
+                "must be in (0, 1], or null",
+            )
+        if self.target_loss is not None:
+            between("target_loss", 0.0, 1e30, ", or null")
+
+    @property
+    def has_target(self) -> bool:
+        """True if a member can solve its task. Otherwise all train to the budget."""
+        return self.target_accuracy is not None or self.target_loss is not None
+
+    def on_target(self, loss: float, accuracy: float) -> bool:
+        """Return True if an evaluation reaches the target."""
+        if self.target_loss is not None:
+            return loss <= self.target_loss
+        return self.target_accuracy is not None and accuracy >= self.target_accuracy
 
     def eval_interval(self, step: int) -> int:
         """Steps between two evaluations around this step."""
@@ -207,11 +227,25 @@ class Shape:
                 f"model.parametrisation={kind}: has no factors for "
                 f"optimizer={plugins.name_of(self.optimizer)}; adamw would work"
             )
-        inputs, needed = self.task.num_inputs, 100 * self.train.eval_sequences
-        if inputs < needed:
+        if (attention := self.model.attention) not in self.task.attentions:
             raise Incompatible(
-                f"{self.task.settings_text()}: there are {inputs:,} different sources; accuracy on "
-                f"held-out ones needs {needed:,} (100 × train.eval_sequences)"
+                f"model.attention={attention}: would see the targets of "
+                f"task={plugins.name_of(self.task)}; {' or '.join(self.task.attentions)} would work"
+            )
+        self._check_held_out()
+
+    def _check_held_out(self) -> None:
+        task, sequences = self.task, self.train.eval_sequences
+        if (apart := task.num_held_out) is not None:
+            if apart < sequences:
+                raise Incompatible(
+                    f"train.eval_sequences={sequences}: must be at most {apart:,}, the sources of "
+                    f"{task.settings_text()} that are not for training"
+                )
+        elif task.num_inputs < 100 * sequences:
+            raise Incompatible(
+                f"{task.settings_text()}: there are {task.num_inputs:,} different sources; "
+                f"accuracy on held-out ones needs {100 * sequences:,} (100 × train.eval_sequences)"
             )
 
     def _check_backend(self) -> None:
@@ -226,12 +260,29 @@ class Shape:
 
     def transformer(self) -> Transformer:
         """Model of a member of this shape."""
-        return Transformer(
-            settings=self.model,
-            residual=self.residual,
-            vocabulary=self.task.vocabulary,
-            tokens=self.task.num_tokens(self.model.attention),
-            num_targets=self.task.sequence_length,
-            dropout=self.train.dropout,
-            compile=self.train.compile,
+        train = self.train
+        return model_for(
+            self.task, self.model, self.residual, dropout=train.dropout, compiled=train.compile
         )
+
+
+def model_for(
+    task: Task,
+    settings: ModelSettings,
+    residual: Residual[Any],
+    *,
+    dropout: float = 0.0,
+    compiled: bool = False,
+) -> Transformer:
+    """Model of these settings that reads and writes what a task has."""
+    return Transformer(
+        settings=settings,
+        residual=residual,
+        vocabulary=task.vocabulary,
+        numbers=task.numbers,
+        from_last=task.from_last,
+        tokens=task.num_tokens(settings.attention),
+        num_targets=task.sequence_length,
+        dropout=dropout,
+        compile=compiled,
+    )

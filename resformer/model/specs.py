@@ -10,6 +10,9 @@ matrices, and adds parameters of its own. Those of one block:
     block3.query.gain       (K), and so key, with `model.qk_norm`
     sublayer5.in.norm.gain  (D), and so .branch and .out where the placement has them; bias (D),
                             with dyt and derf slope (1), with derf shift (1)
+
+A task whose targets are all decoded from the last token has decoder1 and decoder2, (D, D) each,
+with norms, in front of the head.
 """
 
 import math
@@ -37,6 +40,8 @@ NORM_IN = ("pre", "sandwich", "pre_post")
 NORM_BRANCH = ("branch", "sandwich")
 NORM_OUT = ("post", "pre_post")
 """Placements with a norm before a sub-layer, behind it, and behind the sum."""
+DECODER = ("decoder1", "decoder2")
+"""Layers between the last token and the head, where all targets are decoded from it."""
 _SLOPE = 0.5
 """Initial slope of DyT and Derf (Zhu et al. 2025, arXiv 2503.10622, section 4)."""
 
@@ -58,7 +63,9 @@ def parameter_specs(
     *,
     own: OwnBlocks | None,
     vocabulary: int,
+    numbers: int | None,
     tokens: int,
+    from_last: bool,
 ) -> list[ParameterSpec]:
     """Parameters of a member, in the order in which they lie in `flat_PN`."""
     return list(
@@ -69,7 +76,9 @@ def parameter_specs(
             parametrisation=parametrisation(settings),
             own=own,
             vocabulary=vocabulary,
+            numbers=numbers,
             tokens=tokens,
+            from_last=from_last,
         ).all()
     )
 
@@ -85,10 +94,12 @@ class _Specs:
     parametrisation: Parametrisation
     own: OwnBlocks | None
     vocabulary: int
+    numbers: int | None
     tokens: int
+    from_last: bool
 
     def all(self) -> Iterator[ParameterSpec]:
-        """Embeddings, blocks, the scheme's own, last norm, head."""
+        """Embeddings, blocks, the scheme's own, last norm, decoder, head."""
         yield from self._in("embedding", self._embeddings())
         if self.own is not None:
             yield from self.own.parameter_specs
@@ -98,6 +109,8 @@ class _Specs:
             yield from self._in("gate", self.residual.parameters(self.architecture))
         if self.residual.has_final_norm(self.settings.norm, self.architecture):
             yield from self._in("last", self._norm("last"))
+        if self.from_last:
+            yield from self._decoder()
         if not self.settings.tied:
             yield from self._in("head", [self._head()])
         if self.settings.bias:
@@ -112,11 +125,13 @@ class _Specs:
 
     def _embeddings(self) -> list[ParameterSpec]:
         """A tied one is drawn as a head, and multiplied by √D where it is looked up (Vaswani et al.
-        2017, arXiv 1706.03762, section 3.4), so that the stream starts with the same size.
+        2017, arXiv 1706.03762, section 3.4), so that the stream starts with the same size. A token
+        of X numbers is multiplied by a matrix (X, D), drawn so that it starts with that size, too.
         """
         width, gain = self.settings.width, self.residual.gain("embedding", self.architecture)
         scale = gain / math.sqrt(width) if self.settings.tied else gain
-        specs = [normal("embedding.token", self.vocabulary, width, scale=scale)]
+        scale /= math.sqrt(self.numbers or 1)
+        specs = [normal("embedding.token", self.numbers or self.vocabulary, width, scale=scale)]
         if self.settings.position == "learned":
             specs.append(normal("embedding.position", self.tokens, width, scale=gain))
         return specs
@@ -169,6 +184,16 @@ class _Specs:
         if kind == "derf":
             specs.append(zeros(f"{name}.norm.shift", 1))
         return specs
+
+    def _decoder(self) -> Iterator[ParameterSpec]:
+        """Linear layers with a norm in front, and a norm behind them."""
+        width = self.settings.width
+        for layer in DECODER:
+            yield from self._in("last", self._norm(layer))
+            yield from self._in("head", [xavier(f"{layer}.matrix", width, width)])
+            if self.settings.bias:
+                yield from self._in("head_bias", [zeros(f"{layer}.bias", width)])
+        yield from self._in("last", self._norm("decoded"))
 
     def _head(self) -> ParameterSpec:
         width, base = self.settings.width, self.parametrisation.head_width

@@ -1,9 +1,9 @@
 """Transformer of P independent members in one batched computation.
 
-Shapes: P members, B sequences, T tokens, U target positions, R = B·T rows, D width, H heads, K head
-width, F FFN width, V vocabulary, L depth, S = 2·L sub-layers, N parameters of a member. Training
-adds G gradient steps, E evaluations or the steps between two, C steps whose data are drawn
-together. Nothing is ever reduced over P.
+Shapes: P members, B sequences, T tokens, X numbers of a token that is no symbol, U target
+positions, R = B·T rows, D width, H heads, K head width, F FFN width, V vocabulary, L depth, S = 2·L
+sub-layers, N parameters of a member. Training adds G gradient steps, E evaluations or the steps
+between two, C steps whose data are drawn together. Nothing is ever reduced over P.
 """
 
 import math
@@ -29,10 +29,17 @@ from resformer.model.parametrisation import (
 )
 from resformer.model.recompute import recomputed
 from resformer.model.settings import ModelSettings
-from resformer.model.specs import NORM_BRANCH, NORM_IN, NORM_OUT, ffn_width, parameter_specs
+from resformer.model.specs import (
+    DECODER,
+    NORM_BRANCH,
+    NORM_IN,
+    NORM_OUT,
+    ffn_width,
+    parameter_specs,
+)
 from resformer.numerics import rng
 from resformer.numerics.backends import compiled, eager
-from resformer.numerics.backends.base import GATED, AttentionSettings, Backend
+from resformer.numerics.backends.base import GATED, AttentionSettings, Backend, Linear
 from resformer.numerics.parameters import ParameterSpec, initial_values, unpack
 from resformer.residuals.base import Architecture, Projections, Residual, SublayerContext
 
@@ -54,11 +61,15 @@ class Transformer:
     settings: ModelSettings
     residual: Residual[Any]
     vocabulary: int
-    """V."""
+    """V: outputs at a target, and of symbols, the number that there are."""
+    numbers: int | None
+    """X: numbers of a token; None where tokens are symbols."""
     tokens: int
     """T."""
     num_targets: int
     """U: the last positions, which have a target."""
+    from_last: bool
+    """True if all targets are decoded from the output at the last token."""
     dropout: float
     """Share of the numbers of each branch that are left out in training."""
     compile: bool
@@ -78,6 +89,16 @@ class Transformer:
             raise Incompatible(
                 f"model.skip={skip}: the scheme {scheme} has no single skips to drop; both would "
                 "work"
+            )
+        if self.settings.tied and self.numbers is not None:
+            raise Incompatible(
+                "model.tied=true: tokens of this task are real numbers, which have no table that a "
+                "head could share; false would work"
+            )
+        if self.from_last and self.settings.parametrisation != "standard":
+            raise Incompatible(
+                f"model.parametrisation={self.settings.parametrisation}: has no factors for the "
+                "decoder of this task; standard would work"
             )
         if self.settings.module is not None:
             check_settings(self.settings, scheme=scheme, dropout=self.dropout)
@@ -149,7 +170,9 @@ class Transformer:
             self.architecture,
             own=self.own,
             vocabulary=self.vocabulary,
+            numbers=self.numbers,
             tokens=self.tokens,
+            from_last=self.from_last,
         )
 
     def initial_values(self, seed_P: Tensor, dtype: torch.dtype) -> Tensor:
@@ -256,7 +279,8 @@ class Transformer:
 
     def _embedded(self, parameters: Mapping[str, Tensor], inputs_PBT: Tensor) -> Tensor:
         """Embedded tokens, (P, B, T, D)."""
-        x_PBTD = _look_up(parameters["embedding.token"], inputs_PBT)
+        embed = _look_up if self.numbers is None else _project
+        x_PBTD = embed(parameters["embedding.token"], inputs_PBT)
         if self.settings.tied:
             x_PBTD = x_PBTD * math.sqrt(self.settings.width)
         if self.settings.position == "learned":
@@ -363,17 +387,36 @@ class Transformer:
         final_norm = partial(self._norm, parameters, "last") if self.has_final_norm else _unchanged
         targets = self._target_rows(streams, sequences)
         x_PRD = self.residual.reduce_streams(targets, final_norm, parameters)
+        if self.from_last:
+            x_PRD = self._decoded(parameters, x_PRD)
         if self.parametrisation.logits != 1.0:
             x_PRD = x_PRD * self.parametrisation.logits
-        logits_PRV = eager.linear(x_PRD, weights.head(parameters, tied=self.settings.tied))
+        head = weights.head(parameters, tied=self.settings.tied)
+        logits_PRV = eager.linear(x_PRD, head) if self.vocabulary > 1 else _one_output(x_PRD, head)
         return logits_PRV.view(*inputs_PBT.shape[:2], self.num_targets, self.vocabulary)
 
+    def _decoded(self, parameters: Mapping[str, Tensor], x_PBD: Tensor) -> Tensor:
+        """Rows (P, B·U, D) for all targets from one row for each sequence: with a code of the
+        target's place, through the decoder of MAD (Poli et al. 2024, arXiv 2403.17844, as in the
+        authors' code).
+        """
+        width = self.settings.width
+        code_UD = positions.sinusoidal(self.num_targets, width, x_PBD.dtype, x_PBD.device)
+        x_PRD = (x_PBD.unsqueeze(2) + code_UD).flatten(1, 2)
+        for layer in DECODER:
+            h_PRD = self._norm(parameters, layer, x_PRD)
+            x_PRD = nnf.gelu(eager.linear(h_PRD, weights.linear(parameters, layer)))
+        return self._norm(parameters, "decoded", x_PRD)
+
     def _target_rows(self, streams: Any, sequences: int) -> Any:
-        """Residual streams in the rows that have a target, (P, B·U, D) each."""
+        """Residual streams in the rows that have a target, (P, B·U, D) each, or in the last row of
+        each sequence if all targets are decoded from it.
+        """
         if isinstance(streams, tuple):
             return tuple(self._target_rows(stream, sequences) for stream in streams)
         x_PBTD = streams.unflatten(-2, (sequences, self.tokens))
-        return x_PBTD[..., -self.num_targets :, :].flatten(-3, -2)
+        rows = 1 if self.from_last else self.num_targets
+        return x_PBTD[..., -rows:, :].flatten(-3, -2)
 
     def flops_per_step(self, sequences: int) -> int:
         """Floating-point operations of one member's training step in matrix products.
@@ -383,14 +426,16 @@ class Transformer:
         are left out.
         """
         tokens, width = self.tokens, self.settings.width
+        embedding = 2 * tokens * (self.numbers or 0) * width
+        decoder = len(DECODER) * width if self.from_last else 0
         output = self.residual.flops_per_output_row(self.architecture)
-        head = self.num_targets * (2 * width * self.vocabulary + output)
+        head = self.num_targets * (2 * width * (decoder + self.vocabulary) + output)
         if self.own is not None:
-            return 3 * sequences * (self.own.flops_per_sequence() + head)
+            return 3 * sequences * (embedding + self.own.flops_per_sequence() + head)
         ffn = (3 if self.settings.activation in GATED else 2) * width * self.ffn_width
         per_block = 2 * tokens * (4 * width * width + ffn) + 4 * tokens * tokens * width
         scheme = tokens * self.residual.flops_per_row(self.architecture)
-        return 3 * sequences * (self.settings.depth * per_block + scheme + head)
+        return 3 * sequences * (embedding + self.settings.depth * per_block + scheme + head)
 
 
 def _no_step(inputs_PBT: Tensor) -> Tensor:
@@ -406,3 +451,17 @@ def _look_up(token_PVD: Tensor, inputs_PBT: Tensor) -> Tensor:
     members, vocabulary, _ = token_PVD.shape
     first_row = torch.arange(members, device=inputs_PBT.device).mul_(vocabulary)
     return nnf.embedding(inputs_PBT + first_row[:, None, None], token_PVD.flatten(0, 1))
+
+
+def _one_output(x_PRD: Tensor, weights: Linear) -> Tensor:
+    """Linear layer with one output, (P, R, 1), without a product of a matrix and a vector, whose
+    bits depend on the number of members.
+    """
+    output_PR1 = (x_PRD * weights.matrix_PDE.transpose(1, 2)).sum(-1, keepdim=True)
+    return output_PR1 if weights.bias_PE is None else output_PR1 + weights.bias_PE.unsqueeze(1)
+
+
+def _project(token_PXD: Tensor, inputs_PBTX: Tensor) -> Tensor:
+    """Tokens of real numbers, each times its member's own matrix."""
+    x_PRD = torch.bmm(inputs_PBTX.flatten(1, 2).to(token_PXD.dtype), token_PXD)
+    return x_PRD.view(*inputs_PBTX.shape[:-1], -1)

@@ -55,5 +55,9 @@ def head(parameters: Mapping[str, Tensor], *, tied: bool) -> Linear:
 
 
 def _linear(parameters: Mapping[str, Tensor], block: int, group: ParameterGroup) -> Linear:
-    name = f"block{block}.{group}"
+    return linear(parameters, f"block{block}.{group}")
+
+
+def linear(parameters: Mapping[str, Tensor], name: str) -> Linear:
+    """Weights of the linear layer of this name."""
     return Linear(parameters[f"{name}.matrix"], parameters.get(f"{name}.bias"))

@@ -80,6 +80,17 @@ def chances(key_P: Tensor, count: int, probability: float) -> Tensor:
     return _shift(split_mix(key_P, count), 24) < round(probability * 2**40)
 
 
+def nearly_normal(key_P: Tensor, count: int) -> Tensor:
+    """Numbers with mean 0 and variance 1, (P, count) float64, equal on every device: sums of twelve
+    uniform ones of 16 bits each, whose distribution function is within 0.0025 of the normal one,
+    and which are under 6.
+    """
+    pieces = split_mix(key_P, 3 * count).view(len(key_P), count, 3)
+    sums = sum((_shift(pieces, 16 * place) & 0xFFFF).sum(-1) for place in range(1, 4))
+    total = sums + (pieces & 0xFFFF).sum(-1)
+    return (total - 6 * 0xFFFF) * 2.0**-16
+
+
 def normal(key_P: Tensor, count: int) -> Tensor:
     """Standard normal, (P, count) float64, by Box and Muller's transform.
 

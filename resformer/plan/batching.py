@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, UntypedStorage
 
 from resformer.errors import UserError
-from resformer.model.objective import loss
+from resformer.model.objective import blank_batch, loss
 from resformer.model.shape import Shape
 
 _CPU, _CPU_FLOPS = 16, 10**11
@@ -50,7 +50,8 @@ def bytes_per_member(shape: Shape, recompute: bool = False) -> int:
     transformer, train = shape.transformer(), shape.train
     tensors = 2 + 2 * len(shape.optimizer.state)
     weights = _FLOAT * tensors * transformer.num_parameters
-    drawn = _INTEGER * _DRAWN * train.batch * transformer.tokens
+    of_token = _INTEGER if shape.task.numbers is None else _FLOAT * shape.task.numbers
+    drawn = of_token * _DRAWN * train.batch * transformer.tokens
     scored = _FLOAT * train.eval_sequences * transformer.num_targets * transformer.vocabulary
     sequences = max(train.batch, -(-train.eval_sequences // shape.model.depth))
     kept = kept_bytes(shape, sequences)
@@ -65,9 +66,7 @@ def kept_bytes(shape: Shape, sequences: int, *, recompute: bool = False) -> int:
     """
     transformer = dataclasses.replace(shape.transformer(), compile=False)
     flat_1N = torch.empty(1, transformer.num_parameters, device="meta", requires_grad=True)
-    sizes = (1, sequences)
-    tokens = torch.empty(*sizes, transformer.tokens, dtype=torch.int64, device="meta")
-    targets = torch.empty(*sizes, transformer.num_targets, dtype=torch.int64, device="meta")
+    inputs, targets = blank_batch(shape, sequences)
     kept: dict[int, UntypedStorage] = {}
 
     def keep(tensor: Tensor) -> Tensor:
@@ -77,5 +76,5 @@ def kept_bytes(shape: Shape, sequences: int, *, recompute: bool = False) -> int:
 
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
         key_1 = torch.empty(1, dtype=torch.int64, device="meta") if transformer.random else None
-        loss(transformer.forward(flat_1N, tokens, key_1, recompute=recompute), targets)
+        loss(transformer.forward(flat_1N, inputs, key_1, recompute=recompute), targets)
     return sum(storage.nbytes() for storage in kept.values())

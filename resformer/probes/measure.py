@@ -67,7 +67,8 @@ def _traced(shape: Shape, flat_PN: Tensor, step: int) -> Trace:
     transformer = dataclasses.replace(shape.transformer(), compile=False)
     members, sequences = len(flat_PN), min(shape.train.batch, shape.train.eval_sequences)
     inputs_PBT, targets_PBU = (
-        part[:, :sequences].expand(members, -1, -1) for part in held_out(shape, flat_PN.device)
+        part[:, :sequences].expand(members, sequences, *part.shape[2:])
+        for part in held_out(shape, flat_PN.device)
     )
     forward = transformer.activations(
         flat_PN, inputs_PBT, torch.tensor(step, device=flat_PN.device)

@@ -9,7 +9,16 @@ import pandas as pd
 from resformer.results import presets
 
 _OWNERS = {
-    "task": ("task.", "train.eval_every", "train.target_accuracy", "model.attention"),
+    "task": (
+        "task.",
+        "train.batch",
+        "train.eval_every",
+        "train.target_accuracy",
+        "train.target_loss",
+        "train.stop_when_solved",
+        "optimizer.weight_decay",
+        "model.attention",
+    ),
     "residual": ("model.residual.",),
     "model.width": ("model.hidden",),
     presets.KEY: (*presets.SETTINGS, presets.MODULE),
@@ -18,7 +27,7 @@ _OWNERS = {
     "train.schedule": ("train.final_lr",),
     "model.parametrisation": ("model.base_depth", "model.base_width", "model.base_heads"),
 }
-"""Settings, or the beginnings of their keys, by the one that they come with."""
+"""Settings, or the beginnings of their keys, by one that they come with."""
 _DEPTH = "depth"
 _SIZES = ("model.width", "model.heads", "model.hidden")
 """Settings that may be chosen for each depth, as by `model.parameters`."""
@@ -26,12 +35,13 @@ _SIZES = ("model.width", "model.heads", "model.hidden")
 
 def varies(shapes: pd.DataFrame, key: str, within: Sequence[str]) -> bool:
     """True if a setting varies by itself: among shapes that are alike in these columns, and in the
-    setting that it comes with if there is a column of it; no size that comes with the depth.
+    settings that it comes with as far as there are columns of them; no size that comes with the
+    depth.
     """
     if key in _SIZES and comes_with_depth(shapes, key):
         return False
-    owner = next((owner for owner, own in _OWNERS.items() if key.startswith(own)), None)
-    alike = [*within, owner] if owner in shapes else [*within]
+    owners = [owner for owner, own in _OWNERS.items() if key.startswith(own)]
+    alike = [*within, *(owner for owner in owners if owner in shapes)]
     return int(shapes.groupby(alike, dropna=False)[key].nunique(dropna=False).max()) > 1
 
 

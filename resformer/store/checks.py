@@ -257,7 +257,9 @@ def runs(table: pa.Table, members: Members) -> None:
 
 
 def _run(row: Mapping[str, Any]) -> None:
-    """Check one run. A loss may be anything but negative: it is NaN where a member diverged."""
+    """Check one run. A loss may be anything but negative: it is NaN where a member diverged. An
+    accuracy is at most 1.
+    """
     outcome, last_step = row["outcome"], row["last_step"]
     _require(outcome in _OUTCOMES, "an outcome is none")
     _require(
@@ -271,7 +273,7 @@ def _run(row: Mapping[str, Any]) -> None:
             f"a step at which a member {name} cannot be",
         )
     _require(
-        not row["final_loss"] < 0 and 0 <= row["final_accuracy"] <= 1,
+        not row["final_loss"] < 0 and row["final_accuracy"] <= 1,
         "a final loss or accuracy cannot be",
     )
 

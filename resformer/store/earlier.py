@@ -23,6 +23,8 @@ _TRAIN: Json = {"schedule": "constant", "final_lr": None, "dropout": 0.0}
 """Settings of the only training that there was."""
 _RESIDUALS: dict[str, Json] = {"mhc": {"start": "apart"}}
 """Settings of schemes that had no choice, by the scheme's name."""
+_LATER: Json = {"target_loss": None}
+"""Settings of training that came after other blocks and optimisers."""
 
 
 def in_todays_words(shape: Json) -> Json:
@@ -33,7 +35,7 @@ def in_todays_words(shape: Json) -> Json:
     model = {**_MODEL, **shape["model"]}
     residual = model["residual"]
     model["residual"] = {**_RESIDUALS.get(residual["name"], {}), **residual}
-    return {**shape, "model": model}
+    return {**shape, "model": model, "train": {**_LATER, **shape["train"]}}
 
 
 def _with_optimizer(shape: Json) -> Json:

@@ -15,14 +15,14 @@ from torch import Tensor
 
 from resformer import plugins
 from resformer.errors import UserError
-from resformer.keys import ATTENTIONS, NORMS, OWN
+from resformer.keys import NORMS, OWN
 from resformer.model.settings import ModelSettings
 from resformer.model.transformer import Transformer
 from resformer.numerics import rng
 from resformer.numerics.parameters import initial_values
 from resformer.plugins import PACKAGES
 from resformer.residuals.base import Architecture, Residual
-from resformer.tasks.base import IGNORE_INDEX, SequenceToSequence, Task
+from resformer.tasks.base import IGNORE_INDEX, Regression, SequenceToSequence, Task
 
 _MEMBERS, _SEQUENCES, _TOKENS, _SYMBOLS, _HIDDEN = 2, 3, 5, 7, 8
 _TINY = Architecture(depth=2, distinct_blocks=2, width=8, heads=2, tokens=_TOKENS, causal=True)
@@ -109,6 +109,8 @@ def _run_forward(residual: Residual[Any], architecture: Architecture) -> None:
         settings=settings,
         residual=watched,
         vocabulary=_SYMBOLS,
+        numbers=None,
+        from_last=False,
         tokens=_TOKENS,
         num_targets=_TOKENS,
         dropout=0.0,
@@ -176,16 +178,14 @@ def try_task(task: Task) -> None:
 
 
 def _draw(task: Task) -> None:
-    _require_names(task, "attention", [task.attention], ATTENTIONS)
-    for size in ("sequence_length", "num_symbols", "num_inputs"):
+    _require_names(task, "attention", [task.attention], task.attentions)
+    tokens = "numbers" if isinstance(task, Regression) else "num_symbols"
+    for size in ("sequence_length", tokens, "num_inputs"):
         if not isinstance(number := getattr(task, size), int):
             raise _wrong(task, f"{size} is {_kind(number)}, must be a whole number of Python")
         if number < 1:
             raise _wrong(task, f"{size} is {number}, must be at least 1")
-    drawn: object = task.draw(rng.key(torch.arange(_MEMBERS), "trial"), _SEQUENCES)
-    if not isinstance(drawn, tuple | list) or len(drawn) != 2:
-        raise _wrong(task, f"draw returned {_kind(drawn)}, must be a source and a target")
-    source_PBU, target_PBU = drawn
+    source_PBU, target_PBU = _drawn(task, "draw", _SEQUENCES)
     if isinstance(task, SequenceToSequence):
         version = source_PBU._version
         task.target(source_PBU)
@@ -193,14 +193,40 @@ def _draw(task: Task) -> None:
             raise _wrong(task, "target changed its source in place; return a new tensor")
         _require_symbols(task, "target returned", target_PBU, IGNORE_INDEX)
     else:
-        _require_symbols(task, "draw returned a source of", source_PBU, 0)
-        _require_symbols(task, "draw returned a target of", target_PBU, IGNORE_INDEX)
+        _require_drawn(task, "draw", source_PBU, target_PBU)
+    apart: object = task.num_held_out
+    if apart is not None:
+        if not isinstance(apart, int):
+            must = "must be a whole number of Python, or None"
+            raise _wrong(task, f"num_held_out is {_kind(apart)}, {must}")
+        _require_drawn(task, "draw_held_out", *_drawn(task, "draw_held_out", _SEQUENCES))
     blind_loss: object = task.blind_loss()
     if not isinstance(blind_loss, float | int):
         must = "must be a number of Python"
         raise _wrong(task, f"blind_loss returned {_kind(blind_loss)}, {must}")
     if not math.isfinite(blind_loss):
         raise _wrong(task, f"blind_loss returned {blind_loss}, must be a number")
+
+
+def _drawn(task: Task, method: str, sequences: int) -> tuple[Any, Any]:
+    """Source and target of a few sequences of two members, by a method of a task."""
+    drawn: object = getattr(task, method)(rng.key(torch.arange(_MEMBERS), "trial"), sequences)
+    if not isinstance(drawn, tuple | list) or len(drawn) != 2:
+        raise _wrong(task, f"{method} returned {_kind(drawn)}, must be a source and a target")
+    source_PBU, target_PBU = drawn
+    return source_PBU, target_PBU
+
+
+def _require_drawn(task: Task, method: str, source_PBU: Any, target_PBU: Any) -> None:
+    """Raise UserError unless these are sources and targets, (P, B, U) int64, or of real numbers,
+    (P, B, U, X) and (P, B, U) float32.
+    """
+    if isinstance(task, Regression):
+        _require_numbers(task, f"{method} returned a source of", source_PBU, (task.numbers,))
+        _require_numbers(task, f"{method} returned a target of", target_PBU, ())
+        return
+    _require_symbols(task, f"{method} returned a source of", source_PBU, 0)
+    _require_symbols(task, f"{method} returned a target of", target_PBU, IGNORE_INDEX)
 
 
 def _require_symbols(task: Task, returned: str, drawn: Any, least: int) -> None:
@@ -214,6 +240,15 @@ def _require_symbols(task: Task, returned: str, drawn: Any, least: int) -> None:
         if not least <= symbol < task.num_symbols:
             there_are = f"there are 0 to {task.num_symbols - 1}"
             raise _wrong(task, f"{returned} symbol {symbol}, {there_are}")
+
+
+def _require_numbers(task: Task, returned: str, drawn: Any, of_token: tuple[int, ...]) -> None:
+    """Raise UserError unless these are real numbers of a few sequences, (P, B, U, …) float32."""
+    if not isinstance(drawn, Tensor) or drawn.dtype != torch.float32:
+        raise _wrong(task, f"{returned} {_kind(drawn)}, must be float32")
+    shape = [_MEMBERS, _SEQUENCES, task.sequence_length, *of_token]
+    if list(drawn.shape) != shape:
+        raise _wrong(task, f"{returned} shape {list(drawn.shape)}, must be {shape}")
 
 
 def _require_names(

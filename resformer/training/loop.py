@@ -253,6 +253,7 @@ class Training:
         held_out_P, accuracy_P = self.population.evaluate()
         finite_P = self.population.finite()
         present = [(row, index) for row, index in enumerate(self.rows) if index in self.alive]
+        bound, apart = self.shape.task.divergence_bound, self.shape.task.num_held_out is not None
         for row, index in present:
             self.curves_2GP[:, since:step, index] = recorded_2EP[:, :, row]
             self.records[index].evaluated(step, float(held_out_P[row]), float(accuracy_P[row]))
@@ -260,8 +261,9 @@ class Training:
             broke_at = None if finite_P[row] else step
             if not finite_E.all():
                 broke_at = since + int(finite_E.argmin()) + 1
-            bound = 2 * math.log(self.shape.task.vocabulary)
-            if self.records[index].judge(settings, bound, broke_at):
+            # A model may know by heart what it trains on, and be as wrong as can be beside it.
+            fits = apart and bool((recorded_2EP[0, -1:, row] <= bound).all())
+            if self.records[index].judge(settings, math.inf if fits else bound, broke_at):
                 self.alive.remove(index)
         if self.recording.keep_weights:
             leaving = (

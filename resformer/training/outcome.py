@@ -1,5 +1,6 @@
 """Outcome of a member, judged by its evaluations, and its rows in the results."""
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -60,7 +61,7 @@ class Record:
         """Update the outcome; return True if the member leaves the batch.
 
         `broke_at` is the first step with a non-finite loss or gradient, or that of an evaluation
-        which found a non-finite parameter; `bound` is 2·ln V.
+        which found a non-finite parameter; `bound` is the loss above which one may have diverged.
         """
         step = self.steps[-1]
         if self.losses[-1] <= max(bound, self.losses[0]) or step <= settings.warmup_steps:
@@ -70,10 +71,8 @@ class Record:
         lost = self.high_since is not None and step - self.high_since >= settings.patience
         broken = broke_at is not None or not math.isfinite(self.losses[-1])
         if self.outcome == "unsolved":
-            if (
-                all(accuracy >= settings.target_accuracy for accuracy in self.accuracies[-2:])
-                and len(self.steps) > 1
-            ):
+            latest = zip(self.losses[-2:], self.accuracies[-2:], strict=True)
+            if len(self.steps) > 1 and all(itertools.starmap(settings.on_target, latest)):
                 self.outcome, self.solved_step = "solved", self.steps[-2]
             elif broken or lost:
                 self.outcome, self.diverged_step = "diverged", broke_at or self.steps[-1]

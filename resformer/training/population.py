@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from resformer.model.objective import draw_batch, held_out, loss, target_count
+from resformer.model.objective import accuracy, draw_batch, held_out, loss, target_count
 from resformer.model.program import program
 from resformer.model.shape import Member, Shape
 from resformer.numerics import rng
@@ -99,7 +99,7 @@ class Population:
 
     @torch.no_grad()
     def evaluate(self) -> tuple[Floats, Floats]:
-        """Held-out loss (nats per target) and accuracy (share of targets), (P,) each."""
+        """Held-out loss and accuracy, (P,) each, as `objective` has them."""
         losses, accuracies = zip(*map(self._evaluate_chunk, self._chunks()), strict=True)
         loss_P, accuracy_P = torch.cat(losses).cpu().numpy(), torch.cat(accuracies).cpu().numpy()
         return loss_P.astype(np.float64), accuracy_P
@@ -111,10 +111,12 @@ class Population:
             loss_P, right_P = self.program.score(flat_PN, inputs_1BT[0], targets_1BU[0])
             counted_1 = target_count(targets_1BU)
             return loss_P / counted_1, right_P / counted_1
-        inputs_PBT, targets_PBU = (part.expand(len(flat_PN), -1, -1) for part in self.held_out)
+        inputs_PBT, targets_PBU = (
+            part.expand(len(flat_PN), *part.shape[1:]) for part in self.held_out
+        )
         logits_PBUV = self._forward(flat_PN, inputs_PBT, None, self.device_steps)
-        right_P = (logits_PBUV.argmax(dim=-1) == targets_PBU).flatten(1).sum(1, dtype=torch.float64)
-        return loss(logits_PBUV, targets_PBU), right_P / target_count(targets_PBU)
+        scored = logits_PBUV, targets_PBU
+        return loss(*scored), accuracy(self.shape.task, *scored)
 
     def finite(self) -> npt.NDArray[np.bool_]:
         """True for each member whose parameters are all finite, (P,): ReLU can hide one that is not

@@ -309,6 +309,11 @@ def test_a_wrong_launch_record_is_refused(record: dict[str, Any]) -> None:
     assert refusal(checks.launch_record, record, 2) == "is the record of launch 1"
 
 
+def test_an_accuracy_of_real_numbers_may_be_under_zero() -> None:
+    accuracies = pa.table({**RUNS, "final_accuracy": [1.0, -3.5, float("-inf")]})
+    assert refusal(checks.runs, accuracies, PLANNED) is None
+
+
 @pytest.mark.parametrize(
     ("column", "values"),
     [

@@ -45,6 +45,13 @@ def test_an_earlier_mhc_started_as_it_does_by_default() -> None:
     assert in_todays_words(today["shape"]) == today["shape"]
 
 
+def test_a_plan_before_target_losses_had_none() -> None:
+    job = Job(shape=shape(1, Add(), "post", dropout=0.1), members=tuple(SEEDS)).to_json()
+    train = {key: value for key, value in job["shape"]["train"].items() if key != "target_loss"}
+    earlier = {**job, "shape": {**job["shape"], "train": train}}
+    assert shape_settings(earlier) == shape_settings(job)
+
+
 def test_an_earlier_study_with_weight_decay_differs_from_one_of_today_in_what_decays(
     tmp_path: Path,
 ) -> None:

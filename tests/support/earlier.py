@@ -6,7 +6,7 @@ _NEW_IN_MODEL = (
     *("loops", "norm_kind", "qk_norm", "bias", "position", "rope_base", "tied"),
     *("parametrisation", "base_depth", "base_width", "base_heads", "module"),
 )
-_NEW_IN_TRAINING = ("schedule", "final_lr", "dropout", "decay_all")
+_NEW_IN_TRAINING = ("schedule", "final_lr", "dropout", "decay_all", "target_loss")
 
 
 def in_earlier_words(job: Json) -> Json:

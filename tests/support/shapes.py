@@ -24,6 +24,7 @@ def settings(**changes: Any) -> TrainSettings:
         eval_every=5,
         eval_sequences=16,
         target_accuracy=0.99,
+        target_loss=None,
         patience=20,
         stop_when_solved=True,
         compile=False,

@@ -51,12 +51,13 @@ def summarise(
     findings: Findings,
     pairing: Pairing = DEFAULT_PAIRING,
     per: Per = "steps",
-    score: Score = "steps",
+    score: Score | None = None,
 ) -> Report:
     """The report of some studies, computed once and kept; UserError if nothing has finished yet, if
     there are no such pairs, if the cost of a step was not recorded in this unit, or if the members
-    have no such score.
+    have no such score. None is by final losses if no member had anything to solve, else by steps.
     """
+    score = score or _usual_score(findings, per)
     if (per, score) not in (("steps", score), (per, "steps")):
         raise UserError(
             f"--per {per} --score {score}: final losses are of a fixed budget; use one of the two"
@@ -77,6 +78,13 @@ def summarise(
     report = _report(findings, pairing, per, score)
     cache.save_report(findings.studies[0], key, serial.to_json(report))
     return report
+
+
+def _usual_score(findings: Findings, per: Per) -> Score:
+    members, targets = findings.members, ["train.target_accuracy", "train.target_loss"]
+    if per != "steps" or members.empty or members[targets].notna().any(axis=None):
+        return "steps"
+    return "final_loss"
 
 
 def _report(findings: Findings, pairing: Pairing, per: Per, score: Score) -> Report:

@@ -196,7 +196,7 @@ def _by_the_rule(kind: Kind, trained: Trained, member: int) -> Iterator[str]:
     this task.
     """
     settings, curve = kind.shape().train, _curve(trained, member)
-    bound = max(2 * math.log(kind.shape().task.vocabulary), float(curve["held_out_loss"][0]))
+    bound = max(kind.shape().task.divergence_bound, float(curve["held_out_loss"][0]))
     finite = np.isfinite(curve["loss"]) & np.isfinite(curve["gradient_norm"])
     finite[0] = True
     expected: tuple[str, int | None] = ("unsolved", None)
