@@ -97,6 +97,10 @@ def parse(overrides: Sequence[str], studies: Collection[str] = ()) -> dict[str, 
 def _words(overrides: Sequence[str]) -> Iterator[tuple[str, str]]:
     """Every KEY=VALUE, with the zip that it is in; UserError for a zip of nothing."""
     for text in overrides:
+        if text.lstrip().startswith("zip(") and ")" not in text:
+            raise UserError(
+                f"{shortened(text)}: its zip does not close; quote all of it: '{_EXAMPLE}'"
+            )
         zipped = _ZIP.fullmatch(text)
         if zipped is None:
             yield text, ""
