@@ -53,6 +53,23 @@ def test_any_axis_may_run_down_or_across(made: WrittenStudy) -> None:
     assert (first.row_heading, first.limits) == ("batch", {})
 
 
+def test_down_a_number_of_the_task_columns_say_to_where_they_solve(made: WrittenStudy) -> None:
+    """The longest length that half of the seeds solve, of those from the shortest on."""
+    solving = {1: {4: 5, 8: 2, 16: 5}, 2: {4: 5, 8: 4, 16: 0}}
+    for depth, by_length in solving.items():
+        for length, solved in by_length.items():
+            outcomes = [100] * solved + [1.0] * (5 - solved)
+            task = Sort(length=length, symbols=16)
+            made.job(shape(depth, Add(), "pre", task=task), SEEDS, outcomes)
+    report = made.report()
+    (panel,) = panels(report, layout(report, "task.length", ["depth"]))
+    assert panel.foot == ["limit"]
+    assert [panel.foot_words(column)[0] for column in panel.columns] == [
+        ("4", "4–…"),
+        ("8", "4–8"),
+    ]
+
+
 def test_depth_may_stand_apart_and_baselines_come_first_in_rows_too(made: WrittenStudy) -> None:
     report = grid(made)
     axes = layout(report, "model.residual", ["train.batch"])

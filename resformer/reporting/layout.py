@@ -10,6 +10,7 @@ from resformer.keys import Value, by_value, is_number, short
 from resformer.reporting.analysis.pairs import BASELINES
 from resformer.reporting.schema import Cell, Limit, Per, Rate, Report, Score
 from resformer.reporting.text.words import cell, final_loss, fit, limit, value_label
+from resformer.stats.depth import depth_run, limit_bounds
 
 Row = TypeVar("Row", Cell, Rate, Limit)
 
@@ -45,7 +46,9 @@ class Panel:
     cells: dict[tuple[Value, tuple[Value, ...]], Cell]
     """By row and column; combinations that were not run are absent."""
     limits: dict[tuple[Value, ...], Limit]
-    """By column; empty unless the rows are depths and members are judged by their steps."""
+    """By column: the last row of the unbroken run of those that are solved. Empty unless the rows
+    are depths or numbers of the task, such as its length, and members are judged by their steps.
+    """
     per: Per
     """Unit of the cells' medians."""
     score: Score
@@ -67,8 +70,8 @@ class Panel:
 
     @property
     def foot(self) -> list[str]:
-        """Headings of the rows below those of the cells, which say to which depth a column solves;
-        none unless the rows are depths.
+        """Headings of the rows below those of the cells, which say to which row a column solves;
+        none where there are no limits.
         """
         if not self.limits:
             return []
@@ -77,7 +80,7 @@ class Panel:
 
     def foot_words(self, values: tuple[Value, ...]) -> list[tuple[str, str]]:
         """A column's texts in the rows of `foot`, each with its interval."""
-        tried = [cell.key.depth for cell in self.column(values)]
+        tried = [row for row in self.rows if isinstance(row, int) and (row, values) in self.cells]
         return [
             (limit if heading == "limit" else fit)(self.limits[values], tried)
             for heading in self.foot
@@ -90,7 +93,7 @@ class Panel:
 
     @property
     def by_limit(self) -> list[tuple[Value, ...]]:
-        """Columns by their depth limit, the deepest first; equal ones in their order."""
+        """Columns by their limit, the largest first; equal ones in their order."""
         return sorted(
             self.columns,
             key=lambda key: -(self.limits[key].depth_limit or 0) if self.limits else 0,
@@ -148,11 +151,39 @@ def _default_rows(report: Report) -> str:
 def panels(report: Report, layout: Layout) -> list[Panel]:
     """Panels of a report, in the order of its cells."""
     cells = _apart(report.cells, layout)
-    solving = layout.rows == "depth" and report.score == "steps"
-    limits = _apart(report.limits, layout) if solving else {}
+    limits = _apart(report.limits, layout) if layout.rows == "depth" else {}
     return [
-        _panel(layout, apart, part, limits.get(apart, []), report) for apart, part in cells.items()
+        _panel(
+            layout, apart, part, _limits(layout, part, limits.get(apart, []), report.score), report
+        )
+        for apart, part in cells.items()
     ]
+
+
+def _limits(
+    layout: Layout, cells: Sequence[Cell], of_depth: Sequence[Limit], score: Score
+) -> dict[tuple[Value, ...], Limit]:
+    """Limits by column: those of the report along the depth, and along a number of the task."""
+    if score != "steps":
+        return {}
+    if layout.rows == "depth":
+        return {limit.key.of(layout.columns): limit for limit in of_depth}
+    rows = [cell.key.value(layout.rows) for cell in cells]
+    if not layout.rows.startswith("task.") or not all(isinstance(row, int) for row in rows):
+        return {}
+    columns: dict[tuple[Value, ...], list[Cell]] = defaultdict(list)
+    for each in sorted(cells, key=lambda each: by_value(each.key.value(layout.rows))):
+        columns[each.key.of(layout.columns)].append(each)
+    return {column: _limit(layout.rows, of_column) for column, of_column in columns.items()}
+
+
+def _limit(axis: str, cells: Sequence[Cell]) -> Limit:
+    """Limit of a column along an axis of its rows, ascending, as along the depth."""
+    rows = [int(cell.key.value(axis)) for cell in cells]  # type: ignore[arg-type]  # numbers
+    counts = [cell.solved for cell in cells], [cell.seeds for cell in cells]
+    floor, reached = depth_run(rows, *counts)
+    low, high = limit_bounds(rows, *counts)
+    return Limit(key=cells[0].key.arm, depth_limit=reached, low=low, high=high, depth_floor=floor)
 
 
 def _apart(rows: Sequence[Row], layout: Layout) -> dict[tuple[Value, ...], list[Row]]:
@@ -166,7 +197,7 @@ def _panel(
     layout: Layout,
     apart: tuple[Value, ...],
     cells: Sequence[Cell],
-    limits: Sequence[Limit],
+    limits: dict[tuple[Value, ...], Limit],
     report: Report,
 ) -> Panel:
     at = {(cell.key.value(layout.rows), cell.key.of(layout.columns)): cell for cell in cells}
@@ -190,7 +221,7 @@ def _panel(
             key=lambda key: _order(layout.columns, key, studies),
         ),
         cells=at,
-        limits={limit.key.of(layout.columns): limit for limit in limits},
+        limits=limits,
         per=report.per,
         score=report.score,
     )

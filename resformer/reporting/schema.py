@@ -180,7 +180,9 @@ class BestRates:
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limit:
-    """The depth limit of an arm: the last depth of the unbroken run from `depth_floor`."""
+    """The depth limit of an arm: the last depth of the unbroken run from `depth_floor`; in a table
+    whose rows are another number, the last of these.
+    """
 
     key: ArmKey
     depth_limit: int | None

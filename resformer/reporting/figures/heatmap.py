@@ -68,7 +68,7 @@ def draw(data: PanelData, tips: Tips) -> Figure | None:
 
 
 def by_limit_and_result(data: PanelData) -> list[Series]:
-    """Series by their depth limit, the deepest first; equal ones, and those that have none, by the
+    """Series by their limit, the largest first; equal ones, and those that have none, by the
     geometric mean of their results.
     """
     panel = data.panel
