@@ -154,3 +154,20 @@ def test_values_of_the_first_block_are_mixed_into_those_of_the_others(
     options = {"add_value_residual": True, "learned_value_residual_mix": False}
     stack = stack_of(attention, **options, **PLACEMENTS[norm])
     compare(scheme("value_residual"), stack, norm=norm, attention=attention)
+
+
+@pytest.mark.parametrize("norm", ["post", "pre"])
+def test_means_over_tokens_and_deviations_have_gains_of_their_own(
+    norm: str, compare: Compare
+) -> None:
+    """Bidirectional, since the package takes means over all tokens in a causal stack, too."""
+    gains = {"2.alpha": "mv_split.mean", "2.beta": "mv_split.deviation"}
+    stack = stack_of("bidirectional", gains, mv_split_residual=True, **PLACEMENTS[norm])
+    compare(scheme("mv_split"), stack, norm=norm, attention="bidirectional")
+
+
+@pytest.mark.parametrize("norm", ["post", "pre"])
+def test_passes_share_the_weights_of_their_blocks(norm: str, compare: Compare) -> None:
+    order = tuple(range(6)) * 2
+    stack = stack_of("causal", layers_execute_order=order, **PLACEMENTS[norm])
+    compare(scheme("add"), stack, norm=norm, depth=6, loops=2)
