@@ -1,6 +1,8 @@
-"""Parity with the package `transformers`: GPT-2, GPT-NeoX, Qwen3, the hyper-connections of
-DeepSeek-V4, the gated residual of Qwen 4, the stochastic depth of DINOv2.
+"""Parity with the package `transformers`: GPT-2, GPT-NeoX, Qwen 3, EXAONE 4, the
+hyper-connections of DeepSeek-V4, the gated residual of Qwen 4, the stochastic depth of DINOv2.
 """
+
+import importlib
 
 import pytest
 import torch
@@ -8,6 +10,8 @@ from support import foreign
 from support.foreign import Compare, Weights
 from support.schemes import scheme
 from torch import Tensor
+
+from resformer.numerics import rng
 
 transformers = pytest.importorskip("transformers")
 
@@ -50,18 +54,30 @@ def test_blocks_are_those_of_gpt_2(activation: str, compare: Compare) -> None:
     compare(scheme("gpt2"), stack, activation=activation)
 
 
-def test_the_modern_block_is_that_of_qwen_3(
-    monkeypatch: pytest.MonkeyPatch, compare: Compare
+@pytest.mark.parametrize(
+    ("model", "norm", "place", "norms"),
+    [
+        ("Qwen3", "pre", "in", ("input_layernorm", "post_attention_layernorm")),
+        ("Exaone4", "branch", "branch", ("post_attention_layernorm", "post_feedforward_layernorm")),
+    ],
+)
+def test_modern_blocks_are_those_of_qwen_3_and_exaone_4(
+    model: str,
+    norm: str,
+    place: str,
+    norms: tuple[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+    compare: Compare,
 ) -> None:
-    """RMSNorm, norms of queries and keys, rope and SwiGLU, but for the float32 in which it computes
-    norms and softmax.
+    """RMSNorm, norms of queries and keys, rope and SwiGLU, but for the float32 in which they
+    compute norms and softmax.
     """
-    from transformers.models.qwen3 import modeling_qwen3 as theirs
-
+    name = model.lower()
+    theirs = importlib.import_module(f"transformers.models.{name}.modeling_{name}")
     monkeypatch.setattr(torch, "float32", torch.float64)
     monkeypatch.setattr(torch, "float", torch.float64)
     monkeypatch.setattr(Tensor, "float", Tensor.double)
-    config = transformers.Qwen3Config(
+    config = getattr(transformers, f"{model}Config")(
         hidden_size=12,
         num_attention_heads=3,
         num_key_value_heads=3,
@@ -69,6 +85,9 @@ def test_the_modern_block_is_that_of_qwen_3(
         intermediate_size=16,
         rms_norm_eps=1e-6,
         rope_theta=100.0,
+        sliding_window=None,
+        num_hidden_layers=3,
+        layer_types=["full_attention"] * 3,
         attn_implementation="eager",
     )
     names = {
@@ -85,7 +104,9 @@ def test_the_modern_block_is_that_of_qwen_3(
         tokens = x_BTD.shape[1]
         mask_TT = torch.zeros(tokens, tokens, dtype=x_BTD.dtype)
         mask_TT = mask_TT.masked_fill(foreign.causal_mask(tokens), float("-inf"))
-        turns = theirs.Qwen3RotaryEmbedding(config)(x_BTD, torch.arange(tokens)[None])
+        turns = getattr(theirs, f"{model}RotaryEmbedding")(config)(
+            x_BTD, torch.arange(tokens)[None]
+        )
         for block in (1, 2, 3):
             own = {
                 f"{name}.weight": w[f"block{block}.{group}.matrix"].T
@@ -94,19 +115,20 @@ def test_the_modern_block_is_that_of_qwen_3(
             own |= {
                 "self_attn.q_norm.weight": w[f"block{block}.query.gain"],
                 "self_attn.k_norm.weight": w[f"block{block}.key.gain"],
-                "input_layernorm.weight": w[f"sublayer{2 * block - 1}.in.norm.gain"],
-                "post_attention_layernorm.weight": w[f"sublayer{2 * block}.in.norm.gain"],
+                f"{norms[0]}.weight": w[f"sublayer{2 * block - 1}.{place}.norm.gain"],
+                f"{norms[1]}.weight": w[f"sublayer{2 * block}.{place}.norm.gain"],
             }
-            layer = theirs.Qwen3DecoderLayer(config, layer_idx=block - 1)
+            layer = getattr(theirs, f"{model}DecoderLayer")(config, layer_idx=block - 1)
             options = {"attention_mask": mask_TT[None, None], "position_embeddings": turns}
             x_BTD = foreign.call(layer, own, x_BTD, **options)
-        last = theirs.Qwen3RMSNorm(12, eps=1e-6)
-        return foreign.call(last, {"weight": w["last.norm.gain"]}, x_BTD)
+        last = getattr(theirs, f"{model}RMSNorm")(12, eps=1e-6)
+        normed: Tensor = foreign.call(last, {"weight": w["last.norm.gain"]}, x_BTD)
+        return normed
 
     compare(
         scheme("add"),
         stack,
-        norm="pre",
+        norm=norm,
         norm_kind="rms",
         qk_norm=True,
         bias=False,
@@ -232,3 +254,23 @@ def test_parallel_blocks_are_those_of_gpt_neox(compare: Compare) -> None:
         return foreign.norm(w, "last")(x_BTD)
 
     compare(scheme("parallel"), stack)
+
+
+def test_branches_are_dropped_as_in_dinov2(
+    monkeypatch: pytest.MonkeyPatch, compare: Compare
+) -> None:
+    """With one number for all sequences of a batch, whose distance from 1 is ours."""
+    from transformers.models.dinov2.modeling_dinov2 import Dinov2DropPath
+
+    key_P, survival = torch.tensor([3]), [1 - block / 6 for block in (1, 1, 2, 2, 3, 3)]
+    drawn = ((rng.uniform(rng.key(key_P, "scheme"), 6) + 1) / 2)[0]
+    assert 0 < sum(drawn < torch.tensor(survival)) < 6
+
+    def stack(w: Weights, x_BTD: Tensor) -> Tensor:
+        for i in range(1, 7):
+            f_BTD = foreign.sublayer(w, i)(foreign.norm(w, f"sublayer{i}.in")(x_BTD))
+            monkeypatch.setattr(torch, "rand", lambda *_, i=i, **__: 1 - drawn[i - 1])
+            x_BTD = x_BTD + foreign.call(Dinov2DropPath(1 - survival[i - 1]), {}, f_BTD)
+        return foreign.norm(w, "last")(x_BTD)
+
+    compare(scheme("stochastic_depth"), stack, key_P, norm="pre")
