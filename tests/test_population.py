@@ -70,19 +70,35 @@ def test_together_equals_alone_bit_for_bit(shape: Shape, width: int) -> None:
                 )
 
 
-ODD = [(Copy(length=5, symbols=8), "relu"), (Recall(pairs=3, symbols=9, rebinds=0), "gelu")]
+CLASSIC = {"width": 15, "heads": 3}
+MODERN = {
+    "width": 18,  # six channels a head, since rotary positions turn pairs
+    "heads": 3,
+    "hidden": 33,
+    "norm_kind": "rms",
+    "qk_norm": True,
+    "bias": False,
+    "position": "rope",
+    "rope_base": 100.0,
+    "activation": "swiglu",
+}
+ODD = {
+    "copy": (Copy(length=5, symbols=8), {**CLASSIC, "activation": "relu"}),
+    "recall": (Recall(pairs=3, symbols=9, rebinds=0), {**CLASSIC, "activation": "gelu"}),
+    "modern": (Copy(length=5, symbols=8), MODERN),
+}
 
 
 @pytest.mark.parametrize("residual", schemes(), ids=name_of)
-@pytest.mark.parametrize(("task", "activation"), ODD, ids=["copy", "recall"])
+@pytest.mark.parametrize(("task", "block"), ODD.values(), ids=ODD)
 def test_no_shape_is_too_odd_for_the_same_bits(
-    shape: Shape, task: Task, activation: str, residual: Residual[Any]
+    shape: Shape, task: Task, block: dict[str, Any], residual: Residual[Any]
 ) -> None:
-    """A batch of 7 and a width of 15: a member's matrices do not begin where a vector register
-    would like.
+    """A batch of 7 and a width of 15 or 18: a member's matrices do not begin where a vector
+    register would like.
     """
-    odd = dataclasses.replace(shape.model, width=15, heads=3, activation=activation)
-    model = dataclasses.replace(odd, norm=residual.own_norm, attention=task.attention)
+    odd = {"norm": residual.own_norm, "attention": task.attention, **block}
+    model = dataclasses.replace(shape.model, **odd)
     settings = dataclasses.replace(shape.train, batch=7, steps=5)
     residual = fitting_15(residual)
     shape = dataclasses.replace(shape, task=task, model=model, residual=residual, train=settings)

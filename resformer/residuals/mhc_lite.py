@@ -35,12 +35,12 @@ class MhcLite(ParallelStreams):
     """As `mhc`, but M = Σ_p m_p·P_p over all n! permutation matrices P_p, m = softmax(r·u·φ_M +
     c_M): doubly stochastic to rounding without Sinkhorn and Knopp.
 
-    Yang & Gao 2026, arXiv 2601.05732, and the authors' code; the numbers of the paper's equations
-    could not be checked. φ_M has n! columns, so that n = `streams` is 5 at most. Learned: all φ, c,
-    s, t, r. Initial values, those of the code: s = t = r = `dynamic` = 0.01, φ = 0, c_M = 0 for the
-    identity and -8 for the other permutations, c_a = c_b = 1 for stream i mod n (there a random
-    one) and -1 for the others, so that a sub-layer writes mostly to the stream that it reads. Norm:
-    pre.
+    Yang & Gao 2026, arXiv 2601.05732, and the authors' code, which mixes by Mᵀ, so that its columns
+    of φ_M stand for the inverse permutations; the numbers of the paper's equations could not be
+    checked. φ_M has n! columns, so that n = `streams` is 5 at most. Learned: all φ, c, s, t, r.
+    Initial values, those of the code: s = t = r = `dynamic` = 0.01, φ = 0, c_M = 0 for the identity
+    and -8 for the other permutations, c_a = c_b = 1 for stream i mod n (there a random one) and -1
+    for the others, so that a sub-layer writes mostly to the stream that it reads. Norm: pre.
     """
 
     # With one stream, products with φ would be those of a matrix and a vector, whose bits depend on

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 import torch
 from support.foreign import Compare, Stack, assert_parity
-from support.schemes import name_of
+from support.schemes import name_of, schemes
+from torch import Tensor
 
 from lib.facts import commit, machine
 from resformer.residuals.base import Residual
@@ -36,13 +37,15 @@ def compare(
     module = request.module.__name__.rpartition("test_")[2]
     package = module.replace("_", "-")
 
-    def compared(residual: Residual[Any], stack: Stack, **model: Any) -> None:
-        logits, gradient = assert_parity(residual, stack, **model)
+    def compared(
+        residual: Residual[Any], stack: Stack, key_P: Tensor | None = None, **model: Any
+    ) -> None:
+        logits, gradient = assert_parity(residual, stack, key_P, **model)
         settings = ", ".join(f"{key} {value}" for key, value in {**vars(residual), **model}.items())
         settings = settings or "–"
         against = f"{package} {metadata.version(package)}"
         row = f"| `{name_of(residual)}` | {settings} | {against} | {logits:.0e} | {gradient:.0e} |"
-        record_property("parity", row)
+        record_property("parity", (name_of(residual), row))
 
     return compared
 
@@ -54,8 +57,12 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
     assert reporter is not None
     properties = [dict(report.user_properties) for report in reporter.stats.get("passed", [])]
-    rows = sorted(row["parity"] for row in properties if "parity" in row)
+    compared = sorted(row["parity"] for row in properties if "parity" in row)
+    names = {name for name, _ in compared}
+    others = ", ".join(f"`{name}`" for name in map(name_of, schemes()) if name not in names)
     facts = {"commit": commit(), **machine(), "torch": torch.__version__}
     circumstances = ", ".join(f"{key} {value}" for key, value in facts.items())
     head = "| scheme | settings | against | logits | gradient |\n|---|---|---|---|---|"
-    path.write_text("\n".join([_ABOUT, f"{circumstances}\n", head, *rows]) + "\n")
+    rows = [row for _, row in compared]
+    without = f"\nWithout an implementation in these packages: {others}."
+    path.write_text("\n".join([_ABOUT, f"{circumstances}\n", head, *rows, without]) + "\n")

@@ -60,6 +60,22 @@ def test_sublayers_and_the_output_attend_to_the_sums_of_blocks(compare: Compare)
     compare(scheme("block_attn_res", blocks=3), stack)
 
 
+def test_sublayers_add_attention_to_all_outputs_to_the_stream(compare: Compare) -> None:
+    """Delta attention residuals, which the package has not, from its operator."""
+
+    def stack(w: Weights, x_BTD: Tensor) -> Tensor:
+        outputs = [x_BTD]
+        for i in range(1, 7):
+            query = w.get(f"sublayer{i}.delta_attn_res.query")
+            read = 0 if query is None else attended(torch.stack(outputs), query)
+            norm = foreign.norm(w, f"sublayer{i}.in")
+            outputs.append(foreign.sublayer(w, i)(norm(x_BTD + read)))
+            x_BTD = x_BTD + outputs[-1]
+        return foreign.norm(w, "last")(x_BTD)
+
+    compare(scheme("delta_attn_res"), stack)
+
+
 def test_queries_start_as_there() -> None:
     _, w = start(shape_of(scheme("attn_res")))
     theirs = attn_res.AttnResOperator(12).pseudo_query.detach()

@@ -136,6 +136,27 @@ def test_a_constant_on_skips_from_the_second_block_on(compare: Compare) -> None:
     compare(scheme("keel"), stack_of("causal", change=change, pre_and_post_norm=True))
 
 
+@pytest.mark.parametrize("exponent", [0.5, 1.0])
+def test_a_constant_on_branches(exponent: float, compare: Compare) -> None:
+    """S^(-exponent) at six sub-layers."""
+    stack = stack_of("causal", depth_scale_residual=6**-exponent)
+    compare(scheme("scaled", exponent=exponent), stack)
+
+
+def test_norms_that_shrink_with_depth(compare: Compare) -> None:
+    """LayerNorm scaling, which the package has not, as pre-norm with smaller gains and biases."""
+
+    def stack(w: Weights, x_BTD: Tensor) -> Tensor:
+        own = dict(w)
+        for i in range(1, 7):
+            for part in ("gain", "bias"):
+                name = f"sublayer{i}.in.norm.{part}"
+                own[name] = w[name] / ((i + 1) // 2) ** 0.5
+        return stack_of("causal")(own, x_BTD)
+
+    compare(scheme("lns"), stack)
+
+
 def test_norms_behind_the_first_quarter_of_the_blocks_and_before_the_others(
     compare: Compare,
 ) -> None:
@@ -154,3 +175,20 @@ def test_values_of_the_first_block_are_mixed_into_those_of_the_others(
     options = {"add_value_residual": True, "learned_value_residual_mix": False}
     stack = stack_of(attention, **options, **PLACEMENTS[norm])
     compare(scheme("value_residual"), stack, norm=norm, attention=attention)
+
+
+@pytest.mark.parametrize("norm", ["post", "pre"])
+def test_means_over_tokens_and_deviations_have_gains_of_their_own(
+    norm: str, compare: Compare
+) -> None:
+    """Bidirectional, since the package takes means over all tokens in a causal stack, too."""
+    gains = {"2.alpha": "mv_split.mean", "2.beta": "mv_split.deviation"}
+    stack = stack_of("bidirectional", gains, mv_split_residual=True, **PLACEMENTS[norm])
+    compare(scheme("mv_split"), stack, norm=norm, attention="bidirectional")
+
+
+@pytest.mark.parametrize("norm", ["post", "pre", "pre_post"])
+def test_passes_share_the_weights_of_their_blocks(norm: str, compare: Compare) -> None:
+    order = tuple(range(6)) * 2
+    stack = stack_of("causal", layers_execute_order=order, **PLACEMENTS[norm])
+    compare(scheme("add"), stack, norm=norm, depth=6, loops=2)

@@ -20,10 +20,13 @@ Compare = Callable[..., None]
 """`assert_parity` as the fixture `compare` of `parity/`, which keeps the errors."""
 
 
-def assert_parity(residual: Residual[Any], stack: Stack, **model: Any) -> tuple[float, float]:
+def assert_parity(
+    residual: Residual[Any], stack: Stack, key_P: Tensor | None = None, **model: Any
+) -> tuple[float, float]:
     """The scheme's logits and the gradients of all weights are those of the foreign stack, away
-    from the start: with N(0, 0.25²) added to every weight no gain stands at 0 or 1. Returns the
-    largest error of the logits, and of the worst weight's gradient.
+    from the start: with N(0, 0.25²) added to every weight no gain stands at 0 or 1. With `key_P`
+    they are those of a training step with these random numbers. Returns the largest error of the
+    logits, and of the worst weight's gradient.
     """
     shape = shape_of(residual, **{"hidden": 24, **model})
     transformer = shape.transformer()
@@ -32,7 +35,7 @@ def assert_parity(residual: Residual[Any], stack: Stack, **model: Any) -> tuple[
     noise_1N = torch.randn(flat_1N.shape, generator=generator, dtype=torch.float64)
     flat_1N = (flat_1N + 0.25 * noise_1N).requires_grad_()
     inputs_1BT = inputs(shape, members=1)
-    ours = transformer.forward(flat_1N, inputs_1BT)[0]
+    ours = transformer.forward(flat_1N, inputs_1BT, key_P)[0]
     direction = torch.randn(ours.shape, generator=generator, dtype=torch.float64)
     (gradient_1N,) = torch.autograd.grad((ours * direction).sum(), flat_1N)
 
