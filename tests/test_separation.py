@@ -2,6 +2,7 @@
 
 import json
 
+import pytest
 from support.studies import SEEDS, STALLED, WrittenStudy, shape
 
 from resformer.reporting.analysis.separation import FEWEST_ARMS
@@ -14,6 +15,7 @@ from resformer.residuals.gpt2 import Gpt2
 from resformer.residuals.lns import Lns
 from resformer.residuals.plain import Plain
 from resformer.residuals.scaled import Scaled
+from resformer.tasks.sort import Sort
 
 FAST, SLOW, NEVER = [100, 120, 110, 90, 130], [300, 320, 310, 290, 330], [STALLED] * 5
 
@@ -48,3 +50,29 @@ def test_few_arms_have_no_counts(made: WrittenStudy) -> None:
     assert FEWEST_ARMS > 2
     assert made.report().separation == ()
     assert "separation" not in made.summary()
+
+
+def test_tasks_that_rank_arms_alike(made: WrittenStudy) -> None:
+    """Six arms in the same order on copy and sort but for two neighbours: 1 - 6·2 / (6·35)."""
+    schemes = [Add(), Gpt2(), Lns(), Dense(), Plain(), Scaled(exponent=0.5)]
+    copied, sorted_ = [100, 120, 140, 160, 180, 200], [100, 140, 120, 160, 180, 200]
+    for task, steps in ((None, copied), (Sort(length=8, symbols=16), sorted_)):
+        for residual, step in zip(schemes, steps, strict=True):
+            own = {} if task is None else {"task": task}
+            outcomes = [step - 10, step, step + 10, step, step]
+            made.job(shape(8, residual, "pre", **own), SEEDS, outcomes)
+    report = made.report()
+    (row,) = report.rank_correlations
+    assert (row.task, row.other, row.arms) == ("copy", "sort", 6)
+    assert row.correlation.value == pytest.approx(1 - 12 / 210)
+    assert row.of_task == row.of_other == 1.0
+    assert from_json(json.loads(json.dumps(to_json(report)))).rank_correlations == (row,)
+    assert any("copy and sort rank the 6 columns that both have alike" in t for t in answer(report))
+
+
+def test_tasks_of_few_arms_are_not_correlated(made: WrittenStudy) -> None:
+    for task in (None, Sort(length=8, symbols=16)):
+        own = {} if task is None else {"task": task}
+        made.job(shape(1, Add(), "pre", **own), SEEDS, FAST)
+        made.job(shape(1, Plain(), "pre", **own), SEEDS, NEVER)
+    assert made.report().rank_correlations == ()

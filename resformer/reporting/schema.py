@@ -428,6 +428,21 @@ class Separation:
 
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RankCorrelation:
+    """Spearman's correlation of two tasks' rankings of the arms that both have."""
+
+    study: str
+    task: str
+    other: str
+    arms: int
+    correlation: Estimate
+    of_task: float | None
+    """Correlation of the rankings by the two halves of the seeds of `task`; None for one seed."""
+    of_other: float | None
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LayerSummary:
     """Layers of a cell's members when the probe last measured them, medians over seeds."""
 
@@ -481,6 +496,8 @@ class Report:
     stability: tuple[Stability, ...] = ()
     separation: tuple[Separation, ...] = ()
     """Counts over all pairs of arms, for tasks with many."""
+    rank_correlations: tuple[RankCorrelation, ...] = ()
+    """Rankings of the arms by two tasks, for tasks with many."""
     layers: tuple[LayerSummary, ...]
     mixed_probes: list[str] = field(default_factory=list)
     """Studies whose layers may have been measured by several versions of the probes."""

@@ -24,6 +24,7 @@ from resformer.reporting.schema import (
     Limit,
     LossComparison,
     Per,
+    RankCorrelation,
     Rate,
     Report,
     Separation,
@@ -34,7 +35,7 @@ from resformer.results.problems import DamagedJob, FailedJob, LeftBehind, Missin
 
 Tree = dict[str, Any]
 
-_COMPOSED = ("key", "depth", "ends", "fit", "mean_loss", "lr_sensitivity")
+_COMPOSED = ("key", "depth", "ends", "fit", "mean_loss", "lr_sensitivity", "correlation")
 """Fields of a row that are no entry of it: they are several, or stand among the axes."""
 
 
@@ -43,6 +44,7 @@ _IF_ANY = (
     "layers",
     "mixed_probes",
     "separation",
+    "rank_correlations",
     "settled",
     "left_behind",
     "other_code",
@@ -83,6 +85,8 @@ def row(part: Any, per: Per) -> Tree:
             return {**part.key.values(), **loss, **own, **sensitivity}
         case LayerSummary():
             return {**part.key.values(), **own, **part.ends}
+        case RankCorrelation():
+            return {**own, **_estimate("correlation", part.correlation)}
     return own
 
 
@@ -224,6 +228,7 @@ def from_json(tree: Tree) -> Report:
         losses=tuple(_losses(tree.get("losses", []))),
         stability=tuple(map(_stability, tree.get("stability", []))),
         separation=tuple(Separation(**line) for line in tree.get("separation", [])),
+        rank_correlations=tuple(map(_rank_correlation, tree.get("rank_correlations", []))),
         layers=tuple(map(_layers, tree.get("layers", []))),
         mixed_probes=tree.get("mixed_probes", []),
         settled=tree.get("settled", False),
@@ -309,6 +314,11 @@ def _compared(whole: Tree) -> Tree:
         "named_by": tuple(whole["named_by"]),
         **{name: whole[name] for name in ("p", "p_adjusted", "adjusted_by", "exact")},
     }
+
+
+def _rank_correlation(line: Tree) -> RankCorrelation:
+    correlation = _read("correlation", line)
+    return RankCorrelation(**_own(RankCorrelation, line), correlation=correlation)
 
 
 def _stability(line: Tree) -> Stability:

@@ -15,6 +15,7 @@ from resformer.reporting.analysis.comparisons import adjusted_row, comparisons, 
 from resformer.reporting.analysis.final_loss import loss_comparisons
 from resformer.reporting.analysis.layers import layer_summaries, mixed_probes
 from resformer.reporting.analysis.pairs import DEFAULT_PAIRING, Pairing
+from resformer.reporting.analysis.rank_correlations import rank_correlations
 from resformer.reporting.analysis.separation import separations
 from resformer.reporting.analysis.stability import by_final_loss
 from resformer.reporting.analysis.units import costs_per_step, in_units
@@ -118,6 +119,7 @@ def _report(findings: Findings, pairing: Pairing, per: Per, score: Score) -> Rep
         losses=tuple(loss_comparisons(cell_members, pairing) if score == "final_loss" else ()),
         stability=tuple(stability),
         separation=tuple(separations(cell_members) if score == "steps" else ()),
+        rank_correlations=tuple(rank_correlations(cell_members) if score == "steps" else ()),
         layers=tuple(layers),
         mixed_probes=mixed_probes(findings.studies, layers),
         settled=bool(settled),

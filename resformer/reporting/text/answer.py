@@ -10,6 +10,7 @@ from resformer.reporting.schema import (
     DepthComparison,
     Limit,
     Per,
+    RankCorrelation,
     Report,
     Separation,
 )
@@ -52,7 +53,22 @@ def answer(report: Report) -> list[str]:
             for part in report.separation
             if (part.study, part.task) == (study, task)
         ]
-    return [*lines, *_cost(report)]
+    return [*lines, *map(_correlated, report.rank_correlations), *_cost(report)]
+
+
+def _correlated(part: RankCorrelation) -> str:
+    """A sentence on two tasks' rankings; that of the halves of a task's seeds is its own noise."""
+    value = part.correlation
+    halves = [
+        f"{task} with itself {own:.2f}"
+        for task, own in ((part.task, part.of_task), (part.other, part.of_other))
+        if own is not None
+    ]
+    against = f" (by halves of the seeds: {', '.join(halves)})" if halves else ""
+    return (
+        f"{part.task} and {part.other} rank the {part.arms} columns that both have alike by "
+        f"Spearman's {value.value:.2f} ({value.low:.2f} to {value.high:.2f}){against}."
+    )
 
 
 def _separated(part: Separation) -> str:

@@ -18,7 +18,10 @@ from resformer.reporting.views import layers as layer_tables
 from resformer.results.csv import LINE_END, spreadsheet_safe
 from resformer.text import printable
 
-_IN_CSV = ("cells", "rates", "limits", "comparisons", "losses", "stability", "separation", "layers")
+_IN_CSV = (
+    *("cells", "rates", "limits", "comparisons", "losses", "stability"),
+    *("separation", "rank_correlations", "layers"),
+)
 """Lists of the JSON."""
 
 
