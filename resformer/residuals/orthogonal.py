@@ -16,8 +16,8 @@ class Orthogonal(OneStream):
     """x' = x + f - (x·f / (|x|² + ε))·x, f = F(N(x)), per token.
 
     Oh et al. 2025, "Revisiting residual connections", arXiv 2505.11881, the feature-wise form of
-    the authors' code, their default, with its ε = 1e-6. Their global form takes the products over
-    all tokens of a sequence together, which no scheme here can. Learned: nothing. Norm: pre.
+    the authors' code, their default, with its ε = 1e-6. Their global form, which takes the products
+    over all tokens of a sequence together, is left out. Learned: nothing. Norm: pre.
     """
 
     own_norm: ClassVar[str] = "pre"
