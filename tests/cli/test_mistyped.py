@@ -228,8 +228,8 @@ WORDS = [
     (["sort"], "did you mean resformer sweep --study sort?"),
     (["model.depth=3", "task=sort"], "did you mean resformer train model.depth=3 task=sort?"),
     (["tran"], "did you mean resformer train?"),
-    (["eval"], "the commands are train, sweep, report"),
-    (["fit", "quick"], "the commands are train, sweep, report"),
+    (["eval"], "the commands are train, sweep, claim, report"),
+    (["fit", "quick"], "the commands are train, sweep, claim, report"),
     # options
     (["sweep", "--worker", "2"], "did you mean --workers?"),
     (["train", "--result", "x"], "did you mean --results?"),
@@ -238,7 +238,10 @@ WORDS = [
     (["train", "--multirun"], "swept over: resformer sweep model.depth=1,2"),
     (["-m", "model.depth=3"], "swept over: resformer sweep model.depth=3"),
     (["--study", "quick", "sweep"], "goes behind the command: resformer sweep --study quick"),
-    (["--dry-run"], "--dry-run: there is no such option; resformer sweep --dry-run has one"),
+    (
+        ["--dry-run"],
+        "--dry-run: there is no such option; resformer sweep --dry-run or resformer claim --dry-run has one",
+    ),
     (["--seed", "5", "sweep"], "settings are KEY=VALUE: member.seed=5"),
     (["--nothing"], "the options are --version"),
     (["gather", "-x"], "-x: there is no such option; the options are --results, --help"),

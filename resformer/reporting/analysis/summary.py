@@ -58,8 +58,7 @@ def summarise(
     there are no such pairs, if the cost of a step was not recorded in this unit, or if the members
     have no such score. None is by final losses if no member had anything to solve, else by steps.
     """
-    score = score or _usual_score(findings, per)
-    if (per, score) not in (("steps", score), (per, "steps")):
+    if per != "steps" and score == "final_loss":
         raise UserError(
             f"--per {per} --score {score}: final losses are of a fixed budget; use one of the two"
         )
@@ -76,14 +75,14 @@ def summarise(
         )
         where = findings.studies[0].path.parent
         raise UserError(f"study {_names(findings)}: nothing to report in {where}, {why}")
-    report = _report(findings, pairing, per, score)
+    report = _report(findings, pairing, per, score or _usual_score(findings, per))
     cache.save_report(findings.studies[0], key, serial.to_json(report))
     return report
 
 
 def _usual_score(findings: Findings, per: Per) -> Score:
     members, targets = findings.members, ["train.target_accuracy", "train.target_loss"]
-    if per != "steps" or members.empty or members[targets].notna().any(axis=None):
+    if per != "steps" or members[targets].notna().any(axis=None):
         return "steps"
     return "final_loss"
 
