@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -352,27 +353,45 @@ def test_other_sources_are_built_by_the_compiler_of_the_kernels(
     assert build.load(source, torch.float32).one() == 1
 
 
-@pytest.mark.parametrize("harm", ["a file", "others may write", "another user's"])
-def test_kernels_that_cannot_be_kept_are_built_for_this_command(
-    tmp_path: Path, path: str, harm: str
-) -> None:
+NOTE = "the kernels are built for this command only: "
+
+
+def test_kernels_that_cannot_be_kept_are_built_for_this_command(tmp_path: Path, path: str) -> None:
     """In a folder of this command, which is gone when it ends."""
     taken, scratch = tmp_path / "taken", tmp_path / "scratch"
     scratch.mkdir()
-    if harm == "a file":
-        taken.write_text("")
-    else:
-        (taken / "resformer").mkdir(parents=True)
-        (taken / "resformer").chmod(0o777)
-        if harm == "another user's":
-            if os.geteuid() != 0:
-                pytest.skip("only root gives folders away")
-            (taken / "resformer").chmod(0o700)
-            os.chown(taken / "resformer", 65534, 65534)
+    taken.write_text("")
     reason = missing(taken, TMPDIR=str(scratch), PATH=path)
-    assert reason.startswith("the kernels are built for this command only: ")
+    assert reason.startswith(NOTE)
     assert str(taken) in reason
     assert list(scratch.iterdir()) == []
+
+
+@pytest.mark.parametrize("harm", ["others may write", "another user's"])
+def test_kernels_are_not_kept_where_others_could_write(
+    tmp_path: Path,
+    path: str,
+    harm: str,
+    refused: Callable[..., str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    taken, scratch = tmp_path / "taken", tmp_path / "scratch"
+    scratch.mkdir()
+    (taken / "resformer").mkdir(parents=True)
+    (taken / "resformer").chmod(0o777)
+    if harm == "another user's":
+        if os.geteuid() != 0:
+            pytest.skip("only root gives folders away")
+        (taken / "resformer").chmod(0o700)
+        os.chown(taken / "resformer", 65534, 65534)
+    monkeypatch.setattr(build, "_notes", [])
+    monkeypatch.setattr(tempfile, "tempdir", str(scratch))
+    monkeypatch.setenv(build._PRIVATE, "")  # so that what is set there is undone
+    assert refused(taken, PATH=path) == ""
+    assert build.note().startswith(NOTE)
+    assert str(taken) in build.note()
+    assert list((taken / "resformer").iterdir()) == []
+    assert len([*scratch.glob("resformer-*/kernels-*.so")]) == 1
 
 
 @pytest.mark.parametrize("harm", ["others may write", "another user's", "a link"])
