@@ -1,5 +1,5 @@
 """The population's contract over settings of every kind, schemes among them: each pair of two
-settings' values is in some combination.
+settings' values is in some combination, but those that are `APART`.
 """
 
 import dataclasses
@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 import torch
 from support import shapes
-from support.grid import VALUES, allowed, shape_of
+from support.grid import APART, VALUES, allowed, shape_of
 from support.naive_model import assert_same_model, layers_of
 from support.optimizers import optimizer
 from support.pairwise import Row, covering
@@ -40,7 +40,8 @@ MEMBERS = [Member(seed=1, lr=1e-3), BROKEN, STILL, Member(seed=7, lr=1e-2)]
 
 
 @pytest.fixture(
-    params=covering(VALUES, allowed), ids=lambda row: f"{row['residual']} {row['activation']}"
+    params=covering(VALUES, allowed, APART),
+    ids=lambda row: f"{row['residual']} {row['activation']}",
 )
 def shape(request: pytest.FixtureRequest) -> Shape:
     """A shape of each row."""

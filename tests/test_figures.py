@@ -3,7 +3,7 @@
 import dataclasses
 import itertools
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -17,6 +17,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 from matplotlib.text import Text
 from matplotlib.transforms import Bbox
+from support.pairwise import Row, covering
 from support.schemes import schemes
 from support.studies import AT_ONCE, BROKEN, BUDGET, Life, WrittenStudy, solved, unsolved
 
@@ -542,20 +543,27 @@ def every_scheme(lives: WrittenStudy) -> None:
             )
 
 
+FILLS = {fill.__name__: fill for fill in (one, broken, at_once, nobody, many, uneven, every_scheme)}
+
+
 @pytest.mark.fuzz
-@pytest.mark.parametrize("fill", [one, broken, at_once, nobody, many, uneven, every_scheme])
-@pytest.mark.parametrize("rows", ["depth", "norm", "residual"])
-@pytest.mark.parametrize("score", ["steps", "final_loss"])
+@pytest.mark.parametrize(
+    "row",
+    covering(
+        {
+            "fill": tuple(FILLS),
+            "rows": ("depth", "norm", "residual"),
+            "score": ("steps", "final_loss"),
+        }
+    ),
+    ids=lambda row: f"{row['fill']} {row['rows']} {row['score']}",
+)
 def test_odd_studies_can_be_drawn_and_no_text_is_cut_or_covers_another(
-    lives: WrittenStudy,
-    unstopped: WrittenStudy,
-    fill: Callable[[WrittenStudy], None],
-    rows: str,
-    score: Score,
+    lives: WrittenStudy, unstopped: WrittenStudy, row: Row
 ) -> None:
-    study = lives if score == "steps" else unstopped
-    fill(study)
-    for plot in drawn(study, rows, score=score).values():
+    study = lives if row["score"] == "steps" else unstopped
+    FILLS[row["fill"]](study)
+    for plot in drawn(study, row["rows"], score=row["score"]).values():
         assert plot.rendered("png")
         boxes = list(visible(plot))
         for text, box in boxes:

@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -89,11 +90,20 @@ def cache(built: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def path(built: Path, tmp_path: Path) -> str:
-    """A PATH whose compiler makes those kernels again by copying them, which takes no seconds."""
+def copying(built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A compiler that makes those kernels again by copying them, which takes no seconds, and all
+    else as ever. Here they are not tried in a process first: they were when they were built.
+    """
     (made,) = (built / "resformer").iterdir()
-    copies = f'[ "$1" = --version ] && exec /usr/bin/c++ "$@"; {OUTPUT} /bin/cp {made} "$made"'
-    return f"{fake(tmp_path / 'copies', copies)}:/usr/bin:/bin"
+    monkeypatch.setattr(build.selftest, "crash", lambda library, dtype: "")
+    copies = f'case "$*" in *{sources.MAIN}*) {OUTPUT} exec /bin/cp {made} "$made" ;; esac'
+    return fake(tmp_path / "copies", f'{copies}; exec /usr/bin/c++ "$@"') / "c++"
+
+
+@pytest.fixture
+def path(copying: Path) -> str:
+    """A PATH with that compiler."""
+    return f"{copying.parent}:/usr/bin:/bin"
 
 
 def test_kernels_are_built_once_and_then_found(cache: Path, tmp_path: Path) -> None:
@@ -108,18 +118,19 @@ def test_kernels_are_built_once_and_then_found(cache: Path, tmp_path: Path) -> N
 
 
 def test_another_compiler_builds_its_own(
-    cache: Path, tmp_path: Path, path: str, refused: Callable[..., str]
+    cache: Path, tmp_path: Path, copying: Path, refused: Callable[..., str]
 ) -> None:
-    other = fake(tmp_path / "bin", f'{VERSION} exec {path.partition(":")[0]}/c++ "$@"')
+    other = fake(tmp_path / "bin", f'{VERSION} exec {copying} "$@"')
     assert refused(cache, PATH=f"{other}:/usr/bin:/bin") == ""
     assert len(list((cache / "resformer").iterdir())) == 2
 
 
-def test_the_words_of_a_compiler_count(cache: Path, refused: Callable[..., str]) -> None:
+def test_the_words_of_a_compiler_count(
+    cache: Path, copying: Path, refused: Callable[..., str]
+) -> None:
     """They change bits; launches record them."""
-    name = shutil.which("c++")
     plain = compiler.Compiler(("c++",)).version
-    assert refused(cache, CXX=f"{name} -pipe") == ""
+    assert refused(cache, CXX=f"{copying} -pipe") == ""
     assert len(list((cache / "resformer").iterdir())) == 2
     words = compiler.Compiler(("c++", "-DNAME=a b", "-O1")).version
     assert words == f"{plain} '-DNAME=a b' -O1"
@@ -138,7 +149,7 @@ def without_privileges(folder: Path) -> list[str]:
 
 @pytest.mark.parametrize("known", [True, False])
 def test_a_cache_that_cannot_be_written_is_read(
-    cache: Path, tmp_path: Path, path: str, known: bool
+    cache: Path, tmp_path: Path, copying: Path, known: bool
 ) -> None:
     """As an administrator's, or in a home that is mounted to be read."""
     words = without_privileges(cache / "resformer")
@@ -146,8 +157,8 @@ def test_a_cache_that_cannot_be_written_is_read(
         only_named = f"[ \"$1\" = --version ] && echo '{build.compiler()}' || exit 1"
         path = str(fake(tmp_path / "bin", only_named))
     else:
-        other = fake(tmp_path / "bin", f'{VERSION} exec {path.partition(":")[0]}/c++ "$@"')
-        path = f"{other}:{path}"
+        other = fake(tmp_path / "bin", f'{VERSION} exec {copying} "$@"')
+        path = f"{other}:/usr/bin:/bin"
     reason = missing(cache, *words, PATH=path)
     if known:
         assert reason == "None"
@@ -201,10 +212,10 @@ def test_a_compiler_that_cannot_be_run_is_named(
 
 
 def test_the_next_compiler_is_taken_where_one_is_broken(
-    tmp_path: Path, refused: Callable[..., str]
+    tmp_path: Path, copying: Path, refused: Callable[..., str]
 ) -> None:
     cache, broken = tmp_path / "cache", fake(tmp_path / "bin", "echo no >&2; exit 1")
-    (broken / "g++").symlink_to("/usr/bin/g++")
+    (broken / "g++").symlink_to(copying)
     assert refused(cache, PATH=f"{broken}:/usr/bin:/bin") == ""
 
 
@@ -328,12 +339,11 @@ def test_a_process_that_cannot_be_started_is_no_file_that_cannot_be_written(
     assert str(refused.value) == f"the kernels cannot be tried: {reason}"
 
 
-@pytest.mark.usefixtures("built")
 def test_other_sources_are_built_by_the_compiler_of_the_kernels(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, copying: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     broken = fake(tmp_path / "bin", "echo no >&2; exit 1")
-    (broken / "g++").symlink_to("/usr/bin/g++")
+    (broken / "g++").symlink_to(copying)
     monkeypatch.setenv("PATH", f"{broken}:/usr/bin:/bin")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     source = tmp_path / "one.cpp"
@@ -343,27 +353,45 @@ def test_other_sources_are_built_by_the_compiler_of_the_kernels(
     assert build.load(source, torch.float32).one() == 1
 
 
-@pytest.mark.parametrize("harm", ["a file", "others may write", "another user's"])
-def test_kernels_that_cannot_be_kept_are_built_for_this_command(
-    tmp_path: Path, path: str, harm: str
-) -> None:
+NOTE = "the kernels are built for this command only: "
+
+
+def test_kernels_that_cannot_be_kept_are_built_for_this_command(tmp_path: Path, path: str) -> None:
     """In a folder of this command, which is gone when it ends."""
     taken, scratch = tmp_path / "taken", tmp_path / "scratch"
     scratch.mkdir()
-    if harm == "a file":
-        taken.write_text("")
-    else:
-        (taken / "resformer").mkdir(parents=True)
-        (taken / "resformer").chmod(0o777)
-        if harm == "another user's":
-            if os.geteuid() != 0:
-                pytest.skip("only root gives folders away")
-            (taken / "resformer").chmod(0o700)
-            os.chown(taken / "resformer", 65534, 65534)
+    taken.write_text("")
     reason = missing(taken, TMPDIR=str(scratch), PATH=path)
-    assert reason.startswith("the kernels are built for this command only: ")
+    assert reason.startswith(NOTE)
     assert str(taken) in reason
     assert list(scratch.iterdir()) == []
+
+
+@pytest.mark.parametrize("harm", ["others may write", "another user's"])
+def test_kernels_are_not_kept_where_others_could_write(
+    tmp_path: Path,
+    path: str,
+    harm: str,
+    refused: Callable[..., str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    taken, scratch = tmp_path / "taken", tmp_path / "scratch"
+    scratch.mkdir()
+    (taken / "resformer").mkdir(parents=True)
+    (taken / "resformer").chmod(0o777)
+    if harm == "another user's":
+        if os.geteuid() != 0:
+            pytest.skip("only root gives folders away")
+        (taken / "resformer").chmod(0o700)
+        os.chown(taken / "resformer", 65534, 65534)
+    monkeypatch.setattr(build, "_notes", [])
+    monkeypatch.setattr(tempfile, "tempdir", str(scratch))
+    monkeypatch.setenv(build._PRIVATE, "")  # so that what is set there is undone
+    assert refused(taken, PATH=path) == ""
+    assert build.note().startswith(NOTE)
+    assert str(taken) in build.note()
+    assert list((taken / "resformer").iterdir()) == []
+    assert len([*scratch.glob("resformer-*/kernels-*.so")]) == 1
 
 
 @pytest.mark.parametrize("harm", ["others may write", "another user's", "a link"])
@@ -387,13 +415,13 @@ def test_a_library_that_others_could_have_written_is_built_again(
     assert made.read_bytes() == whole
 
 
-@pytest.mark.usefixtures("kernels")
-def test_workers_share_the_kernels_of_their_command(command: Command, tmp_path: Path) -> None:
+def test_workers_share_the_kernels_of_their_command(
+    command: Command, tmp_path: Path, copying: Path
+) -> None:
     """Where there is no cache, the compiler runs once, and a line says so."""
     log, taken = tmp_path / "log", tmp_path / "taken"
     taken.write_text("")
-    real = shutil.which("c++")
-    only = fake(tmp_path / "bin", f'[ "$1" = --version ] || echo built >>{log}; exec {real} "$@"')
+    only = fake(tmp_path / "bin", f'[ $1 = --version ] || echo built >>{log}; exec {copying} "$@"')
     variables = {"XDG_CACHE_HOME": str(taken), "PATH": f"{only}:{os.environ['PATH']}"}
     words = [*TINY, "member.seed=0,1", "engine.stack=1", "engine.workers=2"]
     result = command("sweep", *words, **variables)

@@ -73,15 +73,16 @@ def test_a_damaged_result_is_named_and_left_out(
 
 
 @pytest.mark.fuzz
-def test_every_flipped_bit_of_a_result_and_of_a_plan_is_seen(made: WrittenStudy) -> None:
+def test_a_flipped_bit_of_a_result_or_of_a_plan_is_seen_wherever_it_is(made: WrittenStudy) -> None:
+    """One of every third byte of a result, and of every 37th of half a plan."""
     result, plan = (
         made.study.job(made.jobs[1][0].id) / "result.json",
         made.study.path / "plan-1.jsonl",
     )
     for path in (result, plan):
         whole = path.read_bytes()
-        places = range(len(whole)) if path == result else range(len(whole) // 2 + 5, len(whole), 37)
-        for place in places:
+        start, step = (0, 3) if path == result else (len(whole) // 2 + 5, 37)
+        for place in range(start, len(whole), step):
             data = bytearray(whole)
             data[place] ^= 1 << place % 8
             path.write_bytes(data)

@@ -43,13 +43,9 @@ def same(left: np.ndarray, right: np.ndarray) -> bool:
 
 
 @pytest.mark.parametrize("residual", schemes(), ids=name_of)
-def test_every_scheme_trains_in_bf16(shape: Shape, residual: Residual[Any]) -> None:
-    model = dataclasses.replace(shape.model, norm=residual.own_norm)
-    settings = dataclasses.replace(shape.train, precision="bf16", steps=5, compile=False)
-    outcome = trained(
-        dataclasses.replace(shape, residual=residual, model=model, train=settings),
-        [Member(seed=0, lr=1e-3)],
-    )
+def test_every_scheme_trains_in_bf16(residual: Residual[Any]) -> None:
+    shape = shapes.shape(residual=residual, norm=residual.own_norm, precision="bf16", steps=5)
+    outcome = trained(shape, [Member(seed=0, lr=1e-3)])
     assert np.isfinite(outcome.runs["final_loss"]).all()
 
 

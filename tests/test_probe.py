@@ -10,6 +10,7 @@ from support.commands import check_refused
 from typer.testing import Result
 
 from resformer.probes.measure import descriptions
+from resformer.reporting import figures
 from resformer.reporting.analysis.probes import medians, model_health, probed
 from resformer.reporting.views.probes import short
 
@@ -21,6 +22,12 @@ GRID = [
     "member.seed=0,1",
     "train.batch=4",
 ]
+
+
+@pytest.fixture
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Probes without their figures, which take most of the time."""
+    monkeypatch.setattr(figures, "draw_layers", lambda probed, titles, folder: [])
 
 
 def test_a_probe_prints_verdicts_and_writes_numbers_and_figures(resformer: Run) -> None:
@@ -54,6 +61,7 @@ def test_a_probe_prints_verdicts_and_writes_numbers_and_figures(resformer: Run) 
     assert short(health.value) in result.stdout
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_stack_that_overflows_has_exploded(resformer: Run) -> None:
     words = [
         "model/residual=skipinit",
@@ -69,6 +77,7 @@ def test_a_stack_that_overflows_has_exploded(resformer: Run) -> None:
     assert len(pd.read_csv(table)) == 3 + 601
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_branches_that_are_switched_off_are_healthy(resformer: Run) -> None:
     result = resformer(
         "probe", "model/residual=rezero", "model.norm=own", "model.depth=1,4", "member.seed=0"
@@ -83,6 +92,7 @@ def test_seeds_that_broke_are_not_hidden() -> None:
     assert np.isnan(middle[1])
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_probes_of_other_grids_lie_beside_each_other(resformer: Run) -> None:
     small = ["model.depth=1", "model.width=8", "model.heads=2", "member.seed=0"]
     for scheme in ("add", "plain", "add"):
@@ -110,6 +120,7 @@ def test_the_folder_of_probes_is_no_study(resformer: Run) -> None:
 
 
 @pytest.mark.sweep
+@pytest.mark.usefixtures("undrawn")
 def test_a_probe_is_no_study_and_a_study_no_probe(resformer: Run) -> None:
     assert resformer("probe", "model.depth=1", "member.seed=0").exit_code == 0
     result = resformer("report")
@@ -117,6 +128,7 @@ def test_a_probe_is_no_study_and_a_study_no_probe(resformer: Run) -> None:
     assert "there is no study to report" in result.stderr
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_notes_on_training_are_none_on_probes(resformer: Run) -> None:
     words = ["model.depth=1", "member.seed=0", "member.lr=0", "train.steps=3", "train.batch=4"]
     result = resformer("probe", *words)
@@ -124,6 +136,7 @@ def test_notes_on_training_are_none_on_probes(resformer: Run) -> None:
     assert not any(word in result.stderr for word in ("warm-up", "learnt"))
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_other_axes_are_named(resformer: Run) -> None:
     result = resformer(
         "probe", "model.depth=1", "model.width=16,32", "member.seed=0", "--to", "here"
@@ -135,6 +148,7 @@ def test_other_axes_are_named(resformer: Run) -> None:
     assert not Path("results").exists()
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_blocks_without_a_preset_are_probed_side_by_side(resformer: Run) -> None:
     words = ["model=classic,modern", "model.activation=gelu", "model.norm=pre"]
     result = resformer("probe", "model.depth=1", *words, "member.seed=0", "train.batch=4")
@@ -144,6 +158,7 @@ def test_blocks_without_a_preset_are_probed_side_by_side(resformer: Run) -> None
     assert "add pre, norm_kind rms, qk_norm true, bias false, position rope: " in shown
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_schemes_are_probed_side_by_side_with_their_own_norms(resformer: Run) -> None:
     """Which norm a scheme has is its own matter."""
     schemes = "model/residual=mix_ln,hyper,shaped,stochastic_depth"

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support import shapes
-from support.grid import VALUES, allowed, shape_of
+from support.grid import APART, VALUES, allowed, shape_of
 from support.pairwise import covering
 from support.schemes import name_of, scheme, schemes
 from torch import Tensor
@@ -68,7 +68,7 @@ def assert_same(shape: Shape) -> None:
 
 
 @pytest.mark.parametrize(
-    "row", covering(KNOWN, allowed), ids=lambda row: f"{row['residual']} {row['norm']}"
+    "row", covering(KNOWN, allowed, APART), ids=lambda row: f"{row['residual']} {row['norm']}"
 )
 def test_kernels_take_the_step_that_torch_takes(row: dict[str, Any]) -> None:
     assert_same(shape_of(row))

@@ -1,10 +1,13 @@
 """`member.lr=auto` as a user types it."""
 
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pandas as pd
 import pytest
-from support.commands import Command, Resformer, check_refused, tree
+from support.commands import Resformer, check_refused, tree
 from support.launches import work_alone
 
 import resformer as library
@@ -31,18 +34,30 @@ EASY = [
 """Two cells that solve in some ten steps; one of them at the largest rate that it starts with."""
 
 
+Swept = tuple[subprocess.CompletedProcess[str], Path]
+
+
 def members(results: Path) -> pd.DataFrame:
     """Seed, rate, depth and outcome of every member."""
     columns = ["depth", "seed", "lr", "outcome", "solved_step", "final_loss"]
     return library.runs("some", results)[columns].sort_values(columns[:3], ignore_index=True)
 
 
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory: pytest.TempPathFactory) -> Swept:
+    """A sweep of that study that has run: what it printed, and its working directory."""
+    here = tmp_path_factory.mktemp("swept")
+    words = [sys.executable, "-m", "resformer", "sweep", *EASY]
+    return subprocess.run(words, cwd=here, capture_output=True, text=True, check=False), here
+
+
 @pytest.mark.sweep
 def test_a_sweep_extends_its_rates_where_the_best_is_at_the_edge_and_ends(
-    command: Command, tmp_path: Path
+    swept: Swept, resformer: Resformer, tmp_path: Path
 ) -> None:
-    result = command("sweep", *EASY)
+    result, there = swept
     assert result.returncode == 0, result.stderr
+    shutil.copytree(there / "results", tmp_path / "results")
     assert "member.lr=auto: starts with 0.001, 0.003, 0.01, 0.03; more" in result.stderr
     assert "round 2, which the results call for: 3 new members, depth 1, learning rate 0.1, " in (
         result.stderr
@@ -51,18 +66,17 @@ def test_a_sweep_extends_its_rates_where_the_best_is_at_the_edge_and_ends(
     cells = library.report("some", tmp_path / "results")["cells"]
     assert [cell["lr_at_edge"] for cell in cells] == [False, False]
     before = tree(tmp_path)
-    again = command("sweep", *EASY)
-    assert (again.returncode, again.stdout) == (0, result.stdout)
+    again = resformer("sweep", *EASY)
+    assert (again.exit_code, again.stdout) == (0, result.stdout)
     assert "27 members, all finished" in again.stderr
     assert tree(tmp_path) == before
 
 
 @pytest.mark.sweep
 def test_a_sweep_that_ends_between_or_within_rounds_goes_on_to_the_same_study(
-    resformer: Resformer, tmp_path: Path
+    swept: Swept, resformer: Resformer, tmp_path: Path
 ) -> None:
-    whole = tmp_path / "whole"
-    assert resformer("sweep", *EASY, "--results", str(whole)).exit_code == 0
+    whole = swept[1] / "results"
     words = EASY[: EASY.index("--study")]
     for within in (False, True):
         study = Study(tmp_path / f"cut-{within}" / "some")

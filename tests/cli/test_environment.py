@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import typer
-from support.commands import Command
+from support.commands import Command, Resformer
 from support.sweeps import SMALL
 
 from resformer import cli
@@ -154,10 +154,13 @@ def test_no_list_of_cores_keeps_torch_from_being_imported(
         "probe --to=~/made model.depth=1 model.width=8 model.heads=2 member.seed=0",
     ],
 )
-def test_home_is_expanded_in_every_path(command: Command, results: Path, words: str) -> None:
+def test_home_is_expanded_in_every_path(
+    resformer: Resformer, results: Path, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     home = results.parent
-    result = command(*words.split(), HOME=str(home))
-    assert result.returncode == 0, result.stderr
+    monkeypatch.setenv("HOME", str(home))
+    result = resformer(*words.split())
+    assert result.exit_code == 0, result.stderr
     assert not (home / "~").exists()
     assert (home / "made").exists() == ("made" in words)
 

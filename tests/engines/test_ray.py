@@ -32,18 +32,6 @@ def test_sigterm_checkpoints_the_work_though_ray_handles_it_too(
     check_stopped(signal.SIGTERM, engine, start, tmp_path)
 
 
-def test_pilots_import_nothing_of_the_working_directory(
-    engine: list[str], start: Start, tmp_path: Path
-) -> None:
-    """Ray has workers search the driver's."""
-    shadow = f"from pathlib import Path\nPath({str(tmp_path)!r}, 'ran').touch()\n"
-    for name in ("torch", "resformer", "random", "sort", "numpy", "resource"):
-        (tmp_path / f"{name}.py").write_text(f"{shadow}raise SystemExit('shadow')\n")
-    code, output = ended(start(*STUDY, *engine))
-    assert code == 0, output
-    assert not (tmp_path / "ran").exists()
-
-
 def test_a_lost_node_loses_nothing(engine: list[str], start: Start, tmp_path: Path) -> None:
     process = start(*LONG, *engine)
     wait_until(lambda: len(holders(tmp_path)) == 2)

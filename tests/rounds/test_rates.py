@@ -151,7 +151,7 @@ def outcomes(draw: st.DrawFn) -> dict[tuple[Shape, int], Steps]:
     return {(shape, seed): draw(solving) for shape in (SHAPE, DEEP) for seed in range(SEEDS)}
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=40)
 @given(outcomes(), st.randoms(use_true_random=False))
 def test_rounds_only_add_end_and_depend_on_the_requests_own_results_alone(
     steps: dict[tuple[Shape, int], Steps], chance: random.Random

@@ -274,7 +274,7 @@ SETTLE = [
 
 @pytest.mark.sweep
 def test_a_sweep_that_settles_nothing_says_so_by_its_exit_code(
-    command: Command, tmp_path: Path
+    command: Command, resformer: Resformer, tmp_path: Path
 ) -> None:
     words = [*SETTLE, "train.target_accuracy=0.01", "--settle"]
     result = command("sweep", *words)
@@ -284,10 +284,10 @@ def test_a_sweep_that_settles_nothing_says_so_by_its_exit_code(
     assert "of 1 comparison 0 better, 0 worse, 1 undecided, 1 after a second" in result.stderr
     assert "6/6" in result.stdout
     assert "looked at these twice" not in result.stdout
-    assert "looked at these twice (--settle)" in " ".join(command("report").stdout.split())
+    assert "looked at these twice (--settle)" in " ".join(resformer("report").stdout.split())
     before = tree(tmp_path)
-    again = command("sweep", *words)
-    assert (again.returncode, again.stdout) == (4, result.stdout)
+    again = resformer("sweep", *words)
+    assert (again.exit_code, again.stdout) == (4, result.stdout)
     assert "all finished" in again.stderr
     assert tree(tmp_path) == before
 

@@ -1,7 +1,7 @@
-"""Compile the Triton kernels of a training step for sm_90, on a machine without a GPU: prints a
-JSON list of what each takes. Arguments: a precision, and classic or modern.
+"""Compile the Triton kernels of training steps for sm_90, on a machine without a GPU: prints, as
+JSON, a list of what each takes by step. An argument is a step: a precision, and classic or modern.
 
-The step runs on `meta`, where tensors have no values and take no memory.
+A step runs on `meta`, where tensors have no values and take no memory.
 """
 
 import dataclasses
@@ -79,25 +79,32 @@ def _usage(machine_code: bytes) -> Mapping[str, int]:
     return {"registers": int(match[1]), "stack": int(match[2])}
 
 
-def main(precision: str, block: str) -> None:
-    """Take a step of 1,024 members: copy of 8 tokens, width 32, two blocks with norms."""
-    shape = shapes.shape(
-        task=Copy(length=8, symbols=16),
-        width=32,
-        heads=4,
-        hidden=128,
-        batch=32,
-        compile=True,
-        **(_MODERN if block == "modern" else {}),
-    )
+def main(*steps: str) -> None:
+    """Take each step: copy of 8 tokens, width 32, two blocks with norms. No kernel depends on the
+    number of members.
+    """
     driver.set_active(_Driver())
     JITFunction.run = _compile
     compiled.kernels = lambda tensor: fused
-    fused.precision_of = lambda x: precision
-    members = [Member(seed=seed, lr=1e-3) for seed in range(1024)]
-    shape = dataclasses.replace(shape, device="meta")
-    Population(shape, members, dtype=torch.float32).advance()
-    print(json.dumps([*_taken.values()]))
+    taken = {}
+    for step in steps:
+        _taken.clear()
+        precision, block = step.split()
+        fused.precision_of = lambda x, precision=precision: precision
+        shape = shapes.shape(
+            task=Copy(length=8, symbols=16),
+            width=32,
+            heads=4,
+            hidden=128,
+            batch=32,
+            compile=True,
+            **(_MODERN if block == "modern" else {}),
+        )
+        members = [Member(seed=seed, lr=1e-3) for seed in range(64)]
+        shape = dataclasses.replace(shape, device="meta")
+        Population(shape, members, dtype=torch.float32).advance()
+        taken[step] = [*_taken.values()]
+    print(json.dumps(taken))
 
 
 if __name__ == "__main__":

@@ -122,8 +122,13 @@ class Contract:
     def test_an_engine_gives_the_bits_of_a_local_sweep(
         self, engine: list[str], start: Start, alone: dict[str, bytes], tmp_path: Path
     ) -> None:
+        """And its workers import nothing of the working directory, which Ray's search."""
+        shadow = f"from pathlib import Path\nPath({str(tmp_path)!r}, 'ran').touch()\n"
+        for name in ("torch", "resformer", "random", "sort", "numpy", "resource"):
+            (tmp_path / f"{name}.py").write_text(f"{shadow}raise SystemExit('shadow')\n")
         code, output = ended(start(*STUDY, *engine))
         assert code == 0, output
+        assert not (tmp_path / "ran").exists()
         assert "4 members, 4 jobs to run, 2 workers" in output
         assert "[4/4]" in output
         assert tables(tmp_path) == alone

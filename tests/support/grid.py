@@ -42,11 +42,23 @@ VALUES: dict[str, tuple[Any, ...]] = {
 }
 
 
+APART = {
+    frozenset(["residual", name])
+    for name in ("activation", "norm_kind", "position", "optimizer", "schedule")
+}
+"""A scheme reads and writes streams: it has no part in what is inside a sub-layer, nor in the
+schedule and the optimiser. It meets some of each.
+"""
+
+
 def allowed(row: Row) -> bool:
-    """Schemes have placements that they go with, and sums have skips to drop; kernels are for fp32;
-    parametrisations go with AdamW, `add` with both skips, norms on branches and heads of their own.
+    """Schemes have placements that they go with, of which their own is called so; and sums have
+    skips to drop; kernels are for fp32; parametrisations go with AdamW, `add` with both skips,
+    norms on branches and heads of their own.
     """
     norm, skip, residual = row.get("norm", "own"), row.get("skip"), row.get("residual", "add")
+    if norm != "own" and "residual" in row and norm == scheme(residual).own_norm:
+        return False
     if norm not in ("own", *scheme(residual).norms):
         return False
     if skip not in (None, "both") and not scheme(residual).skips:

@@ -1,43 +1,53 @@
 """Combinations of settings in which every pair of two settings' values is found."""
 
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 Row = dict[str, Any]
+Item = tuple[str, Any]
 
 
 def covering(
-    values: Mapping[str, Sequence[Any]], allowed: Callable[[Row], bool] = lambda row: True
+    values: Mapping[str, Sequence[Any]],
+    allowed: Callable[[Row], bool] = lambda row: True,
+    apart: Collection[frozenset[str]] = (),
 ) -> list[Row]:
-    """Rows that are allowed, few of them, with every pair of values that an allowed row has.
+    """Rows that are allowed, few of them, with every pair of values that an allowed row has, but
+    those of two settings that are `apart`.
 
     Each row takes a pair that is left, and for each other setting the value with which most of
-    those that are left come in; a pair that no allowed row is found for is dropped.
+    those that are left come in, of several the one that fewest rows have; a pair that no allowed
+    row is found for is dropped.
     """
     names = list(values)
     left = {
         frozenset([(one, first), (other, second)])
         for one, other in itertools.combinations(names, 2)
+        if frozenset([one, other]) not in apart
         for first in values[one]
         for second in values[other]
     }
     rows: list[Row] = []
+    uses: Counter[Item] = Counter()
     for pair in sorted(left, key=lambda pair: sorted(map(repr, pair))):
         if pair not in left:
             continue
-        row = _completed(dict(pair), values, left, allowed)
+        row = _completed(dict(pair), values, left, uses, allowed)
         left.discard(pair)
         if row is not None:
             rows.append({name: row[name] for name in names})
             left -= {frozenset(two) for two in itertools.combinations(row.items(), 2)}
+            uses.update(row.items())
     return rows
 
 
 def _completed(
     row: Row,
     values: Mapping[str, Sequence[Any]],
-    left: set[frozenset[tuple[str, Any]]],
+    left: set[frozenset[Item]],
+    uses: Counter[Item],
     allowed: Callable[[Row], bool],
 ) -> Row | None:
     """The row with a value of every setting; None if none is allowed. Searched depth first."""
@@ -46,11 +56,12 @@ def _completed(
         return row if allowed(row) else None
     name = open_names[0]
 
-    def news(value: Any) -> int:
-        return sum(frozenset([(name, value), item]) in left for item in row.items())
+    def rank(value: Any) -> tuple[int, int]:
+        news = sum(frozenset([(name, value), item]) in left for item in row.items())
+        return -news, uses[name, value]
 
-    for value in sorted(values[name], key=news, reverse=True):
+    for value in sorted(values[name], key=rank):
         more = {**row, name: value}
-        if allowed(more) and (whole := _completed(more, values, left, allowed)) is not None:
+        if allowed(more) and (whole := _completed(more, values, left, uses, allowed)) is not None:
             return whole
     return None

@@ -1,6 +1,7 @@
 """Every residual scheme of our own with the values of its YAML."""
 
 import dataclasses
+from functools import cache
 from typing import Any
 
 from omegaconf import OmegaConf
@@ -13,12 +14,17 @@ from resformer.residuals.frac import Frac
 
 def scheme(name: str, **settings: Any) -> Residual[Any]:
     """Load a scheme by its name, with other values for some of its settings."""
+    return plugins.load("resformer.residuals", name, Residual)(**{**_values(name), **settings})
+
+
+@cache
+def _values(name: str) -> dict[str, Any]:
+    """Settings of a scheme's YAML. A search for combinations asks thousands of times."""
     own = OmegaConf.to_container(
         OmegaConf.load(config_folder() / "model" / "residual" / f"{name}.yaml")
     )
     assert isinstance(own, dict)
-    values = {str(key): value for key, value in own.items() if key != "name"}
-    return plugins.load("resformer.residuals", name, Residual)(**{**values, **settings})
+    return {str(key): value for key, value in own.items() if key != "name"}
 
 
 def schemes() -> list[Residual[Any]]:
