@@ -10,7 +10,8 @@ import torch
 from support.foreign import Compare, Stack, assert_parity
 from support.schemes import name_of
 
-from lib.facts import commit, machine
+from lib.facts import commit
+from resformer.plan.provenance import machine
 from resformer.residuals.base import Residual
 
 _ABOUT = """# Parity with public code
