@@ -47,7 +47,7 @@ def draw(measured: Measured, path: Path) -> None:
         colour_of = colours("arm", arms)
         for number, arm in enumerate(arms):
             offset = (number - (len(arms) - 1) / 2) * _LANES * spacing / len(arms)
-            rows = table[table["arm"] == arm]
+            rows = table[table["arm"] == arm].drop_duplicates(["seed", "place"])
             value_SX = rows.pivot(index="seed", columns="place", values=column)
             x_X = np.array([places[place] for place in value_SX]) + offset
             order = np.argsort(x_X)
@@ -63,7 +63,13 @@ def _arm(axes: Axes, x_X: Floats, value_SX: Floats, top: float, colour: str) -> 
     axes.plot(x_SX[is_there_SX], value_SX[is_there_SX], ".", color=colour, markersize=3, alpha=0.6)
     missing = x_SX[~is_there_SX]
     axes.plot(
-        missing, np.full(len(missing), top), "x", color=colour, markeredgewidth=0.6, markersize=4
+        missing,
+        np.full(len(missing), top),
+        "x",
+        color=colour,
+        markeredgewidth=0.6,
+        markersize=4,
+        clip_on=False,
     )
     median_X = np.median(np.where(is_there_SX, value_SX, np.inf), axis=0)
     median_X[np.isinf(median_X)] = np.nan

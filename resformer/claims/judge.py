@@ -80,7 +80,7 @@ def requested(claim: Claim, overrides: Sequence[str]) -> Request:
 
 def _check(statistic: Statistic, planned: Starts, request: Request) -> None:
     """Raise UserError, before anything runs, for an arm of which the study has no member, a final
-    loss of members that stop when they solve, and weights that are not kept.
+    loss of members that stop when they solve, and weights that are not kept or not known.
     """
     name = plugins.name_of(statistic)
     for arm in statistic.arms:
@@ -95,6 +95,9 @@ def _check(statistic: Statistic, planned: Starts, request: Request) -> None:
             raise UserError(
                 f"{name}: compares final losses; the study needs train.stop_when_solved=false"
             )
+        own = [shape.model.module for shape in shapes if shape.model.module is not None]
+        if statistic.needs_weights and own:
+            raise UserError(f"{name}: model.module={own[0]}: no sub-layer of it can be left out")
         kept = [request.recordings.get(shape, RESULTS_ONLY).keep_weights for shape in shapes]
         if statistic.needs_weights and not all(kept):
             raise UserError(f"{name}: needs what members learnt; train.keep_weights=true keeps it")

@@ -284,3 +284,17 @@ def test_intervals_in_words(made: WrittenStudy) -> None:
     ]
     inside = ["0.123 to 4.57", "at least 1.5", "at most 1.5", "interval unknown"]
     assert words == [f"slope: 1.2 ({each})" for each in inside]
+
+
+def test_the_loss_of_a_member_that_diverged_is_infinite(made: WrittenStudy) -> None:
+    """Beside it there is no parabola: the best rate is that of the grid, 0.02 / depth."""
+    for depth in (2, 4):
+        rates = [0.01 / depth, 0.02 / depth, 0.04 / depth]
+        members = [Member(seed=seed, lr=lr) for seed in range(3) for lr in rates]
+        made.job(
+            shape(depth, Add(), "post", stop_when_solved=False), members, [1.0, 0.5, "diverged"] * 3
+        )
+    measured = Slope(of="best_lr", arm=ADD, on="model.depth").measure(Evidence(made.findings()))
+    assert measured.numbers["best_lr"].tolist() == pytest.approx(
+        [np.log(0.01)] * 3 + [np.log(0.005)] * 3
+    )

@@ -77,7 +77,7 @@ def test_the_gradient_of_one_token(norm: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("step", "of"), [("sgd", "matrices"), ("adam", "matrices"), ("sgd", "norms")]
+    ("step", "of"), [("gradient", "matrices"), ("adam", "matrices"), ("gradient", "norms")]
 )
 def test_the_change_of_a_tokens_logits(step: str, of: str) -> None:
     """As by a step token by token, at a rate so small that no neuron switches on the way."""
@@ -139,7 +139,7 @@ def test_what_is_no_number_above_0_has_no_exponent() -> None:
         kind.measure(planned(*own))
     with pytest.raises(UserError, match="residual=add: has 2 models; say which depth"):
         planned(*own).one("residual=add")
-    with pytest.raises(UserError, match=r"step=lion: must be one of sgd, adam"):
+    with pytest.raises(UserError, match=r"step=lion: must be one of gradient, adam"):
         FirstStep(step="lion", of="norms", **ON)
 
 

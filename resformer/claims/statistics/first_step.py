@@ -14,7 +14,7 @@ from resformer.model.shape import Shape
 from resformer.optimizers.base import Adaptive
 
 _TOKENS = 8
-_STEPS = ("sgd", "adam")
+_STEPS = ("gradient", "adam")
 _OF: Mapping[str, tuple[str, str]] = {
     "matrices": ("block", ".matrix"),
     "norms": ("sublayer", ".norm."),
@@ -31,7 +31,7 @@ class FirstStep(Exponent):
     """
 
     step: str
-    """`sgd`: along the gradient; `adam`: along Adam's first step, the gradient over its size."""
+    """`gradient`: the step of SGD; `adam`: Adam's first step, the gradient over its size."""
     of: str
     """`matrices` of the blocks, or gains and biases of their `norms`."""
 
@@ -44,8 +44,8 @@ class FirstStep(Exponent):
     def measured(self) -> str:
         """The measure, in words."""
         return (
-            f"change of a token's logits in a step of {self.step} of the {self.of} on its own loss "
-            "(RMS per rate)"
+            f"change of a token's logits along the {self.step} step of the {self.of} on its own "
+            "loss (RMS per rate)"
         )
 
     def value(self, shape: Shape, seed: int) -> float:
