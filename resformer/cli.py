@@ -63,6 +63,12 @@ def _complete_study_file(incomplete: str) -> list[str]:
     return study_files(incomplete)
 
 
+def _complete_claim(incomplete: str) -> list[str]:
+    from resformer.complete import claims
+
+    return claims(incomplete)
+
+
 def _complete_key(incomplete: str) -> list[str]:
     from resformer.complete import keys
 
@@ -313,12 +319,23 @@ def claim(
     file: Annotated[
         Path,
         typer.Argument(
-            metavar="FILE", help="The claim: settings, statistic, bound (YAML).", callback=_expanded
+            metavar="NAME|FILE",
+            help="The claim: settings, statistic, bound (YAML), or a name in configs/claim.",
+            callback=_expanded,
+            autocompletion=_complete_claim,
         ),
     ],
     form: Annotated[
         Literal["table", "json"], typer.Option("--format", help="How the result is printed.")
     ] = "table",
+    to: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Also write the result (JSON), its numbers (CSV) and a figure (SVG) there.",
+            callback=_expanded,
+        ),
+    ] = None,
     engine: Engine = None,
     workers: Workers = None,
     dry_run: DryRun = False,
@@ -328,28 +345,38 @@ def claim(
     file states.
     """
     with _answering(resumes=not dry_run) as interrupts:
-        from resformer.claims.file import read
+        from resformer.claims.file import locate, read
         from resformer.claims.judge import judge, requested
         from resformer.console import execution
         from resformer.console.claim import picture
         from resformer.rounds.loop import launches
         from resformer.store.study import find
 
-        stated = read(file)
+        stated = read(locate(file))
         request = requested(stated, _engine_words(engine, workers))
-        rounds = launches(request, find(results, request.study), settle=False)
-        launch = next(rounds)
+        study = find(results, request.study)
         out, err = _consoles()
-        if dry_run:
-            execution.print_grid(launch, out, err)
+        if stated.trains:
+            rounds = launches(request, study, settle=False)
+            launch = next(rounds)
+            if dry_run:
+                execution.print_grid(launch, out, err)
+                return
+            failed = execution.run(launch, _command(), interrupts, err, [])
+            for number, launch in enumerate(rounds, 2):
+                execution.print_round(number, launch, err)
+                failed = execution.run(launch, _command(), interrupts, err)
+            if failed:
+                raise typer.Exit(1)
+            request = launch.request
+        elif dry_run:
+            err.print(f"measures {counted(len(request.shapes), 'model')} before training")
             return
-        failed = execution.run(launch, _command(), interrupts, err, [])
-        for number, launch in enumerate(rounds, 2):
-            execution.print_round(number, launch, err)
-            failed = execution.run(launch, _command(), interrupts, err)
-        if failed:
-            raise typer.Exit(1)
-        judged = judge(stated, launch.request, launch.study)
+        judged = judge(stated, request, study)
+        if to is not None:
+            from resformer.claims.result import write
+
+            write(to, judged, request, study, _command())
         if form == "json":
             print(json.dumps(judged.to_json(), indent=1))
         else:

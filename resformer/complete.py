@@ -50,6 +50,19 @@ def study_files(incomplete: str) -> list[str]:
     return sorted(name for name in plugins.studies() if name.startswith(incomplete))
 
 
+def claims(incomplete: str) -> list[str]:
+    """Names of the claims that begin so, and YAML files and folders."""
+    names = [name for name in plugins.claims() if name.startswith(incomplete)]
+    begun = Path(incomplete)
+    folder = begun if incomplete.endswith("/") else begun.parent
+    paths = [
+        f"{path}/" if path.is_dir() else str(path)
+        for path in sorted(folder.glob("*"))
+        if path.suffix == ".yaml" or path.is_dir()
+    ]
+    return names + [path for path in paths if incomplete and path.startswith(incomplete)]
+
+
 def keys(incomplete: str) -> list[str]:
     """Keys that begin so, for options that take one."""
     return [key for key in default_settings() if key.startswith(incomplete)]

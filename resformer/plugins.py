@@ -11,6 +11,7 @@ import dataclasses
 import importlib
 import importlib.util
 import inspect
+import math
 import pkgutil
 import sys
 from collections.abc import Iterator
@@ -262,10 +263,24 @@ def presets(key: str) -> list[str]:
 
 
 def studies() -> dict[str, Path]:
-    """Study files by name, those in subfolders last; the working directory's hide the package's."""
-    folders = [folder / "study" for folder in (config_folder(), Path("configs"))]
+    """Study files by name; the working directory's hide the package's."""
+    return dict(sorted(_shipped("study").items()))
+
+
+def claims() -> dict[str, Path]:
+    """Files of claims by name, which begins with their number, likewise."""
+    return dict(sorted(_shipped("claim").items(), key=lambda claim: _number(claim[0])))
+
+
+def _shipped(kind: str) -> dict[str, Path]:
     paths: dict[str, Path] = {}
-    for folder in folders:
+    for folder in (config_folder(), Path("configs")):
         with contextlib.suppress(PermissionError):  # the working directory of another user
-            paths |= {path.stem: path for path in sorted(folder.rglob("*.yaml"))}
-    return dict(sorted(paths.items(), key=lambda study: study[1].parent not in folders))
+            paths |= {path.stem: path for path in sorted((folder / kind).rglob("*.yaml"))}
+    return paths
+
+
+def _number(name: str) -> tuple[float, str]:
+    """Sort key of a name that may begin with a number."""
+    number, _, rest = name.partition("-")
+    return (int(number), rest) if number.isdecimal() else (math.inf, name)

@@ -13,6 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from resformer import config, plugins
+from resformer.claims.file import read
+from resformer.claims.judge import requested
 from resformer.config.machine import Machine
 from resformer.errors import UserError
 from resformer.keys import PRECISIONS
@@ -70,8 +72,6 @@ def within(seconds: float) -> Iterator[None]:
     [
         *(("quick", 384, 16), ("sort", 384, 16), ("depth", 1440, 72), ("schemes", 1535, 94)),
         *(("tasks", 288, 12), ("seeds", 1440, 16)),
-        *(("claim-3-plain", 400, 10), ("claim-3-warmup", 400, 8), ("claim-4", 540, 6)),
-        *(("claim-5", 560, 8), ("claim-6", 700, 12), ("claim-7", 720, 18)),
     ],
 )
 def test_studies_have_the_members_they_promise(study: str, count: int, shapes: int) -> None:
@@ -87,6 +87,8 @@ def test_every_yaml_composes(path: Path) -> None:
     group = path.parent.relative_to(plugins.config_folder()).as_posix()
     if group.startswith("study"):
         assert config.request(path.stem, []).shapes
+    elif group == "claim":
+        assert requested(read(path), []).shapes
     elif group == ".":
         assert ask("member.seed=0").shapes
     else:
@@ -298,7 +300,7 @@ def test_a_study_file_that_is_a_folder_is_refused(
 def test_an_unknown_study_needs_overrides() -> None:
     with pytest.raises(
         UserError,
-        match="depth, modern, probe, quick, schemes, seeds, sort, tasks, transfer, claim-3-plain",
+        match="depth, modern, probe, quick, schemes, seeds, sort, tasks",
     ):
         config.request("nowhere", [])
     assert config.request("nowhere", ["model.depth=1"]).study == "nowhere"

@@ -470,6 +470,14 @@ def test_a_probe_refuses_it_before_anything_runs(
     assert tree(tmp_path) == before
 
 
+def test_no_sublayer_of_it_can_be_left_out(mine: Callable[[str], str]) -> None:
+    transformer = shape_of(mine(BLOCK)).transformer()
+    flat_PN = transformer.initial_values(torch.tensor([0]), torch.float32)
+    inputs_PBT = torch.zeros(1, 1, transformer.tokens, dtype=torch.int64)
+    with pytest.raises(UserError, match="no sub-layer of it can be left out"):
+        transformer.forward(flat_PN, inputs_PBT, without=(1, 2))
+
+
 EDIT = """
 import sys
 from pathlib import Path

@@ -4,23 +4,36 @@ An arm is a text of conditions as `report --where` takes them, such as "model.re
 model.norm=own".
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import final
+from typing import NamedTuple, final
 
 import pandas as pd
+from safetensors.numpy import load
 
+from resformer.claims.starts import PARAMETERS
 from resformer.errors import UserError
-from resformer.keys import Value, as_typed, by_value, short
+from resformer.keys import Json, Value, as_typed, by_value, short
 from resformer.reporting.analysis.cells import CellMembers, axes_of, by_cell
 from resformer.reporting.analysis.stability import by_final_loss
 from resformer.results.members import Findings, parse_conditions
 from resformer.stats import Floats
 from resformer.store.checks import Damaged
+from resformer.store.study import Study
 
-PARAMETERS = "parameters"
-"""Axis of the number of parameters, which is no setting."""
+_WEIGHTS = "weights.safetensors"
+
+
+class Kept(NamedTuple):
+    """A member as it was when its training ended."""
+
+    shape: Json
+    """Its shape, as it was planned."""
+    weights: Mapping[str, Floats]
+    """Its parameters by name."""
+    steps: int
+    """Training steps that it took."""
 
 
 @final
@@ -39,18 +52,24 @@ class Evidence:
         """Cells of an arm by the value that they have of a setting, ascending; UserError if two
         have the same.
         """
-        axis, cells = short(key), self.cells(arm)
-        by_place: dict[Value, CellMembers] = {}
-        for cell in cells:
-            place = _place(cell, axis)
+        return {place: cell for (place,), cell in self.places(arm, [key]).items()}
+
+    def places(self, arm: str, keys: Sequence[str]) -> dict[tuple[Value, ...], CellMembers]:
+        """Cells of an arm by their values of several settings, likewise."""
+        axes = [*map(short, keys)]
+        by_place: dict[tuple[Value, ...], CellMembers] = {}
+        for cell in self.cells(arm):
+            place = tuple(_place(cell, axis) for axis in axes)
             if place in by_place:
-                others = sorted(_differing(cell, by_place[place]) - {axis})
+                others = sorted(_differing(cell, by_place[place]) - {*axes})
+                at = " ".join(
+                    f"{key}={as_typed(value)}" for key, value in zip(keys, place, strict=True)
+                )
                 raise UserError(
-                    f"arm: {arm}: has two cells at {key}={as_typed(place)}; say which "
-                    f"{' and '.join(others)}"
+                    f"arm: {arm}: has two cells at {at}; say which {' and '.join(others)}"
                 )
             by_place[place] = cell
-        return dict(sorted(by_place.items(), key=lambda pair: by_value(pair[0])))
+        return dict(sorted(by_place.items(), key=lambda pair: [*map(by_value, pair[0])]))
 
     def one(self, arm: str) -> CellMembers:
         """The one cell of an arm; UserError if there are several."""
@@ -72,6 +91,27 @@ class Evidence:
         """
         return self._tables(cell, self.findings.read_layers)
 
+    def kept(self, cell: CellMembers) -> list[Kept]:
+        """Each seed's member at the rate that it is scored at; UserError if its parameters were not
+        kept.
+        """
+        (study,) = self.findings.studies
+        planned, members = study.planned(), self.findings.members
+        kept = []
+        for index in cell.rows:
+            job, seed, lr = (cell.arrays[name][index] for name in ("job", "seed", "lr"))
+            weights = _weights(study, job)
+            row = [(each["seed"], each["lr"]) for each in planned[job]["members"]].index((seed, lr))
+            same = (members["job"] == job) & (members["seed"] == seed) & (members["lr"] == lr)
+            kept.append(
+                Kept(
+                    shape=planned[job]["shape"],
+                    weights={name: values[row] for name, values in weights.items()},
+                    steps=int(members.loc[same, "last_step"].iloc[0]),
+                )
+            )
+        return kept
+
     def _tables(
         self, cell: CellMembers, read: Callable[[pd.DataFrame], pd.DataFrame]
     ) -> list[pd.DataFrame]:
@@ -86,11 +126,24 @@ class Evidence:
 
     def by_loss(self, cells: Sequence[CellMembers]) -> list[CellMembers]:
         """The cells with rates chosen by final loss, which is at most the initial one."""
-        return by_final_loss(self.findings, cells)[0]
+        jobs = {job for cell in cells for job in cell.arrays["job"][cell.row_SR[cell.ran_SR]]}
+        members = self.findings.members
+        own = members[members["job"].isin(jobs)]
+        return by_final_loss(replace(self.findings, load=lambda: own), cells)[0]
 
     @cached_property
     def _axes(self) -> list[str]:
         return axes_of(self.findings.members)[0]
+
+
+def _weights(study: Study, job: str) -> Mapping[str, Floats]:
+    try:
+        contents = study.results.read(job).contents
+    except Damaged as damage:
+        raise UserError(f"{damage}; the sweep trains its job again") from damage
+    if _WEIGHTS not in contents:
+        raise UserError(f"study {study.name}: job {job} kept no weights; train.keep_weights=true")
+    return load(contents[_WEIGHTS])
 
 
 def _place(cell: CellMembers, axis: str) -> Value:

@@ -10,7 +10,7 @@ from typing import Any, TypeVar, final, get_args, get_type_hints
 
 from resformer import plugins
 from resformer.claims.bound import Bound
-from resformer.claims.statistics.base import Statistic
+from resformer.claims.statistics.base import Statistic, Trained
 from resformer.config import study_file
 from resformer.errors import UserError
 from resformer.keys import Json
@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 PACKAGE = "resformer.claims.statistics"
 _PREFIX = "claim-"
-_TEXTS = ("title", "source", "saw", "differs")
+_TEXTS = ("title", "source", "saw", "differs", "earlier")
 _PARTS = ("study", "statistic", "holds")
 _KNOWN = (*_TEXTS, *_PARTS, "also")
 
@@ -39,6 +39,8 @@ class Claim:
     """Observation of the source."""
     differs: str
     """Differences of the settings here from the source's."""
+    earlier: str
+    """The verdict of an earlier version of this test, and why it was wrong."""
     grids: Sequence[Sequence[str]]
     """Overrides of its study, as a study file has them."""
     statistic: Statistic
@@ -58,6 +60,11 @@ class Claim:
         return self.name if self.name.startswith(_PREFIX) else f"{_PREFIX}{self.name}"
 
     @property
+    def trains(self) -> bool:
+        """True if its study is swept; False if it is about models before training."""
+        return any(isinstance(each, Trained) for each in (self.statistic, *self.also))
+
+    @property
     def digest(self) -> str:
         """Hash of what is stated before the run: settings, statistic and bound."""
         stated: Json = {
@@ -74,6 +81,18 @@ def _as_json(statistic: Statistic) -> Json:
         for key, value in dataclasses.asdict(statistic).items()
     }
     return {"name": plugins.name_of(statistic), **settings}
+
+
+def locate(path: Path) -> Path:
+    """The file that a path or name stands for: a name without suffix that is no file is that of a
+    claim in `configs/claim`, of the working directory or the package; UserError if there is none.
+    """
+    if path.suffix or path.is_file():
+        return path
+    named = plugins.claims()
+    if str(path) not in named:
+        raise UserError(f"{path}: is no file and no claim; there are {', '.join(named)}")
+    return named[str(path)]
 
 
 def read(path: Path) -> Claim:

@@ -1,23 +1,20 @@
-"""Judgement of a claim by the finished members of its study."""
+"""Judgement of a claim: by the finished members of its study, or by models before training."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import final
 
-import pandas as pd
-
 from resformer import config, plugins
 from resformer.claims.bound import Verdict
-from resformer.claims.evidence import PARAMETERS, Evidence
+from resformer.claims.evidence import Evidence
 from resformer.claims.file import Claim
-from resformer.claims.statistics.base import Measured
+from resformer.claims.starts import Starts, starts
+from resformer.claims.statistics.base import Measured, Statistic, Trained, Untrained
 from resformer.errors import UserError
-from resformer.keys import Json, short
-from resformer.model.serial import shape_to_json
-from resformer.results import presets
-from resformer.results.members import parse_conditions, read, select, selectable
+from resformer.keys import Json
+from resformer.model.shape import RESULTS_ONLY
+from resformer.results.members import read
 from resformer.rounds.finished import DIGEST, chosen, complete, with_digests
-from resformer.store.shapes import shape_settings
 from resformer.store.study import Study
 from resformer.sweep.request import Request
 
@@ -31,9 +28,9 @@ class Judged:
     measured: Measured
     verdict: Verdict
     also: list[Measured]
-    planned_before: int
+    planned_before: int | None
     """Jobs of its study that were planned before this version of the claim was stated: 0 if the
-    statement came before every result.
+    statement came before every result, None if nothing is trained.
     """
 
     def to_json(self) -> Json:
@@ -45,7 +42,8 @@ class Judged:
             "source": claim.source,
             "saw": claim.saw,
             "differs": claim.differs,
-            "study": claim.study,
+            "earlier": claim.earlier,
+            "study": claim.study if claim.trains else None,
             "statistic": _to_json(self.measured),
             "bound": str(claim.bound),
             "verdict": self.verdict,
@@ -62,7 +60,7 @@ def _to_json(measured: Measured) -> Json:
         for name in ("value", "low", "high", "p")
         for value in [getattr(measured, name)]
     }
-    return {"quantity": measured.quantity, **finite}
+    return {"quantity": measured.quantity, **finite, "words": str(measured)}
 
 
 def requested(claim: Claim, overrides: Sequence[str]) -> Request:
@@ -72,68 +70,68 @@ def requested(claim: Claim, overrides: Sequence[str]) -> Request:
     grids = [[*grid, *overrides] for grid in claim.grids]
     request = config.of_grids(claim.study, grids, claim.path)
     try:
-        _check(claim, request)
+        planned = starts(request.shapes)
+        for statistic in (claim.statistic, *claim.also):
+            _check(statistic, planned, request)
     except UserError as error:
         raise UserError(f"{claim.path}: {error}") from error
     return replace(request, claim=claim.digest)
 
 
-def _check(claim: Claim, request: Request) -> None:
-    """Raise UserError, before anything runs, for an arm of which the study has no member, and for a
-    final loss of members that stop when they solve.
+def _check(statistic: Statistic, planned: Starts, request: Request) -> None:
+    """Raise UserError, before anything runs, for an arm of which the study has no member, a final
+    loss of members that stop when they solve, and weights that are not kept or not known.
     """
-    rows = [
-        {
-            **settings,
-            "study": request.study,
-            PARAMETERS: shape.transformer().num_parameters,
-            "seed": member.seed,
-            "lr": member.lr,
-        }
-        for shape, members in request.shapes
-        for settings in [presets.named(shape_settings({"shape": shape_to_json(shape)}))]
-        for member in members
-    ]
-    planned = pd.DataFrame(rows)
-    for statistic in (claim.statistic, *claim.also):
-        for arm in statistic.arms:
-            of_arm = select(planned, parse_conditions(arm.split(), "arm"), "arm")
-            if statistic.axis and of_arm[_column(statistic.axis, of_arm)].nunique() < 2:
-                raise UserError(f"on: {statistic.axis}: {arm} has one value of it")
-        if statistic.by_final_loss and any(
-            shape.train.stop_when_solved for shape, _ in request.shapes
-        ):
-            name = plugins.name_of(statistic)
+    name = plugins.name_of(statistic)
+    for arm in statistic.arms:
+        rows = planned.of(arm)
+        for axis in statistic.axes:
+            if rows[planned.column(axis)].nunique() < 2:
+                raise UserError(f"on: {axis}: {arm} has one value of it")
+        if not isinstance(statistic, Trained):
+            continue
+        shapes = planned.shapes_of(arm)
+        if statistic.by_final_loss and any(shape.train.stop_when_solved for shape in shapes):
             raise UserError(
                 f"{name}: compares final losses; the study needs train.stop_when_solved=false"
             )
-
-
-def _column(key: str, members: pd.DataFrame) -> str:
-    """Column of a setting, or of the number of parameters; UserError if there is none."""
-    if key == PARAMETERS:
-        return key
-    if short(key) not in selectable(members):
-        raise UserError(f"on: {key}: is no setting of this study")
-    return short(key)
+        own = [shape.model.module for shape in shapes if shape.model.module is not None]
+        if statistic.needs_weights and own:
+            raise UserError(f"{name}: model.module={own[0]}: no sub-layer of it can be left out")
+        kept = [request.recordings.get(shape, RESULTS_ONLY).keep_weights for shape in shapes]
+        if statistic.needs_weights and not all(kept):
+            raise UserError(f"{name}: needs what members learnt; train.keep_weights=true keeps it")
 
 
 def judge(claim: Claim, request: Request, study: Study) -> Judged:
     """Judge a claim; UserError if members of its study are missing."""
+    planned = starts(request.shapes)
+    evidence = _evidence(request, study) if claim.trains else None
+
+    def measured(statistic: Statistic) -> Measured:
+        if isinstance(statistic, Untrained):
+            return statistic.measure(planned)
+        assert isinstance(statistic, Trained)
+        assert evidence is not None
+        return statistic.measure(evidence)
+
+    judged = measured(claim.statistic)
+    return Judged(
+        claim=claim,
+        measured=judged,
+        verdict=claim.bound.verdict(judged),
+        also=[measured(statistic) for statistic in claim.also],
+        planned_before=_planned_before(claim, study) if claim.trains else None,
+    )
+
+
+def _evidence(request: Request, study: Study) -> Evidence:
     findings = read([study])
     members = with_digests(findings, request)
     if not complete(members, request.shapes):
         raise UserError(f"study {study.name}: results are missing, so nothing is judged")
     requested = chosen(members, request.shapes).drop(columns=DIGEST)
-    evidence = Evidence(replace(findings, load=lambda: requested))
-    measured = claim.statistic.measure(evidence)
-    return Judged(
-        claim=claim,
-        measured=measured,
-        verdict=claim.bound.verdict(measured),
-        also=[statistic.measure(evidence) for statistic in claim.also],
-        planned_before=_planned_before(claim, study),
-    )
+    return Evidence(replace(findings, load=lambda: requested))
 
 
 def _planned_before(claim: Claim, study: Study) -> int:

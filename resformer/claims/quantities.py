@@ -22,8 +22,11 @@ class Quantity(NamedTuple):
 
 
 def best_lr(evidence: Evidence, cell: CellMembers) -> Floats:
-    """Logarithm of the best learning rate of each seed, (S,): see `lowest`."""
-    loss_SR = np.where(np.isfinite(cell.loss_SR), cell.loss_SR, np.inf)
+    """Logarithm of the best learning rate of each seed, (S,): see `lowest`. The loss of a member
+    that diverged is infinite.
+    """
+    loss_SR = cell.arrays["final_loss"][cell.row_SR]
+    loss_SR = np.where(cell.ran_SR & np.isfinite(loss_SR), loss_SR, np.inf)
     return np.log([lowest(np.array(cell.rates), loss_R) for loss_R in loss_SR])
 
 

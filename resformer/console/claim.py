@@ -1,11 +1,8 @@
 """A judged claim on a terminal."""
 
-import math
-
 from rich.table import Table
 
 from resformer.claims.judge import Judged
-from resformer.claims.statistics.base import Measured
 from resformer.text import counted
 
 
@@ -18,8 +15,9 @@ def picture(judged: Judged) -> Table:
         ("source", claim.source),
         ("the source saw", claim.saw),
         ("differs", claim.differs),
-        ("judged by", f"{in_words(judged.measured)}; wanted {claim.bound}"),
-        *(("also", in_words(each)) for each in judged.also),
+        ("judged by", f"{judged.measured}; wanted {claim.bound}"),
+        *(("also", str(each)) for each in judged.also),
+        ("earlier", claim.earlier),
         ("stated", _stated(judged)),
         ("verdict", judged.verdict),
     ):
@@ -28,19 +26,10 @@ def picture(judged: Judged) -> Table:
     return table
 
 
-def in_words(measured: Measured) -> str:
-    """A statistic with its interval and p-value."""
-    low, high = measured.low, measured.high
-    if math.isinf(low):
-        between = "interval unknown" if math.isinf(high) else f"at most {high:.3g}"
-    else:
-        between = f"at least {low:.3g}" if math.isinf(high) else f"{low:.3g} to {high:.3g}"
-    p = "" if measured.p is None else f", exact p = {measured.p:.2g}"
-    return f"{measured.quantity}: {measured.value:.3g} ({between}){p}"
-
-
 def _stated(judged: Judged) -> str:
     digest = judged.claim.digest[:12]
+    if judged.planned_before is None:
+        return f"of models before training: nothing runs ({digest})"
     if not judged.planned_before:
         return f"before anything ran ({digest})"
     jobs = counted(judged.planned_before, "job")

@@ -7,7 +7,7 @@ between two, C steps whose data are drawn together. Nothing is ever reduced over
 """
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property, partial
 from typing import Any, final
@@ -212,15 +212,19 @@ class Transformer:
         step: Tensor | None = None,
         *,
         recompute: bool = False,
+        without: Collection[int] = (),
     ) -> Tensor:
         """Logits at the target positions, (P, B, U, V).
 
         `key_P` are keys of a training step's random numbers, None in an evaluation; `step` is the
         number of training steps taken, a training step included, by default 0. With `recompute` the
-        backward pass computes the activations of each block again.
+        backward pass computes the activations of each block again. The residual streams pass
+        unchanged where the sub-layers `without`, numbers from 1 to S, are left out.
         """
         parameters = unpack(self.parameter_specs, flat_PN)
         if self.own is not None:
+            if without:
+                raise UserError(f"model.module={self.own.path}: no sub-layer of it can be left out")
             x_PBTD = self._embedded(parameters, inputs_PBT)
             x_PBTD = self.own.forward(parameters, x_PBTD, recompute=recompute)
             return self._logits(x_PBTD.flatten(1, 2), parameters, inputs_PBT)
@@ -228,14 +232,21 @@ class Transformer:
         step = _no_step(inputs_PBT) if step is None else step
         sublayers = self.contexts(parameters, key_P, step)
         for contexts in zip(sublayers, sublayers, strict=True):  # attention and FFN of a block
-            block = partial(self._block, contexts)
+            kept = [context for context in contexts if context.sublayer not in without]
+            block = partial(self._block, kept)
             streams = recomputed(block, streams) if recompute else block(streams)
         return self._logits(streams, parameters, inputs_PBT)
 
     def activations(
-        self, flat_PN: Tensor, inputs_PBT: Tensor, step: Tensor | None = None
+        self,
+        flat_PN: Tensor,
+        inputs_PBT: Tensor,
+        step: Tensor | None = None,
+        *,
+        without: Collection[int] = (),
     ) -> Activations:
-        """Logits as in an evaluation after so many steps, with the activations of every sub-layer.
+        """Logits as in an evaluation after so many steps, with the activations of every sub-layer
+        but those `without`, which are left out as in `forward`.
 
         Attention patterns are written out, whereas `forward` may compute them in a fused kernel.
         """
@@ -245,6 +256,8 @@ class Transformer:
         streams, sublayers = self._streams(parameters, inputs_PBT), list[SublayerActivations]()
         step = _no_step(inputs_PBT) if step is None else step
         for context in self.contexts(parameters, None, step):
+            if context.sublayer in without:
+                continue
             sublayers.append(self._sublayer(context, streams, self._attend_with_pattern))
             streams = sublayers[-1].after
         output_PRD = self.residual.stream_output(streams, parameters)

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import platform
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import cache
@@ -89,6 +90,20 @@ def versions(compiled_on: Collection[str] = ()) -> dict[str, str]:
         tool: version() for device, (tool, version) in _COMPILERS.items() if device in compiled_on
     }
     return {**here, **compilers}
+
+
+def machine() -> dict[str, object]:
+    """Processor, cores and system."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    models = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return {
+        "processor": next(models, platform.processor()),
+        "cores": os.cpu_count(),
+        "system": platform.platform(terse=True),
+    }
 
 
 def compiled_on(shapes: Iterable[Shape]) -> set[str]:

@@ -39,11 +39,11 @@ class ValueResidual(ManyStreams):
     def attention_projections(
         self, streams: Streams, projections: Projections, context: SublayerContext
     ) -> tuple[Streams, Projections]:
-        """Keep V_1 beside the stream in the first block, and mix it into the values of the
-        others.
+        """Keep V_1 beside the stream in the first block that is there, and mix it into the values
+        of the others.
         """
         own_PRD = projections.value
-        if context.block == 1:
+        if len(streams) == 1:
             return (streams[0], own_PRD), projections
         mixed_PRD = self.first * streams[1] + self.own * own_PRD
         return streams, projections._replace(value=mixed_PRD)

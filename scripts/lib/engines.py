@@ -14,8 +14,9 @@ from typing import Any
 
 from lib import facts
 from lib.clusters import loopback
-from lib.facts import REFERENCE, commit, machine
+from lib.facts import REFERENCE, commit
 from lib.faults.invariant import table
+from resformer.plan.provenance import machine
 from resformer.store.study import Study
 
 STUDY = "quick"

@@ -1,14 +1,11 @@
-"""Circumstances of measured results: commit, machine, and when and how long a study trained."""
+"""Circumstances of measured results: commit and caches."""
 
 import json
-import os
-import platform
 import subprocess
 from pathlib import Path
 from typing import Any
 
 from resformer.numerics import source_code
-from resformer.store.study import Study
 
 ROOT = Path(__file__).resolve().parents[2]
 REFERENCE = ROOT / "results" / "reference"
@@ -33,31 +30,6 @@ def commit() -> str:
         ["git", "diff", "--quiet", "HEAD", "--", ".", ":!results"], cwd=ROOT, check=False
     ).returncode
     return f"{name}{'+' if differs else ''}"
-
-
-def trained(study: Study) -> dict[str, Any]:
-    """When a study was launched, seconds of a core that its jobs trained, and versions."""
-    launches = study.launches()
-    seconds = sum(study.results.timing(job)["seconds"] for job in study.planned())
-    return {
-        "launched": [launch["started"] for launch in launches],
-        "core_seconds": round(seconds),
-        "versions": launches[-1]["versions"],
-    }
-
-
-def machine() -> dict[str, object]:
-    """Processor, cores and system."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        lines = []
-    models = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return {
-        "processor": next(models, platform.processor()),
-        "cores": os.cpu_count(),
-        "system": platform.platform(terse=True),
-    }
 
 
 def caches() -> dict[str, str]:

@@ -27,9 +27,9 @@ from pathlib import Path
 import pandas as pd
 
 from lib import facts
-from lib.facts import REFERENCE, ROOT, commit, machine, trained
+from lib.facts import REFERENCE, ROOT, commit
 from resformer.keys import Json
-from resformer.plan.provenance import versions
+from resformer.plan.provenance import machine, versions
 from resformer.reporting.analysis.pairs import Pairing
 from resformer.reporting.analysis.summary import summarise
 from resformer.reporting.figures import draw
@@ -37,6 +37,7 @@ from resformer.reporting.layout import layout
 from resformer.reporting.views.formats import as_json
 from resformer.reporting.views.page import page
 from resformer.results.members import Findings, read
+from resformer.results.trained import trained
 from resformer.store.study import Study
 
 _QUESTION = {"schemes": ["--against", "add pre"]}

@@ -20,10 +20,11 @@ from typing import Any, final
 import numpy as np
 
 from lib import facts
-from lib.facts import REFERENCE, commit, machine
+from lib.facts import REFERENCE, commit
 from resformer import __version__, config
 from resformer.model.shape import Member
 from resformer.plan.jobs import Job
+from resformer.plan.provenance import machine
 from resformer.residuals.plain import Plain
 from resformer.store import claims
 from resformer.store.claims import Claim, HeartbeatObserver

@@ -2,10 +2,15 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
 from support.commands import Resformer, check_refused
 from support.sweeps import TINY_SETTINGS
+
+from resformer import complete, plugins
 
 CLAIM = """\
 title: the loss of plain stacks rises with depth
@@ -19,6 +24,7 @@ study:
   - member.seed=range(0,3)
   - train.steps=10
   - train.stop_when_solved=false
+  - train.keep_weights=true
 SETTINGS
 statistic:
   name: slope
@@ -29,7 +35,12 @@ holds:
   above: 0
 also:
   - {name: doublings, arm: residual=add, against: residual=plain}
+  - {name: lesion, arm: residual=add, on: model.depth}
+  - {name: initial_exponent, of: rms, arm: residual=add, on: model.depth}
 """.replace("SETTINGS", "\n".join(f"  - {setting}" for setting in TINY_SETTINGS))
+
+
+ALSO = CLAIM[CLAIM.index("also:") :]
 
 
 @pytest.fixture
@@ -52,9 +63,10 @@ def test_a_claim_is_stated_run_and_judged(
     assert any("before anything ran" in line for line in lines)
     (launch,) = (tmp_path / "results/claim-deeper/launches").glob("*.json")
 
-    again = resformer("claim", "deeper.yaml", "--format", "json")
+    again = resformer("claim", "deeper.yaml", "--format", "json", "--to", "kept/claims")
     assert "all finished" in again.stderr
     tree = json.loads(again.stdout)
+    check_written(tmp_path / "kept" / "claims", tree)
     assert json.loads(launch.read_text())["claim"] == tree["stated"]
     assert (tree["bound"], tree["planned_before"]) == ("> 0", 0)
     statistic = tree["statistic"]
@@ -64,12 +76,76 @@ def test_a_claim_is_stated_run_and_judged(
         "undecided": statistic["low"] <= 0 <= statistic["high"],
     }
     assert by_bound[tree["verdict"]]
-    assert [each["p"] for each in tree["also"]] == [1.0]
+    assert [each["p"] for each in tree["also"]] == [1.0, None, None]
 
     claim.write_text(CLAIM.replace("above: 0", "above: 0.5"))
     changed = json.loads(resformer("claim", "deeper.yaml", "--format", "json").stdout)
     assert changed["planned_before"] == 4, "all jobs were planned before this bound was stated"
     assert changed["stated"] != tree["stated"]
+
+
+def check_written(folder: Path, tree: dict[str, Any]) -> None:
+    """The printed result with its circumstances, the numbers of the verdict, and a figure."""
+    assert {path.name for path in folder.iterdir()} == {
+        f"deeper.{kind}" for kind in ("json", "csv", "svg")
+    }
+    written = json.loads((folder / "deeper.json").read_text())
+    facts = written.pop("facts")
+    assert written == tree
+    assert facts["trained"]["core_seconds"] >= 0
+    assert facts["command"].startswith("resformer ")
+    numbers = pd.read_csv(folder / "deeper.csv")
+    assert [*numbers] == ["arm", "place", "seed", "final_loss"]
+    assert numbers.groupby("place")["seed"].apply(list).to_dict() == {1: [0, 1, 2], 2: [0, 1, 2]}
+    slopes = numbers.pivot(index="seed", columns="place", values="final_loss").diff(axis=1)[2]
+    # Numbers are written with six digits.
+    assert tree["statistic"]["value"] == pytest.approx(slopes.mean() / np.log(2), abs=1e-5)
+    figure = (folder / "deeper.svg").read_text()
+    assert "depth (blocks)" in figure
+    assert "residual=plain" in figure
+
+
+UNTRAINED = """\
+title: norms in front leave the stream to grow
+study: ['model.depth=1,8', model.norm=pre, "member.seed=range(0,6)", device=cpu, SETTINGS]
+statistic: {name: initial_exponent, of: rms, arm: norm=pre, on: model.depth}
+holds: {above: 0}
+""".replace("SETTINGS", ", ".join(TINY_SETTINGS))
+
+
+def test_a_claim_about_models_before_training_sweeps_nothing(
+    resformer: Resformer, tmp_path: Path
+) -> None:
+    (tmp_path / "before.yaml").write_text(UNTRAINED)
+    dry = resformer("claim", "before.yaml", "--dry-run")
+    assert (dry.exit_code, dry.stdout) == (0, "")
+    assert "measures 2 models before training" in dry.stderr
+    tree = json.loads(resformer("claim", "before.yaml", "--format", "json", "--to", "kept").stdout)
+    assert (tree["study"], tree["planned_before"]) == (None, None)
+    assert tree["verdict"] == "holds"
+    assert json.loads((tmp_path / "kept" / "before.json").read_text())["facts"]["trained"] is None
+    assert not (tmp_path / "results").exists()
+
+
+def test_a_name_stands_for_a_claim_that_is_there(resformer: Resformer, tmp_path: Path) -> None:
+    names = [*plugins.claims()]
+    assert names[:2] == ["1-rank", "2-gradient"]
+    assert names == sorted(names, key=lambda name: int(name.partition("-")[0]))
+    shown = resformer("claim", "7-skips", "--dry-run")
+    assert shown.exit_code == 0
+    assert "720 members" in shown.stdout + shown.stderr
+    check_refused(
+        resformer("claim", "7-skip"), f"7-skip: is no file and no claim; there are {names[0]}"
+    )
+    check_refused(resformer("claim", "7-skip.yaml"), "7-skip.yaml: is no file")
+    own = tmp_path / "configs" / "claim" / "12-own.yaml"
+    own.parent.mkdir(parents=True)
+    own.write_text(UNTRAINED)
+    assert "12-own" in plugins.claims()
+    assert complete.claims("1") == [name for name in plugins.claims() if name.startswith("1")]
+    (tmp_path / "mine.yaml").write_text(UNTRAINED)
+    assert complete.claims("m") == ["mine.yaml"]
+    assert "configs/" in complete.claims("con")
 
 
 def test_words_that_decide_nothing_are_not_part_of_what_is_stated(
@@ -89,7 +165,10 @@ def test_words_that_decide_nothing_are_not_part_of_what_is_stated(
     [
         (("title:", "titel:"), "titel: is no key of a claim"),
         (("title: the loss of plain stacks rises with depth", ""), "lacks title"),
-        (("name: slope", "name: slop"), "'slop' is none of the statistics there are: difference"),
+        (
+            ("name: slope", "name: slop"),
+            "'slop' is none of the statistics there are: attention_rank",
+        ),
         (("of: final_loss", "of: loss"), "of=loss: must be one of best_lr, final_loss"),
         (("  of: final_loss\n", ""), "statistic: lacks of"),
         (("on: model.depth", "at: model.depth"), "statistic: at: is no setting"),
@@ -101,10 +180,12 @@ def test_words_that_decide_nothing_are_not_part_of_what_is_stated(
         (("above: 0", "above: nan"), "holds: above=nan: must be a number"),
         (("holds:\n  above: 0", "holds: {above: 2, below: 1}"), "above 2 and below 1: nothing is"),
         (("stop_when_solved=false", "stop_when_solved=true"), "train.stop_when_solved=false"),
+        (("keep_weights=true", "keep_weights=false"), "lesion: needs what members learnt"),
+        (("of: rms", "of: size"), "of=size: must be one of "),
         (("model.depth=1,2", "model.dept=1,2"), "model.dept"),
         (("study:", "study: &there"), "has anchors or aliases"),
         (("title: the", "title: !!str the"), "has a tag"),
-        (("also:\n  - {name", "also: {name"), "also: must be a list of statistics"),
+        ((ALSO, "also: {name: doublings}\n"), "also: must be a list of statistics"),
     ],
 )
 def test_a_claim_that_makes_no_sense_is_refused_before_anything_runs(

@@ -13,12 +13,15 @@ from resformer.claims.quantities import lowest
 from resformer.claims.statistics.base import Measured
 from resformer.claims.statistics.difference import Difference
 from resformer.claims.statistics.doublings import Doublings
+from resformer.claims.statistics.needed_depth import NeededDepth
+from resformer.claims.statistics.rates_order import RatesOrder, further
 from resformer.claims.statistics.slope import Slope
 from resformer.claims.statistics.steps_ratio import StepsRatio
 from resformer.errors import UserError
 from resformer.model.shape import Member
 from resformer.residuals.add import Add
 from resformer.residuals.plain import Plain
+from resformer.tasks.copy import Copy
 
 ADD, PLAIN = "residual=add", "residual=plain"
 
@@ -154,6 +157,144 @@ def test_what_a_study_lacks_is_named(made: WrittenStudy) -> None:
     with pytest.raises(UserError, match="fewer than two seeds"):
         Difference(of="final_loss", arm=f"{ADD} depth=2", against=PLAIN).measure(known)
     with pytest.raises(UserError, match="needs two or more values of it, above 0"):
-        Slope(of="final_loss", arm=ADD, on="model.depth", less=PLAIN).measure(known)
+        Slope(of="final_loss", arm=ADD, on="model.depth", less=f"{ADD} depth=2").measure(known)
     with pytest.raises(UserError, match="of=accuracy: must be one of best_lr"):
         Slope(of="accuracy", arm=ADD, on="model.depth")
+
+
+DEPTHS, LENGTHS = (1, 2, 4), (4, 8, 16)
+
+
+def needed_study(made: WrittenStudy, needs: dict[tuple[Any, int], list[float]]) -> Evidence:
+    """A seed solves at every depth from the one that it needs on: by scheme and length."""
+    for (residual, length), by_seed in needs.items():
+        for depth in DEPTHS:
+            own = shape(depth, residual, "post", task=Copy(length=length, symbols=16))
+            made.job(own, SEEDS, [100 if depth >= needed else 1.0 for needed in by_seed])
+    return Evidence(made.findings())
+
+
+def test_the_depth_that_a_length_needs(made: WrittenStudy) -> None:
+    needs = {
+        (Add(), 4): [1, 1, 1, 1, 1],
+        (Add(), 8): [2, 2, 1, 2, 2],
+        (Add(), 16): [4, 4, 4, 2, 4],
+        **{(Plain(), length): [1, 1, 2, 1, 1] for length in LENGTHS},
+    }
+    known = needed_study(made, {key: [*map(float, value)] for key, value in needs.items()})
+    by_seed = np.array([needs[Add(), length] for length in LENGTHS])
+    slopes = np.polyfit(np.log2(LENGTHS), by_seed, 1)[0]
+    measured = NeededDepth(arm=ADD, on="task.length").measure(known)
+    assert numbers(measured) == pytest.approx(student([*slopes]))
+    assert measured.numbers["needed depth"].tolist() == [*by_seed.flatten()]
+    less = NeededDepth(arm=ADD, on="task.length", less=PLAIN).measure(known)
+    assert numbers(less) == pytest.approx(student([*slopes])), "the other arm needs the same depth"
+
+
+@pytest.mark.parametrize(
+    ("length", "less", "is_open"),
+    [
+        (16, "", (False, True)),
+        (4, "", (True, False)),
+        (16, PLAIN, (True, False)),
+        (8, "", (False,) * 2),
+    ],
+)
+def test_a_seed_that_needs_more_than_the_deepest_leaves_a_side_open(
+    length: int, less: str, is_open: tuple[bool, bool], made: WrittenStudy
+) -> None:
+    """At the largest length the slope may be any larger, at the smallest any smaller, and in the
+    middle of three it does not count; of the arm that is taken off the other way round.
+    """
+    scheme = Plain() if less else Add()
+    needs = {
+        (residual, each): [1.0, 2.0, 2.0, 1.0, 2.0]
+        for residual in (Add(), Plain())
+        for each in LENGTHS
+    }
+    needs[Add(), 8] = [2.0, 2.0, 1.0, 1.0, 4.0]
+    needs[Add(), 16] = [4.0, 2.0, 4.0, 4.0, 4.0]
+    needs[scheme, length] = [8.0, *needs[scheme, length][1:]]
+    known = needed_study(made, needs)
+    measured = NeededDepth(arm=ADD, on="task.length", less=less).measure(known)
+    assert (np.isinf(measured.low), np.isinf(measured.high)) == is_open
+    needs[scheme, length][0] = 4.0  # counts with the deepest
+    by_seed = np.array([needs[Add(), each] for each in LENGTHS])
+    if less:
+        by_seed = by_seed - np.array([needs[Plain(), each] for each in LENGTHS])
+    expected = student([*np.polyfit(np.log2(LENGTHS), by_seed, 1)[0]])
+    for mine, other in zip(numbers(measured), expected, strict=True):
+        assert np.isinf(mine) or mine == pytest.approx(other)
+
+
+@pytest.mark.parametrize(
+    ("post", "deep", "pre", "verdict"),
+    [
+        ((2, 2, 3, 2, 2), (4, 4, 4, 4, 4), (6, 6, 6, 6, 6), "holds"),
+        ((0, 0, 0, 0, 0), (4, 4, 4, 4, 4), (6, 6, 6, 6, 6), "holds"),
+        ((2, 2, 3, 2, 2), (6, 6, 6, 6, 6), (4, 4, 4, 4, 4), "does not hold here"),
+        ((2, 2, 3, 2, 2), (4, 4, 4, 4, 4), (4, 4, 5, 4, 4), "undecided"),
+        ((0, 0, 0, 0, 0), (0, 0, 0, 0, 0), (6, 6, 6, 6, 6), "undecided"),
+    ],
+)
+def test_arms_in_the_order_of_the_rates_that_they_learn_at(
+    post: tuple[int, ...],
+    deep: tuple[int, ...],
+    pre: tuple[int, ...],
+    verdict: str,
+    made: WrittenStudy,
+) -> None:
+    rates = [1e-4 * 2**power for power in range(6)]
+    members = [Member(seed=seed, lr=rate) for seed in range(5) for rate in rates]
+    arms = {("norm=post", "post", Add()): post, ("norm=none", "none", Add()): deep}
+    for (_, norm, scheme), learns in {**arms, ("norm=pre", "pre", Add()): pre}.items():
+        losses = [0.5 if power < learns[seed] else 2.77 for seed in range(5) for power in range(6)]
+        made.job(shape(2, scheme, norm, stop_when_solved=False), members, losses)
+    statistic = RatesOrder(ascending=("norm=post", "norm=none", "norm=pre"))
+    measured = statistic.measure(Evidence(made.findings()))
+    assert Bound(above=0).verdict(measured) == verdict
+    assert f"norm=post {np.mean(post):.1f}, norm=none {np.mean(deep):.1f}" in measured.quantity
+    assert measured.numbers["learnt"].sum() == sum(map(sum, (post, deep, pre)))
+
+
+def test_seeds_are_exchanged_between_two_arms_of_rates() -> None:
+    """Two disjoint arms of five: 2 of 252 divisions are as far apart."""
+    rates = [1e-4 * 2**power for power in range(6)]
+    learn = [np.arange(6) < np.array(by_seed)[:, None] for by_seed in ([5, 5, 5, 5, 4], [2] * 5)]
+    apart = further(*learn, rates)
+    assert (apart.value, apart.p) == (pytest.approx(2.8), pytest.approx(2 / 252))
+    assert apart.low < 2.8 < apart.high
+
+
+def test_losses_of_members_that_stopped_early_are_no_matter_to_another_arm(
+    made: WrittenStudy,
+) -> None:
+    made.job(shape(2, Add(), "post", stop_when_solved=True), SEEDS, [100] * 5)
+    of = {(Plain(), depth): [0.5 * depth, 0.6 * depth, 0.4 * depth] for depth in (2, 4)}
+    slope = Slope(of="final_loss", arm=PLAIN, on="model.depth").measure(evidence(made, of))
+    assert slope.value == pytest.approx(0.5 * 2 / np.log(2))
+
+
+def test_intervals_in_words(made: WrittenStudy) -> None:
+    bounds = [(0.123, 4.567), (1.5, np.inf), (-np.inf, 1.5), (-np.inf, np.inf)]
+    table = made.findings().members
+    words = [
+        str(Measured(value=1.2, low=low, high=high, quantity="slope", numbers=table))
+        for low, high in bounds
+    ]
+    inside = ["0.123 to 4.57", "at least 1.5", "at most 1.5", "interval unknown"]
+    assert words == [f"slope: 1.2 ({each})" for each in inside]
+
+
+def test_the_loss_of_a_member_that_diverged_is_infinite(made: WrittenStudy) -> None:
+    """Beside it there is no parabola: the best rate is that of the grid, 0.02 / depth."""
+    for depth in (2, 4):
+        rates = [0.01 / depth, 0.02 / depth, 0.04 / depth]
+        members = [Member(seed=seed, lr=lr) for seed in range(3) for lr in rates]
+        made.job(
+            shape(depth, Add(), "post", stop_when_solved=False), members, [1.0, 0.5, "diverged"] * 3
+        )
+    measured = Slope(of="best_lr", arm=ADD, on="model.depth").measure(Evidence(made.findings()))
+    assert measured.numbers["best_lr"].tolist() == pytest.approx(
+        [np.log(0.01)] * 3 + [np.log(0.005)] * 3
+    )

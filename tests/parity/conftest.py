@@ -11,7 +11,8 @@ from support.foreign import Compare, Stack, assert_parity
 from support.schemes import name_of, schemes
 from torch import Tensor
 
-from lib.facts import commit, machine
+from lib.facts import commit
+from resformer.plan.provenance import machine
 from resformer.residuals.base import Residual
 
 _ABOUT = """# Parity with public code

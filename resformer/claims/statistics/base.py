@@ -1,4 +1,4 @@
-"""Interface of a statistic: what a claim's members are reduced to."""
+"""Interface of a statistic: a number of a claim's members, or of its models before training."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from resformer.claims.evidence import Evidence
+from resformer.claims.starts import Starts
 from resformer.stats import Floats
 from resformer.stats.steps import student_interval
 
@@ -16,7 +17,7 @@ from resformer.stats.steps import student_interval
 @final
 @dataclass(frozen=True, kw_only=True)
 class Measured:
-    """Number that a statistic found, its 95 % interval, and the numbers that it is made of."""
+    """Value of a statistic, its 95 % interval, and the numbers that it is made of."""
 
     value: float
     """NaN where there is none."""
@@ -28,18 +29,30 @@ class Measured:
     """Exact p-value of a difference from 0, of statistics that have a test."""
     quantity: str
     """Its quantity and unit, in words."""
+    place: str = "depth"
+    """Setting whose values are the places of its numbers."""
     numbers: pd.DataFrame
-    """A row per arm, place and seed."""
+    """A row per arm, place and seed; a value that is missing, such as the steps of a seed that did
+    not solve, is NaN.
+    """
+
+    def __str__(self) -> str:
+        """The statistic with its interval and p-value, in words."""
+        low, high = self.low, self.high
+        if np.isinf(low):
+            between = "interval unknown" if np.isinf(high) else f"at most {high:.3g}"
+        else:
+            between = f"at least {low:.3g}" if np.isinf(high) else f"{low:.3g} to {high:.3g}"
+        p = "" if self.p is None else f", exact p = {self.p:.2g}"
+        return f"{self.quantity}: {self.value:.3g} ({between}){p}"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Statistic(ABC):
-    """Statistic; a subclass is final, a frozen dataclass of its settings: numbers, texts, or tuples
-    of texts, of which an arm is a text of conditions as `report --where` takes them.
+    """Statistic, `Trained` or `Untrained`; a final one is a frozen dataclass of its settings:
+    numbers, texts, or tuples of texts, of which an arm is a text of conditions as `report --where`
+    takes them.
     """
-
-    by_final_loss: ClassVar[bool] = False
-    """True if it compares final losses, which members that stop when they solve do not have."""
 
     @property
     @abstractmethod
@@ -47,12 +60,31 @@ class Statistic(ABC):
         """The arms that it measures."""
 
     @property
-    def axis(self) -> str:
-        """Setting along which it takes each arm; "" if it takes them along none."""
-        return ""
+    def axes(self) -> Sequence[str]:
+        """Settings along which it takes each arm."""
+        return ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trained(Statistic):
+    """Statistic of finished members."""
+
+    by_final_loss: ClassVar[bool] = False
+    """True if it compares final losses, which members that stop when they solve do not have."""
+    needs_weights: ClassVar[bool] = False
+    """True if it needs what members learnt (`train.keep_weights`)."""
 
     @abstractmethod
     def measure(self, evidence: Evidence) -> Measured:
+        """Measure it; UserError if the study has not what it needs."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Untrained(Statistic):
+    """Statistic of models before training, for which nothing is swept."""
+
+    @abstractmethod
+    def measure(self, starts: Starts) -> Measured:
         """Measure it; UserError if the study has not what it needs."""
 
 

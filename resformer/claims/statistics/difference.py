@@ -7,12 +7,12 @@ import pandas as pd
 
 from resformer.claims import quantities
 from resformer.claims.evidence import Evidence, of_seeds, paired
-from resformer.claims.statistics.base import Measured, Statistic, mean_interval, rows
+from resformer.claims.statistics.base import Measured, Trained, mean_interval, rows
 
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class Difference(Statistic):
+class Difference(Trained):
     """Quantity of `arm` minus that of `against`, of one cell each: mean over the seeds that both
     have.
     """

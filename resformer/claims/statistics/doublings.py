@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from resformer.claims.evidence import Evidence
-from resformer.claims.statistics.base import Measured, Statistic, rows
+from resformer.claims.statistics.base import Measured, Trained, rows
 from resformer.errors import UserError
 from resformer.keys import as_typed
 from resformer.reporting.analysis.comparisons import comparisons
@@ -16,7 +16,7 @@ from resformer.reporting.analysis.pairs import Pairing, differing_axes
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class Doublings(Statistic):
+class Doublings(Trained):
     """Doublings of depth that `arm` solves more than `against`, with the exact p-value of the
     report's comparison: whole seeds exchanged, the largest difference of shares solved over depths.
     """

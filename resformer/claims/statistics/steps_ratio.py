@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from resformer.claims.evidence import Evidence
-from resformer.claims.statistics.base import Measured, Statistic, rows
+from resformer.claims.statistics.base import Measured, Trained, rows
 from resformer.reporting.analysis.cells import CellMembers
 from resformer.stats import Floats
 from resformer.stats import steps as stats_of_steps
@@ -16,7 +16,7 @@ from resformer.stats.speed import paired_ratio
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class StepsRatio(Statistic):
+class StepsRatio(Trained):
     """Geometric mean of the ratio of steps to solve, paired by seed: the product of the arms
     `above` over that of the arms `below`, of one cell each.
 

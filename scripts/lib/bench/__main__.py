@@ -28,8 +28,9 @@ import pandas as pd
 
 from lib import facts
 from lib.bench import answer, equal, filling, limit, overhead, settings, targets
-from lib.facts import REFERENCE, caches, commit, machine
+from lib.facts import REFERENCE, caches, commit
 from resformer.numerics.backends.kernels import build
+from resformer.plan.provenance import machine
 
 _VERSIONS = ("resformer", "torch", "jax", "joblib", "lightning")
 

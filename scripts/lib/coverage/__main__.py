@@ -17,8 +17,9 @@ import pandas as pd
 from lib.coverage.decisions import decisions
 from lib.coverage.intervals import intervals
 from lib.coverage.real import real
-from lib.facts import REFERENCE, commit, machine
+from lib.facts import REFERENCE, commit
 from resformer import __version__
+from resformer.plan.provenance import machine
 
 FOLDER = REFERENCE / "statistics"
 

@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 import torch
 
 from lib.clusters import loopback
-from lib.facts import ROOT, commit, machine
+from lib.facts import ROOT, commit
 from lib.faults import (
     clusters,
     damage,
@@ -33,7 +33,7 @@ from lib.faults import (
     together,
 )
 from lib.faults.campaign import Campaign, workshop
-from resformer.plan.provenance import versions
+from resformer.plan.provenance import machine, versions
 
 _TARGET = ROOT / "results" / "reference" / "faults.md"
 

@@ -27,10 +27,11 @@ import torch
 
 from lib import facts
 from lib.bench.tables import table
-from lib.facts import REFERENCE, commit, machine
+from lib.facts import REFERENCE, commit
 from lib.gpu import parts, targets
 from lib.gpu.parts import PARTS
 from resformer import __version__
+from resformer.plan.provenance import machine
 
 _PACKAGES = ("torch", "triton", "jax")
 _CARD = ("memory.total", "driver_version")

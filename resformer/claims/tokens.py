@@ -11,7 +11,6 @@ from torch import Tensor
 from resformer.model.objective import held_out
 from resformer.model.shape import Shape
 from resformer.model.transformer import Transformer
-from resformer.numerics.parameters import initial_values
 
 
 @final
@@ -48,7 +47,7 @@ def tokens_of(shape: Shape, seed: int, count: int) -> Tokens:
     inputs_1BT, targets_1BU = held_out(shape, torch.device("cpu"))
     sequence_P = torch.arange(count)
     place_P = sequence_P % targets_1BU.shape[-1]
-    flat_1N = initial_values(transformer.parameter_specs, torch.tensor([seed]), torch.float64)
+    flat_1N = transformer.initial_values(torch.tensor([seed]), torch.float64)
     return Tokens(
         transformer=transformer,
         flat_PN=flat_1N.repeat(count, 1),

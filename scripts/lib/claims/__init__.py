@@ -1,1 +1,0 @@
-"""Claims of papers, tried here. One file per claim."""
