@@ -240,7 +240,7 @@ WORDS = [
     (["--study", "quick", "sweep"], "goes behind the command: resformer sweep --study quick"),
     (
         ["--dry-run"],
-        "--dry-run: there is no such option; resformer sweep --dry-run or resformer claim --dry-run has one",
+        "no such option; resformer sweep --dry-run or resformer claim --dry-run has one",
     ),
     (["--seed", "5", "sweep"], "settings are KEY=VALUE: member.seed=5"),
     (["--nothing"], "the options are --version"),
