@@ -7,11 +7,10 @@ from support.foreign import Compare, Weights
 from support.schemes import scheme
 from torch import Tensor
 
-transformers = pytest.importorskip("transformers")
-
 
 @pytest.mark.parametrize("activation", ["relu", "gelu"])
 def test_blocks_are_those_of_gpt_2(activation: str, compare: Compare) -> None:
+    transformers = pytest.importorskip("transformers")
     from transformers.models.gpt2.modeling_gpt2 import GPT2Block
 
     config = transformers.GPT2Config(
@@ -54,6 +53,7 @@ def test_the_modern_block_is_that_of_qwen_3(
     """RMSNorm, norms of queries and keys, rope and SwiGLU, but for the float32 in which it computes
     norms and softmax.
     """
+    transformers = pytest.importorskip("transformers")
     from transformers.models.qwen3 import modeling_qwen3 as theirs
 
     monkeypatch.setattr(torch, "float32", torch.float64)
@@ -119,6 +119,7 @@ def test_streams_are_mixed_as_in_deepseek_v4(
     n: int, monkeypatch: pytest.MonkeyPatch, compare: Compare
 ) -> None:
     """But for the 1e-6 that it adds to weights, and for float32, in which it computes them."""
+    transformers = pytest.importorskip("transformers")
     from transformers.models.deepseek_v4 import modeling_deepseek_v4 as theirs
 
     monkeypatch.setattr(Tensor, "float", Tensor.double)
