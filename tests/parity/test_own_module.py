@@ -16,8 +16,6 @@ from resformer.numerics.parameters import unpack
 from resformer.sweep.module_trial import try_module
 from resformer.training.loop import Training
 
-pytest.importorskip("x_transformers")
-
 BLOCK = """
 from torch import nn
 from x_transformers import Encoder
@@ -38,6 +36,7 @@ class Block(nn.Module):
 
 @pytest.fixture
 def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    pytest.importorskip("x_transformers")
     monkeypatch.chdir(tmp_path)
     (tmp_path / "theirs.py").write_text(BLOCK)
     yield "theirs:Block"

@@ -10,16 +10,13 @@ from resformer.stats.multiplicity import Method, adjust
 from resformer.stats.reach import Solved, doublings_apart
 from resformer.stats.steps import kaplan_meier_median
 
-survfunc = pytest.importorskip("statsmodels.duration.survfunc")
-multitest = pytest.importorskip("statsmodels.stats.multitest")
-proportion = pytest.importorskip("statsmodels.stats.proportion")
-
 ROUNDING = 1e-12
 """Both are float64, of some ten operations each."""
 
 
 @pytest.mark.parametrize("seeds", range(1, 60))
 def test_wilson_intervals(seeds: int) -> None:
+    proportion = pytest.importorskip("statsmodels.stats.proportion")
     for solved in range(seeds + 1):
         expected = proportion.proportion_confint(solved, seeds, method="wilson")
         assert wilson(solved, seeds) == pytest.approx(expected, abs=ROUNDING)
@@ -27,6 +24,7 @@ def test_wilson_intervals(seeds: int) -> None:
 
 @pytest.mark.parametrize(("ours", "theirs"), [("holm", "holm"), ("benjamini-hochberg", "fdr_bh")])
 def test_corrections_with_ties(ours: Method, theirs: str) -> None:
+    multitest = pytest.importorskip("statsmodels.stats.multitest")
     rng = np.random.default_rng(0)
     for tests in (1, 2, 3, 7, 20, 59):
         p = rng.choice([0.0, 1e-9, 0.001, 0.01, 0.02, 0.04, 0.3, 1.0], tests)
@@ -39,6 +37,7 @@ def test_the_interval_of_one_depth_is_newcombes(
     first: int, second: int, data: st.DataObject
 ) -> None:
     """A reach over one depth of weight 1 is its share solved."""
+    proportion = pytest.importorskip("statsmodels.stats.proportion")
     solved = data.draw(st.integers(0, first)), data.draw(st.integers(0, second))
     _, *interval = doublings_apart(
         [4],
@@ -56,6 +55,7 @@ def test_kaplan_meier_where_seeds_have_budgets_of_their_own(number: int) -> None
     """But for the median where the curve is ½ over an interval, of which others take another
     point.
     """
+    survfunc = pytest.importorskip("statsmodels.duration.survfunc")
     rng = np.random.default_rng(number)
     seeds = int(rng.integers(5, 30))
     budget_S = rng.choice([100.0, 200.0, 400.0], seeds)

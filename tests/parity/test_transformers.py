@@ -13,11 +13,10 @@ from torch import Tensor
 
 from resformer.numerics import rng
 
-transformers = pytest.importorskip("transformers")
-
 
 @pytest.mark.parametrize("activation", ["relu", "gelu"])
 def test_blocks_are_those_of_gpt_2(activation: str, compare: Compare) -> None:
+    transformers = pytest.importorskip("transformers")
     from transformers.models.gpt2.modeling_gpt2 import GPT2Block
 
     config = transformers.GPT2Config(
@@ -72,6 +71,7 @@ def test_modern_blocks_are_those_of_qwen_3_and_exaone_4(
     """RMSNorm, norms of queries and keys, rope and SwiGLU, but for the float32 in which they
     compute norms and softmax.
     """
+    transformers = pytest.importorskip("transformers")
     name = model.lower()
     theirs = importlib.import_module(f"transformers.models.{name}.modeling_{name}")
     monkeypatch.setattr(torch, "float32", torch.float64)
@@ -143,6 +143,7 @@ def test_streams_are_mixed_as_in_deepseek_v4(
     n: int, start: str, off_diagonal: int, monkeypatch: pytest.MonkeyPatch, compare: Compare
 ) -> None:
     """But for the 1e-6 that it adds to weights, and for float32, in which it computes them."""
+    transformers = pytest.importorskip("transformers")
     from transformers.models.deepseek_v4 import modeling_deepseek_v4 as theirs
 
     monkeypatch.setattr(Tensor, "float", Tensor.double)
@@ -183,6 +184,7 @@ def test_streams_are_gated_as_in_qwen_4(
     n: int, monkeypatch: pytest.MonkeyPatch, compare: Compare
 ) -> None:
     """But for the float32 in which it normalises. Its gains are written 1 + weight."""
+    transformers = pytest.importorskip("transformers")
     from transformers.models.qwen4_exp import modeling_qwen4_exp as theirs
 
     monkeypatch.setattr(Tensor, "float", Tensor.double)
@@ -216,6 +218,7 @@ def test_streams_are_gated_as_in_qwen_4(
 
 def test_parallel_blocks_are_those_of_gpt_neox(compare: Compare) -> None:
     """With rotary positions that turn nothing."""
+    transformers = pytest.importorskip("transformers")
     from transformers.models.gpt_neox.modeling_gpt_neox import GPTNeoXLayer
 
     config = transformers.GPTNeoXConfig(
@@ -260,6 +263,7 @@ def test_branches_are_dropped_as_in_dinov2(
     monkeypatch: pytest.MonkeyPatch, compare: Compare
 ) -> None:
     """With one number for all sequences of a batch, whose distance from 1 is ours."""
+    pytest.importorskip("transformers")
     from transformers.models.dinov2.modeling_dinov2 import Dinov2DropPath
 
     key_P, survival = torch.tensor([3]), [1 - block / 6 for block in (1, 1, 2, 2, 3, 3)]

@@ -12,8 +12,6 @@ from support.foreign import Compare, Stack, Weights
 from support.schemes import scheme
 from torch import Tensor, nn
 
-x_transformers = pytest.importorskip("x_transformers")
-
 PLACES = ("in", "branch", "out")
 """Norms of a sub-layer in the order in which the package keeps them, by our names."""
 
@@ -74,6 +72,7 @@ def stack_of(
     """Stack with these options of the package, and a change of what they cannot say; `gains` are
     its learned gains of a sub-layer, with their names here.
     """
+    x_transformers = pytest.importorskip("x_transformers")
     kind = x_transformers.Decoder if attention == "causal" else x_transformers.Encoder
 
     def stack(w: Weights, x_BTD: Tensor) -> Tensor:
