@@ -596,17 +596,21 @@ def test_an_error_while_it_trains_names_its_file_and_line(
 
 
 @pytest.mark.sweep
-def test_a_sweep_of_a_module_in_the_working_directory(command: Command, tmp_path: Path) -> None:
+def test_a_sweep_of_a_module_in_the_working_directory(
+    command: Command, resformer: Resformer, mine: Callable[[str], str], tmp_path: Path
+) -> None:
     """Beside the built-in block, by workers; edited, it trains anew."""
-    (tmp_path / "mine.py").write_text(BLOCK)
-    words = [*TINY, "model.depth=1", "model.module=null,mine:Block", "model.norm=none,pre"]
+    block = mine(BLOCK)
+    words = [*TINY, "model.depth=1", f"model.module=null,{block}", "model.norm=none,pre"]
     words += ["train.steps=20", "train.warmup_steps=5", "member.seed=0,1", "engine.workers=2"]
     done = command("sweep", *words, "--study", "own")
     assert done.returncode == 0, done.stderr
-    assert "mine:Block" in done.stdout
-    again = command("sweep", *words, "--study", "own")
+    assert block in done.stdout
+    again = resformer("sweep", *words, "--study", "own")
+    assert again.exit_code == 0
     assert "trained anew" not in again.stderr
-    (tmp_path / "mine.py").write_text(BLOCK.replace("return x + mixed", "return x + 2 * mixed"))
+    file = tmp_path / f"{block.partition(':')[0]}.py"
+    file.write_text(BLOCK.replace("return x + mixed", "return x + 2 * mixed"))
     edited = command("sweep", *words, "--study", "own")
     assert edited.returncode == 0, edited.stderr
     assert "4 members planned before with other code: trained anew" in edited.stderr
