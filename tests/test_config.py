@@ -360,7 +360,7 @@ def test_a_combination_of_a_zip_that_makes_no_sense_is_left_out() -> None:
         (["zip(model.depth=1,2", "model.width=8,4)"], "quote all of it"),
         (["zip(model.depth=1,2 model.widht=8,4)"], "did you mean model.width?"),
         (["zip(model.depth=1,2,model.width=8,4)"], "a zip has settings with spaces between"),
-        (["zip(model.depth=1,2 model.width=8,4"], "is not closed"),
+        (["zip(model.depth=1,2 model.width=8,4"], "quote all of it"),
         (["zip()"], "has no settings"),
     ],
 )

@@ -93,7 +93,7 @@ def check_written(folder: Path, tree: dict[str, Any]) -> None:
     facts = written.pop("facts")
     assert written == tree
     assert facts["trained"]["core_seconds"] >= 0
-    assert facts["command"].startswith("resformer ")
+    assert facts["command"].startswith("resformer")
     numbers = pd.read_csv(folder / "deeper.csv")
     assert [*numbers] == ["arm", "place", "seed", "final_loss"]
     assert numbers.groupby("place")["seed"].apply(list).to_dict() == {1: [0, 1, 2], 2: [0, 1, 2]}
