@@ -192,9 +192,9 @@ def test_new_members_beside_finished_ones_are_recorded_as_asked(
 @pytest.mark.parametrize(
     ("words", "name"),
     [
-        ([], "seed-12ba69"),
-        (["train.keep_weights=true"], "seed-490e57"),
-        (["probe.every=5"], "seed-a138ce"),
+        ([], "seed-2cb265"),
+        (["train.keep_weights=true"], "seed-7ae199"),
+        (["probe.every=5"], "seed-b30a31"),
     ],
 )
 def test_no_recording_changes_the_id_of_a_job(words: list[str], name: str) -> None:
