@@ -54,6 +54,10 @@ _SHORT = {
     "member.seed": "seed",
     "member.lr": "lr",
 }
+LEARNT = 0.95
+"""Share of the blind loss under which a member has learnt something from its input: above it, one
+that is unsolved is stalled.
+"""
 FINE = ((100, 2), (200, 5), (1000, 10))
 """With `train.eval_every=null`: steps up to which members are evaluated every so many steps, finely
 while the fast ones solve.

@@ -23,7 +23,7 @@ def test_results_are_a_table_in_the_order_of_the_claims(tmp_path: Path) -> None:
     write_table(tmp_path)
     lines = (tmp_path / "claims.md").read_text().splitlines()
     assert lines[2].startswith(
-        "| 1 | 1-rank | somebody | this | slope: 1.2 (1 to 1.4), wanted > 1 |"
+        "| 1 | 1-rank | somebody | this | slope: 1.2 (1 to 1.4), holds if > 1 |"
     )
     assert lines[3].endswith("| holds | slope: 1.2 (1 to 1.4); p: 1 | width |")
     assert lines[4:] == ["", "## Earlier versions of these tests", "", "1. Held. Wrong loss."]

@@ -89,6 +89,11 @@ class Evidence:
         """Measures of every layer of each seed's member, likewise; UserError if it was not
         probed.
         """
+        (study,) = self.findings.studies
+        planned = study.planned()
+        for job in dict.fromkeys(cell.arrays["job"][cell.rows]):
+            if planned[job]["shape"]["probe"]["every"] is None:
+                raise UserError(f"study {study.name}: job {job} was not probed; probe.every=N")
         return self._tables(cell, self.findings.read_layers)
 
     def kept(self, cell: CellMembers) -> list[Kept]:
@@ -161,10 +166,15 @@ def _differing(cell: CellMembers, other: CellMembers) -> set[str]:
 
 def paired(cells: Sequence[CellMembers]) -> list[int]:
     """Seeds that cells share, ascending; UserError if there are fewer than two."""
-    seeds = sorted(set.intersection(*(set(cell.seeds) for cell in cells)))
+    return shared([cell.seeds for cell in cells])
+
+
+def shared(seeds_of_each: Sequence[Sequence[int]]) -> list[int]:
+    """Seeds that are in all of these, ascending; UserError if there are fewer than two."""
+    seeds = sorted(set.intersection(*map(set, seeds_of_each)))
     if len(seeds) < 2:
         raise UserError(
-            "study: its arms share fewer than two seeds; give both the same member.seed"
+            "study: its arms share fewer than two seeds; member.seed needs the same two or more"
         )
     return seeds
 

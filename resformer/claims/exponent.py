@@ -6,8 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from resformer.claims import slopes
-from resformer.claims.starts import Start, Starts
-from resformer.claims.statistics.base import Measured, Untrained
+from resformer.claims.evidence import shared
+from resformer.claims.starts import Starts
+from resformer.claims.statistics.base import Measured, Untrained, check_other
 from resformer.errors import UserError
 from resformer.model.shape import Shape
 from resformer.stats import Floats
@@ -24,6 +25,9 @@ class Exponent(Untrained):
     on: str
     """A setting, such as model.depth."""
     less: str = ""
+
+    def __post_init__(self) -> None:
+        check_other("less", self.arm, self.less)
 
     @property
     @abstractmethod
@@ -47,7 +51,7 @@ class Exponent(Untrained):
     def measure(self, starts: Starts) -> Measured:
         """Measure every model."""
         arms = {arm: starts.along(arm, self.on) for arm in self.arms}
-        seeds = _shared([start for arm in arms.values() for start in arm.values()])
+        seeds = shared([start.seeds for arm in arms.values() for start in arm.values()])
         lines = [
             slopes.line(
                 name,
@@ -71,13 +75,3 @@ class Exponent(Untrained):
             raise UserError(f"on: {self.on}: the {self.measured} is not above 0 everywhere")
         log_S: Floats = np.log(value_S)
         return log_S
-
-
-def _shared(starts: list[Start]) -> list[int]:
-    """Seeds that all of these have; UserError if there are fewer than two."""
-    seeds = sorted(set.intersection(*(set(start.seeds) for start in starts)))
-    if len(seeds) < 2:
-        raise UserError(
-            "study: its arms share fewer than two seeds; give both the same member.seed"
-        )
-    return seeds

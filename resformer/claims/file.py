@@ -3,7 +3,7 @@
 import contextlib
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar, final, get_args, get_type_hints
@@ -14,7 +14,8 @@ from resformer.claims.statistics.base import Statistic, Trained
 from resformer.config import study_file
 from resformer.errors import UserError
 from resformer.keys import Json
-from resformer.model.serial import digest
+from resformer.model.serial import digest, shape_to_json
+from resformer.model.shape import Member, Shape
 
 T = TypeVar("T")
 
@@ -22,7 +23,21 @@ PACKAGE = "resformer.claims.statistics"
 _PREFIX = "claim-"
 _TEXTS = ("title", "source", "saw", "differs", "earlier")
 _PARTS = ("study", "statistic", "holds")
-_KNOWN = (*_TEXTS, *_PARTS, "also")
+_NEEDS = "needs"
+_KNOWN = (*_TEXTS, *_PARTS, _NEEDS, "also")
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Condition:
+    """A statistic and the bound that it must be in."""
+
+    statistic: Statistic
+    holds: Bound
+
+    def to_json(self) -> Json:
+        """The condition in plain values, of which the hash of a claim is made."""
+        return {"statistic": _as_json(self.statistic), "holds": dataclasses.asdict(self.holds)}
 
 
 @final
@@ -46,6 +61,10 @@ class Claim:
     statistic: Statistic
     """The statistic that the verdict rests on."""
     bound: Bound
+    needs: Condition | None
+    """A condition without which the statistic decides nothing, such as that something was learnt;
+    None for a claim that needs none.
+    """
     also: Sequence[Statistic]
     """Statistics that are reported beside it, without a bound."""
 
@@ -62,15 +81,26 @@ class Claim:
     @property
     def trains(self) -> bool:
         """True if its study is swept; False if it is about models before training."""
-        return any(isinstance(each, Trained) for each in (self.statistic, *self.also))
+        return any(isinstance(each, Trained) for each in self.statistics)
 
     @property
-    def digest(self) -> str:
-        """Hash of what is stated before the run: settings, statistic and bound."""
+    def statistics(self) -> list[Statistic]:
+        """All that are measured: the judged one, that of the condition, and those beside it."""
+        needs = [] if self.needs is None else [self.needs.statistic]
+        return [self.statistic, *needs, *self.also]
+
+    def digest(self, shapes: Iterable[tuple[Shape, Iterable[Member]]]) -> str:
+        """Hash of what is stated before the run: the members with all settings resolved, statistic,
+        bound and condition.
+        """
         stated: Json = {
-            "study": [list(grid) for grid in self.grids],
-            "statistic": _as_json(self.statistic),
-            "holds": dataclasses.asdict(self.bound),
+            "members": sorted(
+                [digest(shape_to_json(shape)), each.seed, each.lr]
+                for shape, members in shapes
+                for each in members
+            ),
+            "judged": Condition(statistic=self.statistic, holds=self.bound).to_json(),
+            "needs": None if self.needs is None else self.needs.to_json(),
         }
         return digest(stated, 64)
 
@@ -123,7 +153,17 @@ def _claim(path: Path, tree: object) -> Claim:
         grids=_grids(tree["study"]),
         statistic=_statistic("statistic", tree["statistic"]),
         bound=_built(Bound, "holds", tree["holds"]),
+        needs=_condition(tree[_NEEDS]) if _NEEDS in tree else None,
         also=[_statistic("also", each) for each in also],
+    )
+
+
+def _condition(tree: object) -> Condition:
+    if not isinstance(tree, dict) or {*tree} != {"statistic", "holds"}:
+        raise UserError(f"{_NEEDS}: must have a statistic and holds")
+    return Condition(
+        statistic=_statistic(f"{_NEEDS}: statistic", tree["statistic"]),
+        holds=_built(Bound, f"{_NEEDS}: holds", tree["holds"]),
     )
 
 

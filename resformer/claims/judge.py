@@ -2,13 +2,16 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import final
+from typing import NamedTuple, final
+
+import numpy as np
 
 from resformer import config, plugins
 from resformer.claims.bound import Verdict
-from resformer.claims.evidence import Evidence
+from resformer.claims.evidence import Evidence, shared
 from resformer.claims.file import Claim
-from resformer.claims.starts import Starts, starts
+from resformer.claims.quantities import Planned
+from resformer.claims.starts import Start, Starts, starts
 from resformer.claims.statistics.base import Measured, Statistic, Trained, Untrained
 from resformer.errors import UserError
 from resformer.keys import Json
@@ -19,6 +22,15 @@ from resformer.store.study import Study
 from resformer.sweep.request import Request
 
 
+class AtEdge(NamedTuple):
+    """Best rates at the edge of the grid, beyond which a better one may lie."""
+
+    seeds: int
+    """Seeds of all cells whose best rate is the least or the largest tried."""
+    of: int
+    """Seeds of all cells."""
+
+
 @final
 @dataclass(frozen=True, kw_only=True)
 class Judged:
@@ -27,7 +39,13 @@ class Judged:
     claim: Claim
     measured: Measured
     verdict: Verdict
+    needed: Measured | None
+    """Statistic of the condition, None if the claim has none."""
     also: list[Measured]
+    at_edge: AtEdge | None
+    """Best rates of the judged statistic's cells; None where rates are not chosen."""
+    stated: str
+    """Hash of the statement."""
     planned_before: int | None
     """Jobs of its study that were planned before this version of the claim was stated: 0 if the
     statement came before every result, None if nothing is trained.
@@ -46,9 +64,13 @@ class Judged:
             "study": claim.study if claim.trains else None,
             "statistic": _to_json(self.measured),
             "bound": str(claim.bound),
+            "needs": None
+            if claim.needs is None or self.needed is None
+            else {**_to_json(self.needed), "bound": str(claim.needs.holds)},
             "verdict": self.verdict,
+            "at_edge": None if self.at_edge is None else self.at_edge._asdict(),
             "also": [_to_json(each) for each in self.also],
-            "stated": claim.digest,
+            "stated": self.stated,
             "planned_before": self.planned_before,
         }
 
@@ -71,26 +93,33 @@ def requested(claim: Claim, overrides: Sequence[str]) -> Request:
     request = config.of_grids(claim.study, grids, claim.path)
     try:
         planned = starts(request.shapes)
-        for statistic in (claim.statistic, *claim.also):
+        for statistic in claim.statistics:
             _check(statistic, planned, request)
     except UserError as error:
         raise UserError(f"{claim.path}: {error}") from error
-    return replace(request, claim=claim.digest)
+    return replace(request, claim=claim.digest(request.shapes))
 
 
 def _check(statistic: Statistic, planned: Starts, request: Request) -> None:
-    """Raise UserError, before anything runs, for an arm of which the study has no member, a final
-    loss of members that stop when they solve, and weights that are not kept or not known.
+    """Raise UserError, before anything runs, for an arm of which the study has no member, several
+    models at one place or too few seeds, a final loss of members that stop when they solve, a
+    quantity that its members do not have, and weights that are not kept or not known.
     """
     name = plugins.name_of(statistic)
-    for arm in statistic.arms:
-        rows = planned.of(arm)
-        for axis in statistic.axes:
-            if rows[planned.column(axis)].nunique() < 2:
-                raise UserError(f"on: {axis}: {arm} has one value of it")
-        if not isinstance(statistic, Trained):
-            continue
-        shapes = planned.shapes_of(arm)
+    starts_of_arms = [_placed(statistic, arm, planned) for arm in statistic.arms]
+    every = [start for placed in starts_of_arms for start in placed]
+    for group in [every] if statistic.paired else starts_of_arms:
+        shared([start.seeds for start in group])
+    if not isinstance(statistic, Trained):
+        return
+    for own_starts in starts_of_arms:
+        shapes = [start.shape for start in own_starts]
+        statistic.check_members(
+            [
+                Planned(start.shape, request.recordings.get(start.shape, RESULTS_ONLY), start.rates)
+                for start in own_starts
+            ]
+        )
         if statistic.by_final_loss and any(shape.train.stop_when_solved for shape in shapes):
             raise UserError(
                 f"{name}: compares final losses; the study needs train.stop_when_solved=false"
@@ -101,6 +130,15 @@ def _check(statistic: Statistic, planned: Starts, request: Request) -> None:
         kept = [request.recordings.get(shape, RESULTS_ONLY).keep_weights for shape in shapes]
         if statistic.needs_weights and not all(kept):
             raise UserError(f"{name}: needs what members learnt; train.keep_weights=true keeps it")
+
+
+def _placed(statistic: Statistic, arm: str, planned: Starts) -> list[Start]:
+    """Models of an arm, one at every place of the statistic's axes."""
+    rows = planned.of(arm)
+    for axis in statistic.axes:
+        if rows[planned.column(axis)].nunique() < 2:
+            raise UserError(f"on: {axis}: {arm} has one value of it")
+    return [*planned.places(arm, statistic.axes).values()]
 
 
 def judge(claim: Claim, request: Request, study: Study) -> Judged:
@@ -115,14 +153,42 @@ def judge(claim: Claim, request: Request, study: Study) -> Judged:
         assert evidence is not None
         return statistic.measure(evidence)
 
+    stated = claim.digest(request.shapes) if request.claim is None else request.claim
     judged = measured(claim.statistic)
+    needed = None if claim.needs is None else measured(claim.needs.statistic)
     return Judged(
         claim=claim,
         measured=judged,
-        verdict=claim.bound.verdict(judged),
+        verdict=_verdict(claim, judged, needed),
+        needed=needed,
         also=[measured(statistic) for statistic in claim.also],
-        planned_before=_planned_before(claim, study) if claim.trains else None,
+        at_edge=None if evidence is None else at_edge(claim.statistic, evidence),
+        stated=stated,
+        planned_before=_planned_before(stated, study) if claim.trains else None,
     )
+
+
+def _verdict(claim: Claim, judged: Measured, needed: Measured | None) -> Verdict:
+    """Verdict of the bound; undecided unless the condition is certainly met."""
+    if claim.needs and needed and claim.needs.holds.verdict(needed) != "holds":
+        return "undecided"
+    return claim.bound.verdict(judged)
+
+
+def at_edge(statistic: Statistic, evidence: Evidence) -> AtEdge | None:
+    """Best rates of the cells of a statistic's arms that are at the edge of their grid."""
+    if not isinstance(statistic, Trained):
+        return None
+    cells = [cell for arm in dict.fromkeys(statistic.arms) for cell in evidence.cells(arm)]
+    if statistic.by_final_loss:
+        cells = evidence.by_loss(cells)
+    seeds = edges = 0
+    for cell in cells:
+        for best, ran_R in zip(cell.chosen, cell.ran_SR, strict=True):
+            rates = np.flatnonzero(ran_R)
+            seeds += len(rates) > 1
+            edges += len(rates) > 1 and best in (rates[0], rates[-1])
+    return AtEdge(seeds=edges, of=seeds) if seeds else None
 
 
 def _evidence(request: Request, study: Study) -> Evidence:
@@ -134,10 +200,10 @@ def _evidence(request: Request, study: Study) -> Evidence:
     return Evidence(replace(findings, load=lambda: requested))
 
 
-def _planned_before(claim: Claim, study: Study) -> int:
+def _planned_before(stated: str, study: Study) -> int:
     earlier: set[str] = set()
     for launch in study.launches():
-        if launch.get("claim") == claim.digest:
+        if launch.get("claim") == stated:
             break
         earlier |= set(launch["jobs"])
     return len(earlier)

@@ -5,11 +5,47 @@ from typing import NamedTuple
 
 import numpy as np
 
+from resformer import plugins
 from resformer.claims.evidence import Evidence
 from resformer.errors import UserError
+from resformer.model.shape import Recording, Shape
 from resformer.reporting.analysis.cells import CellMembers
-from resformer.stats import Floats
+from resformer.residuals.base import Residual
+from resformer.stats import Bools, Floats
 from resformer.stats.stability import PER_STEPS, lr_sensitivity, spikes
+
+
+class Planned(NamedTuple):
+    """Members of one shape, as planned."""
+
+    shape: Shape
+    recording: Recording
+    rates: int
+    """Number of learning rates."""
+
+
+def exists(planned: Planned) -> None:
+    """Check nothing: the quantity is one of all members."""
+
+
+def needs_rates(planned: Planned) -> None:
+    """Raise UserError unless there are several learning rates."""
+    if planned.rates < 2:
+        raise UserError("member.lr: has one value; best and sensitive rates need two or more")
+
+
+def needs_mixing(planned: Planned) -> None:
+    """Raise UserError unless members are probed at their last step, and have mixing matrices."""
+    every, steps = planned.recording.probe_every, planned.shape.train.steps
+    if every is None or steps % every:
+        raise UserError(
+            f"probe.every={'null' if every is None else every}: the last of "
+            f"train.steps={steps} is not probed; probe.every={steps} would work"
+        )
+    if type(planned.shape.residual).mixing is Residual.mixing:
+        raise UserError(
+            f"model.residual={plugins.name_of(planned.shape.residual)}: has no mixing matrices"
+        )
 
 
 class Quantity(NamedTuple):
@@ -19,6 +55,8 @@ class Quantity(NamedTuple):
     """A number per seed, (S,)."""
     words: str
     """Its name and unit."""
+    check: Callable[[Planned], None] = exists
+    """Raises UserError, before anything runs, for members that do not have it."""
 
 
 def best_lr(evidence: Evidence, cell: CellMembers) -> Floats:
@@ -38,28 +76,56 @@ def final_loss(evidence: Evidence, cell: CellMembers) -> Floats:
     return loss_S
 
 
+def share_of_blind(evidence: Evidence, cell: CellMembers) -> Floats:
+    """Final loss of each seed over that of the best predictor that sees positions only, (S,)."""
+    blind_S: Floats = cell.arrays["blind_loss"][cell.rows]
+    return final_loss(evidence, cell) / blind_S
+
+
 def sensitivity(evidence: Evidence, cell: CellMembers) -> Floats:
-    """Logarithm of the sensitivity of each seed to the learning rate, (S,)."""
-    return np.log(lr_sensitivity(cell.loss_SR, cell.loss_SR, cell.ran_SR))
+    """Logarithm of the sensitivity of each seed to the learning rate, (S,); NaN where the loss is
+    the same at all rates.
+    """
+    sensitivity_S = lr_sensitivity(cell.loss_SR, cell.loss_SR, cell.ran_SR)
+    return np.log(np.where(sensitivity_S > 0, sensitivity_S, np.nan))
 
 
 def spike_rate(evidence: Evidence, cell: CellMembers) -> Floats:
-    """Spikes of the training loss of each seed per 10,000 steps, (S,)."""
+    """Spikes of the training loss of each seed per 10,000 steps, (S,); NaN of a member that
+    diverged, whose steps end where the worst of its spikes would be.
+    """
     counts = [spikes(curve["loss"].to_numpy(np.float64)[1:]) for curve in evidence.curves(cell)]
-    return np.array([PER_STEPS * number / max(1, steps) for number, steps in counts])
+    rate_S = np.array([PER_STEPS * number / steps if steps else np.nan for number, steps in counts])
+    return np.where(_diverged(cell), np.nan, rate_S)
 
 
 def composite_gain(evidence: Evidence, cell: CellMembers) -> Floats:
     """Logarithm of the gain of the mixing matrices of all sub-layers, from the embedding to the
-    output, of each seed at its last probe, (S,).
+    output, of each seed at its last step, (S,); NaN of a member that diverged.
     """
+    return _gain(evidence, cell, "composite_gain_forward", -1)
+
+
+def composite_gain_backward(evidence: Evidence, cell: CellMembers) -> Floats:
+    """Logarithm of the gain of the same matrices from the output to the embedding, likewise."""
+    return _gain(evidence, cell, "composite_gain_backward", 1)
+
+
+def _gain(evidence: Evidence, cell: CellMembers, column: str, layer: int) -> Floats:
+    """Logarithm of a gain in one of the layers, of which number 0 is the embedding, (S,)."""
     gains = []
-    for layers in evidence.layers(cell):
-        last = layers[layers["step"] == layers["step"].max()]
-        gains.append(float(last.sort_values("layer")["composite_gain_forward"].iloc[-1]))
-    if np.isnan(gains).any():
-        raise UserError("of=composite_gain: the scheme has no mixing matrices")
-    return np.log(gains)
+    for layers, budget in zip(
+        evidence.layers(cell), cell.arrays["train.steps"][cell.rows], strict=True
+    ):
+        last = layers[layers["step"] == budget].sort_values("layer")[column]
+        gains.append(float(last.iloc[layer]) if len(last) else np.nan)
+    return np.log(np.where(_diverged(cell), np.nan, gains))
+
+
+def _diverged(cell: CellMembers) -> Bools:
+    """True for each seed whose scored member diverged, (S,)."""
+    diverged_S: Bools = cell.arrays["outcome"][cell.rows] == "diverged"
+    return diverged_S
 
 
 def lowest(rates: Floats, loss_R: Floats) -> float:
@@ -81,11 +147,17 @@ def lowest(rates: Floats, loss_R: Floats) -> float:
 
 
 QUANTITIES: Mapping[str, Quantity] = {
-    "best_lr": Quantity(best_lr, "log best learning rate"),
+    "best_lr": Quantity(best_lr, "log best learning rate", needs_rates),
     "final_loss": Quantity(final_loss, "final loss (nats per target)"),
-    "lr_sensitivity": Quantity(sensitivity, "log sensitivity to the learning rate"),
+    "share_of_blind": Quantity(share_of_blind, "final loss over the blind loss"),
+    "lr_sensitivity": Quantity(sensitivity, "log sensitivity to the learning rate", needs_rates),
     "spikes": Quantity(spike_rate, "spikes per 10,000 steps"),
-    "composite_gain": Quantity(composite_gain, "log composite gain of the mixing matrices"),
+    "composite_gain": Quantity(
+        composite_gain, "log composite gain of the mixing matrices", needs_mixing
+    ),
+    "composite_gain_backward": Quantity(
+        composite_gain_backward, "log backward composite gain of the mixing matrices", needs_mixing
+    ),
 }
 """Quantities by name."""
 

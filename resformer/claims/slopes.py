@@ -25,8 +25,8 @@ class Line:
 
     @property
     def slope(self) -> Floats:
-        """Slope of each seed on the natural logarithm of the place, (S,), by least squares; NaN
-        where a value is not finite.
+        """Slope of each seed's values on the natural logarithm of the place, (S,), by least
+        squares; NaN where a value is not finite.
         """
         if not np.isfinite(self.value_SX).all():
             return np.full(len(self.value_SX), np.nan)

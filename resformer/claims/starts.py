@@ -1,6 +1,6 @@
 """Models of a claim's study as they are planned, by the settings that name an arm."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, final
 
@@ -27,6 +27,8 @@ class Start(NamedTuple):
     shape: Shape
     seeds: list[int]
     """Ascending."""
+    rates: int
+    """Number of learning rates."""
 
 
 @final
@@ -43,21 +45,22 @@ class Starts:
         """Rows of an arm; UserError if it has none."""
         return select(self.members, parse_conditions(arm.split(), "arm"), "arm")
 
-    def shapes_of(self, arm: str) -> list[Shape]:
-        """Shapes of an arm; UserError if it has none."""
-        return [self.shapes[number] for number in self.of(arm)[_SHAPE].unique()]
-
     def along(self, arm: str, key: str) -> dict[Value, Start]:
         """Models of an arm by the value that they have of a setting, ascending; UserError if two
         shapes have the same.
         """
+        return {place: start for (place,), start in self.places(arm, [key]).items()}
+
+    def places(self, arm: str, keys: Sequence[str]) -> dict[tuple[Value, ...], Start]:
+        """Models of an arm by their values of several settings, likewise."""
         rows = self.of(arm)
-        column = self.column(key)
-        starts = {
-            plain(value): self._one(f"{arm} {key}={as_typed(value)}", rows[rows[column] == value])
-            for value in rows[column].unique()
-        }
-        return dict(sorted(starts.items(), key=lambda pair: by_value(pair[0])))
+        columns = [*map(self.column, keys)]
+        starts = {}
+        for _, own in rows.groupby(columns, sort=False, dropna=False) if keys else [((), rows)]:
+            place = tuple(plain(own[column].iloc[0]) for column in columns)
+            words = (f"{key}={as_typed(value)}" for key, value in zip(keys, place, strict=True))
+            starts[place] = self._one(" ".join([arm, *words]), own)
+        return dict(sorted(starts.items(), key=lambda pair: [*map(by_value, pair[0])]))
 
     def one(self, arm: str) -> Start:
         """The models of an arm of one shape; UserError if there are several."""
@@ -79,7 +82,8 @@ class Starts:
             raise UserError(
                 f"arm: {arm}: has {len(numbers)} models; say which {' and '.join(differing)}"
             )
-        return Start(self.shapes[numbers[0]], sorted(map(int, rows["seed"].unique())))
+        seeds = sorted(map(int, rows["seed"].unique()))
+        return Start(self.shapes[numbers[0]], seeds, rows["lr"].nunique())
 
 
 def starts(shapes: Iterable[tuple[Shape, Iterable[Member]]]) -> Starts:

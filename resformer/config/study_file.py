@@ -47,6 +47,7 @@ def plain(path: Path) -> object:
         if len(data) > _MOST_BYTES:
             raise UserError(f"{path}: is larger than such a file can be, {_MOST_BYTES:,} bytes")
         _check_events(path, data.decode())
+        _check_keys(path, yaml.compose(data.decode(), Loader=yaml.BaseLoader))
         return yaml.load(data.decode(), Loader=yaml.BaseLoader)
     except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: cannot be read as YAML: {error_line(error)}") from error
@@ -65,3 +66,16 @@ def _check_events(path: Path, text: str) -> None:
         level -= isinstance(event, yaml.CollectionEndEvent)
         if level > _DEEPEST:
             raise UserError(f"{path}: is nested deeper than {_DEEPEST} levels")
+
+
+def _check_keys(path: Path, node: yaml.Node | None) -> None:
+    """Raise UserError for a mapping that has a key twice, of which YAML would take the last."""
+    if isinstance(node, yaml.SequenceNode):
+        for item in node.value:
+            _check_keys(path, item)
+    if isinstance(node, yaml.MappingNode):
+        keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        if twice := [key for number, key in enumerate(keys) if key in keys[:number]]:
+            raise UserError(f"{path}: has {twice[0]} twice in one mapping; write it once")
+        for _, value in node.value:
+            _check_keys(path, value)

@@ -15,7 +15,9 @@ def picture(judged: Judged) -> Table:
         ("source", claim.source),
         ("the source saw", claim.saw),
         ("differs", claim.differs),
-        ("judged by", f"{judged.measured}; wanted {claim.bound}"),
+        ("judged by", f"{judged.measured}; holds if {claim.bound}"),
+        ("needs", _needs(judged)),
+        ("best rates", _at_edge(judged)),
         *(("also", str(each)) for each in judged.also),
         ("earlier", claim.earlier),
         ("stated", _stated(judged)),
@@ -26,10 +28,24 @@ def picture(judged: Judged) -> Table:
     return table
 
 
+def _needs(judged: Judged) -> str:
+    needs = judged.claim.needs
+    if needs is None:
+        return ""
+    return f"{judged.needed}; undecided unless {needs.holds}"
+
+
+def _at_edge(judged: Judged) -> str:
+    edge = judged.at_edge
+    if edge is None:
+        return ""
+    return f"of {edge.seeds} of {counted(edge.of, 'seed')} at the edge of the rates tried"
+
+
 def _stated(judged: Judged) -> str:
-    digest = judged.claim.digest[:12]
+    digest = judged.stated[:12]
     if judged.planned_before is None:
-        return f"of models before training: nothing runs ({digest})"
+        return f"about models before training: nothing runs ({digest})"
     if not judged.planned_before:
         return f"before anything ran ({digest})"
     jobs = counted(judged.planned_before, "job")

@@ -19,7 +19,7 @@ class Solved:
 
 
 def doublings_apart(
-    depths: Sequence[int], first: Solved, second: Solved
+    depths: Sequence[float], first: Solved, second: Solved
 ) -> tuple[float, float, float]:
     """(difference, low, high): doublings of depth that the first solves more; 95 % interval.
 

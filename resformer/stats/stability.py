@@ -2,12 +2,9 @@
 
 import numpy as np
 
+from resformer.keys import LEARNT
 from resformer.stats import Bools, Floats
 
-LEARNT = 0.95
-"""Share of the blind loss under which a member has learnt something from its input: above it, one
-that is unsolved is stalled.
-"""
 WINDOW = 201
 """Steps of the running median of the loss."""
 SPIKE = 0.1

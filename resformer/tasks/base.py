@@ -60,7 +60,7 @@ class Task(ABC):
     @property
     @abstractmethod
     def sequence_length(self) -> int:
-        """Tokens of a source, and of its target."""
+        """Number of tokens of a source; its target has as many."""
 
     @property
     @abstractmethod
@@ -192,7 +192,7 @@ class Regression(Task):
 
     @property
     def num_symbols(self) -> int:
-        """None: tokens are no symbols."""
+        """Number of different tokens, 0: they are vectors."""
         return 0
 
     @property

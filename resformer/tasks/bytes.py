@@ -38,8 +38,9 @@ class Bytes(Task):
     Windows begin anywhere in the first nine tenths of the file; the held-out set are windows spread
     evenly over the last tenth. Without a file it is the source of the standard library of this
     Python: its top-level modules without an underscore in front, in the order of their names, up to
-    1 MiB. The content's SHA-256 is a setting, filled in when a study is planned: another content
-    is another job, and a worker that finds another one refuses it.
+    1 MiB: another content in another patch release of Python. The content's SHA-256 is a setting,
+    filled in when a study is planned: another content is another job, and a worker that finds
+    another one refuses it.
 
     Not solved but scored: by the loss at equal budgets (`resformer report --score final_loss`), or
     by the steps to `train.target_loss`. Chance is a loss of ln 256 = 5.55; the blind loss is the

@@ -32,9 +32,9 @@ class Depo(Task):
     Chance is ln(length) nats, 1/length of the targets. There, names of 1 to 2 tokens, N = 225 to
     375 and K = 8, or of 5 to 7 tokens, N = 75 to 125 and K = 16, take models of 8 to 12 blocks and
     width 512 to 768 some 100,000 steps of 128 × 2048 tokens, and a model learns one more hop at a
-    time, when depends on chance (section 3.1): many seeds are needed. In a causal model only
-    queries have read all edges, so that most hops are made there. What makes it hard: more hops,
-    then a longer cycle. Causal by itself, in place.
+    time, after numbers of steps that differ between seeds (section 3.1): many seeds are needed. In
+    a causal model only queries have read all edges, so that most hops are made there. What makes it
+    hard: more hops, then a longer cycle. Causal by itself, in place.
     """
 
     length: int

@@ -9,15 +9,11 @@ from typing import Any, Literal, Self, final
 import numpy as np
 import numpy.typing as npt
 
+from resformer.keys import LEARNT
 from resformer.model.shape import Member, Shape, TrainSettings
 
 Outcome = Literal["solved", "unsolved", "diverged"]
 Floats = npt.NDArray[np.float64]
-
-_STALLED = 0.95
-"""An unsolved member whose last held-out loss is at least this share of the blind loss learnt
-nothing.
-"""
 
 
 @final
@@ -101,7 +97,7 @@ def runs(
         "lr": [member.lr for member in members],
         "outcome": [record.outcome for record in records],
         "stalled": [
-            record.outcome == "unsolved" and record.losses[-1] >= _STALLED * blind
+            record.outcome == "unsolved" and record.losses[-1] >= LEARNT * blind
             for record in records
         ],
         "solved_step": [record.solved_step for record in records],

@@ -52,7 +52,7 @@ def markdown(results: Iterable[Json]) -> str:
     earlier = ["\n## Earlier versions of these tests\n"]
     for result in results:
         number = result["claim"].partition("-")[0]
-        judged = f"{result['statistic']['words']}, wanted {result['bound']}"
+        judged = f"{result['statistic']['words']}, holds if {result['bound']}"
         also = "; ".join(each["words"] for each in result["also"])
         texts = [result[key] for key in ("title", "source", "saw")]
         lines.append(row([number, *texts, judged, result["verdict"], also, result["differs"]]))

@@ -9,7 +9,7 @@ import pandas as pd
 import torch
 
 from resformer.claims.starts import Starts
-from resformer.claims.statistics.base import Measured, Untrained, mean_interval, rows
+from resformer.claims.statistics.base import Measured, Untrained, check_other, mean_interval, rows
 from resformer.errors import UserError
 from resformer.model.objective import draw_batch
 from resformer.model.shape import Shape
@@ -37,6 +37,9 @@ class AttentionRank(Untrained):
 
     arm: str
     less: str
+
+    def __post_init__(self) -> None:
+        check_other("less", self.arm, self.less)
 
     @property
     def arms(self) -> tuple[str, str]:

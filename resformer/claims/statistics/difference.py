@@ -1,31 +1,29 @@
 """Difference of a quantity between two arms."""
 
 from dataclasses import dataclass
-from typing import ClassVar, final
+from typing import final
 
 import pandas as pd
 
 from resformer.claims import quantities
 from resformer.claims.evidence import Evidence, of_seeds, paired
-from resformer.claims.statistics.base import Measured, Trained, mean_interval, rows
+from resformer.claims.of_quantity import OfQuantity
+from resformer.claims.statistics.base import Measured, check_other, mean_interval, rows
 
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class Difference(Trained):
+class Difference(OfQuantity):
     """Quantity of `arm` minus that of `against`, of one cell each: mean over the seeds that both
     have.
     """
 
-    of: str
-    """Name of the quantity, such as final_loss."""
     arm: str
     against: str
 
-    by_final_loss: ClassVar[bool] = True
-
     def __post_init__(self) -> None:
-        quantities.check_name(self.of)
+        super().__post_init__()
+        check_other("against", self.arm, self.against)
 
     @property
     def arms(self) -> tuple[str, ...]:

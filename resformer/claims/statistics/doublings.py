@@ -1,13 +1,13 @@
 """Doublings of depth: how much deeper one arm trains than another."""
 
 from dataclasses import dataclass
-from typing import final
+from typing import ClassVar, final
 
 import numpy as np
 import pandas as pd
 
 from resformer.claims.evidence import Evidence
-from resformer.claims.statistics.base import Measured, Trained, rows
+from resformer.claims.statistics.base import Measured, Trained, check_other, rows
 from resformer.errors import UserError
 from resformer.keys import as_typed
 from resformer.reporting.analysis.comparisons import comparisons
@@ -24,10 +24,20 @@ class Doublings(Trained):
     arm: str
     against: str
 
+    paired: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        check_other("against", self.arm, self.against)
+
     @property
     def arms(self) -> tuple[str, ...]:
         """Both arms."""
         return self.arm, self.against
+
+    @property
+    def axes(self) -> tuple[str]:
+        """The depth."""
+        return ("model.depth",)
 
     def measure(self, evidence: Evidence) -> Measured:
         """Compare the arms."""

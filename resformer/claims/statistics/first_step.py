@@ -36,6 +36,7 @@ class FirstStep(Exponent):
     """`matrices` of the blocks, or gains and biases of their `norms`."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         for setting, value, choices in (("step", self.step, _STEPS), ("of", self.of, _OF)):
             if value not in choices:
                 raise UserError(f"{setting}={value}: must be one of {', '.join(choices)}")

@@ -18,6 +18,7 @@ class InitialExponent(Exponent):
     """Name of the column, such as gradient_ffn_out."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.of not in descriptions():
             raise UserError(f"of={self.of}: must be one of {', '.join(descriptions())}")
 

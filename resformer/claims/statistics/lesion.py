@@ -12,7 +12,7 @@ from torch import Tensor
 from resformer.claims import slopes
 from resformer.claims.evidence import Evidence, Kept, of_seeds, paired
 from resformer.claims.statistics.base import Measured, Trained
-from resformer.model.objective import held_out, target_count
+from resformer.model import objective
 from resformer.model.serial import shape_from_json
 
 _COSTS = 0.1
@@ -78,7 +78,7 @@ def accuracies_without(kept: Kept) -> list[float]:
     """Held-out accuracy of a member, whole and then without each of its blocks."""
     shape = shape_from_json(kept.shape)
     transformer = dataclasses.replace(shape.transformer(), compile=False)
-    inputs_1BT, targets_1BU = held_out(shape, torch.device("cpu"))
+    inputs_1BT, targets_1BU = objective.held_out(shape, torch.device("cpu"))
     flat_1N = torch.cat(
         [
             torch.from_numpy(kept.weights[spec.name]).reshape(1, -1)
@@ -90,8 +90,7 @@ def accuracies_without(kept: Kept) -> list[float]:
     def accuracy(*without: int) -> float:
         step = torch.tensor(kept.steps)
         logits_1BUV: Tensor = transformer.forward(flat_1N, inputs_1BT, step=step, without=without)
-        right = (logits_1BUV.argmax(dim=-1) == targets_1BU).sum()
-        return float(right / target_count(targets_1BU))
+        return float(objective.accuracy(shape.task, logits_1BUV, targets_1BU))
 
     blocks = range(1, shape.model.depth + 1)
     return [accuracy(), *(accuracy(2 * block - 1, 2 * block) for block in blocks)]

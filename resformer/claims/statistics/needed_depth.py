@@ -9,7 +9,7 @@ import numpy as np
 
 from resformer.claims import slopes
 from resformer.claims.evidence import Evidence, of_seeds, paired
-from resformer.claims.statistics.base import Measured, Trained
+from resformer.claims.statistics.base import Measured, Trained, check_other
 from resformer.keys import Value
 from resformer.reporting.analysis.cells import CellMembers
 from resformer.stats import Bools, Floats
@@ -33,6 +33,9 @@ class NeededDepth(Trained):
     on: str
     """A setting, such as task.length."""
     less: str = ""
+
+    def __post_init__(self) -> None:
+        check_other("less", self.arm, self.less)
 
     @property
     def arms(self) -> tuple[str, ...]:

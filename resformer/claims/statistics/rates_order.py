@@ -11,14 +11,12 @@ import pandas as pd
 from resformer.claims.evidence import Evidence
 from resformer.claims.statistics.base import Measured, Trained, rows
 from resformer.errors import UserError
+from resformer.keys import LEARNT
 from resformer.reporting.analysis.cells import CellMembers
 from resformer.stats import Bools
 from resformer.stats.multiplicity import LEVEL
 from resformer.stats.reach import Solved, doublings_apart
 from resformer.stats.two_sample import Stratum, depth_test, permutation_count
-
-_BELOW = 0.95
-"""Share of the blind loss below which a member has learnt something from its input."""
 
 
 class Further(NamedTuple):
@@ -45,6 +43,7 @@ class RatesOrder(Trained):
     """Two arms or more, the one with the fewest rates first."""
 
     by_final_loss: ClassVar[bool] = True
+    paired: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         if len(self.ascending) < 2:
@@ -97,7 +96,7 @@ class RatesOrder(Trained):
 def _learnt(cell: CellMembers) -> Bools:
     """True for members that learnt something, (S, R)."""
     blind_loss = cell.arrays["blind_loss"][cell.row_SR]
-    learnt_SR: Bools = cell.loss_SR < _BELOW * blind_loss
+    learnt_SR: Bools = cell.loss_SR < LEARNT * blind_loss
     return learnt_SR
 
 
@@ -117,10 +116,9 @@ def further(first_SR: Bools, second_SR: Bools, rates: Sequence[float]) -> Furthe
     p_R = depth_test(
         strata, first=first, second=second, max_permutations=permutation_count(first, second)
     )
-    multiples = [round(rate / rates[0]) for rate in rates]
     counts = [
         Solved(solved=[*learnt_SR.sum(axis=0)], seeds=[len(learnt_SR)] * len(rates))
         for learnt_SR in (first_SR, second_SR)
     ]
-    value, low, high = doublings_apart(multiples, *counts)
+    value, low, high = doublings_apart(rates, *counts)
     return Further(value, low, high, 1.0 if p_R is None else float(p_R.min()))

@@ -1,32 +1,30 @@
 """Slope of a quantity on the logarithm of a setting."""
 
 from dataclasses import dataclass
-from typing import ClassVar, final
+from typing import final
 
 from resformer.claims import quantities, slopes
 from resformer.claims.evidence import Evidence, of_seeds, paired
-from resformer.claims.statistics.base import Measured, Trained
+from resformer.claims.of_quantity import OfQuantity
+from resformer.claims.statistics.base import Measured, check_other
 
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class Slope(Trained):
+class Slope(OfQuantity):
     """Slope of a quantity of `arm` on the natural logarithm of the setting `on`, or of the number
     of parameters: each seed's least squares, then the mean over seeds. With `less` that arm's slope
     of the same seed is taken off.
     """
 
-    of: str
-    """Name of the quantity, such as final_loss."""
     arm: str
     on: str
     """A setting, such as model.depth, or `parameters`."""
     less: str = ""
 
-    by_final_loss: ClassVar[bool] = True
-
     def __post_init__(self) -> None:
-        quantities.check_name(self.of)
+        super().__post_init__()
+        check_other("less", self.arm, self.less)
 
     @property
     def arms(self) -> tuple[str, ...]:

@@ -6,9 +6,9 @@ from typing import final
 import numpy as np
 import pandas as pd
 
-from resformer.claims.evidence import Evidence
+from resformer.claims.evidence import Evidence, of_seeds, paired
 from resformer.claims.statistics.base import Measured, Trained, rows
-from resformer.reporting.analysis.cells import CellMembers
+from resformer.errors import UserError
 from resformer.stats import Floats
 from resformer.stats import steps as stats_of_steps
 from resformer.stats.speed import paired_ratio
@@ -27,6 +27,10 @@ class StepsRatio(Trained):
     above: tuple[str, ...]
     below: tuple[str, ...]
 
+    def __post_init__(self) -> None:
+        if not self.above or not self.below:
+            raise UserError("above, below: need an arm each")
+
     @property
     def arms(self) -> tuple[str, ...]:
         """The arms above and below the line."""
@@ -34,27 +38,29 @@ class StepsRatio(Trained):
 
     def measure(self, evidence: Evidence) -> Measured:
         """Compare the arms."""
-        above, below = ([*map(evidence.one, arms)] for arms in (self.above, self.below))
-        value, low, high = paired_ratio(_product(below), _product(above))
+        cells = [*map(evidence.one, self.arms)]
+        seeds = paired(cells)
+        steps = [of_seeds(cell, cell.scored(cell.budget), seeds) for cell in cells]
+        spent = [
+            stats_of_steps.spent(steps_S, cell.budget)
+            for cell, steps_S in zip(cells, steps, strict=True)
+        ]
+        over = len(self.above)
+        value, low, high = paired_ratio(
+            np.prod(spent[over:], axis=0), np.prod(spent[:over], axis=0)
+        )
         known = low is not None and high is not None
         return Measured(
             value=np.nan if value is None else value,
-            low=low if known and _all_solve(below) else -np.inf,  # type: ignore[arg-type]
-            high=high if known and _all_solve(above) else np.inf,  # type: ignore[arg-type]
+            low=low if known and _all_solve(steps[over:]) else -np.inf,  # type: ignore[arg-type]
+            high=high if known and _all_solve(steps[:over]) else np.inf,  # type: ignore[arg-type]
             quantity=f"steps of {' × '.join(self.above)} / steps of {' × '.join(self.below)}",
             numbers=pd.concat(
-                rows(arm, cell.key.depth, cell.seeds, steps=cell.scored(cell.budget))
-                for arm, cell in zip((*self.above, *self.below), (*above, *below), strict=True)
+                rows(arm, cell.key.depth, seeds, steps=steps_S)
+                for arm, cell, steps_S in zip(self.arms, cells, steps, strict=True)
             ),
         )
 
 
-def _product(cells: list[CellMembers]) -> Floats:
-    """Product of the steps that each seed spent, (S,)."""
-    spent = [stats_of_steps.spent(cell.scored(cell.budget), cell.budget) for cell in cells]
-    product_S: Floats = np.prod(spent, axis=0)
-    return product_S
-
-
-def _all_solve(cells: list[CellMembers]) -> bool:
-    return not any(np.isnan(cell.scored(cell.budget)).any() for cell in cells)
+def _all_solve(steps: list[Floats]) -> bool:
+    return not any(np.isnan(steps_S).any() for steps_S in steps)

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import final
 
+from resformer.keys import LEARNT
 from resformer.reporting.schema import Estimate, LossComparison, Report, Stability
 from resformer.reporting.text.uncompared import arm_words, at_rates, rates_differ, why_nothing
 from resformer.reporting.text.verdicts import (
@@ -21,7 +22,7 @@ from resformer.reporting.text.words import (
     probability,
     where,
 )
-from resformer.stats.stability import LEARNT, SPIKE, WINDOW
+from resformer.stats.stability import SPIKE, WINDOW
 
 _LOSS, _CHANGE = ".2g", "+.2g"
 
