@@ -11,6 +11,8 @@ from support.commands import Resformer, check_refused
 from support.sweeps import TINY_SETTINGS
 
 from resformer import complete, plugins
+from resformer.claims.file import read
+from resformer.claims.judge import requested
 
 CLAIM = """\
 title: the loss of plain stacks rises with depth
@@ -40,7 +42,17 @@ also:
 """.replace("SETTINGS", "\n".join(f"  - {setting}" for setting in TINY_SETTINGS))
 
 
+NEEDS = """\
+needs:
+  statistic: {name: mean, of: share_of_blind, arm: residual=add depth=2}
+  holds: {below: 0.5}
+"""
 ALSO = CLAIM[CLAIM.index("also:") :]
+
+
+def also(name: str, arm: str, against: str) -> str:
+    """Another statistic beside the judged one."""
+    return f"also: [{{name: {name}, arm: residual={arm}, against: residual={against}}}]\n"
 
 
 @pytest.fixture
@@ -69,6 +81,7 @@ def test_a_claim_is_stated_run_and_judged(
     check_written(tmp_path / "kept" / "claims", tree)
     assert json.loads(launch.read_text())["claim"] == tree["stated"]
     assert (tree["bound"], tree["planned_before"]) == ("> 0", 0)
+    assert (tree["needs"], tree["at_edge"]) == (None, None)
     statistic = tree["statistic"]
     by_bound = {
         "holds": statistic["low"] > 0,
@@ -82,6 +95,12 @@ def test_a_claim_is_stated_run_and_judged(
     changed = json.loads(resformer("claim", "deeper.yaml", "--format", "json").stdout)
     assert changed["planned_before"] == 4, "all jobs were planned before this bound was stated"
     assert changed["stated"] != tree["stated"]
+
+    claim.write_text(CLAIM + NEEDS)
+    needs = json.loads(resformer("claim", "deeper.yaml", "--format", "json").stdout)
+    assert needs["needs"]["bound"] == "< 0.5"
+    assert needs["needs"]["value"] > 0.5, "ten steps teach nothing"
+    assert needs["verdict"] == "undecided"
 
 
 def check_written(folder: Path, tree: dict[str, Any]) -> None:
@@ -151,13 +170,25 @@ def test_a_name_stands_for_a_claim_that_is_there(resformer: Resformer, tmp_path:
 def test_words_that_decide_nothing_are_not_part_of_what_is_stated(
     resformer: Resformer, claim: Path
 ) -> None:
-    from resformer.claims.file import read
+    before = stated(claim, CLAIM)
+    assert stated(claim, CLAIM.replace("He et al. 2015", "He et al. 2016")) == before
+    assert stated(claim, CLAIM.replace("model.depth=1,2", "model.depth=2,1")) == before
+    assert stated(claim, CLAIM.replace("range(0,3)", "range(0,4)")) != before
+    assert stated(claim, CLAIM + NEEDS) != before
+    assert stated(claim, CLAIM + NEEDS) != stated(claim, CLAIM + NEEDS.replace("0.5", "0.6"))
 
-    before = read(claim).digest
-    claim.write_text(CLAIM.replace("He et al. 2015", "He et al. 2016"))
-    assert read(claim).digest == before
-    claim.write_text(CLAIM.replace("range(0,3)", "range(0,4)"))
-    assert read(claim).digest != before
+
+def test_a_default_that_changed_is_another_statement(resformer: Resformer, claim: Path) -> None:
+    """The file is the same, its members are not; on how many processes they train is no matter."""
+    before = stated(claim, CLAIM)
+    assert requested(read(claim), ["train.batch=8"]).claim != before
+    assert requested(read(claim), ["engine.workers=1"]).claim == before
+
+
+def stated(claim: Path, text: str) -> str | None:
+    """Hash of a claim of this text."""
+    claim.write_text(text)
+    return requested(read(claim), []).claim
 
 
 @pytest.mark.parametrize(
@@ -178,7 +209,10 @@ def test_words_that_decide_nothing_are_not_part_of_what_is_stated(
         (("arm: residual=plain", "arm: plain"), "arm plain: must be KEY=VALUE"),
         (("above: 0", "above: nothing"), "holds: above=nothing: must be a number"),
         (("above: 0", "above: nan"), "holds: above=nan: must be a number"),
-        (("holds:\n  above: 0", "holds: {above: 2, below: 1}"), "above 2 and below 1: nothing is"),
+        (
+            ("holds:\n  above: 0", "holds: {above: 2, below: 1}"),
+            "above 2 and below 1: no number is both",
+        ),
         (("stop_when_solved=false", "stop_when_solved=true"), "train.stop_when_solved=false"),
         (("keep_weights=true", "keep_weights=false"), "lesion: needs what members learnt"),
         (("of: rms", "of: size"), "of=size: must be one of "),
@@ -186,6 +220,29 @@ def test_words_that_decide_nothing_are_not_part_of_what_is_stated(
         (("study:", "study: &there"), "has anchors or aliases"),
         (("title: the", "title: !!str the"), "has a tag"),
         ((ALSO, "also: {name: doublings}\n"), "also: must be a list of statistics"),
+        (("title: the", "title: one\ntitle: the"), "has title twice in one mapping"),
+        (("  above: 0", "  above: 0\n  above: 1"), "has above twice in one mapping"),
+        (("range(0,3)", "0"), "fewer than two seeds"),
+        (("of: final_loss", "of: best_lr"), "member.lr: has one value"),
+        (("of: final_loss", "of: lr_sensitivity"), "member.lr: has one value"),
+        (("of: final_loss", "of: composite_gain"), "probe.every=null: the last of train.steps=10"),
+        (
+            ("on: model.depth\nholds", "on: model.depth\n  less: residual=plain\nholds"),
+            "is the arm",
+        ),
+        (
+            ("on: model.depth\nholds", "on: model.residual\nholds"),
+            "on: model.residual: residual=pl",
+        ),
+        (
+            (ALSO, also("difference, of: final_loss", "add", "plain")),
+            "has 2 models; say which depth",
+        ),
+        ((ALSO, also("doublings", "add", "add")), "against: residual=add: is the arm itself"),
+        ((ALSO, "needs: {above: 1}\n"), "needs: must have a statistic and holds"),
+        ((ALSO, NEEDS.replace("mean", "main")), "needs: statistic: name: 'main' is none of"),
+        ((ALSO, NEEDS.replace(" depth=2", "")), "residual=add: has 2 models; say which depth"),
+        ((ALSO, "also: [{name: steps_ratio, above: [], below: []}]\n"), "need an arm each"),
     ],
 )
 def test_a_claim_that_makes_no_sense_is_refused_before_anything_runs(

@@ -16,6 +16,7 @@ from resformer.model.objective import held_out
 from resformer.model.serial import shape_to_json
 from resformer.numerics.parameters import unpack
 from resformer.residuals.add import Add
+from resformer.tasks.regress import Regress
 
 
 def test_a_block_left_out_is_one_that_adds_nothing() -> None:
@@ -75,8 +76,21 @@ def test_blocks_that_do_nothing_cost_nothing() -> None:
         [torch.from_numpy(part).reshape(1, -1) for part in member.weights.values()], 1
     )
     predicted = own.transformer().forward(flat_1N, inputs_1BT).argmax(-1)
-    assert whole == float((predicted == targets_1BU).float().mean())
-    assert last_needed(member) == (2 if second < 0.9 * whole else 0)
+    assert whole == float((predicted == targets_1BU).double().mean())
+    assert second != whole
+
+
+def test_accuracy_of_real_numbers_is_the_variance_that_is_explained() -> None:
+    """A model whose outputs are all 0 explains none of it, whatever is left out."""
+    own = shapes.shape(task=Regress(dimensions=2, points=4), depth=2, norm="pre")
+    weights = {
+        spec.name: np.zeros(spec.shape, np.float32) for spec in own.transformer().parameter_specs
+    }
+    targets = held_out(own, torch.device("cpu"))[1].double()
+    explained = 1 - float(targets[~targets.isnan()].square().mean()) / own.task.blind_loss()
+    member = Kept(shape=shape_to_json(own), weights=weights, steps=20)
+    # Single precision of the squares' sum.
+    assert accuracies_without(member) == pytest.approx([explained] * 3, abs=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -10,13 +10,17 @@ from support.studies import SEEDS, WrittenStudy, shape
 from resformer.claims.bound import Bound
 from resformer.claims.evidence import Evidence
 from resformer.claims.quantities import lowest
-from resformer.claims.statistics.base import Measured
+from resformer.claims.statistics.attention_rank import AttentionRank
+from resformer.claims.statistics.base import Measured, mean_interval
 from resformer.claims.statistics.difference import Difference
 from resformer.claims.statistics.doublings import Doublings
+from resformer.claims.statistics.first_step import FirstStep
+from resformer.claims.statistics.initial_exponent import InitialExponent
 from resformer.claims.statistics.needed_depth import NeededDepth
 from resformer.claims.statistics.rates_order import RatesOrder, further
 from resformer.claims.statistics.slope import Slope
 from resformer.claims.statistics.steps_ratio import StepsRatio
+from resformer.claims.statistics.token_gradient import TokenGradient
 from resformer.errors import UserError
 from resformer.model.shape import Member
 from resformer.residuals.add import Add
@@ -74,6 +78,23 @@ def test_a_ratio_of_steps_is_their_geometric_mean_paired_by_seed(made: WrittenSt
     assert numbers(measured) == pytest.approx(np.exp(student(logs)))
 
 
+def test_steps_are_paired_by_seed_and_not_by_position(made: WrittenStudy) -> None:
+    """The other arm has seeds 1 to 5 in place of 0 to 4: seeds 1 to 4 are compared."""
+    made.job(shape(2, Add(), "post"), SEEDS, [100, 200, 160, 120, 80])
+    others = [Member(seed=seed, lr=3e-3) for seed in range(1, 6)]
+    made.job(shape(2, Plain(), "post"), others, [420, 300, 250, 160, 590])
+    measured = StepsRatio(above=(PLAIN,), below=(ADD,)).measure(Evidence(made.findings()))
+    logs = np.log([420 / 200, 300 / 160, 250 / 120, 160 / 80])
+    assert numbers(measured) == pytest.approx(np.exp(student([*logs])))
+    assert measured.numbers["seed"].tolist() == [1, 2, 3, 4] * 2
+
+
+@pytest.mark.parametrize("arms", [{"above": (), "below": (ADD,)}, {"above": (ADD,), "below": ()}])
+def test_a_ratio_has_arms_above_and_below(arms: dict[str, tuple[str, ...]]) -> None:
+    with pytest.raises(UserError, match="need an arm each"):
+        StepsRatio(**arms)
+
+
 def test_a_seed_that_does_not_solve_leaves_its_side_open(made: WrittenStudy) -> None:
     known = evidence(
         made, {(Add(), 2): [100, 200, 160, 120, 80], (Plain(), 2): [200, 420, 1.0, 250, 160]}
@@ -127,6 +148,52 @@ def test_a_best_rate_at_the_end_of_the_grid_is_that_rate() -> None:
     assert lowest(rates, np.array([1.0, 2.0, 3.0])) == 1.0
     assert lowest(rates, np.array([3.0, 1.0, np.inf])) == 2.0
     assert np.isnan(lowest(rates, np.full(3, np.inf)))
+
+
+@pytest.mark.parametrize(
+    ("bound", "low", "high", "verdict"),
+    [
+        (Bound(above=-0.5, below=0.5), -0.1, 0.2, "holds"),
+        (Bound(below=0.5), -0.1, 0.2, "holds"),
+        (Bound(above=-0.5, below=0.5), 0.6, 0.9, "does not hold here"),
+        (Bound(above=0), 0.1, 0.2, "undecided"),
+        (Bound(below=0), -0.2, -0.1, "undecided"),
+    ],
+)
+def test_a_difference_that_is_not_significant_is_near_0(
+    bound: Bound, low: float, high: float, verdict: str, made: WrittenStudy
+) -> None:
+    """It rules nothing out for a bound that 0 is within."""
+    table = made.findings().members
+    measured = Measured(value=low, low=low, high=high, p=0.4, quantity="", numbers=table)
+    assert bound.verdict(measured) == verdict
+
+
+def test_seeds_that_are_all_alike_have_the_interval_of_their_median() -> None:
+    """Six values on one side of the median have a probability of 2 / 64, five of 2 / 32."""
+    assert mean_interval(np.full(6, 2.0)) == (2.0, 2.0, 2.0)
+    assert mean_interval(np.full(5, 2.0)) == (2.0, -np.inf, np.inf)
+    assert mean_interval(np.array([2.0])) == (2.0, -np.inf, np.inf)
+    rounded = np.array([2.0, 2.0 + 1e-15])
+    assert mean_interval(rounded)[1:] == (-np.inf, np.inf), "round-off is no variance"
+    assert mean_interval(np.array([1.0, 2.0, 4.0])) == pytest.approx(student([1.0, 2.0, 4.0]))
+
+
+def test_an_arm_is_compared_with_another() -> None:
+    other = {"arm": ADD, "against": f" {ADD}"}
+    less = {"arm": ADD, "less": ADD}
+    for build in (
+        lambda: Difference(of="final_loss", **other),
+        lambda: Doublings(**other),
+        lambda: Slope(of="final_loss", on="model.depth", **less),
+        lambda: NeededDepth(on="task.length", **less),
+        lambda: TokenGradient(on="model.depth", **less),
+        lambda: FirstStep(step="adam", of="norms", on="model.depth", **less),
+        lambda: InitialExponent(of="rms", on="model.depth", **less),
+        lambda: AttentionRank(**less),
+    ):
+        with pytest.raises(UserError, match="is the arm itself"):
+            build()
 
 
 @pytest.mark.parametrize(
@@ -264,6 +331,13 @@ def test_seeds_are_exchanged_between_two_arms_of_rates() -> None:
     apart = further(*learn, rates)
     assert (apart.value, apart.p) == (pytest.approx(2.8), pytest.approx(2 / 252))
     assert apart.low < 2.8 < apart.high
+
+
+def test_rates_count_by_the_factors_between_them() -> None:
+    """By half octaves from 1 to 4, the second arm learns at three more: one octave and a half."""
+    rates = [2 ** (power / 2) for power in range(5)]
+    learn = [np.arange(5) < np.full((5, 1), number) for number in (5, 2)]
+    assert further(*learn, rates).value == pytest.approx(1.5)
 
 
 def test_losses_of_members_that_stopped_early_are_no_matter_to_another_arm(

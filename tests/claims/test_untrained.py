@@ -154,17 +154,18 @@ def test_orders_of_falls() -> None:
 
 
 def test_tokens_of_attention_alone_become_one() -> None:
-    """With skips they differ by a factor a layer less: orders are 3 and 1, about."""
+    """The order is about 3 without skips and 1 with them, by a factor a layer."""
     without, skips = (
-        stack(depth=8, norm="none", attention="bidirectional", residual=scheme)
+        stack(depth=24, norm="none", attention="bidirectional", residual=scheme)
         for scheme in (Plain(), Add())
     )
     alone_SX, skips_SX = residuals(without, [0, 1, 2]), residuals(skips, [0, 1, 2])
-    assert alone_SX.shape == skips_SX.shape == (3, 9)
+    assert alone_SX.shape == skips_SX.shape == (3, 25)
     np.testing.assert_array_equal(alone_SX[:, 0], skips_SX[:, 0])
     assert (alone_SX[:, 6] < 1e-9).all()
     assert (skips_SX[:, 6] > 0.1).all()
     statistic = AttentionRank(arm="residual=plain", less="residual=add")
-    measured = statistic.measure(planned(without, skips))
-    expected = (orders(alone_SX) - orders(skips_SX)).mean()
-    assert measured.value == pytest.approx(expected, nan_ok=True)
+    measured = statistic.measure(planned(without, skips, seeds=8))
+    # Cubed is the bound of the theorem; single layers of a small model stray by some tenths.
+    assert measured.value == pytest.approx(2.0, abs=0.5)
+    assert measured.low > 1

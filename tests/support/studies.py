@@ -16,6 +16,7 @@ from resformer.reporting.schema import Report
 from resformer.reporting.serial import to_json
 from resformer.residuals.add import Add
 from resformer.results.members import Findings, read
+from resformer.stats import Floats
 from resformer.store import claims
 from resformer.store.claims import Claim, HeartbeatObserver
 from resformer.store.study import Study
@@ -121,6 +122,10 @@ class WrittenStudy:
             shape or shapes.shape(), steps=BUDGET, eval_every=10, norm="post"
         )
         self.jobs: list[tuple[Job, list[Life]]] = []
+        self.training_loss: dict[str, Floats] = {}
+        """Training loss of every step and member, (G, P), by job; else 1."""
+        self.layers: dict[str, Mapping[str, Any]] = {}
+        """Columns of the layers of probed members, by job."""
 
     def job(
         self,
@@ -176,10 +181,15 @@ class WrittenStudy:
             assert isinstance(claim, Claim)
             records = [life.record() for life in lives]
             norm_GP = np.tile([life.norm for life in lives], (job.shape.train.steps, 1))
+            loss_GP = self.training_loss.get(job.id, np.ones_like(norm_GP))
             tables = {
                 "runs": runs(job.shape, job.members, records),
-                "curves": curves(job.members, records, np.stack([np.ones_like(norm_GP), norm_GP])),
+                "curves": curves(job.members, records, np.stack([loss_GP, norm_GP])),
             }
+            if job.id in self.layers:
+                tables["layers"] = {
+                    name: np.asarray(values) for name, values in self.layers[job.id].items()
+                }
             full = {"members": 5, "steps": 10, "seconds": 0.1}
             slow = {"members": 1, "steps": 10, "seconds": 9.0}
             self.study.results.commit(
