@@ -1,7 +1,7 @@
 """Slopes of a quantity along a setting: a line of each seed, and the mean over seeds."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import final
 
 import numpy as np
@@ -68,6 +68,18 @@ def measured(
         quantity=f"{words} of {arms}",
         place=on,
         numbers=table(lines, seeds, of),
+    )
+
+
+def opened(measured: Measured, weights: Iterable[float]) -> Measured:
+    """A slope of which values with these weights may be any larger: without the bounds that would
+    move.
+    """
+    listed = [0.0, *weights]
+    return replace(
+        measured,
+        low=-np.inf if min(listed) < 0 else measured.low,
+        high=np.inf if max(listed) > 0 else measured.high,
     )
 
 

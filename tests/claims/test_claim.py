@@ -97,6 +97,9 @@ def test_a_claim_is_stated_run_and_judged(
     assert changed["stated"] != tree["stated"]
 
     claim.write_text(CLAIM + NEEDS)
+    shown = " ".join(resformer("claim", "deeper.yaml").stdout.split())
+    assert "needs final loss over the blind loss of residual=add depth=2:" in shown
+    assert "; undecided unless < 0.5" in shown
     needs = json.loads(resformer("claim", "deeper.yaml", "--format", "json").stdout)
     assert needs["needs"]["bound"] == "< 0.5"
     assert needs["needs"]["value"] > 0.5, "ten steps teach nothing"
@@ -222,6 +225,10 @@ def stated(claim: Path, text: str) -> str | None:
         ((ALSO, "also: {name: doublings}\n"), "also: must be a list of statistics"),
         (("title: the", "title: one\ntitle: the"), "has title twice in one mapping"),
         (("  above: 0", "  above: 0\n  above: 1"), "has above twice in one mapping"),
+        (
+            ("model.norm=pre", "model.norm=pre\n  - model.norm_kind=layer,rms"),
+            "model.depth=1: has 2 models; say which model and model.norm_kind",
+        ),
         (("range(0,3)", "0"), "fewer than two seeds"),
         (("of: final_loss", "of: best_lr"), "member.lr: has one value"),
         (("of: final_loss", "of: lr_sensitivity"), "member.lr: has one value"),

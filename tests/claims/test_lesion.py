@@ -14,8 +14,10 @@ from resformer.claims.statistics import lesion
 from resformer.claims.statistics.lesion import Lesion, accuracies_without, last_needed
 from resformer.model.objective import held_out
 from resformer.model.serial import shape_to_json
+from resformer.model.shape import Member
 from resformer.numerics.parameters import unpack
 from resformer.residuals.add import Add
+from resformer.tasks.copy import Copy
 from resformer.tasks.regress import Regress
 
 
@@ -126,3 +128,33 @@ def test_the_slope_of_the_last_needed_block(
     # The line through (1, 2), (2, 4), (3, 6 + noise) rises by 2 + noise / 2.
     assert measured.value == pytest.approx(2 + np.mean([0, 1, 0, 0, 1]) / 2)
     assert measured.numbers["last needed block"].tolist()[:5] == [2] * 5
+
+
+@pytest.mark.parametrize(
+    ("blocks", "is_open"),
+    [
+        ((2, 2), (False, False)),
+        ((2, 4), (False, True)),
+        ((4, 2), (True, False)),
+        ((4, 4), (True, True)),
+    ],
+)
+def test_a_member_that_needs_its_last_block_leaves_a_side_open(
+    blocks: tuple[int, int],
+    is_open: tuple[bool, bool],
+    made: WrittenStudy,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Of four blocks the last, at either length: six seeds alike are an interval of their own."""
+    seeds = [Member(seed=seed, lr=3e-3) for seed in range(6)]
+    needed = {}
+    for length, block in zip((4, 8), blocks, strict=True):
+        own = shape(4, Add(), "post", task=Copy(length=length, symbols=16))
+        needed[made.job(own, seeds, [100] * 6).id] = block
+    monkeypatch.setattr(
+        Evidence, "kept", lambda self, cell: [needed[job] for job in cell.arrays["job"][cell.rows]]
+    )
+    monkeypatch.setattr(lesion, "last_needed", lambda block: block)
+    measured = Lesion(arm="residual=add", on="task.length").measure(Evidence(made.findings()))
+    assert measured.value == pytest.approx(blocks[1] - blocks[0])
+    assert (np.isinf(measured.low), np.isinf(measured.high)) == is_open

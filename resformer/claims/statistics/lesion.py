@@ -15,6 +15,7 @@ from resformer.claims.statistics.base import Measured, Trained
 from resformer.model import objective
 from resformer.model.serial import shape_from_json
 
+_DEPTH = "model.depth"
 _COSTS = 0.1
 """Share of the accuracy: a block is needed whose removal costs more."""
 
@@ -28,7 +29,10 @@ class Lesion(Trained):
 
     A block is removed from a trained member alone: the residual streams pass both of its sub-layers
     unchanged (as in Csordás, Manning & Potts 2025, arXiv 2505.13898, whose measure is the effect on
-    later layers and outputs; the threshold is from here).
+    later layers and outputs; the threshold is from here). A member that needs its last block might
+    need more if it had more: along another setting than the depth, the slope has no upper bound
+    where that is so at one of the larger half of the places, and no lower bound where it is so at
+    one of the smaller half.
     """
 
     arm: str
@@ -55,8 +59,9 @@ class Lesion(Trained):
             place: of_seeds(cell, np.array([*map(last_needed, evidence.kept(cell))], float), seeds)
             for place, cell in cells.items()
         }
-        return slopes.measured(
-            [slopes.line(self.arm, self.on, last)],
+        line = slopes.line(self.arm, self.on, last)
+        measured = slopes.measured(
+            [line],
             seeds,
             on=self.on,
             of="last needed block",
@@ -64,6 +69,10 @@ class Lesion(Trained):
             f"{_COSTS:.0%} of the accuracy,",
             unit=math.log(2),
         )
+        if self.on == _DEPTH:
+            return measured
+        depths_X = [cell.key.depth for cell in cells.values()]
+        return slopes.opened(measured, line.weights[(line.value_SX >= depths_X).any(axis=0)])
 
 
 def last_needed(kept: Kept) -> int:

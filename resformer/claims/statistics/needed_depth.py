@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import final
 
 import numpy as np
@@ -66,11 +66,7 @@ class NeededDepth(Trained):
             words=f"slope on log2 {self.on} of the smallest depth (blocks) at which a seed solves,",
             unit=math.log(2),
         )
-        return replace(
-            measured,
-            low=-np.inf if min(open_weights, default=0) < 0 else measured.low,
-            high=np.inf if max(open_weights, default=0) > 0 else measured.high,
-        )
+        return slopes.opened(measured, open_weights)
 
 
 def _needed(
