@@ -16,6 +16,10 @@ def test_results_are_a_table_in_the_order_of_the_claims(tmp_path: Path) -> None:
             "earlier": "Held. Wrong loss." if name == "1-rank" else "",
             "statistic": statistic,
             "bound": "> 1",
+            "needs": {"words": "loss: 0.4 (0.3 to 0.45)", "bound": "< 0.5"}
+            if name == "1-rank"
+            else None,
+            "at_edge": {"seeds": 3, "of": 40} if name == "1-rank" else None,
             "verdict": "holds",
             "also": [statistic, {"words": "p: 1"}],
         }
@@ -23,7 +27,9 @@ def test_results_are_a_table_in_the_order_of_the_claims(tmp_path: Path) -> None:
     write_table(tmp_path)
     lines = (tmp_path / "claims.md").read_text().splitlines()
     assert lines[2].startswith(
-        "| 1 | 1-rank | somebody | this | slope: 1.2 (1 to 1.4), holds if > 1 |"
+        "| 1 | 1-rank | somebody | this | slope: 1.2 (1 to 1.4), holds if > 1; "
+        "needs loss: 0.4 (0.3 to 0.45) < 0.5; best rates of 3 of 40 seeds at the edge |"
     )
+    assert "holds if > 1 | holds |" in lines[3]
     assert lines[3].endswith("| holds | slope: 1.2 (1 to 1.4); p: 1 | width |")
     assert lines[4:] == ["", "## Earlier versions of these tests", "", "1. Held. Wrong loss."]

@@ -49,4 +49,6 @@ def _stated(judged: Judged) -> str:
     if not judged.planned_before:
         return f"before anything ran ({digest})"
     jobs = counted(judged.planned_before, "job")
-    return f"after {jobs} had been planned: settings, statistic or bound changed ({digest})"
+    return (
+        f"after {jobs} had been planned: members, statistic, bound or condition changed ({digest})"
+    )

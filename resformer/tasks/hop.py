@@ -34,7 +34,7 @@ class Hop(Task):
     Chance is ln(symbols) nats, 1/symbols of the targets, of a predictor that sees positions only. A
     model does better that reads its own token alone: the symbol that one hop leads to is never that
     at the start. With 32 symbols of 4 and 4 hops the answer is the symbol at the start for 0, 51,
-    11 and 37 % of the targets of 1, 2, 3 and 4 hops. Targets of many hops are fewer, since hops
+    11 and 36 % of the targets of 1, 2, 3 and 4 hops. Targets of many hops are fewer, since hops
     lead to none at more places: 20 % are of 4. Depth ⌊log₂ k⌋ + 2 suffices (theorem 4.2), and grows
     with log k for all if a common conjecture holds (corollary 4.3). There, at 99 symbols of 4, k
     from 0 to 16, width 128, after 100,000 steps of 32 sequences: depth 6 learns every k, depth 5 k

@@ -52,7 +52,18 @@ def markdown(results: Iterable[Json]) -> str:
     earlier = ["\n## Earlier versions of these tests\n"]
     for result in results:
         number = result["claim"].partition("-")[0]
-        judged = f"{result['statistic']['words']}, holds if {result['bound']}"
+        needs, edge = result["needs"], result["at_edge"]
+        judged = "; ".join(
+            [
+                f"{result['statistic']['words']}, holds if {result['bound']}",
+                *([f"needs {needs['words']} {needs['bound']}"] if needs else []),
+                *(
+                    [f"best rates of {edge['seeds']} of {edge['of']} seeds at the edge"]
+                    if edge
+                    else []
+                ),
+            ]
+        )
         also = "; ".join(each["words"] for each in result["also"])
         texts = [result[key] for key in ("title", "source", "saw")]
         lines.append(row([number, *texts, judged, result["verdict"], also, result["differs"]]))
