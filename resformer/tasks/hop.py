@@ -32,7 +32,7 @@ class Hop(Task):
     either.
 
     Chance is ln(symbols) nats, 1/symbols of the targets, of a predictor that sees positions only. A
-    model does better that reads its own token alone: the symbol that one hop leads to is never that
+    model that reads its own token only does better: the symbol that one hop leads to is never that
     at the start. With 32 symbols of 4 and 4 hops the answer is the symbol at the start for 0, 51,
     11 and 36 % of the targets of 1, 2, 3 and 4 hops. Targets of many hops are fewer, since hops
     lead to none at more places: 20 % are of 4. Depth ⌊log₂ k⌋ + 2 suffices (theorem 4.2), and grows

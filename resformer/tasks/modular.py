@@ -26,9 +26,9 @@ class Modular(Task):
         targets    ·  ·  16
 
     Of the p² pairs, `examples` are for training, drawn again and again; the others are held out.
-    Both sets are the same for all members, and a smaller training set is part of a larger one. They
-    are divided by ordered pairs, as there: of the share s of all pairs for training, so many of the
-    held-out ones, too, have their mirror b, a in training, with the same sum: 48 % of 31² by 480.
+    Both sets are the same for all members, and a smaller training set is part of a larger one. A
+    pair and its mirror b, a, which has the same sum, are two pairs, as there: of p = 31 with 480
+    examples 48 % of the held-out pairs have their mirror among the examples.
 
     Power et al. 2022, "Grokking", arXiv 2201.02177, p = 97; Nanda et al. 2023, "Progress measures
     for grokking via mechanistic interpretability", arXiv 2301.05217, p = 113. A model may fit its

@@ -105,6 +105,10 @@ def test_a_claim_is_stated_run_and_judged(
     assert needs["needs"]["value"] > 0.5, "ten steps teach nothing"
     assert needs["verdict"] == "undecided"
 
+    claim.write_text(CLAIM + NEEDS.replace("0.5", "5"))
+    met = json.loads(resformer("claim", "deeper.yaml", "--format", "json").stdout)
+    assert met["verdict"] == tree["verdict"]
+
 
 def check_written(folder: Path, tree: dict[str, Any]) -> None:
     """The printed result with its circumstances, the numbers of the verdict, and a figure."""

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy.stats import t
 from support import shapes
 from support.studies import SEEDS, WrittenStudy, shape
 
@@ -51,6 +52,12 @@ def test_final_loss_and_its_share_of_the_blind_loss(made: WrittenStudy) -> None:
     # Copy of uniform symbols: blind, a model can do no better than ln 16.
     shares = [loss / np.log(16) for loss in losses]
     assert values(made, "share_of_blind") == pytest.approx(shares)
+    measured = Mean(of="final_loss", arm="residual=add").measure(Evidence(made.findings()))
+    half = t.ppf(0.975, 2) * np.std(losses, ddof=1) / np.sqrt(3)
+    assert measured.value == pytest.approx(np.mean(losses))
+    assert (measured.low, measured.high) == pytest.approx(
+        (np.mean(losses) - half, np.mean(losses) + half)
+    )
 
 
 def test_sensitivity_is_the_mean_over_rates_less_the_best(made: WrittenStudy) -> None:

@@ -84,3 +84,18 @@ def test_models_of_both_kinds_answer_in_place() -> None:
 def test_impossible_settings_are_refused(length: int, symbols: int, hops: int) -> None:
     with pytest.raises(UserError, match=r"task\.(length|symbols|hops)="):
         Hop(length=length, symbols=symbols, hops=hops)
+
+
+def test_answers_that_are_the_symbol_at_the_start() -> None:
+    """Shares by number of hops, and of the targets of each; 4,000 words tell them to a percent."""
+    task = Hop(length=32, symbols=4, hops=4)
+    source, target = (part[0] for part in task.draw(rng.key(torch.tensor([1]), "test"), 4000))
+    hops, counts = source[:, :1] - task.symbols + 1, target >= 0
+    own, share = (
+        [float(values[counts & (hops == number)].float().sum()) for number in range(1, 5)]
+        for values in (source == target, counts)
+    )
+    assert [one / of for one, of in zip(own, share, strict=True)] == pytest.approx(
+        [0.0, 0.51, 0.11, 0.36], abs=0.015
+    )
+    assert share[3] / sum(share) == pytest.approx(0.2, abs=0.015)

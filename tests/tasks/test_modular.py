@@ -70,3 +70,13 @@ def test_to_know_the_examples_by_heart_is_not_to_diverge() -> None:
     late = trained.curves["held_out_loss"][[120, 130, 140, 150]]
     assert (late > task.divergence_bound).all()
     assert trained.runs["outcome"] == ["unsolved"]
+
+
+def test_half_of_the_held_out_pairs_have_their_mirror_among_the_examples() -> None:
+    task = Modular(modulus=31, examples=480)
+    key_1 = rng.key(torch.tensor([1]), "test")
+    drawn = task.draw_held_out(key_1, task.num_held_out)[0][0, :, :2]
+    held_out = {(int(a), int(b)) for a, b in drawn}
+    assert len(held_out) == 31**2 - 480
+    mirrored = sum((b, a) not in held_out for a, b in held_out)
+    assert round(100 * mirrored / len(held_out)) == 48
