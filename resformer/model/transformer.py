@@ -132,6 +132,7 @@ class Transformer:
             heads=settings.heads,
             tokens=self.tokens,
             causal=settings.attention == "causal",
+            bias=settings.bias,
         )
 
     @cached_property
@@ -218,8 +219,14 @@ class Transformer:
 
         `key_P` are keys of a training step's random numbers, None in an evaluation; `step` is the
         number of training steps taken, a training step included, by default 0. With `recompute` the
-        backward pass computes the activations of each block again. The residual streams pass
-        unchanged where the sub-layers `without`, numbers from 1 to S, are left out.
+        backward pass computes the activations of each block again.
+
+        The sub-layers `without`, numbers from 1 to S, are left out: they are not called, nor are
+        the norms and mixing matrices around them, and the residual streams pass unchanged. Of the
+        history that a scheme keeps, their outputs, keys and values are missing; softmaxes over it
+        are over the rest. All other sub-layers keep their numbers, with the weights and factors
+        that belong to these. A block whose FFN alone is left out ends behind its attention; one
+        that is left out whole has no output.
         """
         parameters = unpack(self.parameter_specs, flat_PN)
         if self.own is not None:
@@ -230,7 +237,7 @@ class Transformer:
             return self._logits(x_PBTD.flatten(1, 2), parameters, inputs_PBT)
         streams = self._streams(parameters, inputs_PBT)
         step = _no_step(inputs_PBT) if step is None else step
-        sublayers = self.contexts(parameters, key_P, step)
+        sublayers = self.contexts(parameters, key_P, step, without=without)
         for contexts in zip(sublayers, sublayers, strict=True):  # attention and FFN of a block
             kept = [context for context in contexts if context.sublayer not in without]
             block = partial(self._block, kept)
@@ -255,7 +262,7 @@ class Transformer:
         parameters = unpack(self.parameter_specs, flat_PN)
         streams, sublayers = self._streams(parameters, inputs_PBT), list[SublayerActivations]()
         step = _no_step(inputs_PBT) if step is None else step
-        for context in self.contexts(parameters, None, step):
+        for context in self.contexts(parameters, None, step, without=without):
             if context.sublayer in without:
                 continue
             sublayers.append(self._sublayer(context, streams, self._attend_with_pattern))
@@ -268,7 +275,12 @@ class Transformer:
         )
 
     def contexts(
-        self, parameters: Mapping[str, Tensor], key_P: Tensor | None, step: Tensor
+        self,
+        parameters: Mapping[str, Tensor],
+        key_P: Tensor | None,
+        step: Tensor,
+        *,
+        without: Collection[int] = (),
     ) -> Iterator[SublayerContext]:
         """Every sub-layer with these parameters, in order."""
         scheme, draws_PS = plugins.name_of(self.residual), None
@@ -284,6 +296,7 @@ class Transformer:
                 step=step,
                 key_P=key_P,
                 draw_P=None if draws_PS is None else draws_PS[:, sublayer - 1],
+                without=without,
             )
 
     def _streams(self, parameters: Mapping[str, Tensor], inputs_PBT: Tensor) -> Any:

@@ -19,10 +19,6 @@ def test_formula() -> None:
     assert_formula(Orthogonal(), layers)
 
 
-def test_goes_with_pre_norm_only() -> None:
-    assert Orthogonal().norms == ("pre",)
-
-
 def written(x_PRD: Tensor, f_PRD: Tensor) -> Tensor:
     return Orthogonal().write(x_PRD, f_PRD, context(Orthogonal(), 1))
 
