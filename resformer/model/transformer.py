@@ -455,7 +455,8 @@ class Transformer:
         embedding = 2 * tokens * (self.numbers or 0) * width
         decoder = len(DECODER) * width if self.from_last else 0
         output = self.residual.flops_per_output_row(self.architecture)
-        head = self.num_targets * (2 * width * (decoder + self.vocabulary) + output)
+        head = self.num_targets * 2 * width * (decoder + self.vocabulary)
+        head += output * (1 if self.from_last else self.num_targets)
         if self.own is not None:
             return 3 * sequences * (embedding + self.own.flops_per_sequence() + head)
         ffn = (3 if self.settings.activation in GATED else 2) * width * self.ffn_width
