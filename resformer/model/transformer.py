@@ -47,7 +47,7 @@ _ATTENTION_SKIPS, _FFN_SKIPS = ("both", "attention"), ("both", "ffn")
 """Values of `model.skip` with which attention and FFN keep their skips."""
 
 _Attend = Callable[[SublayerContext, Any, Tensor], tuple[Any, Tensor, Tensor | None]]
-"""Context, residual streams and input h_PRD → residual streams, output f_PRD and pattern."""
+"""Context, residual streams and input x_PRD → residual streams, output f_PRD and pattern."""
 
 
 @final
@@ -215,7 +215,8 @@ class Transformer:
         recompute: bool = False,
         without: Collection[int] = (),
     ) -> Tensor:
-        """Logits at the target positions, (P, B, U, V).
+        """Logits at the target positions, (P, B, U, V), of symbols (P, B, T) or real numbers
+        (P, B, T, X).
 
         `key_P` are keys of a training step's random numbers, None in an evaluation; `step` is the
         number of training steps taken, a training step included, by default 0. With `recompute` the

@@ -427,7 +427,9 @@ class ParallelStreams(ManyStreams):
     own_norm: ClassVar[str] = "pre"
     norms: ClassVar[tuple[str, ...]] = ("pre",)
     fewest_streams: ClassVar[int] = 1
-    """Smallest n."""
+    """Smallest n: 2 where one stream would make products of a matrix and a vector, whose bits
+    depend on the number of members.
+    """
     most_streams: ClassVar[int] = 16
     """Largest n."""
 

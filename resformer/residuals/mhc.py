@@ -54,8 +54,6 @@ class Mhc(ParallelStreams):
 
     start: str
 
-    # With one stream, products with φ would be those of a matrix and a vector, whose bits depend on
-    # the number of members.
     fewest_streams: ClassVar[int] = 2
 
     def __post_init__(self) -> None:

@@ -20,7 +20,7 @@ _OUTPUT = "output.multi_gate.query"
 @final
 @dataclass(frozen=True, kw_only=True)
 class MultiGate(ManyStreams):
-    """Up to n = `streams` streams s; F reads Σ_j a_j·s_j, a = softmax over j of w·N(s_j)/√D, and
+    """Streams s, up to n = `streams`; F reads Σ_j a_j·s_j, a = softmax over j of w·N(s_j)/√D, and
     s_j' = s_j + β_j·(F - s_j), β_j = σ(v·N(s_j)/√D + b_j), N an RMSNorm without gain.
 
     Zheng et al. 2026, arXiv 2605.23259, eq. 1 and the independent gates, per sub-layer. The first
@@ -29,7 +29,9 @@ class MultiGate(ManyStreams):
     w = v = 0; b such that σ(b) = σ(b_21)·√(21/M), M the sub-layers with gates, b_21 =
     `gate_bias_at_21_sublayers` = -3. That is eq. 14, which starts the forget gate of the paper's
     other, competitive gates at the same β. Of the paper only abstract and introduction could be
-    checked; the rest is from two accounts of it that agree. Norm: pre.
+    checked; the rest is from two accounts of it, a note of the project `katgpt-rs` and the code of
+    `burn-mamba`, which agree but for the first streams: an earlier version of that code starts all
+    n from the embedding. Norm: pre.
     """
 
     streams: int
