@@ -21,6 +21,7 @@ from resformer.residuals.base import (
     Projections,
     Residual,
     SublayerContext,
+    weighted,
 )
 from resformer.training.population import Population
 
@@ -186,3 +187,9 @@ def test_tokens_are_alike_and_by_themselves_but_where_a_scheme_mixes_them(
         for one, other in zip(straight, shuffled, strict=True)
     ]
     assert all(same) is not residual.mixes_tokens
+
+
+@pytest.mark.parametrize("streams", [2, 4])
+def test_a_weighted_sum_has_a_weight_for_each_stream(streams: int) -> None:
+    with pytest.raises(ValueError, match="zip"):
+        weighted(torch.ones(1, 5, 3), (torch.ones(1, 5, 8),) * streams)

@@ -25,8 +25,8 @@ class ProRes(OneStream):
     (the authors' code), which stands behind the branch's own norm and before the norm of the sum
     (table 1). In an evaluation t is the number of steps taken, so that before any training no
     branch is there. The code counts steps from 0; here the first step has t = 1, so that it moves
-    every weight. Learned: nothing. Norm: any; its own is `pre`. With LNS and DeepNorm, as in the
-    paper, there is none here.
+    every weight. Learned: nothing. Left out: LNS and DeepNorm with it, which the paper has, too.
+    Norm: any; its own is `pre`.
     """
 
     order: str
