@@ -214,10 +214,12 @@ def report(study: str, results: "str | Path" = "results") -> dict[str, Any]:
         separation                one per study and task of six columns or more: of the `pairs` of
                                   them that differ in scheme or norm only, those told apart
                                   `by_depth`, and `by_speed` only
-        rank_correlations         one per study and pair of tasks that share six `arms` or more:
-                                  Spearman's `correlation` with `_low` and `_high` of their mean
-                                  log steps to solve by `task` and by `other`, and between the two
-                                  halves of a task's seeds `of_task` and `of_other`
+        rank_correlations         one per study and pair of tasks that share eight `arms` or
+                                  more: Spearman's `correlation` with `_low` and `_high` of their
+                                  mean log steps to solve by `task` and by `other`; the
+                                  reliabilities `of_task` and `of_other` of both rankings, from the
+                                  halves of the seeds; and `ceiling`, the correlation of rankings
+                                  with these reliabilities that are alike
         layers                    one per cell that was probed while training (`probe.every`),
                                   medians of the seeds' last probes, at `step`: `seeds`, `solved`,
                                   the verdict `health` with the `measure` that decided and its

@@ -85,7 +85,8 @@ def classic(attention: str, batch: int, *, gated: bool) -> tuple[Population, Map
 
 def test_weights_and_data_are_those_of_the_seed(shape: Shape) -> None:
     """Comparisons are paired: what blocks share starts from one draw, whatever its scale, unless a
-    scheme has the identity there or a draw of its own; and data are those of seed and step.
+    scheme has the identity there or a draw of its own, which is the seed's, too; and data are those
+    of seed and step.
     """
     population = Population(shape, MEMBERS, dtype=torch.float64)
     rows = [3, 0]  # seeds 7 and 1
@@ -94,6 +95,9 @@ def test_weights_and_data_are_those_of_the_seed(shape: Shape) -> None:
     specs = population.model.parameter_specs
     own = unpack(specs, population.flat_PN)
     foreign = [spec.name for spec in specs if callable(spec.draw)]
+    alone = Population(shape, [MEMBERS[3]], dtype=torch.float64)
+    assert torch.equal(alone.flat_PN[0], population.flat_PN[3])
+    assert not any(torch.equal(*own[name][rows]) for name in foreign)
     shared = [name for name in own if name in drawn]
     assert sum(name.endswith(".matrix") for name in shared) >= 6 * shape.model.depth
     for name in set(shared).difference(foreign):

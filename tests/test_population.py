@@ -190,7 +190,13 @@ def test_initial_weights_depend_on_seed_and_name_only() -> None:
             weights = _weights(residual, depth)
             draws = {spec.name: spec.draw for spec in weights}
             architecture = Architecture(
-                depth=depth, distinct_blocks=depth, width=16, heads=2, tokens=12, causal=True
+                depth=depth,
+                distinct_blocks=depth,
+                width=16,
+                heads=2,
+                tokens=12,
+                causal=True,
+                bias=True,
             )
             tensors = unpack(
                 weights, initial_values(weights, torch.tensor([2, 9, 5]), torch.float64)

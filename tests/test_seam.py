@@ -21,6 +21,7 @@ from resformer.residuals.base import (
     Projections,
     Residual,
     SublayerContext,
+    weighted,
 )
 from resformer.training.population import Population
 
@@ -155,22 +156,27 @@ def test_inputs_and_projections_of_attention_may_differ() -> None:
 def test_tokens_are_alike_and_by_themselves_but_where_a_scheme_mixes_them(
     residual: Residual[Any],
 ) -> None:
-    """Rows in another order: what is read, written and put out is in this order."""
+    """Rows in another order: what is read, projected, written and put out is in this order."""
     shape = shape_of(residual, attention="bidirectional")
     model, flat_PN = shape.transformer(), away_from_start(shape)
     parameters = unpack(model.parameter_specs, flat_PN)
     noise = torch.Generator().manual_seed(0)
     rows = 2 * model.tokens
-    draws = [torch.randn(2, rows, 12, generator=noise, dtype=torch.float64) for _ in range(3)]
+    draws = [torch.randn(2, rows, 12, generator=noise, dtype=torch.float64) for _ in range(7)]
     order = torch.randperm(rows, generator=noise)
 
     def passed(x_PRD: Tensor, *branches: Tensor) -> list[Tensor]:
         streams = residual.expand_streams(x_PRD)
         results = []
         for context, f_PRD in zip(
-            model.contexts(parameters, None, torch.tensor(5)), branches, strict=False
+            model.contexts(parameters, None, torch.tensor(5)), branches, strict=True
         ):
             results.append(residual.read(streams, context))
+            if context.is_attention:
+                inputs = residual.attention_inputs(streams, results[-1], context)
+                projections = Projections(*inputs)
+                streams, projections = residual.attention_projections(streams, projections, context)
+                results += [*inputs, *projections]
             streams = residual.write(streams, f_PRD, context)
         return [*results, residual.stream_output(streams, parameters)]
 
@@ -181,3 +187,9 @@ def test_tokens_are_alike_and_by_themselves_but_where_a_scheme_mixes_them(
         for one, other in zip(straight, shuffled, strict=True)
     ]
     assert all(same) is not residual.mixes_tokens
+
+
+@pytest.mark.parametrize("streams", [2, 4])
+def test_a_weighted_sum_has_a_weight_for_each_stream(streams: int) -> None:
+    with pytest.raises(ValueError, match="zip"):
+        weighted(torch.ones(1, 5, 3), (torch.ones(1, 5, 8),) * streams)

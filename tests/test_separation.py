@@ -10,9 +10,11 @@ from resformer.reporting.schema import Separation
 from resformer.reporting.serial import from_json, to_json
 from resformer.reporting.text.answer import answer
 from resformer.residuals.add import Add
+from resformer.residuals.attn_res import AttnRes
 from resformer.residuals.dense import Dense
 from resformer.residuals.gpt2 import Gpt2
 from resformer.residuals.lns import Lns
+from resformer.residuals.parallel import Parallel
 from resformer.residuals.plain import Plain
 from resformer.residuals.scaled import Scaled
 from resformer.tasks.sort import Sort
@@ -53,9 +55,10 @@ def test_few_arms_have_no_counts(made: WrittenStudy) -> None:
 
 
 def test_tasks_that_rank_arms_alike(made: WrittenStudy) -> None:
-    """Six arms in the same order on copy and sort but for two neighbours: 1 - 6·2 / (6·35)."""
-    schemes = [Add(), Gpt2(), Lns(), Dense(), Plain(), Scaled(exponent=0.5)]
-    copied, sorted_ = [100, 120, 140, 160, 180, 200], [100, 140, 120, 160, 180, 200]
+    """Eight arms in the same order on copy and sort but for two neighbours: 1 - 6·2 / (8·63)."""
+    schemes = [Add(), Gpt2(), Lns(), Dense(), Plain(), AttnRes(), Scaled(exponent=0.5), Parallel()]
+    copied = [100, 120, 140, 160, 180, 200, 220, 240]
+    sorted_ = [100, 140, 120, 160, 180, 200, 220, 240]
     for task, steps in ((None, copied), (Sort(length=8, symbols=16), sorted_)):
         for residual, step in zip(schemes, steps, strict=True):
             own = {} if task is None else {"task": task}
@@ -63,11 +66,11 @@ def test_tasks_that_rank_arms_alike(made: WrittenStudy) -> None:
             made.job(shape(8, residual, "pre", **own), SEEDS, outcomes)
     report = made.report()
     (row,) = report.rank_correlations
-    assert (row.task, row.other, row.arms) == ("copy", "sort", 6)
-    assert row.correlation.value == pytest.approx(1 - 12 / 210)
-    assert row.of_task == row.of_other == 1.0
+    assert (row.task, row.other, row.arms) == ("copy", "sort", 8)
+    assert row.correlation.value == pytest.approx(1 - 12 / 504)
+    assert row.of_task == row.of_other == row.ceiling == 1.0
     assert from_json(json.loads(json.dumps(to_json(report)))).rank_correlations == (row,)
-    assert any("copy and sort rank the 6 columns that both have alike" in t for t in answer(report))
+    assert any("copy and sort rank the 8 columns that both have alike" in t for t in answer(report))
 
 
 def test_tasks_of_few_arms_are_not_correlated(made: WrittenStudy) -> None:

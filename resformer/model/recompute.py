@@ -9,7 +9,7 @@ from torch.utils.checkpoint import checkpoint
 
 
 def recomputed(block: Callable[[Any], Any], streams: Any) -> Any:
-    """Residual streams behind a block, of which the backward pass keeps those before it only.
+    """Residual streams behind a block. Only those before it are kept for the backward pass.
 
     The same operations on the same numbers, so that gradients have the same bits; the block may
     draw no random numbers but derived ones.

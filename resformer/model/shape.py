@@ -48,8 +48,8 @@ class TrainSettings:
     accuracy is enough.
     """
     target_loss: float | None
-    """Held-out loss down from which a member counts as having solved the task, in place of the
-    accuracy; None: no loss is enough.
+    """Largest held-out loss at which a member counts as having solved the task, in place of the
+    accuracy; None: the accuracy decides.
     """
     patience: int
     """Steps above the divergence bound after which a member counts as diverged."""

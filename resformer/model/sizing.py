@@ -36,8 +36,9 @@ class Sized:
 def nearest(
     parameters: int, num_parameters: Callable[[int], int], widths: Sequence[int], *, where: str
 ) -> Sized:
-    """The one of these ascending widths with which a model has the number of parameters nearest to
-    this one, the smaller of two; `num_parameters` grows with the width, at most with its square.
+    """Return that of the ascending `widths` at which `num_parameters` is nearest to `parameters`,
+    the smaller of two that are as near. `num_parameters` grows with the width, at most with its
+    square.
 
     Raises Incompatible if the narrowest model has more, or the widest fewer; `where` names the
     models.

@@ -47,7 +47,7 @@ _ATTENTION_SKIPS, _FFN_SKIPS = ("both", "attention"), ("both", "ffn")
 """Values of `model.skip` with which attention and FFN keep their skips."""
 
 _Attend = Callable[[SublayerContext, Any, Tensor], tuple[Any, Tensor, Tensor | None]]
-"""Context, residual streams and input h_PRD → residual streams, output f_PRD and pattern."""
+"""Context, residual streams and input x_PRD → residual streams, output f_PRD and pattern."""
 
 
 @final
@@ -132,6 +132,7 @@ class Transformer:
             heads=settings.heads,
             tokens=self.tokens,
             causal=settings.attention == "causal",
+            bias=settings.bias,
         )
 
     @cached_property
@@ -214,12 +215,19 @@ class Transformer:
         recompute: bool = False,
         without: Collection[int] = (),
     ) -> Tensor:
-        """Logits at the target positions, (P, B, U, V).
+        """Logits at the target positions, (P, B, U, V), of symbols (P, B, T) or real numbers
+        (P, B, T, X).
 
         `key_P` are keys of a training step's random numbers, None in an evaluation; `step` is the
         number of training steps taken, a training step included, by default 0. With `recompute` the
-        backward pass computes the activations of each block again. The residual streams pass
-        unchanged where the sub-layers `without`, numbers from 1 to S, are left out.
+        backward pass computes the activations of each block again.
+
+        The sub-layers `without`, numbers from 1 to S, are left out: they are not called, nor are
+        the norms and mixing matrices around them, and the residual streams pass unchanged. Of the
+        history that a scheme keeps, their outputs, keys and values are missing; softmaxes over it
+        are over the rest. All other sub-layers keep their numbers, with the weights and factors
+        that belong to these. A block whose FFN alone is left out ends behind its attention; one
+        that is left out whole has no output.
         """
         parameters = unpack(self.parameter_specs, flat_PN)
         if self.own is not None:
@@ -230,7 +238,7 @@ class Transformer:
             return self._logits(x_PBTD.flatten(1, 2), parameters, inputs_PBT)
         streams = self._streams(parameters, inputs_PBT)
         step = _no_step(inputs_PBT) if step is None else step
-        sublayers = self.contexts(parameters, key_P, step)
+        sublayers = self.contexts(parameters, key_P, step, without=without)
         for contexts in zip(sublayers, sublayers, strict=True):  # attention and FFN of a block
             kept = [context for context in contexts if context.sublayer not in without]
             block = partial(self._block, kept)
@@ -255,7 +263,7 @@ class Transformer:
         parameters = unpack(self.parameter_specs, flat_PN)
         streams, sublayers = self._streams(parameters, inputs_PBT), list[SublayerActivations]()
         step = _no_step(inputs_PBT) if step is None else step
-        for context in self.contexts(parameters, None, step):
+        for context in self.contexts(parameters, None, step, without=without):
             if context.sublayer in without:
                 continue
             sublayers.append(self._sublayer(context, streams, self._attend_with_pattern))
@@ -268,7 +276,12 @@ class Transformer:
         )
 
     def contexts(
-        self, parameters: Mapping[str, Tensor], key_P: Tensor | None, step: Tensor
+        self,
+        parameters: Mapping[str, Tensor],
+        key_P: Tensor | None,
+        step: Tensor,
+        *,
+        without: Collection[int] = (),
     ) -> Iterator[SublayerContext]:
         """Every sub-layer with these parameters, in order."""
         scheme, draws_PS = plugins.name_of(self.residual), None
@@ -284,6 +297,7 @@ class Transformer:
                 step=step,
                 key_P=key_P,
                 draw_P=None if draws_PS is None else draws_PS[:, sublayer - 1],
+                without=without,
             )
 
     def _streams(self, parameters: Mapping[str, Tensor], inputs_PBT: Tensor) -> Any:
@@ -442,7 +456,8 @@ class Transformer:
         embedding = 2 * tokens * (self.numbers or 0) * width
         decoder = len(DECODER) * width if self.from_last else 0
         output = self.residual.flops_per_output_row(self.architecture)
-        head = self.num_targets * (2 * width * (decoder + self.vocabulary) + output)
+        head = self.num_targets * 2 * width * (decoder + self.vocabulary)
+        head += output * (1 if self.from_last else self.num_targets)
         if self.own is not None:
             return 3 * sequences * (embedding + self.own.flops_per_sequence() + head)
         ffn = (3 if self.settings.activation in GATED else 2) * width * self.ffn_width

@@ -82,8 +82,8 @@ def chances(key_P: Tensor, count: int, probability: float) -> Tensor:
 
 def nearly_normal(key_P: Tensor, count: int) -> Tensor:
     """Numbers with mean 0 and variance 1, (P, count) float64, equal on every device: sums of twelve
-    uniform ones of 16 bits each, whose distribution function is within 0.0025 of the normal one,
-    and which are under 6.
+    uniform ones of 16 bits each. They lie between -6 and 6, and their distribution function is
+    within 0.0025 of the normal one.
     """
     pieces = split_mix(key_P, 3 * count).view(len(key_P), count, 3)
     sums = sum((_shift(pieces, 16 * place) & 0xFFFF).sum(-1) for place in range(1, 4))

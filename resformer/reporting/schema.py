@@ -437,8 +437,12 @@ class RankCorrelation:
     arms: int
     correlation: Estimate
     of_task: float | None
-    """Correlation of the rankings by the two halves of the seeds of `task`; None for one seed."""
+    """Reliability of the ranking by `task`, from that of the halves of its seeds; None where these
+    rank nothing.
+    """
     of_other: float | None
+    ceiling: float | None = None
+    """Correlation that two tasks with these reliabilities have if they rank alike."""
 
 
 @final

@@ -17,6 +17,8 @@ from resformer.residuals.base import (
     weighted,
 )
 
+_QUERY = ".attn_res.query"
+
 
 @final
 @dataclass(frozen=True)
@@ -40,7 +42,9 @@ class AttnRes(ManyStreams):
 
     def read(self, streams: Streams, context: SublayerContext) -> Tensor:
         """Attend to all outputs so far."""
-        return _attended(streams, context.parameters)
+        if context.sublayer == 1:
+            return streams[0]
+        return attended(streams, context.parameters[_query(context.sublayer)])
 
     def write(self, streams: Streams, f_PRD: Tensor, context: SublayerContext) -> Streams:
         """Append the branch to the history."""
@@ -48,18 +52,12 @@ class AttnRes(ManyStreams):
 
     def stream_output(self, streams: Streams, parameters: Mapping[str, Tensor]) -> Tensor:
         """Attend to the outputs of all sub-layers."""
-        return _attended(streams, parameters)
-
-
-def _attended(streams: Streams, parameters: Mapping[str, Tensor]) -> Tensor:
-    """Attend to the i values v_0 … v_{i-1} of reader i."""
-    if len(streams) == 1:
-        return streams[0]
-    return attended(streams, parameters[_query(len(streams))])
+        readers = sum(name.endswith(_QUERY) for name in parameters)
+        return attended(streams, parameters[_query(readers + 1)])
 
 
 def _query(reader: int) -> str:
-    return f"reader{reader}.attn_res.query"
+    return f"reader{reader}{_QUERY}"
 
 
 def attended(values: Streams, w_PD: Tensor) -> Tensor:

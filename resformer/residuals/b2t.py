@@ -48,4 +48,4 @@ class B2t(ManyStreams):
     def apply_post_norm(self, streams: Streams, norm: Norm, context: SublayerContext) -> Streams:
         """Normalise y, or x' as the stream and as the input of the next block."""
         normed_PRD = norm(streams[0])
-        return normed_PRD, streams[1] if context.is_attention else normed_PRD
+        return normed_PRD, normed_PRD if context.ends_block else streams[1]

@@ -9,7 +9,7 @@ The norm placement says which of the three norms there are; a scheme may restric
 
 import functools
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Generic, Literal, NamedTuple, TypeVar, final
 
@@ -52,6 +52,8 @@ class Architecture:
     """T."""
     causal: bool
     """Causal attention: a token attends to itself and earlier ones only."""
+    bias: bool
+    """Linear layers and norms have biases."""
 
     @property
     def sublayers(self) -> int:
@@ -81,6 +83,8 @@ class SublayerContext:
     """Random numbers of a scheme that is `random`: uniform in [0, 1), new in every training step;
     None in an evaluation.
     """
+    without: Collection[int] = ()
+    """Sub-layers, from 1 to S, that are left out of the pass."""
 
     @property
     def block(self) -> int:
@@ -101,6 +105,22 @@ class SublayerContext:
     def is_attention(self) -> bool:
         """True for attention, False for the FFN."""
         return self.sublayer % 2 == 1
+
+    def kept(self, first: int, last: int) -> list[int]:
+        """Sub-layers from `first` to `last` that are not left out."""
+        return [sublayer for sublayer in range(first, last + 1) if sublayer not in self.without]
+
+    @property
+    def earlier_blocks(self) -> list[int]:
+        """Blocks before this one, but those that are left out whole."""
+        return [block for block in range(1, self.block) if self.kept(2 * block - 1, 2 * block)]
+
+    @property
+    def ends_block(self) -> bool:
+        """True for the last sub-layer of a block: the FFN, or attention where the FFN is left
+        out.
+        """
+        return not self.kept(self.sublayer + 1, 2 * self.block)
 
     def sublayer_parameter(self, name: str) -> Tensor:
         """Parameter of the scheme that this sub-layer has, (P, *shape)."""
@@ -407,7 +427,9 @@ class ParallelStreams(ManyStreams):
     own_norm: ClassVar[str] = "pre"
     norms: ClassVar[tuple[str, ...]] = ("pre",)
     fewest_streams: ClassVar[int] = 1
-    """Smallest n."""
+    """Smallest n: 2 where one stream would make products of a matrix and a vector, whose bits
+    depend on the number of members.
+    """
     most_streams: ClassVar[int] = 16
     """Largest n."""
 
@@ -474,4 +496,5 @@ def total(terms: Iterable[Tensor]) -> Tensor:
 
 def weighted(weights_PRn: Tensor, streams: Streams) -> Tensor:
     """Sum of the streams, each row weighted by its entry in the n columns of `weights_PRn`."""
-    return total(weights_PRn[..., j : j + 1] * x_PRD for j, x_PRD in enumerate(streams))
+    columns = weights_PRn.split(1, -1)
+    return total(column * x_PRD for column, x_PRD in zip(columns, streams, strict=True))

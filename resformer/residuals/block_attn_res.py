@@ -56,7 +56,8 @@ class BlockAttnRes(ManyStreams):
     def write(self, streams: Streams, f_PRD: Tensor, context: SublayerContext) -> Streams:
         """Begin a new sum, or add the branch to that of this block."""
         length = math.ceil(context.architecture.sublayers / self.blocks)
-        if (context.sublayer - 1) % length == 0:
+        place = (context.sublayer - 1) % length
+        if not context.kept(context.sublayer - place, context.sublayer - 1):
             return *streams, f_PRD
         return *streams[:-1], streams[-1] + f_PRD
 

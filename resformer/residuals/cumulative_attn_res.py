@@ -76,6 +76,7 @@ class CumulativeAttnRes(ManyStreams):
         """Add the branch to the stream; behind a block keep its state."""
         x_PRD = streams[0] + f_PRD
         length = math.ceil(context.architecture.depth / self.blocks)
-        if context.is_attention or context.block % length:
+        last = 2 * length * math.ceil(context.block / length)
+        if context.kept(context.sublayer + 1, last):
             return x_PRD, *streams[1:]
         return x_PRD, *streams[1:], x_PRD

@@ -8,6 +8,7 @@ from typing import ClassVar, final
 import torch
 from torch import Tensor
 
+from resformer.errors import require
 from resformer.numerics import rng
 from resformer.numerics.parameters import Draw, ParameterSpec
 from resformer.residuals.base import (
@@ -30,9 +31,8 @@ class CuttingSkip(WeightedSum):
     `query_key_noise` = 2, β = `query_key_diagonal` = 0.6, so that tokens attend to themselves; both
     FFN matrices are orthogonal, times √(out / in) where that is above 1 (Martens et al. 2021). Of
     the paper only the abstract could be checked; the rest is from two accounts of it, of which one
-    divides the heads as here. The paper trains with SOAP, and less well with AdamW. Here, of
-    one seed and four rates in 800 steps of AdamW, sort is solved at depth 4, where `plain` with pre
-    learns nothing, and not at depth 8. Learned: nothing more. Norm: pre.
+    divides the heads as here. The paper trains with SOAP, and less well with AdamW. Learned:
+    nothing more. Norm: pre.
     """
 
     value_scale: float
@@ -48,6 +48,10 @@ class CuttingSkip(WeightedSum):
     def __post_init__(self) -> None:
         for setting in ("value_scale", "query_key_noise", "query_key_diagonal"):
             check_magnitude(self, setting)
+        limits = "must be above 0, since equal singular values have no vectors of their own"
+        require(
+            self.query_key_noise > 0, "model.residual.query_key_noise", self.query_key_noise, limits
+        )
 
     def initial_matrix(
         self, spec: ParameterSpec, group: ParameterGroup, block: int, architecture: Architecture

@@ -35,10 +35,10 @@ class Dense(ManyStreams):
         """Add the branch to x; at the end of a block sum all u."""
         x_PRD, *outputs = streams
         x_PRD = x_PRD + f_PRD
-        if context.is_attention:
+        if not context.ends_block:
             return x_PRD, *outputs
         earlier_Pl, own_P1 = context.block_parameter("earlier"), context.block_parameter("own")
         y_PRD = own_P1.unsqueeze(2) * x_PRD
-        for column, u_PRD in enumerate(outputs):
+        for column, u_PRD in zip([0, *context.earlier_blocks], outputs, strict=True):
             y_PRD = y_PRD + earlier_Pl[:, column].view(-1, 1, 1) * u_PRD
         return y_PRD, *outputs, x_PRD

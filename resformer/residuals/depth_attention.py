@@ -27,13 +27,14 @@ class DepthAttention(ManyStreams):
     a is the softmax of q_l·k_j / √K over j, per head and token, with keys of that token only; j are
     the blocks 1, 1 + s, 1 + 2s, … before l, and l itself. Zeng et al. 2026, arXiv 2606.05014, and
     the authors' code: mixed values w, not v, are kept for later blocks, s = `stride` is half of the
-    blocks if it is null, and keys are kept as normalised in their own block. Both stand before
-    rotary positions, which turn the queries and keys of one token alike and leave their product as
-    it is. Learned: nothing. Norm: any; its own is `pre`. Formulas are from the code; of the paper
+    blocks if it is null, and keys are kept as normalised in their own block. Queries and keys are
+    those before rotary positions, which turn both of one token alike and do not change their
+    product. Learned: nothing. Norm: any; its own is `pre`. Formulas are from the code; of the paper
     only the abstract could be read.
     """
 
     stride: int | None
+    """s; None for half of the blocks."""
 
     own_norm: ClassVar[str] = "pre"
     norms: ClassVar[tuple[str, ...]] = NORMS

@@ -33,8 +33,9 @@ class GatedResidual(ManyStreams):
     at least 2. The streams start as n copies of the embedding; the output is read in the same way,
     with weights of its own, in the place of a last norm. Learned: γ and all W. Initial values: γ =
     1; the paper gives none for W, which are normal with σ = 0.02 at a width of 2560 in the code and
-    Xavier-uniform here, as all matrices: the arguments of σ start as small. Of the paper's text the
-    abstract was checked, of the code all. Norm: none, since the read normalises.
+    Xavier-uniform here, as all matrices, so that the arguments of σ start small there and here. Of
+    the paper's text the abstract was checked, of the code all. Norm: none, since the read
+    normalises.
     """
 
     streams: int

@@ -14,11 +14,11 @@ from resformer.residuals.base import (
     ParallelStreams,
     Streams,
     SublayerContext,
+    inverse_rms,
     weighted,
 )
 
 _ROUNDS = 20
-_EPSILON = 1e-6
 READ = {"apart": 1.0, "published": 3.0}
 """Initial c_a of the stream that a sub-layer reads, by the start; -c_a of the others."""
 _DIAGONAL = {"apart": 8.0, "published": 6.0}
@@ -49,13 +49,11 @@ class Mhc(ParallelStreams):
 
     Both are pre-norm at first, up to scales that the norms remove: as b = 1, streams stay equal,
     and M, 3e-4 off the diagonal with `apart` and 2.5e-3 with `published`, changes nothing and has
-    no gradient until b has. Norm: pre.
+    no gradient until b differs between streams. Norm: pre.
     """
 
     start: str
 
-    # With one stream, products with φ would be those of a matrix and a vector, whose bits depend on
-    # the number of members.
     fewest_streams: ClassVar[int] = 2
 
     def __post_init__(self) -> None:
@@ -114,7 +112,7 @@ def dynamic(streams: Streams, context: SublayerContext, part: str) -> Tensor:
     n = len(streams)
     columns = {"read": slice(0, n), "write": slice(n, 2 * n), "mix": slice(2 * n, None)}[part]
     u_PRN = torch.cat(streams, -1)
-    u_PRN = u_PRN * (u_PRN.square().mean(-1, keepdim=True) + _EPSILON).rsqrt()
+    u_PRN = u_PRN * inverse_rms(u_PRN).unsqueeze(-1)
     scale_P11 = context.sublayer_parameter(f"scale_{part}").unsqueeze(1)
     return torch.bmm(u_PRN, context.sublayer_parameter("dynamic")[..., columns]) * scale_P11
 

@@ -32,8 +32,8 @@ _OWN_STREAM, _OTHER_PERMUTATIONS = 1.0, -8.0
 @final
 @dataclass(frozen=True, kw_only=True)
 class MhcLite(ParallelStreams):
-    """As `mhc`, but M = Σ_p m_p·P_p over all n! permutation matrices P_p, m = softmax(r·u·φ_M +
-    c_M): doubly stochastic to rounding without Sinkhorn and Knopp.
+    """Streams as in `mhc`, but M = Σ_p m_p·P_p over all n! permutation matrices P_p, m =
+    softmax(r·u·φ_M + c_M): doubly stochastic to rounding without Sinkhorn and Knopp.
 
     Yang & Gao 2026, arXiv 2601.05732, and the authors' code, which mixes by Mᵀ, so that its columns
     of φ_M stand for the inverse permutations; the numbers of the paper's equations could not be
@@ -43,8 +43,6 @@ class MhcLite(ParallelStreams):
     for the others, so that a sub-layer writes mostly to the stream that it reads. Norm: pre.
     """
 
-    # With one stream, products with φ would be those of a matrix and a vector, whose bits depend on
-    # the number of members.
     fewest_streams: ClassVar[int] = 2
     most_streams: ClassVar[int] = 5
 

@@ -4,14 +4,18 @@ from dataclasses import dataclass
 from typing import ClassVar, final
 
 import torch
-import torch.nn.functional as nnf
 from torch import Tensor
 
-from resformer.numerics.elementwise import rsqrt
 from resformer.numerics.parameters import ParameterSpec, normal, ones, zeros
-from resformer.residuals.base import Architecture, ManyStreams, Streams, SublayerContext, weighted
+from resformer.residuals.base import (
+    Architecture,
+    ManyStreams,
+    Streams,
+    SublayerContext,
+    inverse_rms,
+    total,
+)
 
-_EPSILON = 1e-6
 _WAYS = 4
 """Inputs of a block: x, q, k and v."""
 
@@ -68,12 +72,17 @@ class Mudd(ManyStreams):
     def write(self, streams: Streams, f_PRD: Tensor, context: SublayerContext) -> Streams:
         """Add the branch to x; at the end of a block sum all outputs for each input of the next."""
         x_PRD = streams[0] + f_PRD
-        if context.is_attention:
+        if not context.ends_block:
             return x_PRD, *streams[1:]
         outputs = (*streams[_WAYS:], x_PRD)
+        blocks = [0, *context.earlier_blocks, context.block]
         A_PRn = _weights(x_PRD, context)
-        ways = _ways(context.block, context.architecture)
-        return *(weighted(a_PRj, outputs) for a_PRj in A_PRn.chunk(ways, -1)), *outputs
+        sets = A_PRn.chunk(_ways(context.block, context.architecture), -1)
+        inputs = (
+            total(a_PRj[..., j : j + 1] * X_PRD for j, X_PRD in zip(blocks, outputs, strict=True))
+            for a_PRj in sets
+        )
+        return *inputs, *outputs
 
 
 def _ways(block: int, architecture: Architecture) -> int:
@@ -83,8 +92,15 @@ def _ways(block: int, architecture: Architecture) -> int:
 
 def _weights(x_PRD: Tensor, context: SublayerContext) -> Tensor:
     """Weights A, (P, R, sets·(l + 1)), those of one set side by side."""
-    unit_PRD = x_PRD * rsqrt(x_PRD.square().mean(-1, keepdim=True) + _EPSILON)
-    hidden_PRn = nnf.gelu(torch.bmm(unit_PRD, context.block_parameter("in")))
+    unit_PRD = x_PRD * inverse_rms(x_PRD).unsqueeze(-1)
+    hidden_PRn = gelu(torch.bmm(unit_PRD, context.block_parameter("in")))
     parts = [context.block_parameter("earlier"), context.block_parameter("own")]
     b_P1n = torch.cat(parts, -1).flatten(1).unsqueeze(1)
     return torch.baddbmm(b_P1n, hidden_PRn, context.block_parameter("out"))
+
+
+def gelu(x_PRn: Tensor) -> Tensor:
+    """x·Φ(x), Φ the normal distribution function, with bits that do not depend on an entry's place
+    in the tensor, as those of torch's own do on the CPU.
+    """
+    return x_PRn / 2 * (1 + torch.erf(x_PRn * 0.5**0.5))

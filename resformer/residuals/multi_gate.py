@@ -11,14 +11,8 @@ from torch import Tensor
 from resformer.errors import require_between
 from resformer.numerics.elementwise import sigmoid
 from resformer.numerics.parameters import ParameterSpec, constant, zeros
-from resformer.residuals.base import (
-    Architecture,
-    ManyStreams,
-    Streams,
-    SublayerContext,
-    inverse_rms,
-    weighted,
-)
+from resformer.residuals.attn_res import attended, scores
+from resformer.residuals.base import Architecture, ManyStreams, Streams, SublayerContext
 
 _OUTPUT = "output.multi_gate.query"
 
@@ -26,7 +20,7 @@ _OUTPUT = "output.multi_gate.query"
 @final
 @dataclass(frozen=True, kw_only=True)
 class MultiGate(ManyStreams):
-    """Up to n = `streams` streams s; F reads Σ_j a_j·s_j, a = softmax over j of w·N(s_j)/√D, and
+    """Streams s, up to n = `streams`; F reads Σ_j a_j·s_j, a = softmax over j of w·N(s_j)/√D, and
     s_j' = s_j + β_j·(F - s_j), β_j = σ(v·N(s_j)/√D + b_j), N an RMSNorm without gain.
 
     Zheng et al. 2026, arXiv 2605.23259, eq. 1 and the independent gates, per sub-layer. The first
@@ -35,7 +29,9 @@ class MultiGate(ManyStreams):
     w = v = 0; b such that σ(b) = σ(b_21)·√(21/M), M the sub-layers with gates, b_21 =
     `gate_bias_at_21_sublayers` = -3. That is eq. 14, which starts the forget gate of the paper's
     other, competitive gates at the same β. Of the paper only abstract and introduction could be
-    checked; the rest is from two accounts of it that agree. Norm: pre.
+    checked; the rest is from two accounts of it, a note of the project `katgpt-rs` and the code of
+    `burn-mamba`, which agree but for the first streams: an earlier version of that code starts all
+    n from the embedding. Norm: pre.
     """
 
     streams: int
@@ -71,31 +67,29 @@ class MultiGate(ManyStreams):
 
     def read(self, streams: Streams, context: SublayerContext) -> Tensor:
         """Attend to the streams."""
-        if len(streams) == 1:
+        if context.sublayer == 1:
             return streams[0]
-        return _attended(streams, context.sublayer_parameter("query"))
+        return attended(streams, _scaled(context.sublayer_parameter("query")))
 
     def write(self, streams: Streams, f_PRD: Tensor, context: SublayerContext) -> Streams:
         """Append the branch as a stream until there are n, then pull each stream towards it."""
-        if len(streams) < self.streams:
+        if context.sublayer < self.streams:
             return *streams, f_PRD
-        bias_P1n = context.sublayer_parameter("bias").unsqueeze(1)
-        scores_PRn = _scores(streams, context.sublayer_parameter("gate"))
-        beta_PRn = sigmoid(scores_PRn + bias_P1n)
+        begun = [0, *context.kept(1, self.streams - 1)]
+        bias_Pn = context.sublayer_parameter("bias")
+        bias_Pn = torch.cat([bias_Pn[:, j : j + 1] for j in begun], 1)
+        scores_PRn = scores(streams, _scaled(context.sublayer_parameter("gate")))
+        beta_PRn = sigmoid(scores_PRn + bias_Pn.unsqueeze(1))
         return tuple(
             s_PRD + beta_PRn[..., j : j + 1] * (f_PRD - s_PRD) for j, s_PRD in enumerate(streams)
         )
 
     def stream_output(self, streams: Streams, parameters: Mapping[str, Tensor]) -> Tensor:
         """Attend to the streams."""
-        return _attended(streams, parameters[_OUTPUT])
+        return attended(streams, _scaled(parameters[_OUTPUT]))
 
 
-def _attended(streams: Streams, query_PD: Tensor) -> Tensor:
-    return weighted(_scores(streams, query_PD).softmax(-1), streams)
-
-
-def _scores(streams: Streams, w_PD: Tensor) -> Tensor:
-    """w·N(s_j)/√D of every stream, (P, R, n)."""
-    w_P1D = w_PD.unsqueeze(1) * w_PD.shape[-1] ** -0.5
-    return torch.stack([(s_PRD * w_P1D).sum(-1) * inverse_rms(s_PRD) for s_PRD in streams], -1)
+def _scaled(w_PD: Tensor) -> Tensor:
+    """Weights w/√D."""
+    scaled_PD: Tensor = w_PD * w_PD.shape[-1] ** -0.5
+    return scaled_PD

@@ -25,4 +25,4 @@ class Parallel(ManyStreams):
 
     def write(self, streams: Streams, f_PRD: Tensor, context: SublayerContext) -> Streams:
         """Keep attention's output beside x; at the end of a block add both to x."""
-        return (*streams, f_PRD) if context.is_attention else (total([*streams, f_PRD]),)
+        return (total([*streams, f_PRD]),) if context.ends_block else (*streams, f_PRD)

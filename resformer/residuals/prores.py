@@ -20,13 +20,13 @@ class ProRes(OneStream):
 
     Chen et al. 2026, arXiv 2603.05369, eq. 3 and table 5, with T = `warmup_steps`: α = min(t /
     (T·l), 1) with `order` = linear, min(t / T, 1) with equal, min(t / (T·(L + 1 - l)), 1) with
-    reverse. T = 1000 there, in 100,000 steps; the best warm-ups of all blocks, T·L steps, are a
-    tenth to two fifths of the training (table 6). Both sub-layers of a block share α (the authors'
-    code), which stands behind the branch's own norm and before the norm of the sum (table 1). In
-    an evaluation t is the number of steps taken: before any training the stack is the identity.
-    The code counts steps from 0; here the first step has t = 1, so that it moves every weight.
-    Learned: nothing. Norm: any; its own is `pre`. With LNS and DeepNorm, as in the paper, there is
-    none here.
+    reverse. T = 1000 there, in 100,000 steps; the best T·L, the step at which the last block has
+    come in, is a tenth to two fifths of the training (table 6). Both sub-layers of a block share α
+    (the authors' code), which stands behind the branch's own norm and before the norm of the sum
+    (table 1). In an evaluation t is the number of steps taken, so that before any training no
+    branch is there. The code counts steps from 0; here the first step has t = 1, so that it moves
+    every weight. Learned: nothing. Left out: LNS and DeepNorm with it, which the paper has, too.
+    Norm: any; its own is `pre`.
     """
 
     order: str

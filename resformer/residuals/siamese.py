@@ -23,8 +23,9 @@ class Siamese(ManyStreams):
     normalised input and the scaling by depth, as the authors' code for DeiT has them. It also
     normalises x at the embedding; here both streams start at the embedding itself. Of the paper
     only the abstract was checked, of the code all. Learned: gain and bias of N_y, a layer norm
-    whatever `model.norm_kind` is. Initial values: those of a norm. With N_y = 0 this is post-norm,
-    and with N_x = 0 pre-norm, up to N. Norm: pre_post, N and N_x.
+    whatever `model.norm_kind` is; without the bias where `model.bias` is false. Initial values:
+    those of a norm. With N_y = 0 this is post-norm, and with N_x = 0 pre-norm, up to N. Norm:
+    pre_post, N and N_x.
     """
 
     own_norm: ClassVar[str] = "pre_post"
@@ -49,8 +50,8 @@ class Siamese(ManyStreams):
 
     def read(self, streams: Streams, context: SublayerContext) -> Tensor:
         """Sum of x and the normalised y."""
-        gain_PD, bias_PD = map(context.sublayer_parameter, ("gain", "bias"))
-        return streams[0] + _normed(streams[1], gain_PD, bias_PD)
+        owner = f"sublayer{context.sublayer}.{context.scheme}"
+        return _read(streams, context.parameters, owner)
 
     def write(self, streams: Streams, f_PRD: Tensor, context: SublayerContext) -> Streams:
         """Add the branch to both streams, scaled by depth to x."""
@@ -58,14 +59,18 @@ class Siamese(ManyStreams):
 
     def stream_output(self, streams: Streams, parameters: Mapping[str, Tensor]) -> Tensor:
         """Sum of x and the normalised y."""
-        gain_PD, bias_PD = parameters[f"{_OUTPUT}.gain"], parameters[f"{_OUTPUT}.bias"]
-        return streams[0] + _normed(streams[1], gain_PD, bias_PD)
+        return _read(streams, parameters, _OUTPUT)
 
 
 def _norm_parameters(architecture: Architecture) -> list[ParameterSpec]:
-    return [ones("gain", architecture.width), zeros("bias", architecture.width)]
+    bias = [zeros("bias", architecture.width)] if architecture.bias else []
+    return [ones("gain", architecture.width), *bias]
 
 
-def _normed(y_PRD: Tensor, gain_PD: Tensor, bias_PD: Tensor) -> Tensor:
-    unit_PRD = nnf.layer_norm(y_PRD, y_PRD.shape[-1:])
-    return unit_PRD * gain_PD.unsqueeze(1) + bias_PD.unsqueeze(1)
+def _read(streams: Streams, parameters: Mapping[str, Tensor], owner: str) -> Tensor:
+    """Sum of x and the normalised y."""
+    x_PRD, y_PRD = streams
+    normed_PRD = nnf.layer_norm(y_PRD, y_PRD.shape[-1:])
+    normed_PRD = normed_PRD * parameters[f"{owner}.gain"].unsqueeze(1)
+    bias_PD = parameters.get(f"{owner}.bias")
+    return x_PRD + (normed_PRD if bias_PD is None else normed_PRD + bias_PD.unsqueeze(1))

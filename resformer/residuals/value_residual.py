@@ -12,6 +12,7 @@ from resformer.residuals.base import (
     Streams,
     SublayerContext,
     check_magnitude,
+    total,
 )
 
 
@@ -39,13 +40,12 @@ class ValueResidual(ManyStreams):
     def attention_projections(
         self, streams: Streams, projections: Projections, context: SublayerContext
     ) -> tuple[Streams, Projections]:
-        """Keep V_1 beside the stream in the first block that is there, and mix it into the values
-        of the others.
-        """
+        """Keep V_1 beside the stream, and mix it into the values of the other blocks."""
         own_PRD = projections.value
-        if len(streams) == 1:
+        if context.block == 1:
             return (streams[0], own_PRD), projections
-        mixed_PRD = self.first * streams[1] + self.own * own_PRD
+        first = [self.first * first_PRD for first_PRD in streams[1:]]
+        mixed_PRD = total([*first, self.own * own_PRD])
         return streams, projections._replace(value=mixed_PRD)
 
     def write(self, streams: Streams, f_PRD: Tensor, context: SublayerContext) -> Streams:

@@ -19,8 +19,7 @@ from resformer.residuals.base import (
 @final
 @dataclass(frozen=True, kw_only=True)
 class X0Lambdas(ManyStreams):
-    """Before block l, x ← r_l·x + z_l·x_0, x_0 the embedding; in its two sub-layers, x' = x +
-    F(x).
+    """x ← r_l·x + z_l·x_0 before block l, x_0 the embedding; x' = x + F(x) in its two sub-layers.
 
     nanochat (Karpathy 2026; `dev/LOG.md`, 2026-01-11, and `gpt.py` at 92d63d4), after
     modded-nanogpt. Learned: r and z, a scalar each per block, at learning rates of their own:

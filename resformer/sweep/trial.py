@@ -25,7 +25,9 @@ from resformer.residuals.base import Architecture, Residual
 from resformer.tasks.base import IGNORE_INDEX, Regression, SequenceToSequence, Task
 
 _MEMBERS, _SEQUENCES, _TOKENS, _SYMBOLS, _HIDDEN = 2, 3, 5, 7, 8
-_TINY = Architecture(depth=2, distinct_blocks=2, width=8, heads=2, tokens=_TOKENS, causal=True)
+_TINY = Architecture(
+    depth=2, distinct_blocks=2, width=8, heads=2, tokens=_TOKENS, causal=True, bias=True
+)
 _LARGEST = 2**22
 """L·D² of the largest model in which a scheme is tried: 16 million parameters, seconds."""
 
@@ -50,6 +52,7 @@ def try_scheme(residual: Residual[Any], model: ModelSettings) -> None:
         heads=model.heads,
         tokens=_TOKENS,
         causal=model.attention == "causal",
+        bias=model.bias,
     )
     with _trying(residual):
         _check_constants(residual)

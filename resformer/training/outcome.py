@@ -31,7 +31,9 @@ class Record:
     """Step of the first of the evaluations above the divergence bound up to now."""
 
     def evaluated(self, step: int, loss: float, accuracy: float) -> None:
-        """Append an evaluation: held-out loss (nats per target) and accuracy (share of targets)."""
+        """Append an evaluation: held-out loss (nats per target, or squared error) and accuracy
+        (share of targets, or of the variance that is explained).
+        """
         self.steps.append(step)
         self.losses.append(loss)
         self.accuracies.append(accuracy)

@@ -8,7 +8,6 @@ import torch
 from support import shapes
 from support.studies import SEEDS, WrittenStudy, shape
 
-from resformer import config, plugins
 from resformer.claims.evidence import Evidence, Kept
 from resformer.claims.statistics import lesion
 from resformer.claims.statistics.lesion import Lesion, accuracies_without, last_needed
@@ -42,18 +41,6 @@ def test_a_block_left_out_is_one_that_adds_nothing() -> None:
     layers = transformer.activations(flat_PN, inputs_PBT, without=(3, 4))
     torch.testing.assert_close(layers.logits_PBUV, without)
     assert [layer.context.sublayer for layer in layers.sublayers] == [1, 2, 5, 6]
-
-
-@pytest.mark.parametrize("scheme", plugins.names("resformer.residuals"))
-def test_every_scheme_goes_on_without_its_first_and_its_last_block(scheme: str) -> None:
-    words = ["model.depth=3", "model.width=8", "model.heads=2", "model.norm=own", "device=cpu"]
-    ((own, _),) = config.request(None, [f"model/residual={scheme}", *words]).shapes
-    transformer = own.transformer()
-    flat_PN = transformer.initial_values(torch.tensor([1]), torch.float32)
-    inputs_PBT = held_out(own, torch.device("cpu"))[0][:, :2]
-    for block in (1, 3):
-        logits = transformer.forward(flat_PN, inputs_PBT, without=(2 * block - 1, 2 * block))
-        assert logits.isfinite().all()
 
 
 def kept(**changes: Any) -> Kept:

@@ -22,10 +22,6 @@ def test_formula() -> None:
     assert_formula(SCHEME, layers)
 
 
-def test_goes_with_pre_norm_only() -> None:
-    assert SCHEME.norms == ("pre",)
-
-
 def test_only_its_initial_values_differ_from_plain() -> None:
     ours, plain = shape_of(SCHEME), shape_of(Plain(), norm="pre")
     flat_PN, w = start(ours)
@@ -69,10 +65,10 @@ def test_with_one_head_query_and_key_are_noise_about_an_identity() -> None:
 
 
 def test_every_head_has_the_largest_singular_values_of_such_a_matrix() -> None:
-    """Without noise all are β. With it the fourth largest of a 12 × 12 matrix is 2.47 ± 0.21 (2,000
-    draws), and a mean of 60 within 0.1 of that.
+    """Of hardly any noise all are β. Of the usual one the fourth largest of a 12 × 12 matrix is
+    2.47 ± 0.21 (2,000 draws), and a mean of 60 within 0.1 of that.
     """
-    still = dataclasses.replace(SCHEME, query_key_noise=0.0)
+    still = dataclasses.replace(SCHEME, query_key_noise=1e-9)
     singular = torch.linalg.svdvals(products(still, 3, 2))
     torch.testing.assert_close(singular[..., :4], torch.full((2, 3, 4), 0.6, dtype=torch.float64))
     assert singular[..., 4:].max() < 1e-12
@@ -82,7 +78,15 @@ def test_every_head_has_the_largest_singular_values_of_such_a_matrix() -> None:
     assert not torch.allclose(first[:, 0], first[:, 1])
 
 
-@pytest.mark.parametrize("setting", ["value_scale", "query_key_noise", "query_key_diagonal"])
-def test_an_impossible_setting_is_refused(setting: str) -> None:
-    with pytest.raises(UserError, match=rf"model\.residual\.{setting}=nan"):
-        dataclasses.replace(SCHEME, **{setting: float("nan")})
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [
+        ("value_scale", "nan"),
+        ("query_key_noise", "nan"),
+        ("query_key_noise", "0.0"),
+        ("query_key_diagonal", "nan"),
+    ],
+)
+def test_an_impossible_setting_is_refused(setting: str, value: str) -> None:
+    with pytest.raises(UserError, match=rf"model\.residual\.{setting}={value}"):
+        dataclasses.replace(SCHEME, **{setting: float(value)})

@@ -87,7 +87,9 @@ def test_without_a_stride_half_of_the_blocks_lie_between_two_that_are_kept() -> 
 
 def test_a_query_of_zero_takes_the_mean_of_all_values() -> None:
     scheme = DepthAttention(stride=1)
-    x, k, v, w = torch.randn(4, 2, 5, 12, dtype=torch.float64)
+    x, k, v, w = torch.randn(
+        4, 2, 5, 12, generator=torch.Generator().manual_seed(0), dtype=torch.float64
+    )
     projections = Projections(query=torch.zeros_like(x), key=k, value=v)
     streams, changed = scheme.attention_projections((x, k, w), projections, context(scheme, 3))
     torch.testing.assert_close(changed.value, (v + w) / 2, rtol=1e-12, atol=1e-12)

@@ -35,10 +35,6 @@ def test_initial_gains_fall_with_depth(depth: int, value: float) -> None:
     assert [(weight.size, weight.scale) for weight in weights] == [(12, value)] * (2 * depth)
 
 
-def test_goes_with_pre_norm_only() -> None:
-    assert SCHEME.norms == ("pre",)
-
-
 def test_an_initial_value_that_is_no_number_is_refused() -> None:
     with pytest.raises(UserError, match=r"model\.residual\.initial_beyond=nan"):
         LayerScale(initial_to_18_blocks=0.1, initial_to_24_blocks=0.1, initial_beyond=float("nan"))

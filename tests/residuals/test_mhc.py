@@ -62,7 +62,9 @@ def test_matrices_start_near_the_identity(start: str, logit: float) -> None:
     """With logits that are equal off the diagonal, exp alone is a multiple of M."""
     scheme = Mhc(streams=4, dynamic=0.01, start=start)
     _, w = initial(shape_of(scheme))
-    streams = tuple(torch.randn(2, 5, 12, dtype=torch.float64) for _ in range(4))
+    streams = tuple(
+        torch.randn(4, 2, 5, 12, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    )
     M = scheme.mixing(streams, context(scheme, 3, w))
     off = math.exp(-logit) / (1 + 3 * math.exp(-logit))
     expected = off + (1 - 4 * off) * torch.eye(4, dtype=torch.float64)

@@ -32,7 +32,7 @@ def test_an_impossible_share_is_refused() -> None:
 def test_a_share_is_not_rounded_down_for_want_of_digits() -> None:
     scheme = MixLn(post_share=0.57)  # times 100 is 56.99999999999999
     architecture = Architecture(
-        depth=100, distinct_blocks=100, width=12, heads=3, tokens=9, causal=True
+        depth=100, distinct_blocks=100, width=12, heads=3, tokens=9, causal=True, bias=True
     )
     assert (
         sum(scheme.placement("own", 2 * block, architecture) == "post" for block in range(1, 101))

@@ -16,10 +16,6 @@ def test_formula() -> None:
     assert_formula(Parallel(), layers)
 
 
-def test_goes_with_pre_norm_only() -> None:
-    assert Parallel().norms == ("pre",)
-
-
 def test_where_attention_gives_nothing_it_is_pre_norm() -> None:
     """The FFN then reads the same x one after the other and side by side."""
     logits = []

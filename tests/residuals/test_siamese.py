@@ -12,8 +12,8 @@ def layers(net: Naive, x: Tensor) -> Tensor:
     y = x
 
     def read(owner: str) -> Tensor:
-        normed = net.unit(y) * net.w[f"{owner}.siamese.gain"] + net.w[f"{owner}.siamese.bias"]
-        return x + normed
+        normed = net.unit(y) * net.w[f"{owner}.siamese.gain"]
+        return x + normed + net.w.get(f"{owner}.siamese.bias", 0)
 
     for i in net.sublayers:
         f = net.pre(i, read(f"sublayer{i}"))
@@ -22,12 +22,14 @@ def layers(net: Naive, x: Tensor) -> Tensor:
     return net.norm("last", read("output"))
 
 
-def test_formula() -> None:
-    assert_formula(Siamese(), layers)
+@pytest.mark.parametrize("bias", [True, False])
+def test_formula(bias: bool) -> None:
+    assert_formula(Siamese(), layers, bias=bias)
 
 
-def test_goes_with_a_norm_before_and_one_behind() -> None:
-    assert Siamese().norms == ("pre_post",)
+def test_without_biases_no_norm_has_one() -> None:
+    _, w = start(shape_of(Siamese(), bias=False))
+    assert not [name for name in w if name.endswith(".bias")]
 
 
 def pre_norm(net: Naive, x: Tensor) -> Tensor:

@@ -3,7 +3,7 @@ one sequence and one head at a time, in float64.
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from typing import Any
 
@@ -197,9 +197,10 @@ Layers = Callable[[Naive, Tensor], Tensor]
 """Embedding (T, D) → the output of the stack (T, D), behind the last norm."""
 
 
-def layers_of(shape: Shape, step: int = 0) -> Layers:
+def layers_of(shape: Shape, step: int = 0, without: Collection[int] = ()) -> Layers:
     """The stack of this shape's placement and skips around its scheme, whose own formula has a test
-    beside it: here the scheme is taken as it is, for one member.
+    beside it: here the scheme is taken as it is, for one member. The stream passes sub-layers
+    `without` unchanged.
     """
     residual, model = shape.residual, shape.model
     architecture = shape.transformer().architecture
@@ -208,6 +209,8 @@ def layers_of(shape: Shape, step: int = 0) -> Layers:
         parameters = {name: value.unsqueeze(0) for name, value in net.w.items()}
         streams = residual.expand_streams(x.unsqueeze(0))
         for i in net.sublayers:
+            if i in without:
+                continue
             context = SublayerContext(
                 sublayer=i,
                 architecture=architecture,

@@ -6,6 +6,7 @@ import math
 import pytest
 import torch
 from support import shapes
+from support.schemes import scheme
 
 from resformer.errors import Incompatible, UserError
 from resformer.model.objective import draw_batch
@@ -76,6 +77,15 @@ def test_the_decoder_costs_two_square_matrices_and_their_products() -> None:
     assert model.num_parameters - plain.num_parameters == 2 * (16 * 16 + 3 * 16) + 2 * 16
     # Two operations a weight, forward and twice backward, at five targets of one sequence.
     assert model.flops_per_step(1) - plain.flops_per_step(1) == 3 * 2 * 2 * 16 * 16 * 5
+
+
+def test_a_scheme_reads_its_output_once_for_all_targets() -> None:
+    model = shape_of(residual=scheme("gated_residual"), norm="none").transformer()
+    plain = dataclasses.replace(model, from_last=False)
+    decoder = 2 * 2 * 16 * 16 * 5
+    # Four streams of 16 through two columns and back.
+    read = 2 * (2 * 4 * 16 * 2)
+    assert model.flops_per_step(1) - plain.flops_per_step(1) == 3 * (decoder - 4 * read)
 
 
 def test_a_parametrisation_has_no_factors_for_the_decoder() -> None:

@@ -1,5 +1,6 @@
-"""Rank correlations of schemes between tasks, and of each task with itself."""
+"""Rank correlations of schemes between tasks, and the reliability of each task's ranking."""
 
+import math
 from collections.abc import Mapping, Sequence
 from itertools import combinations
 
@@ -9,7 +10,7 @@ from resformer.keys import Value
 from resformer.reporting.analysis.cells import CellMembers
 from resformer.reporting.schema import Estimate, RankCorrelation
 from resformer.stats import Floats
-from resformer.stats.rank_correlation import FEWEST, spearman, spearman_interval
+from resformer.stats.rank_correlation import FEWEST, reliability, spearman, spearman_interval
 from resformer.stats.steps import spent
 
 _Arms = dict[tuple[tuple[str, Value], ...], Floats]
@@ -19,7 +20,8 @@ _Arms = dict[tuple[tuple[str, Value], ...], Floats]
 def rank_correlations(cells: Sequence[CellMembers]) -> list[RankCorrelation]:
     """Spearman's correlation of the arms of each pair of tasks of a study, by their mean logarithm
     of steps to solve (an unsolved seed has spent its budget) over the depths that all arms of the
-    task have; and that of the two halves of each task's seeds, which bounds what can be seen.
+    task have; and the reliability of each task's ranking, from the halves of its seeds: rankings
+    alike but for noise correlate by √(r₁·r₂) (Spearman 1904).
     """
     tasks: dict[tuple[str, str], list[CellMembers]] = {}
     for cell in cells:
@@ -67,27 +69,29 @@ def _correlation(
     shared = [arm for arm in scored[0] if arm in scored[1]]
     if len(shared) < FEWEST:
         return None
-    of_task = [np.array([arms[arm].mean() for arm in shared]) for arms in scored]
-    value = spearman(*of_task)
+    value = spearman(*(np.array([arms[arm].mean() for arm in shared]) for arms in scored))
     if value is None:
         return None
-    low, high = spearman_interval(value, len(shared))
+    low, high = spearman_interval(value, len(shared)) or (None, None)
+    of_task, of_other = (_reliability([arms[arm] for arm in shared]) for arms in scored)
     return RankCorrelation(
         study=study,
         task=tasks[0],
         other=tasks[1],
         arms=len(shared),
         correlation=Estimate(value=value, low=low, high=high),
-        of_task=_of_halves([scored[0][arm] for arm in shared]),
-        of_other=_of_halves([scored[1][arm] for arm in shared]),
+        of_task=of_task,
+        of_other=of_other,
+        ceiling=None if of_task is None or of_other is None else math.sqrt(of_task * of_other),
     )
 
 
-def _of_halves(scores: Sequence[Floats]) -> float | None:
-    """Correlation between the arms' scores by every other seed and by the rest; None for single
-    seeds.
+def _reliability(scores: Sequence[Floats]) -> float | None:
+    """Reliability of the arms' scores, by those of every other seed and of the rest; None for
+    single seeds.
     """
     if min(map(len, scores)) < 2:
         return None
     halves = [np.array([score_S[start::2].mean() for score_S in scores]) for start in (0, 1)]
-    return spearman(*halves)
+    of_halves = spearman(*halves)
+    return None if of_halves is None else reliability(of_halves)

@@ -57,17 +57,19 @@ def answer(report: Report) -> list[str]:
 
 
 def _correlated(part: RankCorrelation) -> str:
-    """A sentence on two tasks' rankings; that of the halves of a task's seeds is its own noise."""
+    """A sentence on two tasks' rankings, with the correlation that the noise of seeds leaves to
+    rankings that are alike.
+    """
     value = part.correlation
-    halves = [
-        f"{task} with itself {own:.2f}"
-        for task, own in ((part.task, part.of_task), (part.other, part.of_other))
-        if own is not None
-    ]
-    against = f" (by halves of the seeds: {', '.join(halves)})" if halves else ""
+    between = ""
+    if value.low is not None and value.high is not None:
+        between = f" ({value.low:.2f} to {value.high:.2f})"
+    most = ""
+    if part.ceiling is not None:
+        most = f", where rankings that are alike have {part.ceiling:.2f} for the noise of seeds"
     return (
         f"{part.task} and {part.other} rank the {part.arms} columns that both have alike by "
-        f"Spearman's {value.value:.2f} ({value.low:.2f} to {value.high:.2f}){against}."
+        f"Spearman's {value.value:.2f}{between}{most}."
     )
 
 
