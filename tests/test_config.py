@@ -70,7 +70,7 @@ def within(seconds: float) -> Iterator[None]:
 @pytest.mark.parametrize(
     ("study", "count", "shapes"),
     [
-        *(("quick", 384, 16), ("sort", 384, 16), ("depth", 1440, 72), ("schemes", 1535, 94)),
+        *(("quick", 384, 16), ("sort", 384, 16), ("depth", 3345, 223), ("schemes", 1535, 94)),
         *(("tasks", 288, 12), ("seeds", 1440, 16)),
     ],
 )
@@ -224,7 +224,7 @@ def test_members_of_a_shape_are_divided_among_the_workers(
 # The command line replaces a study's keys
 
 
-@pytest.mark.parametrize("study", ["quick", "sort", "depth"])
+@pytest.mark.parametrize("study", ["quick", "sort", "tasks"])
 def test_an_override_replaces_the_key_in_every_grid(study: str) -> None:
     before, after = (
         config.request(study, []),
