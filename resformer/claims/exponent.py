@@ -8,26 +8,18 @@ import numpy as np
 from resformer.claims import slopes
 from resformer.claims.evidence import shared
 from resformer.claims.starts import Starts
-from resformer.claims.statistics.base import Measured, Untrained, check_other
+from resformer.claims.statistics.base import Along, Measured, Untrained
 from resformer.errors import UserError
 from resformer.model.shape import Shape
 from resformer.stats import Floats
 
 
 @dataclass(frozen=True, kw_only=True)
-class Exponent(Untrained):
+class Exponent(Along, Untrained):
     """Exponent of a measure of `arm` in the setting `on`, the slope of a line through logarithms:
     each seed's least squares, then the mean over seeds. With `less` that arm's exponent of the same
     seed is taken off.
     """
-
-    arm: str
-    on: str
-    """A setting, such as model.depth."""
-    less: str = ""
-
-    def __post_init__(self) -> None:
-        check_other("less", self.arm, self.less)
 
     @property
     @abstractmethod
@@ -37,16 +29,6 @@ class Exponent(Untrained):
     @abstractmethod
     def value(self, shape: Shape, seed: int) -> float:
         """The measure of the model of this seed, above 0."""
-
-    @property
-    def arms(self) -> tuple[str, ...]:
-        """The arm, and the one whose exponent is taken off."""
-        return tuple(filter(None, (self.arm, self.less)))
-
-    @property
-    def axes(self) -> tuple[str]:
-        """The setting `on`."""
-        return (self.on,)
 
     def measure(self, starts: Starts) -> Measured:
         """Measure every model."""

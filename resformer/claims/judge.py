@@ -1,5 +1,6 @@
 """Judgement of a claim: by the finished members of its study, or by models before training."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple, final
@@ -78,7 +79,7 @@ class Judged:
 def _to_json(measured: Measured) -> Json:
     """A statistic in plain values; a bound that is not known is null."""
     finite = {
-        name: None if value is None or value != value or abs(value) == float("inf") else value  # noqa: PLR0124  (NaN)
+        name: value if value is not None and math.isfinite(value) else None
         for name in ("value", "low", "high", "p")
         for value in [getattr(measured, name)]
     }

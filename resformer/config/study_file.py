@@ -1,6 +1,7 @@
 """Saved studies and claims: YAML, of which nothing but texts, lists and mappings is read."""
 
 from pathlib import Path
+from typing import TypeGuard
 
 import yaml
 
@@ -27,11 +28,10 @@ def grids(path: Path) -> list[list[str]]:
 def as_grids(tree: object) -> list[list[str]] | None:
     """A list of texts, or a list of such lists, as the latter; None if it is neither."""
     lists = [tree] if _is_texts(tree) else tree
-    whole = isinstance(lists, list) and lists and all(map(_is_texts, lists))
-    return lists if whole else None  # type: ignore[return-value]  # checked above
+    return lists if isinstance(lists, list) and lists and all(map(_is_texts, lists)) else None
 
 
-def _is_texts(tree: object) -> bool:
+def _is_texts(tree: object) -> TypeGuard[list[str]]:
     return isinstance(tree, list) and all(isinstance(item, str) for item in tree)
 
 

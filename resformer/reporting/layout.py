@@ -179,7 +179,7 @@ def _limits(
 
 def _limit(axis: str, cells: Sequence[Cell]) -> Limit:
     """Limit of a column along an axis of its rows, ascending, as along the depth."""
-    rows = [int(cell.key.value(axis)) for cell in cells]  # type: ignore[arg-type]  # numbers
+    rows = [row for cell in cells if isinstance(row := cell.key.value(axis), int)]
     counts = [cell.solved for cell in cells], [cell.seeds for cell in cells]
     floor, reached = depth_run(rows, *counts)
     low, high = limit_bounds(rows, *counts)

@@ -8,17 +8,17 @@ from typing import ClassVar, final
 import torch
 from torch import Tensor
 
-from resformer.errors import require_between
 from resformer.numerics import rng
-from resformer.tasks.base import LONGEST, MOST_SYMBOLS, Task
+from resformer.tasks.base import SequenceToSequence
 
 _FACTS_SEED = 0
 
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class Memorize(Task):
-    """The source is random keys, the target at each its value, by a map that never changes.
+class Memorize(SequenceToSequence):
+    """The source is `length` random keys of `symbols`, the target at each its value, by a map that
+    never changes.
 
         inputs     2 0 3 2          keys under 4, values from 4 on
         targets    5 6 4 5          0 has the value 6, 2 has 5, 3 has 4, in every sequence
@@ -38,38 +38,17 @@ class Memorize(Task):
     depth should help: a control. Causal by itself, in place.
     """
 
-    length: int
-    """Keys of a sequence."""
-    symbols: int
-    """Different keys, and as many values."""
-
     attention: ClassVar[str] = "causal"
     always_in_place: ClassVar[bool] = True
-
-    def __post_init__(self) -> None:
-        require_between("task.length", self.length, low=1, high=LONGEST, unit=" keys")
-        require_between("task.symbols", self.symbols, low=2, high=MOST_SYMBOLS)
-
-    @property
-    def sequence_length(self) -> int:
-        """The setting `length`."""
-        return self.length
 
     @property
     def num_symbols(self) -> int:
         """Number of keys and values."""
         return 2 * self.symbols
 
-    @property
-    def num_inputs(self) -> int:
-        """Number of sequences of keys, symbols^length."""
-        return int(self.symbols**self.length)
-
-    def draw(self, key_P: Tensor, sequences: int) -> tuple[Tensor, Tensor]:
-        """Draw uniformly random keys, and look up their values."""
-        keys = rng.integers(key_P, sequences * self.length, self.symbols)
-        source = keys.view(len(key_P), sequences, self.length)
-        return source, values(self.symbols).to(source.device)[source]
+    def target(self, source: Tensor) -> Tensor:
+        """Look up the value of each key."""
+        return values(self.symbols).to(source.device)[source]
 
     def blind_loss(self) -> float:
         """Entropy ln(symbols): every key is equally likely, and so is every value."""

@@ -76,6 +76,29 @@ class Statistic(ABC):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Along(Statistic):
+    """Statistic of an arm along a setting, of which that of another arm may be taken off."""
+
+    arm: str
+    on: str
+    """A setting, such as model.depth, or `parameters`."""
+    less: str = ""
+
+    def __post_init__(self) -> None:
+        check_other("less", self.arm, self.less)
+
+    @property
+    def arms(self) -> tuple[str, ...]:
+        """The arm, and the one whose value is taken off."""
+        return tuple(filter(None, (self.arm, self.less)))
+
+    @property
+    def axes(self) -> tuple[str, ...]:
+        """The setting `on`."""
+        return (self.on,)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Trained(Statistic):
     """Statistic of finished members."""
 

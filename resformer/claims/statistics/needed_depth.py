@@ -9,7 +9,7 @@ import numpy as np
 
 from resformer.claims import slopes
 from resformer.claims.evidence import Evidence, of_seeds, paired
-from resformer.claims.statistics.base import Measured, Trained, check_other
+from resformer.claims.statistics.base import Along, Measured, Trained
 from resformer.keys import Value
 from resformer.reporting.analysis.cells import CellMembers
 from resformer.stats import Bools, Floats
@@ -19,7 +19,7 @@ _DEPTH = "model.depth"
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class NeededDepth(Trained):
+class NeededDepth(Along, Trained):
     """Slope, in blocks per doubling of the setting `on`, of the smallest depth at which a seed of
     `arm` solves, each at the rate that is best for the others: each seed's least squares, then the
     mean over seeds. With `less` that arm's slope of the same seed is taken off.
@@ -28,19 +28,6 @@ class NeededDepth(Trained):
     no upper bound where the value is of the larger half of the places, and no lower bound where it
     is of the smaller half; of the arm that is taken off the other way round.
     """
-
-    arm: str
-    on: str
-    """A setting, such as task.length."""
-    less: str = ""
-
-    def __post_init__(self) -> None:
-        check_other("less", self.arm, self.less)
-
-    @property
-    def arms(self) -> tuple[str, ...]:
-        """The arm, and the one whose slope is taken off."""
-        return tuple(filter(None, (self.arm, self.less)))
 
     @property
     def axes(self) -> tuple[str, str]:

@@ -6,35 +6,20 @@ from typing import final
 from resformer.claims import quantities, slopes
 from resformer.claims.evidence import Evidence, of_seeds, paired
 from resformer.claims.of_quantity import OfQuantity
-from resformer.claims.statistics.base import Measured, check_other
+from resformer.claims.statistics.base import Along, Measured
 
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class Slope(OfQuantity):
+class Slope(Along, OfQuantity):
     """Slope of a quantity of `arm` on the natural logarithm of the setting `on`, or of the number
     of parameters: each seed's least squares, then the mean over seeds. With `less` that arm's slope
     of the same seed is taken off.
     """
 
-    arm: str
-    on: str
-    """A setting, such as model.depth, or `parameters`."""
-    less: str = ""
-
     def __post_init__(self) -> None:
-        super().__post_init__()
-        check_other("less", self.arm, self.less)
-
-    @property
-    def arms(self) -> tuple[str, ...]:
-        """The arm, and the one whose slope is taken off."""
-        return tuple(filter(None, (self.arm, self.less)))
-
-    @property
-    def axes(self) -> tuple[str]:
-        """The setting `on`."""
-        return (self.on,)
+        Along.__post_init__(self)
+        OfQuantity.__post_init__(self)
 
     def measure(self, evidence: Evidence) -> Measured:
         """Measure the slope."""

@@ -49,11 +49,10 @@ class StepsRatio(Trained):
         value, low, high = paired_ratio(
             np.prod(spent[over:], axis=0), np.prod(spent[:over], axis=0)
         )
-        known = low is not None and high is not None
         return Measured(
             value=np.nan if value is None else value,
-            low=low if known and _all_solve(steps[over:]) else -np.inf,  # type: ignore[arg-type]
-            high=high if known and _all_solve(steps[:over]) else np.inf,  # type: ignore[arg-type]
+            low=-np.inf if low is None or not _all_solve(steps[over:]) else low,
+            high=np.inf if high is None or not _all_solve(steps[:over]) else high,
             quantity=f"steps of {' × '.join(self.above)} / steps of {' × '.join(self.below)}",
             numbers=pd.concat(
                 rows(arm, cell.key.depth, seeds, steps=steps_S)
