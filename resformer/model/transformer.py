@@ -40,6 +40,7 @@ from resformer.model.specs import (
 from resformer.numerics import rng
 from resformer.numerics.backends import compiled, eager
 from resformer.numerics.backends.base import GATED, AttentionSettings, Backend, Linear
+from resformer.numerics.elementwise import gelu
 from resformer.numerics.parameters import ParameterSpec, initial_values, unpack
 from resformer.residuals.base import Architecture, Projections, Residual, SublayerContext
 
@@ -432,7 +433,7 @@ class Transformer:
         x_PRD = (x_PBD.unsqueeze(2) + code_UD).flatten(1, 2)
         for layer in DECODER:
             h_PRD = self._norm(parameters, layer, x_PRD)
-            x_PRD = nnf.gelu(eager.linear(h_PRD, weights.linear(parameters, layer)))
+            x_PRD = gelu(eager.linear(h_PRD, weights.linear(parameters, layer)))
         return self._norm(parameters, "decoded", x_PRD)
 
     def _target_rows(self, streams: Any, sequences: int) -> Any:

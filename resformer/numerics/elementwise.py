@@ -14,6 +14,13 @@ def sigmoid(x: Tensor) -> Tensor:
     return torch.tanh(x / 2) / 2 + 0.5
 
 
+def gelu(x: Tensor) -> Tensor:
+    """x·Φ(x), Φ the normal distribution function, with bits that do not depend on an entry's place
+    in the tensor, as those of torch's own do on the CPU.
+    """
+    return x / 2 * (1 + torch.erf(x * 0.5**0.5))
+
+
 def rsqrt(x: Tensor) -> Tensor:
     """1 / √x, of bfloat16 in float32, with bits that do not depend on an entry's place in the
     tensor.

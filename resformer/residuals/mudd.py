@@ -6,6 +6,7 @@ from typing import ClassVar, final
 import torch
 from torch import Tensor
 
+from resformer.numerics.elementwise import gelu
 from resformer.numerics.parameters import ParameterSpec, normal, ones, zeros
 from resformer.residuals.base import (
     Architecture,
@@ -97,10 +98,3 @@ def _weights(x_PRD: Tensor, context: SublayerContext) -> Tensor:
     parts = [context.block_parameter("earlier"), context.block_parameter("own")]
     b_P1n = torch.cat(parts, -1).flatten(1).unsqueeze(1)
     return torch.baddbmm(b_P1n, hidden_PRn, context.block_parameter("out"))
-
-
-def gelu(x_PRn: Tensor) -> Tensor:
-    """x·Φ(x), Φ the normal distribution function, with bits that do not depend on an entry's place
-    in the tensor, as those of torch's own do on the CPU.
-    """
-    return x_PRn / 2 * (1 + torch.erf(x_PRn * 0.5**0.5))

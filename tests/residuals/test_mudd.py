@@ -1,11 +1,9 @@
-import pytest
 import torch
 from support.naive_model import Naive, assert_formula, gelu, outputs, rms, shape_of, start
 from torch import Tensor
 
 from resformer.residuals.add import Add
 from resformer.residuals.mudd import Mudd
-from resformer.residuals.mudd import gelu as gelu_of_weights
 
 
 def layers(net: Naive, x: Tensor) -> Tensor:
@@ -43,12 +41,3 @@ def test_every_block_weighs_all_before_it_four_times_and_the_last_one_once() -> 
     ]
     # Normal with a standard deviation of 12^-1/2: five standard errors of 288 draws are 0.06.
     assert abs(w["block2.mudd.in"].std() - 12**-0.5) < 0.06
-
-
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_weights_of_a_row_do_not_depend_on_its_place(dtype: torch.dtype) -> None:
-    """Bit for bit, with rows of a number of weights that fills no vector register."""
-    x_PRn = torch.randn(1, 37, 15, generator=torch.Generator().manual_seed(0), dtype=dtype)
-    whole = gelu_of_weights(x_PRn)
-    for row in range(37):
-        assert torch.equal(gelu_of_weights(x_PRn[:, row]), whole[:, row])

@@ -16,7 +16,7 @@ from resformer.numerics.backends.base import (
     Linear,
     NormWeights,
 )
-from resformer.numerics.elementwise import rsqrt, sigmoid
+from resformer.numerics.elementwise import gelu, rsqrt, sigmoid
 
 LAYER_EPSILON, RMS_EPSILON = 1e-5, 1e-6
 _WRITTEN_OUT_TOKENS = 32
@@ -121,11 +121,11 @@ def _relu2(x: Tensor) -> Tensor:
 
 _ACTIVATE: dict[str, Callable[[Tensor], Tensor]] = {
     "relu": torch.relu_,
-    "gelu": nnf.gelu,
+    "gelu": gelu,
     "silu": _silu,
     "relu2": _relu2,
     "swiglu": _silu,
-    "geglu": nnf.gelu,
+    "geglu": gelu,
 }
 """Activations of an FFN, those of a gate by the name of the FFN: GELU (Hendrycks & Gimpel 2016,
 arXiv 1606.08415), SiLU (Elfwing et al. 2017, arXiv 1702.03118), squared ReLU (So et al. 2021, arXiv
