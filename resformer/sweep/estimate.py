@@ -29,18 +29,30 @@ def is_slow(planned: Mapping[str, Json]) -> bool:
 def seconds_at_most(planned: Mapping[str, Json], workers: int) -> float:
     """Seconds if every member used up its budget, good to a factor of about 1.5.
 
-    A few steps of the median job are timed and scaled by floating-point operations in matrix
-    products, evaluations included. MemoryError or RuntimeError where those steps need too much
-    memory, or a GPU that is elsewhere.
+    Of each residual scheme a few steps of the median job are timed and scaled by floating-point
+    operations in matrix products, evaluations included. MemoryError or RuntimeError where those
+    steps need too much memory, or a GPU that is elsewhere.
     """
     configure_worker()
-    unfinished = [jobs.from_json(job) for job in planned.values()]
-    sample = sorted(unfinished, key=_flops_per_step)[len(unfinished) // 2]
-    if sample.shape.device == "cuda" and not torch.cuda.is_available():
+    by_scheme: dict[str, list[Job]] = {}
+    for each in planned.values():
+        job = jobs.from_json(each)
+        by_scheme.setdefault(type(job.shape.residual).__name__, []).append(job)
+    runs = 1 if is_slow(planned) else 2
+    seconds = 0.0
+    for of_scheme in by_scheme.values():
+        sample = sorted(of_scheme, key=_flops_per_step)[len(of_scheme) // 2]
+        seconds += sum(map(_flops, of_scheme)) / _flops_per_second(sample, runs)
+    return seconds / workers
+
+
+def _flops_per_second(job: Job, runs: int) -> float:
+    """Floating-point operations a second of the fastest of some steps of a job."""
+    if job.shape.device == "cuda" and not torch.cuda.is_available():
         raise RuntimeError("there is no GPU here")
-    train = sample.shape.train
-    members = max(1, min(_MEMBERS, _MOST_FLOPS // _flops_per_step(sample)))
-    share = min(1.0, _MOST_FLOPS / _flops_per_step(sample))
+    train = job.shape.train
+    members = max(1, min(_MEMBERS, _MOST_FLOPS // _flops_per_step(job)))
+    share = min(1.0, _MOST_FLOPS / _flops_per_step(job))
     settings = dataclasses.replace(
         train,
         steps=_STEPS,
@@ -50,25 +62,26 @@ def seconds_at_most(planned: Mapping[str, Json], workers: int) -> float:
         eval_sequences=max(1, int(share * train.eval_sequences)),
     )
     short = dataclasses.replace(
-        sample,
-        shape=dataclasses.replace(sample.shape, train=settings),
-        members=sample.members[:members],
+        job,
+        shape=dataclasses.replace(job.shape, train=settings),
+        members=job.members[:members],
     )
-    runs = 1 if is_slow(planned) else 2
     timings = [Training(short.shape, short.members).run().timing for _ in range(runs)]
     fastest: float = min(
         stretch["seconds"] / stretch["steps"]
         for timing in timings
         for stretch in timing["stretches"]
     )
-    rate = short.flops() / _STEPS / fastest
-    work = 0.0
-    for job in unfinished:
-        train = job.shape.train
-        per_step = train.num_evaluations / train.steps
-        # A step is a forward pass and a backward pass of twice its cost.
-        work += job.flops() * (1 + per_step * train.eval_sequences / (3 * train.batch))
-    return work / rate / workers
+    return short.flops() / _STEPS / fastest
+
+
+def _flops(job: Job) -> float:
+    """Floating-point operations of a job and its evaluations; a step is a forward pass and a
+    backward pass of twice its cost.
+    """
+    train = job.shape.train
+    per_step = train.num_evaluations / train.steps
+    return job.flops() * (1 + per_step * train.eval_sequences / (3 * train.batch))
 
 
 def _flops_per_step(job: Job) -> int:
