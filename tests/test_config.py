@@ -70,8 +70,8 @@ def within(seconds: float) -> Iterator[None]:
 @pytest.mark.parametrize(
     ("study", "count", "shapes"),
     [
-        *(("quick", 384, 16), ("sort", 384, 16), ("depth", 3345, 223), ("schemes", 1535, 94)),
-        *(("tasks", 288, 12), ("seeds", 1440, 16)),
+        *(("quick", 384, 16), ("sort", 384, 16), ("depth", 3345, 223), ("schemes", 4680, 284)),
+        *(("tasks", 960, 40), ("seeds", 1440, 16)),
     ],
 )
 def test_studies_have_the_members_they_promise(study: str, count: int, shapes: int) -> None:

@@ -1,9 +1,10 @@
 """Quantities of a cell that differences and slopes are taken of: a number per seed."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 
 from resformer import plugins
 from resformer.claims.evidence import Evidence
@@ -113,13 +114,37 @@ def composite_gain_backward(evidence: Evidence, cell: CellMembers) -> Floats:
 
 def _gain(evidence: Evidence, cell: CellMembers, column: str, layer: int) -> Floats:
     """Logarithm of a gain in one of the layers, of which number 0 is the embedding, (S,)."""
-    gains = []
-    for layers, budget in zip(
-        evidence.layers(cell), cell.arrays["train.steps"][cell.rows], strict=True
-    ):
-        last = layers[layers["step"] == budget].sort_values("layer")[column]
-        gains.append(float(last.iloc[layer]) if len(last) else np.nan)
+    gains = [
+        float(last[column].iloc[layer]) if len(last) else np.nan
+        for _, last in _first_and_last(evidence, cell)
+    ]
     return np.log(np.where(_diverged(cell), np.nan, gains))
+
+
+def mixing_change(evidence: Evidence, cell: CellMembers) -> Floats:
+    """Change of the distance of a sub-layer's mixing matrix from the identity, from the start to
+    the last step, the largest of all sub-layers of each seed, (S,); NaN of a member that diverged.
+    """
+    column = "mixing_distance"
+    changes = [
+        float(np.nanmax(np.abs(last[column].to_numpy() - first[column].to_numpy())))
+        if len(last)
+        else np.nan
+        for first, last in _first_and_last(evidence, cell)
+    ]
+    return np.where(_diverged(cell), np.nan, changes)
+
+
+def _first_and_last(
+    evidence: Evidence, cell: CellMembers
+) -> Iterator[tuple[pd.DataFrame, pd.DataFrame]]:
+    """Layers of each seed before training and at its budget, in their order; the last is empty of a
+    seed that did not get there.
+    """
+    budgets = cell.arrays["train.steps"][cell.rows]
+    for layers, budget in zip(evidence.layers(cell), budgets, strict=True):
+        by_layer = layers.sort_values("layer")
+        yield by_layer[by_layer["step"] == 0], by_layer[by_layer["step"] == budget]
 
 
 def _diverged(cell: CellMembers) -> Bools:
@@ -157,6 +182,9 @@ QUANTITIES: Mapping[str, Quantity] = {
     ),
     "composite_gain_backward": Quantity(
         composite_gain_backward, "log backward composite gain of the mixing matrices", needs_mixing
+    ),
+    "mixing_change": Quantity(
+        mixing_change, "change of the mixing matrices' distance from the identity", needs_mixing
     ),
 }
 """Quantities by name."""

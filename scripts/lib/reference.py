@@ -5,6 +5,7 @@ on with it.
 
 report.txt, report.json     the report, as a terminal shows it and in full
 members.csv                 a row per member: settings that vary, outcome, steps, losses
+schemes.md                  of the study `schemes`: the table of all schemes
 evaluations.parquet         held-out loss and accuracy at every evaluation of every member
 figures                     curves-*.svg, steps-*.svg and others
 page.html                   all of it as one page
@@ -28,6 +29,7 @@ import pandas as pd
 
 from lib import facts
 from lib.facts import REFERENCE, ROOT, commit
+from lib.schemes_table import schemes_table
 from resformer.keys import Json
 from resformer.plan.provenance import machine, versions
 from resformer.reporting.analysis.pairs import Pairing
@@ -95,6 +97,8 @@ def swept(name: str, target: Path) -> Json:
     summary = summarise(findings, Pairing(against=question[-1] if question else ""))
     arranged = layout(summary)
     (target / "report.json").write_text(as_json(summary) + "\n")
+    if name == "schemes":
+        (target / "schemes.md").write_text(schemes_table(findings.members, summary))
     members = findings.members.drop(columns=["shape", "ms"])
     varying = [column for column in members if members[column].astype(str).nunique() > 1]
     members[varying].to_csv(target / "members.csv", index=False)

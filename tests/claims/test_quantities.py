@@ -103,7 +103,8 @@ def test_a_member_that_diverged_is_not_calm(made: WrittenStudy) -> None:
 
 def probed(made: WrittenStudy, outcomes: Sequence[Any], steps: Sequence[Sequence[int]]) -> None:
     """Members probed at these steps: of seed s the gains after step t, of layers 1 to 4, are
-    2 + s + layer (forward) and 12 + s - layer (backward), at step 0 all 1.
+    2 + s + layer (forward) and 12 + s - layer (backward), at step 0 all 1; the distances of their
+    matrices 0.1·layer, at step 0 0.1.
     """
     job = add(made, outcomes, PROBED)
     rows = [
@@ -115,6 +116,8 @@ def probed(made: WrittenStudy, outcomes: Sequence[Any], steps: Sequence[Sequence
     for name, values_ in (("forward", 2 + seed + layer), ("backward", 12 + seed - layer)):
         column = columns[f"composite_gain_{name}"]
         column[inner] = np.where(trained, values_, 1.0)[inner]
+    distance = columns["mixing_distance"]
+    distance[inner] = np.where(trained, 0.1 * layer, 0.1)[inner]
     made.layers[job] = {
         "seed": seed,
         "lr": np.full(len(rows), SEEDS[0].lr),
@@ -131,7 +134,12 @@ def test_gains_are_those_of_all_matrices_at_the_last_step(made: WrittenStudy) ->
     assert values(made, "composite_gain_backward") == pytest.approx(np.log([11, 12]))
 
 
-@pytest.mark.parametrize("name", ["composite_gain", "composite_gain_backward"])
+def test_the_change_of_matrices_is_that_of_the_sublayer_that_moves_most(made: WrittenStudy) -> None:
+    probed(made, [0.5, 0.6], [(0, STEPS)] * 2)
+    assert values(made, "mixing_change") == pytest.approx([0.3, 0.3])
+
+
+@pytest.mark.parametrize("name", ["composite_gain", "composite_gain_backward", "mixing_change"])
 def test_a_member_that_diverged_has_no_gain(name: str, made: WrittenStudy) -> None:
     """Its last probe is of step 0, where all matrices are as they begin."""
     probed(made, [0.5, "diverged"], [(0, STEPS), (0,)])
@@ -153,7 +161,7 @@ def test_what_members_lack_is_known_before_they_run() -> None:
             QUANTITIES[name].check(one)
         QUANTITIES[name].check(one._replace(rates=2))
     hyper = shapes.shape(residual=Hyper(streams=2, dynamic=0.01), norm="pre")
-    for name in ("composite_gain", "composite_gain_backward"):
+    for name in ("composite_gain", "composite_gain_backward", "mixing_change"):
         check = QUANTITIES[name].check
         with pytest.raises(UserError, match=r"model.residual=add: has no mixing matrices"):
             check(one._replace(recording=Recording(probe_every=20)))
