@@ -199,6 +199,18 @@ def test_fields_of_a_docstring(root: Path) -> None:
     ]
 
 
+def test_studies_and_the_time_that_they_took(root: Path) -> None:
+    (root / "configs/study").mkdir(parents=True)
+    for name in ("long", "quick"):
+        (root / f"configs/study/{name}.yaml").write_text(f"# Is it {name}?\n- - task=copy\n")
+    facts = root / "results/reference/long/facts.json"
+    facts.parent.mkdir(parents=True)
+    facts.write_text('{"core_seconds": 7320}')
+    long, quick = filled(root, "studies")[2:]
+    assert long.endswith("| Is it long? | [1 h 01 min](../results/reference/long) |")
+    assert quick == "| [`quick`](../configs/study/quick.yaml) | Is it quick? | not run |"
+
+
 def test_variants_of_a_folder(root: Path) -> None:
     (root / "task").mkdir()
     (root / "task" / "copy.yaml").write_text("# @package _global_\n# say it again\nname: copy\n")

@@ -13,6 +13,7 @@ an edit by hand is lost, and `--check` finds it:
     help [COMMAND]              `resformer COMMAND --help`
     fields NAME                 the fields that the docstring of a function lists, as a table
     variants FOLDER             the YAML files of a folder with their first comment, as a table
+    studies                     likewise those of configs/study, and the time that two cores took
     packages NAME...            packages or modules of resformer, each with its docstring's summary
     modules NAME...             likewise, each with a line for every module in it
 
@@ -21,6 +22,7 @@ Paths are relative to the root of the repository.
 
 import ast
 import inspect
+import json
 import os
 import re
 import shlex
@@ -33,6 +35,7 @@ from pathlib import Path
 from typer.testing import CliRunner
 
 from resformer.cli import app
+from resformer.text import clock
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = ("README.md", "*/README.md", "*/*/README.md")
@@ -244,6 +247,24 @@ def variants(source: Source, name: str) -> Lines:
     return markdown(["name", "description"], rows)
 
 
+def studies(source: Source) -> Lines:
+    """The saved studies: their first comments, and how long each takes two cores, by the facts of
+    its reference results, to which the time is a link.
+    """
+    rows = []
+    for path in sorted(source.path("configs/study").glob("*.yaml")):
+        facts = source.root / "results" / "reference" / path.stem / "facts.json"
+        took = source.link(facts.parent, _time(facts)) if facts.exists() else "not run"
+        rows.append([source.link(path, f"`{path.stem}`"), comment(path), took])
+    return markdown(["name", "description", "two cores"], rows)
+
+
+def _time(facts: Path) -> str:
+    """Time that a study took: half of the seconds of a core, or those of a probe."""
+    known = json.loads(facts.read_text(encoding="utf-8"))
+    return clock(known["core_seconds"] / 2 if "core_seconds" in known else known["seconds"])
+
+
 def comment(path: Path) -> str:
     """The first comment of a YAML file that is meant for a reader."""
     for line in path.read_text(encoding="utf-8").splitlines():
@@ -302,6 +323,7 @@ DIRECTIVES: dict[str, Callable[..., Lines]] = {
     "help": help_text,
     "fields": fields,
     "variants": variants,
+    "studies": studies,
     "packages": packages,
     "modules": modules,
 }
