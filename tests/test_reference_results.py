@@ -22,7 +22,7 @@ from resformer.reporting.views import terminal
 
 ROOT = Path(__file__).parent.parent
 REFERENCE = ROOT / "results" / "reference"
-REPORTS = ["quick", "sort", "schemes", "tasks", "seeds", "modern"]
+REPORTS = ["quick", "sort", "depth", "schemes", "tasks", "seeds", "modern"]
 
 
 @pytest.mark.parametrize(
