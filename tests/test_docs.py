@@ -201,12 +201,17 @@ def test_fields_of_a_docstring(root: Path) -> None:
 
 def test_studies_and_the_time_that_they_took(root: Path) -> None:
     (root / "configs/study").mkdir(parents=True)
-    for name in ("long", "quick"):
-        (root / f"configs/study/{name}.yaml").write_text(f"# Is it {name}?\n- - task=copy\n")
-    facts = root / "results/reference/long/facts.json"
-    facts.parent.mkdir(parents=True)
-    facts.write_text('{"core_seconds": 7320}')
-    long, quick = filled(root, "studies")[2:]
+    for name in ("changed", "long", "quick"):
+        grid = "- - task=copy,sort\n  - model.depth=1,2\n"
+        (root / f"configs/study/{name}.yaml").write_text(f"# Is it {name}?\n{grid}")
+    for name, deepest in (("changed", 4), ("long", 2)):
+        folder = root / "results" / "reference" / name
+        folder.mkdir(parents=True)
+        (folder / "facts.json").write_text('{"core_seconds": 7320}')
+        rows = [f"{task},{depth}\n" for task in ("copy", "sort") for depth in (1, deepest)]
+        (folder / "members.csv").write_text("".join(["task,depth\n", *rows]))
+    changed, long, quick = filled(root, "studies")[2:]
+    assert changed.endswith("| Is it changed? | [not run anew](../results/reference/changed) |")
     assert long.endswith("| Is it long? | [1 h 01 min](../results/reference/long) |")
     assert quick == "| [`quick`](../configs/study/quick.yaml) | Is it quick? | not run |"
 

@@ -21,7 +21,9 @@ Paths are relative to the root of the repository.
 """
 
 import ast
+import csv
 import inspect
+import itertools
 import json
 import os
 import re
@@ -35,6 +37,7 @@ from pathlib import Path
 from typer.testing import CliRunner
 
 from resformer.cli import app
+from resformer.config import study_file
 from resformer.text import clock
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -249,14 +252,35 @@ def variants(source: Source, name: str) -> Lines:
 
 def studies(source: Source) -> Lines:
     """The saved studies: their first comments, and how long each takes two cores, by the facts of
-    its reference results, to which the time is a link.
+    its reference results, to which the time is a link; those of an earlier grid do not count.
     """
     rows = []
     for path in sorted(source.path("configs/study").glob("*.yaml")):
-        facts = source.root / "results" / "reference" / path.stem / "facts.json"
-        took = source.link(facts.parent, _time(facts)) if facts.exists() else "not run"
+        folder = source.root / "results" / "reference" / path.stem
+        took = "not run"
+        if (folder / "facts.json").exists():
+            took = _time(folder / "facts.json") if _of_this_grid(path, folder) else "not run anew"
+            took = source.link(folder, took)
         rows.append([source.link(path, f"`{path.stem}`"), comment(path), took])
     return markdown(["name", "description", "two cores"], rows)
+
+
+def _of_this_grid(study: Path, folder: Path) -> bool:
+    """True if reference results are of the tasks and depths that a study has today; those without
+    members, of probes, always are.
+    """
+    if not (folder / "members.csv").exists():
+        return True
+    with (folder / "members.csv").open(encoding="utf-8", newline="") as file:
+        members = [*csv.DictReader(file)]
+    varying = [name for name in ("task", "depth") if name in members[0]]
+    ran = {tuple(member[name] for name in varying) for member in members}
+    asked = set[tuple[str, ...]]()
+    for grid in study_file.grids(study):
+        values = {key: text.split(",") for key, _, text in (each.partition("=") for each in grid)}
+        axes = {"task": values["task"], "depth": values["model.depth"]}
+        asked |= {*itertools.product(*(axes[name] for name in varying))}
+    return ran == asked
 
 
 def _time(facts: Path) -> str:
